@@ -1,0 +1,5 @@
+"""`python -m alexnet_pl`."""
+
+from alexnet_pl.cli import main
+
+main()

@@ -1,0 +1,53 @@
+"""What a run shows of itself: images a second, and the first layer's kernels as in Figure 3."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+
+from alexnet_pl.model import AlexNet
+
+
+class Throughput(L.Callback):
+    """Logs `train/images_per_second`, over all devices, since the last line of the log; validation is left out."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size, self.since, self.steps = batch_size, 0.0, 0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.since, self.steps = time.perf_counter(), 0
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        self.steps += 1
+        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        now = time.perf_counter()
+        pl_module.log("train/images_per_second", self.steps * self.batch_size / (now - self.since), prog_bar=True)
+        self.since, self.steps = now, 0
+
+
+class Kernels(L.Callback):
+    """Draws the first layer's kernels (Figure 3) to `kernels.png` after every validation."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.is_global_zero and not trainer.sanity_checking and trainer.state.fn == "fit":
+            assert isinstance(pl_module.net, AlexNet)
+            save_image(draw_kernels(pl_module.net.conv1.weight), self.path)
+
+
+def draw_kernels(kernels: Tensor, zoom: int = 4) -> Tensor:
+    """(K, 3, 11, 11) → an image (3, H, W) from 0 to 1, 16 kernels a row: the upper half of the 96 are GPU 1's.
+
+    Each kernel is stretched to its own extremes, zero in the middle being grey, so that faint ones show too.
+    """
+    kernels = kernels.detach().float().cpu()
+    reach = kernels.abs().amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    tiles = (kernels / reach / 2 + 0.5).repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
+    return make_grid(tiles, nrow=16, padding=zoom, pad_value=1.0)

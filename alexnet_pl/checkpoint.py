@@ -1,0 +1,38 @@
+"""Reading checkpoints, none of whose content is ever executed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from alexnet_pl.errors import UserError
+
+
+def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
+    """A checkpoint of this package, on the CPU. Raises UserError for anything else."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        checkpoint["alexnet_pl"]["switches"]
+    except (OSError, RuntimeError, UnpicklingError, KeyError, TypeError, ValueError, EOFError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"ckpt_path: {path} is not a checkpoint of alexnet_pl ({reason})") from error
+    return checkpoint
+
+
+def check_switches(path: str | Path | None, switches: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise UserError where the network or the images of a checkpoint differ from the recipe's, naming the switch."""
+    if path is None:
+        return
+    saved = read_checkpoint(path)["alexnet_pl"]["switches"]
+    for section, wanted in switches.items():
+        there = saved[section]
+        for key in sorted({*wanted, *there}):
+            if section == "augment" and key not in ("size", "crop"):
+                continue  # how images were varied in training may change later; their sizes may not
+            if wanted.get(key) != there.get(key):
+                raise UserError(
+                    f"ckpt_path: {path} has {section}.{key}={there.get(key)}, this recipe "
+                    f"{section}.{key}={wanted.get(key)}; add {section}.{key}={there.get(key)} or take another checkpoint"
+                )

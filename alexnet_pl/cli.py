@@ -1,0 +1,210 @@
+"""The command line: `alexnet_pl fit -c configs/ilsvrc2012.yaml optim.lr=0.02`.
+
+Hydra composes the config and owns sweeps, launchers and run folders. This file turns our own conventions, a leading
+command, `-c FILE` and `ckpt_path=last`, into Hydra's, then hands over. Everything else passes through untouched:
+`-m`, `--cfg job`, `hydra/launcher=joblib`.
+"""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from alexnet_pl.errors import UserError
+
+COMMANDS = {
+    "prepare": "make a store from a copy of the images (data.source → data.root)",
+    "fit": "train; ckpt_path=last goes on with the newest run of the recipe",
+    "validate": "errors on the validation images, centre view",
+    "test": "errors with ten views (§5.1), written to result.json",
+    "predict": "class names and probabilities for images=FILE_OR_FOLDER",
+}
+PACKAGE = Path(__file__).resolve().parent
+SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
+
+
+def usage() -> str:
+    commands = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
+    recipes = ", ".join(sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml")))
+    return f"""usage: alexnet_pl COMMAND -c RECIPE [key=value ...] [hydra flags]
+
+{commands}
+
+  -c RECIPE   a YAML file, the name of a shipped recipe, or a run folder (its own config again)
+              shipped: {recipes}
+  -m          sweep: `seed=1,2,3` runs three jobs, one after the other or by hydra/launcher=…
+  --cfg job   print the composed config and run nothing
+
+`alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo
+Exit codes: 0 done, 2 a mistake to mend (one line says which), 130 Ctrl-C and 143 SIGTERM (a fit has left last.ckpt:
+the same command with ckpt_path=last goes on), 1 a fault of the program."""
+
+
+def to_hydra(argv: list[str]) -> list[str]:
+    """Our argv (without the program's name) → Hydra's.
+
+    An argv without a leading command is Hydra's already and is returned as it is. Lightning relies on that: under DDP
+    it starts the other ranks with the argv it finds in `sys.argv`, which by then is the translated one.
+    """
+    if not argv or argv[0].startswith(("-", "+")) or "=" in argv[0]:
+        return argv
+    command, recipe, rest = argv[0], "", []
+    if command not in COMMANDS:
+        raise UserError(f"{command}: no such command; one of {', '.join(COMMANDS)}")
+    words = iter(argv[1:])
+    for word in words:
+        if word in ("-c", "--config"):
+            recipe = next(words, "")
+        elif word.startswith("--config="):
+            recipe = word.removeprefix("--config=")
+        else:
+            rest.append(word)
+    path = find_recipe(recipe)
+    flags = [word for word in rest if not is_override(word)]
+    overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
+    where = [f"--config-path={path.parent}", f"--config-name={path.stem}", f"--config-dir={SHIPPED}"]
+    return [*where, *flags, f"++command={command}", *run_folder(command, path, overrides)]
+
+
+def is_override(word: str) -> bool:
+    """`key=value`, `+key=value`, `~key`: an override; `-m`, `--cfg`, and the `job` after it: Hydra's flags."""
+    return word.startswith("~") or ("=" in word and not word.startswith("-"))
+
+
+def find_recipe(name: str) -> Path:
+    """Resolve `-c NAME`: a file or run folder here, else one shipped with the package (`configs/x.yaml`, `x`)."""
+    if not name:
+        raise UserError("which recipe? add -c demo, -c configs/ilsvrc2012.yaml or a file of your own (--help lists them)")
+    for path in (Path(name), Path(name) / ".hydra/config.yaml", SHIPPED / f"{Path(name).stem}.yaml"):
+        if path.is_file():
+            return path.resolve()
+    raise UserError(f"-c {name}: there is no such file here, and none of that name in {SHIPPED}")
+
+
+def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
+    """Give a command that uses an earlier run that run's checkpoint and folder; leave others as they are.
+
+    A config that was read from a run folder brings no settings for Hydra itself, so those are added.
+    """
+    again = recipe.parent.name == ".hydra"
+    given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
+    rest = [word for word in overrides if not word.startswith("ckpt_path=")]
+    wanted = given[-1] if given else ("last" if again or command in ("validate", "test", "predict") else "null")
+    if command == "prepare" or wanted == "null":
+        return overrides
+    runs = recipe.parent.parent if again else Path("runs") / recipe.stem
+    checkpoint = newest(runs, wanted) if wanted in ("last", "best") else Path(wanted)
+    if not checkpoint.is_file():
+        raise UserError(f"ckpt_path={wanted}: there is no such file")
+    found = [f"ckpt_path='{checkpoint.resolve()}'", *rest]
+    if checkpoint.resolve().parent.name == "checkpoints":
+        found.append(f"hydra.run.dir='{checkpoint.resolve().parent.parent}'")
+        found.append(f"hydra.output_subdir=.hydra/{command}")
+    return [*found, "hydra.job.name=alexnet_pl", "hydra.job_logging.root.handlers=[file]"] if again else found
+
+
+def newest(runs: Path, which: str) -> Path:
+    found = sorted(runs.glob(f"**/checkpoints/{which}.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"ckpt_path={which}: no run under {runs} has a {which}.ckpt; fit first, or name a file")
+    return found[-1]
+
+
+def main() -> None:
+    """Run the command; a mistake of the person's becomes one line and exit code 2."""
+    argv = sys.argv[1:]
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        raise SystemExit(0 if argv else 2)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
+    try:
+        sys.argv[1:] = to_hydra(argv)
+        run()
+    except UserError as error:
+        fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        fail(plain(error))
+
+
+def leave(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def fail(message: str) -> NoReturn:
+    print(f"alexnet_pl: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def plain(error: Exception) -> str:
+    """Hydra's message of several lines in one; for a key that does not exist, its name and the way to look."""
+    text = str(error)
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return f"{found[1]}: there is no such key{near(found[1])}"
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def near(key: str) -> str:
+    """", did you mean …?" from the keys of the shipped recipes."""
+    import difflib
+
+    from omegaconf import OmegaConf
+
+    keys: set[str] = set()
+    for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("reading/*.yaml")]:
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        keys |= set(dotted(config if isinstance(config, dict) else {}))
+    found = difflib.get_close_matches(key, sorted(keys), 1)
+    return f"; did you mean {found[0]}?" if found else "; --cfg job prints those there are"
+
+
+def dotted(config: dict, prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from dotted(value, f"{prefix}{key}.")
+
+
+@hydra.main(version_base="1.3")
+def run(cfg: DictConfig) -> float | None:
+    """One job: a command on a composed config. Returns the sweep's objective."""
+    from alexnet_pl import commands  # torch loads here, so that --help and --cfg job stay instant
+
+    job = HydraConfig.get()
+    with own_process_state():
+        if job.mode == RunMode.MULTIRUN:  # the other DDP ranks must repeat this job, not start the sweep again
+            folder = f"{job.runtime.output_dir}/{job.output_subdir}"
+            sys.argv[1:] = [f"--config-path={folder}", "--config-name=config", "hydra.job_logging.root.handlers=[file]"]
+        return commands.run(cfg, Path(job.runtime.output_dir))
+
+
+@contextmanager
+def own_process_state() -> Iterator[None]:
+    """Give back `sys.argv` and the environment as found.
+
+    Hydra's basic launcher runs a whole sweep in one process, and the LOCAL_RANK and WORLD_SIZE that Lightning sets for
+    one job would make it take the next for a rank that torchrun started.
+    """
+    argv, environ = sys.argv.copy(), os.environ.copy()
+    try:
+        yield
+    finally:
+        sys.argv[:] = argv
+        os.environ.clear()
+        os.environ.update(environ)
+        import torch.distributed as dist
+
+        if dist.is_initialized():
+            dist.destroy_process_group()

@@ -1,0 +1,116 @@
+"""What each command does with a composed config and a run folder; each ends with where its result lies."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig
+
+from alexnet_pl import predict as prediction
+from alexnet_pl import recipe
+from alexnet_pl.checkpoint import check_switches
+from alexnet_pl.data.datamodule import ImageStore
+from alexnet_pl.data.store import Store
+from alexnet_pl.module import Classifier
+from alexnet_pl.result import write_result
+
+
+def run(cfg: DictConfig, folder: Path) -> float | None:
+    """Run `cfg.command` and return the sweep's objective, where the command measures it."""
+    recipe.check(cfg)
+    command: Callable[[DictConfig, Path], float | None] = COMMANDS[cfg.command]
+    return command(cfg, folder)
+
+
+def prepare(cfg: DictConfig, folder: Path) -> None:
+    root = recipe.root(cfg)
+    if (root / "store.json").exists():
+        return say(f"already prepared: {describe(Store(root))}", root)
+    torch.set_num_threads(1)  # one image a thread
+    began = time.perf_counter()
+    about = recipe.prepare_store(cfg)
+    seconds = time.perf_counter() - began
+    if about["unreadable"] or about["odd"]:
+        left, odd = about["unreadable"], about["odd"]
+        say(f"{left} unreadable images left out, {odd} that were not plain RGB JPEGs converted", root / "odd.json")
+    rate = sum(split["records"] for split in about["splits"].values()) / seconds
+    return say(f"{describe(Store(root))}, {rate:,.0f} images/s", root)
+
+
+def describe(store: Store) -> str:
+    splits = ", ".join(f"{split['images']:,} {name}" for name, split in store.about["splits"].items())
+    return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
+
+
+def fit(cfg: DictConfig, folder: Path) -> float | None:
+    trainer, module, data = build(cfg, folder)
+    trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
+    errors = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")
+    said = f"val top-1 {top1:.2f} %, top-5 {top5:.2f} %, centre view" if top1 is not None else "not validated"
+    say(f"{trainer.current_epoch} epochs, {trainer.global_step} steps: {said}", folder)
+    return errors.get(cfg.objective)
+
+
+def validate(cfg: DictConfig, folder: Path) -> float | None:
+    trainer, module, data = build(cfg, folder)
+    trainer.validate(module, datamodule=data, ckpt_path=cfg.ckpt_path, verbose=False)
+    return report(folder / "validation.json", cfg, trainer, module, data, split="val", views="centre")
+
+
+def test(cfg: DictConfig, folder: Path) -> float | None:
+    trainer, module, data = build(cfg, folder)
+    trainer.test(module, datamodule=data, ckpt_path=cfg.ckpt_path, verbose=False)
+    return report(folder / "result.json", cfg, trainer, module, data, split=data.tested, views=cfg.views)
+
+
+def report(
+    path: Path, cfg: DictConfig, trainer: L.Trainer, module: Classifier, data: ImageStore, split: str, views: str
+) -> float:
+    """Write and print what was measured; its top-1 error in percent."""
+    errors = {name: float(value) for name, value in module.found.items()}
+    if trainer.is_global_zero:
+        dataset = {"name": data.store.name, "fingerprint": data.store.fingerprint, "split": split}
+        result = write_result(path, errors, dataset=dataset, views=views, checkpoint=cfg.ckpt_path)
+        low, high = result["top1_error_interval"]
+        say(
+            f"{data.store.name}, {result['images']:,} {split} images, {views} view{'s' * (views == 'ten')}: "
+            f"top-1 {errors['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), top-5 {errors['top5_error']:.2f} %",
+            path,
+        )
+    return errors["top1_error"]
+
+
+def predict(cfg: DictConfig, folder: Path) -> None:
+    paths = prediction.find_images(cfg.images)
+    module = recipe.make_module(cfg)
+    check_switches(cfg.ckpt_path, module.switches)
+    module = prediction.load(cfg.ckpt_path, module)
+    rows, unread = prediction.predict(module, paths, cfg.data.filter, recipe.device(cfg))
+    table = prediction.write(rows, folder)
+    prediction.show(rows, unread)
+    say(f"{len(rows):,} images, {len(unread)} not read", table)
+
+
+def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageStore]:
+    """Everything that can be wrong is found before a logger starts or a network is filled."""
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    data = recipe.make_data(cfg)
+    data.check()
+    module = recipe.make_module(cfg)
+    check_switches(cfg.ckpt_path, module.switches)
+    return recipe.make_trainer(cfg, folder), module, data
+
+
+@rank_zero_only
+def say(line: str, where: Path) -> None:
+    """The last line of a command: what came out, and where it lies."""
+    lies = os.path.relpath(where)
+    print(f"{line}\n→ {where if lies.startswith('..') else lies}", flush=True)
+
+
+COMMANDS = {"prepare": prepare, "fit": fit, "validate": validate, "test": test, "predict": predict}

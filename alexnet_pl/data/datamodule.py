@@ -1,0 +1,89 @@
+"""A prepared store as a LightningDataModule (§2)."""
+
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from alexnet_pl.data import demo
+from alexnet_pl.data.loader import EvalLoader, TrainLoader
+from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.store import Store
+from alexnet_pl.errors import UserError
+
+
+class ImageStore(L.LightningDataModule):
+    """Batches from the store at `root`: `train` for fitting, `val` for validating, and `test` or else `val` for testing.
+
+    `batch_size` counts the images of a step over all devices together, as 128 does in §6.
+    """
+
+    def __init__(
+        self, root: str, name: str, size: int = 256, batch_size: int = 128, test_split: str | None = None, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: at least 1")
+        self.root, self.name, self.size, self.seed = Path(root), name, size, seed
+        self.batch_size, self.test_split = batch_size, test_split
+
+    def prepare_data(self) -> None:
+        """Draw the demonstration's images, once; every other store is made by `prepare`."""
+        if self.name == "demo" and not self.root.exists():
+            self.draw()
+
+    def draw(self) -> dict[str, Any]:
+        settings = {"drawn": "alexnet_pl.data.demo"}
+        return prepare(demo.source(), self.root, self.name, self.size, settings, partial(demo.read, size=self.size))
+
+    def check(self) -> None:
+        """Raise UserError where there is no store that fits, before anything else is set up."""
+        if self.name != "demo" or self.root.exists():
+            _ = self.store
+
+    @cached_property
+    def store(self) -> Store:
+        store = Store(self.root)
+        for key, wanted in {"name": self.name, "size": self.size}.items():
+            if store.about[key] != wanted:
+                raise UserError(f"data.{key}: the store at {self.root} has {store.about[key]}, the recipe {wanted}")
+        return store
+
+    def setup(self, stage: str) -> None:
+        world = self.trainer.world_size if self.trainer else 1
+        if self.batch_size % world:
+            raise UserError(f"data.batch_size={self.batch_size} does not divide by {world} devices")
+        if stage == "fit" and len(self.store.split("train")) < self.batch_size:
+            count = len(self.store.split("train"))
+            raise UserError(f"data.batch_size={self.batch_size}: the store's training split has only {count} images")
+
+    def place(self, limit: int | float) -> dict[str, Any]:
+        """Which device, and which part of the work is its own."""
+        trainer = self.trainer
+        assert trainer is not None
+        whole = {"limit": limit} if isinstance(limit, int) else {}
+        return {"device": trainer.strategy.root_device, "rank": trainer.global_rank, "world": trainer.world_size, **whole}
+
+    def train_dataloader(self) -> TrainLoader:
+        assert self.trainer is not None
+        draw = self.trainer.lightning_module.augment.draw
+        place = self.place(self.trainer.limit_train_batches)
+        return TrainLoader(self.store.split("train"), self.batch_size, self.seed, draw, **place)
+
+    def held_out(self, split: str, limit: int | float) -> EvalLoader:
+        assert self.trainer is not None
+        return EvalLoader(self.store.split(split), self.batch_size // self.trainer.world_size, **self.place(limit))
+
+    def val_dataloader(self) -> EvalLoader:
+        assert self.trainer is not None
+        return self.held_out("val", self.trainer.limit_val_batches)
+
+    def test_dataloader(self) -> EvalLoader:
+        assert self.trainer is not None
+        return self.held_out(self.tested, self.trainer.limit_test_batches)
+
+    @property
+    def tested(self) -> str:
+        """The split that `test` reports on."""
+        return self.test_split or ("test" if "test" in self.store.splits else "val")

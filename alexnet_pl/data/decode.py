@@ -1,0 +1,50 @@
+"""From an image file's bytes to §2's square: "we first rescaled the image such that the shorter side was of length
+256, and then cropped out the central 256 × 256 patch from the resulting image"."""
+
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
+
+from alexnet_pl.data.source import Item
+
+FILTERS = ("bilinear", "bicubic")
+JPEG = b"\xff\xd8"
+
+
+def decode(data: bytes) -> tuple[torch.Tensor, str]:
+    """Any image file → (3, H, W) uint8 RGB, and what was odd about it ("" for a plain RGB JPEG).
+
+    An orientation that a camera noted (EXIF) is ignored, as Pillow ignored it in 2012. Raises ValueError.
+    """
+    if not data:
+        raise ValueError("empty file")
+    try:
+        if data.startswith(JPEG):
+            image = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED)
+            if image.shape[0] == 3:
+                return image, ""
+        with Image.open(io.BytesIO(data)) as picture:
+            odd = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
+            return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1), odd
+    except (OSError, RuntimeError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error).strip().splitlines()[0]) from error
+
+
+def square(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
+    """(3, H, W) → (3, size, size): shorter side to `size` pixels, antialiased as Pillow does, then the centre."""
+    if min(image.shape[1:]) != size:
+        image = resize(image, [size], InterpolationMode(how), antialias=True)
+    return center_crop(image, [size, size])
+
+
+def read(item: Item, size: int, how: str) -> tuple[np.ndarray, str]:
+    """An item whose place is a path → its (3, size, size) square and what was odd about the file."""
+    try:
+        image, odd = decode(item.place.read_bytes())
+    except OSError as error:
+        raise ValueError(str(error)) from error
+    return square(image, size, how).numpy(), odd

@@ -1,0 +1,95 @@
+"""The prepared store: §2's fixed 256 × 256 images once and for all, their labels, mean image and colour covariance.
+
+    store.json         format, name, fingerprint, classes, size, splits, how the images were made; written last
+    train.u8           records of 3 · size · size bytes: one image as RGB planes, nothing between them
+    train.labels.npy   (records,) int32 class index; −1 no label known; −2 no image in this record
+    train.names.txt    a line per record: the file it came from
+    mean.npy           (3, size, size) float64, grey levels 0 … 255, over the training split
+    covariance.npy     (3, 3) float64, of RGB over all pixels of the training split
+    odd.json           images that could not be read or were not plain RGB, and what was done with each
+
+A folder with these is whole or it is not there: it is made under another name and renamed when all is on the disk.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_pl.errors import UserError
+
+FORMAT = 1
+EMPTY = -2
+
+
+class Store:
+    """Read-only view of a prepared store. Raises UserError if `root` holds none or one of another format."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.about: dict[str, Any] = read_about(self.root)
+        self.name: str = self.about["name"]
+        self.size: int = self.about["size"]
+        self.classes: list[list[str]] = self.about["classes"]
+        self.fingerprint: str = self.about["fingerprint"]
+
+    @property
+    def splits(self) -> list[str]:
+        return list(self.about["splits"])
+
+    def split(self, name: str) -> "Split":
+        if name not in self.about["splits"]:
+            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
+        return Split(self, name)
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        return np.load(self.root / "mean.npy")
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        return np.load(self.root / "covariance.npy")
+
+
+class Split:
+    """The images of one split, in the store's order; those that could not be read are not among them."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        labels = np.load(store.root / f"{name}.labels.npy")
+        path = store.root / f"{name}.u8"
+        shape = (len(labels), 3, store.size, store.size)
+        if path.stat().st_size != np.prod(shape, dtype=np.int64):
+            raise UserError(f"{path}: {path.stat().st_size:,} bytes, not those of {len(labels):,} images; prepare it again")
+        self.records = np.memmap(path, np.uint8, "r", shape=shape)
+        self.slots = np.flatnonzero(labels != EMPTY)
+        self.labels = labels[self.slots].astype(np.int64)
+        self.root, self.name = store.root, name
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
+        """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""
+        np.take(self.records, self.slots[indices], axis=0, out=out, mode="clip")  # "raise" would buffer `out`
+
+    @cached_property
+    def names(self) -> list[str]:
+        lines = (self.root / f"{self.name}.names.txt").read_text().splitlines()
+        return [lines[slot] for slot in self.slots]
+
+
+def read_about(root: Path) -> dict[str, Any]:
+    path = root / "store.json"
+    if not path.is_file():
+        state = "is not there" if not root.exists() else "holds no prepared store (no store.json)"
+        raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
+    try:
+        about = json.loads(path.read_text())
+        found = about["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a store's description ({error}); prepare it again") from error
+    if found != FORMAT:
+        raise UserError(f"{path}: format {found}, this version reads {FORMAT}; prepare it again")
+    return about

@@ -1,0 +1,8 @@
+"""What goes wrong by a person's hand, told in one line."""
+
+
+class UserError(Exception):
+    """A mistake that the person can mend: the command prints the message as one line and exits with code 2.
+
+    The message names the file or key and says what to do.
+    """

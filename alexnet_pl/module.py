@@ -1,0 +1,124 @@
+"""Training and testing (§6, §5.1): multinomial logistic regression on the device's own augmentations."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from alexnet_pl.data.augment import Augment, Batch
+from alexnet_pl.data.datamodule import ImageStore
+from alexnet_pl.errors import UserError
+from alexnet_pl.metrics import Errors
+from alexnet_pl.model import AlexNet
+from alexnet_pl.optim import MomentumSGD, parameter_groups
+
+
+class Classifier(L.LightningModule):
+    """The network, its eye (`augment`), and its errors.
+
+    A checkpoint carries all that a later `predict` needs without the store: the switches of network and
+    augmentation, the mean image, the colour components, and the class list.
+    """
+
+    def __init__(
+        self,
+        net: AlexNet,
+        augment: Augment,
+        switches: Mapping[str, Any],
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0005,
+        bias_rate: float = 2.0,
+        bias_decay: bool = False,
+        views: str = "ten",
+    ) -> None:
+        """`switches`: how `net` and `augment` were built, {"model": …, "augment": …}; the rest is §6's."""
+        super().__init__()
+        if views not in ("ten", "centre"):
+            raise ValueError(f"views={views}: ten or centre")
+        self.net, self.augment, self.switches, self.ten = net, augment, dict(switches), views == "ten"
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.bias_rate, self.bias_decay = bias_rate, bias_decay
+        self.classes: list[list[str]] = []
+        self.found: dict[str, Tensor] = {}  # of the last validation or test
+        self.seen: dict[str, Any] = {}
+        self.val_errors, self.test_errors = Errors(), Errors()
+        self.register_buffer("train_sums", torch.zeros(3), persistent=False)  # loss, wrong answers, images
+
+    def setup(self, stage: str) -> None:
+        """Take mean, colour and class list from the store; a checkpoint's own then replace the first two."""
+        store = self.trainer.datamodule.store  # type: ignore[attr-defined]
+        outputs = self.net.fc8.out_features
+        if len(store.classes) != outputs:
+            raise UserError(f"model.num_classes={outputs}: the store at {store.root} has {len(store.classes)} classes")
+        self.classes = store.classes
+        self.seen = {"name": store.name, "fingerprint": store.fingerprint}
+        self.augment.set_statistics(store.mean, store.covariance)
+
+    def configure_optimizers(self) -> MomentumSGD:
+        groups = parameter_groups(self.net, self.lr, self.weight_decay, self.bias_rate, self.bias_decay)
+        return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        assert batch.draws is not None
+        logits = self.net(self.augment(batch.images, batch.draws))
+        loss = F.cross_entropy(logits, batch.labels)
+        self.count_training(logits.detach(), loss.detach(), batch.labels)
+        return loss
+
+    def count_training(self, logits: Tensor, loss: Tensor, labels: Tensor) -> None:
+        """Sum loss and errors on the device; read them, which makes the host wait, only when they are logged."""
+        wrong = (logits.argmax(1) != labels).sum()
+        self.train_sums += torch.stack([loss * len(labels), wrong, torch.full_like(loss, len(labels))])
+        if (self.global_step + 1) % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        mean_loss, mean_wrong = (self.train_sums[:2] / self.train_sums[2]).tolist()
+        self.train_sums.zero_()
+        if mean_loss != mean_loss or mean_loss == float("inf"):
+            raise UserError(f"the training loss is {mean_loss} at step {self.global_step + 1}; try a smaller optim.lr")
+        self.log("train/loss", mean_loss, prog_bar=True)
+        self.log("train/top1_error", 100 * mean_wrong)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self.val_errors.update(self.log_probabilities(batch.images, ten=False), batch.labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.report("val", self.val_errors)
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        self.test_errors.update(self.log_probabilities(batch.images, ten=self.ten), batch.labels)
+
+    def on_test_epoch_end(self) -> None:
+        self.report("test", self.test_errors)
+
+    def log_probabilities(self, images: Tensor, ten: bool) -> Tensor:
+        """(N, 3, size, size) uint8 → (N, classes): log of the softmax outputs' arithmetic mean over the views."""
+        views = self.augment.views(images, ten)
+        mean = sum(F.softmax(self.net(view).float(), 1) for view in views) / len(views)
+        assert isinstance(mean, Tensor)
+        return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
+
+    def report(self, stage: str, errors: Errors) -> None:
+        """Log the set's errors; refuse to, if some image was missed or counted twice."""
+        found = errors.compute()
+        errors.reset()
+        loader = self.trainer.val_dataloaders if stage == "val" else self.trainer.test_dataloaders
+        if not self.trainer.sanity_checking and found["count"] != loader.total:
+            raise RuntimeError(f"{stage}: counted {int(found['count'])} images of {loader.total}")
+        if found["nonfinite"]:
+            self.print(f"{stage}: {int(found['nonfinite'])} images got scores that are not finite; counted as wrong")
+        values = {f"{stage}/top1_error": found["top1_error"], f"{stage}/top5_error": found["top5_error"]}
+        self.log_dict(values, prog_bar=True)
+        self.log(f"{stage}/loss", found["nll"])
+        self.found = found
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        saved = checkpoint["alexnet_pl"]["classes"]
+        if [c[0] for c in saved] != [c[0] for c in self.classes]:
+            raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["alexnet_pl"] = {"switches": self.switches, "classes": self.classes, "store": self.seen}

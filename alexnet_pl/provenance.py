@@ -1,0 +1,75 @@
+"""Where a run came from: commit, uncommitted changes, versions, hardware, data, command."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+PACKAGES = ("alexnet_pl", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "wandb")
+
+
+class Provenance(L.Callback):
+    """Appends a session to the run folder's `provenance.json`; a fit also keeps what its commit does not hold."""
+
+    def __init__(self, run: Path, command: str) -> None:
+        self.run, self.command = run, command
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        store = trainer.datamodule.store  # type: ignore[attr-defined]
+        facts = describe(self.command, {"name": store.name, "fingerprint": store.fingerprint})
+        record(self.run, facts)
+        if facts["changed_files"] and self.command == "fit":
+            (self.run / "changes.diff").write_text((git("diff", "HEAD") or "") + "\n")
+
+
+def record(run: Path, facts: dict[str, Any]) -> None:
+    path = run / "provenance.json"
+    sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
+    path.write_text(json.dumps({"sessions": [*sessions, facts]}, indent=1) + "\n")
+
+
+def describe(command: str, store: dict[str, Any]) -> dict[str, Any]:
+    """One session's facts; `store`: the data set's name and fingerprint."""
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": command,
+        "argv": sys.argv[1:],
+        "commit": git("rev-parse", "HEAD"),
+        "changed_files": (git("status", "--porcelain") or "").splitlines(),
+        "store": store,
+        "packages": {name: installed(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "cpus": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+
+
+def git(*words: str) -> str | None:
+    """Output of git in the package's own checkout; None where the package is installed without one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,165 @@
+"""From a composed config to the objects of a run. No other file reads a config.
+
+Every key becomes a constructor's argument, so a key that nothing reads, or of a wrong type, is told at once.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import make_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBar
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from alexnet_pl.callbacks import Kernels, Throughput
+from alexnet_pl.data.augment import Augment
+from alexnet_pl.data.datamodule import ImageStore
+from alexnet_pl.data.decode import FILTERS, read
+from alexnet_pl.data.folders import read_folders
+from alexnet_pl.data.prepare import prepare
+from alexnet_pl.errors import UserError
+from alexnet_pl.loggers import make_loggers
+from alexnet_pl.model import AlexNet
+from alexnet_pl.module import Classifier
+from alexnet_pl.provenance import Provenance
+from alexnet_pl.resume import Interruption, RandomState, checkpoints
+from alexnet_pl.schedule import DivideByTen, LoggedSchedule
+
+Made = TypeVar("Made")
+SCHEDULES = {"plateau": DivideByTen, "logged": LoggedSchedule}
+PREPARE_KEYS = ("source", "filter", "names")  # of `data`, read by prepare alone
+KEYS = (
+    "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
+    "schedule", "trainer", "images",
+)  # fmt: skip
+
+
+def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, where: str, **given: Any) -> Made:
+    """`made(**section, **given)`, after the section's keys and types were held against the signature.
+
+    Raises UserError that names `where.key` and, for an unknown one, the nearest that exists.
+    """
+    parameters = inspect.signature(made).parameters
+    known = [name for name in parameters if name not in given and name != "self"]
+    check_keys(section, known, where)
+    fields = [(name, kind(parameters[name]), None) for name in section]
+    try:
+        schema = OmegaConf.structured(make_dataclass("Section", [(str(name), hint) for name, hint, _ in fields]))
+        values = OmegaConf.to_container(OmegaConf.merge(schema, section), throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{where}.{error.full_key} has no value yet: add {where}.{error.full_key}=…") from error
+    except OmegaConfBaseException as error:
+        raise UserError(f"{where}.{error.full_key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(values, dict)
+    try:
+        return made(**{str(key): value for key, value in values.items()}, **given)
+    except ValueError as error:
+        raise UserError(f"{where}.{error}") from error
+
+
+def kind(parameter: inspect.Parameter) -> Any:
+    return Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+
+
+def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None:
+    for key in section:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1) or sorted(known)
+            name = f"{where}.{key}" if where else key
+            raise UserError(f"{name}: there is no such key; did you mean {f'{where}.' if where else ''}{near[0]}?")
+
+
+def check(cfg: DictConfig) -> None:
+    """Top-level keys, before anything is built."""
+    check_keys(cfg, KEYS, "")
+
+
+def root(cfg: DictConfig) -> Path:
+    if OmegaConf.is_missing(cfg.data, "root"):
+        raise UserError("data.root has no value yet: add data.root=FOLDER, the prepared store")
+    return Path(cfg.data.root)
+
+
+def prepare_store(cfg: DictConfig) -> dict[str, Any]:
+    """Make the store of `cfg.data` from its source and return its description."""
+    section = cfg.data
+    if section.name == "demo":
+        return make_data(cfg).draw()
+    if not section.source:
+        raise UserError("data.source has no value yet: add data.source=FOLDER, the copy of the images to prepare")
+    if section.filter not in FILTERS:
+        raise UserError(f"data.filter={section.filter}: one of {', '.join(FILTERS)}")
+    source = read_folders(Path(section.source), section.names)
+    settings = {"filter": section.filter, "crop": "centre", "orientation": "ignored"}
+    reader = partial(read, size=section.size, how=section.filter)
+    return prepare(source, root(cfg), section.name, section.size, settings, reader)
+
+
+def make_data(cfg: DictConfig) -> ImageStore:
+    check_keys(cfg.data, [*inspect.signature(ImageStore).parameters, *PREPARE_KEYS], "data")
+    section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in PREPARE_KEYS}
+    return make(ImageStore, OmegaConf.create(section), "data", seed=cfg.seed)
+
+
+def make_module(cfg: DictConfig) -> Classifier:
+    augment = make(Augment, cfg.augment, "augment", size=cfg.data.size)
+    net = make(AlexNet, cfg.model, "model", crop=augment.crop)
+    switches = {
+        "model": OmegaConf.to_container(cfg.model, resolve=True),
+        "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
+    }
+    return make(Classifier, cfg.optim, "optim", net=net, augment=augment, switches=switches, views=cfg.views)
+
+
+def make_schedule(cfg: DictConfig) -> Callback:
+    section = dict(cfg.schedule)
+    name = section.pop("name")
+    if name not in SCHEDULES:
+        raise UserError(f"schedule.name={name}: one of {', '.join(SCHEDULES)}")
+    return make(SCHEDULES[name], OmegaConf.create(section.get(name) or {}), f"schedule.{name}")
+
+
+def device(cfg: DictConfig) -> torch.device:
+    """The one device that `predict` uses."""
+    try:
+        return L.Fabric(accelerator=cfg.trainer.accelerator, devices=1).device
+    except (MisconfigurationException, ValueError) as error:
+        raise UserError(f"trainer.accelerator: {str(error).strip().splitlines()[0]}") from error
+
+
+def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
+    """The trainer with all that a run does besides: checkpoints, schedule, loggers, pictures."""
+    check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
+    options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    folder = run / "checkpoints"
+    fitting = [
+        make_schedule(cfg),
+        RandomState(),
+        Throughput(cfg.data.batch_size),
+        Kernels(run / "kernels.png"),
+        LearningRateMonitor(logging_interval="epoch"),
+        *checkpoints(folder, "val/top1_error"),
+        Interruption(folder / "last.ckpt"),
+    ]
+    always = [RichProgressBar(refresh_rate=10), Provenance(run, cfg.command)]
+    try:
+        return L.Trainer(
+            **options,
+            default_root_dir=run,
+            callbacks=[*always, *(fitting if cfg.command == "fit" else [])],
+            logger=make_loggers(cfg.logger, run, cfg.project) if cfg.command == "fit" else False,
+            enable_checkpointing=cfg.command == "fit",
+            use_distributed_sampler=False,  # the loaders share the images out themselves, each exactly once
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error

@@ -1,0 +1,126 @@
+"""When the learning rate falls (§6): by the validation error, as printed, or at the epochs of the program's logs."""
+
+from typing import Any
+
+import lightning as L
+from torch.optim import Optimizer
+
+FIRST_LAYER = "conv1."
+
+
+class DivideByTen(L.Callback):
+    """The heuristic of §6: "divide the learning rate by 10 when the validation error rate stopped improving".
+
+    The authors judged that by eye, three times in about 90 epochs. Here an error has stopped improving once `patience`
+    validations in a row bring no error lower than the best by more than `min_delta` percentage points. The plateau
+    after the last division ends the run.
+
+    `freeze_conv1`: with the last division conv1 stops learning and the colour noise ends, which the program's runs
+    147 and 137 did at that moment and others a few epochs before.
+
+    Acts when validation ends, before the checkpoint is written, so that a resumed run decides as an uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val/top1_error",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        times: int = 3,
+        freeze_conv1: bool = True,
+    ) -> None:
+        if patience < 1 or times < 0:
+            raise ValueError(f"patience={patience}, times={times}: at least 1, and not negative")
+        self.monitor, self.patience, self.min_delta, self.times = monitor, patience, min_delta, times
+        self.freeze_conv1 = freeze_conv1
+        self.best, self.stale, self.divided, self.done = float("inf"), 0, 0, False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        error = float(trainer.callback_metrics[self.monitor])
+        if error < self.best - self.min_delta:
+            self.best, self.stale = error, 0
+            return
+        self.stale += 1
+        if self.stale >= self.patience:
+            self.stale = 0
+            self.on_plateau(trainer, pl_module)
+
+    def on_plateau(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.divided == self.times:
+            self.done = trainer.should_stop = True
+            return
+        self.divided += 1
+        for group in groups(trainer):
+            group["lr"] /= 10
+            if self.last and group["name"].startswith(FIRST_LAYER):
+                group["lr"] = 0.0
+        self.end_noise(pl_module)
+
+    @property
+    def last(self) -> bool:
+        return self.freeze_conv1 and self.divided == self.times
+
+    def end_noise(self, pl_module: L.LightningModule) -> None:
+        if self.last:
+            pl_module.augment.noise = 0.0  # type: ignore[union-attr]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What a resumed run must be told again; the rates come back with the optimizer."""
+        self.end_noise(pl_module)
+        trainer.should_stop = trainer.should_stop or self.done
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "stale": self.stale, "divided": self.divided, "done": self.done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.stale = state_dict["best"], state_dict["stale"]
+        self.divided, self.done = state_dict["divided"], state_dict["done"]
+
+
+class LoggedSchedule(L.Callback):
+    """The hand-timed epochs that the program's parameter files note, here those of the ILSVRC-2012 net (145).
+
+    Epochs count from 1, and a change holds from the start of the epoch in which it was made:
+      drop1, drop2   all weights to a tenth, twice; with drop1 the biases too, which then keep their rate
+      cool           conv1's weights to a tenth once more, and the colour noise ends
+      freeze         conv1 stops learning
+      drop3          the other weights to a tenth
+      stop           the last epoch
+
+    A function of the epoch alone, so there is nothing to save.
+    """
+
+    def __init__(
+        self, drop1: int = 25, drop2: int = 51, cool: int = 67, freeze: int = 72, drop3: int = 79, stop: int = 91
+    ) -> None:
+        if not 1 <= drop1 <= drop2 <= cool <= freeze <= stop or not drop2 <= drop3 <= stop:
+            raise ValueError("drop1, drop2, cool, freeze, drop3, stop: epochs from 1, in this order")
+        self.drop1, self.drop2, self.drop3 = drop1, drop2, drop3
+        self.cool, self.freeze, self.stop = cool, freeze, stop
+
+    def factor(self, name: str, epoch: int) -> float:
+        """Rate of the group `name` (`conv1.weight`, …) in `epoch`, counted from 1, over its rate in the first."""
+        if name.startswith(FIRST_LAYER) and epoch >= self.freeze:
+            return 0.0
+        if name.endswith(".bias"):
+            return 0.1 if epoch >= self.drop1 else 1.0
+        drops = [self.drop1, self.drop2, self.cool if name.startswith(FIRST_LAYER) else self.drop3]
+        return 10.0 ** -sum(epoch >= drop for drop in drops)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        for group in groups(trainer):
+            group["lr"] = group["initial_lr"] * self.factor(group["name"], epoch)
+        if epoch >= self.cool:
+            pl_module.augment.noise = 0.0  # type: ignore[union-attr]
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit" and trainer.current_epoch + 1 >= self.stop:
+            trainer.should_stop = True
+
+
+def groups(trainer: L.Trainer) -> list[dict[str, Any]]:
+    optimizer: Optimizer = trainer.optimizers[0]
+    return optimizer.param_groups
