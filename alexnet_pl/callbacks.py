@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
@@ -19,15 +20,28 @@ class Throughput(L.Callback):
         self.batch_size, self.since, self.steps = batch_size, 0.0, 0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.since, self.steps = time.perf_counter(), 0
+        self.since, self.steps = time.perf_counter(), trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        self.steps += 1
-        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        if not trainer._logger_connector.should_update_logs:
             return
-        now = time.perf_counter()
-        pl_module.log("train/images_per_second", self.steps * self.batch_size / (now - self.since), prog_bar=True)
-        self.since, self.steps = now, 0
+        now, steps = time.perf_counter(), trainer.global_step - self.steps
+        pl_module.log("train/images_per_second", steps * self.batch_size / (now - self.since), prog_bar=True)
+        self.since, self.steps = now, trainer.global_step
+
+
+class Bar(RichProgressBar):
+    """Lightning's progress bar with names that fit beside it; a finished epoch's line stays."""
+
+    SHORT = {  # noqa: RUF012
+        "train/loss": ("loss", "{:.3f}"),
+        "val/top1_error": ("val top-1", "{:.1f}%"),
+        "train/images_per_second": ("images/s", "{:,.0f}"),
+    }
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        found = super().get_metrics(trainer, pl_module)
+        return {name: how.format(found[key]) for key, (name, how) in self.SHORT.items() if key in found}
 
 
 class Kernels(L.Callback):

@@ -72,7 +72,7 @@ def to_hydra(argv: list[str]) -> list[str]:
             rest.append(word)
     path = find_recipe(recipe)
     flags = [word for word in rest if not is_override(word)]
-    overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
+    overrides = [addable(word) for word in rest if is_override(word)]  # Hydra wants them together, after its flags
     where = [f"--config-path={path.parent}", f"--config-name={path.stem}", f"--config-dir={SHIPPED}"]
     return [*where, *flags, f"++command={command}", *run_folder(command, path, overrides)]
 
@@ -82,10 +82,17 @@ def is_override(word: str) -> bool:
     return word.startswith("~") or ("=" in word and not word.startswith("-"))
 
 
+def addable(word: str) -> str:
+    """Let any option of Lightning's Trainer be given, also those that the recipes do not mention."""
+    return f"++{word}" if word.startswith("trainer.") else word
+
+
 def find_recipe(name: str) -> Path:
     """Resolve `-c NAME`: a file or run folder here, else one shipped with the package (`configs/x.yaml`, `x`)."""
     if not name:
-        raise UserError("which recipe? add -c demo, -c configs/ilsvrc2012.yaml or a file of your own (--help lists them)")
+        raise UserError(
+            "which recipe? add -c demo, -c configs/ilsvrc2012.yaml or a file of your own (--help lists them)"
+        )
     for path in (Path(name), Path(name) / ".hydra/config.yaml", SHIPPED / f"{Path(name).stem}.yaml"):
         if path.is_file():
             return path.resolve()
@@ -157,7 +164,7 @@ def plain(error: Exception) -> str:
 
 
 def near(key: str) -> str:
-    """", did you mean …?" from the keys of the shipped recipes."""
+    """ ", did you mean …?" from the keys of the shipped recipes."""
     import difflib
 
     from omegaconf import OmegaConf

@@ -1,7 +1,9 @@
 """What each command does with a composed config and a run folder; each ends with where its result lies."""
 
+import logging
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,10 @@ from alexnet_pl.result import write_result
 
 def run(cfg: DictConfig, folder: Path) -> float | None:
     """Run `cfg.command` and return the sweep's objective, where the command measures it."""
+    for chatter in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's own
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
     recipe.check(cfg)
     command: Callable[[DictConfig, Path], float | None] = COMMANDS[cfg.command]
     return command(cfg, folder)

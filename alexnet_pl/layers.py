@@ -1,38 +1,47 @@
 """The layers that PyTorch lacks: response normalisation (§4.3; §3.3 of 2012) and the dropout of §5.2 (§4.2 of 2012)."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Window = Callable[[Tensor], Tensor]
+
+class Rule(NamedTuple):
+    """b = a / (k + α · Σ a²)^β, summed over `n` neighbours: maps of the same tower, or n × n pixels of the same map."""
+
+    n: int
+    k: float
+    alpha: float
+    beta: float
+    towers: int
+    spatial: bool
 
 
-class Norm(torch.autograd.Function):
-    """b = a · s^−β with s = k + α · Σ a² over a symmetric window, and its gradient, in three passes.
+def window(squares: Tensor, rule: Rule) -> Tensor:
+    """(N, C, H, W) → the same: sums over the rule's neighbours, clipped at the ends of a tower or the edges of a map."""
+    half = rule.n // 2
+    if rule.spatial:
+        rows = shifted(F.pad(squares, (0, 0, half, half)), rule.n, 2)
+        return shifted(F.pad(rows, (half, half)), rule.n, 3)
+    maps = squares.unflatten(1, (rule.towers, -1))
+    return shifted(F.pad(maps, (0, 0, 0, 0, half, half)), rule.n, 2).flatten(1, 2)
 
-    With g = ∂L/∂b:  ∂L/∂a = g · s^−β − 2αβ · a · Σ (g · a · s^(−β−1)), the same window again because it is symmetric.
-    Keeps a alone for the backward pass; sums in float32 at least, whatever the dtype of a.
-    """
 
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, window: Window, k: float, alpha: float, beta: float) -> Tensor:
-        ctx.save_for_backward(a)
-        ctx.rule = window, k, alpha, beta
-        wide = widen(a)
-        return (wide * scale(wide, window, k, alpha).pow_(-beta)).to(a.dtype)
+def shifted(padded: Tensor, n: int, dim: int) -> Tensor:
+    """The sum of n neighbours along `dim`, which shrinks by n − 1. Plain additions: the same to the bit every time."""
+    size = padded.shape[dim] - n + 1
+    return functools.reduce(torch.add, (padded.narrow(dim, i, size) for i in range(n)))
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (a,) = ctx.saved_tensors
-        window, k, alpha, beta = ctx.rule
-        wide, grad = widen(a), widen(grads[0])
-        s = scale(wide, window, k, alpha)
-        direct = grad * s.pow(-beta)
-        inhibited = window(direct * wide / s).mul_(wide).mul_(-2 * alpha * beta)
-        return (direct + inhibited).to(a.dtype), None, None, None, None
+
+def inverse_power(s: Tensor, beta: float) -> Tensor:
+    """s^−β; for β = 3/4 by two square roots, several times as fast as a power."""
+    if beta != 0.75:
+        return s.pow(-beta)
+    root = s.rsqrt()
+    return root * root.sqrt()
 
 
 def widen(a: Tensor) -> Tensor:
@@ -40,34 +49,62 @@ def widen(a: Tensor) -> Tensor:
     return a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
 
 
-def scale(a: Tensor, window: Window, k: float, alpha: float) -> Tensor:
-    return window(a.square()).mul_(alpha).add_(k)
+def normalise(a: Tensor, rule: Rule) -> Tensor:
+    wide = widen(a)
+    s = rule.k + rule.alpha * window(wide.square(), rule)
+    return (wide * inverse_power(s, rule.beta)).to(a.dtype)
 
 
-def across_maps(squares: Tensor, n: int, towers: int) -> Tensor:
-    """(N, C, H, W) → the same: each map's sum with its n − 1 neighbours in channel order, clipped at a tower's ends."""
-    maps = squares.unflatten(1, (towers, -1))
-    total = maps.clone()
-    for step in range(1, min(n // 2, maps.shape[2] - 1) + 1):
-        total[:, :, step:] += maps[:, :, :-step]
-        total[:, :, :-step] += maps[:, :, step:]
-    return total.flatten(1, 2)
+def gradient(a: Tensor, grad: Tensor, rule: Rule) -> Tensor:
+    """∂L/∂a from g = ∂L/∂b:  g · s^−β − 2αβ · a · Σ (g · a · s^(−β−1)), the same sum again since it is symmetric."""
+    wide, g = widen(a), widen(grad)
+    s = rule.k + rule.alpha * window(wide.square(), rule)
+    direct = g * inverse_power(s, rule.beta)
+    return (direct - 2 * rule.alpha * rule.beta * wide * window(direct * wide / s, rule)).to(a.dtype)
 
 
-def across_space(squares: Tensor, n: int) -> Tensor:
-    """(N, C, H, W) → the same: each pixel's sum over n × n pixels of its own map, clipped at the edges."""
-    return F.avg_pool2d(squares, n, stride=1, padding=n // 2) * n**2
+@functools.cache
+def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """One fused kernel where the plain function makes a dozen passes over memory."""
+    return torch.compile(function, dynamic=False)
 
 
-class ResponseNorm(nn.Module):
+class Norm(torch.autograd.Function):
+    """`normalise` and its `gradient`, which need nothing kept but a."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, rule: Rule, fast: bool) -> Tensor:
+        ctx.save_for_backward(a)
+        ctx.rule, ctx.fast = rule, fast
+        return (compiled(normalise) if fast else normalise)(a, rule)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (a,) = ctx.saved_tensors
+        return (compiled(gradient) if ctx.fast else gradient)(a, grads[0], ctx.rule), None, None
+
+
+class NormLayer(nn.Module):
+    """(N, C, H, W) → (N, C, H, W), no parameters. `fast` compiles it: the same sums in one pass over memory."""
+
+    rule: Rule
+    fast = False
+
+    def forward(self, a: Tensor) -> Tensor:
+        return Norm.apply(a, self.rule, self.fast)
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value:g}" for name, value in self.rule._asdict().items())
+
+
+class ResponseNorm(NormLayer):
     """Response normalisation across neighbouring maps (§4.3):
 
         b[i] = a[i] / (k + α · Σ_j a[j]²)^β      j from max(0, i − n/2) to min(C − 1, i + n/2)
 
-    (N, C, H, W) → (N, C, H, W), no parameters. C is a tower's number of maps: in the authors' program no sum crosses
-    from one GPU to the other. `alpha_over_n` divides α by n, as the program does (layer.py:1183) and as
-    `F.local_response_norm` and Caffe do; the printed formula does not.
-    `nn.CrossMapLRN2d` must not serve as a reference: it forgets to subtract the first map's square.
+    C is a tower's number of maps: in the authors' program no sum crosses from one GPU to the other. `alpha_over_n`
+    divides α by n, as the program does (layer.py:1183) and as `F.local_response_norm` and Caffe do; the printed formula
+    does not. `nn.CrossMapLRN2d` must not serve as a reference: it forgets to subtract the first map's square.
     """
 
     def __init__(
@@ -80,38 +117,18 @@ class ResponseNorm(nn.Module):
         alpha_over_n: bool = True,
     ) -> None:
         super().__init__()
-        self.n, self.k, self.alpha, self.beta, self.towers = n, k, alpha / n if alpha_over_n else alpha, beta, towers
-
-    def window(self, squares: Tensor) -> Tensor:
-        return across_maps(squares, self.n, self.towers)
-
-    def forward(self, a: Tensor) -> Tensor:
-        return Norm.apply(a, self.window, self.k, self.alpha, self.beta)
-
-    def extra_repr(self) -> str:
-        return f"n={self.n}, k={self.k}, alpha={self.alpha:g}, beta={self.beta}, towers={self.towers}"
+        self.rule = Rule(n, k, alpha / n if alpha_over_n else alpha, beta, towers, spatial=False)
 
 
-class SpatialNorm(nn.Module):
+class SpatialNorm(NormLayer):
     """The third normalisation of the program, which the paper does not mention (`cnorm2`, layers-145.cfg:107):
 
-        b[x, y] = a[x, y] / (1 + 0.001/25 · Σ a[x', y']²)^0.75      over 5 × 5 pixels of the same map
-
-    (N, C, H, W) → (N, C, H, W), no parameters.
+    b[x, y] = a[x, y] / (1 + 0.001/25 · Σ a[x', y']²)^0.75      over 5 × 5 pixels of the same map
     """
 
     def __init__(self, n: int = 5, k: float = 1.0, alpha: float = 1e-3, beta: float = 0.75) -> None:
         super().__init__()
-        self.n, self.k, self.alpha, self.beta = n, k, alpha / n**2, beta
-
-    def window(self, squares: Tensor) -> Tensor:
-        return across_space(squares, self.n)
-
-    def forward(self, a: Tensor) -> Tensor:
-        return Norm.apply(a, self.window, self.k, self.alpha, self.beta)
-
-    def extra_repr(self) -> str:
-        return f"n={self.n}, k={self.k}, alpha={self.alpha:g}, beta={self.beta}"
+        self.rule = Rule(n, k, alpha / n**2, beta, towers=1, spatial=True)
 
 
 class Dropout(nn.Module):

@@ -4,7 +4,9 @@ import csv
 import os
 from pathlib import Path
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_warn
 
 from alexnet_pl.errors import UserError
@@ -12,27 +14,49 @@ from alexnet_pl.errors import UserError
 KINDS = ("wandb", "tensorboard", "csv")
 
 
-class ContinuedCSV(CSVLogger):
-    """Lightning's CSV logger, without its habit of deleting the metrics of the run that is being resumed."""
+class Continued(ExperimentWriter):
+    """Lightning's writer of `metrics.csv`, without its habit of deleting the rows of the run that is being resumed.
+
+    Rows of steps after `step`, which the resumed run will take again, are dropped.
+    """
+
+    def __init__(self, folder: str, step: int) -> None:
+        super().__init__(folder)
+        path = Path(self.metrics_file_path)
+        if not path.exists():
+            return
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        path.unlink()
+        if rows:
+            self.metrics_keys = list(rows[0])
+            self.metrics = rows  # type: ignore[assignment]
+            self.save()
+
+    def _check_log_dir_exists(self) -> None:
+        """Where Lightning deletes the file."""
+
+
+class MetricsFile(CSVLogger):
+    """`metrics.csv` in the run folder, continued by a resumed run from `step` on."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        super().__init__(str(run), name="", version="", flush_logs_every_n_steps=1)
+        self.step = step
 
     @property
-    def experiment(self):  # noqa: ANN201 (Lightning's own type is private)
-        path = Path(self.log_dir) / "metrics.csv"
-        if self._experiment is not None or not path.exists():
-            return super().experiment
-        kept = path.rename(path.with_suffix(".kept"))
-        experiment = super().experiment
-        kept.rename(path)
-        with path.open(newline="") as file:
-            experiment.metrics_keys = next(csv.reader(file), [])
-        return experiment
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        if self._experiment is None:
+            self._experiment = Continued(self.log_dir, self.step)
+        return self._experiment
 
 
-def make_loggers(kind: str, run: Path, project: str) -> list[Logger]:
-    """`metrics.csv` in the run folder, and what `kind` names. W&B never asks and never fails a run."""
+def make_loggers(kind: str, run: Path, project: str, step: int) -> list[Logger]:
+    """`metrics.csv` in the run folder, and what `kind` names, for a run that starts or goes on at `step`."""
     if kind not in KINDS:
         raise UserError(f"logger={kind}: one of {', '.join(KINDS)}")
-    loggers: list[Logger] = [ContinuedCSV(str(run), name="", version="", flush_logs_every_n_steps=10)]
+    loggers: list[Logger] = [MetricsFile(run, step)]
     if kind == "tensorboard":
         try:
             loggers.append(TensorBoardLogger(str(run), name="tensorboard", version=""))
@@ -44,7 +68,8 @@ def make_loggers(kind: str, run: Path, project: str) -> list[Logger]:
 
 
 def wandb_logger(run: Path, project: str) -> WandbLogger | None:
-    """Online for a person who is logged in, else offline; the run's identity stays when it is resumed."""
+    """Online for a person who is logged in, else offline. It never asks and never fails a run; the run's identity
+    stays when it is resumed."""
     try:
         import wandb
 

@@ -1,6 +1,7 @@
 """Training and testing (§6, §5.1): multinomial logistic regression on the device's own augmentations."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import lightning as L
@@ -14,6 +15,8 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.metrics import Errors
 from alexnet_pl.model import AlexNet
 from alexnet_pl.optim import MomentumSGD, parameter_groups
+from alexnet_pl.speed import PLAIN, Speed, uncached_autocast
+from alexnet_pl.step import Graphed
 
 
 class Classifier(L.LightningModule):
@@ -34,12 +37,15 @@ class Classifier(L.LightningModule):
         bias_rate: float = 2.0,
         bias_decay: bool = False,
         views: str = "ten",
+        speed: Speed = PLAIN,
     ) -> None:
-        """`switches`: how `net` and `augment` were built, {"model": …, "augment": …}; the rest is §6's."""
+        """`switches`: how `net` and `augment` were built, {"model": …, "augment": …}; lr … bias_decay are §6's."""
         super().__init__()
         if views not in ("ten", "centre"):
             raise ValueError(f"views={views}: ten or centre")
         self.net, self.augment, self.switches, self.ten = net, augment, dict(switches), views == "ten"
+        self.speed, self.step = speed, self.plain_step
+        self.automatic_optimization = False  # a trainer's batch is many of ours, each a true step
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.bias_rate, self.bias_decay = bias_rate, bias_decay
         self.classes: list[list[str]] = []
@@ -59,37 +65,67 @@ class Classifier(L.LightningModule):
         self.augment.set_statistics(store.mean, store.covariance)
 
     def configure_optimizers(self) -> MomentumSGD:
+        """Called on the device, so that what depends on it is settled here too."""
+        self.speed.apply(self.net)
+        if self.speed.graphs(self.device, self.trainer.world_size):
+            self.step = Graphed(self.plain_step, self.decided)
         groups = parameter_groups(self.net, self.lr, self.weight_decay, self.bias_rate, self.bias_decay)
-        return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay)
+        return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay, fused=self.speed.fast)
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def decided(self) -> tuple[float, ...]:
+        """What the host decides within a step: every group's rate, and the colour noise."""
+        return (*(group["lr"] for group in self.sgd.param_groups), self.augment.noise)
+
+    @property
+    def sgd(self) -> MomentumSGD:
+        return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
+
+    def training_step(self, batches: Iterator[Batch], index: int) -> None:
+        for batch in batches:
+            self.step(batch)
+            self.count_step()
+            if 0 < self.trainer.max_steps <= self.global_step:
+                break
+        if (self.trainer.fit_loop.epoch_loop._batches_that_stepped + 1) % self.trainer.log_every_n_steps == 0:
+            self.log_training()
+
+    def count_step(self) -> None:
+        """Lightning's global step, which its own wrapper of the optimizer would count at some cost a step."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.increment_ready()
+        progress.increment_completed()
+
+    def plain_step(self, batch: Batch) -> None:
         assert batch.draws is not None
-        logits = self.net(self.augment(batch.images, batch.draws))
-        loss = F.cross_entropy(logits, batch.labels)
-        self.count_training(logits.detach(), loss.detach(), batch.labels)
-        return loss
+        sgd = self.sgd
+        sgd.zero_grad()
+        with uncached_autocast(self.device.type):
+            logits = self.net(self.speed.lay_out(self.augment(batch.images, batch.draws)))
+            loss = F.cross_entropy(logits.float(), batch.labels)
+        self.manual_backward(loss)
+        sgd.step()
+        wrong = (logits.detach().argmax(1) != batch.labels).sum()
+        size = torch.full_like(loss, len(batch.labels))
+        self.train_sums += torch.stack([loss.detach() * size, wrong, size])
 
-    def count_training(self, logits: Tensor, loss: Tensor, labels: Tensor) -> None:
-        """Sum loss and errors on the device; read them, which makes the host wait, only when they are logged."""
-        wrong = (logits.argmax(1) != labels).sum()
-        self.train_sums += torch.stack([loss * len(labels), wrong, torch.full_like(loss, len(labels))])
-        if (self.global_step + 1) % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            return
+    def log_training(self) -> None:
+        """Read the sums that the device kept since the last time, which makes the host wait for it."""
         mean_loss, mean_wrong = (self.train_sums[:2] / self.train_sums[2]).tolist()
         self.train_sums.zero_()
-        if mean_loss != mean_loss or mean_loss == float("inf"):
-            raise UserError(f"the training loss is {mean_loss} at step {self.global_step + 1}; try a smaller optim.lr")
+        if not math.isfinite(mean_loss):
+            raise UserError(f"the training loss is {mean_loss} by step {self.global_step}; try a smaller optim.lr")
         self.log("train/loss", mean_loss, prog_bar=True)
         self.log("train/top1_error", 100 * mean_wrong)
+        self.log("step", float(self.global_step))
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self.val_errors.update(self.log_probabilities(batch.images, ten=False), batch.labels)
+        self.val_errors.update(self.log_probabilities(batch.images, False)[: len(batch.labels)], batch.labels)
 
     def on_validation_epoch_end(self) -> None:
         self.report("val", self.val_errors)
 
     def test_step(self, batch: Batch, index: int) -> None:
-        self.test_errors.update(self.log_probabilities(batch.images, ten=self.ten), batch.labels)
+        self.test_errors.update(self.log_probabilities(batch.images, self.ten)[: len(batch.labels)], batch.labels)
 
     def on_test_epoch_end(self) -> None:
         self.report("test", self.test_errors)
@@ -97,7 +133,7 @@ class Classifier(L.LightningModule):
     def log_probabilities(self, images: Tensor, ten: bool) -> Tensor:
         """(N, 3, size, size) uint8 → (N, classes): log of the softmax outputs' arithmetic mean over the views."""
         views = self.augment.views(images, ten)
-        mean = sum(F.softmax(self.net(view).float(), 1) for view in views) / len(views)
+        mean = sum(F.softmax(self.net(self.speed.lay_out(view)).float(), 1) for view in views) / len(views)
         assert isinstance(mean, Tensor)
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
@@ -113,6 +149,8 @@ class Classifier(L.LightningModule):
         values = {f"{stage}/top1_error": found["top1_error"], f"{stage}/top5_error": found["top5_error"]}
         self.log_dict(values, prog_bar=True)
         self.log(f"{stage}/loss", found["nll"])
+        if stage == "val":
+            self.log("step", float(self.global_step))
         self.found = found
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

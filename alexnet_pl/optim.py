@@ -1,62 +1,50 @@
 """The update rule of §6 (§5 of 2012), with the learning rate inside the velocity, and who learns at which rate."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
 
-class MomentumSGD(Optimizer):
+class MomentumSGD(torch.optim.SGD):
     """v ← 0.9 · v − 0.0005 · ε · w − ε · ⟨∂L/∂w⟩;  w ← w + v   (§6; weights.cu:146 of the authors' program)
 
-    `torch.optim.SGD` keeps ε outside of v. The two agree while ε stays; at a change of ε the paper's velocity goes on
-    at its old size for some ten steps where torch's shrinks at once.
+    `torch.optim.SGD` keeps u with v = −ε · u, which is the same while ε stays. When ε changes, the paper's velocity
+    goes on at its old size for some ten steps where torch's shrinks at once; so u is then rescaled to leave v as it
+    was. All else, the fused update in one pass over memory included, is torch's.
 
-    A group whose rate is 0 is left alone: no decay, no last steps of an old velocity (weights.cu:148). All parameters
-    with the same constants are updated together, in four multi-tensor operations.
+    A group whose rate is 0 is left alone: no decay, no last steps of an old velocity (weights.cu:148).
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0005
+        self,
+        params: Iterable[Any],
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0005,
+        fused: bool | None = None,
     ) -> None:
-        for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}.items():
-            if not value >= 0:
-                raise ValueError(f"{name}={value}: not negative")
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for (lr, momentum, weight_decay), weights in self.alike().items():
-            grads = [weight.grad for weight in weights]
-            velocities = [self.velocity(weight) for weight in weights]
-            torch._foreach_mul_(velocities, momentum)
-            if weight_decay:
-                torch._foreach_add_(velocities, weights, alpha=-lr * weight_decay)
-            torch._foreach_add_(velocities, grads, alpha=-lr)
-            torch._foreach_add_(weights, velocities)
-        return loss
+        groups = self.param_groups
+        self.param_groups = [group for group in groups if group["lr"] != 0]
+        try:
+            for group in self.param_groups:
+                self.keep_velocity(group)
+            return super().step(closure)
+        finally:
+            self.param_groups = groups
 
-    def alike(self) -> dict[tuple[float, float, float], list[Tensor]]:
-        """Parameters with a gradient and a rate above 0, by (rate, momentum, decay)."""
-        found = defaultdict(list)
-        for group in self.param_groups:
-            if group["lr"] != 0:
-                key = float(group["lr"]), group["momentum"], group["weight_decay"]
-                found[key] += [p for p in group["params"] if p.grad is not None]
-        return {key: weights for key, weights in found.items() if weights}
-
-    def velocity(self, weight: Tensor) -> Tensor:
-        state = self.state[weight]
-        if "velocity" not in state:
-            state["velocity"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
-        return state["velocity"]
+    def keep_velocity(self, group: dict[str, Any]) -> None:
+        """Rescale u where the group's rate is no longer that of its last step."""
+        before = group.setdefault("last_lr", group["lr"])
+        if before != group["lr"]:
+            velocities = [self.state[p].get("momentum_buffer") for p in group["params"]]
+            torch._foreach_mul_([u for u in velocities if u is not None], before / group["lr"])
+            group["last_lr"] = group["lr"]
 
 
 def parameter_groups(

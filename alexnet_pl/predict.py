@@ -65,7 +65,9 @@ def predict(module: Classifier, paths: list[Path], how: str, device: torch.devic
         unread |= bad
         if good:
             best = module.log_probabilities(squares.to(device), module.ten).exp().topk(min(5, len(module.classes)))
-            rows += [row(module, *found) for found in zip(good, best.values.tolist(), best.indices.tolist(), strict=True)]
+            rows += [
+                row(module, *found) for found in zip(good, best.values.tolist(), best.indices.tolist(), strict=True)
+            ]
     return rows, unread
 
 

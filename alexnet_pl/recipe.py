@@ -15,11 +15,11 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
-from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from alexnet_pl.callbacks import Kernels, Throughput
+from alexnet_pl.callbacks import Bar, Kernels, Throughput
+from alexnet_pl.checkpoint import read_checkpoint
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.decode import FILTERS, read
@@ -32,13 +32,14 @@ from alexnet_pl.module import Classifier
 from alexnet_pl.provenance import Provenance
 from alexnet_pl.resume import Interruption, RandomState, checkpoints
 from alexnet_pl.schedule import DivideByTen, LoggedSchedule
+from alexnet_pl.speed import Speed, precision
 
 Made = TypeVar("Made")
 SCHEDULES = {"plateau": DivideByTen, "logged": LoggedSchedule}
 PREPARE_KEYS = ("source", "filter", "names")  # of `data`, read by prepare alone
 KEYS = (
     "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
-    "schedule", "trainer", "images",
+    "schedule", "trainer", "images", "speed",
 )  # fmt: skip
 
 
@@ -106,7 +107,8 @@ def prepare_store(cfg: DictConfig) -> dict[str, Any]:
 def make_data(cfg: DictConfig) -> ImageStore:
     check_keys(cfg.data, [*inspect.signature(ImageStore).parameters, *PREPARE_KEYS], "data")
     section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in PREPARE_KEYS}
-    return make(ImageStore, OmegaConf.create(section), "data", seed=cfg.seed)
+    speed = make_speed(cfg)
+    return make(ImageStore, OmegaConf.create(section), "data", seed=cfg.seed, steps=speed.steps, keep=speed.keep)
 
 
 def make_module(cfg: DictConfig) -> Classifier:
@@ -116,7 +118,20 @@ def make_module(cfg: DictConfig) -> Classifier:
         "model": OmegaConf.to_container(cfg.model, resolve=True),
         "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
     }
-    return make(Classifier, cfg.optim, "optim", net=net, augment=augment, switches=switches, views=cfg.views)
+    return make(
+        Classifier,
+        cfg.optim,
+        "optim",
+        net=net,
+        augment=augment,
+        switches=switches,
+        views=cfg.views,
+        speed=make_speed(cfg),
+    )
+
+
+def make_speed(cfg: DictConfig) -> Speed:
+    return make(Speed, cfg.speed, "speed")
 
 
 def make_schedule(cfg: DictConfig) -> Callback:
@@ -139,6 +154,9 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
     """The trainer with all that a run does besides: checkpoints, schedule, loggers, pictures."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
+    options["log_every_n_steps"] = max(1, cfg.trainer.log_every_n_steps // make_speed(cfg).steps)
+    step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
     folder = run / "checkpoints"
     fitting = [
         make_schedule(cfg),
@@ -149,13 +167,13 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
         *checkpoints(folder, "val/top1_error"),
         Interruption(folder / "last.ckpt"),
     ]
-    always = [RichProgressBar(refresh_rate=10), Provenance(run, cfg.command)]
+    always = [Bar(refresh_rate=10, leave=True), Provenance(run, cfg.command)]
     try:
         return L.Trainer(
             **options,
             default_root_dir=run,
             callbacks=[*always, *(fitting if cfg.command == "fit" else [])],
-            logger=make_loggers(cfg.logger, run, cfg.project) if cfg.command == "fit" else False,
+            logger=make_loggers(cfg.logger, run, cfg.project, step) if cfg.command == "fit" else False,
             enable_checkpointing=cfg.command == "fit",
             use_distributed_sampler=False,  # the loaders share the images out themselves, each exactly once
             num_sanity_val_steps=0,

@@ -12,7 +12,7 @@ from alexnet_pl.provenance import git
 def wilson(wrong: int, count: int, z: float = 1.959964) -> tuple[float, float]:
     """95 % interval of an error rate in percent, by Wilson's score: `wrong` of `count` images.
 
-        centre (p + z²/2n) / (1 + z²/n),  half-width z · √(p(1 − p)/n + z²/4n²) / (1 + z²/n)
+    centre (p + z²/2n) / (1 + z²/n),  half-width z · √(p(1 − p)/n + z²/4n²) / (1 + z²/n)
     """
     p, shrink = wrong / count, 1 + z**2 / count
     centre = (p + z**2 / (2 * count)) / shrink

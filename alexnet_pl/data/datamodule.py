@@ -16,17 +16,26 @@ from alexnet_pl.errors import UserError
 class ImageStore(L.LightningDataModule):
     """Batches from the store at `root`: `train` for fitting, `val` for validating, and `test` or else `val` for testing.
 
-    `batch_size` counts the images of a step over all devices together, as 128 does in §6.
+    `batch_size` counts the images of a step over all devices together, as 128 does in §6; the trainer gets `steps` such
+    batches at a time; `keep`: a split that fits stays in the GPU's memory.
     """
 
     def __init__(
-        self, root: str, name: str, size: int = 256, batch_size: int = 128, test_split: str | None = None, seed: int = 0
+        self,
+        root: str,
+        name: str,
+        size: int = 256,
+        batch_size: int = 128,
+        test_split: str | None = None,
+        seed: int = 0,
+        steps: int = 1,
+        keep: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: at least 1")
         self.root, self.name, self.size, self.seed = Path(root), name, size, seed
-        self.batch_size, self.test_split = batch_size, test_split
+        self.batch_size, self.test_split, self.steps, self.keep = batch_size, test_split, steps, keep
 
     def prepare_data(self) -> None:
         """Draw the demonstration's images, once; every other store is made by `prepare`."""
@@ -62,14 +71,19 @@ class ImageStore(L.LightningDataModule):
         """Which device, and which part of the work is its own."""
         trainer = self.trainer
         assert trainer is not None
-        whole = {"limit": limit} if isinstance(limit, int) else {}
-        return {"device": trainer.strategy.root_device, "rank": trainer.global_rank, "world": trainer.world_size, **whole}
+        return {
+            "device": trainer.strategy.root_device,
+            "rank": trainer.global_rank,
+            "world": trainer.world_size,
+            "keep": self.keep,
+            "limit": limit if isinstance(limit, int) else None,
+        }
 
     def train_dataloader(self) -> TrainLoader:
         assert self.trainer is not None
         draw = self.trainer.lightning_module.augment.draw
         place = self.place(self.trainer.limit_train_batches)
-        return TrainLoader(self.store.split("train"), self.batch_size, self.seed, draw, **place)
+        return TrainLoader(self.store.split("train"), self.batch_size, self.seed, draw, steps=self.steps, **place)
 
     def held_out(self, split: str, limit: int | float) -> EvalLoader:
         assert self.trainer is not None

@@ -46,6 +46,8 @@ def images(folder: Path) -> list[Path]:
 
 def difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:
     missing, extra = sorted(set(classes) - set(folders)), sorted(set(folders) - set(classes))
-    parts = [f"lacks {', '.join(missing[:3])}" for _ in missing[:1]] + [f"has {', '.join(extra[:3])}" for _ in extra[:1]]
+    parts = [f"lacks {', '.join(missing[:3])}" for _ in missing[:1]] + [
+        f"has {', '.join(extra[:3])}" for _ in extra[:1]
+    ]
     more = " and more" if max(len(missing), len(extra)) > 3 else ""
     return f"{source}/{split} {' and '.join(parts)}{more}, unlike {source}/train; the classes must be the same"

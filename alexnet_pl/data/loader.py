@@ -1,10 +1,12 @@
 """Batches for the device, with nothing per image done in Python and no worker processes.
 
 A thread gathers whole uint8 images into a ring of reused buffers while the device computes. Worker processes would
-copy each batch into fresh shared memory and bring a rate of 110,000 images/s down to 8,000.
+copy each batch into fresh shared memory and bring a rate of 110,000 images/s down to 8,000. A split that fits into a
+GPU's memory stays there, and a batch is one gather.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from queue import Queue
 from threading import Event, Thread
 from typing import Any
@@ -24,19 +26,18 @@ class Slot:
 
     def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
         shape = (batch_size, *split.records.shape[1:])
-        self.images = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
-        self.count, self.labels = 0, torch.empty(0, dtype=torch.int64)
+        self.images = torch.zeros(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
+        self.labels = torch.empty(0, dtype=torch.int64)
         self.copied = torch.cuda.Event() if device.type == "cuda" else None
 
     def fill(self, split: Split, indices: np.ndarray) -> None:
         if self.copied is not None:
             self.copied.synchronize()
-        self.count = len(indices)
-        split.read(indices, self.images.numpy()[: self.count])
+        split.read(indices, self.images.numpy()[: len(indices)])
         self.labels = torch.from_numpy(split.labels[indices])
 
     def send(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        images = self.images[: self.count].to(device, non_blocking=True)
+        images = self.images.to(device, non_blocking=True)
         if self.copied is not None:
             self.copied.record()
         return images, self.labels.to(device, non_blocking=True)
@@ -45,7 +46,11 @@ class Slot:
 def stream(
     split: Split, batches: Iterable[np.ndarray], batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(images, labels) on `device` for each array of indices; on the CPU valid until the next but one is asked for."""
+    """(images, labels) on `device` for each array of at most `batch_size` indices.
+
+    There are always `batch_size` images, so that no kernel is made for the size of a last batch; those past the labels
+    are of another batch. On the CPU they are valid until the next batch but one is asked for.
+    """
     free: Queue[Slot | None] = Queue()
     ready: Queue[Slot | BaseException | None] = Queue()
     stop = Event()
@@ -81,12 +86,31 @@ def stream(
         thread.join()
 
 
+def resident(
+    split: Split, batches: Iterable[np.ndarray], batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """As `stream`, from a split that lies in the device's memory."""
+    images, labels = split.on(device)
+    for indices in batches:
+        chosen = torch.from_numpy(np.resize(indices, batch_size)).to(device, non_blocking=True)
+        yield images.index_select(0, chosen), labels.index_select(0, chosen[: len(indices)])
+
+
+def feed(split: Split, device: torch.device, keep: bool) -> Callable[..., Iterator[tuple[Tensor, Tensor]]]:
+    """`resident` where asked for and the device, a GPU, has room for the split beside a network; else `stream`."""
+    if not keep or device.type != "cuda":
+        return stream
+    free, total = torch.cuda.mem_get_info(device)
+    return resident if split.kept is not None or split.bytes < free - total // 4 else stream
+
+
 class TrainLoader:
     """A split in a new random order each epoch, in batches of exactly `batch_size` (the rest waits for another epoch).
 
     Order and draws are functions of (seed, epoch, batch), so all that a resumed run needs is (epoch, done). On several
     devices each takes its share of every batch, so the run is the same whatever their number.
-    Lightning saves and restores `state_dict` with the loop.
+    Hands out iterators over `steps` batches at a time, so that the trainer's own cost is paid once for so many.
+    Lightning saves and restores `state_dict` with its loop.
     """
 
     def __init__(
@@ -98,31 +122,39 @@ class TrainLoader:
         device: torch.device,
         rank: int = 0,
         world: int = 1,
+        steps: int = 1,
+        keep: bool = False,
         limit: int | None = None,
     ) -> None:
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
-        self.batches = min(len(split) // batch_size, limit or len(split))
+        self.batches = len(split) // batch_size
+        if limit is not None:
+            self.batches = min(self.batches, limit * steps)
+        self.steps, self.feed = steps, feed(split, device, keep)
         self.epoch, self.done, self.resumed = 0, 0, False
 
     def __len__(self) -> int:
-        return self.batches
+        return -(-self.batches // self.steps)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Iterator[Batch]]:
         if self.done and not self.resumed:
             self.epoch, self.done = self.epoch + 1, 0
         self.resumed = False
+        batches = self.epoch_batches()
+        while self.done < self.batches:
+            yield islice(batches, self.steps)
+
+    def epoch_batches(self) -> Iterator[Batch]:
+        """What is left of this epoch."""
         order = permutation(len(self.split), self.seed, self.epoch)
         todo = range(self.done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in todo)
-        for i, (images, labels) in zip(todo, stream(self.split, shares, self.share_size, self.device), strict=True):
+        size = self.share.stop - self.share.start
+        for i, (images, labels) in zip(todo, self.feed(self.split, shares, size, self.device), strict=True):
             drawn = self.draw(self.seed, self.epoch, i, self.batch_size)
             self.done = i + 1
             yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in drawn)))
-
-    @property
-    def share_size(self) -> int:
-        return self.share.stop - self.share.start
 
     def state_dict(self) -> dict[str, int]:
         """The epoch and how many of its batches were handed out; a finished epoch is the next one's start."""
@@ -137,22 +169,30 @@ class TrainLoader:
 class EvalLoader:
     """Each image of a split once, in order; of several devices, device `rank` of `world` takes every world-th image.
 
+    A batch's labels say how many of its images count (the last batch is filled up with others).
     `total` counts the images over all devices, so that a report can prove that none was missed or counted twice.
     """
 
     def __init__(
-        self, split: Split, batch_size: int, device: torch.device, rank: int = 0, world: int = 1, limit: int | None = None
+        self,
+        split: Split,
+        batch_size: int,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+        keep: bool = False,
+        limit: int | None = None,
     ) -> None:
-        self.split, self.batch_size, self.device = split, batch_size, device
-        self.total = min(len(split), limit * batch_size * world if limit else len(split))
-        self.indices = np.arange(rank, len(split), world)[: limit * batch_size if limit else None]
+        self.split, self.batch_size, self.device, self.feed = split, batch_size, device, feed(split, device, keep)
+        self.total = len(split) if limit is None else min(len(split), limit * batch_size * world)
+        self.indices = np.arange(rank, self.total, world)
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         batches = np.split(self.indices, range(self.batch_size, len(self.indices), self.batch_size))
-        for images, labels in stream(self.split, batches, self.batch_size, self.device):
+        for images, labels in self.feed(self.split, batches, self.batch_size, self.device):
             yield Batch(images, labels)
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from alexnet_pl.errors import UserError
 
@@ -34,15 +36,19 @@ class Store:
         self.size: int = self.about["size"]
         self.classes: list[list[str]] = self.about["classes"]
         self.fingerprint: str = self.about["fingerprint"]
+        self.opened: dict[str, Split] = {}
 
     @property
     def splits(self) -> list[str]:
         return list(self.about["splits"])
 
     def split(self, name: str) -> "Split":
+        """The same object every time, so that what it keeps on a device is kept once."""
         if name not in self.about["splits"]:
             raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
-        return Split(self, name)
+        if name not in self.opened:
+            self.opened[name] = Split(self, name)
+        return self.opened[name]
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -61,14 +67,32 @@ class Split:
         path = store.root / f"{name}.u8"
         shape = (len(labels), 3, store.size, store.size)
         if path.stat().st_size != np.prod(shape, dtype=np.int64):
-            raise UserError(f"{path}: {path.stat().st_size:,} bytes, not those of {len(labels):,} images; prepare it again")
+            raise UserError(
+                f"{path}: {path.stat().st_size:,} bytes, not those of {len(labels):,} images; prepare it again"
+            )
         self.records = np.memmap(path, np.uint8, "r", shape=shape)
         self.slots = np.flatnonzero(labels != EMPTY)
         self.labels = labels[self.slots].astype(np.int64)
         self.root, self.name = store.root, name
 
+        self.kept: tuple[Tensor, Tensor] | None = None
+
     def __len__(self) -> int:
         return len(self.slots)
+
+    @property
+    def bytes(self) -> int:
+        return len(self) * int(np.prod(self.records.shape[1:]))
+
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """All images and labels in the memory of `device`, copied there once."""
+        if self.kept is None:
+            images = torch.empty((len(self), *self.records.shape[1:]), dtype=torch.uint8, device=device)
+            for start in range(0, len(self), 1024):
+                some = self.slots[start : start + 1024]
+                images[start : start + len(some)] = torch.from_numpy(self.records[some])
+            self.kept = images, torch.from_numpy(self.labels).to(device)
+        return self.kept
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""

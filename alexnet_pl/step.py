@@ -1,0 +1,47 @@
+"""One step of stochastic gradient descent (§6), plain or as a CUDA graph that the host only has to set off."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from alexnet_pl.data.augment import Batch, Draws
+
+Step = Callable[[Batch], None]
+WARM_UP = 3  # plain steps before a capture, in which kernels are chosen and compiled
+
+
+class Graphed:
+    """A step captured once and replayed: its some hundred launches cost the host one.
+
+    Whatever the host decides within a step is fixed at the capture, so `state` must return all of it (the rates, the
+    noise); where it changes, the step is captured anew. The first steps run plainly. All are true steps, in order.
+    """
+
+    def __init__(self, step: Step, state: Callable[[], object]) -> None:
+        self.step, self.state, self.plain_steps = step, state, 0
+        self.captured: object = None
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.inputs: list[Tensor] = []
+
+    def __call__(self, batch: Batch) -> None:
+        assert batch.draws is not None
+        if self.graph is None and self.plain_steps < WARM_UP:
+            self.plain_steps += 1
+            return self.step(batch)
+        if self.graph is None or self.captured != self.state():
+            self.capture(batch)
+        given = [batch.images, batch.labels, *batch.draws]
+        torch._foreach_copy_(self.inputs, given)
+        assert self.graph is not None
+        self.graph.replay()
+
+    def capture(self, batch: Batch) -> None:
+        """Record a step on copies of the batch's tensors; recording runs none of it."""
+        assert batch.draws is not None
+        self.graph, self.captured = torch.cuda.CUDAGraph(), self.state()
+        self.inputs = [tensor.clone() for tensor in (batch.images, batch.labels, *batch.draws)]
+        images, labels, *draws = self.inputs
+        torch.cuda.synchronize()
+        with torch.cuda.graph(self.graph):
+            self.step(Batch(images, labels, Draws(*draws)))
