@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
-from alexnet_pl.model import AlexNet
+from alexnet_pl.module import Classifier
 
 
 class Throughput(L.Callback):
@@ -52,7 +52,7 @@ class Kernels(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.is_global_zero and not trainer.sanity_checking and trainer.state.fn == "fit":
-            assert isinstance(pl_module.net, AlexNet)
+            assert isinstance(pl_module, Classifier)
             save_image(draw_kernels(pl_module.net.conv1.weight), self.path)
 
 

@@ -34,5 +34,5 @@ def check_switches(path: str | Path | None, switches: Mapping[str, Mapping[str, 
             if wanted.get(key) != there.get(key):
                 raise UserError(
                     f"ckpt_path: {path} has {section}.{key}={there.get(key)}, this recipe "
-                    f"{section}.{key}={wanted.get(key)}; add {section}.{key}={there.get(key)} or take another checkpoint"
+                    f"{section}.{key}={wanted.get(key)}; add {section}.{key}={there.get(key)} or take another"
                 )

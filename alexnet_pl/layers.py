@@ -21,7 +21,7 @@ class Rule(NamedTuple):
 
 
 def window(squares: Tensor, rule: Rule) -> Tensor:
-    """(N, C, H, W) → the same: sums over the rule's neighbours, clipped at the ends of a tower or the edges of a map."""
+    """(N, C, H, W) → the same: sums over the rule's neighbours, clipped at a tower's ends or a map's edges."""
     half = rule.n // 2
     if rule.spatial:
         rows = shifted(F.pad(squares, (0, 0, half, half)), rule.n, 2)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import secrets
 from pathlib import Path
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
@@ -47,7 +48,7 @@ class MetricsFile(CSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
-        if self._experiment is None:
+        if not isinstance(self._experiment, Continued):
             self._experiment = Continued(self.log_dir, self.step)
         return self._experiment
 
@@ -75,7 +76,7 @@ def wandb_logger(run: Path, project: str) -> WandbLogger | None:
 
         mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
         kept = run / "wandb_id.txt"
-        identity = kept.read_text().strip() if kept.exists() else wandb.util.generate_id()
+        identity = kept.read_text().strip() if kept.exists() else secrets.token_hex(4)
         name = "/".join(run.parts[-2:])
         settings = wandb.Settings(silent=True, console="off", init_timeout=30)
         logger = WandbLogger(

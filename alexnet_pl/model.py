@@ -49,6 +49,8 @@ class AlexNet(nn.Module):
       wide_init          False: standard deviation 0.01 in conv3 … conv6 too, not 0.03
     """
 
+    conv1: nn.Conv2d
+
     def __init__(
         self,
         num_classes: int = 1000,
@@ -68,7 +70,7 @@ class AlexNet(nn.Module):
         wide_init: bool = True,
     ) -> None:
         super().__init__()
-        check(towers, without, activation, dropout)
+        check(num_classes, bottleneck, towers, without, activation, dropout)
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
         widths = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
         specs = {  # kernels, their side, stride, padding, groups
@@ -111,10 +113,10 @@ class AlexNet(nn.Module):
         bias           0      1      0      1      1      1     1     1        0        0
         """
         for name, layer in self.named_children():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
                 wide = self.wide_init and name in ("conv3", "conv4", "conv5", "conv6")
                 nn.init.normal_(layer.weight, std=0.03 if wide else 0.01)
-                nn.init.constant_(layer.bias, float(name in ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")))
+                layer.bias.fill_(float(name in ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")))
 
     def side(self, crop: int) -> int:
         """Pixels of a side of the last pooling's output for images of `crop` pixels; 6 for 224."""
@@ -157,8 +159,10 @@ class AlexNet(nn.Module):
         return self.fc8(x if self.bottleneck is None else self.bottleneck(x))
 
 
-def check(towers: int, without: str | None, activation: str, dropout: float) -> None:
+def check(num_classes: int, bottleneck: int, towers: int, without: str | None, activation: str, dropout: float) -> None:
     """Raise ValueError, naming the argument, for what `AlexNet` cannot build."""
+    if num_classes < 1 or bottleneck < 0:
+        raise ValueError(f"num_classes={num_classes}, bottleneck={bottleneck}: at least 1, and not negative")
     if towers not in (1, 2):
         raise ValueError(f"towers={towers}: 1 or 2")
     if without not in (None, *REMOVABLE):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.data.augment import Augment, Batch
-from alexnet_pl.data.datamodule import ImageStore
+from alexnet_pl.data.loader import EvalLoader
 from alexnet_pl.errors import UserError
 from alexnet_pl.metrics import Errors
 from alexnet_pl.model import AlexNet
@@ -25,6 +25,10 @@ class Classifier(L.LightningModule):
     A checkpoint carries all that a later `predict` needs without the store: the switches of network and
     augmentation, the mean image, the colour components, and the class list.
     """
+
+    net: AlexNet
+    augment: Augment
+    train_sums: Tensor  # loss, wrong answers, images since the last line of the log
 
     def __init__(
         self,
@@ -52,7 +56,7 @@ class Classifier(L.LightningModule):
         self.found: dict[str, Tensor] = {}  # of the last validation or test
         self.seen: dict[str, Any] = {}
         self.val_errors, self.test_errors = Errors(), Errors()
-        self.register_buffer("train_sums", torch.zeros(3), persistent=False)  # loss, wrong answers, images
+        self.register_buffer("train_sums", torch.zeros(3), persistent=False)
 
     def setup(self, stage: str) -> None:
         """Take mean, colour and class list from the store; a checkpoint's own then replace the first two."""
@@ -86,7 +90,7 @@ class Classifier(L.LightningModule):
             self.count_step()
             if 0 < self.trainer.max_steps <= self.global_step:
                 break
-        if (self.trainer.fit_loop.epoch_loop._batches_that_stepped + 1) % self.trainer.log_every_n_steps == 0:
+        if self.trainer._logger_connector.should_update_logs:
             self.log_training()
 
     def count_step(self) -> None:
@@ -142,6 +146,7 @@ class Classifier(L.LightningModule):
         found = errors.compute()
         errors.reset()
         loader = self.trainer.val_dataloaders if stage == "val" else self.trainer.test_dataloaders
+        assert isinstance(loader, EvalLoader)
         if not self.trainer.sanity_checking and found["count"] != loader.total:
             raise RuntimeError(f"{stage}: counted {int(found['count'])} images of {loader.total}")
         if found["nonfinite"]:

@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.sgd import sgd
 
 
-class MomentumSGD(torch.optim.SGD):
+class MomentumSGD(Optimizer):
     """v ← 0.9 · v − 0.0005 · ε · w − ε · ⟨∂L/∂w⟩;  w ← w + v   (§6; weights.cu:146 of the authors' program)
 
     `torch.optim.SGD` keeps u with v = −ε · u, which is the same while ε stays. When ε changes, the paper's velocity
     goes on at its old size for some ten steps where torch's shrinks at once; so u is then rescaled to leave v as it
-    was. All else, the fused update in one pass over memory included, is torch's.
+    was. The arithmetic, `fused` into one pass over memory or not, is torch's.
 
     A group whose rate is 0 is left alone: no decay, no last steps of an old velocity (weights.cu:148).
     """
@@ -23,28 +25,49 @@ class MomentumSGD(torch.optim.SGD):
         lr: float = 0.01,
         momentum: float = 0.9,
         weight_decay: float = 0.0005,
-        fused: bool | None = None,
+        fused: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
+        for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}.items():
+            if not value >= 0:
+                raise ValueError(f"{name}={value}: not negative")
+        self.fused = fused
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        groups = self.param_groups
-        self.param_groups = [group for group in groups if group["lr"] != 0]
-        try:
-            for group in self.param_groups:
-                self.keep_velocity(group)
-            return super().step(closure)
-        finally:
-            self.param_groups = groups
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            weights = [p for p in group["params"] if p.grad is not None]
+            if group["lr"] != 0 and weights:
+                self.update(group, weights)
+        return loss
 
-    def keep_velocity(self, group: dict[str, Any]) -> None:
-        """Rescale u where the group's rate is no longer that of its last step."""
+    def update(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         before = group.setdefault("last_lr", group["lr"])
+        velocities: list[Tensor | None] = [self.state[weight].get("u") for weight in weights]
         if before != group["lr"]:
-            velocities = [self.state[p].get("momentum_buffer") for p in group["params"]]
-            torch._foreach_mul_([u for u in velocities if u is not None], before / group["lr"])
+            for u in velocities:
+                if u is not None:
+                    u.mul_(before / group["lr"])
             group["last_lr"] = group["lr"]
+        sgd(
+            weights,
+            [weight.grad for weight in weights],  # type: ignore[misc]
+            velocities,
+            weight_decay=group["weight_decay"],
+            momentum=group["momentum"],
+            lr=group["lr"],
+            dampening=0,
+            nesterov=False,
+            maximize=False,
+            foreach=not self.fused,
+            fused=self.fused,
+        )
+        for weight, u in zip(weights, velocities, strict=True):
+            self.state[weight]["u"] = u
 
 
 def parameter_groups(

@@ -51,9 +51,9 @@ def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, whe
     parameters = inspect.signature(made).parameters
     known = [name for name in parameters if name not in given and name != "self"]
     check_keys(section, known, where)
-    fields = [(name, kind(parameters[name]), None) for name in section]
+    fields = [(name, kind(parameters[name])) for name in map(str, section)]
     try:
-        schema = OmegaConf.structured(make_dataclass("Section", [(str(name), hint) for name, hint, _ in fields]))
+        schema = OmegaConf.structured(make_dataclass("Section", fields))
         values = OmegaConf.to_container(OmegaConf.merge(schema, section), throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise UserError(f"{where}.{error.full_key} has no value yet: add {where}.{error.full_key}=…") from error

@@ -60,7 +60,7 @@ class DivideByTen(L.Callback):
 
     @property
     def last(self) -> bool:
-        return self.freeze_conv1 and self.divided == self.times
+        return self.freeze_conv1 and 0 < self.divided == self.times
 
     def end_noise(self, pl_module: L.LightningModule) -> None:
         if self.last:
@@ -116,8 +116,12 @@ class LoggedSchedule(L.Callback):
         if epoch >= self.cool:
             pl_module.augment.noise = 0.0  # type: ignore[union-attr]
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A run that has come to its end does not go on when it is resumed."""
+        trainer.should_stop = trainer.should_stop or trainer.current_epoch >= self.stop
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.state.fn == "fit" and trainer.current_epoch + 1 >= self.stop:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.current_epoch + 1 >= self.stop:
             trainer.should_stop = True
 
 

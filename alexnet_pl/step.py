@@ -32,7 +32,8 @@ class Graphed:
         if self.graph is None or self.captured != self.state():
             self.capture(batch)
         given = [batch.images, batch.labels, *batch.draws]
-        torch._foreach_copy_(self.inputs, given)
+        for own, new in zip(self.inputs, given, strict=True):
+            own.copy_(new)
         assert self.graph is not None
         self.graph.replay()
 

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 
 from alexnet_pl.data import demo
+from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.loader import EvalLoader, TrainLoader
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.store import Store
@@ -14,7 +15,7 @@ from alexnet_pl.errors import UserError
 
 
 class ImageStore(L.LightningDataModule):
-    """Batches from the store at `root`: `train` for fitting, `val` for validating, and `test` or else `val` for testing.
+    """Batches from the store at `root`: `train` to fit, `val` to validate, `test` or where there is none `val` to test.
 
     `batch_size` counts the images of a step over all devices together, as 128 does in §6; the trainer gets `steps` such
     batches at a time; `keep`: a split that fits stays in the GPU's memory.
@@ -34,27 +35,27 @@ class ImageStore(L.LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: at least 1")
-        self.root, self.name, self.size, self.seed = Path(root), name, size, seed
+        self.root, self.dataset, self.size, self.seed = Path(root), name, size, seed
         self.batch_size, self.test_split, self.steps, self.keep = batch_size, test_split, steps, keep
 
     def prepare_data(self) -> None:
         """Draw the demonstration's images, once; every other store is made by `prepare`."""
-        if self.name == "demo" and not self.root.exists():
+        if self.dataset == "demo" and not self.root.exists():
             self.draw()
 
     def draw(self) -> dict[str, Any]:
         settings = {"drawn": "alexnet_pl.data.demo"}
-        return prepare(demo.source(), self.root, self.name, self.size, settings, partial(demo.read, size=self.size))
+        return prepare(demo.source(), self.root, self.dataset, self.size, settings, partial(demo.read, size=self.size))
 
     def check(self) -> None:
         """Raise UserError where there is no store that fits, before anything else is set up."""
-        if self.name != "demo" or self.root.exists():
+        if self.dataset != "demo" or self.root.exists():
             _ = self.store
 
     @cached_property
     def store(self) -> Store:
         store = Store(self.root)
-        for key, wanted in {"name": self.name, "size": self.size}.items():
+        for key, wanted in {"name": self.dataset, "size": self.size}.items():
             if store.about[key] != wanted:
                 raise UserError(f"data.{key}: the store at {self.root} has {store.about[key]}, the recipe {wanted}")
         return store
@@ -81,9 +82,12 @@ class ImageStore(L.LightningDataModule):
 
     def train_dataloader(self) -> TrainLoader:
         assert self.trainer is not None
-        draw = self.trainer.lightning_module.augment.draw
+        augment = self.trainer.lightning_module.augment
+        assert isinstance(augment, Augment)
         place = self.place(self.trainer.limit_train_batches)
-        return TrainLoader(self.store.split("train"), self.batch_size, self.seed, draw, steps=self.steps, **place)
+        return TrainLoader(
+            self.store.split("train"), self.batch_size, self.seed, augment.draw, steps=self.steps, **place
+        )
 
     def held_out(self, split: str, limit: int | float) -> EvalLoader:
         assert self.trainer is not None

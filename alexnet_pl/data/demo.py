@@ -14,9 +14,9 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 import numpy as np
+from numpy.random import Generator, Philox
 
 from alexnet_pl.data.source import Item, Source
-from numpy.random import Generator, Philox
 
 Pattern = tuple[np.ndarray, np.ndarray]  # blend of two colours in [-1, 1] and opacity in [0, 1], both (size, size)
 RED, YELLOW, GREEN, BLUE = 0.0, math.pi / 3, 2 * math.pi / 3, 4 * math.pi / 3

@@ -142,7 +142,7 @@ class TrainLoader:
             self.epoch, self.done = self.epoch + 1, 0
         self.resumed = False
         batches = self.epoch_batches()
-        while self.done < self.batches:
+        for _ in range(self.done, self.batches, self.steps):
             yield islice(batches, self.steps)
 
     def epoch_batches(self) -> Iterator[Batch]:
@@ -191,7 +191,8 @@ class EvalLoader:
         return -(-len(self.indices) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = np.split(self.indices, range(self.batch_size, len(self.indices), self.batch_size))
+        starts = range(0, len(self.indices), self.batch_size)
+        batches = (self.indices[start : start + self.batch_size] for start in starts)
         for images, labels in self.feed(self.split, batches, self.batch_size, self.device):
             yield Batch(images, labels)
 
