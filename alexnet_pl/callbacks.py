@@ -35,9 +35,13 @@ class Bar(RichProgressBar):
 
     SHORT = {  # noqa: RUF012
         "train/loss": ("loss", "{:.3f}"),
-        "val/top1_error": ("val top-1", "{:.1f}%"),
-        "train/images_per_second": ("images/s", "{:,.0f}"),
+        "val/top1_error": ("val", "{:.1f}%"),
+        "train/images_per_second": ("img/s", "{:,.0f}"),
     }
+
+    def configure_columns(self, trainer: L.Trainer) -> list[Any]:
+        """Without steps a second, which images a second say too."""
+        return [c for c in super().configure_columns(trainer) if type(c).__name__ != "ProcessingSpeedColumn"]
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         found = super().get_metrics(trainer, pl_module)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -160,6 +160,8 @@ def plain(error: Exception) -> str:
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'", text):
         return f"{found[1]}: there is no such key{near(found[1])}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {text.splitlines()[0]}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 

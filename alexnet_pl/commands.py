@@ -23,8 +23,8 @@ from alexnet_pl.result import write_result
 
 def run(cfg: DictConfig, folder: Path) -> float | None:
     """Run `cfg.command` and return the sweep's objective, where the command measures it."""
-    for chatter in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(chatter).setLevel(logging.WARNING)
+    for chatter in ("lightning.pytorch", "lightning.fabric", "torch.utils.cpp_extension"):
+        logging.getLogger(chatter).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's own
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
     recipe.check(cfg)
@@ -64,13 +64,13 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
-    trainer.validate(module, datamodule=data, ckpt_path=cfg.ckpt_path, verbose=False)
+    trainer.validate(prediction.load(cfg.ckpt_path, module), datamodule=data, verbose=False)
     return report(folder / "validation.json", cfg, trainer, module, data, split="val", views="centre")
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
-    trainer.test(module, datamodule=data, ckpt_path=cfg.ckpt_path, verbose=False)
+    trainer.test(prediction.load(cfg.ckpt_path, module), datamodule=data, verbose=False)
     return report(folder / "result.json", cfg, trainer, module, data, split=data.tested, views=cfg.views)
 
 

@@ -59,11 +59,13 @@ class Classifier(L.LightningModule):
         self.register_buffer("train_sums", torch.zeros(3), persistent=False)
 
     def setup(self, stage: str) -> None:
-        """Take mean, colour and class list from the store; a checkpoint's own then replace the first two."""
+        """To fit, take mean, colour and class list from the store; a resumed run's checkpoint replaces the first two."""
         store = self.trainer.datamodule.store  # type: ignore[attr-defined]
         outputs = self.net.fc8.out_features
         if len(store.classes) != outputs:
             raise UserError(f"model.num_classes={outputs}: the store at {store.root} has {len(store.classes)} classes")
+        if stage != "fit":
+            return self.check_classes(self.classes, store.classes)
         self.classes = store.classes
         self.seen = {"name": store.name, "fingerprint": store.fingerprint}
         self.augment.set_statistics(store.mean, store.covariance)
@@ -159,8 +161,10 @@ class Classifier(L.LightningModule):
         self.found = found
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        saved = checkpoint["alexnet_pl"]["classes"]
-        if [c[0] for c in saved] != [c[0] for c in self.classes]:
+        self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
+
+    def check_classes(self, learned: list[list[str]], there: list[list[str]]) -> None:
+        if [identity for identity, _ in learned] != [identity for identity, _ in there]:
             raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

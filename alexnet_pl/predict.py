@@ -103,4 +103,4 @@ def show(rows: list[dict[str, Any]], unread: dict[Path, str], most: int = 50) ->
     if len(rows) > most:
         console.print(f"… and {len(rows) - most:,} more", highlight=False)
     for path, reason in unread.items():
-        console.print(f"not read: {path} ({reason})", highlight=False, markup=False)
+        console.print(f"not read: {path} ({reason})", highlight=False, markup=False, soft_wrap=True)

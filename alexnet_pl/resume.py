@@ -52,13 +52,13 @@ class Interruption(L.Callback):
     """Ctrl-C and SIGTERM end a fit after the step in hand with `last.ckpt` written and exit code 128 + signal.
 
     During validation they wait for its end. A second signal ends the fit at once.
-    Processes that train together ask each other every `every` steps, so that all stop after the same one.
+    Processes that train together ask each other every `every` batches, so that all stop after the same one.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, path: Path, every: int = 20) -> None:
-        self.path, self.every, self.caught = path, every, 0
+        self.path, self.every, self.caught, self.batches = path, every, 0, 0
         self.before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -71,7 +71,9 @@ class Interruption(L.Callback):
         self.caught = number
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.world_size == 1 or trainer.global_step % self.every == 0:
+        """Not after an epoch's last step: its validation, which a resumed run would not make up for, comes first."""
+        self.batches += 1
+        if not trainer.is_last_batch and (trainer.world_size == 1 or self.batches % self.every == 0):
             self.leave(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

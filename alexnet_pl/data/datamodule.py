@@ -38,6 +38,9 @@ class ImageStore(L.LightningDataModule):
         self.root, self.dataset, self.size, self.seed = Path(root), name, size, seed
         self.batch_size, self.test_split, self.steps, self.keep = batch_size, test_split, steps, keep
 
+        self.training: TrainLoader | None = None
+        self.position: dict[str, int] | None = None
+
     def prepare_data(self) -> None:
         """Draw the demonstration's images, once; every other store is made by `prepare`."""
         if self.dataset == "demo" and not self.root.exists():
@@ -85,9 +88,18 @@ class ImageStore(L.LightningDataModule):
         augment = self.trainer.lightning_module.augment
         assert isinstance(augment, Augment)
         place = self.place(self.trainer.limit_train_batches)
-        return TrainLoader(
-            self.store.split("train"), self.batch_size, self.seed, augment.draw, steps=self.steps, **place
-        )
+        split = self.store.split("train")
+        self.training = TrainLoader(split, self.batch_size, self.seed, augment.draw, steps=self.steps, **place)
+        if self.position is not None:
+            self.training.go_to(self.position)
+        return self.training
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in which epoch training is. Lightning itself forgets a loader's state when an epoch has just ended."""
+        return {"position": self.training.position() if self.training else None}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.position = state_dict["position"]
 
     def held_out(self, split: str, limit: int | float) -> EvalLoader:
         assert self.trainer is not None

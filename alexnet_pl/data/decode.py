@@ -5,14 +5,12 @@ import io
 
 import numpy as np
 import torch
-from PIL import Image
-from torchvision.io import ImageReadMode, decode_image
+from PIL import Image, UnidentifiedImageError
 from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
 
 from alexnet_pl.data.source import Item
 
 FILTERS = ("bilinear", "bicubic")
-JPEG = b"\xff\xd8"
 
 
 def decode(data: bytes) -> tuple[torch.Tensor, str]:
@@ -23,14 +21,12 @@ def decode(data: bytes) -> tuple[torch.Tensor, str]:
     if not data:
         raise ValueError("empty file")
     try:
-        if data.startswith(JPEG):
-            image = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED)
-            if image.shape[0] == 3:
-                return image, ""
         with Image.open(io.BytesIO(data)) as picture:
             odd = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
             return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1), odd
-    except (OSError, RuntimeError, SyntaxError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:
+        raise ValueError("not an image") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(str(error).strip().splitlines()[0]) from error
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from queue import Queue
 from threading import Event, Thread
-from typing import Any
 
 import numpy as np
 import torch
@@ -110,7 +109,6 @@ class TrainLoader:
     Order and draws are functions of (seed, epoch, batch), so all that a resumed run needs is (epoch, done). On several
     devices each takes its share of every batch, so the run is the same whatever their number.
     Hands out iterators over `steps` batches at a time, so that the trainer's own cost is paid once for so many.
-    Lightning saves and restores `state_dict` with its loop.
     """
 
     def __init__(
@@ -156,14 +154,14 @@ class TrainLoader:
             self.done = i + 1
             yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in drawn)))
 
-    def state_dict(self) -> dict[str, int]:
+    def position(self) -> dict[str, int]:
         """The epoch and how many of its batches were handed out; a finished epoch is the next one's start."""
         if self.done == self.batches:
             return {"epoch": self.epoch + 1, "done": 0}
         return {"epoch": self.epoch, "done": self.done}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch, self.done, self.resumed = state["epoch"], state["done"], True
+    def go_to(self, position: dict[str, int]) -> None:
+        self.epoch, self.done, self.resumed = position["epoch"], position["done"], True
 
 
 class EvalLoader:

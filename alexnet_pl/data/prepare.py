@@ -118,7 +118,8 @@ def write_records(path: Path, items: list[Item], size: int, read: Reader, split:
         task = bar.add_task(f"prepare {split:<5}", total=len(items), rate="-")
         for block in bounded(threads, work, iter(starts)):
             blocks.append(block)
-            bar.update(task, advance=len(block.labels), rate=f"{bar.tasks[task].speed or 0:,.0f}")
+            rate = (bar.tasks[task].completed + len(block.labels)) / (bar.tasks[task].elapsed or 1)
+            bar.update(task, advance=len(block.labels), rate=f"{rate:,.0f}")
     return sorted(blocks, key=lambda block: block.start)
 
 

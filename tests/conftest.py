@@ -1,0 +1,53 @@
+"""What several test files start from: composed configs, and a store small enough to train on in seconds."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from alexnet_pl import cli
+from alexnet_pl.data import demo
+from alexnet_pl.data.prepare import prepare
+
+torch.set_num_threads(1)  # test files run side by side
+
+Compose = Callable[..., DictConfig]
+TRAIN, VAL = 96, 40  # images of the tiny store; 40 is not a multiple of its batches of 16
+
+
+@pytest.fixture
+def config() -> Compose:
+    """config(recipe, *overrides) → what the command line would compose."""
+
+    def composed(name: str, *overrides: str) -> DictConfig:
+        with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
+            return compose(name, list(overrides))
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("stores") / "tiny"
+    prepare(demo.source(TRAIN, VAL), root, "tiny", 72, {}, partial(demo.read, size=72))
+    return root
+
+
+@pytest.fixture
+def tiny(tiny_store: Path) -> list[str]:
+    """Overrides of imagenette.yaml for a fit of two epochs of six steps on the tiny store."""
+    return [
+        "data.name=tiny",
+        f"data.root={tiny_store}",
+        "data.size=72",
+        "data.batch_size=16",
+        "augment.crop=67",
+        "logger=csv",
+        "speed.compile=false",
+        "trainer.max_epochs=2",
+        "trainer.log_every_n_steps=2",
+    ]

@@ -1,0 +1,140 @@
+"""The command line: our conventions become Hydra's, and a mistake becomes one line and exit code 2."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl import cli
+from alexnet_pl.errors import UserError
+
+
+def alexnet_pl(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command as a person types it."""
+    return subprocess.run([sys.executable, "-m", "alexnet_pl", *words], cwd=cwd, capture_output=True, text=True)
+
+
+def checkpoint(run: Path, name: str, age: float) -> Path:
+    path = run / "checkpoints" / f"{name}.ckpt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_shipped_recipe_is_found_by_name_by_file_name_and_by_path() -> None:
+    here = cli.SHIPPED / "demo.yaml"
+    assert [cli.find_recipe(name) for name in ("demo", "demo.yaml", "configs/demo.yaml", str(here))] == [here] * 4
+
+
+def test_a_file_of_ones_own_goes_before_a_shipped_one_of_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text("defaults: [_base]\n")
+    assert cli.find_recipe("demo.yaml") == tmp_path / "demo.yaml"
+
+
+def test_flags_go_before_overrides_whatever_their_order() -> None:
+    words = cli.to_hydra(["fit", "seed=1,2", "-m", "-c", "demo", "hydra/launcher=joblib", "--cfg", "job"])
+    assert words == [
+        f"--config-path={cli.SHIPPED}",
+        "--config-name=demo",
+        f"--config-dir={cli.SHIPPED}",
+        *("-m", "--cfg", "job"),
+        *("++command=fit", "seed=1,2", "hydra/launcher=joblib"),
+    ]
+
+
+def test_translating_twice_changes_nothing() -> None:
+    """Lightning starts DDP's other ranks with the argv it finds, which is the translated one."""
+    once = cli.to_hydra(["fit", "-c", "demo", "seed=1"])
+    assert cli.to_hydra(once) == once
+
+
+def test_any_option_of_lightnings_trainer_can_be_given() -> None:
+    assert "++trainer.limit_val_batches=2" in cli.to_hydra(["fit", "-c", "demo", "trainer.limit_val_batches=2"])
+
+
+def test_last_is_the_newest_checkpoint_of_the_recipe_and_its_run_folder_is_used_again(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "runs/demo/old", "last", age=100)
+    newest = checkpoint(tmp_path / "runs/demo/sweep/0-seed-1", "last", age=10)
+    checkpoint(tmp_path / "runs/imagenette/newer", "last", age=1)
+    words = cli.to_hydra(["fit", "-c", "demo", "ckpt_path=last"])
+    assert f"ckpt_path='{newest}'" in words
+    assert f"hydra.run.dir='{tmp_path / 'runs/demo/sweep/0-seed-1'}'" in words
+
+
+def test_testing_takes_the_last_checkpoint_unless_told_otherwise(tmp_path: Path) -> None:
+    last = checkpoint(tmp_path / "runs/demo/a", "last", age=1)
+    best = checkpoint(tmp_path / "runs/demo/a", "best", age=9)
+    assert f"ckpt_path='{last}'" in cli.to_hydra(["test", "-c", "demo"])
+    assert f"ckpt_path='{best}'" in cli.to_hydra(["test", "-c", "demo", "ckpt_path=best"])
+    assert not any(word.startswith("ckpt_path") for word in cli.to_hydra(["fit", "-c", "demo"]))
+
+
+def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None:
+    run = tmp_path / "moved"
+    last = checkpoint(run, "last", age=1)
+    (run / ".hydra").mkdir()
+    (run / ".hydra/config.yaml").write_text("seed: 1\n")
+    words = cli.to_hydra(["fit", "-c", "moved"])
+    assert words[:2] == [f"--config-path={run}/.hydra", "--config-name=config"]
+    assert f"ckpt_path='{last}'" in words
+    assert f"hydra.run.dir='{run}'" in words
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["fti", "-c", "demo"], "fti: no such command"),
+        (["fit"], "which recipe?"),
+        (["fit", "-c"], "which recipe?"),
+        (["fit", "-c", "nowhere.yaml"], "-c nowhere.yaml"),
+        (["fit", "-c", "demo", "ckpt_path=last"], "ckpt_path=last: no run under runs/demo"),
+        (["test", "-c", "demo"], "ckpt_path=last: no run under runs/demo"),
+        (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: there is no such file"),
+    ],
+)
+def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        cli.to_hydra(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["fit", "-c", "demo", "optim.lrr=1"], "optim.lrr: there is no such key; did you mean optim.lr?"),
+        (["fit", "-c", "demo", "optin.lr=1"], "optin.lr: there is no such key; did you mean optim.lr?"),
+        (["fit", "-c", "demo", "reading=spoken"], "reading/spoken"),
+        (["fit", "-c", "demo", "seed=[1"], "seed=[1: "),
+        (["fit", "-c", "mine.yaml"], "missing.yaml"),
+    ],
+)
+def test_hydras_own_errors_become_one_line_and_exit_code_2(words: list[str], says: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [missing.yaml]\n")
+    done = alexnet_pl(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("alexnet_pl: ")
+    assert says in done.stderr
+
+
+def test_help_and_the_composed_config_come_without_torch(tmp_path: Path) -> None:
+    """The imports take seconds; the promise is an answer at once."""
+    code = "import sys; sys.argv[1:] = {}; from alexnet_pl.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print('torch' in sys.modules, 'lightning' in sys.modules, file=sys.stderr)"
+    for words in (["--help"], ["fit", "-c", "demo", "--cfg", "job"], ["fit", "-c", "demo", "--help"]):
+        done = subprocess.run([sys.executable, "-c", code.format(words)], capture_output=True, text=True, cwd=tmp_path)
+        assert done.stderr.strip().endswith("False False"), done.stderr
+        assert "lr: 0.01" in done.stdout or "usage: alexnet_pl COMMAND" in done.stdout
+
+
+def test_no_words_at_all_print_the_usage_and_are_a_mistake(tmp_path: Path) -> None:
+    done = alexnet_pl(cwd=tmp_path)
+    assert (done.returncode, done.stdout.split(" ")[0]) == (2, "usage:")

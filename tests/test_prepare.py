@@ -1,0 +1,406 @@
+"""A copy of images becomes a store: every pixel, every label, exact statistics, and nothing that is half done."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_pl.data import decode
+from alexnet_pl.data import prepare as preparing
+from alexnet_pl.data.folders import read_folders
+from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.source import Item, Source
+from alexnet_pl.data.store import Store
+from alexnet_pl.errors import UserError
+
+SIZE = 8
+READ = partial(decode.read, size=SIZE, how="bilinear")
+SETTINGS = {"filter": "bilinear", "crop": "centre"}
+BAD = ["train/a/0.jpg", "train/b/3.jpg", "train/c/4.jpg"]  # the first, one within, and the last of the training split
+
+
+def draw(path: Path, seed: int, mode: str = "RGB") -> None:
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(5, 30, 2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).convert(mode).save(path)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fifteen training images of three classes and three of validation; three are broken, one is grey."""
+    root = tmp_path_factory.mktemp("copy")
+    for c, name in enumerate("abc"):
+        for number in range(5):
+            draw(root / f"train/{name}/{number}.jpg", 10 * c + number)
+        draw(root / f"val/{name}/0.jpg", 100 + c)
+    draw(root / "train/b/1.jpg", 55, "L")
+    (root / BAD[0]).write_bytes(b"")
+    (root / BAD[1]).write_bytes((root / BAD[1]).read_bytes()[:200])
+    (root / BAD[2]).write_bytes(b"no image at all")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several blocks in these few images, the last not full."""
+    monkeypatch.setattr(preparing, "BLOCK", 4)
+
+
+@pytest.fixture(scope="module")
+def source(copy: Path) -> Source:
+    return read_folders(copy, {"a": "ant", "b": "bee"})
+
+
+def make(source: Source, root: Path, read: preparing.Reader = READ, **changes: Any) -> dict[str, Any]:
+    return prepare(source, root, **{"name": "three", "size": SIZE, "settings": SETTINGS, "read": read, **changes})
+
+
+def squares(source: Source, split: str) -> list[tuple[str, int, np.ndarray]]:
+    """(name, label, image) of what can be read, straight from the files."""
+    return [(item.name, item.label, READ(item)[0]) for item in source.splits[split] if item.name not in BAD]
+
+
+def test_every_record_is_the_square_of_its_file_with_its_label_and_name(source: Source, tmp_path: Path) -> None:
+    about = make(source, tmp_path / "store")
+    store = Store(tmp_path / "store")
+    assert store.about == about
+    assert store.classes == [["a", "ant"], ["b", "bee"], ["c", "c"]]
+    for name, count in (("train", 12), ("val", 3)):
+        split, wanted = store.split(name), squares(source, name)
+        assert len(split) == len(wanted) == about["splits"][name]["images"] == count
+        assert split.names == [each[0] for each in wanted]
+        assert split.labels.tolist() == [each[1] for each in wanted]
+        out = np.empty((count, 3, SIZE, SIZE), np.uint8)
+        split.read(np.arange(count), out)
+        assert np.array_equal(out, np.stack([each[2] for each in wanted]))
+
+
+def test_what_could_not_be_read_is_listed_with_its_reason_and_nothing_else_moves(
+    source: Source, tmp_path: Path
+) -> None:
+    about = make(source, tmp_path / "store")
+    odd = json.loads((tmp_path / "store/odd.json").read_text())
+    left_out = [entry for entry in odd if entry["done"] == "left out"]
+    assert [entry["name"] for entry in left_out] == BAD
+    assert all(entry["what"].strip() for entry in left_out)
+    converted = [entry for entry in odd if entry not in left_out]
+    assert [(entry["name"], "L" in entry["what"]) for entry in converted] == [("train/b/1.jpg", True)]
+    assert (about["unreadable"], about["odd"]) == (3, 1)
+    assert about["splits"]["train"]["records"] == 15
+
+
+def test_mean_and_covariance_are_numpys_over_all_pixels_of_the_images_that_could_be_read(
+    source: Source, tmp_path: Path
+) -> None:
+    """In float64, of the training split alone; a broken image is not a black one."""
+    make(source, tmp_path / "store")
+    images = np.stack([image for *_, image in squares(source, "train")]).astype(np.float64)
+    store = Store(tmp_path / "store")
+    np.testing.assert_allclose(store.mean, images.mean(0), rtol=1e-13)
+    wanted = np.cov(images.transpose(1, 0, 2, 3).reshape(3, -1), bias=True)
+    np.testing.assert_allclose(store.covariance, wanted, rtol=1e-10)
+    assert np.array_equal(store.covariance, store.covariance.T)
+
+
+def test_bright_images_of_hardly_any_contrast_keep_their_covariance(tmp_path: Path) -> None:
+    """Where a sum of squares minus the square of a sum, in float32, has no digit left."""
+    images = np.full((30, 3, SIZE, SIZE), 254, np.uint8)
+    images[::2, 0, ::2] = 255
+    items = [Item(f"{i}", 0, i) for i in range(30)]
+    make(Source([("a", "a")], {"train": items}), tmp_path / "store", lambda item: (images[item.place], ""))
+    wanted = np.cov(images.transpose(1, 0, 2, 3).reshape(3, -1).astype(np.float64), bias=True)
+    np.testing.assert_allclose(Store(tmp_path / "store").covariance, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 5, None])
+def test_the_number_of_cpus_and_the_order_of_threads_change_no_byte(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpus: int | None
+) -> None:
+    wanted = make(source, tmp_path / "plain")
+    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+
+    def unsteady(item: Item) -> tuple[np.ndarray, str]:
+        time.sleep(hash(item.name) % 7 / 1000)
+        return READ(item)
+
+    assert make(source, tmp_path / "other", unsteady) == wanted
+    for path in sorted((tmp_path / "plain").iterdir()):
+        if path.name != "odd.json":
+            assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes(), path.name
+
+
+def brighter(item: Item) -> tuple[np.ndarray, str]:
+    """One channel of one pixel of one image of the validation split is another."""
+    image, odd = READ(item)
+    image = image.copy()
+    if item.name == "val/c/0.jpg":
+        image[2, -1, -1] ^= 1
+    return image, odd
+
+
+def test_a_fingerprint_is_of_all_that_training_can_see(source: Source, tmp_path: Path) -> None:
+    """Twice the same for the same; another for one bit of a pixel, a label, a name, a class, a setting, an order."""
+    train, val = source.splits["train"], source.splits["val"]
+    variants: dict[str, Callable[[Path], dict[str, Any]]] = {
+        "plain": partial(make, source),
+        "pixel": partial(make, source, read=brighter),
+        "label": partial(make, Source(source.classes, {"train": train, "val": [*val[:-1], val[-1]._replace(label=0)]})),
+        "name": partial(make, Source(source.classes, {"train": [*train[:1], train[1]._replace(name="x"), *train[2:]]})),
+        "class": partial(make, Source([*source.classes[:2], ("c", "cat")], source.splits)),
+        "order": partial(make, Source(source.classes, {"train": train[::-1], "val": val})),
+        "split": partial(make, Source(source.classes, {"train": train})),
+        "setting": partial(make, source, settings=SETTINGS | {"filter": "bicubic"}),
+        "data set": partial(make, source, name="four"),
+        "one image less": partial(make, Source(source.classes, {"train": train, "val": val[1:]})),
+    }
+    found = {what: variant(tmp_path / what)["fingerprint"] for what, variant in variants.items()}
+    assert len(set(found.values())) == len(variants), found
+    assert make(source, tmp_path / "again")["fingerprint"] == found["plain"]
+
+
+def fail(error: BaseException) -> Callable[..., NoReturn]:
+    def failing(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return failing
+
+
+def beside(root: Path) -> list[str]:
+    """What lies beside `root`, itself included."""
+    return [path.name for path in root.parent.iterdir()]
+
+
+def test_a_reader_that_crashes_leaves_nothing_at_root(source: Source, tmp_path: Path) -> None:
+    """The error comes out as it is; an image that cannot be read is a ValueError and no crash."""
+
+    def crashing(item: Item) -> tuple[np.ndarray, str]:
+        if item.name == "val/b/0.jpg":
+            raise RuntimeError("a bug")
+        return READ(item)
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        make(source, tmp_path / "store", crashing)
+    with pytest.raises(UserError, match="is not there"):
+        Store(tmp_path / "store")
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+STEPS = [(preparing, "write_block"), (np, "save"), (Path, "write_text"), (os, "fsync"), (Path, "mkdir")]
+
+
+@pytest.mark.parametrize(("where", "what"), STEPS, ids=[what for _, what in STEPS])
+def test_a_full_disk_is_told_and_leaves_nothing_behind(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, what: str
+) -> None:
+    """Whichever write meets it, in a thread or not."""
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"data\.root: .*no space left"):  # noqa: PT012
+        patch.setattr(where, what, fail(FULL))
+        make(source, tmp_path / "store")
+    assert beside(tmp_path / "store") == []
+    make(source, tmp_path / "store")
+    assert len(Store(tmp_path / "store").split("train")) == 12
+
+
+@pytest.mark.parametrize(("where", "what"), [*STEPS, (Path, "rename")], ids=[*(what for _, what in STEPS), "rename"])
+def test_a_run_that_ends_anywhere_leaves_no_store_and_does_not_hinder_the_next(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, what: str
+) -> None:
+    """Just before the last step all is written, and still under the other name."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012 (undone before what follows)
+        patch.setattr(where, what, fail(KeyboardInterrupt()))
+        make(source, tmp_path / "store")
+    with pytest.raises(UserError, match="is not there"):
+        Store(tmp_path / "store")
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
+    assert sorted(beside(tmp_path / "store")) == ["store", "undisturbed"]
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from alexnet_pl.data import prepare as preparing
+from alexnet_pl.data.source import Item, Source
+
+def read(item):
+    if item.place == 9:
+        Path(sys.argv[2]).touch()
+        time.sleep(100)
+    return np.full((3, 8, 8), item.place, np.uint8), ""
+
+preparing.BLOCK = 4
+items = [Item(str(number), number % 2, number) for number in range(15)]
+preparing.prepare(Source([("a", "a"), ("b", "b")], {"train": items}), Path(sys.argv[1]), "slow", 8, {}, read)
+"""
+
+
+def test_a_killed_run_leaves_no_store_and_the_next_one_makes_the_whole(tmp_path: Path) -> None:
+    """Really killed, half of its blocks written."""
+    root, reached = tmp_path / "store", tmp_path / "reached"
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(root), str(reached)], stdout=subprocess.DEVNULL)
+    try:
+        while not reached.exists():
+            assert process.poll() is None, "ended by itself"
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir() if path != reached] == ["store.partial"]
+    with pytest.raises(UserError, match="is not there"):
+        Store(root)
+
+    items = [Item(str(number), number % 2, number) for number in range(15)]
+    source = Source([("a", "a"), ("b", "b")], {"train": items})
+    found = [
+        prepare(source, path, "slow", 8, {}, lambda item: (np.full((3, 8, 8), item.place, np.uint8), ""))["fingerprint"]
+        for path in (root, tmp_path / "undisturbed")
+    ]
+    assert found[0] == found[1] == Store(root).fingerprint
+    assert not (tmp_path / "store.partial").exists()
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_too_small_a_disk_is_told_before_anything_is_written(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """18 images of 3 × 8 × 8 bytes; the folder's own parents need not be there yet."""
+    needed, asked = 18 * 3 * SIZE**2, []
+
+    def usage(path: Any, free: int) -> Usage:
+        asked.append(Path(path))
+        return Usage(10**12, 0, free)
+
+    root = tmp_path / "new/deep/store"
+    monkeypatch.setattr(shutil, "disk_usage", partial(usage, free=needed - 1))
+    with pytest.raises(UserError, match=r"^data\.root: .* free"):
+        make(source, root)
+    assert list(tmp_path.iterdir()) == []
+    assert all(path.exists() and path in root.parents for path in asked)
+    monkeypatch.setattr(shutil, "disk_usage", partial(usage, free=2 * needed))
+    make(source, root)
+    assert len(Store(root).split("val")) == 3
+
+
+def test_the_room_that_a_killed_run_still_takes_counts_as_free(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk for one store and a half: what is left over, and deleted anyway, must not be in the way."""
+    needed = 18 * 3 * SIZE**2
+    leftover = tmp_path / "store.partial"
+
+    def usage(path: Any) -> Usage:
+        free = 3 * needed // 2 - (needed if leftover.exists() else 0)
+        return Usage(10**12, 0, free)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    leftover.mkdir()
+    (leftover / "train.u8").write_bytes(bytes(needed))
+    make(source, tmp_path / "store")
+    assert len(Store(tmp_path / "store").split("train")) == 12
+
+
+def test_a_folder_with_anything_in_it_is_refused_and_left_as_it_is(source: Source, tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    root.mkdir()
+    (root / "thesis.tex").write_text("three years")
+    with pytest.raises(UserError, match=rf"^data\.root: {root}.* empty or a new folder"):
+        make(source, root)
+    assert [path.name for path in root.iterdir()] == ["thesis.tex"]
+    assert (root / "thesis.tex").read_text() == "three years"
+    assert beside(root) == ["mine"]
+
+
+def test_a_whole_store_is_refused_too(source: Source, tmp_path: Path) -> None:
+    about = make(source, tmp_path / "store")
+    with pytest.raises(UserError, match=r"^data\.root"):
+        make(source, tmp_path / "store", settings={})
+    assert Store(tmp_path / "store").about == about
+
+
+def test_an_empty_folder_is_as_good_as_a_new_one(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store").mkdir()
+    make(source, tmp_path / "store")
+    assert len(Store(tmp_path / "store").split("train")) == 12
+    monkeypatch.chdir(tmp_path)
+    make(source, Path("relative/"))
+    assert Store("relative").about == Store(tmp_path / "store").about
+
+
+def test_a_root_that_is_a_file_is_told_and_left_as_it_is(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("not a folder")
+    with pytest.raises(UserError, match=r"^data\.root: .*store"):
+        make(source, tmp_path / "store")
+    assert (tmp_path / "store").read_text() == "not a folder"
+
+
+def test_the_empty_folder_that_a_person_stands_in_is_told_or_filled(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`data.root=.`, which has no name to add `.partial` to."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    try:
+        make(source, Path("."))
+    except UserError as error:
+        assert "data.root" in str(error)  # noqa: PT017 (either is well)
+    else:
+        assert len(Store(tmp_path / "here").split("train")) == 12
+
+
+def test_what_a_killed_run_left_over_is_neither_a_store_nor_mixed_into_one(source: Source, tmp_path: Path) -> None:
+    """Even where it looks whole: only its end was missing."""
+    make(source, tmp_path / "undisturbed", settings={"of": "another run"})
+    (tmp_path / "undisturbed").rename(tmp_path / "store.partial")
+    (tmp_path / "store.partial/test.u8").write_bytes(b"of a split that is no longer there")
+    with pytest.raises(UserError, match="is not there"):
+        Store(tmp_path / "store")
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "again")
+    files = [{path.name for path in (tmp_path / name).iterdir()} for name in ("store", "again")]
+    assert files[0] == files[1]
+    assert not (tmp_path / "store.partial").exists()
+
+
+def test_a_split_of_which_nothing_can_be_read_is_told(source: Source, tmp_path: Path) -> None:
+    def only_training(item: Item) -> tuple[np.ndarray, str]:
+        if item.name.startswith("val"):
+            raise ValueError("broken")
+        return READ(item)
+
+    with pytest.raises(UserError, match=r"^data\.source: none of the 3 images of val"):
+        make(source, tmp_path / "store", only_training)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("strange", ["a\nb", "a\rb", "a\x0bb", "a\x85b", "a\u2028b", "ä, \U0001f41d", "a\udce9b"])
+def test_a_strange_file_name_shifts_no_other(copy: Path, tmp_path: Path, strange: str) -> None:
+    """Line breaks of every kind, and bytes that are no UTF-8, as archives from Windows leave them."""
+    root = tmp_path / "copy"
+    for number, name in enumerate(["0", strange, "z"]):
+        draw(root / "train/a/x.png", number)
+        (root / "train/a/x.png").rename(root / f"train/a/{name}.png")
+    draw(root / "val/a/1.png", 5)
+    source = read_folders(root, {})
+    position = [item.name for item in source.splits["train"]].index(f"train/a/{strange}.png")
+    make(source, tmp_path / "store")
+    names = Store(tmp_path / "store").split("train").names
+    assert len(names) == 3
+    assert [name for i, name in enumerate(names) if i != position] == ["train/a/0.png", "train/a/z.png"]

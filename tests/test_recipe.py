@@ -1,0 +1,107 @@
+"""Configs: every shipped one composes and builds, a key that nothing reads or of a wrong type is told at once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Compose
+from omegaconf import OmegaConf
+
+from alexnet_pl import cli, recipe
+from alexnet_pl.errors import UserError
+from alexnet_pl.schedule import DivideByTen, LoggedSchedule
+
+RECIPES = sorted(path.stem for path in cli.SHIPPED.glob("[!_]*.yaml"))
+
+
+@pytest.mark.parametrize("reading", ["program", "printed"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_shipped_recipe_builds_in_both_readings(config: Compose, name: str, reading: str, tmp_path: Path) -> None:
+    cfg = config(name, f"reading={reading}", "logger=csv", f"data.root={tmp_path / 'store'}")
+    recipe.check(cfg)
+    with torch.device("meta"):
+        net = recipe.make_module(cfg).net
+    assert net.fc8.out_features == cfg.model.num_classes
+    assert net.norm1.rule.alpha == pytest.approx(1e-4 / 5 if reading == "program" else 1e-4)
+    recipe.make_data(cfg)
+    trainer = recipe.make_trainer(cfg, tmp_path)
+    assert trainer.max_epochs == cfg.trainer.max_epochs
+
+
+def test_the_printed_recipe_is_the_main_one_in_the_other_reading(config: Compose) -> None:
+    assert config("ilsvrc2012_printed") == config("ilsvrc2012", "reading=printed")
+
+
+def test_the_two_readings_name_the_same_switches() -> None:
+    """A difference that only one of them mentions could not be flipped alone."""
+    program, printed = (OmegaConf.load(cli.SHIPPED / f"reading/{name}.yaml") for name in ("program", "printed"))
+    for section in ("model", "augment", "optim"):
+        assert list(program[section]) == list(printed[section])
+
+
+def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
+    """§6 and §5.1."""
+    cfg = config("ilsvrc2012")
+    assert (cfg.data.batch_size, cfg.optim.momentum, cfg.optim.weight_decay) == (128, 0.9, 0.0005)
+    assert (cfg.optim.lr, cfg.schedule.plateau.times, cfg.model.dropout, cfg.augment.noise) == (0.01, 3, 0.5, 0.1)
+    assert (cfg.data.size, cfg.augment.crop, cfg.model.num_classes) == (256, 224, 1000)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("++model.tower=1", "model.tower: there is no such key; did you mean model.towers?"),
+        ("++augment.crops=1", "did you mean augment.crop?"),
+        ("++optim.learning_rate=1", "optim.learning_rate: there is no such key"),
+        ("++data.batchsize=1", "did you mean data.batch_size?"),
+        ("++speed.fasst=true", "did you mean speed.fast?"),
+        ("++trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
+        ("++schedule.plateau.patient=3", "did you mean schedule.plateau.patience?"),
+        ("++sede=3", "did you mean seed?"),
+        ("optim.lr=fast", "optim.lr: .*'fast'.*could not be converted to Float"),
+        ("model.norm=perhaps", "model.norm: .*perhaps.*bool"),
+        ("data.batch_size=1.5", "data.batch_size: .*1.5.*Integer"),
+        ("model.towers=3", "model.towers=3: 1 or 2"),
+        ("model.without=conv1", "model.without=conv1: one of conv2"),
+        ("model.activation=gelu", "model.activation=gelu: one of relu, tanh"),
+        ("augment.crop=300", "augment.crop=300"),
+        ("augment.crop=20", "model.crop=20"),
+        ("augment.noise_scale=variance", "augment.noise_scale=variance"),
+        ("schedule.name=cosine", "schedule.name=cosine: one of plateau, logged"),
+        ("schedule.plateau.patience=0", "schedule.plateau.patience=0"),
+        ("speed.steps=0", "speed.steps=0"),
+        ("trainer.precision=8", "trainer.precision=8: one of auto"),
+        ("trainer.accelerator=abacus", "trainer.accelerator: .*abacus"),
+        ("trainer.devices=0", "trainer: .*devices"),
+        ("logger=paper", "logger=paper: one of wandb"),
+    ],
+)
+def test_a_wrong_key_type_or_value_is_named(config: Compose, override: str, says: str, tmp_path: Path) -> None:
+    cfg = config("demo", "logger=csv", override)
+    with torch.device("meta"), pytest.raises(UserError, match=says):  # noqa: PT012 (each mistake has its own place)
+        recipe.check(cfg)
+        recipe.make_data(cfg)
+        recipe.make_module(cfg)
+        recipe.make_trainer(cfg, tmp_path)
+
+
+def test_a_store_that_was_never_named_is_asked_for(config: Compose) -> None:
+    for needs_it in (recipe.root, recipe.make_data):
+        with pytest.raises(UserError, match=r"data.root has no value yet"):
+            needs_it(config("ilsvrc2012"))
+
+
+def test_preparing_without_a_source_or_by_an_unknown_filter_is_refused(config: Compose, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data.source has no value yet"):
+        recipe.prepare_store(config("imagenette", f"data.root={tmp_path}"))
+    with pytest.raises(UserError, match=r"data.filter=nearest: one of bilinear, bicubic"):
+        recipe.prepare_store(config("imagenette", f"data.root={tmp_path}", "data.source=x", "data.filter=nearest"))
+
+
+def test_a_schedule_is_chosen_by_name_and_set_by_its_section(config: Compose) -> None:
+    plateau = recipe.make_schedule(config("demo", "schedule.plateau.patience=7"))
+    logged = recipe.make_schedule(config("demo", "schedule.name=logged", "+schedule.logged.stop=95"))
+    assert isinstance(plateau, DivideByTen)
+    assert plateau.patience == 7
+    assert isinstance(logged, LoggedSchedule)
+    assert (logged.drop1, logged.stop) == (25, 95)
