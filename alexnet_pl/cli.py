@@ -196,7 +196,10 @@ def run(cfg: DictConfig) -> float | None:
         if job.mode == RunMode.MULTIRUN:  # the other DDP ranks must repeat this job, not start the sweep again
             folder = f"{job.runtime.output_dir}/{job.output_subdir}"
             sys.argv[1:] = [f"--config-path={folder}", "--config-name=config", "hydra.job_logging.root.handlers=[file]"]
-        return commands.run(cfg, Path(job.runtime.output_dir))
+        try:
+            return commands.run(cfg, Path(job.runtime.output_dir))
+        except UserError as error:  # told here, since Hydra would put a line of its own before it
+            fail(str(error))
 
 
 @contextmanager

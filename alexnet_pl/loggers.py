@@ -4,6 +4,7 @@ import csv
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -27,15 +28,23 @@ class Continued(ExperimentWriter):
         if not path.exists():
             return
         with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-        path.unlink()
-        if rows:
-            self.metrics_keys = list(rows[0])
-            self.metrics = rows  # type: ignore[assignment]
-            self.save()
+            reader = csv.DictReader(file)
+            rows = [row for row in reader if whole(row) and int(row["step"]) <= step]
+        self.metrics_keys = list(reader.fieldnames or [])
+        kept = path.with_suffix(".kept")
+        with kept.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.metrics_keys)
+            writer.writeheader()
+            writer.writerows(rows)
+        kept.replace(path)
 
     def _check_log_dir_exists(self) -> None:
         """Where Lightning deletes the file."""
+
+
+def whole(row: dict[str, Any]) -> bool:
+    """Not a last line that a crash cut off."""
+    return None not in row and None not in row.values() and row.get("step", "").isdecimal()
 
 
 class MetricsFile(CSVLogger):

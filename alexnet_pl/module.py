@@ -59,7 +59,7 @@ class Classifier(L.LightningModule):
         self.register_buffer("train_sums", torch.zeros(3), persistent=False)
 
     def setup(self, stage: str) -> None:
-        """To fit, take mean, colour and class list from the store; a resumed run's checkpoint replaces the first two."""
+        """To fit, take mean, colour and classes from the store; a resumed run's checkpoint replaces the first two."""
         store = self.trainer.datamodule.store  # type: ignore[attr-defined]
         outputs = self.net.fc8.out_features
         if len(store.classes) != outputs:
@@ -70,9 +70,11 @@ class Classifier(L.LightningModule):
         self.seen = {"name": store.name, "fingerprint": store.fingerprint}
         self.augment.set_statistics(store.mean, store.covariance)
 
+    def configure_model(self) -> None:
+        """Before DDP lays out its buckets after the weights."""
+        self.speed.apply(self.net, self.trainer.strategy.root_device)
+
     def configure_optimizers(self) -> MomentumSGD:
-        """Called on the device, so that what depends on it is settled here too."""
-        self.speed.apply(self.net)
         if self.speed.graphs(self.device, self.trainer.world_size):
             self.step = Graphed(self.plain_step, self.decided)
         groups = parameter_groups(self.net, self.lr, self.weight_decay, self.bias_rate, self.bias_decay)
@@ -154,10 +156,11 @@ class Classifier(L.LightningModule):
         if found["nonfinite"]:
             self.print(f"{stage}: {int(found['nonfinite'])} images got scores that are not finite; counted as wrong")
         values = {f"{stage}/top1_error": found["top1_error"], f"{stage}/top5_error": found["top5_error"]}
-        self.log_dict(values, prog_bar=True)
-        self.log(f"{stage}/loss", found["nll"])
+        everywhere = {"sync_dist": True, "reduce_fx": "max"}  # every process has the same already
+        self.log_dict(values, prog_bar=True, **everywhere)
+        self.log(f"{stage}/loss", found["nll"], **everywhere)
         if stage == "val":
-            self.log("step", float(self.global_step))
+            self.log("step", float(self.global_step), **everywhere)
         self.found = found
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

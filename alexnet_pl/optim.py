@@ -53,9 +53,11 @@ class MomentumSGD(Optimizer):
                 if u is not None:
                     u.mul_(before / group["lr"])
             group["last_lr"] = group["lr"]
+        grads: list[Tensor] = [weight.grad for weight in weights]  # type: ignore[misc]
+        fused = self.fused and alike(weights, grads, velocities)
         sgd(
             weights,
-            [weight.grad for weight in weights],  # type: ignore[misc]
+            grads,
             velocities,
             weight_decay=group["weight_decay"],
             momentum=group["momentum"],
@@ -63,11 +65,17 @@ class MomentumSGD(Optimizer):
             dampening=0,
             nesterov=False,
             maximize=False,
-            foreach=not self.fused,
-            fused=self.fused,
+            foreach=not fused,
+            fused=fused,
         )
         for weight, u in zip(weights, velocities, strict=True):
             self.state[weight]["u"] = u
+
+
+def alike(weights: list[Tensor], grads: list[Tensor], velocities: list[Tensor | None]) -> bool:
+    """Whether all lie in memory in the same order, which torch's fused kernel takes for granted without a word."""
+    triples = zip(weights, grads, velocities, strict=True)
+    return all(w.stride() == g.stride() and (u is None or w.stride() == u.stride()) for w, g, u in triples)
 
 
 def parameter_groups(

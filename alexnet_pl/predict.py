@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -36,7 +37,7 @@ def find_images(given: str | Iterable[str] | None) -> list[Path]:
     for path in map(Path, [given] if isinstance(given, str) else given):
         if not path.exists():
             raise UserError(f"images: {path} is not there")
-        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         found += inside if path.is_dir() else [path]
     if not found:
         raise UserError(f"images: {given} holds no images ({', '.join(sorted(SUFFIXES))})")
@@ -81,9 +82,9 @@ def row(module: Classifier, path: Path, probabilities: list[float], indices: lis
 
 def write(rows: list[dict[str, Any]], folder: Path) -> Path:
     """predictions.json, and predictions.csv with a line per image and label. Returns the latter."""
-    (folder / "predictions.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    (folder / "predictions.json").write_text(json.dumps(rows, indent=1) + "\n")
     path = folder / "predictions.csv"
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "rank", "class", "name", "probability"])
         for found in rows:
@@ -97,7 +98,7 @@ def show(rows: list[dict[str, Any]], unread: dict[Path, str], most: int = 50) ->
     table = Table("image", "most probable", "then")
     for found in rows[:most]:
         said = [f"{label['name']} {100 * label['probability']:.1f} %" for label in found["labels"]]
-        table.add_row(Path(found["file"]).name, said[0], ", ".join(said[1:]))
+        table.add_row(*map(escape, (Path(found["file"]).name, said[0], ", ".join(said[1:]))))
     console = Console()
     console.print(table)
     if len(rows) > most:

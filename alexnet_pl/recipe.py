@@ -146,7 +146,7 @@ def device(cfg: DictConfig) -> torch.device:
     """The one device that `predict` uses."""
     try:
         return L.Fabric(accelerator=cfg.trainer.accelerator, devices=1).device
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise UserError(f"trainer.accelerator: {str(error).strip().splitlines()[0]}") from error
 
 
@@ -179,5 +179,5 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
             num_sanity_val_steps=0,
             enable_model_summary=False,
         )
-    except (MisconfigurationException, ValueError, TypeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error

@@ -27,7 +27,8 @@ def describe(errors: dict[str, float]) -> dict[str, Any]:
     for name in ("top1_error", "top5_error"):
         found[name] = errors[name]
         found[f"{name}_interval"] = wilson(round(errors[name] * count / 100), count)
-    return {**found, "nll": errors["nll"], "nonfinite": int(errors["nonfinite"])}
+    nll = errors["nll"] if math.isfinite(errors["nll"]) else None
+    return {**found, "nll": nll, "nonfinite": int(errors["nonfinite"])}
 
 
 def write_result(path: Path, errors: dict[str, float], **facts: Any) -> dict[str, Any]:

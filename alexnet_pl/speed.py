@@ -35,14 +35,13 @@ class Speed:
         if self.steps < 1:
             raise ValueError(f"steps={self.steps}: at least 1")
 
-    def apply(self, net: nn.Module) -> None:
-        """Set up a network that is on its device already."""
-        device = next(net.parameters()).device.type
+    def apply(self, net: nn.Module, device: torch.device) -> None:
+        """Set up a network that runs on `device`."""
         net.to(memory_format=torch.channels_last if self.fast else torch.contiguous_format)
         for layer in net.modules():
             if isinstance(layer, NormLayer):
                 layer.fast = self.compiles()
-        if self.allocator and device == "cpu":
+        if self.allocator and device.type == "cpu":
             keep_freed_memory()
 
     def compiles(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from conftest import TRAIN, VAL, Compose
@@ -131,7 +132,7 @@ def ten_views_by_hand(cfg: DictConfig, folder: Path) -> tuple[torch.Tensor, torc
     module = recipe.make_module(cfg).eval()
     module.load_state_dict(load(last(folder))["state_dict"])
     store = Store(Path(cfg.data.root))
-    images = torch.from_numpy(store.split("val").records[:]).float()
+    images = torch.from_numpy(np.array(store.split("val").records)).float()
     centre = torch.from_numpy(store.mean).float()[:, 2:69, 2:69]
     crops = [images[:, :, y : y + 67, x : x + 67] - centre for y, x in [(0, 0), (0, 5), (5, 0), (5, 5), (2, 2)]]
     with torch.inference_mode():

@@ -173,7 +173,7 @@ def state_after(loader: TrainLoader, batches: int) -> tuple[list[Seen], dict]:
             found.append(seen(batch))
             if len(found) == batches:
                 break
-    return found, json.loads(json.dumps(loader.position()))
+    return found, json.loads(json.dumps(loader.state_dict()))
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -184,7 +184,7 @@ def test_a_state_loaded_goes_on_with_exactly_the_batches_that_are_left(split_of,
     first, state = state_after(training(split_of(14), 3, seed=5, steps=steps), done)
     assert first == whole[:done]
     resumed = training(split_of(14), 3, seed=5, steps=steps)
-    resumed.go_to(state)
+    resumed.load_state_dict(state)
     rest = epoch_of(resumed)
     assert len(rest) == 4 - done % 4
     assert first + rest == whole[: done + len(rest)]
@@ -197,10 +197,10 @@ def test_a_run_cut_twice_sees_what_one_that_was_not_cut_sees(split_of, count, si
     size = min(size, count)
     cuts = data.draw(st.tuples(st.integers(0, 12), st.integers(0, 12)))
     whole, _ = state_after(training(split_of(count), size, seed), sum(cuts) + 1)
-    found, state = [], training(split_of(count), size, seed).position()
+    found, state = [], training(split_of(count), size, seed).state_dict()
     for batches in (*cuts, 1):
         loader = training(split_of(count), size, seed)
-        loader.go_to(state)
+        loader.load_state_dict(state)
         more, state = state_after(loader, batches)
         found += more
     assert found == whole

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, ReduceLROnPlateau
 
 from alexnet_pl.model import AlexNet
@@ -324,3 +325,23 @@ def test_an_undecayed_bias_without_gradient_stays_while_its_weight_shrinks() -> 
     optimizer.step()
     assert torch.equal(layer.fc8.bias.detach(), torch.ones(3))
     torch.testing.assert_close(layer.fc8.weight.detach(), torch.full((3, 3), 1 - 0.01 * 0.5))
+
+
+@pytest.mark.parametrize("of", ["grad", "velocity"])
+def test_a_fused_update_of_tensors_in_different_memory_orders_is_right(of: str):
+    """torch's fused kernel walks all of them in the order of memory; a layout changed after a resume must not matter."""
+    torch.manual_seed(0)
+    start, grad = torch.randn(4, 3, 5, 5), torch.randn(4, 3, 5, 5)
+    weights = [nn.Parameter(start.clone()) for _ in range(2)]
+    plain, fused = (MomentumSGD([w], 0.1, fused=f) for w, f in zip(weights, (False, True), strict=True))
+    for step in range(3):
+        for weight in weights:
+            weight.grad = grad.clone()
+        if of == "grad":
+            weights[1].grad = grad.clone(memory_format=torch.channels_last)
+        elif step:
+            state = fused.state[weights[1]]
+            state["u"] = state["u"].clone(memory_format=torch.channels_last)
+        plain.step()
+        fused.step()
+    torch.testing.assert_close(weights[1], weights[0])

@@ -177,7 +177,7 @@ def test_images_of_a_wrong_size_on_disk_are_told(tmp_path: Path, damage: Callabl
     [
         ("train.u8", Path.unlink),
         *((name, damage) for name in ("train.labels.npy", "mean.npy") for damage in (Path.unlink, shorter, emptied)),
-        *((name, damage) for name in ("train.names.txt", "covariance.npy") for damage in (Path.unlink, emptied)),
+        *((name, damage) for name in ("train.names.jsonl", "covariance.npy") for damage in (Path.unlink, emptied)),
     ],
 )
 def test_a_store_that_was_copied_by_half_is_told(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:

@@ -91,12 +91,13 @@ class ImageStore(L.LightningDataModule):
         split = self.store.split("train")
         self.training = TrainLoader(split, self.batch_size, self.seed, augment.draw, steps=self.steps, **place)
         if self.position is not None:
-            self.training.go_to(self.position)
+            self.training.load_state_dict(self.position)
         return self.training
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in which epoch training is. Lightning itself forgets a loader's state when an epoch has just ended."""
-        return {"position": self.training.position() if self.training else None}
+        """Where in which epoch training is. Lightning saves this too, but does not give it back to the loader where the
+        checkpoint was written at an epoch's end."""
+        return {"position": self.training.state_dict() if self.training else None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.position = state_dict["position"]

@@ -11,6 +11,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, center_crop,
 from alexnet_pl.data.source import Item
 
 FILTERS = ("bilinear", "bicubic")
+THIN = 16  # sides' ratio above which an image is cropped before it is resized
 
 
 def decode(data: bytes) -> tuple[torch.Tensor, str]:
@@ -23,16 +24,28 @@ def decode(data: bytes) -> tuple[torch.Tensor, str]:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             odd = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
-            return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1), odd
+            return torch.from_numpy(np.array(rgb(picture))).permute(2, 0, 1), odd
     except UnidentifiedImageError as error:
         raise ValueError("not an image") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(str(error).strip().splitlines()[0]) from error
 
 
+def rgb(picture: Image.Image) -> Image.Image:
+    """Any mode → RGB: 16-bit grey scaled to 8, transparency dropped; Pillow clips the one and warns of the other."""
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray((np.asarray(picture, np.float64) * 255 / 65535).round().clip(0, 255).astype(np.uint8))
+    if "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    return picture.convert("RGB")
+
+
 def square(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
     """(3, H, W) → (3, size, size): shorter side to `size` pixels, antialiased as Pillow does, then the centre."""
-    if min(image.shape[1:]) != size:
+    short = min(image.shape[1:])
+    if max(image.shape[1:]) > THIN * short:  # what a thread of pixels would grow to need not be made whole
+        image = center_crop(image, [min(side, THIN * short) for side in image.shape[1:]])
+    if short != size:
         image = resize(image, [size], InterpolationMode(how), antialias=True)
     return center_crop(image, [size, size])
 

@@ -31,8 +31,9 @@ def read_folders(source: Path, names: Mapping[str, str]) -> Source:
         if folders
     }
     for split, items in splits.items():
-        if not items:
-            raise UserError(f"data.source: {source}/{split} holds no images ({', '.join(sorted(SUFFIXES))})")
+        if empty := sorted(set(range(len(classes))) - {item.label for item in items}):
+            folder = source / split / classes[empty[0]]
+            raise UserError(f"data.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
     return Source([(name, names.get(name, name)) for name in classes], splits)
 
 
@@ -41,7 +42,7 @@ def class_folders(root: Path) -> dict[str, Path]:
 
 
 def images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
 
 
 def difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:

@@ -154,14 +154,14 @@ class TrainLoader:
             self.done = i + 1
             yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in drawn)))
 
-    def position(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int]:
         """The epoch and how many of its batches were handed out; a finished epoch is the next one's start."""
         if self.done == self.batches:
             return {"epoch": self.epoch + 1, "done": 0}
         return {"epoch": self.epoch, "done": self.done}
 
-    def go_to(self, position: dict[str, int]) -> None:
-        self.epoch, self.done, self.resumed = position["epoch"], position["done"], True
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.epoch, self.done, self.resumed = state_dict["epoch"], state_dict["done"], True
 
 
 class EvalLoader:

@@ -44,11 +44,12 @@ def prepare(source: Source, root: Path, name: str, size: int, settings: dict[str
 
     Raises UserError where `root` is taken, the disk is too small or fills up, or a split has no image that reads.
     """
-    if root.exists() and any(root.iterdir()):
+    root = root.absolute()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"data.root: {root} is there and holds no store; give an empty or a new folder")
     partial = root.with_name(root.name + ".partial")
-    check_room(partial, sum(map(len, source.splits.values())) * 3 * size**2)
     shutil.rmtree(partial, ignore_errors=True)
+    check_room(partial, sum(map(len, source.splits.values())) * 3 * size**2)
     try:
         partial.mkdir(parents=True)
         about = write(source, partial, name, size, settings, read)
@@ -56,8 +57,9 @@ def prepare(source: Source, root: Path, name: str, size: int, settings: dict[str
             root.rmdir()
         partial.rename(root)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise UserError(f"data.root: {root}: {why(error)}; nothing was kept") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return about
 
 
@@ -90,7 +92,7 @@ def write(source: Source, root: Path, name: str, size: int, settings: dict[str, 
             raise UserError(f"data.source: none of the {len(items)} images of {split} could be read")
         odd += [entry for block in blocks for entry in block.odd]
         save(root / f"{split}.labels.npy", labels)
-        (root / f"{split}.names.txt").write_text("".join(item.name.replace("\n", " ") + "\n" for item in items))
+        (root / f"{split}.names.jsonl").write_text("".join(json.dumps(item.name) + "\n" for item in items))
         about["splits"][split] = {"images": count, "records": len(items), "sha256": [block.sha256 for block in blocks]}
         if split == "train":
             save_statistics(root, blocks, count)
@@ -181,7 +183,7 @@ def fingerprint(about: dict[str, Any], root: Path) -> str:
     """A hash of everything that training and testing can see of a store, and of nothing else."""
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for split in about["splits"]:
-        digest.update((root / f"{split}.labels.npy").read_bytes() + (root / f"{split}.names.txt").read_bytes())
+        digest.update((root / f"{split}.labels.npy").read_bytes() + (root / f"{split}.names.jsonl").read_bytes())
     return digest.hexdigest()
 
 
@@ -190,7 +192,7 @@ def save(path: Path, array: np.ndarray) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def sync(path: Path) -> None:

@@ -3,7 +3,7 @@
     store.json         format, name, fingerprint, classes, size, splits, how the images were made; written last
     train.u8           records of 3 · size · size bytes: one image as RGB planes, nothing between them
     train.labels.npy   (records,) int32 class index; −1 no label known; −2 no image in this record
-    train.names.txt    a line per record: the file it came from
+    train.names.jsonl  a JSON string per record: the file it came from
     mean.npy           (3, size, size) float64, grey levels 0 … 255, over the training split
     covariance.npy     (3, 3) float64, of RGB over all pixels of the training split
     odd.json           images that could not be read or were not plain RGB, and what was done with each
@@ -52,24 +52,22 @@ class Store:
 
     @cached_property
     def mean(self) -> np.ndarray:
-        return np.load(self.root / "mean.npy")
+        return load(self.root / "mean.npy")
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        return np.load(self.root / "covariance.npy")
+        return load(self.root / "covariance.npy")
 
 
 class Split:
     """The images of one split, in the store's order; those that could not be read are not among them."""
 
     def __init__(self, store: Store, name: str) -> None:
-        labels = np.load(store.root / f"{name}.labels.npy")
+        labels = load(store.root / f"{name}.labels.npy")
         path = store.root / f"{name}.u8"
         shape = (len(labels), 3, store.size, store.size)
-        if path.stat().st_size != np.prod(shape, dtype=np.int64):
-            raise UserError(
-                f"{path}: {path.stat().st_size:,} bytes, not those of {len(labels):,} images; prepare it again"
-            )
+        if size_of(path) != np.prod(shape, dtype=np.int64):
+            raise UserError(f"{path}: {size_of(path):,} bytes, not those of {len(labels):,} images; prepare it again")
         self.records = np.memmap(path, np.uint8, "r", shape=shape)
         self.slots = np.flatnonzero(labels != EMPTY)
         self.labels = labels[self.slots].astype(np.int64)
@@ -100,8 +98,27 @@ class Split:
 
     @cached_property
     def names(self) -> list[str]:
-        lines = (self.root / f"{self.name}.names.txt").read_text().splitlines()
-        return [lines[slot] for slot in self.slots]
+        path = self.root / f"{self.name}.names.jsonl"
+        try:
+            names = [json.loads(line) for line in path.read_text().splitlines()]
+            return [names[slot] for slot in self.slots]
+        except (OSError, ValueError, IndexError) as error:
+            raise damaged(path, error) from error
+
+
+def load(path: Path) -> np.ndarray:
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: missing or damaged ({error}); prepare the store again or copy it whole")
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def read_about(root: Path) -> dict[str, Any]:
@@ -112,6 +129,8 @@ def read_about(root: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text())
         found = about["format"]
+        if found == FORMAT and (missing := {"name", "size", "classes", "splits", "fingerprint"} - set(about)):
+            raise ValueError(f"without {', '.join(sorted(missing))}")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a store's description ({error}); prepare it again") from error
     if found != FORMAT:
