@@ -329,7 +329,7 @@ def test_an_undecayed_bias_without_gradient_stays_while_its_weight_shrinks() -> 
 
 @pytest.mark.parametrize("of", ["grad", "velocity"])
 def test_a_fused_update_of_tensors_in_different_memory_orders_is_right(of: str):
-    """torch's fused kernel walks all of them in the order of memory; a layout changed after a resume must not matter."""
+    """torch's fused kernel walks memory; a layout that changed with a resume must not matter."""
     torch.manual_seed(0)
     start, grad = torch.randn(4, 3, 5, 5), torch.randn(4, 3, 5, 5)
     weights = [nn.Parameter(start.clone()) for _ in range(2)]

@@ -1,0 +1,76 @@
+"""`python -m alexnet_pl.curves RUN [RUN ...]`: learning curves and test results of run folders, as Markdown.
+
+Every number is read from a run's own files; LOG.md and README are filled with what this prints.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+
+def validations(run: Path) -> dict[int, dict[str, str]]:
+    """Rows of `metrics.csv` that hold a validation, by step."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return {int(row["step"]): row for row in csv.DictReader(file) if row.get("val/top1_error")}
+
+
+def images_per_second(run: Path) -> float:
+    """Median over the log's lines, validation and start-up left out."""
+    with (run / "metrics.csv").open(newline="") as file:
+        rates = [row["train/images_per_second"] for row in csv.DictReader(file)]
+    return median(float(rate) for rate in rates if rate)
+
+
+def curves(runs: list[Path]) -> Iterator[str]:
+    """Validation errors in percent, centre view, a column for top-1 and top-5 of each run."""
+    found = [validations(run) for run in runs]
+    yield "| step | " + " | ".join(f"{run.name} top-1 % | top-5 %" for run in runs) + " |"
+    yield "| ---: |" + " ---: | ---: |" * len(runs)
+    for step in sorted(set().union(*found)):
+        cells = [cell(rows[step], name) if step in rows else "" for rows in found for name in ("top1", "top5")]
+        yield f"| {step} | " + " | ".join(cells) + " |"
+
+
+def cell(row: dict[str, str], name: str) -> str:
+    return f"{float(row[f'val/{name}_error']):.2f}"
+
+
+def about(run: Path) -> str:
+    """The data, the machine and the commit of a run's last session."""
+    facts: dict[str, Any] = json.loads((run / "provenance.json").read_text())["sessions"][0]
+    machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
+    changed = " with uncommitted changes" if facts["changed_files"] else ""
+    return (
+        f"- `{run.name}`: {facts['store']['name']} ({facts['store']['fingerprint'][:12]}), {machine}, "
+        f"{images_per_second(run):,.0f} images/s, commit {(facts['commit'] or 'none')[:10]}{changed}"
+    )
+
+
+def result(run: Path) -> str:
+    """One line of a run's `result.json`."""
+    found = json.loads((run / "result.json").read_text())
+    low, high = found["top1_error_interval"]
+    return (
+        f"| {run.name} | {found['dataset']['name']} {found['dataset']['split']} | {found['images']:,} | "
+        f"{found['views']} | {found['top1_error']:.2f} ({low:.2f} to {high:.2f}) | {found['top5_error']:.2f} |"
+    )
+
+
+def main(folders: list[str]) -> None:
+    runs = [Path(folder) for folder in folders]
+    if not runs or not all((run / "metrics.csv").is_file() for run in runs):
+        raise SystemExit("usage: python -m alexnet_pl.curves RUN [RUN ...], each a run folder with metrics.csv")
+    print("\n".join(map(about, runs)) + "\n\n" + "\n".join(curves(runs)))
+    if tested := [run for run in runs if (run / "result.json").is_file()]:
+        print(
+            "\n| run | images of | images | views | top-1 % (95 %) | top-5 % |\n| --- | --- | ---: | --- | --- | ---: |"
+        )
+        print("\n".join(map(result, tested)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

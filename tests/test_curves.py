@@ -1,0 +1,58 @@
+"""Tables for people are what a run's own files say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl import curves
+
+METRICS = """step,train/images_per_second,train/loss,val/top1_error,val/top5_error
+10,100.0,2.3,,
+20,300.0,2.0,,
+20,,,71.25,30.5
+40,110.0,1.9,,
+40,,,50.004,12.0
+"""
+
+
+def make_run(folder: Path, name: str, metrics: str = METRICS) -> Path:
+    run = folder / name
+    run.mkdir()
+    (run / "metrics.csv").write_text(metrics)
+    session = {
+        "store": {"name": "tiny", "fingerprint": "0123456789abcdef"},
+        "gpus": [],
+        "cpus": 2,
+        "commit": "f" * 40,
+        "changed_files": [],
+    }
+    (run / "provenance.json").write_text(json.dumps({"sessions": [session]}))
+    return run
+
+
+def test_runs_stand_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    longer = METRICS + "60,,,40.0,9.0\n"
+    curves.main([str(make_run(tmp_path, "a")), str(make_run(tmp_path, "b", longer))])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "- `a`: tiny (0123456789ab), 2 CPU cores, 110 images/s, commit ffffffffff"
+    assert lines[3:] == [
+        "| step | a top-1 % | top-5 % | b top-1 % | top-5 % |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+        "| 20 | 71.25 | 30.50 | 71.25 | 30.50 |",
+        "| 40 | 50.00 | 12.00 | 50.00 | 12.00 |",
+        "| 60 |  |  | 40.00 | 9.00 |",
+    ]
+
+
+def test_a_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path, "a")
+    found = {"dataset": {"name": "tiny", "split": "val"}, "images": 1000, "views": "ten", "top1_error": 16.2}
+    (run / "result.json").write_text(json.dumps({**found, "top1_error_interval": [14.1, 18.6], "top5_error": 0.4}))
+    curves.main([str(run)])
+    assert "| a | tiny val | 1,000 | ten | 16.20 (14.10 to 18.60) | 0.40 |" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="usage"):
+        curves.main([str(tmp_path)])

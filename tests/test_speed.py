@@ -1,0 +1,75 @@
+"""What is faster computes the same within rounding, and each of it can be switched off."""
+
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.layers import NormLayer, ResponseNorm, SpatialNorm
+from alexnet_pl.model import AlexNet
+from alexnet_pl.speed import PLAIN, Speed, precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("norm", [ResponseNorm(towers=2), SpatialNorm()], ids=["across maps", "across space"])
+def test_compiled_norms_agree_with_float64_forward_and_backward(norm: NormLayer, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    start = (torch.randn(2, 12, 9, 9) * 40).to(dtype)
+    upstream = torch.randn(2, 12, 9, 9).to(dtype)
+    found = {}
+    for name, fast, kind in (("plain", False, torch.float64), ("fast", True, dtype)):
+        a = start.detach().to(kind).contiguous(memory_format=torch.channels_last).requires_grad_()
+        norm.fast = fast
+        b = norm(a)
+        b.backward(upstream.to(kind))
+        assert b.dtype == kind
+        assert a.grad is not None
+        found[name] = b.detach().double(), a.grad.double()
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    for fast, plain in zip(found["fast"], found["plain"], strict=True):
+        assert float((fast - plain).norm() / plain.norm()) < tolerance
+
+
+def test_the_fast_way_lays_the_weights_out_channels_last_and_the_plain_one_does_not() -> None:
+    net = AlexNet(num_classes=2, crop=67)
+    Speed(compile=False, allocator=False).apply(net, CPU)
+    assert net.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    PLAIN.apply(net, CPU)
+    assert net.conv1.weight.is_contiguous()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_compilation_reaches_every_norm_and_can_be_switched_off(wanted: bool) -> None:
+    net = nn.Sequential(ResponseNorm(), SpatialNorm())
+    Speed(compile=wanted, allocator=False).apply(net, CPU)
+    assert [layer.fast for layer in net] == [wanted, wanted]
+
+
+def test_compilation_is_left_out_by_itself_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert not Speed().compiles()
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/c++")
+    assert Speed().compiles()
+    assert not Speed(fast=False).compiles()
+
+
+def test_a_graph_is_for_one_gpu_that_asked_for_it() -> None:
+    gpu = torch.device("cuda")
+    assert [Speed(graph=True).graphs(where, n) for where, n in ((gpu, 1), (gpu, 2), (CPU, 1))] == [True, False, False]
+    assert not Speed().graphs(gpu, 1)
+
+
+def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has, expected in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)
+        assert precision("auto", "cpu") == precision("auto", "cuda") == expected
+        assert precision("32-true", "cpu") == "32-true"
+    with pytest.raises(UserError, match=r"trainer.precision=16-mixed: one of"):
+        precision("16-mixed", "cpu")
