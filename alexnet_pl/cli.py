@@ -7,6 +7,7 @@ command, `-c FILE` and `ckpt_path=last`, into Hydra's, then hands over. Everythi
 
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -155,6 +156,12 @@ def fail(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
+def discard(folder: Path) -> None:
+    """Remove a run folder in which nothing came to be but Hydra's notes: after `prepare`, or a mistake."""
+    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra", "alexnet_pl.log"}:
+        shutil.rmtree(folder)
+
+
 def plain(error: Exception) -> str:
     """Hydra's message of several lines in one; for a key that does not exist, its name and the way to look."""
     text = str(error)
@@ -196,10 +203,13 @@ def run(cfg: DictConfig) -> float | None:
         if job.mode == RunMode.MULTIRUN:  # the other DDP ranks must repeat this job, not start the sweep again
             folder = f"{job.runtime.output_dir}/{job.output_subdir}"
             sys.argv[1:] = [f"--config-path={folder}", "--config-name=config", "hydra.job_logging.root.handlers=[file]"]
+        folder = Path(job.runtime.output_dir)
         try:
-            return commands.run(cfg, Path(job.runtime.output_dir))
+            return commands.run(cfg, folder)
         except UserError as error:  # told here, since Hydra would put a line of its own before it
             fail(str(error))
+        finally:
+            discard(folder)
 
 
 @contextmanager

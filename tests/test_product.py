@@ -120,3 +120,4 @@ def test_bad_input_gets_one_line_and_exit_code_2(words: list[str], says: str, tm
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().count("\n") == 0
+    assert not list(tmp_path.glob("runs/*/*")), "a run folder of a run that never was"
