@@ -23,7 +23,7 @@ from alexnet_pl.checkpoint import read_checkpoint
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.decode import FILTERS, read
-from alexnet_pl.data.folders import read_folders
+from alexnet_pl.data.formats import read_source
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.errors import UserError
 from alexnet_pl.loggers import make_loggers
@@ -98,7 +98,9 @@ def prepare_store(cfg: DictConfig) -> dict[str, Any]:
         raise UserError("data.source has no value yet: add data.source=FOLDER, the copy of the images to prepare")
     if section.filter not in FILTERS:
         raise UserError(f"data.filter={section.filter}: one of {', '.join(FILTERS)}")
-    source = read_folders(Path(section.source), section.names)
+    what, source = read_source(Path(section.source), section.names)
+    counts = ", ".join(f"{len(items):,} {split}" for split, items in source.splits.items())
+    print(f"{section.source}: {what}, {len(source.classes):,} classes, {counts} images", flush=True)
     settings = {"filter": section.filter, "crop": "centre", "orientation": "ignored"}
     reader = partial(read, size=section.size, how=section.filter)
     return prepare(source, root(cfg), section.name, section.size, settings, reader)

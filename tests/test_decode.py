@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from alexnet_pl.data.decode import FILTERS, decode, read, square
-from alexnet_pl.data.source import Item
+from alexnet_pl.data.source import Item, Place
 
 SIZE = 32
 
@@ -109,7 +109,7 @@ def test_a_palette_png_named_jpeg_is_read_for_what_it_is(tmp_path: Path) -> None
     picture = noise(48, 32).quantize(64)
     path = tmp_path / "n02105855_2933.JPEG"
     path.write_bytes(encoded(picture, "PNG"))
-    image, odd = read(Item("any", 0, path), SIZE, "bilinear")
+    image, odd = read(Item("any", 0, Place(path)), SIZE, "bilinear")
     assert isinstance(image, np.ndarray)
     assert np.array_equal(image, planes(picture)[:, :, 8:40])
     assert "PNG" in odd
@@ -210,7 +210,7 @@ def test_the_reason_is_the_same_each_time_and_speaks_of_no_address_in_memory(wha
 def test_a_file_that_is_not_there_or_is_a_folder_is_an_unreadable_image_too(tmp_path: Path) -> None:
     for path in (tmp_path / "gone.jpg", tmp_path):
         with pytest.raises(ValueError, match=path.name):
-            read(Item("any", 0, path), SIZE, "bilinear")
+            read(Item("any", 0, Place(path)), SIZE, "bilinear")
 
 
 def test_a_damaged_file_is_refused_or_read_and_never_anything_else() -> None:

@@ -1,7 +1,9 @@
 """From an image file's bytes to §2's square: "we first rescaled the image such that the shorter side was of length
 256, and then cropped out the central 256 × 256 patch from the resulting image"."""
 
+import gzip
 import io
+import zlib
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, center_crop,
 from alexnet_pl.data.source import Item
 
 FILTERS = ("bilinear", "bicubic")
+GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a JPEG compressed once more
 THIN = 16  # sides' ratio above which an image is cropped before it is resized
 
 
@@ -22,12 +25,15 @@ def decode(data: bytes) -> tuple[torch.Tensor, str]:
     if not data:
         raise ValueError("empty file")
     try:
+        if data.startswith(GZIP):
+            image, odd = decode(gzip.decompress(data))
+            return image, f"gzip of {odd or 'JPEG RGB'}"
         with Image.open(io.BytesIO(data)) as picture:
             odd = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
             return torch.from_numpy(np.array(rgb(picture))).permute(2, 0, 1), odd
     except UnidentifiedImageError as error:
         raise ValueError("not an image") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, EOFError, zlib.error, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(str(error).strip().splitlines()[0]) from error
 
 
@@ -53,7 +59,7 @@ def square(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
 def read(item: Item, size: int, how: str) -> tuple[np.ndarray, str]:
     """An item whose place is a path → its (3, size, size) square and what was odd about the file."""
     try:
-        image, odd = decode(item.place.read_bytes())
+        image, odd = decode(item.place.read())
     except OSError as error:
         raise ValueError(str(error)) from error
     return square(image, size, how).numpy(), odd

@@ -12,11 +12,12 @@ Coordinates: x runs right and y down, both from -1 to 1, whatever the size; x ha
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator, Philox
 
-from alexnet_pl.data.source import Item, Source
+from alexnet_pl.data.source import Item, Place, Source
 
 Pattern = tuple[np.ndarray, np.ndarray]  # blend of two colours in [-1, 1] and opacity in [0, 1], both (size, size)
 RED, YELLOW, GREEN, BLUE = 0.0, math.pi / 3, 2 * math.pi / 3, 4 * math.pi / 3
@@ -201,11 +202,11 @@ def draw(index: int, size: int = 128, seed: int = 0) -> tuple[np.ndarray, int]:
     return np.clip(255 * light * image, 0, 255).astype(np.uint8), label
 
 
-def source(train: int = TRAIN, val: int = VAL, seed: int = 0) -> Source:
+def source(train: int = TRAIN, val: int = VAL) -> Source:
     """The images as `prepare` takes them: the first `train` indices to train on, the next `val` held out."""
     numbers = {"train": range(train), "val": range(train, train + val)}
     splits = {
-        split: [Item(f"{split}/{i:06d}", i % len(CLASSES), (seed, i)) for i in indices]
+        split: [Item(f"{split}/{i:06d}", i % len(CLASSES), Place(Path("drawn"), start=i)) for i in indices]
         for split, indices in numbers.items()
     }
     return Source(list(CLASSES), splits)
@@ -213,5 +214,4 @@ def source(train: int = TRAIN, val: int = VAL, seed: int = 0) -> Source:
 
 def read(item: Item, size: int) -> tuple[np.ndarray, str]:
     """Draw an item of `source`; never odd."""
-    seed, index = item.place
-    return draw(index, size, seed)[0], ""
+    return draw(item.place.start, size)[0], ""

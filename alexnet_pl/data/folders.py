@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from alexnet_pl.data.source import Item, Source
+from alexnet_pl.data.source import Item, Place, Source
 from alexnet_pl.errors import UserError
 
 SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"}
@@ -26,7 +26,7 @@ def read_folders(source: Path, names: Mapping[str, str]) -> Source:
             raise UserError(f"data.source: {difference(source, split, classes, folders)}")
     index = {name: i for i, name in enumerate(classes)}
     splits = {
-        split: [Item(f"{split}/{c}/{path.name}", index[c], path) for c in classes for path in images(folders[c])]
+        split: [Item(f"{split}/{c}/{path.name}", index[c], Place(path)) for c in classes for path in images(folders[c])]
         for split, folders in found.items()
         if folders
     }

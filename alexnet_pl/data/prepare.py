@@ -81,6 +81,7 @@ def write(source: Source, root: Path, name: str, size: int, settings: dict[str, 
         "size": size,
         "settings": settings,
         "classes": [list(pair) for pair in source.classes],
+        "ilsvrc_ids": source.numbers,
         "splits": {},
     }
     odd: list[dict[str, str]] = []

@@ -1,6 +1,7 @@
 """The prepared store: §2's fixed 256 × 256 images once and for all, their labels, mean image and colour covariance.
 
-    store.json         format, name, fingerprint, classes, size, splits, how the images were made; written last
+    store.json         format, name, fingerprint, classes (id, name) sorted by id and their ILSVRC ids where they have
+                       such, size, splits, how the images were made; written last
     train.u8           records of 3 · size · size bytes: one image as RGB planes, nothing between them
     train.labels.npy   (records,) int32 class index; −1 no label known; −2 no image in this record
     train.names.jsonl  a JSON string per record: the file it came from

@@ -1,0 +1,96 @@
+"""The development kits of ILSVRC-2010 and 2012: which class a number stands for, and the validation labels.
+
+Their class numbers (ILSVRC2012_ID, from 1) are in no order that anything else uses. All software since sorts classes by
+their WordNet id, and so do we; a label file read by the wrong order is the classic silent error, so a number becomes a
+class here only by way of the kit's own meta.mat.
+"""
+
+import io
+import re
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from alexnet_pl.errors import UserError
+
+
+class Devkit(NamedTuple):
+    """`synsets`: number → (wnid, words); `truth`: each validation image's number, in the order of their names."""
+
+    path: Path
+    year: int
+    synsets: dict[int, tuple[str, str]]
+    truth: list[int]
+
+    @property
+    def classes(self) -> list[tuple[str, str]]:
+        """(wnid, words), sorted by wnid."""
+        return sorted(self.synsets.values())
+
+    @property
+    def numbers(self) -> list[int]:
+        """The number of each class of `classes`."""
+        return sorted(self.synsets, key=lambda number: self.synsets[number][0])
+
+    def labels(self, numbers: Iterable[int]) -> list[int]:
+        """Numbers of a ground-truth file → indices into `classes`."""
+        index = {number: i for i, number in enumerate(self.numbers)}
+        return [index[number] for number in numbers]
+
+
+def read_devkit(path: Path) -> Devkit:
+    """From the kit's archive or its unpacked folder. Raises UserError for what is neither."""
+    files = archived(path) if path.is_file() else unpacked(path)
+    truth = next((name for name in files if name.endswith("_validation_ground_truth.txt")), "")
+    year = re.match(r"ILSVRC(\d{4})_", truth)
+    if "meta.mat" not in files or year is None:
+        raise UserError(f"data.source: {path} has no meta.mat and ILSVRC…_validation_ground_truth.txt of a devkit")
+    synsets = read_synsets(path, files["meta.mat"], int(year[1]))
+    numbers = read_truth(f"{path}: {truth}", files[truth], synsets)
+    return Devkit(path, int(year[1]), synsets, numbers)
+
+
+def unpacked(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(path.glob("**/data/*")) if wanted(file.name)}
+
+
+def archived(path: Path) -> dict[str, bytes]:
+    try:
+        with tarfile.open(path) as tar:
+            inside = [member for member in tar if member.isreg() and wanted(Path(member.name).name)]
+            return {Path(member.name).name: tar.extractfile(member).read() for member in inside}  # type: ignore[union-attr]
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise UserError(f"data.source: {path}: damaged or incomplete devkit ({error}); get it again") from error
+
+
+def wanted(name: str) -> bool:
+    return name == "meta.mat" or name.endswith("_validation_ground_truth.txt")
+
+
+def read_synsets(path: Path, meta: bytes, year: int) -> dict[int, tuple[str, str]]:
+    """The leaves of the kit's hierarchy: synsets without children, numbered from 1 without a gap."""
+    from scipy.io import loadmat
+
+    try:
+        table = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        rows = [
+            (int(row[f"ILSVRC{year}_ID"]), str(row["WNID"]), str(row["words"]), int(row["num_children"]))
+            for row in table
+        ]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"data.source: {path}: meta.mat is not that of ILSVRC-{year} ({error})") from error
+    leaves = {number: (wnid, words) for number, wnid, words, children in rows if children == 0}
+    if sorted(leaves) != list(range(1, len(leaves) + 1)) or len(set(leaves.values())) != len(leaves):
+        raise UserError(f"data.source: {path}: meta.mat numbers its {len(leaves)} classes twice or with gaps")
+    return leaves
+
+
+def read_truth(where: str, data: bytes, synsets: Iterable[int]) -> list[int]:
+    try:
+        numbers = [int(line) for line in data.split()]
+    except ValueError as error:
+        raise UserError(f"data.source: {where}: not a number a line ({error})") from error
+    if unknown := set(numbers) - set(synsets):
+        raise UserError(f"data.source: {where}: class number {min(unknown)} is not in meta.mat")
+    return numbers

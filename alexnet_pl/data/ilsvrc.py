@@ -1,0 +1,139 @@
+"""ILSVRC-2010 and ILSVRC-2012 as their organisers hand them out (§2): archives, or the trees people unpack them to.
+
+    ILSVRC2012_img_train.tar    of 1000 n########.tar            or  train/n########/*.JPEG
+    ILSVRC2012_img_val.tar      ILSVRC2012_val_00000001.JPEG …   or  val/*.JPEG, or val/n########/*.JPEG
+    ILSVRC2012_img_test.tar     no labels                        or  test/*.JPEG
+    ILSVRC2012_devkit_t12.tar.gz                                 or  a folder with data/meta.mat
+
+2010 likewise, with ILSVRC2010_images_{train,val,test}.tar, devkit-1.0 and, for its test set, which Table 1 is about,
+ILSVRC2010_test_ground_truth.txt. patch_images.tar (train/, val/, test/) replaces blank images by the same names.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from alexnet_pl.data.devkit import Devkit, read_devkit, read_truth
+from alexnet_pl.data.folders import class_folders, images
+from alexnet_pl.data.source import Item, Place, Source
+from alexnet_pl.data.tars import WNID, Member, by_class, first, members
+from alexnet_pl.errors import UserError
+
+NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
+
+
+def find_devkit(source: Path) -> Path | None:
+    """The kit in a folder: its archive, its own folder, or the folder itself."""
+    found = [
+        path for path in sorted(source.glob("*devkit*")) if path.is_dir() or path.name.endswith((".tar.gz", ".tgz"))
+    ]
+    return found[0] if found else (source if (source / "data/meta.mat").is_file() else None)
+
+
+def read_ilsvrc(source: Path) -> Source:
+    """A folder that holds a development kit beside its images. Raises UserError that names what is missing or wrong."""
+    kit_path = find_devkit(source)
+    if kit_path is None:
+        raise UserError(f"data.source: {source} has no development kit (ILSVRC…devkit….tar.gz or its folder)")
+    kit = read_devkit(kit_path)
+    archives = {path: first(path) for path in sorted(source.glob("*.tar"))}
+    patches = patched(source, archives)
+    splits = {
+        "train": train(source, kit, archives, patches),
+        "val": numbered(source, kit, archives, patches, "val", kit.truth),
+    }
+    test = numbered(source, kit, archives, patches, "test", test_labels(source, kit))
+    return Source(kit.classes, splits | ({"test": test} if test else {}), kit.numbers)
+
+
+def patched(source: Path, archives: dict[Path, str]) -> dict[str, Place]:
+    return {member.name: member.place for path in archives if "patch" in path.name for member in members(Place(path))}
+
+
+def train(source: Path, kit: Devkit, archives: dict[Path, str], patches: dict[str, Place]) -> list[Item]:
+    index = {wnid: i for i, (wnid, _) in enumerate(kit.classes)}
+    outer = [path for path, name in archives.items() if "patch" not in path.name and re.match(r"n\d{8}.*\.tar$", name)]
+    if outer:
+        found = [(wnid, member) for path in outer for wnid, member in by_class(Place(path))]
+    else:
+        found = list(in_folders(source / "train"))
+    if unknown := sorted({wnid for wnid, _ in found} - set(index)):
+        raise UserError(
+            f"data.source: {source}: training class {unknown[0]} is not in {kit.path.name} (of the other year?)"
+        )
+    if missing := sorted(set(index) - {wnid for wnid, _ in found}):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"data.source: {source}: no training images of {missing[0]}{more}, which {kit.path.name} lists")
+    items = [Item(f"train/{wnid}/{m.name}", index[wnid], patches.get(m.name, m.place)) for wnid, m in found]
+    return distinct(sorted(items))
+
+
+def in_folders(root: Path) -> Iterator[tuple[str, Member]]:
+    if root.is_dir():
+        for name, folder in class_folders(root).items():
+            yield from ((name, Member(path.name, Place(path))) for path in images(folder))
+
+
+def numbered(
+    source: Path, kit: Devkit, archives: dict[Path, str], patches: dict[str, Place], split: str, truth: list[int] | None
+) -> list[Item]:
+    """Images whose names carry their place in the ground truth; where there is none, without labels."""
+    found = [m for path, name in archives.items() if is_split(name, split, kit, path) for m in members(Place(path))]
+    loose = (source / split).rglob("*.*") if (source / split).is_dir() else []
+    found += [Member(path.name, Place(path)) for path in sorted(loose) if NUMBERED.match(path.name)]
+    places = {int(m[3]): member for member in found if (m := NUMBERED.match(member.name)) and m[2] == split}
+    if len(places) != len(found):
+        raise UserError(
+            f"data.source: {source}: {split} images that are not numbered ILSVRC{kit.year}_{split}_…, or twice"
+        )
+    if truth is not None:
+        check_count(source, split, places, len(truth))
+    elif not places:
+        return []
+    labels = kit.labels(truth) if truth is not None else [-1] * max(places)
+    for number, member in places.items():
+        check_folder(member, kit, labels[number - 1])
+    return [
+        Item(f"{split}/{member.name}", labels[number - 1], patches.get(member.name, member.place))
+        for number, member in sorted(places.items())
+    ]
+
+
+def is_split(name: str, split: str, kit: Devkit, path: Path) -> bool:
+    found = NUMBERED.match(name)
+    if found is None or found[2] != split or "patch" in path.name:
+        return False
+    if int(found[1]) != kit.year:
+        raise UserError(f"data.source: {path} is of ILSVRC-{found[1]}, {kit.path.name} of ILSVRC-{kit.year}")
+    return True
+
+
+def check_folder(member: Member, kit: Devkit, label: int) -> None:
+    """Where somebody sorted labelled images into class folders, both must say the same."""
+    folder = member.place.path.parent.name
+    if label >= 0 and member.place.size is None and WNID.fullmatch(folder) and folder != kit.classes[label][0]:
+        wnid = kit.classes[label][0]
+        raise UserError(f"data.source: {member.place.path} lies in {folder}, {kit.path.name} says {wnid}")
+
+
+def check_count(source: Path, split: str, places: Iterable[int], wanted: int) -> None:
+    numbers = set(places)
+    if extra := numbers - set(range(1, wanted + 1)):
+        raise UserError(f"data.source: {source}: {split} image number {min(extra)}, but only {wanted:,} labels")
+    if missing := set(range(1, wanted + 1)) - numbers:
+        lost = f"{len(missing):,} of {wanted:,} {split} images are missing, from number {min(missing)}"
+        raise UserError(f"data.source: {source}: {lost}")
+
+
+def test_labels(source: Path, kit: Devkit) -> list[int] | None:
+    """The labels of the 2010 test set; those of 2012 were never released."""
+    path = source / f"ILSVRC{kit.year}_test_ground_truth.txt"
+    return read_truth(str(path), path.read_bytes(), kit.synsets) if path.is_file() else None
+
+
+def distinct(items: list[Item]) -> list[Item]:
+    for one, other in pairwise(items):
+        if one.name == other.name:
+            raise UserError(f"data.source: two images are called {one.name}")
+    return items
