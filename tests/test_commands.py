@@ -4,6 +4,7 @@ import csv
 import json
 import signal
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from alexnet_pl import commands, recipe
 from alexnet_pl.data import demo
+from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.resume import Interruption
@@ -246,3 +248,16 @@ def test_preparing_twice_does_nothing_the_second_time(
     assert "0 unreadable images left out, 30 that were not plain RGB JPEGs converted" in first
     assert again.startswith("already prepared: 20 train, 10 val images")
     assert (tmp_path / "store/store.json").stat().st_mtime_ns == written
+
+
+def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:
+    """ILSVRC-2012's: its labels were never released."""
+    drawn = demo.source(TRAIN, VAL)
+    unknown = [item._replace(label=-1) for item in drawn.splits["val"]]
+    source = drawn._replace(splits=drawn.splits | {"test": unknown})
+    prepare(source, tmp_path / "store", "tiny", 72, {}, partial(demo.read, size=72))
+    data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}"))
+    assert data.tested == "val"
+    data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "data.test_split=test"))
+    with pytest.raises(UserError, match=r"data.test_split=test: its labels are not known"):
+        _ = data.tested

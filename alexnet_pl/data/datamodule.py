@@ -116,5 +116,10 @@ class ImageStore(L.LightningDataModule):
 
     @property
     def tested(self) -> str:
-        """The split that `test` reports on."""
-        return self.test_split or ("test" if "test" in self.store.splits else "val")
+        """What `test` reports on: the split given, or the test split where its labels are known, else `val`."""
+        wanted = self.test_split or ("test" if "test" in self.store.splits else "val")
+        if self.store.split(wanted).labelled:
+            return wanted
+        if self.test_split:
+            raise UserError(f"data.test_split={wanted}: its labels are not known, so there are no errors to count")
+        return "val"

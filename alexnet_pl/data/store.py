@@ -80,6 +80,10 @@ class Split:
         return len(self.slots)
 
     @property
+    def labelled(self) -> bool:
+        return bool((self.labels >= 0).all())
+
+    @property
     def bytes(self) -> int:
         return len(self) * int(np.prod(self.records.shape[1:]))
 
