@@ -26,6 +26,7 @@ from alexnet_pl.errors import UserError
 
 COMMANDS = {
     "prepare": "make a store from a copy of the images (data.source → data.root)",
+    "verify": "check every byte of the store at data.root",
     "fit": "train; ckpt_path=last goes on with the newest run of the recipe",
     "validate": "errors on the validation images, centre view",
     "test": "errors with ten views (§5.1), written to result.json",
@@ -71,7 +72,7 @@ def to_hydra(argv: list[str]) -> list[str]:
             recipe = word.removeprefix("--config=")
         else:
             rest.append(word)
-    path = find_recipe(recipe)
+    path = find_recipe(recipe) if recipe or command != "verify" else SHIPPED / "_base.yaml"
     flags = [word for word in rest if not is_override(word)]
     overrides = [addable(word) for word in rest if is_override(word)]  # Hydra wants them together, after its flags
     where = [f"--config-path={path.parent}", f"--config-name={path.stem}", f"--config-dir={SHIPPED}"]
@@ -109,7 +110,7 @@ def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
     given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
     rest = [word for word in overrides if not word.startswith("ckpt_path=")]
     wanted = given[-1] if given else ("last" if again or command in ("validate", "test", "predict") else "null")
-    if command == "prepare" or wanted == "null":
+    if command in ("prepare", "verify") or wanted == "null":
         return overrides
     runs = recipe.parent.parent if again else Path("runs") / recipe.stem
     checkpoint = newest(runs, wanted) if wanted in ("last", "best") else Path(wanted)

@@ -17,6 +17,8 @@ from alexnet_pl import recipe
 from alexnet_pl.checkpoint import check_switches
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.store import Store
+from alexnet_pl.data.verify import damages
+from alexnet_pl.errors import UserError
 from alexnet_pl.module import Classifier
 from alexnet_pl.result import write_result
 
@@ -45,6 +47,15 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
         say(f"{left} unreadable images left out, {odd} that were not plain RGB JPEGs converted", root / "odd.json")
     rate = sum(split["records"] for split in about["splits"].values()) / seconds
     return say(f"{describe(Store(root))}, {rate:,.0f} images/s", root)
+
+
+def verify(cfg: DictConfig, folder: Path) -> None:
+    store = Store(recipe.root(cfg))
+    found = list(damages(store))
+    if found:
+        more = f" and {len(found) - 1} more damages" if len(found) > 1 else ""
+        raise UserError(f"{found[0]}{more}; prepare it again or copy it anew")
+    say(f"whole: {describe(store)}", store.root)
 
 
 def describe(store: Store) -> str:
@@ -119,4 +130,4 @@ def say(line: str, where: Path) -> None:
     print(f"{line}\n→ {where if lies.startswith('..') else lies}", flush=True)
 
 
-COMMANDS = {"prepare": prepare, "fit": fit, "validate": validate, "test": test, "predict": predict}
+COMMANDS = {"prepare": prepare, "verify": verify, "fit": fit, "validate": validate, "test": test, "predict": predict}

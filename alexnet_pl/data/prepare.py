@@ -82,6 +82,7 @@ def write(source: Source, root: Path, name: str, size: int, settings: dict[str, 
         "settings": settings,
         "classes": [list(pair) for pair in source.classes],
         "ilsvrc_ids": source.numbers,
+        "block": BLOCK,
         "splits": {},
     }
     odd: list[dict[str, str]] = []
@@ -185,6 +186,8 @@ def fingerprint(about: dict[str, Any], root: Path) -> str:
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for split in about["splits"]:
         digest.update((root / f"{split}.labels.npy").read_bytes() + (root / f"{split}.names.jsonl").read_bytes())
+    for name in ("mean.npy", "covariance.npy"):
+        digest.update((root / name).read_bytes())
     return digest.hexdigest()
 
 

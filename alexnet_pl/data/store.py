@@ -134,7 +134,7 @@ def read_about(root: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text())
         found = about["format"]
-        if found == FORMAT and (missing := {"name", "size", "classes", "splits", "fingerprint"} - set(about)):
+        if found == FORMAT and (missing := {"name", "size", "classes", "splits", "fingerprint", "block"} - set(about)):
             raise ValueError(f"without {', '.join(sorted(missing))}")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a store's description ({error}); prepare it again") from error
