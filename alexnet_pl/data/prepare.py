@@ -7,9 +7,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,23 +19,28 @@ from alexnet_pl.errors import UserError
 
 BLOCK = 256  # images a thread takes at a time: 50 MB of 256 × 256 pixels
 
+Done = TypeVar("Done")
 Reader = Callable[[Item], tuple[np.ndarray, str]]
 """An item → its (3, size, size) uint8 image and what was odd about the file; ValueError where there is no image."""
 
 
-@dataclass
-class Block:
-    """What came of a run of images, with sums that are exact, so that no order of adding changes a bit.
+class Sums(NamedTuple):
+    """Sums over images of pixel values, (3, size, size), and of products of channels, (3, 3).
 
-    `pixels` (3, size, size) and `products` (3, 3) are sums over images of pixel values and of products of channels.
+    Whole numbers, so that no order of adding changes a bit.
     """
+
+    pixels: np.ndarray
+    products: np.ndarray
+
+
+class Block(NamedTuple):
+    """What came of a run of images."""
 
     start: int
     labels: np.ndarray
     sha256: str
-    pixels: np.ndarray
-    products: np.ndarray
-    odd: list[dict[str, str]] = field(default_factory=list)
+    odd: list[dict[str, str]]
 
 
 def prepare(source: Source, root: Path, name: str, size: int, settings: dict[str, Any], read: Reader) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def write(source: Source, root: Path, name: str, size: int, settings: dict[str, 
     }
     odd: list[dict[str, str]] = []
     for split, items in source.splits.items():
-        blocks = write_records(root / f"{split}.u8", items, size, read, split)
+        blocks, sums = write_records(root / f"{split}.u8", items, size, read, split)
         labels = np.concatenate([block.labels for block in blocks])
         count = int((labels != EMPTY).sum())
         if not count:
@@ -97,7 +101,7 @@ def write(source: Source, root: Path, name: str, size: int, settings: dict[str, 
         (root / f"{split}.names.jsonl").write_text("".join(json.dumps(item.name) + "\n" for item in items))
         about["splits"][split] = {"images": count, "records": len(items), "sha256": [block.sha256 for block in blocks]}
         if split == "train":
-            save_statistics(root, blocks, count)
+            save_statistics(root, sums, count)
     write_json(root / "odd.json", odd)
     about["unreadable"] = sum(entry["done"] == "left out" for entry in odd)
     about["odd"] = len(odd) - about["unreadable"]
@@ -108,28 +112,31 @@ def write(source: Source, root: Path, name: str, size: int, settings: dict[str, 
     return about
 
 
-def write_records(path: Path, items: list[Item], size: int, read: Reader, split: str) -> list[Block]:
+def write_records(path: Path, items: list[Item], size: int, read: Reader, split: str) -> tuple[list[Block], Sums]:
     """Decode by threads, which suffices because the decoder lets go of the interpreter; show how far it is."""
+    total = Sums(np.zeros((3, size, size), np.int64), np.zeros((3, 3), np.int64))
     with path.open("wb") as file:
         file.truncate(len(items) * 3 * size**2)
     starts = range(0, len(items), BLOCK)
 
-    def work(start: int) -> Block:
+    def work(start: int) -> tuple[Block, Sums]:
         return write_block(path, items, start, size, read)
 
     blocks = []
     with progress() as bar, ThreadPoolExecutor(os.cpu_count()) as threads:
         task = bar.add_task(f"prepare {split:<5}", total=len(items), rate="-")
-        for block in bounded(threads, work, iter(starts)):
+        for block, sums in bounded(threads, work, iter(starts)):
             blocks.append(block)
+            for own, new in zip(total, sums, strict=True):
+                own += new
             rate = (bar.tasks[task].completed + len(block.labels)) / (bar.tasks[task].elapsed or 1)
             bar.update(task, advance=len(block.labels), rate=f"{rate:,.0f}")
-    return sorted(blocks, key=lambda block: block.start)
+    return sorted(blocks, key=lambda block: block.start), total
 
 
-def bounded(threads: ThreadPoolExecutor, work: Callable[[int], Block], starts: Iterator[int]) -> Iterator[Block]:
-    """`threads.map` with no more than two blocks a thread in memory; the first error ends it."""
-    pending: set[Future[Block]] = set()
+def bounded(threads: ThreadPoolExecutor, work: Callable[[int], Done], starts: Iterator[int]) -> Iterator[Done]:
+    """`threads.map`, in any order, with no more than two tasks a thread in memory; the first error ends it."""
+    pending: set[Future[Done]] = set()
     try:
         for start in starts:
             pending.add(threads.submit(work, start))
@@ -142,7 +149,7 @@ def bounded(threads: ThreadPoolExecutor, work: Callable[[int], Block], starts: I
             future.cancel()
 
 
-def write_block(path: Path, items: list[Item], start: int, size: int, read: Reader) -> Block:
+def write_block(path: Path, items: list[Item], start: int, size: int, read: Reader) -> tuple[Block, Sums]:
     run = items[start : start + BLOCK]
     records = np.zeros((len(run), 3, size, size), np.uint8)
     labels = np.full(len(run), EMPTY, np.int32)
@@ -159,8 +166,8 @@ def write_block(path: Path, items: list[Item], start: int, size: int, read: Read
     with path.open("r+b") as file:
         file.seek(start * 3 * size**2)
         file.write(records.data)
-    pixels = records.sum(0, dtype=np.int64)
-    return Block(start, labels, hashlib.sha256(records.data).hexdigest(), pixels, products(records), odd)
+    sums = Sums(records.sum(0, dtype=np.int64), products(records))
+    return Block(start, labels, hashlib.sha256(records.data).hexdigest(), odd), sums
 
 
 def products(records: np.ndarray) -> np.ndarray:
@@ -172,13 +179,11 @@ def products(records: np.ndarray) -> np.ndarray:
     return total
 
 
-def save_statistics(root: Path, blocks: list[Block], count: int) -> None:
-    pixels = np.sum([block.pixels for block in blocks], axis=0)
-    total = count * pixels[0].size
-    mean = pixels.reshape(3, -1).sum(1) / total
-    second = np.sum([block.products for block in blocks], axis=0) / total
-    save(root / "mean.npy", pixels / count)
-    save(root / "covariance.npy", second - np.outer(mean, mean))
+def save_statistics(root: Path, sums: Sums, count: int) -> None:
+    total = count * sums.pixels[0].size
+    mean = sums.pixels.reshape(3, -1).sum(1) / total
+    save(root / "mean.npy", sums.pixels / count)
+    save(root / "covariance.npy", sums.products / total - np.outer(mean, mean))
 
 
 def fingerprint(about: dict[str, Any], root: Path) -> str:
