@@ -35,6 +35,7 @@ from alexnet_pl.schedule import DivideByTen, LoggedSchedule
 from alexnet_pl.speed import Speed, precision
 
 Made = TypeVar("Made")
+GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 SCHEDULES = {"plateau": DivideByTen, "logged": LoggedSchedule}
 PREPARE_KEYS = ("source", "filter", "names")  # of `data`, read by prepare alone
 KEYS = (
@@ -145,11 +146,15 @@ def make_schedule(cfg: DictConfig) -> Callback:
 
 
 def device(cfg: DictConfig) -> torch.device:
-    """The one device that `predict` uses."""
-    try:
-        return L.Fabric(accelerator=cfg.trainer.accelerator, devices=1).device
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
-        raise UserError(f"trainer.accelerator: {str(error).strip().splitlines()[0]}") from error
+    """The kind of device that the recipe's accelerator means here; of several, `predict` uses the first."""
+    wanted = cfg.trainer.accelerator
+    there = [kind for kind, is_there in GPUS.items() if is_there()]
+    kinds = {"auto": [*there, "cpu"], "gpu": there, "cpu": ["cpu"], **{kind: [kind] for kind in there}}
+    if not kinds.get(wanted):
+        raise UserError(
+            f"trainer.accelerator={wanted}: not here; {', '.join(kind for kind in kinds if kinds[kind])} are"
+        )
+    return torch.device(kinds[wanted][0])
 
 
 def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:

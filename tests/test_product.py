@@ -104,7 +104,7 @@ def test_the_wheel_fits_the_demonstration_from_an_empty_folder(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["fit", "-c", "demo", "trainer.accelerator=gpu"], "trainer.accelerator: "),
+        (["fit", "-c", "demo", "trainer.accelerator=gpu"], "trainer.accelerator=gpu: not here; auto, cpu are"),
         (["fit", "-c", "imagenette", "data.root=nowhere"], "data.root: nowhere is not there; make one"),
         (["fit", "-c", "imagenette"], "data.root has no value yet"),
         (["prepare", "-c", "imagenette", "data.root=s"], "data.source has no value yet"),
