@@ -5,6 +5,7 @@ command, `-c FILE` and `ckpt_path=last`, into Hydra's, then hands over. Everythi
 `-m`, `--cfg job`, `hydra/launcher=joblib`.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -32,6 +33,7 @@ COMMANDS = {
     "test": "errors with ten views (§5.1), written to result.json",
     "predict": "class names and probabilities for images=FILE_OR_FOLDER",
 }
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 
@@ -146,6 +148,10 @@ def main() -> None:
         fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         fail(plain(error))
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        fail(f"{error.filename or 'writing'}: {error.strerror}; make room or choose another place, then go on")
 
 
 def leave(number: int, frame: object) -> NoReturn:

@@ -1,5 +1,6 @@
 """The command line: our conventions become Hydra's, and a mistake becomes one line and exit code 2."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -138,3 +139,19 @@ def test_help_and_the_composed_config_come_without_torch(tmp_path: Path) -> None
 def test_no_words_at_all_print_the_usage_and_are_a_mistake(tmp_path: Path) -> None:
     done = alexnet_pl(cwd=tmp_path)
     assert (done.returncode, done.stdout.split(" ")[0]) == (2, "usage:")
+
+
+def test_a_disk_that_is_full_is_a_mistake_to_mend_and_other_faults_keep_their_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, kind, code in ((errno.ENOSPC, SystemExit, 2), (errno.EBADF, OSError, None)):
+
+        def run(number: int = number) -> None:
+            raise OSError(number, os.strerror(number), "runs/x/last.ckpt")
+
+        monkeypatch.setattr(cli, "run", run)
+        monkeypatch.setattr(sys, "argv", ["alexnet_pl", "fit", "-c", "demo"])
+        with pytest.raises(kind) as end:
+            cli.main()
+        assert getattr(end.value, "code", None) == code
+    assert "runs/x/last.ckpt: No space left on device; make room" in capsys.readouterr().err
