@@ -34,6 +34,7 @@ COMMANDS = {
     "predict": "class names and probabilities for images=FILE_OR_FOLDER",
 }
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
+PATHS = ("data.root", "data.source", "images", "ckpt_path", "hydra.run.dir", "hydra.sweep.dir")
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 
@@ -76,9 +77,9 @@ def to_hydra(argv: list[str]) -> list[str]:
             rest.append(word)
     path = find_recipe(recipe) if recipe or command != "verify" else SHIPPED / "_base.yaml"
     flags = [word for word in rest if not is_override(word)]
-    overrides = [addable(word) for word in rest if is_override(word)]  # Hydra wants them together, after its flags
+    overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
     where = [f"--config-path={path.parent}", f"--config-name={path.stem}", f"--config-dir={SHIPPED}"]
-    return [*where, *flags, f"++command={command}", *run_folder(command, path, overrides)]
+    return [*where, *flags, f"++command={command}", *map(addable, run_folder(command, path, overrides))]
 
 
 def is_override(word: str) -> bool:
@@ -87,8 +88,16 @@ def is_override(word: str) -> bool:
 
 
 def addable(word: str) -> str:
-    """Let any option of Lightning's Trainer be given, also those that the recipes do not mention."""
+    """Let any option of Lightning's Trainer be given, also those that the recipes do not mention, and any path."""
+    key, _, value = word.partition("=")
+    if key in PATHS and value[:1] not in ("'", '"', "[", "$") and value != "null":
+        return f"{key}={quoted(value)}"
     return f"++{word}" if word.startswith("trainer.") else word
+
+
+def quoted(value: str) -> str:
+    """A value in which Hydra reads no comma as a sweep and no brace as a list."""
+    return "'" + value.replace("'", "\\'") + "'"
 
 
 def find_recipe(name: str) -> Path:
@@ -118,9 +127,9 @@ def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
     checkpoint = newest(runs, wanted) if wanted in ("last", "best") else Path(wanted)
     if not checkpoint.is_file():
         raise UserError(f"ckpt_path={wanted}: there is no such file")
-    found = [f"ckpt_path='{checkpoint.resolve()}'", *rest]
+    found = [f"ckpt_path={quoted(str(checkpoint.resolve()))}", *rest]
     if checkpoint.resolve().parent.name == "checkpoints":
-        found.append(f"hydra.run.dir='{checkpoint.resolve().parent.parent}'")
+        found.append(f"hydra.run.dir={quoted(str(checkpoint.resolve().parent.parent))}")
         found.append(f"hydra.output_subdir=.hydra/{command}")
     return [*found, "hydra.job.name=alexnet_pl", "hydra.job_logging.root.handlers=[file]"] if again else found
 

@@ -151,7 +151,24 @@ def test_a_disk_that_is_full_is_a_mistake_to_mend_and_other_faults_keep_their_tr
 
         monkeypatch.setattr(cli, "run", run)
         monkeypatch.setattr(sys, "argv", ["alexnet_pl", "fit", "-c", "demo"])
+        monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
         with pytest.raises(kind) as end:
             cli.main()
         assert getattr(end.value, "code", None) == code
     assert "runs/x/last.ckpt: No space left on device; make room" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["a b", "a=b", "a,b", "a'b", "a{b", "(a)", r"a\b", "a:b", "ü"])
+def test_a_path_may_hold_what_means_something_to_hydra(path: str, tmp_path: Path) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    words = cli.to_hydra(["prepare", "-c", "demo", f"data.root={path}", f"data.source={path}/x"])
+    parsed = OverridesParser.create().parse_overrides(words[4:])
+    assert [override.value() for override in parsed] == [path, f"{path}/x"]
+    run = tmp_path / "runs" / path
+    checkpoint(run, "last", age=1)
+    parsed = OverridesParser.create().parse_overrides(
+        cli.to_hydra(["test", "-c", "demo", f"ckpt_path=runs/{path}/checkpoints/last.ckpt"])[4:]
+    )
+    assert parsed[0].value() == str(run / "checkpoints/last.ckpt")
+    assert parsed[1].value() == str(run)
