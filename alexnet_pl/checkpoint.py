@@ -1,5 +1,6 @@
 """Reading checkpoints, none of whose content is ever executed."""
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from alexnet_pl.errors import UserError
 
 def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
     """A checkpoint of this package, on the CPU. Raises UserError for anything else."""
+    if Path(path).is_file() and not zipfile.is_zipfile(path):
+        raise UserError(f"ckpt_path: {path} is not a checkpoint of alexnet_pl")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         checkpoint["alexnet_pl"]["switches"]

@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from alexnet_pl import __version__
 from alexnet_pl.errors import UserError
 
 COMMANDS = {
@@ -53,7 +54,7 @@ def usage() -> str:
 
 `alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo
 Exit codes: 0 done, 2 a mistake to mend (one line says which), 130 Ctrl-C and 143 SIGTERM (a fit has left last.ckpt:
-the same command with ckpt_path=last goes on), 1 a fault of the program."""
+the same command with ckpt_path=last goes on; a second signal ends it at once without), 1 a fault of the program."""
 
 
 def to_hydra(argv: list[str]) -> list[str]:
@@ -131,7 +132,7 @@ def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
     if checkpoint.resolve().parent.name == "checkpoints":
         found.append(f"hydra.run.dir={quoted(str(checkpoint.resolve().parent.parent))}")
         found.append(f"hydra.output_subdir=.hydra/{command}")
-    return [*found, "hydra.job.name=alexnet_pl", "hydra.job_logging.root.handlers=[file]"] if again else found
+    return [*found, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"] if again else found
 
 
 def newest(runs: Path, which: str) -> Path:
@@ -144,6 +145,9 @@ def newest(runs: Path, which: str) -> Path:
 def main() -> None:
     """Run the command; a mistake of the person's becomes one line and exit code 2."""
     argv = sys.argv[1:]
+    if argv == ["--version"]:
+        print(f"alexnet_pl {__version__}")
+        raise SystemExit
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         raise SystemExit(0 if argv else 2)
@@ -174,7 +178,7 @@ def fail(message: str) -> NoReturn:
 
 def discard(folder: Path) -> None:
     """Remove a run folder in which nothing came to be but Hydra's notes: after `prepare`, or a mistake."""
-    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra", "alexnet_pl.log"}:
+    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder)
 
 
@@ -218,7 +222,7 @@ def run(cfg: DictConfig) -> float | None:
     with own_process_state():
         if job.mode == RunMode.MULTIRUN:  # the other DDP ranks must repeat this job, not start the sweep again
             folder = f"{job.runtime.output_dir}/{job.output_subdir}"
-            sys.argv[1:] = [f"--config-path={folder}", "--config-name=config", "hydra.job_logging.root.handlers=[file]"]
+            sys.argv[1:] = [f"--config-path={folder}", "--config-name=config", "hydra/job_logging=none"]
         folder = Path(job.runtime.output_dir)
         try:
             return commands.run(cfg, folder)
@@ -246,3 +250,5 @@ def own_process_state() -> Iterator[None]:
 
         if dist.is_initialized():
             dist.destroy_process_group()
+        if wandb := sys.modules.get("wandb"):
+            wandb.finish()  # or the next job of a sweep would go on in this one's W&B run

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from alexnet_pl import predict as prediction
 from alexnet_pl import recipe
-from alexnet_pl.checkpoint import check_switches
+from alexnet_pl.checkpoint import check_switches, read_checkpoint
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.store import Store
 from alexnet_pl.data.verify import damages
@@ -30,8 +30,18 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's own
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
     recipe.check(cfg)
+    if cfg.ckpt_path:
+        check_use(cfg)
     command: Callable[[DictConfig, Path], float | None] = COMMANDS[cfg.command]
     return command(cfg, folder)
+
+
+def check_use(cfg: DictConfig) -> None:
+    """Say which checkpoint is meant; `best.ckpt` holds weights alone, from which a fit cannot go on."""
+    checkpoint = read_checkpoint(cfg.ckpt_path)
+    if cfg.command == "fit" and "optimizer_states" not in checkpoint:
+        raise UserError(f"ckpt_path: {cfg.ckpt_path} holds weights alone; a fit goes on from last.ckpt")
+    rank_zero_only(print)(f"using {os.path.relpath(cfg.ckpt_path)}, step {checkpoint['global_step']:,}", flush=True)
 
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
@@ -68,7 +78,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     errors = {name: float(value) for name, value in trainer.callback_metrics.items()}
     top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")
-    said = f"val top-1 {top1:.2f} %, top-5 {top5:.2f} %, centre view" if top1 is not None else "not validated"
+    said = f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, centre view" if top1 is not None else "not validated"
     say(f"{trainer.current_epoch} epochs, {trainer.global_step} steps: {said}", folder)
     return errors.get(cfg.objective)
 
@@ -91,12 +101,16 @@ def report(
     """Write and print what was measured; its top-1 error in percent."""
     errors = {name: float(value) for name, value in module.found.items()}
     if trainer.is_global_zero:
-        dataset = {"name": data.store.name, "fingerprint": data.store.fingerprint, "split": split}
-        result = write_result(path, errors, dataset=dataset, views=views, checkpoint=cfg.ckpt_path)
+        store, total = data.store, len(data.store.split(split))
+        dataset = {"name": store.name, "fingerprint": store.fingerprint, "split": split, "images": total}
+        step = read_checkpoint(cfg.ckpt_path)["global_step"]
+        result = write_result(path, errors, step, dataset=dataset, views=views, checkpoint=cfg.ckpt_path)
+        part = f" of {total:,}" if result["images"] != total else ""
         low, high = result["top1_error_interval"]
         say(
-            f"{data.store.name}, {result['images']:,} {split} images, {views} view{'s' * (views == 'ten')}: "
-            f"top-1 {errors['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), top-5 {errors['top5_error']:.2f} %",
+            f"{store.name}, {result['images']:,}{part} {split} images, {views} view{'s' * (views == 'ten')}: "
+            f"top-1 error {errors['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
+            f"top-5 error {errors['top5_error']:.2f} %",
             path,
         )
     return errors["top1_error"]
@@ -108,6 +122,10 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     check_switches(cfg.ckpt_path, module.switches)
     module = prediction.load(cfg.ckpt_path, module)
     rows, unread = prediction.predict(module, paths, cfg.data.filter, recipe.device(cfg))
+    if not rows:
+        raise UserError(
+            f"images: none of {len(unread)} could be read; {next(iter(unread))}: {next(iter(unread.values()))}"
+        )
     table = prediction.write(rows, folder)
     prediction.show(rows, unread)
     say(f"{len(rows):,} images, {len(unread)} not read", table)

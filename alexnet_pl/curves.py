@@ -28,7 +28,7 @@ def images_per_second(run: Path) -> float:
 def curves(runs: list[Path]) -> Iterator[str]:
     """Validation errors in percent, centre view, a column for top-1 and top-5 of each run."""
     found = [validations(run) for run in runs]
-    yield "| step | " + " | ".join(f"{run.name} top-1 % | top-5 %" for run in runs) + " |"
+    yield "| step | " + " | ".join(f"{run.name} top-1 error % | top-5 error %" for run in runs) + " |"
     yield "| ---: |" + " ---: | ---: |" * len(runs)
     for step in sorted(set().union(*found)):
         cells = [cell(rows[step], name) if step in rows else "" for rows in found for name in ("top1", "top5")]
@@ -54,8 +54,10 @@ def result(run: Path) -> str:
     """One line of a run's `result.json`."""
     found = json.loads((run / "result.json").read_text())
     low, high = found["top1_error_interval"]
+    total, step = found["dataset"]["images"], found["checkpoint"]["step"]
+    part = "" if found["images"] == total else f" of {total:,}"
     return (
-        f"| {run.name} | {found['dataset']['name']} {found['dataset']['split']} | {found['images']:,} | "
+        f"| {run.name}, step {step:,} | {found['dataset']['name']} {found['dataset']['split']} | {found['images']:,}{part} | "
         f"{found['views']} | {found['top1_error']:.2f} ({low:.2f} to {high:.2f}) | {found['top5_error']:.2f} |"
     )
 
@@ -67,7 +69,7 @@ def main(folders: list[str]) -> None:
     print("\n".join(map(about, runs)) + "\n\n" + "\n".join(curves(runs)))
     if tested := [run for run in runs if (run / "result.json").is_file()]:
         print(
-            "\n| run | images of | images | views | top-1 % (95 %) | top-5 % |\n| --- | --- | ---: | --- | --- | ---: |"
+            "\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |\n| --- | --- | ---: | --- | --- | ---: |"
         )
         print("\n".join(map(result, tested)))
 

@@ -3,8 +3,10 @@
 import csv
 import os
 import secrets
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -71,19 +73,29 @@ def make_loggers(kind: str, run: Path, project: str, step: int) -> list[Logger]:
         try:
             loggers.append(TensorBoardLogger(str(run), name="tensorboard", version=""))
         except ModuleNotFoundError as error:
-            raise UserError('logger=tensorboard: not installed; pip install "alexnet_pl[tensorboard]"') from error
+            raise UserError("logger=tensorboard: not installed; pip install tensorboard") from error
     if kind == "wandb" and (logger := wandb_logger(run, project)):
         loggers.append(logger)
     return loggers
+
+
+def logged_in() -> bool:
+    """Whether W&B's key is in the environment or where `wandb login` leaves it."""
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    try:
+        return bool(os.environ.get("WANDB_API_KEY") or netrc(os.environ.get("NETRC")).authenticators(host or ""))
+    except (OSError, NetrcParseError):
+        return False
 
 
 def wandb_logger(run: Path, project: str) -> WandbLogger | None:
     """Online for a person who is logged in, else offline. It never asks and never fails a run; the run's identity
     stays when it is resumed."""
     try:
+        os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
-        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
         kept = run / "wandb_id.txt"
         identity = kept.read_text().strip() if kept.exists() else secrets.token_hex(4)
         name = "/".join(run.parts[-2:])

@@ -31,13 +31,14 @@ def describe(errors: dict[str, float]) -> dict[str, Any]:
     return {**found, "nll": nll, "nonfinite": int(errors["nonfinite"])}
 
 
-def write_result(path: Path, errors: dict[str, float], **facts: Any) -> dict[str, Any]:
-    """Write `errors` and `facts` (data set, split, views, checkpoint) and return what was written."""
+def write_result(path: Path, errors: dict[str, float], step: int = 0, **facts: Any) -> dict[str, Any]:
+    """Write `errors`, the training step of the checkpoint, and `facts` (data set with its split and that split's number
+    of images, views, checkpoint); return what was written."""
     checkpoint = Path(facts.pop("checkpoint"))
     result = {
         **facts,
         **describe(errors),
-        "checkpoint": {"file": checkpoint.name, "sha256": sha256(checkpoint)},
+        "checkpoint": {"file": checkpoint.name, "sha256": sha256(checkpoint), "step": step},
         "commit": git("rev-parse", "HEAD"),
         "claim": None,
     }

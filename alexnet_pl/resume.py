@@ -8,6 +8,7 @@ import lightning as L
 import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 
@@ -69,6 +70,7 @@ class Interruption(L.Callback):
         if self.caught:
             raise SystemExit(128 + number)
         self.caught = number
+        print("\nstopping after this step; once more to stop at once, without saving", flush=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Not after an epoch's last step: its validation, which a resumed run would not make up for, comes first."""
@@ -82,6 +84,7 @@ class Interruption(L.Callback):
     def leave(self, trainer: L.Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(bool(self.caught), all=False):
             trainer.save_checkpoint(self.path)
+            rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; ckpt_path=last goes on\n→ {self.path}")
             raise SystemExit(128 + (self.caught or signal.SIGTERM))
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -90,10 +93,24 @@ class Interruption(L.Callback):
         self.before = {}
 
 
+class Checkpoint(ModelCheckpoint):
+    """Lightning's, that knows its earlier files and scores again after the run folder was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        folder = Path(self.dirpath or ".")
+        here = {key: self.moved(value, folder) for key, value in state_dict.items() if key.endswith("_model_path")}
+        models = {self.moved(path, folder): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **here, "best_k_models": models, "dirpath": self.dirpath})
+
+    @staticmethod
+    def moved(path: str, folder: Path) -> str:
+        return str(folder / Path(path).name) if path else path
+
+
 def checkpoints(folder: Path, monitor: str) -> list[ModelCheckpoint]:
     """`last.ckpt` after every validation, to go on from, and `best.ckpt`, the weights of the lowest error so far."""
     same: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "auto_insert_metric_name": False}
     return [
-        ModelCheckpoint(filename="best", monitor=monitor, mode="min", save_weights_only=True, **same),
-        ModelCheckpoint(filename="last", monitor=None, **same),
+        Checkpoint(filename="best", monitor=monitor, mode="min", save_weights_only=True, **same),
+        Checkpoint(filename="last", monitor=None, **same),
     ]

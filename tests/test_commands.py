@@ -153,7 +153,9 @@ def test_test_reports_the_ten_view_errors_of_every_image_once(cfg: DictConfig, t
     right5 = (mean.topk(5).indices == labels[:, None]).any(1)
     assert result["top5_error"] == pytest.approx(100 * float((~right5).double().mean()))
     assert result["nll"] == pytest.approx(float(F.nll_loss(mean.log(), labels)), rel=1e-4)
-    assert result["dataset"] == {"name": "tiny", "fingerprint": Store(Path(cfg.data.root)).fingerprint, "split": "val"}
+    fingerprint = Store(Path(cfg.data.root)).fingerprint
+    assert result["dataset"] == {"name": "tiny", "fingerprint": fingerprint, "split": "val", "images": VAL}
+    assert result["checkpoint"]["step"] == 12
     assert (result["views"], result["claim"]) == ("ten", None)
     low, high = result["top1_error_interval"]
     assert low < top1 < high
@@ -261,3 +263,32 @@ def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list
     data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "data.test_split=test"))
     with pytest.raises(UserError, match=r"data.test_split=test: its labels are not known"):
         _ = data.tested
+
+
+def test_a_fit_does_not_go_on_from_weights_alone(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path)
+    with pytest.raises(UserError, match=r"best.ckpt holds weights alone; a fit goes on from last.ckpt"):
+        run(cfg, "fit", tmp_path, tmp_path / "checkpoints/best.ckpt")
+
+
+def test_a_moved_run_remembers_its_best_error(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path / "here")
+    moved = (tmp_path / "here").rename(tmp_path / "there")
+    before = load(last(moved))["callbacks"]
+    cfg.trainer.max_epochs = 2
+    run(cfg, "fit", moved, last(moved))
+    after = load(last(moved))["callbacks"]
+    (best,) = [key for key in before if "val/top1_error" in key]
+    assert after[best]["best_model_score"] <= before[best]["best_model_score"]
+    assert after[best]["best_model_path"] == str(moved / "checkpoints/best.ckpt")
+
+
+def test_predicting_nothing_but_unreadable_files_is_a_mistake(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path)
+    (tmp_path / "note.txt").write_text("no image")
+    with pytest.raises(UserError, match=r"images: none of 1 could be read; .*note.txt: not an image"):
+        run(cfg, "predict", tmp_path, last(tmp_path), images=str(tmp_path / "note.txt"))
+    assert not (tmp_path / "predictions.csv").exists()

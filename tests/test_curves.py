@@ -37,7 +37,7 @@ def test_runs_stand_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "- `a`: tiny (0123456789ab), 2 CPU cores, 110 images/s, commit ffffffffff"
     assert lines[3:] == [
-        "| step | a top-1 % | top-5 % | b top-1 % | top-5 % |",
+        "| step | a top-1 error % | top-5 error % | b top-1 error % | top-5 error % |",
         "| ---: | ---: | ---: | ---: | ---: |",
         "| 20 | 71.25 | 30.50 | 71.25 | 30.50 |",
         "| 40 | 50.00 | 12.00 | 50.00 | 12.00 |",
@@ -47,10 +47,16 @@ def test_runs_stand_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path, "a")
-    found = {"dataset": {"name": "tiny", "split": "val"}, "images": 1000, "views": "ten", "top1_error": 16.2}
+    found = {
+        "dataset": {"name": "tiny", "split": "val", "images": 2000},
+        "checkpoint": {"step": 60},
+        "images": 1000,
+        "views": "ten",
+        "top1_error": 16.2,
+    }
     (run / "result.json").write_text(json.dumps({**found, "top1_error_interval": [14.1, 18.6], "top5_error": 0.4}))
     curves.main([str(run)])
-    assert "| a | tiny val | 1,000 | ten | 16.20 (14.10 to 18.60) | 0.40 |" in capsys.readouterr().out
+    assert "| a, step 60 | tiny val | 1,000 of 2,000 | ten | 16.20 (14.10 to 18.60) | 0.40 |" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
