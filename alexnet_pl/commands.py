@@ -123,9 +123,8 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     module = prediction.load(cfg.ckpt_path, module)
     rows, unread = prediction.predict(module, paths, cfg.data.filter, recipe.device(cfg))
     if not rows:
-        raise UserError(
-            f"images: none of {len(unread)} could be read; {next(iter(unread))}: {next(iter(unread.values()))}"
-        )
+        path, reason = next(iter(unread.items()))
+        raise UserError(f"images: none of {len(unread)} could be read; {path}: {reason}")
     table = prediction.write(rows, folder)
     prediction.show(rows, unread)
     say(f"{len(rows):,} images, {len(unread)} not read", table)

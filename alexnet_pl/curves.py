@@ -57,8 +57,8 @@ def result(run: Path) -> str:
     total, step = found["dataset"]["images"], found["checkpoint"]["step"]
     part = "" if found["images"] == total else f" of {total:,}"
     return (
-        f"| {run.name}, step {step:,} | {found['dataset']['name']} {found['dataset']['split']} | {found['images']:,}{part} | "
-        f"{found['views']} | {found['top1_error']:.2f} ({low:.2f} to {high:.2f}) | {found['top5_error']:.2f} |"
+        f"| {run.name}, step {step:,} | {found['dataset']['name']} {found['dataset']['split']} | "
+        f"{found['images']:,}{part} | {found['views']} | {found['top1_error']:.2f} ({low:.2f} to {high:.2f}) | {found['top5_error']:.2f} |"
     )
 
 
@@ -68,9 +68,8 @@ def main(folders: list[str]) -> None:
         raise SystemExit("usage: python -m alexnet_pl.curves RUN [RUN ...], each a run folder with metrics.csv")
     print("\n".join(map(about, runs)) + "\n\n" + "\n".join(curves(runs)))
     if tested := [run for run in runs if (run / "result.json").is_file()]:
-        print(
-            "\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |\n| --- | --- | ---: | --- | --- | ---: |"
-        )
+        print("\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |")
+        print("| --- | --- | ---: | --- | --- | ---: |")
         print("\n".join(map(result, tested)))
 
 
