@@ -56,10 +56,9 @@ def result(run: Path) -> str:
     low, high = found["top1_error_interval"]
     total, step = found["dataset"]["images"], found["checkpoint"]["step"]
     part = "" if found["images"] == total else f" of {total:,}"
-    return (
-        f"| {run.name}, step {step:,} | {found['dataset']['name']} {found['dataset']['split']} | "
-        f"{found['images']:,}{part} | {found['views']} | {found['top1_error']:.2f} ({low:.2f} to {high:.2f}) | {found['top5_error']:.2f} |"
-    )
+    what, count = f"{found['dataset']['name']} {found['dataset']['split']}", f"{found['images']:,}{part}"
+    errors = f"{found['top1_error']:.2f} ({low:.2f} to {high:.2f}) | {found['top5_error']:.2f}"
+    return f"| {run.name}, step {step:,} | {what} | {count} | {found['views']} | {errors} |"
 
 
 def main(folders: list[str]) -> None:
