@@ -19,8 +19,12 @@ class Throughput(L.Callback):
     def __init__(self, batch_size: int) -> None:
         self.batch_size, self.since, self.steps = batch_size, 0.0, 0
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """An epoch that is resumed in its middle has no start."""
         self.since, self.steps = time.perf_counter(), trainer.global_step
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if not trainer._logger_connector.should_update_logs:

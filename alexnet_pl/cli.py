@@ -79,8 +79,14 @@ def to_hydra(argv: list[str]) -> list[str]:
     path = find_recipe(recipe) if recipe or command != "verify" else SHIPPED / "_base.yaml"
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
+    sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
     where = [f"--config-path={path.parent}", f"--config-name={path.stem}", f"--config-dir={SHIPPED}"]
-    return [*where, *flags, f"++command={command}", *map(addable, run_folder(command, path, overrides))]
+    return [
+        *where,
+        *flags,
+        f"++command={command}",
+        *(addable(word, sweep) for word in run_folder(command, path, overrides)),
+    ]
 
 
 def is_override(word: str) -> bool:
@@ -88,11 +94,11 @@ def is_override(word: str) -> bool:
     return word.startswith("~") or ("=" in word and not word.startswith("-"))
 
 
-def addable(word: str) -> str:
+def addable(word: str, sweep: bool = False) -> str:
     """Let any option of Lightning's Trainer be given, also those that the recipes do not mention, and any path."""
     key, _, value = word.partition("=")
-    if key in PATHS and value[:1] not in ("'", '"', "[", "$") and value != "null":
-        return f"{key}={quoted(value)}"
+    if key in PATHS and not sweep and value[:1] not in ("'", '"', "[", "$") and value != "null":
+        return f"{key}={quoted(os.path.expanduser(value))}"
     return f"++{word}" if word.startswith("trainer.") else word
 
 
@@ -227,6 +233,8 @@ def run(cfg: DictConfig) -> float | None:
         try:
             return commands.run(cfg, folder)
         except UserError as error:  # told here, since Hydra would put a line of its own before it
+            if job.mode == RunMode.MULTIRUN:
+                raise  # the other jobs of a sweep go on
             fail(str(error))
         finally:
             discard(folder)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl import predict as prediction
 from alexnet_pl import recipe
@@ -33,7 +35,10 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.ckpt_path:
         check_use(cfg)
     command: Callable[[DictConfig, Path], float | None] = COMMANDS[cfg.command]
-    return command(cfg, folder)
+    try:
+        return command(cfg, folder)
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
 
 
 def check_use(cfg: DictConfig) -> None:
@@ -41,6 +46,10 @@ def check_use(cfg: DictConfig) -> None:
     checkpoint = read_checkpoint(cfg.ckpt_path)
     if cfg.command == "fit" and "optimizer_states" not in checkpoint:
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds weights alone; a fit goes on from last.ckpt")
+    began = checkpoint["alexnet_pl"]["course"] if cfg.command == "fit" else {}
+    for name, (key, value) in recipe.course(cfg).items():
+        if name in began and began[name] != value:
+            raise UserError(f"{key}={value}: the run that is to go on has {began[name]}; add {key}={began[name]}")
     rank_zero_only(print)(f"using {os.path.relpath(cfg.ckpt_path)}, step {checkpoint['global_step']:,}", flush=True)
 
 
@@ -75,6 +84,9 @@ def describe(store: Store) -> str:
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     errors = {name: float(value) for name, value in trainer.callback_metrics.items()}
     top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")

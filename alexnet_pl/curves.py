@@ -40,7 +40,7 @@ def cell(row: dict[str, str], name: str) -> str:
 
 
 def about(run: Path) -> str:
-    """The data, the machine and the commit of a run's last session."""
+    """The data, the machine and the commit of a run's first session."""
     facts: dict[str, Any] = json.loads((run / "provenance.json").read_text())["sessions"][0]
     machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
     changed = " with uncommitted changes" if facts["changed_files"] else ""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from alexnet_pl.errors import UserError
 
@@ -104,7 +104,7 @@ def wandb_logger(run: Path, project: str) -> WandbLogger | None:
             name=name, save_dir=str(run), id=identity, project=project, mode=mode, resume="allow", settings=settings
         )
         _ = logger.experiment
-        if not kept.exists():
+        if rank_zero_only.rank == 0 and not kept.exists():
             kept.write_text(identity + "\n")
         return logger
     except Exception as error:  # whatever it is, losing the dashboard must not lose the run

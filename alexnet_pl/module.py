@@ -45,6 +45,10 @@ class Classifier(L.LightningModule):
     ) -> None:
         """`switches`: how `net` and `augment` were built, {"model": …, "augment": …}; lr … bias_decay are §6's."""
         super().__init__()
+        if min(lr, momentum, weight_decay, bias_rate) < 0:
+            raise ValueError(
+                f"lr={lr}, momentum={momentum}, weight_decay={weight_decay}, bias_rate={bias_rate}: none below 0"
+            )
         if views not in ("ten", "centre"):
             raise ValueError(f"views={views}: ten or centre")
         self.net, self.augment, self.switches, self.ten = net, augment, dict(switches), views == "ten"
@@ -172,3 +176,5 @@ class Classifier(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["alexnet_pl"] = {"switches": self.switches, "classes": self.classes, "store": self.seen}
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["alexnet_pl"]["course"] = {"seed": data.seed, "batch_size": data.batch_size, "steps": data.steps}

@@ -45,7 +45,7 @@ def describe(command: str, store: dict[str, Any]) -> dict[str, Any]:
         "command": command,
         "argv": sys.argv[1:],
         "commit": git("rev-parse", "HEAD"),
-        "changed_files": (git("status", "--porcelain", "--untracked-files=no") or "").splitlines(),
+        "changed_files": (git("status", "--porcelain", "--", "alexnet_pl", "configs") or "").splitlines(),
         "store": store,
         "packages": {name: installed(name) for name in PACKAGES},
         "python": platform.python_version(),

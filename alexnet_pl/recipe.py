@@ -82,6 +82,8 @@ def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None
 def check(cfg: DictConfig) -> None:
     """Top-level keys, before anything is built."""
     check_keys(cfg, KEYS, "")
+    if not isinstance(cfg.seed, int) or cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed}: a whole number from 0")
 
 
 def root(cfg: DictConfig) -> Path:
@@ -93,6 +95,7 @@ def root(cfg: DictConfig) -> Path:
 def prepare_store(cfg: DictConfig) -> dict[str, Any]:
     """Make the store of `cfg.data` from its source and return its description."""
     section = cfg.data
+    check_data_keys(cfg)
     if section.name == "demo":
         return make_data(cfg).draw()
     if not section.source:
@@ -107,8 +110,21 @@ def prepare_store(cfg: DictConfig) -> dict[str, Any]:
     return prepare(source, root(cfg), section.name, section.size, settings, reader)
 
 
-def make_data(cfg: DictConfig) -> ImageStore:
+def check_data_keys(cfg: DictConfig) -> None:
     check_keys(cfg.data, [*inspect.signature(ImageStore).parameters, *PREPARE_KEYS], "data")
+
+
+def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
+    """What a resumed run must share with its beginning, beside the network: name in a checkpoint → (key, value)."""
+    return {
+        "seed": ("seed", cfg.seed),
+        "batch_size": ("data.batch_size", cfg.data.batch_size),
+        "steps": ("speed.steps", cfg.speed.steps),
+    }
+
+
+def make_data(cfg: DictConfig) -> ImageStore:
+    check_data_keys(cfg)
     section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in PREPARE_KEYS}
     speed = make_speed(cfg)
     return make(ImageStore, OmegaConf.create(section), "data", seed=cfg.seed, steps=speed.steps, keep=speed.keep)
@@ -164,6 +180,9 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
     options["log_every_n_steps"] = max(1, cfg.trainer.log_every_n_steps // make_speed(cfg).steps)
     step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
+    for name in ("train", "val", "test"):
+        if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
+            raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
     folder = run / "checkpoints"
     fitting = [
         make_schedule(cfg),

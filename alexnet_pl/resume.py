@@ -33,6 +33,8 @@ class RandomState(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         rank, states = trainer.global_rank, self.states
+        if rank and len(states.get("cpu", [])) <= rank:
+            torch.manual_seed(torch.initial_seed() + rank)  # or every process would drop out the same units
         if len(states.get("cpu", [])) > rank:
             torch.set_rng_state(states["cpu"][rank])
         if len(states.get("cuda", [])) > rank and torch.cuda.is_available():

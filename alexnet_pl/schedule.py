@@ -83,7 +83,8 @@ class LoggedSchedule(L.Callback):
     """The hand-timed epochs that the program's parameter files note, here those of the ILSVRC-2012 net (145).
 
     Epochs count from 1, and a change holds from the start of the epoch in which it was made:
-      drop1, drop2   all weights to a tenth, twice; with drop1 the biases too, which then keep their rate
+      drop1, drop2   all weights to a tenth, twice; with drop1 the biases too, which then keep their rate (as the 2010
+                     run of the same net and the scripted one; the 2012 run's file still has its biases at the first)
       cool           conv1's weights to a tenth once more, and the colour noise ends
       freeze         conv1 stops learning
       drop3          the other weights to a tenth
@@ -110,14 +111,17 @@ class LoggedSchedule(L.Callback):
         return 10.0 ** -sum(epoch >= drop for drop in drops)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        epoch = trainer.current_epoch + 1
         for group in groups(trainer):
-            group["lr"] = group["initial_lr"] * self.factor(group["name"], epoch)
-        if epoch >= self.cool:
+            group["lr"] = group["initial_lr"] * self.factor(group["name"], trainer.current_epoch + 1)
+        self.end_noise(trainer, pl_module)
+
+    def end_noise(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch + 1 >= self.cool:
             pl_module.augment.noise = 0.0  # type: ignore[union-attr]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A run that has come to its end does not go on when it is resumed."""
+        """What a resumed run must be told again: that its noise, or the whole of it, has come to an end."""
+        self.end_noise(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or trainer.current_epoch >= self.stop
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -15,7 +15,8 @@ class Graphed:
     """A step captured once and replayed: its some hundred launches cost the host one.
 
     Whatever the host decides within a step is fixed at the capture, so `state` must return all of it (the rates, the
-    noise); where it changes, the step is captured anew. The first steps run plainly. All are true steps, in order.
+    noise); where it changes, one step runs plainly and the next is captured anew. The first steps run plainly too. All
+    are true steps, in order.
     """
 
     def __init__(self, step: Step, state: Callable[[], object]) -> None:
@@ -29,7 +30,10 @@ class Graphed:
         if self.graph is None and self.plain_steps < WARM_UP:
             self.plain_steps += 1
             return self.step(batch)
-        if self.graph is None or self.captured != self.state():
+        if self.graph is not None and self.captured != self.state():
+            self.graph = None  # the first step at a new rate also rescales the velocity, which must not be replayed
+            return self.step(batch)
+        if self.graph is None:
             self.capture(batch)
         given = [batch.images, batch.labels, *batch.draws]
         for own, new in zip(self.inputs, given, strict=True):

@@ -58,6 +58,8 @@ def stream(
 
     def gather() -> None:
         try:
+            if device.type == "cuda":
+                torch.cuda.set_device(device)
             for indices in batches:
                 slot = free.get()
                 if slot is None or stop.is_set():

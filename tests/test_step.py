@@ -1,0 +1,36 @@
+"""Which steps run plainly and which are replayed; the replay itself needs a GPU."""
+
+from typing import Any
+
+import pytest
+
+from alexnet_pl.data.augment import Batch
+from alexnet_pl.step import WARM_UP, Graphed
+
+
+class Replay:
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def replay(self) -> None:
+        self.log.append("replay")
+
+
+def test_a_step_at_a_new_rate_runs_plainly_before_it_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rescales the velocity, once; a capture of it would rescale at every replay."""
+    log: list[str] = []
+    rate = [0.1]
+
+    def capture(self: Graphed, batch: Batch) -> None:
+        log.append("capture")
+        self.graph, self.captured, self.inputs = Replay(log), self.state(), []  # type: ignore[assignment]
+
+    monkeypatch.setattr(Graphed, "capture", capture)
+    monkeypatch.setattr("alexnet_pl.step.zip", lambda *_, strict: [], raising=False)
+    batch: Any = Batch(None, None, ())  # type: ignore[arg-type]
+    graphed = Graphed(lambda _: log.append("plain"), lambda: tuple(rate))
+    for step in range(WARM_UP + 4):
+        if step == WARM_UP + 2:
+            rate[0] = 0.01
+        graphed(batch)
+    assert log == ["plain"] * WARM_UP + ["capture", "replay", "replay", "plain", "capture", "replay"]
