@@ -38,7 +38,7 @@ def read_ilsvrc(source: Path) -> Source:
         raise UserError(f"data.source: {source} has no development kit (ILSVRC…devkit….tar.gz or its folder)")
     kit = read_devkit(kit_path)
     archives = {path: first(path) for path in sorted(source.glob("*.tar"))}
-    patches = patched(source, archives)
+    patches = patched(archives)
     splits = {
         "train": train(source, kit, archives, patches),
         "val": numbered(source, kit, archives, patches, "val", kit.truth),
@@ -47,7 +47,7 @@ def read_ilsvrc(source: Path) -> Source:
     return Source(kit.classes, splits | ({"test": test} if test else {}), kit.numbers)
 
 
-def patched(source: Path, archives: dict[Path, str]) -> dict[str, Place]:
+def patched(archives: dict[Path, str]) -> dict[str, Place]:
     return {member.name: member.place for path in archives if "patch" in path.name for member in members(Place(path))}
 
 
@@ -92,8 +92,10 @@ def numbered(
     elif not places:
         return []
     labels = kit.labels(truth) if truth is not None else [-1] * max(places)
+    wnids = [wnid for wnid, _ in kit.classes]
     for number, member in places.items():
-        check_folder(member, kit, labels[number - 1])
+        if labels[number - 1] >= 0:
+            check_folder(member, kit, wnids[labels[number - 1]])
     return [
         Item(f"{split}/{member.name}", labels[number - 1], patches.get(member.name, member.place))
         for number, member in sorted(places.items())
@@ -109,11 +111,10 @@ def is_split(name: str, split: str, kit: Devkit, path: Path) -> bool:
     return True
 
 
-def check_folder(member: Member, kit: Devkit, label: int) -> None:
+def check_folder(member: Member, kit: Devkit, wnid: str) -> None:
     """Where somebody sorted labelled images into class folders, both must say the same."""
     folder = member.place.path.parent.name
-    if label >= 0 and member.place.size is None and WNID.fullmatch(folder) and folder != kit.classes[label][0]:
-        wnid = kit.classes[label][0]
+    if member.place.size is None and WNID.fullmatch(folder) and folder != wnid:
         raise UserError(f"data.source: {member.place.path} lies in {folder}, {kit.path.name} says {wnid}")
 
 
