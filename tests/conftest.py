@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from alexnet_pl import cli
 from alexnet_pl.data import demo
 from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import Settings
 
 torch.set_num_threads(1)  # test files run side by side
 
@@ -33,7 +34,7 @@ def config() -> Compose:
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stores") / "tiny"
-    prepare(demo.source(TRAIN, VAL), root, "tiny", 72, {}, partial(demo.read, size=72))
+    prepare(demo.source(TRAIN, VAL), root, Settings("tiny", 72, {}), partial(demo.read, size=72))
     return root
 
 
