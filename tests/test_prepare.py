@@ -322,8 +322,8 @@ for _ in range(20):
     time.sleep(random.uniform(0, 0.8 * whole))
     os.kill(pid, signal.SIGKILL)
     killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-    if (root / "cut").exists():
-        break
+    if (root / "cut").exists():  # whole already: begin again, so that kills fall on every stage
+        (root / "cut").rename(root / f"made-{len(os.listdir(root))}")
 if not (root / "cut").exists():
     assert os.waitpid(child(root / "cut"), 0)[1] == 0
 print(killed)
@@ -345,7 +345,9 @@ def test_killed_twenty_times_it_ends_in_the_very_same_store(copy: Path, tmp_path
     assert list(damages(cut)) == []
     clear(cut.root, cut.about)  # as the next `prepare` does after a kill in the very last moment
     assert {path.name for path in cut.root.iterdir()} == {path.name for path in whole.root.iterdir()}
-    assert sorted(beside(cut.root)) == ["copy", "cut", "whole"]
+    assert {name.partition("-")[0] for name in beside(cut.root)} == {"copy", "cut", "whole", "made"}
+    for made in tmp_path.glob("made-*"):
+        assert Store(made).about == whole.about
 
 
 Usage = namedtuple("Usage", "total used free")
