@@ -33,9 +33,11 @@ COMMANDS = {
     "validate": "errors on the validation images, centre view",
     "test": "errors with ten views (§5.1), written to result.json",
     "predict": "class names and probabilities for images=FILE_OR_FOLDER",
+    "bench": "what each stage costs here; `bench prepare`: making a store",
 }
+DEFAULTS = {"verify": "_base.yaml", "bench": "ilsvrc2012.yaml"}
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
-PATHS = ("data.root", "data.source", "data.synsets", "images", "ckpt_path", "hydra.run.dir", "hydra.sweep.dir")
+PATHS = ("data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "hydra.run.dir", "hydra.sweep.dir")
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 
@@ -69,6 +71,8 @@ def to_hydra(argv: list[str]) -> list[str]:
     if command not in COMMANDS:
         raise UserError(f"{command}: no such command; one of {', '.join(COMMANDS)}")
     words = iter(argv[1:])
+    if command == "bench" and len(argv) > 1 and argv[1].isalpha():
+        rest.append(f"stage={next(words)}")
     for word in words:
         if word in ("-c", "--config"):
             recipe = next(words, "")
@@ -76,7 +80,7 @@ def to_hydra(argv: list[str]) -> list[str]:
             recipe = word.removeprefix("--config=")
         else:
             rest.append(word)
-    path = find_recipe(recipe) if recipe or command != "verify" else SHIPPED / "_base.yaml"
+    path = find_recipe(recipe) if recipe or command not in DEFAULTS else SHIPPED / DEFAULTS[command]
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
     sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
@@ -128,7 +132,7 @@ def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
     given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
     rest = [word for word in overrides if not word.startswith("ckpt_path=")]
     wanted = given[-1] if given else ("last" if again or command in ("validate", "test", "predict") else "null")
-    if command in ("prepare", "verify") or wanted == "null":
+    if command in ("prepare", "verify", "bench") or wanted == "null":
         return overrides
     runs = recipe.parent.parent if again else Path("runs") / recipe.stem
     checkpoint = newest(runs, wanted) if wanted in ("last", "best") else Path(wanted)
@@ -247,6 +251,10 @@ def command(name: str) -> Callable[[DictConfig, Path], float | None]:
         from alexnet_pl.preparation import COMMANDS as OWN
 
         return OWN[name]
+    if name == "bench":
+        from alexnet_pl.bench.command import bench
+
+        return bench
     from alexnet_pl.commands import run as with_trainer
 
     return with_trainer

@@ -17,6 +17,7 @@ from alexnet_pl.data.store import Store
 from alexnet_pl.data.verify import damages
 from alexnet_pl.errors import UserError
 from alexnet_pl.section import MAKING_KEYS, make, root
+from alexnet_pl.speed import keep_freed_memory
 from alexnet_pl.telling import say
 
 SHOWN = 5  # odd images named on the console; all are in odd.json
@@ -31,6 +32,7 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
         clear(where, store.about)  # of what a run left that was killed in its last moment
         return mend(making, store) if making.repair else say(f"already prepared: {describe(store)}", where)
     torch.set_num_threads(1)  # one image a thread
+    keep_freed_memory()
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said of each such image in the end
     began = time.perf_counter()
     about = making.make()

@@ -16,10 +16,9 @@ from alexnet_pl.errors import UserError
 Made = TypeVar("Made")
 MAKING_KEYS = tuple(name for name in inspect.signature(Making).parameters if name not in ("root", "name", "size"))
 """Of `data`, what `prepare` alone reads."""
-KEYS = ("source", "filter", "names")  # of `data`, read by prepare alone
 KEYS = (
     "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
-    "schedule", "trainer", "images", "speed",
+    "schedule", "trainer", "images", "speed", "stage", "rounds", "json",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_pl.data.statistics import Summing, Sums, products, total
+from alexnet_pl.data.statistics import FLUSHED, Summing, Sums, total
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 256, 257, 300])
@@ -16,7 +16,11 @@ def test_products_of_channels_are_exact(size: int, kind: str) -> None:
     low = {"white": 255, "noise": 0, "bright": 250}[kind]
     image = rng.integers(low, 256, (3, size, size), dtype=np.uint8)
     flat = image.reshape(3, -1).astype(np.int64)
-    assert np.array_equal(products(image), flat @ flat.T)
+    for same in (image, np.ascontiguousarray(image.transpose(1, 2, 0)).transpose(2, 0, 1)):
+        summing = Summing(size)
+        summing.add(same)
+        assert np.array_equal(summing.sums.products, flat @ flat.T)
+        assert np.array_equal(summing.sums.pixels, image)
 
 
 @settings(max_examples=20, deadline=None)
@@ -30,8 +34,15 @@ def test_however_the_images_are_shared_out_the_sums_are_the_same(seeds: list[int
     assert np.array_equal(found.products, flat @ flat.T)
 
 
-def summed(images: list[np.ndarray]) -> Sums:
-    summing = Summing(4)
+def summed(images: list[np.ndarray], size: int = 4) -> Sums:
+    summing = Summing(size)
     for image in images:
         summing.add(image)
     return summing.sums
+
+
+def test_more_images_than_are_summed_at_a_time_are_all_counted() -> None:
+    white = np.full((3, 2, 2), 255, np.uint8)
+    sums = summed([white] * (2 * FLUSHED + 3), 2)
+    assert sums.pixels.tolist() == np.full((3, 2, 2), 255 * (2 * FLUSHED + 3)).tolist()
+    assert sums.products[0, 1] == 4 * 255**2 * (2 * FLUSHED + 3)

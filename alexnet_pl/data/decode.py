@@ -48,7 +48,7 @@ def decode_plain_jpeg(data: bytes) -> tuple[torch.Tensor, str] | None:
         pixels = simplejpeg.decode_jpeg(data, "RGB")
     except ValueError:
         return None
-    return torch.from_numpy(pixels).permute(2, 0, 1), "" if space == "YCbCr" else "JPEG L"
+    return torch.from_numpy(pixels.transpose(2, 0, 1)), "" if space == "YCbCr" else "JPEG L"
 
 
 def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
@@ -81,20 +81,24 @@ def rgb(picture: Image.Image) -> Image.Image:
 
 
 def square(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
-    """(3, H, W) → (3, size, size): shorter side to `size` pixels, antialiased as Pillow does, then the centre."""
-    height, width = image.shape[1:]
+    """(3, H, W) → (3, size, size): shorter side to `size` pixels, antialiased as Pillow does, then the centre.
+
+    Views are NumPy's: each of PyTorch's would hand the interpreter to another thread and wait to get it back.
+    """
+    pixels = image.numpy()
+    height, width = pixels.shape[1:]
     if max(height, width) > THIN * min(height, width):  # a thread of pixels need not be made whole
-        image = centre(image, min(height, THIN * width), min(width, THIN * height))
-        height, width = image.shape[1:]
+        pixels = centre(pixels, min(height, THIN * width), min(width, THIN * height))
+        height, width = pixels.shape[1:]
     short = min(height, width)
     if short != size:
         longer = int(size * max(height, width) / short)
         shape = [size, longer] if height <= width else [longer, size]
-        image = interpolate(image[None], shape, mode=how, antialias=True)[0]
-    return centre(image, size, size)
+        pixels = interpolate(torch.from_numpy(pixels[None]), shape, mode=how, antialias=True).numpy()[0]
+    return torch.from_numpy(centre(pixels, size, size))
 
 
-def centre(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def centre(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The central part, rounded as torchvision's `center_crop` does."""
     top, left = (round((whole - part) / 2) for whole, part in zip(image.shape[1:], (height, width), strict=True))
     return image[:, top : top + height, left : left + width]

@@ -24,7 +24,7 @@ from alexnet_pl.errors import UserError
 @dataclass
 class Making:
     """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's;
-    `part`: "2/8" is the second of eight parts of the work; `workers`: threads, one a core where not given.
+    `part`: "2/8" is the second of eight parts of the work; `workers`: threads, one more than cores where not given.
 
     Raises ValueError, beginning with the key, for a value that there is none of.
     """

@@ -1,6 +1,7 @@
 """Compressed archives read in place: an image out of terabytes without unpacking them first."""
 
 import json
+import os
 import tempfile
 import threading
 import weakref
@@ -23,6 +24,21 @@ def open_packed(path: Path, packed: str) -> AbstractContextManager[IO[bytes]]:
     if packed == "deflate":
         return Deflated(path)  # type: ignore[return-value]
     return path.open("rb")
+
+
+def read_plain(path: Path, start: int, size: int | None) -> bytes:
+    """Bytes of a file that is not compressed, by few calls: each of them hands the interpreter to another thread."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        count = os.fstat(file).st_size if size is None else size
+        data = os.pread(file, count, start)
+        while len(data) < count and (more := os.pread(file, count - len(data), start + len(data))):
+            data += more
+        return data
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(file)
 
 
 class Deflated:

@@ -23,4 +23,5 @@ class Settings(NamedTuple):
 
     @property
     def threads(self) -> int:
-        return self.workers or len(os.sched_getaffinity(0))
+        """One more than there are cores, as one of them waits for the disk."""
+        return self.workers or len(os.sched_getaffinity(0)) + 1

@@ -63,8 +63,10 @@ def write_shard(
             image, entry = square(item, read)
             if entry:
                 odd.append(entry)
-            if image is not None and count:
-                summing.add(image)
+            if image is not None:
+                image = writer.lay_out(image)
+                if count:
+                    summing.add(image)
             labels.append(EMPTY if image is None else item.label)
             sizes.append(writer.add(number, item.label, image))
             told()
@@ -82,7 +84,7 @@ def square(item: Item, read: Reader) -> tuple[np.ndarray | None, dict[str, str] 
     except ValueError as error:
         return None, {"name": item.name, "what": str(error), "done": "left out"}
     said = {"name": item.name, "what": what, "done": "converted to RGB"} if what else None
-    return np.ascontiguousarray(image), said
+    return image, said
 
 
 def make_shard(path: Path, *args: Any) -> None:

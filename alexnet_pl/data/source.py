@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from alexnet_pl.data.packed import open_packed
+from alexnet_pl.data.packed import open_packed, read_plain
 from alexnet_pl.data.tables import read_row
 
 
@@ -28,9 +28,12 @@ class Place(NamedTuple):
         """Raises OSError where the file is gone, or shorter than it was when it was listed."""
         if self.packed == "parquet":
             return read_row(self.path, self.start)
-        with open_packed(self.path, self.packed) as file:
-            file.seek(self.start)
-            data = file.read(-1 if self.size is None else self.size)
+        if self.packed:
+            with open_packed(self.path, self.packed) as file:
+                file.seek(self.start)
+                data = file.read(-1 if self.size is None else self.size)
+        else:
+            data = read_plain(self.path, self.start, self.size)
         if self.size is not None and len(data) < self.size:
             raise OSError(f"{self.path}: shorter than it was when it was listed")
         return data

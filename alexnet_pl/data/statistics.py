@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 EXACT = 256  # products of two grey levels whose sum float32 holds exactly: 256 · 255² < 2²⁴
+FLUSHED = 1024  # images whose grey levels are summed in float32, which would do for 2²⁴ / 255 of them
 
 
 class Sums(NamedTuple):
@@ -22,28 +23,52 @@ class Sums(NamedTuple):
 
 
 class Summing:
-    """`Sums` as images come in; at most 2²³ of them."""
+    """`Sums` as images come in. Every intermediate sum is a whole number that its type holds exactly."""
 
     def __init__(self, size: int) -> None:
-        self.images, self.pixels = 0, np.zeros((3, size, size), np.int32)
-        self.products = np.zeros((3, 3), np.int64)
+        self.images, self.waiting = 0, 0
+        self.pixels = torch.zeros((3, size, size), dtype=torch.int64)
+        self.products = torch.zeros((size, 3, 3), dtype=torch.float64)
+        self.kind = torch.float32 if size <= EXACT else torch.float64
+        self.rooms: dict[tuple[int, ...], Room] = {}
 
     def add(self, image: np.ndarray) -> None:
-        """A contiguous (3, size, size) uint8 image."""
-        self.images += 1
-        np.add(self.pixels, image, out=self.pixels)
-        self.products += products(image)
+        """A (3, size, size) uint8 image, dense in memory in whatever order of its axes."""
+        pixels = torch.from_numpy(image)
+        if image.strides not in self.rooms:
+            self.rooms[image.strides] = Room(pixels, self.kind)
+        self.products.add_(self.rooms[image.strides].take(pixels))
+        self.images, self.waiting = self.images + 1, self.waiting + 1
+        if self.waiting == FLUSHED:
+            self.flush()
+
+    def flush(self) -> None:
+        for room in self.rooms.values():
+            self.pixels += room.sums.to(torch.int64)
+            room.sums.zero_()
+        self.waiting = 0
 
     @property
     def sums(self) -> Sums:
-        return Sums(self.images, self.pixels, self.products)
+        self.flush()
+        return Sums(self.images, self.pixels.numpy(), self.products.sum(0).to(torch.int64).numpy())
 
 
-def products(image: np.ndarray) -> np.ndarray:
-    """Σ RGBᵀRGB over an image's pixels, (3, 3): row by row, each sum a whole number that its type holds exactly."""
-    size = image.shape[-1]
-    rows = torch.from_numpy(image).to(torch.float32 if size <= EXACT else torch.float64).transpose(0, 1)
-    return torch.bmm(rows, rows.transpose(1, 2)).sum(0, dtype=torch.float64).to(torch.int64).numpy()
+class Room:
+    """Buffers for images of one order of axes: allocating them anew would cost more than the sums."""
+
+    def __init__(self, like: torch.Tensor, kind: torch.dtype) -> None:
+        size = like.shape[-1]
+        self.image = torch.empty_strided(like.shape, like.stride(), dtype=kind)
+        self.sums = torch.zeros_like(self.image)
+        self.rows = self.image.transpose(0, 1)
+        self.columns = self.rows.transpose(1, 2)
+        self.mixed = torch.empty((size, 3, 3), dtype=kind)
+
+    def take(self, image: torch.Tensor) -> torch.Tensor:
+        """Sum up the pixels of `image`; Σ RGBᵀRGB over each of its rows, (size, 3, 3)."""
+        self.sums.add_(self.image.copy_(image))
+        return torch.bmm(self.rows, self.columns, out=self.mixed)
 
 
 def total(parts: Iterable[Sums], size: int) -> Sums:

@@ -1,0 +1,23 @@
+"""The command `bench`."""
+
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from alexnet_pl.bench import preparing, table
+from alexnet_pl.errors import UserError
+from alexnet_pl.telling import say
+
+STAGES = ("prepare",)
+
+
+def bench(cfg: DictConfig, folder: Path) -> None:
+    if cfg.stage not in STAGES:
+        raise UserError(f"bench {cfg.stage}: one of {', '.join(STAGES)}")
+    found = preparing.measure(Path(cfg.data.source) if cfg.data.source else None, cfg.rounds)
+    table.show_preparing(found)
+    if cfg.json:
+        path = Path(cfg.json)
+        path.write_text(json.dumps(found, indent=1) + "\n")
+        say("all figures", path)

@@ -1,0 +1,62 @@
+"""`bench`: every contender does the work it is timed for, and what is told follows from what was measured."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Compose
+
+from alexnet_pl import cli
+from alexnet_pl.bench import pillow, preparing
+from alexnet_pl.bench.rounds import interleaved
+from alexnet_pl.data.decode import decode, square
+from alexnet_pl.errors import UserError
+
+
+def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
+    order: list[str] = []
+
+    def job(name: str, images: int) -> int:
+        order.append(name)
+        return images
+
+    rates = interleaved({"a": lambda: job("a", 10), "b": lambda: job("b", 20)}, rounds=3)
+    assert order == ["a", "b"] * 4
+    assert all(rate.low <= rate.median <= rate.high for rate in rates.values())
+
+
+def test_pillows_way_makes_the_same_square(tmp_path: Path) -> None:
+    """The peer must do the whole work, or the comparison is none."""
+    path = preparing.drawn(tmp_path / "1.JPEG", 1)
+    ours = square(decode(path.read_bytes())[0], 256, "bilinear").numpy().transpose(1, 2, 0)
+    assert np.abs(ours.astype(int) - pillow.square(path, 256)).max() <= 1
+
+
+@pytest.mark.slow
+def test_preparing_is_measured_from_photographs_to_the_whole_store(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(preparing, "IMAGES", 40)
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for number in range(3):
+        preparing.drawn(photographs / f"{number}.JPEG", number)
+    cfg = config("ilsvrc2012", "stage=prepare", f"data.source={photographs}", "rounds=2", f"json={tmp_path / 'b.json'}")
+    cli.command("bench")(cfg, tmp_path)
+    found = json.loads((tmp_path / "b.json").read_text())
+    rates = {name: rate["median"] for name, rate in found["images_per_second"].items()}
+    assert found["ratios"]["prepare, raw / decode + resize alone"] == pytest.approx(
+        rates["prepare, raw"] / rates["decode + resize alone"]
+    )
+    per_core = rates["prepare, raw"] / found["workers"]
+    assert found["hours"]["ILSVRC-2012"]["16"] == pytest.approx(1_431_167 / per_core / 16 / 3600)
+    assert 0.1 < found["peak_memory_gb"] < 4
+    assert "Pillow" in capsys.readouterr().out
+
+
+def test_no_photographs_and_no_such_stage_are_told(config: Compose, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^data.source: .* holds no images to measure with"):
+        cli.command("bench")(config("ilsvrc2012", "stage=prepare", f"data.source={tmp_path}"), tmp_path)
+    with pytest.raises(UserError, match=r"^bench sleep: one of prepare"):
+        cli.command("bench")(config("ilsvrc2012", "stage=sleep"), tmp_path)
