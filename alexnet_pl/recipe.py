@@ -20,6 +20,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alexnet_pl.callbacks import Bar, Kernels, Throughput
 from alexnet_pl.checkpoint import read_checkpoint
+from alexnet_pl.cifar import ConvNet, LocalNet
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.decode import FILTERS, read
@@ -28,19 +29,20 @@ from alexnet_pl.data.prepare import prepare
 from alexnet_pl.errors import UserError
 from alexnet_pl.loggers import make_loggers
 from alexnet_pl.model import AlexNet
-from alexnet_pl.module import Classifier
+from alexnet_pl.module import Classifier, Net
 from alexnet_pl.provenance import Provenance
 from alexnet_pl.resume import Interruption, RandomState, checkpoints
-from alexnet_pl.schedule import DivideByTen, LoggedSchedule
+from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, Steps
 from alexnet_pl.speed import Speed, precision
 
 Made = TypeVar("Made")
 GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-SCHEDULES = {"plateau": DivideByTen, "logged": LoggedSchedule}
+NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
+SCHEDULES = {"plateau": DivideByTen, "logged": LoggedSchedule, "steps": Steps, "constant": Constant}
 PREPARE_KEYS = ("source", "filter", "names")  # of `data`, read by prepare alone
 KEYS = (
     "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
-    "schedule", "trainer", "images", "speed",
+    "schedule", "trainer", "images", "speed", "rates",
 )  # fmt: skip
 
 
@@ -55,7 +57,8 @@ def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, whe
     fields = [(name, kind(parameters[name])) for name in map(str, section)]
     try:
         schema = OmegaConf.structured(make_dataclass("Section", fields))
-        values = OmegaConf.to_container(OmegaConf.merge(schema, section), throw_on_missing=True)
+        resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
+        values = OmegaConf.to_container(OmegaConf.merge(schema, resolved), throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise UserError(f"{where}.{error.full_key} has no value yet: add {where}.{error.full_key}=…") from error
     except OmegaConfBaseException as error:
@@ -106,7 +109,7 @@ def prepare_store(cfg: DictConfig) -> dict[str, Any]:
     counts = ", ".join(f"{len(items):,} {split}" for split, items in source.splits.items())
     print(f"{section.source}: {what}, {len(source.classes):,} classes, {counts} images", flush=True)
     settings = {"filter": section.filter, "crop": "centre", "orientation": "ignored"}
-    reader = partial(read, size=section.size, how=section.filter)
+    reader = partial(source.reader or read, size=section.size, how=section.filter)
     return prepare(source, root(cfg), section.name, section.size, settings, reader)
 
 
@@ -120,6 +123,7 @@ def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
         "seed": ("seed", cfg.seed),
         "batch_size": ("data.batch_size", cfg.data.batch_size),
         "steps": ("speed.steps", cfg.speed.steps),
+        "fold_in": ("data.fold_in", cfg.data.get("fold_in")),
     }
 
 
@@ -132,7 +136,7 @@ def make_data(cfg: DictConfig) -> ImageStore:
 
 def make_module(cfg: DictConfig) -> Classifier:
     augment = make(Augment, cfg.augment, "augment", size=cfg.data.size)
-    net = make(AlexNet, cfg.model, "model", crop=augment.crop)
+    net = make_net(cfg, augment.crop)
     switches = {
         "model": OmegaConf.to_container(cfg.model, resolve=True),
         "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
@@ -147,6 +151,14 @@ def make_module(cfg: DictConfig) -> Classifier:
         views=cfg.views,
         speed=make_speed(cfg),
     )
+
+
+def make_net(cfg: DictConfig, crop: int) -> Net:
+    section = dict(cfg.model)
+    name = section.pop("name", "alexnet")
+    if name not in NETS:
+        raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
+    return make(NETS[name], OmegaConf.create(section), "model", crop=crop)
 
 
 def make_speed(cfg: DictConfig) -> Speed:
@@ -179,6 +191,7 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
     options["log_every_n_steps"] = max(1, cfg.trainer.log_every_n_steps // make_speed(cfg).steps)
+    options["reload_dataloaders_every_n_epochs"] = int(bool(cfg.data.get("fold_in")))  # the loader gets longer
     step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
     for name in ("train", "val", "test"):
         if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
@@ -190,7 +203,7 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
         Throughput(cfg.data.batch_size),
         Kernels(run / "kernels.png"),
         LearningRateMonitor(logging_interval="epoch"),
-        *checkpoints(folder, "val/top1_error"),
+        *checkpoints(folder, cfg.objective),
         Interruption(folder / "last.ckpt"),
     ]
     always = [Bar(refresh_rate=10, leave=True), Provenance(run, cfg.command)]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from alexnet_pl.data.cifar import find_batches, read_cifar
 from alexnet_pl.data.fall import find_archives, read_fall
 from alexnet_pl.data.folders import read_folders
 from alexnet_pl.data.ilsvrc import find_devkit, read_ilsvrc
@@ -22,6 +23,8 @@ def read_source(source: Path, names: Mapping[str, str]) -> tuple[str, Source]:
         return "ILSVRC with its development kit", read_ilsvrc(source)
     if (source / MAPPING).is_file():
         return "Kaggle's ILSVRC-2012", read_kaggle(source)
+    if batches := find_batches(source):
+        return "CIFAR-10", read_cifar(batches)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
         return "archives of synsets", read_fall(source)
     return "class folders", read_folders(source, names)

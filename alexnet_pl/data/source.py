@@ -1,7 +1,10 @@
 """What any form of ImageNet comes down to: classes, and images by split."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Place(NamedTuple):
@@ -29,9 +32,11 @@ class Source(NamedTuple):
     """Classes as (id, readable name), sorted by id; the images of each split; the benchmark's own class numbers.
 
     `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
-    in the order of the ids.
+    in the order of the ids. `reader(item, size, how)` → (3, size, size) uint8 and what was odd, where the images are
+    not in files of their own.
     """
 
     classes: list[tuple[str, str]]
     splits: dict[str, list[Item]]
     numbers: list[int] | None = None
+    reader: Callable[[Item, int, str], tuple[np.ndarray, str]] | None = None
