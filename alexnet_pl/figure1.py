@@ -181,8 +181,9 @@ def search(runs: list[Run], best: dict[str, Group]) -> Iterator[str]:
     yield "| --- | ---: | ---: | ---: | --- |"
     for (activation, rate), group in sorted(groups.items()):
         run = min(group, key=lambda run: run.seed)
-        mark = "chosen" if best[activation] == group else ""
-        yield f"| {activation} | {rate:g} | {reached(run)} | {min(run.errors, default=100):.1f} | {mark} |"
+        mark = " chosen" if best[activation] == group else ""
+        lowest = f" {min(run.errors):.1f}" if run.errors else ""
+        yield f"| {activation} | {rate:g} | {reached(run)} |{lowest} |{mark} |"
 
 
 def method(best: dict[str, Group]) -> Iterator[str]:

@@ -152,10 +152,6 @@ class Classifier(L.LightningModule):
         assert isinstance(sums, Tensor)
         return float(100 * sums[1] / sums[2])
 
-    def on_train_epoch_end(self) -> None:
-        self.log("train/epoch_top1_error", self.epoch_error())
-        self.log("step", float(self.global_step))
-
     def validation_step(self, batch: Batch, index: int) -> None:
         self.val_errors.update(self.log_probabilities(batch.images, "centre")[: len(batch.labels)], batch.labels)
 

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from alexnet_pl.callbacks import Bar, Kernels, Throughput
+from alexnet_pl.callbacks import Bar, EpochError, Kernels, Throughput
 from alexnet_pl.checkpoint import read_checkpoint
 from alexnet_pl.cifar import ConvNet, LocalNet
 from alexnet_pl.data.augment import Augment
@@ -198,6 +198,7 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
             raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
     folder = run / "checkpoints"
     fitting = [
+        EpochError(),
         make_schedule(cfg),
         RandomState(),
         Throughput(cfg.data.batch_size),
