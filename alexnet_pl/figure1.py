@@ -91,7 +91,10 @@ def grouped(runs: list[Run]) -> dict[tuple[str, float], Group]:
 
 
 def chosen(runs: list[Run]) -> dict[str, Group]:
-    """By activation, the runs at the rate that has most seeds: the others are of the search. Of equals, the fastest."""
+    """By activation, the runs at the rate that has most seeds: the others are of the search.
+
+    Of equals the fastest, or where none arrived the one that came lowest.
+    """
     best: dict[str, Group] = {}
     for (activation, _), group in grouped(runs).items():
         if activation not in best or rank(group) > rank(best[activation]):
@@ -99,8 +102,9 @@ def chosen(runs: list[Run]) -> dict[str, Group]:
     return best
 
 
-def rank(group: Group) -> tuple[int, float]:
-    return len(group), -mean(run.epochs or float("inf") for run in group)
+def rank(group: Group) -> tuple[float, ...]:
+    lowest = min((error for run in group for error in run.errors), default=100.0)
+    return len(group), -mean(run.epochs or float("inf") for run in group), -lowest
 
 
 def ratios(relu: Group, tanh: Group) -> list[float]:
@@ -169,21 +173,21 @@ def seeds(best: dict[str, Group]) -> Iterator[str]:
 def reached(run: Run | None) -> str:
     if run is None or not run.errors:
         return "not run" if run is None else "no finished epoch"
-    return f"{run.epochs:.2f}" if run.epochs else f"not in {len(run.errors)}: {run.errors[-1]:.1f} %"
+    return f"{run.epochs:.2f}" if run.epochs else f"more than {len(run.errors)}"
 
 
 def search(runs: list[Run], best: dict[str, Group]) -> Iterator[str]:
-    """One row a rate, of its first seed."""
-    groups = grouped(runs)
-    yield "Epochs to the line for each rate of the weights (the biases' is twice that), seed 0 or the first there is:"
+    """One row a rate, of its first seed; the errors of one activation are those after the same epoch."""
+    first = {key: min(group, key=lambda run: run.seed) for key, group in grouped(runs).items()}
+    yield "Each rate's run of the lowest seed. The rate is the weights'; the biases' is twice that."
     yield ""
-    yield "| activation | rate | epochs to the line | lowest error of an epoch % | |"
+    yield "| activation | rate | epochs to the line | training error % | |"
     yield "| --- | ---: | ---: | ---: | --- |"
-    for (activation, rate), group in sorted(groups.items()):
-        run = min(group, key=lambda run: run.seed)
-        mark = " chosen" if best[activation] == group else ""
-        lowest = f" {min(run.errors):.1f}" if run.errors else ""
-        yield f"| {activation} | {rate:g} | {reached(run)} |{lowest} |{mark} |"
+    for (activation, rate), run in sorted(first.items()):
+        lengths = [len(other.errors) for key, other in first.items() if key[0] == activation and other.errors]
+        error = f" {run.errors[min(lengths) - 1]:.1f} after {min(lengths)}" if run.errors else ""
+        mark = " chosen" if run in best[activation] else ""
+        yield f"| {activation} | {rate:g} | {reached(run)} |{error} |{mark} |"
 
 
 def method(best: dict[str, Group]) -> Iterator[str]:

@@ -41,6 +41,7 @@ def runs(tmp_path: Path) -> Path:
         write_run(tmp_path / f"runs/tanh{seed}", "tanh", 0.004, seed, SLOW if seed == 0 else [*SLOW[:-1], 25.0])
     write_run(tmp_path / "runs/search/a", "relu", 0.001, 0, [60.0, 50.0, 40.0])
     write_run(tmp_path / "runs/search/b", "tanh", 0.004, 0, SLOW[:3])  # the search's own of seed 0, shorter
+    write_run(tmp_path / "runs/search/d", "tanh", 0.002, 0, [80.0, 60.0, 50.0, 45.0, 41.0])
     write_run(tmp_path / "runs/search/c", "tanh", 0.5, 0, [])
     write_run(tmp_path / "runs/other", "relu", 0.5, 0, [1.0], name="local")
     return tmp_path / "runs"
@@ -66,13 +67,23 @@ def test_the_page_says_what_the_runs_say(runs: Path, tmp_path: Path) -> None:
     assert "| epochs to 25 % training error, tanh | | 10.75 ± 0.35, 2 seeds |" in page
     assert "| 0 | 2.50 | 10.50 | 4.20 |" in page
     assert "| 1 | 2.50 | 11.00 | 4.40 |" in page
-    assert "| relu | 0.001 | not in 3: 40.0 % | 40.0 | |" in page
-    assert "| relu | 0.002 | 2.50 | 20.0 | chosen |" in page
-    assert "| tanh | 0.004 | 10.50 | 24.0 | chosen |" in page
+    assert "| relu | 0.001 | more than 3 | 40.0 after 3 | |" in page
+    assert "| relu | 0.002 | 2.50 | 20.0 after 3 | chosen |" in page
+    assert "| tanh | 0.002 | more than 5 | 41.0 after 5 | |" in page
+    assert "| tanh | 0.004 | 10.50 | 40.0 after 5 | chosen |" in page
     assert "| tanh | 0.5 | no finished epoch | | |" in page
     assert "local" not in page
     assert "relu, 2 runs: rate 0.002, cifar10 (ffffffffffff), 2 CPU cores, 32-true, commit cccccccccc" in page
     assert not re.search(r"/(tmp|home|root)/", page), "a path of this machine"
+
+
+def test_the_rate_with_most_seeds_is_the_chosen_one_then_the_fastest_then_the_lowest(tmp_path: Path) -> None:
+    for rate, seeds, errors in ((0.1, (0, 1), [90.0]), (0.2, (0,), FAST), (0.3, (0,), [40.0])):
+        for seed in seeds:
+            write_run(tmp_path / f"{rate}-{seed}", "relu", rate, seed, errors)
+    runs = figure1.find_runs([tmp_path])
+    for left, rate in ((runs, 0.1), (runs[1:], 0.2), ([runs[0], runs[3]], 0.3)):
+        assert {run.rate for run in figure1.chosen(left)["relu"]} == {rate}
 
 
 def test_the_picture_is_one(runs: Path, tmp_path: Path) -> None:
@@ -87,7 +98,7 @@ def test_a_seed_of_which_one_has_not_arrived_has_no_ratio(tmp_path: Path) -> Non
     write_run(tmp_path / "b", "tanh", 0.002, 0, SLOW[:4])
     page = figure1.page(figure1.find_runs([tmp_path]), "x.png", "`x`")
     assert "| how many times faster ReLUs are | 6 | not yet measured |" in page
-    assert "| 0 | 2.50 | not in 4: 45.0 % |  |" in page
+    assert "| 0 | 2.50 | more than 4 |  |" in page
 
 
 @pytest.mark.parametrize("words", [["figures"], ["figures", "nowhere"], ["figures", "."], ["figures", "-x", "."]])
