@@ -11,7 +11,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -36,7 +36,7 @@ COMMANDS = {
 }
 READERS = {"figures": "Figure 1 from run folders, those within a folder included, into docs/ or out=FOLDER"}
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
-PATHS = ("data.root", "data.source", "images", "ckpt_path", "hydra.run.dir", "hydra.sweep.dir")
+PATHS = ("data.root", "data.source", "data.synsets", "images", "ckpt_path", "hydra.run.dir", "hydra.sweep.dir")
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 
@@ -244,7 +244,7 @@ def dotted(config: dict, prefix: str = "") -> Iterator[str]:
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """One job: a command on a composed config. Returns the sweep's objective."""
-    from alexnet_pl import commands  # torch loads here, so that --help and --cfg job stay instant
+    from alexnet_pl.section import check  # torch loads here, so that --help and --cfg job stay instant
 
     job = HydraConfig.get()
     with own_process_state():
@@ -253,13 +253,25 @@ def run(cfg: DictConfig) -> float | None:
             sys.argv[1:] = [f"--config-path={folder}", "--config-name=config", "hydra/job_logging=none"]
         folder = Path(job.runtime.output_dir)
         try:
-            return commands.run(cfg, folder)
+            check(cfg)
+            return command(cfg.command)(cfg, folder)
         except UserError as error:  # told here, since Hydra would put a line of its own before it
             if job.mode == RunMode.MULTIRUN:
                 raise  # the other jobs of a sweep go on
             fail(str(error))
         finally:
             discard(folder)
+
+
+def command(name: str) -> Callable[[DictConfig, Path], float | None]:
+    """What makes a store needs nothing of the trainer, which takes seconds to load."""
+    if name in ("prepare", "verify"):
+        from alexnet_pl.preparation import COMMANDS as OWN
+
+        return OWN[name]
+    from alexnet_pl.commands import run as with_trainer
+
+    return with_trainer
 
 
 @contextmanager

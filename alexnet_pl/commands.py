@@ -2,13 +2,11 @@
 
 import logging
 import os
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -18,11 +16,10 @@ from alexnet_pl import predict as prediction
 from alexnet_pl import recipe
 from alexnet_pl.checkpoint import check_switches, read_checkpoint
 from alexnet_pl.data.datamodule import ImageStore
-from alexnet_pl.data.store import Store
-from alexnet_pl.data.verify import damages
 from alexnet_pl.errors import UserError
 from alexnet_pl.module import Classifier
 from alexnet_pl.result import write_result
+from alexnet_pl.telling import say
 
 
 def run(cfg: DictConfig, folder: Path) -> float | None:
@@ -31,7 +28,6 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
         logging.getLogger(chatter).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's own
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
-    recipe.check(cfg)
     if cfg.ckpt_path:
         check_use(cfg)
     command: Callable[[DictConfig, Path], float | None] = COMMANDS[cfg.command]
@@ -51,35 +47,6 @@ def check_use(cfg: DictConfig) -> None:
         if name in began and began[name] != value:
             raise UserError(f"{key}={value}: the run that is to go on has {began[name]}; add {key}={began[name]}")
     rank_zero_only(print)(f"using {os.path.relpath(cfg.ckpt_path)}, step {checkpoint['global_step']:,}", flush=True)
-
-
-def prepare(cfg: DictConfig, folder: Path) -> None:
-    root = recipe.root(cfg)
-    if (root / "store.json").exists():
-        return say(f"already prepared: {describe(Store(root))}", root)
-    torch.set_num_threads(1)  # one image a thread
-    began = time.perf_counter()
-    about = recipe.prepare_store(cfg)
-    seconds = time.perf_counter() - began
-    if about["unreadable"] or about["odd"]:
-        left, odd = about["unreadable"], about["odd"]
-        say(f"{left} unreadable images left out, {odd} that were not plain RGB JPEGs converted", root / "odd.json")
-    rate = sum(split["records"] for split in about["splits"].values()) / seconds
-    return say(f"{describe(Store(root))}, {rate:,.0f} images/s", root)
-
-
-def verify(cfg: DictConfig, folder: Path) -> None:
-    store = Store(recipe.root(cfg))
-    found = list(damages(store))
-    if found:
-        more = f" and {len(found) - 1} more damages" if len(found) > 1 else ""
-        raise UserError(f"{found[0]}{more}; prepare it again or copy it anew")
-    say(f"whole: {describe(store)}", store.root)
-
-
-def describe(store: Store) -> str:
-    splits = ", ".join(f"{split['images']:,} {name}" for name, split in store.about["splits"].items())
-    return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -152,11 +119,4 @@ def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageSt
     return recipe.make_trainer(cfg, folder), module, data
 
 
-@rank_zero_only
-def say(line: str, where: Path) -> None:
-    """The last line of a command: what came out, and where it lies."""
-    lies = os.path.relpath(where)
-    print(f"{line}\n→ {where if lies.startswith('..') else lies}", flush=True)
-
-
-COMMANDS = {"prepare": prepare, "verify": verify, "fit": fit, "validate": validate, "test": test, "predict": predict}
+COMMANDS = {"fit": fit, "validate": validate, "test": test, "predict": predict}

@@ -1,31 +1,23 @@
-"""From a composed config to the objects of a run. No other file reads a config.
+"""From a composed config to the objects of a run.
 
 Every key becomes a constructor's argument, so a key that nothing reads, or of a wrong type, is told at once.
 """
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import make_dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alexnet_pl.callbacks import Bar, EpochError, Kernels, Throughput
 from alexnet_pl.checkpoint import read_checkpoint
 from alexnet_pl.cifar import ConvNet, LocalNet
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
-from alexnet_pl.data.decode import FILTERS, read
-from alexnet_pl.data.formats import read_source
-from alexnet_pl.data.prepare import prepare
 from alexnet_pl.errors import UserError
 from alexnet_pl.loggers import make_loggers
 from alexnet_pl.model import AlexNet
@@ -33,88 +25,12 @@ from alexnet_pl.module import Classifier, Net
 from alexnet_pl.provenance import Provenance
 from alexnet_pl.resume import Interruption, RandomState, checkpoints
 from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, Steps
+from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make
 from alexnet_pl.speed import Speed, precision
 
-Made = TypeVar("Made")
 GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
 SCHEDULES = {"plateau": DivideByTen, "logged": LoggedSchedule, "steps": Steps, "constant": Constant}
-PREPARE_KEYS = ("source", "filter", "names")  # of `data`, read by prepare alone
-KEYS = (
-    "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
-    "schedule", "trainer", "images", "speed", "rates",
-)  # fmt: skip
-
-
-def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, where: str, **given: Any) -> Made:
-    """`made(**section, **given)`, after the section's keys and types were held against the signature.
-
-    Raises UserError that names `where.key` and, for an unknown one, the nearest that exists.
-    """
-    parameters = inspect.signature(made).parameters
-    known = [name for name in parameters if name not in given and name != "self"]
-    check_keys(section, known, where)
-    fields = [(name, kind(parameters[name])) for name in map(str, section)]
-    try:
-        schema = OmegaConf.structured(make_dataclass("Section", fields))
-        resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
-        values = OmegaConf.to_container(OmegaConf.merge(schema, resolved), throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise UserError(f"{where}.{error.full_key} has no value yet: add {where}.{error.full_key}=…") from error
-    except OmegaConfBaseException as error:
-        raise UserError(f"{where}.{error.full_key}: {str(error).splitlines()[0]}") from error
-    assert isinstance(values, dict)
-    try:
-        return made(**{str(key): value for key, value in values.items()}, **given)
-    except ValueError as error:
-        raise UserError(f"{where}.{error}") from error
-
-
-def kind(parameter: inspect.Parameter) -> Any:
-    return Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
-
-
-def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None:
-    for key in section:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1) or sorted(known)
-            name = f"{where}.{key}" if where else key
-            raise UserError(f"{name}: there is no such key; did you mean {f'{where}.' if where else ''}{near[0]}?")
-
-
-def check(cfg: DictConfig) -> None:
-    """Top-level keys, before anything is built."""
-    check_keys(cfg, KEYS, "")
-    if not isinstance(cfg.seed, int) or cfg.seed < 0:
-        raise UserError(f"seed={cfg.seed}: a whole number from 0")
-
-
-def root(cfg: DictConfig) -> Path:
-    if OmegaConf.is_missing(cfg.data, "root"):
-        raise UserError("data.root has no value yet: add data.root=FOLDER, the prepared store")
-    return Path(cfg.data.root)
-
-
-def prepare_store(cfg: DictConfig) -> dict[str, Any]:
-    """Make the store of `cfg.data` from its source and return its description."""
-    section = cfg.data
-    check_data_keys(cfg)
-    if section.name == "demo":
-        return make_data(cfg).draw()
-    if not section.source:
-        raise UserError("data.source has no value yet: add data.source=FOLDER, the copy of the images to prepare")
-    if section.filter not in FILTERS:
-        raise UserError(f"data.filter={section.filter}: one of {', '.join(FILTERS)}")
-    what, source = read_source(Path(section.source), section.names)
-    counts = ", ".join(f"{len(items):,} {split}" for split, items in source.splits.items())
-    print(f"{section.source}: {what}, {len(source.classes):,} classes, {counts} images", flush=True)
-    settings = {"filter": section.filter, "crop": "centre", "orientation": "ignored"}
-    reader = partial(source.reader or read, size=section.size, how=section.filter)
-    return prepare(source, root(cfg), section.name, section.size, settings, reader)
-
-
-def check_data_keys(cfg: DictConfig) -> None:
-    check_keys(cfg.data, [*inspect.signature(ImageStore).parameters, *PREPARE_KEYS], "data")
 
 
 def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
@@ -128,8 +44,8 @@ def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
 
 
 def make_data(cfg: DictConfig) -> ImageStore:
-    check_data_keys(cfg)
-    section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in PREPARE_KEYS}
+    check_data_keys(cfg, ImageStore)
+    section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in MAKING_KEYS}
     speed = make_speed(cfg)
     return make(ImageStore, OmegaConf.create(section), "data", seed=cfg.seed, steps=speed.steps, keep=speed.keep)
 

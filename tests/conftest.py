@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from alexnet_pl import cli
-from alexnet_pl.data import cifar, demo
+from alexnet_pl.data import demo
 from alexnet_pl.data.cifar import read_cifar
+from alexnet_pl.data.decode import read
 from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import Settings
 
 torch.set_num_threads(1)  # test files run side by side
 
@@ -36,7 +39,7 @@ def config() -> Compose:
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stores") / "tiny"
-    prepare(demo.source(TRAIN, VAL), root, "tiny", 72, {}, partial(demo.read, size=72))
+    prepare(demo.source(TRAIN, VAL), root, Settings("tiny", 72, {}), partial(demo.read, size=72))
     return root
 
 
@@ -71,7 +74,7 @@ def official_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cifar_store(official_cifar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """320 training, 96 validation and 100 test images of the real CIFAR-10."""
     source = read_cifar(official_cifar)
-    few = {split: source.splits[split][:count] for split, count in (("train", 320), ("val", 96), ("test", 100))}
+    few = {split: [*source.splits[split]][:count] for split, count in (("train", 320), ("val", 96), ("test", 100))}
     root = tmp_path_factory.mktemp("stores") / "cifar10"
-    prepare(source._replace(splits=few), root, "cifar10", 32, {}, partial(cifar.read, size=32, how="bilinear"))
+    prepare(replace(source, splits=few), root, Settings("cifar10", 32, {}), partial(read, size=32, how="bilinear"))
     return root

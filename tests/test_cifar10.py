@@ -110,7 +110,7 @@ def test_the_test_counts_the_test_images_with_nine_views(config: Compose, cifar_
     store = Store(cifar_store)
     module = load(cfg.ckpt_path, recipe.make_module(cfg))
     test = store.split("test")
-    pixels = torch.from_numpy(test.records.copy()).float()
+    pixels = test.on(torch.device("cpu"))[0].float()
     mean = torch.from_numpy(store.mean).float()[:, 4:28, 4:28]
     with torch.no_grad():
         views = [

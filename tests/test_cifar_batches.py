@@ -10,15 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import Compose
 
-from alexnet_pl import recipe
+from alexnet_pl import preparation
 from alexnet_pl.data import cifar
+from alexnet_pl.data.decode import read
 from alexnet_pl.data.formats import read_source
-from alexnet_pl.data.store import Store
+from alexnet_pl.data.store import Split, Store
 from alexnet_pl.errors import UserError
 
 NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", b"horse", b"ship", b"truck"]
+
+
+def everything(split: Split) -> np.ndarray:
+    """(N, 3, 32, 32), all images of a split."""
+    return split.on(torch.device("cpu"))[0].numpy()
 
 
 def batch(name: str, count: int = 20) -> dict[bytes, Any]:
@@ -49,7 +56,7 @@ def test_batches_1_to_4_train_5_validates_and_the_test_batch_tests(made_up: Path
     for source in (made_up, made_up.parent):
         what, found = read_source(source, {})
         assert what == "CIFAR-10"
-        assert {split: len(items) for split, items in found.splits.items()} == {"train": 80, "val": 20, "test": 20}
+        assert {split: len([*items]) for split, items in found.splits.items()} == {"train": 80, "val": 20, "test": 20}
     assert [name for _, name in found.classes] == [name.decode() for name in NAMES]
     names = ["data_batch_1"] * 20 + ["data_batch_2"] * 20 + ["data_batch_3"] * 20 + ["data_batch_4"] * 20
     assert [item.name.split("/")[0] for item in found.splits["train"]] == names
@@ -59,13 +66,13 @@ def test_a_store_of_the_batches_has_their_pixels_labels_and_mean(
     made_up: Path, config: Compose, tmp_path: Path
 ) -> None:
     root = tmp_path / "store"
-    recipe.prepare_store(config("cifar10", f"data.source={made_up}", f"data.root={root}"))
+    preparation.prepare(config("cifar10", f"data.source={made_up}", f"data.root={root}"), tmp_path)
     store, train = Store(root), [batch(f"data_batch_{i}") for i in range(1, 5)]
     pixels = np.concatenate([one[b"data"] for one in train]).reshape(-1, 3, 32, 32)
     split = store.split("train")
-    assert np.array_equal(split.records, pixels)
+    assert np.array_equal(everything(split), pixels)
     assert split.labels.tolist() == [label for one in train for label in one[b"labels"]]
-    assert np.array_equal(store.split("test").records.reshape(-1, 3072), batch("test_batch")[b"data"])
+    assert np.array_equal(everything(store.split("test")).reshape(-1, 3072), batch("test_batch")[b"data"])
     np.testing.assert_allclose(store.mean, pixels.mean(0))
     assert not store.about["odd"]
 
@@ -100,17 +107,18 @@ def test_a_missing_batch_is_named(made_up: Path) -> None:
 def test_the_official_batches_are_read_as_pickle_reads_them(official_cifar: Path, tmp_path: Path) -> None:
     """60,000 places in the files, of which some are looked at."""
     _, source = read_source(official_cifar, {})
-    assert {split: len(items) for split, items in source.splits.items()} == {
+    items = {split: [*listed] for split, listed in source.splits.items()}
+    assert {split: len(listed) for split, listed in items.items()} == {
         "train": 40_000,
         "val": 10_000,
         "test": 10_000,
     }
-    read = partial(cifar.read, size=32, how="bilinear")
+    pixels = partial(read, size=32, how="bilinear")
     for split, name in (("val", "data_batch_5"), ("test", "test_batch")):
         content = pickle.loads((official_cifar / name).read_bytes(), encoding="bytes")
         for i in (0, 1, 4_321, 9_999):
-            item = source.splits[split][i]
-            assert np.array_equal(read(item)[0].reshape(-1), content[b"data"][i])
+            item = items[split][i]
+            assert np.array_equal(pixels(item)[0].reshape(-1), content[b"data"][i])
             assert item.label == content[b"labels"][i]
             assert item.name == f"{name}/{content[b'filenames'][i].decode()}"
     shutil.copytree(official_cifar, tmp_path / "copy")

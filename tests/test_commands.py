@@ -4,13 +4,13 @@ import csv
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import pytest
 import torch
 from conftest import TRAIN, VAL, Compose
@@ -18,9 +18,10 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch.nn import functional as F
 
-from alexnet_pl import commands, recipe
+from alexnet_pl import cli, recipe
 from alexnet_pl.data import demo
 from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.resume import Interruption
@@ -33,7 +34,7 @@ def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, *
     cfg = cfg.copy()
     cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
     cfg.update(keys)
-    return commands.run(cfg, folder)
+    return cli.command(command)(cfg, folder)
 
 
 def last(folder: Path) -> Path:
@@ -134,7 +135,7 @@ def ten_views_by_hand(cfg: DictConfig, folder: Path) -> tuple[torch.Tensor, torc
     module = recipe.make_module(cfg).eval()
     module.load_state_dict(load(last(folder))["state_dict"])
     store = Store(Path(cfg.data.root))
-    images = torch.from_numpy(np.array(store.split("val").records)).float()
+    images = store.split("val").on(torch.device("cpu"))[0].float()
     centre = torch.from_numpy(store.mean).float()[:, 2:69, 2:69]
     crops = [images[:, :, y : y + 67, x : x + 67] - centre for y, x in [(0, 0), (0, 5), (5, 0), (5, 5), (2, 2)]]
     with torch.inference_mode():
@@ -256,8 +257,8 @@ def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list
     """ILSVRC-2012's: its labels were never released."""
     drawn = demo.source(TRAIN, VAL)
     unknown = [item._replace(label=-1) for item in drawn.splits["val"]]
-    source = drawn._replace(splits=drawn.splits | {"test": unknown})
-    prepare(source, tmp_path / "store", "tiny", 72, {}, partial(demo.read, size=72))
+    source = replace(drawn, splits={**drawn.splits, "test": unknown})
+    prepare(source, tmp_path / "store", Settings("tiny", 72, {}), partial(demo.read, size=72))
     data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}"))
     assert data.tested == "val"
     data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "data.test_split=test"))

@@ -12,6 +12,7 @@ from PIL import Image
 
 from alexnet_pl.data.decode import FILTERS, decode, read, square
 from alexnet_pl.data.source import Item, Place
+from alexnet_pl.errors import UserError
 
 SIZE = 32
 
@@ -207,9 +208,10 @@ def test_the_reason_is_the_same_each_time_and_speaks_of_no_address_in_memory(wha
     assert " at 0x" not in reasons[0]
 
 
-def test_a_file_that_is_not_there_or_is_a_folder_is_an_unreadable_image_too(tmp_path: Path) -> None:
+def test_a_file_that_can_no_longer_be_read_is_no_broken_image_but_an_end(tmp_path: Path) -> None:
+    """A disk that went away must not become a store without its images."""
     for path in (tmp_path / "gone.jpg", tmp_path):
-        with pytest.raises(ValueError, match=path.name):
+        with pytest.raises(UserError, match=rf"^data.source: any can no longer be read .*{path.name}"):
             read(Item("any", 0, Place(path)), SIZE, "bilinear")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from alexnet_pl import cli, recipe
+from alexnet_pl import cli, section
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -37,7 +37,7 @@ def test_every_command_of_the_readme_composes_without_an_unknown_key(command: st
     sweep = {"-m"} & set(words)
     single = [word.split(",")[0] if sweep else word for word in keys]  # a sweep's list is for Hydra's sweeper
     with initialize_config_dir(path, version_base="1.3"):
-        recipe.check(compose(name, single))
+        section.check(compose(name, single))
 
 
 def test_the_readme_has_commands_for_everything_the_program_can_do() -> None:

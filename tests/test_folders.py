@@ -71,7 +71,7 @@ def test_names_are_given_by_folder_and_an_unnamed_class_is_called_by_its_folder(
 def test_image_suffixes_count_in_either_case_and_others_do_not(tree: Tree, suffix: str) -> None:
     source = read_folders(tree(*GOOD, f"val/a/1.{suffix}", "val/a/notes.txt", "val/a/jpg", "train/list.txt"), {})
     assert [name for name, _ in listed(source)["val"]] == [f"val/a/1.{suffix}", "val/a/9.jpg", "val/b/8.jpg"]
-    assert len(source.splits["train"]) == 3
+    assert len(listed(source)["train"]) == 3
 
 
 def test_hidden_folders_are_no_classes(tree: Tree) -> None:

@@ -1,7 +1,11 @@
 """Copies of ImageNet in small, true to the format of each: the builders below double as its specification."""
 
+import gzip
 import io
+import json
+import shutil
 import tarfile
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +19,8 @@ from alexnet_pl.data.decode import read
 from alexnet_pl.data.devkit import read_devkit
 from alexnet_pl.data.formats import read_source
 from alexnet_pl.data.prepare import prepare
-from alexnet_pl.data.source import Source
+from alexnet_pl.data.settings import Settings
+from alexnet_pl.data.source import Item, Source
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 
@@ -122,6 +127,88 @@ def kaggle(root: Path) -> Path:
     return write(root, {"LOC_synset_mapping.txt": "".join(f"{w} {words[w]}\n" for w in WNIDS).encode()})
 
 
+def kaggle_zip(root: Path) -> Path:
+    """As Kaggle's download is called; photographs hardly shrink, but zip programs try."""
+    tree = kaggle(root / "tree")
+    with zipfile.ZipFile(root / "imagenet-object-localization-challenge.zip", "w") as archive:
+        for number, path in enumerate(sorted(p for p in tree.rglob("*") if p.is_file())):
+            packing = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[number % 2]
+            archive.write(path, path.relative_to(tree).as_posix(), packing)
+    shutil.rmtree(tree)
+    return root
+
+
+def kaggle_tar(root: Path) -> Path:
+    """The older download: the images in one archive, the tables beside it."""
+    tree = kaggle(root / "tree")
+    with tarfile.open(root / "imagenet_object_localization_patched2019.tar.gz", "w:gz") as archive:
+        archive.add(tree / "ILSVRC", "ILSVRC")
+    for name in ("LOC_val_solution.csv", "LOC_synset_mapping.txt"):
+        (tree / name).rename(root / name)
+    shutil.rmtree(tree)
+    return root
+
+
+def rows(split: str) -> list[tuple[bytes, str, int]]:
+    """(JPEG, path, label) as Hugging Face has them: the label is the place among the sorted wnids, −1 in test."""
+    if split == "train":
+        images = [(name, data) for files in train_images().values() for name, data in files.items()]
+        return [(d, f"{n[:-5]}_{n[:9]}.JPEG", WNIDS.index(n[:9])) for n, d in reversed(images)]
+    images = list(numbered(2012, split, {"val": 5, "test": 3}[split]).items())
+    if split == "test":
+        return [(data, name, -1) for name, data in images]
+    wnids = [SYNSETS[number][0] for number in TRUTH]
+    return [(d, f"{n[:-5]}_{w}.JPEG", WNIDS.index(w)) for (n, d), w in zip(images, wnids, strict=True)]
+
+
+def parquet(root: Path) -> Path:
+    """data/train-00000-of-00002.parquet …: row groups of two images, the class names in the metadata."""
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not here: pip install 'alexnet_pl[parquet]'")
+    from pyarrow.parquet import ParquetWriter
+
+    names = [dict(SYNSETS.values())[wnid] for wnid in WNIDS]
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    schema = pa.schema(
+        [("image", kind), ("label", pa.int64())], {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    (root / "data").mkdir(parents=True)
+    for split, name in (("train", "train"), ("val", "validation"), ("test", "test")):
+        for number in range(2):
+            part = rows(split)[number::2]
+            table = pa.table(
+                {"image": [{"bytes": d, "path": p} for d, p, _ in part], "label": [r[2] for r in part]}, schema
+            )
+            with ParquetWriter(root / f"data/{name}-{number:05d}-of-00002.parquet", schema) as writer:
+                writer.write_table(table, row_group_size=2)
+    return root
+
+
+def packed(root: Path) -> Path:
+    """Hugging Face's older form: train_images_0.tar.gz … 4, val_images.tar.gz, test_images.tar.gz."""
+    root.mkdir()
+    for split in ("train", "val", "test"):
+        for number in range(2 if split == "train" else 1):
+            part = rows(split)[number::2] if split == "train" else rows(split)
+            name = f"train_images_{number}" if split == "train" else f"{split}_images"
+            (root / f"{name}.tar.gz").write_bytes(gzip.compress(tar({path: data for data, path, _ in part})))
+    return root
+
+
+def shards(root: Path) -> Path:
+    """timm's: imagenet22k-train-0000.tar …, a sample of .jpg, .cls and .json by one key."""
+    root.mkdir()
+    for split, name in (("train", "train"), ("val", "validation")):
+        for number in range(2):
+            files: Files = {}
+            for i, (data, path, label) in enumerate(rows(split)[number::2]):
+                about = json.dumps({"filename": path, "label": label, "height": 20, "width": 24}).encode()
+                files |= {f"{i:05d}.jpg": data, f"{i:05d}.cls": str(label).encode(), f"{i:05d}.json": about}
+            (root / f"imagenet22k-{name}-{number:04d}.tar").write_bytes(tar(files))
+    (root / "_info.json").write_text("{}")
+    return root
+
+
 def write(root: Path, files: Files) -> Path:
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +217,7 @@ def write(root: Path, files: Files) -> Path:
 
 
 def store(source: Path, root: Path) -> Store:
-    prepare(read_source(source, {})[1], root, "x", 16, {}, partial(read, size=16, how="bilinear"))
+    prepare(read_source(source, {})[1], root, Settings("x", 16, {}), partial(read, size=16, how="bilinear"))
     return Store(root)
 
 
@@ -148,21 +235,28 @@ FORMS = {
     "tree": tree,
     "sorted tree": sorted_tree,
     "Kaggle": kaggle,
+    "Kaggle's zip": kaggle_zip,
+    "Kaggle's tar.gz": kaggle_tar,
+    "Parquet": parquet,
+    "Hugging Face's tar.gz": packed,
+    "WebDataset": shards,
     "2010": partial(archives, year=2010),
 }
+
+NAMELESS = (packed, shards)
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_every_form_gives_the_same_images_with_the_same_labels(form: Callable[[Path], Path], tmp_path: Path) -> None:
     found = store(form(tmp_path / "copy"), tmp_path / "store")
     assert [wnid for wnid, _ in found.classes] == WNIDS
-    assert dict(found.classes) == dict(SYNSETS.values())
+    assert dict(found.classes) == (dict(SYNSETS.values()) if form not in NAMELESS else {wnid: wnid for wnid in WNIDS})
     assert shades(found, "train") == [(20 + 60 * k + 20 * i, w) for k, w in enumerate(WNIDS) for i in range(2)]
     assert shades(found, "val") == [(30 * i, SYNSETS[truth][0]) for i, truth in enumerate(TRUTH, 1)]
-    if form not in (tree, sorted_tree):
+    if form not in (tree, sorted_tree, shards):
         assert shades(found, "test") == [(30, "-"), (60, "-"), (90, "-")]
-    if form is not kaggle:
-        assert found.about["ilsvrc_ids"] == [2, 1, 3]
+    official = form in (archives, tree, sorted_tree, FORMS["2010"])
+    assert found.about["ilsvrc_ids"] == ([2, 1, 3] if official else None)
 
 
 def test_the_test_set_of_2010_has_labels(tmp_path: Path) -> None:
@@ -175,8 +269,6 @@ def test_the_test_set_of_2010_has_labels(tmp_path: Path) -> None:
 
 def test_patches_replace_images_of_the_same_name_and_a_zipped_photograph_is_read(tmp_path: Path) -> None:
     """2010's patch_images.tar, and its n02487347_1956.JPEG, which is a gzip."""
-    import gzip
-
     copy = archives(tmp_path / "copy", 2010)
     patch = {"train/n01000001_0.JPEG": gzip.compress(photo(200)), "val/ILSVRC2010_val_00000001.JPEG": photo(240)}
     write(copy, {"patch_images.tar": tar(patch)})
@@ -191,12 +283,99 @@ def test_synset_archives_are_split_in_halves_by_name_alone(tmp_path: Path) -> No
     files = {f"{w}.tar": tar({f"{w}_{i}.JPEG": photo(i) for i in range(60)}) for w in WNIDS}
     whole = write(tmp_path / "whole", {"fall11_whole.tar": tar(files)})
     loose = write(tmp_path / "loose", files)
-    splits = [read_source(path, {})[1].splits for path in (whole, loose, whole / "fall11_whole.tar")]
+    inside = {f"winter21_whole/{name}": data for name, data in files.items()}
+    winter = write(tmp_path / "winter", {"winter21_whole.tar.gz": gzip.compress(tar(inside))})
+    places = (whole, loose, whole / "fall11_whole.tar", winter)
+    splits = [read_source(path, {})[1].splits for path in places]
     names = [{split: [item.name for item in items] for split, items in found.items()} for found in splits]
-    assert names[0] == names[1] == names[2]
+    assert names[0] == names[1] == names[2] == names[3]
+    listed = [(split, item.name) for split, item in read_source(whole, {})[1].items()]
+    assert sorted(listed) == sorted((split, name) for split, own in names[0].items() for name in own)
+    for item in read_source(winter, {})[1].splits["val"]:
+        assert item.place.read() == photo(int(item.name[:-5].split("_")[1]))
     assert len(names[0]["train"]) + len(names[0]["val"]) == 180
     assert 60 < len(names[0]["train"]) < 120
     assert not set(names[0]["train"]) & set(names[0]["val"])
+
+
+def test_fall_2009_is_a_list_of_synsets_that_a_person_has(tmp_path: Path) -> None:
+    files = {f"{w}.tar": tar({f"{w}_{i}.JPEG": photo(i) for i in range(20)}) for w in WNIDS}
+    copy = write(tmp_path / "copy", {"fall11_whole.tar": tar(files), "list.txt": f"{WNIDS[2]}\n{WNIDS[0]}\n".encode()})
+    source = read_source(copy, {}, copy / "list.txt")[1]
+    assert [wnid for wnid, _ in source.classes] == [WNIDS[0], WNIDS[2]]
+    items = [item for _, item in source.items()]
+    assert {(item.label, item.name[:9]) for item in items} == {(0, WNIDS[0]), (1, WNIDS[2])}
+    assert len(items) == 40
+    for text, says in ((f"{WNIDS[0]}\nn07000000\n", "no archive of n07000000, which"), ("tench", "'tench' is no wnid")):
+        (copy / "list.txt").write_text(text)
+        with pytest.raises(UserError, match=rf"^data.synsets: .*{says}"):
+            read_source(copy, {}, copy / "list.txt")
+    with pytest.raises(UserError, match=r"^data.synsets: .*away.txt: cannot be read"):
+        read_source(copy, {}, copy / "away.txt")
+
+
+def test_labels_by_another_order_than_the_sorted_wnids_are_told(tmp_path: Path) -> None:
+    """A file of the split is missing, or somebody's labels are in the order of the ILSVRC ids."""
+    copy = shards(tmp_path / "copy")
+    files: Files = {"0.jpg": photo(5), "0.cls": b"0", "0.json": json.dumps({"filename": f"{WNIDS[2]}_1.JPEG"}).encode()}
+    (copy / "imagenet22k-train-0002.tar").write_bytes(tar(files))
+    with pytest.raises(UserError, match=rf"{WNIDS[2]}_1.JPEG is of {WNIDS[2]}, class 2 of 3 .*but labelled 0"):
+        read_source(copy, {})
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"a-val-000.tar": tar({"0.jpg": photo(1), "0.cls": b"0"})}, "no files of the training split, only of val"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1)})}, "training images without a class"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"x"})}, "0 is described by what is no JSON"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"[1]"})}, "0.cls holds no class number"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"0"})[:700]}, "damaged or incomplete"),
+        ({"train_images_0.tar.gz": b"\x1f\x8bno gzip"}, "train_images_0.tar.gz: damaged or incomplete"),
+        (
+            {"train_images_0.tar.gz": gzip.compress(tar({"n01000001_1.JPEG": bytes(9000)}))[:-30]},
+            "damaged or incomplete",
+        ),
+        ({"imagenet-object-localization-challenge.zip": b"PK no zip"}, "challenge.zip: damaged or incomplete"),
+        (
+            {"imagenet_object_localization_patched2019.tar.gz": gzip.compress(tar({"x": b""}))},
+            "has no LOC_synset_mapping",
+        ),
+        ({"data/train-00000-of-00001.parquet": b"PAR1"}, "train-00000-of-00001.parquet: damaged or incomplete"),
+    ],
+)
+def test_a_download_that_is_not_whole_is_told_by_the_file(files: Files, says: str, tmp_path: Path) -> None:
+    if any("parquet" in name for name in files):
+        pytest.importorskip("pyarrow", reason="pyarrow is not here")
+    copy = write(tmp_path / "copy", files)
+    with pytest.raises(UserError, match=says):
+        read_source(copy, {})
+
+
+def test_a_source_that_changes_while_it_is_read_makes_no_store(tmp_path: Path) -> None:
+    copy = archives(tmp_path / "copy")
+    source = read_source(copy, {})[1]
+
+    def growing(item: Item) -> tuple[np.ndarray, str]:
+        with (copy / "ILSVRC2012_img_train.tar").open("ab") as file:
+            file.write(bytes(512))
+        return read(item, 16, "bilinear")
+
+    with pytest.raises(UserError, match=r"ILSVRC2012_img_train.tar changed while it was read"):
+        prepare(source, tmp_path / "store", Settings("x", 16, {}), growing)
+    assert not (tmp_path / "store").exists()
+
+
+def test_two_images_of_one_name_are_told(tmp_path: Path) -> None:
+    copy = archives(tmp_path / "copy")
+    write(copy, {"again.tar": tar({f"{WNIDS[0]}.tar": tar({f"{WNIDS[0]}_0.JPEG": photo(7)})})})
+    with pytest.raises(UserError, match=rf"two images are called train/{WNIDS[0]}/{WNIDS[0]}_0.JPEG"):
+        store(copy, tmp_path / "store")
+
+
+def test_images_in_test_itself_have_no_labels(tmp_path: Path) -> None:
+    copy = write(tmp_path / "copy", {"train/a/1.jpg": photo(9), "val/a/1.jpg": photo(9), "test/7.jpg": photo(40)})
+    assert shades(store(copy, tmp_path / "store"), "test") == [(40, "-")]
 
 
 def validation(copy: Path, year: int, count: int) -> None:

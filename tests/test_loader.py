@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from alexnet_pl.data.augment import Augment, Batch
 from alexnet_pl.data.loader import EvalLoader, TrainLoader, permutation
 from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.source import Item, Source
 from alexnet_pl.data.store import Split, Store
 
@@ -37,7 +38,7 @@ def label(number: int) -> int:
 def make_split(root: Path, numbers: list[int]) -> Split:
     items = [Item(f"{i}.png", label(number), number) for i, number in enumerate(numbers)]
     classes = [(f"n{i}", f"class {i}") for i in range(10)]
-    prepare(Source(classes, {"train": items}), root, "numbers", SIZE, {}, read)
+    prepare(Source(classes, {"train": items}), root, Settings("numbers", SIZE, {}), read)
     return Store(root).split("train")
 
 

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,16 +18,23 @@ import pytest
 from PIL import Image
 
 from alexnet_pl.data import decode
-from alexnet_pl.data import prepare as preparing
+from alexnet_pl.data import shard as shards
+from alexnet_pl.data.encoding import Encoding
 from alexnet_pl.data.folders import read_folders
+from alexnet_pl.data.merge import clear
+from alexnet_pl.data.plan import Part
 from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import Settings
+from alexnet_pl.data.shard import Reader
 from alexnet_pl.data.source import Item, Source
 from alexnet_pl.data.store import Store
+from alexnet_pl.data.verify import damages
 from alexnet_pl.errors import UserError
 
 SIZE = 8
 READ = partial(decode.read, size=SIZE, how="bilinear")
-SETTINGS = {"filter": "bilinear", "crop": "centre"}
+HOW = {"filter": "bilinear", "crop": "centre"}
+PLAIN = Settings("three", SIZE, HOW, shard=4)
 BAD = ["train/a/0.jpg", "train/b/3.jpg", "train/c/4.jpg"]  # the first, one within, and the last of the training split
 
 
@@ -54,19 +60,16 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several blocks in these few images, the last not full."""
-    monkeypatch.setattr(preparing, "BLOCK", 4)
-
-
 @pytest.fixture(scope="module")
 def source(copy: Path) -> Source:
     return read_folders(copy, {"a": "ant", "b": "bee"})
 
 
-def make(source: Source, root: Path, read: preparing.Reader = READ, **changes: Any) -> dict[str, Any]:
-    return prepare(source, root, **{"name": "three", "size": SIZE, "settings": SETTINGS, "read": read, **changes})
+def make(source: Source, root: Path, read: Reader = READ, **changes: Any) -> dict[str, Any]:
+    """In several shards, the last not full."""
+    about = prepare(source, root, PLAIN._replace(**changes), read)
+    assert about is not None
+    return about
 
 
 def squares(source: Source, split: str) -> list[tuple[str, int, np.ndarray]]:
@@ -121,26 +124,36 @@ def test_bright_images_of_hardly_any_contrast_keep_their_covariance(tmp_path: Pa
     images = np.full((30, 3, SIZE, SIZE), 254, np.uint8)
     images[::2, 0, ::2] = 255
     items = [Item(f"{i}", 0, i) for i in range(30)]
-    make(Source([("a", "a")], {"train": items}), tmp_path / "store", lambda item: (images[item.place], ""))
+    make(Source([("a", "a")], {"train": items}), tmp_path / "store", lambda item: (images[int(item.place)], ""))
     wanted = np.cov(images.transpose(1, 0, 2, 3).reshape(3, -1).astype(np.float64), bias=True)
     np.testing.assert_allclose(Store(tmp_path / "store").covariance, wanted, atol=1e-9)
 
 
-@pytest.mark.parametrize("cpus", [1, 2, 5, None])
-def test_the_number_of_cpus_and_the_order_of_threads_change_no_byte(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpus: int | None
+@pytest.mark.parametrize("encoding", [Encoding(), Encoding("jpeg")], ids=["raw", "jpeg"])
+def test_the_number_of_workers_their_order_and_the_parts_change_no_byte(
+    source: Source, tmp_path: Path, encoding: Encoding
 ) -> None:
-    wanted = make(source, tmp_path / "plain")
-    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+    wanted = make(source, tmp_path / "plain", encoding=encoding, workers=1)
 
     def unsteady(item: Item) -> tuple[np.ndarray, str]:
         time.sleep(hash(item.name) % 7 / 1000)
         return READ(item)
 
-    assert make(source, tmp_path / "other", unsteady) == wanted
+    for workers in (2, 5, None):
+        assert make(source, tmp_path / f"{workers}", unsteady, encoding=encoding, workers=workers) == wanted
+    for number in (2, 3, 1):
+        assert prepare(source, tmp_path / "parts", PLAIN._replace(encoding=encoding), unsteady, Part(number, 3)) is None
+        assert not (tmp_path / "parts").exists()
+    assert make(source, tmp_path / "parts", fail(RuntimeError("all is done")), encoding=encoding) == wanted
     for path in sorted((tmp_path / "plain").iterdir()):
-        if path.name != "odd.json":
-            assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes(), path.name
+        for other in ("2", "5", "None", "parts"):
+            assert path.read_bytes() == (tmp_path / other / path.name).read_bytes(), path.name
+
+
+def test_a_missing_part_is_made_by_the_last_run(source: Source, tmp_path: Path) -> None:
+    wanted = make(source, tmp_path / "plain")
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 3))
+    assert make(source, tmp_path / "store") == wanted
 
 
 def brighter(item: Item) -> tuple[np.ndarray, str]:
@@ -154,7 +167,7 @@ def brighter(item: Item) -> tuple[np.ndarray, str]:
 
 def test_a_fingerprint_is_of_all_that_training_can_see(source: Source, tmp_path: Path) -> None:
     """Twice the same for the same; another for one bit of a pixel, a label, a name, a class, a setting, an order."""
-    train, val = source.splits["train"], source.splits["val"]
+    train, val = list(source.splits["train"]), list(source.splits["val"])
     variants: dict[str, Callable[[Path], dict[str, Any]]] = {
         "plain": partial(make, source),
         "pixel": partial(make, source, read=brighter),
@@ -163,8 +176,9 @@ def test_a_fingerprint_is_of_all_that_training_can_see(source: Source, tmp_path:
         "class": partial(make, Source([*source.classes[:2], ("c", "cat")], source.splits)),
         "order": partial(make, Source(source.classes, {"train": train[::-1], "val": val})),
         "split": partial(make, Source(source.classes, {"train": train})),
-        "setting": partial(make, source, settings=SETTINGS | {"filter": "bicubic"}),
+        "setting": partial(make, source, how=HOW | {"filter": "bicubic"}),
         "data set": partial(make, source, name="four"),
+        "encoding": partial(make, source, encoding=Encoding("jpeg")),
         "one image less": partial(make, Source(source.classes, {"train": train, "val": val[1:]})),
     }
     found = {what: variant(tmp_path / what)["fingerprint"] for what, variant in variants.items()}
@@ -200,78 +214,140 @@ def test_a_reader_that_crashes_leaves_nothing_at_root(source: Source, tmp_path: 
 
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-STEPS = [(preparing, "write_block"), (np, "save"), (Path, "write_text"), (os, "fsync"), (Path, "mkdir")]
+STEPS = [
+    (shards, "write_shard"), (np, "savez"), (np, "save"), (Path, "write_text"), (os, "fsync"), (Path, "mkdir"),
+    (Path, "rename"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("where", "what"), STEPS, ids=[what for _, what in STEPS])
-def test_a_full_disk_is_told_and_leaves_nothing_behind(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, what: str
-) -> None:
-    """Whichever write meets it, in a thread or not."""
-    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"data\.root: .*no space left"):  # noqa: PT012
-        patch.setattr(where, what, fail(FULL))
-        make(source, tmp_path / "store")
-    assert beside(tmp_path / "store") == []
-    make(source, tmp_path / "store")
-    assert len(Store(tmp_path / "store").split("train")) == 12
-
-
-@pytest.mark.parametrize(("where", "what"), [*STEPS, (Path, "rename")], ids=[*(what for _, what in STEPS), "rename"])
+@pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full disk", "Ctrl-C"])
 def test_a_run_that_ends_anywhere_leaves_no_store_and_does_not_hinder_the_next(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, what: str
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, what: str, error: BaseException
 ) -> None:
-    """Just before the last step all is written, and still under the other name."""
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012 (undone before what follows)
-        patch.setattr(where, what, fail(KeyboardInterrupt()))
+    """Whichever write meets a full disk, in a thread or not, it is told; just before the last step all is written, and
+    still under the other name."""
+    told = (
+        pytest.raises(UserError, match=r"data\.root: .*no space left") if error is FULL else pytest.raises(type(error))
+    )
+    with monkeypatch.context() as patch, told:
+        patch.setattr(where, what, fail(error))
         make(source, tmp_path / "store")
     with pytest.raises(UserError, match="is not there"):
         Store(tmp_path / "store")
+    assert set(beside(tmp_path / "store")) <= {"store.partial"}
     assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
     assert sorted(beside(tmp_path / "store")) == ["store", "undisturbed"]
 
 
-SLOW = """
-import sys, time
+def test_what_is_done_is_not_done_again(source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stopped in its fourth shard of five, one after the other, it goes on there."""
+    seen: list[str] = []
+
+    def once(item: Item) -> tuple[np.ndarray, str]:
+        seen.append(item.name)
+        if len(seen) == 15:
+            raise OSError(errno.ENOSPC, "full")
+        return READ(item)
+
+    with pytest.raises(
+        UserError, match=r"no space left on the disk; 3 files of images are done and kept; the same com"
+    ):
+        make(source, tmp_path / "store", once, workers=1)
+    first = len(seen)
+    about = make(source, tmp_path / "store", once, workers=1)
+    assert first == 15
+    assert seen[first:] == [item.name for split in ("train", "val") for item in source.splits[split]][12:]
+    assert "going on: 12 of 18 images are done" in capsys.readouterr().out
+    assert about == make(source, tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": "four"}, "begun with other name"),
+        ({"how": {}}, "begun with other how"),
+        ({"shard": 5}, "begun with other shard"),
+        ({"encoding": Encoding("jpeg")}, "begun with other encoding"),
+    ],
+)
+def test_what_was_begun_otherwise_is_not_gone_on_with(
+    source: Source, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
+    with pytest.raises(UserError, match=rf"^data.root: .*store.partial was {says}; go on with the same, or delete it"):
+        make(source, tmp_path / "store", **changes)
+    make(source, tmp_path / "store")
+
+
+def test_what_was_begun_from_other_images_is_not_gone_on_with(source: Source, tmp_path: Path) -> None:
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
+    val = list(source.splits["val"])
+    other = Source(source.classes, {"train": source.splits["train"], "val": [*val[:-1], val[-1]._replace(label=0)]})
+    with pytest.raises(UserError, match=r"was begun with other images"):
+        make(other, tmp_path / "store")
+
+
+KILLED = """
+import os, random, signal, sys, time
+from functools import partial
 from pathlib import Path
-import numpy as np
-from alexnet_pl.data import prepare as preparing
-from alexnet_pl.data.source import Item, Source
+from alexnet_pl.data.decode import read
+from alexnet_pl.data.folders import read_folders
+from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import Settings
+from alexnet_pl.data.encoding import Encoding
 
-def read(item):
-    if item.place == 9:
-        Path(sys.argv[2]).touch()
-        time.sleep(100)
-    return np.full((3, 8, 8), item.place, np.uint8), ""
+copy, root, encoding = Path(sys.argv[1]), Path(sys.argv[2]), Encoding(sys.argv[3])
 
-preparing.BLOCK = 4
-items = [Item(str(number), number % 2, number) for number in range(15)]
-preparing.prepare(Source([("a", "a"), ("b", "b")], {"train": items}), Path(sys.argv[1]), "slow", 8, {}, read)
+def child(root):
+    pid = os.fork()
+    if pid == 0:
+        sys.stdout = open(os.devnull, "w")
+        settings = Settings("x", 64, {}, encoding, shard=5, workers=2)
+        prepare(read_folders(copy, {}), root, settings, partial(read, size=64, how="bilinear"))
+        os._exit(0)
+    return pid
+
+def lasts(name):
+    began = time.monotonic()
+    assert os.waitpid(child(root / name), 0)[1] == 0
+    return time.monotonic() - began
+
+whole = min(lasts("whole"), lasts("made-first"), lasts("made-second"))
+random.seed(0)
+killed = 0
+for _ in range(20):
+    pid = child(root / "cut")
+    time.sleep(random.uniform(0, 0.8 * whole))
+    os.kill(pid, signal.SIGKILL)
+    killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    if (root / "cut").exists():  # whole already: begin again, so that kills fall on every stage
+        (root / "cut").rename(root / f"made-{len(os.listdir(root))}")
+if not (root / "cut").exists():
+    assert os.waitpid(child(root / "cut"), 0)[1] == 0
+print(killed)
 """
 
 
-def test_a_killed_run_leaves_no_store_and_the_next_one_makes_the_whole(tmp_path: Path) -> None:
-    """Really killed, half of its blocks written."""
-    root, reached = tmp_path / "store", tmp_path / "reached"
-    process = subprocess.Popen([sys.executable, "-c", SLOW, str(root), str(reached)], stdout=subprocess.DEVNULL)
-    try:
-        while not reached.exists():
-            assert process.poll() is None, "ended by itself"
-            time.sleep(0.02)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    assert [path.name for path in tmp_path.iterdir() if path != reached] == ["store.partial"]
-    with pytest.raises(UserError, match="is not there"):
-        Store(root)
-
-    items = [Item(str(number), number % 2, number) for number in range(15)]
-    source = Source([("a", "a"), ("b", "b")], {"train": items})
-    found = [
-        prepare(source, path, "slow", 8, {}, lambda item: (np.full((3, 8, 8), item.place, np.uint8), ""))["fingerprint"]
-        for path in (root, tmp_path / "undisturbed")
-    ]
-    assert found[0] == found[1] == Store(root).fingerprint
-    assert not (tmp_path / "store.partial").exists()
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_killed_twenty_times_it_ends_in_the_very_same_store(copy: Path, tmp_path: Path, encoding: str) -> None:
+    """kill -9 at random moments; each run goes on with what the ones before it have done."""
+    for number in range(8):
+        shutil.copytree(copy / "train/a", tmp_path / f"copy/train/{number}")
+        shutil.copytree(copy / "val/a", tmp_path / f"copy/val/{number}")
+    words = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "copy"), str(tmp_path), encoding]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
+    whole, cut = Store(tmp_path / "whole"), Store(tmp_path / "cut")
+    assert cut.about == whole.about
+    assert list(damages(cut)) == []
+    clear(cut.root, cut.about)  # as the next `prepare` does after a kill in the very last moment
+    assert {path.name for path in cut.root.iterdir()} == {path.name for path in whole.root.iterdir()}
+    assert {name.partition("-")[0] for name in beside(cut.root)} == {"copy", "cut", "whole", "made"}
+    for made in tmp_path.glob("made-*"):
+        assert Store(made).about == whole.about
 
 
 Usage = namedtuple("Usage", "total used free")
@@ -291,27 +367,17 @@ def test_too_small_a_disk_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", partial(usage, free=needed - 1))
     with pytest.raises(UserError, match=r"^data\.root: .* free"):
         make(source, root)
-    assert list(tmp_path.iterdir()) == []
-    assert all(path.exists() and path in root.parents for path in asked)
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+    assert asked == [root.with_name("store.partial")]
     monkeypatch.setattr(shutil, "disk_usage", partial(usage, free=2 * needed))
     make(source, root)
     assert len(Store(root).split("val")) == 3
 
 
-def test_the_room_that_a_killed_run_still_takes_counts_as_free(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A disk for one store and a half: what is left over, and deleted anyway, must not be in the way."""
-    needed = 18 * 3 * SIZE**2
-    leftover = tmp_path / "store.partial"
-
-    def usage(path: Any) -> Usage:
-        free = 3 * needed // 2 - (needed if leftover.exists() else 0)
-        return Usage(10**12, 0, free)
-
-    monkeypatch.setattr(shutil, "disk_usage", usage)
-    leftover.mkdir()
-    (leftover / "train.u8").write_bytes(bytes(needed))
+def test_what_is_done_needs_no_more_room(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
+    left = 3 * SIZE**2 * (4 + 3)  # the second and the last of five shards: 4, 4, 4, 3 and 3 images
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, left + 3 * SIZE**2))
     make(source, tmp_path / "store")
     assert len(Store(tmp_path / "store").split("train")) == 12
 
@@ -330,7 +396,7 @@ def test_a_folder_with_anything_in_it_is_refused_and_left_as_it_is(source: Sourc
 def test_a_whole_store_is_refused_too(source: Source, tmp_path: Path) -> None:
     about = make(source, tmp_path / "store")
     with pytest.raises(UserError, match=r"^data\.root"):
-        make(source, tmp_path / "store", settings={})
+        make(source, tmp_path / "store", how={})
     assert Store(tmp_path / "store").about == about
 
 
@@ -366,17 +432,18 @@ def test_the_empty_folder_that_a_person_stands_in_is_told_or_filled(
         assert len(Store(tmp_path / "here").split("train")) == 12
 
 
-def test_what_a_killed_run_left_over_is_neither_a_store_nor_mixed_into_one(source: Source, tmp_path: Path) -> None:
-    """Even where it looks whole: only its end was missing."""
-    make(source, tmp_path / "undisturbed", settings={"of": "another run"})
-    (tmp_path / "undisturbed").rename(tmp_path / "store.partial")
-    (tmp_path / "store.partial/test.u8").write_bytes(b"of a split that is no longer there")
-    with pytest.raises(UserError, match="is not there"):
-        Store(tmp_path / "store")
+def test_what_lies_there_by_the_same_name_is_not_mixed_in(source: Source, tmp_path: Path) -> None:
+    make(source, tmp_path / "undisturbed")
+    (tmp_path / "store.partial").mkdir()
+    (tmp_path / "store.partial/test.u8").write_bytes(b"of who knows what")
     assert make(source, tmp_path / "store") == make(source, tmp_path / "again")
     files = [{path.name for path in (tmp_path / name).iterdir()} for name in ("store", "again")]
     assert files[0] == files[1]
     assert not (tmp_path / "store.partial").exists()
+    (tmp_path / "new.partial").mkdir()
+    (tmp_path / "new.partial/train-000000.u8.npz").write_bytes(b"of who knows what")
+    with pytest.raises(UserError, match=r"new.partial holds files of something else"):
+        make(source, tmp_path / "new")
 
 
 def test_a_split_of_which_nothing_can_be_read_is_told(source: Source, tmp_path: Path) -> None:

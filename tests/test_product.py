@@ -33,6 +33,35 @@ def same(one: Path, other: Path) -> bool:
     return all(torch.equal(value, there[name]) for name, value in weights(one).items())
 
 
+def test_prepare_goes_on_where_it_was_stopped_and_mends_what_was_damaged(tmp_path: Path) -> None:
+    words = ["prepare", "-c", "demo", "data.size=96", "data.shard=64", "data.workers=1"]
+    assert alexnet_pl(*words, "data.root=whole", cwd=tmp_path).returncode == 0
+    command = [sys.executable, "-m", "alexnet_pl", *words, "data.root=cut"]
+    started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    for _ in range(1200):
+        if len(list(tmp_path.glob("cut.partial/*.npz"))) > 2 or started.poll() is not None:
+            break
+        time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    said, _ = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "files of images are done and kept; the same command goes on" in said
+    done = alexnet_pl(*words, "data.root=cut", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "going on: " in done.stdout
+    whole, cut = (json.loads((tmp_path / name / "store.json").read_text()) for name in ("whole", "cut"))
+    assert whole == cut
+
+    damaged = tmp_path / "cut/train-000001.u8"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    told = alexnet_pl("verify", "data.root=cut", cwd=tmp_path)
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    assert "train-000001.u8: damaged (images 64 to 127); prepare … data.repair=true mends images" in told.stderr
+    mended = alexnet_pl(*words, "data.root=cut", "data.repair=true", cwd=tmp_path)
+    assert "train-000001.u8 to mend; whole: " in mended.stdout
+    assert damaged.read_bytes() == (tmp_path / "whole/train-000001.u8").read_bytes()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_checkpoint_from_which_the_run_folder_alone_goes_on(
     tiny: list[str], tmp_path: Path, number: signal.Signals

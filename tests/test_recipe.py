@@ -7,7 +7,7 @@ import torch
 from conftest import Compose
 from omegaconf import OmegaConf
 
-from alexnet_pl import cli, recipe
+from alexnet_pl import cli, preparation, recipe, section
 from alexnet_pl.errors import UserError
 from alexnet_pl.schedule import DivideByTen, LoggedSchedule
 
@@ -19,7 +19,7 @@ CIFAR = sorted(path.stem for path in cli.SHIPPED.glob("cifar10*.yaml"))
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_builds_in_both_readings(config: Compose, name: str, reading: str, tmp_path: Path) -> None:
     cfg = config(name, f"reading={reading}", "logger=csv", f"data.root={tmp_path / 'store'}")
-    recipe.check(cfg)
+    section.check(cfg)
     with torch.device("meta"):
         net = recipe.make_module(cfg).net
     assert net.fc8.out_features == cfg.model.num_classes
@@ -32,7 +32,7 @@ def test_every_shipped_recipe_builds_in_both_readings(config: Compose, name: str
 @pytest.mark.parametrize("name", CIFAR)
 def test_the_recipes_of_cifar10_build(config: Compose, name: str, tmp_path: Path) -> None:
     cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
-    recipe.check(cfg)
+    section.check(cfg)
     net = recipe.make_module(cfg).net
     assert net(torch.zeros(2, 3, cfg.augment.crop, cfg.augment.crop)).shape == (2, 10)
     recipe.make_data(cfg)
@@ -67,8 +67,8 @@ def test_the_printed_recipe_is_the_main_one_in_the_other_reading(config: Compose
 def test_the_two_readings_name_the_same_switches() -> None:
     """A difference that only one of them mentions could not be flipped alone."""
     program, printed = (OmegaConf.load(cli.SHIPPED / f"reading/{name}.yaml") for name in ("program", "printed"))
-    for section in ("model", "augment", "optim"):
-        assert list(program[section]) == list(printed[section])
+    for name in ("model", "augment", "optim"):
+        assert list(program[name]) == list(printed[name])
 
 
 def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
@@ -115,23 +115,42 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
 def test_a_wrong_key_type_or_value_is_named(config: Compose, override: str, says: str, tmp_path: Path) -> None:
     cfg = config("demo", "logger=csv", override)
     with torch.device("meta"), pytest.raises(UserError, match=says):  # noqa: PT012 (each mistake has its own place)
-        recipe.check(cfg)
+        section.check(cfg)
         recipe.make_data(cfg)
         recipe.make_module(cfg)
         recipe.make_trainer(cfg, tmp_path)
 
 
 def test_a_store_that_was_never_named_is_asked_for(config: Compose) -> None:
-    for needs_it in (recipe.root, recipe.make_data):
+    for needs_it in (section.root, recipe.make_data):
         with pytest.raises(UserError, match=r"data.root has no value yet"):
             needs_it(config("ilsvrc2012"))
 
 
-def test_preparing_without_a_source_or_by_an_unknown_filter_is_refused(config: Compose, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("data.filter=nearest", "data.filter=nearest: one of bilinear, bicubic"),
+        ("data.size=0", "data.size=0: at least 1"),
+        ("data.size=abc", "data.size: .*abc.*Integer"),
+        ("data.names=x", "data.names: "),
+        ("data.encoding=png", "data.encoding=png: raw or jpeg"),
+        ("data.quality=101", "data.quality=101: from 1 to 100"),
+        ("data.subsampling=411", "data.subsampling=411: one of 420, 422, 444"),
+        ("data.shard=0", "data.shard=0: at least 1"),
+        ("data.workers=-1", "data.workers=-1: at least 1"),
+        ("data.part=2", "data.part=2: such as 2/8"),
+        ("data.part=3/2", "data.part=3/2: such as 2/8"),
+    ],
+)
+def test_a_wish_that_prepare_cannot_fulfil_is_named(config: Compose, tmp_path: Path, wrong: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        preparation.prepare(config("imagenette", f"data.root={tmp_path}", "data.source=x", wrong), tmp_path)
+
+
+def test_preparing_without_a_source_is_refused(config: Compose, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data.source has no value yet"):
-        recipe.prepare_store(config("imagenette", f"data.root={tmp_path}"))
-    with pytest.raises(UserError, match=r"data.filter=nearest: one of bilinear, bicubic"):
-        recipe.prepare_store(config("imagenette", f"data.root={tmp_path}", "data.source=x", "data.filter=nearest"))
+        preparation.prepare(config("imagenette", f"data.root={tmp_path}"), tmp_path)
 
 
 def test_a_schedule_is_chosen_by_name_and_set_by_its_section(config: Compose) -> None:

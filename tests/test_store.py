@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.source import Item, Source
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
@@ -30,7 +31,7 @@ def read(item: Item) -> tuple[np.ndarray, str]:
 def make(root: Path) -> Path:
     train = [Item(f"train/a/{number}.jpg", number % 3, number) for number in range(COUNT)]
     source = Source([("a", "ant"), ("b", "bee"), ("c", "cat")], {"train": train, "val": [Item("val/a/1.jpg", 2, 1)]})
-    prepare(source, root, "numbers", SIZE, {"filter": "none"}, read)
+    prepare(source, root, Settings("numbers", SIZE, {"filter": "none"}, shard=5), read)
     return root
 
 
@@ -89,7 +90,7 @@ def test_more_images_than_are_copied_at_a_time_all_arrive(tmp_path: Path) -> Non
             raise ValueError("broken on purpose")
         return image(item.place, 2), ""
 
-    prepare(source, tmp_path / "store", "many", 2, {}, odd_ones_only)
+    prepare(source, tmp_path / "store", Settings("many", 2, {}), odd_ones_only)
     images, labels = Store(tmp_path / "store").split("train").on(torch.device("cpu"))
     good = [number for number in range(2100) if number % 100]
     assert np.array_equal(images.numpy(), np.stack([image(number, 2) for number in good]))
@@ -107,7 +108,7 @@ def test_the_statistics_have_their_shapes_and_are_of_the_training_images(store: 
 
 def test_a_store_cannot_be_written_to(store: Store) -> None:
     with pytest.raises(ValueError, match="read-only"):
-        store.split("train").records[0] = 0
+        store.split("train").images.shards[0][0] = 0
 
 
 def test_a_split_that_is_not_there_is_named_beside_those_that_are(store: Store) -> None:
@@ -120,7 +121,7 @@ def test_a_folder_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_
         Store(tmp_path / "away")
 
 
-@pytest.mark.parametrize("files", [(), ("train.u8", "mean.npy")])
+@pytest.mark.parametrize("files", [(), ("train-000000.u8", "mean.npy")])
 def test_a_folder_without_a_description_is_no_store(tmp_path: Path, files: tuple[str, ...]) -> None:
     for name in files:
         (tmp_path / name).write_bytes(b"1")
@@ -167,15 +168,15 @@ def use(root: Path) -> None:
 @pytest.mark.parametrize("damage", [shorter, longer, emptied])
 def test_images_of_a_wrong_size_on_disk_are_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     root = make(tmp_path / "store")
-    damage(root / "train.u8")
-    with pytest.raises(UserError, match=rf"{root}/train\.u8: .* prepare it again"):
+    damage(root / "train-000001.u8")
+    with pytest.raises(UserError, match=rf"{root}/train-000001\.u8: .* prepare it again"):
         use(root)
 
 
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("train.u8", Path.unlink),
+        ("train-000002.u8", Path.unlink),
         *((name, damage) for name in ("train.labels.npy", "mean.npy") for damage in (Path.unlink, shorter, emptied)),
         *((name, damage) for name in ("train.names.jsonl", "covariance.npy") for damage in (Path.unlink, emptied)),
     ],

@@ -1,4 +1,4 @@
-"""A store that was changed after it was made is told, down to the block."""
+"""A store that was changed after it was made is told, down to the shard."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,20 +6,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_pl.data import prepare as preparing
 from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.source import Item, Place, Source
 from alexnet_pl.data.store import Store
-from alexnet_pl.data.verify import damages
+from alexnet_pl.data.verify import damages, repair
+from alexnet_pl.errors import UserError
+
+SETTINGS = Settings("x", 8, {}, shard=6)
+ITEMS = [Item(f"{i}.png", i % 2, Place(Path("made"), i)) for i in range(20)]
+
+
+def flat(item: Item) -> tuple[np.ndarray, str]:
+    return np.full((3, 8, 8), item.place.start, np.uint8), ""
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Twenty images of 8 × 8 pixels in blocks of six."""
-    monkeypatch.setattr(preparing, "BLOCK", 6)
-    items = [Item(f"{i}.png", i % 2, Place(Path("made"), i)) for i in range(20)]
-    source = Source([("a", "one"), ("b", "two")], {"train": items, "val": items[:5]})
-    prepare(source, tmp_path / "store", "x", 8, {}, lambda item: (np.full((3, 8, 8), item.place.start, np.uint8), ""))
+def root(tmp_path: Path) -> Path:
+    """Twenty images of 8 × 8 pixels in shards of six."""
+    source = Source([("a", "one"), ("b", "two")], {"train": ITEMS, "val": ITEMS[:5]})
+    prepare(source, tmp_path / "store", SETTINGS, flat)
     return tmp_path / "store"
 
 
@@ -34,9 +40,10 @@ def test_an_untouched_store_has_no_damage(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("image", "says"), [(0, "images 0 to 5"), (13, "images 12 to 17"), (19, "images 18 to 19")])
-def test_one_changed_bit_is_told_by_its_block(root: Path, image: int, says: str) -> None:
-    flip(root / "train.u8", image * 192 + 77)
-    assert list(damages(Store(root))) == [f"{root / 'train.u8'}: {says} are damaged"]
+def test_one_changed_bit_is_told_by_its_shard(root: Path, image: int, says: str) -> None:
+    path = root / f"train-{image // 6:06d}.u8"
+    flip(path, image % 6 * 192 + 77)
+    assert list(damages(Store(root))) == [f"{path}: damaged ({says})"]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +53,8 @@ def test_one_changed_bit_is_told_by_its_block(root: Path, image: int, says: str)
         (lambda root: flip(root / "train.names.jsonl", 3), "labels, names, statistics"),
         (lambda root: flip(root / "mean.npy", -9), "labels, names, statistics"),
         (lambda root: (root / "covariance.npy").unlink(), "covariance.npy: missing"),
-        (lambda root: (root / "val.u8").write_bytes(b""), r"val.u8: 0 bytes, not 960"),
+        (lambda root: (root / "val-000000.u8").write_bytes(b""), "val-000000.u8: damaged (images 0 to 4)"),
+        (lambda root: (root / "train-000002.u8").unlink(), "train-000002.u8: missing (images 12 to 17)"),
     ],
 )
 def test_whatever_else_was_changed_is_told_too(root: Path, spoil: Callable[[Path], None], says: str) -> None:
@@ -61,3 +69,38 @@ def test_a_class_renamed_in_the_description_is_told(root: Path) -> None:
     (root / "store.json").write_text(about.replace('"one"', '"ONE"'))
     (found,) = damages(Store(root))
     assert "description" in found
+
+
+def test_damaged_shards_become_what_they_were_and_no_other_is_touched(root: Path) -> None:
+    store, source = Store(root), Source([("a", "one"), ("b", "two")], {"train": ITEMS, "val": ITEMS[:5]})
+    flip(root / "train-000001.u8", 100)
+    (root / "val-000000.u8").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in root.iterdir()}
+    assert [path.name for path in repair(store, source, SETTINGS, flat)] == ["train-000001.u8", "val-000000.u8"]
+    assert list(damages(Store(root))) == []
+    after = {path.name: path.stat().st_mtime_ns for path in root.iterdir()}
+    assert {name for name in after if after[name] != before.get(name)} == {"train-000001.u8", "val-000000.u8"}
+    assert repair(store, source, SETTINGS, flat) == []
+
+
+def test_another_source_mends_nothing(root: Path) -> None:
+    flip(root / "train-000001.u8", 100)
+    damaged = (root / "train-000001.u8").read_bytes()
+    others = [item._replace(name=f"other{item.name}") for item in ITEMS]
+    for source, read, says in (
+        (Source([("a", "one"), ("b", "two")], {"train": others, "val": others[:5]}), flat, "not the images of train"),
+        (
+            Source([("a", "one"), ("b", "two")], {"train": ITEMS, "val": ITEMS[:5]}),
+            brighter,
+            "no longer gives the same",
+        ),
+    ):
+        with pytest.raises(UserError, match=says):
+            repair(Store(root), source, SETTINGS, read)
+    assert (root / "train-000001.u8").read_bytes() == damaged
+    assert not list(root.glob("*.tmp"))
+    assert not list(root.glob("listing-*"))
+
+
+def brighter(item: Item) -> tuple[np.ndarray, str]:
+    return flat(item)[0] + 1, ""

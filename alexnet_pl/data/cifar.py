@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from alexnet_pl.data.decode import square
 from alexnet_pl.data.source import Item, Place, Source
 from alexnet_pl.errors import UserError
 
@@ -61,7 +59,7 @@ def read_cifar(folder: Path) -> Source:
     items = {
         split: [item for batch in batches for item in read_batch(folder / batch)] for split, batches in SPLITS.items()
     }
-    return Source([(f"c{i}", name) for i, name in enumerate(names)], items, reader=read)
+    return Source([(f"c{i}", name) for i, name in enumerate(names)], items)
 
 
 def read_batch(path: Path) -> list[Item]:
@@ -70,7 +68,7 @@ def read_batch(path: Path) -> list[Item]:
     start, size = data.index(pixels), 3 * SIDE**2
     names = [name.decode() for name in content[b"filenames"]]
     return [
-        Item(f"{path.name}/{name}", label, Place(path, start + i * size, size))
+        Item(f"{path.name}/{name}", label, Place(path, start + i * size, size, "planes"))
         for i, (name, label) in enumerate(zip(names, content[b"labels"], strict=True))
     ]
 
@@ -88,9 +86,3 @@ def official(path: Path) -> tuple[bytes, dict[bytes, Any]]:
     if found != MD5[path.name]:
         raise UserError(f"data.source: {path} is not the official file (md5 {found}, not {MD5[path.name]})")
     return data, content
-
-
-def read(item: Item, size: int, how: str) -> tuple[np.ndarray, str]:
-    """An item → its (3, size, size) image; the batches hold RGB planes as the store does. Never odd."""
-    planes = np.frombuffer(item.place.read(), np.uint8).reshape(3, SIDE, SIDE).copy()
-    return square(torch.from_numpy(planes), size, how).numpy(), ""

@@ -1,16 +1,15 @@
 """A prepared store as a LightningDataModule (§2)."""
 
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
-from alexnet_pl.data import demo
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.joined import Joined
 from alexnet_pl.data.loader import EvalLoader, TrainLoader
-from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.making import Making
 from alexnet_pl.data.store import Split, Store
 from alexnet_pl.errors import UserError
 
@@ -51,11 +50,7 @@ class ImageStore(L.LightningDataModule):
     def prepare_data(self) -> None:
         """Draw the demonstration's images, once; every other store is made by `prepare`."""
         if self.dataset == "demo" and not self.root.exists():
-            self.draw()
-
-    def draw(self) -> dict[str, Any]:
-        settings = {"drawn": "alexnet_pl.data.demo"}
-        return prepare(demo.source(), self.root, self.dataset, self.size, settings, partial(demo.read, size=self.size))
+            Making(str(self.root), self.dataset, self.size).make()
 
     def check(self) -> None:
         """Raise UserError where there is no store that fits, before anything else is set up."""

@@ -3,16 +3,20 @@
 
 import gzip
 import io
+import math
 import zlib
 
 import numpy as np
+import simplejpeg
 import torch
 from PIL import Image, UnidentifiedImageError
-from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
+from torch.nn.functional import interpolate
 
 from alexnet_pl.data.source import Item
+from alexnet_pl.errors import UserError
 
 FILTERS = ("bilinear", "bicubic")
+LARGEST = 89_478_485  # pixels: Pillow's own guard against files that unpack to fill the memory
 GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a JPEG compressed once more
 THIN = 16  # sides' ratio above which an image is cropped before it is resized
 
@@ -24,17 +28,48 @@ def decode(data: bytes) -> tuple[torch.Tensor, str]:
     """
     if not data:
         raise ValueError("empty file")
-    try:
-        if data.startswith(GZIP):
+    if data.startswith(GZIP):
+        try:
             image, odd = decode(gzip.decompress(data))
-            return image, f"gzip of {odd or 'JPEG RGB'}"
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(reason(error)) from error
+        return image, f"gzip of {odd or 'JPEG RGB'}"
+    return decode_plain_jpeg(data) or decode_any(data)
+
+
+def decode_plain_jpeg(data: bytes) -> tuple[torch.Tensor, str] | None:
+    """What nearly all files are, by libjpeg-turbo as Pillow has it, bit by bit the same without its copies.
+
+    None for everything else, and where anything is wrong with the file: Pillow is then to judge.
+    """
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+        if space not in ("YCbCr", "Gray") or int(height) * int(width) > LARGEST:
+            return None
+        pixels = simplejpeg.decode_jpeg(data, "RGB")
+    except ValueError:
+        return None
+    return torch.from_numpy(pixels).permute(2, 0, 1), "" if space == "YCbCr" else "JPEG L"
+
+
+def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
+    try:
         with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+            if width * height > LARGEST:
+                raise ValueError(f"{width:,} × {height:,} pixels, more than any photograph: a decompression bomb?")
             odd = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
             return torch.from_numpy(np.array(rgb(picture))).permute(2, 0, 1), odd
     except UnidentifiedImageError as error:
         raise ValueError("not an image") from error
-    except (OSError, EOFError, zlib.error, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(str(error).strip().splitlines()[0]) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"a decompression bomb? {reason(error)}") from error
+    except (OSError, EOFError, zlib.error, SyntaxError, ValueError) as error:
+        raise ValueError(reason(error)) from error
+
+
+def reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def rgb(picture: Image.Image) -> Image.Image:
@@ -46,20 +81,40 @@ def rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
+def planes(data: bytes) -> torch.Tensor:
+    """Pixels that were never compressed → (3, side, side) uint8."""
+    side = math.isqrt(len(data) // 3)
+    return torch.from_numpy(np.frombuffer(data, np.uint8).reshape(3, side, side).copy())
+
+
 def square(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
     """(3, H, W) → (3, size, size): shorter side to `size` pixels, antialiased as Pillow does, then the centre."""
-    short = min(image.shape[1:])
-    if max(image.shape[1:]) > THIN * short:  # what a thread of pixels would grow to need not be made whole
-        image = center_crop(image, [min(side, THIN * short) for side in image.shape[1:]])
+    height, width = image.shape[1:]
+    if max(height, width) > THIN * min(height, width):  # a thread of pixels need not be made whole
+        image = centre(image, min(height, THIN * width), min(width, THIN * height))
+        height, width = image.shape[1:]
+    short = min(height, width)
     if short != size:
-        image = resize(image, [size], InterpolationMode(how), antialias=True)
-    return center_crop(image, [size, size])
+        longer = int(size * max(height, width) / short)
+        shape = [size, longer] if height <= width else [longer, size]
+        image = interpolate(image[None], shape, mode=how, antialias=True)[0]
+    return centre(image, size, size)
+
+
+def centre(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The central part, rounded as torchvision's `center_crop` does."""
+    top, left = (round((whole - part) / 2) for whole, part in zip(image.shape[1:], (height, width), strict=True))
+    return image[:, top : top + height, left : left + width]
 
 
 def read(item: Item, size: int, how: str) -> tuple[np.ndarray, str]:
-    """An item whose place is a path → its (3, size, size) square and what was odd about the file."""
+    """An item whose place is a path → its (3, size, size) square and what was odd about the file.
+
+    Raises ValueError where the file is no image, UserError where it is no longer there.
+    """
     try:
-        image, odd = decode(item.place.read())
+        data = item.place.read()
     except OSError as error:
-        raise ValueError(str(error)) from error
+        raise UserError(f"data.source: {item.name} can no longer be read ({reason(error)})") from error
+    image, odd = (planes(data), "") if item.place.packed == "planes" else decode(data)
     return square(image, size, how).numpy(), odd

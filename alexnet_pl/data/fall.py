@@ -1,15 +1,21 @@
-"""The whole of ImageNet (§7): Fall 2011 and Fall 2009, one archive n########.tar a synset, in a folder or an archive.
+"""The whole of ImageNet (§7): Fall 2011, Fall 2009 or Winter 2021, one archive n########.tar a synset, in a folder or
+in an archive of such.
 
 There is no official split. Half of each synset's images, by the hash of their names, are held out, as §7 does for Fall
 2009 ("half of the images for training and half for testing"); which half an image is in depends on its name alone.
 """
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
-from alexnet_pl.data.source import Item, Place, Source
-from alexnet_pl.data.tars import WNID, Member, by_class, first
+from alexnet_pl.data.source import Item, Listing, Place, Source
+from alexnet_pl.data.tars import GZIPPED, WNID, Member, by_class, first, members
 from alexnet_pl.errors import UserError
+
+HELD_OUT = 0.5
 
 
 def find_archives(source: Path) -> list[Path]:
@@ -17,23 +23,55 @@ def find_archives(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     inner = [path for path in sorted(source.glob("n*.tar")) if WNID.match(path.name)]
-    return inner or [path for path in sorted(source.glob("*.tar")) if WNID.match(first(path))]
+    outer = [path for path in sorted(source.iterdir()) if path.name.endswith((".tar", *GZIPPED))]
+    return inner or [path for path in outer if WNID.match(first(path)) and first(path).endswith(".tar")]
 
 
-def read_fall(source: Path, held_out: float = 0.5) -> Source:
-    """Every synset that has images; `held_out`: the share of each that becomes `val`."""
-    found = [pair for path in find_archives(source) for pair in by_class(Place(path))]
-    if not found:
+def read_fall(source: Path, synsets: Path | None = None) -> Source:
+    """Every synset that has an archive, or of these the ones that a file `synsets` lists, a wnid a line."""
+    archives = sorted(pair for path in find_archives(source) for pair in by_class(path))
+    if not archives:
         raise UserError(f"data.source: {source} holds no n########.tar archives, nor an archive of such")
-    classes = sorted({wnid for wnid, _ in found})
-    index = {wnid: i for i, wnid in enumerate(classes)}
-    splits: dict[str, list[Item]] = {"train": [], "val": []}
-    for wnid, member in sorted(found):
-        split = "val" if share(member) < held_out else "train"
-        splits[split].append(Item(f"{wnid}/{member.name}", index[wnid], member.place))
-    return Source([(wnid, wnid) for wnid in classes], splits)
+    if synsets is not None:
+        archives = listed(archives, synsets, source)
+    return Halves([(wnid, wnid) for wnid in sorted({wnid for wnid, _ in archives})], archives=archives)
+
+
+def listed(archives: list[tuple[str, Place]], synsets: Path, source: Path) -> list[tuple[str, Place]]:
+    """Fall 2009's 10,184 synsets are a list that its owner has."""
+    try:
+        wanted = set(synsets.read_text().split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"data.synsets: {synsets}: cannot be read ({error})") from error
+    if odd := sorted(word for word in wanted if not WNID.fullmatch(word)):
+        raise UserError(f"data.synsets: {synsets}: {odd[0]!r} is no wnid; give one such as n01440764 a line")
+    if missing := sorted(wanted - {wnid for wnid, _ in archives}):
+        more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        raise UserError(f"data.synsets: {source} has no archive of {missing[0]}{more}, which {synsets} lists")
+    return [(wnid, place) for wnid, place in archives if wnid in wanted]
+
+
+@dataclass(frozen=True)
+class Halves(Source):
+    """Both halves in one pass over the archives."""
+
+    splits: dict[str, Listing] = field(init=False)
+    archives: list[tuple[str, Place]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        halves = {split: Listing(lambda split=split: self.half(split)) for split in ("train", "val")}
+        object.__setattr__(self, "splits", halves)
+
+    def half(self, wanted: str) -> Iterator[Item]:
+        return (item for split, item in self.items() if split == wanted)
+
+    def items(self) -> Iterator[tuple[str, Item]]:
+        for label, (wnid, places) in enumerate(groupby(self.archives, key=lambda pair: pair[0])):
+            for member in sorted(member for _, place in places for member in members(place)):
+                split = "val" if share(member) < HELD_OUT else "train"
+                yield split, Item(f"{wnid}/{member.name}", label, member.place)
 
 
 def share(member: Member) -> float:
     """A number from 0 to 1 that the name determines and nothing else."""
-    return int.from_bytes(hashlib.sha256(member.name.encode()).digest()[:8]) / 2**64
+    return int.from_bytes(hashlib.sha256(member.name.encode("utf8", "surrogateescape")).digest()[:8]) / 2**64

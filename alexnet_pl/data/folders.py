@@ -1,9 +1,10 @@
-"""A copy of images as class folders: train/<class>/*, val/<class>/*, and test/<class>/* where there is one."""
+"""A copy of images as class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, of unknown labels,
+test/* where there is one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from alexnet_pl.data.source import Item, Place, Source
+from alexnet_pl.data.source import Item, Listing, Place, Source
 from alexnet_pl.errors import UserError
 
 SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"}
@@ -24,17 +25,28 @@ def read_folders(source: Path, names: Mapping[str, str]) -> Source:
     for split, folders in found.items():
         if folders and sorted(folders) != classes:
             raise UserError(f"data.source: {difference(source, split, classes, folders)}")
-    index = {name: i for i, name in enumerate(classes)}
+    for folders in found.values():
+        for folder in folders.values():
+            if not any(map(is_image, folder.iterdir())):
+                raise UserError(f"data.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
     splits = {
-        split: [Item(f"{split}/{c}/{path.name}", index[c], Place(path)) for c in classes for path in images(folders[c])]
-        for split, folders in found.items()
-        if folders
+        split: Listing(lambda split=split: listed(source / split, classes)) for split, own in found.items() if own
     }
-    for split, items in splits.items():
-        if empty := sorted(set(range(len(classes))) - {item.label for item in items}):
-            folder = source / split / classes[empty[0]]
-            raise UserError(f"data.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+    if flat := test_images(source / "test", found):
+        splits["test"] = flat
     return Source([(name, names.get(name, name)) for name in classes], splits)
+
+
+def listed(root: Path, classes: list[str]) -> Iterator[Item]:
+    for label, name in enumerate(classes):
+        yield from (Item(f"{root.name}/{name}/{path.name}", label, Place(path)) for path in images(root / name))
+
+
+def test_images(root: Path, found: Mapping[str, Mapping[str, Path]]) -> Listing | None:
+    """Images that lie in test/ itself have no labels."""
+    if found.get("test") or not root.is_dir() or not images(root):
+        return None
+    return Listing(lambda: (Item(f"test/{path.name}", -1, Place(path)) for path in images(root)))
 
 
 def class_folders(root: Path) -> dict[str, Path]:
@@ -42,7 +54,11 @@ def class_folders(root: Path) -> dict[str, Path]:
 
 
 def images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    return sorted(filter(is_image, folder.iterdir()))
+
+
+def is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.name[0] != "."
 
 
 def difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:

@@ -6,14 +6,16 @@ from pathlib import Path
 from alexnet_pl.data.cifar import find_batches, read_cifar
 from alexnet_pl.data.fall import find_archives, read_fall
 from alexnet_pl.data.folders import read_folders
+from alexnet_pl.data.huggingface import find_packed, find_shards, find_tables, read_packed, read_shards, read_tables
 from alexnet_pl.data.ilsvrc import find_devkit, read_ilsvrc
-from alexnet_pl.data.kaggle import MAPPING, read_kaggle
+from alexnet_pl.data.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.source import Source
 from alexnet_pl.errors import UserError
 
 
-def read_source(source: Path, names: Mapping[str, str]) -> tuple[str, Source]:
-    """(what it is, its classes and images). `names`: readable class names for forms that bring none.
+def read_source(source: Path, names: Mapping[str, str], synsets: Path | None = None) -> tuple[str, Source]:
+    """(what it is, its classes and images). `names`: readable class names for forms that bring none; `synsets`: the
+    list of those to take from the archives of all of ImageNet.
 
     Raises UserError where nothing is recognised, or where something of what was recognised is missing or wrong.
     """
@@ -21,10 +23,16 @@ def read_source(source: Path, names: Mapping[str, str]) -> tuple[str, Source]:
         raise UserError(f"data.source: {source} is not there; give the folder that holds the images")
     if source.is_dir() and find_devkit(source):
         return "ILSVRC with its development kit", read_ilsvrc(source)
-    if (source / MAPPING).is_file():
-        return "Kaggle's ILSVRC-2012", read_kaggle(source)
+    if kaggle := find_kaggle(source):
+        return f"Kaggle's ILSVRC-2012 ({kaggle.name})", read_kaggle(kaggle)
     if batches := find_batches(source):
         return "CIFAR-10", read_cifar(batches)
+    if tables := find_tables(source):
+        return "Hugging Face's Parquet files", read_tables(tables)
+    if packed := find_packed(source):
+        return "Hugging Face's archives", read_packed(packed)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
-        return "archives of synsets", read_fall(source)
+        return "archives of synsets", read_fall(source, synsets)
+    if shards := find_shards(source):
+        return "WebDataset shards", read_shards(shards)
     return "class folders", read_folders(source, names)

@@ -11,12 +11,12 @@ ILSVRC2010_test_ground_truth.txt. patch_images.tar (train/, val/, test/) replace
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import groupby
 from pathlib import Path
 
 from alexnet_pl.data.devkit import Devkit, read_devkit, read_truth
 from alexnet_pl.data.folders import class_folders, images
-from alexnet_pl.data.source import Item, Place, Source
+from alexnet_pl.data.source import Item, Listing, Place, Source
 from alexnet_pl.data.tars import WNID, Member, by_class, first, members
 from alexnet_pl.errors import UserError
 
@@ -39,7 +39,7 @@ def read_ilsvrc(source: Path) -> Source:
     kit = read_devkit(kit_path)
     archives = {path: first(path) for path in sorted(source.glob("*.tar"))}
     patches = patched(archives)
-    splits = {
+    splits: dict[str, Iterable[Item]] = {
         "train": train(source, kit, archives, patches),
         "val": numbered(source, kit, archives, patches, "val", kit.truth),
     }
@@ -51,28 +51,41 @@ def patched(archives: dict[Path, str]) -> dict[str, Place]:
     return {member.name: member.place for path in archives if "patch" in path.name for member in members(Place(path))}
 
 
-def train(source: Path, kit: Devkit, archives: dict[Path, str], patches: dict[str, Place]) -> list[Item]:
-    index = {wnid: i for i, (wnid, _) in enumerate(kit.classes)}
+def train(source: Path, kit: Devkit, archives: dict[Path, str], patches: dict[str, Place]) -> Listing:
+    """Listed a class at a time, by archive or by folder."""
     outer = [path for path, name in archives.items() if "patch" not in path.name and re.match(r"n\d{8}.*\.tar$", name)]
-    if outer:
-        found = [(wnid, member) for path in outer for wnid, member in by_class(Place(path))]
+    listed: list[tuple[str, Place]] = sorted(pair for path in outer for pair in by_class(path))
+    if not outer and (source / "train").is_dir():
+        listed = sorted((name, Place(folder)) for name, folder in class_folders(source / "train").items())
+    check_classes(source, kit, {wnid for wnid, _ in listed})
+    return Listing(lambda: images_of(source, kit, listed, patches))
+
+
+def images_of(source: Path, kit: Devkit, listed: list[tuple[str, Place]], patches: dict[str, Place]) -> Iterator[Item]:
+    for label, (wnid, places) in enumerate(groupby(listed, key=lambda pair: pair[0])):
+        found = sorted(member for _, place in places for member in within(place))
+        if not found:
+            raise UserError(f"data.source: {source}: no training images of {wnid}, which {kit.path.name} lists")
+        for member in found:
+            yield Item(f"train/{wnid}/{member.name}", label, patches.get(member.name, member.place))
+
+
+def within(place: Place) -> Iterator[Member]:
+    if place.path.is_dir():
+        yield from (Member(path.name, Place(path)) for path in images(place.path))
     else:
-        found = list(in_folders(source / "train"))
-    if unknown := sorted({wnid for wnid, _ in found} - set(index)):
+        yield from members(place)
+
+
+def check_classes(source: Path, kit: Devkit, found: set[str]) -> None:
+    wanted = {wnid for wnid, _ in kit.classes}
+    if unknown := sorted(found - wanted):
         raise UserError(
             f"data.source: {source}: training class {unknown[0]} is not in {kit.path.name} (of the other year?)"
         )
-    if missing := sorted(set(index) - {wnid for wnid, _ in found}):
+    if missing := sorted(wanted - found):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"data.source: {source}: no training images of {missing[0]}{more}, which {kit.path.name} lists")
-    items = [Item(f"train/{wnid}/{m.name}", index[wnid], patches.get(m.name, m.place)) for wnid, m in found]
-    return distinct(sorted(items))
-
-
-def in_folders(root: Path) -> Iterator[tuple[str, Member]]:
-    if root.is_dir():
-        for name, folder in class_folders(root).items():
-            yield from ((name, Member(path.name, Place(path))) for path in images(folder))
 
 
 def numbered(
@@ -131,10 +144,3 @@ def test_labels(source: Path, kit: Devkit) -> list[int] | None:
     """The labels of the 2010 test set; those of 2012 were never released."""
     path = source / f"ILSVRC{kit.year}_test_ground_truth.txt"
     return read_truth(str(path), path.read_bytes(), kit.synsets) if path.is_file() else None
-
-
-def distinct(items: list[Item]) -> list[Item]:
-    for one, other in pairwise(items):
-        if one.name == other.name:
-            raise UserError(f"data.source: two images are called {one.name}")
-    return items

@@ -16,7 +16,7 @@ class Joined(Split):
         self.splits = splits
         self.starts = np.cumsum([0, *map(len, splits)])
         self.labels = np.concatenate([split.labels for split in splits])
-        self.records = splits[0].records  # of which the loader reads the shape of an image
+        self.shape, self.channels_last = splits[0].shape, splits[0].channels_last
         self.kept = None
 
     def __len__(self) -> int:
@@ -39,6 +39,6 @@ class Joined(Split):
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""
         for split, start in zip(self.splits, self.starts, strict=False):
             (own,) = np.nonzero((indices >= start) & (indices < start + len(split)))
-            found = np.empty((len(own), *out.shape[1:]), out.dtype)
+            found = self.buffer(len(own)).numpy()
             split.read(indices[own] - start, found)
             out[own] = found

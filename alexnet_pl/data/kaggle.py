@@ -3,54 +3,172 @@
 ILSVRC/Data/CLS-LOC/train/n########/*.JPEG, …/val/*.JPEG, …/test/*.JPEG
 LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" a line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
+
+As a folder, or in the one .zip or .tar.gz it is downloaded as; the two tables lie in the archive or beside it.
 """
 
 import csv
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from alexnet_pl.data.folders import class_folders, images
-from alexnet_pl.data.source import Item, Place, Source
+from alexnet_pl.data.folders import class_folders, images, is_image
+from alexnet_pl.data.packed import Spool
+from alexnet_pl.data.source import Item, Listing, Place, Source
+from alexnet_pl.data.tars import GZIPPED, members, whole
 from alexnet_pl.errors import UserError
 
 MAPPING, SOLUTION, IMAGES = "LOC_synset_mapping.txt", "LOC_val_solution.csv", "ILSVRC/Data/CLS-LOC"
 
 
-def read_kaggle(source: Path) -> Source:
+class Found(NamedTuple):
+    """An image by the last parts of its path: split, folder (that of a training image is its class), name."""
+
+    split: str
+    folder: str
+    name: str
+    place: Place
+
+
+class Copy(NamedTuple):
+    """The two tables, and all images of the tree."""
+
+    where: Path
+    mapping: str
+    solution: str
+    found: Callable[[], Iterable[Found]]
+
+
+def find_kaggle(source: Path) -> Path | None:
+    """The folder with the tables, or Kaggle's archive: the file itself, or in the folder."""
+    if (source / MAPPING).is_file() and (source / "ILSVRC").is_dir():
+        return source
+    inside = sorted(source.iterdir()) if source.is_dir() else [source]
+    return next((path for path in inside if path.name.startswith("imagenet") and is_kaggle(path)), None)
+
+
+def is_kaggle(path: Path) -> bool:
+    if path.suffix == ".zip":
+        return any(MAPPING in name or IMAGES in name for name in opened(path).namelist())
+    return path.name.endswith(GZIPPED) and "object" in path.name
+
+
+def read_kaggle(path: Path) -> Source:
     """Raises UserError that names what is missing or does not agree."""
-    for name in (MAPPING, SOLUTION, f"{IMAGES}/train", f"{IMAGES}/val"):
-        if not (source / name).exists():
-            raise UserError(f"data.source: {source}/{name} is missing")
-    lines = (source / MAPPING).read_text().splitlines()
+    copy = from_folder(path) if path.is_dir() else from_archive(path)
+    lines = copy.mapping.splitlines()
     classes = sorted((wnid, words) for wnid, _, words in (line.partition(" ") for line in lines if line))
-    index = {wnid: i for i, (wnid, _) in enumerate(classes)}
-    root = source / IMAGES
-    return Source(
-        classes,
-        {"train": train(root / "train", index), "val": val(root / "val", source / SOLUTION, index)} | test(root),
-    )
+    index = {wnid: label for label, (wnid, _) in enumerate(classes)}
+    truth = {
+        row["ImageId"]: row["PredictionString"].split(" ")[0] for row in csv.DictReader(io.StringIO(copy.solution))
+    }
+    if unknown := set(truth.values()) - set(index):
+        raise UserError(f"data.source: {SOLUTION}: class {min(unknown)} is not in {MAPPING}")
+    check(copy, set(index), set(truth))
+    splits = {
+        "train": Listing(lambda: train(copy, index)),
+        "val": sorted(
+            Item(f"val/{each.name}", index[truth[Path(each.name).stem]], each.place) for each in of(copy, "val")
+        ),
+    }
+    test = [Item(f"test/{each.name}", -1, each.place) for each in of(copy, "test")]
+    return Source(classes, splits | ({"test": sorted(test)} if test else {}))
 
 
-def train(root: Path, index: dict[str, int]) -> list[Item]:
-    folders = class_folders(root)
-    if set(folders) != set(index):
-        odd = sorted(set(folders) ^ set(index))[0]
-        raise UserError(f"data.source: {root} and {MAPPING} do not agree on class {odd}")
-    return [Item(f"train/{c}/{p.name}", index[c], Place(p)) for c in sorted(folders) for p in images(folders[c])]
+def of(copy: Copy, split: str) -> Iterator[Found]:
+    return (each for each in copy.found() if each.split == split)
 
 
-def val(root: Path, solution: Path, index: dict[str, int]) -> list[Item]:
-    with solution.open(newline="") as file:
-        wnids = {row["ImageId"]: row["PredictionString"].split(" ")[0] for row in csv.DictReader(file)}
-    found = {path.stem: path for path in images(root)}
-    if set(found) != set(wnids):
-        odd = sorted(set(found) ^ set(wnids))[0]
-        raise UserError(f"data.source: {root} and {SOLUTION} do not agree on image {odd}")
-    if unknown := set(wnids.values()) - set(index):
-        raise UserError(f"data.source: {solution}: class {min(unknown)} is not in {MAPPING}")
-    return [Item(f"val/{path.name}", index[wnids[stem]], Place(path)) for stem, path in sorted(found.items())]
+def train(copy: Copy, index: dict[str, int]) -> Iterator[Item]:
+    return (Item(f"train/{e.folder}/{e.name}", index[e.folder], e.place) for e in of(copy, "train"))
 
 
-def test(root: Path) -> dict[str, list[Item]]:
-    """The images of the test server, whose labels were never released."""
-    found = images(root / "test") if (root / "test").is_dir() else []
-    return {"test": [Item(f"test/{path.name}", -1, Place(path)) for path in found]} if found else {}
+def check(copy: Copy, classes: set[str], validated: set[str]) -> None:
+    folders, stems = set(), set()
+    for each in copy.found():
+        if each.split == "train":
+            folders.add(each.folder)
+        elif each.split == "val":
+            stems.add(Path(each.name).stem)
+    if folders != classes:
+        raise UserError(f"data.source: {copy.where}: train and {MAPPING} do not agree on class {odd(folders, classes)}")
+    if stems != validated:
+        raise UserError(f"data.source: {copy.where}: val and {SOLUTION} do not agree on image {odd(stems, validated)}")
+
+
+def odd(one: set[str], other: set[str]) -> str:
+    return min(one ^ other)
+
+
+def from_folder(root: Path) -> Copy:
+    for name in (MAPPING, SOLUTION, f"{IMAGES}/train", f"{IMAGES}/val"):
+        if not (root / name).exists():
+            raise UserError(f"data.source: {root}/{name} is missing")
+
+    def found() -> Iterator[Found]:
+        for split in ("train", "val", "test"):
+            folder = root / IMAGES / split
+            classes = sorted(class_folders(folder).values()) if split == "train" else [folder]
+            for each in filter(Path.is_dir, classes):
+                yield from (Found(split, each.name, path.name, Place(path)) for path in images(each))
+
+    return Copy(root, (root / MAPPING).read_text(), (root / SOLUTION).read_text(), found)
+
+
+def from_zip(path: Path) -> Iterator[tuple[str, Place]]:
+    """(path in the archive, where it lies) of every file; links are no images and are never followed."""
+    for each in sorted(opened(path).infolist(), key=lambda info: info.filename):
+        if each.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not each.is_dir():
+            packed = "" if each.compress_type == zipfile.ZIP_STORED else "deflate"
+            yield each.filename, Place(path, start_of(path, each), each.file_size, packed)
+
+
+def start_of(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where a member's bytes begin: after its own header, whose length the archive's directory does not tell."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)
+        name, extra = struct.unpack("<HH", file.read(4))
+    return info.header_offset + 30 + name + extra
+
+
+def opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, zlib.error) as error:
+        raise UserError(f"data.source: {path}: damaged or incomplete archive ({error}); get it again") from error
+
+
+def from_archive(path: Path) -> Copy:
+    inside = from_zip(path) if path.suffix == ".zip" else ((m.path, m.place) for m in members(whole(path)))
+    listing = Spool(inside)
+
+    def found() -> Iterator[Found]:
+        for name, (archive, *where) in listing:
+            if known := split_of(name):
+                yield Found(*known, Place(Path(archive), *where))
+
+    def table(name: str) -> str:
+        place = next((Place(Path(archive), *where) for at, (archive, *where) in listing if Path(at).name == name), None)
+        return place.read().decode() if place else beside(path, name)
+
+    return Copy(path, table(MAPPING), table(SOLUTION), found)
+
+
+def beside(path: Path, name: str) -> str:
+    if not path.with_name(name).is_file():
+        raise UserError(f"data.source: {path} has no {name}, nor is it beside it; get it from the same page of Kaggle")
+    return path.with_name(name).read_text()
+
+
+def split_of(inside: str) -> tuple[str, str, str] | None:
+    """(split, folder, name) of an image's path in the archive; None for any other file."""
+    path = Path(inside)
+    parts = path.parts
+    if "CLS-LOC" not in parts or "Data" not in parts or not is_image(path):
+        return None
+    split = parts[parts.index("CLS-LOC") + 1]
+    return (split, path.parent.name, path.name) if split in ("train", "val", "test") else None

@@ -24,8 +24,7 @@ class Slot:
     """A reused buffer for one batch, pinned where a GPU will copy from it while the host goes on."""
 
     def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
-        shape = (batch_size, *split.records.shape[1:])
-        self.images = torch.zeros(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
+        self.images = split.buffer(batch_size, pinned=device.type == "cuda")
         self.labels = torch.empty(0, dtype=torch.int64)
         self.copied = torch.cuda.Event() if device.type == "cuda" else None
 

@@ -1,212 +1,170 @@
-"""`prepare`: a copy of images → a store (§2's fixed-size images, the mean image, and §5.1's colour covariance)."""
+"""`prepare`: a copy of images → a store (§2's fixed-size images, the mean image, and §5.1's colour covariance).
+
+The store grows in ROOT.partial, a shard at a time, and becomes ROOT when it is whole. Interrupted, it goes on; several
+machines that see the same ROOT.partial each take a part of the shards, and whoever comes last makes the store of them.
+"""
 
 import errno
-import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from threading import Event
+from typing import Any
 
-import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from alexnet_pl.data.source import Item, Source
-from alexnet_pl.data.store import EMPTY, FORMAT
+from alexnet_pl.data.encoding import shard_name
+from alexnet_pl.data.merge import clear, finish, write_json
+from alexnet_pl.data.plan import Part, Plan, Shard, described
+from alexnet_pl.data.settings import Settings
+from alexnet_pl.data.shard import Reader, make_shard, note_of
+from alexnet_pl.data.source import Source
 from alexnet_pl.errors import UserError
 
-BLOCK = 256  # images a thread takes at a time: 50 MB of 256 × 256 pixels
-
-Done = TypeVar("Done")
-Reader = Callable[[Item], tuple[np.ndarray, str]]
-"""An item → its (3, size, size) uint8 image and what was odd about the file; ValueError where there is no image."""
+WHOLE = Part()
 
 
-class Sums(NamedTuple):
-    """Sums over images of pixel values, (3, size, size), and of products of channels, (3, 3).
-
-    Whole numbers, so that no order of adding changes a bit.
-    """
-
-    pixels: np.ndarray
-    products: np.ndarray
+class Stopped(Exception):
+    """Another thread has met an error, or the person has had enough."""
 
 
-class Block(NamedTuple):
-    """What came of a run of images."""
+def prepare(source: Source, root: Path, settings: Settings, read: Reader, part: Part = WHOLE) -> dict[str, Any] | None:
+    """Write a store at `root` and return its description; None where this was one part of several.
 
-    start: int
-    labels: np.ndarray
-    sha256: str
-    odd: list[dict[str, str]]
-
-
-def prepare(source: Source, root: Path, name: str, size: int, settings: dict[str, Any], read: Reader) -> dict[str, Any]:
-    """Write a store at `root` and return its description. Nothing is at `root` until all of it is on the disk.
-
-    Raises UserError where `root` is taken, the disk is too small or fills up, or a split has no image that reads.
+    Nothing is at `root` until all of it is on the disk. Raises UserError where `root` is taken, the disk is too small
+    or fills up, a split has no image that reads, or the source changes meanwhile; what was done is kept.
     """
     root = root.absolute()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"data.root: {root} is there and holds no store; give an empty or a new folder")
     partial = root.with_name(root.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    check_room(partial, sum(map(len, source.splits.values())) * 3 * size**2)
     try:
-        partial.mkdir(parents=True)
-        about = write(source, partial, name, size, settings, read)
+        partial.mkdir(parents=True, exist_ok=True)
+        with listed(source, partial, settings) as plan:
+            begin(partial, plan, source, settings)
+            make_shards(plan, partial, settings, read, part)
+            plan.check_unchanged()
+            if part.of > 1:
+                return None
+            about = finish(source, plan, partial, settings)
         if root.exists():
             root.rmdir()
         partial.rename(root)
+        clear(root, about)
     except OSError as error:
-        raise UserError(f"data.root: {root}: {why(error)}; nothing was kept") from error
+        raise UserError(f"data.root: {root}: {why(error)}; {kept(partial)}") from error
+    except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
+        print(f"interrupted; {kept(partial)}", flush=True)
+        raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial.exists() and not any(partial.glob("*.npz")):
+            shutil.rmtree(partial, ignore_errors=True)
     return about
+
+
+@contextmanager
+def listed(source: Source, partial: Path, settings: Settings) -> Iterator[Plan]:
+    """The plan, in a folder of this process's own."""
+    folder = partial / f"listing-{socket.gethostname()}-{os.getpid()}"
+    folder.mkdir()
+    try:
+        yield Plan(source, folder, settings.shard)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def begin(partial: Path, plan: Plan, source: Source, settings: Settings) -> None:
+    """Raise UserError where the folder was begun from other images or with other settings."""
+    told = {key: value for key, value in settings._asdict().items() if key != "workers"}
+    now = described(plan, classes=source.classes, numbers=source.numbers, **told)
+    path = partial / "plan.json"
+    if not path.exists():
+        if any(partial.glob("*.npz")):
+            raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
+        own = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
+        write_json(own, now)
+        own.rename(path)
+    before = json.loads(path.read_text())
+    if odd := [key for key in now if now[key] != before.get(key)]:
+        raise UserError(f"data.root: {partial} was begun with other {odd[0]}; go on with the same, or delete it")
+
+
+def make_shards(plan: Plan, partial: Path, settings: Settings, read: Reader, part: Part) -> None:
+    """Those of this part that are not done, by threads, which suffices as decoding lets go of the interpreter."""
+    own = plan.shards[part.number - 1 :: part.of]
+    todo = [shard for shard in own if not is_done(partial, shard, settings)]
+    check_room(partial, sum(shard.count for shard in todo) * settings.encoding.record(settings.size))
+    images, already = sum(shard.count for shard in own), sum(s.count for s in own) - sum(s.count for s in todo)
+    if already:
+        print(f"going on: {already:,} of {images:,} images are done", flush=True)
+    counts = {shard: 0 for shard in todo}
+    stop = Event()
+
+    def work(shard: Shard) -> None:
+        def told() -> None:
+            counts[shard] += 1
+            if stop.is_set():
+                raise Stopped
+
+        if stop.is_set():
+            raise Stopped
+        make_shard(
+            partial / shard_name(shard.split, shard.number, settings.encoding),
+            plan.items(shard), shard.start, settings.size, settings.encoding, read, shard.split == "train",
+            told,
+        )  # fmt: skip
+
+    with progress() as bar, ThreadPoolExecutor(settings.threads) as threads:
+        task = bar.add_task("prepare", total=images, completed=already, rate="-")
+        futures = [threads.submit(work, shard) for shard in todo]
+        try:
+            watch(futures, stop, lambda: show(bar, task, already, sum(counts.values())))
+        finally:
+            stop.set()
+            threads.shutdown(cancel_futures=True)
+
+
+def watch(futures: list[Future[None]], stop: Event, show: Callable[[], None]) -> None:
+    """Until all are done or one fails; its error."""
+    for future in futures:
+        future.add_done_callback(lambda done: stop.set() if not done.cancelled() and done.exception() else None)
+    pending = set(futures)
+    while pending and not stop.is_set():
+        _, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+        show()
+    errors = [error for future in futures if future.done() and (error := future.exception())]
+    for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
+        raise error
+
+
+def show(bar: Progress, task: Any, already: int, new: int) -> None:
+    rate = new / (bar.tasks[task].elapsed or 1)
+    bar.update(task, completed=already + new, rate=f"{rate:,.0f}")
+
+
+def is_done(partial: Path, shard: Shard, settings: Settings) -> bool:
+    path = partial / shard_name(shard.split, shard.number, settings.encoding)
+    return path.exists() and note_of(path).exists()
+
+
+def check_room(partial: Path, needed: int) -> None:
+    free = shutil.disk_usage(partial).free
+    if free < needed:
+        raise UserError(f"data.root: {partial.parent} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed")
+
+
+def kept(partial: Path) -> str:
+    done = len(list(partial.glob("*.npz")))
+    return f"{done} files of images are done and kept; the same command goes on" if done else "nothing was kept"
 
 
 def why(error: OSError) -> str:
     return "no space left on the disk" if error.errno == errno.ENOSPC else str(error)
-
-
-def check_room(partial: Path, needed: int) -> None:
-    there = next(parent for parent in partial.absolute().parents if parent.exists())
-    free = shutil.disk_usage(there).free
-    if free < needed:
-        raise UserError(f"data.root: {there} has {free / 1e9:.1f} GB free, the store takes {needed / 1e9:.1f} GB")
-
-
-def write(source: Source, root: Path, name: str, size: int, settings: dict[str, Any], read: Reader) -> dict[str, Any]:
-    about: dict[str, Any] = {
-        "format": FORMAT,
-        "name": name,
-        "size": size,
-        "settings": settings,
-        "classes": [list(pair) for pair in source.classes],
-        "ilsvrc_ids": source.numbers,
-        "block": BLOCK,
-        "splits": {},
-    }
-    odd: list[dict[str, str]] = []
-    for split, items in source.splits.items():
-        blocks, sums = write_records(root / f"{split}.u8", items, size, read, split)
-        labels = np.concatenate([block.labels for block in blocks])
-        count = int((labels != EMPTY).sum())
-        if not count:
-            raise UserError(f"data.source: none of the {len(items)} images of {split} could be read")
-        odd += [entry for block in blocks for entry in block.odd]
-        save(root / f"{split}.labels.npy", labels)
-        (root / f"{split}.names.jsonl").write_text("".join(json.dumps(item.name) + "\n" for item in items))
-        about["splits"][split] = {"images": count, "records": len(items), "sha256": [block.sha256 for block in blocks]}
-        if split == "train":
-            save_statistics(root, sums, count)
-    write_json(root / "odd.json", odd)
-    about["unreadable"] = sum(entry["done"] == "left out" for entry in odd)
-    about["odd"] = len(odd) - about["unreadable"]
-    about["fingerprint"] = fingerprint(about, root)
-    write_json(root / "store.json", about)
-    for path in root.iterdir():
-        sync(path)
-    return about
-
-
-def write_records(path: Path, items: list[Item], size: int, read: Reader, split: str) -> tuple[list[Block], Sums]:
-    """Decode by threads, which suffices because the decoder lets go of the interpreter; show how far it is."""
-    total = Sums(np.zeros((3, size, size), np.int64), np.zeros((3, 3), np.int64))
-    with path.open("wb") as file:
-        file.truncate(len(items) * 3 * size**2)
-    starts = range(0, len(items), BLOCK)
-
-    def work(start: int) -> tuple[Block, Sums]:
-        return write_block(path, items, start, size, read)
-
-    blocks = []
-    with progress() as bar, ThreadPoolExecutor(os.cpu_count()) as threads:
-        task = bar.add_task(f"prepare {split:<5}", total=len(items), rate="-")
-        for block, sums in bounded(threads, work, iter(starts)):
-            blocks.append(block)
-            for own, new in zip(total, sums, strict=True):
-                own += new
-            rate = (bar.tasks[task].completed + len(block.labels)) / (bar.tasks[task].elapsed or 1)
-            bar.update(task, advance=len(block.labels), rate=f"{rate:,.0f}")
-    return sorted(blocks, key=lambda block: block.start), total
-
-
-def bounded(threads: ThreadPoolExecutor, work: Callable[[int], Done], starts: Iterator[int]) -> Iterator[Done]:
-    """`threads.map`, in any order, with no more than two tasks a thread in memory; the first error ends it."""
-    pending: set[Future[Done]] = set()
-    try:
-        for start in starts:
-            pending.add(threads.submit(work, start))
-            if len(pending) >= 2 * (os.cpu_count() or 1):
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in pending)
-    finally:
-        for future in pending:
-            future.cancel()
-
-
-def write_block(path: Path, items: list[Item], start: int, size: int, read: Reader) -> tuple[Block, Sums]:
-    run = items[start : start + BLOCK]
-    records = np.zeros((len(run), 3, size, size), np.uint8)
-    labels = np.full(len(run), EMPTY, np.int32)
-    odd = []
-    for i, item in enumerate(run):
-        try:
-            records[i], oddity = read(item)
-        except ValueError as error:
-            odd.append({"name": item.name, "what": str(error), "done": "left out"})
-            continue
-        labels[i] = item.label
-        if oddity:
-            odd.append({"name": item.name, "what": oddity, "done": "converted to RGB"})
-    with path.open("r+b") as file:
-        file.seek(start * 3 * size**2)
-        file.write(records.data)
-    sums = Sums(records.sum(0, dtype=np.int64), products(records))
-    return Block(start, labels, hashlib.sha256(records.data).hexdigest(), odd), sums
-
-
-def products(records: np.ndarray) -> np.ndarray:
-    """Σ RGBᵀRGB over all pixels, (3, 3) int64. Each image's float64 sums are whole numbers below 2⁵³, hence exact."""
-    total = np.zeros((3, 3), np.int64)
-    for record in records:
-        flat = record.reshape(3, -1).astype(np.float64)
-        total += (flat @ flat.T).astype(np.int64)
-    return total
-
-
-def save_statistics(root: Path, sums: Sums, count: int) -> None:
-    total = count * sums.pixels[0].size
-    mean = sums.pixels.reshape(3, -1).sum(1) / total
-    save(root / "mean.npy", sums.pixels / count)
-    save(root / "covariance.npy", sums.products / total - np.outer(mean, mean))
-
-
-def fingerprint(about: dict[str, Any], root: Path) -> str:
-    """A hash of everything that training and testing can see of a store, and of nothing else."""
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for split in about["splits"]:
-        digest.update((root / f"{split}.labels.npy").read_bytes() + (root / f"{split}.names.jsonl").read_bytes())
-    for name in ("mean.npy", "covariance.npy"):
-        digest.update((root / name).read_bytes())
-    return digest.hexdigest()
-
-
-def save(path: Path, array: np.ndarray) -> None:
-    np.save(path, array, allow_pickle=False)
-
-
-def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n")
-
-
-def sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def progress() -> Progress:

@@ -1,23 +1,40 @@
-"""What any form of ImageNet comes down to: classes, and images by split."""
+"""What any form of ImageNet comes down to: classes, and a stream of images by split.
 
-from collections.abc import Callable
+A copy of 14 million images is listed as it is read, a class at a time; no list of all images is ever in memory.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+from alexnet_pl.data.packed import open_packed
+from alexnet_pl.data.tables import read_row
 
 
 class Place(NamedTuple):
-    """Where an image's bytes lie: a file, or `size` bytes from `start` of an archive."""
+    """Where an image's bytes lie: a file, or `size` bytes from `start` of an archive's content.
+
+    `packed` says how that content is compressed: "" not at all, "gzip" as a whole, "deflate" the image by itself, or
+    "parquet" for row `start` of a table. "planes" is no compression: the bytes are a square image's pixels, red, green
+    and blue one after the other.
+    """
 
     path: Path
     start: int = 0
     size: int | None = None
+    packed: str = ""
 
     def read(self) -> bytes:
-        with self.path.open("rb") as file:
+        """Raises OSError where the file is gone, or shorter than it was when it was listed."""
+        if self.packed == "parquet":
+            return read_row(self.path, self.start)
+        with open_packed(self.path, self.packed) as file:
             file.seek(self.start)
-            return file.read(-1 if self.size is None else self.size)
+            data = file.read(-1 if self.size is None else self.size)
+        if self.size is not None and len(data) < self.size:
+            raise OSError(f"{self.path}: shorter than it was when it was listed")
+        return data
 
 
 class Item(NamedTuple):
@@ -28,15 +45,29 @@ class Item(NamedTuple):
     place: Place
 
 
-class Source(NamedTuple):
+class Listing:
+    """Items listed anew each time they are asked for, so that they need not be kept."""
+
+    def __init__(self, listed: Callable[[], Iterable[Item]]) -> None:
+        self.listed = listed
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.listed())
+
+
+@dataclass(frozen=True)
+class Source:
     """Classes as (id, readable name), sorted by id; the images of each split; the benchmark's own class numbers.
 
     `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
-    in the order of the ids. `reader(item, size, how)` → (3, size, size) uint8 and what was odd, where the images are
-    not in files of their own.
+    in the order of the ids.
     """
 
     classes: list[tuple[str, str]]
-    splits: dict[str, list[Item]]
+    splits: Mapping[str, Iterable[Item]]
     numbers: list[int] | None = None
-    reader: Callable[[Item, int, str], tuple[np.ndarray, str]] | None = None
+
+    def items(self) -> Iterator[tuple[str, Item]]:
+        """(split, image): every image once, in the order that the store will have within each split."""
+        for split, items in self.splits.items():
+            yield from ((split, item) for item in items)

@@ -2,9 +2,10 @@
 
     store.json         format, name, fingerprint, classes (id, name) sorted by id and their ILSVRC ids where they have
                        such, size, splits, how the images were made; written last
-    train.u8           records of 3 · size · size bytes: one image as RGB planes, nothing between them
+    train-000000.u8 …  shards of the images, raw; or as JPEG, train-000000.tar … (raw.py and jpeg.py say how)
     train.labels.npy   (records,) int32 class index; −1 no label known; −2 no image in this record
     train.names.jsonl  a JSON string per record: the file it came from
+    train.index.npy    of JPEGs: where in its shard each begins, and its bytes
     mean.npy           (3, size, size) float64, grey levels 0 … 255, over the training split
     covariance.npy     (3, 3) float64, of RGB over all pixels of the training split
     odd.json           images that could not be read or were not plain RGB, and what was done with each
@@ -21,9 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet_pl.data import jpeg
+from alexnet_pl.data.encoding import Encoding
 from alexnet_pl.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 EMPTY = -2
 
 
@@ -64,16 +67,19 @@ class Split:
     """The images of one split, in the store's order; those that could not be read are not among them."""
 
     def __init__(self, store: Store, name: str) -> None:
+        about, encoding = store.about["splits"][name], Encoding(**store.about["encoding"])
         labels = load(store.root / f"{name}.labels.npy")
-        path = store.root / f"{name}.u8"
-        shape = (len(labels), 3, store.size, store.size)
-        if size_of(path) != np.prod(shape, dtype=np.int64):
-            raise UserError(f"{path}: {size_of(path):,} bytes, not those of {len(labels):,} images; prepare it again")
-        self.records = np.memmap(path, np.uint8, "r", shape=shape)
+        records, shard = about["records"], store.about["shard"]
+        if len(labels) != records:
+            raise damaged(store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}"))
+        index = load(store.root / f"{name}.index.npy") if encoding.name == jpeg.NAME else None
+        counts = [min(shard, records - start) for start in range(0, records, shard)]
+        self.images = encoding.reader(store.root, name, counts, store.size, index)
+        self.shape = (3, store.size, store.size)
+        self.channels_last = self.images.channels_last
         self.slots = np.flatnonzero(labels != EMPTY)
         self.labels = labels[self.slots].astype(np.int64)
         self.root, self.name = store.root, name
-
         self.kept: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -85,21 +91,29 @@ class Split:
 
     @property
     def bytes(self) -> int:
-        return len(self) * int(np.prod(self.records.shape[1:]))
+        return len(self) * int(np.prod(self.shape))
 
     def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """All images and labels in the memory of `device`, copied there once."""
         if self.kept is None:
-            images = torch.empty((len(self), *self.records.shape[1:]), dtype=torch.uint8, device=device)
+            images = self.buffer(len(self), device)
+            some = self.buffer(min(1024, len(self)))
             for start in range(0, len(self), 1024):
-                some = self.slots[start : start + 1024]
-                images[start : start + len(some)] = torch.from_numpy(self.records[some])
+                indices = np.arange(start, min(start + 1024, len(self)))
+                self.read(indices, some[: len(indices)].numpy())
+                images[start : start + len(indices)] = some[: len(indices)]
             self.kept = images, torch.from_numpy(self.labels).to(device)
         return self.kept
 
+    def buffer(self, count: int, device: torch.device | None = None, pinned: bool = False) -> Tensor:
+        """Room for `count` images, (count, 3, size, size) uint8, laid out in memory as `read` fills it soonest."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        shape = (count, *self.shape)
+        return torch.empty(shape, dtype=torch.uint8, device=device, pin_memory=pinned, memory_format=layout).zero_()
+
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""
-        np.take(self.records, self.slots[indices], axis=0, out=out, mode="clip")  # "raise" would buffer `out`
+        """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
+        self.images.read(self.slots[indices], out)
 
     @cached_property
     def names(self) -> list[str]:
@@ -122,10 +136,6 @@ def damaged(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: missing or damaged ({error}); prepare the store again or copy it whole")
 
 
-def size_of(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
 def read_about(root: Path) -> dict[str, Any]:
     path = root / "store.json"
     if not path.is_file():
@@ -134,7 +144,9 @@ def read_about(root: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text())
         found = about["format"]
-        if found == FORMAT and (missing := {"name", "size", "classes", "splits", "fingerprint", "block"} - set(about)):
+        if found == FORMAT and (
+            missing := {"name", "size", "classes", "splits", "fingerprint", "encoding", "shard"} - set(about)
+        ):
             raise ValueError(f"without {', '.join(sorted(missing))}")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a store's description ({error}); prepare it again") from error

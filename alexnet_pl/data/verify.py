@@ -1,24 +1,33 @@
-"""`verify`: every byte of a store against what was written when it was made."""
+"""`verify`: every byte of a store against what was written when it was made; and the mending of what is not so."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from blake3 import blake3
 from rich.progress import track
 
-from alexnet_pl.data.prepare import fingerprint
+from alexnet_pl.data.encoding import Encoding, shard_name
+from alexnet_pl.data.merge import described_files, fingerprint
+from alexnet_pl.data.plan import Plan
+from alexnet_pl.data.prepare import listed, why
+from alexnet_pl.data.settings import Settings
+from alexnet_pl.data.shard import Reader, write_shard
+from alexnet_pl.data.source import Source
 from alexnet_pl.data.store import Store
+from alexnet_pl.errors import UserError
 
 
 def damages(store: Store) -> Iterator[str]:
-    """What is not as it was, a line each: blocks of images by their numbers, and everything else by the fingerprint."""
+    """What is not as it was, a line each: shards by the numbers of their images, and everything else."""
     for split in store.splits:
-        yield from damaged_blocks(store, split)
-    files = [store.root / f"{split}.{kind}" for split in store.splits for kind in ("labels.npy", "names.jsonl")]
-    files += [store.root / "mean.npy", store.root / "covariance.npy"]
-    if missing := [path for path in files if not path.is_file()]:
+        for number in damaged_shards(store, split):
+            first = number * store.about["shard"]
+            last = min(first + store.about["shard"], store.about["splits"][split]["records"]) - 1
+            path = shard_path(store, split, number)
+            yield f"{path}: {'damaged' if path.is_file() else 'missing'} (images {first:,} to {last:,})"
+    if missing := [path for path in described_files(store.root, store.about) if not path.is_file()]:
         yield f"{missing[0]}: missing"
         return
     about = {key: value for key, value in store.about.items() if key != "fingerprint"}
@@ -26,25 +35,58 @@ def damages(store: Store) -> Iterator[str]:
         yield f"{store.root}: labels, names, statistics or description are not those that were written"
 
 
-def damaged_blocks(store: Store, split: str) -> Iterator[str]:
-    path, about = store.root / f"{split}.u8", store.about["splits"][split]
-    size = about["records"] * 3 * store.size**2
-    if not path.is_file() or path.stat().st_size != size:
-        yield f"{path}: {path.stat().st_size if path.is_file() else 0:,} bytes, not {size:,}"
-        return
-    step = store.about["block"] * 3 * store.size**2
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        hashes = threads.map(lambda start: digest(path, start, step), range(0, size, step))
-        for number, (found, wanted) in enumerate(
-            zip(track(hashes, split, len(about["sha256"])), about["sha256"], strict=True)
-        ):
-            if found != wanted:
-                first = number * store.about["block"]
-                last = min(first + store.about["block"], about["records"]) - 1
-                yield f"{path}: images {first:,} to {last:,} are damaged"
+def shard_path(store: Store, split: str, number: int) -> Path:
+    return store.root / shard_name(split, number, Encoding(**store.about["encoding"]))
 
 
-def digest(path: Path, start: int, count: int) -> str:
-    with path.open("rb") as file:
-        file.seek(start)
-        return hashlib.sha256(file.read(count)).hexdigest()
+def damaged_shards(store: Store, split: str) -> Iterator[int]:
+    """The numbers of those whose bytes are not what was written."""
+    wanted = store.about["splits"][split]["blake3"]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        hashes = threads.map(lambda number: digest(shard_path(store, split, number)), range(len(wanted)))
+        for number, found in enumerate(track(hashes, f"verify {split:<5}", len(wanted))):
+            if found != wanted[number]:
+                yield number
+
+
+def digest(path: Path) -> str | None:
+    """What `b3sum` says of the file; None where it is not there."""
+    return blake3().update_mmap(path).hexdigest() if path.is_file() else None
+
+
+def repair(store: Store, source: Source, settings: Settings, read: Reader) -> list[Path]:
+    """Prepare damaged shards again, and no other; their paths. Raises UserError where one is not what it was."""
+    try:
+        with listed(source, store.root, settings) as plan:
+            check_same(plan, store)
+            return [
+                mend(store, plan, split, n, settings, read)
+                for split in store.splits
+                for n in damaged_shards(store, split)
+            ]
+    except OSError as error:
+        raise UserError(f"data.root: {store.root}: {why(error)}") from error
+
+
+def check_same(plan: Plan, store: Store) -> None:
+    for split, about in store.about["splits"].items():
+        with (store.root / f"{split}.names.jsonl").open() as file:
+            same = plan.counts.get(split) == about["records"] and all(
+                line == written for line, written in zip(file, plan.lines(split), strict=True)
+            )
+        if not same:
+            raise UserError(f"data.source: these are not the images of {split} that {store.root} was made from")
+
+
+def mend(store: Store, plan: Plan, split: str, number: int, settings: Settings, read: Reader) -> Path:
+    shard = next(each for each in plan.shards if (each.split, each.number) == (split, number))
+    path = shard_path(store, split, number)
+    own = path.with_name(f"{path.name}.tmp")
+    try:
+        made = write_shard(own, plan.items(shard), shard.start, store.size, settings.encoding, read, False)
+        if made.blake3 != store.about["splits"][split]["blake3"][number]:
+            raise UserError(f"{path}: the source no longer gives the same images, or another version of a decoder does")
+        own.rename(path)
+    finally:
+        own.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,107 @@
+"""What `data.` of a recipe says of the making of a store, and the making."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_pl.data import demo
+from alexnet_pl.data.decode import FILTERS, read
+from alexnet_pl.data.encoding import Encoding
+from alexnet_pl.data.formats import read_source
+from alexnet_pl.data.plan import Part
+from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import SHARD, Settings
+from alexnet_pl.data.source import Item, Source
+from alexnet_pl.data.store import Store
+from alexnet_pl.data.verify import repair
+from alexnet_pl.errors import UserError
+
+
+@dataclass
+class Making:
+    """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's;
+    `part`: "2/8" is the second of eight parts of the work; `workers`: threads, one a core where not given.
+
+    Raises ValueError, beginning with the key, for a value that there is none of.
+    """
+
+    root: str
+    name: str
+    size: int = 256
+    source: str | None = None
+    names: dict[str, str] = field(default_factory=dict)
+    synsets: str | None = None
+    filter: str = "bilinear"
+    encoding: str = "raw"
+    quality: int = 95
+    subsampling: int = 420
+    shard: int = SHARD
+    workers: int | None = None
+    part: str | None = None
+    repair: bool = False
+
+    def __post_init__(self) -> None:
+        if self.filter not in FILTERS:
+            raise ValueError(f"filter={self.filter}: one of {', '.join(FILTERS)}")
+        for key in ("size", "shard", "workers"):
+            if (value := getattr(self, key)) is not None and value < 1:
+                raise ValueError(f"{key}={value}: at least 1")
+        self.kept_as.check()
+        _ = self.share
+
+    @property
+    def kept_as(self) -> Encoding:
+        return Encoding(self.encoding, self.quality, self.subsampling)
+
+    @property
+    def share(self) -> Part:
+        if self.part is None:
+            return Part()
+        number, _, of = self.part.partition("/")
+        if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+            raise ValueError(f"part={self.part}: such as 2/8, the second of eight parts")
+        return Part(int(number), int(of))
+
+    def listed(self) -> tuple[str, Source]:
+        """(what was recognised, its images)."""
+        if self.name == "demo":
+            return "drawn by the program itself", demo.source()
+        if not self.source:
+            raise UserError("data.source has no value yet: add data.source=FOLDER, the copy of the images to prepare")
+        what, source = read_source(Path(self.source), self.names, Path(self.synsets) if self.synsets else None)
+        return f"{self.source}: {what}", source
+
+    def settings(self) -> Settings:
+        how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}
+        if self.name != "demo":
+            how = {"filter": self.filter, "crop": "centre", "orientation": "ignored"}
+        return Settings(self.name, self.size, how, self.kept_as, self.shard, self.workers)
+
+    def reader(self) -> Callable[[Item], tuple[np.ndarray, str]]:
+        if self.name == "demo":
+            return partial(demo.read, size=self.size)
+        return partial(read, size=self.size, how=self.filter)
+
+    def make(self) -> dict[str, Any] | None:
+        """The description of the store made, None where another part is still to come; says what it found."""
+        what, source = self.listed()
+        numbers = "" if source.numbers is None else ", with their ILSVRC ids"
+        print(f"{what}, {len(source.classes):,} classes{numbers}, splits {', '.join(source.splits)}", flush=True)
+        return prepare(source, Path(self.root), self.settings(), self.reader(), self.share)
+
+    def mend(self, store: Store) -> list[Path]:
+        """The shards that were damaged and are whole again."""
+        return repair(store, self.listed()[1], self.settings_of(store), self.reader())
+
+    def settings_of(self, store: Store) -> Settings:
+        """Those that the store was made with; raise UserError where the recipe says others."""
+        found, about = self.settings(), store.about
+        own = {"name": self.name, "size": self.size, "settings": found.how, "encoding": found.encoding.describe()}
+        for key, value in own.items():
+            if about[key] != value:
+                raise UserError(f"data.{key}: the store at {store.root} has {about[key]}, the recipe {value}")
+        return found._replace(shard=about["shard"])

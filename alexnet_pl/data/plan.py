@@ -1,0 +1,114 @@
+"""Which image of a copy goes into which shard of the store: listed to disk, so that memory does not grow with it."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from alexnet_pl.data.source import Item, Place, Source
+from alexnet_pl.errors import UserError
+
+
+class Part(NamedTuple):
+    """Share `number` of `of`, from 1, of the shards: what one machine of several prepares."""
+
+    number: int = 1
+    of: int = 1
+
+
+class Shard(NamedTuple):
+    """`count` images of a split from image `start`; `offset`: where the plan's file tells of them."""
+
+    split: str
+    number: int
+    start: int
+    count: int
+    offset: int
+
+
+class Listed:
+    """One split, as it is written down."""
+
+    def __init__(self, path: Path, split: str, per_shard: int) -> None:
+        self.file: IO[str] = path.open("w")
+        self.split, self.per_shard, self.count, self.last = split, per_shard, 0, ""
+        self.offsets: list[int] = []
+        self.digest = hashlib.sha256()
+
+    def add(self, item: Item) -> None:
+        if item.name == self.last:
+            raise UserError(f"data.source: two images are called {item.name}")
+        if self.count % self.per_shard == 0:
+            self.offsets.append(self.file.tell())
+        self.file.write(json.dumps(item, default=str) + "\n")
+        self.digest.update(json.dumps(item[:2]).encode())
+        self.count, self.last = self.count + 1, item.name
+
+    def shards(self) -> list[Shard]:
+        starts = range(0, self.count, self.per_shard)
+        return [
+            Shard(self.split, number, start, min(self.per_shard, self.count - start), offset)
+            for number, (start, offset) in enumerate(zip(starts, self.offsets, strict=True))
+        ]
+
+
+class Plan:
+    """A source, listed. `identity` is the same for the same images, wherever they lie.
+
+    `archives`: each archive's size and time of last change, by which a change while it is read is noticed.
+    """
+
+    def __init__(self, source: Source, folder: Path, per_shard: int) -> None:
+        listed: dict[str, Listed] = {split: Listed(folder / split, split, per_shard) for split in source.splits}
+        archives: set[Path] = set()
+        try:
+            for split, item in source.items():
+                listed[split].add(item)
+                if isinstance(item.place, Place) and (item.place.size is not None or item.place.packed):
+                    archives.add(item.place.path)
+        finally:
+            for each in listed.values():
+                each.file.close()
+        for split, each in listed.items():
+            if not each.count:
+                raise UserError(f"data.source: not one image of {split}")
+        self.folder = folder
+        self.shards = [shard for each in listed.values() for shard in each.shards()]
+        self.counts = {split: each.count for split, each in listed.items()}
+        self.identity = {split: each.digest.hexdigest() for split, each in listed.items()}
+        self.archives = {path: stamp(path) for path in archives}
+
+    def items(self, shard: Shard) -> Iterator[Item]:
+        with (self.folder / shard.split).open() as file:
+            file.seek(shard.offset)
+            for _ in range(shard.count):
+                yield item(file.readline())
+
+    def lines(self, split: str) -> Iterator[str]:
+        """The names, a JSON string a line."""
+        with (self.folder / split).open() as file:
+            yield from (json.dumps(json.loads(line)[0]) + "\n" for line in file)
+
+    def check_unchanged(self) -> None:
+        for path, before in self.archives.items():
+            if stamp(path) != before:
+                raise UserError(f"data.source: {path} changed while it was read; when it is whole, prepare again")
+
+
+def item(line: str) -> Item:
+    name, label, place = json.loads(line)
+    return Item(name, label, Place(Path(place[0]), *place[1:]) if isinstance(place, list) else place)
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UserError(f"data.source: {path} is no longer there ({error.strerror})") from error
+    return found.st_size, found.st_mtime_ns
+
+
+def described(plan: Plan, **settings: Any) -> dict[str, Any]:
+    """What a store that was begun must share with its continuation."""
+    return json.loads(json.dumps({"images": plan.identity, **settings}))

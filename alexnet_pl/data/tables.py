@@ -1,0 +1,63 @@
+"""Parquet files of images, a row group at a time."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alexnet_pl.errors import UserError
+
+KEPT = threading.local()  # per thread: the file and the row group it read last
+
+
+def opened(path: Path) -> Any:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise UserError("data.source: Parquet files need pyarrow; pip install 'alexnet_pl[parquet]'") from error
+    try:
+        return ParquetFile(path)
+    except (ArrowException, OSError) as error:
+        raise UserError(f"data.source: {path}: damaged or incomplete ({error}); get it again") from error
+
+
+def columns(path: Path) -> Iterator[tuple[str | None, int | None]]:
+    """(path of the image, label) of every row; the images themselves are not read."""
+    file = opened(path)
+    fields = set(file.schema_arrow.names)
+    if "image" not in fields:
+        raise UserError(f"data.source: {path} has no column `image`, only {', '.join(sorted(fields))}")
+    for group in range(file.num_row_groups):
+        wanted = ["image.path", *(["label"] if "label" in fields else [])]
+        for row in file.read_row_group(group, columns=wanted).to_pylist():
+            yield (row["image"] or {}).get("path"), row.get("label")
+
+
+def class_names(path: Path) -> list[str]:
+    """The readable class names that `datasets` keeps in a file's metadata; none where it did not write the file."""
+    metadata = opened(path).schema_arrow.metadata or {}
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return list(features["label"]["names"])
+    except (KeyError, ValueError, TypeError):
+        return []
+
+
+def read_row(path: Path, row: int) -> bytes:
+    """The bytes of row `row`'s image. Rows are asked for in order, so that a row group is read once."""
+    kept = KEPT.__dict__
+    if kept.get("path") != path:
+        kept.update(path=path, file=opened(path), first=0, rows=[])
+    if not kept["first"] <= row < kept["first"] + len(kept["rows"]):
+        keep_group(kept, row)
+    return kept["rows"][row - kept["first"]].as_buffer().to_pybytes()
+
+
+def keep_group(kept: dict[str, Any], row: int) -> None:
+    file, first, group = kept["file"], 0, 0
+    while row >= first + (count := file.metadata.row_group(group).num_rows):
+        first, group = first + count, group + 1
+    images = file.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
+    kept.update(first=first, rows=images.field("bytes"))

@@ -1,0 +1,93 @@
+"""The commands that make a store and check it. Nothing of the trainer is loaded for them, which saves seconds and
+memory."""
+
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+
+from alexnet_pl.data.making import Making
+from alexnet_pl.data.merge import clear
+from alexnet_pl.data.store import Store
+from alexnet_pl.data.verify import damages
+from alexnet_pl.errors import UserError
+from alexnet_pl.section import MAKING_KEYS, make, root
+from alexnet_pl.telling import say
+
+SHOWN = 5  # odd images named on the console; all are in odd.json
+
+
+def prepare(cfg: DictConfig, folder: Path) -> None:
+    where = root(cfg)
+    own = {key: cfg.data[key] for key in ("root", "name", "size", *MAKING_KEYS) if key in cfg.data}
+    making = make(Making, own, "data")
+    if (where / "store.json").exists():
+        store = Store(where)
+        clear(where, store.about)  # of what a run left that was killed in its last moment
+        return mend(making, store) if making.repair else say(f"already prepared: {describe(store)}", where)
+    torch.set_num_threads(1)  # one image a thread
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said of each such image in the end
+    began = time.perf_counter()
+    about = making.make()
+    seconds = time.perf_counter() - began
+    if about is None:
+        part = f"part {making.part} is done; when all are, the same command without data.part makes the store of them"
+        return say(part, where.with_name(f"{where.name}.partial"))
+    tell_odd(about, where)
+    return say(f"{describe(Store(where))}, {size_of(about)} in {told(seconds)}", where)
+
+
+def mend(making: Making, store: Store) -> None:
+    mended = making.mend(store)
+    left = list(damages(store)) if mended else []
+    if left:
+        raise UserError(f"{left[0]}: repair mends images alone; prepare the store again")
+    names = ", ".join(path.name for path in mended) or "nothing"
+    say(f"{names} to mend; whole: {describe(store)}", store.root)
+
+
+def tell_odd(about: dict[str, Any], where: Path) -> None:
+    """What was odd, by kind, with the first few names."""
+    if not about["odd"] + about["unreadable"]:
+        return
+    odd = json.loads((where / "odd.json").read_text())
+    for kind in sorted({(entry["done"], entry["what"]) for entry in odd}):
+        names = [entry["name"] for entry in odd if (entry["done"], entry["what"]) == kind]
+        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+        print(f"  {kind[0]}, {kind[1]}: {', '.join(names[:SHOWN])}{more}")
+    say(
+        f"{about['unreadable']} unreadable images left out, {about['odd']} that were not plain RGB JPEGs converted",
+        where / "odd.json",
+    )
+
+
+def verify(cfg: DictConfig, folder: Path) -> None:
+    store = Store(root(cfg))
+    found = list(damages(store))
+    if found:
+        more = f" and {len(found) - 1} more damages" if len(found) > 1 else ""
+        mended = "prepare … data.repair=true mends images from their source; or copy the store anew"
+        raise UserError(f"{found[0]}{more}; {mended}")
+    say(f"whole: {describe(store)}", store.root)
+
+
+def describe(store: Store) -> str:
+    splits = ", ".join(f"{split['images']:,} {name}" for name, split in store.about["splits"].items())
+    return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
+
+
+def size_of(about: dict[str, Any]) -> str:
+    return f"{sum(split['bytes'] for split in about['splits'].values()) / 1e9:,.2f} GB"
+
+
+def told(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
+
+
+COMMANDS = {"prepare": prepare, "verify": verify}

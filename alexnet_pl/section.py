@@ -1,0 +1,76 @@
+"""A config's sections, held against what reads them: a key that nothing reads, or of a wrong type, is told at once."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import make_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from alexnet_pl.data.making import Making
+from alexnet_pl.errors import UserError
+
+Made = TypeVar("Made")
+MAKING_KEYS = tuple(name for name in inspect.signature(Making).parameters if name not in ("root", "name", "size"))
+"""Of `data`, what `prepare` alone reads."""
+KEYS = (
+    "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
+    "schedule", "trainer", "images", "speed", "rates",
+)  # fmt: skip
+
+
+def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, where: str, **given: Any) -> Made:
+    """`made(**section, **given)`, after the section's keys and types were held against the signature.
+
+    Raises UserError that names `where.key` and, for an unknown one, the nearest that exists.
+    """
+    parameters = inspect.signature(made).parameters
+    known = [name for name in parameters if name not in given and name != "self"]
+    check_keys(section, known, where)
+    fields = [(name, kind(parameters[name])) for name in map(str, section)]
+    try:
+        schema = OmegaConf.structured(make_dataclass("Section", fields))
+        resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
+        values = OmegaConf.to_container(OmegaConf.merge(schema, resolved), throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{where}.{error.full_key} has no value yet: add {where}.{error.full_key}=…") from error
+    except OmegaConfBaseException as error:
+        raise UserError(f"{where}.{error.full_key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(values, dict)
+    try:
+        return made(**{str(key): value for key, value in values.items()}, **given)
+    except ValueError as error:
+        raise UserError(f"{where}.{error}") from error
+
+
+def kind(parameter: inspect.Parameter) -> Any:
+    return Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+
+
+def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None:
+    for key in section:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1) or sorted(known)
+            name = f"{where}.{key}" if where else key
+            raise UserError(f"{name}: there is no such key; did you mean {f'{where}.' if where else ''}{near[0]}?")
+
+
+def check(cfg: DictConfig) -> None:
+    """Top-level keys, before anything is built."""
+    check_keys(cfg, KEYS, "")
+    if not isinstance(cfg.seed, int) or cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed}: a whole number from 0")
+
+
+def root(cfg: DictConfig) -> Path:
+    if OmegaConf.is_missing(cfg.data, "root"):
+        raise UserError("data.root has no value yet: add data.root=FOLDER, the prepared store")
+    return Path(cfg.data.root)
+
+
+def check_data_keys(cfg: DictConfig, other: Callable[..., Any]) -> None:
+    """`data` is read by `prepare` and, when the store is there, by `other`."""
+    check_keys(cfg.data, [*inspect.signature(other).parameters, *MAKING_KEYS], "data")
