@@ -91,20 +91,26 @@ def grouped(runs: list[Run]) -> dict[tuple[str, float], Group]:
 
 
 def chosen(runs: list[Run]) -> dict[str, Group]:
-    """By activation, the runs at the rate that has most seeds: the others are of the search.
+    """By activation, the runs at the rate that has most seeds; the others are of the search.
 
-    Of equals the fastest, or where none arrived the one that came lowest.
+    Of equals the fastest, or where none arrived the one that was lowest after as many epochs as all of them have.
     """
     best: dict[str, Group] = {}
-    for (activation, _), group in grouped(runs).items():
-        if activation not in best or rank(group) > rank(best[activation]):
-            best[activation] = group
+    for activation in sorted({run.activation for run in runs}):
+        groups = [group for (name, _), group in grouped(runs).items() if name == activation]
+        common = shared_epochs(groups)
+        best[activation] = max(groups, key=lambda group: rank(group, common))
     return best
 
 
-def rank(group: Group) -> tuple[float, ...]:
-    lowest = min((error for run in group for error in run.errors), default=100.0)
-    return len(group), -mean(run.epochs or float("inf") for run in group), -lowest
+def rank(group: Group, epochs: int) -> tuple[float, ...]:
+    error = mean(run.errors[epochs - 1] if run.errors else 100.0 for run in group)
+    return len(group), -mean(run.epochs or float("inf") for run in group), -error
+
+
+def shared_epochs(groups: Iterable[Group]) -> int:
+    """Epochs that every run has, those that have none aside."""
+    return min((len(run.errors) for group in groups for run in group if run.errors), default=0)
 
 
 def ratios(relu: Group, tanh: Group) -> list[float]:
@@ -184,8 +190,8 @@ def search(runs: list[Run], best: dict[str, Group]) -> Iterator[str]:
     yield "| activation | rate | epochs to the line | training error % | |"
     yield "| --- | ---: | ---: | ---: | --- |"
     for (activation, rate), run in sorted(first.items()):
-        lengths = [len(other.errors) for key, other in first.items() if key[0] == activation and other.errors]
-        error = f" {run.errors[min(lengths) - 1]:.1f} after {min(lengths)}" if run.errors else ""
+        common = shared_epochs([[other] for key, other in first.items() if key[0] == activation])
+        error = f" {run.errors[common - 1]:.1f} after {common}" if run.errors else ""
         mark = " chosen" if run in best[activation] else ""
         yield f"| {activation} | {rate:g} | {reached(run)} |{error} |{mark} |"
 
