@@ -34,6 +34,22 @@ class Throughput(L.Callback):
         self.since, self.steps = now, trainer.global_step
 
 
+class EpochError(L.Callback):
+    """Logs `train/epoch_top1_error`, percent, of the epoch's training images (Figure 1), for `monitor=` too.
+
+    Written at once: an interruption at the epoch's end would otherwise come before Lightning's own writing.
+    """
+
+    NAME = "train/epoch_top1_error"
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        error = pl_module.epoch_error()
+        pl_module.log(self.NAME, error, logger=False)
+        for logger in trainer.loggers:
+            logger.log_metrics({self.NAME: error}, trainer.global_step)
+
+
 class Bar(RichProgressBar):
     """Lightning's progress bar with names that fit beside it; a finished epoch's line stays."""
 

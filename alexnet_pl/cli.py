@@ -36,6 +36,7 @@ COMMANDS = {
     "bench": "what each stage costs here; `bench prepare`: making a store",
 }
 DEFAULTS = {"verify": "_base.yaml", "bench": "ilsvrc2012.yaml"}
+READERS = {"figures": "Figure 1 from run folders, those within a folder included, into docs/ or out=FOLDER"}
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
 PATHS = ("data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "hydra.run.dir", "hydra.sweep.dir")
 PACKAGE = Path(__file__).resolve().parent
@@ -43,11 +44,16 @@ SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").
 
 
 def usage() -> str:
-    commands = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
+    commands, readers = (
+        "\n".join(f"  {name:<9} {what}" for name, what in some.items()) for some in (COMMANDS, READERS)
+    )
     recipes = ", ".join(sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml")))
     return f"""usage: alexnet_pl COMMAND -c RECIPE [key=value ...] [hydra flags]
+       alexnet_pl COMMAND RUN [RUN ...]
 
 {commands}
+
+{readers}
 
   -c RECIPE   a YAML file, the name of a shipped recipe, or a run folder (its own config again)
               shipped: {recipes}
@@ -69,7 +75,7 @@ def to_hydra(argv: list[str]) -> list[str]:
         return argv
     command, recipe, rest = argv[0], "", []
     if command not in COMMANDS:
-        raise UserError(f"{command}: no such command; one of {', '.join(COMMANDS)}")
+        raise UserError(f"{command}: no such command; one of {', '.join([*COMMANDS, *READERS])}")
     words = iter(argv[1:])
     if command == "bench" and len(argv) > 1 and argv[1].isalpha():
         rest.append(f"stage={next(words)}")
@@ -165,6 +171,8 @@ def main() -> None:
         signal.signal(number, leave)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
     try:
+        if argv[0] in READERS:
+            return read_runs(argv[1:])
         sys.argv[1:] = to_hydra(argv)
         run()
     except UserError as error:
@@ -175,6 +183,20 @@ def main() -> None:
         if error.errno not in DISK:
             raise
         fail(f"{error.filename or 'writing'}: {error.strerror}; make room or choose another place, then go on")
+
+
+def read_runs(words: list[str]) -> None:
+    """`figures`: run folders need no recipe, they hold their own."""
+    from alexnet_pl import figure1
+
+    folders = [Path(word) for word in words if not word.startswith(("-", "out="))]
+    flags = [word for word in words if word.startswith("-")]
+    if flags in (["-h"], ["--help"]):
+        return print(usage())
+    if flags or not folders:
+        raise UserError(f"{' '.join(flags) or 'figures'}: give run folders: figures RUN [RUN ...] [out=FOLDER]")
+    out = [word.removeprefix("out=") for word in words if word.startswith("out=")]
+    print(f"→ {figure1.write(folders, Path(out[-1] if out else 'docs'))}", flush=True)
 
 
 def leave(number: int, frame: object) -> NoReturn:

@@ -87,7 +87,7 @@ def report(
         part = f" of {total:,}" if result["images"] != total else ""
         low, high = result["top1_error_interval"]
         say(
-            f"{store.name}, {result['images']:,}{part} {split} images, {views} view{'s' * (views == 'ten')}: "
+            f"{store.name}, {result['images']:,}{part} {split} images, {views} view{'s' * (views != 'centre')}: "
             f"top-1 error {errors['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
             f"top-5 error {errors['top5_error']:.2f} %",
             path,

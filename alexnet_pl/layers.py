@@ -146,3 +146,38 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class LocallyConnected(nn.Module):
+    """A convolution that keeps the size and shares no weights: each pixel has kernels and biases of its own.
+
+    (N, inputs, side, side) → (N, outputs, side, side). `weight`: (side², kernel² · inputs, outputs), a window's pixels
+    row by row and all maps of one before the next; `bias`: (side², 1, outputs), as the program has one per unit
+    (LocalUnsharedLayerParser).
+
+    One matrix product per pixel, over the minibatch, after one copy that lines the windows up. With two cores and the
+    shapes of `cifar.LocalNet.local3` forward and backward take 7 ms, against 24 ms by `F.unfold` and `baddbmm`, 24 ms
+    by `F.unfold` and `einsum`, 13 ms by nine products of shifted maps, 13 ms by `Tensor.unfold`, 18 ms by a
+    grouped convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, side: int) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel={kernel}: an odd number of pixels")
+        self.kernel, self.side = kernel, side
+        self.weight = nn.Parameter(torch.empty(side**2, kernel**2 * inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(side**2, 1, outputs))
+        nn.init.normal_(self.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        side, edge = self.side, self.kernel // 2
+        padded = F.pad(x.permute(2, 3, 0, 1), (0, 0, 0, 0, edge, edge, edge, edge))  # pixels first, maps last
+        shifts = [(i, j) for i in range(self.kernel) for j in range(self.kernel)]
+        windows = torch.cat([padded[i : i + side, j : j + side] for i, j in shifts], dim=3)
+        found = torch.baddbmm(self.bias, windows.flatten(0, 1), self.weight)
+        return found.unflatten(0, (side, side)).permute(2, 3, 0, 1)
+
+    def extra_repr(self) -> str:
+        pixels, reads, outputs = self.weight.shape
+        return f"{reads // self.kernel**2}, {outputs}, kernel={self.kernel}, pixels={pixels}"

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet_pl.data.augment import Augment, Batch
+from alexnet_pl.cifar import ConvNet, LocalNet
+from alexnet_pl.data.augment import PLACES, Augment, Batch
 from alexnet_pl.data.loader import EvalLoader
 from alexnet_pl.errors import UserError
 from alexnet_pl.metrics import Errors
@@ -17,6 +18,8 @@ from alexnet_pl.model import AlexNet
 from alexnet_pl.optim import MomentumSGD, parameter_groups
 from alexnet_pl.speed import PLAIN, Speed, uncached_autocast
 from alexnet_pl.step import Graphed
+
+Net = AlexNet | ConvNet | LocalNet
 
 
 class Classifier(L.LightningModule):
@@ -26,13 +29,14 @@ class Classifier(L.LightningModule):
     augmentation, the mean image, the colour components, and the class list.
     """
 
-    net: AlexNet
+    net: Net
     augment: Augment
     train_sums: Tensor  # loss, wrong answers, images since the last line of the log
+    epoch_sums: Tensor  # the same of the epoch's earlier lines
 
     def __init__(
         self,
-        net: AlexNet,
+        net: Net,
         augment: Augment,
         switches: Mapping[str, Any],
         lr: float = 0.01,
@@ -40,32 +44,36 @@ class Classifier(L.LightningModule):
         weight_decay: float = 0.0005,
         bias_rate: float = 2.0,
         bias_decay: bool = False,
+        undecayed: list[str] | None = None,
         views: str = "ten",
         speed: Speed = PLAIN,
     ) -> None:
-        """`switches`: how `net` and `augment` were built, {"model": …, "augment": …}; lr … bias_decay are §6's."""
+        """`switches`: how `net` and `augment` were built, {"model": …, "augment": …}; lr … undecayed are §6's."""
         super().__init__()
         if min(lr, momentum, weight_decay, bias_rate) < 0:
             raise ValueError(
                 f"lr={lr}, momentum={momentum}, weight_decay={weight_decay}, bias_rate={bias_rate}: none below 0"
             )
-        if views not in ("ten", "centre"):
-            raise ValueError(f"views={views}: ten or centre")
-        self.net, self.augment, self.switches, self.ten = net, augment, dict(switches), views == "ten"
+        if views not in PLACES:
+            raise ValueError(f"views={views}: one of {', '.join(PLACES)}")
+        self.net, self.augment, self.switches, self.views = net, augment, dict(switches), views
         self.speed, self.step = speed, self.plain_step
         self.automatic_optimization = False  # a trainer's batch is many of ours, each a true step
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.bias_rate, self.bias_decay = bias_rate, bias_decay
+        self.bias_rate, self.bias_decay, self.undecayed = bias_rate, bias_decay, undecayed or []
+        if unknown := set(self.undecayed) - dict(net.named_children()).keys():
+            raise ValueError(f"undecayed={sorted(unknown)[0]}: the network has no such layer")
         self.classes: list[list[str]] = []
         self.found: dict[str, Tensor] = {}  # of the last validation or test
         self.seen: dict[str, Any] = {}
         self.val_errors, self.test_errors = Errors(), Errors()
-        self.register_buffer("train_sums", torch.zeros(3), persistent=False)
+        for name in ("train_sums", "epoch_sums"):
+            self.register_buffer(name, torch.zeros(3), persistent=False)
 
     def setup(self, stage: str) -> None:
         """To fit, take mean, colour and classes from the store; a resumed run's checkpoint replaces the first two."""
         store = self.trainer.datamodule.store  # type: ignore[attr-defined]
-        outputs = self.net.fc8.out_features
+        outputs = self.net.num_classes
         if len(store.classes) != outputs:
             raise UserError(f"model.num_classes={outputs}: the store at {store.root} has {len(store.classes)} classes")
         if stage != "fit":
@@ -81,7 +89,8 @@ class Classifier(L.LightningModule):
     def configure_optimizers(self) -> MomentumSGD:
         if self.speed.graphs(self.device, self.trainer.world_size):
             self.step = Graphed(self.plain_step, self.decided)
-        groups = parameter_groups(self.net, self.lr, self.weight_decay, self.bias_rate, self.bias_decay)
+        rates = (self.lr, self.weight_decay, self.bias_rate, self.bias_decay)
+        groups = parameter_groups(self.net, *rates, self.undecayed)
         return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay, fused=self.speed.fast)
 
     def decided(self) -> tuple[float, ...]:
@@ -123,6 +132,7 @@ class Classifier(L.LightningModule):
     def log_training(self) -> None:
         """Read the sums that the device kept since the last time, which makes the host wait for it."""
         mean_loss, mean_wrong = (self.train_sums[:2] / self.train_sums[2]).tolist()
+        self.epoch_sums += self.train_sums
         self.train_sums.zero_()
         if not math.isfinite(mean_loss):
             raise UserError(f"the training loss is {mean_loss} by step {self.global_step}; try a smaller optim.lr")
@@ -130,21 +140,33 @@ class Classifier(L.LightningModule):
         self.log("train/top1_error", 100 * mean_wrong)
         self.log("step", float(self.global_step))
 
+    def on_train_epoch_start(self) -> None:
+        """An epoch that is resumed in its middle has no start."""
+        self.train_sums.zero_()
+        self.epoch_sums.zero_()
+
+    def epoch_error(self) -> float:
+        """Percent of the epoch's training images that the network got wrong when their minibatch's turn came, before it
+        learned from them: the running error that the program printed and Figure 1 draws."""
+        sums = self.trainer.strategy.reduce(self.epoch_sums + self.train_sums, reduce_op="sum")
+        assert isinstance(sums, Tensor)
+        return float(100 * sums[1] / sums[2])
+
     def validation_step(self, batch: Batch, index: int) -> None:
-        self.val_errors.update(self.log_probabilities(batch.images, False)[: len(batch.labels)], batch.labels)
+        self.val_errors.update(self.log_probabilities(batch.images, "centre")[: len(batch.labels)], batch.labels)
 
     def on_validation_epoch_end(self) -> None:
         self.report("val", self.val_errors)
 
     def test_step(self, batch: Batch, index: int) -> None:
-        self.test_errors.update(self.log_probabilities(batch.images, self.ten)[: len(batch.labels)], batch.labels)
+        self.test_errors.update(self.log_probabilities(batch.images, self.views)[: len(batch.labels)], batch.labels)
 
     def on_test_epoch_end(self) -> None:
         self.report("test", self.test_errors)
 
-    def log_probabilities(self, images: Tensor, ten: bool) -> Tensor:
+    def log_probabilities(self, images: Tensor, which: str) -> Tensor:
         """(N, 3, size, size) uint8 → (N, classes): log of the softmax outputs' arithmetic mean over the views."""
-        views = self.augment.views(images, ten)
+        views = self.augment.views(images, which)
         mean = sum(F.softmax(self.net(self.speed.lay_out(view)).float(), 1) for view in views) / len(views)
         assert isinstance(mean, Tensor)
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
@@ -169,6 +191,8 @@ class Classifier(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
+        if "sums" in checkpoint["alexnet_pl"]:
+            self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device)
 
     def check_classes(self, learned: list[list[str]], there: list[list[str]]) -> None:
         if [identity for identity, _ in learned] != [identity for identity, _ in there]:
@@ -177,4 +201,10 @@ class Classifier(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["alexnet_pl"] = {"switches": self.switches, "classes": self.classes, "store": self.seen}
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        checkpoint["alexnet_pl"]["course"] = {"seed": data.seed, "batch_size": data.batch_size, "steps": data.steps}
+        checkpoint["alexnet_pl"]["sums"] = torch.stack([self.train_sums, self.epoch_sums])
+        checkpoint["alexnet_pl"]["course"] = {
+            "seed": data.seed,
+            "batch_size": data.batch_size,
+            "steps": data.steps,
+            "fold_in": data.fold_in,
+        }

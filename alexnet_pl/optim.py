@@ -1,6 +1,6 @@
 """The update rule of §6 (§5 of 2012), with the learning rate inside the velocity, and who learns at which rate."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -79,17 +79,19 @@ def alike(weights: list[Tensor], grads: list[Tensor], velocities: list[Tensor | 
 
 
 def parameter_groups(
-    net: nn.Module, lr: float, weight_decay: float, bias_rate: float, bias_decay: bool
+    net: nn.Module, lr: float, weight_decay: float, bias_rate: float, bias_decay: bool, undecayed: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """One group each for the weights and the biases of every layer, named `conv1.weight`, `conv1.bias`, …
 
     `bias_rate` is a bias's rate over a weight's: 2 in the program's logs at the start, 1 ("an equal learning rate for
-    all layers") in print. The program decays weights alone (layer.cu:565).
+    all layers") in print. The program decays weights alone (layer.cu:565), and in its CIFAR-10 nets not those of the
+    layers `undecayed`.
     """
     groups = []
     for name, parameter in net.named_parameters():
-        bias = name.endswith(".bias")
+        layer, _, kind = name.rpartition(".")
+        bias = kind == "bias"
         rate = lr * bias_rate if bias else lr
-        decay = 0.0 if bias and not bias_decay else weight_decay
+        decay = 0.0 if layer in undecayed or (bias and not bias_decay) else weight_decay
         groups.append({"name": name, "params": [parameter], "lr": rate, "initial_lr": rate, "weight_decay": decay})
     return groups

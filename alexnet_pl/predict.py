@@ -1,4 +1,4 @@
-"""`predict`: the labels considered most probable for a person's own images, with the ten views of §5.1."""
+"""`predict`: the labels considered most probable for a person's own images, with the views of §5.1."""
 
 import csv
 import json
@@ -65,7 +65,7 @@ def predict(module: Classifier, paths: list[Path], how: str, device: torch.devic
         good, squares, bad = read_squares(paths[start : start + BATCH], module.augment.size, how)
         unread |= bad
         if good:
-            best = module.log_probabilities(squares.to(device), module.ten).exp().topk(min(5, len(module.classes)))
+            best = module.log_probabilities(squares.to(device), module.views).exp().topk(min(5, len(module.classes)))
             rows += [
                 row(module, *found) for found in zip(good, best.values.tolist(), best.indices.tolist(), strict=True)
             ]

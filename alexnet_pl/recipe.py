@@ -13,26 +13,24 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.callbacks import Bar, Kernels, Throughput
+from alexnet_pl.callbacks import Bar, EpochError, Kernels, Throughput
 from alexnet_pl.checkpoint import read_checkpoint
+from alexnet_pl.cifar import ConvNet, LocalNet
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.errors import UserError
 from alexnet_pl.loggers import make_loggers
 from alexnet_pl.model import AlexNet
-from alexnet_pl.module import Classifier
+from alexnet_pl.module import Classifier, Net
 from alexnet_pl.provenance import Provenance
 from alexnet_pl.resume import Interruption, RandomState, checkpoints
-from alexnet_pl.schedule import DivideByTen, LoggedSchedule
+from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, Steps
 from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make
 from alexnet_pl.speed import Speed, precision
 
 GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-SCHEDULES = {"plateau": DivideByTen, "logged": LoggedSchedule}
-KEYS = (
-    "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
-    "schedule", "trainer", "images", "speed",
-)  # fmt: skip
+NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
+SCHEDULES = {"plateau": DivideByTen, "logged": LoggedSchedule, "steps": Steps, "constant": Constant}
 
 
 def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
@@ -41,6 +39,7 @@ def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
         "seed": ("seed", cfg.seed),
         "batch_size": ("data.batch_size", cfg.data.batch_size),
         "steps": ("speed.steps", cfg.speed.steps),
+        "fold_in": ("data.fold_in", cfg.data.get("fold_in")),
     }
 
 
@@ -53,7 +52,7 @@ def make_data(cfg: DictConfig) -> ImageStore:
 
 def make_module(cfg: DictConfig) -> Classifier:
     augment = make(Augment, cfg.augment, "augment", size=cfg.data.size)
-    net = make(AlexNet, cfg.model, "model", crop=augment.crop)
+    net = make_net(cfg, augment.crop)
     switches = {
         "model": OmegaConf.to_container(cfg.model, resolve=True),
         "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
@@ -68,6 +67,14 @@ def make_module(cfg: DictConfig) -> Classifier:
         views=cfg.views,
         speed=make_speed(cfg),
     )
+
+
+def make_net(cfg: DictConfig, crop: int) -> Net:
+    section = dict(cfg.model)
+    name = section.pop("name", "alexnet")
+    if name not in NETS:
+        raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
+    return make(NETS[name], OmegaConf.create(section), "model", crop=crop)
 
 
 def make_speed(cfg: DictConfig) -> Speed:
@@ -100,18 +107,20 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
     options["log_every_n_steps"] = max(1, cfg.trainer.log_every_n_steps // make_speed(cfg).steps)
+    options["reload_dataloaders_every_n_epochs"] = int(bool(cfg.data.get("fold_in")))  # the loader gets longer
     step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
     for name in ("train", "val", "test"):
         if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
             raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
     folder = run / "checkpoints"
     fitting = [
+        EpochError(),
         make_schedule(cfg),
         RandomState(),
         Throughput(cfg.data.batch_size),
         Kernels(run / "kernels.png"),
         LearningRateMonitor(logging_interval="epoch"),
-        *checkpoints(folder, "val/top1_error"),
+        *checkpoints(folder, cfg.objective),
         Interruption(folder / "last.ckpt"),
     ]
     always = [Bar(refresh_rate=10, leave=True), Provenance(run, cfg.command)]

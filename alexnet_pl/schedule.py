@@ -1,4 +1,4 @@
-"""When the learning rate falls (§6): by the validation error, as printed, or at the epochs of the program's logs."""
+"""When the learning rate falls (§6): by the validation error, as printed, or at given epochs, or never."""
 
 from typing import Any
 
@@ -127,6 +127,51 @@ class LoggedSchedule(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.current_epoch + 1 >= self.stop:
             trainer.should_stop = True
+
+
+class Steps(L.Callback):
+    """The weights' rate to a tenth at the start of each epoch in `drops`, counted from 1; the biases keep theirs.
+
+    So the program trains its CIFAR-10 nets ("Lower learning rates (epsW)", layer-params-conv-local-11pct.cfg), with
+    `trainer.max_epochs` for an end. A function of the epoch alone.
+    """
+
+    def __init__(self, drops: list[int]) -> None:
+        if sorted(drops) != drops or (drops and drops[0] < 1):
+            raise ValueError(f"drops={drops}: epochs from 1, in their order")
+        self.drops = drops
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        done = sum(trainer.current_epoch + 1 >= drop for drop in self.drops)
+        for group in groups(trainer):
+            if not group["name"].endswith(".bias"):
+                group["lr"] = group["initial_lr"] / 10**done
+
+
+class Constant(L.Callback):
+    """One rate from first to last, as for Figure 1; the run ends with the first epoch whose training error is at most
+    `until` percent, the figure's 25, where one is given.
+
+    Acts before the checkpoint is written, so that a finished run is known to be one when it is resumed.
+    """
+
+    def __init__(self, until: float | None = None) -> None:
+        if until is not None and not 0 <= until <= 100:
+            raise ValueError(f"until={until}: a training error in percent, or null")
+        self.until, self.done = until, False
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.until is not None and pl_module.epoch_error() <= self.until:  # type: ignore[operator]
+            self.done = trainer.should_stop = True
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.done
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self.done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.done = state_dict["done"]
 
 
 def groups(trainer: L.Trainer) -> list[dict[str, Any]]:

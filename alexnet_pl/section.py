@@ -18,7 +18,7 @@ MAKING_KEYS = tuple(name for name in inspect.signature(Making).parameters if nam
 """Of `data`, what `prepare` alone reads."""
 KEYS = (
     "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
-    "schedule", "trainer", "images", "speed", "stage", "rounds", "json",
+    "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json",
 )  # fmt: skip
 
 
@@ -33,7 +33,8 @@ def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, whe
     fields = [(name, kind(parameters[name])) for name in map(str, section)]
     try:
         schema = OmegaConf.structured(make_dataclass("Section", fields))
-        values = OmegaConf.to_container(OmegaConf.merge(schema, section), throw_on_missing=True)
+        resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
+        values = OmegaConf.to_container(OmegaConf.merge(schema, resolved), throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise UserError(f"{where}.{error.full_key} has no value yet: add {where}.{error.full_key}=…") from error
     except OmegaConfBaseException as error:

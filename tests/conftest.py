@@ -1,6 +1,9 @@
 """What several test files start from: composed configs, and a store small enough to train on in seconds."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from omegaconf import DictConfig
 
 from alexnet_pl import cli
 from alexnet_pl.data import demo
+from alexnet_pl.data.cifar import read_cifar
+from alexnet_pl.data.decode import read
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
 
@@ -52,3 +57,24 @@ def tiny(tiny_store: Path) -> list[str]:
         "trainer.max_epochs=2",
         "trainer.log_every_n_steps=2",
     ]
+
+
+@pytest.fixture(scope="session")
+def official_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real CIFAR-10, unpacked where it is at hand beside the checkout."""
+    unpack = Path(__file__).parent.parent.parent / "shared/data/unpack.py"
+    if not unpack.is_file():
+        pytest.skip(f"{unpack} is not there, with which the real CIFAR-10 is unpacked")
+    root = tmp_path_factory.mktemp("cifar10")
+    subprocess.run([sys.executable, str(unpack), str(root), "cifar10"], check=True, capture_output=True)
+    return root / "cifar-10-batches-py"
+
+
+@pytest.fixture(scope="session")
+def cifar_store(official_cifar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """320 training, 96 validation and 100 test images of the real CIFAR-10."""
+    source = read_cifar(official_cifar)
+    few = {split: [*source.splits[split]][:count] for split, count in (("train", 320), ("val", 96), ("test", 100))}
+    root = tmp_path_factory.mktemp("stores") / "cifar10"
+    prepare(replace(source, splits=few), root, Settings("cifar10", 32, {}), partial(read, size=32, how="bilinear"))
+    return root

@@ -101,7 +101,7 @@ def test_a_view_is_the_same_twice_and_leaves_images_and_mean_as_they_were(which:
     kept, augment = images.clone(), eye(32, 24, uneven_mean(32), mean=which)
     drawn = augment.draw(0, 0, 0, 3)
     first = augment(images, drawn).clone()
-    augment.views(images, True)
+    augment.views(images, "ten")
     assert torch.equal(augment(images, drawn), first)
     assert torch.equal(images, kept)
 
@@ -276,7 +276,7 @@ def as_set(views: list[np.ndarray]) -> set[bytes]:
 def test_the_ten_views_are_four_corners_and_the_centre_and_their_reflections(size: int, crop: int) -> None:
     """§5.1, in any order; at 256 the offsets are 0, 16 and 32. No noise and no division in a test."""
     images, last, mid = photographs(2, size), size - crop, (size - crop) // 2
-    views = eye(size, crop, noise=0.1).views(torch.from_numpy(images), True)
+    views = eye(size, crop, noise=0.1).views(torch.from_numpy(images), "ten")
     assert len(views) == 10
     assert all(view.shape == (2, 3, crop, crop) for view in views)
     places = [(0, 0), (0, last), (last, 0), (last, last), (mid, mid)]
@@ -289,7 +289,7 @@ def test_the_ten_views_are_four_corners_and_the_centre_and_their_reflections(siz
 @pytest.mark.parametrize("which", ["centre", "place"])
 def test_test_views_lose_the_same_mean_as_training_views(which: str) -> None:
     images, mean = photographs(1, 32), uneven_mean(32)
-    views = [view[0].double().numpy() for view in eye(32, 24, mean, mean=which).views(torch.from_numpy(images), True)]
+    views = [view[0].double().numpy() for view in eye(32, 24, mean, mean=which).views(torch.from_numpy(images), "ten")]
     for top, left in [(0, 0), (0, 8), (8, 0), (8, 8), (4, 4)]:
         for flip in (False, True):
             if which == "centre":
@@ -302,7 +302,7 @@ def test_test_views_lose_the_same_mean_as_training_views(which: str) -> None:
 def test_the_one_view_of_validation_is_the_centre_unreflected() -> None:
     """SOURCE_FACTS §4: single-view test = central 224, no flip."""
     images, mean = photographs(2, 256), uneven_mean(256)
-    (view,) = eye(256, 224, mean).views(torch.from_numpy(images), False)
+    (view,) = eye(256, 224, mean).views(torch.from_numpy(images), "centre")
     np.testing.assert_allclose(view.numpy(), (images - mean)[:, :, 16:240, 16:240], atol=1e-3)
 
 
@@ -313,3 +313,20 @@ def test_the_one_view_of_validation_is_the_centre_unreflected() -> None:
 def test_what_cannot_be_is_refused_by_name(name: str, value) -> None:
     with pytest.raises(ValueError, match=f"{name}={value}"):
         Augment(**{name: value})
+
+
+def test_the_nine_views_are_a_grid_of_places_without_reflections() -> None:
+    """convdata_cifar.py: three rows by three columns, 4 pixels apart, for 24 pixels of 32."""
+    images, mean = photographs(2, 32), uneven_mean(32)
+    views = eye(32, 24, mean).views(torch.from_numpy(images), "nine")
+    places = [(top, left) for top in (0, 4, 8) for left in (0, 4, 8)]
+    wanted = [[cut(image, *place, 24, False) - mean[:, 4:28, 4:28] for image in images] for place in places]
+    np.testing.assert_allclose(torch.stack(views).numpy(), np.array(wanted), rtol=1e-6, atol=1e-4)
+
+
+def test_without_reflections_nothing_else_is_drawn_otherwise() -> None:
+    plain, reflected = (eye(32, 24, reflect=reflect).draw(1, 2, 3, 500) for reflect in (False, True))
+    assert not plain.flips.any()
+    assert 200 < reflected.flips.sum() < 300
+    assert torch.equal(plain.offsets, reflected.offsets)
+    assert torch.equal(plain.noise, reflected.noise)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alexnet_pl.layers import Dropout, ResponseNorm, SpatialNorm
+from alexnet_pl.layers import Dropout, LocallyConnected, ResponseNorm, SpatialNorm
 
 HALF_BF16 = 2**-8  # rounding to bfloat16's eight bits changes a number by at most this share of it
 
@@ -246,3 +246,52 @@ def test_gradient_of_dropout_is_its_mask() -> None:
     assert torch.equal(found, (dropped != 0).float())
     (found,) = torch.autograd.grad(Dropout(0.5).eval()(x).sum(), x)
     assert torch.equal(found, torch.full_like(x, 0.5))
+
+
+def one_pixel_at_a_time(x: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
+    """A locally connected layer as its definition reads: loops over image, pixel, kernel, and what it reads."""
+    count, inputs, side, _ = x.shape
+    outputs, reach = weight.shape[2], kernel // 2
+    rows = []
+    for image, out, y, z in np.ndindex(count, outputs, side, side):
+        pixel = y * side + z
+        total = bias[pixel, 0, out]
+        for i, j, c in np.ndindex(kernel, kernel, inputs):
+            row, column = y + i - reach, z + j - reach
+            if 0 <= row < side and 0 <= column < side:
+                total = total + x[image, c, row, column] * weight[pixel, (i * kernel + j) * inputs + c, out]
+        rows.append(total)
+    return torch.stack(rows).view(count, outputs, side, side)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "side"), [(2, 3, 3, 4), (3, 2, 1, 3), (1, 2, 5, 3)])
+def test_a_locally_connected_layer_is_its_loop_forward_and_backward(
+    inputs: int, outputs: int, kernel: int, side: int
+) -> None:
+    layer = LocallyConnected(inputs, outputs, kernel, side).double()
+    torch.nn.init.normal_(layer.bias)
+    x = maps(2, inputs, side, side, size=1.0).requires_grad_()
+    places = (x, layer.weight, layer.bias)
+    wanted = one_pixel_at_a_time(*places, kernel)
+    pull = maps(*wanted.shape, seed=5, size=1.0)
+    slow = torch.autograd.grad(wanted, places, pull)
+    found = layer(x)
+    torch.testing.assert_close(found, wanted)
+    for quick, one in zip(torch.autograd.grad(found, places, pull), slow, strict=True):
+        torch.testing.assert_close(quick, one)
+
+
+def test_with_the_same_kernels_everywhere_a_locally_connected_layer_is_a_convolution() -> None:
+    convolution = torch.nn.Conv2d(4, 5, 3, padding=1).double()
+    layer = LocallyConnected(4, 5, 3, 6).double()
+    with torch.no_grad():
+        layer.weight.copy_(convolution.weight.permute(2, 3, 1, 0).reshape(1, 36, 5).expand(36, 36, 5))
+        layer.bias.copy_(convolution.bias.expand(36, 1, 5))
+    x = maps(3, 4, 6, 6, size=1.0)
+    torch.testing.assert_close(layer(x), convolution(x))
+    torch.testing.assert_close(layer(x.contiguous(memory_format=torch.channels_last)), convolution(x))
+
+
+def test_a_locally_connected_layer_has_a_middle() -> None:
+    with pytest.raises(ValueError, match="kernel=2"):
+        LocallyConnected(1, 1, 2, 4)

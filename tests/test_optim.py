@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, ReduceLROnPlateau
 
+from alexnet_pl.cifar import LocalNet
 from alexnet_pl.model import AlexNet
 from alexnet_pl.optim import MomentumSGD, parameter_groups
 
@@ -312,6 +313,18 @@ def test_the_printed_rule_treats_biases_like_weights() -> None:
     """§6: "an equal learning rate for all layers"; the decay names w alone and excepts none."""
     _, groups = named_groups(bias_rate=1.0, bias_decay=True)
     assert {(group["lr"], group["weight_decay"]) for group in groups.values()} == {(0.01, 0.0005)}
+
+
+def test_the_local_nets_convolutions_do_not_decay_and_its_other_weights_do() -> None:
+    """SOURCE_FACTS §1c: wc 0 on conv1 and conv2, .004 on local3, local4 and fc10; epsW .001, epsB .002."""
+    groups = parameter_groups(LocalNet(), 0.001, 0.004, 2.0, False, ["conv1", "conv2"])
+    found = {group["name"]: (group["lr"], group["weight_decay"]) for group in groups}
+    assert {name: found[f"{name}.weight"] for name in ("conv1", "conv2")} == dict.fromkeys(
+        ("conv1", "conv2"), (0.001, 0.0)
+    )
+    decayed = ("local3", "local4", "fc10")
+    assert {name: found[f"{name}.weight"] for name in decayed} == dict.fromkeys(decayed, (0.001, 0.004))
+    assert {values for name, values in found.items() if name.endswith("bias")} == {(0.002, 0.0)}
 
 
 def test_an_undecayed_bias_without_gradient_stays_while_its_weight_shrinks() -> None:

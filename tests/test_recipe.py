@@ -11,7 +11,8 @@ from alexnet_pl import cli, preparation, recipe, section
 from alexnet_pl.errors import UserError
 from alexnet_pl.schedule import DivideByTen, LoggedSchedule
 
-RECIPES = sorted(path.stem for path in cli.SHIPPED.glob("[!_]*.yaml"))
+RECIPES = sorted(path.stem for path in cli.SHIPPED.glob("[!_]*.yaml") if not path.stem.startswith("cifar10"))
+CIFAR = sorted(path.stem for path in cli.SHIPPED.glob("cifar10*.yaml"))
 
 
 @pytest.mark.parametrize("reading", ["program", "printed"])
@@ -26,6 +27,37 @@ def test_every_shipped_recipe_builds_in_both_readings(config: Compose, name: str
     recipe.make_data(cfg)
     trainer = recipe.make_trainer(cfg, tmp_path)
     assert trainer.max_epochs == cfg.trainer.max_epochs
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_the_recipes_of_cifar10_build(config: Compose, name: str, tmp_path: Path) -> None:
+    cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
+    section.check(cfg)
+    net = recipe.make_module(cfg).net
+    assert net(torch.zeros(2, 3, cfg.augment.crop, cfg.augment.crop)).shape == (2, 10)
+    recipe.make_data(cfg)
+    assert recipe.make_trainer(cfg, tmp_path).max_epochs == cfg.trainer.max_epochs
+
+
+def test_figure_1s_two_networks_learn_at_rates_of_their_own_and_without_any_regularisation(config: Compose) -> None:
+    for activation in ("relu", "tanh"):
+        cfg = config("cifar10", f"model.activation={activation}")
+        module = recipe.make_module(cfg)
+        assert module.lr == cfg.rates[activation]
+        assert module.weight_decay == 0
+        assert (module.augment.crop, module.augment.reflect, module.augment.noise) == (32, False, 0)
+    assert recipe.make_module(config("cifar10", "optim.lr=0.5")).lr == 0.5
+
+
+def test_the_13_and_11_percent_recipes_differ_in_the_norm_alone(config: Compose) -> None:
+    """SOURCE_FACTS §1c: rates .001 and .002, decay .004, 300 + 150 + 10 + 10 epochs, nine views of 24 pixels."""
+    without, normed = config("cifar10_13pct"), config("cifar10_11pct")
+    assert (without.model.norm, normed.model.norm) == (False, True)
+    normed.model.norm = False
+    assert without == normed
+    assert (without.optim.lr, without.optim.bias_rate, without.optim.weight_decay) == (0.001, 2, 0.004)
+    assert (without.data.fold_in, without.schedule.steps.drops, without.trainer.max_epochs) == (300, [451, 461], 470)
+    assert (without.data.size, without.augment.crop, without.views) == (32, 24, "nine")
 
 
 def test_the_printed_recipe_is_the_main_one_in_the_other_reading(config: Compose) -> None:
@@ -67,7 +99,11 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("augment.crop=300", "augment.crop=300"),
         ("augment.crop=20", "model.crop=20"),
         ("augment.noise_scale=variance", "augment.noise_scale=variance"),
-        ("schedule.name=cosine", "schedule.name=cosine: one of plateau, logged"),
+        ("schedule.name=cosine", "schedule.name=cosine: one of plateau, logged, steps, constant"),
+        ("+model.name=vgg", "model.name=vgg: one of alexnet, conv, local"),
+        ("+optim.undecayed=[conv9]", "optim.undecayed=conv9: the network has no such layer"),
+        ("data.fold_in=-1", "data.fold_in=-1"),
+        ("views=eleven", "views=eleven: one of centre, ten, nine"),
         ("schedule.plateau.patience=0", "schedule.plateau.patience=0"),
         ("speed.steps=0", "speed.steps=0"),
         ("trainer.precision=8", "trainer.precision=8: one of auto"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexnet_pl.optim import MomentumSGD
-from alexnet_pl.schedule import DivideByTen, LoggedSchedule
+from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, Steps
 
 LAYERS = ("conv1", "conv2", "fc8")
 MONITOR = "val/top1_error"
@@ -316,3 +316,39 @@ def test_logged_epochs_out_of_order_are_refused() -> None:
         LoggedSchedule(drop1=60)
     with pytest.raises(ValueError, match="stop"):
         LoggedSchedule(stop=70)
+
+
+def test_steps_divide_the_weights_rates_by_ten_and_leave_the_biases() -> None:
+    """SOURCE_FACTS §1c: 300 + 150 epochs, ten at a tenth, ten at a hundredth; only epsW is lowered."""
+    trainer, module, callback = a_trainer(), a_module(), Steps([451, 461])
+    for epoch, factor in ((1, 1), (300, 1), (450, 1), (451, 0.1), (460, 0.1), (461, 0.01), (470, 0.01), (1, 1)):
+        trainer.current_epoch = epoch - 1
+        callback.on_train_epoch_start(trainer, module)
+        found = rates(trainer)
+        assert found["conv1.weight"] == found["fc8.weight"] == pytest.approx(0.01 * factor)
+        assert found["conv1.bias"] == found["fc8.bias"] == 0.02
+
+
+def test_a_constant_rate_ends_with_the_first_epoch_at_or_below_the_line() -> None:
+    curve = [90.0, 25.01, 25.0, 30.0]
+    for until, stops in ((25, [False, False, True, True]), (None, [False] * 4)):
+        trainer, callback, seen = a_trainer(), Constant(until), []
+        for error in curve:
+            callback.on_train_epoch_end(trainer, SimpleNamespace(epoch_error=lambda error=error: error))
+            seen.append(trainer.should_stop)
+        assert seen == stops
+        resumed, again = a_trainer(), Constant(until)
+        again.load_state_dict(callback.state_dict())
+        again.on_train_start(resumed, a_module())
+        assert resumed.should_stop == stops[-1]
+
+
+@pytest.mark.parametrize("drops", [[0], [461, 451]])
+def test_steps_out_of_order_are_refused(drops: list[int]) -> None:
+    with pytest.raises(ValueError, match="drops="):
+        Steps(drops)
+
+
+def test_a_line_that_no_error_is_at_is_refused() -> None:
+    with pytest.raises(ValueError, match="until=250"):
+        Constant(250)

@@ -1,4 +1,4 @@
-"""The two kinds of data augmentation of §5.1 (§4.1 of 2012) and the ten test views, on the device, from uint8."""
+"""The two kinds of data augmentation of §5.1 (§4.1 of 2012) and the views to test with, on the device, from uint8."""
 
 from typing import NamedTuple
 
@@ -8,6 +8,11 @@ from torch import Tensor, nn
 
 NOISE_SCALES = ("stdev", "eigenvalue", "eigenvalue255")
 MEANS = ("centre", "place")
+PLACES = {  # of a view's top left corner, in halves of size − crop
+    "centre": ((1, 1),),
+    "ten": ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2)),
+    "nine": tuple((down, right) for down in range(3) for right in range(3)),
+}
 
 
 class Draws(NamedTuple):
@@ -32,6 +37,7 @@ class Augment(nn.Module):
     The pixels keep their scale: norms and initial weights are tuned to it.
 
       noise         standard deviation of the colour noise's factor α; 0: none
+      reflect       every other image, by chance, is reflected left to right
     Where program and printed text differ (the program's value is the default):
       noise_scale   what α multiplies along each principal component of RGB.  stdev: the standard deviation
                     (convdata.py:40), 12 grey levels of noise along the first.  eigenvalue: the printed λ, of pixels
@@ -51,6 +57,7 @@ class Augment(nn.Module):
         size: int = 256,
         crop: int = 224,
         noise: float = 0.1,
+        reflect: bool = True,
         noise_scale: str = "stdev",
         divide: bool = True,
         mean: str = "centre",
@@ -67,7 +74,7 @@ class Augment(nn.Module):
         if share < 1 or noise < 0:
             raise ValueError(f"share={share}, noise={noise}: at least 1, and not negative")
         self.size, self.crop, self.noise, self.noise_scale, self.divide = size, crop, noise, noise_scale, divide
-        self.mean, self.share = mean, share
+        self.mean, self.share, self.reflect = mean, share, reflect
         self.places = size - crop + 1 if last_offset or size == crop else size - crop
         self.register_buffer("mean_image", torch.zeros(3, size, size))
         self.register_buffer("components", torch.zeros(3, 3))
@@ -88,7 +95,7 @@ class Augment(nn.Module):
         chance = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, batch, 1]))
         groups = -(-count // self.share)
         offsets = chance.integers(self.places, size=(groups, 2)).repeat(self.share, 0)[:count]
-        flips = chance.integers(2, size=groups).astype(bool).repeat(self.share)[:count]
+        flips = chance.integers(2, size=groups).astype(bool).repeat(self.share)[:count] & self.reflect
         noise = chance.standard_normal((count, 3), dtype=np.float32)
         return Draws(torch.from_numpy(offsets), torch.from_numpy(flips), torch.from_numpy(noise))
 
@@ -110,16 +117,16 @@ class Augment(nn.Module):
         centre = self.mean_image[:, edge : edge + self.crop, edge : edge + self.crop]
         return cropped(images, offsets, flips, self.crop) - centre
 
-    def views(self, images: Tensor, ten: bool) -> list[Tensor]:
-        """The centre view, or "the four corner patches and the center patch" and their reflections (§5.1)."""
-        last, half = self.size - self.crop, (self.size - self.crop) // 2
-        corners = [(0, 0), (0, last), (half, half), (last, 0), (last, last)] if ten else [(half, half)]
-        count, device = len(images), images.device
+    def views(self, images: Tensor, which: str) -> list[Tensor]:
+        """centre: one view. ten: "the four corner patches and the center patch" and their reflections (§5.1).
+        nine: a grid of three by three places without reflections, with which the program tests its CIFAR-10 nets."""
+        rest, count, device = self.size - self.crop, len(images), images.device
         found = []
-        for flip in (False, True) if ten else (False,):
+        for flip in (False, True) if which == "ten" else (False,):
             flips = torch.full((count,), flip, device=device)
-            for corner in corners:
-                found.append(self.view(images, torch.tensor([corner], device=device).expand(count, 2), flips))
+            for corner in PLACES[which]:
+                place = torch.tensor([[half * rest // 2 for half in corner]], device=device)
+                found.append(self.view(images, place.expand(count, 2), flips))
         return found
 
 

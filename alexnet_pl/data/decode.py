@@ -3,6 +3,7 @@
 
 import gzip
 import io
+import math
 import zlib
 
 import numpy as np
@@ -80,6 +81,12 @@ def rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
+def planes(data: bytes) -> torch.Tensor:
+    """Pixels that were never compressed → (3, side, side) uint8."""
+    side = math.isqrt(len(data) // 3)
+    return torch.from_numpy(np.frombuffer(data, np.uint8).reshape(3, side, side).copy())
+
+
 def square(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
     """(3, H, W) → (3, size, size): shorter side to `size` pixels, antialiased as Pillow does, then the centre.
 
@@ -113,5 +120,5 @@ def read(item: Item, size: int, how: str) -> tuple[np.ndarray, str]:
         data = item.place.read()
     except OSError as error:
         raise UserError(f"data.source: {item.name} can no longer be read ({reason(error)})") from error
-    image, odd = decode(data)
+    image, odd = (planes(data), "") if item.place.packed == "planes" else decode(data)
     return square(image, size, how).numpy(), odd

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from alexnet_pl.data.cifar import find_batches, read_cifar
 from alexnet_pl.data.fall import find_archives, read_fall
 from alexnet_pl.data.folders import read_folders
 from alexnet_pl.data.huggingface import find_packed, find_shards, find_tables, read_packed, read_shards, read_tables
@@ -24,6 +25,8 @@ def read_source(source: Path, names: Mapping[str, str], synsets: Path | None = N
         return "ILSVRC with its development kit", read_ilsvrc(source)
     if kaggle := find_kaggle(source):
         return f"Kaggle's ILSVRC-2012 ({kaggle.name})", read_kaggle(kaggle)
+    if batches := find_batches(source):
+        return "CIFAR-10", read_cifar(batches)
     if tables := find_tables(source):
         return "Hugging Face's Parquet files", read_tables(tables)
     if packed := find_packed(source):

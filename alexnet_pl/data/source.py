@@ -16,7 +16,8 @@ class Place(NamedTuple):
     """Where an image's bytes lie: a file, or `size` bytes from `start` of an archive's content.
 
     `packed` says how that content is compressed: "" not at all, "gzip" as a whole, "deflate" the image by itself, or
-    "parquet" for row `start` of a table.
+    "parquet" for row `start` of a table. "planes" is no compression: the bytes are a square image's pixels, red, green
+    and blue one after the other.
     """
 
     path: Path

@@ -1,0 +1,234 @@
+"""Figure 1 (§4.1) from run folders of configs/cifar10.yaml: how many epochs ReLUs and tanh units take to 25 % error.
+
+The training error of an epoch is the running one: the percentage of its images that the network got wrong when their
+minibatch came, before it learned from them. It is drawn at the epoch's end, and between two epochs the line is
+straight; where it crosses 25 % is the number of epochs.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alexnet_pl.errors import UserError
+
+LINE = 25.0  # percent, Figure 1's
+CLAIM = 6.0  # "six times faster"
+COLUMN = "train/epoch_top1_error"
+
+
+class Run(NamedTuple):
+    """A run of the network of Figure 1: its settings and the training error of each epoch in percent."""
+
+    folder: Path
+    activation: str
+    rate: float
+    seed: int
+    errors: list[float]
+
+    @property
+    def epochs(self) -> float | None:
+        """Epochs until the error is down to the line, if it ever is."""
+        before = 100.0
+        for epoch, error in enumerate(self.errors):
+            if error <= LINE:
+                return epoch + (before - LINE) / (before - error)
+            before = error
+        return None
+
+
+Group = list[Run]  # of one activation and rate, a run a seed
+
+
+def find_runs(folders: Iterable[Path]) -> list[Run]:
+    """The runs of Figure 1's network among `folders` and all below them; of two alike, the longer one."""
+    found: dict[tuple[str, float, int], Run] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: there is no such folder")
+        for path in sorted(folder.rglob("metrics.csv")):
+            run = read_run(path.parent)
+            if run is None:
+                continue
+            key = (run.activation, run.rate, run.seed)
+            if key not in found or len(found[key].errors) < len(run.errors):
+                found[key] = run
+    if not found:
+        raise UserError(f"{', '.join(map(str, folders))}: no run of configs/cifar10.yaml in there")
+    return [found[key] for key in sorted(found)]
+
+
+def read_run(folder: Path) -> Run | None:
+    """None for a run of another network."""
+    config = folder / ".hydra/config.yaml"
+    if not config.is_file():
+        return None
+    try:
+        cfg: Any = OmegaConf.load(config)
+        if cfg.model.get("name") != "conv":
+            return None
+        settings = cfg.model.activation, float(cfg.optim.lr), int(cfg.seed)
+    except (OmegaConfBaseException, AttributeError, ValueError) as error:
+        raise UserError(f"{config}: not the config of a run ({str(error).splitlines()[0]})") from error
+    return Run(folder, *settings, read_errors(folder / "metrics.csv"))
+
+
+def read_errors(path: Path) -> list[float]:
+    with path.open(newline="") as file:
+        return [float(row[COLUMN]) for row in csv.DictReader(file) if row.get(COLUMN)]
+
+
+def grouped(runs: list[Run]) -> dict[tuple[str, float], Group]:
+    groups: dict[tuple[str, float], Group] = {}
+    for run in runs:
+        groups.setdefault((run.activation, run.rate), []).append(run)
+    return groups
+
+
+def chosen(runs: list[Run]) -> dict[str, Group]:
+    """By activation, the runs at the rate that has most seeds; the others are of the search.
+
+    Of equals the fastest, or where none arrived the one that was lowest after as many epochs as all of them have.
+    """
+    best: dict[str, Group] = {}
+    for activation in sorted({run.activation for run in runs}):
+        groups = [group for (name, _), group in grouped(runs).items() if name == activation]
+        common = shared_epochs(groups)
+        best[activation] = max(groups, key=lambda group: rank(group, common))
+    return best
+
+
+def rank(group: Group, epochs: int) -> tuple[float, ...]:
+    error = mean(run.errors[epochs - 1] if run.errors else 100.0 for run in group)
+    return len(group), -mean(run.epochs or float("inf") for run in group), -error
+
+
+def shared_epochs(groups: Iterable[Group]) -> int:
+    """Epochs that every run has, those that have none aside."""
+    return min((len(run.errors) for group in groups for run in group if run.errors), default=0)
+
+
+def ratios(relu: Group, tanh: Group) -> list[float]:
+    """Epochs of tanh over epochs of ReLU, for each seed of which both reached the line."""
+    fast = {run.seed: run.epochs for run in relu}
+    pairs = [(run.epochs, fast.get(run.seed)) for run in tanh]
+    return [slow / quick for slow, quick in pairs if slow and quick]
+
+
+def spread(values: list[float]) -> str:
+    """Mean ± standard deviation, or the one value there is."""
+    return f"{mean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
+
+
+def page(runs: list[Run], picture: str, source: str) -> str:
+    """The whole of figure1.md."""
+    best = chosen(runs)
+    lines = [
+        "# Figure 1: ReLU against tanh on CIFAR-10",
+        "",
+        f"Written by `python -m alexnet_pl figures` from the run folders in {source}; nothing here is typed by hand.",
+        "",
+        f"![Training error against epochs]({picture})",
+        "",
+        *summary(best),
+        "",
+        *seeds(best),
+        "",
+        "## The search for the rates",
+        "",
+        *search(runs, best),
+        "",
+        "## How it was measured",
+        "",
+        *method(best),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def summary(best: dict[str, Group]) -> Iterator[str]:
+    found = ratios(best.get("relu", []), best.get("tanh", []))
+    ours = f"{spread(found)}, {len(found)} seed{'s' * (len(found) != 1)}" if found else "not yet measured"
+    yield "| | paper | ours |"
+    yield "| --- | ---: | ---: |"
+    for activation, name in (("relu", "ReLU"), ("tanh", "tanh")):
+        epochs = [run.epochs for run in best.get(activation, []) if run.epochs]
+        said = f"{spread(epochs)}, {len(epochs)} seed{'s' * (len(epochs) != 1)}" if epochs else "not yet measured"
+        yield f"| epochs to {LINE:g} % training error, {name} | | {said} |"
+    yield f"| how many times faster ReLUs are | {CLAIM:g} | {ours} |"
+    yield ""
+    yield "Mean ± standard deviation over seeds; the ratio is taken seed by seed."
+
+
+def seeds(best: dict[str, Group]) -> Iterator[str]:
+    """One row a seed."""
+    runs = {(activation, run.seed): run for activation, group in best.items() for run in group}
+    yield "| seed | ReLU, epochs | tanh, epochs | ratio |"
+    yield "| ---: | ---: | ---: | ---: |"
+    for seed in sorted({seed for _, seed in runs}):
+        pair = [runs.get((activation, seed)) for activation in ("relu", "tanh")]
+        both = [run.epochs for run in pair if run and run.epochs]
+        ratio = f"{both[1] / both[0]:.2f}" if len(both) == 2 else ""
+        yield f"| {seed} | {' | '.join(map(reached, pair))} | {ratio} |"
+
+
+def reached(run: Run | None) -> str:
+    if run is None or not run.errors:
+        return "not run" if run is None else "no finished epoch"
+    return f"{run.epochs:.2f}" if run.epochs else f"more than {len(run.errors)}"
+
+
+def search(runs: list[Run], best: dict[str, Group]) -> Iterator[str]:
+    """One row a rate, of its first seed; the errors of one activation are those after the same epoch."""
+    first = {key: min(group, key=lambda run: run.seed) for key, group in grouped(runs).items()}
+    yield "Each rate's run of the lowest seed. The rate is the weights'; the biases' is twice that."
+    yield ""
+    yield "| activation | rate | epochs to the line | training error % | |"
+    yield "| --- | ---: | ---: | ---: | --- |"
+    for (activation, rate), run in sorted(first.items()):
+        common = shared_epochs([[other] for key, other in first.items() if key[0] == activation])
+        error = f" {run.errors[common - 1]:.1f} after {common}" if run.errors else ""
+        mark = " chosen" if run in best[activation] else ""
+        yield f"| {activation} | {rate:g} | {reached(run)} |{error} |{mark} |"
+
+
+def method(best: dict[str, Group]) -> Iterator[str]:
+    yield (
+        "The training error of an epoch is the share of its images that the network got wrong when their minibatch "
+        "came, before it learned from them; it is drawn at the epoch's end and joined by straight lines. A run ends "
+        f"with the first epoch at or below {LINE:g} %."
+    )
+    yield ""
+    for activation, group in sorted(best.items()):
+        for facts in sorted({about(run.folder) for run in group}):
+            count = sum(about(run.folder) == facts for run in group)
+            yield f"- {activation}, {count} run{'s' * (count != 1)}: rate {group[0].rate:g}, {facts}"
+
+
+def about(run: Path) -> str:
+    """Data, machine, precision, and commit of a run."""
+    path = run / "provenance.json"
+    if not path.is_file():
+        return "of unknown origin (no provenance.json)"
+    facts: dict[str, Any] = json.loads(path.read_text())["sessions"][0]
+    precision = OmegaConf.load(run / ".hydra/config.yaml").trainer.precision
+    machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
+    changed = " with uncommitted changes" if facts["changed_files"] else ""
+    store, commit = facts["store"], (facts["commit"] or "none")[:10]
+    return f"{store['name']} ({store['fingerprint'][:12]}), {machine}, {precision}, commit {commit}{changed}"
+
+
+def write(folders: list[Path], out: Path) -> Path:
+    """Draw figure1.png and write figure1.md into `out`; returns the latter."""
+    from alexnet_pl.figures import draw_figure1  # matplotlib takes a while
+
+    runs = find_runs(folders)
+    out.mkdir(parents=True, exist_ok=True)
+    draw_figure1(chosen(runs), out / "figure1.png")
+    path = out / "figure1.md"
+    path.write_text(page(runs, "figure1.png", " and ".join(f"`{folder.name}`" for folder in folders)))
+    return path

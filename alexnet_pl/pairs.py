@@ -1,0 +1,83 @@
+"""`python -m alexnet_pl.pairs RUN [RUN ...]`: §4.3 on CIFAR-10, test errors without and with normalisation by seed.
+
+"A four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Runs of
+configs/cifar10_13pct.yaml and cifar10_11pct.yaml that were tested, those within the folders included, as Markdown.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+
+CLAIMS = {False: 13.0, True: 11.0}
+
+
+class Tested(NamedTuple):
+    norm: bool
+    epochs: int
+    seed: int
+    error: float
+    facts: str
+
+
+def tested(folder: Path) -> Tested | None:
+    """A tested run of the network; None for every other folder."""
+    config, result = folder / ".hydra/config.yaml", folder / "result.json"
+    if not (config.is_file() and result.is_file()):
+        return None
+    cfg: Any = OmegaConf.load(config)
+    if cfg.model.get("name") != "local":
+        return None
+    found = json.loads(result.read_text())
+    about, split = found["dataset"], f"{found['images']:,} {found['dataset']['split']} images"
+    facts = f"{about['name']} ({about['fingerprint'][:12]}), {split}, {found['views']} views"
+    return Tested(bool(cfg.model.norm), cfg.trainer.max_epochs, cfg.seed, found["top1_error"], facts)
+
+
+def lines(runs: list[Tested]) -> Iterator[str]:
+    """A table for each length of the schedule, which only the whole one of 470 epochs answers the claim with."""
+    for epochs in sorted({run.epochs for run in runs}, reverse=True):
+        same = [run for run in runs if run.epochs == epochs]
+        yield f"{epochs} epochs{'' if epochs == 470 else ' of the 470 of the schedule'}; {same[0].facts}:"
+        yield ""
+        yield "| seed | without norms % | with norms % | difference |"
+        yield "| ---: | ---: | ---: | ---: |"
+        yield f"| paper | {CLAIMS[False]:g} | {CLAIMS[True]:g} | {CLAIMS[False] - CLAIMS[True]:g} |"
+        errors = {(run.norm, run.seed): run.error for run in same}
+        seeds = sorted({run.seed for run in same})
+        for seed in seeds:
+            pair = [errors.get((norm, seed)) for norm in (False, True)]
+            yield row(str(seed), pair)
+        both = [
+            (errors[False, seed], errors[True, seed]) for seed in seeds if {(False, seed), (True, seed)} <= {*errors}
+        ]
+        if len(both) > 1:
+            columns = [*zip(*both, strict=True), [without - normed for without, normed in both]]
+            cells = " | ".join(f"{mean(column):.2f} ± {stdev(column):.2f}" for column in columns)
+            yield f"| mean ± standard deviation | {cells} |"
+        yield ""
+
+
+def row(name: str, pair: list[float | None]) -> str:
+    without, normed = pair
+    difference = f"{without - normed:.2f}" if without is not None and normed is not None else ""
+    cells = ["not yet measured" if error is None else f"{error:.2f}" for error in pair]
+    return f"| {name} | {' | '.join(cells)} | {difference} |"
+
+
+def main(folders: list[str]) -> None:
+    configs = [path for folder in folders for path in sorted(Path(folder).rglob(".hydra/config.yaml"))]
+    runs = [run for run in (tested(path.parent.parent) for path in configs) if run]
+    if not runs:
+        raise SystemExit(
+            "usage: python -m alexnet_pl.pairs RUN [RUN ...], run folders of cifar10_13pct and _11pct, tested"
+        )
+    print("\n".join(lines(runs)).rstrip())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,129 @@
+"""Figure 1 from run folders that are written by hand, so that every number of the page can be checked by hand too."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from alexnet_pl import cli, figure1
+from alexnet_pl.errors import UserError
+
+FAST = [60.0, 30.0, 20.0]  # crosses 25 % halfway between epochs 2 and 3
+SLOW = [80.0, 60.0, 50.0, 45.0, 40.0, 35.0, 30.0, 29.0, 28.0, 26.0, 24.0]  # between 10 and 11
+
+
+def write_run(folder: Path, activation: str, rate: float, seed: int, errors: list[float], name: str = "conv") -> Path:
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra/config.yaml").write_text(
+        f"seed: {seed}\nmodel: {{name: {name}, activation: {activation}}}\ntrainer: {{precision: 32-true}}\n"
+        f"rates: {{{activation}: {rate}}}\noptim: {{lr: '${{rates.${{model.activation}}}}'}}\n"
+    )
+    rows = [f"{50 * i},2.0,\n{100 * i},,{error}\n" for i, error in enumerate(errors, 1)]
+    (folder / "metrics.csv").write_text("step,train/loss,train/epoch_top1_error\n" + "".join(rows))
+    session = {
+        "store": {"name": "cifar10", "fingerprint": "f" * 64},
+        "gpus": [],
+        "cpus": 2,
+        "commit": "c" * 40,
+        "changed_files": [],
+    }
+    (folder / "provenance.json").write_text(json.dumps({"sessions": [session]}))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two seeds of either kind at the chosen rates, a search with one run a rate, and a run of another network."""
+    for seed, late in ((0, 0.0), (1, 5.0)):
+        write_run(tmp_path / f"runs/relu{seed}", "relu", 0.002, seed, [60.0 + late, 30.0, 20.0])
+        write_run(tmp_path / f"runs/tanh{seed}", "tanh", 0.004, seed, SLOW if seed == 0 else [*SLOW[:-1], 25.0])
+    write_run(tmp_path / "runs/search/a", "relu", 0.001, 0, [60.0, 50.0, 40.0])
+    write_run(tmp_path / "runs/search/b", "tanh", 0.004, 0, SLOW[:3])  # the search's own of seed 0, shorter
+    write_run(tmp_path / "runs/search/d", "tanh", 0.002, 0, [80.0, 60.0, 50.0, 45.0, 41.0])
+    write_run(tmp_path / "runs/search/c", "tanh", 0.5, 0, [])
+    write_run(tmp_path / "runs/other", "relu", 0.5, 0, [1.0], name="local")
+    return tmp_path / "runs"
+
+
+def test_the_line_is_crossed_where_a_straight_line_between_epochs_is(tmp_path: Path) -> None:
+    def epochs(errors: list[float]) -> float | None:
+        return figure1.Run(tmp_path, "relu", 0.1, 0, errors).epochs
+
+    assert epochs(FAST) == pytest.approx(2.5)
+    assert epochs(SLOW) == pytest.approx(10.5)
+    assert epochs([60.0, 25.0]) == pytest.approx(2)
+    assert epochs([20.0]) == pytest.approx(75 / 80)
+    assert epochs([60.0, 26.0]) is None
+    assert epochs([]) is None
+
+
+def test_the_page_says_what_the_runs_say(runs: Path, tmp_path: Path) -> None:
+    """ReLU 2.5 and 2.5 epochs, tanh 10.5 and 11: ratios 4.2 and 4.4, mean 4.3, standard deviation 0.2/√2."""
+    page = figure1.write([runs], tmp_path / "docs").read_text()
+    assert "| how many times faster ReLUs are | 6 | 4.30 ± 0.14, 2 seeds |" in page
+    assert "| epochs to 25 % training error, ReLU | | 2.50 ± 0.00, 2 seeds |" in page
+    assert "| epochs to 25 % training error, tanh | | 10.75 ± 0.35, 2 seeds |" in page
+    assert "| 0 | 2.50 | 10.50 | 4.20 |" in page
+    assert "| 1 | 2.50 | 11.00 | 4.40 |" in page
+    assert "| relu | 0.001 | more than 3 | 40.0 after 3 | |" in page
+    assert "| relu | 0.002 | 2.50 | 20.0 after 3 | chosen |" in page
+    assert "| tanh | 0.002 | more than 5 | 41.0 after 5 | |" in page
+    assert "| tanh | 0.004 | 10.50 | 40.0 after 5 | chosen |" in page
+    assert "| tanh | 0.5 | no finished epoch | | |" in page
+    assert "local" not in page
+    assert "relu, 2 runs: rate 0.002, cifar10 (ffffffffffff), 2 CPU cores, 32-true, commit cccccccccc" in page
+    assert not re.search(r"/(tmp|home|root)/", page), "a path of this machine"
+
+
+def test_the_rate_with_most_seeds_is_the_chosen_one_then_the_fastest_then_the_lowest(tmp_path: Path) -> None:
+    for rate, seeds, errors in ((0.1, (0, 1), [90.0, 30.0]), (0.2, (0,), FAST), (0.3, (0,), [40.0])):
+        for seed in seeds:
+            write_run(tmp_path / f"{rate}-{seed}", "relu", rate, seed, errors)
+    runs = figure1.find_runs([tmp_path])
+    for left, rate in ((runs, 0.1), (runs[1:], 0.2), ([runs[0], runs[3]], 0.3)):
+        assert {run.rate for run in figure1.chosen(left)["relu"]} == {rate}
+
+
+def test_the_picture_is_one(runs: Path, tmp_path: Path) -> None:
+    figure1.write([runs], tmp_path / "docs")
+    with Image.open(tmp_path / "docs/figure1.png") as picture:
+        assert picture.width > picture.height > 400
+        assert len(picture.convert("L").getcolors() or []) > 10
+
+
+def test_a_seed_of_which_one_has_not_arrived_has_no_ratio(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "relu", 0.002, 0, FAST)
+    write_run(tmp_path / "b", "tanh", 0.002, 0, SLOW[:4])
+    page = figure1.page(figure1.find_runs([tmp_path]), "x.png", "`x`")
+    assert "| how many times faster ReLUs are | 6 | not yet measured |" in page
+    assert "| 0 | 2.50 | more than 4 |  |" in page
+
+
+@pytest.mark.parametrize("words", [["figures"], ["figures", "nowhere"], ["figures", "."], ["figures", "-x", "."]])
+def test_no_run_is_a_mistake_to_mend(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["alexnet_pl", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_writes_where_it_is_told(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["alexnet_pl", "figures", "runs/relu0", "runs/tanh0", "out=here"])
+    cli.main()
+    assert capsys.readouterr().out == "→ here/figure1.md\n"
+    assert "| how many times faster ReLUs are | 6 | 4.20, 1 seed |" in (tmp_path / "here/figure1.md").read_text()
+
+
+def test_a_config_that_is_none_is_named(tmp_path: Path) -> None:
+    (write_run(tmp_path / "a", "relu", 0.1, 0, FAST) / ".hydra/config.yaml").write_text("model: {name: conv}\n")
+    with pytest.raises(UserError, match=r"config.yaml: not the config of a run"):
+        figure1.find_runs([tmp_path])

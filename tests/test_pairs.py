@@ -1,0 +1,50 @@
+"""The table of §4.3 on CIFAR-10 from run folders written by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl import pairs
+
+
+def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 47) -> None:
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra/config.yaml").write_text(
+        f"seed: {seed}\nmodel: {{name: local, norm: {str(norm).lower()}}}\ntrainer: {{max_epochs: {epochs}}}\n"
+    )
+    dataset = {"name": "cifar10", "fingerprint": "a" * 64, "split": "test"}
+    result = {"dataset": dataset, "images": 10_000, "views": "nine", "top1_error": error}
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def test_errors_stand_beside_the_papers_and_are_paired_by_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Differences 1.5 and 2.5: mean 2, standard deviation 1/√2; seed 3 has no pair, so it counts in no mean."""
+    write_run(tmp_path / "a/0", False, 0, 14.0)
+    write_run(tmp_path / "a/1", False, 1, 16.0)
+    write_run(tmp_path / "b/0", True, 0, 12.5)
+    write_run(tmp_path / "b/1", True, 1, 13.5)
+    write_run(tmp_path / "b/3", True, 3, 99.0)
+    write_run(tmp_path / "b/whole", True, 0, 11.25, epochs=470)
+    pairs.main([str(tmp_path / "a"), str(tmp_path / "b")])
+    said = capsys.readouterr().out
+    assert said.index("470 epochs; cifar10 (aaaaaaaaaaaa), 10,000 test images, nine views:") == 0
+    assert "47 epochs of the 470 of the schedule;" in said
+    for row in (
+        "| paper | 13 | 11 | 2 |",
+        "| 0 | 14.00 | 12.50 | 1.50 |",
+        "| 1 | 16.00 | 13.50 | 2.50 |",
+        "| 3 | not yet measured | 99.00 |  |",
+        "| mean ± standard deviation | 15.00 ± 1.41 | 13.00 ± 0.71 | 2.00 ± 0.71 |",
+        "| 0 | not yet measured | 11.25 |  |",
+    ):
+        assert f"\n{row}\n" in f"{said}\n"
+
+
+def test_folders_without_such_a_run_get_the_usage(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", False, 0, 14.0)
+    (tmp_path / "a/result.json").unlink()
+    with pytest.raises(SystemExit, match=r"usage: python -m alexnet_pl\.pairs RUN"):
+        pairs.main([str(tmp_path)])
