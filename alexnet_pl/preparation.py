@@ -13,6 +13,7 @@ from PIL import Image
 
 from alexnet_pl.data.making import Making
 from alexnet_pl.data.merge import clear
+from alexnet_pl.data.remote import is_remote
 from alexnet_pl.data.store import Store
 from alexnet_pl.data.verify import damages
 from alexnet_pl.errors import UserError
@@ -24,7 +25,9 @@ SHOWN = 5  # odd images named on the console; all are in odd.json
 
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
-    where = root(cfg)
+    if is_remote(root(cfg)):
+        raise UserError(f"data.root: {root(cfg)}: a store is made in a folder; copy it there when it is whole")
+    where = Path(root(cfg))
     own = {key: cfg.data[key] for key in ("root", "name", "size", *MAKING_KEYS) if key in cfg.data}
     making = make(Making, own, "data")
     if (where / "store.json").exists():

@@ -4,7 +4,6 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import make_dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -65,10 +64,11 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"seed={cfg.seed}: a whole number from 0")
 
 
-def root(cfg: DictConfig) -> Path:
+def root(cfg: DictConfig) -> str:
+    """Where the store is or will be: a folder, or a place elsewhere such as s3://bucket/store."""
     if OmegaConf.is_missing(cfg.data, "root"):
         raise UserError("data.root has no value yet: add data.root=FOLDER, the prepared store")
-    return Path(cfg.data.root)
+    return str(cfg.data.root)
 
 
 def check_data_keys(cfg: DictConfig, other: Callable[..., Any]) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
 
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.joined import Joined
 from alexnet_pl.data.loader import EvalLoader, TrainLoader
 from alexnet_pl.data.making import Making
+from alexnet_pl.data.remote import is_remote
 from alexnet_pl.data.store import Split, Store
 from alexnet_pl.errors import UserError
 
@@ -39,7 +41,7 @@ class ImageStore(L.LightningDataModule):
             raise ValueError(f"batch_size={batch_size}: at least 1")
         if fold_in is not None and fold_in < 0:
             raise ValueError(f"fold_in={fold_in}: a number of epochs, or null")
-        self.root, self.dataset, self.size, self.seed = Path(root), name, size, seed
+        self.root, self.dataset, self.size, self.seed = root, name, size, seed
         self.batch_size, self.test_split, self.steps, self.keep = batch_size, test_split, steps, keep
         self.fold_in = fold_in
 
@@ -48,13 +50,21 @@ class ImageStore(L.LightningDataModule):
         self.joined: Joined | None = None
 
     def prepare_data(self) -> None:
-        """Draw the demonstration's images, once; every other store is made by `prepare`."""
-        if self.dataset == "demo" and not self.root.exists():
-            Making(str(self.root), self.dataset, self.size).make()
+        """On one process of several: fetch what lies elsewhere; draw the demonstration's images, once."""
+        if self.drawn:
+            Making(self.root, self.dataset, self.size).make()
+        elif self.trainer is not None:
+            for split in ("train", "val") if self.trainer.state.fn == TrainerFn.FITTING else (self.tested,):
+                self.store.fetch(split)
+
+    @property
+    def drawn(self) -> bool:
+        """The demonstration's store, which nobody has made yet."""
+        return self.dataset == "demo" and not is_remote(self.root) and not Path(self.root).exists()
 
     def check(self) -> None:
         """Raise UserError where there is no store that fits, before anything else is set up."""
-        if self.dataset != "demo" or self.root.exists():
+        if not self.drawn:
             _ = self.store
 
     @cached_property

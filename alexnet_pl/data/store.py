@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.data import jpeg
-from alexnet_pl.data.encoding import Encoding
+from alexnet_pl.data.encoding import Encoding, shard_name
+from alexnet_pl.data.remote import Mirror, is_remote
 from alexnet_pl.errors import UserError
 
 FORMAT = 2
@@ -34,12 +35,16 @@ class Store:
     """Read-only view of a prepared store. Raises UserError if `root` holds none or one of another format."""
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.mirror = Mirror(str(root)) if is_remote(root) else None
+        self.root = self.mirror.root if self.mirror else Path(root)
         self.about: dict[str, Any] = read_about(self.root)
         self.name: str = self.about["name"]
         self.size: int = self.about["size"]
         self.classes: list[list[str]] = self.about["classes"]
         self.fingerprint: str = self.about["fingerprint"]
+        self.encoding = Encoding(**self.about["encoding"])
+        if self.mirror:
+            self.mirror.fetch(("mean.npy", "covariance.npy", "odd.json"), {})
         self.opened: dict[str, Split] = {}
 
     @property
@@ -51,8 +56,20 @@ class Store:
         if name not in self.about["splits"]:
             raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
         if name not in self.opened:
+            self.fetch(name)
             self.opened[name] = Split(self, name)
         return self.opened[name]
+
+    def fetch(self, name: str) -> None:
+        """Of a store that lies elsewhere, the files of a split that are not here yet."""
+        if self.mirror is None:
+            return
+        about = self.about["splits"][name]
+        kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if self.encoding.name == jpeg.NAME else [])]
+        self.mirror.fetch([f"{name}.{kind}" for kind in kinds], {})
+        shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
+        self.mirror.check_room(about, shards)
+        self.mirror.fetch(shards, shards, told=name)
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -67,7 +84,7 @@ class Split:
     """The images of one split, in the store's order; those that could not be read are not among them."""
 
     def __init__(self, store: Store, name: str) -> None:
-        about, encoding = store.about["splits"][name], Encoding(**store.about["encoding"])
+        about, encoding = store.about["splits"][name], store.encoding
         labels = load(store.root / f"{name}.labels.npy")
         records, shard = about["records"], store.about["shard"]
         if len(labels) != records:

@@ -22,6 +22,7 @@ from alexnet_pl.errors import UserError
 def damages(store: Store) -> Iterator[str]:
     """What is not as it was, a line each: shards by the numbers of their images, and everything else."""
     for split in store.splits:
+        store.fetch(split)
         for number in damaged_shards(store, split):
             first = number * store.about["shard"]
             last = min(first + store.about["shard"], store.about["splits"][split]["records"]) - 1

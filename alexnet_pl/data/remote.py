@@ -1,0 +1,80 @@
+"""A store that lies elsewhere (s3://, gs://, hf://, …, whatever fsspec reaches): whole files are fetched once, kept and
+checked."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from blake3 import blake3
+from rich.progress import track
+
+from alexnet_pl.errors import UserError
+
+CACHE = "ALEXNET_PL_CACHE"
+DEFAULT = "~/.cache/alexnet_pl"
+AT_ONCE = 8  # files fetched side by side
+
+
+def is_remote(root: str | Path) -> bool:
+    return "://" in str(root)
+
+
+class Mirror:
+    """The folder here for the store at `url`; another one when the store there is another. Raises UserError."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        try:
+            self.files, self.path = fsspec.core.url_to_fs(self.url)
+            about = self.files.cat_file(f"{self.path}/store.json")
+        except Exception as error:  # every protocol has errors of its own
+            raise UserError(f"data.root: {self.url}: cannot be read ({reason(error)})") from error
+        try:
+            key = json.loads(about)["fingerprint"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"data.root: {self.url}/store.json: not a store's description ({error})") from error
+        name = hashlib.sha256(f"{self.url} {key}".encode()).hexdigest()[:16]
+        self.root = Path(os.environ.get(CACHE, DEFAULT)).expanduser() / name
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / "store.json").write_bytes(about)
+
+    def fetch(self, names: Iterable[str], hashes: dict[str, str], told: str = "") -> None:
+        """Files that are not here yet; those with a hash, by name, are checked."""
+        missing = [name for name in names if not (self.root / name).is_file()]
+        if not missing:
+            return
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), missing)
+            for _ in track(done, f"fetch {told}", len(missing)) if told else done:
+                pass
+
+    def fetch_one(self, name: str, wanted: str | None) -> None:
+        own = self.root / f"{name}.{os.getpid()}.tmp"
+        try:
+            self.files.get_file(f"{self.path}/{name}", str(own))
+            if wanted and blake3().update_mmap(own).hexdigest() != wanted:
+                raise UserError(f"data.root: {self.url}/{name} is damaged there, or came here damaged")
+            own.rename(self.root / name)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"data.root: {self.url}/{name}: cannot be fetched ({reason(error)})") from error
+        finally:
+            own.unlink(missing_ok=True)
+
+    def check_room(self, split: dict[str, Any], shards: Iterable[str]) -> None:
+        here = sum(path.stat().st_size for name in shards if (path := self.root / name).is_file())
+        needed, free = split["bytes"] - here, shutil.disk_usage(self.root).free
+        if free < needed:
+            room = f"{needed / 1e9:.1f} GB are still to be fetched, {self.root.parent} has {free / 1e9:.1f} GB free"
+            raise UserError(f"data.root: {self.url}: {room}; another place: {CACHE}=FOLDER")
+
+
+def reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
