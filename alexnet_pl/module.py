@@ -84,7 +84,9 @@ class Classifier(L.LightningModule):
 
     def configure_model(self) -> None:
         """Before DDP lays out its buckets after the weights."""
-        self.speed.apply(self.net, self.trainer.strategy.root_device)
+        device = self.trainer.strategy.root_device
+        self.speed.apply(self.net, device)
+        self.augment.blocked = self.speed.fast and device.type == "cpu"
 
     def configure_optimizers(self) -> MomentumSGD:
         if self.speed.graphs(self.device, self.trainer.world_size):

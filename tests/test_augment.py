@@ -330,3 +330,22 @@ def test_without_reflections_nothing_else_is_drawn_otherwise() -> None:
     assert 200 < reflected.flips.sum() < 300
     assert torch.equal(plain.offsets, reflected.offsets)
     assert torch.equal(plain.noise, reflected.noise)
+
+
+@pytest.mark.parametrize("mean", ["centre", "place"])
+@pytest.mark.parametrize("noise", [0, 0.1])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_image_after_image_gives_the_numbers_of_the_whole_batch(
+    mean: str, noise: float, layout: torch.memory_format
+) -> None:
+    """To the bit: the same operations in the same order."""
+    augment = Augment(size=20, crop=13, noise=noise, mean=mean)
+    rng = np.random.default_rng(0)
+    augment.set_statistics(rng.uniform(90, 130, (3, 20, 20)), np.diag([100.0, 400.0, 9000.0]))
+    images = torch.from_numpy(rng.integers(0, 256, (9, 3, 20, 20), dtype=np.uint8)).contiguous(memory_format=layout)
+    draws = augment.draw(0, 1, 2, 9)
+    assert 0 < draws.flips.sum() < 9
+    whole = augment(images, draws)
+    augment.blocked = True
+    assert torch.equal(augment(images, draws), whole)
+    assert augment(images, draws).is_contiguous(memory_format=torch.channels_last)

@@ -75,6 +75,7 @@ class Augment(nn.Module):
             raise ValueError(f"share={share}, noise={noise}: at least 1, and not negative")
         self.size, self.crop, self.noise, self.noise_scale, self.divide = size, crop, noise, noise_scale, divide
         self.mean, self.share, self.reflect = mean, share, reflect
+        self.blocked = False  # image after image, the faster way on a CPU
         self.places = size - crop + 1 if last_offset or size == crop else size - crop
         self.register_buffer("mean_image", torch.zeros(3, size, size))
         self.register_buffer("components", torch.zeros(3, 3))
@@ -101,6 +102,8 @@ class Augment(nn.Module):
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
         """The training view."""
+        if self.blocked:
+            return self.one_by_one(images, draws)
         view = self.view(images, draws.offsets, draws.flips)
         if self.noise:
             colour = (draws.noise * self.noise) @ self.components.T
@@ -109,13 +112,41 @@ class Augment(nn.Module):
                 view /= 1 + self.noise
         return view
 
+    def one_by_one(self, images: Tensor, draws: Draws) -> Tensor:
+        """The same numbers, image after image: each stays in a core's cache from its uint8 pixels to its last division,
+        where the whole batch would go through memory once an operation. Channels come last, as the network wants them.
+        """
+        out = torch.empty((len(images), self.crop, self.crop, 3))
+        colours = ((draws.noise * self.noise) @ self.components.T).repeat(1, self.crop)  # as long as a row of pixels
+        mean, centre = (m.permute(1, 2, 0).contiguous() for m in (self.mean_image, self.centre_mean))
+        places = zip(draws.offsets.tolist(), draws.flips.tolist(), strict=True)
+        for image, ((top, left), flip), colour, own in zip(images, places, colours, out, strict=True):
+            area = slice(top, top + self.crop), slice(left, left + self.crop)
+            view = image.permute(1, 2, 0)[area].contiguous()
+            if self.mean == "place":
+                view = view - mean[area]
+            view = view.flip(1) if flip else view
+            if self.mean == "place":
+                own.copy_(view)
+            else:
+                torch.sub(view, centre, out=own)
+            if self.noise:
+                rows = own.view(self.crop, -1)
+                rows += colour
+                if self.divide:
+                    rows /= 1 + self.noise
+        return out.permute(0, 3, 1, 2)
+
+    @property
+    def centre_mean(self) -> Tensor:
+        edge = (self.size - self.crop) // 2
+        return self.mean_image[:, edge : edge + self.crop, edge : edge + self.crop]
+
     def view(self, images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
         """Crops and reflections minus the mean: (N, 3, crop, crop) float32."""
         if self.mean == "place":
             return cropped(images - self.mean_image, offsets, flips, self.crop)
-        edge = (self.size - self.crop) // 2
-        centre = self.mean_image[:, edge : edge + self.crop, edge : edge + self.crop]
-        return cropped(images, offsets, flips, self.crop) - centre
+        return cropped(images, offsets, flips, self.crop) - self.centre_mean
 
     def views(self, images: Tensor, which: str) -> list[Tensor]:
         """centre: one view. ten: "the four corner patches and the center patch" and their reflections (§5.1).
