@@ -58,5 +58,5 @@ def test_preparing_is_measured_from_photographs_to_the_whole_store(
 def test_no_photographs_and_no_such_stage_are_told(config: Compose, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^data.source: .* holds no images to measure with"):
         cli.command("bench")(config("ilsvrc2012", "stage=prepare", f"data.source={tmp_path}"), tmp_path)
-    with pytest.raises(UserError, match=r"^bench sleep: one of prepare"):
+    with pytest.raises(UserError, match=r"^bench sleep: one of train, prepare"):
         cli.command("bench")(config("ilsvrc2012", "stage=sleep"), tmp_path)

@@ -9,14 +9,20 @@ from alexnet_pl.bench import preparing, table
 from alexnet_pl.errors import UserError
 from alexnet_pl.telling import say
 
-STAGES = ("prepare",)
+STAGES = ("train", "prepare")
 
 
 def bench(cfg: DictConfig, folder: Path) -> None:
     if cfg.stage not in STAGES:
         raise UserError(f"bench {cfg.stage}: one of {', '.join(STAGES)}")
-    found = preparing.measure(Path(cfg.data.source) if cfg.data.source else None, cfg.rounds)
-    table.show_preparing(found)
+    if cfg.stage == "prepare":
+        found = preparing.measure(Path(cfg.data.source) if cfg.data.source else None, cfg.rounds)
+        table.show_preparing(found)
+    else:
+        from alexnet_pl.bench import training  # with the trainer, which takes seconds to load
+
+        found = training.measure(cfg, cfg.rounds)
+        table.show_training(found)
     if cfg.json:
         path = Path(cfg.json)
         path.write_text(json.dumps(found, indent=1) + "\n")
