@@ -59,6 +59,8 @@ class Classifier(L.LightningModule):
         self.classes: list[list[str]] = []
         self.found: dict[str, Tensor] = {}  # of the last validation or test
         self.seen: dict[str, Any] = {}
+        self.labelled = True  # whether the labels of the tested split are known
+        self.lineage: list[dict[str, Any]] = []  # runs whose layers were carried over, the first one first
         self.val_errors, self.test_errors = Errors(), Errors()
         self.register_buffer("train_sums", torch.zeros(3), persistent=False)
 
@@ -68,10 +70,13 @@ class Classifier(L.LightningModule):
         outputs = self.net.fc8.out_features
         if len(store.classes) != outputs:
             raise UserError(f"model.num_classes={outputs}: the store at {store.root} has {len(store.classes)} classes")
+        if stage == "test":
+            self.labelled = store.split(self.trainer.datamodule.tested).labelled  # type: ignore[attr-defined]
         if stage != "fit":
             return self.check_classes(self.classes, store.classes)
         self.classes = store.classes
-        self.seen = {"name": store.name, "fingerprint": store.fingerprint}
+        counts = {"classes": len(store.classes), "images": len(store.split("train"))}
+        self.seen = {"name": store.name, "fingerprint": store.fingerprint, **counts}
         self.augment.set_statistics(store.mean, store.covariance)
 
     def configure_model(self) -> None:
@@ -136,17 +141,23 @@ class Classifier(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.report("val", self.val_errors)
 
-    def test_step(self, batch: Batch, index: int) -> None:
-        self.test_errors.update(self.log_probabilities(batch.images, self.ten)[: len(batch.labels)], batch.labels)
+    def test_step(self, batch: Batch, index: int) -> Tensor:
+        """(N, classes): logarithms of the probabilities, for whoever keeps them."""
+        scores = self.log_probabilities(batch.images, self.ten)[: len(batch.labels)]
+        if self.labelled:
+            self.test_errors.update(scores, batch.labels)
+        return scores
 
     def on_test_epoch_end(self) -> None:
-        self.report("test", self.test_errors)
+        if self.labelled:
+            self.report("test", self.test_errors)
 
     def log_probabilities(self, images: Tensor, ten: bool) -> Tensor:
         """(N, 3, size, size) uint8 → (N, classes): log of the softmax outputs' arithmetic mean over the views."""
         views = self.augment.views(images, ten)
-        mean = sum(F.softmax(self.net(self.speed.lay_out(view)).float(), 1) for view in views) / len(views)
-        assert isinstance(mean, Tensor)
+        total = sum(F.softmax(self.net(self.speed.lay_out(view)).float(), 1) for view in views)
+        assert isinstance(total, Tensor)
+        mean = total / (10 if ten else 1)
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
     def report(self, stage: str, errors: Errors) -> None:
@@ -169,6 +180,7 @@ class Classifier(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
+        self.lineage = checkpoint["alexnet_pl"].get("lineage", [])
 
     def check_classes(self, learned: list[list[str]], there: list[list[str]]) -> None:
         if [identity for identity, _ in learned] != [identity for identity, _ in there]:
@@ -176,5 +188,6 @@ class Classifier(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["alexnet_pl"] = {"switches": self.switches, "classes": self.classes, "store": self.seen}
+        checkpoint["alexnet_pl"]["lineage"] = self.lineage
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["alexnet_pl"]["course"] = {"seed": data.seed, "batch_size": data.batch_size, "steps": data.steps}

@@ -101,7 +101,7 @@ def test_a_view_is_the_same_twice_and_leaves_images_and_mean_as_they_were(which:
     kept, augment = images.clone(), eye(32, 24, uneven_mean(32), mean=which)
     drawn = augment.draw(0, 0, 0, 3)
     first = augment(images, drawn).clone()
-    augment.views(images, True)
+    list(augment.views(images, True))
     assert torch.equal(augment(images, drawn), first)
     assert torch.equal(images, kept)
 
@@ -276,7 +276,7 @@ def as_set(views: list[np.ndarray]) -> set[bytes]:
 def test_the_ten_views_are_four_corners_and_the_centre_and_their_reflections(size: int, crop: int) -> None:
     """§5.1, in any order; at 256 the offsets are 0, 16 and 32. No noise and no division in a test."""
     images, last, mid = photographs(2, size), size - crop, (size - crop) // 2
-    views = eye(size, crop, noise=0.1).views(torch.from_numpy(images), True)
+    views = list(eye(size, crop, noise=0.1).views(torch.from_numpy(images), True))
     assert len(views) == 10
     assert all(view.shape == (2, 3, crop, crop) for view in views)
     places = [(0, 0), (0, last), (last, 0), (last, last), (mid, mid)]

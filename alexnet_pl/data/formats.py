@@ -11,8 +11,9 @@ from alexnet_pl.data.source import Source
 from alexnet_pl.errors import UserError
 
 
-def read_source(source: Path, names: Mapping[str, str]) -> tuple[str, Source]:
-    """(what it is, its classes and images). `names`: readable class names for forms that bring none.
+def read_source(source: Path, names: Mapping[str, str], held_out: float = 0.5) -> tuple[str, Source]:
+    """(what it is, its classes and images). `names`: readable class names for forms that bring none; `held_out`: the
+    share of each synset that becomes `val`, where a copy has no splits of its own.
 
     Raises UserError where nothing is recognised, or where something of what was recognised is missing or wrong.
     """
@@ -23,5 +24,5 @@ def read_source(source: Path, names: Mapping[str, str]) -> tuple[str, Source]:
     if (source / MAPPING).is_file():
         return "Kaggle's ILSVRC-2012", read_kaggle(source)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
-        return "archives of synsets", read_fall(source)
+        return "archives of synsets", read_fall(source, held_out)
     return "class folders", read_folders(source, names)
