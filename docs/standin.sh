@@ -17,11 +17,8 @@ for split in train val; do
     ln -sfn "${class%/}" "$root/classes/$half/$split/$(basename "$class")"
   done
 done
-names='data.names={n01440764: tench, n02102040: English springer, n02979186: cassette player, n03000684: chain saw,
-  n03028079: church, n03394916: French horn, n03417042: garbage truck, n03425413: gas pump, n03445777: golf ball,
-  n03888257: parachute}'
-alexnet prepare -c standin data.source="$root/classes/task" data.root="$root/task" "$names"
-alexnet prepare -c standin_pretrain data.source="$root/classes/others" data.root="$root/others" "$names"
+alexnet prepare -c standin data.source="$root/classes/task" data.root="$root/task"
+alexnet prepare -c standin_pretrain data.source="$root/classes/others" data.root="$root/others"
 
 run() { alexnet "$@" data.root="$root/task" logger=csv; }
 runs=$root/runs
