@@ -12,7 +12,8 @@ alexnet() { "${PYTHON:-python}" -m alexnet_pl "$@"; }
 for split in train val; do
   number=0
   for class in "$source/$split"/*/; do
-    half=$([ $((number++ % 2)) = 0 ] && echo task || echo others)
+    half=task; [ $((number % 2)) = 0 ] || half=others
+    number=$((number + 1))
     mkdir -p "$root/classes/$half/$split"
     ln -sfn "${class%/}" "$root/classes/$half/$split/$(basename "$class")"
   done
