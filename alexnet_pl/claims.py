@@ -15,10 +15,12 @@ from alexnet_pl.paper import CLAIMS, DATA, PRETRAINING, Claim, Images
 
 
 class Network(NamedTuple):
-    """`training` as of recipe.training; `lineage`: (name of images, training) of the networks it started from."""
+    """`training` as of recipe.training; `lineage`: (name of images, training) of the networks it started from;
+    `images`: the name of those that it is trained on."""
 
     training: dict[str, Any]
     lineage: list[tuple[str, dict[str, Any]]]
+    images: str
 
 
 def answered(facts: dict[str, Any]) -> str | None:
@@ -39,9 +41,9 @@ def answers(claim: Claim, facts: dict[str, Any]) -> bool:
 def is_paper(dataset: dict[str, Any], wanted: Images) -> bool:
     """Whether images are the paper's own, by everything that is known of those."""
     count = dataset["images"] == wanted.images if wanted.exact else dataset["images"] >= wanted.images
-    same = (dataset["name"], dataset["split"], dataset["classes"]) == (wanted.name, wanted.split, wanted.classes)
-    listed = wanted.class_list in (None, dataset["class_list"])
-    return same and count and listed and dataset["train_images"] >= wanted.train
+    same = (dataset["name"], dataset["split"], dataset.get("classes")) == (wanted.name, wanted.split, wanted.classes)
+    listed = wanted.class_list in (None, dataset.get("class_list"))
+    return same and count and listed and dataset.get("train_images", 0) >= wanted.train
 
 
 def matches(wanted: list[Network], facts: dict[str, Any]) -> bool:
@@ -84,7 +86,7 @@ def networks(name: str, overrides: tuple[str, ...] = ()) -> list[Network]:
     cfg = recipe.compose(name, overrides)
     groups = recipe.make_ensemble(cfg).groups.values()
     if not groups:
-        return [Network(recipe.training(cfg), lineage(cfg))]
+        return [Network(recipe.training(cfg), lineage(cfg), cfg.data.name)]
     return [one for group in groups for one in networks(group.recipe, tuple(group.overrides)) * len(group.seeds)]
 
 

@@ -43,6 +43,13 @@ PRETRAINING = {  # least numbers of classes and training images of the sets that
     "fall2009": (10_184, 4_000_000),
     "ilsvrc2012": (1000, 1_200_000),
 }
+EPOCH = {  # images of an epoch, to estimate how long a row takes
+    "ilsvrc2010": 1_261_406,
+    "ilsvrc2012": 1_281_167,
+    "fall2009": 4_450_000,
+    "fall2011": 14_100_000,
+    "cifar10": 50_000,
+}
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,12 @@ def test_test_reports_the_ten_view_errors_of_every_image_once(cfg: DictConfig, t
     assert result["top5_error"] == pytest.approx(100 * float((~right5).double().mean()))
     assert result["nll"] == pytest.approx(float(F.nll_loss(mean.log(), labels)), rel=1e-4)
     fingerprint = Store(Path(cfg.data.root)).fingerprint
-    assert {key: result["dataset"][key] for key in ("name", "fingerprint", "split", "images")} == {"name": "tiny", "fingerprint": fingerprint, "split": "val", "images": VAL}
+    assert {key: result["dataset"][key] for key in ("name", "fingerprint", "split", "images")} == {
+        "name": "tiny",
+        "fingerprint": fingerprint,
+        "split": "val",
+        "images": VAL,
+    }
     assert result["checkpoint"]["step"] == 12
     assert (result["views"], result["claim"]) == ("ten", None)
     low, high = result["top1_error_interval"]
