@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alexnet_pl.intervals import Value
-from alexnet_pl.paper import ERRORS
+from alexnet_pl.paper import CIFAR, ERRORS
 from alexnet_pl.rows import Row
 from alexnet_pl.standins import StandIn
 
@@ -19,8 +19,9 @@ Line = tuple[str, float, Value | None]
 def draw(path: Path, rows: Sequence[Row], others: Sequence[StandIn]) -> None:
     """Upper: error rates and differences on the paper's own images. Below, a panel for each stand-in's differences."""
     panels = [
-        ("Error rates on ImageNet, top-1, %", lines_of(rows, relative=False)),
-        ("Points lost without a part, on ImageNet, top-1", lines_of(rows, relative=True)),
+        ("Error rates on ImageNet, top-1, %", lines_of([row for row in rows if row.claim.part != CIFAR], False)),
+        ("Error rates on CIFAR-10, %", lines_of([row for row in rows if row.claim.part == CIFAR], False)),
+        ("Points lost without a part, on ImageNet, top-1", lines_of(rows, True)),
         *((f"Stand-in, points against the full network, top-1\n{short(one)}", compared(one)) for one in others),
     ]
     shown = [(title, lines) for title, lines in panels if lines]

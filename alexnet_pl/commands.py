@@ -24,7 +24,7 @@ from alexnet_pl.fitting import fit
 from alexnet_pl.job import build, errors, say, step, tell
 from alexnet_pl.report import report
 from alexnet_pl.result import about_checkpoint, write_result
-from alexnet_pl.testing import average, test, tested
+from alexnet_pl.testing import average, test, tested, told_before
 
 
 def run(cfg: DictConfig, folder: Path) -> float | None:
@@ -90,9 +90,9 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
     for command, checkpoint in {"fit": "auto", "test": str(last)}.items():
         step = cfg.copy()
         step.command, step.ckpt_path = command, checkpoint
-        if command == "test" and (found := tested(step, folder)) is not None:
-            say("tested already", folder)
-            return found
+        if command == "test" and (place := tested(step, folder)):
+            say("tested already", place)
+            return told_before(place)
         with own_process_state():
             config = ["--config-path=" + str(folder.absolute() / ".hydra"), "--config-name=config"]
             where = ["hydra/job_logging=none", f"hydra.run.dir={quoted(str(folder.absolute()))}"]

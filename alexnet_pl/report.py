@@ -37,13 +37,14 @@ def report(cfg: DictConfig, folder: Path) -> None:
     for suffix, write in {"md": tables.markdown, "tex": tables.latex, "html": tables.html}.items():
         (folder / f"report.{suffix}").write_text(write(made))
     (folder / "report.csv").write_text(as_csv(rows, others))
+    (folder / "standins.md").write_text(STANDINS + tables.markdown(t for one in others for t in standin_tables(one)))
     draw(folder / "report.png", rows, others)
     say(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
 
 
 def paper_tables(rows: Sequence[Row]) -> list[Table]:
     """One for each part of the paper."""
-    header = ["row", "where", "paper", "ours (95 %)", "runs", "ours − paper"]
+    header = ["row", "where", "paper", "ours (95 %)", "runs", "ours minus paper"]
     parts: dict[str, list[list[str]]] = {}
     for row in rows:
         parts.setdefault(row.claim.part, []).append(cells(row))
@@ -66,23 +67,26 @@ def cells(row: Row) -> list[str]:
     if not row.made_here:
         ours = "reported by others" if not claim.recipe else "the test server's"
         return [claim.label, claim.place, paper, ours, "", ""]
-    ours = " / ".join(interval(row.ours[metric], claim) for metric in claim.values if metric in row.ours)
-    apart = [signed(row.ours[m].mean - value, claim) for m, value in claim.values.items() if m in row.ours]
+    ours = " / ".join(interval(row.ours[metric]) for metric in claim.values if metric in row.ours)
+    given = {metric: value for metric, value in claim.values.items() if metric in row.ours and not math.isnan(value)}
+    apart = [signed(row.ours[metric].mean - value) for metric, value in given.items()]
     return [claim.label, claim.place, paper, ours or MISSING, str(runs or ""), " / ".join(apart)]
 
 
 def number(value: float, claim: Claim) -> str:
+    if math.isnan(value):
+        return "no number"
     return f"{value:,.0f}" if value >= 1000 or claim.key == "epochs" else f"{value:.1f}"
 
 
-def interval(value: Value, claim: Claim) -> str:
+def interval(value: Value) -> str:
     mean = f"{value.mean:,.0f}" if value.mean >= 1000 else f"{value.mean:.2f}"
     if math.isnan(value.low) or value.low == value.high:
         return mean
     return f"{mean} ({value.low:.2f} to {value.high:.2f})"
 
 
-def signed(value: float, claim: Claim) -> str:
+def signed(value: float) -> str:
     return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.2f}"
 
 
@@ -153,7 +157,7 @@ def standin_tables(found: StandIn) -> list[Table]:
         [
             one.claim.label,
             one.claim.place,
-            " / ".join(f"{value:+.1f}" for value in one.paper.values()),
+            " / ".join("worse" if math.isnan(value) else f"{value:+.1f}" for value in one.paper.values()),
             " / ".join(f"{v.mean:+.2f} ({v.low:+.2f} to {v.high:+.2f})" for v in one.ours.values()),
             str(one.ours["top1_error"].runs),
             one.showed,
@@ -167,6 +171,14 @@ def standin_tables(found: StandIn) -> list[Table]:
     return [errors, Table("Orderings of the paper on that stand-in", header, compared, tuple(said))]
 
 
+STANDINS = """# What of the paper shows on stand-in data
+
+Written by `python -m alexnet_pl report` from run folders. These are not ImageNet's images, nor as many, nor were the
+networks trained as long; no number here is one of the paper's, and none should be read as one. Effects of a point or
+two drown in the spread between seeds at this size: "not told apart" is what is to be expected of them, and no seed was
+chosen by its result.
+
+"""
 HEAD = ["network", "top-1 error, % (95 %)", "top-5 error, % (95 %)"]
 STANDIN_NOTES = (
     "One run: the interval is over images (Wilson). Several: over runs (Student's t), all on the same images.",
@@ -190,7 +202,8 @@ def as_csv(rows: Sequence[Row], others: Sequence[StandIn]) -> str:
             found = list(ours) if ours else ["", "", "", ""]
             how = command(claim) if claim.recipe else ""
             data = claim.data or ""
-            lines.append([claim.part, claim.label, claim.place, data, metric, value, claim.bound, *found, how])
+            paper = "" if math.isnan(value) else value
+            lines.append([claim.part, claim.label, claim.place, data, metric, paper, claim.bound, *found, how])
     for one in others:
         for kind in one.errors:
             for metric, ours in kind.values.items():
@@ -198,7 +211,7 @@ def as_csv(rows: Sequence[Row], others: Sequence[StandIn]) -> str:
         for compared in one.comparisons:
             for metric, ours in compared.ours.items():
                 claim = compared.claim
-                paper = compared.paper[metric]
+                paper = "" if math.isnan(compared.paper[metric]) else compared.paper[metric]
                 lines.append(
                     ["stand-in, difference", claim.label, claim.place, one.about, metric, paper, "", *ours, ""]
                 )

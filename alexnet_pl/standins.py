@@ -18,7 +18,8 @@ SHOWED = {True: "as in the paper", False: "the other way round"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """`paper`, `ours`: how much worse `claim`'s networks are than those it is against, by metric, in points."""
+    """`paper`, `ours`: how much worse `claim`'s networks are than those it is against, by metric, in points; nan where
+    the paper says only that they are worse."""
 
     claim: Claim
     paper: dict[str, float]
@@ -30,7 +31,7 @@ class Comparison:
         wanted, found = self.paper["top1_error"], self.ours["top1_error"]
         if not found.low > 0 and not found.high < 0:
             return "not told apart"
-        return SHOWED[(found.mean > 0) == (wanted >= 0)]
+        return SHOWED[(found.mean > 0) == (not wanted < 0)]
 
 
 @dataclass(frozen=True)

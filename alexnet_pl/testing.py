@@ -13,6 +13,7 @@ from alexnet_pl.data.store import Store
 from alexnet_pl.job import build, errors, say, step, tell
 from alexnet_pl.mistakes import write_mistakes
 from alexnet_pl.module import Classifier
+from alexnet_pl.probabilities import Reader
 from alexnet_pl.result import about_checkpoint, read_result, write_result
 from alexnet_pl.submission import writable, write_submission
 
@@ -67,15 +68,20 @@ def submit(place: Path, store: Store, split: str) -> None:
     say(f"{store.name} {split}: labels are not known; {lines:,} lines for the test server{gap}", path)
 
 
-def tested(cfg: DictConfig, folder: Path) -> float | None:
-    """The top-1 error of the test that `cfg` asks for, if this checkpoint has been tested so."""
-    split = recipe.make_data(cfg).tested
-    path = evaluate.place(folder, split, cfg.views) / "result.json"
-    if not path.is_file():
+def tested(cfg: DictConfig, folder: Path) -> Path | None:
+    """Where the results of the test that `cfg` asks for lie, if this checkpoint has been tested so, to its end."""
+    data = recipe.make_data(cfg)
+    place = evaluate.place(folder, data.tested, cfg.views)
+    last = "result.json" if data.store.split(data.tested).labelled else "probabilities.parquet"
+    if not (place / last).is_file() or not (place / "probabilities.parquet").is_file():
         return None
-    result = read_result(path)
-    same = result["checkpoint"]["sha256"] == about_checkpoint(Path(cfg.ckpt_path))["sha256"]
-    return result["top1_error"] if same else None
+    there = Reader(place / "probabilities.parquet").facts["checkpoint"]["sha256"]
+    return place if there == about_checkpoint(Path(cfg.ckpt_path))["sha256"] else None
+
+
+def told_before(place: Path) -> float | None:
+    """The top-1 error of a test that was made before; None where labels are not known."""
+    return read_result(place / "result.json")["top1_error"] if (place / "result.json").is_file() else None
 
 
 def average(cfg: DictConfig, folder: Path) -> float | None:
