@@ -83,13 +83,17 @@ def run(readers: Sequence[Reader], options: Ensemble, path: Path) -> tuple[dict[
 def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Reader]:
     """What each run's test saved, in an order of their own, so that the order in which they are named changes nothing.
 
-    Raises UserError for a run that was not tested, and for one whose classes, images or views are not the first's.
+    Raises UserError for a run that was not tested or not trained to its end, and for one whose classes, images or views
+    are not the first's.
     """
     if not runs:
         raise UserError("ensemble.members has no value yet: add ensemble.members=[RUN,RUN], or groups to train")
     readers = [Reader(saved(run, split, views)) for run in runs]
     for reader in readers[1:]:
         check_alike(readers[0], reader)
+    for run, reader in zip(runs, readers, strict=True):
+        if not reader.facts["finished"]:
+            raise UserError(f"ensemble: {run} was tested before its training had come to its end; fit it on, then test")
     hashes = [reader.facts["checkpoint"]["sha256"] for reader in readers]
     for run, one in zip(runs, hashes, strict=True):
         if hashes.count(one) > 1:

@@ -43,6 +43,7 @@ def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[st
         "views": cfg.views,
         "checkpoint": about_checkpoint(Path(cfg.ckpt_path), step(cfg)),
         "seed": cfg.seed,
+        "finished": bool(trained),
         "training": None if trained.get("changed") else trained.get("training"),
         "trained": {key: trained.get(key) for key in ("steps", "epochs", "images", "seconds")},
         "lineage": module.lineage,
@@ -75,8 +76,9 @@ def tested(cfg: DictConfig, folder: Path) -> Path | None:
     last = "result.json" if data.store.split(data.tested).labelled else "probabilities.parquet"
     if not (place / last).is_file() or not (place / "probabilities.parquet").is_file():
         return None
-    there = Reader(place / "probabilities.parquet").facts["checkpoint"]["sha256"]
-    return place if there == about_checkpoint(Path(cfg.ckpt_path))["sha256"] else None
+    there = Reader(place / "probabilities.parquet")
+    same = there.facts["checkpoint"]["sha256"] == about_checkpoint(Path(cfg.ckpt_path))["sha256"]
+    return place if same and there.rows == len(data.store.split(data.tested)) else None
 
 
 def told_before(place: Path) -> float | None:

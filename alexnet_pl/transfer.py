@@ -46,7 +46,7 @@ def carry_over(net: nn.Module, path: Path, layers: list[str]) -> dict[str, Any]:
 
     Raises UserError that names the layer which is not there or has another shape.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, key="transfer.weights")
     there: dict[str, Tensor] = checkpoint["state_dict"]
     own = {name for name, layer in net.named_children() if list(layer.parameters())}
     if unknown := [name for name in layers if name not in own]:
