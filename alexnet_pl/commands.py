@@ -22,7 +22,6 @@ from alexnet_pl.data.verify import damages
 from alexnet_pl.errors import UserError
 from alexnet_pl.fitting import fit
 from alexnet_pl.job import build, errors, say, step, tell
-from alexnet_pl.report import report
 from alexnet_pl.result import about_checkpoint, write_result
 from alexnet_pl.testing import average, test, tested, told_before
 
@@ -125,6 +124,12 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     table = prediction.write(rows, folder)
     prediction.show(rows, unread)
     say(f"{len(rows):,} images, {len(unread)} not read", table)
+
+
+def report(cfg: DictConfig, folder: Path) -> None:
+    from alexnet_pl.report import report as write  # matplotlib and scipy's statistics, which no other command needs
+
+    write(cfg, folder)
 
 
 COMMANDS = {

@@ -1,5 +1,7 @@
 """Crops, reflections, mean and colour noise of §5.1 against numpy, image by image; the ten test views."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -313,3 +315,16 @@ def test_the_one_view_of_validation_is_the_centre_unreflected() -> None:
 def test_what_cannot_be_is_refused_by_name(name: str, value) -> None:
     with pytest.raises(ValueError, match=f"{name}={value}"):
         Augment(**{name: value})
+
+
+def test_the_ten_views_are_made_one_at_a_time() -> None:
+    """So that testing needs the memory of one view: each is gone when the next is asked for."""
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    views = Augment(32, 24).views(images, True)
+    alive: list[weakref.ref[torch.Tensor]] = []
+    view = None
+    for view in views:
+        assert sum(one() is not None for one in alive) <= 1
+        alive.append(weakref.ref(view))
+    assert view is not None
+    assert len(alive) == 10

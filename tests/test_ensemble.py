@@ -31,12 +31,13 @@ def network(run: Path, seed: int, sharp: float = 1.0, views: str = "ten", **abou
     best = np.argsort(-exact, 1, kind="stable")[:, :5].astype(np.int32)
     writer = Writer(run / f"results/val-{views}/probabilities.parquet", CLASSES)
     writer.add(Block(about.pop("names", NAMES), about.pop("labels", LABELS), best, exact.astype(np.float16)))
+    finished = about.pop("finished", True)
     facts = {
         "dataset": DATASET | about,
         "views": views,
         "checkpoint": {"sha256": f"{seed:064d}"},
         "seed": seed,
-        "finished": True,
+        "finished": finished,
     }
     writer.close({**facts, "training": {"model": {}}, "lineage": [], "claim": None})
     return run, exact
@@ -118,6 +119,9 @@ def test_other_images_under_the_same_description_are_told_when_they_come(tmp_pat
 def test_a_missing_an_untested_and_a_repeated_member_are_named(tmp_path: Path) -> None:
     run, _ = network(tmp_path / "a", 1)
     (tmp_path / "untested").mkdir()
+    half_trained, _ = network(tmp_path / "half_trained", 2, finished=False)
+    with pytest.raises(UserError, match=r"half_trained was tested before its training had come to its end"):
+        find_members([run, half_trained], None, "ten")
     with pytest.raises(UserError, match=r"away: there is no such run folder"):
         find_members([run, tmp_path / "away"], None, "ten")
     with pytest.raises(UserError, match=r"untested has not been tested .*python -m alexnet_pl test -c "):
