@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,8 @@ SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").
 
 def usage() -> str:
     commands = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
-    recipes = ", ".join(sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml")))
+    names = ", ".join(sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml")))
+    recipes = textwrap.fill(names, 100, subsequent_indent=" " * 23)
     return f"""usage: alexnet_pl COMMAND -c RECIPE [key=value ...] [hydra flags]
 
 {commands}

@@ -178,6 +178,10 @@ networks trained as long; no number here is one of the paper's, and none should 
 two drown in the spread between seeds at this size: "not told apart" is what is to be expected of them, and no seed was
 chosen by its result.
 
+The runs named `standin` are those of `docs/standin.sh`: of Imagenette's ten classes every second one is the task, the
+other five are what is pre-trained on; networks of the paper's size, at crops of 83 pixels, 16 epochs, two CPU cores. A
+comparison that is not in the tables below was not yet measured.
+
 """
 HEAD = ["network", "top-1 error, % (95 %)", "top-5 error, % (95 %)"]
 STANDIN_NOTES = (
