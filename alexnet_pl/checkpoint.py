@@ -10,16 +10,16 @@ import torch
 from alexnet_pl.errors import UserError
 
 
-def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
-    """A checkpoint of this package, on the CPU. Raises UserError for anything else."""
+def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path") -> dict[str, Any]:
+    """A checkpoint of this package, on the CPU. Raises UserError, naming the config's `key`, for anything else."""
     if Path(path).is_file() and not zipfile.is_zipfile(path):
-        raise UserError(f"ckpt_path: {path} is not a checkpoint of alexnet_pl")
+        raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         checkpoint["alexnet_pl"]["switches"]
     except Exception as error:  # whatever a foreign file makes of itself
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"ckpt_path: {path} is not a checkpoint of alexnet_pl ({reason})") from error
+        raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl ({reason})") from error
     return checkpoint
 
 

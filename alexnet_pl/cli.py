@@ -6,11 +6,13 @@ command, `-c FILE` and `ckpt_path=last`, into Hydra's, then hands over. Everythi
 """
 
 import errno
+import hashlib
 import os
 import re
 import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,22 +34,32 @@ COMMANDS = {
     "fit": "train; ckpt_path=last goes on with the newest run of the recipe",
     "validate": "errors on the validation images, centre view",
     "test": "errors with ten views (§5.1), written to result.json",
+    "reproduce": "fit to the end and test; the same command again goes on where it stopped",
+    "ensemble": "train and test what ensemble.groups lists, or take ensemble.members, and average (§7)",
     "predict": "class names and probabilities for images=FILE_OR_FOLDER",
     "bench": "what each stage costs here; `bench prepare`: making a store",
+    "report": "the paper's tables beside what the run folders under report.runs have measured",
 }
-DEFAULTS = {"verify": "_base.yaml", "bench": "ilsvrc2012.yaml"}
+DEFAULTS = {"verify": "_base.yaml", "report": "_base.yaml", "bench": "ilsvrc2012.yaml"}  # of commands without -c
 READERS = {"figures": "Figure 1 from run folders, those within a folder included, into docs/ or out=FOLDER"}
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
-PATHS = ("data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "hydra.run.dir", "hydra.sweep.dir")
+PATHS = (
+    "data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "transfer.weights", "hydra.run.dir",
+    "hydra.sweep.dir",
+)  # fmt: skip
+STORES = "transfer.roots."  # also paths
+NAMELESS = ("data.root", "data.source", "data.test_split", "views", "probabilities", "logger", "project", "speed.",
+            "hydra", "trainer.accelerator", "trainer.devices", "trainer.precision", STORES)  # fmt: skip
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 
 
 def usage() -> str:
     commands, readers = (
-        "\n".join(f"  {name:<9} {what}" for name, what in some.items()) for some in (COMMANDS, READERS)
+        "\n".join(f"  {name:<10} {what}" for name, what in some.items()) for some in (COMMANDS, READERS)
     )
-    recipes = ", ".join(sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml")))
+    names = ", ".join(sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml")))
+    recipes = textwrap.fill(names, 100, subsequent_indent=" " * 23)
     return f"""usage: alexnet_pl COMMAND -c RECIPE [key=value ...] [hydra flags]
        alexnet_pl COMMAND RUN [RUN ...]
 
@@ -95,7 +107,7 @@ def to_hydra(argv: list[str]) -> list[str]:
         *where,
         *flags,
         f"++command={command}",
-        *(addable(word, sweep) for word in run_folder(command, path, overrides)),
+        *(addable(word, sweep) for word in fixed_folder(command, path, run_folder(command, path, overrides), sweep)),
     ]
 
 
@@ -107,7 +119,12 @@ def is_override(word: str) -> bool:
 def addable(word: str, sweep: bool = False) -> str:
     """Let any option of Lightning's Trainer be given, also those that the recipes do not mention, and any path."""
     key, _, value = word.partition("=")
-    if key in PATHS and not sweep and value[:1] not in ("'", '"', "[", "$") and value != "null":
+    if (
+        (key in PATHS or key.startswith(STORES))
+        and not sweep
+        and value[:1] not in ("'", '"', "[", "$")
+        and value != "null"
+    ):
         return f"{key}={quoted(os.path.expanduser(value))}"
     return f"++{word}" if word.startswith("trainer.") else word
 
@@ -138,7 +155,12 @@ def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
     given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
     rest = [word for word in overrides if not word.startswith("ckpt_path=")]
     wanted = given[-1] if given else ("last" if again or command in ("validate", "test", "predict") else "null")
-    if command in ("prepare", "verify", "bench") or wanted == "null":
+    if again and command == "ensemble":
+        raise UserError("-c: an ensemble goes on by the command that began it, with the recipe and the same overrides")
+    if again and command == "reproduce":
+        where = f"hydra.run.dir={quoted(str(recipe.parent.parent))}"
+        return [*rest, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]
+    if command in ("prepare", "reproduce", "ensemble", *DEFAULTS) or wanted in ("null", "auto"):
         return overrides
     runs = recipe.parent.parent if again else Path("runs") / recipe.stem
     checkpoint = newest(runs, wanted) if wanted in ("last", "best") else Path(wanted)
@@ -149,6 +171,22 @@ def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
         found.append(f"hydra.run.dir={quoted(str(checkpoint.resolve().parent.parent))}")
         found.append(f"hydra.output_subdir=.hydra/{command}")
     return [*found, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"] if again else found
+
+
+def fixed_folder(command: str, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
+    """Give `reproduce`, `ensemble` and `report` a run folder that the same command finds again, unless one is given."""
+    if command not in ("reproduce", "ensemble", "report") or any(word.startswith("hydra.") for word in overrides):
+        return overrides
+    if command == "report":
+        return [*overrides, "hydra.run.dir=runs/report", "hydra.output_subdir=null"]
+    if sweep:
+        where = f"hydra.sweep.dir='runs/{recipe.stem}/reproduce'"
+        return [*overrides, where, "hydra.sweep.subdir=${hydra.job.override_dirname}"]
+    name = "_".join(sorted(word.lstrip("+") for word in overrides if not word.lstrip("+").startswith(NAMELESS)))
+    name = re.sub(r"[^\w.=-]", "_", name).replace("=", "-") or "as-shipped"
+    if len(name) > 100:
+        name = name[:90] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return [*overrides, f"hydra.run.dir='runs/{recipe.stem}/{command}/{name}'"]
 
 
 def newest(runs: Path, which: str) -> Path:

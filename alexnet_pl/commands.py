@@ -2,24 +2,25 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from alexnet_pl import evaluate, recipe
 from alexnet_pl import predict as prediction
-from alexnet_pl import recipe
 from alexnet_pl.checkpoint import check_switches, read_checkpoint
-from alexnet_pl.data.datamodule import ImageStore
+from alexnet_pl.cli import own_process_state, quoted
 from alexnet_pl.errors import UserError
-from alexnet_pl.module import Classifier
-from alexnet_pl.result import write_result
+from alexnet_pl.fitting import fit
+from alexnet_pl.job import build, errors, step, tell
+from alexnet_pl.result import about_checkpoint, write_result
 from alexnet_pl.telling import say
+from alexnet_pl.testing import average, test, tested, told_before
 
 
 def run(cfg: DictConfig, folder: Path) -> float | None:
@@ -28,7 +29,7 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
         logging.getLogger(chatter).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's own
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
-    if cfg.ckpt_path:
+    if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_use(cfg)
     command: Callable[[DictConfig, Path], float | None] = COMMANDS[cfg.command]
     try:
@@ -49,50 +50,33 @@ def check_use(cfg: DictConfig) -> None:
     rank_zero_only(print)(f"using {os.path.relpath(cfg.ckpt_path)}, step {checkpoint['global_step']:,}", flush=True)
 
 
-def fit(cfg: DictConfig, folder: Path) -> float | None:
-    trainer, module, data = build(cfg, folder)
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    errors = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")
-    said = f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, centre view" if top1 is not None else "not validated"
-    say(f"{trainer.current_epoch} epochs, {trainer.global_step} steps: {said}", folder)
-    return errors.get(cfg.objective)
+def reproduce(cfg: DictConfig, folder: Path) -> float | None:
+    """`fit` to its end, unless that was reached before, then `test`, unless these weights have been tested."""
+    last = folder / "checkpoints/last.ckpt"
+    for command, checkpoint in {"fit": "auto", "test": str(last)}.items():
+        step = cfg.copy()
+        step.command, step.ckpt_path = command, checkpoint
+        if command == "test" and (place := tested(step, folder)):
+            say("tested already", place)
+            return told_before(place)
+        with own_process_state():
+            config = ["--config-path=" + str(folder.absolute() / ".hydra"), "--config-name=config"]
+            where = ["hydra/job_logging=none", f"hydra.run.dir={quoted(str(folder.absolute()))}"]
+            sys.argv[1:] = [*config, f"++command={command}", f"ckpt_path={quoted(checkpoint)}", *where]
+            found = run(step, folder)
+    return found
 
 
 def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     trainer.validate(prediction.load(cfg.ckpt_path, module), datamodule=data, verbose=False)
-    return report(folder / "validation.json", cfg, trainer, module, data, split="val", views="centre")
-
-
-def test(cfg: DictConfig, folder: Path) -> float | None:
-    trainer, module, data = build(cfg, folder)
-    trainer.test(prediction.load(cfg.ckpt_path, module), datamodule=data, verbose=False)
-    return report(folder / "result.json", cfg, trainer, module, data, split=data.tested, views=cfg.views)
-
-
-def report(
-    path: Path, cfg: DictConfig, trainer: L.Trainer, module: Classifier, data: ImageStore, split: str, views: str
-) -> float:
-    """Write and print what was measured; its top-1 error in percent."""
-    errors = {name: float(value) for name, value in module.found.items()}
     if trainer.is_global_zero:
-        store, total = data.store, len(data.store.split(split))
-        dataset = {"name": store.name, "fingerprint": store.fingerprint, "split": split, "images": total}
-        step = read_checkpoint(cfg.ckpt_path)["global_step"]
-        result = write_result(path, errors, step, dataset=dataset, views=views, checkpoint=cfg.ckpt_path)
-        part = f" of {total:,}" if result["images"] != total else ""
-        low, high = result["top1_error_interval"]
-        say(
-            f"{store.name}, {result['images']:,}{part} {split} images, {views} view{'s' * (views != 'centre')}: "
-            f"top-1 error {errors['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
-            f"top-5 error {errors['top5_error']:.2f} %",
-            path,
+        about, checkpoint = evaluate.dataset(data.store, "val"), about_checkpoint(Path(cfg.ckpt_path), step(cfg))
+        found = write_result(
+            folder / "validation.json", errors(module), dataset=about, views="centre", checkpoint=checkpoint
         )
-    return errors["top1_error"]
+        tell(found, folder / "validation.json")
+    return errors(module)["top1_error"]
 
 
 def predict(cfg: DictConfig, folder: Path) -> None:
@@ -109,14 +93,18 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     say(f"{len(rows):,} images, {len(unread)} not read", table)
 
 
-def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageStore]:
-    """Everything that can be wrong is found before a logger starts or a network is filled."""
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
-    data = recipe.make_data(cfg)
-    data.check()
-    module = recipe.make_module(cfg)
-    check_switches(cfg.ckpt_path, module.switches)
-    return recipe.make_trainer(cfg, folder), module, data
+def report(cfg: DictConfig, folder: Path) -> None:
+    from alexnet_pl.report import report as write  # matplotlib and scipy's statistics, which no other command needs
+
+    write(cfg, folder)
 
 
-COMMANDS = {"fit": fit, "validate": validate, "test": test, "predict": predict}
+COMMANDS = {
+    "fit": fit,
+    "validate": validate,
+    "test": test,
+    "reproduce": reproduce,
+    "ensemble": average,
+    "predict": predict,
+    "report": report,
+}

@@ -66,6 +66,8 @@ class Classifier(L.LightningModule):
         self.classes: list[list[str]] = []
         self.found: dict[str, Tensor] = {}  # of the last validation or test
         self.seen: dict[str, Any] = {}
+        self.labelled = True  # whether the labels of the tested split are known
+        self.lineage: list[dict[str, Any]] = []  # runs whose layers were carried over, the first one first
         self.val_errors, self.test_errors = Errors(), Errors()
         for name in ("train_sums", "epoch_sums"):
             self.register_buffer(name, torch.zeros(3), persistent=False)
@@ -76,10 +78,13 @@ class Classifier(L.LightningModule):
         outputs = self.net.num_classes
         if len(store.classes) != outputs:
             raise UserError(f"model.num_classes={outputs}: the store at {store.root} has {len(store.classes)} classes")
+        if stage == "test":
+            self.labelled = store.split(self.trainer.datamodule.tested).labelled  # type: ignore[attr-defined]
         if stage != "fit":
             return self.check_classes(self.classes, store.classes)
         self.classes = store.classes
-        self.seen = {"name": store.name, "fingerprint": store.fingerprint}
+        counts = {"classes": len(store.classes), "images": len(store.split("train"))}
+        self.seen = {"name": store.name, "fingerprint": store.fingerprint, **counts}
         self.augment.set_statistics(store.mean, store.covariance)
 
     def configure_model(self) -> None:
@@ -160,17 +165,24 @@ class Classifier(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.report("val", self.val_errors)
 
-    def test_step(self, batch: Batch, index: int) -> None:
-        self.test_errors.update(self.log_probabilities(batch.images, self.views)[: len(batch.labels)], batch.labels)
+    def test_step(self, batch: Batch, index: int) -> Tensor:
+        """(N, classes): logarithms of the probabilities, for whoever keeps them."""
+        scores = self.log_probabilities(batch.images, self.views)[: len(batch.labels)]
+        if self.labelled:
+            self.test_errors.update(scores, batch.labels)
+        return scores
 
     def on_test_epoch_end(self) -> None:
-        self.report("test", self.test_errors)
+        if self.labelled:
+            self.report("test", self.test_errors)
 
     def log_probabilities(self, images: Tensor, which: str) -> Tensor:
         """(N, 3, size, size) uint8 → (N, classes): log of the softmax outputs' arithmetic mean over the views."""
-        views = self.augment.views(images, which)
-        mean = sum(F.softmax(self.net(self.speed.lay_out(view)).float(), 1) for view in views) / len(views)
-        assert isinstance(mean, Tensor)
+        total, count = 0, 0
+        for view in self.augment.views(images, which):
+            total, count = total + F.softmax(self.net(self.speed.lay_out(view)).float(), 1), count + 1
+        assert isinstance(total, Tensor)
+        mean = total / count
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
     def report(self, stage: str, errors: Errors) -> None:
@@ -195,6 +207,7 @@ class Classifier(L.LightningModule):
         self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
         if "sums" in checkpoint["alexnet_pl"]:
             self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device)
+        self.lineage = checkpoint["alexnet_pl"].get("lineage", [])
 
     def check_classes(self, learned: list[list[str]], there: list[list[str]]) -> None:
         if [identity for identity, _ in learned] != [identity for identity, _ in there]:
@@ -202,6 +215,7 @@ class Classifier(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["alexnet_pl"] = {"switches": self.switches, "classes": self.classes, "store": self.seen}
+        checkpoint["alexnet_pl"]["lineage"] = self.lineage
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["alexnet_pl"]["sums"] = torch.stack([self.train_sums, self.epoch_sums])
         checkpoint["alexnet_pl"]["course"] = {

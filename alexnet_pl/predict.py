@@ -22,10 +22,11 @@ BATCH = 32  # images decoded and classified at a time
 
 
 def load(path: str, module: Classifier) -> Classifier:
-    """Fill `module` from a checkpoint, class list and mean image included."""
+    """Fill `module` from a checkpoint, class list, mean image and earlier networks included."""
     checkpoint = read_checkpoint(path)
     module.load_state_dict(checkpoint["state_dict"])
     module.classes = checkpoint["alexnet_pl"]["classes"]
+    module.lineage = checkpoint["alexnet_pl"].get("lineage", [])
     return module.eval()
 
 

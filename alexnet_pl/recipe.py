@@ -4,33 +4,53 @@ Every key becomes a constructor's argument, so a key that nothing reads, or of a
 """
 
 import inspect
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.callbacks import Bar, EpochError, Kernels, Throughput
 from alexnet_pl.checkpoint import read_checkpoint
 from alexnet_pl.cifar import ConvNet, LocalNet
+from alexnet_pl.cli import SHIPPED, find_recipe
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
+from alexnet_pl.data.store import Store
+from alexnet_pl.ensemble import Ensemble, Group
 from alexnet_pl.errors import UserError
 from alexnet_pl.loggers import make_loggers
 from alexnet_pl.model import AlexNet
 from alexnet_pl.module import Classifier, Net
 from alexnet_pl.provenance import Provenance
 from alexnet_pl.resume import Interruption, RandomState, checkpoints
-from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, Steps
-from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make
+from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, StagedSchedule, Steps
+from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make, root
 from alexnet_pl.speed import Speed, precision
+from alexnet_pl.transfer import Transfer
 
 GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
-SCHEDULES = {"plateau": DivideByTen, "logged": LoggedSchedule, "steps": Steps, "constant": Constant}
+SCHEDULES = {
+    "plateau": DivideByTen,
+    "logged": LoggedSchedule,
+    "steps": Steps,
+    "staged": StagedSchedule,
+    "constant": Constant,
+}
+HARDWARE = (  # keys of `trainer` that say where and how fast, not what
+    "accelerator", "devices", "num_nodes", "strategy", "precision", "log_every_n_steps", "limit_test_batches",
+    "benchmark", "enable_progress_bar", "max_time", "profiler",
+)  # fmt: skip
 
 
 def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
@@ -86,7 +106,58 @@ def make_schedule(cfg: DictConfig) -> Callback:
     name = section.pop("name")
     if name not in SCHEDULES:
         raise UserError(f"schedule.name={name}: one of {', '.join(SCHEDULES)}")
-    return make(SCHEDULES[name], OmegaConf.create(section.get(name) or {}), f"schedule.{name}")
+    given = {"bias_rate": cfg.optim.bias_rate} if name == "staged" else {}
+    return make(SCHEDULES[name], OmegaConf.create(section.get(name) or {}), f"schedule.{name}", **given)
+
+
+def training(cfg: DictConfig) -> dict[str, Any]:
+    """What decides a trained network beside its images, its seed and rounding: two runs that agree in it may be
+    averaged in a table, and one that agrees with a recipe answers that recipe's row."""
+    whole: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    name = whole["schedule"]["name"]
+    return {
+        "data": {key: whole["data"][key] for key in ("size", "batch_size")},
+        "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # the data's matter
+        "augment": whole["augment"],
+        "optim": whole["optim"],
+        "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
+        "trainer": {key: value for key, value in whole["trainer"].items() if key not in HARDWARE},
+        "transfer": {"carry": sorted(whole["transfer"]["carry"])},
+    }
+
+
+def make_transfer(cfg: DictConfig) -> Transfer:
+    return make(Transfer, cfg.transfer, "transfer")
+
+
+def make_ensemble(cfg: DictConfig) -> Ensemble:
+    section = {key: value for key, value in cfg.ensemble.items_ex(resolve=False) if key != "groups"}
+    groups = {
+        str(name): make(Group, group, f"ensemble.groups.{name}") for name, group in (cfg.ensemble.groups or {}).items()
+    }
+    return make(Ensemble, OmegaConf.create(section), "ensemble", groups=groups)
+
+
+def count_classes(cfg: DictConfig) -> None:
+    """Where the recipe leaves the number of classes open, take it from the store, or from the checkpoint."""
+    if cfg.model.num_classes is None:
+        checkpoint = cfg.command == "predict" and cfg.ckpt_path
+        classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"] if checkpoint else Store(root(cfg)).classes
+        cfg.model.num_classes = len(classes)
+
+
+def compose(name: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """A recipe as the command line would compose it, also from within a running command."""
+    path, held = find_recipe(name), GlobalHydra.instance().hydra
+    search = f"hydra.searchpath=[file://{SHIPPED}]"
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(path.parent), version_base="1.3"):
+            return hydra_compose(path.stem, [search, *overrides])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"{name} {' '.join(overrides)}: {' '.join(str(error).split())}") from error
+    finally:
+        GlobalHydra.instance().hydra = held
 
 
 def device(cfg: DictConfig) -> torch.device:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from alexnet_pl.errors import UserError
 from alexnet_pl.provenance import git
 
 
@@ -32,18 +33,38 @@ def describe(errors: dict[str, float]) -> dict[str, Any]:
 
 
 def write_result(path: Path, errors: dict[str, float], step: int = 0, **facts: Any) -> dict[str, Any]:
-    """Write `errors`, the training step of the checkpoint, and `facts` (data set with its split and that split's number
-    of images, views, checkpoint); return what was written."""
-    checkpoint = Path(facts.pop("checkpoint"))
+    """Write `errors` and `facts` (data set with its split and that split's number of images, views, checkpoint and its
+    training step, and what else was noted of the test); return what was written.
+
+    `claim`: the row of the paper that this is a measurement of, by settings and images (paper.py), or null.
+    """
+    given = facts.pop("checkpoint")
+    checkpoint = given if isinstance(given, dict) else about_checkpoint(Path(given), step)
     result = {
+        "claim": None,
         **facts,
         **describe(errors),
-        "checkpoint": {"file": checkpoint.name, "sha256": sha256(checkpoint), "step": step},
+        "checkpoint": checkpoint,
         "commit": git("rev-parse", "HEAD"),
-        "claim": None,
     }
     path.write_text(json.dumps(result, indent=1) + "\n")
     return result
+
+
+def about_checkpoint(path: Path, step: int = 0) -> dict[str, Any]:
+    return {"file": path.name, "sha256": sha256(path), "step": step}
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A result.json of ours. Raises UserError that names what is missing."""
+    try:
+        found = json.loads(path.read_text())
+        lacking = [key for key in ("dataset", "views", "images", "top1_error", "checkpoint") if key not in found]
+        if lacking or "sha256" not in found["checkpoint"]:
+            raise KeyError(", ".join(lacking) or "checkpoint.sha256")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a result of ours, or damaged ({error}); test again") from error
+    return found
 
 
 def sha256(path: Path) -> str:

@@ -174,6 +174,57 @@ class Constant(L.Callback):
         self.done = state_dict["done"]
 
 
+class StagedSchedule(L.Callback):
+    """Rates by layer and epoch, as the authors set them by hand when they went on from an earlier network (§7).
+
+    Each stage holds from its `epoch` on, counted from 1 as in the program's logs; 2.5 is the middle of the second.
+    `weights` and `biases` give rates by layer, `all` the rates of all layers; a rate of 0 freezes. Biases that no stage
+    mentions learn at `bias_rate` times their weights' rate. `noise`: the colour noise from then on.
+    """
+
+    def __init__(self, stages: list[Any], bias_rate: float = 2.0) -> None:
+        known = {"epoch", "weights", "biases", "noise"}
+        for number, stage in enumerate(stages):
+            if wrong := sorted(set(stage) - known):
+                raise ValueError(
+                    f"stages[{number}].{wrong[0]}: there is no such key; one of {', '.join(sorted(known))}"
+                )
+        epochs = [stage.get("epoch", 0) for stage in stages]
+        if not stages or epochs[0] != 1 or epochs != sorted(epochs) or "all" not in stages[0].get("weights", {}):
+            raise ValueError("stages: the first is from epoch 1 and has weights.all, the others follow in order")
+        self.stages, self.bias_rate = stages, bias_rate
+
+    def rates(self, position: float) -> tuple[dict[str, float], dict[str, float], float | None]:
+        """(weights, biases, noise) at `position`, 1 being the start: rates by layer, those of `all` under "all"."""
+        found: dict[str, dict[str, float]] = {"weights": {}, "biases": {}}
+        noise = None
+        for stage in self.stages:
+            if stage["epoch"] > position:
+                break
+            for kind, rates in found.items():
+                new = stage.get(kind) or {}
+                found[kind] = dict(new) if "all" in new else {**rates, **new}
+            noise = stage.get("noise", noise)
+        return found["weights"], found["biases"], noise
+
+    def rate(self, name: str, weights: dict[str, float], biases: dict[str, float]) -> float:
+        """Of the group `name`: `conv1.weight`, …"""
+        layer, _, kind = name.partition(".")
+        weight = weights.get(layer, weights["all"])
+        if kind == "weight":
+            return weight
+        return biases.get(layer, biases.get("all", weight * self.bias_rate))
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        weights, biases, noise = self.rates(1 + trainer.current_epoch + batch_idx / trainer.num_training_batches)
+        for group in groups(trainer):
+            group["lr"] = self.rate(group["name"], weights, biases)
+        if noise is not None:
+            pl_module.augment.noise = noise  # type: ignore[union-attr]
+
+
 def groups(trainer: L.Trainer) -> list[dict[str, Any]]:
     optimizer: Optimizer = trainer.optimizers[0]
     return optimizer.param_groups

@@ -18,6 +18,7 @@ MAKING_KEYS = tuple(name for name in inspect.signature(Making).parameters if nam
 KEYS = (
     "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
     "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json",
+    "probabilities", "transfer", "ensemble", "report",
 )  # fmt: skip
 
 

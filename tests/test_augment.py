@@ -1,5 +1,7 @@
 """Crops, reflections, mean and colour noise of §5.1 against numpy, image by image; the ten test views."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -101,7 +103,7 @@ def test_a_view_is_the_same_twice_and_leaves_images_and_mean_as_they_were(which:
     kept, augment = images.clone(), eye(32, 24, uneven_mean(32), mean=which)
     drawn = augment.draw(0, 0, 0, 3)
     first = augment(images, drawn).clone()
-    augment.views(images, "ten")
+    list(augment.views(images, "ten"))
     assert torch.equal(augment(images, drawn), first)
     assert torch.equal(images, kept)
 
@@ -276,7 +278,7 @@ def as_set(views: list[np.ndarray]) -> set[bytes]:
 def test_the_ten_views_are_four_corners_and_the_centre_and_their_reflections(size: int, crop: int) -> None:
     """§5.1, in any order; at 256 the offsets are 0, 16 and 32. No noise and no division in a test."""
     images, last, mid = photographs(2, size), size - crop, (size - crop) // 2
-    views = eye(size, crop, noise=0.1).views(torch.from_numpy(images), "ten")
+    views = list(eye(size, crop, noise=0.1).views(torch.from_numpy(images), "ten"))
     assert len(views) == 10
     assert all(view.shape == (2, 3, crop, crop) for view in views)
     places = [(0, 0), (0, last), (last, 0), (last, last), (mid, mid)]
@@ -318,7 +320,7 @@ def test_what_cannot_be_is_refused_by_name(name: str, value) -> None:
 def test_the_nine_views_are_a_grid_of_places_without_reflections() -> None:
     """convdata_cifar.py: three rows by three columns, 4 pixels apart, for 24 pixels of 32."""
     images, mean = photographs(2, 32), uneven_mean(32)
-    views = eye(32, 24, mean).views(torch.from_numpy(images), "nine")
+    views = list(eye(32, 24, mean).views(torch.from_numpy(images), "nine"))
     places = [(top, left) for top in (0, 4, 8) for left in (0, 4, 8)]
     wanted = [[cut(image, *place, 24, False) - mean[:, 4:28, 4:28] for image in images] for place in places]
     np.testing.assert_allclose(torch.stack(views).numpy(), np.array(wanted), rtol=1e-6, atol=1e-4)
@@ -349,3 +351,16 @@ def test_image_after_image_gives_the_numbers_of_the_whole_batch(
     augment.blocked = True
     assert torch.equal(augment(images, draws), whole)
     assert augment(images, draws).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_ten_views_are_made_one_at_a_time() -> None:
+    """So that testing needs the memory of one view: each is gone when the next is asked for."""
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    views = Augment(32, 24).views(images, "ten")
+    alive: list[weakref.ref[torch.Tensor]] = []
+    view = None
+    for view in views:
+        assert sum(one() is not None for one in alive) <= 1
+        alive.append(weakref.ref(view))
+    assert view is not None
+    assert len(alive) == 10

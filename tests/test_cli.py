@@ -172,3 +172,36 @@ def test_a_path_may_hold_what_means_something_to_hydra(path: str, tmp_path: Path
     )
     assert parsed[0].value() == str(run / "checkpoints/last.ckpt")
     assert parsed[1].value() == str(run)
+
+
+def folder_of(words: list[str]) -> list[str]:
+    return [word for word in cli.to_hydra(words) if word.startswith(("hydra.run.dir", "hydra.sweep"))]
+
+
+def test_a_row_is_made_in_a_folder_that_the_same_command_finds_again() -> None:
+    """Named after what decides the network; where the images lie, and how it is tested, makes no other one."""
+    words = ["reproduce", "-c", "ilsvrc2010", "model.norm=false", "seed=3"]
+    wanted = ["hydra.run.dir='runs/ilsvrc2010/reproduce/model.norm-false_seed-3'"]
+    assert folder_of(words) == folder_of([*words[:3], "seed=3", "model.norm=false"]) == wanted
+    assert folder_of([*words, "data.root=/a", "views=centre", "transfer.roots.fall2011=/b", "logger=csv"]) == wanted
+    assert folder_of(["ensemble", "-c", "ensemble_5cnns", "data.root=/a"]) == [
+        "hydra.run.dir='runs/ensemble_5cnns/ensemble/as-shipped'"
+    ]
+    assert folder_of([*words, "hydra.run.dir=mine"]) == ["hydra.run.dir='mine'"]
+    assert folder_of(["reproduce", "-m", "-c", "demo", "seed=1,2"]) == [
+        "hydra.sweep.dir='runs/demo/reproduce'",
+        "hydra.sweep.subdir=${hydra.job.override_dirname}",
+    ]
+    long = folder_of([*words, *(f"augment.noise={i}" for i in range(40))])
+    assert len(long[0]) < 160
+    assert long != folder_of([*words, *(f"augment.noise={i}" for i in range(41))])
+
+
+def test_a_report_needs_no_recipe_and_leaves_no_folder_of_hydras() -> None:
+    translated = cli.to_hydra(["report"])
+    assert "--config-name=_base" in translated
+    assert {"hydra.run.dir='runs/report'", "hydra.output_subdir=null"} <= set(translated)
+
+
+def test_a_fit_that_may_go_on_keeps_its_folder() -> None:
+    assert "ckpt_path='auto'" in cli.to_hydra(["fit", "-c", "demo", "ckpt_path=auto"])

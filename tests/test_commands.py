@@ -24,6 +24,7 @@ from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluate import answers
 from alexnet_pl.resume import Interruption
 
 Fit = Callable[..., Path]
@@ -155,7 +156,12 @@ def test_test_reports_the_ten_view_errors_of_every_image_once(cfg: DictConfig, t
     assert result["top5_error"] == pytest.approx(100 * float((~right5).double().mean()))
     assert result["nll"] == pytest.approx(float(F.nll_loss(mean.log(), labels)), rel=1e-4)
     fingerprint = Store(Path(cfg.data.root)).fingerprint
-    assert result["dataset"] == {"name": "tiny", "fingerprint": fingerprint, "split": "val", "images": VAL}
+    assert {key: result["dataset"][key] for key in ("name", "fingerprint", "split", "images")} == {
+        "name": "tiny",
+        "fingerprint": fingerprint,
+        "split": "val",
+        "images": VAL,
+    }
     assert result["checkpoint"]["step"] == 12
     assert (result["views"], result["claim"]) == ("ten", None)
     low, high = result["top1_error_interval"]
@@ -254,7 +260,7 @@ def test_preparing_twice_does_nothing_the_second_time(
 
 
 def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:
-    """ILSVRC-2012's: its labels were never released."""
+    """ILSVRC-2012's: its labels were never released. Its answers are kept, where it is asked for."""
     drawn = demo.source(TRAIN, VAL)
     unknown = [item._replace(label=-1) for item in drawn.splits["val"]]
     source = replace(drawn, splits={**drawn.splits, "test": unknown})
@@ -262,8 +268,14 @@ def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list
     data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}"))
     assert data.tested == "val"
     data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "data.test_split=test"))
-    with pytest.raises(UserError, match=r"data.test_split=test: its labels are not known"):
-        _ = data.tested
+    assert data.tested == "test"
+    cfg = config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "data.test_split=test")
+    run(cfg, "fit", tmp_path / "run")
+    assert run(cfg, "test", tmp_path / "run", last(tmp_path / "run")) is None
+    assert not list((tmp_path / "run").rglob("result.json"))
+    labels, best = answers(tmp_path / "run/results/test-ten/probabilities.parquet")
+    assert set(labels) == {-1}
+    assert best.shape == (VAL, 5)
 
 
 def test_a_fit_does_not_go_on_from_weights_alone(cfg: DictConfig, tmp_path: Path) -> None:

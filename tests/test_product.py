@@ -9,8 +9,11 @@ import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+
+from alexnet_pl.probabilities import Reader, together
 
 ROOT = Path(__file__).parent.parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
@@ -96,6 +99,14 @@ def test_two_processes_count_each_image_once_and_learn_what_one_does(tiny: list[
     done = alexnet_pl("test", "-c", "two", "trainer.precision=32-true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "two/result.json").read_text())["images"] == 40
+    (tmp_path / "two/results").rename(tmp_path / "results_of_two")
+    done = alexnet_pl("test", "-c", "two", "trainer.precision=32-true", "trainer.devices=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    one, two = (next(tmp_path.glob(f"{place}/*/probabilities.parquet")) for place in ("two/results", "results_of_two"))
+    first, second = (together(list(Reader(path).blocks())) for path in (one, two))
+    assert first.images == second.images
+    assert len(set(second.images)) == 40
+    np.testing.assert_allclose(first.probabilities, second.probabilities, atol=2e-3)
 
 
 def test_a_sweep_runs_its_jobs_one_after_the_other_in_folders_of_their_own(tiny: list[str], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ CIFAR = sorted(path.stem for path in cli.SHIPPED.glob("cifar10*.yaml"))
 def test_every_shipped_recipe_builds_in_both_readings(config: Compose, name: str, reading: str, tmp_path: Path) -> None:
     cfg = config(name, f"reading={reading}", "logger=csv", f"data.root={tmp_path / 'store'}")
     section.check(cfg)
+    cfg.model.num_classes = cfg.model.num_classes or 21  # null: as many as the store has
     with torch.device("meta"):
         net = recipe.make_module(cfg).net
     assert net.fc8.out_features == cfg.model.num_classes
@@ -99,7 +100,7 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("augment.crop=300", "augment.crop=300"),
         ("augment.crop=20", "model.crop=20"),
         ("augment.noise_scale=variance", "augment.noise_scale=variance"),
-        ("schedule.name=cosine", "schedule.name=cosine: one of plateau, logged, steps, constant"),
+        ("schedule.name=cosine", "schedule.name=cosine: one of plateau, logged, steps, staged, constant"),
         ("+model.name=vgg", "model.name=vgg: one of alexnet, conv, local"),
         ("+optim.undecayed=[conv9]", "optim.undecayed=conv9: the network has no such layer"),
         ("data.fold_in=-1", "data.fold_in=-1"),

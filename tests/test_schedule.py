@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexnet_pl.optim import MomentumSGD
-from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, Steps
+from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, StagedSchedule, Steps
 
 LAYERS = ("conv1", "conv2", "fc8")
 MONITOR = "val/top1_error"
@@ -352,3 +352,50 @@ def test_steps_out_of_order_are_refused(drops: list[int]) -> None:
 def test_a_line_that_no_error_is_at_is_refused() -> None:
     with pytest.raises(ValueError, match="until=250"):
         Constant(250)
+
+
+STAGES = [
+    {"epoch": 1, "weights": {"all": 0.001, "conv1": 0.0001}, "biases": {"all": 0.02, "conv6": 0.022}},
+    {"epoch": 1.24, "weights": {"fc8": 0.01}},
+    {"epoch": 7, "weights": {"conv1": 0}, "biases": {"conv1": 0}},
+    {"epoch": 22, "weights": {"all": 0.0001, "conv1": 0}},
+    {"epoch": 38, "noise": 0},
+]
+
+
+@pytest.mark.parametrize(
+    ("position", "name", "rate"),
+    [
+        (1.0, "conv1.weight", 0.0001), (1.0, "fc8.weight", 0.001), (1.0, "conv6.bias", 0.022), (1.0, "fc7.bias", 0.02),
+        (1.23, "fc8.weight", 0.001), (1.24, "fc8.weight", 0.01), (6.99, "conv1.bias", 0.02), (7.0, "conv1.bias", 0),
+        (7.0, "conv1.weight", 0), (21.99, "fc8.weight", 0.01), (22.0, "fc8.weight", 0.0001), (22.0, "fc8.bias", 0.02),
+        (50.0, "conv1.weight", 0),
+    ],
+)  # fmt: skip
+def test_stages_hold_from_their_place_on_and_all_starts_anew(position: float, name: str, rate: float) -> None:
+    schedule = StagedSchedule(STAGES)
+    weights, biases, _ = schedule.rates(position)
+    assert schedule.rate(name, weights, biases) == rate
+
+
+def test_biases_that_no_stage_mentions_follow_their_weights() -> None:
+    schedule = StagedSchedule([{"epoch": 1, "weights": {"all": 0.01, "conv1": 0}}], bias_rate=2.0)
+    weights, biases, noise = schedule.rates(3)
+    assert [schedule.rate(name, weights, biases) for name in ("fc6.bias", "conv1.bias")] == [0.02, 0]
+    assert noise is None
+    assert [StagedSchedule(STAGES).rates(position)[2] for position in (37.9, 38)] == [None, 0]
+
+
+@pytest.mark.parametrize(
+    ("stages", "says"),
+    [
+        ([], "the first is from epoch 1"),
+        ([{"epoch": 2, "weights": {"all": 1}}], "the first is from epoch 1"),
+        ([{"epoch": 1, "weights": {"conv1": 1}}], "has weights.all"),
+        ([{"epoch": 1, "weights": {"all": 1}}, {"epoch": 9}, {"epoch": 3}], "in order"),
+        ([{"epoch": 1, "weights": {"all": 1}, "bias": 1}], r"stages\[0\].bias: there is no such key"),
+    ],
+)
+def test_stages_that_make_no_sense_are_told(stages: list, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        StagedSchedule(stages)

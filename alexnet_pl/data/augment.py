@@ -1,5 +1,6 @@
 """The two kinds of data augmentation of §5.1 (§4.1 of 2012) and the views to test with, on the device, from uint8."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -148,17 +149,18 @@ class Augment(nn.Module):
             return cropped(images - self.mean_image, offsets, flips, self.crop)
         return cropped(images, offsets, flips, self.crop) - self.centre_mean
 
-    def views(self, images: Tensor, which: str) -> list[Tensor]:
+    def views(self, images: Tensor, which: str) -> Iterator[Tensor]:
         """centre: one view. ten: "the four corner patches and the center patch" and their reflections (§5.1).
-        nine: a grid of three by three places without reflections, with which the program tests its CIFAR-10 nets."""
+        nine: a grid of three by three places without reflections, with which the program tests its CIFAR-10 nets.
+
+        One at a time: ten of a batch of 128 would take 0.8 GB.
+        """
         rest, count, device = self.size - self.crop, len(images), images.device
-        found = []
         for flip in (False, True) if which == "ten" else (False,):
             flips = torch.full((count,), flip, device=device)
             for corner in PLACES[which]:
                 place = torch.tensor([[half * rest // 2 for half in corner]], device=device)
-                found.append(self.view(images, place.expand(count, 2), flips))
-        return found
+                yield self.view(images, place.expand(count, 2), flips)
 
 
 def cropped(images: Tensor, offsets: Tensor, flips: Tensor, crop: int) -> Tensor:

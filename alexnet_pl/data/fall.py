@@ -27,14 +27,17 @@ def find_archives(source: Path) -> list[Path]:
     return inner or [path for path in outer if WNID.match(first(path)) and first(path).endswith(".tar")]
 
 
-def read_fall(source: Path, synsets: Path | None = None) -> Source:
-    """Every synset that has an archive, or of these the ones that a file `synsets` lists, a wnid a line."""
+def read_fall(source: Path, synsets: Path | None = None, held_out: float = HELD_OUT) -> Source:
+    """Every synset that has an archive, or of these the ones that a file `synsets` lists, a wnid a line.
+    `held_out`: the share of each that becomes `val`."""
     archives = sorted(pair for path in find_archives(source) for pair in by_class(path))
     if not archives:
         raise UserError(f"data.source: {source} holds no n########.tar archives, nor an archive of such")
     if synsets is not None:
         archives = listed(archives, synsets, source)
-    return Halves([(wnid, wnid) for wnid in sorted({wnid for wnid, _ in archives})], archives=archives)
+    return Halves(
+        [(wnid, wnid) for wnid in sorted({wnid for wnid, _ in archives})], archives=archives, held_out=held_out
+    )
 
 
 def listed(archives: list[tuple[str, Place]], synsets: Path, source: Path) -> list[tuple[str, Place]]:
@@ -57,6 +60,7 @@ class Halves(Source):
 
     splits: dict[str, Listing] = field(init=False)
     archives: list[tuple[str, Place]] = field(default_factory=list)
+    held_out: float = HELD_OUT
 
     def __post_init__(self) -> None:
         halves = {split: Listing(lambda split=split: self.half(split)) for split in ("train", "val")}
@@ -68,7 +72,7 @@ class Halves(Source):
     def items(self) -> Iterator[tuple[str, Item]]:
         for label, (wnid, places) in enumerate(groupby(self.archives, key=lambda pair: pair[0])):
             for member in sorted(member for _, place in places for member in members(place)):
-                split = "val" if share(member) < HELD_OUT else "train"
+                split = "val" if share(member) < self.held_out else "train"
                 yield split, Item(f"{wnid}/{member.name}", label, member.place)
 
 

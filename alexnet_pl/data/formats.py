@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from alexnet_pl.data.cifar import find_batches, read_cifar
-from alexnet_pl.data.fall import find_archives, read_fall
+from alexnet_pl.data.fall import HELD_OUT, find_archives, read_fall
 from alexnet_pl.data.folders import read_folders
 from alexnet_pl.data.huggingface import find_packed, find_shards, find_tables, read_packed, read_shards, read_tables
 from alexnet_pl.data.ilsvrc import find_devkit, read_ilsvrc
@@ -12,10 +12,14 @@ from alexnet_pl.data.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.source import Source
 from alexnet_pl.errors import UserError
 
+ARCHIVES = "archives of synsets"
 
-def read_source(source: Path, names: Mapping[str, str], synsets: Path | None = None) -> tuple[str, Source]:
-    """(what it is, its classes and images). `names`: readable class names for forms that bring none; `synsets`: the
-    list of those to take from the archives of all of ImageNet.
+
+def read_source(
+    source: Path, names: Mapping[str, str], synsets: Path | None = None, held_out: float = HELD_OUT
+) -> tuple[str, Source]:
+    """(what it is, its classes and images). `names`: readable class names for forms that bring none; of the archives of
+    all of ImageNet, `synsets` lists those to take and `held_out` is the share of each that becomes `val`.
 
     Raises UserError where nothing is recognised, or where something of what was recognised is missing or wrong.
     """
@@ -32,7 +36,7 @@ def read_source(source: Path, names: Mapping[str, str], synsets: Path | None = N
     if packed := find_packed(source):
         return "Hugging Face's archives", read_packed(packed)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
-        return "archives of synsets", read_fall(source, synsets)
+        return ARCHIVES, read_fall(source, synsets, held_out)
     if shards := find_shards(source):
         return "WebDataset shards", read_shards(shards)
     return "class folders", read_folders(source, names)

@@ -11,7 +11,8 @@ import numpy as np
 from alexnet_pl.data import demo
 from alexnet_pl.data.decode import FILTERS, read
 from alexnet_pl.data.encoding import Encoding
-from alexnet_pl.data.formats import read_source
+from alexnet_pl.data.fall import HELD_OUT
+from alexnet_pl.data.formats import ARCHIVES, read_source
 from alexnet_pl.data.plan import Part
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import SHARD, Settings
@@ -23,8 +24,9 @@ from alexnet_pl.errors import UserError
 
 @dataclass
 class Making:
-    """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's;
-    `part`: "2/8" is the second of eight parts of the work; `workers`: threads, one more than cores where not given.
+    """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's archives,
+    and `held_out` the share of each that becomes val; `part`: "2/8" is the second of eight parts of the work;
+    `workers`: threads, one more than cores where not given.
 
     Raises ValueError, beginning with the key, for a value that there is none of.
     """
@@ -35,6 +37,7 @@ class Making:
     source: str | None = None
     names: dict[str, str] = field(default_factory=dict)
     synsets: str | None = None
+    held_out: float = HELD_OUT
     filter: str = "bilinear"
     encoding: str = "raw"
     quality: int = 95
@@ -47,6 +50,8 @@ class Making:
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:
             raise ValueError(f"filter={self.filter}: one of {', '.join(FILTERS)}")
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"held_out={self.held_out}: a share, from 0 to less than 1")
         for key in ("size", "shard", "workers"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ValueError(f"{key}={value}: at least 1")
@@ -72,13 +77,15 @@ class Making:
             return "drawn by the program itself", demo.source()
         if not self.source:
             raise UserError("data.source has no value yet: add data.source=FOLDER, the copy of the images to prepare")
-        what, source = read_source(Path(self.source), self.names, Path(self.synsets) if self.synsets else None)
-        return f"{self.source}: {what}", source
+        synsets = Path(self.synsets) if self.synsets else None
+        return read_source(Path(self.source), self.names, synsets, self.held_out)
 
-    def settings(self) -> Settings:
+    def settings(self, what: str) -> Settings:
         how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}
         if self.name != "demo":
             how = {"filter": self.filter, "crop": "centre", "orientation": "ignored"}
+        if what == ARCHIVES:
+            how["held_out"] = self.held_out
         return Settings(self.name, self.size, how, self.kept_as, self.shard, self.workers)
 
     def reader(self) -> Callable[[Item], tuple[np.ndarray, str]]:
@@ -90,16 +97,18 @@ class Making:
         """The description of the store made, None where another part is still to come; says what it found."""
         what, source = self.listed()
         numbers = "" if source.numbers is None else ", with their ILSVRC ids"
-        print(f"{what}, {len(source.classes):,} classes{numbers}, splits {', '.join(source.splits)}", flush=True)
-        return prepare(source, Path(self.root), self.settings(), self.reader(), self.share)
+        told = f"{what}, {len(source.classes):,} classes{numbers}, splits {', '.join(source.splits)}"
+        print(f"{self.source or self.name}: {told}", flush=True)
+        return prepare(source, Path(self.root), self.settings(what), self.reader(), self.share)
 
     def mend(self, store: Store) -> list[Path]:
         """The shards that were damaged and are whole again."""
-        return repair(store, self.listed()[1], self.settings_of(store), self.reader())
+        what, source = self.listed()
+        return repair(store, source, self.settings_of(store, what), self.reader())
 
-    def settings_of(self, store: Store) -> Settings:
+    def settings_of(self, store: Store, what: str) -> Settings:
         """Those that the store was made with; raise UserError where the recipe says others."""
-        found, about = self.settings(), store.about
+        found, about = self.settings(what), store.about
         own = {"name": self.name, "size": self.size, "settings": found.how, "encoding": found.encoding.describe()}
         for key, value in own.items():
             if about[key] != value:

@@ -1,0 +1,62 @@
+"""Where a tested network goes wrong, for reading (§7.1): errors by class, pictures of the pairs it confuses."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_pl.data.store import Store
+from alexnet_pl.evaluate import answers, by_class, confusions
+
+PAIRS, PICTURES = 8, 6  # of confusions.png: rows, and images in one
+
+
+def write_mistakes(folder: Path, store: Store, split: str) -> None:
+    """per_class.csv, confusions.csv and confusions.png from the folder's probabilities.parquet."""
+    labels, best = answers(folder / "probabilities.parquet")
+    write_table(folder / "per_class.csv", by_class(labels, best, store.classes))
+    found = confusions(labels, best, len(store.classes))
+    write_table(folder / "confusions.csv", [pair(store.classes, labels, *row) for row in found])
+    (folder / "confusions.png").unlink(missing_ok=True)
+    if found:
+        draw(folder / "confusions.png", store, split, found[:PAIRS], labels)
+
+
+def pair(classes: list[list[str]], labels: np.ndarray, true: int, taken: int, images: np.ndarray) -> dict[str, Any]:
+    return {
+        "class": classes[true][0],
+        "name": classes[true][1],
+        "taken_for": classes[taken][0],
+        "taken_for_name": classes[taken][1],
+        "images": len(images),
+        "of_class": 100 * len(images) / int((labels == true).sum()),
+        "first_image": int(images[0]),
+    }
+
+
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows[0] if rows else [])
+        writer.writerows([f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows)
+
+
+def draw(path: Path, store: Store, split: str, found: list[tuple[int, int, np.ndarray]], labels: np.ndarray) -> None:
+    """A row a pair: its name, and the first images of the one class that were taken for the other."""
+    from matplotlib.figure import Figure
+
+    names = [name.split(",")[0] for _, name in store.classes]
+    figure = Figure(figsize=(1.3 * PICTURES + 2.6, 1.45 * len(found)), layout="constrained")
+    cells = figure.subplots(len(found), PICTURES + 1, squeeze=False, width_ratios=[2] + [1] * PICTURES)
+    for cell in cells.flat:
+        cell.axis("off")
+    for row, (true, taken, numbers) in zip(cells, found, strict=True):
+        share = f"{len(numbers):,} of {int((labels == true).sum()):,}"
+        row[0].text(0, 0.5, f"{names[true]}\ntaken for\n{names[taken]}\n{share}", va="center", fontsize=9, wrap=True)
+        some = numbers[:PICTURES]
+        images = np.empty((len(some), 3, store.size, store.size), np.uint8)
+        store.split(split).read(some, images)
+        for cell, image in zip(row[1:], images, strict=False):
+            cell.imshow(image.transpose(1, 2, 0))
+    figure.savefig(path, dpi=110)

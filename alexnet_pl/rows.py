@@ -1,0 +1,134 @@
+"""The rows of Tables 1 and 2 and all others: the paper's value, ours with its interval, and how to make it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import torch
+from torch import nn
+
+from alexnet_pl import claims, intervals
+from alexnet_pl.intervals import Sample, Value
+from alexnet_pl.model import AlexNet
+from alexnet_pl.paper import CLAIMS, EPOCH, ERRORS, Claim
+from alexnet_pl.runs import Tested
+
+
+@dataclass(frozen=True)
+class Row:
+    """`ours`: metric → value, without those that nobody measured yet."""
+
+    claim: Claim
+    ours: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def made_here(self) -> bool:
+        """Whether a run of ours can give the number at all."""
+        claim = self.claim
+        return bool(claim.recipe) and (claim.data is None or claims.DATA[claim.data].labelled)
+
+
+def make_rows(tests: Sequence[Tested]) -> list[Row]:
+    """All claims in the paper's order; only tests on the paper's own images count here."""
+    by_claim: dict[str, list[Tested]] = {}
+    for test in tests:
+        if test.claim:
+            by_claim.setdefault(test.claim, []).append(test)
+    return [Row(claim, measure(claim, lambda key: by_claim.get(key, []))) for claim in CLAIMS]
+
+
+def measure(claim: Claim, tests_of: Callable[[str], Sequence[Tested]]) -> dict[str, Value]:
+    """Each metric's mean and interval; of a relative claim, the difference or ratio to the claim it is against."""
+    if claim.recipe and not claim.data:
+        counts = {metric: of_network(metric) for metric in claim.values}
+        return {metric: Value(count, count, count, 0) for metric, count in counts.items()}
+    found = {}
+    for metric in claim.values:
+        own = sample(tests_of(run_key(claim)), metric)
+        other = sample(tests_of(claim.against), metric) if claim.relative and claim.against else None
+        if own and other:
+            found[metric] = (intervals.ratio if claim.ratio else intervals.difference)(own, other)
+        elif own and not claim.relative:
+            found[metric] = intervals.of(own)
+    return found
+
+
+def run_key(claim: Claim) -> str:
+    """The claim whose tests hold a claim's numbers: another of the same networks on the same images, or itself."""
+    for other in CLAIMS:
+        same = (other.recipe, other.overrides, other.data, other.views)
+        if other.recipe and same == (claim.recipe, claim.overrides, claim.data, claim.views):
+            return other.key
+    return claim.key
+
+
+def sample(tests: Sequence[Tested], metric: str) -> Sample | None:
+    values = [value for test in tests if (value := test.number(metric)) is not None]
+    images = tests[0].result["images"] if metric in ERRORS and tests else 0
+    return Sample(values, images) if values else None
+
+
+@cache
+def of_network(metric: str) -> float:
+    """What no run is needed for: counts of the network that the main recipe builds, without its memory."""
+    with torch.device("meta"):
+        net = AlexNet()
+        sizes = {name: sum(map(torch.numel, layer.parameters())) for name, layer in learned(net).items()}
+        if metric == "neurons":
+            return float(neurons(net))
+    total = sum(sizes.values())
+    largest = max(size for name, size in sizes.items() if name.startswith("conv"))
+    return {"parameters": float(total), "conv_share": 100 * largest / total}[metric]
+
+
+def learned(net: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    return {name: layer for name, layer in net.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
+
+
+def neurons(net: AlexNet) -> int:
+    """Outputs of all learned layers for one image of 224 × 224."""
+    counts: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda _, __, output: counts.append(output.numel()))
+        for layer in learned(net).values()
+    ]
+    with torch.no_grad():
+        net.eval()(torch.empty(1, 3, 224, 224))
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
+def command(claim: Claim) -> str:
+    """The one command that makes a row, whatever of it is there already; FOLDER stands for prepared stores."""
+    assert claim.recipe
+    several = shipped(claim) and len(claims.networks(claim.recipe, claim.overrides)) > 1
+    words = [f"python -m alexnet_pl {'ensemble' if several else 'reproduce'} -c {claim.recipe}", *claim.overrides]
+    if claim.views != "ten":
+        words.append(f"views={claim.views}")
+    words.append("data.root=FOLDER")
+    if claim.data and not claims.DATA[claim.data].labelled:
+        words.append("data.test_split=test")
+    return " ".join([*words, *(f"transfer.roots.{name}=FOLDER" for name in stores_before(claim))])
+
+
+def shipped(claim: Claim) -> bool:
+    return bool(claim.recipe) and claims.shipped(str(claim.recipe))
+
+
+def stores_before(claim: Claim) -> list[str]:
+    if not shipped(claim):
+        return []
+    networks = claims.networks(str(claim.recipe), claim.overrides)
+    return sorted({name for network in networks for name, _ in network.lineage})
+
+
+def images_seen(claim: Claim) -> int:
+    """Rough: what the row's networks see in training where no schedule ends it early, pre-training included."""
+    if not shipped(claim):
+        return 0
+    total = 0
+    for network in claims.networks(str(claim.recipe), claim.overrides):
+        for name, training in [*network.lineage, (network.images, network.training)]:
+            total += EPOCH.get(name, 0) * training["trainer"]["max_epochs"]
+    return total

@@ -1,0 +1,88 @@
+"""A row that takes more than one run (§7): commands started one after the other, each going on where it stopped.
+
+Each stage is the program itself in a process of its own, with the command line that a person could type.
+"""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from alexnet_pl import recipe
+from alexnet_pl.cli import STORES, quoted
+from alexnet_pl.errors import UserError
+from alexnet_pl.transfer import Transfer
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def call(*words: str) -> None:
+    """Run `python -m alexnet_pl WORDS` to its end. A signal is handed on once, so that a fit leaves its checkpoint; an
+    exit code other than 0 becomes this process's own, whose reason was told by then."""
+    child = subprocess.Popen([sys.executable, "-m", "alexnet_pl", *words], start_new_session=True)
+    before = {number: signal.signal(number, lambda caught, _: child.send_signal(caught)) for number in SIGNALS}
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code:
+        raise SystemExit(code if code > 0 else 128 - code)
+
+
+def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
+    """Make the network that `transfer.recipe` describes, unless it is there, and return its checkpoint."""
+    assert transfer.recipe
+    run = folder / "pretrained"
+    composed = recipe.compose(transfer.recipe, transfer.overrides)
+    name = composed.data.name
+    store = transfer.roots.get(name)
+    if not store:
+        raise UserError(
+            f"transfer.roots.{name} has no value yet: add transfer.roots.{name}=FOLDER, the prepared store to train "
+            f"{transfer.recipe} on first, or transfer.weights=FILE, a checkpoint of it"
+        )
+    roots = {key: root for key, root in transfer.roots.items() if root and key in composed.transfer.roots}
+    call(
+        *("fit", "-c", transfer.recipe, f"data.root={quoted(store)}", f"seed={cfg.seed}", f"logger={cfg.logger}"),
+        *("ckpt_path=auto", f"hydra.run.dir={quoted(str(run))}"),
+        *(f"transfer.roots.{key}={quoted(root)}" for key, root in roots.items()),
+        *transfer.overrides,
+    )
+    return str(run / "checkpoints/last.ckpt")
+
+
+def sweep(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str]) -> list[Path]:
+    """Make and test one network for each seed, as a Hydra sweep; the run folders in the order of the seeds."""
+    numbers = list(seeds)
+    call(
+        *("reproduce", "-m", "-c", name, f"seed={','.join(map(str, numbers))}", *words),
+        *(f"hydra.sweep.dir={quoted(str(folder))}", "hydra.sweep.subdir=seed${seed}"),
+    )
+    return [folder / f"seed{number}" for number in numbers]
+
+
+def forwarded() -> list[str]:
+    """What the person gave this command that its stages need too: all but its own matters; and a launcher."""
+    if not HydraConfig.initialized():
+        return []
+    given = HydraConfig.get().overrides
+    own = ("command", "ensemble", "ckpt_path", "seed", "report")
+    task = [word for word in given.task if re.split(r"[.=]", word.lstrip("+~"))[0] not in own]
+    task = [f"++{word}" if word.startswith(STORES) else word for word in task]  # not every stage's recipe has them
+    return [*task, *(word for word in given.hydra if word.lstrip("+").startswith(("hydra/launcher", "hydra.launcher")))]
+
+
+def swept(words: Iterable[str]) -> list[str]:
+    """Overrides of a single run as those of a sweep, in which a comma outside quotes would part values."""
+    return [word if "," not in word or re.search(r"['\"\[{]", word) else quote(word) for word in words]
+
+
+def quote(word: str) -> str:
+    key, _, value = word.partition("=")
+    return f"{key}={quoted(value)}"

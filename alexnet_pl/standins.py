@@ -1,0 +1,125 @@
+"""The paper's comparisons on other images (Tables 1 and 2, §4, §5): whether its orderings show there too.
+
+Nothing here ever enters a column of the paper's own data sets. Compared are tests of the same images by networks that
+were trained alike but for what the comparison is about.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alexnet_pl import intervals
+from alexnet_pl.intervals import Value
+from alexnet_pl.paper import BY_KEY, CLAIMS, ERRORS, Claim
+from alexnet_pl.rows import sample
+from alexnet_pl.runs import Kind, Tested, kind_of
+
+SHOWED = {True: "as in the paper", False: "the other way round"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`paper`, `ours`: how much worse `claim`'s networks are than those it is against, by metric, in points; nan where
+    the paper says only that they are worse."""
+
+    claim: Claim
+    paper: dict[str, float]
+    ours: dict[str, Value]
+
+    @property
+    def showed(self) -> str:
+        """Whether the paper's order of the two showed, told by top-1 error; "not told apart" within the interval."""
+        wanted, found = self.paper["top1_error"], self.ours["top1_error"]
+        if not found.low > 0 and not found.high < 0:
+            return "not told apart"
+        return SHOWED[(found.mean > 0) == (not wanted < 0)]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Mean errors of one kind of test."""
+
+    label: str
+    values: dict[str, Value]
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """What was measured on one set of images by networks of one course of training."""
+
+    about: str
+    errors: list[Errors]
+    comparisons: list[Comparison]
+
+
+def make_standins(tests: Sequence[Tested]) -> list[StandIn]:
+    """One for each set of images and course of training, in the order of their names."""
+    frames: dict[str, list[Tested]] = {}
+    for test in tests:
+        if test.whole and not test.claim:
+            frames.setdefault(test.frame, []).append(test)
+    return [standin(frames[frame]) for frame in sorted(frames)]
+
+
+def standin(tests: list[Tested]) -> StandIn:
+    kinds: dict[Kind, list[Tested]] = {}
+    for test in tests:
+        kinds.setdefault(test.kind, []).append(test)
+    named = {kind: label for claim in reversed(candidates()) if (kind := kind_of(claim)) and (label := claim.label)}
+    errors = [
+        Errors(named.get(kind, other_kind(kinds[kind][0])), means(kinds[kind]))
+        for kind in sorted(kinds, key=lambda kind: place_of(kind, list(named)))
+    ]
+    compared = [compare(claim, kinds) for claim in candidates() if claim.against]
+    return StandIn(describe(tests[0]), errors, [one for one in compared if one])
+
+
+def candidates() -> list[Claim]:
+    """Rows that are an error rate of networks of ours on images with labels, in the paper's order."""
+    unlike = ("fall2009.cnn", "table2.5cnns.test", "table2.7cnns*.test")
+    return [claim for claim in CLAIMS if "top1_error" in claim.values and claim.recipe and claim.key not in unlike]
+
+
+def place_of(kind: Kind, order: list[Kind]) -> int:
+    return -order.index(kind) if kind in order else 1
+
+
+def other_kind(test: Tested) -> str:
+    count = len(test.networks)
+    return f"{count} networks ({test.run.name})" if count > 1 else f"other settings ({test.run.name})"
+
+
+def means(tests: list[Tested]) -> dict[str, Value]:
+    found = {metric: sample(tests, metric) for metric in ERRORS}
+    return {metric: intervals.of(one) for metric, one in found.items() if one}
+
+
+def compare(claim: Claim, kinds: dict[Kind, list[Tested]]) -> Comparison | None:
+    base = BY_KEY[str(claim.against)]
+    own, other = (kinds.get(kind, []) if (kind := kind_of(one)) else [] for one in (claim, base))
+    ours = {}
+    for metric in claim.values:
+        one, two = sample(own, metric), sample(other, metric)
+        if one and two and metric in ERRORS:
+            ours[metric] = intervals.difference(one, two)
+    if not ours:
+        return None
+    values = {metric: claim.values[metric] - (0 if claim.relative else base.values[metric]) for metric in ours}
+    return Comparison(claim, values, ours)
+
+
+def describe(test: Tested) -> str:
+    about, trained = test.result["dataset"], test.networks[0]["training"]
+    most = max(epochs) if (epochs := [one["training"]["trainer"]["max_epochs"] for one in test.networks]) else 0
+    return (
+        f"{about['name']}: {about['images']:,} {about['split']} images of {about['classes']} classes, trained on "
+        f"{about['train_images']:,} (store {about['fingerprint'][:12]}), crops of {trained['augment']['crop']} pixels, "
+        f"at most {most} epochs"
+    )
+
+
+def verdicts(found: StandIn) -> dict[str, list[str]]:
+    """Labels of the comparisons by what showed."""
+    by_word: dict[str, list[str]] = {}
+    for one in found.comparisons:
+        by_word.setdefault(one.showed, []).append(one.claim.label)
+    return by_word

@@ -1,0 +1,83 @@
+"""fit.json: whether a fit has come to its end, and by which settings; no half-trained network counts as a result (§7).
+
+A fit writes `"finished": false` when it starts or goes on, and `true`, with the step of `last.ckpt`, once the trainer
+has come to the end that the schedule or `max_epochs` sets. A run that was stopped or killed never gets there.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from alexnet_pl.errors import UserError
+
+NAME = "fit.json"
+
+
+def read(run: Path) -> dict[str, Any]:
+    """What a run folder says of its fit; {} where it says nothing."""
+    path = run / NAME
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); remove it and fit again with ckpt_path=last") from error
+
+
+def begin(run: Path, training: dict[str, Any], store: dict[str, Any]) -> None:
+    """`training`: what decides the network besides images and seed; `store`: the images it is trained on."""
+    before = read(run)
+    other = bool(before) and differing(before["training"], training) not in ("", "trainer.max_epochs")
+    facts = {
+        "finished": False,
+        "training": training,
+        "store": store,
+        "changed": other or before.get("changed", False),
+        "seconds": before.get("seconds", 0.0),
+    }
+    write(run, facts)
+
+
+def finish(run: Path, steps: int, epochs: int, images: int, seconds: float) -> None:
+    """`images`: seen in training, repetitions counted; `seconds`: of this session, validation included."""
+    facts = read(run)
+    spent = round(facts["seconds"] + seconds, 1)
+    write(run, {**facts, "finished": True, "steps": steps, "epochs": epochs, "images": images, "seconds": spent})
+
+
+def write(run: Path, facts: dict[str, Any]) -> None:
+    partial = run / f"{NAME}.partial"
+    partial.write_text(json.dumps(facts, indent=1) + "\n")
+    partial.replace(run / NAME)
+
+
+def whole(checkpoint: Path, step: int) -> dict[str, Any]:
+    """What fit.json says of the run whose end this checkpoint is; {} where it is no finished run's last one."""
+    if checkpoint.name != "last.ckpt" or checkpoint.parent.name != "checkpoints":
+        return {}
+    facts = read(checkpoint.parent.parent)
+    return facts if facts.get("finished") and facts.get("steps") == step else {}
+
+
+def differing(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> str:
+    """The first key, dotted, in which two settings differ, or ""."""
+    for key in sorted({*one, *other}):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if found := differing(a, b, f"{prefix}{key}."):
+                return found
+        elif a != b:
+            return prefix + key
+    return ""
+
+
+def resume(run: Path, training: dict[str, Any]) -> tuple[bool, Path | None]:
+    """`ckpt_path=auto`: (whether the fit is at its end, the checkpoint to go on from).
+
+    Raises UserError where the folder holds a run by other settings.
+    """
+    facts, last = read(run), run / "checkpoints/last.ckpt"
+    if facts and (key := differing(facts["training"], training)) and key != "trainer.max_epochs":
+        raise UserError(f"{key}: the run in {run} was begun with another value; give another hydra.run.dir")
+    finished = facts.get("finished", False) and facts["training"] == training and last.is_file()
+    return finished, last if last.is_file() else None

@@ -1,0 +1,89 @@
+"""Tables 1, 2 and the others as a person wants them: in the terminal, Markdown, LaTeX, HTML; every value as CSV."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from io import StringIO
+
+from rich.console import Console
+from rich.markup import escape as plain
+from rich.table import Table as RichTable
+from tabulate import tabulate
+
+
+@dataclass(frozen=True)
+class Table:
+    """`notes`: sentences below it. `listed`: the terminal shows the second column whole, below the others."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    notes: tuple[str, ...] = ()
+    listed: bool = False
+
+
+def show(tables: Iterable[Table]) -> None:
+    console = Console(highlight=False)
+    for table in tables:
+        console.print(plain(table.title), style="bold", soft_wrap=True)
+        if table.listed:
+            for name, line, *rest in table.rows:
+                console.print(plain(", ".join(filter(None, [name, *rest]))), soft_wrap=True)
+                console.print(f"    {plain(line)}", soft_wrap=True)
+        else:
+            console.print(grid(table))
+        for note in table.notes:
+            console.print(plain(note), soft_wrap=True)
+        console.print()
+
+
+def grid(table: Table) -> RichTable:
+    drawn = RichTable()
+    for number, name in enumerate(table.header):
+        drawn.add_column(plain(name), overflow="fold", min_width=0 if number else 16)
+    for row in table.rows:
+        drawn.add_row(*map(plain, row))
+    return drawn
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    parts = []
+    for table in tables:
+        cells = [[cell.replace("|", "\\|") for cell in row] for row in table.rows]
+        body = tabulate(cells, table.header, tablefmt="github", disable_numparse=True)
+        parts += [f"## {table.title}", body, *table.notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(tables: Iterable[Table]) -> str:
+    """For a document that loads booktabs."""
+    parts = ["% \\usepackage{booktabs}"]
+    for table in tables:
+        body = tabulate(table.rows, table.header, tablefmt="latex_booktabs", disable_numparse=True)
+        notes = [f"\\par\\small {tex(note)}" for note in table.notes]
+        parts += ["\\begin{table}", f"\\caption{{{tex(table.title)}}}", body, *notes, "\\end{table}"]
+    return "\n".join(parts) + "\n"
+
+
+def tex(text: str) -> str:
+    """A sentence with LaTeX's own characters escaped, by the library that does the cells."""
+    return tabulate([[text]], tablefmt="latex_booktabs", disable_numparse=True).splitlines()[2].strip(" \\")
+
+
+def html(tables: Iterable[Table]) -> str:
+    style = "body{font-family:sans-serif;max-width:75em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
+    parts = ["<!doctype html>", '<html lang="en"><meta charset="utf-8"><title>The paper and ours</title>']
+    parts += [f"<style>{style}tr:nth-child(even){{background:#f4f4f4}}</style>", '<img src="report.png" alt="">']
+    for table in tables:
+        body = tabulate(table.rows, table.header, tablefmt="html", disable_numparse=True)
+        parts += [f"<h2>{escape(table.title)}</h2>", body, *(f"<p>{escape(note)}</p>" for note in table.notes)]
+    return "\n".join([*parts, "</html>"]) + "\n"
+
+
+def values(header: list[str], rows: Iterable[list[object]]) -> str:
+    file = StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return file.getvalue()

@@ -1,0 +1,109 @@
+"""`test` and `ensemble`: error rates on a whole split (§7), and what is kept of them."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from alexnet_pl import claims, ensemble, evaluate, predict, recipe, section, stages, state
+from alexnet_pl.data.datamodule import ImageStore
+from alexnet_pl.data.store import Store
+from alexnet_pl.job import build, errors, say, step, tell
+from alexnet_pl.mistakes import write_mistakes
+from alexnet_pl.module import Classifier
+from alexnet_pl.probabilities import Reader
+from alexnet_pl.result import about_checkpoint, read_result, write_result
+from alexnet_pl.submission import writable, write_submission
+
+
+def test(cfg: DictConfig, folder: Path) -> float | None:
+    trainer, module, data = build(cfg, folder)
+    module = predict.load(cfg.ckpt_path, module)
+    facts = about_test(cfg, module, data)
+    place = evaluate.place(folder, data.tested, cfg.views)
+    about = facts["dataset"]
+    kept = evaluate.keeps(cfg.probabilities, about["images"], about["classes"])
+    trainer.callbacks.append(evaluate.Keep(place / "probabilities.parquet", data.store, facts, kept))  # type: ignore[attr-defined]
+    trainer.test(module, datamodule=data, verbose=False)
+    if not module.labelled:
+        rank_zero_only(submit)(place, data.store, data.tested)
+        return None
+    if trainer.is_global_zero:
+        settle(folder, place, write_result(place / "result.json", errors(module), **facts), data.store)
+    return errors(module)["top1_error"]
+
+
+def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[str, Any]:
+    """What is known of a test before it: on what, with which weights, and what came before them."""
+    trained = state.whole(Path(cfg.ckpt_path), step(cfg))
+    facts = {
+        "dataset": evaluate.dataset(data.store, data.tested),
+        "views": cfg.views,
+        "checkpoint": about_checkpoint(Path(cfg.ckpt_path), step(cfg)),
+        "seed": cfg.seed,
+        "finished": bool(trained),
+        "training": None if trained.get("changed") else trained.get("training"),
+        "trained": {key: trained.get(key) for key in ("steps", "epochs", "images", "seconds")},
+        "lineage": module.lineage,
+    }
+    whole = facts["training"] and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
+    return {**facts, "claim": claims.answered(facts) if whole else None}
+
+
+def settle(folder: Path, place: Path, result: dict[str, Any], store: Store | None) -> None:
+    """What every test with labels leaves besides its numbers."""
+    if store:
+        write_mistakes(place, store, result["dataset"]["split"])
+    shutil.copyfile(place / "result.json", folder / "result.json")
+    tell(result, place)
+
+
+def submit(place: Path, store: Store, split: str) -> None:
+    if not writable(store, split):
+        return say(f"{store.name} {split}: labels are not known; answers kept", place / "probabilities.parquet")
+    path = place / "submission.txt"
+    lines, missing = write_submission(path, store, place / "probabilities.parquet")
+    gap = f", {missing} of them arbitrary, since those images could not be read" if missing else ""
+    say(f"{store.name} {split}: labels are not known; {lines:,} lines for the test server{gap}", path)
+
+
+def tested(cfg: DictConfig, folder: Path) -> Path | None:
+    """Where the results of the test that `cfg` asks for lie, if this checkpoint has been tested so, to its end."""
+    data = recipe.make_data(cfg)
+    place = evaluate.place(folder, data.tested, cfg.views)
+    last = "result.json" if data.store.split(data.tested).labelled else "probabilities.parquet"
+    if not (place / last).is_file() or not (place / "probabilities.parquet").is_file():
+        return None
+    there = Reader(place / "probabilities.parquet")
+    same = there.facts["checkpoint"]["sha256"] == about_checkpoint(Path(cfg.ckpt_path))["sha256"]
+    return place if same and there.rows == len(data.store.split(data.tested)) else None
+
+
+def told_before(place: Path) -> float | None:
+    """The top-1 error of a test that was made before; None where labels are not known."""
+    return read_result(place / "result.json")["top1_error"] if (place / "result.json").is_file() else None
+
+
+def average(cfg: DictConfig, folder: Path) -> float | None:
+    """`ensemble`: train and test the members that are not there yet, then average what their tests saved."""
+    options = recipe.make_ensemble(cfg)
+    runs = [Path(run) for run in options.members]
+    for name, group in options.members_to_make().items():
+        words = stages.swept([*group.overrides, *stages.forwarded()])
+        runs += stages.sweep(folder / "members" / name, group.recipe, group.seeds, words)
+    readers = ensemble.find_members(runs, cfg.data.test_split, cfg.views)
+    about = readers[0].facts["dataset"]
+    place = evaluate.place(folder, about["split"], cfg.views)
+    facts, found = ensemble.run(readers, options, place / "probabilities.parquet")
+    store = None if OmegaConf.is_missing(cfg.data, "root") else Store(cfg.data.root)
+    if store and store.fingerprint != about["fingerprint"]:
+        store = None  # of other images: no pictures of mistakes
+    if found is None:
+        submit(place, store or Store(section.root(cfg)), about["split"])
+        return None
+    facts["claim"] = claims.answered(facts) if found["count"] == about["images"] else None
+    result = write_result(place / "result.json", found, **facts)
+    settle(folder, place, result, store)
+    return result["top1_error"]
