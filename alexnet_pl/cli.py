@@ -249,7 +249,7 @@ def fail(message: str) -> NoReturn:
 def discard(folder: Path) -> None:
     """Remove a run folder in which nothing came to be but Hydra's notes: after `prepare`, or a mistake."""
     if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # another job that began in the same second may do the same
 
 
 def plain(error: Exception) -> str:

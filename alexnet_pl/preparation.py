@@ -32,7 +32,9 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
     making = make(Making, own, "data")
     if (where / "store.json").exists():
         store = Store(where)
-        clear(where, store.about)  # of what a run left that was killed in its last moment
+        if (where / "plan.json").exists():  # left by a run that was killed in its last moment
+            clear(where)
+        making.check_same(store)
         return mend(making, store) if making.repair else say(f"already prepared: {describe(store)}", where)
     torch.set_num_threads(1)  # one image a thread
     keep_freed_memory()
@@ -49,7 +51,7 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
 
 def mend(making: Making, store: Store) -> None:
     mended = making.mend(store)
-    left = list(damages(store)) if mended else []
+    left = list(damages(store))
     if left:
         raise UserError(f"{left[0]}: repair mends images alone; prepare the store again")
     names = ", ".join(path.name for path in mended) or "nothing"
@@ -64,11 +66,16 @@ def tell_odd(about: dict[str, Any], where: Path) -> None:
     for kind in sorted({(entry["done"], entry["what"]) for entry in odd}):
         names = [entry["name"] for entry in odd if (entry["done"], entry["what"]) == kind]
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-        print(f"  {kind[0]}, {kind[1]}: {', '.join(names[:SHOWN])}{more}")
+        print(f"  {kind[0]}, {kind[1]}: {printable(', '.join(names[:SHOWN]))}{more}")
     say(
         f"{about['unreadable']} unreadable images left out, {about['odd']} that were not plain RGB JPEGs converted",
         where / "odd.json",
     )
+
+
+def printable(text: str) -> str:
+    """A name of any bytes, on a console of any encoding."""
+    return text.encode("utf8", "backslashreplace").decode().encode("ascii", "backslashreplace").decode()
 
 
 def verify(cfg: DictConfig, folder: Path) -> None:

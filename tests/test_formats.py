@@ -366,6 +366,58 @@ def test_a_source_that_changes_while_it_is_read_makes_no_store(tmp_path: Path) -
     assert not (tmp_path / "store").exists()
 
 
+def hole(path: Path) -> None:
+    """A block of zeros over the second header of the first archive within."""
+    data = bytearray(path.read_bytes())
+    start = 512 + data[512:].index(b"n01000001_1.JPEG")
+    data[start : start + 512] = bytes(512)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda c: hole(c / "ILSVRC2012_img_train.tar"), r"ILSVRC2012_img_train.tar: .*a damaged header"),
+        (lambda c: (c / "ILSVRC2012_devkit_t12.tar.gz").unlink(), "needs the development kit"),
+    ],
+)
+def test_what_would_lose_images_without_a_word_is_told(
+    spoil: Callable[[Path], object], says: str, tmp_path: Path
+) -> None:
+    """tarfile takes a damaged header for the end, and archives without their kit look like those of all of ImageNet."""
+    copy = archives(tmp_path / "copy")
+    spoil(copy)
+    with pytest.raises(UserError, match=says):
+        store(copy, tmp_path / "store")
+
+
+def test_archives_beside_what_was_unpacked_from_them_are_read_once(tmp_path: Path) -> None:
+    """As torchvision leaves them."""
+    copy = tree(tmp_path / "copy")
+    shutil.rmtree(copy / "ILSVRC2012_devkit_t12")
+    archives(copy)
+    assert len(shades(store(copy, tmp_path / "store"), "val")) == 5
+
+
+def test_images_of_the_other_year_do_not_get_this_years_labels(tmp_path: Path) -> None:
+    copy = tree(tmp_path / "copy")
+    for path in sorted((copy / "val").iterdir()):
+        path.rename(path.with_name(path.name.replace("2012", "2010")))
+    with pytest.raises(UserError, match=r"is of ILSVRC-2010, .* of ILSVRC-2012"):
+        store(copy, tmp_path / "store")
+
+
+def test_missing_training_images_are_told_by_the_kits_own_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tree(tmp_path / "copy")
+    store(copy, tmp_path / "whole")
+    assert "only" not in capsys.readouterr().out
+    (copy / "train" / WNIDS[0] / f"{WNIDS[0]}_1.JPEG").unlink()
+    store(copy, tmp_path / "store")
+    assert "only 5 of the 6 train images that there should be" in capsys.readouterr().out
+
+
 def test_two_images_of_one_name_are_told(tmp_path: Path) -> None:
     copy = archives(tmp_path / "copy")
     write(copy, {"again.tar": tar({f"{WNIDS[0]}.tar": tar({f"{WNIDS[0]}_0.JPEG": photo(7)})})})

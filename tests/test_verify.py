@@ -1,11 +1,20 @@
 """A store that was changed after it was made is told, down to the shard."""
 
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Compose
+from PIL import Image
 
+from alexnet_pl import cli
+from alexnet_pl.data import decode
+from alexnet_pl.data.folders import read_folders
+from alexnet_pl.data.plan import Part
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.source import Item, Place, Source
@@ -104,3 +113,47 @@ def test_another_source_mends_nothing(root: Path) -> None:
 
 def brighter(item: Item) -> tuple[np.ndarray, str]:
     return flat(item)[0] + 1, ""
+
+
+def test_a_persons_own_files_in_a_store_are_left_alone(config: Compose, root: Path, tmp_path: Path) -> None:
+    (root / "runs").mkdir()
+    (root / "runs/last.ckpt").write_text("weeks of work")
+    (root / "plan.json").write_text("of a run that was killed in its last moment")
+    (root / "train-000000.u8.npz").write_text("likewise")
+    cfg = config("imagenette", "data.name=x", f"data.root={root}", "data.size=8", "data.source=x")
+    cli.command("prepare")(cfg, tmp_path)
+    assert (root / "runs/last.ckpt").read_text() == "weeks of work"
+    assert not list(root.glob("*.npz"))
+    assert not (root / "plan.json").exists()
+    for key, value in {"data.size": 16, "data.encoding": "jpeg", "data.name": "y"}.items():
+        wanted = {"data.name": "x", "data.size": 8, key: value}
+        words = [f"{name}={each}" for name, each in wanted.items()]
+        with pytest.raises(UserError, match=rf"^{key}: the store at .* has .*, the recipe "):
+            cli.command("prepare")(config("imagenette", f"data.root={root}", *words), tmp_path)
+
+
+def test_another_size_of_the_same_images_does_not_go_on(tmp_path: Path) -> None:
+    """Copies of one set in two resolutions have the same names."""
+    for name, size in (("low", 10), ("high", 40)):
+        for number in range(8):
+            path = tmp_path / name / ("val" if number > 5 else "train") / "a" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path)
+    read = partial(decode.read, size=8, how="bilinear")
+    prepare(read_folders(tmp_path / "low", {}), tmp_path / "store", SETTINGS, read, Part(1, 2))
+    with pytest.raises(UserError, match="was begun with other images"):
+        prepare(read_folders(tmp_path / "high", {}), tmp_path / "store", SETTINGS, read)
+
+
+def test_a_part_that_has_nothing_to_do_leaves_the_others_work(tmp_path: Path) -> None:
+    source = Source([("a", "one"), ("b", "two")], {"train": ITEMS, "val": ITEMS[:5]})
+    (tmp_path / "parts.partial").mkdir()
+    (tmp_path / "parts.partial/train-000000.u8.other-1.tmp").write_bytes(b"another machine is writing")
+    (tmp_path / "parts.partial/plan.json").write_text(json.dumps(plan_of(source, tmp_path)))
+    assert prepare(source, tmp_path / "parts", SETTINGS, flat, Part(8, 8)) is None
+    assert (tmp_path / "parts.partial/train-000000.u8.other-1.tmp").exists()
+
+
+def plan_of(source: Source, tmp_path: Path) -> dict[str, Any]:
+    prepare(source, tmp_path / "first", SETTINGS, flat, Part(1, 8))
+    return json.loads((tmp_path / "first.partial/plan.json").read_text())

@@ -1,7 +1,6 @@
 """From an image file's bytes to §2's square: "we first rescaled the image such that the shorter side was of length
 256, and then cropped out the central 256 × 256 patch from the resulting image"."""
 
-import gzip
 import io
 import math
 import zlib
@@ -29,11 +28,23 @@ def decode(data: bytes) -> tuple[torch.Tensor, str]:
     if not data:
         raise ValueError("empty file")
     if data.startswith(GZIP):
-        try:
-            image, odd = decode(gzip.decompress(data))
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(reason(error)) from error
+        image, odd = decode_image(gunzip(data))
         return image, f"gzip of {odd or 'JPEG RGB'}"
+    return decode_image(data)
+
+
+def gunzip(data: bytes) -> bytes:
+    stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        inside = stream.decompress(data, LARGEST)
+    except zlib.error as error:
+        raise ValueError(reason(error)) from error
+    if not stream.eof:
+        raise ValueError("a gzip that is cut off, or more than any photograph: a decompression bomb?")
+    return inside
+
+
+def decode_image(data: bytes) -> tuple[torch.Tensor, str]:
     return decode_plain_jpeg(data) or decode_any(data)
 
 
@@ -69,7 +80,7 @@ def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
 
 
 def reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def rgb(picture: Image.Image) -> Image.Image:
@@ -118,6 +129,8 @@ def read(item: Item, size: int, how: str) -> tuple[np.ndarray, str]:
     """
     try:
         data = item.place.read()
+    except zlib.error as error:
+        raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"data.source: {item.name} can no longer be read ({reason(error)})") from error
     image, odd = (planes(data), "") if item.place.packed == "planes" else decode(data)

@@ -16,12 +16,14 @@ from alexnet_pl.errors import UserError
 
 
 class Devkit(NamedTuple):
-    """`synsets`: number → (wnid, words); `truth`: each validation image's number, in the order of their names."""
+    """`synsets`: number → (wnid, words); `truth`: each validation image's number, in the order of their names;
+    `images`: how many there are to train on."""
 
     path: Path
     year: int
     synsets: dict[int, tuple[str, str]]
     truth: list[int]
+    images: int
 
     @property
     def classes(self) -> list[tuple[str, str]]:
@@ -46,9 +48,9 @@ def read_devkit(path: Path) -> Devkit:
     year = re.match(r"ILSVRC(\d{4})_", truth)
     if "meta.mat" not in files or year is None:
         raise UserError(f"data.source: {path} has no meta.mat and ILSVRC…_validation_ground_truth.txt of a devkit")
-    synsets = read_synsets(path, files["meta.mat"], int(year[1]))
+    synsets, images = read_synsets(path, files["meta.mat"], int(year[1]))
     numbers = read_truth(f"{path}: {truth}", files[truth], synsets)
-    return Devkit(path, int(year[1]), synsets, numbers)
+    return Devkit(path, int(year[1]), synsets, numbers, images)
 
 
 def unpacked(path: Path) -> dict[str, bytes]:
@@ -65,25 +67,23 @@ def archived(path: Path) -> dict[str, bytes]:
 
 
 def wanted(name: str) -> bool:
-    return name == "meta.mat" or name.endswith("_validation_ground_truth.txt")
+    return name == "meta.mat" or (name[0] != "." and name.endswith("_validation_ground_truth.txt"))
 
 
-def read_synsets(path: Path, meta: bytes, year: int) -> dict[int, tuple[str, str]]:
-    """The leaves of the kit's hierarchy: synsets without children, numbered from 1 without a gap."""
+def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[str, str]], int]:
+    """The leaves of the kit's hierarchy: synsets without children, numbered from 1 without a gap; their images."""
     from scipy.io import loadmat
 
     try:
         table = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-        rows = [
-            (int(row[f"ILSVRC{year}_ID"]), str(row["WNID"]), str(row["words"]), int(row["num_children"]))
-            for row in table
-        ]
+        kinds = {f"ILSVRC{year}_ID": int, "WNID": str, "words": str, "num_children": int, "num_train_images": int}
+        rows = [tuple(kind(row[name]) for name, kind in kinds.items()) for row in table]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"data.source: {path}: meta.mat is not that of ILSVRC-{year} ({error})") from error
-    leaves = {number: (wnid, words) for number, wnid, words, children in rows if children == 0}
+    leaves = {number: (wnid, words) for number, wnid, words, children, _ in rows if children == 0}
     if sorted(leaves) != list(range(1, len(leaves) + 1)) or len(set(leaves.values())) != len(leaves):
         raise UserError(f"data.source: {path}: meta.mat numbers its {len(leaves)} classes twice or with gaps")
-    return leaves
+    return leaves, sum(images for _, _, _, children, images in rows if children == 0)
 
 
 def read_truth(where: str, data: bytes, synsets: Iterable[int]) -> list[int]:

@@ -10,6 +10,7 @@ from alexnet_pl.data.huggingface import find_packed, find_shards, find_tables, r
 from alexnet_pl.data.ilsvrc import find_devkit, read_ilsvrc
 from alexnet_pl.data.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.source import Source
+from alexnet_pl.data.tars import GZIPPED
 from alexnet_pl.errors import UserError
 
 ARCHIVES = "archives of synsets"
@@ -35,8 +36,17 @@ def read_source(
         return "Hugging Face's Parquet files", read_tables(tables)
     if packed := find_packed(source):
         return "Hugging Face's archives", read_packed(packed)
+    check_archives(source)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
         return ARCHIVES, read_fall(source, synsets, held_out)
     if shards := find_shards(source):
         return "WebDataset shards", read_shards(shards)
     return "class folders", read_folders(source, names)
+
+
+def check_archives(source: Path) -> None:
+    """Images of the benchmark are not to be taken for synsets of all of ImageNet."""
+    if unkitted := sorted(source.glob("ILSVRC20*.tar")):
+        raise UserError(f"data.source: {unkitted[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
+    if source.is_file() and not source.name.endswith((".tar", *GZIPPED)):
+        raise UserError(f"data.source: {source} is no archive that is known; give the folder that holds the images")

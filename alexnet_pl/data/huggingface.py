@@ -74,6 +74,7 @@ def read_rows(
     where: Path, found: Mapping[str, list[Path]], rows: Callable[[Path], Iterable[Row]], names: list[str]
 ) -> Source:
     """Listed once into a file; the classes are known when all is listed. Raises UserError for labels that disagree."""
+    check_parts(found)
     if "train" not in found:
         raise UserError(f"data.source: {where} has no files of the training split, only of {', '.join(found)}")
     spools = {split: Spool(row for path in paths for row in rows(path)) for split, paths in found.items()}
@@ -84,6 +85,14 @@ def read_rows(
     readable = dict(zip(classes, names, strict=True)) if len(names) == len(classes) else {}
     splits = {split: Listing(lambda s=split, r=spool: items(s, r, index)) for split, spool in spools.items()}
     return Source([(name, readable.get(name, name)) for name in classes], splits)
+
+
+def check_parts(found: Mapping[str, list[Path]]) -> None:
+    """train-00000-of-00294.parquet says how many there are."""
+    for split, paths in found.items():
+        parts = [match for path in paths if (match := re.search(r"-(\d+)-of-(\d+)\.", path.name))]
+        if parts and len(parts) != int(parts[0][2]):
+            raise UserError(f"data.source: {paths[0].parent}: {len(parts)} of {int(parts[0][2])} files of {split}")
 
 
 def classes_of(where: Path, spools: Mapping[str, Spool]) -> list[str]:

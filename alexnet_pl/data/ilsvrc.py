@@ -15,19 +15,19 @@ from itertools import groupby
 from pathlib import Path
 
 from alexnet_pl.data.devkit import Devkit, read_devkit, read_truth
-from alexnet_pl.data.folders import class_folders, images
+from alexnet_pl.data.folders import class_folders, images, is_image
 from alexnet_pl.data.source import Item, Listing, Place, Source
 from alexnet_pl.data.tars import WNID, Member, by_class, first, members
 from alexnet_pl.errors import UserError
 
+KITS = (".tar.gz", ".tgz", ".tar")
 NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
 
 
 def find_devkit(source: Path) -> Path | None:
     """The kit in a folder: its archive, its own folder, or the folder itself."""
-    found = [
-        path for path in sorted(source.glob("*devkit*")) if path.is_dir() or path.name.endswith((".tar.gz", ".tgz"))
-    ]
+    kits = (*sorted(source.glob("*devkit*")), *sorted(source.glob("*/*devkit*")))
+    found = [path for path in kits if path.name[0] != "." and (path.is_dir() or path.name.endswith(KITS))]
     return found[0] if found else (source if (source / "data/meta.mat").is_file() else None)
 
 
@@ -44,7 +44,7 @@ def read_ilsvrc(source: Path) -> Source:
         "val": numbered(source, kit, archives, patches, "val", kit.truth),
     }
     test = numbered(source, kit, archives, patches, "test", test_labels(source, kit))
-    return Source(kit.classes, splits | ({"test": test} if test else {}), kit.numbers)
+    return Source(kit.classes, splits | ({"test": test} if test else {}), kit.numbers, {"train": kit.images})
 
 
 def patched(archives: dict[Path, str]) -> dict[str, Place]:
@@ -93,8 +93,11 @@ def numbered(
 ) -> list[Item]:
     """Images whose names carry their place in the ground truth; where there is none, without labels."""
     found = [m for path, name in archives.items() if is_split(name, split, kit, path) for m in members(Place(path))]
-    loose = (source / split).rglob("*.*") if (source / split).is_dir() else []
-    found += [Member(path.name, Place(path)) for path in sorted(loose) if NUMBERED.match(path.name)]
+    if not found and (source / split).is_dir():
+        loose = sorted(filter(is_image, (source / split).rglob("*.*")))
+        found = [Member(path.name, Place(path)) for path in loose if NUMBERED.match(path.name)]
+    for member in found:
+        is_split(member.name, split, kit, member.place.path)
     places = {int(m[3]): member for member in found if (m := NUMBERED.match(member.name)) and m[2] == split}
     if len(places) != len(found):
         raise UserError(
@@ -142,5 +145,7 @@ def check_count(source: Path, split: str, places: Iterable[int], wanted: int) ->
 
 def test_labels(source: Path, kit: Devkit) -> list[int] | None:
     """The labels of the 2010 test set; those of 2012 were never released."""
-    path = source / f"ILSVRC{kit.year}_test_ground_truth.txt"
-    return read_truth(str(path), path.read_bytes(), kit.synsets) if path.is_file() else None
+    name = f"ILSVRC{kit.year}_test_ground_truth.txt"
+    places = (source, kit.path, kit.path / "data", *sorted(filter(Path.is_dir, source.iterdir())))
+    path = next((place / name for place in places if (place / name).is_file()), None)
+    return read_truth(str(path), path.read_bytes(), kit.synsets) if path else None

@@ -63,6 +63,8 @@ def read_kaggle(path: Path) -> Source:
     lines = copy.mapping.splitlines()
     classes = sorted((wnid, words) for wnid, _, words in (line.partition(" ") for line in lines if line))
     index = {wnid: label for label, (wnid, _) in enumerate(classes)}
+    if not copy.solution.startswith("ImageId,PredictionString"):
+        raise UserError(f"data.source: {SOLUTION} of {path} does not begin with ImageId,PredictionString")
     truth = {
         row["ImageId"]: row["PredictionString"].split(" ")[0] for row in csv.DictReader(io.StringIO(copy.solution))
     }
@@ -116,7 +118,7 @@ def from_folder(root: Path) -> Copy:
             for each in filter(Path.is_dir, classes):
                 yield from (Found(split, each.name, path.name, Place(path)) for path in images(each))
 
-    return Copy(root, (root / MAPPING).read_text(), (root / SOLUTION).read_text(), found)
+    return Copy(root, (root / MAPPING).read_text("utf-8-sig"), (root / SOLUTION).read_text("utf-8-sig"), found)
 
 
 def from_zip(path: Path) -> Iterator[tuple[str, Place]]:
@@ -153,7 +155,7 @@ def from_archive(path: Path) -> Copy:
 
     def table(name: str) -> str:
         place = next((Place(Path(archive), *where) for at, (archive, *where) in listing if Path(at).name == name), None)
-        return place.read().decode() if place else beside(path, name)
+        return place.read().decode("utf-8-sig") if place else beside(path, name)
 
     return Copy(path, table(MAPPING), table(SOLUTION), found)
 
@@ -161,7 +163,7 @@ def from_archive(path: Path) -> Copy:
 def beside(path: Path, name: str) -> str:
     if not path.with_name(name).is_file():
         raise UserError(f"data.source: {path} has no {name}, nor is it beside it; get it from the same page of Kaggle")
-    return path.with_name(name).read_text()
+    return path.with_name(name).read_text("utf-8-sig")
 
 
 def split_of(inside: str) -> tuple[str, str, str] | None:

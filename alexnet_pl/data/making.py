@@ -108,9 +108,13 @@ class Making:
 
     def settings_of(self, store: Store, what: str) -> Settings:
         """Those that the store was made with; raise UserError where the recipe says others."""
-        found, about = self.settings(what), store.about
-        own = {"name": self.name, "size": self.size, "settings": found.how, "encoding": found.encoding.describe()}
+        found = self.settings(what)
+        self.check_same(store, settings=found.how)
+        return found._replace(shard=store.about["shard"])
+
+    def check_same(self, store: Store, **more: Any) -> None:
+        """Raise UserError where the recipe's store would be another one than this."""
+        own = {"name": self.name, "size": self.size, "encoding": self.kept_as.describe(), **more}
         for key, value in own.items():
-            if about[key] != value:
-                raise UserError(f"data.{key}: the store at {store.root} has {about[key]}, the recipe {value}")
-        return found._replace(shard=about["shard"])
+            if store.about[key] != value:
+                raise UserError(f"data.{key}: the store at {store.root} has {store.about[key]}, the recipe {value}")

@@ -1,6 +1,5 @@
 """The last step of `prepare`: from what is known of each shard to the labels, names and description of the whole."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from alexnet_pl.data import jpeg
-from alexnet_pl.data.encoding import Encoding, shard_name
+from alexnet_pl.data.encoding import shard_name
+from alexnet_pl.data.fingerprint import fingerprint, small_files
 from alexnet_pl.data.plan import Plan
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.shard import Made, load_made, note_of
@@ -42,8 +42,8 @@ def finish(source: Source, plan: Plan, root: Path, settings: Settings) -> dict[s
     about["odd"] = len(odd) - about["unreadable"]
     about["fingerprint"] = fingerprint(about, root)
     write_json(root / "store.json", about)
-    for path in (*described_files(root, about), root / "odd.json", root / "store.json", root):
-        sync(path)
+    for name in (*small_files(about), "store.json", "."):
+        sync(root / name)
     return about
 
 
@@ -59,6 +59,8 @@ def finish_split(split: str, plan: Plan, root: Path, settings: Settings, odd: li
             hashes.append(each.blake3)
             odd.extend(each.odd)
             yield each
+
+    check_sizes(paths, settings)
 
     sums = total((each.sums for each in taken()), settings.size)
     images = int(sum((part != EMPTY).sum() for part in labels))
@@ -76,35 +78,21 @@ def finish_split(split: str, plan: Plan, root: Path, settings: Settings, odd: li
     return {"images": images, "records": plan.counts[split], "bytes": taken_bytes, "blake3": hashes}
 
 
-def clear(root: Path, about: dict[str, Any]) -> None:
-    """Delete from a whole store what is not of it: notes, the plan, and what killed runs left."""
-    encoding = Encoding(**about["encoding"])
-    own = {path.name for path in described_files(root, about)} | {"odd.json", "store.json"}
-    for split, found in about["splits"].items():
-        own |= {shard_name(split, number, encoding) for number in range(len(found["blake3"]))}
-    for path in root.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in own:
+def check_sizes(paths: list[Path], settings: Settings) -> None:
+    """Shards that another machine made may have come here by half."""
+    for path in paths:
+        if path.stat().st_size != (wanted := load_made(note_of(path), settings.size).bytes):
+            raise UserError(f"{path}: {path.stat().st_size:,} bytes, not {wanted:,}; delete it and prepare again")
+
+
+def clear(root: Path) -> None:
+    """Delete from a whole store what its making left beside it: notes, listings, the plan at last. Nothing else."""
+    for listing in root.glob("listing-*"):
+        if not listing.is_symlink():
+            shutil.rmtree(listing, ignore_errors=True)
+    for pattern in ("*.npz", "*.tmp", "plan*.json", "lock"):
+        for path in root.glob(pattern):
             path.unlink()
-
-
-def described_files(root: Path, about: dict[str, Any]) -> list[Path]:
-    """All but the images and the description itself."""
-    kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if about["encoding"]["name"] == jpeg.NAME else [])]
-    return [root / f"{split}.{kind}" for split in about["splits"] for kind in kinds] + [
-        root / "mean.npy",
-        root / "covariance.npy",
-    ]
-
-
-def fingerprint(about: dict[str, Any], root: Path) -> str:
-    """A hash of everything that training and testing can see of a store, and of nothing else."""
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for path in described_files(root, about):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -42,7 +42,7 @@ class Listed:
         if self.count % self.per_shard == 0:
             self.offsets.append(self.file.tell())
         self.file.write(json.dumps(item, default=str) + "\n")
-        self.digest.update(json.dumps(item[:2]).encode())
+        self.digest.update(json.dumps([item.name, item.label, size_of(item.place)]).encode())
         self.count, self.last = self.count + 1, item.name
 
     def shards(self) -> list[Shard]:
@@ -99,6 +99,15 @@ class Plan:
 def item(line: str) -> Item:
     name, label, place = json.loads(line)
     return Item(name, label, Place(Path(place[0]), *place[1:]) if isinstance(place, list) else place)
+
+
+def size_of(place: Any) -> int | None:
+    """By which another image of the same name is noticed; none of what is drawn, or lies in a table."""
+    if not isinstance(place, Place) or place.packed == "parquet":
+        return None
+    if place.size is not None:
+        return place.size
+    return place.path.stat().st_size if place.path.is_file() else None
 
 
 def stamp(path: Path) -> tuple[int, int]:

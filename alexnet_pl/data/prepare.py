@@ -5,10 +5,12 @@ machines that see the same ROOT.partial each take a part of the shards, and whoe
 """
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -39,7 +41,9 @@ def prepare(source: Source, root: Path, settings: Settings, read: Reader, part: 
     Nothing is at `root` until all of it is on the disk. Raises UserError where `root` is taken, the disk is too small
     or fills up, a split has no image that reads, or the source changes meanwhile; what was done is kept.
     """
-    root = root.absolute()
+    root = root.resolve()
+    if root.is_mount():
+        raise UserError(f"data.root: {root} is a disk of its own; give a folder in it")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"data.root: {root} is there and holds no store; give an empty or a new folder")
     partial = root.with_name(root.name + ".partial")
@@ -47,31 +51,36 @@ def prepare(source: Source, root: Path, settings: Settings, read: Reader, part: 
         partial.mkdir(parents=True, exist_ok=True)
         with listed(source, partial, settings) as plan:
             begin(partial, plan, source, settings)
+            tell_missing(plan, source)
             make_shards(plan, partial, settings, read, part)
             plan.check_unchanged()
             if part.of > 1:
                 return None
-            about = finish(source, plan, partial, settings)
-        if root.exists():
-            root.rmdir()
-        partial.rename(root)
-        clear(root, about)
+            with alone(partial):
+                about = finish(source, plan, partial, settings) if partial.exists() else {}
+                if about:
+                    if root.exists():
+                        root.rmdir()
+                    partial.rename(root)
+        clear(root)
     except OSError as error:
         raise UserError(f"data.root: {root}: {why(error)}; {kept(partial)}") from error
     except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
         print(f"interrupted; {kept(partial)}", flush=True)
         raise
-    finally:
-        if partial.exists() and not any(partial.glob("*.npz")):
-            shutil.rmtree(partial, ignore_errors=True)
-    return about
+    return about or json.loads((root / "store.json").read_text())
+
+
+def tell_missing(plan: Plan, source: Source) -> None:
+    for split, wanted in source.expected.items():
+        if plan.counts[split] != wanted:
+            print(f"only {plan.counts[split]:,} of the {wanted:,} {split} images that there should be", flush=True)
 
 
 @contextmanager
 def listed(source: Source, partial: Path, settings: Settings) -> Iterator[Plan]:
     """The plan, in a folder of this process's own."""
-    folder = partial / f"listing-{socket.gethostname()}-{os.getpid()}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="listing-", dir=partial))
     try:
         yield Plan(source, folder, settings.shard)
     finally:
@@ -80,12 +89,13 @@ def listed(source: Source, partial: Path, settings: Settings) -> Iterator[Plan]:
 
 def begin(partial: Path, plan: Plan, source: Source, settings: Settings) -> None:
     """Raise UserError where the folder was begun from other images or with other settings."""
+    remove_stale(partial)
     told = {key: value for key, value in settings._asdict().items() if key != "workers"}
     now = described(plan, classes=source.classes, numbers=source.numbers, **told)
-    path = partial / "plan.json"
-    if not path.exists():
-        if any(partial.glob("*.npz")):
-            raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
+    path, begun = partial / "plan.json", any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
+    if begun and not path.exists():
+        raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
+    if not begun:
         own = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
         write_json(own, now)
         own.rename(path)
@@ -94,11 +104,28 @@ def begin(partial: Path, plan: Plan, source: Source, settings: Settings) -> None
         raise UserError(f"data.root: {partial} was begun with other {odd[0]}; go on with the same, or delete it")
 
 
+def remove_stale(partial: Path) -> None:
+    """What killed processes of this machine were writing."""
+    for path in partial.glob(f"*.{socket.gethostname()}-*.tmp*"):
+        number = path.name.rpartition("-")[2].partition(".")[0]
+        if not number.isdigit() or int(number) == os.getpid() or not Path(f"/proc/{number}").exists():
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(partial: Path) -> Iterator[None]:
+    """One process at a time puts a store together; another one that waited finds it done."""
+    with (partial / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def make_shards(plan: Plan, partial: Path, settings: Settings, read: Reader, part: Part) -> None:
     """Those of this part that are not done, by threads, which suffices as decoding lets go of the interpreter."""
     own = plan.shards[part.number - 1 :: part.of]
     todo = [shard for shard in own if not is_done(partial, shard, settings)]
-    check_room(partial, sum(shard.count for shard in todo) * settings.encoding.record(settings.size))
+    notes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
+    check_room(partial, notes + sum(shard.count for shard in todo) * settings.encoding.record(settings.size))
     images, already = sum(shard.count for shard in own), sum(s.count for s in own) - sum(s.count for s in todo)
     if already:
         print(f"going on: {already:,} of {images:,} images are done", flush=True)

@@ -14,6 +14,7 @@ import fsspec
 from blake3 import blake3
 from rich.progress import track
 
+from alexnet_pl.data.fingerprint import fingerprint, small_files
 from alexnet_pl.errors import UserError
 
 CACHE = "ALEXNET_PL_CACHE"
@@ -42,7 +43,22 @@ class Mirror:
         name = hashlib.sha256(f"{self.url} {key}".encode()).hexdigest()[:16]
         self.root = Path(os.environ.get(CACHE, DEFAULT)).expanduser() / name
         self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / "store.json").write_bytes(about)
+        own = self.root / f"store.{os.getpid()}.tmp"
+        own.write_bytes(about)
+        own.rename(self.root / "store.json")
+
+    def fetch_small(self, about: dict[str, Any]) -> None:
+        """Labels, names, statistics: all that is not images. Checked when something of it was fetched."""
+        names = small_files(about)
+        if all((self.root / name).is_file() for name in names):
+            return
+        self.fetch(names, {})
+        if fingerprint(about, self.root) != about["fingerprint"]:
+            for name in names:
+                (self.root / name).unlink()
+            raise UserError(
+                f"data.root: {self.url}: labels, names or statistics are damaged there, or came here damaged"
+            )
 
     def fetch(self, names: Iterable[str], hashes: dict[str, str], told: str = "") -> None:
         """Files that are not here yet; those with a hash, by name, are checked."""

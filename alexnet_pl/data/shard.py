@@ -24,11 +24,13 @@ Reader = Callable[[Item], tuple[np.ndarray, str]]
 
 
 class Made(NamedTuple):
-    """What came of a run of images: labels, bytes of each, sums over those that count, hash of the file, odd files."""
+    """What came of a run of images: labels, bytes of each, sums over those that count, size and hash of the file, odd
+    files."""
 
     labels: np.ndarray
     sizes: np.ndarray
     sums: Sums
+    bytes: int
     blake3: str
     odd: list[dict[str, str]]
 
@@ -74,7 +76,7 @@ def write_shard(
         file.flush()
         os.fsync(file.fileno())
     kinds = np.array(labels, np.int32), np.array(sizes, np.int64)
-    return Made(*kinds, summing.sums, hashed.digest.hexdigest(), odd)
+    return Made(*kinds, summing.sums, path.stat().st_size, hashed.digest.hexdigest(), odd)
 
 
 def square(item: Item, read: Reader) -> tuple[np.ndarray | None, dict[str, str] | None]:
@@ -106,7 +108,7 @@ def note_of(path: Path) -> Path:
 
 
 def save_made(path: Path, made: Made) -> None:
-    text = json.dumps({"images": made.sums.images, "blake3": made.blake3, "odd": made.odd})
+    text = json.dumps({"images": made.sums.images, "bytes": made.bytes, "blake3": made.blake3, "odd": made.odd})
     sums = {"pixels": made.sums.pixels, "products": made.sums.products} if made.sums.images else {}
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, labels=made.labels, sizes=made.sizes, text=np.array(text), **sums)
@@ -119,4 +121,4 @@ def load_made(path: Path, size: int) -> Made:
         text = json.loads(str(file["text"]))
         nothing = Summing(size).sums
         sums = Sums(text["images"], file["pixels"], file["products"]) if text["images"] else nothing
-        return Made(file["labels"], file["sizes"], sums, text["blake3"], text["odd"])
+        return Made(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"])

@@ -4,7 +4,7 @@ A copy of 14 million images is listed as it is read, a class at a time; no list 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,12 +63,13 @@ class Source:
     """Classes as (id, readable name), sorted by id; the images of each split; the benchmark's own class numbers.
 
     `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
-    in the order of the ids.
+    in the order of the ids. `expected`: how many images a split should have, where the copy itself says so.
     """
 
     classes: list[tuple[str, str]]
     splits: Mapping[str, Iterable[Item]]
     numbers: list[int] | None = None
+    expected: Mapping[str, int] = field(default_factory=dict)
 
     def items(self) -> Iterator[tuple[str, Item]]:
         """(split, image): every image once, in the order that the store will have within each split."""

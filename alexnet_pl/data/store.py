@@ -44,7 +44,7 @@ class Store:
         self.fingerprint: str = self.about["fingerprint"]
         self.encoding = Encoding(**self.about["encoding"])
         if self.mirror:
-            self.mirror.fetch(("mean.npy", "covariance.npy", "odd.json"), {})
+            self.mirror.fetch_small(self.about)
         self.opened: dict[str, Split] = {}
 
     @property
@@ -65,11 +65,18 @@ class Store:
         if self.mirror is None:
             return
         about = self.about["splits"][name]
-        kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if self.encoding.name == jpeg.NAME else [])]
-        self.mirror.fetch([f"{name}.{kind}" for kind in kinds], {})
         shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
         self.mirror.check_room(about, shards)
         self.mirror.fetch(shards, shards, told=name)
+
+    def fetch_again(self, name: str, number: int) -> bool:
+        """Of a store that lies elsewhere, a shard that was damaged here; whether there is such a place."""
+        if self.mirror is None:
+            return False
+        shard = shard_name(name, number, self.encoding)
+        (self.root / shard).unlink(missing_ok=True)
+        self.mirror.fetch([shard], {shard: self.about["splits"][name]["blake3"][number]})
+        return True
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -165,6 +172,10 @@ def read_about(root: Path) -> dict[str, Any]:
             missing := {"name", "size", "classes", "splits", "fingerprint", "encoding", "shard"} - set(about)
         ):
             raise ValueError(f"without {', '.join(sorted(missing))}")
+        if found == FORMAT:
+            Encoding(**about["encoding"]).check()
+            for split in about["splits"].values():
+                _ = [split[key] for key in ("images", "records", "bytes", "blake3")]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a store's description ({error}); prepare it again") from error
     if found != FORMAT:

@@ -27,8 +27,9 @@ def columns(path: Path) -> Iterator[tuple[str | None, int | None]]:
     """(path of the image, label) of every row; the images themselves are not read."""
     file = opened(path)
     fields = set(file.schema_arrow.names)
-    if "image" not in fields:
-        raise UserError(f"data.source: {path} has no column `image`, only {', '.join(sorted(fields))}")
+    kind = file.schema_arrow.field("image").type if "image" in fields else None
+    if kind is None or {"bytes", "path"} - {kind.field(i).name for i in range(kind.num_fields)}:
+        raise UserError(f"data.source: {path} has no column `image` of bytes and path")
     for group in range(file.num_row_groups):
         wanted = ["image.path", *(["label"] if "label" in fields else [])]
         for row in file.read_row_group(group, columns=wanted).to_pylist():
@@ -52,7 +53,8 @@ def read_row(path: Path, row: int) -> bytes:
         kept.update(path=path, file=opened(path), first=0, rows=[])
     if not kept["first"] <= row < kept["first"] + len(kept["rows"]):
         keep_group(kept, row)
-    return kept["rows"][row - kept["first"]].as_buffer().to_pybytes()
+    value = kept["rows"][row - kept["first"]]
+    return value.as_buffer().to_pybytes() if value.is_valid else b""
 
 
 def keep_group(kept: dict[str, Any], row: int) -> None:

@@ -64,14 +64,27 @@ def members(place: Place) -> Iterator[Member]:
             for found in tar:
                 if size is not None and found.offset_data + found.size > size:
                     raise tarfile.ReadError("unexpected end of data")
-                if found.isreg():
+                if found.isreg() and not Path(found.name).name.startswith("._"):  # a Mac's own, of each file
                     inside = Place(place.path, place.start + found.offset_data, found.size, place.packed)
                     yield Member(Path(found.name).name, inside, found.name)
                 tar.members.clear()  # tarfile would keep them all
+            check_end(tar.fileobj, tar.offset)  # type: ignore[arg-type]
         if place.packed and place.size is None:
             share_index(place.path)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UserError(f"data.source: {place.path}: damaged or incomplete archive ({error}); get it again") from error
+
+
+def check_end(file: IO[bytes], at: int) -> None:
+    """tarfile takes a damaged header for the end; the end is zeros, a block of them at least, and nothing else."""
+    file.seek(at)
+    zeros = 0
+    while some := file.read(1 << 16):
+        if some.strip(b"\0"):
+            raise tarfile.ReadError(f"a damaged header at byte {at:,}")
+        zeros += len(some)
+    if zeros < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("unexpected end of data")
 
 
 def whole(path: Path) -> Place:

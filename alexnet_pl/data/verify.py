@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 from blake3 import blake3
 from rich.progress import track
 
 from alexnet_pl.data.encoding import Encoding, shard_name
-from alexnet_pl.data.merge import described_files, fingerprint
+from alexnet_pl.data.fingerprint import fingerprint, small_files
 from alexnet_pl.data.plan import Plan
 from alexnet_pl.data.prepare import listed, why
 from alexnet_pl.data.settings import Settings
@@ -28,11 +29,10 @@ def damages(store: Store) -> Iterator[str]:
             last = min(first + store.about["shard"], store.about["splits"][split]["records"]) - 1
             path = shard_path(store, split, number)
             yield f"{path}: {'damaged' if path.is_file() else 'missing'} (images {first:,} to {last:,})"
-    if missing := [path for path in described_files(store.root, store.about) if not path.is_file()]:
-        yield f"{missing[0]}: missing"
+    if missing := [name for name in small_files(store.about) if not (store.root / name).is_file()]:
+        yield f"{store.root / missing[0]}: missing"
         return
-    about = {key: value for key, value in store.about.items() if key != "fingerprint"}
-    if fingerprint(about, store.root) != store.fingerprint:
+    if fingerprint(store.about, store.root) != store.fingerprint:
         yield f"{store.root}: labels, names, statistics or description are not those that were written"
 
 
@@ -46,7 +46,7 @@ def damaged_shards(store: Store, split: str) -> Iterator[int]:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         hashes = threads.map(lambda number: digest(shard_path(store, split, number)), range(len(wanted)))
         for number, found in enumerate(track(hashes, f"verify {split:<5}", len(wanted))):
-            if found != wanted[number]:
+            if found != wanted[number] and not store.fetch_again(split, number):
                 yield number
 
 
@@ -73,7 +73,7 @@ def check_same(plan: Plan, store: Store) -> None:
     for split, about in store.about["splits"].items():
         with (store.root / f"{split}.names.jsonl").open() as file:
             same = plan.counts.get(split) == about["records"] and all(
-                line == written for line, written in zip(file, plan.lines(split), strict=True)
+                line == written for line, written in zip_longest(file, plan.lines(split))
             )
         if not same:
             raise UserError(f"data.source: these are not the images of {split} that {store.root} was made from")
