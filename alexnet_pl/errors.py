@@ -6,3 +6,8 @@ class UserError(Exception):
 
     The message names the file or key and says what to do.
     """
+
+
+def reason(error: Exception) -> str:
+    """The first line of what another program's error says; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

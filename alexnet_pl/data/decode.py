@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from torch.nn.functional import interpolate
 
 from alexnet_pl.data.source import Item
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 
 FILTERS = ("bilinear", "bicubic")
 LARGEST = 89_478_485  # pixels: Pillow's own guard against files that unpack to fill the memory
@@ -77,10 +77,6 @@ def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
         raise ValueError(f"a decompression bomb? {reason(error)}") from error
     except (OSError, EOFError, zlib.error, SyntaxError, ValueError) as error:
         raise ValueError(reason(error)) from error
-
-
-def reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def rgb(picture: Image.Image) -> Image.Image:

@@ -49,18 +49,17 @@ def finish(source: Source, plan: Plan, root: Path, settings: Settings) -> dict[s
 
 def finish_split(split: str, plan: Plan, root: Path, settings: Settings, odd: list[dict[str, str]]) -> dict[str, Any]:
     paths = [root / shard_name(s.split, s.number, settings.encoding) for s in plan.shards if s.split == split]
-    made = (load_made(note_of(path), settings.size) for path in paths)
     labels, sizes, hashes = [], [], []
 
     def taken() -> Iterator[Made]:
-        for each in made:
+        for path in paths:
+            each = load_made(note_of(path), settings.size)
+            check_size(path, each.bytes)
             labels.append(each.labels)
             sizes.append(each.sizes)
             hashes.append(each.blake3)
             odd.extend(each.odd)
             yield each
-
-    check_sizes(paths, settings)
 
     sums = total((each.sums for each in taken()), settings.size)
     images = int(sum((part != EMPTY).sum() for part in labels))
@@ -78,11 +77,10 @@ def finish_split(split: str, plan: Plan, root: Path, settings: Settings, odd: li
     return {"images": images, "records": plan.counts[split], "bytes": taken_bytes, "blake3": hashes}
 
 
-def check_sizes(paths: list[Path], settings: Settings) -> None:
-    """Shards that another machine made may have come here by half."""
-    for path in paths:
-        if path.stat().st_size != (wanted := load_made(note_of(path), settings.size).bytes):
-            raise UserError(f"{path}: {path.stat().st_size:,} bytes, not {wanted:,}; delete it and prepare again")
+def check_size(path: Path, wanted: int) -> None:
+    """A shard that another machine made may have come here by half."""
+    if (found := path.stat().st_size) != wanted:
+        raise UserError(f"{path}: {found:,} bytes, not {wanted:,}; delete it and prepare again")
 
 
 def clear(root: Path) -> None:

@@ -15,7 +15,7 @@ from blake3 import blake3
 from rich.progress import track
 
 from alexnet_pl.data.fingerprint import fingerprint, small_files
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 
 CACHE = "ALEXNET_PL_CACHE"
 DEFAULT = "~/.cache/alexnet_pl"
@@ -90,7 +90,3 @@ class Mirror:
         if free < needed:
             room = f"{needed / 1e9:.1f} GB are still to be fetched, {self.root.parent} has {free / 1e9:.1f} GB free"
             raise UserError(f"data.root: {self.url}: {room}; another place: {CACHE}=FOLDER")
-
-
-def reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,7 +11,7 @@ SHARD = 1024  # images a file: as many as the program's own batch files held
 class Settings(NamedTuple):
     """What a store is made with. `how`: the making of the squares, in words, kept in store.json.
 
-    `shard`: images a file; `workers`: threads, null for one a core.
+    `shard`: images a file; `workers`: threads, one more than cores where not given.
     """
 
     name: str
