@@ -3,14 +3,12 @@ memory."""
 
 import json
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
-from PIL import Image
 
+from alexnet_pl.data.crew import one_image_a_worker
 from alexnet_pl.data.making import Making
 from alexnet_pl.data.merge import clear
 from alexnet_pl.data.remote import is_remote
@@ -18,7 +16,6 @@ from alexnet_pl.data.store import Store
 from alexnet_pl.data.verify import damages
 from alexnet_pl.errors import UserError
 from alexnet_pl.section import MAKING_KEYS, make, root
-from alexnet_pl.speed import keep_freed_memory
 from alexnet_pl.telling import say
 
 SHOWN = 5  # odd images named on the console; all are in odd.json
@@ -36,9 +33,7 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
             clear(where)
         making.check_same(store)
         return mend(making, store) if making.repair else say(f"already prepared: {describe(store)}", where)
-    torch.set_num_threads(1)  # one image a thread
-    keep_freed_memory()
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said of each such image in the end
+    one_image_a_worker()
     began = time.perf_counter()
     about = making.make()
     seconds = time.perf_counter() - began

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -129,16 +130,17 @@ def test_bright_images_of_hardly_any_contrast_keep_their_covariance(tmp_path: Pa
     np.testing.assert_allclose(Store(tmp_path / "store").covariance, wanted, atol=1e-9)
 
 
+def unsteady(item: Item) -> tuple[np.ndarray, str]:
+    """Takes a while, now longer, now shorter."""
+    time.sleep(hash(item.name) % 7 / 1000)
+    return READ(item)
+
+
 @pytest.mark.parametrize("encoding", [Encoding(), Encoding("jpeg")], ids=["raw", "jpeg"])
 def test_the_number_of_workers_their_order_and_the_parts_change_no_byte(
     source: Source, tmp_path: Path, encoding: Encoding
 ) -> None:
     wanted = make(source, tmp_path / "plain", encoding=encoding, workers=1)
-
-    def unsteady(item: Item) -> tuple[np.ndarray, str]:
-        time.sleep(hash(item.name) % 7 / 1000)
-        return READ(item)
-
     for workers in (2, 5, None):
         assert make(source, tmp_path / f"{workers}", unsteady, encoding=encoding, workers=workers) == wanted
     for number in (2, 3, 1):
@@ -198,16 +200,32 @@ def beside(root: Path) -> list[str]:
     return [path.name for path in root.parent.iterdir()]
 
 
-def test_a_reader_that_crashes_leaves_nothing_at_root(source: Source, tmp_path: Path) -> None:
+def crashing(item: Item) -> tuple[np.ndarray, str]:
+    if item.name == "val/b/0.jpg":
+        raise RuntimeError("a bug")
+    return READ(item)
+
+
+def killed(item: Item) -> tuple[np.ndarray, str]:
+    """As the kernel does to a process when there is no memory left."""
+    if item.name == "train/c/0.jpg":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return READ(item)
+
+
+def test_a_worker_that_is_killed_is_told_and_what_is_done_is_kept(source: Source, tmp_path: Path) -> None:
+    says = r"^data\.workers: one was killed; .* the same command goes on$"
+    with pytest.raises(UserError, match=says):
+        make(source, tmp_path / "store", killed, workers=2)
+    assert beside(tmp_path / "store") == ["store.partial"]
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_reader_that_crashes_leaves_nothing_at_root(source: Source, tmp_path: Path, workers: int) -> None:
     """The error comes out as it is; an image that cannot be read is a ValueError and no crash."""
-
-    def crashing(item: Item) -> tuple[np.ndarray, str]:
-        if item.name == "val/b/0.jpg":
-            raise RuntimeError("a bug")
-        return READ(item)
-
     with pytest.raises(RuntimeError, match="a bug"):
-        make(source, tmp_path / "store", crashing)
+        make(source, tmp_path / "store", crashing, workers=workers)
     with pytest.raises(UserError, match="is not there"):
         Store(tmp_path / "store")
     assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
@@ -304,7 +322,7 @@ def child(root):
     pid = os.fork()
     if pid == 0:
         sys.stdout = open(os.devnull, "w")
-        settings = Settings("x", 64, {}, encoding, shard=5, workers=2)
+        settings = Settings("x", 64, {}, encoding, shard=5, workers=1)
         prepare(read_folders(copy, {}), root, settings, partial(read, size=64, how="bilinear"))
         os._exit(0)
     return pid
@@ -348,6 +366,39 @@ def test_killed_twenty_times_it_ends_in_the_very_same_store(copy: Path, tmp_path
     assert {name.partition("-")[0] for name in beside(cut.root)} == {"copy", "cut", "whole", "made"}
     for made in tmp_path.glob("made-*"):
         assert Store(made).about == whole.about
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_command_that_was_killed(tmp_path: Path) -> None:
+    """They would wait for their next file for ever; what they had done is kept, and the next run goes on with it."""
+    root, partial_root = tmp_path / "store", tmp_path / "store.partial"
+    words = [sys.executable, "-m", "alexnet_pl", "prepare", "-c", "demo", "data.size=64", "data.shard=32"]
+    words += ["data.workers=2", f"data.root={root}"]
+    killed = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    waited(lambda: len(list(partial_root.glob("train-*"))) >= 9)
+    crew = descendants(killed.pid)
+    assert len(crew) >= 3  # two workers, and the process that they are forked from
+    killed.kill()
+    killed.wait()
+    waited(lambda: not any(Path(f"/proc/{each}").exists() for each in crew))
+    assert list(partial_root.glob("train-*"))
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path, timeout=200)
+    plain = [*words[:-2], "data.workers=1", f"data.root={tmp_path / 'plain'}"]
+    subprocess.run(plain, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path, timeout=200)
+    assert Store(root).about == Store(tmp_path / "plain").about
+    assert sorted(path.name for path in root.iterdir()) == sorted(path.name for path in (tmp_path / "plain").iterdir())
+
+
+def waited(done: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def descendants(pid: int) -> list[int]:
+    found = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    return found + [below for child in found for below in descendants(child)]
 
 
 Usage = namedtuple("Usage", "total used free")

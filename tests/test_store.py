@@ -90,7 +90,7 @@ def test_more_images_than_are_copied_at_a_time_all_arrive(tmp_path: Path) -> Non
             raise ValueError("broken on purpose")
         return image(item.place, 2), ""
 
-    prepare(source, tmp_path / "store", Settings("many", 2, {}), odd_ones_only)
+    prepare(source, tmp_path / "store", Settings("many", 2, {}, workers=1), odd_ones_only)
     images, labels = Store(tmp_path / "store").split("train").on(torch.device("cpu"))
     good = [number for number in range(2100) if number % 100]
     assert np.array_equal(images.numpy(), np.stack([image(number, 2) for number in good]))

@@ -2,10 +2,10 @@
 
 import contextlib
 import io
-import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -90,8 +90,8 @@ def contenders(folder: Path, workers: int) -> Iterator[dict[str, Job]]:
         yield {
             f"Pillow, {workers} processes": lambda: sum(processes.map(partial(pillow.count, size=SIZE), shares)),
             "decode + resize alone": lambda: sum(threads.map(squares, shares)),
-            "prepare, raw": lambda: made(folder, Encoding()),
-            "prepare, jpeg": lambda: made(folder, Encoding("jpeg")),
+            "prepare, raw": lambda: made(folder, Encoding(), workers),
+            "prepare, jpeg": lambda: made(folder, Encoding("jpeg"), workers),
         }
 
 
@@ -99,10 +99,10 @@ def squares(paths: list[Path]) -> int:
     return sum(len(square(decode(path.read_bytes())[0], SIZE, "bilinear")) > 0 for path in paths)
 
 
-def made(folder: Path, encoding: Encoding) -> int:
+def made(folder: Path, encoding: Encoding, workers: int) -> int:
     """A whole store: listed, read, decoded, resized, summed, encoded, hashed, written, synced."""
     with tempfile.TemporaryDirectory(dir=folder) as name, contextlib.redirect_stdout(io.StringIO()):
-        settings = Settings("bench", SIZE, {}, encoding, shard=128)
+        settings = Settings("bench", SIZE, {}, encoding, shard=128, workers=workers)
         source = read_folders(folder / "tree", {})
         about = prepare(source, Path(name) / "store", settings, partial(read, size=SIZE, how="bilinear"))
     assert about is not None
@@ -110,12 +110,31 @@ def made(folder: Path, encoding: Encoding) -> int:
 
 
 def peak_memory(folder: Path) -> float:
-    """Of the command itself, with two workers, in GB."""
+    """Of the command with two workers, all processes together, in GB; a page that several share counts once."""
     words = ["prepare", "-c", "imagenette", f"data.source={folder / 'tree'}", f"data.root={folder / 'store'}"]
-    command = [sys.executable, "-m", "alexnet_pl", *words, "data.workers=2"]
+    command = [sys.executable, "-m", "alexnet_pl", *words, "data.workers=2", "data.shard=128"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
-    _, process.returncode, used = os.wait4(process.pid, 0)
-    return used.ru_maxrss * 1024 / 1e9
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, sum(map(memory, family(process.pid))))
+        time.sleep(0.05)
+    return peak
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it has begun."""
+    with contextlib.suppress(OSError):  # one may end while it is looked at
+        found = (path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children"))
+        return [pid, *(each for children in found for child in children for each in family(int(child)))]
+    return [pid]
+
+
+def memory(pid: int) -> float:
+    """Its share of the pages that it uses, in GB."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next((int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("Pss:")), 0.0)
+    return 0.0
 
 
 def ratios(rates: dict[str, Rate]) -> dict[str, float]:

@@ -26,7 +26,7 @@ from alexnet_pl.errors import UserError
 class Making:
     """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's archives,
     and `held_out` the share of each that becomes val; `part`: "2/8" is the second of eight parts of the work;
-    `workers`: threads, one more than cores where not given.
+    `workers`: processes, one more than cores where not given, one for few images.
 
     Raises ValueError, beginning with the key, for a value that there is none of.
     """

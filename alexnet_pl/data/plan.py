@@ -79,12 +79,6 @@ class Plan:
         self.identity = {split: each.digest.hexdigest() for split, each in listed.items()}
         self.archives = {path: stamp(path) for path in archives}
 
-    def items(self, shard: Shard) -> Iterator[Item]:
-        with (self.folder / shard.split).open() as file:
-            file.seek(shard.offset)
-            for _ in range(shard.count):
-                yield item(file.readline())
-
     def lines(self, split: str) -> Iterator[str]:
         """The names, a JSON string a line."""
         with (self.folder / split).open() as file:
@@ -94,6 +88,14 @@ class Plan:
         for path, before in self.archives.items():
             if stamp(path) != before:
                 raise UserError(f"data.source: {path} changed while it was read; when it is whole, prepare again")
+
+
+def items(listing: Path, shard: Shard) -> Iterator[Item]:
+    """What the plan's `folder` tells of a shard."""
+    with (listing / shard.split).open() as file:
+        file.seek(shard.offset)
+        for _ in range(shard.count):
+            yield item(file.readline())
 
 
 def item(line: str) -> Item:

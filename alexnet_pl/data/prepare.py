@@ -11,28 +11,24 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from alexnet_pl.data.crew import Crew
 from alexnet_pl.data.encoding import shard_name
 from alexnet_pl.data.merge import clear, finish, write_json
 from alexnet_pl.data.plan import Part, Plan, Shard, described
 from alexnet_pl.data.settings import Settings
-from alexnet_pl.data.shard import Reader, make_shard, note_of
+from alexnet_pl.data.shard import Reader, note_of
 from alexnet_pl.data.source import Source
 from alexnet_pl.errors import UserError
 
 WHOLE = Part()
-
-
-class Stopped(Exception):
-    """Another thread has met an error, or the person has had enough."""
 
 
 def prepare(source: Source, root: Path, settings: Settings, read: Reader, part: Part = WHOLE) -> dict[str, Any] | None:
@@ -65,6 +61,8 @@ def prepare(source: Source, root: Path, settings: Settings, read: Reader, part: 
         clear(root)
     except OSError as error:
         raise UserError(f"data.root: {root}: {why(error)}; {kept(partial)}") from error
+    except BrokenProcessPool as error:
+        raise UserError(f"data.workers: one was killed; if memory ran out, take fewer; {kept(partial)}") from error
     except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
         print(f"interrupted; {kept(partial)}", flush=True)
         raise
@@ -121,52 +119,22 @@ def alone(partial: Path) -> Iterator[None]:
 
 
 def make_shards(plan: Plan, partial: Path, settings: Settings, read: Reader, part: Part) -> None:
-    """Those of this part that are not done, by threads, which suffices as decoding lets go of the interpreter."""
+    """Those of this part that are not done."""
     own = plan.shards[part.number - 1 :: part.of]
     todo = [shard for shard in own if not is_done(partial, shard, settings)]
     notes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
-    check_room(partial, notes + sum(shard.count for shard in todo) * settings.encoding.record(settings.size))
-    images, already = sum(shard.count for shard in own), sum(s.count for s in own) - sum(s.count for s in todo)
+    left = sum(shard.count for shard in todo)
+    check_room(partial, notes + left * settings.encoding.record(settings.size))
+    images = sum(shard.count for shard in own)
+    already = images - left
     if already:
         print(f"going on: {already:,} of {images:,} images are done", flush=True)
-    counts = {shard: 0 for shard in todo}
-    stop = Event()
-
-    def work(shard: Shard) -> None:
-        def told() -> None:
-            counts[shard] += 1
-            if stop.is_set():
-                raise Stopped
-
-        if stop.is_set():
-            raise Stopped
-        make_shard(
-            partial / shard_name(shard.split, shard.number, settings.encoding),
-            plan.items(shard), shard.start, settings.size, settings.encoding, read, shard.split == "train",
-            told,
-        )  # fmt: skip
-
-    with progress() as bar, ThreadPoolExecutor(settings.threads) as threads:
+    if not todo:
+        return
+    with progress() as bar:
         task = bar.add_task("prepare", total=images, completed=already, rate="-")
-        futures = [threads.submit(work, shard) for shard in todo]
-        try:
-            watch(futures, stop, lambda: show(bar, task, already, sum(counts.values())))
-        finally:
-            stop.set()
-            threads.shutdown(cancel_futures=True)
-
-
-def watch(futures: list[Future[None]], stop: Event, show: Callable[[], None]) -> None:
-    """Until all are done or one fails; its error."""
-    for future in futures:
-        future.add_done_callback(lambda done: stop.set() if not done.cancelled() and done.exception() else None)
-    pending = set(futures)
-    while pending and not stop.is_set():
-        _, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-        show()
-    errors = [error for future in futures if future.done() and (error := future.exception())]
-    for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
-        raise error
+        crew = Crew(min(settings.crew(left), len(todo)), plan.folder, partial, settings, read)
+        crew.make(todo, lambda made: show(bar, task, already, made))
 
 
 def show(bar: Progress, task: Any, already: int, new: int) -> None:

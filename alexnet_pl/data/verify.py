@@ -11,7 +11,7 @@ from rich.progress import track
 
 from alexnet_pl.data.encoding import Encoding, shard_name
 from alexnet_pl.data.fingerprint import fingerprint, small_files
-from alexnet_pl.data.plan import Plan
+from alexnet_pl.data.plan import Plan, items
 from alexnet_pl.data.prepare import listed, why
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.shard import Reader, write_shard
@@ -84,7 +84,7 @@ def mend(store: Store, plan: Plan, split: str, number: int, settings: Settings, 
     path = shard_path(store, split, number)
     own = path.with_name(f"{path.name}.tmp")
     try:
-        made = write_shard(own, plan.items(shard), shard.start, store.size, settings.encoding, read, False)
+        made = write_shard(own, items(plan.folder, shard), shard.start, store.size, settings.encoding, read, False)
         if made.blake3 != store.about["splits"][split]["blake3"][number]:
             raise UserError(f"{path}: the source no longer gives the same images, or another version of a decoder does")
         own.rename(path)
