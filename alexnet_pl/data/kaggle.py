@@ -9,9 +9,6 @@ As a folder, or in the one .zip or .tar.gz it is downloaded as; the two tables l
 
 import csv
 import io
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +17,7 @@ from alexnet_pl.data.folders import class_folders, images, is_image
 from alexnet_pl.data.packed import Spool
 from alexnet_pl.data.source import Item, Listing, Place, Source
 from alexnet_pl.data.tars import GZIPPED, members, whole
+from alexnet_pl.data.zips import members as members_of_zip
 from alexnet_pl.errors import UserError
 
 MAPPING, SOLUTION, IMAGES = "LOC_synset_mapping.txt", "LOC_val_solution.csv", "ILSVRC/Data/CLS-LOC"
@@ -53,7 +51,7 @@ def find_kaggle(source: Path) -> Path | None:
 
 def is_kaggle(path: Path) -> bool:
     if path.suffix == ".zip":
-        return any(MAPPING in name or IMAGES in name for name in opened(path).namelist())
+        return next(members_of_zip(path, is_of_use), None) is not None
     return path.name.endswith(GZIPPED) and "object" in path.name
 
 
@@ -122,26 +120,16 @@ def from_folder(root: Path) -> Copy:
 
 
 def from_zip(path: Path) -> Iterator[tuple[str, Place]]:
-    """(path in the archive, where it lies) of every file; links are no images and are never followed."""
-    for each in sorted(opened(path).infolist(), key=lambda info: info.filename):
-        if each.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not each.is_dir():
-            packed = "" if each.compress_type == zipfile.ZIP_STORED else "deflate"
-            yield each.filename, Place(path, start_of(path, each), each.file_size, packed)
+    """(path in the archive, where it lies) of the images and tables, by path: a text each, of two million at most."""
+    rows = [f"{name}\0{start}\0{size}" for name, start, size in members_of_zip(path, is_of_use)]
+    rows.sort()
+    for row in rows:
+        name, start, size = row.split("\0")
+        yield name, Place(path, int(start), int(size), "zip")
 
 
-def start_of(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where a member's bytes begin: after its own header, whose length the archive's directory does not tell."""
-    with path.open("rb") as file:
-        file.seek(info.header_offset + 26)
-        name, extra = struct.unpack("<HH", file.read(4))
-    return info.header_offset + 30 + name + extra
-
-
-def opened(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, zlib.error) as error:
-        raise UserError(f"data.source: {path}: damaged or incomplete archive ({error}); get it again") from error
+def is_of_use(name: str) -> bool:
+    return Path(name).name in (MAPPING, SOLUTION) or split_of(name) is not None
 
 
 def from_archive(path: Path) -> Copy:

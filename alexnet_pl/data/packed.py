@@ -5,7 +5,6 @@ import os
 import tempfile
 import threading
 import weakref
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -21,8 +20,6 @@ def open_packed(path: Path, packed: str) -> AbstractContextManager[IO[bytes]]:
     """The content of an archive as a file that can be read from any place."""
     if packed == "gzip":
         return nullcontext(gunzipped(path))
-    if packed == "deflate":
-        return Deflated(path)  # type: ignore[return-value]
     return path.open("rb")
 
 
@@ -39,29 +36,6 @@ def read_plain(path: Path, start: int, size: int | None) -> bytes:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(file)
-
-
-class Deflated:
-    """A zip archive's file, in which `read` inflates what begins at the place sought."""
-
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("rb")
-
-    def __enter__(self) -> "Deflated":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def seek(self, to: int) -> None:
-        self.file.seek(to)
-
-    def read(self, size: int) -> bytes:
-        """The `size` bytes that a compressed image inflates to."""
-        stream, data = zlib.decompressobj(-15), bytearray()
-        while len(data) < size and (some := self.file.read(1 << 16)):
-            data += stream.decompress(some, size - len(data))
-        return bytes(data)
 
 
 def gunzipped(path: Path) -> IO[bytes]:

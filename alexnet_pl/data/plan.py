@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from alexnet_pl.data.source import Item, Place, Source
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 
 
 class Part(NamedTuple):
@@ -63,7 +63,7 @@ class Plan:
         listed: dict[str, Listed] = {split: Listed(folder / split, split, per_shard) for split in source.splits}
         archives: set[Path] = set()
         try:
-            for split, item in source.items():
+            for split, item in told(source.items()):
                 listed[split].add(item)
                 if isinstance(item.place, Place) and (item.place.size is not None or item.place.packed):
                     archives.add(item.place.path)
@@ -88,6 +88,14 @@ class Plan:
         for path, before in self.archives.items():
             if stamp(path) != before:
                 raise UserError(f"data.source: {path} changed while it was read; when it is whole, prepare again")
+
+
+def told(found: Iterator[tuple[str, Item]]) -> Iterator[tuple[str, Item]]:
+    """What goes wrong with the copy is not the store's."""
+    try:
+        yield from found
+    except OSError as error:
+        raise UserError(f"data.source: {reason(error)}") from error
 
 
 def items(listing: Path, shard: Shard) -> Iterator[Item]:

@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 from alexnet_pl.data.packed import open_packed, read_plain
 from alexnet_pl.data.tables import read_row
+from alexnet_pl.data.zips import read_member
 
 
 class Place(NamedTuple):
     """Where an image's bytes lie: a file, or `size` bytes from `start` of an archive's content.
 
-    `packed` says how that content is compressed: "" not at all, "gzip" as a whole, "deflate" the image by itself, or
-    "parquet" for row `start` of a table. "planes" is no compression: the bytes are a square image's pixels, red, green
-    and blue one after the other.
+    `packed` says how that content is compressed: "" not at all, "gzip" as a whole, "zip" for a file of such an archive,
+    whose own header is at `start`, or "parquet" for row `start` of a table. "planes" is no compression: the bytes are a
+    square image's pixels, red, green and blue one after the other.
     """
 
     path: Path
@@ -26,10 +27,13 @@ class Place(NamedTuple):
     packed: str = ""
 
     def read(self) -> bytes:
-        """Raises OSError where the file is gone, or shorter than it was when it was listed."""
+        """Raises OSError where the file is gone, or shorter than it was when it was listed; ValueError where a checksum
+        beside the image is another."""
         if self.packed == "parquet":
             return read_row(self.path, self.start)
-        if self.packed:
+        if self.packed == "zip":
+            data = read_member(self.path, self.start, self.size or 0)
+        elif self.packed:
             with open_packed(self.path, self.packed) as file:
                 file.seek(self.start)
                 data = file.read(-1 if self.size is None else self.size)
