@@ -117,6 +117,13 @@ def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
     }
 
 
+def test_no_gate_is_met_by_another_programs_accident() -> None:
+    peer = {"median": 150.0, "low": 140.0, "high": 4000.0}
+    found = {"feeding": {feeds.JPEG: {"median": 5000.0}, "DALI on the CPU, the same JPEGs": peer}}
+    (gate,) = [gate for gate in gates.gates(found) if gate.met is not None]
+    assert (gate.found, gate.met) == (1.25, False)
+
+
 def test_contenders_in_processes_are_timed_by_themselves_and_one_that_dies_is_told() -> None:
     found = contest.contest(("slow", "quick"), sleepers.slow_and_quick, (), rounds=2)
     assert found["slow"] > 0.05 > found["quick"]

@@ -44,7 +44,7 @@ TRAINER = 50.0  # µs a step of Python beyond the bare loop, amortised
 
 def gates(found: dict[str, Any]) -> list[Gate]:
     """From all that `training.measure` found, those parts that were left out being not run."""
-    feeding = {name: each["median"] for name, each in found.get("feeding", {}).items()}
+    feeding = {name: steady(each) for name, each in found.get("feeding", {}).items()}
     stepping = {name: 1 / seconds for name, seconds in found.get("steps", {}).items()}
     norming = {name: 1 / seconds for name, seconds in found.get("norms", {}).items()}
     return [
@@ -53,6 +53,12 @@ def gates(found: dict[str, Any]) -> list[Gate]:
         *ratios("norms", norming, NORMS),
         *costs(found),
     ]
+
+
+def steady(rate: dict[str, float]) -> float:
+    """The median; of a contender that was now and then more than twice as slow, whatever stopped it, its fastest round:
+    no gate is to be met by another program's accident."""
+    return rate["median"] if 2 * rate.get("low", rate["median"]) >= rate.get("high", 0.0) else rate["high"]
 
 
 def ratios(what: str, rates: dict[str, float], wanted: tuple[tuple[str, str, float], ...]) -> list[Gate]:
@@ -70,3 +76,7 @@ def costs(found: dict[str, Any]) -> list[Gate]:
         Gate(f"trainer: {most}", trainer.get(most), TRAINER, "µs a step", least=False),
         Gate("fit: outside the network's work", shares.get("outside"), OUTSIDE, "%", least=False),
     ]
+
+
+def judged(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [gate._asdict() | {"met": gate.met} for gate in gates(found)]

@@ -6,13 +6,15 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from alexnet_pl.bench.gates import steady
+
 OURS, OTHERS, FLOOR = "#4c72b0", "#b0b0b0", "#c44e52"
 Bar = tuple[str, float]
 
 
 def draw(path: Path, found: dict[str, Any]) -> None:
     stage = found["stages"]
-    feeds = [(name, each["median"]) for name, each in found["feeding"].items()]
+    feeds = [(name, steady(each)) for name, each in found["feeding"].items()]
     steps = [(name, stage["batch_size"] / seconds) for name, seconds in found["steps"].items()]
     figure = Figure(figsize=(8, 9), layout="constrained")
     heights = [len(feeds) + 2, len(steps) + 2, len(stage["milliseconds"]) + 2]

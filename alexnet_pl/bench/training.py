@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl import recipe
 from alexnet_pl.bench import cold, feeds, fits, stages, steps, trainers
 from alexnet_pl.bench.contest import contest
-from alexnet_pl.bench.gates import gates
+from alexnet_pl.bench.gates import judged
 from alexnet_pl.bench.preparing import photographs
 from alexnet_pl.bench.rounds import Rate, Window, flowing, machine
 from alexnet_pl.bench.stores import stores
@@ -52,7 +52,7 @@ def measure(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         found["trainer"] = rates(trainers.overhead(cfg, max(2, cfg.rounds // 2)))
         progress("a fit from end to end")
         found["fit"] = fits.measure(cfg, root, folder / fits.TRACE if cfg.profile else None)
-    found["gates"] = [gate._asdict() | {"met": gate.met} for gate in gates(found)]
+    found["gates"] = judged(found)
     return found | {"projected": projected(found["fit"])}
 
 

@@ -8,13 +8,15 @@ from typing import Any
 from tabulate import tabulate
 
 from alexnet_pl.bench import table
+from alexnet_pl.bench.gates import judged
 from alexnet_pl.errors import UserError
 
 HEAD = """# Benchmarks
 
 Written by `python -m alexnet_pl bench report json={names}` from what `bench` measured; no number is typed.
 Contenders take turns, once a round, and the median of the rounds counts: ratios of one run can be trusted on a machine
-that others use too, the rates themselves less. Every contender has its own defaults; ours are the recipe's.
+that others use too, the rates themselves less. Every contender has its own defaults; ours are the recipe's. Of a loader
+whose rounds differ by more than twice, a gate takes the fastest.
 """
 NO_GPU = "On a GPU: not yet measured."
 
@@ -76,7 +78,7 @@ def training(found: dict[str, Any], path: Path, base: Path) -> str:
         f"Ours: {settings(found['recipe'])}; {stage['precision']} unless said otherwise. Stock PyTorch: the same "
         "network of PyTorch's own functions, eager, channels first, `torch.optim.SGD`, its memory as PyTorch has it. "
         f"Loaders: {told['cores']} worker processes or threads each.\n",
-        rows(("gate", "found", "wanted", ""), table.gated(found["gates"])),
+        rows(("gate", "found", "wanted", ""), table.gated(judged(found))),
         f"![rates and stages]({os.path.relpath(picture, base)})\n" if picture.is_file() else "",
         f"A step of {size} images, {stage['device']}, {stage['precision']}, beside the floor that bytes over bandwidth "
         "and operations over the rate of a large product set, both measured in the same run:\n",
