@@ -1,4 +1,4 @@
-"""Reading checkpoints, none of whose content is ever executed."""
+"""Writing checkpoints, and reading them, none of whose content is ever executed."""
 
 import zipfile
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 
 from alexnet_pl.errors import UserError
 
@@ -38,3 +39,19 @@ def check_switches(path: str | Path | None, switches: Mapping[str, Mapping[str, 
                     f"ckpt_path: {path} has {section}.{key}={there.get(key)}, this recipe "
                     f"{section}.{key}={wanted.get(key)}; add {section}.{key}={there.get(key)} or take another"
                 )
+
+
+class Straight(TorchCheckpointIO):
+    """Lightning's, without its copy of it all in memory, which takes as long as the writing. Whoever looks
+    finds the old file or the new one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        to = Path(path)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        part = to.with_name(f"{to.name}.part")
+        try:
+            with part.open("wb") as file:
+                torch.save(checkpoint, file)
+            part.replace(to)
+        finally:
+            part.unlink(missing_ok=True)

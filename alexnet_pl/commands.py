@@ -1,6 +1,5 @@
 """What each command does with a composed config and a run folder; each ends with where its result lies."""
 
-import logging
 import os
 import sys
 import warnings
@@ -19,14 +18,13 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.fitting import fit
 from alexnet_pl.job import build, errors, step, tell
 from alexnet_pl.result import about_checkpoint, write_result
-from alexnet_pl.telling import say
+from alexnet_pl.telling import hush, say
 from alexnet_pl.testing import average, test, tested, told_before
 
 
 def run(cfg: DictConfig, folder: Path) -> float | None:
     """Run `cfg.command` and return the sweep's objective, where the command measures it."""
-    for chatter in ("lightning.pytorch", "lightning.fabric", "torch.utils.cpp_extension"):
-        logging.getLogger(chatter).setLevel(logging.ERROR)
+    hush()
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's own
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":

@@ -69,6 +69,22 @@ def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return torch.compile(function, dynamic=False)
 
 
+BLOCK = 1 << 18  # values of which a core's cache holds a few sets
+
+
+def in_blocks(function: Callable[..., Tensor], a: Tensor, *rest: Any) -> Tensor:
+    """The plain function on a CPU, a few images after the others: its dozen intermediate results then stay in a cache
+    instead of going through memory, which is twice as fast."""
+    count = max(1, BLOCK // max(1, a[:1].numel()))
+    if a.device.type != "cpu" or count >= len(a):
+        return function(a, *rest)
+    out = torch.empty_like(a)
+    for start in range(0, len(a), count):
+        part = slice(start, start + count)
+        out[part] = function(a[part], *(each[part] if isinstance(each, Tensor) else each for each in rest))
+    return out
+
+
 class Norm(torch.autograd.Function):
     """`normalise` and its `gradient`, which need nothing kept but a."""
 
@@ -76,12 +92,13 @@ class Norm(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, rule: Rule, fast: bool) -> Tensor:
         ctx.save_for_backward(a)
         ctx.rule, ctx.fast = rule, fast
-        return (compiled(normalise) if fast else normalise)(a, rule)
+        return compiled(normalise)(a, rule) if fast else in_blocks(normalise, a, rule)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (a,) = ctx.saved_tensors
-        return (compiled(gradient) if ctx.fast else gradient)(a, grads[0], ctx.rule), None, None
+        found = compiled(gradient)(a, grads[0], ctx.rule) if ctx.fast else in_blocks(gradient, a, grads[0], ctx.rule)
+        return found, None, None
 
 
 class NormLayer(nn.Module):

@@ -109,19 +109,15 @@ class Classifier(L.LightningModule):
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
 
     def training_step(self, batches: Iterator[Batch], index: int) -> None:
+        counted, most = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress, self.trainer.max_steps
         for batch in batches:
             self.step(batch)
-            self.count_step()
-            if 0 < self.trainer.max_steps <= self.global_step:
+            counted.increment_ready()  # Lightning's global step; its own wrapper of the optimizer counts at some cost
+            counted.increment_completed()
+            if 0 < most <= self.global_step:
                 break
         if self.trainer._logger_connector.should_update_logs:
             self.log_training()
-
-    def count_step(self) -> None:
-        """Lightning's global step, which its own wrapper of the optimizer would count at some cost a step."""
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.increment_ready()
-        progress.increment_completed()
 
     def plain_step(self, batch: Batch) -> None:
         assert batch.draws is not None

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.callbacks import Bar, EpochError, Kernels, Throughput
-from alexnet_pl.checkpoint import read_checkpoint
+from alexnet_pl.checkpoint import Straight, read_checkpoint
 from alexnet_pl.cifar import ConvNet, LocalNet
 from alexnet_pl.cli import SHIPPED, find_recipe
 from alexnet_pl.data.augment import Augment
@@ -67,7 +67,8 @@ def make_data(cfg: DictConfig) -> ImageStore:
     check_data_keys(cfg, ImageStore)
     section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in MAKING_KEYS}
     speed = make_speed(cfg)
-    return make(ImageStore, OmegaConf.create(section), "data", seed=cfg.seed, steps=speed.steps, keep=speed.keep)
+    given = {"seed": cfg.seed, "steps": speed.steps, "keep": speed.keep, "ahead": speed.ahead}
+    return make(ImageStore, OmegaConf.create(section), "data", **given)
 
 
 def make_module(cfg: DictConfig) -> Classifier:
@@ -199,6 +200,7 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
         return L.Trainer(
             **options,
             default_root_dir=run,
+            plugins=[Straight()],
             callbacks=[*always, *(fitting if cfg.command == "fit" else [])],
             logger=make_loggers(cfg.logger, run, cfg.project, step) if cfg.command == "fit" else False,
             enable_checkpointing=cfg.command == "fit",

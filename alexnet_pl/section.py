@@ -17,7 +17,7 @@ MAKING_KEYS = tuple(name for name in inspect.signature(Making).parameters if nam
 """Of `data`, what `prepare` alone reads."""
 KEYS = (
     "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
-    "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json",
+    "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json", "profile",
     "probabilities", "transfer", "ensemble", "report",
 )  # fmt: skip
 

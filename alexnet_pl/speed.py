@@ -20,6 +20,7 @@ class Speed:
     """`fast`: channels-last layout and the update in one pass over memory. `compile`: the norms as fused kernels.
     `graph`: on one GPU, each step as a CUDA graph. `steps`: of gradient descent that the trainer sees as one. `keep`: a
     split that fits stays in the GPU's memory. `allocator`: freed memory of the CPU is kept for the next batch.
+    `ahead`: a disk is asked early for what later batches will read.
     """
 
     fast: bool = True
@@ -28,6 +29,7 @@ class Speed:
     steps: int = 1
     keep: bool = True
     allocator: bool = True
+    ahead: bool = True
 
     def __post_init__(self) -> None:
         if self.compile not in (True, False, "auto"):
@@ -57,7 +59,7 @@ class Speed:
         return images.contiguous(memory_format=torch.channels_last) if self.fast else images
 
 
-PLAIN = Speed(fast=False, compile=False, keep=False, allocator=False)
+PLAIN = Speed(fast=False, compile=False, keep=False, allocator=False, ahead=False)
 
 
 def precision(wanted: str, device: str) -> str:

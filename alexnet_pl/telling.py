@@ -1,6 +1,8 @@
-"""The last line of a command: what came out, and where it lies."""
+"""What a command says while it works, and its last line: what came out, and where it lies."""
 
+import logging
 import os
+import sys
 from pathlib import Path
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as Lightning tells which process of several it is in
@@ -11,3 +13,14 @@ def say(line: str, where: Path) -> None:
     if next((os.environ[key] for key in RANKS if key in os.environ), "0") == "0":
         lies = os.path.relpath(where)
         print(f"{line}\n→ {where if lies.startswith('..') else lies}", flush=True)
+
+
+def hush() -> None:
+    """Lightning's and others' advice, which is about their defaults."""
+    for chatter in ("lightning.pytorch", "lightning.fabric", "torch.utils.cpp_extension", "litdata"):
+        logging.getLogger(chatter).setLevel(logging.ERROR)
+
+
+def progress(line: str) -> None:
+    """What a long command does now, beside its result and not in it."""
+    print(f"{line} …", file=sys.stderr, flush=True)

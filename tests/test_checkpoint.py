@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from alexnet_pl.checkpoint import check_switches, read_checkpoint
+from alexnet_pl.checkpoint import Straight, check_switches, read_checkpoint
 from alexnet_pl.errors import UserError
 
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -155,3 +155,20 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not flag.exists()
     pickle.loads(pickle.dumps(Bomb(flag)))
     assert flag.exists(), "the bomb is no bomb"
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new/last.ckpt"
+    Straight().save_checkpoint({"a": torch.ones(2)}, path)
+
+    def half(checkpoint: dict[str, torch.Tensor], file: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OSError, match="No space"):
+        Straight().save_checkpoint({"a": torch.zeros(2)}, path)
+    assert torch.load(path, weights_only=True)["a"].sum() == 2
+    assert [found.name for found in path.parent.iterdir()] == ["last.ckpt"]

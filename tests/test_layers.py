@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alexnet_pl.layers import Dropout, LocallyConnected, ResponseNorm, SpatialNorm
+from alexnet_pl import layers
+from alexnet_pl.layers import Dropout, LocallyConnected, NormLayer, ResponseNorm, SpatialNorm
 
 HALF_BF16 = 2**-8  # rounding to bfloat16's eight bits changes a number by at most this share of it
 
@@ -295,3 +296,17 @@ def test_with_the_same_kernels_everywhere_a_locally_connected_layer_is_a_convolu
 def test_a_locally_connected_layer_has_a_middle() -> None:
     with pytest.raises(ValueError, match="kernel=2"):
         LocallyConnected(1, 1, 2, 4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("norm", [ResponseNorm(towers=2), SpatialNorm()], ids=["across maps", "across space"])
+def test_norms_of_a_few_images_at_a_time_are_those_of_the_whole_batch(
+    norm: NormLayer, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    a, upstream = (40 * torch.randn(7, 12, 9, 9).contiguous(memory_format=layout) for _ in range(2))
+    monkeypatch.setattr(layers, "BLOCK", 3 * 12 * 81)  # blocks of three, three and one
+    for function, given in ((layers.normalise, (a,)), (layers.gradient, (a, upstream))):
+        found = layers.in_blocks(function, *given, norm.rule)
+        assert torch.equal(found, function(*given, norm.rule))
+        assert found.stride() == a.stride()

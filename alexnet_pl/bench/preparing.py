@@ -38,16 +38,18 @@ def measure(source: Path | None, rounds: int) -> dict[str, Any]:
     """Rates of each way to prepare the photographs below `source`, and what follows from them."""
     torch.set_num_threads(1)
     keep_freed_memory()
+    told = machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tree(photographs(source, folder), folder / "tree", IMAGES)
-        workers = machine()["cores"]
+        workers = told["cores"]
         with contenders(folder, workers) as jobs:
             rates = interleaved(jobs, rounds)
         peak = peak_memory(folder)
     return {
-        "machine": machine(),
-        "photographs": str(source) if source else "drawn, 500 × 375",
+        "stage": "prepare",
+        "machine": told,
+        "photographs": f"{source.name}/" if source else "drawn, 500 × 375",
         "images": IMAGES,
         "workers": workers,
         "images_per_second": {name: rate._asdict() for name, rate in rates.items()},
@@ -73,18 +75,20 @@ def drawn(path: Path, number: int) -> Path:
     return path
 
 
-def tree(found: list[Path], root: Path, images: int) -> None:
-    """Class folders of links to the photographs."""
+def tree(found: list[Path], root: Path, images: int, classes: int = 1) -> None:
+    """Class folders of links to the photographs, dealt out in turn."""
     for split in ("train", "val"):
-        (root / split / "a").mkdir(parents=True)
+        for name in range(classes):
+            (root / split / str(name)).mkdir(parents=True)
     for number, path in enumerate(islice(cycle(found), images)):
-        (root / "train/a" / f"{number:06d}{path.suffix}").symlink_to(path.absolute())
-    (root / "val/a/0.JPEG").symlink_to(found[0].absolute())
+        (root / "train" / str(number % classes) / f"{number:06d}{path.suffix}").symlink_to(path.absolute())
+    for number, path in enumerate(islice(cycle(found), classes)):
+        (root / "val" / str(number) / f"0{path.suffix}").symlink_to(path.absolute())
 
 
 @contextlib.contextmanager
 def contenders(folder: Path, workers: int) -> Iterator[dict[str, Job]]:
-    paths = sorted((folder / "tree/train/a").iterdir())
+    paths = sorted((folder / "tree/train/0").iterdir())
     shares = [paths[worker::workers] for worker in range(workers)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as processes, ThreadPoolExecutor(workers) as threads:
         yield {

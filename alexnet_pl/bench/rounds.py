@@ -2,11 +2,15 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
+
+from alexnet_pl.provenance import installed
 
 Job = Callable[[], int]
 """Does some work and says of how many images."""
+Flow = Callable[[], Generator[int, None, None]]
+"""Batches without end: how many images each has, as it is there."""
 
 
 class Rate(NamedTuple):
@@ -26,7 +30,44 @@ def interleaved(jobs: Mapping[str, Job], rounds: int) -> dict[str, Rate]:
             images = job()
             if number:
                 found[name].append(images / (time.perf_counter() - began))
-    return {name: Rate(statistics.median(rates), min(rates), max(rates)) for name, rates in found.items()}
+    return {name: rate(rates) for name, rates in found.items()}
+
+
+def rate(found: list[float]) -> Rate:
+    return Rate(statistics.median(found), min(found), max(found))
+
+
+class Window(NamedTuple):
+    """Of a flow: seconds that do not count, as processes start and memory is touched for the first time, then seconds
+    and batches of which both must have passed."""
+
+    warm: float = 1.0
+    seconds: float = 2.0
+    batches: int = 12
+
+
+def flowing(flows: Mapping[str, Flow], rounds: int, window: Window) -> dict[str, Rate]:
+    """Every flow is opened anew each round, and closed before the next one's turn."""
+    found: dict[str, list[float]] = {name: [] for name in flows}
+    for _ in range(rounds):
+        for name, flow in flows.items():
+            found[name].append(steady(flow, window))
+    return {name: rate(rates) for name, rates in found.items()}
+
+
+def steady(flow: Flow, window: Window) -> float:
+    """Images a second, from the arrival of one batch to the arrival of another."""
+    batches = flow()
+    try:
+        began = time.perf_counter()
+        while time.perf_counter() - began < window.warm:
+            next(batches)
+        began, images, count = time.perf_counter(), 0, 0
+        while (passed := time.perf_counter() - began) < window.seconds or count < window.batches:
+            images, count = images + next(batches), count + 1
+        return images / passed
+    finally:
+        batches.close()
 
 
 def machine() -> dict[str, Any]:
@@ -43,8 +84,13 @@ def machine() -> dict[str, Any]:
         "gpu": gpu,
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "versions": {name: found for name in PACKAGES if (found := installed(name))},
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+PACKAGES = ("torch", "torchvision", "lightning", "numpy", "pillow", "simplejpeg", "webdataset", "litdata",
+            "nvidia-dali-cuda120", "nvidia-dali-cuda130", "ffcv")  # fmt: skip
 
 
 def cpu_name() -> str:

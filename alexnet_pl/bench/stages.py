@@ -92,18 +92,18 @@ def one_step(
 
 
 def floors_of(cfg: DictConfig, module: Classifier, device: torch.device) -> dict[str, float]:
-    """Bytes over bandwidth, operations over the rate of a large product, both measured here and now; CPU only."""
-    if device.type != "cpu":
-        return {}
-    count, bytes_a_second = cfg.data.batch_size, floors.bandwidth()
-    half = precision(cfg.trainer.precision, "cpu").startswith("bf16")
-    rate = floors.peak(torch.bfloat16 if half else torch.float32)
+    """Bytes over bandwidth, operations over the rate of a large product, both measured here and now."""
+    count, bytes_a_second = cfg.data.batch_size, floors.bandwidth(device)
+    half = precision(cfg.trainer.precision, device.type).startswith("bf16")
+    rate = floors.peak(torch.bfloat16 if half else torch.float32, device)
     stored, seen = count * 3 * cfg.data.size**2, count * 3 * cfg.augment.crop**2
     weights = sum(weight.numel() for weight in module.net.parameters())
+    host = bytes_a_second if device.type == "cpu" else floors.bandwidth(torch.device("cpu"))
+    forward, whole = floors.operations(module.net, cfg.augment.crop)
     return {
-        "read": 2 * stored / bytes_a_second,
+        "read": 2 * stored / host,
         "augment": (seen + 4 * seen) / bytes_a_second,
-        "forward": count * floors.FORWARD / rate,
-        "backward": count * (floors.STEP - floors.FORWARD) / rate,
+        "forward": count * forward / rate,
+        "backward": count * (whole - forward) / rate,
         "update": 20 * weights / bytes_a_second,  # gradient, weight and velocity read, the last two written
     }

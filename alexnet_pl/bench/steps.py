@@ -1,62 +1,64 @@
-"""A training step of ours beside the same network as people write it and beside torchvision's, each in a process of its
-own: what one sets for its memory or its threads is not the others'."""
+"""A training step of ours beside the same network as people write it and beside torchvision's; and the norms alone."""
 
-import time
 from collections.abc import Callable
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
-CONTENDERS = ("ours, bf16", "ours, float32", "stock PyTorch, float32", "torchvision's alexnet, float32")
+BF16, TF32, FLOAT32 = "bf16", "tf32", "float32"
+OURS, STOCK, TORCHVISION = "ours", "stock PyTorch", "torchvision's alexnet"
+CONTENDERS = (f"{OURS}, {BF16}", f"{OURS}, {FLOAT32}", f"{STOCK}, {FLOAT32}", f"{TORCHVISION}, {FLOAT32}")
+ON_GPU = (f"{OURS}, {TF32}",)  # besides
 NORMS = ("ours, compiled", "ours, eager", "F.local_response_norm")
-WARM = 2  # runs of a contender that do not count: compiling, first touches of memory
+REPEATED = 20  # steps of a run on a GPU, which is waited for at the end
 
 
-class Worker:
-    """A process that holds a contender and runs it when told to."""
+class Work(NamedTuple):
+    """What all contenders do: sizes, and the recipe's sections `model` and `speed`, of which stock ones take the first
+    alone."""
 
-    def __init__(self, make: Callable[..., Callable[[], None]], *args: Any) -> None:
-        context = get_context("spawn")
-        self.line, other = context.Pipe()
-        self.process = context.Process(target=serve, args=(other, make, args), daemon=True)
-        self.process.start()
+    batch_size: int
+    crop: int
+    device: str
+    threads: int
+    model: dict[str, Any]
+    speed: dict[str, Any]
 
-    def run(self) -> float:
-        """Seconds of one run."""
-        self.line.send(True)
-        return self.line.recv()
-
-    def stop(self) -> None:
-        self.line.send(False)
-        self.process.join()
+    @property
+    def steps(self) -> int:
+        return REPEATED if self.device == "cuda" else 1
 
 
-def serve(line: Connection, make: Callable[..., Callable[[], None]], args: tuple[Any, ...]) -> None:
-    job = make(*args)
-    for _ in range(WARM):
-        job()
-    while line.recv():
-        began = time.perf_counter()
-        job()
-        line.send(time.perf_counter() - began)
+def make_step(name: str, work: Work) -> Callable[[], None]:
+    """`work.steps` steps on a batch that is already augmented: forward, backward, update."""
+    import torch
+
+    torch.set_num_threads(work.threads)
+    torch.manual_seed(0)
+    who, _, kind = name.partition(", ")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = kind == TF32
+    images = 60 * torch.randn(work.batch_size, 3, work.crop, work.crop, device=work.device)
+    labels = torch.arange(work.batch_size, device=work.device) % work.model["num_classes"]
+    if who == OURS:
+        images = images.contiguous(memory_format=torch.channels_last)
+    step = captured(stepping(who, kind, work), images, labels) if who == OURS else stepping(who, kind, work)
+
+    def run() -> None:
+        for _ in range(work.steps):
+            step(images, labels)
+        if work.device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
 
 
-def make_step(name: str, batch_size: int, threads: int, model: dict[str, Any]) -> Callable[[], None]:
-    """One step on a batch that is already augmented: forward, backward, update."""
+def stepping(who: str, kind: str, work: Work) -> Callable[[Any, Any], None]:
     import torch
     from torch.nn import functional as F
 
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    net, optimizer = contender(name, model)
-    images = torch.randn(batch_size, 3, 224, 224) * 60
-    if name.startswith("ours"):
-        images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.arange(batch_size) % 1000
+    net, optimizer = contender(who, work)
 
-    def step() -> None:
+    def step(images: Any, labels: Any) -> None:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in name):
+        with torch.autocast(work.device, torch.bfloat16, enabled=kind == BF16, cache_enabled=False):
             loss = F.cross_entropy(net(images).float(), labels)
         loss.backward()
         optimizer.step()
@@ -64,7 +66,19 @@ def make_step(name: str, batch_size: int, threads: int, model: dict[str, Any]) -
     return step
 
 
-def contender(name: str, model: dict[str, Any]) -> tuple[Any, Any]:
+def captured(step: Callable[[Any, Any], None], images: Any, labels: Any) -> Callable[[Any, Any], None]:
+    """On a GPU as a CUDA graph, as `speed.graph=true` does it."""
+    if images.device.type != "cuda":
+        return step
+    from alexnet_pl.data.augment import Batch, Draws
+    from alexnet_pl.step import Graphed
+
+    graphed = Graphed(lambda batch: step(batch.images, batch.labels), lambda: ())
+    none = Draws(*(labels[:0] for _ in range(3)))
+    return lambda images, labels: graphed(Batch(images, labels, none))
+
+
+def contender(who: str, work: Work) -> tuple[Any, Any]:
     """(network in training, its optimizer)."""
     import torch
     from torchvision.models import alexnet
@@ -74,19 +88,20 @@ def contender(name: str, model: dict[str, Any]) -> tuple[Any, Any]:
     from alexnet_pl.optim import MomentumSGD, parameter_groups
     from alexnet_pl.speed import Speed
 
-    if "torchvision" in name:
-        net = alexnet().train()
+    if who == TORCHVISION:
+        net = alexnet(num_classes=work.model["num_classes"]).to(work.device).train()
         return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
-    net = AlexNet(**model).train()
-    if name.startswith("stock"):
+    net = AlexNet(**work.model, crop=work.crop).to(work.device).train()
+    if who == STOCK:
         net = stock(net)
         return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
-    Speed().apply(net, torch.device("cpu"))
+    speed = Speed(**work.speed)
+    speed.apply(net, torch.device(work.device))
     groups = parameter_groups(net, 0.01, 0.0005, 2.0, False)
-    return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=True)
+    return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=speed.fast)
 
 
-def make_norm(name: str, batch_size: int, threads: int) -> Callable[[], None]:
+def make_norm(name: str, work: Work) -> Callable[[], None]:
     """Forward and backward of response normalisation on what it meets behind conv1 and conv2, float32."""
     import torch
     from torch.nn import functional as F
@@ -94,18 +109,21 @@ def make_norm(name: str, batch_size: int, threads: int) -> Callable[[], None]:
     from alexnet_pl.layers import ResponseNorm
     from alexnet_pl.speed import keep_freed_memory
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(work.threads)
     keep_freed_memory()  # for all, as it is the operation that is compared
-    shapes = ((batch_size, 96, 55, 55), (batch_size, 256, 27, 27))
-    inputs = [torch.randn(shape, requires_grad=True) for shape in shapes]
-    grads = [torch.randn(shape) for shape in shapes]
+    shapes = ((work.batch_size, 96, 55, 55), (work.batch_size, 256, 27, 27))
+    inputs = [torch.randn(shape, device=work.device, requires_grad=True) for shape in shapes]
+    grads = [torch.randn(shape, device=work.device) for shape in shapes]
     norm = ResponseNorm(towers=1)
     norm.fast = "compiled" in name
 
     def run() -> None:
-        for a, grad in zip(inputs, grads, strict=True):
-            a.grad = None
-            b = norm(a) if name.startswith("ours") else F.local_response_norm(a, 5, 5e-4, 0.75, 2.0)
-            b.backward(grad)
+        for _ in range(work.steps):
+            for a, grad in zip(inputs, grads, strict=True):
+                a.grad = None
+                b = norm(a) if name.startswith(OURS) else F.local_response_norm(a, 5, 1e-4, 0.75, 2.0)
+                b.backward(grad)
+        if work.device == "cuda":
+            torch.cuda.synchronize()
 
     return run

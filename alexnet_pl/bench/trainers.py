@@ -1,18 +1,25 @@
-"""What the trainer costs beyond the loop itself: a fit whose steps do next to nothing, beside the bare loop."""
+"""What the trainer costs beyond the loop itself: a fit whose steps do next to nothing, beside the bare loop.
 
-import statistics
+Beside it Lightning as its introduction has it: a step a batch, its own optimisation, a line logged every step.
+"""
+
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import DataLoader, Dataset
 
 from alexnet_pl import recipe
-from alexnet_pl.bench.rounds import Rate
+from alexnet_pl.bench.fits import fitted, unseen
+from alexnet_pl.bench.rounds import Rate, rate
 from alexnet_pl.data import demo
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.prepare import prepare
@@ -20,13 +27,26 @@ from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.source import Item
 
 SIDE, STEPS = 72, 4000
+AT_A_TIME = (1, 10, 50)
+STOCK = "stock Lightning"
+
+
+class Steps:
+    """A loader of as many steps as are wanted, so many at a time, without images."""
+
+    def __init__(self, at_a_time: int) -> None:
+        self.at_a_time = at_a_time
+
+    def __len__(self) -> int:
+        return STEPS // self.at_a_time
+
+    def __iter__(self) -> Iterator[list[None]]:
+        yield from ([None] * self.at_a_time for _ in range(len(self)))
 
 
 class Empty(ImageStore):
-    """As many steps as are wanted, and no images."""
-
-    def train_dataloader(self) -> list[list[None]]:  # type: ignore[override]
-        return [[None] * self.steps for _ in range(STEPS // self.steps)]
+    def train_dataloader(self) -> Steps:  # type: ignore[override]
+        return Steps(self.steps)
 
 
 class Clock(L.Callback):
@@ -41,45 +61,94 @@ class Clock(L.Callback):
 
 def overhead(cfg: DictConfig, rounds: int) -> dict[str, Rate]:
     """Microseconds a step with bar, logger and metrics on, where the trainer sees so many steps as one."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, unseen():
         root = Path(name) / "store"
         prepare(demo.source(64, 64), root, Settings("empty", SIDE, {}), drawn)
-        return {f"{steps} at a time": cost(cfg, Path(name), root, steps, rounds) for steps in (1, 10)}
+        contenders: dict[str, Callable[[], float]] = {
+            f"ours, {steps} at a time": lambda steps=steps: ours(cfg, root, steps) for steps in AT_A_TIME
+        }
+        contenders[STOCK] = lambda: stock(Path(name))
+        found = {name: [1e6 * cost() / STEPS for _ in range(rounds)] for name, cost in contenders.items()}
+    return {name: rate(costs) for name, costs in found.items()}
 
 
 def drawn(item: Item) -> tuple[Any, str]:
     return demo.read(item, SIDE)
 
 
-def cost(cfg: DictConfig, folder: Path, root: Path, steps: int, rounds: int) -> Rate:
-    found = [1e6 * (fitted(cfg, folder, root, steps) - bare(steps)) / STEPS for _ in range(rounds)]
-    return Rate(statistics.median(found), min(found), max(found))
-
-
-def fitted(cfg: DictConfig, folder: Path, root: Path, steps: int) -> float:
+def ours(cfg: DictConfig, root: Path, steps: int) -> float:
+    """Seconds beyond the bare loop."""
     own = {
+        "command": "fit",
         "data": {"name": "empty", "root": str(root), "size": SIDE, "batch_size": 2},
         "augment": {"crop": 67},
         "model": {"num_classes": 10},
+        "schedule": {"name": "constant"},
         "speed": {"steps": steps, "compile": False},
         "trainer": {"max_epochs": 1, "accelerator": "cpu", "limit_val_batches": 0},
         "logger": "csv",
     }
-    cfg = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(cfg)), own)  # type: ignore[arg-type, assignment]
+    plain = OmegaConf.create(OmegaConf.to_container(cfg))  # without Hydra's guard against new keys
+    cfg = OmegaConf.merge(plain, own)  # type: ignore[assignment]
     section = {key: cfg.data[key] for key in ("root", "name", "size", "batch_size")}
-    data, module, clock = Empty(**section, steps=steps), recipe.make_module(cfg), Clock()
+    module, clock = recipe.make_module(cfg), Clock()
     module.step = lambda _: module.train_sums.add_(1)  # type: ignore[method-assign, assignment]
-    with tempfile.TemporaryDirectory(dir=folder) as run, warnings.catch_warnings(action="ignore"):
-        trainer = recipe.make_trainer(cfg, Path(run))
-        trainer.callbacks.append(clock)  # type: ignore[attr-defined]
-        trainer.fit(module, datamodule=data)
-    return clock.seconds
+    fitted(cfg, clock, Empty(**section, steps=steps), module)
+    return clock.seconds - bare(steps)
 
 
 def bare(steps: int) -> float:
-    sums, batches = torch.zeros(3), [[None] * steps for _ in range(STEPS // steps)]
-    began = time.perf_counter()
-    for batch in batches:
+    sums, began = torch.zeros(3), time.perf_counter()
+    for batch in Steps(steps):
         for _ in batch:
             sums.add_(1)
     return time.perf_counter() - began
+
+
+class Small(L.LightningModule):
+    """One weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+        loss = self.weight.square().sum()
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.0)
+
+
+class Nothing(Dataset[torch.Tensor]):
+    def __len__(self) -> int:
+        return STEPS
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return NOTHING
+
+
+NOTHING = torch.zeros(1)
+
+
+def stock(folder: Path) -> float:
+    """Seconds beyond the same steps in a loop."""
+    module, clock = Small(), Clock()
+    with warnings.catch_warnings(action="ignore"):
+        trainer = L.Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            logger=CSVLogger(str(folder)),
+            default_root_dir=folder,
+            enable_model_summary=False,
+            callbacks=[RichProgressBar(), clock],
+        )
+        trainer.fit(module, DataLoader(Nothing(), None))
+    sgd = module.configure_optimizers()
+    began = time.perf_counter()
+    for _ in DataLoader(Nothing(), None):
+        sgd.zero_grad()
+        module.weight.square().sum().backward()
+        sgd.step()
+    return clock.seconds - (time.perf_counter() - began)

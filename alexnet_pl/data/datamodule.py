@@ -20,8 +20,9 @@ class ImageStore(L.LightningDataModule):
     """Batches from the store at `root`: `train` to fit, `val` to validate, `test` or where there is none `val` to test.
 
     `batch_size` counts the images of a step over all devices together, as 128 does in §6; the trainer gets `steps` such
-    batches at a time; `keep`: a split that fits stays in the GPU's memory. After `fold_in` epochs the validation images
-    are trained on too, as in the program's CIFAR-10 runs; from then on their error says nothing.
+    batches at a time; `keep`: a split that fits stays in the GPU's memory; `ahead`: a disk is asked early for what
+    later batches will read. After `fold_in` epochs the validation images are trained on too, as in the program's
+    CIFAR-10 runs; from then on their error says nothing.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class ImageStore(L.LightningDataModule):
         seed: int = 0,
         steps: int = 1,
         keep: bool = False,
+        ahead: bool = True,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -43,7 +45,7 @@ class ImageStore(L.LightningDataModule):
             raise ValueError(f"fold_in={fold_in}: a number of epochs, or null")
         self.root, self.dataset, self.size, self.seed = root, name, size, seed
         self.batch_size, self.test_split, self.steps, self.keep = batch_size, test_split, steps, keep
-        self.fold_in = fold_in
+        self.fold_in, self.ahead = fold_in, ahead
 
         self.training: TrainLoader | None = None
         self.position: dict[str, int] | None = None
@@ -92,6 +94,7 @@ class ImageStore(L.LightningDataModule):
             "rank": trainer.global_rank,
             "world": trainer.world_size,
             "keep": self.keep,
+            "ahead": self.ahead,
             "limit": limit if isinstance(limit, int) else None,
         }
 

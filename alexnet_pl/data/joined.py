@@ -1,5 +1,6 @@
 """Several splits of a store as one, for runs that end with the validation images among those they learn from."""
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -37,8 +38,17 @@ class Joined(Split):
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""
+        for split, own, there in self.parted(indices):
+            found = self.buffer(len(own)).numpy()
+            split.read(there, found)
+            out[own] = found
+
+    def expect(self, indices: np.ndarray) -> None:
+        for split, _, there in self.parted(indices):
+            split.expect(there)
+
+    def parted(self, indices: np.ndarray) -> Iterator[tuple[Split, np.ndarray, np.ndarray]]:
+        """(split, which of the indices are its own, what they are there)."""
         for split, start in zip(self.splits, self.starts, strict=False):
             (own,) = np.nonzero((indices >= start) & (indices < start + len(split)))
-            found = self.buffer(len(own)).numpy()
-            split.read(indices[own] - start, found)
-            out[own] = found
+            yield split, own, indices[own] - start

@@ -6,6 +6,7 @@ GPU's memory stays there, and a batch is one gather.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from queue import Queue
 from threading import Event, Thread
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet_pl.data.ahead import looked_ahead
 from alexnet_pl.data.augment import Batch, Draws
 from alexnet_pl.data.store import Split
 
@@ -42,9 +44,11 @@ class Slot:
 
 
 def stream(
-    split: Split, batches: Iterable[np.ndarray], batch_size: int, device: torch.device
+    split: Split, batches: Iterable[np.ndarray], batch_size: int, device: torch.device, ahead: bool = True
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(images, labels) on `device` for each array of at most `batch_size` indices.
+
+    `ahead`: the disk is asked for what later batches will read.
 
     There are always `batch_size` images, so that no kernel is made for the size of a last batch; those past the labels
     are of another batch. On the CPU they are valid until the next batch but one is asked for.
@@ -59,7 +63,7 @@ def stream(
         try:
             if device.type == "cuda":
                 torch.cuda.set_device(device)
-            for indices in batches:
+            for indices in looked_ahead(split, batches) if ahead else batches:
                 slot = free.get()
                 if slot is None or stop.is_set():
                     return
@@ -96,12 +100,15 @@ def resident(
         yield images.index_select(0, chosen), labels.index_select(0, chosen[: len(indices)])
 
 
-def feed(split: Split, device: torch.device, keep: bool) -> Callable[..., Iterator[tuple[Tensor, Tensor]]]:
+def feed(
+    split: Split, device: torch.device, keep: bool, ahead: bool = True
+) -> Callable[..., Iterator[tuple[Tensor, Tensor]]]:
     """`resident` where asked for and the device, a GPU, has room for the split beside a network; else `stream`."""
+    streamed = partial(stream, ahead=ahead)
     if not keep or device.type != "cuda":
-        return stream
+        return streamed
     free, total = torch.cuda.mem_get_info(device)
-    return resident if split.kept is not None or split.bytes < free - total // 4 else stream
+    return resident if split.kept is not None or split.bytes < free - total // 4 else streamed
 
 
 class TrainLoader:
@@ -124,13 +131,14 @@ class TrainLoader:
         steps: int = 1,
         keep: bool = False,
         limit: int | None = None,
+        ahead: bool = True,
     ) -> None:
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.batches = len(split) // batch_size
         if limit is not None:
             self.batches = min(self.batches, limit * steps)
-        self.steps, self.feed = steps, feed(split, device, keep)
+        self.steps, self.feed = steps, feed(split, device, keep, ahead)
         self.epoch, self.done, self.resumed = 0, 0, False
 
     def __len__(self) -> int:
@@ -181,8 +189,14 @@ class EvalLoader:
         world: int = 1,
         keep: bool = False,
         limit: int | None = None,
+        ahead: bool = True,
     ) -> None:
-        self.split, self.batch_size, self.device, self.feed = split, batch_size, device, feed(split, device, keep)
+        self.split, self.batch_size, self.device, self.feed = (
+            split,
+            batch_size,
+            device,
+            feed(split, device, keep, ahead),
+        )
         self.total = len(split) if limit is None else min(len(split), limit * batch_size * world)
         self.indices = np.arange(rank, self.total, world)
 

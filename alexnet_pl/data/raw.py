@@ -3,15 +3,20 @@
 A record of 256 × 256 pixels is 48 pages of memory exactly, and reading a batch is one copy from the mapped files.
 """
 
+import mmap
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from alexnet_pl.data.mapped import announce
 from alexnet_pl.errors import UserError
 
 NAME, SUFFIX = "raw", "u8"
+LARGE = 4 << 20  # bytes that are worth a second thread
 
 
 class RawWriter:
@@ -39,19 +44,39 @@ class RawReader:
 
     def __init__(self, paths: Iterable[Path], counts: Iterable[int], size: int) -> None:
         self.shards: list[np.ndarray] = []
+        self.maps: list[mmap.mmap] = []
         for path, count in zip(paths, counts, strict=True):
             shape = (count, 3, size, size)
             if (found := size_of(path)) != np.prod(shape, dtype=np.int64):
                 raise UserError(f"{path}: {found:,} bytes, not those of {count:,} images; prepare it again")
-            self.shards.append(np.asarray(np.memmap(path, np.uint8, "r", shape=shape)))
-        self.per_shard = len(self.shards[0])
+            with path.open("rb") as file:
+                self.maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            self.shards.append(np.frombuffer(self.maps[-1], np.uint8).reshape(shape))
+        self.per_shard, self.record = len(self.shards[0]), 3 * size**2
 
     def read(self, slots: np.ndarray, out: np.ndarray) -> None:
+        if out.nbytes < LARGE:
+            return self.copy(slots, out)
+        half = len(slots) // 2  # one core alone does not fill the way to the memory
+        rest = self.helper.submit(self.copy, slots[half:], out[half:])
+        self.copy(slots[:half], out[:half])
+        rest.result()
+
+    def copy(self, slots: np.ndarray, out: np.ndarray) -> None:
         if len(self.shards) == 1:
             np.take(self.shards[0], slots, axis=0, out=out, mode="clip")  # "raise" would buffer `out`
             return
         for row, (shard, record) in enumerate(zip(*np.divmod(slots, self.per_shard), strict=True)):
             out[row] = self.shards[shard][record]
+
+    @cached_property
+    def helper(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, "reader")
+
+    def expect(self, slots: np.ndarray) -> None:
+        """These will be read soon."""
+        for shard, record in zip(*np.divmod(slots, self.per_shard), strict=True):
+            announce(self.maps[shard], int(record) * self.record, self.record)
 
 
 def size_of(path: Path) -> int:

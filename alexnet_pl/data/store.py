@@ -139,6 +139,10 @@ class Split:
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
         self.images.read(self.slots[indices], out)
 
+    def expect(self, indices: np.ndarray) -> None:
+        """Images `indices` will be read soon: they are asked of the disk, without waiting."""
+        self.images.expect(self.slots[indices])
+
     @cached_property
     def names(self) -> list[str]:
         path = self.root / f"{self.name}.names.jsonl"

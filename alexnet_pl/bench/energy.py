@@ -1,0 +1,41 @@
+"""Joules, where the hardware counts them: NVML for the GPU, RAPL for the processor. Elsewhere nothing is made up."""
+
+from pathlib import Path
+
+RAPL = Path("/sys/class/powercap")
+
+
+class Meter:
+    """What GPU 0 and the processors' packages have used since the meter was made, by what counts it."""
+
+    def __init__(self) -> None:
+        self.before = counted()
+
+    def joules(self) -> dict[str, float]:
+        """Empty where nothing counts; a counter that has begun anew meanwhile is left out."""
+        now = counted()
+        used = {name: now[name] - before for name, before in self.before.items() if name in now}
+        return {name: joules for name, joules in used.items() if joules >= 0}
+
+
+def counted() -> dict[str, float]:
+    return gpu() | processors(RAPL)
+
+
+def gpu() -> dict[str, float]:
+    try:
+        import pynvml  # type: ignore[import-not-found]
+
+        pynvml.nvmlInit()
+        return {"GPU": pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(0)) / 1e3}
+    except Exception:  # no package, no driver, no GPU, or one that does not count
+        return {}
+
+
+def processors(root: Path) -> dict[str, float]:
+    """Packages alone: `intel-rapl:0`, not its parts `intel-rapl:0:0`. Often only root may read them."""
+    try:
+        paths = [path / "energy_uj" for path in root.glob("intel-rapl:*") if path.name.count(":") == 1]
+        return {"processor": sum(int(path.read_text()) for path in paths) / 1e6} if paths else {}
+    except (OSError, ValueError):
+        return {}

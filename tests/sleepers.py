@@ -1,0 +1,12 @@
+"""Contenders for tests of `bench`, in a file that a process of its own has soon imported."""
+
+import time
+from collections.abc import Callable
+
+
+def slow_and_quick(name: str) -> Callable[[], None]:
+    return lambda: time.sleep(0.05 if name == "slow" else 0.0)
+
+
+def failing(name: str) -> Callable[[], None]:
+    raise SystemExit(3)
