@@ -115,7 +115,7 @@ class Codes(L.LightningModule):
         self.net, self.switches, self.source, self.lr, self.epochs = net, switches, source, lr, epochs
 
     def configure_optimizers(self) -> Any:
-        adam = torch.optim.Adam(self.net.parameters(), self.lr)
+        adam = torch.optim.Adam(self.net.parameters(), self.lr, fused=True)
         falling = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
         return {"optimizer": adam, "lr_scheduler": falling}
 

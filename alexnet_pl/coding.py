@@ -132,7 +132,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     about = tested.about["dataset"]
     result = {
         "dataset": about,
-        "network": describe_network(Path(options.features), train.about),
+        "network": describe_network(Path(options.features), compared.train.about),
         "codes": {**options.net, "checkpoint": book.about, "finished": bool(state.read(folder).get("finished"))},
         "queries": len(compared.labels),
         "seed": cfg.seed,

@@ -107,7 +107,11 @@ class Gallery:
 
     def nearest(self, images: Tensor, k: int = 6, **options: Any) -> retrieval.Neighbours:
         """The `k` images most like each of `images`, uint8 (N, 3, size, size) as the store has them."""
-        return retrieval.nearest(self.features, self.describe(images), k, **options)
+        return self.find(self.describe(images), k, **options)
+
+    def find(self, vectors: np.ndarray, k: int = 6, **options: Any) -> retrieval.Neighbours:
+        """The `k` images whose features are nearest to `vectors`, (N, width); options as of `retrieval.nearest`."""
+        return retrieval.nearest(self.features, vectors, k, **options)
 
     def pictures(self, numbers: np.ndarray) -> Tensor:
         """Images of the split by their numbers: (N, 3, size, size) uint8."""
