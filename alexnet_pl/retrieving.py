@@ -95,7 +95,8 @@ def precision(found: Neighbours, features: Features, labels: np.ndarray) -> floa
     """The mean share of neighbours of the query's own class; None where a label is not known."""
     if (labels < 0).any() or (features.labels < 0).any():
         return None
-    return float((features.labels[found.numbers] == labels[:, None]).mean())
+    right = (features.labels[found.numbers] == labels[:, None]) & (found.numbers >= 0)
+    return float(right.sum() / (found.numbers >= 0).sum())
 
 
 def write(folder: Path, names: list[str], found: Neighbours, there: Gallery, facts: dict[str, Any]) -> Path:
