@@ -10,7 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from alexnet_pl import evaluate, recipe
+from alexnet_pl import coding, evaluate, recipe
 from alexnet_pl import predict as prediction
 from alexnet_pl.checkpoint import check_switches, read_checkpoint
 from alexnet_pl.cli import own_process_state, quoted
@@ -18,6 +18,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.fitting import fit
 from alexnet_pl.job import build, errors, step, tell
 from alexnet_pl.result import about_checkpoint, write_result
+from alexnet_pl.retrieving import features, retrieve
 from alexnet_pl.telling import hush, say
 from alexnet_pl.testing import average, test, tested, told_before
 
@@ -29,11 +30,20 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_use(cfg)
-    command: Callable[[DictConfig, Path], float | None] = COMMANDS[cfg.command]
+    command: Callable[[DictConfig, Path], float | None] = find(cfg)
     try:
         return command(cfg, folder)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+
+
+def find(cfg: DictConfig) -> Callable[[DictConfig, Path], float | None]:
+    """The command, of which a recipe of codes has its own."""
+    if "codes" not in cfg or cfg.command == "report":
+        return COMMANDS[cfg.command]
+    if cfg.command not in coding.COMMANDS:
+        raise UserError(f"{cfg.command}: not for codes, only {', '.join(coding.COMMANDS)}")
+    return coding.COMMANDS[cfg.command]
 
 
 def check_use(cfg: DictConfig) -> None:
@@ -104,5 +114,7 @@ COMMANDS = {
     "reproduce": reproduce,
     "ensemble": average,
     "predict": predict,
+    "features": features,
+    "retrieve": retrieve,
     "report": report,
 }

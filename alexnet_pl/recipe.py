@@ -142,7 +142,7 @@ def make_ensemble(cfg: DictConfig) -> Ensemble:
 def count_classes(cfg: DictConfig) -> None:
     """Where the recipe leaves the number of classes open, take it from the store, or from the checkpoint."""
     if cfg.model.num_classes is None:
-        checkpoint = cfg.command == "predict" and cfg.ckpt_path
+        checkpoint = cfg.command in ("predict", "features", "retrieve") and cfg.ckpt_path
         classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"] if checkpoint else Store(root(cfg)).classes
         cfg.model.num_classes = len(classes)
 
@@ -173,8 +173,12 @@ def device(cfg: DictConfig) -> torch.device:
     return torch.device(kinds[wanted][0])
 
 
-def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
-    """The trainer with all that a run does besides: checkpoints, schedule, loggers, pictures."""
+def classifying(cfg: DictConfig, run: Path) -> list[Callback]:
+    return [EpochError(), make_schedule(cfg), Kernels(run / "kernels.png")]
+
+
+def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
+    """The trainer with all that a run does besides: checkpoints, loggers, and `own`, by default a classifier's."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
@@ -186,11 +190,9 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
             raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
     folder = run / "checkpoints"
     fitting = [
-        EpochError(),
-        make_schedule(cfg),
+        *(classifying(cfg, run) if own is None else own),
         RandomState(),
         Throughput(cfg.data.batch_size),
-        Kernels(run / "kernels.png"),
         LearningRateMonitor(logging_interval="epoch"),
         *checkpoints(folder, cfg.objective),
         Interruption(folder / "last.ckpt"),
