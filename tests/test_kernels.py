@@ -2,7 +2,7 @@
 
 import torch
 
-from alexnet_pl.callbacks import draw_kernels
+from alexnet_pl.kernels import draw_kernels
 
 
 def test_kernels_stand_in_rows_of_sixteen_with_those_of_gpu_1_above() -> None:
