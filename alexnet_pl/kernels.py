@@ -43,6 +43,13 @@ def draw_kernels(kernels: Tensor, zoom: int = 4) -> Tensor:
     return grid(scaled(kernels), zoom, zoom, 1.0)
 
 
+def heaviest(kernels: Tensor, towers: int, count: int) -> Tensor:
+    """Numbers of each tower's `count` kernels of the largest sums of squares, GPU 1's first."""
+    weights = kernels.detach().float().cpu().square().sum((1, 2, 3)).view(towers, -1)
+    starts = torch.arange(towers)[:, None] * weights.shape[1]
+    return (weights.topk(min(count, weights.shape[1])).indices + starts).flatten()
+
+
 def colour_energies(kernels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """(K, 3, h, w) → (K,) float64: sums of squares of each kernel's colour and of the whole kernel."""
     w = kernels.detach().double().cpu()

@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl import predict, recipe
 from alexnet_pl.checkpoint import read_checkpoint
+from alexnet_pl.cli import quoted
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.remote import is_remote
 from alexnet_pl.data.store import Store
@@ -23,6 +24,7 @@ class Trained:
     def __init__(self, folder: str | Path, root: str | None = None) -> None:
         self.folder = Path(folder)
         self.cfg = read_config(self.folder)
+        self.moved = [f"data.root={quoted(root)}"] if root else []  # the override that says so
         if root:
             self.cfg.data.root = root
 

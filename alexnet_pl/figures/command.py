@@ -24,12 +24,20 @@ def figures(words: list[str]) -> None:
     """Everything after the command's name. Raises UserError where nothing at all could be drawn."""
     folders, keys = parse(words)
     runs, others = find_runs(folders)
+    command = " ".join(Path(word).name if Path(word) in folders else word for word in words)
+    problems = []
     for run in runs:
         own = Path(keys["out"], *([run.name] if len(runs) > 1 else [])) if keys["out"] else run / "figures"
-        draw(Trained(run, keys["data.root"] or None), own, keys["photographs"] == "true", " ".join(words))
+        try:
+            draw(Trained(run, keys["data.root"] or None), own, keys["photographs"] == "true", command)
+        except UserError as error:  # the other runs are drawn all the same
+            problems.append(error)
+    for error in problems if len(problems) < len(runs) else []:
+        print(f"not drawn: {error}", flush=True)
     if others or not runs:
-        path = figure1.write(folders, Path(keys["out"] or "docs"))
-        print(f"→ {path}", flush=True)
+        print(f"→ {figure1.write(folders, Path(keys['out'] or 'docs'))}", flush=True)
+    elif len(problems) == len(runs):
+        raise problems[0]
 
 
 def parse(words: list[str]) -> tuple[list[Path], dict[str, str]]:
@@ -59,7 +67,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     return [run for run, conv in found.items() if not conv], [run for run, conv in found.items() if conv]
 
 
-def draw(run: Trained, out: Path, photographs: bool, words: str) -> None:
+def draw(run: Trained, out: Path, photographs: bool, command: str) -> None:
     """All of one run, and the page beside `out`."""
     drawn, missing = {}, {}
     for name, (title, make) in PICTURES.items():
@@ -77,5 +85,5 @@ def draw(run: Trained, out: Path, photographs: bool, words: str) -> None:
     if not drawn:
         raise UserError(f"{run.folder}: nothing can be drawn yet; {next(iter(missing.values()))}")
     path = out.with_name(f"{out.name}.md")
-    path.write_text(page(run, drawn, missing, out.name, words))
+    path.write_text(page(run, drawn, missing, out.name, command))
     say(f"{len(drawn)} figures as PNG and SVG, light and dark, in {out}", path)

@@ -133,7 +133,7 @@ def write_sizes(axes: Axes, shape: tuple[int, ...], towers: int, one: Solid, the
         words.append((one.at(1, 0, 0.5) - (-0.06, 0.06), str(shape[2]), "left", "top"))
     ground = {"facecolor": theme.page, "edgecolor": "none", "pad": 0.4}  # where lines cross
     for place, word, across, down in words:
-        axes.text(*place, word, ha=across, va=down, fontsize=8, zorder=1000, bbox=ground)
+        axes.text(place[0], place[1], word, ha=across, va=down, fontsize=8, zorder=1000, bbox=ground)
 
 
 def write_names(axes: Axes, layers: list[Layer], columns: list[list[Solid]], y: float, theme: Theme) -> None:

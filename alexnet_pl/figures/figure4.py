@@ -16,7 +16,7 @@ LETTERS = 26  # of a class's name
 MARK = "✓"  # the right label, for whom its colour is not enough
 
 
-def draw_bars(answers: Sequence[Answer], images: Tensor | None, classes: Sequence[str], theme: Theme) -> Figure:
+def draw_bars(answers: Sequence[Answer], images: Tensor | None, classes: list[str], theme: Theme) -> Figure:
     """Left: each image (N, 3, size, size) uint8, where there are images, its label, and a bar a probable label."""
     rows = -(-len(answers) // COLUMNS)
     columns = min(COLUMNS, len(answers))
@@ -42,7 +42,7 @@ def panel(figure: Figure, x: float, y: float, width: float, height: float) -> Ax
     return axes
 
 
-def draw_answer(axes: Axes, answer: Answer, classes: Sequence[str], theme: Theme) -> None:
+def draw_answer(axes: Axes, answer: Answer, classes: list[str], theme: Theme) -> None:
     """The right label above; below, a line of words and a thin bar for each label, as long as it is probable."""
     axes.set(xlim=(0, 1), ylim=(5, -TITLE / BARS * 5))
     title = short(classes[answer.label]) if answer.label >= 0 else "label not known"
@@ -63,7 +63,7 @@ def short(name: str) -> str:
 
 
 def draw_neighbours(
-    queries: Tensor, found: Tensor, labels: np.ndarray, near: np.ndarray, classes: Sequence[str], theme: Theme
+    queries: Tensor, found: Tensor, labels: np.ndarray, near: np.ndarray, classes: list[str], theme: Theme
 ) -> Figure:
     """Right: (Q, 3, size, size) queries in the first column, (Q, K, 3, size, size) nearest images beside them.
 

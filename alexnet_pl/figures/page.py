@@ -9,13 +9,13 @@ from alexnet_pl.result import read_result
 from alexnet_pl.trained import Trained
 
 
-def page(run: Trained, drawn: dict[str, tuple[str, str]], missing: dict[str, str], folder: str, words: str) -> str:
+def page(run: Trained, drawn: dict[str, tuple[str, str]], missing: dict[str, str], folder: str, command: str) -> str:
     """`drawn`: by file name, title and caption; `missing`: by title, why; `folder`: where the files are from here;
-    `words`: of the command."""
+    `command`: the words after `figures`."""
     lines = [
         f"# Figures of a run on {run.cfg.data.name}",
         "",
-        f"Written by `python -m alexnet_pl figures {words}` from the run folder alone.",
+        f"Written by `python -m alexnet_pl figures {command}` from the run folder alone.",
         *facts(run.folder),
     ]
     for name, (title, caption) in drawn.items():

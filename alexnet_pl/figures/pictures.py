@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from alexnet_pl import examples
+from alexnet_pl import examples, gallery
 from alexnet_pl.architecture import read_layers
 from alexnet_pl.data.store import Split
 from alexnet_pl.errors import UserError
 from alexnet_pl.examples import Answer
 from alexnet_pl.figures import figure2, figure3, figure4, training
-from alexnet_pl.figures.theme import Drawing
+from alexnet_pl.figures.theme import Drawing, Theme
 from alexnet_pl.kernels import colour_shares
 from alexnet_pl.model import AlexNet
 from alexnet_pl.probabilities import Reader
@@ -91,6 +92,32 @@ def from_network(run: Trained) -> tuple[list[Answer], str, Split | None, str]:
     return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.cfg.views} views)", split, ""
 
 
+def neighbours(run: Trained, photographs: bool) -> Picture:
+    """By the features that the command `features` keeps in the run folder, which must be of this checkpoint."""
+    if not isinstance(run.module.net, AlexNet):
+        raise UserError(f"model.name={run.cfg.model.name}: has no fc7")
+    if not photographs:
+        raise UserError("it consists of photographs, which are left out (`photographs=false`)")
+    found = gallery.open_run(run.folder, "train", "last", *run.moved)
+    split = run.store.split(run.data.tested)
+    numbers = examples.spread(len(split), examples.QUERIES)
+    queries = examples.read(split, numbers)
+    near = found.nearest(queries, examples.NEAREST).numbers
+    images = found.pictures(near.ravel()).unflatten(0, near.shape)
+    labels, theirs = split.labels[numbers], found.features.labels[near]
+    share = float((theirs == labels[:, None]).mean())
+    caption = (
+        f"{len(numbers)} of the {len(split):,} {split.name} images, spread evenly over them, and of "
+        f"{len(found.features):,} training images the {examples.NEAREST} whose fc7 is nearest by Euclidean distance; "
+        f"{100 * share:.0f} % of those are of the query's class, the others' names slanted."
+    )
+
+    def drawing(theme: Theme) -> Figure:
+        return figure4.draw_neighbours(queries, images, labels, theirs, run.classes, theme)
+
+    return Picture(drawing, caption, f"{100 * share:.0f} % of the query's class")
+
+
 def course(run: Trained, photographs: bool) -> Picture:
     found = training.read_course(run)
     falls = [f"{float(found.epochs(np.array([drop.step]))[0]):g} ({drop.label})" for drop in found.drops]
@@ -108,5 +135,6 @@ PICTURES: dict[str, tuple[str, Maker]] = {  # file → title, and what makes it
     "figure2": ("Figure 2, the network", network),
     "figure3": ("Figure 3, kernels of the first layer", kernels),
     "figure4-left": ("Figure 4, left, the five most probable labels", bars),
+    "figure4-right": ("Figure 4, right, the nearest training images", neighbours),
     "training": ("Training", course),
 }
