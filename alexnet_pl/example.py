@@ -18,9 +18,13 @@ def run_folder(given: str | Path | None = None) -> Path:
     if wanted := given or os.environ.get(VARIABLE):
         read_config(Path(wanted))
         return Path(wanted)
-    print(f"{FOLDER}: the demonstration's network, on drawn images; trained now, about a minute, if it is not there")
-    words = ["reproduce", "-c", "demo", *SHORT, f"hydra.run.dir={FOLDER}"]
+    if not (FOLDER / "result.json").is_file():
+        print(f"{FOLDER}: the demonstration is trained, on images that are drawn; about a minute", flush=True)
+        train(["reproduce", "-c", "demo", *SHORT, f"hydra.run.dir={FOLDER}"])
+    return FOLDER
+
+
+def train(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "alexnet_pl", *words], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{' '.join(words)}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
-    return FOLDER

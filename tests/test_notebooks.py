@@ -2,8 +2,6 @@
 
 import ast
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -40,24 +38,12 @@ def test_a_notebook_holds_no_outputs_and_defines_nothing(path: Path) -> None:
     assert "import alexnet_pl" in (text := "\n".join(cell.source for cell in code(path))) or "from alexnet_pl" in text
 
 
-@pytest.fixture(scope="module")
-def run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One small run, trained and tested, that all notebooks look at."""
-    folder = tmp_path_factory.mktemp("notebooks") / "run"
-    words = ["reproduce", "-c", "imagenette", "data.name=tiny", f"data.root={tiny_store}", "data.size=72"]
-    words += ["data.batch_size=16", "augment.crop=67", "logger=csv", "speed.compile=false", "views=centre"]
-    words += ["trainer.max_epochs=1", "trainer.log_every_n_steps=2", f"hydra.run.dir={folder}"]
-    done = subprocess.run([sys.executable, "-m", "alexnet_pl", *words], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_pictures(
-    path: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ALEXNET_PL_RUN", str(run))
+    monkeypatch.setenv("ALEXNET_PL_RUN", str(tiny_run))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(path, 4)

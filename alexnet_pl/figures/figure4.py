@@ -11,8 +11,8 @@ from alexnet_pl.examples import Answer
 from alexnet_pl.figures.theme import Theme
 
 COLUMNS = 4
-CELL, EDGE, TITLE, BARS = 2.1, 0.15, 0.3, 1.55  # inches
-LETTERS = 26  # of a class's name
+CELL, EDGE, TITLE, BARS = 2.4, 0.15, 0.3, 1.55  # inches
+LETTERS, FEWER = 22, 18  # of a class's name, above bars and below a neighbour
 MARK = "✓"  # the right label, for whom its colour is not enough
 
 
@@ -56,10 +56,10 @@ def draw_answer(axes: Axes, answer: Answer, classes: list[str], theme: Theme) ->
         axes.barh(line + 0.7, probability, 0.24, color=theme.right if right else theme.other)
 
 
-def short(name: str) -> str:
+def short(name: str, letters: int = LETTERS) -> str:
     """The first of a synset's words, cut where it is long."""
     first = name.split(",")[0]
-    return first if len(first) <= LETTERS else first[: LETTERS - 1] + "…"
+    return first if len(first) <= letters else first[: letters - 1] + "…"
 
 
 def draw_neighbours(
@@ -70,7 +70,7 @@ def draw_neighbours(
     `labels` (Q,) and `near` (Q, K): their classes, written below; those of another class than the query's are slanted.
     """
     count, nearest = near.shape
-    side, name, gap = 1.15, 0.22, 0.25
+    side, name, gap = 1.25, 0.22, 0.25
     size = (nearest + 1) * (side + 0.08) + gap + 2 * EDGE, count * (side + name + 0.06) + 2 * EDGE + 0.25
     figure = Figure(figsize=size)
     for row in range(count):
@@ -80,10 +80,10 @@ def draw_neighbours(
             axes = panel(figure, x, y, side, side)
             image, label = (found[row, column - 1], near[row, column - 1]) if column else (queries[row], labels[row])
             axes.imshow(image.permute(1, 2, 0).numpy())
-            words = short(classes[label]) if label >= 0 else ""
+            words = short(classes[label], FEWER) if label >= 0 else ""
             style = "italic" if column and label != labels[row] else "normal"
             weight = "normal" if column else "bold"
             axes.text(0, -0.03, words, transform=axes.transAxes, va="top", fontsize=7, style=style, weight=weight)
-    for x, words in ((EDGE, "query"), (EDGE + side + 0.08 + gap, "nearest training images by fc7, the nearest first")):
+    for x, words in ((EDGE, "query"), (EDGE + side + 0.08 + gap, "the nearest training images by fc7")):
         figure.text(x / size[0], 1 - EDGE / size[1], words, va="top", weight="bold")
     return figure
