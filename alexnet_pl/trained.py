@@ -75,7 +75,7 @@ def read_config(folder: Path) -> DictConfig:
     try:
         cfg = OmegaConf.load(path)
         assert isinstance(cfg, DictConfig)
-        _ = cfg.data.name, cfg.model, cfg.augment
+        _ = cfg.model
     except (OmegaConfBaseException, AttributeError, AssertionError, OSError, ValueError) as error:
         raise UserError(f"{path}: not the config of a run ({reason(error)})") from error
     return cfg

@@ -24,6 +24,7 @@ from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures import figure4, pictures, training
 from alexnet_pl.figures.command import figures as command
+from alexnet_pl.figures.command import find_runs
 from alexnet_pl.figures.theme import DARK, LIGHT, THEMES, Theme, show
 from alexnet_pl.kernels import scaled
 from alexnet_pl.patches import responses, strongest
@@ -274,6 +275,17 @@ def test_the_command_draws_all_of_a_run_light_and_dark(
     assert "trained on 96 images of 10 classes, a stand-in for the paper's: 12 steps, 2 epochs" in page
     assert {src for src in re.findall(r'src(?:set)?="shown/([^"]+)"', page)} == {f"{name}.png" for name in names}
     assert "Not drawn" not in page
+
+
+def test_runs_are_found_at_any_depth_and_those_of_figure_1_set_apart(tmp_path: Path) -> None:
+    for name, model in (("a/b", "{towers: 2}"), ("a/c", "{name: conv}"), ("d", "{name: local}"), ("e", "{towers: 1}")):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / ".hydra/config.yaml").write_text(f"model: {model}\n")
+        if name != "e":  # a folder in which nothing came to be
+            (tmp_path / name / "metrics.csv").touch()
+    runs, others = find_runs([tmp_path])
+    assert runs == [tmp_path / "a/b", tmp_path / "d"]
+    assert others == [tmp_path / "a/c"]
 
 
 def words_of(path: Path) -> list[str]:

@@ -24,17 +24,20 @@ def figures(words: list[str]) -> None:
     """Everything after the command's name. Raises UserError where nothing at all could be drawn."""
     folders, keys = parse(words)
     runs, others = find_runs(folders)
+    if not runs and not others:
+        raise UserError(f"{', '.join(map(str, folders))}: no run folder in there, with metrics.csv or checkpoints")
     command = " ".join(Path(word).name if Path(word) in folders else word for word in words)
     problems = []
     for run in runs:
-        own = Path(keys["out"], *([run.name] if len(runs) > 1 else [])) if keys["out"] else run / "figures"
+        alone = len(runs) == 1 and not others
+        own = Path(keys["out"], "" if alone else run.name) if keys["out"] else run / "figures"
         try:
             draw(Trained(run, keys["data.root"] or None), own, keys["photographs"] == "true", command)
         except UserError as error:  # the other runs are drawn all the same
             problems.append(error)
     for error in problems if len(problems) < len(runs) else []:
         print(f"not drawn: {error}", flush=True)
-    if others or not runs:
+    if others:
         print(f"→ {figure1.write(folders, Path(keys['out'] or 'docs'))}", flush=True)
     elif len(problems) == len(runs):
         raise problems[0]

@@ -19,6 +19,8 @@ from alexnet_pl.model import AlexNet
 from alexnet_pl.probabilities import Reader
 from alexnet_pl.trained import Trained
 
+ERRORS = {"val/top1_error": "top-1 error", "val/top5_error": "top-5 error"}
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -62,14 +64,14 @@ def bars(run: Trained, photographs: bool) -> Picture:
     reader = examples.tested(run)
     answers, source, split, gap = from_test(run, reader) if reader else from_network(run)
     if not photographs:
-        split, gap = None, " Photographs are left out (`photographs=false`)."
+        split, gap = None, "photographs are left out (`photographs=false`)"
     images = examples.read(split, np.array([answer.number for answer in answers])) if split else None
     right = sum(answer.best[0] == answer.label for answer in answers)
     caption = (
         f"{len(answers)} {source}, spread evenly over them, and the labels considered most probable; the correct one "
-        f"in red, with a check. It comes first {right} times.{gap}"
+        f"in red, with a check. It comes first {right} times{gap and f'; {gap}'}."
     )
-    said = f"{right} of {len(answers)} right{gap.rstrip('.')}"
+    said = f"{right} of {len(answers)} right{gap and f'; {gap}'}"
     return Picture(lambda theme: figure4.draw_bars(answers, images, run.classes, theme), caption, said)
 
 
@@ -83,7 +85,7 @@ def from_test(run: Trained, reader: Reader) -> tuple[list[Answer], str, Split | 
             raise UserError("the test was of other images than those of data.root")
         return answers, source, run.store.split(about["split"]), ""
     except UserError as error:
-        return answers, source, None, f" Without photographs: {error}."
+        return answers, source, None, f"without photographs: {error}"
 
 
 def from_network(run: Trained) -> tuple[list[Answer], str, Split | None, str]:
@@ -122,7 +124,9 @@ def course(run: Trained, photographs: bool) -> Picture:
     found = training.read_course(run)
     falls = [f"{float(found.epochs(np.array([drop.step]))[0]):g} ({drop.label})" for drop in found.drops]
     unit = "epochs" if len(found.ends) > 1 else "steps"
-    said = f"rates fell after {', '.join(falls)} {unit}" if falls else "rates never fell"
+    rates = f"rates fell after {', '.join(falls)} {unit}" if falls else "rates never fell"
+    last = [f"{name} {found.columns[key][1][-1]:.2f} %" for key, name in ERRORS.items() if key in found.columns]
+    said = f"{rates}; last validation: {', '.join(last)}" if last else rates
     caption = (
         "Loss and errors, of training images as they came, augmented and with dropout, and of validation images, "
         f"centre view; {said}."
