@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import RichProgressBar
-from torch import Tensor
-from torchvision.utils import make_grid, save_image
+from torchvision.utils import save_image
 
+from alexnet_pl.kernels import draw_kernels
 from alexnet_pl.module import Classifier
 
 
@@ -78,14 +77,3 @@ class Kernels(L.Callback):
         if trainer.is_global_zero and not trainer.sanity_checking and trainer.state.fn == "fit":
             assert isinstance(pl_module, Classifier)
             save_image(draw_kernels(pl_module.net.conv1.weight), self.path)
-
-
-def draw_kernels(kernels: Tensor, zoom: int = 4) -> Tensor:
-    """(K, 3, 11, 11) → an image (3, H, W) from 0 to 1, 16 kernels a row: the upper half of the 96 are GPU 1's.
-
-    Each kernel is stretched to its own extremes, zero in the middle being grey, so that faint ones show too.
-    """
-    kernels = kernels.detach().float().cpu()
-    reach = kernels.abs().amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    tiles = (kernels / reach / 2 + 0.5).repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
-    return make_grid(tiles, nrow=16, padding=zoom, pad_value=1.0)

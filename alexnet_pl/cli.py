@@ -43,7 +43,9 @@ COMMANDS = {
     "report": "the paper's tables beside what the run folders under report.runs have measured",
 }
 DEFAULTS = {"verify": "_base.yaml", "report": "_base.yaml", "bench": "ilsvrc2012.yaml"}  # of commands without -c
-READERS = {"figures": "Figure 1 from run folders, those within a folder included, into docs/ or out=FOLDER"}
+READERS = {
+    "figures": "Figures 2, 3, 4 and training curves of runs into RUN/figures/, Figure 1 of cifar10 runs into docs/",
+}
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
 PATHS = (
     "data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "transfer.weights", "hydra.run.dir",
@@ -230,16 +232,11 @@ def main() -> None:
 
 def read_runs(words: list[str]) -> None:
     """`figures`: run folders need no recipe, they hold their own."""
-    from alexnet_pl import figure1
-
-    folders = [Path(word) for word in words if not word.startswith(("-", "out="))]
-    flags = [word for word in words if word.startswith("-")]
-    if flags in (["-h"], ["--help"]):
+    if words in (["-h"], ["--help"]):
         return print(usage())
-    if flags or not folders:
-        raise UserError(f"{' '.join(flags) or 'figures'}: give run folders: figures RUN [RUN ...] [out=FOLDER]")
-    out = [word.removeprefix("out=") for word in words if word.startswith("out=")]
-    print(f"→ {figure1.write(folders, Path(out[-1] if out else 'docs'))}", flush=True)
+    from alexnet_pl.figures.command import figures
+
+    figures(words)
 
 
 def leave(number: int, frame: object) -> NoReturn:

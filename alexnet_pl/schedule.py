@@ -215,6 +215,10 @@ class StagedSchedule(L.Callback):
             return weight
         return biases.get(layer, biases.get("all", weight * self.bias_rate))
 
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Before the epoch's rates are logged."""
+        self.on_train_batch_start(trainer, pl_module, None, 0)
+
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:

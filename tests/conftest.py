@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl import cli
+from alexnet_pl import cli, recipe
 from alexnet_pl.data import demo
 from alexnet_pl.data.cifar import read_cifar
 from alexnet_pl.data.decode import read
@@ -60,6 +63,23 @@ def tiny(tiny_store: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder on the tiny store: two epochs of six steps, the rate falling with the second, then tested, centre
+    view, and the features of its training images."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    overrides = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
+    overrides += ["logger=csv", "speed.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
+    overrides += ["views=centre", "schedule.name=steps", "schedule.steps.drops=[2]", "trainer.precision=32-true"]
+    cfg = recipe.compose("imagenette", [*overrides, "features.split=train"])
+    (folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(cfg, folder / ".hydra/config.yaml")
+    for command in ("fit", "test", "features"):
+        cfg.command, cfg.ckpt_path = command, None if command == "fit" else str(folder / "checkpoints/last.ckpt")
+        cli.command(command)(cfg, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def official_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real CIFAR-10, unpacked where it is at hand beside the checkout."""
     unpack = Path(__file__).parent.parent.parent / "shared/data/unpack.py"
@@ -78,3 +98,32 @@ def cifar_store(official_cifar: Path, tmp_path_factory: pytest.TempPathFactory) 
     root = tmp_path_factory.mktemp("stores") / "cifar10"
     prepare(replace(source, splits=few), root, Settings("cifar10", 32, {}), partial(read, size=32, how="bilinear"))
     return root
+
+
+def check_words(figure: Figure) -> None:
+    """Every word of a drawing lies within it, and none over another."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown_words(figure)]
+    assert boxes
+    width, height = canvas.get_width_height()
+    for word, box in boxes:
+        inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
+        assert inside, f"{word!r} is cut off: {box}"
+    for i, (word, box) in enumerate(boxes):
+        for other, there in boxes[i + 1 :]:
+            wide = min(box.x1, there.x1) - max(box.x0, there.x0)
+            high = min(box.y1, there.y1) - max(box.y0, there.y0)
+            assert wide < 1.5 or high < 2.5, f"{word!r} over {other!r}"
+
+
+def shown_words(figure: Figure) -> list[Text]:
+    """Without the labels of ticks that are not drawn."""
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
+            hidden |= {word for part in (ticks if axes.axison else [axis]) for word in part.findobj(Text)}
+    words = [word for word in figure.findobj(Text) if isinstance(word, Text) and word.get_text().strip()]
+    return [word for word in words if word.get_visible() and word not in hidden]

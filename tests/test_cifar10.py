@@ -12,8 +12,9 @@ import torch
 from conftest import Compose
 from omegaconf import OmegaConf
 
-from alexnet_pl import commands, figure1, recipe
+from alexnet_pl import commands, recipe
 from alexnet_pl.data.store import Store
+from alexnet_pl.figures import figure1
 from alexnet_pl.predict import load
 from alexnet_pl.resume import Interruption
 

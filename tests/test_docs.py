@@ -47,14 +47,14 @@ def test_the_readme_has_commands_for_everything_the_program_can_do() -> None:
 def test_the_tree_in_the_readme_names_every_module_and_no_other() -> None:
     named = set(re.findall(r"^      (\w+\.py) ", README, re.MULTILINE))
     assert named == {path.name for path in (ROOT / "alexnet_pl").glob("[!_]*.py")}
-    for folder in ("data", "bench"):
+    for folder in ("data", "bench", "figures"):
         (files,) = re.findall(rf"^      {folder}/ +(.*)$", README, re.MULTILINE)
         assert set(files.split(", ")) == {path.stem for path in (ROOT / "alexnet_pl" / folder).glob("[!_]*.py")}
 
 
 def test_the_section_index_points_at_files_that_are_there() -> None:
     index = README[README.index("## Where is what") : README.index("    alexnet_pl/\n")]
-    files = re.findall(r"`((?:data/)?\w+\.py)`", index)
+    files = re.findall(r"`((?:data/|figures/)?\w+\.py)`", index)
     assert len(files) > 10
     assert not [name for name in files if not (ROOT / "alexnet_pl" / name).is_file()]
 

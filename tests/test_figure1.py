@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from alexnet_pl import cli, figure1
+from alexnet_pl import cli
 from alexnet_pl.errors import UserError
+from alexnet_pl.figures import figure1
 
 FAST = [60.0, 30.0, 20.0]  # crosses 25 % halfway between epochs 2 and 3
 SLOW = [80.0, 60.0, 50.0, 45.0, 40.0, 35.0, 30.0, 29.0, 28.0, 26.0, 24.0]  # between 10 and 11

@@ -378,6 +378,17 @@ def test_stages_hold_from_their_place_on_and_all_starts_anew(position: float, na
     assert schedule.rate(name, weights, biases) == rate
 
 
+def test_an_epoch_begins_with_its_own_stage_so_that_its_rates_are_logged() -> None:
+    """LearningRateMonitor notes the rates after this callback and before the first batch."""
+    trainer, schedule = a_trainer(), StagedSchedule(STAGES)
+    trainer.num_training_batches, trainer.current_epoch = 10, 21
+    schedule.on_train_epoch_start(trainer, a_module())
+    assert rates(trainer) == {
+        **{f"{layer}.bias": 0.02 for layer in ("conv2", "fc8")},
+        **{"conv1.weight": 0, "conv1.bias": 0, "conv2.weight": 0.0001, "fc8.weight": 0.0001},
+    }
+
+
 def test_biases_that_no_stage_mentions_follow_their_weights() -> None:
     schedule = StagedSchedule([{"epoch": 1, "weights": {"all": 0.01, "conv1": 0}}], bias_rate=2.0)
     weights, biases, noise = schedule.rates(3)

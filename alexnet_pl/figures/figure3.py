@@ -1,0 +1,34 @@
+"""Figure 3 (§7.1; §6.1 of 2012): the first layer's kernels, GPU 1's 48 above GPU 2's, and their colour."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from alexnet_pl.figures.theme import Theme
+from alexnet_pl.kernels import grid, scaled
+
+PIXEL = 0.043  # inches
+
+
+def draw(kernels: Tensor, shares: dict[str, Any], theme: Theme) -> Figure:
+    """(K, 3, h, w) and their `kernels.colour_shares` → a panel for each GPU, zero being the middle grey."""
+    towers = len(shares["gpus"])
+    pictures = [panel(half, theme) for half in scaled(kernels).chunk(towers)]
+    height, width, _ = pictures[0].shape
+    figure = Figure(figsize=(width * PIXEL, towers * (height * PIXEL + 0.3)), layout="constrained")
+    panels = figure.subplots(towers, 1, squeeze=False)[:, 0]
+    for number, (axes, picture, share) in enumerate(zip(panels, pictures, shares["gpus"], strict=True), 1):
+        axes.imshow(picture, interpolation="none")
+        axes.axis("off")
+        name = f"GPU {number}: " if towers > 1 else ""
+        axes.set_title(f"{name}{len(kernels) // towers} kernels, colour share {share:.2f}", loc="left")
+    return figure
+
+
+def panel(tiles: Tensor, theme: Theme) -> np.ndarray:
+    """(K, 3, h, w) from 0 to 1 → (H, W, 3), the page's colour between kernels."""
+    picture = grid(tiles, 1, 1, float("nan")).permute(1, 2, 0).numpy()
+    return np.where(np.isnan(picture), np.array(to_rgb(theme.page)), picture)
