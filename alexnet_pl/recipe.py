@@ -15,7 +15,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -37,6 +37,8 @@ from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, StagedSch
 from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make, root
 from alexnet_pl.speed import Speed, precision
 from alexnet_pl.transfer import Transfer
+from alexnet_pl.vitals import Idle, Norms, Rates
+from alexnet_pl.watch import KernelsShown, Predictions, Watch
 
 GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
@@ -126,6 +128,10 @@ def training(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
+def make_watch(cfg: DictConfig) -> Watch:
+    return make(Watch, cfg.get("watch") or {}, "watch")  # which older run folders lack
+
+
 def make_transfer(cfg: DictConfig) -> Transfer:
     return make(Transfer, cfg.transfer, "transfer")
 
@@ -183,14 +189,18 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
     for name in ("train", "val", "test"):
         if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
             raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
-    folder = run / "checkpoints"
+    folder, watch = run / "checkpoints", make_watch(cfg)
     fitting = [
         EpochError(),
         make_schedule(cfg),
         RandomState(),
         Throughput(cfg.data.batch_size),
         Kernels(run / "kernels.png"),
-        LearningRateMonitor(logging_interval="epoch"),
+        KernelsShown(run / "kernels.png", watch.every),
+        Predictions(watch.images, watch.every),
+        Rates(),
+        Norms(),
+        Idle(),
         *checkpoints(folder, cfg.objective),
         Interruption(folder / "last.ckpt"),
     ]
@@ -200,7 +210,9 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
             **options,
             default_root_dir=run,
             callbacks=[*always, *(fitting if cfg.command == "fit" else [])],
-            logger=make_loggers(cfg.logger, run, cfg.project, step) if cfg.command == "fit" else False,
+            logger=make_loggers(cfg.logger, run, cfg.project, step, cfg.get("entity"))
+            if cfg.command == "fit"
+            else False,
             enable_checkpointing=cfg.command == "fit",
             use_distributed_sampler=False,  # the loaders share the images out themselves, each exactly once
             num_sanity_val_steps=0,

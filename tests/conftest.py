@@ -1,8 +1,9 @@
 """What several test files start from: composed configs, and a store small enough to train on in seconds."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -78,3 +79,23 @@ def cifar_store(official_cifar: Path, tmp_path_factory: pytest.TempPathFactory) 
     root = tmp_path_factory.mktemp("stores") / "cifar10"
     prepare(replace(source, splits=few), root, Settings("cifar10", 32, {}), partial(read, size=32, how="bilinear"))
     return root
+
+
+@pytest.fixture(scope="module")
+def offline_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """W&B without a network and without anything of the person's own; ended after a file's tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            patch.delenv(name)
+        home = tmp_path_factory.mktemp("wandb")
+        patch.setenv("WANDB_DATA_DIR", "")
+        patch.delenv("WANDB_DATA_DIR")  # given back after the tests, whatever a run sets it to
+        for name, value in {"MODE": "offline", "SILENT": "true"}.items():
+            patch.setenv(f"WANDB_{name}", value)
+        for name in ("CONFIG_DIR", "CACHE_DIR"):
+            patch.setenv(f"WANDB_{name}", str(home / name))
+        yield
+        import wandb
+
+        wandb.finish()
+        wandb.teardown()
