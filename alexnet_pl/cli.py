@@ -37,6 +37,8 @@ COMMANDS = {
     "reproduce": "fit to the end and test; the same command again goes on where it stopped",
     "ensemble": "train and test what ensemble.groups lists, or take ensemble.members, and average (§7)",
     "predict": "class names and probabilities for images=FILE_OR_FOLDER",
+    "features": "activities of fc7 for every image of a split (§7.1), kept in the run folder",
+    "retrieve": "the nearest training images to images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
     "bench": "what each stage costs here; `bench prepare`: making a store",
     "report": "the paper's tables beside what the run folders under report.runs have measured",
 }
@@ -48,7 +50,15 @@ PATHS = (
     "hydra.sweep.dir",
 )  # fmt: skip
 STORES = "transfer.roots."  # also paths
-NAMELESS = ("data.root", "data.source", "data.test_split", "views", "probabilities", "logger", "project", "speed.",
+USERS = ("validate", "test", "predict", "features", "retrieve")  # of an earlier run's checkpoint
+LATER = (
+    "trainer.",
+    "features.",
+    "retrieval.",
+    "watch.",
+    "entity=",
+)  # keys that a recipe or an older run folder may not mention
+NAMELESS = ("data.root", "data.source", "data.test_split", "views", "probabilities", "logger", "project", "entity", "watch.", "speed.",
             "hydra", "trainer.accelerator", "trainer.devices", "trainer.precision", STORES)  # fmt: skip
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
@@ -126,7 +136,7 @@ def addable(word: str, sweep: bool = False) -> str:
         and value != "null"
     ):
         return f"{key}={quoted(os.path.expanduser(value))}"
-    return f"++{word}" if word.startswith("trainer.") else word
+    return f"++{word}" if word.startswith(LATER) else word
 
 
 def quoted(value: str) -> str:
@@ -154,7 +164,7 @@ def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
     again = recipe.parent.name == ".hydra"
     given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
     rest = [word for word in overrides if not word.startswith("ckpt_path=")]
-    wanted = given[-1] if given else ("last" if again or command in ("validate", "test", "predict") else "null")
+    wanted = given[-1] if given else ("last" if again or command in USERS else "null")
     if again and command == "ensemble":
         raise UserError("-c: an ensemble goes on by the command that began it, with the recipe and the same overrides")
     if again and command == "reproduce":

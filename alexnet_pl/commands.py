@@ -19,6 +19,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.fitting import fit
 from alexnet_pl.job import build, errors, step, tell
 from alexnet_pl.result import about_checkpoint, write_result
+from alexnet_pl.retrieving import features, retrieve
 from alexnet_pl.telling import say
 from alexnet_pl.testing import average, test, tested, told_before
 
@@ -106,5 +107,7 @@ COMMANDS = {
     "reproduce": reproduce,
     "ensemble": average,
     "predict": predict,
+    "features": features,
+    "retrieve": retrieve,
     "report": report,
 }

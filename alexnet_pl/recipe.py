@@ -147,7 +147,7 @@ def make_ensemble(cfg: DictConfig) -> Ensemble:
 def count_classes(cfg: DictConfig) -> None:
     """Where the recipe leaves the number of classes open, take it from the store, or from the checkpoint."""
     if cfg.model.num_classes is None:
-        checkpoint = cfg.command == "predict" and cfg.ckpt_path
+        checkpoint = cfg.command in ("predict", "features", "retrieve") and cfg.ckpt_path
         classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"] if checkpoint else Store(root(cfg)).classes
         cfg.model.num_classes = len(classes)
 

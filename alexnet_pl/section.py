@@ -18,7 +18,8 @@ MAKING_KEYS = tuple(name for name in inspect.signature(Making).parameters if nam
 KEYS = (
     "command", "seed", "ckpt_path", "objective", "logger", "project", "entity", "views", "data", "model", "augment",
     "optim", "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json",
-    "probabilities", "transfer", "ensemble", "report", "watch",
+    "probabilities", "transfer", "ensemble", "report", "watch", "features",
+    "retrieval",
 )  # fmt: skip
 
 

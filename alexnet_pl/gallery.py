@@ -1,0 +1,123 @@
+"""A run folder opened to look things up in (Figure 4, right): its network, a split's features, and the images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+from torch import Tensor
+
+from alexnet_pl import evaluate, features, job, predict, recipe, retrieval
+from alexnet_pl.checkpoint import check_switches
+from alexnet_pl.cli import newest
+from alexnet_pl.data.store import Split, Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.features import Extractor, Features
+from alexnet_pl.result import about_checkpoint
+from alexnet_pl.section import make
+from alexnet_pl.speed import precision
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """`split`: null for train and the one that is tested. `layer`: fc7 or pixels."""
+
+    split: str | None = None
+    layer: str = "fc7"
+
+
+@dataclass(frozen=True)
+class RetrievalOptions:
+    """Among the images of `split`, `k` neighbours; `index`: flat, ivf or hnsw; `per_file`: at most one of so many."""
+
+    split: str = "train"
+    k: int = 6
+    index: str = "flat"
+    per_file: int | None = None
+
+
+def feature_options(cfg: DictConfig) -> FeatureOptions:
+    return make(FeatureOptions, cfg.get("features") or {}, "features")
+
+
+def retrieval_options(cfg: DictConfig) -> RetrievalOptions:
+    return make(RetrievalOptions, cfg.get("retrieval") or {}, "retrieval")
+
+
+def make_extractor(cfg: DictConfig) -> Extractor:
+    """The network of `cfg.ckpt_path`, as `predict` loads it."""
+    recipe.count_classes(cfg)
+    module = recipe.make_module(cfg)
+    check_switches(cfg.ckpt_path, module.switches)
+    device = recipe.device(cfg)
+    how = precision(cfg.trainer.precision, device.type)
+    return Extractor(predict.load(cfg.ckpt_path, module), feature_options(cfg).layer, device, how)
+
+
+def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> tuple[Features, bool]:
+    """The features of a split, and whether they had to be made."""
+    store = recipe.make_data(cfg).store
+    facts = {
+        "dataset": evaluate.dataset(store, split),
+        "checkpoint": about_checkpoint(Path(cfg.ckpt_path), job.step(cfg)),
+    }
+    where = features.place(folder, split, extractor.layer)
+    there = Features(where) if (where / "about.json").is_file() else None
+    if there and all(there.about[key] == value for key, value in facts.items()):
+        return there, False
+    extractor.module.speed.apply(extractor.module.net, extractor.device)
+    features.extract(where, extractor, store.split(split), facts, cfg.data.batch_size)
+    return Features(where), True
+
+
+class Gallery:
+    """What a page, a figure or a notebook asks: the images most like this one.
+
+    `features` must be of this very checkpoint; the store is opened when a picture is first asked for.
+    """
+
+    def __init__(self, cfg: DictConfig, run: Path, split: str = "train") -> None:
+        self.cfg, self.run = cfg, run
+        self.features = Features(features.place(run, split, feature_options(cfg).layer))
+        self.features.check_checkpoint(about_checkpoint(Path(cfg.ckpt_path), job.step(cfg)))
+        self.extractor = make_extractor(cfg)
+        self.split_name = split
+
+    @property
+    def classes(self) -> list[list[str]]:
+        return self.extractor.module.classes
+
+    @property
+    def images(self) -> Split:
+        """The store's split that the features are of. Raises UserError where the store was moved away or changed."""
+        store: Store = recipe.make_data(self.cfg).store
+        if store.fingerprint != self.features.about["dataset"]["fingerprint"]:
+            raise UserError(
+                f"data.root: the store at {store.root} is not the one that {self.features.folder} was made of"
+            )
+        return store.split(self.split_name)
+
+    def describe(self, images: Tensor) -> np.ndarray:
+        """uint8 (N, 3, size, size) → (N, width) float16, as the features on the disk are."""
+        return self.extractor(images).half().cpu().numpy()
+
+    def nearest(self, images: Tensor, k: int = 6, **options: Any) -> retrieval.Neighbours:
+        """The `k` images most like each of `images`, uint8 (N, 3, size, size) as the store has them."""
+        return retrieval.nearest(self.features, self.describe(images), k, **options)
+
+    def pictures(self, numbers: np.ndarray) -> Tensor:
+        """Images of the split by their numbers: (N, 3, size, size) uint8."""
+        split = self.images
+        found = split.buffer(len(numbers))
+        split.read(np.asarray(numbers), found.numpy())
+        return found
+
+
+def open_run(run: str | Path, split: str = "train", checkpoint: str = "last", *overrides: str) -> Gallery:
+    """A run folder after `features`; overrides such as "data.root=FOLDER" where the store lies elsewhere by now."""
+    if not (Path(run) / ".hydra/config.yaml").is_file():
+        raise UserError(f"{run}: no run folder (no .hydra/config.yaml)")
+    cfg = recipe.compose(str(run), overrides)
+    cfg.command, cfg.ckpt_path = "predict", str(newest(Path(run), checkpoint))
+    return Gallery(cfg, Path(run), split)

@@ -1,0 +1,120 @@
+"""The commands `features` and `retrieve`: images by their features (§7.1, Figure 4 right)."""
+
+import csv
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from alexnet_pl import gallery, predict, recipe, retrieval
+from alexnet_pl.errors import UserError
+from alexnet_pl.features import Features, place
+from alexnet_pl.gallery import Gallery
+from alexnet_pl.retrieval import Neighbours
+from alexnet_pl.tables import Table, show
+from alexnet_pl.telling import say
+
+SHOWN = 20  # queries on the console; the file holds all
+
+
+def features(cfg: DictConfig, folder: Path) -> None:
+    data = recipe.make_data(cfg)
+    wanted = gallery.feature_options(cfg).split
+    splits = [wanted] if wanted else ["train", data.tested]
+    for split in splits:
+        data.store.split(split)  # before the first is begun
+    extractor = gallery.make_extractor(cfg)
+    for split in splits:
+        began = time.perf_counter()
+        found, made = gallery.extract(cfg, folder, split, extractor)
+        rate = f", {len(found) / (time.perf_counter() - began):,.0f} images/s" if made else ", made before"
+        size = f"{found.values.nbytes / 1e6:,.0f} MB"
+        say(
+            f"{len(found):,} {split} images, {found.width:,} numbers each ({extractor.layer}), {size}{rate}",
+            found.folder,
+        )
+
+
+def retrieve(cfg: DictConfig, folder: Path) -> None:
+    """Neighbours of a person's `images`, or without any of all images that `test` tests on."""
+    options = gallery.retrieval_options(cfg)
+    there = Gallery(cfg, folder, options.split)
+    names, queries, labels = own_images(cfg, there) if cfg.images else tested_images(cfg, there, folder)
+    own = np.arange(len(queries)) if labels is not None and names is there.features.names else None
+    extra: dict[str, Any] = {"per_file": options.per_file} if options.per_file else {}
+    found = retrieval.nearest(there.features, queries, options.k, options.index, own=own, **extra)
+    facts = {"index": options.index, "per_file": options.per_file, "among": there.features.identity}
+    path = write(folder / "retrieval", names, found, there, facts)
+    show([table(names, found, there)])
+    right = precision(found, there.features, labels) if labels is not None else None
+    said = f", {100 * right:.2f} % of the neighbours of the query's class" if right is not None else ""
+    say(
+        f"{len(names):,} queries among {len(there.features):,} {options.split} images, {options.k} neighbours each, "
+        f"{found.queries_per_second:,.1f} queries/s{said}",
+        path,
+    )
+
+
+def own_images(cfg: DictConfig, there: Gallery) -> tuple[list[str], np.ndarray, None]:
+    paths = predict.find_images(cfg.images)
+    names, found, unread = [], [], {}
+    for start in range(0, len(paths), predict.BATCH):
+        size = there.extractor.module.augment.size
+        good, squares, bad = predict.read_squares(paths[start : start + predict.BATCH], size, cfg.data.filter)
+        unread |= bad
+        if good:
+            names += map(str, good)
+            found.append(there.describe(squares))
+    for path, reason in unread.items():
+        print(f"not read: {path} ({reason})")
+    if not found:
+        raise UserError(f"images: none of {len(unread)} could be read")
+    return names, np.concatenate(found), None
+
+
+def tested_images(cfg: DictConfig, there: Gallery, folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    split = recipe.make_data(cfg).tested
+    queries = there.features if split == there.split_name else Features(place(folder, split, there.extractor.layer))
+    there.features.check_alike(queries)
+    return queries.names, np.asarray(queries.values), queries.labels
+
+
+def precision(found: Neighbours, features: Features, labels: np.ndarray) -> float | None:
+    """The mean share of neighbours of the query's own class; None where a label is not known."""
+    if (labels < 0).any() or (features.labels < 0).any():
+        return None
+    return float((features.labels[found.numbers] == labels[:, None]).mean())
+
+
+def write(folder: Path, names: list[str], found: Neighbours, there: Gallery, facts: dict[str, Any]) -> Path:
+    """neighbours.csv, a line a neighbour, and retrieval.json: among what, and how fast."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "neighbours.csv"
+    with path.open("w", newline="", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(["query", "rank", "image", "class", "name", "distance"])
+        for name, numbers, distances in zip(names, found.numbers, found.distances, strict=True):
+            for rank, (number, distance) in enumerate(zip(numbers, distances, strict=True), 1):
+                if number >= 0:
+                    label = there.classes[there.features.labels[number]]
+                    writer.writerow([name, rank, there.features.names[number], *label, f"{distance:.4f}"])
+    speed = {"queries": len(names), "queries_per_second": found.queries_per_second, "threads": torch.get_num_threads()}
+    (folder / "retrieval.json").write_text(json.dumps({**facts, **speed}, indent=1) + "\n")
+    return path
+
+
+def table(names: list[str], found: Neighbours, there: Gallery) -> Table:
+    rows = []
+    for name, numbers, distances in list(zip(names, found.numbers, found.distances, strict=True))[:SHOWN]:
+        near = [
+            f"{there.classes[there.features.labels[number]][1]} {distance:.1f}"
+            for number, distance in zip(numbers, distances, strict=True)
+            if number >= 0
+        ]
+        rows.append([Path(name).name, ", ".join(near)])
+    more = (f"… and {len(names) - SHOWN:,} more",) if len(names) > SHOWN else ()
+    return Table("Nearest images: class and distance", ["query", "nearest first"], rows, more)
