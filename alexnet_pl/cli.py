@@ -41,9 +41,18 @@ COMMANDS = {
     "retrieve": "the nearest training images to images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
     "bench": "what each stage costs here; `bench prepare`: making a store",
     "report": "the paper's tables beside what the run folders under report.runs have measured",
+    "dashboard": "the same and all curves as a W&B workspace and report, saved to project=… entity=…",
 }
-DEFAULTS = {"verify": "_base.yaml", "report": "_base.yaml", "bench": "ilsvrc2012.yaml"}  # of commands without -c
-READERS = {"figures": "Figure 1 from run folders, those within a folder included, into docs/ or out=FOLDER"}
+DEFAULTS = {
+    "verify": "_base.yaml",
+    "report": "_base.yaml",
+    "dashboard": "_base.yaml",
+    "bench": "ilsvrc2012.yaml",
+}  # of commands without -c
+READERS = {
+    "figures": "Figure 1 from run folders, those within a folder included, into docs/ or out=FOLDER",
+    "page": "a local web page to try a run's network on pictures; port=7860 host=127.0.0.1",
+}
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
 PATHS = (
     "data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "transfer.weights", "hydra.run.dir",
@@ -58,8 +67,9 @@ LATER = (
     "watch.",
     "entity=",
 )  # keys that a recipe or an older run folder may not mention
-NAMELESS = ("data.root", "data.source", "data.test_split", "views", "probabilities", "logger", "project", "entity", "watch.", "speed.",
-            "hydra", "trainer.accelerator", "trainer.devices", "trainer.precision", STORES)  # fmt: skip
+NAMELESS = ("data.root", "data.source", "data.test_split", "views", "probabilities", "logger", "project", "entity",
+            "watch.", "speed.", "hydra",
+            "trainer.accelerator", "trainer.devices", "trainer.precision", STORES)  # fmt: skip
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 
@@ -184,11 +194,13 @@ def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
 
 
 def fixed_folder(command: str, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
-    """Give `reproduce`, `ensemble` and `report` a run folder that the same command finds again, unless one is given."""
-    if command not in ("reproduce", "ensemble", "report") or any(word.startswith("hydra.") for word in overrides):
+    """Give commands that are called again the run folder that they had, unless one is given."""
+    if command not in ("reproduce", "ensemble", "report", "dashboard") or any(
+        word.startswith("hydra.") for word in overrides
+    ):
         return overrides
-    if command == "report":
-        return [*overrides, "hydra.run.dir=runs/report", "hydra.output_subdir=null"]
+    if command in ("report", "dashboard"):
+        return [*overrides, f"hydra.run.dir=runs/{command}", "hydra.output_subdir=null"]
     if sweep:
         where = f"hydra.sweep.dir='runs/{recipe.stem}/reproduce'"
         return [*overrides, where, "hydra.sweep.subdir=${hydra.job.override_dirname}"]
@@ -219,6 +231,8 @@ def main() -> None:
         signal.signal(number, leave)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
     try:
+        if argv[0] == "page":
+            return open_page(argv[1:])
         if argv[0] in READERS:
             return read_runs(argv[1:])
         sys.argv[1:] = to_hydra(argv)
@@ -245,6 +259,15 @@ def read_runs(words: list[str]) -> None:
         raise UserError(f"{' '.join(flags) or 'figures'}: give run folders: figures RUN [RUN ...] [out=FOLDER]")
     out = [word.removeprefix("out=") for word in words if word.startswith("out=")]
     print(f"→ {figure1.write(folders, Path(out[-1] if out else 'docs'))}", flush=True)
+
+
+def open_page(words: list[str]) -> None:
+    """`page`: a run folder that stays open until Ctrl-C."""
+    if words in (["-h"], ["--help"]):
+        return print(usage())
+    from alexnet_pl import page
+
+    page.command(words)
 
 
 def leave(number: int, frame: object) -> NoReturn:

@@ -99,6 +99,11 @@ def logged_in() -> bool:
         return False
 
 
+def offline() -> bool:
+    """Whether W&B is told to be, or has to be for want of a login."""
+    return os.environ.get("WANDB_MODE", "online") != "online" or not logged_in()
+
+
 def wandb_logger(run: Path, project: str, entity: str | None = None) -> WandbLogger | None:
     """Online for a person who is logged in, else offline. It never asks and never fails a run; the run's identity
     stays when it is resumed."""
@@ -107,7 +112,7 @@ def wandb_logger(run: Path, project: str, entity: str | None = None) -> WandbLog
         os.environ.setdefault("WANDB_DATA_DIR", str(run.absolute() / "wandb"))  # tables' images wait there for a sync
         import wandb
 
-        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+        mode = os.environ.get("WANDB_MODE") or ("offline" if offline() else "online")
         kept = run / WANDB_ID
         identity = kept.read_text().strip() if kept.exists() else secrets.token_hex(4)
         name = "/".join(run.parts[-2:])

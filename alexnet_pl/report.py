@@ -14,7 +14,7 @@ from alexnet_pl.chart import draw
 from alexnet_pl.intervals import Value
 from alexnet_pl.paper import ERRORS, Claim
 from alexnet_pl.rows import Row, command, images_seen, make_rows, shipped
-from alexnet_pl.runs import collect
+from alexnet_pl.runs import Tested, collect
 from alexnet_pl.standins import StandIn, make_standins, verdicts
 from alexnet_pl.tables import Table
 
@@ -26,9 +26,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
     from alexnet_pl.job import say
 
-    given = cfg.report.runs
-    roots = [Path(root) for root in (given if isinstance(given, ListConfig) else [given])]
-    tests = collect(root for root in roots if root.is_dir() or len(roots) > 1 or str(root) != "runs")
+    roots, tests = roots_of(cfg), collected(cfg)
     rows, others = make_rows(tests), make_standins(tests)
     rate = cfg.report.images_per_second or throughput(roots)
     made = [*paper_tables(rows), missing(rows, rate), *(table for one in others for table in standin_tables(one))]
@@ -40,6 +38,17 @@ def report(cfg: DictConfig, folder: Path) -> None:
     (folder / "standins.md").write_text(STANDINS + tables.markdown(t for one in others for t in standin_tables(one)))
     draw(folder / "report.png", rows, others)
     say(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
+
+
+def roots_of(cfg: DictConfig) -> list[Path]:
+    given = cfg.report.runs
+    return [Path(root) for root in (given if isinstance(given, ListConfig) else [given])]
+
+
+def collected(cfg: DictConfig) -> list[Tested]:
+    """Every test under report.runs, whose own default need not be there."""
+    roots = roots_of(cfg)
+    return collect(root for root in roots if root.is_dir() or len(roots) > 1 or str(root) != "runs")
 
 
 def paper_tables(rows: Sequence[Row]) -> list[Table]:

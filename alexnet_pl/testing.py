@@ -72,6 +72,7 @@ def publish(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any]) 
     step = result["checkpoint"]["step"]
     if ensemble:
         show_facts(shown, OmegaConf.to_container(cfg, resolve=True))
+    show_facts(shown, {"claim": result["claim"]})
     show_result(shown, result, step)
     if shown and (rows := read_table(place / "confusions.csv")):
         show_table(shown, CONFUSIONS, list(rows[0]), [list(row.values()) for row in rows], step)
