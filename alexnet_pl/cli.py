@@ -56,20 +56,14 @@ READERS = {
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
 PATHS = (
     "data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "transfer.weights", "hydra.run.dir",
-    "hydra.sweep.dir",
+    "hydra.sweep.dir", "codes.features", "retrieval.codes",
 )  # fmt: skip
 STORES = "transfer.roots."  # also paths
 USERS = ("validate", "test", "predict", "features", "retrieve")  # of an earlier run's checkpoint
-LATER = (
-    "trainer.",
-    "features.",
-    "retrieval.",
-    "watch.",
-    "entity=",
-)  # keys that a recipe or an older run folder may not mention
-NAMELESS = ("data.root", "data.source", "data.test_split", "views", "probabilities", "logger", "project", "entity",
-            "watch.", "speed.", "hydra",
-            "trainer.accelerator", "trainer.devices", "trainer.precision", STORES)  # fmt: skip
+LATER = ("trainer.", "features.", "retrieval.", "watch.", "entity=")  # keys that an older run folder may not mention
+NAMELESS = ("data.root", "codes.features", "data.source", "data.test_split", "views", "probabilities", "logger",
+            "project", "entity", "watch.", "speed.", "hydra", "trainer.accelerator", "trainer.devices",
+            "trainer.precision", STORES)  # fmt: skip
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 

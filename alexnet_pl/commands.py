@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from alexnet_pl import evaluate, recipe
+from alexnet_pl import coding, evaluate, recipe
 from alexnet_pl import predict as prediction
 from alexnet_pl.checkpoint import check_switches, read_checkpoint
 from alexnet_pl.cli import own_process_state, quoted
@@ -32,11 +32,20 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_use(cfg)
-    command: Callable[[DictConfig, Path], float | None] = COMMANDS[cfg.command]
+    command: Callable[[DictConfig, Path], float | None] = find(cfg)
     try:
         return command(cfg, folder)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+
+
+def find(cfg: DictConfig) -> Callable[[DictConfig, Path], float | None]:
+    """The command, of which a recipe of codes has its own."""
+    if "codes" not in cfg or cfg.command == "report":
+        return COMMANDS[cfg.command]
+    if cfg.command not in coding.COMMANDS:
+        raise UserError(f"{cfg.command}: not for codes, only {', '.join(coding.COMMANDS)}")
+    return coding.COMMANDS[cfg.command]
 
 
 def check_use(cfg: DictConfig) -> None:

@@ -18,6 +18,8 @@ from alexnet_pl.result import about_checkpoint
 from alexnet_pl.section import make
 from alexnet_pl.speed import precision
 
+NO_WEIGHTS = {"file": "none", "sha256": "none", "step": 0}  # that pixels are of
+
 
 @dataclass(frozen=True)
 class FeatureOptions:
@@ -29,12 +31,14 @@ class FeatureOptions:
 
 @dataclass(frozen=True)
 class RetrievalOptions:
-    """Among the images of `split`, `k` neighbours; `index`: flat, ivf or hnsw; `per_file`: at most one of so many."""
+    """Among the images of `split`, `k` neighbours; `index`: flat, ivf or hnsw; `per_file`: at most one of so
+    many; `codes`: a run folder of configs/codes.yaml, to search by short codes instead."""
 
     split: str = "train"
     k: int = 6
     index: str = "flat"
     per_file: int | None = None
+    codes: str | None = None
 
 
 def feature_options(cfg: DictConfig) -> FeatureOptions:
@@ -58,10 +62,8 @@ def make_extractor(cfg: DictConfig) -> Extractor:
 def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> tuple[Features, bool]:
     """The features of a split, and whether they had to be made."""
     store = recipe.make_data(cfg).store
-    facts = {
-        "dataset": evaluate.dataset(store, split),
-        "checkpoint": about_checkpoint(Path(cfg.ckpt_path), job.step(cfg)),
-    }
+    weights = NO_WEIGHTS if extractor.layer == "pixels" else about_checkpoint(Path(cfg.ckpt_path), job.step(cfg))
+    facts = {"dataset": evaluate.dataset(store, split), "checkpoint": weights}
     where = features.place(folder, split, extractor.layer)
     there = Features(where) if (where / "about.json").is_file() else None
     if there and all(there.about[key] == value for key, value in facts.items()):
@@ -80,7 +82,8 @@ class Gallery:
     def __init__(self, cfg: DictConfig, run: Path, split: str = "train") -> None:
         self.cfg, self.run = cfg, run
         self.features = Features(features.place(run, split, feature_options(cfg).layer))
-        self.features.check_checkpoint(about_checkpoint(Path(cfg.ckpt_path), job.step(cfg)))
+        if self.features.about["layer"] != "pixels":
+            self.features.check_checkpoint(about_checkpoint(Path(cfg.ckpt_path), job.step(cfg)))
         self.extractor = make_extractor(cfg)
         self.split_name = split
 

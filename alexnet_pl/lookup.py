@@ -1,6 +1,7 @@
 """What the page answers to a picture: five labels (Figure 4 left) and the six nearest training images (right)."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +13,14 @@ from torch import Tensor
 
 from alexnet_pl import features, gallery, job, recipe
 from alexnet_pl.cli import newest
+from alexnet_pl.codebook import CodeBook, open_codes
 from alexnet_pl.data.decode import decode, square
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.gallery import Gallery
 
 FIVE, SIX = 5, 6
+CODES = Path("runs/codes")  # where fits of configs/codes.yaml lie
 
 
 class Label(NamedTuple):
@@ -54,12 +57,14 @@ class Lookup:
     """A run folder's network, and its features where there are some. Raises UserError for a folder without a
     checkpoint, for features of another one, and where the store that they are of is gone."""
 
-    def __init__(self, run: Path, checkpoint: str = "last", *overrides: str) -> None:
+    def __init__(self, run: Path, checkpoint: str = "last", codes: str = "", *overrides: str) -> None:
+        """`codes`: a run folder of configs/codes.yaml; else the newest in `CODES` that learned from these features."""
         self.run, self.cfg = run, opened(run, checkpoint, overrides)
         there = features.place(run, "train") / "about.json"
         self.gallery = Gallery(self.cfg, run) if there.is_file() else None
         if self.gallery:
             _ = self.gallery.images
+        self.codes = find_codes(codes, self.gallery)
         self.extractor = self.gallery.extractor if self.gallery else gallery.make_extractor(self.cfg)
         self.module = self.extractor.module
         self.classes = [name.split(",")[0] for _, name in self.module.classes]
@@ -78,7 +83,7 @@ class Lookup:
         """To (1, 3, size, size) uint8."""
         labels, seconds = self.labels(image)
         seen = "Centre view" if self.module.views == "centre" else f"{self.module.views.capitalize()} views"
-        return Answer(labels, f"{seen}, {milliseconds(seconds)}.", [self.by_features(image)])
+        return Answer(labels, f"{seen}, {milliseconds(seconds)}.", [self.by_features(image), self.by_codes(image)])
 
     @torch.inference_mode()
     def labels(self, image: Tensor) -> tuple[list[Label], float]:
@@ -98,6 +103,18 @@ class Lookup:
         alone, whole = milliseconds(found.seconds), milliseconds(since(began))
         note = f"{count:,} × {width:,} numbers, all compared in {alone}; with the network's pass {whole}."
         return Search(title, self.near(found.numbers[0], found.distances[0], "{:.1f}"), note)
+
+    def by_codes(self, image: Tensor) -> Search:
+        title = "Nearest by binary codes"
+        if self.gallery is None or self.codes is None:
+            how = f"python -m alexnet_pl reproduce -c codes codes.features={self.run}"
+            return Search(title, [], f"No codes yet. After features, make them with: {how}")
+        began = time.perf_counter()
+        found = self.codes.nearest(self.gallery.describe(image), SIX)
+        count, bits = len(self.gallery.features), self.codes.bits
+        alone, whole = milliseconds(found.seconds), milliseconds(since(began))
+        note = f"{count:,} × {bits} bits, all compared in {alone}; with the network's pass {whole}."
+        return Search(title, self.near(found.numbers[0], found.distances[0], "{:.0f} bits differ"), note)
 
     def near(self, numbers: np.ndarray, distances: np.ndarray, how: str) -> list[Near]:
         assert self.gallery is not None
@@ -130,6 +147,19 @@ def opened(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> DictConfig
     cfg: Any = recipe.compose(str(run), overrides)
     cfg.command, cfg.ckpt_path = "predict", str(path)
     return cfg
+
+
+def find_codes(given: str, there: Gallery | None) -> CodeBook | None:
+    """Raises UserError where the codes that were asked for are none, or of other features."""
+    if given and there is None:
+        raise UserError(f"codes={given}: this run has no features yet: python -m alexnet_pl features -c RUN")
+    if there is None or given:
+        return open_codes(given, there.features) if there else None
+    found = sorted(CODES.glob("**/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in found:
+        with suppress(UserError):
+            return open_codes(path.parent.parent, there.features)
+    return None
 
 
 def since(began: float) -> float:

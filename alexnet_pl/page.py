@@ -17,7 +17,7 @@ from alexnet_pl.gate import Gate
 from alexnet_pl.lookup import Answer, Label, Lookup, Search
 
 LIMIT = 20  # megabytes of an upload
-KEYS = {"host": "127.0.0.1", "port": "7860", "ckpt_path": "last", "data.root": ""}
+KEYS = {"host": "127.0.0.1", "port": "7860", "ckpt_path": "last", "codes": "", "data.root": ""}
 STYLE = """
 .ours { --bar: #2f6db5; --track: #e4e8ee; line-height: 1.35 }
 .dark .ours { --bar: #7ab2ee; --track: #39414d }
@@ -43,12 +43,12 @@ STYLE = """
 
 
 def command(words: list[str]) -> None:
-    """`page RUN [port=…] [host=…] [ckpt_path=last|best] [data.root=FOLDER]`, until Ctrl-C."""
+    """`page RUN [port=…] [host=…] [ckpt_path=last|best] [codes=RUN] [data.root=FOLDER]`, until Ctrl-C."""
     run, given = parse(words)
     port = int(given["port"])
     check_port(given["host"], port)
     overrides = [f"data.root={given['data.root']}"] if given["data.root"] else []
-    lookup = Lookup(run, given["ckpt_path"], *overrides)
+    lookup = Lookup(run, given["ckpt_path"], given["codes"], *overrides)
     with tempfile.TemporaryDirectory(prefix="alexnet_pl-page-") as folder:
         serve(lookup, given["host"], port, Path(folder))
 

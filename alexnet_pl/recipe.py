@@ -178,8 +178,14 @@ def device(cfg: DictConfig) -> torch.device:
     return torch.device(kinds[wanted][0])
 
 
-def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
-    """The trainer with all that a run does besides: checkpoints, schedule, loggers, pictures."""
+def classifying(cfg: DictConfig, run: Path) -> list[Callback]:
+    watch, kernels = make_watch(cfg), run / "kernels.png"
+    shown = [Kernels(kernels), KernelsShown(kernels, watch.every), Predictions(watch.images, watch.every)]
+    return [EpochError(), make_schedule(cfg), *shown, Rates(), Norms(), Idle()]
+
+
+def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
+    """The trainer with all that a run does besides: checkpoints, loggers, and `own`, by default a classifier's."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
@@ -189,31 +195,23 @@ def make_trainer(cfg: DictConfig, run: Path) -> L.Trainer:
     for name in ("train", "val", "test"):
         if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
             raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
-    folder, watch = run / "checkpoints", make_watch(cfg)
+    folder = run / "checkpoints"
     fitting = [
-        EpochError(),
-        make_schedule(cfg),
+        *(classifying(cfg, run) if own is None else own),
         RandomState(),
         Throughput(cfg.data.batch_size),
-        Kernels(run / "kernels.png"),
-        KernelsShown(run / "kernels.png", watch.every),
-        Predictions(watch.images, watch.every),
-        Rates(),
-        Norms(),
-        Idle(),
         *checkpoints(folder, cfg.objective),
         Interruption(folder / "last.ckpt"),
     ]
+    fits = cfg.command == "fit"
     always = [Bar(refresh_rate=10, leave=True), Provenance(run, cfg.command)]
     try:
         return L.Trainer(
             **options,
             default_root_dir=run,
-            callbacks=[*always, *(fitting if cfg.command == "fit" else [])],
-            logger=make_loggers(cfg.logger, run, cfg.project, step, cfg.get("entity"))
-            if cfg.command == "fit"
-            else False,
-            enable_checkpointing=cfg.command == "fit",
+            callbacks=[*always, *(fitting if fits else [])],
+            logger=make_loggers(cfg.logger, run, cfg.project, step, cfg.get("entity")) if fits else False,
+            enable_checkpointing=fits,
             use_distributed_sampler=False,  # the loaders share the images out themselves, each exactly once
             num_sanity_val_steps=0,
             enable_model_summary=False,

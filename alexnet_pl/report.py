@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig
 
 from alexnet_pl import curves, tables
 from alexnet_pl.chart import draw
+from alexnet_pl.codetable import PAGE, code_tables
 from alexnet_pl.intervals import Value
 from alexnet_pl.paper import ERRORS, Claim
 from alexnet_pl.rows import Row, command, images_seen, make_rows, shipped
@@ -29,13 +30,17 @@ def report(cfg: DictConfig, folder: Path) -> None:
     roots, tests = roots_of(cfg), collected(cfg)
     rows, others = make_rows(tests), make_standins(tests)
     rate = cfg.report.images_per_second or throughput(roots)
-    made = [*paper_tables(rows), missing(rows, rate), *(table for one in others for table in standin_tables(one))]
+    codes = code_tables(roots)
+    standins = [table for one in others for table in standin_tables(one)]
+    made = [*paper_tables(rows), missing(rows, rate), *standins, *codes]
     folder.mkdir(parents=True, exist_ok=True)
     tables.show(made)
     for suffix, write in {"md": tables.markdown, "tex": tables.latex, "html": tables.html}.items():
         (folder / f"report.{suffix}").write_text(write(made))
     (folder / "report.csv").write_text(as_csv(rows, others))
-    (folder / "standins.md").write_text(STANDINS + tables.markdown(t for one in others for t in standin_tables(one)))
+    (folder / "standins.md").write_text(STANDINS + tables.markdown(standins))
+    if codes:
+        (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
     draw(folder / "report.png", rows, others)
     say(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
 

@@ -7,6 +7,7 @@ The program (findsimilar.py) keeps only the nearest image of each of its batch f
 """
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -24,6 +25,7 @@ INDEXES = ("flat", "ivf", "hnsw")
 
 
 def faiss() -> ModuleType:
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells which instructions it was compiled for
     try:
         import faiss as library
     except ImportError as error:

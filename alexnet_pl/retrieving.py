@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from omegaconf import DictConfig
 
 from alexnet_pl import gallery, predict, recipe, retrieval
+from alexnet_pl.codebook import open_codes
 from alexnet_pl.errors import UserError
 from alexnet_pl.features import Features, place
-from alexnet_pl.gallery import Gallery
+from alexnet_pl.gallery import Gallery, RetrievalOptions
 from alexnet_pl.retrieval import Neighbours
 from alexnet_pl.tables import Table, show
 from alexnet_pl.telling import say
@@ -45,9 +47,8 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     there = Gallery(cfg, folder, options.split)
     names, queries, labels = own_images(cfg, there) if cfg.images else tested_images(cfg, there, folder)
     own = np.arange(len(queries)) if labels is not None and names is there.features.names else None
-    extra: dict[str, Any] = {"per_file": options.per_file} if options.per_file else {}
-    found = retrieval.nearest(there.features, queries, options.k, options.index, own=own, **extra)
-    facts = {"index": options.index, "per_file": options.per_file, "among": there.features.identity}
+    found = look_up(options, there, queries, own)
+    facts = {**asdict(options), "among": there.features.identity}
     path = write(folder / "retrieval", names, found, there, facts)
     show([table(names, found, there)])
     right = precision(found, there.features, labels) if labels is not None else None
@@ -57,6 +58,13 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
         f"{found.queries_per_second:,.1f} queries/s{said}",
         path,
     )
+
+
+def look_up(options: RetrievalOptions, there: Gallery, queries: np.ndarray, own: np.ndarray | None) -> Neighbours:
+    if options.codes:
+        return open_codes(options.codes, there.features).nearest(queries, options.k, own)
+    extra: dict[str, Any] = {"per_file": options.per_file} if options.per_file else {}
+    return retrieval.nearest(there.features, queries, options.k, options.index, own=own, **extra)
 
 
 def own_images(cfg: DictConfig, there: Gallery) -> tuple[list[str], np.ndarray, None]:

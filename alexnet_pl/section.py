@@ -19,7 +19,7 @@ KEYS = (
     "command", "seed", "ckpt_path", "objective", "logger", "project", "entity", "views", "data", "model", "augment",
     "optim", "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json",
     "probabilities", "transfer", "ensemble", "report", "watch", "features",
-    "retrieval",
+    "retrieval", "codes",
 )  # fmt: skip
 
 
