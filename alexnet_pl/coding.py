@@ -84,7 +84,7 @@ def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Codes, Vectors]:
     check_switches(cfg.ckpt_path, switches)
     if cfg.ckpt_path:
         check_source(cfg.ckpt_path, read_checkpoint(cfg.ckpt_path)["alexnet_pl"], train)
-    rates = [LearningRateMonitor(logging_interval="epoch")]
+    rates: list[L.Callback] = [LearningRateMonitor(logging_interval="epoch")]
     return recipe.make_trainer(cfg, folder, rates), module, Vectors(train, tested, cfg.data.batch_size, cfg.seed)
 
 

@@ -21,7 +21,7 @@ KEYS = {"host": "127.0.0.1", "port": "7860", "ckpt_path": "last", "codes": "", "
 STYLE = """
 .ours { --bar: #2f6db5; --track: #e4e8ee; line-height: 1.35 }
 .dark .ours { --bar: #7ab2ee; --track: #39414d }
-.ours h3 { margin: .2em 0 .5em; font-size: 1.05rem; color: var(--body-text-color) }
+.ours h3 { margin: .6em 0 .5em; font-size: 1.05rem; color: var(--body-text-color) }
 .ours p.note { margin: .4em 0 0; font-size: .85rem; color: var(--body-text-color); opacity: .8;
   overflow-wrap: anywhere }
 .ours p.wrong { margin: 0; padding: .8em 1em; border-left: 5px solid #c2410c;
@@ -114,6 +114,7 @@ def application(lookup: Lookup, folder: Path) -> Gate:
     import fastapi
 
     blocks = build(library, lookup)
+    blocks.has_launched = True  # as the library's own server sets it; else it would take any file for an upload
     theme = library.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     look: dict[str, Any] = {"theme": theme, "css": STYLE, "footer_links": [], "ssr_mode": False}
     closed: dict[str, Any] = {"allowed_paths": [], "max_file_size": f"{LIMIT}mb", "show_error": True}

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from wandb_file import WandbRun
 
 from alexnet_pl import cli
 from alexnet_pl.data import demo
@@ -81,13 +83,12 @@ def cifar_store(official_cifar: Path, tmp_path_factory: pytest.TempPathFactory) 
     return root
 
 
-@pytest.fixture(scope="module")
-def offline_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """W&B without a network and without anything of the person's own; ended after a file's tests."""
+@contextmanager
+def offline(home: Path) -> Iterator[None]:
+    """W&B without a network and without anything of the person's own; ended afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WANDB_")]:
             patch.delenv(name)
-        home = tmp_path_factory.mktemp("wandb")
         patch.setenv("WANDB_DATA_DIR", "")
         patch.delenv("WANDB_DATA_DIR")  # given back after the tests, whatever a run sets it to
         for name, value in {"MODE": "offline", "SILENT": "true"}.items():
@@ -99,3 +100,38 @@ def offline_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
         wandb.finish()
         wandb.teardown()
+
+
+@pytest.fixture
+def offline_wandb(tmp_path: Path) -> Iterator[None]:
+    with offline(tmp_path / "home"):
+        yield
+
+
+def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None) -> None:
+    import wandb
+
+    cfg = cfg.copy()
+    cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
+    cli.command(command)(cfg, folder)
+    wandb.finish()
+
+
+def last(folder: Path) -> Path:
+    return folder / "checkpoints/last.ckpt"
+
+
+@pytest.fixture(scope="session")
+def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Path, WandbRun]:
+    """The config, folder and W&B file of a fit of three epochs and its test."""
+    words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
+    words += ["speed.compile=false", "trainer.max_epochs=3", "trainer.log_every_n_steps=2", "trainer.precision=32-true"]
+    words += ["watch.every=5", "watch.images=7", "watch.checkpoints=true", "project=seen"]
+    with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
+        cfg = compose("imagenette", words)
+    folder = tmp_path_factory.mktemp("runs") / "shown"
+    folder.mkdir()
+    with offline(folder.parent / "home"):
+        run(cfg, "fit", folder)
+        run(cfg, "test", folder, last(folder))
+    return cfg, folder, WandbRun(folder)

@@ -11,49 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Compose
-from hydra import compose, initialize_config_dir
+from conftest import Compose, last, run
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch.nn import functional as F
 from wandb_file import WandbRun
 
-from alexnet_pl import cli, recipe, runs
+from alexnet_pl import recipe, runs
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.watch import Watch
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
-
-
-def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None) -> None:
-    import wandb
-
-    cfg = cfg.copy()
-    cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
-    cli.command(command)(cfg, folder)
-    wandb.finish()
-
-
-def last(folder: Path) -> Path:
-    return folder / "checkpoints/last.ckpt"
-
-
-@pytest.fixture(scope="module")
-def shown(
-    tiny_store: Path, tmp_path_factory: pytest.TempPathFactory, offline_wandb: None
-) -> tuple[DictConfig, Path, WandbRun]:
-    """The config, folder and W&B file of a fit of three epochs and its test."""
-    words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    words += ["speed.compile=false", "trainer.max_epochs=3", "trainer.log_every_n_steps=2", "trainer.precision=32-true"]
-    words += ["watch.every=5", "watch.images=7", "watch.checkpoints=true", "project=seen"]
-    with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
-        cfg = compose("imagenette", words)
-    folder = tmp_path_factory.mktemp("runs") / "shown"
-    folder.mkdir()
-    run(cfg, "fit", folder)
-    run(cfg, "test", folder, last(folder))
-    return cfg, folder, WandbRun(folder)
 
 
 Shown = tuple[DictConfig, Path, WandbRun]
