@@ -132,9 +132,10 @@ def build(library: Any, lookup: Lookup) -> Any:
             with library.Column(scale=3, min_width=300):
                 labels = library.HTML(hint(), padding=False)
         searches = library.HTML("", padding=False)
-        changed = {"outputs": [picture, labels, searches], "api_visibility": "private", "show_progress": "minimal"}
-        picture.input(lambda path: show(lookup, path, library.skip()), picture, **changed)
-        some.click(lambda: show_some(lookup), None, **changed)
+        quiet = {"api_visibility": "private", "show_progress": "minimal"}
+        picture.upload(lambda path: show(lookup, path), picture, [labels, searches], **quiet)
+        picture.clear(lambda: (hint(), ""), None, [labels, searches], **quiet)
+        some.click(lambda: show_some(lookup), None, [picture, labels, searches], **quiet)
     return blocks
 
 
@@ -143,16 +144,13 @@ def uploaded(payload: Any) -> str | None:
     return payload.path if payload else None
 
 
-def show(lookup: Lookup, path: str | None, same: Any) -> tuple[Any, str, str]:
-    """(picture, labels as HTML, neighbours as HTML); one clear line for a file that is no image. `same`: the picture
-    stays as it is."""
-    if path is None:
-        return same, hint(), ""
+def show(lookup: Lookup, path: str) -> tuple[str, str]:
+    """(labels, neighbours) as HTML; one clear line for a file that is no image."""
     try:
         image = lookup.read(Path(path).read_bytes())
     except (ValueError, OSError) as error:
-        return None, wrong(f"{Path(path).name} cannot be read: {reason(error)}."), ""
-    return same, *shown(lookup, image, None)
+        return wrong(f"{Path(path).name} cannot be read: {reason(error)}."), ""
+    return shown(lookup, image, None)
 
 
 def show_some(lookup: Lookup) -> tuple[Any, str, str]:

@@ -369,6 +369,24 @@ def test_in_a_browser_a_picture_is_dropped_and_bars_and_neighbours_appear(
 
 
 @pytest.mark.slow
+def test_in_a_browser_an_example_is_shown_with_its_label_and_taken_away_again(
+    browser: Any, address: str, tmp_path: Path
+) -> None:
+    view = browser.new_page()
+    view.goto(address)
+    view.get_by_text("Some validation image").click()
+    view.get_by_text("Its label: ").wait_for(timeout=60_000)
+    assert view.locator(".bars .true").count() <= 1
+    view.get_by_label("Remove Image").click()
+    view.get_by_text("Drop a picture").wait_for(timeout=60_000)
+    assert view.locator(".near").count() == 0
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no image")
+    view.locator("input[type=file]").first.set_input_files(tmp_path / "broken.jpg")
+    view.wait_for_selector(".wrong", timeout=60_000)
+    view.close()
+
+
+@pytest.mark.slow
 def test_in_a_browser_a_file_above_the_limit_gets_a_message(browser: Any, address: str, tmp_path: Path) -> None:
     view = browser.new_page()
     view.goto(address)
