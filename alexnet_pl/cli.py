@@ -41,10 +41,17 @@ COMMANDS = {
     "retrieve": "the nearest training images to images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
     "bench": "what each stage costs here; `bench prepare`: making a store",
     "report": "the paper's tables beside what the run folders under report.runs have measured",
+    "dashboard": "the same and all curves as a W&B workspace and report, saved to project=… entity=…",
 }
-DEFAULTS = {"verify": "_base.yaml", "report": "_base.yaml", "bench": "ilsvrc2012.yaml"}  # of commands without -c
+DEFAULTS = {
+    "verify": "_base.yaml",
+    "report": "_base.yaml",
+    "dashboard": "_base.yaml",
+    "bench": "ilsvrc2012.yaml",
+}  # of commands without -c
 READERS = {
     "figures": "Figures 2, 3, 4 and training curves of runs into RUN/figures/, Figure 1 of cifar10 runs into docs/",
+    "page": "a local web page to try a run's network on pictures; port=7860 host=127.0.0.1",
 }
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
 PATHS = (
@@ -53,10 +60,10 @@ PATHS = (
 )  # fmt: skip
 STORES = "transfer.roots."  # also paths
 USERS = ("validate", "test", "predict", "features", "retrieve")  # of an earlier run's checkpoint
-LATER = ("trainer.", "features.", "retrieval.")  # keys that a recipe or an older run folder may not mention
+LATER = ("trainer.", "features.", "retrieval.", "watch.", "entity=")  # keys that an older run folder may not mention
 NAMELESS = ("data.root", "codes.features", "data.source", "data.test_split", "views", "probabilities", "logger",
-            "project", "speed.", "hydra", "trainer.accelerator", "trainer.devices", "trainer.precision",
-            STORES)  # fmt: skip
+            "project", "entity", "watch.", "speed.", "hydra", "trainer.accelerator", "trainer.devices",
+            "trainer.precision", STORES)  # fmt: skip
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 
@@ -181,11 +188,13 @@ def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
 
 
 def fixed_folder(command: str, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
-    """Give `reproduce`, `ensemble` and `report` a run folder that the same command finds again, unless one is given."""
-    if command not in ("reproduce", "ensemble", "report") or any(word.startswith("hydra.") for word in overrides):
+    """Give commands that are called again the run folder that they had, unless one is given."""
+    if command not in ("reproduce", "ensemble", "report", "dashboard") or any(
+        word.startswith("hydra.") for word in overrides
+    ):
         return overrides
-    if command == "report":
-        return [*overrides, "hydra.run.dir=runs/report", "hydra.output_subdir=null"]
+    if command in ("report", "dashboard"):
+        return [*overrides, f"hydra.run.dir=runs/{command}", "hydra.output_subdir=null"]
     if sweep:
         where = f"hydra.sweep.dir='runs/{recipe.stem}/reproduce'"
         return [*overrides, where, "hydra.sweep.subdir=${hydra.job.override_dirname}"]
@@ -216,6 +225,8 @@ def main() -> None:
         signal.signal(number, leave)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
     try:
+        if argv[0] == "page":
+            return open_page(argv[1:])
         if argv[0] in READERS:
             return read_runs(argv[1:])
         sys.argv[1:] = to_hydra(argv)
@@ -237,6 +248,15 @@ def read_runs(words: list[str]) -> None:
     from alexnet_pl.figures.command import figures
 
     figures(words)
+
+
+def open_page(words: list[str]) -> None:
+    """`page`: a run folder that stays open until Ctrl-C."""
+    if words in (["-h"], ["--help"]):
+        return print(usage())
+    from alexnet_pl import page
+
+    page.command(words)
 
 
 def leave(number: int, frame: object) -> NoReturn:

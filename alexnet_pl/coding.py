@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,6 +25,7 @@ from alexnet_pl.data.vectors import Vectors
 from alexnet_pl.errors import UserError
 from alexnet_pl.features import Features, place
 from alexnet_pl.job import step
+from alexnet_pl.media import show_facts
 from alexnet_pl.provenance import describe, git, record
 from alexnet_pl.recall import RANKS
 from alexnet_pl.retrieval import faiss
@@ -82,7 +84,8 @@ def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Codes, Vectors]:
     check_switches(cfg.ckpt_path, switches)
     if cfg.ckpt_path:
         check_source(cfg.ckpt_path, read_checkpoint(cfg.ckpt_path)["alexnet_pl"], train)
-    return recipe.make_trainer(cfg, folder, []), module, Vectors(train, tested, cfg.data.batch_size, cfg.seed)
+    rates: list[L.Callback] = [LearningRateMonitor(logging_interval="epoch")]
+    return recipe.make_trainer(cfg, folder, rates), module, Vectors(train, tested, cfg.data.batch_size, cfg.seed)
 
 
 def training(cfg: DictConfig, source: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +109,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
         cfg.ckpt_path = str(last) if last else None
     fitting.for_other_processes(cfg, folder)
     trainer, module, data = build(cfg, folder)
+    show_facts(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     if not cfg.ckpt_path:
         module.net.set_statistics(*statistics(data.train))
     began, steps = time.perf_counter(), step(cfg) if cfg.ckpt_path else 0

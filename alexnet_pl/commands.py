@@ -107,6 +107,12 @@ def report(cfg: DictConfig, folder: Path) -> None:
     write(cfg, folder)
 
 
+def dashboard(cfg: DictConfig, folder: Path) -> None:
+    from alexnet_pl.dashboard import dashboard as show
+
+    show(cfg, folder)
+
+
 COMMANDS = {
     "fit": fit,
     "validate": validate,
@@ -117,4 +123,5 @@ COMMANDS = {
     "features": features,
     "retrieve": retrieve,
     "report": report,
+    "dashboard": dashboard,
 }

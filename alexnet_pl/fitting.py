@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,6 +13,7 @@ from alexnet_pl import evaluate, recipe, stages, state
 from alexnet_pl.checkpoint import read_checkpoint
 from alexnet_pl.cli import quoted
 from alexnet_pl.job import build, say
+from alexnet_pl.media import keep_checkpoints, show_facts
 from alexnet_pl.transfer import carry_over
 
 
@@ -52,13 +52,14 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         assert transfer.weights
         before = carry_over(module.net, Path(transfer.weights), transfer.carry)
         module.lineage = [*before.pop("lineage"), before]
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    show_facts(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     began, steps = time.perf_counter(), read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
     trainer.callbacks.append(Begun(folder, recipe.training(cfg)))  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     keep_last(trainer, folder / "checkpoints/last.ckpt", steps)
+    if recipe.make_watch(cfg).checkpoints:
+        kept = [path for name in ("best", "last") if (path := folder / f"checkpoints/{name}.ckpt").is_file()]
+        keep_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     rank_zero_only(state.finish)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)
     errors = {name: float(value) for name, value in trainer.callback_metrics.items()}

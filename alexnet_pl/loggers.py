@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from alexnet_pl.errors import UserError
 
 KINDS = ("wandb", "tensorboard", "csv")
+WANDB_ID = "wandb_id.txt"
 
 
 class Continued(ExperimentWriter):
@@ -64,7 +65,7 @@ class MetricsFile(CSVLogger):
         return self._experiment
 
 
-def make_loggers(kind: str, run: Path, project: str, step: int) -> list[Logger]:
+def make_loggers(kind: str, run: Path, project: str, step: int, entity: str | None = None) -> list[Logger]:
     """`metrics.csv` in the run folder, and what `kind` names, for a run that starts or goes on at `step`."""
     if kind not in KINDS:
         raise UserError(f"logger={kind}: one of {', '.join(KINDS)}")
@@ -74,9 +75,19 @@ def make_loggers(kind: str, run: Path, project: str, step: int) -> list[Logger]:
             loggers.append(TensorBoardLogger(str(run), name="tensorboard", version=""))
         except ModuleNotFoundError as error:
             raise UserError("logger=tensorboard: not installed; pip install tensorboard") from error
-    if kind == "wandb" and (logger := wandb_logger(run, project)):
+    if kind == "wandb" and (logger := wandb_logger(run, project, entity)):
         loggers.append(logger)
     return loggers
+
+
+def reopen_loggers(kind: str, run: Path, project: str, entity: str | None = None, new: bool = False) -> list[Logger]:
+    """Where a fit was shown, for what is found out about it later; `new`: also where nothing was shown yet."""
+    if kind == "wandb" and (new or (run / WANDB_ID).is_file()):
+        logger = wandb_logger(run, project, entity)
+        return [logger] if logger else []
+    if kind == "tensorboard" and (new or (run / "tensorboard").is_dir()):
+        return make_loggers(kind, run, project, 0)[1:]
+    return []
 
 
 def logged_in() -> bool:
@@ -88,21 +99,26 @@ def logged_in() -> bool:
         return False
 
 
-def wandb_logger(run: Path, project: str) -> WandbLogger | None:
+def offline() -> bool:
+    """Whether W&B is told to be, or has to be for want of a login."""
+    return os.environ.get("WANDB_MODE", "online") != "online" or not logged_in()
+
+
+def wandb_logger(run: Path, project: str, entity: str | None = None) -> WandbLogger | None:
     """Online for a person who is logged in, else offline. It never asks and never fails a run; the run's identity
     stays when it is resumed."""
     try:
         os.environ.setdefault("WANDB_SILENT", "true")
+        os.environ.setdefault("WANDB_DATA_DIR", str(run.absolute() / "wandb"))  # tables' images wait there for a sync
         import wandb
 
-        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
-        kept = run / "wandb_id.txt"
+        mode = os.environ.get("WANDB_MODE") or ("offline" if offline() else "online")
+        kept = run / WANDB_ID
         identity = kept.read_text().strip() if kept.exists() else secrets.token_hex(4)
         name = "/".join(run.parts[-2:])
         settings = wandb.Settings(silent=True, console="off", init_timeout=30)
-        logger = WandbLogger(
-            name=name, save_dir=str(run), id=identity, project=project, mode=mode, resume="allow", settings=settings
-        )
+        where = {"project": project, "entity": entity, "mode": mode, "settings": settings}
+        logger = WandbLogger(name=name, save_dir=str(run), id=identity, resume="allow", **where)
         _ = logger.experiment
         if rank_zero_only.rank == 0 and not kept.exists():
             kept.write_text(identity + "\n")

@@ -9,6 +9,7 @@ import numpy as np
 from alexnet_pl.data.store import Store
 from alexnet_pl.evaluate import answers, by_class, confusions
 
+NUMBERS = ("images", "of_class", "first_image", "top1_error", "top5_error")  # columns
 PAIRS, PICTURES = 8, 6  # of confusions.png: rows, and images in one
 
 
@@ -40,6 +41,16 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.writer(file)
         writer.writerow(rows[0] if rows else [])
         writer.writerows([f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows)
+
+
+def read_table(path: Path) -> list[dict[str, str | float]]:
+    """The rows of such a file, numbers as numbers; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", errors="backslashreplace") as file:
+        return [
+            {key: float(cell) if key in NUMBERS else cell for key, cell in row.items()} for row in csv.DictReader(file)
+        ]
 
 
 def draw(path: Path, store: Store, split: str, found: list[tuple[int, int, np.ndarray]], labels: np.ndarray) -> None:

@@ -155,8 +155,11 @@ class Classifier(L.LightningModule):
         assert isinstance(sums, Tensor)
         return float(100 * sums[1] / sums[2])
 
-    def validation_step(self, batch: Batch, index: int) -> None:
-        self.val_errors.update(self.log_probabilities(batch.images, "centre")[: len(batch.labels)], batch.labels)
+    def validation_step(self, batch: Batch, index: int) -> Tensor:
+        """(N, classes): logarithms of the probabilities, for whoever shows some."""
+        scores = self.log_probabilities(batch.images, "centre")[: len(batch.labels)]
+        self.val_errors.update(scores, batch.labels)
+        return scores
 
     def on_validation_epoch_end(self) -> None:
         self.report("val", self.val_errors)

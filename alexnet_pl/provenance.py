@@ -13,6 +13,8 @@ from typing import Any
 import lightning as L
 import torch
 
+from alexnet_pl.media import show_facts
+
 PACKAGES = ("alexnet_pl", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "wandb")
 
 
@@ -28,8 +30,12 @@ class Provenance(L.Callback):
         store = trainer.datamodule.store  # type: ignore[attr-defined]
         facts = describe(self.command, {"name": store.name, "fingerprint": store.fingerprint})
         record(self.run, facts)
+        if self.command == "fit":
+            show_facts(trainer.loggers, {"provenance": facts}, [self.run / "provenance.json"])
         if facts["changed_files"] and self.command == "fit":
-            (self.run / "changes.diff").write_text((git("diff", "HEAD") or "") + "\n")
+            changes = self.run / "changes.diff"
+            changes.write_text((git("diff", "HEAD") or "") + "\n")
+            show_facts(trainer.loggers, {}, [changes])
 
 
 def record(run: Path, facts: dict[str, Any]) -> None:

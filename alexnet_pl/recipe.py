@@ -15,7 +15,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -37,6 +37,8 @@ from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, StagedSch
 from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make, root
 from alexnet_pl.speed import Speed, precision
 from alexnet_pl.transfer import Transfer
+from alexnet_pl.vitals import Idle, Norms, Rates
+from alexnet_pl.watch import KernelsShown, Predictions, Watch
 
 GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
@@ -127,6 +129,10 @@ def training(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
+def make_watch(cfg: DictConfig) -> Watch:
+    return make(Watch, cfg.get("watch") or {}, "watch")  # which older run folders lack
+
+
 def make_transfer(cfg: DictConfig) -> Transfer:
     return make(Transfer, cfg.transfer, "transfer")
 
@@ -174,7 +180,9 @@ def device(cfg: DictConfig) -> torch.device:
 
 
 def classifying(cfg: DictConfig, run: Path) -> list[Callback]:
-    return [EpochError(), make_schedule(cfg), Kernels(run / "kernels.png")]
+    watch, kernels = make_watch(cfg), run / "kernels.png"
+    shown = [Kernels(kernels), KernelsShown(kernels, watch.every), Predictions(watch.images, watch.every)]
+    return [EpochError(), make_schedule(cfg), *shown, Rates(), Norms(), Idle()]
 
 
 def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
@@ -193,19 +201,19 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
         *(classifying(cfg, run) if own is None else own),
         RandomState(),
         Throughput(cfg.data.batch_size),
-        LearningRateMonitor(logging_interval="epoch"),
         *checkpoints(folder, cfg.objective),
         Interruption(folder / "last.ckpt"),
     ]
+    fits = cfg.command == "fit"
     always = [Bar(refresh_rate=10, leave=True), Provenance(run, cfg.command)]
     try:
         return L.Trainer(
             **options,
             default_root_dir=run,
             plugins=[Straight()],
-            callbacks=[*always, *(fitting if cfg.command == "fit" else [])],
-            logger=make_loggers(cfg.logger, run, cfg.project, step) if cfg.command == "fit" else False,
-            enable_checkpointing=cfg.command == "fit",
+            callbacks=[*always, *(fitting if fits else [])],
+            logger=make_loggers(cfg.logger, run, cfg.project, step, cfg.get("entity")) if fits else False,
+            enable_checkpointing=fits,
             use_distributed_sampler=False,  # the loaders share the images out themselves, each exactly once
             num_sanity_val_steps=0,
             enable_model_summary=False,

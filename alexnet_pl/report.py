@@ -15,7 +15,7 @@ from alexnet_pl.codetable import PAGE, code_tables
 from alexnet_pl.intervals import Value
 from alexnet_pl.paper import ERRORS, Claim
 from alexnet_pl.rows import Row, command, images_seen, make_rows, shipped
-from alexnet_pl.runs import collect
+from alexnet_pl.runs import Tested, collect
 from alexnet_pl.standins import StandIn, make_standins, verdicts
 from alexnet_pl.tables import Table
 
@@ -27,9 +27,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
     from alexnet_pl.job import say
 
-    given = cfg.report.runs
-    roots = [Path(root) for root in (given if isinstance(given, ListConfig) else [given])]
-    tests = collect(root for root in roots if root.is_dir() or len(roots) > 1 or str(root) != "runs")
+    roots, tests = roots_of(cfg), collected(cfg)
     rows, others = make_rows(tests), make_standins(tests)
     rate = cfg.report.images_per_second or throughput(roots)
     codes = code_tables(roots)
@@ -45,6 +43,17 @@ def report(cfg: DictConfig, folder: Path) -> None:
         (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
     draw(folder / "report.png", rows, others)
     say(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
+
+
+def roots_of(cfg: DictConfig) -> list[Path]:
+    given = cfg.report.runs
+    return [Path(root) for root in (given if isinstance(given, ListConfig) else [given])]
+
+
+def collected(cfg: DictConfig) -> list[Tested]:
+    """Every test under report.runs, whose own default need not be there."""
+    roots = roots_of(cfg)
+    return collect(root for root in roots if root.is_dir() or len(roots) > 1 or str(root) != "runs")
 
 
 def paper_tables(rows: Sequence[Row]) -> list[Table]:

@@ -16,9 +16,9 @@ Made = TypeVar("Made")
 MAKING_KEYS = tuple(name for name in inspect.signature(Making).parameters if name not in ("root", "name", "size"))
 """Of `data`, what `prepare` alone reads."""
 KEYS = (
-    "command", "seed", "ckpt_path", "objective", "logger", "project", "views", "data", "model", "augment", "optim",
-    "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json", "profile",
-    "probabilities", "transfer", "ensemble", "report", "features",
+    "command", "seed", "ckpt_path", "objective", "logger", "project", "entity", "views", "data", "model", "augment",
+    "optim", "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json", "profile",
+    "probabilities", "transfer", "ensemble", "report", "watch", "features",
     "retrieval", "codes",
 )  # fmt: skip
 

@@ -50,6 +50,7 @@ def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
     roots = {key: root for key, root in transfer.roots.items() if root and key in composed.transfer.roots}
     call(
         *("fit", "-c", transfer.recipe, f"data.root={quoted(store)}", f"seed={cfg.seed}", f"logger={cfg.logger}"),
+        *(f"project={quoted(cfg.project)}", f"entity={quoted(cfg.entity) if cfg.get('entity') else 'null'}"),
         *("ckpt_path=auto", f"hydra.run.dir={quoted(str(run))}"),
         *(f"transfer.roots.{key}={quoted(root)}" for key, root in roots.items()),
         *transfer.overrides,

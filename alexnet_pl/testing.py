@@ -11,11 +11,15 @@ from alexnet_pl import claims, ensemble, evaluate, predict, recipe, section, sta
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.store import Store
 from alexnet_pl.job import build, errors, say, step, tell
-from alexnet_pl.mistakes import write_mistakes
+from alexnet_pl.loggers import reopen_loggers
+from alexnet_pl.media import show_facts, show_picture, show_result, show_table
+from alexnet_pl.mistakes import read_table, write_mistakes
 from alexnet_pl.module import Classifier
 from alexnet_pl.probabilities import Reader
 from alexnet_pl.result import about_checkpoint, read_result, write_result
 from alexnet_pl.submission import writable, write_submission
+
+CONFUSIONS = "test/confusions"
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
@@ -31,7 +35,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         rank_zero_only(submit)(place, data.store, data.tested)
         return None
     if trainer.is_global_zero:
-        settle(folder, place, write_result(place / "result.json", errors(module), **facts), data.store)
+        settle(cfg, folder, place, write_result(place / "result.json", errors(module), **facts), data.store)
     return errors(module)["top1_error"]
 
 
@@ -52,12 +56,30 @@ def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[st
     return {**facts, "claim": claims.answered(facts) if whole else None}
 
 
-def settle(folder: Path, place: Path, result: dict[str, Any], store: Store | None) -> None:
+def settle(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any], store: Store | None) -> None:
     """What every test with labels leaves besides its numbers."""
     if store:
         write_mistakes(place, store, result["dataset"]["split"])
     shutil.copyfile(place / "result.json", folder / "result.json")
+    publish(cfg, folder, place, result)
     tell(result, place)
+
+
+def publish(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any]) -> None:
+    """To where the fit was shown; an ensemble, which has none of its own, becomes a run of W&B or TensorBoard."""
+    ensemble = cfg.command == "ensemble"
+    shown = reopen_loggers(cfg.logger, folder, cfg.project, cfg.get("entity"), new=ensemble)
+    step = result["checkpoint"]["step"]
+    if ensemble:
+        show_facts(shown, OmegaConf.to_container(cfg, resolve=True))
+    show_facts(shown, {"claim": result["claim"]})
+    show_result(shown, result, step)
+    if shown and (rows := read_table(place / "confusions.csv")):
+        show_table(shown, CONFUSIONS, list(rows[0]), [list(row.values()) for row in rows], step)
+    if (place / "confusions.png").is_file():
+        show_picture(shown, f"{CONFUSIONS}_pictures", place / "confusions.png", step)
+    for logger in shown:
+        logger.finalize("success")
 
 
 def submit(place: Path, store: Store, split: str) -> None:
@@ -105,5 +127,5 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
         return None
     facts["claim"] = claims.answered(facts) if found["count"] == about["images"] else None
     result = write_result(place / "result.json", found, **facts)
-    settle(folder, place, result, store)
+    settle(cfg, folder, place, result, store)
     return result["top1_error"]

@@ -1,8 +1,10 @@
 """What several test files start from: composed configs, and a store small enough to train on in seconds."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from omegaconf import DictConfig, OmegaConf
+from wandb_file import WandbRun
 
 from alexnet_pl import cli, recipe
 from alexnet_pl.data import demo
@@ -127,3 +130,57 @@ def shown_words(figure: Figure) -> list[Text]:
             hidden |= {word for part in (ticks if axes.axison else [axis]) for word in part.findobj(Text)}
     words = [word for word in figure.findobj(Text) if isinstance(word, Text) and word.get_text().strip()]
     return [word for word in words if word.get_visible() and word not in hidden]
+
+
+@contextmanager
+def offline(home: Path) -> Iterator[None]:
+    """W&B without a network and without anything of the person's own; ended afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            patch.delenv(name)
+        patch.setenv("WANDB_DATA_DIR", "")
+        patch.delenv("WANDB_DATA_DIR")  # given back after the tests, whatever a run sets it to
+        for name, value in {"MODE": "offline", "SILENT": "true"}.items():
+            patch.setenv(f"WANDB_{name}", value)
+        for name in ("CONFIG_DIR", "CACHE_DIR"):
+            patch.setenv(f"WANDB_{name}", str(home / name))
+        yield
+        import wandb
+
+        wandb.finish()
+        wandb.teardown()
+
+
+@pytest.fixture
+def offline_wandb(tmp_path: Path) -> Iterator[None]:
+    with offline(tmp_path / "home"):
+        yield
+
+
+def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None) -> None:
+    import wandb
+
+    cfg = cfg.copy()
+    cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
+    cli.command(command)(cfg, folder)
+    wandb.finish()
+
+
+def last(folder: Path) -> Path:
+    return folder / "checkpoints/last.ckpt"
+
+
+@pytest.fixture(scope="session")
+def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Path, WandbRun]:
+    """The config, folder and W&B file of a fit of three epochs and its test."""
+    words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
+    words += ["speed.compile=false", "trainer.max_epochs=3", "trainer.log_every_n_steps=2", "trainer.precision=32-true"]
+    words += ["watch.every=5", "watch.images=7", "watch.checkpoints=true", "project=seen"]
+    with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
+        cfg = compose("imagenette", words)
+    folder = tmp_path_factory.mktemp("runs") / "shown"
+    folder.mkdir()
+    with offline(folder.parent / "home"):
+        run(cfg, "fit", folder)
+        run(cfg, "test", folder, last(folder))
+    return cfg, folder, WandbRun(folder)

@@ -1,8 +1,6 @@
 """metrics.csv always and continued, W&B where it works, and no run lost to a logger."""
 
 import csv
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -106,28 +104,12 @@ def test_an_unknown_logger_is_named_beside_those_there_are(tmp_path: Path, kind:
         make_loggers(kind, tmp_path, "project", 0)
 
 
-@pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """W&B without a network and without anything of the person's own; ended after the test."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    for name, value in {"MODE": "offline", "SILENT": "true"}.items():
-        monkeypatch.setenv(f"WANDB_{name}", value)
-    for name in ("CONFIG_DIR", "CACHE_DIR", "DATA_DIR"):
-        monkeypatch.setenv(f"WANDB_{name}", str(tmp_path / "home" / name))
-    yield
-    import wandb
-
-    wandb.finish()
-    wandb.teardown()
-
-
 def of_wandb(loggers: list[Logger]) -> WandbLogger:
     (found,) = [logger for logger in loggers if isinstance(logger, WandbLogger)]
     return found
 
 
-@pytest.mark.usefixtures("offline")
+@pytest.mark.usefixtures("offline_wandb")
 def test_wandb_offline_lies_in_the_run_folder_and_a_resumed_run_keeps_its_identity(tmp_path: Path) -> None:
     import wandb
 
@@ -149,7 +131,7 @@ def test_wandb_offline_lies_in_the_run_folder_and_a_resumed_run_keeps_its_identi
     assert [row["step"] for row in rows(run)] == ["5", "15"]
 
 
-@pytest.mark.usefixtures("offline")
+@pytest.mark.usefixtures("offline_wandb")
 @pytest.mark.parametrize("error", [RuntimeError("no\nconnection"), OSError("read-only file system"), Exception()])
 def test_a_wandb_that_fails_is_left_out_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception

@@ -1,0 +1,84 @@
+"""How a network is learning (§6), seen from inside: each group's rate, sizes of gradients, weights and updates, how
+long the GPU waits."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+from alexnet_pl.module import Classifier
+from alexnet_pl.optim import MomentumSGD
+
+RATE, GRADIENT, WEIGHT, UPDATE = "lr-MomentumSGD", "gradient_norm", "weight_norm", "update_ratio"
+IDLE = "train/gpu_idle_percent"
+TINY = torch.finfo(torch.float32).tiny
+
+
+class Rates(L.Callback):
+    """Logs `lr-MomentumSGD/conv1.weight`, …: every group's rate as an epoch begins.
+
+    Lightning's LearningRateMonitor would write the number of its own batches for the step, of which one may be many
+    steps (`speed.steps`).
+    """
+
+    @rank_zero_only
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        rates = {f"{RATE}/{group['name']}": group["lr"] for group in pl_module.sgd.param_groups}
+        for logger in trainer.loggers:
+            logger.log_metrics(rates, trainer.global_step)
+
+
+class Norms(L.Callback):
+    """Logs `norms` at each line of the log, when the host waits for the device anyway."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if trainer._logger_connector.should_update_logs:
+            assert isinstance(pl_module, Classifier)
+            pl_module.log_dict(norms(pl_module.sgd))
+
+
+@torch.no_grad()
+def norms(sgd: MomentumSGD) -> dict[str, float]:
+    """After a step, for the weights w of every layer: `gradient_norm/conv1` ‖∂L/∂w‖, `weight_norm/conv1` ‖w‖, and
+    `update_ratio/conv1` ‖Δw‖ / ‖w‖. Biases, which begin at 0, have no useful ratio.
+
+    Δw is the velocity of §6, kept as u with Δw = −ε · u, so nothing has to be remembered from before the step. The
+    device computes them all, and they are read at once.
+    """
+    groups = [group for group in sgd.param_groups if group["name"].endswith(".weight")]
+    rows = [sizes(group["params"][0], sgd.state[group["params"][0]].get("u")) for group in groups]
+    found: dict[str, float] = {}
+    for group, (gradient, weight, velocity) in zip(groups, torch.stack(rows).tolist(), strict=True):
+        layer = group["name"].removesuffix(".weight")
+        found[f"{GRADIENT}/{layer}"], found[f"{WEIGHT}/{layer}"] = gradient, weight
+        found[f"{UPDATE}/{layer}"] = group["lr"] * velocity / max(weight, TINY)
+    return found
+
+
+def sizes(weight: Tensor, velocity: Tensor | None) -> Tensor:
+    """(3,) norms of gradient, weight and u; a layer whose rate was 0 from the start has no velocity."""
+    nothing = weight.new_zeros(())
+    parts = [weight.grad, weight, velocity]
+    return torch.stack([nothing if part is None else part.norm().float() for part in parts])
+
+
+class Idle(L.Callback):
+    """Logs `train/gpu_idle_percent` at each line of the log: the share of the last second or so in which no kernel ran
+    on the GPU, by the driver's own count (NVML); of several devices, on the first. Not where the driver does not tell,
+    as of a part of a GPU (MIG)."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if trainer._logger_connector.should_update_logs and pl_module.device.type == "cuda":
+            busy = utilisation(pl_module.device)
+            if busy is not None:
+                pl_module.log(IDLE, 100.0 - busy)
+
+
+def utilisation(device: torch.device) -> float | None:
+    try:
+        return float(torch.cuda.utilization(device))
+    except Exception:  # no NVML, no permission, no such count: each version of it says so in another way
+        return None
