@@ -11,7 +11,8 @@ from alexnet_pl import cli, preparation, recipe, section
 from alexnet_pl.errors import UserError
 from alexnet_pl.schedule import DivideByTen, LoggedSchedule
 
-RECIPES = sorted(path.stem for path in cli.SHIPPED.glob("[!_]*.yaml") if not path.stem.startswith("cifar10"))
+OTHERS = ("cifar10", "codes")  # other networks than the paper's
+RECIPES = sorted(path.stem for path in cli.SHIPPED.glob("[!_]*.yaml") if not path.stem.startswith(OTHERS))
 CIFAR = sorted(path.stem for path in cli.SHIPPED.glob("cifar10*.yaml"))
 
 
