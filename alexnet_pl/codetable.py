@@ -24,7 +24,13 @@ Key = tuple[str, int | None]
 def read_codes(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
-        _ = found["network"]["checkpoint"]["sha256"], found["dataset"]["fingerprint"], found["rows"], found["queries"]
+        _ = (
+            found["network"]["checkpoint"]["sha256"],
+            found["dataset"]["fingerprint"],
+            found["rows"],
+            found["queries"],
+            found["machine"]["load"],
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a test of codes, or damaged ({reason(error)}); test again") from error
     return found
@@ -48,7 +54,7 @@ def code_tables(roots: Iterable[Path]) -> list[Table]:
 
 def table(tests: list[dict[str, Any]]) -> Table:
     by_key: dict[Key, dict[int, dict[str, Any]]] = {}
-    for test in tests:
+    for test in sorted(tests, key=lambda test: -test["machine"]["load"]):  # of equal rows the least disturbed one stays
         for row in test["rows"]:
             by_key.setdefault((row["method"], row["bits"]), {})[test["seed"]] = row
     keys = sorted(by_key, key=lambda key: (key[1] or 0, ORDER.index(key[0])))
@@ -89,15 +95,16 @@ def notes(tests: list[dict[str, Any]]) -> tuple[str, ...]:
     error = f", top-1 error {network['val_top1_error']:.2f} % on val by then" if network["val_top1_error"] else ""
     end = "" if network["finished"] else f", before the end of its training ({network['epochs_wanted']} epochs)"
     step, name = network["checkpoint"]["step"], network["checkpoint"]["sha256"][:12]
-    threads = max(test["threads"] for test in tests)
+    machine = max((test["machine"] for test in tests), key=lambda machine: machine["load"])
     return (
         f"The network: checkpoint {name}, step {step:,}{end}{error}. Of {about['classes']} equally frequent classes, "
         f"one image in {about['classes']} is of the query's class by chance.",
         "Neighbours: the share of the nearest by fc7's float vectors, exactly searched, that the method finds too.",
         "Intervals are over queries; over runs where several seeds are there. Equal Hamming distances are ordered by "
         "chance, once for all.",
-        f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {threads} threads, without computing "
-        "vectors or codes; of codes the fastest of five times.",
+        f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {machine['threads']} threads, without "
+        f"computing vectors or codes; of codes the fastest of five times. {machine['cpus']} CPU cores, on which up to "
+        f"{machine['load']:.0f} programs wanted to run meanwhile (load average).",
     )
 
 
