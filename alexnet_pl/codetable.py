@@ -101,8 +101,8 @@ def notes(tests: list[dict[str, Any]]) -> tuple[str, ...]:
         f"one image in {about['classes']} is of the query's class by chance.",
         "Neighbours: the share of the nearest by fc7's float vectors, exactly searched, that the method finds too; of "
         "these vectors themselves 100 % by definition.",
-        "After ± half of the 95 % interval, over queries; over runs where several seeds are there. Equal Hamming distances are ordered by "
-        "chance, once for all.",
+        "After ± half of the 95 % interval, over queries; over runs where several seeds are there. Equal Hamming "
+        "distances are ordered by chance, once for all.",
         f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {machine['threads']} threads, without "
         f"computing vectors or codes; of codes the fastest of five times. {machine['cpus']} CPU cores, on which up to "
         f"{machine['load']:.0f} programs wanted to run meanwhile (load average).",
