@@ -13,8 +13,8 @@ from alexnet_pl.recall import RANKS
 from alexnet_pl.tables import Table
 
 ORDER = [FLOAT, METHODS["fc7"], *UNTRAINED, METHODS["pixels"], FLOAT_PIXELS]
-METRICS = {f"recall_{k}": f"neighbours found of {k}, % (95 %)" for k in RANKS} | {
-    f"precision_{k}": f"of its class among {k}, % (95 %)" for k in RANKS
+METRICS = {f"recall_{k}": f"neighbours found of {k}, %" for k in RANKS} | {
+    f"precision_{k}": f"of its class among {k}, %" for k in RANKS
 }
 HEADER = ["method", "bits", *METRICS.values(), "bytes an image", "queries/s"]
 
@@ -24,7 +24,13 @@ Key = tuple[str, int | None]
 def read_codes(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
-        _ = found["network"]["checkpoint"]["sha256"], found["dataset"]["fingerprint"], found["rows"], found["queries"]
+        _ = (
+            found["network"]["checkpoint"]["sha256"],
+            found["dataset"]["fingerprint"],
+            found["rows"],
+            found["queries"],
+            found["machine"]["load"],
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a test of codes, or damaged ({reason(error)}); test again") from error
     return found
@@ -48,7 +54,7 @@ def code_tables(roots: Iterable[Path]) -> list[Table]:
 
 def table(tests: list[dict[str, Any]]) -> Table:
     by_key: dict[Key, dict[int, dict[str, Any]]] = {}
-    for test in tests:
+    for test in sorted(tests, key=lambda test: -test["machine"]["load"]):  # of equal rows the least disturbed one stays
         for row in test["rows"]:
             by_key.setdefault((row["method"], row["bits"]), {})[test["seed"]] = row
     keys = sorted(by_key, key=lambda key: (key[1] or 0, ORDER.index(key[0])))
@@ -61,7 +67,7 @@ def line(key: Key, rows: Sequence[dict[str, Any]]) -> list[str]:
     speed = sum(row["queries_per_second"] for row in rows) / len(rows)
     cells = [cell([row[metric] for row in rows if row.get(metric)]) for metric in METRICS]
     if method == FLOAT:
-        cells[: len(RANKS)] = ["100, by definition"] * len(RANKS)
+        cells[: len(RANKS)] = ["100"] * len(RANKS)
     return [method, str(bits or ""), *cells, f"{rows[0]['bytes']:,}", f"{speed:,.0f}"]
 
 
@@ -71,9 +77,9 @@ def cell(values: Sequence[dict[str, float]]) -> str:
         return ""
     means = [value["mean"] for value in values]
     if len(set(means)) == 1:
-        return f"{means[0]:.1f} ({values[0]['low']:.1f} to {values[0]['high']:.1f})"
+        return f"{means[0]:.1f} ± {(values[0]['high'] - values[0]['low']) / 2:.1f}"
     found = intervals.of(Sample(means))
-    return f"{found.mean:.1f} ({found.low:.1f} to {found.high:.1f}), {found.runs} seeds"
+    return f"{found.mean:.1f} ± {found.high - found.mean:.1f}, {found.runs} seeds"
 
 
 def describe(test: dict[str, Any]) -> str:
@@ -89,15 +95,17 @@ def notes(tests: list[dict[str, Any]]) -> tuple[str, ...]:
     error = f", top-1 error {network['val_top1_error']:.2f} % on val by then" if network["val_top1_error"] else ""
     end = "" if network["finished"] else f", before the end of its training ({network['epochs_wanted']} epochs)"
     step, name = network["checkpoint"]["step"], network["checkpoint"]["sha256"][:12]
-    threads = max(test["threads"] for test in tests)
+    machine = max((test["machine"] for test in tests), key=lambda machine: machine["load"])
     return (
         f"The network: checkpoint {name}, step {step:,}{end}{error}. Of {about['classes']} equally frequent classes, "
         f"one image in {about['classes']} is of the query's class by chance.",
-        "Neighbours: the share of the nearest by fc7's float vectors, exactly searched, that the method finds too.",
-        "Intervals are over queries; over runs where several seeds are there. Equal Hamming distances are ordered by "
-        "chance, once for all.",
-        f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {threads} threads, without computing "
-        "vectors or codes; of codes the fastest of five times.",
+        "Neighbours: the share of the nearest by fc7's float vectors, exactly searched, that the method finds too; of "
+        "these vectors themselves 100 % by definition.",
+        "After ± half of the 95 % interval, over queries; over runs where several seeds are there. Equal Hamming "
+        "distances are ordered by chance, once for all.",
+        f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {machine['threads']} threads, without "
+        f"computing vectors or codes; of codes the fastest of five times. {machine['cpus']} CPU cores, on which up to "
+        f"{machine['load']:.0f} programs wanted to run meanwhile (load average).",
     )
 
 
@@ -106,6 +114,7 @@ PAGE = """# Short binary codes
 Written by `python -m alexnet_pl report` from run folders of [configs/codes.yaml](../configs/codes.yaml), whose commands
 make them. The paper (§7.1) proposes these codes and prints no number: retrieval by fc7's vectors "could be made
 efficient by training an auto-encoder to compress these vectors to short binary codes. This should produce a much better
-image retrieval method than applying auto-encoders to the raw pixels".
+image retrieval method than applying auto-encoders to the raw pixels". `docs/codes.sh RUN OUT` makes this page anew from
+the run folder of a network.
 
 """

@@ -5,6 +5,7 @@ against the float vectors and against codes that nobody trained.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -140,7 +141,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         "codes": {**options.net, "checkpoint": book.about, "finished": bool(state.read(folder).get("finished"))},
         "queries": len(compared.labels),
         "seed": cfg.seed,
-        "threads": faiss().omp_get_max_threads(),
+        "machine": {"cpus": os.cpu_count(), "threads": faiss().omp_get_max_threads(), "load": os.getloadavg()[0]},
         "rows": rows,
         "commit": git("rev-parse", "HEAD"),
     }

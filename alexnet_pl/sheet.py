@@ -49,6 +49,5 @@ def show(axes: Axes, picture: Tensor, title: str) -> None:
 
 
 def frame(axes: Axes, right: bool) -> None:
-    axes.spines[:].set(
-        visible=True, linewidth=2.5, color=RIGHT if right else WRONG, linestyle="-" if right else (0, (2, 1))
-    )
+    colour, style = (RIGHT, "-") if right else (WRONG, (0, (2, 1)))
+    axes.spines[:].set(visible=True, linewidth=2.5, color=colour, linestyle=style, capstyle="butt")

@@ -41,7 +41,7 @@ def show(tables: Iterable[Table]) -> None:
 def grid(table: Table) -> RichTable:
     drawn = RichTable()
     for number, name in enumerate(table.header):
-        drawn.add_column(plain(name), overflow="fold", min_width=0 if number else 16)
+        drawn.add_column(plain(name), overflow="fold", min_width=0 if number or len(table.header) > 6 else 16)
     for row in table.rows:
         drawn.add_row(*map(plain, row))
     return drawn

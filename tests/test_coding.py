@@ -128,7 +128,7 @@ def test_the_table_has_a_row_for_each_method_and_number_of_bits(cfg: DictConfig,
     ]
     row = next(row for row in result(tmp_path / "runs-a")["rows"] if row["method"] == "auto-encoder on fc7")
     value = row["precision_6"]
-    assert f"{value['mean']:.1f} ({value['low']:.1f} to {value['high']:.1f})" in table.rows[2]
+    assert f"{value['mean']:.1f} ± {(value['high'] - value['low']) / 2:.1f}" in table.rows[2]
     assert "tiny, 40 of 40 val images looked up among 160" in tables.markdown([table])
 
 
@@ -141,7 +141,7 @@ def test_several_seeds_give_an_interval_over_runs(cfg: DictConfig, tmp_path: Pat
         next(row["recall_6"]["mean"] for row in result(tmp_path / f"runs-{seed}")["rows"] if "auto" in row["method"])
         for seed in (0, 1, 2)
     ]
-    assert cells["auto-encoder on fc7"].startswith(f"{np.mean(means):.1f} (")
+    assert cells["auto-encoder on fc7"].startswith(f"{np.mean(means):.1f} ± ")
     assert cells["auto-encoder on fc7"].endswith("3 seeds")
     assert "seeds" not in cells["PCA of fc7, signs"]
 
