@@ -37,15 +37,15 @@ class JpegWriter:
         self.file, self.quality, self.subsampling = file, quality, SUBSAMPLINGS[subsampling]
 
     def lay_out(self, image: np.ndarray) -> np.ndarray:
-        """The image with its memory in the order in which it is encoded: channels last."""
-        return np.ascontiguousarray(image.transpose(1, 2, 0)).transpose(2, 0, 1)
+        """The image with its planes dense in memory: Pillow weaves them faster than NumPy does."""
+        return np.ascontiguousarray(image)
 
     def add(self, number: int, label: int, image: np.ndarray | None) -> int:
         """Write image `number` of the split, (3, size, size) uint8 as laid out, or None; the bytes of its JPEG."""
         if image is None:
             return 0
         packed = io.BytesIO()  # by Pillow: simplejpeg encodes by the fast transform alone, at a loss of 0.3 dB
-        pixels = Image.fromarray(image.transpose(1, 2, 0))
+        pixels = Image.merge("RGB", [Image.fromarray(plane) for plane in image])
         pixels.save(packed, "JPEG", quality=self.quality, subsampling=self.subsampling)
         data = packed.getvalue()
         self.write(f"{number:08d}.jpg", data)
