@@ -104,10 +104,8 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.ckpt_path == "auto":
         options = make_options(cfg)
         source = open_features(options, options.layer)[0].identity
-        finished, last = state.resume(folder, training(cfg, source))
-        if finished:
-            return say("trained to its end already", folder)
-        cfg.ckpt_path = str(last) if last else None
+        if fitting.is_finished(cfg, folder, training(cfg, source)):
+            return None
     fitting.for_other_processes(cfg, folder)
     trainer, module, data = build(cfg, folder)
     show_facts(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from alexnet_pl.data.store import Split
 from alexnet_pl.probabilities import Reader
@@ -61,14 +60,7 @@ def kept_answers(reader: Reader, numbers: np.ndarray) -> list[Answer]:
 def new_answers(run: Trained, split: Split, numbers: np.ndarray) -> list[Answer]:
     """By running the network, with the run's own views."""
     shares, best = (
-        run.module.log_probabilities(read(split, numbers), run.cfg.views).exp().topk(min(5, len(run.classes)))
+        run.module.log_probabilities(split.pictures(numbers), run.cfg.views).exp().topk(min(5, len(run.classes)))
     )
     rows = zip(numbers.tolist(), best.numpy(), shares.double().numpy(), strict=True)
     return [Answer(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]
-
-
-def read(split: Split, numbers: np.ndarray) -> Tensor:
-    """(N, 3, size, size) uint8."""
-    images = split.buffer(len(numbers))
-    split.read(numbers, images.numpy())
-    return images

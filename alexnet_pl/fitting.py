@@ -12,21 +12,29 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl import evaluate, recipe, stages, state
 from alexnet_pl.checkpoint import read_checkpoint
 from alexnet_pl.cli import quoted
-from alexnet_pl.job import build, say
+from alexnet_pl.job import build, step
 from alexnet_pl.media import keep_checkpoints, show_facts
+from alexnet_pl.telling import say
 from alexnet_pl.transfer import carry_over
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
-    if cfg.ckpt_path == "auto":
-        finished, last = state.resume(folder, recipe.training(cfg))
-        if finished:
-            return say("trained to its end already", folder)
-        cfg.ckpt_path = str(last) if last else None
+    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, recipe.training(cfg)):
+        return None
     if not cfg.ckpt_path:
         start_from(cfg, folder)
     for_other_processes(cfg, folder)
     return train(cfg, folder)
+
+
+def is_finished(cfg: DictConfig, folder: Path, training: dict[str, Any]) -> bool:
+    """`ckpt_path=auto`: whether the fit is at its end, which is then told; else the checkpoint to go on from is set."""
+    finished, last = state.resume(folder, training)
+    if finished:
+        say("trained to its end already", folder)
+    else:
+        cfg.ckpt_path = str(last) if last else None
+    return finished
 
 
 def start_from(cfg: DictConfig, folder: Path) -> None:
@@ -53,7 +61,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         before = carry_over(module.net, Path(transfer.weights), transfer.carry)
         module.lineage = [*before.pop("lineage"), before]
     show_facts(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
-    began, steps = time.perf_counter(), read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
+    began, steps = time.perf_counter(), step(cfg) if cfg.ckpt_path else 0
     trainer.callbacks.append(Begun(folder, recipe.training(cfg)))  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     keep_last(trainer, folder / "checkpoints/last.ckpt", steps)

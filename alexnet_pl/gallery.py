@@ -115,16 +115,19 @@ class Gallery:
 
     def pictures(self, numbers: np.ndarray) -> Tensor:
         """Images of the split by their numbers: (N, 3, size, size) uint8."""
-        split = self.images
-        found = split.buffer(len(numbers))
-        split.read(np.asarray(numbers), found.numpy())
-        return found
+        return self.images.pictures(numbers)
+
+
+def opened(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> DictConfig:
+    """The run's own config, to be used with its checkpoint `last` or `best`."""
+    if not (run / ".hydra/config.yaml").is_file():
+        raise UserError(f"{run}: no run folder (no .hydra/config.yaml in it); give one that `fit` made")
+    path = newest(run, checkpoint)
+    cfg: Any = recipe.compose(str(run), overrides)
+    cfg.command, cfg.ckpt_path = "predict", str(path)
+    return cfg
 
 
 def open_run(run: str | Path, split: str = "train", checkpoint: str = "last", *overrides: str) -> Gallery:
     """A run folder after `features`; overrides such as "data.root=FOLDER" where the store lies elsewhere by now."""
-    if not (Path(run) / ".hydra/config.yaml").is_file():
-        raise UserError(f"{run}: no run folder (no .hydra/config.yaml)")
-    cfg = recipe.compose(str(run), overrides)
-    cfg.command, cfg.ckpt_path = "predict", str(newest(Path(run), checkpoint))
-    return Gallery(cfg, Path(run), split)
+    return Gallery(opened(Path(run), checkpoint, overrides), Path(run), split)

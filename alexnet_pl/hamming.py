@@ -12,7 +12,7 @@ import torch
 from alexnet_pl.data.loader import permutation
 from alexnet_pl.errors import UserError
 from alexnet_pl.features import Features
-from alexnet_pl.retrieval import Neighbours, faiss
+from alexnet_pl.retrieval import Neighbours, faiss, without
 
 SAMPLE = 50_000  # vectors that the principal components are taken from
 
@@ -45,9 +45,7 @@ class HammingIndex:
         distances, places = self.index.search(queries, k + (own is not None))
         seconds = time.perf_counter() - began
         numbers = self.order[places]
-        if own is not None:
-            last = np.argsort(numbers == own[:, None], 1, kind="stable")[:, :k]
-            numbers, distances = np.take_along_axis(numbers, last, 1), np.take_along_axis(distances, last, 1)
+        distances, numbers = without(own, distances, numbers, k)
         return Neighbours(numbers, distances.astype(np.float64), seconds)
 
 

@@ -4,15 +4,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl import features, gallery, job, recipe
-from alexnet_pl.cli import newest
 from alexnet_pl.codebook import CodeBook, open_codes
 from alexnet_pl.data.decode import decode, square
 from alexnet_pl.data.store import Store
@@ -59,7 +57,7 @@ class Lookup:
 
     def __init__(self, run: Path, checkpoint: str = "last", codes: str = "", *overrides: str) -> None:
         """`codes`: a run folder of configs/codes.yaml; else the newest in `CODES` that learned from these features."""
-        self.run, self.cfg = run, opened(run, checkpoint, overrides)
+        self.run, self.cfg = run, gallery.opened(run, checkpoint, overrides)
         there = features.place(run, "train") / "about.json"
         self.gallery = Gallery(self.cfg, run) if there.is_file() else None
         if self.gallery:
@@ -131,22 +129,10 @@ class Lookup:
         except UserError:
             return None
         number = int(np.random.default_rng().integers(len(split)))
-        image = split.buffer(1)
-        split.read(np.array([number]), image.numpy())
-        return image, self.classes[split.labels[number]]
+        return split.pictures(np.array([number])), self.classes[split.labels[number]]
 
     def store(self) -> Store:
         return recipe.make_data(self.cfg).store
-
-
-def opened(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> DictConfig:
-    """The run's own config, to be used with its checkpoint `last` or `best`."""
-    if not (run / ".hydra/config.yaml").is_file():
-        raise UserError(f"{run}: no run folder (no .hydra/config.yaml in it); give one that `fit` made")
-    path = newest(run, checkpoint)
-    cfg: Any = recipe.compose(str(run), overrides)
-    cfg.command, cfg.ckpt_path = "predict", str(path)
-    return cfg
 
 
 def find_codes(given: str, there: Gallery | None) -> CodeBook | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -157,13 +158,18 @@ def offline_wandb(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None) -> None:
+def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, **keys: Any) -> float | None:
+    """A command as the command line calls it, `keys` set beforehand."""
     import wandb
 
+    folder.mkdir(exist_ok=True)
     cfg = cfg.copy()
     cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
-    cli.command(command)(cfg, folder)
-    wandb.finish()
+    cfg.update(keys)
+    try:
+        return cli.command(command)(cfg, folder)
+    finally:
+        wandb.finish()
 
 
 def last(folder: Path) -> Path:

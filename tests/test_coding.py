@@ -1,16 +1,15 @@
 """configs/codes.yaml from features to a table: resumed to the bit, true numbers in it, other features refused."""
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import Compose
+from conftest import Compose, last, run
 from omegaconf import DictConfig
-from test_commands import interrupt, last, run
+from test_commands import whole_and_cut
 from test_retrieval import WIDTH, make_features, sparse
 
 from alexnet_pl import tables
@@ -54,14 +53,7 @@ def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
 ) -> None:
     """In mid-epoch, and at an epoch's end."""
     cfg.codes.binary = binary
-    run(cfg, "fit", tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:  # noqa: PT012
-        interrupt(patch, step)
-        run(cfg, "fit", tmp_path / "cut")
-    assert end.value.code == 128 + signal.SIGTERM
-    assert torch.load(last(tmp_path / "cut"), weights_only=True)["global_step"] == step
-    run(cfg, "fit", tmp_path / "cut", last(tmp_path / "cut"))
-    whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    whole, cut = (saved["state_dict"] for saved in whole_and_cut(cfg, tmp_path, monkeypatch, step))
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
 
 

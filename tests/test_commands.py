@@ -13,12 +13,12 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from conftest import TRAIN, VAL, Compose
+from conftest import TRAIN, VAL, Compose, last, run
 from omegaconf import DictConfig
 from PIL import Image
 from torch.nn import functional as F
 
-from alexnet_pl import cli, recipe
+from alexnet_pl import recipe
 from alexnet_pl.data import demo
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
@@ -28,18 +28,6 @@ from alexnet_pl.evaluate import answers
 from alexnet_pl.resume import Interruption
 
 Fit = Callable[..., Path]
-
-
-def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, **keys: Any) -> float | None:
-    folder.mkdir(exist_ok=True)
-    cfg = cfg.copy()
-    cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
-    cfg.update(keys)
-    return cli.command(command)(cfg, folder)
-
-
-def last(folder: Path) -> Path:
-    return folder / "checkpoints/last.ckpt"
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -67,12 +55,10 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(Interruption, "on_train_batch_end", on_train_batch_end)
 
 
-@pytest.mark.parametrize(("step", "precision"), [(2, "32-true"), (6, "32-true"), (9, "bf16-mixed")])
-def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
-    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, precision: str
-) -> None:
-    """Mid-epoch, at an epoch's end, and in the second epoch; order, augmentation and dropout included."""
-    cfg.trainer.precision = precision
+def whole_and_cut(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The last checkpoints of the fit tmp_path/whole, and of tmp_path/cut, interrupted in `step` and gone on with."""
     run(cfg, "fit", tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:  # noqa: PT012
         interrupt(patch, step)
@@ -80,7 +66,16 @@ def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
     assert end.value.code == 128 + signal.SIGTERM
     assert load(last(tmp_path / "cut"))["global_step"] == step
     run(cfg, "fit", tmp_path / "cut", last(tmp_path / "cut"))
-    whole, cut = load(last(tmp_path / "whole")), load(last(tmp_path / "cut"))
+    return load(last(tmp_path / "whole")), load(last(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize(("step", "precision"), [(2, "32-true"), (6, "32-true"), (9, "bf16-mixed")])
+def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, precision: str
+) -> None:
+    """Mid-epoch, at an epoch's end, and in the second epoch; order, augmentation and dropout included."""
+    cfg.trainer.precision = precision
+    whole, cut = whole_and_cut(cfg, tmp_path, monkeypatch, step)
     assert (whole["global_step"], whole["epoch"]) == (cut["global_step"], cut["epoch"]) == (12, 1)
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, cut["state_dict"][name]), name

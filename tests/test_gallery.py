@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TRAIN, VAL, Compose
+from conftest import TRAIN, VAL, Compose, last, run
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
-from test_commands import last, run, table
+from test_commands import table
 
 from alexnet_pl import cli
 from alexnet_pl.data.store import Store

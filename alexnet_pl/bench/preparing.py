@@ -14,19 +14,18 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
 from alexnet_pl.bench import pillow
 from alexnet_pl.bench.rounds import Job, Rate, interleaved, machine
 from alexnet_pl.data import demo
+from alexnet_pl.data.crew import one_image_a_worker
 from alexnet_pl.data.decode import decode, read, square
 from alexnet_pl.data.encoding import Encoding
 from alexnet_pl.data.folders import is_image, read_folders
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.errors import UserError
-from alexnet_pl.speed import keep_freed_memory
 
 IMAGES = 4096  # of one measurement, seconds long; fewer photographs are gone through several times
 SETS = {"ILSVRC-2012": 1_431_167, "Fall 2011": 14_197_122}  # images, of all splits
@@ -36,8 +35,7 @@ SIZE = 256
 
 def measure(source: Path | None, rounds: int) -> dict[str, Any]:
     """Rates of each way to prepare the photographs below `source`, and what follows from them."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    one_image_a_worker()
     told = machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -36,12 +36,9 @@ class JpegWriter:
     def __init__(self, file: IO[bytes], quality: int, subsampling: int) -> None:
         self.file, self.quality, self.subsampling = file, quality, SUBSAMPLINGS[subsampling]
 
-    def lay_out(self, image: np.ndarray) -> np.ndarray:
-        """The image with its planes dense in memory: Pillow weaves them faster than NumPy does."""
-        return np.ascontiguousarray(image)
-
     def add(self, number: int, label: int, image: np.ndarray | None) -> int:
-        """Write image `number` of the split, (3, size, size) uint8 as laid out, or None; the bytes of its JPEG."""
+        """Write image `number` of the split, (3, size, size) uint8 with dense planes, or None; the bytes of its
+        JPEG. Pillow weaves the planes faster than NumPy does."""
         if image is None:
             return 0
         packed = io.BytesIO()  # by Pillow: simplejpeg encodes by the fast transform alone, at a loss of 0.3 dB

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from alexnet_pl.data.ahead import looked_ahead
 from alexnet_pl.data.augment import Batch, Draws
+from alexnet_pl.data.position import Position
 from alexnet_pl.data.store import Split
 
 DEPTH = 4  # buffers: one in use, one ready, one being filled, one to spare
@@ -111,7 +112,7 @@ def feed(
     return resident if split.kept is not None or split.bytes < free - total // 4 else streamed
 
 
-class TrainLoader:
+class TrainLoader(Position):
     """A split in a new random order each epoch, in batches of exactly `batch_size` (the rest waits for another epoch).
 
     Order and draws are functions of (seed, epoch, batch), so all that a resumed run needs is (epoch, done). On several
@@ -133,21 +134,19 @@ class TrainLoader:
         limit: int | None = None,
         ahead: bool = True,
     ) -> None:
+        super().__init__()
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.batches = len(split) // batch_size
         if limit is not None:
             self.batches = min(self.batches, limit * steps)
         self.steps, self.feed = steps, feed(split, device, keep, ahead)
-        self.epoch, self.done, self.resumed = 0, 0, False
 
     def __len__(self) -> int:
         return -(-self.batches // self.steps)
 
     def __iter__(self) -> Iterator[Iterator[Batch]]:
-        if self.done and not self.resumed:
-            self.epoch, self.done = self.epoch + 1, 0
-        self.resumed = False
+        self.begin()
         batches = self.epoch_batches()
         for _ in range(self.done, self.batches, self.steps):
             yield islice(batches, self.steps)
@@ -162,15 +161,6 @@ class TrainLoader:
             drawn = self.draw(self.seed, self.epoch, i, self.batch_size)
             self.done = i + 1
             yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in drawn)))
-
-    def state_dict(self) -> dict[str, int]:
-        """The epoch and how many of its batches were handed out; a finished epoch is the next one's start."""
-        if self.done == self.batches:
-            return {"epoch": self.epoch + 1, "done": 0}
-        return {"epoch": self.epoch, "done": self.done}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self.epoch, self.done, self.resumed = state_dict["epoch"], state_dict["done"], True
 
 
 class EvalLoader:

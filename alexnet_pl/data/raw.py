@@ -25,12 +25,8 @@ class RawWriter:
     def __init__(self, file: IO[bytes], size: int) -> None:
         self.file, self.black = file, bytes(3 * size**2)
 
-    def lay_out(self, image: np.ndarray) -> np.ndarray:
-        """The image with its memory in the order in which it is written."""
-        return np.ascontiguousarray(image)
-
     def add(self, number: int, label: int, image: np.ndarray | None) -> int:
-        """Write image `number` of the split, (3, size, size) uint8 as laid out, or None; the bytes it takes."""
+        """Write image `number` of the split, (3, size, size) uint8 with dense planes, or None; the bytes it takes."""
         return self.file.write(self.black if image is None else image.data)
 
     def finish(self) -> None:

@@ -66,7 +66,7 @@ def write_shard(
             if entry:
                 odd.append(entry)
             if image is not None:
-                image = writer.lay_out(image)
+                image = np.ascontiguousarray(image)  # as planes: what is written, and soonest summed up
                 if count:
                     summing.add(image)
             labels.append(EMPTY if image is None else item.label)
@@ -119,6 +119,5 @@ def save_made(path: Path, made: Made) -> None:
 def load_made(path: Path, size: int) -> Made:
     with np.load(path, allow_pickle=False) as file:
         text = json.loads(str(file["text"]))
-        nothing = Summing(size).sums
-        sums = Sums(text["images"], file["pixels"], file["products"]) if text["images"] else nothing
+        sums = Sums(text["images"], file["pixels"], file["products"]) if text["images"] else Summing(size).sums
         return Made(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"])

@@ -23,52 +23,38 @@ class Sums(NamedTuple):
 
 
 class Summing:
-    """`Sums` as images come in. Every intermediate sum is a whole number that its type holds exactly."""
+    """`Sums` as images come in. Every intermediate sum is a whole number that its type holds exactly.
+
+    Buffers are kept: allocating them anew for each image would cost more than the sums.
+    """
 
     def __init__(self, size: int) -> None:
         self.images, self.waiting = 0, 0
         self.pixels = torch.zeros((3, size, size), dtype=torch.int64)
         self.products = torch.zeros((size, 3, 3), dtype=torch.float64)
-        self.kind = torch.float32 if size <= EXACT else torch.float64
-        self.rooms: dict[tuple[int, ...], Room] = {}
+        self.image = torch.empty((3, size, size), dtype=torch.float32 if size <= EXACT else torch.float64)
+        self.recent = torch.zeros_like(self.image)  # sums of those that wait
+        self.rows = self.image.transpose(0, 1)
+        self.columns = self.rows.transpose(1, 2)
+        self.mixed = torch.empty((size, 3, 3), dtype=self.image.dtype)
 
     def add(self, image: np.ndarray) -> None:
-        """A (3, size, size) uint8 image, dense in memory in whatever order of its axes."""
-        pixels = torch.from_numpy(image)
-        if image.strides not in self.rooms:
-            self.rooms[image.strides] = Room(pixels, self.kind)
-        self.products.add_(self.rooms[image.strides].take(pixels))
+        """A (3, size, size) uint8 image."""
+        self.recent.add_(self.image.copy_(torch.from_numpy(image)))
+        self.products.add_(torch.bmm(self.rows, self.columns, out=self.mixed))  # Σ RGBᵀRGB over each of its rows
         self.images, self.waiting = self.images + 1, self.waiting + 1
         if self.waiting == FLUSHED:
             self.flush()
 
     def flush(self) -> None:
-        for room in self.rooms.values():
-            self.pixels += room.sums.to(torch.int64)
-            room.sums.zero_()
+        self.pixels += self.recent.to(torch.int64)
+        self.recent.zero_()
         self.waiting = 0
 
     @property
     def sums(self) -> Sums:
         self.flush()
         return Sums(self.images, self.pixels.numpy(), self.products.sum(0).to(torch.int64).numpy())
-
-
-class Room:
-    """Buffers for images of one order of axes: allocating them anew would cost more than the sums."""
-
-    def __init__(self, like: torch.Tensor, kind: torch.dtype) -> None:
-        size = like.shape[-1]
-        self.image = torch.empty_strided(like.shape, like.stride(), dtype=kind)
-        self.sums = torch.zeros_like(self.image)
-        self.rows = self.image.transpose(0, 1)
-        self.columns = self.rows.transpose(1, 2)
-        self.mixed = torch.empty((size, 3, 3), dtype=kind)
-
-    def take(self, image: torch.Tensor) -> torch.Tensor:
-        """Sum up the pixels of `image`; Σ RGBᵀRGB over each of its rows, (size, 3, 3)."""
-        self.sums.add_(self.image.copy_(image))
-        return torch.bmm(self.rows, self.columns, out=self.mixed)
 
 
 def total(parts: Iterable[Sums], size: int) -> Sums:

@@ -139,6 +139,12 @@ class Split:
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
         self.images.read(self.slots[indices], out)
 
+    def pictures(self, indices: np.ndarray) -> Tensor:
+        """Images `indices`: (N, 3, size, size) uint8, in memory of their own."""
+        found = self.buffer(len(indices))
+        self.read(np.asarray(indices), found.numpy())
+        return found
+
     def expect(self, indices: np.ndarray) -> None:
         """Images `indices` will be read soon: they are asked of the disk, without waiting."""
         self.images.expect(self.slots[indices])

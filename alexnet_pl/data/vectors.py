@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.data.loader import permutation
+from alexnet_pl.data.position import Position
 from alexnet_pl.features import Features
 
 
-class VectorLoader:
+class VectorLoader(Position):
     """(batch, width) float32 in a new random order each epoch, or with `shuffled` false in order, all of them.
 
     The order is a function of (seed, epoch), so that a resumed run needs only (epoch, done). Of several devices, each
@@ -23,34 +24,25 @@ class VectorLoader:
     def __init__(
         self, features: Features, batch_size: int, seed: int, shuffled: bool = True, rank: int = 0, world: int = 1
     ) -> None:
+        super().__init__()
         self.features, self.batch_size, self.seed, self.shuffled = features, batch_size, seed, shuffled
         self.share = slice(rank, None, world)
-        self.epoch, self.done, self.resumed = 0, 0, False
+        count = len(features)
+        self.batches = max(1, count // batch_size) if shuffled else -(-count // batch_size)
 
     def __len__(self) -> int:
-        count = len(self.features)
-        return max(1, count // self.batch_size) if self.shuffled else -(-count // self.batch_size)
+        return self.batches
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self.shuffled and self.done and not self.resumed:
-            self.epoch, self.done = self.epoch + 1, 0
+        if self.shuffled:
+            self.begin()
         first = self.done if self.shuffled else 0
-        self.resumed = False
         count = len(self.features)
         order = permutation(count, self.seed, self.epoch) if self.shuffled else np.arange(count)
         for i in range(first, len(self)):
             self.done = i + 1
             numbers = order[i * self.batch_size : (i + 1) * self.batch_size][self.share]
             yield torch.from_numpy(self.features.rows(np.sort(numbers)))
-
-    def state_dict(self) -> dict[str, int]:
-        """The epoch and how many of its batches were handed out; a finished epoch is the next one's start."""
-        if self.done == len(self):
-            return {"epoch": self.epoch + 1, "done": 0}
-        return {"epoch": self.epoch, "done": self.done}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self.epoch, self.done, self.resumed = state_dict["epoch"], state_dict["done"], True
 
 
 class Origin(NamedTuple):

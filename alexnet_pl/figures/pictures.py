@@ -65,7 +65,7 @@ def bars(run: Trained, photographs: bool) -> Picture:
     answers, source, split, gap = from_test(run, reader) if reader else from_network(run)
     if not photographs:
         split, gap = None, "photographs are left out (`photographs=false`)"
-    images = examples.read(split, np.array([answer.number for answer in answers])) if split else None
+    images = split.pictures(np.array([answer.number for answer in answers])) if split else None
     right = sum(answer.best[0] == answer.label for answer in answers)
     caption = (
         f"{len(answers)} {source}, spread evenly over them, and the labels considered most probable; the correct one "
@@ -103,7 +103,7 @@ def neighbours(run: Trained, photographs: bool) -> Picture:
     found = gallery.open_run(run.folder, "train", "last", *run.moved)
     split = run.store.split(run.data.tested)
     numbers = examples.spread(len(split), examples.QUERIES)
-    queries = examples.read(split, numbers)
+    queries = split.pictures(numbers)
     near = found.nearest(queries, examples.NEAREST).numbers
     images = found.pictures(near.ravel()).unflatten(0, near.shape)
     labels, theirs = split.labels[numbers], found.features.labels[near]
