@@ -1,114 +1,20 @@
 """The layers that PyTorch lacks: response normalisation (§4.3; §3.3 of 2012) and the dropout of §5.2 (§4.2 of 2012)."""
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-class Rule(NamedTuple):
-    """b = a / (k + α · Σ a²)^β, summed over `n` neighbours: maps of the same tower, or n × n pixels of the same map."""
-
-    n: int
-    k: float
-    alpha: float
-    beta: float
-    towers: int
-    spatial: bool
-
-
-def window(squares: Tensor, rule: Rule) -> Tensor:
-    """(N, C, H, W) → the same: sums over the rule's neighbours, clipped at a tower's ends or a map's edges."""
-    half = rule.n // 2
-    if rule.spatial:
-        rows = shifted(F.pad(squares, (0, 0, half, half)), rule.n, 2)
-        return shifted(F.pad(rows, (half, half)), rule.n, 3)
-    maps = squares.unflatten(1, (rule.towers, -1))
-    return shifted(F.pad(maps, (0, 0, 0, 0, half, half)), rule.n, 2).flatten(1, 2)
-
-
-def shifted(padded: Tensor, n: int, dim: int) -> Tensor:
-    """The sum of n neighbours along `dim`, which shrinks by n − 1. Plain additions: the same to the bit every time."""
-    size = padded.shape[dim] - n + 1
-    return functools.reduce(torch.add, (padded.narrow(dim, i, size) for i in range(n)))
-
-
-def inverse_power(s: Tensor, beta: float) -> Tensor:
-    """s^−β; for β = 3/4 by two square roots, several times as fast as a power."""
-    if beta != 0.75:
-        return s.pow(-beta)
-    root = s.rsqrt()
-    return root * root.sqrt()
-
-
-def widen(a: Tensor) -> Tensor:
-    """float32 for the half precisions, whose eight or eleven bits a sum of squares would exhaust; else as it is."""
-    return a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
-
-
-def normalise(a: Tensor, rule: Rule) -> Tensor:
-    wide = widen(a)
-    s = rule.k + rule.alpha * window(wide.square(), rule)
-    return (wide * inverse_power(s, rule.beta)).to(a.dtype)
-
-
-def gradient(a: Tensor, grad: Tensor, rule: Rule) -> Tensor:
-    """∂L/∂a from g = ∂L/∂b:  g · s^−β − 2αβ · a · Σ (g · a · s^(−β−1)), the same sum again since it is symmetric."""
-    wide, g = widen(a), widen(grad)
-    s = rule.k + rule.alpha * window(wide.square(), rule)
-    direct = g * inverse_power(s, rule.beta)
-    return (direct - 2 * rule.alpha * rule.beta * wide * window(direct * wide / s, rule)).to(a.dtype)
-
-
-@functools.cache
-def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """One fused kernel where the plain function makes a dozen passes over memory."""
-    return torch.compile(function, dynamic=False)
-
-
-BLOCK = 1 << 18  # values of which a core's cache holds a few sets
-
-
-def in_blocks(function: Callable[..., Tensor], a: Tensor, *rest: Any) -> Tensor:
-    """The plain function on a CPU, a few images after the others: its dozen intermediate results then stay in a cache
-    instead of going through memory, which is twice as fast."""
-    count = max(1, BLOCK // max(1, a[:1].numel()))
-    if a.device.type != "cpu" or count >= len(a):
-        return function(a, *rest)
-    out = torch.empty_like(a)
-    for start in range(0, len(a), count):
-        part = slice(start, start + count)
-        out[part] = function(a[part], *(each[part] if isinstance(each, Tensor) else each for each in rest))
-    return out
-
-
-class Norm(torch.autograd.Function):
-    """`normalise` and its `gradient`, which need nothing kept but a."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, rule: Rule, fast: bool) -> Tensor:
-        ctx.save_for_backward(a)
-        ctx.rule, ctx.fast = rule, fast
-        return compiled(normalise)(a, rule) if fast else in_blocks(normalise, a, rule)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (a,) = ctx.saved_tensors
-        found = compiled(gradient)(a, grads[0], ctx.rule) if ctx.fast else in_blocks(gradient, a, grads[0], ctx.rule)
-        return found, None, None
+from alexnet_pl.normalisation import Norm, Rule
 
 
 class NormLayer(nn.Module):
-    """(N, C, H, W) → (N, C, H, W), no parameters. `fast` compiles it: the same sums in one pass over memory."""
+    """(N, C, H, W) → (N, C, H, W), no parameters. `fast` compiles it: the same sums in fewer passes over memory."""
 
     rule: Rule
     fast = False
 
     def forward(self, a: Tensor) -> Tensor:
-        return Norm.apply(a, self.rule, self.fast)
+        return Norm.apply(a.unflatten(1, (self.rule.towers, -1)), self.rule, self.fast).flatten(1, 2)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value:g}" for name, value in self.rule._asdict().items())

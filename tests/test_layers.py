@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alexnet_pl import layers
+from alexnet_pl import normalisation
 from alexnet_pl.layers import Dropout, LocallyConnected, NormLayer, ResponseNorm, SpatialNorm
 
 HALF_BF16 = 2**-8  # rounding to bfloat16's eight bits changes a number by at most this share of it
@@ -298,15 +298,25 @@ def test_a_locally_connected_layer_has_a_middle() -> None:
         LocallyConnected(1, 1, 2, 4)
 
 
+@pytest.mark.parametrize("fast", [False, True], ids=["plain", "compiled"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("norm", [ResponseNorm(towers=2), SpatialNorm()], ids=["across maps", "across space"])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_norms_of_a_few_images_at_a_time_are_those_of_the_whole_batch(
-    norm: NormLayer, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+    norm: NormLayer,
+    layout: torch.memory_format,
+    fast: bool,
+    precision: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
-    a, upstream = (40 * torch.randn(7, 12, 9, 9).contiguous(memory_format=layout) for _ in range(2))
-    monkeypatch.setattr(layers, "BLOCK", 3 * 12 * 81)  # blocks of three, three and one
-    for function, given in ((layers.normalise, (a,)), (layers.gradient, (a, upstream))):
-        found = layers.in_blocks(function, *given, norm.rule)
-        assert torch.equal(found, function(*given, norm.rule))
-        assert found.stride() == a.stride()
+    shape = (6, 12, 9, 9)
+    a, upstream = (40 * torch.randn(shape).to(precision).contiguous(memory_format=layout) for _ in range(2))
+    monkeypatch.setitem(normalisation.BLOCK, fast, 4 * 12 * 81)  # of which there would be a rest: two blocks of three
+    assert [part.stop for part in normalisation.blocks(a, fast)] == [3, 6]
+    a, upstream = (each.unflatten(1, (norm.rule.towers, -1)) for each in (a, upstream))
+    found = normalisation.normalise_in_blocks(a, norm.rule, fast)
+    back = normalisation.gradient_in_blocks(a, upstream, norm.rule, fast)
+    assert found.stride() == back.stride() == a.stride()
+    torch.testing.assert_close(found, normalisation.normalise(a, norm.rule))
+    torch.testing.assert_close(back, normalisation.gradient(a, upstream, norm.rule))

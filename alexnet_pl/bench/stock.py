@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alexnet_pl.layers import NormLayer, Rule
+from alexnet_pl.layers import NormLayer
+from alexnet_pl.normalisation import Rule
 
 
 class StockNorm(nn.Module):
