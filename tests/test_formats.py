@@ -124,12 +124,25 @@ def kaggle(root: Path) -> Path:
     lines = [f"{SYNSETS[t][0]} 1 2 3 4 {SYNSETS[t][0]} 5 6 7 8" for t in TRUTH]
     solution = "".join(f"ILSVRC2012_val_{i:08d},{line}\n" for i, line in reversed(list(enumerate(lines, 1))))
     write(root, {"LOC_val_solution.csv": b"ImageId,PredictionString\n" + solution.encode()})
+    trained = [f"{wnid}/{name[:-5]}" for wnid, files in train_images().items() for name in files]
+    for name, stems in (("train_cls", trained), ("test", [f"ILSVRC2012_test_{i:08d}" for i in range(1, 4)])):
+        listed = "".join(f"{stem} {i}\n" for i, stem in enumerate(stems, 1)).encode()
+        write(root, {f"ILSVRC/ImageSets/CLS-LOC/{name}.txt": listed})
+    write(root, {"ILSVRC/ImageSets/DET/test.txt": b"of another task\n"})
     return write(root, {"LOC_synset_mapping.txt": "".join(f"{w} {words[w]}\n" for w in WNIDS).encode()})
 
 
 def kaggle_zip(root: Path) -> Path:
+    return zipped(kaggle(root / "tree"), root)
+
+
+def kaggle_tar(root: Path) -> Path:
+    return tarred(kaggle(root / "tree"), root)
+
+
+def zipped(tree: Path, root: Path) -> Path:
     """As Kaggle's download is called; photographs hardly shrink, but zip programs try."""
-    tree = kaggle(root / "tree")
+    root.mkdir(exist_ok=True)
     with zipfile.ZipFile(root / "imagenet-object-localization-challenge.zip", "w") as archive:
         for number, path in enumerate(sorted(p for p in tree.rglob("*") if p.is_file())):
             packing = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[number % 2]
@@ -138,9 +151,9 @@ def kaggle_zip(root: Path) -> Path:
     return root
 
 
-def kaggle_tar(root: Path) -> Path:
+def tarred(tree: Path, root: Path) -> Path:
     """The older download: the images in one archive, the tables beside it."""
-    tree = kaggle(root / "tree")
+    root.mkdir(exist_ok=True)
     with tarfile.open(root / "imagenet_object_localization_patched2019.tar.gz", "w:gz") as archive:
         archive.add(tree / "ILSVRC", "ILSVRC")
     for name in ("LOC_val_solution.csv", "LOC_synset_mapping.txt"):
@@ -205,7 +218,8 @@ def shards(root: Path) -> Path:
                 about = json.dumps({"filename": path, "label": label, "height": 20, "width": 24}).encode()
                 files |= {f"{i:05d}.jpg": data, f"{i:05d}.cls": str(label).encode(), f"{i:05d}.json": about}
             (root / f"imagenet22k-{name}-{number:04d}.tar").write_bytes(tar(files))
-    (root / "_info.json").write_text("{}")
+    counts = {name: {"num_samples": len(rows(split))} for split, name in (("train", "train"), ("val", "validation"))}
+    (root / "_info.json").write_text(json.dumps({"splits": counts}))
     return root
 
 
@@ -407,15 +421,52 @@ def test_images_of_the_other_year_do_not_get_this_years_labels(tmp_path: Path) -
         store(copy, tmp_path / "store")
 
 
-def test_missing_training_images_are_told_by_the_kits_own_count(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_of_a_whole_copy_nothing_is_told_to_be_missing(
+    form: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy = tree(tmp_path / "copy")
-    store(copy, tmp_path / "whole")
-    assert "only" not in capsys.readouterr().out
-    (copy / "train" / WNIDS[0] / f"{WNIDS[0]}_1.JPEG").unlink()
+    store(form(tmp_path / "copy"), tmp_path / "store")
+    assert "there should be" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("whole", "packed"),
+    [(tree, None), (kaggle, None), (kaggle, zipped), (kaggle, tarred)],
+    ids=["development kit", "Kaggle", "Kaggle's zip", "Kaggle's tar.gz"],
+)
+def test_missing_training_images_are_told_by_the_copys_own_lists(
+    whole: Callable[[Path], Path],
+    packed: Callable[[Path, Path], Path] | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy = whole(tmp_path / "tree")
+    next(copy.rglob(f"train/{WNIDS[0]}/{WNIDS[0]}_1.JPEG")).unlink()
+    store(packed(copy, tmp_path / "copy") if packed else copy, tmp_path / "store")
+    assert "train: 5 images, but by the copy's own lists there should be 6" in capsys.readouterr().out
+
+
+def test_shards_that_are_missing_are_told_by_info_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = shards(tmp_path / "copy")
+    one = next(copy.glob("*train-0001.tar"))
+    files: Files = {"0.jpg": photo(5), "0.cls": b"0", "0.json": json.dumps({"filename": f"{WNIDS[0]}_9.JPEG"}).encode()}
+    one.write_bytes(tar(files))
     store(copy, tmp_path / "store")
-    assert "only 5 of the 6 train images that there should be" in capsys.readouterr().out
+    assert "train: 4 images, but by the copy's own lists there should be 6" in capsys.readouterr().out
+    (copy / "_info.json").write_text('{"splits": {"train": {}}}')
+    with pytest.raises(UserError, match=r"_info.json does not tell the samples of its splits"):
+        read_source(copy, {})
+
+
+def test_two_images_of_one_name_are_told_wherever_they_stand(tmp_path: Path) -> None:
+    """Hugging Face's rows are in no order."""
+    names = [f"{wnid}_{i}.JPEG" for i in range(3) for wnid in WNIDS]
+    samples = {f"{i}.jpg": photo(i) for i in range(10)} | {f"{i}.cls": str(i % 3).encode() for i in range(10)}
+    about = {f"{i}.json": json.dumps({"filename": name}).encode() for i, name in enumerate([*names, names[3]])}
+    files = {name: (samples | about)[name] for i in range(10) for name in (f"{i}.jpg", f"{i}.cls", f"{i}.json")}
+    copy = write(tmp_path / "copy", {"x-train-0000.tar": tar(files)})
+    with pytest.raises(UserError, match=rf"^data.source: two images are called train/{names[3]}$"):
+        store(copy, tmp_path / "store")
 
 
 def test_two_images_of_one_name_are_told(tmp_path: Path) -> None:

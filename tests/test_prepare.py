@@ -24,7 +24,7 @@ from alexnet_pl.data.encoding import Encoding
 from alexnet_pl.data.folders import read_folders
 from alexnet_pl.data.merge import clear
 from alexnet_pl.data.plan import Part
-from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.prepare import prepare, shared
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.shard import Reader
 from alexnet_pl.data.source import Item, Source
@@ -298,6 +298,17 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(
     make(source, tmp_path / "store")
 
 
+def test_of_two_that_begin_together_the_first_ones_settings_count(source: Source, tmp_path: Path) -> None:
+    partial = tmp_path / "store.partial"
+    partial.mkdir()
+    (partial / "plan.json").write_text('{"size": 5}\n')
+    with shared(partial), pytest.raises(UserError, match=r"store.partial was begun with other"):
+        make(source, tmp_path / "store")
+    make(source, tmp_path / "store")  # the other one ended with nothing made
+    assert Store(tmp_path / "store").size == PLAIN.size
+    assert not list((tmp_path / "store").glob("users")) + list((tmp_path / "store").glob("*lock"))
+
+
 def test_what_was_begun_from_other_images_is_not_gone_on_with(source: Source, tmp_path: Path) -> None:
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
     val = list(source.splits["val"])
@@ -418,7 +429,7 @@ def test_too_small_a_disk_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", partial(usage, free=needed - 1))
     with pytest.raises(UserError, match=r"^data\.root: .* free"):
         make(source, root)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["plan.json"]
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"plan.json", "plan.lock", "users"}
     assert asked == [root.with_name("store.partial")]
     monkeypatch.setattr(shutil, "disk_usage", partial(usage, free=2 * needed))
     make(source, root)

@@ -3,6 +3,7 @@
     data/train-00000-of-00294.parquet …, validation-…, test-…      columns image: {bytes, path}, label (−1 in test)
     data/train_images_0.tar.gz … 4, val_images.tar.gz, test_images.tar.gz    n01440764_10026_n01440764.JPEG
     imagenet22k-train-0000.tar …, imagenet22k-validation-…                   key.jpg, key.cls, key.json
+    _info.json beside such shards                                            how many samples each split has
 
 A class is known by the wnid in an image's name. Labels are numbers in the order of the sorted wnids; where both are
 there they must agree.
@@ -11,6 +12,7 @@ there they must agree.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +69,20 @@ def read_packed(found: Mapping[str, list[Path]]) -> Source:
 
 
 def read_shards(found: Mapping[str, list[Path]]) -> Source:
-    return read_rows(next(iter(found.values()))[0].parent, found, rows_of_shard, [])
+    where = next(iter(found.values()))[0].parent
+    return replace(read_rows(where, found, rows_of_shard, []), expected=counted(where / "_info.json", found))
+
+
+def counted(path: Path, found: Mapping[str, list[Path]]) -> dict[str, int]:
+    """Samples of each split that is there, as the one who packed them wrote it down; nothing where nobody did."""
+    if not path.is_file():
+        return {}
+    try:
+        splits = json.loads(path.read_text()).get("splits", {})
+        counts = {SPLITS[name]: int(about["num_samples"]) for name, about in splits.items() if name in SPLITS}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"data.source: {path} does not tell the samples of its splits ({error!r})") from error
+    return {split: count for split, count in counts.items() if split in found}
 
 
 def read_rows(

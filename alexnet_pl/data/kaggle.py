@@ -3,6 +3,7 @@
 ILSVRC/Data/CLS-LOC/train/n########/*.JPEG, …/val/*.JPEG, …/test/*.JPEG
 LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" a line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
+ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    the images that there should be, a line each; not needed
 
 As a folder, or in the one .zip or .tar.gz it is downloaded as; the two tables lie in the archive or beside it.
 """
@@ -21,6 +22,7 @@ from alexnet_pl.data.zips import members as members_of_zip
 from alexnet_pl.errors import UserError
 
 MAPPING, SOLUTION, IMAGES = "LOC_synset_mapping.txt", "LOC_val_solution.csv", "ILSVRC/Data/CLS-LOC"
+LISTS = {"train": "train_cls.txt", "test": "test.txt"}  # of ILSVRC/ImageSets/CLS-LOC; val's is as long as its table
 
 
 class Found(NamedTuple):
@@ -33,12 +35,13 @@ class Found(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """The two tables, and all images of the tree."""
+    """The two tables, all images of the tree, and how many its own lists tell of."""
 
     where: Path
     mapping: str
     solution: str
     found: Callable[[], Iterable[Found]]
+    expected: dict[str, int]
 
 
 def find_kaggle(source: Path) -> Path | None:
@@ -76,7 +79,7 @@ def read_kaggle(path: Path) -> Source:
         ),
     }
     test = [Item(f"test/{each.name}", -1, each.place) for each in of(copy, "test")]
-    return Source(classes, splits | ({"test": sorted(test)} if test else {}))
+    return Source(classes, splits | ({"test": sorted(test)} if test else {}), expected=copy.expected)
 
 
 def of(copy: Copy, split: str) -> Iterator[Found]:
@@ -116,7 +119,15 @@ def from_folder(root: Path) -> Copy:
             for each in filter(Path.is_dir, classes):
                 yield from (Found(split, each.name, path.name, Place(path)) for path in images(each))
 
-    return Copy(root, (root / MAPPING).read_text("utf-8-sig"), (root / SOLUTION).read_text("utf-8-sig"), found)
+    lists = {split: root / "ILSVRC/ImageSets/CLS-LOC" / name for split, name in LISTS.items()}
+    expected = {split: lines(path.read_bytes()) for split, path in lists.items() if path.is_file()}
+    return Copy(
+        root, (root / MAPPING).read_text("utf-8-sig"), (root / SOLUTION).read_text("utf-8-sig"), found, expected
+    )
+
+
+def lines(data: bytes) -> int:
+    return sum(1 for line in data.splitlines() if line.strip())
 
 
 def from_zip(path: Path) -> Iterator[tuple[str, Place]]:
@@ -129,7 +140,12 @@ def from_zip(path: Path) -> Iterator[tuple[str, Place]]:
 
 
 def is_of_use(name: str) -> bool:
-    return Path(name).name in (MAPPING, SOLUTION) or split_of(name) is not None
+    return is_table(name) or split_of(name) is not None
+
+
+def is_table(name: str) -> bool:
+    path = Path(name)
+    return path.name in (MAPPING, SOLUTION) or (path.name in LISTS.values() and path.parent.name == "CLS-LOC")
 
 
 def from_archive(path: Path) -> Copy:
@@ -141,11 +157,13 @@ def from_archive(path: Path) -> Copy:
             if known := split_of(name):
                 yield Found(*known, Place(Path(archive), *where))
 
-    def table(name: str) -> str:
-        place = next((Place(Path(archive), *where) for at, (archive, *where) in listing if Path(at).name == name), None)
-        return place.read().decode("utf-8-sig") if place else beside(path, name)
+    tables = {Path(at).name: Place(Path(archive), *where).read() for at, (archive, *where) in listing if is_table(at)}
 
-    return Copy(path, table(MAPPING), table(SOLUTION), found)
+    def table(name: str) -> str:
+        return tables[name].decode("utf-8-sig") if name in tables else beside(path, name)
+
+    expected = {split: lines(tables[name]) for split, name in LISTS.items() if name in tables}
+    return Copy(path, table(MAPPING), table(SOLUTION), found, expected)
 
 
 def beside(path: Path, name: str) -> str:

@@ -88,7 +88,7 @@ def clear(root: Path) -> None:
     for listing in root.glob("listing-*"):
         if not listing.is_symlink():
             shutil.rmtree(listing, ignore_errors=True)
-    for pattern in ("*.npz", "*.tmp", "plan*.json", "lock"):
+    for pattern in ("*.npz", "*.tmp", "plan*.json", "plan.lock", "lock", "users"):
         for path in root.glob(pattern):
             path.unlink()
 

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+import numpy as np
 
 from alexnet_pl.data.source import Item, Place, Source
 from alexnet_pl.errors import UserError, reason
@@ -32,18 +35,31 @@ class Listed:
 
     def __init__(self, path: Path, split: str, per_shard: int) -> None:
         self.file: IO[str] = path.open("w")
-        self.split, self.per_shard, self.count, self.last = split, per_shard, 0, ""
+        self.split, self.per_shard, self.count = split, per_shard, 0
+        self.names = array("Q")  # eight bytes of each name's digest: 0.1 GB for 14 million
         self.offsets: list[int] = []
         self.digest = hashlib.sha256()
 
     def add(self, item: Item) -> None:
-        if item.name == self.last:
-            raise UserError(f"data.source: two images are called {item.name}")
         if self.count % self.per_shard == 0:
             self.offsets.append(self.file.tell())
         self.file.write(json.dumps(item, default=str) + "\n")
         self.digest.update(json.dumps([item.name, item.label, size_of(item.place)]).encode())
-        self.count, self.last = self.count + 1, item.name
+        self.names.frombytes(digest(item.name))
+        self.count += 1
+
+    def check_names(self) -> None:
+        """Raises UserError where two images have the same one: neither could be found again by it."""
+        digests, counts = np.unique(np.frombuffer(self.names, np.uint64), return_counts=True)
+        if not (twice := {number.tobytes() for number in digests[counts > 1]}):
+            return
+        seen = set()
+        with Path(self.file.name).open() as file:
+            for name in (json.loads(line)[0] for line in file):
+                if name in seen:
+                    raise UserError(f"data.source: two images are called {name}")
+                if digest(name) in twice:
+                    seen.add(name)
 
     def shards(self) -> list[Shard]:
         starts = range(0, self.count, self.per_shard)
@@ -71,6 +87,7 @@ class Plan:
             for each in listed.values():
                 each.file.close()
         for split, each in listed.items():
+            each.check_names()
             if not each.count:
                 raise UserError(f"data.source: not one image of {split}")
         self.folder = folder
@@ -88,6 +105,10 @@ class Plan:
         for path, before in self.archives.items():
             if stamp(path) != before:
                 raise UserError(f"data.source: {path} changed while it was read; when it is whole, prepare again")
+
+
+def digest(name: str) -> bytes:
+    return hashlib.blake2b(json.dumps(name).encode(), digest_size=8).digest()
 
 
 def told(found: Iterator[tuple[str, Item]]) -> Iterator[tuple[str, Item]]:
@@ -126,8 +147,3 @@ def stamp(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise UserError(f"data.source: {path} is no longer there ({error.strerror})") from error
     return found.st_size, found.st_mtime_ns
-
-
-def described(plan: Plan, **settings: Any) -> dict[str, Any]:
-    """What a store that was begun must share with its continuation."""
-    return json.loads(json.dumps({"images": plan.identity, **settings}))

@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from alexnet_pl.data.crew import Crew
 from alexnet_pl.data.encoding import shard_name
 from alexnet_pl.data.merge import clear, finish, write_json
-from alexnet_pl.data.plan import Part, Plan, Shard, described
+from alexnet_pl.data.plan import Part, Plan, Shard
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.shard import Reader, note_of
 from alexnet_pl.data.source import Source
@@ -45,14 +45,14 @@ def prepare(source: Source, root: Path, settings: Settings, read: Reader, part: 
     partial = root.with_name(root.name + ".partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        with listed(source, partial, settings) as plan:
-            begin(partial, plan, source, settings)
+        with shared(partial) as file, listed(source, partial, settings) as plan:
+            begin(partial, described(plan, source, settings), file)
             tell_missing(plan, source)
             make_shards(plan, partial, settings, read, part)
             plan.check_unchanged()
             if part.of > 1:
                 return None
-            with alone(partial):
+            with alone(partial / "lock"):
                 about = finish(source, plan, partial, settings) if partial.exists() else {}
                 if about:
                     if root.exists():
@@ -72,7 +72,7 @@ def prepare(source: Source, root: Path, settings: Settings, read: Reader, part: 
 def tell_missing(plan: Plan, source: Source) -> None:
     for split, wanted in source.expected.items():
         if plan.counts[split] != wanted:
-            print(f"only {plan.counts[split]:,} of the {wanted:,} {split} images that there should be", flush=True)
+            print(f"{split}: {plan.counts[split]:,} images, but by the copy's own lists there should be {wanted:,}")
 
 
 @contextmanager
@@ -85,21 +85,46 @@ def listed(source: Source, partial: Path, settings: Settings) -> Iterator[Plan]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def begin(partial: Path, plan: Plan, source: Source, settings: Settings) -> None:
-    """Raise UserError where the folder was begun from other images or with other settings."""
-    remove_stale(partial)
+def described(plan: Plan, source: Source, settings: Settings) -> dict[str, Any]:
+    """What a store that was begun must share with its continuation."""
     told = {key: value for key, value in settings._asdict().items() if key != "workers"}
-    now = described(plan, classes=source.classes, numbers=source.numbers, **told)
+    return json.loads(
+        json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **told})
+    )
+
+
+def begin(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
+    """Raise UserError where the folder was begun from other images or with other settings; of parts that begin
+    together, the first one's count."""
+    remove_stale(partial)
     path, begun = partial / "plan.json", any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
     if begun and not path.exists():
         raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
-    if not begun:
-        own = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
-        write_json(own, now)
-        own.rename(path)
+    with alone(partial / "plan.lock"):
+        if not path.exists() or (not begun and is_only_one(file)):  # one of a process that ended with nothing made
+            own = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
+            write_json(own, now)
+            own.rename(path)
     before = json.loads(path.read_text())
     if odd := [key for key in now if now[key] != before.get(key)]:
         raise UserError(f"data.root: {partial} was begun with other {odd[0]}; go on with the same, or delete it")
+
+
+@contextmanager
+def shared(partial: Path) -> Iterator[IO[str]]:
+    """While this goes on, other processes know that they are not alone."""
+    with (partial / "users").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield file
+
+
+def is_only_one(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_SH)
+    return True
 
 
 def remove_stale(partial: Path) -> None:
@@ -111,9 +136,9 @@ def remove_stale(partial: Path) -> None:
 
 
 @contextmanager
-def alone(partial: Path) -> Iterator[None]:
-    """One process at a time puts a store together; another one that waited finds it done."""
-    with (partial / "lock").open("w") as file:
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time; what another one that waited was to do is done then."""
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
