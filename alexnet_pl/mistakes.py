@@ -66,8 +66,6 @@ def draw(path: Path, store: Store, split: str, found: list[tuple[int, int, np.nd
         share = f"{len(numbers):,} of {int((labels == true).sum()):,}"
         row[0].text(0, 0.5, f"{names[true]}\ntaken for\n{names[taken]}\n{share}", va="center", fontsize=9, wrap=True)
         some = numbers[:PICTURES]
-        images = np.empty((len(some), 3, store.size, store.size), np.uint8)
-        store.split(split).read(some, images)
-        for cell, image in zip(row[1:], images, strict=False):
+        for cell, image in zip(row[1:], store.split(split).pictures(some).numpy(), strict=False):
             cell.imshow(image.transpose(1, 2, 0))
     figure.savefig(path, dpi=110)

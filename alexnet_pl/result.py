@@ -47,8 +47,15 @@ def write_result(path: Path, errors: dict[str, float], step: int = 0, **facts: A
         "checkpoint": checkpoint,
         "commit": git("rev-parse", "HEAD"),
     }
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(path, result)
     return result
+
+
+def write_json(path: Path, result: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    partial = path.with_name(f"{path.name}.tmp")
+    partial.write_text(json.dumps(result, indent=1) + "\n")
+    partial.replace(path)
 
 
 def about_checkpoint(path: Path, step: int = 0) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`test` and `ensemble`: error rates on a whole split (§7), and what is kept of them."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from alexnet_pl.media import show_facts, show_picture, show_result, show_table
 from alexnet_pl.mistakes import read_table, write_mistakes
 from alexnet_pl.module import Classifier
 from alexnet_pl.probabilities import Reader
-from alexnet_pl.result import about_checkpoint, read_result, write_result
+from alexnet_pl.result import about_checkpoint, read_result, write_json, write_result
 from alexnet_pl.submission import writable, write_submission
 
 CONFUSIONS = "test/confusions"
@@ -35,7 +34,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         rank_zero_only(submit)(place, data.store, data.tested)
         return None
     if trainer.is_global_zero:
-        settle(cfg, folder, place, write_result(place / "result.json", errors(module), **facts), data.store)
+        settle(cfg, folder, place, errors(module), facts, data.store)
     return errors(module)["top1_error"]
 
 
@@ -56,11 +55,14 @@ def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[st
     return {**facts, "claim": claims.answered(facts) if whole else None}
 
 
-def settle(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any], store: Store | None) -> None:
-    """What every test with labels leaves besides its numbers."""
+def settle(
+    cfg: DictConfig, folder: Path, place: Path, found: dict[str, float], facts: dict[str, Any], store: Store | None
+) -> None:
+    """What every test with labels leaves; by the results in `place`, written last, it is known to be whole."""
     if store:
-        write_mistakes(place, store, result["dataset"]["split"])
-    shutil.copyfile(place / "result.json", folder / "result.json")
+        write_mistakes(place, store, facts["dataset"]["split"])
+    result = write_result(folder / "result.json", found, **facts)
+    write_json(place / "result.json", result)
     publish(cfg, folder, place, result)
     tell(result, place)
 
@@ -95,12 +97,14 @@ def tested(cfg: DictConfig, folder: Path) -> Path | None:
     """Where the results of the test that `cfg` asks for lie, if this checkpoint has been tested so, to its end."""
     data = recipe.make_data(cfg)
     place = evaluate.place(folder, data.tested, cfg.views)
-    last = "result.json" if data.store.split(data.tested).labelled else "probabilities.parquet"
-    if not (place / last).is_file() or not (place / "probabilities.parquet").is_file():
+    split, kept, result = data.store.split(data.tested), place / "probabilities.parquet", place / "result.json"
+    if not kept.is_file() or (split.labelled and not result.is_file()):
         return None
-    there = Reader(place / "probabilities.parquet")
-    same = there.facts["checkpoint"]["sha256"] == about_checkpoint(Path(cfg.ckpt_path))["sha256"]
-    return place if same and there.rows == len(data.store.split(data.tested)) else None
+    there = Reader(kept)
+    tests = [there.facts, read_result(result)] if split.labelled else [there.facts]
+    now = about_checkpoint(Path(cfg.ckpt_path))["sha256"]
+    same = all(test["checkpoint"]["sha256"] == now for test in tests)
+    return place if same and there.rows == len(split) else None
 
 
 def told_before(place: Path) -> float | None:
@@ -126,6 +130,5 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
         submit(place, store or Store(section.root(cfg)), about["split"])
         return None
     facts["claim"] = claims.answered(facts) if found["count"] == about["images"] else None
-    result = write_result(place / "result.json", found, **facts)
-    settle(cfg, folder, place, result, store)
-    return result["top1_error"]
+    settle(cfg, folder, place, found, facts, store)
+    return found["top1_error"]

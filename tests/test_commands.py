@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch.nn import functional as F
 
-from alexnet_pl import recipe
+from alexnet_pl import recipe, testing
 from alexnet_pl.data import demo
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
@@ -300,3 +300,24 @@ def test_predicting_nothing_but_unreadable_files_is_a_mistake(cfg: DictConfig, t
     with pytest.raises(UserError, match=r"images: none of 1 could be read; .*note.txt: not an image"):
         run(cfg, "predict", tmp_path, last(tmp_path), images=str(tmp_path / "note.txt"))
     assert not (tmp_path / "predictions.csv").exists()
+
+
+def test_a_test_that_was_cut_short_is_made_again(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its probabilities were on the disk, its tables were not."""
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(testing, "write_mistakes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(cfg, "reproduce", tmp_path / "run")
+    monkeypatch.undo()
+    for already in (False, True):
+        error = run(cfg, "reproduce", tmp_path / "run")
+        assert ("tested already" in capsys.readouterr().out) == already
+        for place in ("result.json", "results/val-ten/result.json"):
+            assert json.loads((tmp_path / "run" / place).read_text())["top1_error"] == pytest.approx(error)
+    assert (tmp_path / "run/results/val-ten/confusions.csv").is_file()
+    assert not list((tmp_path / "run").rglob("*.tmp"))
