@@ -193,7 +193,7 @@ two drown in the spread between seeds at this size: "not told apart" is what is 
 chosen by its result.
 
 The runs named `standin` are those of `docs/standin.sh`: of Imagenette's ten classes every second one is the task, the
-other five are what is pre-trained on; networks of the paper's size, at crops of 83 pixels, 16 epochs, two CPU cores. A
+other five are what is pre-trained on; networks of the paper's size, at crops of 83 pixels, 10 epochs, two CPU cores. A
 comparison that is not in the tables below was not yet measured.
 
 """
