@@ -12,6 +12,7 @@ def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 4
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra/config.yaml").write_text(
         f"seed: {seed}\nmodel: {{name: local, norm: {str(norm).lower()}}}\ntrainer: {{max_epochs: {epochs}}}\n"
+        "data: {fold_in: 30}\nschedule: {steps: {drops: [46, 47]}}\n"
     )
     dataset = {"name": "cifar10", "fingerprint": "a" * 64, "split": "test"}
     result = {"dataset": dataset, "images": 10_000, "views": "nine", "top1_error": error}
@@ -30,8 +31,11 @@ def test_errors_stand_beside_the_papers_and_are_paired_by_seed(
     write_run(tmp_path / "b/whole", True, 0, 11.25, epochs=470)
     pairs.main([str(tmp_path / "a"), str(tmp_path / "b")])
     said = capsys.readouterr().out
-    assert said.index("470 epochs; cifar10 (aaaaaaaaaaaa), 10,000 test images, nine views:") == 0
-    assert "47 epochs of the 470 of the schedule;" in said
+    assert said.startswith("# 13 % to 11 %")
+    course = "all images after 30 epochs, rates divided by ten with epochs 46 and 47"
+    images = "cifar10 (aaaaaaaaaaaa), 10,000 test images, nine views:"
+    assert f"\n470 epochs; {course}; {images}\n" in said
+    assert f"\n47 epochs of the 470 of the schedule; {course}; {images}\n" in said
     for row in (
         "| paper | 13 | 11 | 2 |",
         "| 0 | 14.00 | 12.50 | 1.50 |",
