@@ -92,6 +92,7 @@ class Classifier(L.LightningModule):
         device = self.trainer.strategy.root_device
         self.speed.apply(self.net, device)
         self.augment.blocked = self.speed.fast and device.type == "cpu"
+        self.augment.fused = self.speed.compiles() and device.type == "cuda"
 
     def configure_optimizers(self) -> MomentumSGD:
         if self.speed.graphs(self.device, self.trainer.world_size):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from alexnet_pl.fusion import compiled
+
 
 class Rule(NamedTuple):
     """b = a / (k + α · Σ a²)^β, summed over `n` neighbours: maps of the same tower, or n × n pixels of the same map."""
@@ -155,13 +157,6 @@ def gradient_in_blocks(a: Tensor, grad: Tensor, rule: Rule, fast: bool) -> Tenso
 
 def step(function: Callable[..., Any], fast: bool) -> Callable[..., Any]:
     return compiled(function) if fast else function
-
-
-@functools.cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """One fused kernel where the plain function makes a dozen passes over memory."""
-    torch._dynamo.config.recompile_limit = 64  # of shapes; past its default, eight, functions would be left plain
-    return torch.compile(function, dynamic=False)
 
 
 class Norm(torch.autograd.Function):

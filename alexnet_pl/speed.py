@@ -17,7 +17,8 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
 @dataclass(frozen=True)
 class Speed:
-    """`fast`: channels-last layout and the update in one pass over memory. `compile`: the norms as fused kernels.
+    """`fast`: channels-last layout and the update in one pass over memory. `compile`: the norms, and on a GPU the
+    augmentation, as fused kernels.
     `graph`: on one GPU, each step as a CUDA graph. `steps`: of gradient descent that the trainer sees as one. `keep`: a
     split that fits stays in the GPU's memory. `allocator`: freed memory of the CPU is kept for the next batch.
     `ahead`: a disk is asked early for what later batches will read.

@@ -351,6 +351,9 @@ def test_image_after_image_gives_the_numbers_of_the_whole_batch(
     augment.blocked = True
     assert torch.equal(augment(images, draws), whole)
     assert augment(images, draws).is_contiguous(memory_format=torch.channels_last)
+    augment.blocked, augment.fused = False, True
+    torch.testing.assert_close(augment(images, draws), whole)
+    assert augment(images, draws).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_ten_views_are_made_one_at_a_time() -> None:

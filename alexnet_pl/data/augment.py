@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from alexnet_pl.fusion import compiled
+
 NOISE_SCALES = ("stdev", "eigenvalue", "eigenvalue255")
 MEANS = ("centre", "place")
 PLACES = {  # of a view's top left corner, in halves of size − crop
@@ -77,6 +79,7 @@ class Augment(nn.Module):
         self.size, self.crop, self.noise, self.noise_scale, self.divide = size, crop, noise, noise_scale, divide
         self.mean, self.share, self.reflect = mean, share, reflect
         self.blocked = False  # image after image, the faster way on a CPU
+        self.fused = False  # in one kernel, the faster way on a GPU
         self.places = size - crop + 1 if last_offset or size == crop else size - crop
         self.register_buffer("mean_image", torch.zeros(3, size, size))
         self.register_buffer("components", torch.zeros(3, 3))
@@ -105,20 +108,30 @@ class Augment(nn.Module):
         """The training view."""
         if self.blocked:
             return self.one_by_one(images, draws)
+        place = self.mean == "place"
+        if self.fused:
+            mean = self.mean_image if place else self.centre_mean
+            return compiled(picked)(images, draws, mean, self.colours(draws), self.divisor, self.crop, place)
         view = self.view(images, draws.offsets, draws.flips)
         if self.noise:
-            colour = (draws.noise * self.noise) @ self.components.T
-            view += colour[:, :, None, None]
-            if self.divide:
-                view /= 1 + self.noise
+            view += self.colours(draws)[:, :, None, None]
+            view /= self.divisor
         return view
+
+    def colours(self, draws: Draws) -> Tensor:
+        """(N, 3): what the noise adds to all pixels of an image."""
+        return (draws.noise * self.noise) @ self.components.T
+
+    @property
+    def divisor(self) -> float:
+        return 1 + self.noise if self.divide else 1
 
     def one_by_one(self, images: Tensor, draws: Draws) -> Tensor:
         """The same numbers, image after image: each stays in a core's cache from its uint8 pixels to its last division,
         where the whole batch would go through memory once an operation. Channels come last, as the network wants them.
         """
         out = torch.empty((len(images), self.crop, self.crop, 3))
-        colours = ((draws.noise * self.noise) @ self.components.T).repeat(1, self.crop)  # as long as a row of pixels
+        colours = self.colours(draws).repeat(1, self.crop)  # as long as a row of pixels
         mean, centre = (m.permute(1, 2, 0).contiguous() for m in (self.mean_image, self.centre_mean))
         places = zip(draws.offsets.tolist(), draws.flips.tolist(), strict=True)
         for image, ((top, left), flip), colour, own in zip(images, places, colours, out, strict=True):
@@ -134,8 +147,7 @@ class Augment(nn.Module):
             if self.noise:
                 rows = own.view(self.crop, -1)
                 rows += colour
-                if self.divide:
-                    rows /= 1 + self.noise
+                rows /= self.divisor
         return out.permute(0, 3, 1, 2)
 
     @property
@@ -163,13 +175,33 @@ class Augment(nn.Module):
                 yield self.view(images, place.expand(count, 2), flips)
 
 
+def picked(
+    images: Tensor, draws: Draws, mean: Tensor, colours: Tensor, divisor: float, crop: int, place: bool
+) -> Tensor:
+    """`Augment.forward` as it becomes one kernel: each pixel tells which stored one it is. (N, 3, crop, crop), channels
+    last in memory. `mean`: the mean image's centre, or with `place` the whole of it."""
+    rows, columns = (axis[:, None] for axis in lines(draws.offsets, draws.flips, crop))
+    rows, columns = rows[..., None], columns[:, :, None]
+    number = torch.arange(len(images), device=images.device)[:, None, None, None]
+    channel = torch.arange(images.shape[1], device=images.device)[:, None, None]
+    own = mean[channel, rows, columns] if place else mean
+    view = (images[number, channel, rows, columns] - own + colours[:, :, None, None]) / divisor
+    return view.contiguous(memory_format=torch.channels_last)
+
+
+def lines(offsets: Tensor, flips: Tensor, crop: int) -> tuple[Tensor, Tensor]:
+    """(N, crop) each: the stored rows and columns that a view's own are."""
+    ramp = torch.arange(crop, device=offsets.device)
+    return offsets[:, :1] + ramp, offsets[:, 1:] + torch.where(flips[:, None], ramp.flip(0), ramp)
+
+
 def cropped(images: Tensor, offsets: Tensor, flips: Tensor, crop: int) -> Tensor:
     """(N, C, S, S), (N, 2), (N,) → (N, C, crop, crop): rows are gathered whole, then their columns in either order."""
     count, channels, size, _ = images.shape
-    ramp = torch.arange(crop, device=images.device)
+    rows, columns = lines(offsets, flips, crop)
     planes = torch.arange(count * channels, device=images.device).view(count, channels, 1) * size
-    rows = (planes + (offsets[:, :1] + ramp)[:, None]).flatten()
-    columns = offsets[:, 1:] + torch.where(flips[:, None], ramp.flip(0), ramp)
-    strips = images.reshape(-1, size).index_select(0, rows).view(count, channels * crop, size)
+    strips = (
+        images.reshape(-1, size).index_select(0, (planes + rows[:, None]).flatten()).view(count, channels * crop, size)
+    )
     picked = strips.gather(2, columns[:, None].expand(count, channels * crop, crop))
     return picked.view(count, channels, crop, crop)
