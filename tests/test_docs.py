@@ -20,7 +20,7 @@ COMMANDS = [command for command in TYPED if command.split()[0] not in cli.READER
 def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run folders that README's commands speak of."""
     monkeypatch.chdir(tmp_path)
-    for run in ("runs/demo/2026-11-21_10-00-00", "runs/imagenette/any", "runs/cifar10_11pct/any"):
+    for run in ("runs/demo/2026-11-21_10-00-00-524288", "runs/imagenette/any", "runs/cifar10_11pct/any"):
         (tmp_path / run / "checkpoints").mkdir(parents=True)
         (tmp_path / run / "checkpoints/last.ckpt").touch()
         (tmp_path / run / ".hydra").mkdir()
