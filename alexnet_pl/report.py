@@ -190,7 +190,8 @@ STANDINS = """# What of the paper shows on stand-in data
 Written by `python -m alexnet_pl report` from run folders. These are not ImageNet's images, nor as many, nor were the
 networks trained as long; no number here is one of the paper's, and none should be read as one. Effects of a point or
 two drown in the spread between seeds at this size: "not told apart" is what is to be expected of them, and no seed was
-chosen by its result.
+chosen by its result. "Hardly learned": in so short a training one of the two came less than half of the way from
+guessing to no error, so that their difference is one of how soon they begin to learn, not of the paper's effect.
 
 The runs named `standin` are those of `docs/standin.sh`: of Imagenette's ten classes every second one is the task, the
 other five are what is pre-trained on; networks of the paper's size, at crops of 83 pixels, 10 epochs, two CPU cores. A

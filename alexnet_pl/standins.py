@@ -19,15 +19,19 @@ SHOWED = {True: "as in the paper", False: "the other way round"}
 @dataclass(frozen=True)
 class Comparison:
     """`paper`, `ours`: how much worse `claim`'s networks are than those it is against, by metric, in points; nan where
-    the paper says only that they are worse."""
+    the paper says only that they are worse. `learned`: whether both kinds of network had, at least half of the way from
+    guessing to no error."""
 
     claim: Claim
     paper: dict[str, float]
     ours: dict[str, Value]
+    learned: bool
 
     @property
     def showed(self) -> str:
         """Whether the paper's order of the two showed, told by top-1 error; "not told apart" within the interval."""
+        if not self.learned:
+            return "hardly learned"
         wanted, found = self.paper["top1_error"], self.ours["top1_error"]
         if not found.low > 0 and not found.high < 0:
             return "not told apart"
@@ -104,7 +108,12 @@ def compare(claim: Claim, kinds: dict[Kind, list[Tested]]) -> Comparison | None:
     if not ours:
         return None
     values = {metric: claim.values[metric] - (0 if claim.relative else base.values[metric]) for metric in ours}
-    return Comparison(claim, values, ours)
+    return Comparison(claim, values, ours, has_learned(own) and has_learned(other))
+
+
+def has_learned(tests: list[Tested]) -> bool:
+    guessing = 100 * (1 - 1 / tests[0].result["dataset"]["classes"])
+    return means(tests)["top1_error"].mean < guessing / 2
 
 
 def describe(test: Tested) -> str:

@@ -107,7 +107,8 @@ def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
     for number, error in enumerate(base):
         measured(tmp_path, f"cnn{number}", standin("table2.cnn"), error)
     worse, same = [24.0, 24.5, 25.0], [20.2, 21.3, 19.9]
-    for key, errors in {"norm": worse, "overlap": same, "towers": [e - 4 for e in base], "dropout": worse}.items():
+    dead = [44.0, 44.0, 47.1]  # of ten classes, guessing has 90 % wrong, half of which is 45
+    for key, errors in {"norm": worse, "overlap": same, "towers": [e - 4 for e in base], "dropout": dead}.items():
         for number, error in enumerate(errors):
             measured(tmp_path, f"{key}{number}", standin(key), error)
     measured(tmp_path, "five", standin("table2.5cnns"), 15.0)
@@ -122,7 +123,7 @@ def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
     said = {key: one.showed for key, one in found.items()}
     assert said == {
         "norm": "as in the paper",
-        "dropout": "as in the paper",
+        "dropout": "hardly learned",
         "overlap": "not told apart",
         "towers": "the other way round",
         "table2.5cnns": "as in the paper",
