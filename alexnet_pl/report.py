@@ -206,8 +206,9 @@ STANDIN_NOTES = (
 
 
 def interval_of(values: dict[str, Value], metric: str) -> str:
+    """No error rate is below 0 or above 100, whatever Student's t makes of two runs that are far apart."""
     value = values.get(metric)
-    return f"{value.mean:.2f} ({value.low:.2f} to {value.high:.2f})" if value else ""
+    return f"{value.mean:.2f} ({max(0, value.low):.2f} to {min(100, value.high):.2f})" if value else ""
 
 
 def as_csv(rows: Sequence[Row], others: Sequence[StandIn]) -> str:
