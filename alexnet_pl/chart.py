@@ -42,7 +42,8 @@ def lines_of(rows: Sequence[Row], relative: bool) -> list[Line]:
 
 
 def compared(found: StandIn) -> list[Line]:
-    return [(one.claim.label, one.paper[ERRORS[0]], one.ours[ERRORS[0]]) for one in found.comparisons]
+    """Without networks that hardly learned, beside whose differences no other could be seen; the tables have them."""
+    return [(one.claim.label, one.paper[ERRORS[0]], one.ours[ERRORS[0]]) for one in found.comparisons if one.learned]
 
 
 def short(found: StandIn) -> str:

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import stats
 from test_claims import facts
 
-from alexnet_pl import claims, tables
+from alexnet_pl import chart, claims, tables
 from alexnet_pl.errors import UserError
 from alexnet_pl.model import AlexNet
 from alexnet_pl.paper import BY_KEY, CLAIMS
@@ -128,6 +128,8 @@ def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
         "towers": "the other way round",
         "table2.5cnns": "as in the paper",
     }
+    drawn = [label for label, _, _ in chart.compared(first)]
+    assert drawn == [one.claim.label for one in first.comparisons if one.claim.key != "dropout"]
     assert [one.label for one in first.errors[:3]] == ["CNN", "5 CNNs", "one GPU, half the kernels"]
     assert not second.comparisons, "one kind of network alone"
 
