@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.result import write_json
 
 NAME = "fit.json"
 
@@ -46,9 +47,7 @@ def finish(run: Path, steps: int, epochs: int, images: int, seconds: float) -> N
 
 
 def write(run: Path, facts: dict[str, Any]) -> None:
-    partial = run / f"{NAME}.partial"
-    partial.write_text(json.dumps(facts, indent=1) + "\n")
-    partial.replace(run / NAME)
+    write_json(run / NAME, facts)
 
 
 def whole(checkpoint: Path, step: int) -> dict[str, Any]:

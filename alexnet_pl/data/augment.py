@@ -115,7 +115,8 @@ class Augment(nn.Module):
         view = self.view(images, draws.offsets, draws.flips)
         if self.noise:
             view += self.colours(draws)[:, :, None, None]
-            view /= self.divisor
+            if self.divide:
+                view /= self.divisor
         return view
 
     def colours(self, draws: Draws) -> Tensor:
@@ -147,7 +148,8 @@ class Augment(nn.Module):
             if self.noise:
                 rows = own.view(self.crop, -1)
                 rows += colour
-                rows /= self.divisor
+                if self.divide:
+                    rows /= self.divisor
         return out.permute(0, 3, 1, 2)
 
     @property

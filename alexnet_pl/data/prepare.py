@@ -97,10 +97,11 @@ def begin(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
     """Raise UserError where the folder was begun from other images or with other settings; of parts that begin
     together, the first one's count."""
     remove_stale(partial)
-    path, begun = partial / "plan.json", any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
-    if begun and not path.exists():
-        raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
+    path = partial / "plan.json"
     with alone(partial / "plan.lock"):
+        begun = any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
+        if begun and not path.exists():
+            raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
         if not path.exists() or (not begun and is_only_one(file)):  # one of a process that ended with nothing made
             own = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
             write_json(own, now)
