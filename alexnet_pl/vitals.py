@@ -32,12 +32,18 @@ class Rates(L.Callback):
 
 
 class Norms(L.Callback):
-    """Logs `norms` at each line of the log, when the host waits for the device anyway."""
+    """Logs `norms` at each line of the log, when the host waits for the device anyway.
 
+    Straight to the loggers: Lightning's own `log` takes 0.1 ms for each of the two dozen.
+    """
+
+    @rank_zero_only
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if trainer._logger_connector.should_update_logs:
             assert isinstance(pl_module, Classifier)
-            pl_module.log_dict(norms(pl_module.sgd))
+            found = norms(pl_module.sgd)
+            for logger in trainer.loggers:
+                logger.log_metrics(found, trainer.global_step)
 
 
 @torch.no_grad()

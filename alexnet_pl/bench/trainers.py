@@ -1,5 +1,6 @@
 """What the trainer costs beyond the loop itself: a fit whose steps do next to nothing, beside the bare loop.
 
+Its network is a small one: a CPU takes 12 ms for the norms of 61 million weights, which are no overhead of a trainer's.
 Beside it Lightning as its introduction has it: a step a batch, its own optimisation, a line logged every step.
 """
 
@@ -26,7 +27,8 @@ from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.source import Item
 
-SIDE, STEPS = 72, 4000
+SIDE, STEPS = 32, 4000
+NET = {"name": "conv", "num_classes": 10}
 AT_A_TIME = (1, 10, 50)
 STOCK = "stock Lightning"
 
@@ -81,14 +83,16 @@ def ours(cfg: DictConfig, root: Path, steps: int) -> float:
     own = {
         "command": "fit",
         "data": {"name": "empty", "root": str(root), "size": SIDE, "batch_size": 2},
-        "augment": {"crop": 67},
-        "model": {"num_classes": 10},
+        "augment": {"crop": SIDE},
+        "model": NET,
         "schedule": {"name": "constant"},
         "speed": {"steps": steps, "compile": False},
         "trainer": {"max_epochs": 1, "accelerator": "cpu", "limit_val_batches": 0},
         "logger": "csv",
     }
-    plain = OmegaConf.create(OmegaConf.to_container(cfg))  # without Hydra's guard against new keys
+    plain = OmegaConf.to_container(cfg)
+    assert isinstance(plain, dict)
+    plain = OmegaConf.create({key: value for key, value in plain.items() if key != "model"})  # no guard, no other net
     cfg = OmegaConf.merge(plain, own)  # type: ignore[assignment]
     section = {key: cfg.data[key] for key in ("root", "name", "size", "batch_size")}
     module, clock = recipe.make_module(cfg), Clock()
