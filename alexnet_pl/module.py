@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import lightning as L
@@ -178,10 +179,12 @@ class Classifier(L.LightningModule):
 
     def log_probabilities(self, images: Tensor, which: str) -> Tensor:
         """(N, 3, size, size) uint8 → (N, classes): log of the softmax outputs' arithmetic mean over the views."""
-        total, count = 0, 0
-        for view in self.augment.views(images, which):
-            total, count = total + F.softmax(self.net(self.speed.lay_out(view)).float(), 1), count + 1
-        assert isinstance(total, Tensor)
+        views, together = self.augment.views(images, which), self.speed.views_together(images)
+        total, count = torch.zeros((), device=images.device), 0
+        while some := list(islice(views, together)):
+            joined = torch.cat(some) if len(some) > 1 else some[0]
+            probabilities = F.softmax(self.net(self.speed.lay_out(joined)).float(), 1)
+            total, count = total + probabilities.unflatten(0, (len(some), -1)).sum(0), count + len(some)
         mean = total / count
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from alexnet_pl.data.augment import Augment
 from alexnet_pl.errors import UserError
 from alexnet_pl.layers import NormLayer, ResponseNorm, SpatialNorm
 from alexnet_pl.model import AlexNet
-from alexnet_pl.speed import PLAIN, Speed, precision
+from alexnet_pl.module import Classifier
+from alexnet_pl.speed import PLAIN, TOGETHER, Speed, precision
 
 CPU = torch.device("cpu")
 
@@ -73,3 +75,23 @@ def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch:
         assert precision("32-true", "cpu") == "32-true"
     with pytest.raises(UserError, match=r"trainer.precision=16-mixed: one of"):
         precision("16-mixed", "cpu")
+
+
+@pytest.mark.parametrize("views", ["ten", "nine", "centre"])
+def test_views_that_go_through_the_network_together_count_as_one_by_one(
+    views: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    net, augment = AlexNet(5, crop=67), Augment(72, 67)
+    images = torch.randint(256, (3, 3, 72, 72), dtype=torch.uint8)
+    sizes: list[int] = []
+    net.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    plain, fast = (Classifier(net, augment, {}, speed=speed).eval() for speed in (PLAIN, Speed(compile=False)))
+    with torch.no_grad():
+        wanted = torch.stack([net(view).softmax(1) for view in augment.views(images, views)]).mean(0).log()
+        count = len(sizes)
+        torch.testing.assert_close(plain.log_probabilities(images, views), wanted)
+        assert sizes[count:] == [3] * count
+        monkeypatch.setitem(TOGETHER, "cpu", 13)
+        torch.testing.assert_close(fast.log_probabilities(images, views), wanted)
+    assert sizes[2 * count :] == {"ten": [12, 12, 6], "nine": [12, 12, 3], "centre": [3]}[views]

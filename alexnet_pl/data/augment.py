@@ -167,7 +167,7 @@ class Augment(nn.Module):
         """centre: one view. ten: "the four corner patches and the center patch" and their reflections (§5.1).
         nine: a grid of three by three places without reflections, with which the program tests its CIFAR-10 nets.
 
-        One at a time: ten of a batch of 128 would take 0.8 GB.
+        One at a time: ten of a batch of 128 take 0.8 GB.
         """
         rest, count, device = self.size - self.crop, len(images), images.device
         for flip in (False, True) if which == "ten" else (False,):
