@@ -25,7 +25,7 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet_pl.data.loader import feed
+from alexnet_pl.data.loader import STREAMED, feed
 from alexnet_pl.data.store import Split
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.module import Classifier
@@ -91,7 +91,7 @@ def extract(folder: Path, extractor: Extractor, split: Split, facts: dict[str, A
     starts = range(done, len(split), batch_size)
     batches = (np.arange(start, min(start + batch_size, len(split))) for start in starts)
     answers = blocks(
-        extractor, feed(split, extractor.device, False)(split, batches, batch_size, extractor.device), step
+        extractor, feed(split, extractor.device, STREAMED)(split, batches, batch_size, extractor.device), step
     )
     with Progress() as bar:
         task = bar.add_task(f"{folder.name}", total=len(split), completed=done)

@@ -41,7 +41,8 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
         part = f"part {making.part} is done; when all are, the same command without data.part makes the store of them"
         return say(part, where.with_name(f"{where.name}.partial"))
     tell_odd(about, where)
-    return say(f"{describe(Store(where))}, {size_of(about)} in {told(seconds)}", where)
+    unchecked = "" if has_checksums(about) else "; without checksums, as blake3 is not installed"
+    return say(f"{describe(Store(where))}, {size_of(about)} in {told(seconds)}{unchecked}", where)
 
 
 def mend(making: Making, store: Store) -> None:
@@ -86,6 +87,10 @@ def verify(cfg: DictConfig, folder: Path) -> None:
 def describe(store: Store) -> str:
     splits = ", ".join(f"{split['images']:,} {name}" for name, split in store.about["splits"].items())
     return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
+
+
+def has_checksums(about: dict[str, Any]) -> bool:
+    return all(None not in split["blake3"] for split in about["splits"].values())
 
 
 def size_of(about: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ from alexnet_pl.cifar import ConvNet, LocalNet
 from alexnet_pl.cli import SHIPPED, find_recipe
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
+from alexnet_pl.data.loader import Way
 from alexnet_pl.data.store import Store
 from alexnet_pl.ensemble import Ensemble, Group
 from alexnet_pl.errors import UserError
@@ -69,7 +70,7 @@ def make_data(cfg: DictConfig) -> ImageStore:
     check_data_keys(cfg, ImageStore)
     section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in MAKING_KEYS}
     speed = make_speed(cfg)
-    given = {"seed": cfg.seed, "steps": speed.steps, "keep": speed.keep, "ahead": speed.ahead}
+    given = {"seed": cfg.seed, "steps": speed.steps, "way": Way(speed.keep, speed.ahead, speed.decode)}
     return make(ImageStore, OmegaConf.create(section), "data", **given)
 
 

@@ -13,8 +13,11 @@ import torch
 from PIL import Image
 
 from alexnet_pl.data import demo
+from alexnet_pl.data.decode import decode
 from alexnet_pl.data.encoding import Encoding
-from alexnet_pl.data.loader import EvalLoader
+from alexnet_pl.data.joined import Joined
+from alexnet_pl.data.jpeg import JpegReader
+from alexnet_pl.data.loader import Decoding, EvalLoader, Way, stream
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.source import Item, Source
@@ -123,17 +126,23 @@ def test_quality_and_subsampling_are_what_was_asked_for_and_are_told(tmp_path: P
     assert sizes[50, 420] < sizes[95, 420] < sizes[95, 444]
 
 
-def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
-    store = make(tmp_path / "store", Encoding("jpeg"))
-    begin, size = np.load(store.root / "train.index.npy")[7]
+def damaged(root: Path, number: int) -> Store:
+    """A store whose image `number` of train, in its second shard, is all zeros."""
+    store = make(root, Encoding("jpeg"))
+    begin, size = np.load(store.root / "train.index.npy")[number]
     path = store.root / "train-000001.tar"
     data = bytearray(path.read_bytes())
     data[begin : begin + size] = bytes(size)
     path.write_bytes(data)
-    split = Store(store.root).split("train")
+    return Store(store.root)
+
+
+def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
+    store = damaged(tmp_path / "store", 7)
+    split = store.split("train")
     with pytest.raises(UserError, match=r"train-000001.tar: image 7 is damaged .*`prepare data.repair=true` mends it"):
         split.read(np.array([GOOD.index(7)]), split.buffer(1).numpy())
-    assert list(damages(store)) == [f"{path}: damaged (images 6 to 11)"]
+    assert list(damages(store)) == [f"{store.root / 'train-000001.tar'}: damaged (images 6 to 11)"]
 
 
 def test_a_shard_that_is_missing_is_told(tmp_path: Path) -> None:
@@ -141,3 +150,49 @@ def test_a_shard_that_is_missing_is_told(tmp_path: Path) -> None:
     (store.root / "train-000002.tar").unlink()
     with pytest.raises(UserError, match=r"train-000002.tar: missing; prepare it again"):
         Store(store.root).split("train")
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_a_device_that_decodes_hands_out_the_batches_that_the_loader_does(store: Store) -> None:
+    """Here the CPU by torchvision, whose libjpeg-turbo decodes as simplejpeg's does."""
+    split, cpu = store.split("train"), torch.device("cpu")
+    batches = [np.array([4, 0, 17]), np.array([3, 3, 1]), np.array([5])]
+    found = [(images.clone(), labels) for images, labels in stream(split, batches, 3, cpu, room=Decoding)]
+    wanted = [(images.clone(), labels.clone()) for images, labels in stream(split, batches, 3, cpu)]
+    assert [len(images) for images, _ in found] == [3, 3, 3]
+    for (images, labels), (others, same), batch in zip(found, wanted, batches, strict=True):
+        assert torch.equal(images[: len(batch)], others[: len(batch)])
+        assert torch.equal(labels, same)
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_joined_splits_are_decoded_each_by_its_own(store: Store) -> None:
+    joined, indices = Joined([store.split("train"), store.split("val")]), np.array([19, 0, 18, 17])
+    assert joined.packed
+    assert torch.equal(joined.decoded(indices, torch.device("cpu")), joined.pictures(indices))
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_an_image_that_a_device_cannot_decode_is_told_by_its_file(tmp_path: Path) -> None:
+    store = damaged(tmp_path / "store", 7)
+    with pytest.raises(UserError, match=r"train-000001.tar: image 7 is damaged"):
+        store.split("train").decoded(np.array([0, GOOD.index(7)]), torch.device("cpu"))
+
+
+def test_a_gpu_that_is_to_decode_must_be_there(store: Store) -> None:
+    with pytest.raises(UserError, match=r"speed.decode=gpu: there is no GPU here"):
+        EvalLoader(store.split("train"), 4, torch.device("cpu"), way=Way(decode="gpu"))
+
+
+def test_without_simplejpeg_the_same_pixels_come_out(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, every = store.split("train"), np.arange(len(GOOD))
+    wanted, broken = split.pictures(every), damaged(tmp_path / "store", 7).split("train")
+    monkeypatch.setattr("alexnet_pl.data.turbo.simplejpeg", None)
+    assert torch.equal(split.pictures(every), wanted)
+    with pytest.raises(UserError, match=r"train-000001.tar: image 7 is damaged"):
+        broken.pictures(np.array([GOOD.index(7)]))
+    assert isinstance(split.images, JpegReader)
+    plain, odd = decode(bytes(split.images.file(0)))
+    assert (odd, torch.equal(plain, wanted[0])) == ("", True)

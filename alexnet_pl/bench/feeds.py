@@ -10,11 +10,12 @@ import torch
 
 from alexnet_pl.bench.peers import BATCH, PEERS, Place, trouble
 from alexnet_pl.bench.rounds import Flow
-from alexnet_pl.data.loader import permutation, stream
+from alexnet_pl.data.loader import Decoding, Slot, permutation, stream
 from alexnet_pl.data.raw import RawReader
 from alexnet_pl.data.store import Split, Store
 
 CPU = torch.device("cpu")
+DECODED = "ours, jpeg, decoded by the GPU"
 COPY, RAW, JPEG, EXAMPLE = "plain copy of memory", "ours, raw", "ours, jpeg", "pytorch/examples, full JPEGs"
 
 
@@ -33,14 +34,13 @@ def feeds(folder: Path, workers: int, crop: int) -> tuple[dict[str, Flow], dict[
         EXAMPLE: lambda: folders(folder / "photographs/train", example(), workers),
         "ImageFolder, the same JPEGs": lambda: folders(folder / "squares", small(crop), workers),
     }
-    missing = {}
-    for name, (module, make) in PEERS.items():
-        flow = lambda make=make: make(place)  # noqa: E731
-        if reason := trouble(module, flow):
-            missing[name] = reason
-        else:
-            flows[name] = flow
-    return flows, missing
+    others: dict[str, tuple[str, Flow]] = {
+        name: (module, lambda make=make: make(place)) for name, (module, make) in PEERS.items()
+    }
+    if torch.cuda.is_available():
+        others[DECODED] = "torchvision", lambda: streamed(jpeg, torch.device("cuda"), Decoding)
+    missing = {name: reason for name, other in others.items() if (reason := trouble(*other))}
+    return flows | {name: flow for name, (_, flow) in others.items() if name not in missing}, missing
 
 
 def copied(split: Split) -> Generator[int, None, None]:
@@ -55,11 +55,13 @@ def copied(split: Split) -> Generator[int, None, None]:
                 yield len(some)
 
 
-def streamed(split: Split) -> Generator[int, None, None]:
+def streamed(
+    split: Split, device: torch.device = CPU, room: type[Slot] | type[Decoding] = Slot
+) -> Generator[int, None, None]:
     """Our loader, in the order of one epoch after the other."""
     orders = (permutation(len(split), 0, epoch) for epoch in count())
     batches = (order[start : start + BATCH] for order in orders for start in range(0, len(order), BATCH))
-    for _, labels in stream(split, batches, BATCH, CPU):
+    for _, labels in stream(split, batches, BATCH, device, room=room):
         yield len(labels)
 
 

@@ -38,7 +38,6 @@ def files(folder: Path) -> None:
     split = Store(folder / "jpeg").split("train")
     assert isinstance(split.images, JpegReader)
     for slot, label in zip(split.slots.tolist(), split.labels.tolist(), strict=True):
-        begin, size = split.images.index[slot]
         path = folder / f"squares/{label}/{slot:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(split.images.mapped(slot // split.images.per_shard)[begin : begin + size])
+        path.write_bytes(split.images.file(slot))

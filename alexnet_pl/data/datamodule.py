@@ -9,7 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.joined import Joined
-from alexnet_pl.data.loader import EvalLoader, TrainLoader
+from alexnet_pl.data.loader import STREAMED, EvalLoader, TrainLoader, Way
 from alexnet_pl.data.making import Making
 from alexnet_pl.data.remote import is_remote
 from alexnet_pl.data.store import Split, Store
@@ -20,9 +20,8 @@ class ImageStore(L.LightningDataModule):
     """Batches from the store at `root`: `train` to fit, `val` to validate, `test` or where there is none `val` to test.
 
     `batch_size` counts the images of a step over all devices together, as 128 does in §6; the trainer gets `steps` such
-    batches at a time; `keep`: a split that fits stays in the GPU's memory; `ahead`: a disk is asked early for what
-    later batches will read. After `fold_in` epochs the validation images are trained on too, as in the program's
-    CIFAR-10 runs; from then on their error says nothing.
+    batches at a time, on their `way`. After `fold_in` epochs the validation images are trained on too, as in the
+    program's CIFAR-10 runs; from then on their error says nothing.
     """
 
     def __init__(
@@ -35,8 +34,7 @@ class ImageStore(L.LightningDataModule):
         fold_in: int | None = None,
         seed: int = 0,
         steps: int = 1,
-        keep: bool = False,
-        ahead: bool = True,
+        way: Way = STREAMED,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -44,8 +42,8 @@ class ImageStore(L.LightningDataModule):
         if fold_in is not None and fold_in < 0:
             raise ValueError(f"fold_in={fold_in}: a number of epochs, or null")
         self.root, self.dataset, self.size, self.seed = root, name, size, seed
-        self.batch_size, self.test_split, self.steps, self.keep = batch_size, test_split, steps, keep
-        self.fold_in, self.ahead = fold_in, ahead
+        self.batch_size, self.test_split, self.steps, self.way = batch_size, test_split, steps, way
+        self.fold_in = fold_in
 
         self.training: TrainLoader | None = None
         self.position: dict[str, int] | None = None
@@ -93,8 +91,7 @@ class ImageStore(L.LightningDataModule):
             "device": trainer.strategy.root_device,
             "rank": trainer.global_rank,
             "world": trainer.world_size,
-            "keep": self.keep,
-            "ahead": self.ahead,
+            "way": self.way,
             "limit": limit if isinstance(limit, int) else None,
         }
 

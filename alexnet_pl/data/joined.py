@@ -41,6 +41,17 @@ class Joined(Split):
         for split, own, there in self.parted(indices):
             out[own] = split.pictures(there).numpy()
 
+    @property
+    def packed(self) -> bool:
+        return all(split.packed for split in self.splits)
+
+    def decoded(self, indices: np.ndarray, device: torch.device) -> Tensor:
+        out = torch.empty((len(indices), *self.shape), dtype=torch.uint8, device=device)
+        for split, own, there in self.parted(indices):
+            if len(own):
+                out[torch.from_numpy(own).to(device)] = split.decoded(there, device)
+        return out
+
     def expect(self, indices: np.ndarray) -> None:
         for split, _, there in self.parted(indices):
             split.expect(there)

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import simplejpeg
+import torch
 from PIL import Image
+from torch import Tensor
 
 from alexnet_pl.data.mapped import announce
+from alexnet_pl.data.turbo import decode_into, decode_together
 from alexnet_pl.errors import UserError
 
 NAME, SUFFIX = "jpeg", "tar"
@@ -93,13 +95,21 @@ class JpegReader:
         list(self.threads.map(self.decode, (slots[part] for part in parts), (rows[part] for part in parts)))
 
     def decode(self, slots: np.ndarray, rows: np.ndarray) -> None:
-        for slot, (begin, size), row in zip(slots.tolist(), self.index[slots].tolist(), rows, strict=True):
-            shard = slot // self.per_shard
+        for slot, row in zip(slots.tolist(), rows, strict=True):
             try:
-                simplejpeg.decode_jpeg(self.mapped(shard)[begin : begin + size], "RGB", buffer=row)
+                decode_into(self.file(slot), row)
             except ValueError as error:
-                where = f"{self.paths[shard]}: image {slot:,} is damaged ({error})"
+                where = f"{self.paths[slot // self.per_shard]}: image {slot:,} is damaged ({error})"
                 raise UserError(f"{where}; `verify` tells what else is, `prepare data.repair=true` mends it") from error
+
+    def decoded(self, slots: np.ndarray, device: torch.device) -> Tensor:
+        """(len(slots), 3, size, size) uint8, decoded by `device` and in its memory. Raises RuntimeError."""
+        return decode_together([self.file(slot) for slot in slots.tolist()], device)
+
+    def file(self, slot: int) -> memoryview:
+        """The bytes of an image's JPEG."""
+        begin, size = self.index[slot].tolist()
+        return self.mapped(slot // self.per_shard)[begin : begin + size]
 
     def expect(self, slots: np.ndarray) -> None:
         """These will be read soon."""

@@ -5,11 +5,13 @@ copy each batch into fresh shared memory and bring a rate of 110,000 images/s do
 GPU's memory stays there, and a batch is one gather.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from queue import Queue
 from threading import Event, Thread
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +21,21 @@ from alexnet_pl.data.ahead import looked_ahead
 from alexnet_pl.data.augment import Batch, Draws
 from alexnet_pl.data.position import Position
 from alexnet_pl.data.store import Split
+from alexnet_pl.errors import UserError
 
 DEPTH = 4  # buffers: one in use, one ready, one being filled, one to spare
+
+
+class Way(NamedTuple):
+    """How images come to the device. `keep`: a split that fits stays in the GPU's memory. `ahead`: the disk is asked
+    for what later batches will read. `decode`: JPEGs are decoded by the `cpu` or the `gpu`."""
+
+    keep: bool = False
+    ahead: bool = True
+    decode: str = "cpu"
+
+
+STREAMED = Way()
 
 
 class Slot:
@@ -44,21 +59,52 @@ class Slot:
         return images, self.labels.to(device, non_blocking=True)
 
 
+class Decoding:
+    """A batch that the device decodes, into memory that it keeps for this, while it computes on another one."""
+
+    def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
+        self.batch_size, self.device = batch_size, device
+        self.side = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.done = torch.cuda.Event() if device.type == "cuda" else None
+
+    def fill(self, split: Split, indices: np.ndarray) -> None:
+        if self.done is not None:
+            self.done.synchronize()  # no more batches than there are of these are under way
+        with torch.cuda.stream(self.side) if self.side else contextlib.nullcontext():
+            self.images = split.decoded(np.resize(indices, self.batch_size), self.device)
+            self.labels = torch.from_numpy(split.labels[indices]).to(self.device)
+            if self.done is not None:
+                self.done.record(self.side)
+
+    def send(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if self.done is not None:
+            current = torch.cuda.current_stream(device)
+            current.wait_event(self.done)
+            for tensor in (self.images, self.labels):
+                tensor.record_stream(current)
+        return self.images, self.labels
+
+
 def stream(
-    split: Split, batches: Iterable[np.ndarray], batch_size: int, device: torch.device, ahead: bool = True
+    split: Split,
+    batches: Iterable[np.ndarray],
+    batch_size: int,
+    device: torch.device,
+    ahead: bool = True,
+    room: type[Slot] | type[Decoding] = Slot,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(images, labels) on `device` for each array of at most `batch_size` indices.
 
-    `ahead`: the disk is asked for what later batches will read.
+    `ahead`: the disk is asked for what later batches will read. `room`: who fills a batch.
 
     There are always `batch_size` images, so that no kernel is made for the size of a last batch; those past the labels
     are of another batch. On the CPU they are valid until the next batch but one is asked for.
     """
-    free: Queue[Slot | None] = Queue()
-    ready: Queue[Slot | BaseException | None] = Queue()
+    free: Queue[Slot | Decoding | None] = Queue()
+    ready: Queue[Slot | Decoding | BaseException | None] = Queue()
     stop = Event()
     for _ in range(DEPTH):
-        free.put(Slot(batch_size, split, device))
+        free.put(room(batch_size, split, device))
 
     def gather() -> None:
         try:
@@ -77,7 +123,7 @@ def stream(
     thread = Thread(target=gather, daemon=True, name="loader")
     thread.start()
     try:
-        held: list[Slot] = []
+        held: list[Slot | Decoding] = []
         while (slot := ready.get()) is not None:
             if isinstance(slot, BaseException):
                 raise slot
@@ -101,12 +147,14 @@ def resident(
         yield images.index_select(0, chosen), labels.index_select(0, chosen[: len(indices)])
 
 
-def feed(
-    split: Split, device: torch.device, keep: bool, ahead: bool = True
-) -> Callable[..., Iterator[tuple[Tensor, Tensor]]]:
-    """`resident` where asked for and the device, a GPU, has room for the split beside a network; else `stream`."""
-    streamed = partial(stream, ahead=ahead)
-    if not keep or device.type != "cuda":
+def feed(split: Split, device: torch.device, way: Way) -> Callable[..., Iterator[tuple[Tensor, Tensor]]]:
+    """`resident` where asked for and the device, a GPU, has room for the split beside a network; else `stream`.
+    Raises UserError where a GPU is to decode and there is none."""
+    if way.decode == "gpu" and device.type != "cuda":
+        raise UserError("speed.decode=gpu: there is no GPU here; leave it out, and the CPU decodes")
+    room = Decoding if way.decode == "gpu" and split.packed else Slot
+    streamed = partial(stream, ahead=way.ahead, room=room)
+    if not way.keep or device.type != "cuda":
         return streamed
     free, total = torch.cuda.mem_get_info(device)
     return resident if split.kept is not None or split.bytes < free - total // 4 else streamed
@@ -130,9 +178,8 @@ class TrainLoader(Position):
         rank: int = 0,
         world: int = 1,
         steps: int = 1,
-        keep: bool = False,
         limit: int | None = None,
-        ahead: bool = True,
+        way: Way = STREAMED,
     ) -> None:
         super().__init__()
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
@@ -140,7 +187,7 @@ class TrainLoader(Position):
         self.batches = len(split) // batch_size
         if limit is not None:
             self.batches = min(self.batches, limit * steps)
-        self.steps, self.feed = steps, feed(split, device, keep, ahead)
+        self.steps, self.feed = steps, feed(split, device, way)
 
     def __len__(self) -> int:
         return -(-self.batches // self.steps)
@@ -177,16 +224,11 @@ class EvalLoader:
         device: torch.device,
         rank: int = 0,
         world: int = 1,
-        keep: bool = False,
         limit: int | None = None,
-        ahead: bool = True,
+        way: Way = STREAMED,
     ) -> None:
-        self.split, self.batch_size, self.device, self.feed = (
-            split,
-            batch_size,
-            device,
-            feed(split, device, keep, ahead),
-        )
+        self.split, self.batch_size, self.device = split, batch_size, device
+        self.feed = feed(split, device, way)
         self.total = len(split) if limit is None else min(len(split), limit * batch_size * world)
         self.indices = np.arange(rank, self.total, world)
 

@@ -5,15 +5,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import fsspec
-from blake3 import blake3
 from rich.progress import track
 
+from alexnet_pl.data.checksum import checksum
 from alexnet_pl.data.fingerprint import fingerprint, small_files
 from alexnet_pl.errors import UserError, reason
 
@@ -60,7 +60,7 @@ class Mirror:
                 f"data.root: {self.url}: labels, names or statistics are damaged there, or came here damaged"
             )
 
-    def fetch(self, names: Iterable[str], hashes: dict[str, str], told: str = "") -> None:
+    def fetch(self, names: Iterable[str], hashes: Mapping[str, str | None], told: str = "") -> None:
         """Files that are not here yet; those with a hash, by name, are checked."""
         missing = [name for name in names if not (self.root / name).is_file()]
         if not missing:
@@ -74,7 +74,7 @@ class Mirror:
         own = self.root / f"{name}.{os.getpid()}.tmp"
         try:
             self.files.get_file(f"{self.path}/{name}", str(own))
-            if wanted and blake3().update_mmap(own).hexdigest() != wanted:
+            if wanted and checksum(own) != wanted:
                 raise UserError(f"data.root: {self.url}/{name} is damaged there, or came here damaged")
             own.rename(self.root / name)
         except UserError:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from blake3 import blake3
 
+from alexnet_pl.data.checksum import Checksum
 from alexnet_pl.data.encoding import Encoding
 from alexnet_pl.data.source import Item
 from alexnet_pl.data.statistics import Summing, Sums
@@ -31,7 +31,7 @@ class Made(NamedTuple):
     sizes: np.ndarray
     sums: Sums
     bytes: int
-    blake3: str
+    blake3: str | None
     odd: list[dict[str, str]]
 
 
@@ -39,10 +39,10 @@ class Hashed:
     """A file that is hashed as it is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.digest = file, blake3()
+        self.file, self.checksum = file, Checksum()
 
     def write(self, data: Any) -> int:
-        self.digest.update(data)
+        self.checksum.update(data)
         return self.file.write(data)
 
 
@@ -76,7 +76,7 @@ def write_shard(
         file.flush()
         os.fsync(file.fileno())
     kinds = np.array(labels, np.int32), np.array(sizes, np.int64)
-    return Made(*kinds, summing.sums, path.stat().st_size, hashed.digest.hexdigest(), odd)
+    return Made(*kinds, summing.sums, path.stat().st_size, hashed.checksum.told(), odd)
 
 
 def square(item: Item, read: Reader) -> tuple[np.ndarray | None, dict[str, str] | None]:

@@ -139,6 +139,20 @@ class Split:
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
         self.images.read(self.slots[indices], out)
 
+    @property
+    def packed(self) -> bool:
+        """Whether these are JPEGs, which `decoded` takes."""
+        return isinstance(self.images, jpeg.JpegReader)
+
+    def decoded(self, indices: np.ndarray, device: torch.device) -> Tensor:
+        """JPEGs `indices`: (N, 3, size, size) uint8, decoded by the device and in its memory."""
+        assert isinstance(self.images, jpeg.JpegReader)
+        try:
+            return self.images.decoded(self.slots[indices], device)
+        except RuntimeError:
+            self.pictures(indices)  # which tells the image that is damaged
+            raise
+
     def pictures(self, indices: np.ndarray) -> Tensor:
         """Images `indices`: (N, 3, size, size) uint8, in memory of their own."""
         found = self.buffer(len(indices))

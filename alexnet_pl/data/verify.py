@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
 
-from blake3 import blake3
 from rich.progress import track
 
+from alexnet_pl.data.checksum import checksum
 from alexnet_pl.data.encoding import Encoding, shard_name
 from alexnet_pl.data.fingerprint import fingerprint, small_files
 from alexnet_pl.data.plan import Plan, items
@@ -43,16 +43,18 @@ def shard_path(store: Store, split: str, number: int) -> Path:
 def damaged_shards(store: Store, split: str) -> Iterator[int]:
     """The numbers of those whose bytes are not what was written."""
     wanted = store.about["splits"][split]["blake3"]
+    if None in wanted:
+        raise UserError(f"{store.root}: has no checksums, as blake3 was not installed where it was made")
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        hashes = threads.map(lambda number: digest(shard_path(store, split, number)), range(len(wanted)))
+        hashes = threads.map(lambda number: found_in(shard_path(store, split, number)), range(len(wanted)))
         for number, found in enumerate(track(hashes, f"verify {split:<5}", len(wanted))):
             if found != wanted[number] and not store.fetch_again(split, number):
                 yield number
 
 
-def digest(path: Path) -> str | None:
-    """What `b3sum` says of the file; None where it is not there."""
-    return blake3().update_mmap(path).hexdigest() if path.is_file() else None
+def found_in(path: Path) -> str | None:
+    """Its checksum; None where it is not there."""
+    return checksum(path) if path.is_file() else None
 
 
 def repair(store: Store, source: Source, settings: Settings, read: Reader) -> list[Path]:
