@@ -351,9 +351,13 @@ def test_image_after_image_gives_the_numbers_of_the_whole_batch(
     augment.blocked = True
     assert torch.equal(augment(images, draws), whole)
     assert augment(images, draws).is_contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(images, draws), whole.bfloat16())
     augment.blocked, augment.fused = False, True
     torch.testing.assert_close(augment(images, draws), whole)
     assert augment(images, draws).is_contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(augment(images, draws), whole.bfloat16())
 
 
 def test_the_ten_views_are_made_one_at_a_time() -> None:

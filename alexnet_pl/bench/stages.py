@@ -79,8 +79,13 @@ def one_step(
     draws = module.augment.draw(0, 0, number, count)
     draws = type(draws)(*(each.to(device) for each in draws))
     labels = torch.arange(count, device=device) % module.net.num_classes
-    view = clock.time("augment", lambda: module.speed.lay_out(module.augment(images, draws)))
     half = precision(cfg.trainer.precision, device.type).startswith("bf16")
+
+    def augment() -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            return module.speed.lay_out(module.augment(images, draws))
+
+    view = clock.time("augment", augment)
 
     def forward() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half), uncached_autocast(device.type):
@@ -103,7 +108,7 @@ def floors_of(cfg: DictConfig, module: Classifier, device: torch.device) -> dict
     forward, whole = floors.operations(module.net, cfg.augment.crop)
     return {
         "read": 2 * stored / host,
-        "augment": (seen + 4 * seen) / bytes_a_second,
+        "augment": (seen + (2 if half else 4) * seen) / bytes_a_second,
         "forward": count * forward / rate,
         "backward": count * (whole - forward) / rate,
         "update": 20 * weights / bytes_a_second,  # gradient, weight and velocity read, the last two written

@@ -105,13 +105,14 @@ class Augment(nn.Module):
         return Draws(torch.from_numpy(offsets), torch.from_numpy(flips), torch.from_numpy(noise))
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
-        """The training view."""
+        """The training view; under autocast, blocked or fused, in the precision to which the first layer would round
+        it."""
         if self.blocked:
-            return self.one_by_one(images, draws)
+            return self.one_by_one(images, draws, autocast_to(images.device.type))
         place = self.mean == "place"
         if self.fused:
-            mean = self.mean_image if place else self.centre_mean
-            return compiled(picked)(images, draws, mean, self.colours(draws), self.divisor, self.crop, place)
+            mean, kind = self.mean_image if place else self.centre_mean, autocast_to(images.device.type)
+            return compiled(picked)(images, draws, mean, self.colours(draws), self.divisor, self.crop, place, kind)
         view = self.view(images, draws.offsets, draws.flips)
         if self.noise:
             view += self.colours(draws)[:, :, None, None]
@@ -120,22 +121,24 @@ class Augment(nn.Module):
         return view
 
     def colours(self, draws: Draws) -> Tensor:
-        """(N, 3): what the noise adds to all pixels of an image."""
-        return (draws.noise * self.noise) @ self.components.T
+        """(N, 3): what the noise adds to all pixels of an image. No matrix product, which autocast would round to eight
+        bits and TF32 to eleven."""
+        return (draws.noise[:, None] * self.components).sum(2) * self.noise
 
     @property
     def divisor(self) -> float:
         return 1 + self.noise if self.divide else 1
 
-    def one_by_one(self, images: Tensor, draws: Draws) -> Tensor:
+    def one_by_one(self, images: Tensor, draws: Draws, kind: torch.dtype) -> Tensor:
         """The same numbers, image after image: each stays in a core's cache from its uint8 pixels to its last division,
         where the whole batch would go through memory once an operation. Channels come last, as the network wants them.
         """
-        out = torch.empty((len(images), self.crop, self.crop, 3))
+        out = torch.empty((len(images), self.crop, self.crop, 3), dtype=kind)
+        exact = out if kind == torch.float32 else torch.empty((1, *out.shape[1:])).expand(out.shape)
         colours = self.colours(draws).repeat(1, self.crop)  # as long as a row of pixels
         mean, centre = (m.permute(1, 2, 0).contiguous() for m in (self.mean_image, self.centre_mean))
         places = zip(draws.offsets.tolist(), draws.flips.tolist(), strict=True)
-        for image, ((top, left), flip), colour, own in zip(images, places, colours, out, strict=True):
+        for image, ((top, left), flip), colour, own, last in zip(images, places, colours, exact, out, strict=True):
             area = slice(top, top + self.crop), slice(left, left + self.crop)
             view = image.permute(1, 2, 0)[area].contiguous()
             if self.mean == "place":
@@ -150,6 +153,8 @@ class Augment(nn.Module):
                 rows += colour
                 if self.divide:
                     rows /= self.divisor
+            if own.dtype != kind:
+                last.copy_(own)
         return out.permute(0, 3, 1, 2)
 
     @property
@@ -178,7 +183,14 @@ class Augment(nn.Module):
 
 
 def picked(
-    images: Tensor, draws: Draws, mean: Tensor, colours: Tensor, divisor: float, crop: int, place: bool
+    images: Tensor,
+    draws: Draws,
+    mean: Tensor,
+    colours: Tensor,
+    divisor: float,
+    crop: int,
+    place: bool,
+    kind: torch.dtype = torch.float32,
 ) -> Tensor:
     """`Augment.forward` as it becomes one kernel: each pixel tells which stored one it is. (N, 3, crop, crop), channels
     last in memory. `mean`: the mean image's centre, or with `place` the whole of it."""
@@ -188,7 +200,11 @@ def picked(
     channel = torch.arange(images.shape[1], device=images.device)[:, None, None]
     own = mean[channel, rows, columns] if place else mean
     view = (images[number, channel, rows, columns] - own + colours[:, :, None, None]) / divisor
-    return view.contiguous(memory_format=torch.channels_last)
+    return view.to(kind, memory_format=torch.channels_last)
+
+
+def autocast_to(device: str) -> torch.dtype:
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
 
 
 def lines(offsets: Tensor, flips: Tensor, crop: int) -> tuple[Tensor, Tensor]:
