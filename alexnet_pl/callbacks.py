@@ -29,7 +29,9 @@ class Throughput(L.Callback):
         if not trainer._logger_connector.should_update_logs:
             return
         now, steps = time.perf_counter(), trainer.global_step - self.steps
-        pl_module.log("train/images_per_second", steps * self.batch_size / (now - self.since), prog_bar=True)
+        rate = steps * self.batch_size / (now - self.since)
+        pl_module.log("train/images_per_second", rate)
+        pl_module.shown["train/images_per_second"] = rate  # type: ignore[index, operator]
         self.since, self.steps = now, trainer.global_step
 
 
@@ -63,7 +65,7 @@ class Bar(RichProgressBar):
         return [c for c in super().configure_columns(trainer) if type(c).__name__ != "ProcessingSpeedColumn"]
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        found = super().get_metrics(trainer, pl_module)
+        found = super().get_metrics(trainer, pl_module) | pl_module.shown  # type: ignore[operator]
         return {name: how.format(found[key]) for key, (name, how) in self.SHORT.items() if key in found}
 
 

@@ -67,6 +67,7 @@ class Classifier(L.LightningModule):
         self.classes: list[list[str]] = []
         self.found: dict[str, Tensor] = {}  # of the last validation or test
         self.seen: dict[str, Any] = {}
+        self.shown: dict[str, float] = {}  # beside the bar; Lightning's own way there reads it off the GPU each step
         self.labelled = True  # whether the labels of the tested split are known
         self.lineage: list[dict[str, Any]] = []  # runs whose layers were carried over, the first one first
         self.val_errors, self.test_errors = Errors(), Errors()
@@ -141,8 +142,9 @@ class Classifier(L.LightningModule):
         self.train_sums.zero_()
         if not math.isfinite(mean_loss):
             raise UserError(f"the training loss is {mean_loss} by step {self.global_step}; try a smaller optim.lr")
-        self.log("train/loss", mean_loss, prog_bar=True)
+        self.log("train/loss", mean_loss)
         self.log("train/top1_error", 100 * mean_wrong)
+        self.shown["train/loss"] = mean_loss
         self.log("step", float(self.global_step))
 
     def on_train_epoch_start(self) -> None:
@@ -156,6 +158,9 @@ class Classifier(L.LightningModule):
         sums = self.trainer.strategy.reduce(self.epoch_sums + self.train_sums, reduce_op="sum")
         assert isinstance(sums, Tensor)
         return float(100 * sums[1] / sums[2])
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Gradients stay where they are: a captured step writes them there again."""
 
     def validation_step(self, batch: Batch, index: int) -> Tensor:
         """(N, classes): logarithms of the probabilities, for whoever shows some."""

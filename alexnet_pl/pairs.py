@@ -51,7 +51,8 @@ def lines(runs: list[Tested]) -> Iterator[str]:
     """A table for each length of the schedule, which only the whole one of 470 epochs answers the claim with."""
     for epochs in sorted({run.epochs for run in runs}, reverse=True):
         same = [run for run in runs if run.epochs == epochs]
-        yield f"{epochs} epoch{'s' if epochs > 1 else ''}{'' if epochs == 470 else ' of the 470 of the schedule'}; {same[0].facts}:"
+        length = f"{epochs} epoch{'s' if epochs > 1 else ''}"
+        yield f"{length}{'' if epochs == 470 else ' of the 470 of the schedule'}; {same[0].facts}:"
         yield ""
         yield "| seed | without norms % | with norms % | difference |"
         yield "| ---: | ---: | ---: | ---: |"

@@ -21,18 +21,18 @@ class Graphed:
 
     def __init__(self, step: Step, state: Callable[[], object]) -> None:
         self.step, self.state, self.plain_steps = step, state, 0
-        self.captured: object = None
+        self.decided: object = None
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[Tensor] = []
 
     def __call__(self, batch: Batch) -> None:
         assert batch.draws is not None
-        if self.graph is None and self.plain_steps < WARM_UP:
+        if self.decided != self.state() or self.plain_steps < WARM_UP:
+            self.graph, self.decided = None, self.state()
             self.plain_steps += 1
-            return self.step(batch)
-        if self.graph is not None and self.captured != self.state():
-            self.graph = None  # the first step at a new rate also rescales the velocity, which must not be replayed
-            return self.step(batch)
+            return self.step(
+                batch
+            )  # the first one at a new rate also rescales the velocity, which is not to be replayed
         if self.graph is None:
             self.capture(batch)
         given = [batch.images, batch.labels, *batch.draws]
@@ -42,11 +42,12 @@ class Graphed:
         self.graph.replay()
 
     def capture(self, batch: Batch) -> None:
-        """Record a step on copies of the batch's tensors; recording runs none of it."""
+        """Record a step on copies of the batch's tensors; recording runs none of it. Other threads, the loader's, may go
+        on meanwhile."""
         assert batch.draws is not None
-        self.graph, self.captured = torch.cuda.CUDAGraph(), self.state()
+        self.graph = torch.cuda.CUDAGraph()
         self.inputs = [tensor.clone() for tensor in (batch.images, batch.labels, *batch.draws)]
         images, labels, *draws = self.inputs
         torch.cuda.synchronize()
-        with torch.cuda.graph(self.graph):
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.step(Batch(images, labels, Draws(*draws)))

@@ -23,7 +23,7 @@ def test_a_step_at_a_new_rate_runs_plainly_before_it_is_captured(monkeypatch: py
 
     def capture(self: Graphed, batch: Batch) -> None:
         log.append("capture")
-        self.graph, self.captured, self.inputs = Replay(log), self.state(), []  # type: ignore[assignment]
+        self.graph, self.inputs = Replay(log), []  # type: ignore[assignment]
 
     monkeypatch.setattr(Graphed, "capture", capture)
     monkeypatch.setattr("alexnet_pl.step.zip", lambda *_, strict: [], raising=False)
@@ -34,3 +34,7 @@ def test_a_step_at_a_new_rate_runs_plainly_before_it_is_captured(monkeypatch: py
             rate[0] = 0.01
         graphed(batch)
     assert log == ["plain"] * WARM_UP + ["capture", "replay", "replay", "plain", "capture", "replay"]
+    log.clear()
+    for rate[0] in (0.02, 0.03, 0.03):
+        graphed(batch)
+    assert log == ["plain", "plain", "capture", "replay"], "twice in a row, or as the last of the first steps"

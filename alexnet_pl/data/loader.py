@@ -108,7 +108,7 @@ def stream(
 
     def gather() -> None:
         try:
-            if device.type == "cuda":
+            if device.index is not None:
                 torch.cuda.set_device(device)
             for indices in looked_ahead(split, batches) if ahead else batches:
                 slot = free.get()
