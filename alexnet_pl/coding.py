@@ -31,7 +31,7 @@ from alexnet_pl.provenance import describe, git, record
 from alexnet_pl.recall import RANKS
 from alexnet_pl.retrieval import faiss
 from alexnet_pl.section import make
-from alexnet_pl.telling import say
+from alexnet_pl.telling import counted, say
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,10 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     rank_zero_only(state.finish)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)
     lost = float(trainer.callback_metrics["val/loss"])
-    say(f"{trainer.current_epoch} epochs, {module.net.bits} bits: {100 * lost:.1f} % of the variance lost", folder)
+    say(
+        f"{counted(trainer.current_epoch, 'epoch')}, {module.net.bits} bits: {100 * lost:.1f} % of the variance lost",
+        folder,
+    )
     return lost
 
 

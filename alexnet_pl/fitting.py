@@ -14,7 +14,7 @@ from alexnet_pl.checkpoint import read_checkpoint
 from alexnet_pl.cli import quoted
 from alexnet_pl.job import build, step
 from alexnet_pl.media import keep_checkpoints, show_facts
-from alexnet_pl.telling import say
+from alexnet_pl.telling import counted, say
 from alexnet_pl.transfer import carry_over
 
 
@@ -73,7 +73,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     errors = {name: float(value) for name, value in trainer.callback_metrics.items()}
     top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")
     said = f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, centre view" if top1 is not None else "not validated"
-    say(f"{trainer.current_epoch} epochs, {trainer.global_step} steps: {said}", folder)
+    say(f"{counted(trainer.current_epoch, 'epoch')}, {counted(trainer.global_step, 'step')}: {said}", folder)
     return errors.get(cfg.objective)
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from alexnet_pl.telling import counted
+
 CLAIMS = {False: 13.0, True: 11.0}
 HEAD = """# 13 % to 11 %: response normalisation on CIFAR-10
 
@@ -51,8 +53,7 @@ def lines(runs: list[Tested]) -> Iterator[str]:
     """A table for each length of the schedule, which only the whole one of 470 epochs answers the claim with."""
     for epochs in sorted({run.epochs for run in runs}, reverse=True):
         same = [run for run in runs if run.epochs == epochs]
-        length = f"{epochs} epoch{'s' if epochs > 1 else ''}"
-        yield f"{length}{'' if epochs == 470 else ' of the 470 of the schedule'}; {same[0].facts}:"
+        yield f"{counted(epochs, 'epoch')}{'' if epochs == 470 else ' of the 470 of the schedule'}; {same[0].facts}:"
         yield ""
         yield "| seed | without norms % | with norms % | difference |"
         yield "| ---: | ---: | ---: | ---: |"

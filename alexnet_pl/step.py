@@ -28,11 +28,9 @@ class Graphed:
     def __call__(self, batch: Batch) -> None:
         assert batch.draws is not None
         if self.decided != self.state() or self.plain_steps < WARM_UP:
-            self.graph, self.decided = None, self.state()
+            self.graph, self.decided = None, self.state()  # the first step at a new rate rescales the velocity, once
             self.plain_steps += 1
-            return self.step(
-                batch
-            )  # the first one at a new rate also rescales the velocity, which is not to be replayed
+            return self.step(batch)
         if self.graph is None:
             self.capture(batch)
         given = [batch.images, batch.labels, *batch.draws]
@@ -42,8 +40,7 @@ class Graphed:
         self.graph.replay()
 
     def capture(self, batch: Batch) -> None:
-        """Record a step on copies of the batch's tensors; recording runs none of it. Other threads, the loader's, may go
-        on meanwhile."""
+        """Record a step on copies of the batch's tensors; recording runs none of it. The loader's thread may go on."""
         assert batch.draws is not None
         self.graph = torch.cuda.CUDAGraph()
         self.inputs = [tensor.clone() for tensor in (batch.images, batch.labels, *batch.draws)]

@@ -24,3 +24,8 @@ def hush() -> None:
 def progress(line: str) -> None:
     """What a long command does now, beside its result and not in it."""
     print(f"{line} …", file=sys.stderr, flush=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """1 epoch, 2 epochs."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
