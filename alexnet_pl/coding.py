@@ -118,10 +118,8 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     rank_zero_only(state.finish)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)
     lost = float(trainer.callback_metrics["val/loss"])
-    say(
-        f"{counted(trainer.current_epoch, 'epoch')}, {module.net.bits} bits: {100 * lost:.1f} % of the variance lost",
-        folder,
-    )
+    trained = f"{counted(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
+    say(f"{trained}: {100 * lost:.1f} % of the variance lost", folder)
     return lost
 
 
