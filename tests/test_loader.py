@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alexnet_pl.data import loader
 from alexnet_pl.data.augment import Augment, Batch
-from alexnet_pl.data.loader import EvalLoader, TrainLoader, permutation
+from alexnet_pl.data.loader import EvalLoader, TrainLoader, Way, feed, gathered, permutation
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.data.source import Item, Source
@@ -334,3 +335,25 @@ def test_an_error_of_the_reading_thread_comes_out_of_the_loop(split_of, monkeypa
     with pytest.raises(OSError, match="the disk is gone"):
         epoch_of(training(split, 2))
     assert threads() <= before
+
+
+@pytest.mark.parametrize("size", [4, 5])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_images_that_lie_on_a_device_are_picked_out_as_they_are(size: int, layout: torch.memory_format) -> None:
+    """48 bytes are six words of eight, 75 are none."""
+    images = torch.randint(256, (7, 3, size, size), dtype=torch.uint8).contiguous(memory_format=layout)
+    chosen = torch.tensor([6, 0, 0, 3])
+    assert torch.equal(gathered(images, chosen), images[chosen])
+    assert gathered(images, chosen).is_contiguous(memory_format=layout)
+
+
+def test_a_split_stays_on_the_gpu_if_it_fits_when_an_epoch_begins(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    split, gpu, free = split_of(24), torch.device("cuda"), [0]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[0], 4 * split.bytes))
+    monkeypatch.setattr(loader, "resident", lambda *_: iter(["kept"]))
+    monkeypatch.setattr(loader, "stream", lambda *_, **__: iter(["read"]))
+    epoch, never = feed(split, gpu, Way(keep=True)), feed(split, gpu, Way(keep=False))
+    found = []
+    for free[0] in (2 * split.bytes, 2 * split.bytes + 1):
+        found += [*epoch(split, [], 4, gpu), *never(split, [], 4, gpu)]
+    assert found == ["read", "read", "kept", "read"], "a fourth of the memory is the network's"

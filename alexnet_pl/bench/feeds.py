@@ -10,7 +10,7 @@ import torch
 
 from alexnet_pl.bench.peers import BATCH, PEERS, Place, trouble
 from alexnet_pl.bench.rounds import Flow
-from alexnet_pl.data.loader import Decoding, Slot, permutation, stream
+from alexnet_pl.data.loader import Decoding, Reading, Slot, permutation, stream
 from alexnet_pl.data.raw import RawReader
 from alexnet_pl.data.store import Split, Store
 
@@ -55,9 +55,7 @@ def copied(split: Split) -> Generator[int, None, None]:
                 yield len(some)
 
 
-def streamed(
-    split: Split, device: torch.device = CPU, room: type[Slot] | type[Decoding] = Slot
-) -> Generator[int, None, None]:
+def streamed(split: Split, device: torch.device = CPU, room: type[Slot] = Reading) -> Generator[int, None, None]:
     """Our loader, in the order of one epoch after the other."""
     orders = (permutation(len(split), 0, epoch) for epoch in count())
     batches = (order[start : start + BATCH] for order in orders for start in range(0, len(order), BATCH))

@@ -5,7 +5,6 @@ copy each batch into fresh shared memory and bring a rate of 110,000 images/s do
 GPU's memory stays there, and a batch is one gather.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -39,28 +38,7 @@ STREAMED = Way()
 
 
 class Slot:
-    """A reused buffer for one batch, pinned where a GPU will copy from it while the host goes on."""
-
-    def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
-        self.images = split.buffer(batch_size, pinned=device.type == "cuda")
-        self.labels = torch.empty(0, dtype=torch.int64)
-        self.copied = torch.cuda.Event() if device.type == "cuda" else None
-
-    def fill(self, split: Split, indices: np.ndarray) -> None:
-        if self.copied is not None:
-            self.copied.synchronize()
-        split.read(indices, self.images.numpy()[: len(indices)])
-        self.labels = torch.from_numpy(split.labels[indices])
-
-    def send(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        images = self.images.to(device, non_blocking=True)
-        if self.copied is not None:
-            self.copied.record()
-        return images, self.labels.to(device, non_blocking=True)
-
-
-class Decoding:
-    """A batch that the device decodes, into memory that it keeps for this, while it computes on another one."""
+    """Room for one batch. On a GPU it is filled on a stream of its own, beside the network's work."""
 
     def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
         self.batch_size, self.device = batch_size, device
@@ -68,21 +46,46 @@ class Decoding:
         self.done = torch.cuda.Event() if device.type == "cuda" else None
 
     def fill(self, split: Split, indices: np.ndarray) -> None:
-        if self.done is not None:
-            self.done.synchronize()  # no more batches than there are of these are under way
-        with torch.cuda.stream(self.side) if self.side else contextlib.nullcontext():
-            self.images = split.decoded(np.resize(indices, self.batch_size), self.device)
-            self.labels = torch.from_numpy(split.labels[indices]).to(self.device)
-            if self.done is not None:
-                self.done.record(self.side)
+        if self.done is None:
+            self.images, self.labels = self.take(split, indices)
+            return
+        self.done.synchronize()  # no more batches than there are slots are under way, and their buffers are free
+        with torch.cuda.stream(self.side):
+            self.images, self.labels = self.take(split, indices)
+            self.done.record(self.side)
 
-    def send(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def take(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(images, labels) on the device."""
+        raise NotImplementedError
+
+    def send(self) -> tuple[Tensor, Tensor]:
         if self.done is not None:
-            current = torch.cuda.current_stream(device)
+            current = torch.cuda.current_stream(self.device)
             current.wait_event(self.done)
             for tensor in (self.images, self.labels):
                 tensor.record_stream(current)
         return self.images, self.labels
+
+
+class Reading(Slot):
+    """By the CPU, into a reused buffer, pinned where a GPU will copy from it."""
+
+    def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
+        super().__init__(batch_size, split, device)
+        self.buffer = split.buffer(batch_size, pinned=device.type == "cuda")
+
+    def take(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        split.read(indices, self.buffer.numpy()[: len(indices)])
+        labels = torch.from_numpy(split.labels[indices])
+        return self.buffer.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+
+class Decoding(Slot):
+    """By the device, which decodes the JPEGs."""
+
+    def take(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        images = split.decoded(np.resize(indices, self.batch_size), self.device)
+        return images, torch.from_numpy(split.labels[indices]).to(self.device, non_blocking=True)
 
 
 def stream(
@@ -91,7 +94,7 @@ def stream(
     batch_size: int,
     device: torch.device,
     ahead: bool = True,
-    room: type[Slot] | type[Decoding] = Slot,
+    room: type[Slot] = Reading,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(images, labels) on `device` for each array of at most `batch_size` indices.
 
@@ -100,8 +103,9 @@ def stream(
     There are always `batch_size` images, so that no kernel is made for the size of a last batch; those past the labels
     are of another batch. On the CPU they are valid until the next batch but one is asked for.
     """
-    free: Queue[Slot | Decoding | None] = Queue()
-    ready: Queue[Slot | Decoding | BaseException | None] = Queue()
+    device = numbered(device)
+    free: Queue[Slot | None] = Queue()
+    ready: Queue[Slot | BaseException | None] = Queue()
     stop = Event()
     for _ in range(DEPTH):
         free.put(room(batch_size, split, device))
@@ -123,18 +127,23 @@ def stream(
     thread = Thread(target=gather, daemon=True, name="loader")
     thread.start()
     try:
-        held: list[Slot | Decoding] = []
+        held: list[Slot] = []
         while (slot := ready.get()) is not None:
             if isinstance(slot, BaseException):
                 raise slot
             held.append(slot)
-            yield slot.send(device)
+            yield slot.send()
             if len(held) == 2:
                 free.put(held.pop(0))
     finally:
         stop.set()
         free.put(None)
         thread.join()
+
+
+def numbered(device: torch.device) -> torch.device:
+    """The GPU that is meant by `cuda`, which in another thread may be another one."""
+    return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
 
 
 def resident(
@@ -144,20 +153,40 @@ def resident(
     images, labels = split.on(device)
     for indices in batches:
         chosen = torch.from_numpy(np.resize(indices, batch_size)).to(device, non_blocking=True)
-        yield images.index_select(0, chosen), labels.index_select(0, chosen[: len(indices)])
+        yield gathered(images, chosen), labels.index_select(0, chosen[: len(indices)])
+
+
+def gathered(images: Tensor, chosen: Tensor) -> Tensor:
+    """Some of the images, (N, 3, size, size) uint8, copied eight bytes at a time where their number allows it."""
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    dense = images.permute(0, 2, 3, 1) if last else images
+    words = dense.reshape(len(dense), -1)
+    words = words.view(torch.int64) if words.shape[1] % 8 == 0 else words
+    found = words.index_select(0, chosen).view(torch.uint8).view(-1, *dense.shape[1:])
+    return found.permute(0, 3, 1, 2) if last else found
 
 
 def feed(split: Split, device: torch.device, way: Way) -> Callable[..., Iterator[tuple[Tensor, Tensor]]]:
-    """`resident` where asked for and the device, a GPU, has room for the split beside a network; else `stream`.
-    Raises UserError where a GPU is to decode and there is none."""
+    """`resident` where asked for and the device, a GPU, has room for the split beside a network; else `stream`. Raises
+    UserError where a GPU is to decode and there is none."""
     if way.decode == "gpu" and device.type != "cuda":
         raise UserError("speed.decode=gpu: there is no GPU here; leave it out, and the CPU decodes")
-    room = Decoding if way.decode == "gpu" and split.packed else Slot
+    room = Decoding if way.decode == "gpu" and split.packed else Reading
     streamed = partial(stream, ahead=way.ahead, room=room)
-    if not way.keep or device.type != "cuda":
-        return streamed
+    return partial(kept, streamed) if way.keep and device.type == "cuda" else streamed
+
+
+def kept(
+    streamed: Callable[..., Iterator[tuple[Tensor, Tensor]]],
+    split: Split,
+    batches: Iterable[np.ndarray],
+    batch_size: int,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Decided as an epoch begins, not before: two splits that each would fit may not fit together."""
     free, total = torch.cuda.mem_get_info(device)
-    return resident if split.kept is not None or split.bytes < free - total // 4 else streamed
+    fits = split.kept is not None or split.bytes < free - total // 4
+    return (resident if fits else streamed)(split, batches, batch_size, device)
 
 
 class TrainLoader(Position):
