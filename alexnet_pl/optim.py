@@ -39,29 +39,39 @@ class MomentumSGD(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        together: dict[tuple[float, float, float, bool, bool], list[Tensor]] = {}
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
             if group["lr"] != 0 and weights:
-                self.update(group, weights)
+                self.keep_velocity(group, weights)
+                settings = group["lr"], group["momentum"], group["weight_decay"]
+                for weight in weights:
+                    kind = self.fused and self.alike(weight), "u" in self.state[weight]
+                    together.setdefault((*settings, *kind), []).append(weight)
+        for (*settings, _), weights in together.items():  # of those that begin, the fused kernel takes none with others
+            self.update(weights, *settings)  # type: ignore[arg-type]
         return loss
 
-    def update(self, group: dict[str, Any], weights: list[Tensor]) -> None:
+    def keep_velocity(self, group: dict[str, Any], weights: list[Tensor]) -> None:
+        """At a new rate the velocity goes on at its old size."""
         before = group.setdefault("last_lr", group["lr"])
-        velocities: list[Tensor | None] = [self.state[weight].get("u") for weight in weights]
         if before != group["lr"]:
-            for u in velocities:
-                if u is not None:
+            for weight in weights:
+                if (u := self.state[weight].get("u")) is not None:
                     u.mul_(before / group["lr"])
             group["last_lr"] = group["lr"]
+
+    def update(self, weights: list[Tensor], lr: float, momentum: float, weight_decay: float, fused: bool) -> None:
+        """All weights of the same settings, whatever their groups, in one call: to a GPU, one launch for many."""
         grads: list[Tensor] = [weight.grad for weight in weights]  # type: ignore[misc]
-        fused = self.fused and alike(weights, grads, velocities)
+        velocities: list[Tensor | None] = [self.state[weight].get("u") for weight in weights]
         sgd(
             weights,
             grads,
             velocities,
-            weight_decay=group["weight_decay"],
-            momentum=group["momentum"],
-            lr=group["lr"],
+            weight_decay=weight_decay,
+            momentum=momentum,
+            lr=lr,
             dampening=0,
             nesterov=False,
             maximize=False,
@@ -71,11 +81,12 @@ class MomentumSGD(Optimizer):
         for weight, u in zip(weights, velocities, strict=True):
             self.state[weight]["u"] = u
 
-
-def alike(weights: list[Tensor], grads: list[Tensor], velocities: list[Tensor | None]) -> bool:
-    """Whether all lie in memory in the same order, which torch's fused kernel takes for granted without a word."""
-    triples = zip(weights, grads, velocities, strict=True)
-    return all(w.stride() == g.stride() and (u is None or w.stride() == u.stride()) for w, g, u in triples)
+    def alike(self, weight: Tensor) -> bool:
+        """Whether all of it lies in memory in the same order, which torch's fused kernel takes for granted without a
+        word."""
+        u, grad = self.state[weight].get("u"), weight.grad
+        assert grad is not None
+        return weight.stride() == grad.stride() and (u is None or weight.stride() == u.stride())
 
 
 def parameter_groups(

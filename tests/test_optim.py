@@ -358,3 +358,22 @@ def test_a_fused_update_of_tensors_in_different_memory_orders_is_right(of: str):
         plain.step()
         fused.step()
     torch.testing.assert_close(weights[1], weights[0])
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_layer_that_begins_to_learn_later_is_updated_beside_the_others_as_by_itself(fused: bool):
+    torch.manual_seed(0)
+    starts, grads = torch.randn(2, 5), torch.randn(4, 2, 5)
+    together, alone = ([nn.Parameter(start.clone()) for start in starts] for _ in range(2))
+    joint = MomentumSGD([{"params": [w]} for w in together], 0.1, fused=fused)
+    single = [MomentumSGD([w], 0.1, fused=fused) for w in alone]
+    for step, grad in enumerate(grads):
+        for weights in (together, alone):
+            for weight, own in zip(weights, grad, strict=True):
+                weight.grad = own.clone()
+        joint.param_groups[1]["lr"] = single[1].param_groups[0]["lr"] = 0.1 if step > 1 else 0.0
+        for optimizer in (joint, *single):
+            optimizer.step()
+    for one, other in zip(together, alone, strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(together[1], starts[1])
