@@ -94,7 +94,7 @@ class Classifier(L.LightningModule):
         device = self.trainer.strategy.root_device
         self.speed.apply(self.net, device)
         self.augment.blocked = self.speed.fast and device.type == "cpu"
-        self.augment.fused = self.speed.compiles() and device.type == "cuda"
+        self.augment.fused = self.speed.compiles(device) and device.type == "cuda"
 
     def configure_optimizers(self) -> MomentumSGD:
         if self.speed.graphs(self.device, self.trainer.world_size):
@@ -214,7 +214,8 @@ class Classifier(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
         if "sums" in checkpoint["alexnet_pl"]:
-            self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device)
+            first = self.trainer.is_global_zero  # which goes on from what all had counted
+            self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device) * first
         self.lineage = checkpoint["alexnet_pl"].get("lineage", [])
 
     def check_classes(self, learned: list[list[str]], there: list[list[str]]) -> None:
@@ -225,7 +226,8 @@ class Classifier(L.LightningModule):
         checkpoint["alexnet_pl"] = {"switches": self.switches, "classes": self.classes, "store": self.seen}
         checkpoint["alexnet_pl"]["lineage"] = self.lineage
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        checkpoint["alexnet_pl"]["sums"] = torch.stack([self.train_sums, self.epoch_sums])
+        sums = torch.stack([self.train_sums, self.epoch_sums])
+        checkpoint["alexnet_pl"]["sums"] = self.trainer.strategy.reduce(sums, reduce_op="sum")
         checkpoint["alexnet_pl"]["course"] = {
             "seed": data.seed,
             "batch_size": data.batch_size,

@@ -175,4 +175,5 @@ class Norm(torch.autograd.Function):
         (a,) = ctx.saved_tensors
         if a.device.type == "cpu":
             return gradient_in_blocks(a, grads[0], ctx.rule, ctx.fast), None, None
-        return step(gradient, ctx.fast)(a, grads[0], ctx.rule), None, None
+        one = compiled(gradient, whole=not ctx.rule.spatial) if ctx.fast else gradient
+        return one(a, grads[0], ctx.rule), None, None

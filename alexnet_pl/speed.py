@@ -4,7 +4,9 @@ import contextlib
 import ctypes
 import platform
 import shutil
+import sysconfig
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -47,15 +49,18 @@ class Speed:
         net.to(memory_format=torch.channels_last if self.fast else torch.contiguous_format)
         for layer in net.modules():
             if isinstance(layer, NormLayer):
-                layer.fast = self.compiles()
+                layer.fast = self.compiles(device)
         if self.allocator and device.type == "cpu":
             keep_freed_memory()
 
-    def compiles(self) -> bool:
-        """torch.compile needs a C++ compiler for the CPU, and a C compiler for its GPU launchers."""
-        if self.compile == "auto":
-            return self.fast and any(map(shutil.which, ("c++", "g++", "clang++")))
-        return bool(self.compile)
+    def compiles(self, device: torch.device) -> bool:
+        """torch.compile needs a C++ compiler for the CPU, a C compiler for its GPU launchers, and for both Python's
+        headers, which some systems have in a package of their own."""
+        if self.compile != "auto":
+            return bool(self.compile)
+        compilers = ("gcc", "clang") if device.type == "cuda" else ("c++", "g++", "clang++")
+        headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+        return self.fast and headers and any(map(shutil.which, compilers))
 
     def graphs(self, device: torch.device, world: int) -> bool:
         return self.graph and device.type == "cuda" and world == 1

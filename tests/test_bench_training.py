@@ -148,8 +148,9 @@ def test_a_whole_run_at_toy_size(
     monkeypatch.setattr(steps, "NORMS", ("ours, eager", "F.local_response_norm"))
     monkeypatch.setattr(steps, "CONTENDERS", ("ours, float32", "stock PyTorch, float32"))
     monkeypatch.setattr(trainers, "STEPS", 200)
-    monkeypatch.setattr(fits, "STEPS", 10)
+    monkeypatch.setattr(fits, "STEPS", {"cpu": 10})
     sizes = ("data.size=72", "data.batch_size=8", "augment.crop=67", "model.num_classes=10", "speed.compile=false")
+    sizes += ("speed.steps=7",)  # an epoch has five: the trainer sees each as one batch
     where = f"json={tmp_path / 'b.json'}"
     run = tmp_path / "run"
     run.mkdir()
@@ -162,7 +163,7 @@ def test_a_whole_run_at_toy_size(
     shares = found["fit"]["shares"]
     work = sum(shares[name] for name in ("augment", "forward", "backward", "update"))
     assert work + shares["outside"] == pytest.approx(100)
-    assert found["fit"]["steps"] == 10 - fits.WARM
+    assert found["fit"]["steps"] == 5 * 7 - 5 * 2, "the first two batches warm up, five are traced elsewhere"
     assert found["projected"]["hours"] == pytest.approx(90 * 1_281_167 / found["fit"]["images_per_second"] / 3600)
     assert json.loads((run / "trace.json").read_text())["traceEvents"]
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")

@@ -1,5 +1,7 @@
 """The response norms of §4.3 and the program's third one against loops in float64; dropout as of 2012 (§5.2)."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet_pl import normalisation
+from alexnet_pl.fusion import compiled
 from alexnet_pl.layers import Dropout, LocallyConnected, NormLayer, ResponseNorm, SpatialNorm
 
 HALF_BF16 = 2**-8  # rounding to bfloat16's eight bits changes a number by at most this share of it
@@ -320,3 +323,12 @@ def test_norms_of_a_few_images_at_a_time_are_those_of_the_whole_batch(
     assert found.stride() == back.stride() == a.stride()
     torch.testing.assert_close(found, normalisation.normalise(a, norm.rule))
     torch.testing.assert_close(back, normalisation.gradient(a, upstream, norm.rule))
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
+def test_a_gradient_in_one_kernel_is_the_gradient() -> None:
+    """As a GPU computes it; here compiled for the CPU."""
+    rule = ResponseNorm(towers=2).rule
+    a, upstream = torch.randn(2, 2, 2, 24, 5, 5).mul(20).unbind()
+    wanted = normalisation.gradient(a.double(), upstream.double(), rule)
+    torch.testing.assert_close(compiled(normalisation.gradient, whole=True)(a, upstream, rule), wanted.float())

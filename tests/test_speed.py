@@ -1,6 +1,8 @@
 """What is faster computes the same within rounding, and each of it can be switched off."""
 
 import shutil
+import sysconfig
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,12 +55,27 @@ def test_compilation_reaches_every_norm_and_can_be_switched_off(wanted: bool) ->
     assert [layer.fast for layer in net] == [wanted, wanted]
 
 
-def test_compilation_is_left_out_by_itself_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert not Speed().compiles()
-    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/c++")
-    assert Speed().compiles()
-    assert not Speed(fast=False).compiles()
+def test_compilation_is_left_out_by_itself_where_a_compiler_or_its_headers_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    (tmp_path / "Python.h").touch()
+    for there, expected in (
+        ("c++", [True, False]),
+        ("gcc", [False, True]),
+        ("clang", [False, True]),
+        ("", [False] * 2),
+    ):
+        monkeypatch.setattr(shutil, "which", lambda name, there=there: name if name == there else None)
+        assert [Speed().compiles(CPU), Speed().compiles(gpu)] == expected
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert Speed().compiles(CPU)
+    assert not Speed(fast=False).compiles(CPU)
+    (tmp_path / "Python.h").unlink()
+    assert not Speed().compiles(CPU)
+    assert not Speed().compiles(gpu)
+    assert Speed(compile=True).compiles(gpu)
 
 
 def test_a_graph_is_for_one_gpu_that_asked_for_it() -> None:

@@ -6,7 +6,7 @@ RAPL = Path("/sys/class/powercap")
 
 
 class Meter:
-    """What GPU 0 and the processors' packages have used since the meter was made, by what counts it."""
+    """What the GPU in use and the processors' packages have used since the meter was made, by what counts it."""
 
     def __init__(self) -> None:
         self.before = counted()
@@ -25,9 +25,11 @@ def counted() -> dict[str, float]:
 def gpu() -> dict[str, float]:
     try:
         import pynvml  # type: ignore[import-not-found]
+        import torch
 
         pynvml.nvmlInit()
-        return {"GPU": pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(0)) / 1e3}
+        number = torch.cuda._get_nvml_device_index(None)  # of the one in use, whatever CUDA_VISIBLE_DEVICES hides
+        return {"GPU": pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(number)) / 1e3}
     except Exception:  # no package, no driver, no GPU, or one that does not count
         return {}
 

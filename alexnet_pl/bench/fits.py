@@ -23,10 +23,10 @@ from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.store import Store
 from alexnet_pl.module import Classifier
 
-WARM = 3  # the trainer's batches that do not count: compiling, first touches of memory
-TRACED = 4  # batches of a trace
+WARM = 6  # steps that do not count: compiling, capturing, first touches of memory
+TRACED = 4  # of the trainer's batches, in a trace
 TRACE = "trace.json"
-STEPS = 24  # at least, of a fit that is timed
+STEPS = {"cpu": 24, "cuda": 10_000}  # at least, of a fit that is timed: on a GPU those of an epoch of ILSVRC-2012
 
 
 class Shares:
@@ -59,6 +59,7 @@ class Watched(L.Callback):
 
     def __init__(self, shares: Shares | None) -> None:
         self.shares, self.began, self.since, self.steps = shares, 0.0, 0, 0
+        self.meter: Meter | None = None
         self.joules: dict[str, float] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -67,7 +68,7 @@ class Watched(L.Callback):
             watch(self.shares, pl_module, trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        if trainer.fit_loop.epoch_loop.total_batch_idx + 1 == WARM:
+        if self.meter is None and trainer.global_step >= WARM:
             wait(pl_module.device)
             if self.shares is not None:
                 self.shares.seconds.clear()
@@ -75,6 +76,7 @@ class Watched(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         wait(pl_module.device)
+        assert self.meter is not None
         self.seconds, self.joules = time.perf_counter() - self.began, self.meter.joules()
         self.steps = trainer.global_step - self.since
 
@@ -100,22 +102,29 @@ class Trace(L.Callback):
     """Some batches under torch's profiler: a trace for chrome://tracing or Perfetto, and the GPU's idle share."""
 
     def __init__(self, path: Path | None) -> None:
-        self.path, self.idle = path, None
+        self.path, self.idle, self.batches = path, None, 0
         gpu = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
         self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu])
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        batch = trainer.fit_loop.epoch_loop.total_batch_idx + 1
-        if batch == WARM:
+        if trainer.global_step < WARM:
+            return
+        if self.batches == 0:
             self.profiler.start()
-        elif batch == WARM + TRACED:
+        if self.batches == TRACED:
             wait(pl_module.device)
             self.profiler.stop()
             if self.path:
                 self.profiler.export_chrome_trace(str(self.path))
-            spans = [span(event) for event in self.profiler.events() or [] if event.device_type.name == "CUDA"]
+            spans = [span(event) for event in self.profiler.events() or [] if of_a_gpu(event)]
             self.idle = idle_share(spans)
             trainer.should_stop = True
+        self.batches += 1
+
+
+def of_a_gpu(event: Any) -> bool:
+    """Whether it is work of a GPU, and no name that the host gave to a stretch of it."""
+    return event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
 
 
 def span(event: Any) -> tuple[float, float]:
@@ -139,7 +148,9 @@ def measure(cfg: DictConfig, root: Path, trace: Path | None) -> dict[str, Any]:
     device, steps = recipe.device(cfg), len(store.split("train")) // cfg.data.batch_size
     shares = Shares() if device.type == "cpu" else None
     watched, traced = Watched(shares), Trace(trace)
-    own = arranged(cfg, store, epochs=-(-STEPS // max(1, steps)))
+    at_a_time = max(1, min(cfg.speed.steps, steps))
+    needed = WARM + max(STEPS[device.type], (1 + TRACED) * at_a_time)
+    own = arranged(cfg, store, epochs=-(-needed // max(1, steps)))
     fitted(own, watched)
     if trace or device.type == "cuda":
         fitted(own, traced)

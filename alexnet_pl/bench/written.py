@@ -18,6 +18,7 @@ Contenders take turns, once a round, and the median of the rounds counts: ratios
 that others use too, the rates themselves less. Every contender has its own defaults; ours are the recipe's. Of a loader
 whose rounds differ by more than twice, a gate takes the fastest.
 """
+GRAPHED = " A step of ours by itself is a CUDA graph; stock PyTorch computes convolutions in TF32, its default."
 NO_GPU = "On a GPU: not yet measured."
 
 
@@ -77,7 +78,7 @@ def training(found: dict[str, Any], path: Path, base: Path) -> str:
         f"{about(found)} {found['rounds']} rounds.\n",
         f"Ours: {settings(found['recipe'])}; {stage['precision']} unless said otherwise. Stock PyTorch: the same "
         "network of PyTorch's own functions, eager, channels first, `torch.optim.SGD`, its memory as PyTorch has it. "
-        f"Loaders: {told['cores']} worker processes or threads each.\n",
+        f"Loaders: {told['cores']} worker processes or threads each.{GRAPHED if told['gpu'] else ''}\n",
         rows(("gate", "found", "wanted", ""), table.gated(judged(found))),
         f"![rates and stages]({os.path.relpath(picture, base)})\n" if picture.is_file() else "",
         f"A step of {size} images, {stage['device']}, {stage['precision']}, beside the floor that bytes over bandwidth "

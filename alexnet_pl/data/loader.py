@@ -43,13 +43,14 @@ class Slot:
     def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
         self.batch_size, self.device = batch_size, device
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self.done = torch.cuda.Event() if device.type == "cuda" else None
+        self.done, self.used = (torch.cuda.Event() if device.type == "cuda" else None for _ in range(2))
 
     def fill(self, split: Split, indices: np.ndarray) -> None:
-        if self.done is None:
+        if self.done is None or self.used is None:
             self.images, self.labels = self.take(split, indices)
             return
-        self.done.synchronize()  # no more batches than there are slots are under way, and their buffers are free
+        self.used.synchronize()  # no more batches than there are slots are under way
+        self.done.synchronize()
         with torch.cuda.stream(self.side):
             self.images, self.labels = self.take(split, indices)
             self.done.record(self.side)
@@ -65,6 +66,11 @@ class Slot:
             for tensor in (self.images, self.labels):
                 tensor.record_stream(current)
         return self.images, self.labels
+
+    def give_back(self) -> None:
+        """What reads the batch has been told to do so."""
+        if self.used is not None:
+            self.used.record(torch.cuda.current_stream(self.device))
 
 
 class Reading(Slot):
@@ -134,6 +140,7 @@ def stream(
             held.append(slot)
             yield slot.send()
             if len(held) == 2:
+                held[0].give_back()
                 free.put(held.pop(0))
     finally:
         stop.set()
