@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -97,7 +98,7 @@ class Classifier(L.LightningModule):
         self.augment.fused = self.speed.compiles(device) and device.type == "cuda"
 
     def configure_optimizers(self) -> MomentumSGD:
-        if self.speed.graphs(self.device, self.trainer.world_size):
+        if self.speed.graphs(self.device, alone=isinstance(self.trainer.strategy, SingleDeviceStrategy)):
             self.step = Graphed(self.plain_step, self.decided)
         rates = (self.lr, self.weight_decay, self.bias_rate, self.bias_decay)
         groups = parameter_groups(self.net, *rates, self.undecayed)
@@ -140,7 +141,7 @@ class Classifier(L.LightningModule):
         mean_loss, mean_wrong = (self.train_sums[:2] / self.train_sums[2]).tolist()
         self.epoch_sums += self.train_sums
         self.train_sums.zero_()
-        if not math.isfinite(mean_loss):
+        if self.trainer.strategy.reduce_boolean_decision(not math.isfinite(mean_loss), all=False):
             raise UserError(f"the training loss is {mean_loss} by step {self.global_step}; try a smaller optim.lr")
         self.log("train/loss", mean_loss)
         self.log("train/top1_error", 100 * mean_wrong)
@@ -227,6 +228,7 @@ class Classifier(L.LightningModule):
         checkpoint["alexnet_pl"]["lineage"] = self.lineage
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         sums = torch.stack([self.train_sums, self.epoch_sums])
+        sums = sums.to(self.trainer.strategy.root_device)  # where processes meet, also when a fit has ended
         checkpoint["alexnet_pl"]["sums"] = self.trainer.strategy.reduce(sums, reduce_op="sum")
         checkpoint["alexnet_pl"]["course"] = {
             "seed": data.seed,

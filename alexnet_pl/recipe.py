@@ -36,7 +36,7 @@ from alexnet_pl.provenance import Provenance
 from alexnet_pl.resume import Interruption, RandomState, checkpoints
 from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, StagedSchedule, Steps
 from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make, root
-from alexnet_pl.speed import Speed, precision
+from alexnet_pl.speed import Speed, precision, use_tf32
 from alexnet_pl.transfer import Transfer
 from alexnet_pl.vitals import Idle, Norms, Rates
 from alexnet_pl.watch import KernelsShown, Predictions, Watch
@@ -191,6 +191,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
+    use_tf32(cfg.trainer.precision == "tf32")
     options["log_every_n_steps"] = max(1, cfg.trainer.log_every_n_steps // make_speed(cfg).steps)
     options["reload_dataloaders_every_n_epochs"] = int(bool(cfg.data.get("fold_in")))  # the loader gets longer
     step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0

@@ -35,7 +35,8 @@ class Graphed:
             self.capture(batch)
         given = [batch.images, batch.labels, *batch.draws]
         for own, new in zip(self.inputs, given, strict=True):
-            own.copy_(new)
+            if own is not new:
+                own.copy_(new)
         assert self.graph is not None
         self.graph.replay()
 

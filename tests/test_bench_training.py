@@ -141,14 +141,14 @@ def test_a_whole_run_at_toy_size(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "IMAGES", 40)
+    monkeypatch.setattr(training, "FEW", 40)
     monkeypatch.setattr(training, "WINDOW", TOY)
     monkeypatch.setattr(feeds, "PEERS", {"none": ("no_such_module", feeds.PEERS["FFCV, JPEGs"][1])})
     monkeypatch.setattr(feeds, "BATCH", 8)
     monkeypatch.setattr(steps, "NORMS", ("ours, eager", "F.local_response_norm"))
     monkeypatch.setattr(steps, "CONTENDERS", ("ours, float32", "stock PyTorch, float32"))
     monkeypatch.setattr(trainers, "STEPS", 200)
-    monkeypatch.setattr(fits, "STEPS", {"cpu": 10})
+    monkeypatch.setattr(fits, "FEW", 10)
     sizes = ("data.size=72", "data.batch_size=8", "augment.crop=67", "model.num_classes=10", "speed.compile=false")
     sizes += ("speed.steps=7",)  # an epoch has five: the trainer sees each as one batch
     where = f"json={tmp_path / 'b.json'}"

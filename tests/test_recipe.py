@@ -162,3 +162,13 @@ def test_a_schedule_is_chosen_by_name_and_set_by_its_section(config: Compose) ->
     assert plateau.patience == 7
     assert isinstance(logged, LoggedSchedule)
     assert (logged.drop1, logged.stop) == (25, 95)
+
+
+@pytest.mark.parametrize(("wanted", "allowed"), [("tf32", True), ("32-true", False), ("bf16-mixed", False)])
+def test_products_are_cut_to_eleven_bits_where_asked_for_alone(
+    wanted: str, allowed: bool, config: Compose, tmp_path: Path
+) -> None:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not allowed
+    trainer = recipe.make_trainer(config("imagenette", f"trainer.precision={wanted}"), tmp_path)
+    assert trainer.precision == ("bf16-mixed" if wanted == "bf16-mixed" else "32-true")
+    assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed

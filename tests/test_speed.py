@@ -80,8 +80,9 @@ def test_compilation_is_left_out_by_itself_where_a_compiler_or_its_headers_are_m
 
 def test_a_graph_is_for_one_gpu_that_asked_for_it() -> None:
     gpu = torch.device("cuda")
-    assert [Speed(graph=True).graphs(where, n) for where, n in ((gpu, 1), (gpu, 2), (CPU, 1))] == [True, False, False]
-    assert not Speed().graphs(gpu, 1)
+    places = (gpu, True), (gpu, False), (CPU, True)
+    assert [Speed(graph=True).graphs(where, alone) for where, alone in places] == [True, False, False]
+    assert not Speed().graphs(gpu, alone=True)
 
 
 def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +90,7 @@ def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch:
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)
         assert precision("auto", "cpu") == precision("auto", "cuda") == expected
-        assert precision("32-true", "cpu") == "32-true"
+        assert precision("32-true", "cpu") == precision("tf32", "cuda") == "32-true"
     with pytest.raises(UserError, match=r"trainer.precision=16-mixed: one of"):
         precision("16-mixed", "cpu")
 

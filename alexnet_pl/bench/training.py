@@ -16,7 +16,8 @@ from alexnet_pl.bench.stores import stores
 from alexnet_pl.data.store import Store
 from alexnet_pl.telling import hush, progress
 
-IMAGES = 1024  # of the stores that are read
+FEW = 1024  # images of the stores that are read
+IMAGES = {"cuda": 16_384}  # whose epoch is to be longer than its beginning
 TRAIN = 1_281_167  # images of ILSVRC-2012
 EPOCHS = 90  # §6
 GPU_BATCHES = (128, 256, 1024)
@@ -37,7 +38,7 @@ def measure(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         progress("stores of the photographs")
-        stores(photographs(source, place), place, cfg.data.size, IMAGES)
+        stores(photographs(source, place), place, cfg.data.size, IMAGES.get(recipe.device(cfg).type, FEW))
         root = place / "raw" if OmegaConf.is_missing(cfg.data, "root") else Path(cfg.data.root)
         progress("a store that is not in memory yet")
         found["cold"] = rates(cold.measure(root, cfg.rounds))

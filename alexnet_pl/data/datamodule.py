@@ -82,6 +82,8 @@ class ImageStore(L.LightningDataModule):
         if stage == "fit" and len(self.store.split("train")) < self.batch_size:
             count = len(self.store.split("train"))
             raise UserError(f"data.batch_size={self.batch_size}: the store's training split has only {count} images")
+        if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labelled:
+            raise UserError(f"data.root: {self.root}: the validation images have no labels")
 
     def place(self, limit: int | float) -> dict[str, Any]:
         """Which device, and which part of the work is its own."""

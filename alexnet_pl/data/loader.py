@@ -43,7 +43,7 @@ class Slot:
     def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
         self.batch_size, self.device = batch_size, device
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self.done, self.used = (torch.cuda.Event() if device.type == "cuda" else None for _ in range(2))
+        self.done, self.used = (torch.cuda.Event(blocking=True) if device.type == "cuda" else None for _ in range(2))
 
     def fill(self, split: Split, indices: np.ndarray) -> None:
         if self.done is None or self.used is None:
