@@ -169,6 +169,6 @@ def test_products_are_cut_to_eleven_bits_where_asked_for_alone(
     wanted: str, allowed: bool, config: Compose, tmp_path: Path
 ) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not allowed
-    trainer = recipe.make_trainer(config("imagenette", f"trainer.precision={wanted}"), tmp_path)
+    trainer = recipe.make_trainer(config("imagenette", "logger=csv", f"trainer.precision={wanted}"), tmp_path)
     assert trainer.precision == ("bf16-mixed" if wanted == "bf16-mixed" else "32-true")
     assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed
