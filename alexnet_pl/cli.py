@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl import __version__
 from alexnet_pl.errors import UserError
+from alexnet_pl.memory import ask_for_large_pages
 
 COMMANDS = {
     "prepare": "make a store from a copy of the images (data.source → data.root)",
@@ -223,6 +224,7 @@ def main() -> None:
         raise SystemExit(0 if argv else 2)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
+    ask_for_large_pages()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
     try:
         if argv[0] == "page":

@@ -1,6 +1,9 @@
 """What is faster computes the same within rounding, and each of it can be switched off."""
 
+import os
 import shutil
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -113,3 +116,31 @@ def test_views_that_go_through_the_network_together_count_as_one_by_one(
         monkeypatch.setitem(TOGETHER, "cpu", 13)
         torch.testing.assert_close(fast.log_probabilities(images, views), wanted)
     assert sizes[2 * count :] == {"ten": [12, 12, 6], "nine": [12, 12, 3], "centre": [3]}[views]
+
+
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+TOUCH = """
+import os, resource, sys
+from alexnet_pl.memory import ask_for_large_pages
+ask_for_large_pages()
+import torch
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.empty(2**26, dtype=torch.uint8).fill_(1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(
+    not PAGES.is_file() or "[madvise]" not in PAGES.read_text(), reason="the kernel gives large pages to all or to none"
+)
+def test_a_large_tensor_lies_in_large_pages_unless_the_environment_says_otherwise() -> None:
+    """64 MB are 16,384 small pages."""
+    faults = []
+    for variables in ({}, {"THP_MEM_ALLOC_ENABLE": "0"}):
+        environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"} | variables
+        done = subprocess.run(
+            [sys.executable, "-c", TOUCH], env=environment, capture_output=True, text=True, check=True
+        )
+        faults.append(int(done.stdout))
+    assert faults[0] < 8000
+    assert faults[1] > 16000

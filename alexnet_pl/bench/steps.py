@@ -1,7 +1,10 @@
 """A training step of ours beside the same network as people write it and beside torchvision's; and the norms alone."""
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from alexnet_pl.memory import SWITCH, ask_for_large_pages
 
 BF16, TF32, FLOAT32 = "bf16", "tf32", "float32"
 OURS, STOCK, TORCHVISION = "ours", "stock PyTorch", "torchvision's alexnet"
@@ -33,9 +36,10 @@ def make_step(name: str, work: Work) -> Callable[[], None]:
 
     from alexnet_pl.speed import use_tf32
 
+    who, _, kind = name.partition(", ")
+    os.environ[SWITCH] = str(int(who == OURS))
     torch.set_num_threads(work.threads)
     torch.manual_seed(0)
-    who, _, kind = name.partition(", ")
     if who == OURS:  # others as PyTorch has it
         use_tf32(kind == TF32)
     images = 60 * torch.randn(work.batch_size, 3, work.crop, work.crop, device=work.device)
@@ -118,7 +122,8 @@ def make_norm(name: str, work: Work) -> Callable[[], None]:
     from alexnet_pl.speed import keep_freed_memory
 
     torch.set_num_threads(work.threads)
-    keep_freed_memory()  # for all, as it is the operation that is compared
+    ask_for_large_pages()
+    keep_freed_memory()  # both for all, as it is the operation that is compared
     shapes = ((work.batch_size, 96, 55, 55), (work.batch_size, 256, 27, 27))
     inputs = [torch.randn(shape, device=work.device, requires_grad=True) for shape in shapes]
     grads = [torch.randn(shape, device=work.device) for shape in shapes]
