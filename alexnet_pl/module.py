@@ -92,7 +92,10 @@ class Classifier(L.LightningModule):
 
     def configure_model(self) -> None:
         """Before DDP lays out its buckets after the weights."""
-        device = self.trainer.strategy.root_device
+        self.speed_up(self.trainer.strategy.root_device)
+
+    def speed_up(self, device: torch.device) -> None:
+        """Set network and eye up for where they will run."""
         self.speed.apply(self.net, device)
         self.augment.blocked = self.speed.fast and device.type == "cpu"
         self.augment.fused = self.speed.compiles(device) and device.type == "cuda"

@@ -55,9 +55,7 @@ def measure(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> dict[str,
 
 def made(cfg: DictConfig, split: Split, device: torch.device) -> Classifier:
     module = recipe.make_module(cfg).to(device).train()
-    module.speed.apply(module.net, device)
-    module.augment.blocked = module.speed.fast and device.type == "cpu"
-    module.augment.fused = module.speed.compiles(device) and device.type == "cuda"
+    module.speed_up(device)
     module.augment.set_statistics(np.full((3, *split.shape[1:]), 118.0), np.diag([400.0, 1400.0, 14800.0]))
     return module
 

@@ -49,8 +49,7 @@ class Slot:
         if self.done is None or self.used is None:
             self.images, self.labels = self.take(split, indices)
             return
-        self.used.synchronize()  # no more batches than there are slots are under way
-        self.done.synchronize()
+        self.used.synchronize()  # by what came after `done`: no more batches than there are slots are under way
         with torch.cuda.stream(self.side):
             self.images, self.labels = self.take(split, indices)
             self.done.record(self.side)
