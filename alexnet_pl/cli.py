@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_pl import __version__
 from alexnet_pl.errors import UserError
 from alexnet_pl.memory import ask_for_large_pages
+from alexnet_pl.run_config import check_recipe, isolated_config
 
 COMMANDS = {
     "prepare": "make a store from a copy of the images (data.source → data.root)",
@@ -117,7 +118,8 @@ def to_hydra(argv: list[str]) -> list[str]:
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
     sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
-    where = [f"--config-path={path.parent}", f"--config-name={path.stem}", f"--config-dir={SHIPPED}"]
+    composed = config_for_hydra(path)
+    where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]
     return [
         *where,
         *flags,
@@ -159,6 +161,15 @@ def find_recipe(name: str) -> Path:
         if path.is_file():
             return path.resolve()
     raise UserError(f"-c {name}: there is no such file here, and none of that name in {SHIPPED}")
+
+
+def config_for_hydra(path: Path) -> Path:
+    """The file that Hydra composes: a run folder's config without anything that Hydra would obey, a recipe as it is."""
+    if path.parent.name == ".hydra":
+        return isolated_config(path.parent.parent)
+    if path.parent != SHIPPED:
+        check_recipe(path)
+    return path
 
 
 def run_folder(command: str, recipe: Path, overrides: list[str]) -> list[str]:
@@ -315,8 +326,8 @@ def run(cfg: DictConfig) -> float | None:
     job = HydraConfig.get()
     with own_process_state():
         if job.mode == RunMode.MULTIRUN:  # the other DDP ranks must repeat this job, not start the sweep again
-            folder = f"{job.runtime.output_dir}/{job.output_subdir}"
-            sys.argv[1:] = [f"--config-path={folder}", "--config-name=config", "hydra/job_logging=none"]
+            saved = isolated_config(Path(job.runtime.output_dir), f"{job.output_subdir}/config.yaml")
+            sys.argv[1:] = [f"--config-path={saved.parent}", "--config-name=config", "hydra/job_logging=none"]
         folder = Path(job.runtime.output_dir)
         try:
             check(cfg)

@@ -19,6 +19,7 @@ from alexnet_pl.fitting import fit
 from alexnet_pl.job import build, errors, step, tell
 from alexnet_pl.result import about_checkpoint, write_result
 from alexnet_pl.retrieving import features, retrieve
+from alexnet_pl.run_config import isolated_config
 from alexnet_pl.telling import hush, say
 from alexnet_pl.testing import average, test, tested, told_before
 
@@ -68,7 +69,7 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
             say("tested already", place)
             return told_before(place)
         with own_process_state():
-            config = ["--config-path=" + str(folder.absolute() / ".hydra"), "--config-name=config"]
+            config = [f"--config-path={isolated_config(folder).parent}", "--config-name=config"]
             where = ["hydra/job_logging=none", f"hydra.run.dir={quoted(str(folder.absolute()))}"]
             sys.argv[1:] = [*config, f"++command={command}", f"ckpt_path={quoted(checkpoint)}", *where]
             found = run(step, folder)

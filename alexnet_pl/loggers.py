@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import secrets
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -104,6 +105,14 @@ def offline() -> bool:
     return os.environ.get("WANDB_MODE", "online") != "online" or not logged_in()
 
 
+def read_id(path: Path) -> str:
+    """W&B's identity of a run, which becomes part of a path and of an address."""
+    identity = path.read_text().strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", identity):
+        raise UserError(f"{path}: not an identity of W&B's; remove the file to start a new run there")
+    return identity
+
+
 def wandb_logger(run: Path, project: str, entity: str | None = None) -> WandbLogger | None:
     """Online for a person who is logged in, else offline. It never asks and never fails a run; the run's identity
     stays when it is resumed."""
@@ -114,7 +123,7 @@ def wandb_logger(run: Path, project: str, entity: str | None = None) -> WandbLog
 
         mode = os.environ.get("WANDB_MODE") or ("offline" if offline() else "online")
         kept = run / WANDB_ID
-        identity = kept.read_text().strip() if kept.exists() else secrets.token_hex(4)
+        identity = read_id(kept) if kept.exists() else secrets.token_hex(4)
         name = "/".join(run.parts[-2:])
         settings = wandb.Settings(silent=True, console="off", init_timeout=30)
         where = {"project": project, "entity": entity, "mode": mode, "settings": settings}

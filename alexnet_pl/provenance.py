@@ -17,6 +17,14 @@ from alexnet_pl.media import show_facts
 
 PACKAGES = ("alexnet_pl", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "wandb")
 
+GIT_ENVIRONMENT = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C",
+}
+GIT_OPTIONS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.pager=cat")
+
 
 class Provenance(L.Callback):
     """Appends a session to the run folder's `provenance.json`; a fit also keeps what its commit does not hold."""
@@ -34,7 +42,7 @@ class Provenance(L.Callback):
             show_facts(trainer.loggers, {"provenance": facts}, [self.run / "provenance.json"])
         if facts["changed_files"] and self.command == "fit":
             changes = self.run / "changes.diff"
-            changes.write_text((git("diff", "HEAD") or "") + "\n")
+            changes.write_text((git("diff", "--no-ext-diff", "--no-textconv", "HEAD") or "") + "\n")
             show_facts(trainer.loggers, {}, [changes])
 
 
@@ -63,12 +71,17 @@ def describe(command: str, store: dict[str, Any]) -> dict[str, Any]:
 
 
 def git(*words: str) -> str | None:
-    """Output of git in the package's own checkout; None where the package is installed without one."""
+    """Output of git in the package's own checkout; None where the package is installed without one.
+
+    Neither the environment nor the user's configuration reaches git: both can name commands for it to run.
+    """
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
+    environment = {"PATH": os.environ.get("PATH", os.defpath), **GIT_ENVIRONMENT}
+    command = ["git", "-C", str(root), "-c", f"safe.directory={root}", *GIT_OPTIONS, *words]
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_pl.callbacks import Bar, EpochError, Kernels, Throughput
 from alexnet_pl.checkpoint import Straight, read_checkpoint
 from alexnet_pl.cifar import ConvNet, LocalNet
-from alexnet_pl.cli import SHIPPED, find_recipe
+from alexnet_pl.cli import SHIPPED, config_for_hydra, find_recipe
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.loader import Way
@@ -156,7 +156,7 @@ def count_classes(cfg: DictConfig) -> None:
 
 def compose(name: str, overrides: Iterable[str] = ()) -> DictConfig:
     """A recipe as the command line would compose it, also from within a running command."""
-    path, held = find_recipe(name), GlobalHydra.instance().hydra
+    path, held = config_for_hydra(find_recipe(name)), GlobalHydra.instance().hydra
     search = f"hydra.searchpath=[file://{SHIPPED}]"
     GlobalHydra.instance().clear()
     try:

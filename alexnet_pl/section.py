@@ -11,16 +11,11 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alexnet_pl.data.making import Making
 from alexnet_pl.errors import UserError
+from alexnet_pl.run_config import SECTIONS, check_overrides
 
 Made = TypeVar("Made")
 MAKING_KEYS = tuple(name for name in inspect.signature(Making).parameters if name not in ("root", "name", "size"))
 """Of `data`, what `prepare` alone reads."""
-KEYS = (
-    "command", "seed", "ckpt_path", "objective", "logger", "project", "entity", "views", "data", "model", "augment",
-    "optim", "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json", "profile",
-    "probabilities", "transfer", "ensemble", "report", "watch", "features",
-    "retrieval", "codes",
-)  # fmt: skip
 
 
 def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, where: str, **given: Any) -> Made:
@@ -61,9 +56,12 @@ def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None
 
 def check(cfg: DictConfig) -> None:
     """Top-level keys, before anything is built."""
-    check_keys(cfg, KEYS, "")
+    check_keys(cfg, SECTIONS, "")
     if not isinstance(cfg.seed, int) or cfg.seed < 0:
         raise UserError(f"seed={cfg.seed}: a whole number from 0")
+    check_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
+    for name, group in ((cfg.get("ensemble") or {}).get("groups") or {}).items():
+        check_overrides((group or {}).get("overrides"), f"ensemble.groups.{name}.overrides")
 
 
 def root(cfg: DictConfig) -> str:

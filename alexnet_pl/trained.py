@@ -15,6 +15,7 @@ from alexnet_pl.data.remote import is_remote
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.module import Classifier
+from alexnet_pl.run_config import read_own_keys
 
 
 class Trained:
@@ -73,9 +74,8 @@ def read_config(folder: Path) -> DictConfig:
     if not path.is_file():
         raise UserError(f"{folder}: not a run folder (no .hydra/config.yaml in it)")
     try:
-        cfg = OmegaConf.load(path)
-        assert isinstance(cfg, DictConfig)
+        cfg = OmegaConf.create(read_own_keys(path))
         _ = cfg.model
-    except (OmegaConfBaseException, AttributeError, AssertionError, OSError, ValueError) as error:
+    except (OmegaConfBaseException, AttributeError, ValueError) as error:
         raise UserError(f"{path}: not the config of a run ({reason(error)})") from error
     return cfg

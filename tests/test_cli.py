@@ -11,6 +11,7 @@ import pytest
 
 from alexnet_pl import cli
 from alexnet_pl.errors import UserError
+from alexnet_pl.run_config import isolated_config
 
 
 def alexnet_pl(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -85,7 +86,7 @@ def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None
     (run / ".hydra").mkdir()
     (run / ".hydra/config.yaml").write_text("seed: 1\n")
     words = cli.to_hydra(["fit", "-c", "moved"])
-    assert words[:2] == [f"--config-path={run}/.hydra", "--config-name=config"]
+    assert words[:2] == [f"--config-path={isolated_config(run).parent}", "--config-name=config"]
     assert f"ckpt_path='{last}'" in words
     assert f"hydra.run.dir='{run}'" in words
 

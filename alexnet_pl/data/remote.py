@@ -16,14 +16,22 @@ from rich.progress import track
 from alexnet_pl.data.checksum import checksum
 from alexnet_pl.data.fingerprint import fingerprint, small_files
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.run_config import CACHE, DEFAULT_CACHE
 
-CACHE = "ALEXNET_PL_CACHE"
-DEFAULT = "~/.cache/alexnet_pl"
 AT_ONCE = 8  # files fetched side by side
+
+PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "https", "ssh", "sftp", "file", "memory")
+"""What `data.root` may name. Others of fsspec's chain file systems or render templates out of the files they read."""
 
 
 def is_remote(root: str | Path) -> bool:
     return "://" in str(root)
+
+
+def check_protocol(url: str) -> None:
+    protocol = url.partition("://")[0]
+    if protocol not in PROTOCOLS or "::" in url:
+        raise UserError(f"data.root: {url}: cannot be read (only {', '.join(f'{name}://' for name in PROTOCOLS)})")
 
 
 class Mirror:
@@ -31,6 +39,7 @@ class Mirror:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        check_protocol(self.url)
         try:
             self.files, self.path = fsspec.core.url_to_fs(self.url)
             about = self.files.cat_file(f"{self.path}/store.json")
@@ -41,7 +50,7 @@ class Mirror:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"data.root: {self.url}/store.json: not a store's description ({error})") from error
         name = hashlib.sha256(f"{self.url} {key}".encode()).hexdigest()[:16]
-        self.root = Path(os.environ.get(CACHE, DEFAULT)).expanduser() / name
+        self.root = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / name
         self.root.mkdir(parents=True, exist_ok=True)
         own = self.root / f"store.{os.getpid()}.tmp"
         own.write_bytes(about)
@@ -71,6 +80,8 @@ class Mirror:
                 pass
 
     def fetch_one(self, name: str, wanted: str | None) -> None:
+        if not (self.root / name).resolve().is_relative_to(self.root.resolve()):
+            raise UserError(f"data.root: {self.url}: store.json names {name}, outside of the store")
         own = self.root / f"{name}.{os.getpid()}.tmp"
         try:
             self.files.get_file(f"{self.path}/{name}", str(own))
