@@ -31,7 +31,7 @@ def step(cfg: DictConfig) -> int:
 
 def errors(module: Classifier) -> dict[str, float]:
     """Of the last validation or test."""
-    return {name: float(value) for name, value in module.found.items()}
+    return {name: float(value) for name, value in module.last_metrics.items()}
 
 
 def tell(result: dict[str, Any], where: Path) -> None:

@@ -37,6 +37,7 @@ from alexnet_pl.resume import Interruption, RandomState, checkpoints
 from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, StagedSchedule, Steps
 from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make, root
 from alexnet_pl.speed import Speed, precision, use_tf32
+from alexnet_pl.trainer_options import check_trainer_options
 from alexnet_pl.transfer import Transfer
 from alexnet_pl.vitals import Idle, Norms, Rates
 from alexnet_pl.watch import KernelsShown, Predictions, Watch
@@ -61,7 +62,6 @@ def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
     return {
         "seed": ("seed", cfg.seed),
         "batch_size": ("data.batch_size", cfg.data.batch_size),
-        "steps": ("speed.steps", cfg.speed.steps),
         "fold_in": ("data.fold_in", cfg.data.get("fold_in")),
     }
 
@@ -70,7 +70,7 @@ def make_data(cfg: DictConfig) -> ImageStore:
     check_data_keys(cfg, ImageStore)
     section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in MAKING_KEYS}
     speed = make_speed(cfg)
-    given = {"seed": cfg.seed, "steps": speed.steps, "way": Way(speed.keep, speed.ahead, speed.decode)}
+    given = {"seed": cfg.seed, "way": Way(speed.keep, speed.ahead, speed.decode)}
     return make(ImageStore, OmegaConf.create(section), "data", **given)
 
 
@@ -189,10 +189,10 @@ def classifying(cfg: DictConfig, run: Path) -> list[Callback]:
 def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
     """The trainer with all that a run does besides: checkpoints, loggers, and `own`, by default a classifier's."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
+    check_trainer_options(cfg.trainer)
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
     use_tf32(cfg.trainer.precision == "tf32")
-    options["log_every_n_steps"] = max(1, cfg.trainer.log_every_n_steps // make_speed(cfg).steps)
     options["reload_dataloaders_every_n_epochs"] = int(bool(cfg.data.get("fold_in")))  # the loader gets longer
     step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
     for name in ("train", "val", "test"):

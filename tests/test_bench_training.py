@@ -104,7 +104,7 @@ def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
     found = {
         "feeding": {feeds.RAW: {"median": 300.0}, feeds.EXAMPLE: {"median": 1.0}, feeds.COPY: {"median": 600.0}},
         "steps": {"ours, bf16": 1.0, "stock PyTorch, float32": 4.0},
-        "trainer": {f"ours, {trainers.AT_A_TIME[-1]} at a time": {"median": 60.0}},
+        "trainer": {trainers.OURS: {"median": 60.0}},
         "fit": {"shares": {"outside": 2.5}},
     }
     verdicts = {gate.what: (gate.found, gate.met) for gate in gates.gates(found) if gate.met is not None}
@@ -112,7 +112,7 @@ def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
         "images: ours, raw / pytorch/examples, full JPEGs": (300.0, True),
         "images: ours, raw / plain copy of memory": (0.5, False),
         "step: ours, bf16 / stock PyTorch, float32": (4.0, True),
-        "trainer: ours, 50 at a time": (60.0, False),
+        "trainer: ours": (60.0, False),
         "fit: outside the network's work": (2.5, True),
     }
 
@@ -150,7 +150,6 @@ def test_a_whole_run_at_toy_size(
     monkeypatch.setattr(trainers, "STEPS", 200)
     monkeypatch.setattr(fits, "FEW", 10)
     sizes = ("data.size=72", "data.batch_size=8", "augment.crop=67", "model.num_classes=10", "speed.compile=false")
-    sizes += ("speed.steps=7",)  # an epoch has five: the trainer sees each as one batch
     where = f"json={tmp_path / 'b.json'}"
     run = tmp_path / "run"
     run.mkdir()
@@ -163,7 +162,7 @@ def test_a_whole_run_at_toy_size(
     shares = found["fit"]["shares"]
     work = sum(shares[name] for name in ("augment", "forward", "backward", "update"))
     assert work + shares["outside"] == pytest.approx(100)
-    assert found["fit"]["steps"] == 5 * 7 - 5 * 2, "the first two batches warm up, five are traced elsewhere"
+    assert found["fit"]["steps"] == 20 - 6, "four epochs of five steps, of which six warm up"
     assert found["projected"]["hours"] == pytest.approx(90 * 1_281_167 / found["fit"]["images_per_second"] / 3600)
     assert json.loads((run / "trace.json").read_text())["traceEvents"]
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")

@@ -85,15 +85,6 @@ def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
     assert [step for step, _ in errors[0]] == ["6", "12"]
 
 
-def test_many_steps_seen_as_one_by_the_trainer_are_the_same_steps(cfg: DictConfig, tmp_path: Path) -> None:
-    run(cfg, "fit", tmp_path / "one")
-    cfg.speed.steps = 4
-    run(cfg, "fit", tmp_path / "four")
-    one, four = load(last(tmp_path / "one")), load(last(tmp_path / "four"))
-    assert one["global_step"] == four["global_step"] == 12
-    assert all(torch.equal(value, four["state_dict"][name]) for name, value in one["state_dict"].items())
-
-
 def test_the_plain_way_and_the_fast_one_agree(cfg: DictConfig, tmp_path: Path) -> None:
     """Layout and fused update change the order of sums, nothing else."""
     cfg.trainer.precision, cfg.trainer.max_epochs = "32-true", 1
