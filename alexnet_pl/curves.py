@@ -1,26 +1,28 @@
-"""`python -m alexnet_pl.curves RUN [RUN ...]`: learning curves and test results of run folders, as Markdown.
+"""Learning curves and test results of run folders, as Markdown.
 
-Every number is read from a run's own files; LOG.md and README are filled with what this prints.
+Every number is read from a run's own files; LOG.md and README are filled with what `curves` prints.
 """
 
 import csv
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT
+
 
 def validations(run: Path) -> dict[int, dict[str, str]]:
     """Rows of `metrics.csv` that hold a validation, by step."""
-    with (run / "metrics.csv").open(newline="") as file:
+    with (run / METRICS).open(newline="") as file:
         return {int(row["step"]): row for row in csv.DictReader(file) if row.get("val/top1_error")}
 
 
 def images_per_second(run: Path) -> float:
     """Median over the log's lines, validation and start-up left out."""
-    with (run / "metrics.csv").open(newline="") as file:
+    with (run / METRICS).open(newline="") as file:
         rates = [row["train/images_per_second"] for row in csv.DictReader(file)]
     return median(float(rate) for rate in rates if rate)
 
@@ -41,7 +43,7 @@ def cell(row: dict[str, str], name: str) -> str:
 
 def about(run: Path) -> str:
     """The data, the machine and the commit of a run's first session."""
-    facts: dict[str, Any] = json.loads((run / "provenance.json").read_text())["sessions"][0]
+    facts: dict[str, Any] = json.loads((run / PROVENANCE).read_text())["sessions"][0]
     machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
     changed = " with uncommitted changes" if facts["changed_files"] else ""
     return (
@@ -52,7 +54,7 @@ def about(run: Path) -> str:
 
 def result(run: Path) -> str:
     """One line of a run's `result.json`."""
-    found = json.loads((run / "result.json").read_text())
+    found = json.loads((run / RESULT).read_text())
     low, high = found["top1_error_interval"]
     total, step = found["dataset"]["images"], found["checkpoint"]["step"]
     part = "" if found["images"] == total else f" of {total:,}"
@@ -61,16 +63,15 @@ def result(run: Path) -> str:
     return f"| {run.name}, step {step:,} | {what} | {count} | {found['views']} | {errors} |"
 
 
-def main(folders: list[str]) -> None:
-    runs = [Path(folder) for folder in folders]
-    if not runs or not all((run / "metrics.csv").is_file() for run in runs):
-        raise SystemExit("usage: python -m alexnet_pl.curves RUN [RUN ...], each a run folder with metrics.csv")
-    print("\n".join(map(about, runs)) + "\n\n" + "\n".join(curves(runs)))
-    if tested := [run for run in runs if (run / "result.json").is_file()]:
-        print("\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |")
-        print("| --- | --- | ---: | --- | --- | ---: |")
-        print("\n".join(map(result, tested)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def page(runs: list[Path]) -> Iterator[str]:
+    """Facts, learning curves and, where there are any, test results. Raises UserError for what is no run folder."""
+    for run in runs:
+        if not (run / METRICS).is_file():
+            raise UserError(f"{run}: not a run folder (no {METRICS} in it)")
+    yield from map(about, runs)
+    yield ""
+    yield from curves(runs)
+    if tested := [run for run in runs if (run / RESULT).is_file()]:
+        yield "\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |"
+        yield "| --- | --- | ---: | --- | --- | ---: |"
+        yield from map(result, tested)

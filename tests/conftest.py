@@ -37,7 +37,7 @@ def config() -> Compose:
     """config(recipe, *overrides) → what the command line would compose."""
 
     def composed(name: str, *overrides: str) -> DictConfig:
-        with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
+        with initialize_config_dir(str(SHIPPED), version_base="1.3"):
             return compose(name, list(overrides))
 
     return composed
@@ -182,7 +182,7 @@ def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[D
     words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     words += ["speed.compile=false", "trainer.max_epochs=3", "trainer.log_every_n_steps=2", "trainer.precision=32-true"]
     words += ["watch.every=5", "watch.images=7", "watch.checkpoints=true", "project=seen"]
-    with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
+    with initialize_config_dir(str(SHIPPED), version_base="1.3"):
         cfg = compose("imagenette", words)
     folder = tmp_path_factory.mktemp("runs") / "shown"
     folder.mkdir()

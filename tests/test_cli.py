@@ -33,7 +33,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_shipped_recipe_is_found_by_name_by_file_name_and_by_path() -> None:
-    here = cli.SHIPPED / "demo.yaml"
+    here = SHIPPED / "demo.yaml"
     assert [cli.find_recipe(name) for name in ("demo", "demo.yaml", "configs/demo.yaml", str(here))] == [here] * 4
 
 
@@ -43,11 +43,11 @@ def test_a_file_of_ones_own_goes_before_a_shipped_one_of_the_same_name(tmp_path:
 
 
 def test_flags_go_before_overrides_whatever_their_order() -> None:
-    words = cli.to_hydra(["fit", "seed=1,2", "-m", "-c", "demo", "hydra/launcher=joblib", "--cfg", "job"])
+    words = to_hydra(["fit", "seed=1,2", "-m", "-c", "demo", "hydra/launcher=joblib", "--cfg", "job"])
     assert words == [
-        f"--config-path={cli.SHIPPED}",
+        f"--config-path={SHIPPED}",
         "--config-name=demo",
-        f"--config-dir={cli.SHIPPED}",
+        f"--config-dir={SHIPPED}",
         *("-m", "--cfg", "job"),
         *("++command=fit", "seed=1,2", "hydra/launcher=joblib"),
     ]
@@ -55,19 +55,19 @@ def test_flags_go_before_overrides_whatever_their_order() -> None:
 
 def test_translating_twice_changes_nothing() -> None:
     """Lightning starts DDP's other ranks with the argv it finds, which is the translated one."""
-    once = cli.to_hydra(["fit", "-c", "demo", "seed=1"])
-    assert cli.to_hydra(once) == once
+    once = to_hydra(["fit", "-c", "demo", "seed=1"])
+    assert to_hydra(once) == once
 
 
 def test_any_option_of_lightnings_trainer_can_be_given() -> None:
-    assert "++trainer.limit_val_batches=2" in cli.to_hydra(["fit", "-c", "demo", "trainer.limit_val_batches=2"])
+    assert "++trainer.limit_val_batches=2" in to_hydra(["fit", "-c", "demo", "trainer.limit_val_batches=2"])
 
 
 def test_last_is_the_newest_checkpoint_of_the_recipe_and_its_run_folder_is_used_again(tmp_path: Path) -> None:
     checkpoint(tmp_path / "runs/demo/old", "last", age=100)
     newest = checkpoint(tmp_path / "runs/demo/sweep/0-seed-1", "last", age=10)
     checkpoint(tmp_path / "runs/imagenette/newer", "last", age=1)
-    words = cli.to_hydra(["fit", "-c", "demo", "ckpt_path=last"])
+    words = to_hydra(["fit", "-c", "demo", "ckpt_path=last"])
     assert f"ckpt_path='{newest}'" in words
     assert f"hydra.run.dir='{tmp_path / 'runs/demo/sweep/0-seed-1'}'" in words
 
@@ -75,9 +75,9 @@ def test_last_is_the_newest_checkpoint_of_the_recipe_and_its_run_folder_is_used_
 def test_testing_takes_the_last_checkpoint_unless_told_otherwise(tmp_path: Path) -> None:
     last = checkpoint(tmp_path / "runs/demo/a", "last", age=1)
     best = checkpoint(tmp_path / "runs/demo/a", "best", age=9)
-    assert f"ckpt_path='{last}'" in cli.to_hydra(["test", "-c", "demo"])
-    assert f"ckpt_path='{best}'" in cli.to_hydra(["test", "-c", "demo", "ckpt_path=best"])
-    assert not any(word.startswith("ckpt_path") for word in cli.to_hydra(["fit", "-c", "demo"]))
+    assert f"ckpt_path='{last}'" in to_hydra(["test", "-c", "demo"])
+    assert f"ckpt_path='{best}'" in to_hydra(["test", "-c", "demo", "ckpt_path=best"])
+    assert not any(word.startswith("ckpt_path") for word in to_hydra(["fit", "-c", "demo"]))
 
 
 def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None
     last = checkpoint(run, "last", age=1)
     (run / ".hydra").mkdir()
     (run / ".hydra/config.yaml").write_text("seed: 1\n")
-    words = cli.to_hydra(["fit", "-c", "moved"])
+    words = to_hydra(["fit", "-c", "moved"])
     assert words[:2] == [f"--config-path={isolated_config(run).parent}", "--config-name=config"]
     assert f"ckpt_path='{last}'" in words
     assert f"hydra.run.dir='{run}'" in words
@@ -105,7 +105,7 @@ def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None
 )
 def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
-        cli.to_hydra(words)
+        to_hydra(words)
 
 
 @pytest.mark.parametrize(
@@ -163,20 +163,20 @@ def test_a_disk_that_is_full_is_a_mistake_to_mend_and_other_faults_keep_their_tr
 def test_a_path_may_hold_what_means_something_to_hydra(path: str, tmp_path: Path) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    words = cli.to_hydra(["prepare", "-c", "demo", f"data.root={path}", f"data.source={path}/x"])
+    words = to_hydra(["prepare", "-c", "demo", f"data.root={path}", f"data.source={path}/x"])
     parsed = OverridesParser.create().parse_overrides(words[4:])
     assert [override.value() for override in parsed] == [path, f"{path}/x"]
     run = tmp_path / "runs" / path
     checkpoint(run, "last", age=1)
     parsed = OverridesParser.create().parse_overrides(
-        cli.to_hydra(["test", "-c", "demo", f"ckpt_path=runs/{path}/checkpoints/last.ckpt"])[4:]
+        to_hydra(["test", "-c", "demo", f"ckpt_path=runs/{path}/checkpoints/last.ckpt"])[4:]
     )
     assert parsed[0].value() == str(run / "checkpoints/last.ckpt")
     assert parsed[1].value() == str(run)
 
 
 def folder_of(words: list[str]) -> list[str]:
-    return [word for word in cli.to_hydra(words) if word.startswith(("hydra.run.dir", "hydra.sweep"))]
+    return [word for word in to_hydra(words) if word.startswith(("hydra.run.dir", "hydra.sweep"))]
 
 
 def test_a_row_is_made_in_a_folder_that_the_same_command_finds_again() -> None:
@@ -199,10 +199,10 @@ def test_a_row_is_made_in_a_folder_that_the_same_command_finds_again() -> None:
 
 
 def test_a_report_needs_no_recipe_and_leaves_no_folder_of_hydras() -> None:
-    translated = cli.to_hydra(["report"])
+    translated = to_hydra(["report"])
     assert "--config-name=_base" in translated
     assert {"hydra.run.dir='runs/report'", "hydra.output_subdir=null"} <= set(translated)
 
 
 def test_a_fit_that_may_go_on_keeps_its_folder() -> None:
-    assert "ckpt_path='auto'" in cli.to_hydra(["fit", "-c", "demo", "ckpt_path=auto"])
+    assert "ckpt_path='auto'" in to_hydra(["fit", "-c", "demo", "ckpt_path=auto"])

@@ -134,7 +134,7 @@ def test_a_run_folder_of_an_older_version_knows_the_new_keys(tmp_path: Path, con
     OmegaConf.set_struct(older, False)
     del older["features"], older["retrieval"]
     OmegaConf.save(older, tmp_path / ".hydra/config.yaml")
-    words = cli.to_hydra(["features", "-c", str(tmp_path), "features.split=val", "retrieval.k=3"])
+    words = to_hydra(["features", "-c", str(tmp_path), "features.split=val", "retrieval.k=3"])
     assert {"++features.split=val", "++retrieval.k=3"} <= set(words)
     assert f"ckpt_path='{last(tmp_path)}'" in words
 

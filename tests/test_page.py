@@ -30,7 +30,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 def do(words: list[str], recipe: str, folder: Path) -> None:
-    with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
+    with initialize_config_dir(str(SHIPPED), version_base="1.3"):
         cfg = compose(recipe, words)
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     from omegaconf import OmegaConf

@@ -104,7 +104,7 @@ def test_each_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch:
         if claims.shipped(str(claim.recipe)):
             words = command(claim).split()
             assert words[:3] == ["python", "-m", "alexnet_pl"]
-            translated = cli.to_hydra(words[3:])
+            translated = to_hydra(words[3:])
             assert [word for word in translated if word.startswith("hydra.run.dir=")]
-            keys = [word for word in translated if cli.is_override(word) and not word.startswith(("hydra.", "--"))]
+            keys = [word for word in translated if is_override(word) and not word.startswith(("hydra.", "--"))]
             section.check(recipe.compose(str(claim.recipe), keys))

@@ -25,7 +25,7 @@ from alexnet_pl.paper import BY_KEY, CLAIMS
 from alexnet_pl.report import report, throughput
 from alexnet_pl.result import wilson
 from alexnet_pl.rows import images_seen, make_rows, neurons
-from alexnet_pl.runs import collect, epochs_to
+from alexnet_pl.results import collect, epochs_to
 from alexnet_pl.standins import make_standins
 from alexnet_pl.tables import Table
 

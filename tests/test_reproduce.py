@@ -21,7 +21,7 @@ from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.errors import UserError
 from alexnet_pl.probabilities import Reader, together
-from alexnet_pl.runs import collect
+from alexnet_pl.results import collect
 
 pytestmark = pytest.mark.slow
 
