@@ -8,12 +8,23 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from alexnet_pl import cli, section
+from alexnet_pl import section
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.commands import registry
+from alexnet_pl.config.overrides import is_override
+from alexnet_pl.config.recipes import SHIPPED
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 TYPED = re.findall(r"^    (?:uv run )?python -m alexnet_pl (.*)$", README, re.MULTILINE)
-COMMANDS = [command for command in TYPED if command.split()[0] not in cli.READERS]
+
+
+def takes(command: str) -> str:
+    found = registry.COMMANDS.get(command.split()[0])
+    return found.takes if found else ""
+
+
+COMMANDS = [command for command in TYPED if takes(command) == "recipe"]
 
 
 @pytest.fixture
@@ -41,13 +52,13 @@ def test_every_command_of_the_readme_composes_without_an_unknown_key(command: st
 
 
 def test_the_readme_has_commands_for_everything_the_program_can_do() -> None:
-    assert {command.split()[0] for command in TYPED} == {*cli.COMMANDS, *cli.READERS}
+    assert {command.split()[0] for command in TYPED} == {*registry.COMMANDS, "completion"}
 
 
 def test_the_tree_in_the_readme_names_every_module_and_no_other() -> None:
     named = set(re.findall(r"^      (\w+\.py) ", README, re.MULTILINE))
     assert named == {path.name for path in (ROOT / "alexnet_pl").glob("[!_]*.py")}
-    for folder in ("data", "bench", "figures"):
+    for folder in ("cli", "commands", "config", "runs", "data", "bench", "figures"):
         (files,) = re.findall(rf"^      {folder}/ +(.*)$", README, re.MULTILINE)
         assert set(files.split(", ")) == {path.stem for path in (ROOT / "alexnet_pl" / folder).glob("[!_]*.py")}
 

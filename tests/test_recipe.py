@@ -7,7 +7,9 @@ import torch
 from conftest import Compose
 from omegaconf import OmegaConf
 
-from alexnet_pl import cli, preparation, recipe, section
+from alexnet_pl import recipe, section
+from alexnet_pl.commands import prepare as preparation
+from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.errors import UserError
 from alexnet_pl.schedule import DivideByTen, LoggedSchedule
 

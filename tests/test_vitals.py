@@ -65,7 +65,7 @@ def test_a_layer_at_rate_0_moves_by_nothing() -> None:
 def test_rates_are_written_beside_true_steps_where_the_trainer_sees_many_as_one(
     config: Compose, tiny: list[str], tmp_path: Any
 ) -> None:
-    from alexnet_pl.commands import run
+    from alexnet_pl.commands.registry import run
 
     cfg: DictConfig = config("imagenette", *tiny, "speed.steps=3")
     tmp_path.mkdir(exist_ok=True)

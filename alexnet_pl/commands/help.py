@@ -57,8 +57,12 @@ def command_help(command: Command) -> str:
 
 def option_lines(command: Command) -> str:
     made = fields(getattr(options, command.options))
-    values = {one: "…" if one.default is None else options.shown(one.default) for one in made}
-    return "\n".join(f"  {f'{options.key_of(one)}={value}':<20} {one.metadata['help']}" for one, value in values.items())
+    lines = []
+    for one in made:
+        value = "…" if one.default is None else options.shown(one.default)
+    return "\n".join(
+        f"  {f'{options.key_of(one)}={value}':<20} {one.metadata['help']}" for one, value in values.items()
+    )
 
 
 def config_lines(command: Command) -> str:

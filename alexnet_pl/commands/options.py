@@ -65,10 +65,12 @@ def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[st
 def words_of(given: object) -> list[str]:
     """Options as they would be typed, without those that have their defaults."""
     some = [one for one in fields(given) if getattr(given, one.name) != one.default]  # type: ignore[arg-type]
-    return [
-        f"{key_of(one)}={str(value).lower() if isinstance(value := getattr(given, one.name), bool) else value}"
-        for one in some
-    ]
+    return [f"{key_of(one)}={shown(getattr(given, one.name))}" for one in some]
+
+
+def shown(value: object) -> str:
+    """As YAML has it: true and false."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read_options(given: Mapping[str, str], made: type[Made]) -> Made:
