@@ -356,8 +356,8 @@ def test_another_store_is_not_taken_for_the_runs(copy: Path, tmp_path: Path, tin
     [
         (["nowhere"], "nowhere: there is no such folder"),
         ([".", "dark=true"], "dark: there is no such key"),
-        ([".", "photographs=no"], "photographs: Value 'no'"),
-        (["broken"], "not the config of a run"),
+        ([".", "photographs=some"], "photographs: Value 'some'"),
+        (["broken"], "not a mapping of keys to values"),
         ([], "which run folder?"),
     ],
 )

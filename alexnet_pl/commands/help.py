@@ -56,13 +56,12 @@ def command_help(command: Command) -> str:
 
 
 def option_lines(command: Command) -> str:
-    made = fields(getattr(options, command.options))
     lines = []
-    for one in made:
+    for one in fields(getattr(options, command.options)):
         value = "…" if one.default is None else options.shown(one.default)
-    return "\n".join(
-        f"  {f'{options.key_of(one)}={value}':<20} {one.metadata['help']}" for one, value in values.items()
-    )
+        typed = f"{options.key_of(one)}={value}"
+        lines.append(f"  {typed:<20} {one.metadata['help']}")
+    return "\n".join(lines)
 
 
 def config_lines(command: Command) -> str:
