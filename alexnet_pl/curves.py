@@ -20,11 +20,12 @@ def validations(run: Path) -> dict[int, dict[str, str]]:
         return {int(row["step"]): row for row in csv.DictReader(file) if row.get("val/top1_error")}
 
 
-def images_per_second(run: Path) -> float:
-    """Median over the log's lines, validation and start-up left out."""
+def images_per_second(run: Path) -> float | None:
+    """Median over the log's lines, validation and start-up left out; None for a run too short to have any."""
     with (run / METRICS).open(newline="") as file:
-        rates = [row["train/images_per_second"] for row in csv.DictReader(file)]
-    return median(float(rate) for rate in rates if rate)
+        rates = [row.get("train/images_per_second") for row in csv.DictReader(file)]
+    found = [float(rate) for rate in rates if rate]
+    return median(found) if found else None
 
 
 def curves(runs: list[Path]) -> Iterator[str]:
@@ -45,10 +46,12 @@ def about(run: Path) -> str:
     """The data, the machine and the commit of a run's first session."""
     facts: dict[str, Any] = json.loads((run / PROVENANCE).read_text())["sessions"][0]
     machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
+    rate = images_per_second(run)
+    speed = f"{rate:,.0f} images/s" if rate else "images/s not logged"
     changed = " with uncommitted changes" if facts["changed_files"] else ""
     return (
         f"- `{run.name}`: {facts['store']['name']} ({facts['store']['fingerprint'][:12]}), {machine}, "
-        f"{images_per_second(run):,.0f} images/s, commit {(facts['commit'] or 'none')[:10]}{changed}"
+        f"{speed}, commit {(facts['commit'] or 'none')[:10]}{changed}"
     )
 
 
@@ -66,8 +69,9 @@ def result(run: Path) -> str:
 def page(runs: list[Path]) -> Iterator[str]:
     """Facts, learning curves and, where there are any, test results. Raises UserError for what is no run folder."""
     for run in runs:
-        if not (run / METRICS).is_file():
-            raise UserError(f"{run}: not a run folder (no {METRICS} in it)")
+        for name in (METRICS, PROVENANCE):
+            if not (run / name).is_file():
+                raise UserError(f"{run}: not a run folder (no {name} in it)")
     yield from map(about, runs)
     yield ""
     yield from curves(runs)
