@@ -24,11 +24,11 @@ SAVED = "saved.json"  # which view and report of a project are ours, to be repla
 
 def report(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
-    roots, tests = paper_tables.paper_tables.roots_of(cfg), paper_tables.paper_tables.collected(cfg)
+    roots, tests = paper_tables.roots_of(cfg), paper_tables.collected(cfg)
     rows, others = make_rows(tests), make_standins(tests)
-    rate = cfg.report.images_per_second or paper_tables.paper_tables.throughput(roots)
+    rate = cfg.report.images_per_second or paper_tables.throughput(roots)
     codes = code_tables(roots)
-    standins = [table for one in others for table in paper_tables.paper_tables.standin_tables(one)]
+    standins = [table for one in others for table in paper_tables.standin_tables(one)]
     made = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *standins, *codes]
     folder.mkdir(parents=True, exist_ok=True)
     tables.show(made)
