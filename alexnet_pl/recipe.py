@@ -4,25 +4,18 @@ Every key becomes a constructor's argument, so a key that nothing reads, or of a
 """
 
 import inspect
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.callbacks import Bar, EpochError, Kernels, Throughput
-from alexnet_pl.checkpoint import Straight, read_checkpoint
+from alexnet_pl.checkpoint import Straight, check_switches, read_checkpoint
 from alexnet_pl.cifar import ConvNet, LocalNet
-from alexnet_pl.cli import SHIPPED, config_for_hydra, find_recipe
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.loader import Way
@@ -34,6 +27,7 @@ from alexnet_pl.model import AlexNet
 from alexnet_pl.module import Classifier, Net
 from alexnet_pl.provenance import Provenance
 from alexnet_pl.resume import Interruption, RandomState, checkpoints
+from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, StagedSchedule, Steps
 from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make, root
 from alexnet_pl.speed import Speed, precision, use_tf32
@@ -154,20 +148,6 @@ def count_classes(cfg: DictConfig) -> None:
         cfg.model.num_classes = len(classes)
 
 
-def compose(name: str, overrides: Iterable[str] = ()) -> DictConfig:
-    """A recipe as the command line would compose it, also from within a running command."""
-    path, held = config_for_hydra(find_recipe(name)), GlobalHydra.instance().hydra
-    search = f"hydra.searchpath=[file://{SHIPPED}]"
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(path.parent), version_base="1.3"):
-            return hydra_compose(path.stem, [search, *overrides])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"{name} {' '.join(overrides)}: {' '.join(str(error).split())}") from error
-    finally:
-        GlobalHydra.instance().hydra = held
-
-
 def device(cfg: DictConfig) -> torch.device:
     """The kind of device that the recipe's accelerator means here; of several, `predict` uses the first."""
     wanted = cfg.trainer.accelerator
@@ -198,13 +178,13 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     for name in ("train", "val", "test"):
         if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
             raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
-    folder = run / "checkpoints"
+    folder = run / CHECKPOINTS
     fitting = [
         *(classifying(cfg, run) if own is None else own),
         RandomState(),
         Throughput(cfg.data.batch_size),
         *checkpoints(folder, cfg.objective),
-        Interruption(folder / "last.ckpt"),
+        Interruption(run / LAST),
     ]
     fits = cfg.command == "fit"
     always = [Bar(refresh_rate=10, leave=True), Provenance(run, cfg.command)]
@@ -222,3 +202,14 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+
+
+def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageStore]:
+    """Everything that can be wrong is found before a logger starts or a network is filled."""
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    data = make_data(cfg)
+    data.check()
+    count_classes(cfg)
+    module = make_module(cfg)
+    check_switches(cfg.ckpt_path, module.switches)
+    return make_trainer(cfg, folder), module, data

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import sleepers
 import torch
-from conftest import Compose
+from conftest import Compose, call
 from torch.nn import functional as F
 
-from alexnet_pl import cli
 from alexnet_pl.bench import contest, energy, feeds, fits, floors, gates, peers, steps, trainers, training
 from alexnet_pl.bench.rounds import Window, steady
 from alexnet_pl.bench.stock import StockNorm, stock
@@ -154,7 +153,7 @@ def test_a_whole_run_at_toy_size(
     run = tmp_path / "run"
     run.mkdir()
     cfg = config("ilsvrc2012", *sizes, "rounds=1", where, "profile=true", "trainer.accelerator=cpu")
-    cli.command("bench")(cfg, run)
+    call("bench", cfg, run)
 
     found = json.loads((tmp_path / "b.json").read_text())
     assert found["not_run"] == {"none": "not installed"}
@@ -170,7 +169,7 @@ def test_a_whole_run_at_toy_size(
     assert "90 epochs of ILSVRC-2012" in printed
     assert "━" not in printed.replace("┃", "").split("A step of")[0]  # no progress bar
 
-    cli.command("bench")(config("ilsvrc2012", "stage=report", where), run)
+    call("bench", config("ilsvrc2012", "stage=report", where), run)
     written = (tmp_path / "BENCHMARKS.md").read_text()
     rate = found["feeding"]["ours, raw"]["median"]
     assert "| ours, raw " in written
@@ -188,4 +187,4 @@ def test_a_report_of_something_else_is_refused(config: Compose, tmp_path: Path) 
         ([f"json={tmp_path / 'none.json'}"], "No such file"),
     ):
         with pytest.raises(UserError, match=said):
-            cli.command("bench")(config("ilsvrc2012", "stage=report", *words), tmp_path)
+            call("bench", config("ilsvrc2012", "stage=report", *words), tmp_path)

@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch.nn import functional as F
 
-from alexnet_pl import recipe, testing
+from alexnet_pl import recipe
+from alexnet_pl.commands import evaluate as testing
 from alexnet_pl.data import demo
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings

@@ -8,12 +8,23 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from alexnet_pl import cli, section
+from alexnet_pl import section
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.commands import registry
+from alexnet_pl.config.overrides import is_override
+from alexnet_pl.config.recipes import SHIPPED
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 TYPED = re.findall(r"^    (?:uv run )?python -m alexnet_pl (.*)$", README, re.MULTILINE)
-COMMANDS = [command for command in TYPED if command.split()[0] not in cli.READERS]
+
+
+def takes(command: str) -> str:
+    found = registry.COMMANDS.get(command.split()[0])
+    return found.takes if found else ""
+
+
+COMMANDS = [command for command in TYPED if takes(command) == "recipe"]
 
 
 @pytest.fixture
@@ -24,16 +35,16 @@ def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / run / "checkpoints").mkdir(parents=True)
         (tmp_path / run / "checkpoints/last.ckpt").touch()
         (tmp_path / run / ".hydra").mkdir()
-        with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
+        with initialize_config_dir(str(SHIPPED), version_base="1.3"):
             OmegaConf.save(compose(run.split("/")[1]), tmp_path / run / ".hydra/config.yaml")
 
 
 @pytest.mark.usefixtures("_runs")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_readme_composes_without_an_unknown_key(command: str) -> None:
-    words = cli.to_hydra(shlex.split(command, comments=True))
+    words = to_hydra(shlex.split(command, comments=True))
     path, name = (word.split("=", 1)[1] for word in words[:2])
-    keys = [word for word in words[3:] if cli.is_override(word) and not word.startswith("hydra.")]
+    keys = [word for word in words[3:] if is_override(word) and not word.startswith("hydra.")]
     sweep = {"-m"} & set(words)
     single = [word.split(",")[0] if sweep else word for word in keys]  # a sweep's list is for Hydra's sweeper
     with initialize_config_dir(path, version_base="1.3"):
@@ -41,13 +52,13 @@ def test_every_command_of_the_readme_composes_without_an_unknown_key(command: st
 
 
 def test_the_readme_has_commands_for_everything_the_program_can_do() -> None:
-    assert {command.split()[0] for command in TYPED} == {*cli.COMMANDS, *cli.READERS}
+    assert {command.split()[0] for command in TYPED} == {*registry.COMMANDS, "completion"}
 
 
 def test_the_tree_in_the_readme_names_every_module_and_no_other() -> None:
     named = set(re.findall(r"^      (\w+\.py) ", README, re.MULTILINE))
     assert named == {path.name for path in (ROOT / "alexnet_pl").glob("[!_]*.py")}
-    for folder in ("data", "bench", "figures"):
+    for folder in ("cli", "commands", "config", "runs", "data", "bench", "figures"):
         (files,) = re.findall(rf"^      {folder}/ +(.*)$", README, re.MULTILINE)
         assert set(files.split(", ")) == {path.stem for path in (ROOT / "alexnet_pl" / folder).glob("[!_]*.py")}
 
@@ -60,12 +71,12 @@ def test_the_section_index_points_at_files_that_are_there() -> None:
 
 
 def test_the_table_of_recipes_names_every_shipped_one() -> None:
-    assert set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)) == {p.stem for p in cli.SHIPPED.glob("[!_]*.yaml")}
+    assert set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)) == {p.stem for p in SHIPPED.glob("[!_]*.yaml")}
 
 
 def test_every_switch_between_program_and_text_has_its_row_of_deviations() -> None:
     text = (ROOT / "DEVIATIONS.md").read_text()
-    program, printed = (OmegaConf.load(cli.SHIPPED / f"reading/{name}.yaml") for name in ("program", "printed"))
+    program, printed = (OmegaConf.load(SHIPPED / f"reading/{name}.yaml") for name in ("program", "printed"))
     switches = [
         f"{section}.{key}"
         for section in ("model", "augment", "optim")

@@ -7,13 +7,15 @@ import torch
 from conftest import Compose
 from omegaconf import OmegaConf
 
-from alexnet_pl import cli, preparation, recipe, section
+from alexnet_pl import recipe, section
+from alexnet_pl.commands import prepare as preparation
+from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.errors import UserError
 from alexnet_pl.schedule import DivideByTen, LoggedSchedule
 
 OTHERS = ("cifar10", "codes")  # other networks than the paper's
-RECIPES = sorted(path.stem for path in cli.SHIPPED.glob("[!_]*.yaml") if not path.stem.startswith(OTHERS))
-CIFAR = sorted(path.stem for path in cli.SHIPPED.glob("cifar10*.yaml"))
+RECIPES = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml") if not path.stem.startswith(OTHERS))
+CIFAR = sorted(path.stem for path in SHIPPED.glob("cifar10*.yaml"))
 
 
 @pytest.mark.parametrize("reading", ["program", "printed"])
@@ -68,7 +70,7 @@ def test_the_printed_recipe_is_the_main_one_in_the_other_reading(config: Compose
 
 def test_the_two_readings_name_the_same_switches() -> None:
     """A difference that only one of them mentions could not be flipped alone."""
-    program, printed = (OmegaConf.load(cli.SHIPPED / f"reading/{name}.yaml") for name in ("program", "printed"))
+    program, printed = (OmegaConf.load(SHIPPED / f"reading/{name}.yaml") for name in ("program", "printed"))
     for name in ("model", "augment", "optim"):
         assert list(program[name]) == list(printed[name])
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Compose
+from conftest import Compose, call
 from PIL import Image
 
-from alexnet_pl import cli
 from alexnet_pl.data import decode
 from alexnet_pl.data.folders import read_folders
 from alexnet_pl.data.plan import Part
@@ -121,7 +120,7 @@ def test_a_persons_own_files_in_a_store_are_left_alone(config: Compose, root: Pa
     (root / "plan.json").write_text("of a run that was killed in its last moment")
     (root / "train-000000.u8.npz").write_text("likewise")
     cfg = config("imagenette", "data.name=x", f"data.root={root}", "data.size=8", "data.source=x")
-    cli.command("prepare")(cfg, tmp_path)
+    call("prepare", cfg, tmp_path)
     assert (root / "runs/last.ckpt").read_text() == "weeks of work"
     assert not list(root.glob("*.npz"))
     assert not (root / "plan.json").exists()
@@ -129,7 +128,7 @@ def test_a_persons_own_files_in_a_store_are_left_alone(config: Compose, root: Pa
         wanted = {"data.name": "x", "data.size": 8, key: value}
         words = [f"{name}={each}" for name, each in wanted.items()]
         with pytest.raises(UserError, match=rf"^{key}: the store at .* has .*, the recipe "):
-            cli.command("prepare")(config("imagenette", f"data.root={root}", *words), tmp_path)
+            call("prepare", config("imagenette", f"data.root={root}", *words), tmp_path)
 
 
 def test_another_size_of_the_same_images_does_not_go_on(tmp_path: Path) -> None:

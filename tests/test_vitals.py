@@ -63,7 +63,7 @@ def test_a_layer_at_rate_0_moves_by_nothing() -> None:
 
 
 def test_rates_are_logged_as_each_epoch_begins(config: Compose, tiny: list[str], tmp_path: Any) -> None:
-    from alexnet_pl.commands import run
+    from alexnet_pl.commands.registry import run
 
     cfg: DictConfig = config("imagenette", *tiny)
     tmp_path.mkdir(exist_ok=True)
