@@ -26,24 +26,25 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl import __version__
+from alexnet_pl.config_migration import check_overrides as check_renamed
 from alexnet_pl.errors import UserError
 from alexnet_pl.memory import ask_for_large_pages
 from alexnet_pl.run_config import check_recipe, isolated_config
 
 COMMANDS = {
-    "prepare": "make a store from a copy of the images (data.source → data.root)",
+    "prepare": "make a store from a copy of the images (prepare.source → data.root)",
     "verify": "check every byte of the store at data.root",
     "fit": "train; ckpt_path=last goes on with the newest run of the recipe",
     "validate": "errors on the validation images, centre view",
     "test": "errors with ten views (§5.1), written to result.json",
     "reproduce": "fit to the end and test; the same command again goes on where it stopped",
     "ensemble": "train and test what ensemble.groups lists, or take ensemble.members, and average (§7)",
-    "predict": "class names and probabilities for images=FILE_OR_FOLDER",
+    "predict": "class names and probabilities for predict.images=FILE_OR_FOLDER",
     "features": "activities of fc7 for every image of a split (§7.1), kept in the run folder",
-    "retrieve": "the nearest training images to images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
+    "retrieve": "the nearest training images to predict.images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
     "bench": "what each stage costs here; `bench prepare`: making a store",
     "report": "the paper's tables beside what the run folders under report.runs have measured",
-    "dashboard": "the same and all curves as a W&B workspace and report, saved to project=… entity=…",
+    "dashboard": "the same and all curves as a W&B workspace and report, saved to wandb.project=… wandb.entity=…",
 }
 DEFAULTS = {
     "verify": "_base.yaml",
@@ -57,14 +58,21 @@ READERS = {
 }
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
 PATHS = (
-    "data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "transfer.weights", "hydra.run.dir",
-    "hydra.sweep.dir", "codes.features", "retrieval.codes",
+    "data.root", "prepare.source", "prepare.synsets", "bench.output", "report.output", "predict.images", "ckpt_path",
+    "transfer.weights", "hydra.run.dir", "hydra.sweep.dir", "codes.features", "retrieval.codes",
 )  # fmt: skip
-STORES = "transfer.roots."  # also paths
+STORES = "transfer.data_roots."  # also paths
 USERS = ("validate", "test", "predict", "features", "retrieve")  # of an earlier run's checkpoint
-LATER = ("trainer.", "features.", "retrieval.", "watch.", "entity=")  # keys that an older run folder may not mention
-NAMELESS = ("data.root", "codes.features", "data.source", "data.test_split", "views", "probabilities", "logger",
-            "project", "entity", "watch.", "speed.", "hydra", "trainer.accelerator", "trainer.devices",
+LATER = (
+    "trainer.",
+    "features.",
+    "retrieval.",
+    "monitor.",
+    "wandb.entity=",
+    "report.output=",
+)  # keys that an older run folder may not mention
+NAMELESS = ("data.root", "codes.features", "prepare.", "test.", "logger",
+            "wandb.", "monitor.", "performance.", "hydra", "trainer.accelerator", "trainer.devices",
             "trainer.precision", STORES)  # fmt: skip
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
@@ -106,7 +114,7 @@ def to_hydra(argv: list[str]) -> list[str]:
         raise UserError(f"{command}: no such command; one of {', '.join([*COMMANDS, *READERS])}")
     words = iter(argv[1:])
     if command == "bench" and len(argv) > 1 and argv[1].isalpha():
-        rest.append(f"stage={next(words)}")
+        rest.append(f"bench.suite={next(words)}")
     for word in words:
         if word in ("-c", "--config"):
             recipe = next(words, "")
@@ -117,6 +125,7 @@ def to_hydra(argv: list[str]) -> list[str]:
     path = find_recipe(recipe) if recipe or command not in DEFAULTS else SHIPPED / DEFAULTS[command]
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
+    check_renamed(overrides)
     sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
     composed = config_for_hydra(path)
     where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]
@@ -304,10 +313,12 @@ def near(key: str) -> str:
     from omegaconf import OmegaConf
 
     keys: set[str] = set()
-    for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("reading/*.yaml")]:
+    for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("variant/*.yaml")]:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
         keys |= set(dotted(config if isinstance(config, dict) else {}))
-    found = difflib.get_close_matches(key, sorted(keys), 1)
+    last = key.rpartition(".")[2]
+    same = sorted(name for name in keys if name.rpartition(".")[2] == last)
+    found = same[:1] or difflib.get_close_matches(key, sorted(keys), 1)
     return f"; did you mean {found[0]}?" if found else "; --cfg job prints those there are"
 
 

@@ -82,18 +82,18 @@ def validate(cfg: DictConfig, folder: Path) -> float | None:
     if trainer.is_global_zero:
         about, checkpoint = evaluate.dataset(data.store, "val"), about_checkpoint(Path(cfg.ckpt_path), step(cfg))
         found = write_result(
-            folder / "validation.json", errors(module), dataset=about, views="centre", checkpoint=checkpoint
+            folder / "validation.json", errors(module), dataset=about, views="center", checkpoint=checkpoint
         )
         tell(found, folder / "validation.json")
     return errors(module)["top1_error"]
 
 
 def predict(cfg: DictConfig, folder: Path) -> None:
-    paths = prediction.find_images(cfg.images)
+    paths = prediction.find_images(cfg.predict.images)
     module = recipe.make_module(cfg)
     check_switches(cfg.ckpt_path, module.switches)
     module = prediction.load(cfg.ckpt_path, module)
-    rows, unread = prediction.predict(module, paths, cfg.data.filter, recipe.device(cfg))
+    rows, unread = prediction.predict(module, paths, cfg.prepare.filter, recipe.device(cfg))
     if not rows:
         path, reason = next(iter(unread.items()))
         raise UserError(f"images: none of {len(unread)} could be read; {path}: {reason}")

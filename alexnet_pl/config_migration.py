@@ -54,14 +54,14 @@ RENAMED: dict[str, str | None] = {
     "watch.images": "monitor.num_images",
     "watch.checkpoints": "monitor.upload_checkpoints",
     "speed": "performance",
-    "speed.fast": "performance.optimized",
+    "speed.optimized": "performance.optimized",
     "speed.compile": "performance.compile",
-    "speed.graph": "performance.cuda_graph",
+    "speed.cuda_graph": "performance.cuda_graph",
     "speed.steps": "performance.steps",
-    "speed.keep": "performance.cache_on_gpu",
-    "speed.allocator": "performance.retain_memory",
-    "speed.ahead": "performance.readahead",
-    "speed.decode": "performance.jpeg_decoder",
+    "speed.cache_on_gpu": "performance.cache_on_gpu",
+    "speed.retain_memory": "performance.retain_memory",
+    "speed.readahead": "performance.readahead",
+    "speed.jpeg_decoder": "performance.jpeg_decoder",
 }
 """Old dotted key → new one; None: there is no such choice any more."""
 
@@ -171,7 +171,7 @@ def migrate_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def migrate_entry(key: str, value: Any) -> Any:
-    """One entry of a record. `training` and `switches` are parts of a config, `course` has keys of `data` and others."""
+    """One entry of a record. `training` and `switches` are parts of a config."""
     if key in ("training", "switches") and value:
         return migrate(value)
     if key == "course" and value:

@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from alexnet_pl.config_migration import migrate_record
+
 
 def validations(run: Path) -> dict[int, dict[str, str]]:
     """Rows of `metrics.csv` that hold a validation, by step."""
@@ -52,7 +54,7 @@ def about(run: Path) -> str:
 
 def result(run: Path) -> str:
     """One line of a run's `result.json`."""
-    found = json.loads((run / "result.json").read_text())
+    found = migrate_record(json.loads((run / "result.json").read_text()))
     low, high = found["top1_error_interval"]
     total, step = found["dataset"]["images"], found["checkpoint"]["step"]
     part = "" if found["images"] == total else f" of {total:,}"

@@ -40,7 +40,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: dict[str, Any]) -> bool
 def start_from(cfg: DictConfig, folder: Path) -> None:
     """Fill in the weights that a fit starts from, by making them first if need be."""
     transfer = recipe.make_transfer(cfg)
-    if transfer.recipe and not transfer.weights:
+    if transfer.pretrain_recipe and not transfer.weights:
         cfg.transfer.weights = stages.pretrain(cfg, transfer, folder)
 
 
@@ -56,16 +56,16 @@ def for_other_processes(cfg: DictConfig, folder: Path) -> None:
 def train(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     transfer = recipe.make_transfer(cfg)
-    if transfer.carry and not cfg.ckpt_path:
+    if transfer.layers and not cfg.ckpt_path:
         assert transfer.weights
-        before = carry_over(module.net, Path(transfer.weights), transfer.carry)
+        before = carry_over(module.net, Path(transfer.weights), transfer.layers)
         module.lineage = [*before.pop("lineage"), before]
     show_facts(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     began, steps = time.perf_counter(), step(cfg) if cfg.ckpt_path else 0
     trainer.callbacks.append(Begun(folder, recipe.training(cfg)))  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     keep_last(trainer, folder / "checkpoints/last.ckpt", steps)
-    if recipe.make_watch(cfg).checkpoints:
+    if recipe.make_watch(cfg).upload_checkpoints:
         kept = [path for name in ("best", "last") if (path := folder / f"checkpoints/{name}.ckpt").is_file()]
         keep_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began

@@ -38,7 +38,7 @@ def tell(result: dict[str, Any], where: Path) -> None:
     """One line of a result.json."""
     about, views, claim = result["dataset"], result["views"], result["claim"]
     part = f" of {about['images']:,}" if result["images"] != about["images"] else ""
-    seen = f"{views} view{'s' * (views != 'centre')}"
+    seen = f"{views} view{'s' * (views != 'center')}"
     low, high = result["top1_error_interval"]
     say(
         f"{about['name']}, {result['images']:,}{part} {about['split']} images, {seen}: "

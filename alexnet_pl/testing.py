@@ -25,9 +25,9 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     module = predict.load(cfg.ckpt_path, module)
     facts = about_test(cfg, module, data)
-    place = evaluate.place(folder, data.tested, cfg.views)
+    place = evaluate.place(folder, data.tested, cfg.test.views)
     about = facts["dataset"]
-    kept = evaluate.keeps(cfg.probabilities, about["images"], about["classes"])
+    kept = evaluate.keeps(cfg.test.save_predictions, about["images"], about["classes"])
     trainer.callbacks.append(evaluate.Keep(place / "probabilities.parquet", data.store, facts, kept))  # type: ignore[attr-defined]
     trainer.test(module, datamodule=data, verbose=False)
     if not module.labelled:
@@ -43,7 +43,7 @@ def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[st
     trained = state.whole(Path(cfg.ckpt_path), step(cfg))
     facts = {
         "dataset": evaluate.dataset(data.store, data.tested),
-        "views": cfg.views,
+        "views": cfg.test.views,
         "checkpoint": about_checkpoint(Path(cfg.ckpt_path), step(cfg)),
         "seed": cfg.seed,
         "finished": bool(trained),
@@ -70,7 +70,7 @@ def settle(
 def publish(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any]) -> None:
     """To where the fit was shown; an ensemble, which has none of its own, becomes a run of W&B or TensorBoard."""
     ensemble = cfg.command == "ensemble"
-    shown = reopen_loggers(cfg.logger, folder, cfg.project, cfg.get("entity"), new=ensemble)
+    shown = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=ensemble)
     step = result["checkpoint"]["step"]
     if ensemble:
         show_facts(shown, OmegaConf.to_container(cfg, resolve=True))
@@ -96,7 +96,7 @@ def submit(place: Path, store: Store, split: str) -> None:
 def tested(cfg: DictConfig, folder: Path) -> Path | None:
     """Where the results of the test that `cfg` asks for lie, if this checkpoint has been tested so, to its end."""
     data = recipe.make_data(cfg)
-    place = evaluate.place(folder, data.tested, cfg.views)
+    place = evaluate.place(folder, data.tested, cfg.test.views)
     split, kept, result = data.store.split(data.tested), place / "probabilities.parquet", place / "result.json"
     if not kept.is_file() or (split.labelled and not result.is_file()):
         return None
@@ -119,9 +119,9 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     for name, group in options.members_to_make().items():
         words = stages.swept([*group.overrides, *stages.forwarded()])
         runs += stages.sweep(folder / "members" / name, group.recipe, group.seeds, words)
-    readers = ensemble.find_members(runs, cfg.data.test_split, cfg.views)
+    readers = ensemble.find_members(runs, cfg.test.split, cfg.test.views)
     about = readers[0].facts["dataset"]
-    place = evaluate.place(folder, about["split"], cfg.views)
+    place = evaluate.place(folder, about["split"], cfg.test.views)
     facts, found = ensemble.run(readers, options, place / "probabilities.parquet")
     store = None if OmegaConf.is_missing(cfg.data, "root") else Store(cfg.data.root)
     if store and store.fingerprint != about["fingerprint"]:

@@ -20,7 +20,7 @@ class Rates(L.Callback):
     """Logs `lr-MomentumSGD/conv1.weight`, …: every group's rate as an epoch begins.
 
     Lightning's LearningRateMonitor would write the number of its own batches for the step, of which one may be many
-    steps (`speed.steps`).
+    steps (`performance.steps`).
     """
 
     @rank_zero_only

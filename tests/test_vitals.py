@@ -67,7 +67,7 @@ def test_rates_are_written_beside_true_steps_where_the_trainer_sees_many_as_one(
 ) -> None:
     from alexnet_pl.commands import run
 
-    cfg: DictConfig = config("imagenette", *tiny, "speed.steps=3")
+    cfg: DictConfig = config("imagenette", *tiny, "performance.steps=3")
     tmp_path.mkdir(exist_ok=True)
     run(cfg, tmp_path)
     header, *rows = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]

@@ -149,7 +149,7 @@ def measure(cfg: DictConfig, root: Path, trace: Path | None) -> dict[str, Any]:
     device, steps = recipe.device(cfg), len(store.split("train")) // cfg.data.batch_size
     shares = Shares() if device.type == "cpu" else None
     watched, traced = Watched(shares), Trace(trace)
-    at_a_time = max(1, min(cfg.speed.steps, steps))
+    at_a_time = max(1, min(cfg.performance.steps, steps))
     needed = WARM + max(STEPS.get(device.type, FEW), (1 + TRACED) * at_a_time)
     own = arranged(cfg, store, epochs=-(-needed // max(1, steps)))
     fitted(own, watched)
@@ -184,7 +184,7 @@ def arranged(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
         "logger": "csv",
         "schedule": {"name": "constant"},
         "trainer": {"max_epochs": epochs, "check_val_every_n_epoch": epochs},
-        "speed": {"keep": cfg.speed.keep and not OmegaConf.is_missing(cfg.data, "root")},
+        "performance": {"cache_on_gpu": cfg.performance.cache_on_gpu and not OmegaConf.is_missing(cfg.data, "root")},
     }
     plain = OmegaConf.create(OmegaConf.to_container(cfg))  # without Hydra's guard against new keys
     return OmegaConf.merge(plain, own)  # type: ignore[return-value]

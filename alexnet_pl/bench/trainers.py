@@ -86,7 +86,7 @@ def ours(cfg: DictConfig, root: Path, steps: int) -> float:
         "augment": {"crop": SIDE},
         "model": NET,
         "schedule": {"name": "constant"},
-        "speed": {"steps": steps, "compile": False},
+        "performance": {"steps": steps, "compile": False},
         "trainer": {"max_epochs": 1, "accelerator": "cpu", "limit_val_batches": 0},
         "logger": "csv",
     }
