@@ -315,7 +315,8 @@ def near(key: str) -> str:
     keys: set[str] = set()
     for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("variant/*.yaml")]:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-        keys |= set(dotted(config if isinstance(config, dict) else {}))
+        own = {key: config[key] for key in config if key != "hydra"} if isinstance(config, dict) else {}
+        keys |= set(dotted(own))
     last = key.rpartition(".")[2]
     same = sorted(name for name in keys if name.rpartition(".")[2] == last)
     found = same[:1] or difflib.get_close_matches(key, sorted(keys), 1)

@@ -61,7 +61,7 @@ def save(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
 
     entity = cfg.wandb.get("entity") or wandb.Api().default_entity
     if not entity:
-        raise UserError("wandb.entity is required, as W&B knows none: pass wandb.entity=NAME, a user or team")
+        raise UserError("wandb.entity has no value yet, and W&B knows none: add wandb.entity=NAME, a user or team")
     kept = folder / SAVED
     before = json.loads(kept.read_text()) if kept.is_file() else {}
     there = before.get(f"{entity}/{cfg.wandb.project}", {})

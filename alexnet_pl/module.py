@@ -55,7 +55,8 @@ class Classifier(L.LightningModule):
         super().__init__()
         if min(lr, momentum, weight_decay, bias_lr_scale) < 0:
             raise ValueError(
-                f"lr={lr}, momentum={momentum}, weight_decay={weight_decay}, bias_lr_scale={bias_lr_scale}: none below 0"
+                f"lr={lr}, momentum={momentum}, weight_decay={weight_decay}, bias_lr_scale={bias_lr_scale}: "
+                "none below 0"
             )
         if views not in PLACES:
             raise UserError(f"test.views={views}: one of {', '.join(PLACES)}")

@@ -99,9 +99,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """One group each for the weights and the biases of every layer, named `conv1.weight`, `conv1.bias`, …
 
-    `bias_lr_scale` is a bias's rate over a weight's: 2 in the program's logs at the start, 1 ("an equal learning rate for
-    all layers") in print. The program decays weights alone (layer.cu:565), and in its CIFAR-10 nets not those of the
-    layers `no_decay_layers`.
+    `bias_lr_scale` is a bias's rate over a weight's: 2 in the program's logs at the start, 1 ("an equal learning rate
+    for all layers") in print. The program decays weights alone (layer.cu:565), and in its CIFAR-10 nets not those of
+    `no_decay_layers`.
     """
     groups = []
     for name, parameter in net.named_parameters():

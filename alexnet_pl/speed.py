@@ -22,9 +22,10 @@ PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")
 class Speed:
     """`optimized`: channels-last layout and the update in one pass over memory. `compile`: the norms, and on a GPU the
     augmentation, as fused kernels.
-    `cuda_graph`: on one GPU, each step as a CUDA graph. `steps`: of gradient descent that the trainer sees as one. `cache_on_gpu`: a
-    split that fits stays in the GPU's memory. `retain_memory`: freed memory of the CPU is kept for the next batch.
-    `readahead`: a disk is asked early for what later batches will read. `jpeg_decoder`: JPEGs by the `cpu` or the `gpu`.
+    `cuda_graph`: on one GPU, each step as a CUDA graph. `steps`: of gradient descent that the trainer sees as one.
+    `cache_on_gpu`: a split that fits stays in the GPU's memory. `retain_memory`: freed memory of the CPU is kept for
+    the next batch. `readahead`: the disk is asked early for what later batches will read. `jpeg_decoder`: JPEGs are
+    decoded by the `cpu` or the `gpu`.
     """
 
     optimized: bool = True

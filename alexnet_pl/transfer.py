@@ -38,7 +38,7 @@ class Transfer:
     def __post_init__(self) -> None:
         if bool(self.layers) != bool(self.weights or self.pretrain_recipe):
             lacking = "weights or pretrain_recipe" if self.layers else "layers"
-            raise ValueError(f"{lacking}: is required; which layers are copied, and from where?")
+            raise ValueError(f"{lacking}: has no value yet; which layers are carried over, and from where?")
 
 
 def carry_over(net: nn.Module, path: Path, layers: list[str]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ HEADER = ["image", "label", "answer", "right", "probability of the label", "five
 @dataclass(frozen=True)
 class Watch:
     """`every_n_epochs`: how often to show the kernels and the table of predictions; also after the first and the last
-    epoch. `num_images`: validation images in the table, 0 for none. `upload_checkpoints`: best.ckpt and last.ckpt become
-    W&B artifacts at the end of a fit."""
+    epoch. `num_images`: validation images in the table, 0 for none. `upload_checkpoints`: best.ckpt and last.ckpt
+    become W&B artifacts at the end of a fit."""
 
     every_n_epochs: int = 5
     num_images: int = 16
