@@ -54,14 +54,14 @@ RENAMED: dict[str, str | None] = {
     "watch.images": "monitor.num_images",
     "watch.checkpoints": "monitor.upload_checkpoints",
     "speed": "performance",
-    "speed.optimized": "performance.optimized",
+    "speed.fast": "performance.optimized",
     "speed.compile": "performance.compile",
-    "speed.cuda_graph": "performance.cuda_graph",
+    "speed.graph": "performance.cuda_graph",
     "speed.steps": "performance.steps",
-    "speed.cache_on_gpu": "performance.cache_on_gpu",
-    "speed.retain_memory": "performance.retain_memory",
-    "speed.readahead": "performance.readahead",
-    "speed.jpeg_decoder": "performance.jpeg_decoder",
+    "speed.keep": "performance.cache_on_gpu",
+    "speed.allocator": "performance.retain_memory",
+    "speed.ahead": "performance.readahead",
+    "speed.decode": "performance.jpeg_decoder",
 }
 """Old dotted key → new one; None: there is no such choice any more."""
 

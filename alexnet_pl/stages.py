@@ -44,8 +44,8 @@ def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
     store = transfer.data_roots.get(name)
     if not store:
         raise UserError(
-            f"transfer.data_roots.{name} has no value yet: add transfer.data_roots.{name}=FOLDER, the prepared store to "
-            f"train {transfer.pretrain_recipe} on first, or transfer.weights=FILE, a checkpoint of it"
+            f"transfer.data_roots.{name} has no value yet: add transfer.data_roots.{name}=FOLDER, the prepared store "
+            f"to train {transfer.pretrain_recipe} on first, or transfer.weights=FILE, a checkpoint of it"
         )
     entity = cfg.wandb.get("entity")
     roots = {key: root for key, root in transfer.data_roots.items() if root and key in composed.transfer.data_roots}
