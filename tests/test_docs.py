@@ -76,7 +76,7 @@ def test_the_table_of_recipes_names_every_shipped_one() -> None:
 
 def test_every_switch_between_program_and_text_has_its_row_of_deviations() -> None:
     text = (ROOT / "DEVIATIONS.md").read_text()
-    program, printed = (OmegaConf.load(SHIPPED / f"reading/{name}.yaml") for name in ("program", "printed"))
+    program, printed = (OmegaConf.load(SHIPPED / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
     switches = [
         f"{section}.{key}"
         for section in ("model", "augment", "optim")
