@@ -36,7 +36,7 @@ setup: $(DEV_STAMP)  ## virtual environment with everything in it; done again on
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
 	  echo "alexnet_pl needs Python 3.11, 3.12 or 3.13; \`$(PYTHON)\` is not one: try make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
-	@echo "Installing alexnet_pl, PyTorch and Lightning into $(VENV): one to two minutes"
+	@echo "Installing alexnet_pl, PyTorch and Lightning into $(VENV): one or two minutes"
 	@$(MAKE_VENV) || { echo "$(VENV): no virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(INSTALL) -e . || { echo "$(INSTALL_FAILED)" >&2; exit 1; }
 	@touch $@
@@ -46,8 +46,8 @@ $(DEV_STAMP): $(STAMP)
 	@$(INSTALL) -e . --group dev || { echo "$(INSTALL_FAILED)" >&2; exit 1; }
 	@touch $@
 
-demo: $(STAMP)  ## train and test on the built-in demo data, no ImageNet needed: about a minute on two CPU cores
-	@echo "Drawing images, training and testing: about a minute on two CPU cores"
+demo: $(STAMP)  ## train and test on the built-in demo data, no ImageNet needed: about four minutes on two CPU cores
+	@echo "Drawing images, training and testing: about four minutes on two CPU cores"
 	@$(PY) -m alexnet_pl reproduce -c configs/demo.yaml
 	@run=$$(ls -td runs/demo/*/ | head -n 1); run=$${run%/}; \
 	  echo; \
