@@ -11,6 +11,7 @@ import yaml
 from alexnet_pl import ensemble, evaluate, state
 from alexnet_pl.checkpoint import read_checkpoint
 from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.config.overrides import dotted, near
 from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.config_migration import RENAMED, SCHEMA, check_overrides, migrate, migrate_record, new_key
 from alexnet_pl.errors import UserError
@@ -105,10 +106,10 @@ def test_every_new_key_is_one_of_a_shipped_recipe() -> None:
     """The table is held against the YAML files, which the commands are checked against elsewhere."""
     shipped: dict[str, Any] = {}
     for path in SHIPPED.glob("*.yaml"):
-        for key in cli.dotted(yaml.safe_load(path.read_text())):
+        for key in dotted(yaml.safe_load(path.read_text())):
             shipped[key] = path
     for path in SHIPPED.glob("variant/*.yaml"):
-        shipped |= dict.fromkeys(cli.dotted(yaml.safe_load(path.read_text())), path)
+        shipped |= dict.fromkeys(dotted(yaml.safe_load(path.read_text())), path)
     assert not {new for new in RENAMED.values() if new} - shipped.keys() - {"variant"}
     assert not shipped.keys() & RENAMED.keys()
 
@@ -153,7 +154,7 @@ def test_an_old_key_in_a_recipe_is_named_with_its_file(tmp_path: Path, text: str
     ("key", "there"), [("lr", "optim.lr"), ("batch_size", "data.batch_size"), ("crop", "augment.crop")]
 )
 def test_the_last_part_of_a_key_is_enough_for_a_suggestion(key: str, there: str) -> None:
-    assert cli.near(key) == f"; did you mean {there}?"
+    assert near(key) == f"; did you mean {there}?"
 
 
 def test_an_old_run_folder_is_read_as_if_written_today(tmp_path: Path) -> None:
