@@ -26,7 +26,6 @@ from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_rank
 from alexnet_pl.config.overrides import suggest_key
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.errors import UserError
-from alexnet_pl.runtime import ask_for_large_pages
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
 HELP = ("-h", "--help")
@@ -62,7 +61,6 @@ def answer(argv: list[str]) -> None:
             raise SystemExit(0 if argv else 2)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, exit_on_signal)
-        ask_for_large_pages()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
         start(argv)
     except UserError as error:
@@ -125,8 +123,10 @@ def one_line(error: Exception) -> str:
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """One job: a command on a composed config. Returns the sweep's objective."""
-    from alexnet_pl.config.schema import check  # torch loads here, so that --help and --cfg job stay instant
+    from alexnet_pl.config.schema import check
+    from alexnet_pl.runtime import ask_for_large_pages  # torch loads here, so that --help and --cfg job stay instant
 
+    ask_for_large_pages()
     job = HydraConfig.get()
     sweep = job.mode == RunMode.MULTIRUN
     with own_process_state():

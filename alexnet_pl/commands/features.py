@@ -83,7 +83,7 @@ def own_images(cfg: DictConfig, there: ImageIndex) -> tuple[list[str], np.ndarra
     for path, reason in unread.items():
         print(f"not read: {path} ({reason})")
     if not found:
-        raise UserError(f"images: none of {len(unread)} could be read")
+        raise UserError(f"predict.images: none of {len(unread)} could be read")
     return names, np.concatenate(found), None
 
 

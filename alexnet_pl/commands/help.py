@@ -8,7 +8,7 @@ from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.config.recipes import SHIPPED, recipe_names
 
-SHARED = ("_base.yaml", "_alexnet.yaml", "reading/program.yaml")  # in which a section is looked up
+SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # in which a section is looked up
 OWN = "codes.yaml"  # for the sections that no shared file has
 
 

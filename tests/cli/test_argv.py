@@ -211,7 +211,7 @@ def test_a_run_folder_or_recipe_may_stand_right_after_the_command(tmp_path: Path
     for name in ("demo", "runs/demo/a=1"):
         checkpoint(tmp_path / "runs/demo/a=1", "last", age=1)
         assert to_hydra(["test", name, "seed=1"]) == to_hydra(["test", "-c", name, "seed=1"])
-    assert "stage=prepare" in to_hydra(["bench", "prepare"])
+    assert "bench.suite=prepare" in to_hydra(["bench", "prepare"])
 
 
 def make_run(folder: Path, config: str = "seed: 1\n") -> Path:

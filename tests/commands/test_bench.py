@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+import sleepers
 import torch
 from running import Compose
 from torch.nn import functional as F
@@ -27,7 +28,6 @@ from alexnet_pl.bench.training_steps import StockNorm, stock
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.layers import LocalResponseNorm, SpatialNorm
-from tests import sleepers
 from tests.conftest import call
 
 TOY = Window(0.05, 0.1, 2)
@@ -202,7 +202,7 @@ def test_a_report_of_something_else_is_refused(config: Compose, tmp_path: Path) 
     other = tmp_path / "other.json"
     other.write_text("{}")
     for words, said in (
-        ([], "json has no value"),
+        ([], "bench.output has no value"),
         ([f"bench.output={other}"], "no figures of bench"),
         ([f"bench.output={tmp_path / 'none.json'}"], "No such file"),
     ):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from run_folders import load, table, whole_and_cut
 from running import TRAIN, VAL, Compose, last, run
@@ -26,6 +26,11 @@ from alexnet_pl.evaluation.confusions import answers
 from alexnet_pl.experiment import build
 
 Fit = Callable[..., Path]
+
+
+@pytest.fixture
+def cfg(config: Compose, tiny: list[str]) -> DictConfig:
+    return config("imagenette", *tiny)
 
 
 @pytest.mark.parametrize(("step", "precision"), [(2, "32-true"), (6, "32-true"), (9, "bf16-mixed")])
@@ -129,7 +134,7 @@ def test_predict_names_the_classes_of_ones_own_images_without_the_store(
         Image.fromarray(synthetic.draw(index, 90)[0].transpose(1, 2, 0)).save(folder / f"{index}.png")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8 no image")
     cfg.data.root = str(tmp_path / "gone")
-    run(cfg, "predict", tmp_path, last(tmp_path), images=str(folder))
+    run(cfg, "predict", tmp_path, last(tmp_path), **{"predict.images": str(folder)})
     rows = json.loads((tmp_path / "predictions.json").read_text())
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png"]
     for row in rows:
@@ -248,7 +253,7 @@ def test_predicting_nothing_but_unreadable_files_is_a_mistake(cfg: DictConfig, t
     run(cfg, "fit", tmp_path)
     (tmp_path / "note.txt").write_text("no image")
     with pytest.raises(UserError, match=r"images: none of 1 could be read; .*note.txt: not an image"):
-        run(cfg, "predict", tmp_path, last(tmp_path), images=str(tmp_path / "note.txt"))
+        run(cfg, "predict", tmp_path, last(tmp_path), **{"predict.images": str(tmp_path / "note.txt")})
     assert not (tmp_path / "predictions.csv").exists()
 
 
@@ -261,6 +266,8 @@ def test_a_test_that_was_cut_short_is_made_again(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(confusions, "write_mistakes", killed)
+    (tmp_path / "run/.hydra").mkdir(parents=True)
+    OmegaConf.save(cfg, tmp_path / "run/.hydra/config.yaml")  # as Hydra does
     with pytest.raises(KeyboardInterrupt):
         run(cfg, "reproduce", tmp_path / "run")
     monkeypatch.undo()

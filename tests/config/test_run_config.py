@@ -72,7 +72,7 @@ def test_the_isolated_copy_holds_the_own_keys_and_nothing_else(run: Path) -> Non
     ("node", "named"),
     [
         ({"optim": {"_target_": "os.system"}}, "optim._target_"),
-        ({"project": "${oc.env:HOME}"}, "project"),
+        ({"wandb": {"project": "${oc.env:HOME}"}}, "wandb.project"),
         ({"data": {"root": "x/${ oc.env :HOME}"}}, "data.root"),
         ({"schedule": {"steps": [{"()": "os.system"}]}}, "schedule.steps.0.()"),
     ],
@@ -151,7 +151,7 @@ def test_git_obeys_neither_environment_nor_configuration(tmp_path: Path, monkeyp
     root = tmp_path / "checkout"
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     subprocess.run(["git", "-C", str(root), "config", "core.fsmonitor", str(hook)], check=True)
-    (root / "alexnet_pl").mkdir()
+    (root / "alexnet_pl/runs").mkdir(parents=True)
     monkeypatch.setattr(provenance, "__file__", str(root / "alexnet_pl/runs/provenance.py"))
     names = {"COUNT": "1", "KEY_0": "core.fsmonitor", "VALUE_0": str(hook)}
     for name, value in names.items():

@@ -40,7 +40,7 @@ def same(one: Block, other: Block) -> bool:
 def test_what_was_written_comes_back_to_the_bit_in_blocks_of_any_size(tmp_path: Path) -> None:
     blocks = [block(128, start=128 * i) for i in range(20)] + [block(40, start=2560)]
     reader = Reader(write(tmp_path / "p.parquet", blocks))
-    assert (reader.rows, reader.facts) == (2600, FACTS)
+    assert (reader.rows, reader.facts) == (2600, {"schema": 2, **FACTS})
     for rows in (100, 700, 1024, 5000):
         found = list(reader.blocks(rows))
         assert {len(one.images) for one in found[:-1]} <= {rows}
@@ -60,7 +60,7 @@ def test_without_probabilities_the_answers_stay_and_averaging_is_refused(tmp_pat
     reader = Reader(write(tmp_path / "p.parquet", [one._replace(probabilities=None)], kept=False))
     (found,) = reader.blocks(probabilities=False)
     assert np.array_equal(found.best, one.best)
-    with pytest.raises(UserError, match=r"p.parquet: holds no probabilities; test again with probabilities=true"):
+    with pytest.raises(UserError, match=r"p.parquet: .*test again with test.save_predictions=true"):
         list(reader.blocks())
 
 

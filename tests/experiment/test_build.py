@@ -48,7 +48,7 @@ def test_figure_1s_two_networks_learn_at_rates_of_their_own_and_without_any_regu
     for activation in ("relu", "tanh"):
         cfg = config("cifar10", f"model.activation={activation}")
         module = build.make_module(cfg)
-        assert module.lr == cfg.rates[activation]
+        assert module.lr == cfg.schedule.lr_by_activation[activation]
         assert module.weight_decay == 0
         assert (module.augment.crop, module.augment.flip, module.augment.noise) == (32, False, 0)
     assert build.make_module(config("cifar10", "optim.lr=0.5")).lr == 0.5
@@ -92,7 +92,7 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("++augment.crops=1", "did you mean augment.crop?"),
         ("++optim.learning_rate=1", "optim.learning_rate: there is no such key"),
         ("++data.batchsize=1", "did you mean data.batch_size?"),
-        ("++speed.fasst=true", "did you mean performance.optimized?"),
+        ("++performance.optimised=true", "did you mean performance.optimized?"),
         ("++trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
         ("++schedule.plateau.patient=3", "did you mean schedule.plateau.patience?"),
         ("++sede=3", "did you mean seed?"),

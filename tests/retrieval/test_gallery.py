@@ -79,13 +79,13 @@ def test_pictures_of_a_person_are_looked_up_and_broken_ones_said(
     picture = open_run(network).pictures(np.array([7]))[0]
     Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_text("no picture")
-    run(cfg, "retrieve", network, last(network), images=str(tmp_path))
+    run(cfg, "retrieve", network, last(network), **{"predict.images": str(tmp_path)})
     rows = table(network / "retrieval/neighbours.csv")
     assert len(rows) == 6
     assert rows[0]["image"] == Features(network / "features/train-fc7").names[7]
     assert "not read: " in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"^images: none of 1 could be read"):
-        run(cfg, "retrieve", network, last(network), images=str(tmp_path / "b.jpg"))
+    with pytest.raises(UserError, match=r"^predict.images: none of 1 could be read"):
+        run(cfg, "retrieve", network, last(network), **{"predict.images": str(tmp_path / "b.jpg")})
 
 
 def test_features_are_not_made_twice(network: Path, cfg: DictConfig) -> None:

@@ -13,7 +13,7 @@ from alexnet_pl.runs import provenance
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of one commit in place of the package's own."""
     root = tmp_path / "checkout"
-    (root / "alexnet_pl").mkdir(parents=True)
+    (root / "alexnet_pl/runs").mkdir(parents=True)
     (root / "alexnet_pl/runs/provenance.py").write_text("first\n")
     who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
@@ -29,9 +29,9 @@ def head(root: Path) -> str:
 def test_the_commit_and_what_it_does_not_hold_are_named(checkout: Path) -> None:
     clean = provenance.describe("fit", {"name": "x", "fingerprint": "y"})
     assert (clean["commit"], clean["changed_files"]) == (head(checkout), [])
-    (checkout / "alexnet_pl/provenance.py").write_text("second\n")
+    (checkout / "alexnet_pl/runs/provenance.py").write_text("second\n")
     changed = provenance.describe("fit", {"name": "x", "fingerprint": "y"})
-    assert changed["changed_files"] == ["M alexnet_pl/provenance.py"]
+    assert changed["changed_files"] == ["M alexnet_pl/runs/provenance.py"]
 
 
 def test_an_installed_package_has_no_commit(checkout: Path) -> None:

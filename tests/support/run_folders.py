@@ -9,7 +9,7 @@ import lightning as L
 import pytest
 import torch
 from omegaconf import DictConfig
-from running import Compose, last, run
+from running import last, run
 
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt
 
@@ -20,11 +20,6 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def load(path: Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
-
-
-@pytest.fixture
-def cfg(config: Compose, tiny: list[str]) -> DictConfig:
-    return config("imagenette", *tiny)
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> None:

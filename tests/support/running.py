@@ -10,7 +10,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import registry
 
@@ -73,7 +73,8 @@ def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, *
     folder.mkdir(exist_ok=True)
     cfg = cfg.copy()
     cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
-    cfg.update(keys)
+    for key, value in keys.items():
+        OmegaConf.update(cfg, key, value)
     try:
         return registry.run(cfg, folder)
     finally:

@@ -124,7 +124,7 @@ def test_views_that_go_through_the_network_together_count_as_one_by_one(
 PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 TOUCH = """
 import os, resource, sys
-from alexnet_pl.memory import ask_for_large_pages
+from alexnet_pl.runtime import ask_for_large_pages
 ask_for_large_pages()
 import torch
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -88,7 +88,7 @@ def test_the_answer_is_the_networks_and_the_neighbours_are_those_of_brute_force(
 
     features = np.load(place / "run/features/train-fc7/features.npy").astype(np.float64)
     with torch.inference_mode():
-        (centre,) = lookup.module.augment.views(image, "centre")
+        (centre,) = lookup.module.augment.views(image, "center")
         own = lookup.module.net.features(centre).half().double().numpy()  # type: ignore[operator]
     distances = np.sqrt(((features - own) ** 2).sum(1))
     floats, codes = answer.searches
@@ -289,10 +289,10 @@ def test_the_library_itself_also_refuses_what_was_not_uploaded(place: Path, tmp_
 BEHIND = """
 import asyncio, sys
 from pathlib import Path
-from alexnet_pl import page
-from alexnet_pl.lookup import Lookup
+from alexnet_pl.webapp import app
+from alexnet_pl.webapp.service import ImageLookup
 place, folder = map(Path, sys.argv[1:])
-gate = page.application(Lookup(place / "run"), folder)
+gate = app.application(ImageLookup(place / "run"), folder)
 from gradio.context import LocalContext
 from gradio.processing_utils import async_move_files_to_cache
 (mounted,) = [route.app for route in gate.app.routes if hasattr(route, "app")]

@@ -46,7 +46,7 @@ def killed(item: ImageRecord) -> tuple[np.ndarray, str]:
 
 
 def test_a_worker_that_is_killed_is_told_and_what_is_done_is_kept(source: DatasetListing, tmp_path: Path) -> None:
-    says = r"^data\.workers: one was killed; .* the same command goes on$"
+    says = r"^prepare\.workers: one was killed; .* the same command goes on$"
     with pytest.raises(UserError, match=says):
         make(source, tmp_path / "store", killed, workers=2)
     assert beside(tmp_path / "store") == ["store.partial"]
@@ -162,11 +162,11 @@ KILLED = """
 import os, random, signal, sys, time
 from functools import partial
 from pathlib import Path
-from alexnet_pl.data.decode import read
-from alexnet_pl.data.folders import read_folders
-from alexnet_pl.data.prepare import prepare
-from alexnet_pl.data.settings import Settings
-from alexnet_pl.data.encoding import Encoding
+from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.sources.image_folder import read_folders
+from alexnet_pl.data.prepare.options import StoreSettings as Settings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.store.encoding import StoreEncoding as Encoding
 
 copy, root, encoding = Path(sys.argv[1]), Path(sys.argv[2]), Encoding(sys.argv[3])
 

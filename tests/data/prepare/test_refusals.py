@@ -106,6 +106,6 @@ def test_a_split_of_which_nothing_can_be_read_is_told(source: DatasetListing, tm
             raise ValueError("broken")
         return READ(item)
 
-    with pytest.raises(UserError, match=r"^data\.source: none of the 3 images of val"):
+    with pytest.raises(UserError, match=r"^prepare\.source: none of the 3 images of val"):
         make(source, tmp_path / "store", only_training)
     assert not (tmp_path / "store").exists()

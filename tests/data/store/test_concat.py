@@ -37,7 +37,7 @@ def test_an_epoch_of_both_holds_each_image_once(tiny_store: Path) -> None:
     store = Store(tiny_store)
     both = ConcatSplit([store.split("train"), store.split("val")])
     loader = TrainLoader(both, 34, 0, Augment(72, 67).draw, CPU)
-    seen = [image.numpy().tobytes() for steps in loader for batch in steps for image in batch.images]
+    seen = [image.numpy().tobytes() for batch in loader for image in batch.images]
     wanted = [
         image.tobytes() for name in ("train", "val") for image in Store(tiny_store).split(name).on(CPU)[0].numpy()
     ]

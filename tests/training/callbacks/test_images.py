@@ -77,7 +77,7 @@ def test_the_table_of_predictions_holds_the_same_images_and_what_the_network_say
     module.load_state_dict(torch.load(last(folder), weights_only=True)["state_dict"])
     images, labels = store.split("val").on(torch.device("cpu"))
     with torch.inference_mode():
-        (centre,) = module.augment.views(images, "centre")
+        (centre,) = module.augment.views(images, "center")
         said = F.softmax(module.net(centre), 1)
     first, then = tables(wandb, "val/predictions")
     assert [row[0]["sha256"] for row in first["data"]] == [row[0]["sha256"] for row in then["data"]]
@@ -111,7 +111,7 @@ def test_the_confusions_of_the_test_are_listed_and_pictured(shown: Shown) -> Non
 def test_config_and_provenance_are_those_of_the_run_folder(shown: Shown) -> None:
     cfg, folder, wandb = shown
     whole: Any = OmegaConf.to_container(cfg, resolve=True)
-    for section in ("data", "model", "augment", "optim", "schedule", "watch", "seed", "project"):
+    for section in ("data", "model", "augment", "optim", "schedule", "monitor", "seed", "wandb"):
         assert wandb.config[section] == whole[section]
     fit, test = json.loads((folder / "provenance.json").read_text())["sessions"]
     assert wandb.config["provenance"] == fit
@@ -165,15 +165,15 @@ def test_tensorboard_gets_what_it_can_hold(config: Compose, tiny: list[str], tmp
     assert {tag.removesuffix("/text_summary") for tag in found["tensors"]} >= {"val/predictions", "test/confusions"}
 
 
-@pytest.mark.parametrize("words", ["monitor.every_n_epochs=0", "monitor.num_images=-1", "watch.pictures=3"])
+@pytest.mark.parametrize("words", ["monitor.every_n_epochs=0", "monitor.num_images=-1", "monitor.pictures=3"])
 def test_what_cannot_be_shown_is_refused_by_its_key(config: Compose, tiny: list[str], words: str) -> None:
-    key = "+" * (words.startswith("watch.pictures")) + words
+    key = "+" * (words.startswith("monitor.pictures")) + words
     with pytest.raises(UserError, match=rf"^{words.split('=')[0]}"):
         options.make_watch(config("imagenette", *tiny, key))
 
 
-def test_a_run_folder_from_before_there_was_a_section_watch_is_taken(config: Compose, tiny: list[str]) -> None:
+def test_a_run_folder_from_before_there_was_a_section_monitor_is_taken(config: Compose, tiny: list[str]) -> None:
     cfg = config("imagenette", *tiny)
     OmegaConf.set_struct(cfg, False)
-    del cfg["watch"]
+    del cfg["monitor"]
     assert options.make_watch(cfg) == MonitorOptions()
