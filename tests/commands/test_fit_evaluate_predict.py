@@ -16,12 +16,12 @@ from run_folders import load, table, whole_and_cut
 from running import TRAIN, VAL, Compose, last, run
 from torch.nn import functional as F
 
+from alexnet_pl.commands import evaluate
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation import confusions
 from alexnet_pl.evaluation.confusions import answers
 from alexnet_pl.experiment import build
 
@@ -265,7 +265,7 @@ def test_a_test_that_was_cut_short_is_made_again(
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(confusions, "write_mistakes", killed)
+    monkeypatch.setattr(evaluate, "write_mistakes", killed)
     (tmp_path / "run/.hydra").mkdir(parents=True)
     OmegaConf.save(cfg, tmp_path / "run/.hydra/config.yaml")  # as Hydra does
     with pytest.raises(KeyboardInterrupt):
