@@ -74,6 +74,11 @@ def read_result(path: Path) -> dict[str, Any]:
     return found
 
 
+def load_result(folder: str | Path) -> dict[str, Any]:
+    """`result.json` of a run folder (its newest test) or of one of its `results/`. Raises UserError where none is."""
+    return read_result(Path(folder) / "result.json")
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,16 @@
 """What first-layer kernels answer to, beside them (§7.1): patches of images, and maps of responses."""
 
+from functools import partial
+
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from alexnet_pl.examples import spread
 from alexnet_pl.figures.figure4 import panel
-from alexnet_pl.figures.theme import Theme
-from alexnet_pl.kernels import scaled
-from alexnet_pl.patches import Patches
+from alexnet_pl.figures.theme import Theme, show
+from alexnet_pl.kernels import heaviest, scaled
+from alexnet_pl.patches import Patches, responses, strongest
+from alexnet_pl.trained import Trained
 
 SIDE, GAP = 0.62, 0.06  # inches
 
@@ -43,3 +47,28 @@ def draw_responses(kernels: Tensor, numbers: Tensor, image: Tensor, maps: Tensor
     for axes in figure.axes:
         axes.axis("off")
     return figure
+
+
+def draw_top_patches(run: Trained, per_tower: int = 6, images: int = 200, patches: int = 9) -> Figure:
+    """The patches of some test images to which each tower's largest kernels respond most, for a notebook."""
+    weight, numbers = largest(run, per_tower)
+    return show(partial(draw_patches, weight, numbers, strongest(run.module, tested_images(run, images), numbers, patches)))
+
+
+def draw_filter_responses(run: Trained, per_tower: int = 3, images: int = 3) -> Figure:
+    """The response maps of each tower's largest kernels to the middle one of some test images, for a notebook."""
+    weight, numbers = largest(run, per_tower)
+    image = tested_images(run, images)[images // 2]
+    return show(partial(draw_responses, weight, numbers, image, responses(run.module, image[None])[0, numbers]))
+
+
+def largest(run: Trained, per_tower: int) -> tuple[Tensor, Tensor]:
+    """(K, 3, h, w) kernels of the first layer, and the numbers of the largest."""
+    weight = run.module.net.conv1.weight.detach()
+    return weight, heaviest(weight, run.cfg.model.get("towers", 1), per_tower)
+
+
+def tested_images(run: Trained, count: int) -> Tensor:
+    """(count, 3, size, size) uint8, spread evenly over the tested split."""
+    split = run.store.split(run.data.tested)
+    return split.pictures(spread(len(split), count))

@@ -13,7 +13,7 @@ from alexnet_pl.data.store import Split
 from alexnet_pl.errors import UserError
 from alexnet_pl.examples import Answer
 from alexnet_pl.figures import figure2, figure3, figure4, training
-from alexnet_pl.figures.theme import Drawing, Theme
+from alexnet_pl.figures.theme import Drawing, Theme, show
 from alexnet_pl.kernels import colour_shares
 from alexnet_pl.model import AlexNet
 from alexnet_pl.probabilities import Reader
@@ -142,3 +142,11 @@ PICTURES: dict[str, tuple[str, Maker]] = {  # file → title, and what makes it
     "figure4-right": ("Figure 4, right, the nearest training images", neighbours),
     "training": ("Training", course),
 }
+
+
+def draw_figure(run: Trained, name: str) -> Figure:
+    """One of `PICTURES` of a run, for a notebook. Raises UserError where it cannot be drawn yet."""
+    if name not in PICTURES:
+        raise UserError(f"{name}: no figure; one of {', '.join(PICTURES)}")
+    _, make = PICTURES[name]
+    return show(make(run, True).drawing)
