@@ -43,9 +43,7 @@ def draw_sheet(queries: Tensor, ways: Mapping[str, Found], inch: float = 0.85) -
     return figure
 
 
-def compare_neighbors(
-    queries: Gallery, numbers: np.ndarray, index: Gallery, found: Mapping[str, Neighbours]
-) -> Figure:
+def compare_neighbors(queries: Gallery, numbers: np.ndarray, index: Gallery, found: Mapping[str, Neighbours]) -> Figure:
     """Images `numbers` of `queries`, and beside each what every search has found in `index`."""
     labels = queries.features.labels[numbers, None]
     ways = {

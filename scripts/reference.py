@@ -1,7 +1,7 @@
 """Write the parts of the documentation that come from the code: docs/reference/ and the tables of results.
 
-    python scripts/reference.py          write them
-    python scripts/reference.py --check  write nothing, exit with 1 if one is out of date
+python scripts/reference.py          write them
+python scripts/reference.py --check  write nothing, exit with 1 if one is out of date
 """
 
 import csv
@@ -138,7 +138,11 @@ def config_page() -> str:
         about, keys = [row[2] for row in rows if not row[0]], [row for row in rows if row[0]]
         parts += [f"## {section or 'Top level'}\n", *(f"{text}.\n" for text in about)]
         parts.append(table(("key", "default", "meaning"), keys))
-    parts += ["## model, augment, optim\n", VARIANTS_HEAD, table(("key", "as_run", "as_printed", "meaning"), variants())]
+    parts += [
+        "## model, augment, optim\n",
+        VARIANTS_HEAD,
+        table(("key", "as_run", "as_printed", "meaning"), variants()),
+    ]
     return "\n".join(parts)
 
 

@@ -39,7 +39,9 @@ def shell_lines(page: Path) -> list[str]:
 
 
 LINES = [(page, line) for page in PAGES for line in shell_lines(page)]
-TYPED = {line.removeprefix("python -m alexnet_pl "): page for page, line in LINES if line.startswith("python -m alexnet_pl ")}
+TYPED = {
+    line.removeprefix("python -m alexnet_pl "): page for page, line in LINES if line.startswith("python -m alexnet_pl ")
+}
 TYPED = {command: page for command, page in TYPED.items() if not re.search(r"\b(COMMAND|RUN|RECIPE|FOLDER)\b", command)}
 
 
@@ -119,7 +121,9 @@ def test_links_and_pictures_lead_to_files_that_are_there() -> None:
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
         links = [*re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r'(?:src|srcset)="([^"]+)"', text)]
-        local = [link.split("#")[0] for link in links if "://" not in link and not link.startswith(("#", "../../actions"))]
+        local = [
+            link.split("#")[0] for link in links if "://" not in link and not link.startswith(("#", "../../actions"))
+        ]
         missing += [(page.name, link) for link in local if not (page.parent / link).exists()]
     assert not missing
 
@@ -142,7 +146,9 @@ def test_pages_that_come_from_the_code_are_up_to_date(reference: ModuleType) -> 
 def test_the_reference_has_every_command_recipe_and_key(reference: ModuleType) -> None:
     pages = {path.stem: text for path, text in reference.pages().items()}
     assert set(re.findall(r"^## (\w+)$", pages["commands"], re.MULTILINE)) == set(COMMANDS)
-    assert set(re.findall(r"^## (\w+)$", pages["recipes"], re.MULTILINE)) == {p.stem for p in SHIPPED.glob("[!_]*.yaml")}
+    assert set(re.findall(r"^## (\w+)$", pages["recipes"], re.MULTILINE)) == {
+        p.stem for p in SHIPPED.glob("[!_]*.yaml")
+    }
     with initialize_config_dir(str(SHIPPED), version_base="1.3"):
         config = compose("ilsvrc2012")
     named = {word for cell in re.findall(r"^\| `([\w.]+)` \|", pages["config"], re.MULTILINE) for word in [cell]}

@@ -52,7 +52,9 @@ def draw_responses(kernels: Tensor, numbers: Tensor, image: Tensor, maps: Tensor
 def draw_top_patches(run: Trained, per_tower: int = 6, images: int = 200, patches: int = 9) -> Figure:
     """The patches of some test images to which each tower's largest kernels respond most, for a notebook."""
     weight, numbers = largest(run, per_tower)
-    return show(partial(draw_patches, weight, numbers, strongest(run.module, tested_images(run, images), numbers, patches)))
+    return show(
+        partial(draw_patches, weight, numbers, strongest(run.module, tested_images(run, images), numbers, patches))
+    )
 
 
 def draw_filter_responses(run: Trained, per_tower: int = 3, images: int = 3) -> Figure:
