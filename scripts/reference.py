@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
+
+from alexnet_pl.commands import options
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -61,9 +62,9 @@ COMMANDS_HEAD = """\
     python -m alexnet_pl COMMAND -c RECIPE [key=value ...]
     python -m alexnet_pl COMMAND RUN [RUN ...] [key=value ...]
 
-`RECIPE` is a shipped recipe's name or file, a file of your own, or a run folder, whose config is used again. `RUN` is a
-run folder. `-m` makes a sweep of comma-separated values; `--cfg job` prints the composed config and runs nothing; `--help`
-after the recipe prints its keys.
+`RECIPE` is a shipped recipe's name or file, a file of your own, or a run folder, whose config is used again. `RUN` is
+a run folder. `-m` makes a sweep of comma-separated values; `--cfg job` prints the composed config and runs nothing;
+`--help` after the recipe prints its keys.
 """
 
 
@@ -101,7 +102,7 @@ def recipes_page() -> str:
 
 RECIPES_HEAD = """\
 A recipe is a YAML file in `configs/` that stands for a row of a table of the paper, or for a proxy of one on data that
-anyone can have. An ablation is an override of a recipe, not another file: `model.norm=false`. `variant=as_printed` after
+anyone can have. An ablation is an override of a recipe, not another file: `model.norm=false`. `variant=as_printed` with
 any of the ImageNet recipes takes the paper's text literally ([The two variants](../deviations.md)).
 """
 
@@ -147,8 +148,8 @@ def config_page() -> str:
 
 
 CONFIG_HEAD = """\
-Every key that recipes share, from `configs/_base.yaml`. `python -m alexnet_pl fit -c RECIPE --cfg job` prints those of a
-recipe with its values; a key that nothing reads is an error that names the nearest one. Every option of Lightning's
+Every key that recipes share, from `configs/_base.yaml`. `python -m alexnet_pl fit -c RECIPE --cfg job` prints those of
+a recipe with its values; a key that nothing reads is an error that names the nearest one. Every option of Lightning's
 `Trainer` can be given as `trainer.OPTION=value`. `???` has no default: it must be given.
 """
 VARIANTS_HEAD = """\
@@ -182,7 +183,8 @@ def variants() -> Iterator[tuple[str, ...]]:
     as_run, as_printed = (flat(CONFIGS / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
     for key in [*shared, *as_run]:
         run, printed = as_run.get(key, shared.get(key)), as_printed.get(key, shared.get(key))
-        assert run and printed, key
+        assert run
+        assert printed
         about = "; ".join(dict.fromkeys(text for _, text in (run, printed) if text))
         yield key, run[0], printed[0] if printed[0] != run[0] else "the same", about
 

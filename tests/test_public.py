@@ -19,7 +19,7 @@ def test_a_public_name_resolves_and_is_kept(name: str) -> None:
 
 
 def test_another_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="alexnet_pl.*no_such_name"):
+    with pytest.raises(AttributeError, match="no_such_name"):
         _ = alexnet_pl.no_such_name
 
 
@@ -39,5 +39,5 @@ def test_a_result_is_loaded_from_a_run_folder_and_from_one_of_its_tests(tiny_run
     newest = alexnet_pl.load_result(tiny_run)
     (test,) = tiny_run.glob("results/*")
     assert alexnet_pl.load_result(test) == newest
-    with pytest.raises(alexnet_pl.UserError, match="result.json"):
+    with pytest.raises(alexnet_pl.UserError, match=r"result\.json"):
         alexnet_pl.load_result(tiny_run / "checkpoints")
