@@ -127,7 +127,8 @@ def as_markdown(lines: list[str]) -> str:
             commands.append(line.strip())
             continue
         if commands:
-            parts.append("\n" + code("\n".join(commands)))
+            language = "bash" if commands[0].startswith("python") else "text"
+            parts.append("\n" + code("\n".join(commands), language))
             commands = []
         parts.append(line)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).strip() + "\n"
@@ -241,8 +242,8 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def code(text: str) -> str:
-    return f"```bash\n{text}\n```\n"
+def code(text: str, language: str = "bash") -> str:
+    return f"```{language}\n{text}\n```\n"
 
 
 if __name__ == "__main__":
