@@ -1,5 +1,5 @@
 """`python -m alexnet_pl`."""
 
-from alexnet_pl.cli import main
+from alexnet_pl.cli.main import main
 
 main()

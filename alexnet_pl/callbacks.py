@@ -9,7 +9,10 @@ from lightning.pytorch.callbacks import RichProgressBar
 from torchvision.utils import save_image
 
 from alexnet_pl.kernels import draw_kernels
+from alexnet_pl.loggers import logs_now, write_metrics
 from alexnet_pl.module import Classifier
+
+NAME = "train/images_per_second"
 
 
 class Throughput(L.Callback):
@@ -26,12 +29,12 @@ class Throughput(L.Callback):
         self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if not trainer._logger_connector.should_update_logs:
+        if not logs_now(trainer):
             return
         now, steps = time.perf_counter(), trainer.global_step - self.steps
         rate = steps * self.batch_size / (now - self.since)
-        pl_module.log("train/images_per_second", rate)
-        pl_module.shown["train/images_per_second"] = rate  # type: ignore[index, operator]
+        write_metrics(trainer, {NAME: rate})
+        pl_module.progress_metrics[NAME] = rate  # type: ignore[index, operator]
         self.since, self.steps = now, trainer.global_step
 
 
@@ -46,9 +49,8 @@ class EpochError(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         error = pl_module.epoch_error()
-        pl_module.log(self.NAME, error, logger=False)
-        for logger in trainer.loggers:
-            logger.log_metrics({self.NAME: error}, trainer.global_step)
+        pl_module.log(self.NAME, error, logger=False)  # for checkpoints and schedules that monitor it
+        write_metrics(trainer, {self.NAME: error})
 
 
 class Bar(RichProgressBar):
@@ -65,7 +67,7 @@ class Bar(RichProgressBar):
         return [c for c in super().configure_columns(trainer) if type(c).__name__ != "ProcessingSpeedColumn"]
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        found = super().get_metrics(trainer, pl_module) | pl_module.shown  # type: ignore[operator]
+        found = super().get_metrics(trainer, pl_module) | pl_module.progress_metrics  # type: ignore[operator]
         return {name: how.format(found[key]) for key, (name, how) in self.SHORT.items() if key in found}
 
 

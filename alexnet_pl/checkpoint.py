@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from omegaconf import DictConfig
 
 from alexnet_pl.errors import UserError
 
@@ -55,3 +56,8 @@ class Straight(TorchCheckpointIO):
             part.replace(to)
         finally:
             part.unlink(missing_ok=True)
+
+
+def checkpoint_step(cfg: DictConfig) -> int:
+    """`global_step` of the checkpoint at `cfg.ckpt_path`."""
+    return read_checkpoint(cfg.ckpt_path)["global_step"]

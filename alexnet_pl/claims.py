@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig
 
 from alexnet_pl import recipe
+from alexnet_pl.config.recipes import compose, shipped
 from alexnet_pl.paper import CLAIMS, DATA, PRETRAINING, Claim, Images
 
 
@@ -76,14 +77,10 @@ def came_from(stage: dict[str, Any], name: str, training: dict[str, Any]) -> boo
     return whole and enough and store.get("name") == name and stage["training"] == training
 
 
-def shipped(name: str) -> bool:
-    return (recipe.SHIPPED / f"{name}.yaml").is_file()
-
-
 @functools.lru_cache(maxsize=64)
 def networks(name: str, overrides: tuple[str, ...] = ()) -> list[Network]:
     """The networks that a recipe trains: one, or an ensemble's members."""
-    cfg = recipe.compose(name, overrides)
+    cfg = compose(name, overrides)
     groups = recipe.make_ensemble(cfg).groups.values()
     if not groups:
         return [Network(recipe.training(cfg), lineage(cfg), cfg.data.name)]
@@ -95,5 +92,5 @@ def lineage(cfg: DictConfig) -> list[tuple[str, dict[str, Any]]]:
     transfer = recipe.make_transfer(cfg)
     if not transfer.recipe:
         return []
-    before = recipe.compose(transfer.recipe, transfer.overrides)
+    before = compose(transfer.recipe, transfer.overrides)
     return [*lineage(before), (before.data.name, recipe.training(before))]

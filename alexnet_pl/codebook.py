@@ -14,6 +14,7 @@ from alexnet_pl.features import Features
 from alexnet_pl.hamming import HammingIndex, encode, pack
 from alexnet_pl.result import about_checkpoint
 from alexnet_pl.retrieval import Neighbours
+from alexnet_pl.runs.layout import LAST
 
 CPU = torch.device("cpu")
 
@@ -78,7 +79,7 @@ def check_source(path: str | Path, saved: dict[str, Any], features: Features) ->
 
 def open_codes(run: str | Path, features: Features) -> CodeBook:
     """A run folder of configs/codes.yaml, for the features that are searched."""
-    checkpoint = Path(run) / "checkpoints/last.ckpt"
+    checkpoint = Path(run) / LAST
     if not checkpoint.is_file():
-        raise UserError(f"{run}: has no checkpoints/last.ckpt; fit codes first: fit -c codes codes.features=RUN")
+        raise UserError(f"{run}: has no {LAST}; fit codes first: fit -c codes codes.features=RUN")
     return CodeBook(checkpoint, features)

@@ -113,7 +113,7 @@ class Codes(L.LightningModule):
         if lr < 0:
             raise ValueError(f"lr={lr}: not below 0")
         self.net, self.switches, self.source, self.lr, self.epochs = net, switches, source, lr, epochs
-        self.shown: dict[str, float] = {}  # beside the progress bar
+        self.progress_metrics: dict[str, float] = {}  # beside the progress bar
 
     def configure_optimizers(self) -> Any:
         adam = torch.optim.Adam(self.net.parameters(), self.lr, fused=True)

@@ -1,28 +1,31 @@
-"""`python -m alexnet_pl.curves RUN [RUN ...]`: learning curves and test results of run folders, as Markdown.
+"""Learning curves and test results of run folders, as Markdown.
 
-Every number is read from a run's own files; LOG.md and README are filled with what this prints.
+Every number is read from a run's own files; LOG.md and README are filled with what `curves` prints.
 """
 
 import csv
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT
+
 
 def validations(run: Path) -> dict[int, dict[str, str]]:
     """Rows of `metrics.csv` that hold a validation, by step."""
-    with (run / "metrics.csv").open(newline="") as file:
+    with (run / METRICS).open(newline="") as file:
         return {int(row["step"]): row for row in csv.DictReader(file) if row.get("val/top1_error")}
 
 
-def images_per_second(run: Path) -> float:
-    """Median over the log's lines, validation and start-up left out."""
-    with (run / "metrics.csv").open(newline="") as file:
-        rates = [row["train/images_per_second"] for row in csv.DictReader(file)]
-    return median(float(rate) for rate in rates if rate)
+def images_per_second(run: Path) -> float | None:
+    """Median over the log's lines, validation and start-up left out; None for a run too short to have any."""
+    with (run / METRICS).open(newline="") as file:
+        rates = [row.get("train/images_per_second") for row in csv.DictReader(file)]
+    found = [float(rate) for rate in rates if rate]
+    return median(found) if found else None
 
 
 def curves(runs: list[Path]) -> Iterator[str]:
@@ -41,18 +44,20 @@ def cell(row: dict[str, str], name: str) -> str:
 
 def about(run: Path) -> str:
     """The data, the machine and the commit of a run's first session."""
-    facts: dict[str, Any] = json.loads((run / "provenance.json").read_text())["sessions"][0]
+    facts: dict[str, Any] = json.loads((run / PROVENANCE).read_text())["sessions"][0]
     machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
+    rate = images_per_second(run)
+    speed = f"{rate:,.0f} images/s" if rate else "images/s not logged"
     changed = " with uncommitted changes" if facts["changed_files"] else ""
     return (
         f"- `{run.name}`: {facts['store']['name']} ({facts['store']['fingerprint'][:12]}), {machine}, "
-        f"{images_per_second(run):,.0f} images/s, commit {(facts['commit'] or 'none')[:10]}{changed}"
+        f"{speed}, commit {(facts['commit'] or 'none')[:10]}{changed}"
     )
 
 
 def result(run: Path) -> str:
     """One line of a run's `result.json`."""
-    found = json.loads((run / "result.json").read_text())
+    found = json.loads((run / RESULT).read_text())
     low, high = found["top1_error_interval"]
     total, step = found["dataset"]["images"], found["checkpoint"]["step"]
     part = "" if found["images"] == total else f" of {total:,}"
@@ -61,16 +66,16 @@ def result(run: Path) -> str:
     return f"| {run.name}, step {step:,} | {what} | {count} | {found['views']} | {errors} |"
 
 
-def main(folders: list[str]) -> None:
-    runs = [Path(folder) for folder in folders]
-    if not runs or not all((run / "metrics.csv").is_file() for run in runs):
-        raise SystemExit("usage: python -m alexnet_pl.curves RUN [RUN ...], each a run folder with metrics.csv")
-    print("\n".join(map(about, runs)) + "\n\n" + "\n".join(curves(runs)))
-    if tested := [run for run in runs if (run / "result.json").is_file()]:
-        print("\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |")
-        print("| --- | --- | ---: | --- | --- | ---: |")
-        print("\n".join(map(result, tested)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def page(runs: list[Path]) -> Iterator[str]:
+    """Facts, learning curves and, where there are any, test results. Raises UserError for what is no run folder."""
+    for run in runs:
+        for name in (METRICS, PROVENANCE):
+            if not (run / name).is_file():
+                raise UserError(f"{run}: not a run folder (no {name} in it)")
+    yield from map(about, runs)
+    yield ""
+    yield from curves(runs)
+    if tested := [run for run in runs if (run / RESULT).is_file()]:
+        yield "\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |"
+        yield "| --- | --- | ---: | --- | --- | ---: |"
+        yield from map(result, tested)

@@ -1,43 +1,11 @@
 """`dashboard`: W&B's workspace and report of panels.py, saved to a person's project; offline, told and written down."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
-
-from alexnet_pl import panels
-from alexnet_pl.errors import UserError, reason
-from alexnet_pl.loggers import offline
-from alexnet_pl.report import collected
-from alexnet_pl.rows import make_rows
-from alexnet_pl.telling import say
-
-SAVED = "saved.json"  # which view and report of a project are ours, to be replaced the next time
-
-
-def dashboard(cfg: DictConfig, folder: Path) -> None:
-    panels.libraries()
-    tests = collected(cfg)
-    if offline():
-        entity = cfg.get("entity") or "YOU"
-        made = (panels.workspace(entity, cfg.project), panels.written_report(entity, cfg.project, make_rows(tests)))
-        outline(*made)
-        path = Path(cfg.json) if cfg.json else folder / "dashboard.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(spec(*made), indent=1) + "\n")
-        return say("not logged in to W&B, so nothing was saved there; wandb login, then the same command", path)
-    try:
-        said = save(cfg, folder, tests)
-    except UserError:
-        raise
-    except Exception as error:  # the network, the server, the library: each has errors of its own
-        raise UserError(f"dashboard: W&B did not take it ({reason(error)})") from error
-    print("\n".join(f"→ {url}" for url in said), flush=True)
 
 
 def spec(workspace: Any, report: Any) -> dict[str, Any]:
@@ -50,28 +18,6 @@ def spec(workspace: Any, report: Any) -> dict[str, Any]:
             for title, text, shown in parts(report)
         ],
     }
-
-
-def save(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
-    """The addresses of workspace and report; those saved before by this folder are replaced."""
-    import wandb
-
-    entity = cfg.get("entity") or wandb.Api().default_entity
-    if not entity:
-        raise UserError("entity has no value yet, and W&B knows none: add entity=NAME, a person or team")
-    kept = folder / SAVED
-    before = json.loads(kept.read_text()) if kept.is_file() else {}
-    there = before.get(f"{entity}/{cfg.project}", {})
-    report = panels.written_report(entity, cfg.project, make_rows(tests))
-    view = panels.workspace(entity, cfg.project)
-    report.id = there.get("report", "")
-    view._internal_name, view._internal_id = there.get("view_name", ""), there.get("view", "")
-    report.save()  # makes the project where there is none
-    view.save()
-    now = {"report": report.id, "view": view._internal_id, "view_name": view._internal_name}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps({**before, f"{entity}/{cfg.project}": now}, indent=1) + "\n")
-    return [view.url, report.url]
 
 
 def outline(workspace: Any, report: Any) -> None:

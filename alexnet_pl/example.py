@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.trained import read_config
+from alexnet_pl.runs.layout import RESULT, read_config
 
 VARIABLE = "ALEXNET_PL_RUN"
 FOLDER = Path("runs/notebook")
@@ -18,7 +18,7 @@ def run_folder(given: str | Path | None = None) -> Path:
     if wanted := given or os.environ.get(VARIABLE):
         read_config(Path(wanted))
         return Path(wanted)
-    if not (FOLDER / "result.json").is_file():
+    if not (FOLDER / RESULT).is_file():
         print(f"{FOLDER}: the demonstration is trained, on images that are drawn; about a minute", flush=True)
         train(["reproduce", "-c", "demo", *SHORT, f"hydra.run.dir={FOLDER}"])
     return FOLDER

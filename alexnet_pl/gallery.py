@@ -8,13 +8,14 @@ import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
-from alexnet_pl import evaluate, features, job, predict, recipe, retrieval
-from alexnet_pl.checkpoint import check_switches
-from alexnet_pl.cli import newest
+from alexnet_pl import evaluate, features, predict, recipe, retrieval
+from alexnet_pl.checkpoint import check_switches, checkpoint_step
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store import Split, Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.features import Extractor, Features
 from alexnet_pl.result import about_checkpoint
+from alexnet_pl.runs.layout import CONFIG, is_run, latest_checkpoint
 from alexnet_pl.section import make
 from alexnet_pl.speed import precision
 
@@ -62,7 +63,7 @@ def make_extractor(cfg: DictConfig) -> Extractor:
 def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> tuple[Features, bool]:
     """The features of a split, and whether they had to be made."""
     store = recipe.make_data(cfg).store
-    weights = NO_WEIGHTS if extractor.layer == "pixels" else about_checkpoint(Path(cfg.ckpt_path), job.step(cfg))
+    weights = NO_WEIGHTS if extractor.layer == "pixels" else about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {"dataset": evaluate.dataset(store, split), "checkpoint": weights}
     where = features.place(folder, split, extractor.layer)
     there = Features(where) if (where / "about.json").is_file() else None
@@ -83,7 +84,7 @@ class Gallery:
         self.cfg, self.run = cfg, run
         self.features = Features(features.place(run, split, feature_options(cfg).layer))
         if self.features.about["layer"] != "pixels":
-            self.features.check_checkpoint(about_checkpoint(Path(cfg.ckpt_path), job.step(cfg)))
+            self.features.check_checkpoint(about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)))
         self.extractor = make_extractor(cfg)
         self.split_name = split
 
@@ -120,10 +121,10 @@ class Gallery:
 
 def opened(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> DictConfig:
     """The run's own config, to be used with its checkpoint `last` or `best`."""
-    if not (run / ".hydra/config.yaml").is_file():
-        raise UserError(f"{run}: no run folder (no .hydra/config.yaml in it); give one that `fit` made")
-    path = newest(run, checkpoint)
-    cfg: Any = recipe.compose(str(run), overrides)
+    if not is_run(run):
+        raise UserError(f"{run}: no run folder (no {CONFIG} in it); give one that `fit` made")
+    path = latest_checkpoint(run, checkpoint)
+    cfg: Any = compose(str(run), overrides)
     cfg.command, cfg.ckpt_path = "predict", str(path)
     return cfg
 

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl import features, gallery, job, recipe
+from alexnet_pl import features, gallery, recipe
+from alexnet_pl.checkpoint import checkpoint_step
 from alexnet_pl.codebook import CodeBook, open_codes
 from alexnet_pl.data.decode import decode, square
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.gallery import Gallery
+from alexnet_pl.runs.layout import LAST
 
 FIVE, SIX = 5, 6
 CODES = Path("runs/codes")  # where fits of configs/codes.yaml lie
@@ -69,7 +71,7 @@ class Lookup:
 
     @property
     def about(self) -> str:
-        step = f"step {job.step(self.cfg):,}"
+        step = f"step {checkpoint_step(self.cfg):,}"
         among = f"; neighbours among {len(self.gallery.features):,} training images" if self.gallery else ""
         return f"{self.cfg.data.name}, {len(self.classes):,} classes, {Path(self.cfg.ckpt_path).name}, {step}{among}"
 
@@ -141,7 +143,7 @@ def find_codes(given: str, there: Gallery | None) -> CodeBook | None:
         raise UserError(f"codes={given}: this run has no features yet: python -m alexnet_pl features -c RUN")
     if there is None or given:
         return open_codes(given, there.features) if there else None
-    found = sorted(CODES.glob("**/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
+    found = sorted(CODES.glob(f"**/{LAST}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in found:
         with suppress(UserError):
             return open_codes(path.parent.parent, there.features)

@@ -1,7 +1,7 @@
 """Training and testing (§6, §5.1): multinomial logistic regression on the device's own augmentations."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -15,6 +15,7 @@ from alexnet_pl.cifar import ConvNet, LocalNet
 from alexnet_pl.data.augment import PLACES, Augment, Batch
 from alexnet_pl.data.loader import EvalLoader
 from alexnet_pl.errors import UserError
+from alexnet_pl.loggers import logs_now, write_metrics
 from alexnet_pl.metrics import Errors
 from alexnet_pl.model import AlexNet
 from alexnet_pl.optim import MomentumSGD, parameter_groups
@@ -25,10 +26,10 @@ Net = AlexNet | ConvNet | LocalNet
 
 
 class Classifier(L.LightningModule):
-    """The network, its eye (`augment`), and its errors.
+    """LightningModule for classification: network, on-device augmentation, error rates.
 
-    A checkpoint carries all that a later `predict` needs without the store: the switches of network and
-    augmentation, the mean image, the colour components, and the class list.
+    A checkpoint carries everything that a later `predict` needs without the store: the switches of network and
+    augmentation, the mean image, the color components, and the class list.
     """
 
     net: Net
@@ -59,18 +60,18 @@ class Classifier(L.LightningModule):
         if views not in PLACES:
             raise ValueError(f"views={views}: one of {', '.join(PLACES)}")
         self.net, self.augment, self.switches, self.views = net, augment, dict(switches), views
-        self.speed, self.step = speed, self.plain_step
-        self.automatic_optimization = False  # a trainer's batch is many of ours, each a true step
+        self.speed, self.step = speed, self.train_step
+        self.automatic_optimization = False  # the update rule is the paper's, and a CUDA graph may replay it
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.bias_rate, self.bias_decay, self.undecayed = bias_rate, bias_decay, undecayed or []
         if unknown := set(self.undecayed) - dict(net.named_children()).keys():
             raise ValueError(f"undecayed={sorted(unknown)[0]}: the network has no such layer")
         self.classes: list[list[str]] = []
-        self.found: dict[str, Tensor] = {}  # of the last validation or test
-        self.seen: dict[str, Any] = {}
-        self.shown: dict[str, float] = {}  # beside the bar; Lightning's own way there reads it off the GPU each step
+        self.last_metrics: dict[str, Tensor] = {}  # of the last validation or test
+        self.dataset_info: dict[str, Any] = {}  # of the images trained on
+        self.progress_metrics: dict[str, float] = {}  # `log(prog_bar=True)` would read the GPU each step
         self.labelled = True  # whether the labels of the tested split are known
-        self.lineage: list[dict[str, Any]] = []  # runs whose layers were carried over, the first one first
+        self.lineage: list[dict[str, Any]] = []  # runs whose layers were carried over, oldest first
         self.val_errors, self.test_errors = Errors(), Errors()
         for name in ("train_sums", "epoch_sums"):
             self.register_buffer(name, torch.zeros(3), persistent=False)
@@ -87,46 +88,49 @@ class Classifier(L.LightningModule):
             return self.check_classes(self.classes, store.classes)
         self.classes = store.classes
         counts = {"classes": len(store.classes), "images": len(store.split("train"))}
-        self.seen = {"name": store.name, "fingerprint": store.fingerprint, **counts}
+        self.dataset_info = {"name": store.name, "fingerprint": store.fingerprint, **counts}
         self.augment.set_statistics(store.mean, store.covariance)
 
     def configure_model(self) -> None:
         """Before DDP lays out its buckets after the weights."""
-        self.speed_up(self.trainer.strategy.root_device)
+        self.apply_performance(self.trainer.strategy.root_device)
 
-    def speed_up(self, device: torch.device) -> None:
-        """Set network and eye up for where they will run."""
+    def apply_performance(self, device: torch.device) -> None:
+        """Prepare network and augmentation for the device that they will run on."""
         self.speed.apply(self.net, device)
         self.augment.blocked = self.speed.fast and device.type == "cpu"
         self.augment.fused = self.speed.compiles(device) and device.type == "cuda"
 
     def configure_optimizers(self) -> MomentumSGD:
         if self.speed.graphs(self.device, alone=isinstance(self.trainer.strategy, SingleDeviceStrategy)):
-            self.step = Graphed(self.plain_step, self.decided)
+            self.step = Graphed(self.train_step, self.graph_state)
         rates = (self.lr, self.weight_decay, self.bias_rate, self.bias_decay)
         groups = parameter_groups(self.net, *rates, self.undecayed)
         return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay, fused=self.speed.fast)
 
-    def decided(self) -> tuple[float, ...]:
-        """What the host decides within a step: every group's rate, and the colour noise."""
+    def graph_state(self) -> tuple[float, ...]:
+        """Values that a step takes from the host and a captured graph fixes: rate of each group, color noise."""
         return (*(group["lr"] for group in self.sgd.param_groups), self.augment.noise)
 
     @property
     def sgd(self) -> MomentumSGD:
         return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
 
-    def training_step(self, batches: Iterator[Batch], index: int) -> None:
-        counted, most = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress, self.trainer.max_steps
-        for batch in batches:
-            self.step(batch)
-            counted.increment_ready()  # Lightning's global step; its own wrapper of the optimizer counts at some cost
-            counted.increment_completed()
-            if 0 < most <= self.global_step:
-                break
-        if self.trainer._logger_connector.should_update_logs:
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        self.step(batch)
+        self.count_step()
+        if logs_now(self.trainer):
             self.log_training()
 
-    def plain_step(self, batch: Batch) -> None:
+    def count_step(self) -> None:
+        """Advance `global_step`. Lightning counts calls of the optimizer through its own wrapper, which a replayed CUDA
+        graph never makes; there is no public way to count otherwise."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.increment_ready()
+        progress.increment_completed()
+
+    def train_step(self, batch: Batch) -> None:
+        """One step of gradient descent (§5); adds to `train_sums` on the device."""
         assert batch.draws is not None
         sgd = self.sgd
         sgd.zero_grad()
@@ -140,16 +144,20 @@ class Classifier(L.LightningModule):
         self.train_sums += torch.stack([loss.detach() * size, wrong, size])
 
     def log_training(self) -> None:
-        """Read the sums that the device kept since the last time, which makes the host wait for it."""
-        mean_loss, mean_wrong = (self.train_sums[:2] / self.train_sums[2]).tolist()
+        """Log mean loss and top-1 error, over all devices, since the last line of the log. The host waits for them."""
+        sums = self.trainer.strategy.reduce(self.train_sums.clone(), reduce_op="sum")
+        assert isinstance(sums, Tensor)
+        mean_loss, mean_wrong = (sums[:2] / sums[2]).tolist()
         self.epoch_sums += self.train_sums
         self.train_sums.zero_()
-        if self.trainer.strategy.reduce_boolean_decision(not math.isfinite(mean_loss), all=False):
-            raise UserError(f"the training loss is {mean_loss} by step {self.global_step}; try a smaller optim.lr")
-        self.log("train/loss", mean_loss)
-        self.log("train/top1_error", 100 * mean_wrong)
-        self.shown["train/loss"] = mean_loss
-        self.log("step", float(self.global_step))
+        self.check_finite(mean_loss)
+        values = {"train/loss": mean_loss, "train/top1_error": 100 * mean_wrong}
+        self.progress_metrics |= values
+        write_metrics(self.trainer, values)
+
+    def check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise UserError(f"the training loss is {loss} by step {self.global_step}; try a smaller optim.lr")
 
     def on_train_epoch_start(self) -> None:
         """An epoch that is resumed in its middle has no start."""
@@ -166,17 +174,17 @@ class Classifier(L.LightningModule):
     def on_validation_model_zero_grad(self) -> None:
         """Gradients stay where they are: a captured step writes them there again."""
 
-    def validation_step(self, batch: Batch, index: int) -> Tensor:
-        """(N, classes): logarithms of the probabilities, for whoever shows some."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """(N, classes) log-probabilities, which callbacks show."""
         scores = self.log_probabilities(batch.images, "centre")[: len(batch.labels)]
         self.val_errors.update(scores, batch.labels)
         return scores
 
     def on_validation_epoch_end(self) -> None:
-        self.report("val", self.val_errors)
+        self.log_errors("val", self.val_errors)
 
-    def test_step(self, batch: Batch, index: int) -> Tensor:
-        """(N, classes): logarithms of the probabilities, for whoever keeps them."""
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """(N, classes) log-probabilities, which callbacks save."""
         scores = self.log_probabilities(batch.images, self.views)[: len(batch.labels)]
         if self.labelled:
             self.test_errors.update(scores, batch.labels)
@@ -184,7 +192,7 @@ class Classifier(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         if self.labelled:
-            self.report("test", self.test_errors)
+            self.log_errors("test", self.test_errors)
 
     def log_probabilities(self, images: Tensor, which: str) -> Tensor:
         """(N, 3, size, size) uint8 → (N, classes): log of the softmax outputs' arithmetic mean over the views."""
@@ -197,8 +205,8 @@ class Classifier(L.LightningModule):
         mean = total / count
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
-    def report(self, stage: str, errors: Errors) -> None:
-        """Log the set's errors; refuse to, if some image was missed or counted twice."""
+    def log_errors(self, stage: str, errors: Errors) -> None:
+        """Log the errors of a split. Raises RuntimeError if an image was missed or counted twice."""
         found = errors.compute()
         errors.reset()
         loader = self.trainer.val_dataloaders if stage == "val" else self.trainer.test_dataloaders
@@ -213,7 +221,7 @@ class Classifier(L.LightningModule):
         self.log(f"{stage}/loss", found["nll"], **everywhere)
         if stage == "val":
             self.log("step", float(self.global_step), **everywhere)
-        self.found = found
+        self.last_metrics = found
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
@@ -227,15 +235,16 @@ class Classifier(L.LightningModule):
             raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["alexnet_pl"] = {"switches": self.switches, "classes": self.classes, "store": self.seen}
+        checkpoint["alexnet_pl"] = {"switches": self.switches, "classes": self.classes, "store": self.dataset_info}
         checkpoint["alexnet_pl"]["lineage"] = self.lineage
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         sums = torch.stack([self.train_sums, self.epoch_sums])
         sums = sums.to(self.trainer.strategy.root_device)  # where processes meet, also when a fit has ended
-        checkpoint["alexnet_pl"]["sums"] = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        self.check_finite(float(sums[:, 0].sum()))  # between two lines of the log nothing else would notice
+        checkpoint["alexnet_pl"]["sums"] = sums
         checkpoint["alexnet_pl"]["course"] = {
             "seed": data.seed,
             "batch_size": data.batch_size,
-            "steps": data.steps,
             "fold_in": data.fold_in,
         }

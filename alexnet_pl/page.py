@@ -1,8 +1,6 @@
-"""`page RUN`: a local web page to try a network on one's own pictures (Figure 4)."""
+"""The web page of `page`, to try a network on one's own pictures (Figure 4)."""
 
 import os
-import socket
-import tempfile
 from base64 import b64encode
 from html import escape
 from io import BytesIO
@@ -17,7 +15,6 @@ from alexnet_pl.gate import Gate
 from alexnet_pl.lookup import Answer, Label, Lookup, Search
 
 LIMIT = 20  # megabytes of an upload
-KEYS = {"host": "127.0.0.1", "port": "7860", "ckpt_path": "last", "codes": "", "data.root": ""}
 STYLE = """
 .ours { --bar: #2f6db5; --track: #e4e8ee; line-height: 1.35 }
 .dark .ours { --bar: #7ab2ee; --track: #39414d }
@@ -42,49 +39,6 @@ STYLE = """
 """
 
 
-def command(words: list[str]) -> None:
-    """`page RUN [port=…] [host=…] [ckpt_path=last|best] [codes=RUN] [data.root=FOLDER]`, until Ctrl-C."""
-    run, given = parse(words)
-    port = int(given["port"])
-    check_port(given["host"], port)
-    overrides = [f"data.root={given['data.root']}"] if given["data.root"] else []
-    lookup = Lookup(run, given["ckpt_path"], given["codes"], *overrides)
-    with tempfile.TemporaryDirectory(prefix="alexnet_pl-page-") as folder:
-        serve(lookup, given["host"], port, Path(folder))
-
-
-def parse(words: list[str]) -> tuple[Path, dict[str, str]]:
-    given, runs = dict(KEYS), []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if word.startswith("-") or (equals and key not in KEYS):
-            raise UserError(f"{word}: page knows {', '.join(f'{key}=' for key in KEYS)}")
-        if equals:
-            given[key] = value
-        else:
-            runs.append(Path(word))
-    if len(runs) != 1:
-        raise UserError("page: give one run folder: page RUN [port=7860] [host=127.0.0.1]")
-    if not given["port"].isdecimal() or not 0 < int(given["port"]) < 65536:
-        raise UserError(f"port={given['port']}: a number from 1 to 65535")
-    if given["ckpt_path"] not in ("last", "best"):
-        raise UserError(f"ckpt_path={given['ckpt_path']}: last or best")
-    return runs[0], given
-
-
-def check_port(host: str, port: int) -> None:
-    """Before a network is loaded for nothing."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as test:
-            test.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            test.bind(address)
-    except socket.gaierror as error:
-        raise UserError(f"host={host}: {error.strerror}") from error
-    except OSError as error:
-        raise UserError(f"{host}:{port} cannot be listened at ({error.strerror}); give another port=NUMBER") from error
-
-
 def gradio() -> Any:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
@@ -92,20 +46,6 @@ def gradio() -> Any:
     except ModuleNotFoundError as error:
         raise UserError("page: gradio is not installed; pip install alexnet_pl[app]") from error
     return library
-
-
-def serve(lookup: Lookup, host: str, port: int, folder: Path) -> None:
-    """`folder` holds uploads while the page is open."""
-    app = application(lookup, folder)
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                print(f"{lookup.about}\n→ http://{host}:{port}, until Ctrl-C", flush=True)
-
-    Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).run()
 
 
 def application(lookup: Lookup, folder: Path) -> Gate:

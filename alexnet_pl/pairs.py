@@ -1,11 +1,10 @@
-"""`python -m alexnet_pl.pairs RUN [RUN ...]`: §4.3 on CIFAR-10, test errors without and with normalisation by seed.
+"""`curves RUN [RUN ...] norms=true`: §4.3 on CIFAR-10, test errors without and with normalisation by seed.
 
 "A four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Runs of
 configs/cifar10_13pct.yaml and cifar10_11pct.yaml that were tested, those within the folders included, as Markdown.
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,13 +12,15 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.layout import CONFIG, RESULT
 from alexnet_pl.telling import counted
 
 CLAIMS = {False: 13.0, True: 11.0}
 HEAD = """# 13 % to 11 %: response normalisation on CIFAR-10
 
 §4.3: "a four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Written by
-`python -m alexnet_pl.pairs` from run folders; nothing here is typed by hand.
+`python -m alexnet_pl curves RUN [RUN ...] norms=true`; nothing here is typed by hand.
 """
 
 
@@ -33,7 +34,7 @@ class Tested(NamedTuple):
 
 def tested(folder: Path) -> Tested | None:
     """A tested run of the network; None for every other folder."""
-    config, result = folder / ".hydra/config.yaml", folder / "result.json"
+    config, result = folder / CONFIG, folder / RESULT
     if not (config.is_file() and result.is_file()):
         return None
     cfg: Any = OmegaConf.load(config)
@@ -80,15 +81,12 @@ def row(name: str, pair: list[float | None]) -> str:
     return f"| {name} | {' | '.join(cells)} | {difference} |"
 
 
-def main(folders: list[str]) -> None:
-    configs = [path for folder in folders for path in sorted(Path(folder).rglob(".hydra/config.yaml"))]
+def page(folders: list[Path]) -> Iterator[str]:
+    """Raises UserError where no tested run of the network is in the folders or below them."""
+    configs = [path for folder in folders for path in sorted(folder.rglob(CONFIG))]
     runs = [run for run in (tested(path.parent.parent) for path in configs) if run]
     if not runs:
-        raise SystemExit(
-            "usage: python -m alexnet_pl.pairs RUN [RUN ...], run folders of cifar10_13pct and _11pct, tested"
-        )
-    print("\n".join([HEAD, *lines(runs)]).rstrip())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+        where = ", ".join(map(str, folders))
+        raise UserError(f"norms=true: no tested run of cifar10_13pct or cifar10_11pct in {where}")
+    yield HEAD
+    yield from lines(runs)

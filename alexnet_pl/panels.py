@@ -12,9 +12,8 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.model import AlexNet
 from alexnet_pl.paper import ABLATIONS, CLAIMS, ERRORS, TABLE1, TABLE2, Claim
 from alexnet_pl.rows import Row, learned
-from alexnet_pl.testing import CONFUSIONS
 from alexnet_pl.vitals import GRADIENT, IDLE, RATE, UPDATE, WEIGHT
-from alexnet_pl.watch import KERNELS, PREDICTIONS
+from alexnet_pl.watch import CONFUSIONS, KERNELS, PREDICTIONS
 
 NAME = "alexnet_pl"
 STEP = "trainer/global_step"

@@ -14,6 +14,7 @@ import lightning as L
 import torch
 
 from alexnet_pl.media import show_facts
+from alexnet_pl.runs.layout import PROVENANCE
 
 PACKAGES = ("alexnet_pl", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "wandb")
 
@@ -39,7 +40,7 @@ class Provenance(L.Callback):
         facts = describe(self.command, {"name": store.name, "fingerprint": store.fingerprint})
         record(self.run, facts)
         if self.command == "fit":
-            show_facts(trainer.loggers, {"provenance": facts}, [self.run / "provenance.json"])
+            show_facts(trainer.loggers, {"provenance": facts}, [self.run / PROVENANCE])
         if facts["changed_files"] and self.command == "fit":
             changes = self.run / "changes.diff"
             changes.write_text((git("diff", "--no-ext-diff", "--no-textconv", "HEAD") or "") + "\n")
@@ -47,7 +48,7 @@ class Provenance(L.Callback):
 
 
 def record(run: Path, facts: dict[str, Any]) -> None:
-    path = run / "provenance.json"
+    path = run / PROVENANCE
     sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
     path.write_text(json.dumps({"sessions": [*sessions, facts]}, indent=1) + "\n")
 

@@ -4,25 +4,18 @@ Every key becomes a constructor's argument, so a key that nothing reads, or of a
 """
 
 import inspect
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.callbacks import Bar, EpochError, Kernels, Throughput
-from alexnet_pl.checkpoint import Straight, read_checkpoint
+from alexnet_pl.checkpoint import Straight, check_switches, read_checkpoint
 from alexnet_pl.cifar import ConvNet, LocalNet
-from alexnet_pl.cli import SHIPPED, config_for_hydra, find_recipe
 from alexnet_pl.data.augment import Augment
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.loader import Way
@@ -34,9 +27,11 @@ from alexnet_pl.model import AlexNet
 from alexnet_pl.module import Classifier, Net
 from alexnet_pl.provenance import Provenance
 from alexnet_pl.resume import Interruption, RandomState, checkpoints
+from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, StagedSchedule, Steps
 from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make, root
 from alexnet_pl.speed import Speed, precision, use_tf32
+from alexnet_pl.trainer_options import check_trainer_options
 from alexnet_pl.transfer import Transfer
 from alexnet_pl.vitals import Idle, Norms, Rates
 from alexnet_pl.watch import KernelsShown, Predictions, Watch
@@ -61,7 +56,6 @@ def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
     return {
         "seed": ("seed", cfg.seed),
         "batch_size": ("data.batch_size", cfg.data.batch_size),
-        "steps": ("speed.steps", cfg.speed.steps),
         "fold_in": ("data.fold_in", cfg.data.get("fold_in")),
     }
 
@@ -70,7 +64,7 @@ def make_data(cfg: DictConfig) -> ImageStore:
     check_data_keys(cfg, ImageStore)
     section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in MAKING_KEYS}
     speed = make_speed(cfg)
-    given = {"seed": cfg.seed, "steps": speed.steps, "way": Way(speed.keep, speed.ahead, speed.decode)}
+    given = {"seed": cfg.seed, "way": Way(speed.keep, speed.ahead, speed.decode)}
     return make(ImageStore, OmegaConf.create(section), "data", **given)
 
 
@@ -154,20 +148,6 @@ def count_classes(cfg: DictConfig) -> None:
         cfg.model.num_classes = len(classes)
 
 
-def compose(name: str, overrides: Iterable[str] = ()) -> DictConfig:
-    """A recipe as the command line would compose it, also from within a running command."""
-    path, held = config_for_hydra(find_recipe(name)), GlobalHydra.instance().hydra
-    search = f"hydra.searchpath=[file://{SHIPPED}]"
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(path.parent), version_base="1.3"):
-            return hydra_compose(path.stem, [search, *overrides])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"{name} {' '.join(overrides)}: {' '.join(str(error).split())}") from error
-    finally:
-        GlobalHydra.instance().hydra = held
-
-
 def device(cfg: DictConfig) -> torch.device:
     """The kind of device that the recipe's accelerator means here; of several, `predict` uses the first."""
     wanted = cfg.trainer.accelerator
@@ -189,22 +169,22 @@ def classifying(cfg: DictConfig, run: Path) -> list[Callback]:
 def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
     """The trainer with all that a run does besides: checkpoints, loggers, and `own`, by default a classifier's."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
+    check_trainer_options(cfg.trainer)
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
     use_tf32(cfg.trainer.precision == "tf32")
-    options["log_every_n_steps"] = max(1, cfg.trainer.log_every_n_steps // make_speed(cfg).steps)
     options["reload_dataloaders_every_n_epochs"] = int(bool(cfg.data.get("fold_in")))  # the loader gets longer
     step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
     for name in ("train", "val", "test"):
         if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
             raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
-    folder = run / "checkpoints"
+    folder = run / CHECKPOINTS
     fitting = [
         *(classifying(cfg, run) if own is None else own),
         RandomState(),
         Throughput(cfg.data.batch_size),
         *checkpoints(folder, cfg.objective),
-        Interruption(folder / "last.ckpt"),
+        Interruption(run / LAST),
     ]
     fits = cfg.command == "fit"
     always = [Bar(refresh_rate=10, leave=True), Provenance(run, cfg.command)]
@@ -222,3 +202,14 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+
+
+def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageStore]:
+    """Everything that can be wrong is found before a logger starts or a network is filled."""
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    data = make_data(cfg)
+    data.check()
+    count_classes(cfg)
+    module = make_module(cfg)
+    check_switches(cfg.ckpt_path, module.switches)
+    return make_trainer(cfg, folder), module, data

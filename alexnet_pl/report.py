@@ -10,39 +10,16 @@ from statistics import median
 from omegaconf import DictConfig, ListConfig
 
 from alexnet_pl import curves, tables
-from alexnet_pl.chart import draw
-from alexnet_pl.codetable import PAGE, code_tables
 from alexnet_pl.intervals import Value
 from alexnet_pl.paper import ERRORS, Claim
-from alexnet_pl.rows import Row, command, images_seen, make_rows, shipped
-from alexnet_pl.runs import Tested, collect
-from alexnet_pl.standins import StandIn, make_standins, verdicts
+from alexnet_pl.results import Tested, collect
+from alexnet_pl.rows import Row, command, images_seen, shipped
+from alexnet_pl.runs.layout import PROVENANCE
+from alexnet_pl.standins import StandIn, verdicts
 from alexnet_pl.tables import Table
 
 NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv_share": "%"}
 MISSING = "not yet measured"
-
-
-def report(cfg: DictConfig, folder: Path) -> None:
-    """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
-    from alexnet_pl.job import say
-
-    roots, tests = roots_of(cfg), collected(cfg)
-    rows, others = make_rows(tests), make_standins(tests)
-    rate = cfg.report.images_per_second or throughput(roots)
-    codes = code_tables(roots)
-    standins = [table for one in others for table in standin_tables(one)]
-    made = [*paper_tables(rows), missing(rows, rate), *standins, *codes]
-    folder.mkdir(parents=True, exist_ok=True)
-    tables.show(made)
-    for suffix, write in {"md": tables.markdown, "tex": tables.latex, "html": tables.html}.items():
-        (folder / f"report.{suffix}").write_text(write(made))
-    (folder / "report.csv").write_text(as_csv(rows, others))
-    (folder / "standins.md").write_text(STANDINS + tables.markdown(standins))
-    if codes:
-        (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
-    draw(folder / "report.png", rows, others)
-    say(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
 
 
 def roots_of(cfg: DictConfig) -> list[Path]:
@@ -153,7 +130,7 @@ def throughput(roots: Sequence[Path]) -> float | None:
 def logged_rate(path: Path) -> float | None:
     """Of a run that was made on this machine with crops of 224 pixels."""
     try:
-        sessions = json.loads((path.parent / "provenance.json").read_text())["sessions"]
+        sessions = json.loads((path.parent / PROVENANCE).read_text())["sessions"]
         here = all(session["host"] == platform.node() for session in sessions)
         full = json.loads(path.read_text())["training"]["augment"]["crop"] == 224
         return curves.images_per_second(path.parent) if here and full else None

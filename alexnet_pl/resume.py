@@ -22,6 +22,11 @@ class RandomState(L.Callback):
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
 
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, kept whatever the class is called."""
+        return "RandomState"
+
     def state_dict(self) -> dict[str, Any]:
         found = {"cpu": everyone(torch.get_rng_state())}
         if torch.cuda.is_available():
@@ -97,6 +102,11 @@ class Interruption(L.Callback):
 
 class Checkpoint(ModelCheckpoint):
     """Lightning's, that knows its earlier files and scores again after the run folder was moved."""
+
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, kept whatever the class is called."""
+        return super().state_key.replace(type(self).__qualname__, "Checkpoint", 1)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         folder = Path(self.dirpath or ".")

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from alexnet_pl import claims, intervals
+from alexnet_pl.config.recipes import shipped as is_shipped
 from alexnet_pl.intervals import Sample, Value
 from alexnet_pl.model import AlexNet
 from alexnet_pl.paper import CLAIMS, EPOCH, ERRORS, Claim
-from alexnet_pl.runs import Tested
+from alexnet_pl.results import Tested
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def command(claim: Claim) -> str:
 
 
 def shipped(claim: Claim) -> bool:
-    return bool(claim.recipe) and claims.shipped(str(claim.recipe))
+    return bool(claim.recipe) and is_shipped(str(claim.recipe))
 
 
 def stores_before(claim: Claim) -> list[str]:

@@ -96,9 +96,12 @@ def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_links(folder: Path) -> None:
-    root = folder.resolve()
+    root, wandb = (
+        folder.resolve(),
+        folder / "wandb",
+    )  # in which W&B links to its own logs, and nothing of ours is written
     for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
+        if path.is_symlink() and wandb not in path.parents and not path.resolve().is_relative_to(root):
             raise UserError(f"{path}: links to {path.resolve()}, outside of the run folder; replace it by a copy")
 
 

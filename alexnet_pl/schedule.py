@@ -33,25 +33,25 @@ class DivideByTen(L.Callback):
             raise ValueError(f"patience={patience}, times={times}: at least 1, and not negative")
         self.monitor, self.patience, self.min_delta, self.times = monitor, patience, min_delta, times
         self.freeze_conv1 = freeze_conv1
-        self.best, self.stale, self.divided, self.done = float("inf"), 0, 0, False
+        self.best, self.validations_without_improvement, self.num_drops, self.done = float("inf"), 0, 0, False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         error = float(trainer.callback_metrics[self.monitor])
         if error < self.best - self.min_delta:
-            self.best, self.stale = error, 0
+            self.best, self.validations_without_improvement = error, 0
             return
-        self.stale += 1
-        if self.stale >= self.patience:
-            self.stale = 0
+        self.validations_without_improvement += 1
+        if self.validations_without_improvement >= self.patience:
+            self.validations_without_improvement = 0
             self.on_plateau(trainer, pl_module)
 
     def on_plateau(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.divided == self.times:
+        if self.num_drops == self.times:
             self.done = trainer.should_stop = True
             return
-        self.divided += 1
+        self.num_drops += 1
         for group in groups(trainer):
             group["lr"] /= 10
             if self.last and group["name"].startswith(FIRST_LAYER):
@@ -60,7 +60,7 @@ class DivideByTen(L.Callback):
 
     @property
     def last(self) -> bool:
-        return self.freeze_conv1 and 0 < self.divided == self.times
+        return self.freeze_conv1 and 0 < self.num_drops == self.times
 
     def end_noise(self, pl_module: L.LightningModule) -> None:
         if self.last:
@@ -71,12 +71,18 @@ class DivideByTen(L.Callback):
         self.end_noise(pl_module)
         trainer.should_stop = trainer.should_stop or self.done
 
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, kept whatever the class is called."""
+        return "DivideByTen"
+
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "stale": self.stale, "divided": self.divided, "done": self.done}
+        stale = self.validations_without_improvement
+        return {"best": self.best, "stale": stale, "divided": self.num_drops, "done": self.done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.stale = state_dict["best"], state_dict["stale"]
-        self.divided, self.done = state_dict["divided"], state_dict["done"]
+        self.best, self.validations_without_improvement = state_dict["best"], state_dict["stale"]
+        self.num_drops, self.done = state_dict["divided"], state_dict["done"]
 
 
 class LoggedSchedule(L.Callback):
@@ -166,6 +172,11 @@ class Constant(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         trainer.should_stop = trainer.should_stop or self.done
+
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, kept whatever the class is called."""
+        return "Constant"
 
     def state_dict(self) -> dict[str, Any]:
         return {"done": self.done}

@@ -23,6 +23,7 @@ def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, whe
 
     Raises UserError that names `where.key` and, for an unknown one, the nearest that exists.
     """
+    prefix = f"{where}." if where else ""
     parameters = inspect.signature(made).parameters
     known = [name for name in parameters if name not in given and name != "self"]
     check_keys(section, known, where)
@@ -32,14 +33,14 @@ def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, whe
         resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
         values = OmegaConf.to_container(OmegaConf.merge(schema, resolved), throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise UserError(f"{where}.{error.full_key} has no value yet: add {where}.{error.full_key}=…") from error
+        raise UserError(f"{prefix}{error.full_key} has no value yet: add {prefix}{error.full_key}=…") from error
     except OmegaConfBaseException as error:
-        raise UserError(f"{where}.{error.full_key}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{prefix}{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(values, dict)
     try:
         return made(**{str(key): value for key, value in values.items()}, **given)
     except ValueError as error:
-        raise UserError(f"{where}.{error}") from error
+        raise UserError(f"{prefix}{error}") from error
 
 
 def kind(parameter: inspect.Parameter) -> Any:

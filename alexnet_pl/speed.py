@@ -20,17 +20,20 @@ PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")
 
 @dataclass(frozen=True)
 class Speed:
-    """`fast`: channels-last layout and the update in one pass over memory. `compile`: the norms, and on a GPU the
-    augmentation, as fused kernels.
-    `graph`: on one GPU, each step as a CUDA graph. `steps`: of gradient descent that the trainer sees as one. `keep`: a
-    split that fits stays in the GPU's memory. `allocator`: freed memory of the CPU is kept for the next batch.
-    `ahead`: a disk is asked early for what later batches will read. `decode`: JPEGs by the `cpu` or the `gpu`.
+    """Options that change the speed of a run and nothing else beyond rounding.
+
+    fast: channels-last layout and the update in one pass over memory.
+    compile: the norms, and on a GPU the augmentation, as fused kernels; `auto` where a compiler is found.
+    graph: on one GPU, replay each step as a CUDA graph.
+    keep: hold a split that fits in the GPU's memory.
+    allocator: keep freed CPU memory for the next batch.
+    ahead: ask the disk early for what later batches will read.
+    decode: decode JPEGs on the `cpu` or the `gpu`.
     """
 
     fast: bool = True
     compile: bool | str = "auto"
     graph: bool = False
-    steps: int = 1
     keep: bool = True
     allocator: bool = True
     ahead: bool = True
@@ -41,8 +44,6 @@ class Speed:
             raise ValueError(f"compile={self.compile}: true, false or auto")
         if self.decode not in ("cpu", "gpu"):
             raise ValueError(f"decode={self.decode}: cpu or gpu")
-        if self.steps < 1:
-            raise ValueError(f"steps={self.steps}: at least 1")
 
     def apply(self, net: nn.Module, device: torch.device) -> None:
         """Set up a network that runs on `device`."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from alexnet_pl import intervals
 from alexnet_pl.intervals import Value
 from alexnet_pl.paper import BY_KEY, CLAIMS, ERRORS, Claim
+from alexnet_pl.results import Kind, Tested, kind_of
 from alexnet_pl.rows import sample
-from alexnet_pl.runs import Kind, Tested, kind_of
 
 SHOWED = {True: "as in the paper", False: "the other way round"}
 

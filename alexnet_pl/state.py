@@ -10,13 +10,12 @@ from typing import Any
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.result import write_json
-
-NAME = "fit.json"
+from alexnet_pl.runs.layout import FIT, LAST
 
 
 def read(run: Path) -> dict[str, Any]:
     """What a run folder says of its fit; {} where it says nothing."""
-    path = run / NAME
+    path = run / FIT
     if not path.is_file():
         return {}
     try:
@@ -47,12 +46,12 @@ def finish(run: Path, steps: int, epochs: int, images: int, seconds: float) -> N
 
 
 def write(run: Path, facts: dict[str, Any]) -> None:
-    write_json(run / NAME, facts)
+    write_json(run / FIT, facts)
 
 
 def whole(checkpoint: Path, step: int) -> dict[str, Any]:
     """What fit.json says of the run whose end this checkpoint is; {} where it is no finished run's last one."""
-    if checkpoint.name != "last.ckpt" or checkpoint.parent.name != "checkpoints":
+    if checkpoint.parts[-2:] != Path(LAST).parts:
         return {}
     facts = read(checkpoint.parent.parent)
     return facts if facts.get("finished") and facts.get("steps") == step else {}
@@ -75,7 +74,7 @@ def resume(run: Path, training: dict[str, Any]) -> tuple[bool, Path | None]:
 
     Raises UserError where the folder holds a run by other settings.
     """
-    facts, last = read(run), run / "checkpoints/last.ckpt"
+    facts, last = read(run), run / LAST
     if facts and (key := differing(facts["training"], training)) and key != "trainer.max_epochs":
         raise UserError(f"{key}: the run in {run} was begun with another value; give another hydra.run.dir")
     finished = facts.get("finished", False) and facts["training"] == training and last.is_file()

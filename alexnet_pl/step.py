@@ -21,14 +21,17 @@ class Graphed:
 
     def __init__(self, step: Step, state: Callable[[], object]) -> None:
         self.step, self.state, self.plain_steps = step, state, 0
-        self.decided: object = None
+        self.captured_state: object = None
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[Tensor] = []
 
     def __call__(self, batch: Batch) -> None:
         assert batch.draws is not None
-        if self.decided != self.state() or self.plain_steps < WARM_UP:
-            self.graph, self.decided = None, self.state()  # the first step at a new rate rescales the velocity, once
+        if self.captured_state != self.state() or self.plain_steps < WARM_UP:
+            self.graph, self.captured_state = (
+                None,
+                self.state(),
+            )  # a new rate rescales the velocity once
             self.plain_steps += 1
             return self.step(batch)
         if self.graph is None:

@@ -8,11 +8,21 @@ from pathlib import Path
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as Lightning tells which process of several it is in
 
 
+def is_first_process() -> bool:
+    return next((os.environ[key] for key in RANKS if key in os.environ), "0") == "0"
+
+
 def say(line: str, where: Path) -> None:
     """On the first process of several; a place below the working folder is told from there."""
-    if next((os.environ[key] for key in RANKS if key in os.environ), "0") == "0":
+    if is_first_process():
         lies = os.path.relpath(where)
         print(f"{line}\n→ {where if lies.startswith('..') else lies}", flush=True)
+
+
+def suggest(words: str) -> None:
+    """The command to type next, on the first process of several."""
+    if is_first_process():
+        print(f"next: python -m alexnet_pl {words}", flush=True)
 
 
 def hush() -> None:

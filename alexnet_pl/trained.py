@@ -4,18 +4,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from alexnet_pl import predict, recipe
 from alexnet_pl.checkpoint import read_checkpoint
-from alexnet_pl.cli import quoted
+from alexnet_pl.config.overrides import quoted
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.remote import is_remote
 from alexnet_pl.data.store import Store
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError
 from alexnet_pl.module import Classifier
-from alexnet_pl.run_config import read_own_keys
+from alexnet_pl.runs.layout import LAST, read_config
 
 
 class Trained:
@@ -31,7 +28,7 @@ class Trained:
 
     @property
     def checkpoint(self) -> Path:
-        path = self.folder / "checkpoints/last.ckpt"
+        path = self.folder / LAST
         if not path.is_file():
             raise UserError(f"{path}: is not there; train first: python -m alexnet_pl fit -c {self.folder}")
         return path
@@ -67,15 +64,3 @@ class Trained:
     @property
     def store(self) -> Store:
         return self.data.store
-
-
-def read_config(folder: Path) -> DictConfig:
-    path = folder / ".hydra/config.yaml"
-    if not path.is_file():
-        raise UserError(f"{folder}: not a run folder (no .hydra/config.yaml in it)")
-    try:
-        cfg = OmegaConf.create(read_own_keys(path))
-        _ = cfg.model
-    except (OmegaConfBaseException, AttributeError, ValueError) as error:
-        raise UserError(f"{path}: not the config of a run ({reason(error)})") from error
-    return cfg

@@ -5,9 +5,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from alexnet_pl.loggers import logs_now, write_metrics
 from alexnet_pl.module import Classifier
 from alexnet_pl.optim import MomentumSGD
 
@@ -17,33 +17,23 @@ TINY = torch.finfo(torch.float32).tiny
 
 
 class Rates(L.Callback):
-    """Logs `lr-MomentumSGD/conv1.weight`, …: every group's rate as an epoch begins.
+    """Logs `lr-MomentumSGD/conv1.weight`, …: the rate of every group at the start of an epoch.
 
-    Lightning's LearningRateMonitor would write the number of its own batches for the step, of which one may be many
-    steps (`speed.steps`).
+    Lightning's LearningRateMonitor warns where there is no scheduler of torch's, as here.
     """
 
-    @rank_zero_only
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
-        rates = {f"{RATE}/{group['name']}": group["lr"] for group in pl_module.sgd.param_groups}
-        for logger in trainer.loggers:
-            logger.log_metrics(rates, trainer.global_step)
+        write_metrics(trainer, {f"{RATE}/{group['name']}": group["lr"] for group in pl_module.sgd.param_groups})
 
 
 class Norms(L.Callback):
-    """Logs `norms` at each line of the log, when the host waits for the device anyway.
+    """Logs `norms` at each line of the log, when the host waits for the device anyway."""
 
-    Straight to the loggers: Lightning's own `log` takes 0.1 ms for each of the two dozen.
-    """
-
-    @rank_zero_only
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if trainer._logger_connector.should_update_logs:
+        if trainer.is_global_zero and logs_now(trainer):
             assert isinstance(pl_module, Classifier)
-            found = norms(pl_module.sgd)
-            for logger in trainer.loggers:
-                logger.log_metrics(found, trainer.global_step)
+            write_metrics(trainer, norms(pl_module.sgd))
 
 
 @torch.no_grad()
@@ -77,10 +67,10 @@ class Idle(L.Callback):
     as of a part of a GPU (MIG)."""
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if trainer._logger_connector.should_update_logs and pl_module.device.type == "cuda":
+        if trainer.is_global_zero and logs_now(trainer) and pl_module.device.type == "cuda":
             busy = utilisation(pl_module.device)
             if busy is not None:
-                pl_module.log(IDLE, 100.0 - busy)
+                write_metrics(trainer, {IDLE: 100.0 - busy})
 
 
 def utilisation(device: torch.device) -> float | None:

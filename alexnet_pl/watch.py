@@ -14,7 +14,7 @@ from alexnet_pl.data.store import Store
 from alexnet_pl.media import Cell, show_picture, show_table
 from alexnet_pl.module import Classifier
 
-KERNELS, PREDICTIONS = "kernels", "val/predictions"
+KERNELS, PREDICTIONS, CONFUSIONS = "kernels", "val/predictions", "test/confusions"
 HEADER = ["image", "label", "answer", "right", "probability of the label", "five most probable"]
 
 

@@ -19,7 +19,9 @@ from matplotlib.text import Text
 from omegaconf import DictConfig, OmegaConf
 from wandb_file import WandbRun
 
-from alexnet_pl import cli, recipe
+from alexnet_pl.commands import registry
+from alexnet_pl.config.recipes import SHIPPED
+from alexnet_pl.config.recipes import compose as compose_recipe
 from alexnet_pl.data import demo
 from alexnet_pl.data.cifar import read_cifar
 from alexnet_pl.data.decode import read
@@ -37,7 +39,7 @@ def config() -> Compose:
     """config(recipe, *overrides) → what the command line would compose."""
 
     def composed(name: str, *overrides: str) -> DictConfig:
-        with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
+        with initialize_config_dir(str(SHIPPED), version_base="1.3"):
             return compose(name, list(overrides))
 
     return composed
@@ -74,12 +76,12 @@ def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     overrides = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     overrides += ["logger=csv", "speed.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
     overrides += ["views=centre", "schedule.name=steps", "schedule.steps.drops=[2]", "trainer.precision=32-true"]
-    cfg = recipe.compose("imagenette", [*overrides, "features.split=train"])
+    cfg = compose_recipe("imagenette", [*overrides, "features.split=train"])
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")
     for command in ("fit", "test", "features"):
         cfg.command, cfg.ckpt_path = command, None if command == "fit" else str(folder / "checkpoints/last.ckpt")
-        cli.command(command)(cfg, folder)
+        registry.run(cfg, folder)
     return folder
 
 
@@ -158,6 +160,13 @@ def offline_wandb(tmp_path: Path) -> Iterator[None]:
         yield
 
 
+def call(command: str, cfg: DictConfig, folder: Path) -> float | None:
+    """A command on a composed config, as the command line calls it."""
+    cfg = cfg.copy()
+    cfg.command = command
+    return registry.run(cfg, folder)
+
+
 def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, **keys: Any) -> float | None:
     """A command as the command line calls it, `keys` set beforehand."""
     import wandb
@@ -167,7 +176,7 @@ def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, *
     cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
     cfg.update(keys)
     try:
-        return cli.command(command)(cfg, folder)
+        return registry.run(cfg, folder)
     finally:
         wandb.finish()
 
@@ -182,7 +191,7 @@ def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[D
     words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     words += ["speed.compile=false", "trainer.max_epochs=3", "trainer.log_every_n_steps=2", "trainer.precision=32-true"]
     words += ["watch.every=5", "watch.images=7", "watch.checkpoints=true", "project=seen"]
-    with initialize_config_dir(str(cli.SHIPPED), version_base="1.3"):
+    with initialize_config_dir(str(SHIPPED), version_base="1.3"):
         cfg = compose("imagenette", words)
     folder = tmp_path_factory.mktemp("runs") / "shown"
     folder.mkdir()

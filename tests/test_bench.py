@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Compose
+from conftest import Compose, call
 
-from alexnet_pl import cli
 from alexnet_pl.bench import pillow, preparing
 from alexnet_pl.bench.rounds import interleaved
 from alexnet_pl.data.decode import decode, square
@@ -43,7 +42,7 @@ def test_preparing_is_measured_from_photographs_to_the_whole_store(
     for number in range(3):
         preparing.drawn(photographs / f"{number}.JPEG", number)
     cfg = config("ilsvrc2012", "stage=prepare", f"data.source={photographs}", "rounds=2", f"json={tmp_path / 'b.json'}")
-    cli.command("bench")(cfg, tmp_path)
+    call("bench", cfg, tmp_path)
     found = json.loads((tmp_path / "b.json").read_text())
     rates = {name: rate["median"] for name, rate in found["images_per_second"].items()}
     assert found["ratios"]["prepare, raw / decode + resize alone"] == pytest.approx(
@@ -57,6 +56,6 @@ def test_preparing_is_measured_from_photographs_to_the_whole_store(
 
 def test_no_photographs_and_no_such_stage_are_told(config: Compose, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^data.source: .* holds no images to measure with"):
-        cli.command("bench")(config("ilsvrc2012", "stage=prepare", f"data.source={tmp_path}"), tmp_path)
+        call("bench", config("ilsvrc2012", "stage=prepare", f"data.source={tmp_path}"), tmp_path)
     with pytest.raises(UserError, match=r"^bench sleep: one of train, prepare"):
-        cli.command("bench")(config("ilsvrc2012", "stage=sleep"), tmp_path)
+        call("bench", config("ilsvrc2012", "stage=sleep"), tmp_path)

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import sleepers
 import torch
-from conftest import Compose
+from conftest import Compose, call
 from torch.nn import functional as F
 
-from alexnet_pl import cli
 from alexnet_pl.bench import contest, energy, feeds, fits, floors, gates, peers, steps, trainers, training
 from alexnet_pl.bench.rounds import Window, steady
 from alexnet_pl.bench.stock import StockNorm, stock
@@ -104,7 +103,7 @@ def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
     found = {
         "feeding": {feeds.RAW: {"median": 300.0}, feeds.EXAMPLE: {"median": 1.0}, feeds.COPY: {"median": 600.0}},
         "steps": {"ours, bf16": 1.0, "stock PyTorch, float32": 4.0},
-        "trainer": {f"ours, {trainers.AT_A_TIME[-1]} at a time": {"median": 60.0}},
+        "trainer": {trainers.OURS: {"median": 60.0}},
         "fit": {"shares": {"outside": 2.5}},
     }
     verdicts = {gate.what: (gate.found, gate.met) for gate in gates.gates(found) if gate.met is not None}
@@ -112,7 +111,7 @@ def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
         "images: ours, raw / pytorch/examples, full JPEGs": (300.0, True),
         "images: ours, raw / plain copy of memory": (0.5, False),
         "step: ours, bf16 / stock PyTorch, float32": (4.0, True),
-        "trainer: ours, 50 at a time": (60.0, False),
+        "trainer: ours": (60.0, False),
         "fit: outside the network's work": (2.5, True),
     }
 
@@ -150,12 +149,11 @@ def test_a_whole_run_at_toy_size(
     monkeypatch.setattr(trainers, "STEPS", 200)
     monkeypatch.setattr(fits, "FEW", 10)
     sizes = ("data.size=72", "data.batch_size=8", "augment.crop=67", "model.num_classes=10", "speed.compile=false")
-    sizes += ("speed.steps=7",)  # an epoch has five: the trainer sees each as one batch
     where = f"json={tmp_path / 'b.json'}"
     run = tmp_path / "run"
     run.mkdir()
     cfg = config("ilsvrc2012", *sizes, "rounds=1", where, "profile=true", "trainer.accelerator=cpu")
-    cli.command("bench")(cfg, run)
+    call("bench", cfg, run)
 
     found = json.loads((tmp_path / "b.json").read_text())
     assert found["not_run"] == {"none": "not installed"}
@@ -163,7 +161,7 @@ def test_a_whole_run_at_toy_size(
     shares = found["fit"]["shares"]
     work = sum(shares[name] for name in ("augment", "forward", "backward", "update"))
     assert work + shares["outside"] == pytest.approx(100)
-    assert found["fit"]["steps"] == 5 * 7 - 5 * 2, "the first two batches warm up, five are traced elsewhere"
+    assert found["fit"]["steps"] == 20 - 6, "four epochs of five steps, of which six warm up"
     assert found["projected"]["hours"] == pytest.approx(90 * 1_281_167 / found["fit"]["images_per_second"] / 3600)
     assert json.loads((run / "trace.json").read_text())["traceEvents"]
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
@@ -171,7 +169,7 @@ def test_a_whole_run_at_toy_size(
     assert "90 epochs of ILSVRC-2012" in printed
     assert "━" not in printed.replace("┃", "").split("A step of")[0]  # no progress bar
 
-    cli.command("bench")(config("ilsvrc2012", "stage=report", where), run)
+    call("bench", config("ilsvrc2012", "stage=report", where), run)
     written = (tmp_path / "BENCHMARKS.md").read_text()
     rate = found["feeding"]["ours, raw"]["median"]
     assert "| ours, raw " in written
@@ -189,4 +187,4 @@ def test_a_report_of_something_else_is_refused(config: Compose, tmp_path: Path) 
         ([f"json={tmp_path / 'none.json'}"], "No such file"),
     ):
         with pytest.raises(UserError, match=said):
-            cli.command("bench")(config("ilsvrc2012", "stage=report", *words), tmp_path)
+            call("bench", config("ilsvrc2012", "stage=report", *words), tmp_path)

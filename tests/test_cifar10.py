@@ -12,7 +12,8 @@ import torch
 from conftest import Compose
 from omegaconf import OmegaConf
 
-from alexnet_pl import commands, recipe
+from alexnet_pl import recipe
+from alexnet_pl.commands import registry
 from alexnet_pl.data.store import Store
 from alexnet_pl.figures import figure1
 from alexnet_pl.predict import load
@@ -24,7 +25,7 @@ def fit(config: Compose, name: str, folder: Path, store: Path, *overrides: str, 
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")  # as Hydra does
     cfg.ckpt_path = str(ckpt) if ckpt else None
-    commands.run(cfg, folder)
+    registry.run(cfg, folder)
     return folder
 
 
@@ -104,7 +105,7 @@ def test_the_test_counts_the_test_images_with_nine_views(config: Compose, cifar_
     run = fit(config, "cifar10_13pct", tmp_path / "run", cifar_store, *LOCAL, "optim.lr=0.01")
     cfg = config("cifar10_13pct", f"data.root={cifar_store}", "data.batch_size=32", "trainer.precision=32-true")
     cfg.command, cfg.ckpt_path = "test", str(run / "checkpoints/last.ckpt")
-    commands.run(cfg, run)
+    registry.run(cfg, run)
     result = json.loads((run / "result.json").read_text())
     assert (result["views"], result["images"], result["dataset"]["split"]) == ("nine", 100, "test")
 

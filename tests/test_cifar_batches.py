@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import Compose
 
-from alexnet_pl import preparation
+from alexnet_pl.commands import prepare as preparation
 from alexnet_pl.data import cifar
 from alexnet_pl.data.decode import read
 from alexnet_pl.data.formats import read_source

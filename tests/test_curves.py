@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pl import curves
+from alexnet_pl.commands import registry
+from alexnet_pl.errors import UserError
 
 METRICS = """step,train/images_per_second,train/loss,val/top1_error,val/top5_error
 10,100.0,2.3,,
@@ -14,6 +15,10 @@ METRICS = """step,train/images_per_second,train/loss,val/top1_error,val/top5_err
 40,110.0,1.9,,
 40,,,50.004,12.0
 """
+
+
+def curves(words: list[str]) -> None:
+    registry.run_on_folders(registry.find("curves"), words)
 
 
 def make_run(folder: Path, name: str, metrics: str = METRICS) -> Path:
@@ -33,7 +38,7 @@ def make_run(folder: Path, name: str, metrics: str = METRICS) -> Path:
 
 def test_runs_stand_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     longer = METRICS + "60,,,40.0,9.0\n"
-    curves.main([str(make_run(tmp_path, "a")), str(make_run(tmp_path, "b", longer))])
+    curves([str(make_run(tmp_path, "a")), str(make_run(tmp_path, "b", longer))])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "- `a`: tiny (0123456789ab), 2 CPU cores, 110 images/s, commit ffffffffff"
     assert lines[3:] == [
@@ -55,10 +60,17 @@ def test_a_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFix
         "top1_error": 16.2,
     }
     (run / "result.json").write_text(json.dumps({**found, "top1_error_interval": [14.1, 18.6], "top5_error": 0.4}))
-    curves.main([str(run)])
+    curves([str(run)])
     assert "| a, step 60 | tiny val | 1,000 of 2,000 | ten | 16.20 (14.10 to 18.60) | 0.40 |" in capsys.readouterr().out
 
 
+def test_a_run_too_short_for_a_rate_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    curves([str(make_run(tmp_path, "a", "step,val/top1_error,val/top5_error\n3,84.5,50.0\n"))])
+    said = capsys.readouterr().out
+    assert "2 CPU cores, images/s not logged, commit" in said
+    assert "| 3 | 84.50 | 50.00 |" in said
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="usage"):
-        curves.main([str(tmp_path)])
+    with pytest.raises(UserError, match="not a run folder"):
+        curves([str(tmp_path)])

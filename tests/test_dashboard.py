@@ -9,6 +9,7 @@ from conftest import Compose
 from omegaconf import DictConfig
 
 from alexnet_pl import dashboard, panels
+from alexnet_pl.commands import report
 from alexnet_pl.errors import UserError
 from alexnet_pl.paper import BY_KEY
 from alexnet_pl.rows import make_rows
@@ -76,7 +77,7 @@ def test_offline_it_says_and_writes_what_it_would_save(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    dashboard.dashboard(cfg, tmp_path / "dashboard")
+    report.dashboard(cfg, tmp_path / "dashboard")
     said = capsys.readouterr().out
     assert "Norm of the gradient" in said
     assert "not logged in to W&B, so nothing was saved there" in said
@@ -90,4 +91,4 @@ def test_offline_it_says_and_writes_what_it_would_save(
 def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, cfg: DictConfig) -> None:
     monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces.reports.v2", None)
     with pytest.raises(UserError, match=r"pip install alexnet_pl\[see\]"):
-        dashboard.dashboard(cfg, Path())
+        report.dashboard(cfg, Path())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from alexnet_pl import cli
+from alexnet_pl.cli.main import main
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures import figure1
 
@@ -109,7 +109,7 @@ def test_no_run_is_a_mistake_to_mend(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["alexnet_pl", *words])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     assert end.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -119,8 +119,8 @@ def test_the_command_writes_where_it_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["alexnet_pl", "figures", "runs/relu0", "runs/tanh0", "out=here"])
-    cli.main()
-    assert capsys.readouterr().out == "→ here/figure1.md\n"
+    main()
+    assert capsys.readouterr().out == "→ here/figure1.md\nnext: python -m alexnet_pl page runs/relu0\n"
     assert "| how many times faster ReLUs are | 6 | 4.20, 1 seed |" in (tmp_path / "here/figure1.md").read_text()
 
 

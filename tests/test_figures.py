@@ -19,16 +19,21 @@ from matplotlib.patches import Rectangle
 from omegaconf import OmegaConf
 from PIL import Image
 
-from alexnet_pl import cli, examples
+from alexnet_pl import examples
+from alexnet_pl.cli.main import main
+from alexnet_pl.commands import registry
+from alexnet_pl.commands.figures import find_runs
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures import figure4, pictures, training
-from alexnet_pl.figures.command import figures as command
-from alexnet_pl.figures.command import find_runs
 from alexnet_pl.figures.theme import DARK, LIGHT, THEMES, Theme, show
 from alexnet_pl.kernels import scaled
 from alexnet_pl.patches import responses, strongest
 from alexnet_pl.trained import Trained
+
+
+def command(words: list[str]) -> None:
+    registry.run_on_folders(registry.find("figures"), words)
 
 
 @pytest.fixture
@@ -351,9 +356,9 @@ def test_another_store_is_not_taken_for_the_runs(copy: Path, tmp_path: Path, tin
     [
         (["nowhere"], "nowhere: there is no such folder"),
         ([".", "dark=true"], "dark: there is no such key"),
-        ([".", "photographs=no"], "photographs=no: true or false"),
-        (["broken"], "not the config of a run"),
-        ([], "of which run folders"),
+        ([".", "photographs=some"], "photographs: Value 'some'"),
+        (["broken"], "not a mapping of keys to values"),
+        ([], "which run folder?"),
     ],
 )
 def test_a_mistake_gets_one_line(
@@ -365,7 +370,7 @@ def test_a_mistake_gets_one_line(
     (tmp_path / "broken/metrics.csv").touch()
     monkeypatch.setattr("sys.argv", ["alexnet_pl", "figures", *words])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     told = capsys.readouterr().err
     assert end.value.code == 2
     assert told.count("\n") == 1

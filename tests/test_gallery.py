@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from test_commands import table
 
-from alexnet_pl import cli
+from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.features import Features
@@ -28,7 +28,7 @@ LOG = ["trainer.log_every_n_steps=2"]
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory, tiny_store: Path) -> Path:
     """A run folder with features of both splits."""
-    from alexnet_pl.recipe import compose
+    from alexnet_pl.config.recipes import compose
 
     folder = tmp_path_factory.mktemp("runs") / "net"
     keys = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
@@ -134,7 +134,7 @@ def test_a_run_folder_of_an_older_version_knows_the_new_keys(tmp_path: Path, con
     OmegaConf.set_struct(older, False)
     del older["features"], older["retrieval"]
     OmegaConf.save(older, tmp_path / ".hydra/config.yaml")
-    words = cli.to_hydra(["features", "-c", str(tmp_path), "features.split=val", "retrieval.k=3"])
+    words = to_hydra(["features", "-c", str(tmp_path), "features.split=val", "retrieval.k=3"])
     assert {"++features.split=val", "++retrieval.k=3"} <= set(words)
     assert f"ckpt_path='{last(tmp_path)}'" in words
 

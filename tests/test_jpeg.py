@@ -13,10 +13,8 @@ import torch
 from PIL import Image
 
 from alexnet_pl.data import demo
-from alexnet_pl.data.decode import decode
 from alexnet_pl.data.encoding import Encoding
 from alexnet_pl.data.joined import Joined
-from alexnet_pl.data.jpeg import JpegReader
 from alexnet_pl.data.loader import Decoding, EvalLoader, Way, stream
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
@@ -182,17 +180,3 @@ def test_an_image_that_a_device_cannot_decode_is_told_by_its_file(tmp_path: Path
 def test_a_gpu_that_is_to_decode_must_be_there(store: Store) -> None:
     with pytest.raises(UserError, match=r"speed.decode=gpu: there is no GPU here"):
         EvalLoader(store.split("train"), 4, torch.device("cpu"), way=Way(decode="gpu"))
-
-
-def test_without_simplejpeg_the_same_pixels_come_out(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    split, every = store.split("train"), np.arange(len(GOOD))
-    wanted, broken = split.pictures(every), damaged(tmp_path / "store", 7).split("train")
-    monkeypatch.setattr("alexnet_pl.data.turbo.simplejpeg", None)
-    assert torch.equal(split.pictures(every), wanted)
-    with pytest.raises(UserError, match=r"train-000001.tar: image 7 is damaged"):
-        broken.pictures(np.array([GOOD.index(7)]))
-    assert isinstance(split.images, JpegReader)
-    plain, odd = decode(bytes(split.images.file(0)))
-    assert (odd, torch.equal(plain, wanted[0])) == ("", True)

@@ -3,7 +3,7 @@
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +56,6 @@ def split_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Split]
     return of
 
 
-def handed_out(loader: TrainLoader) -> Iterator[Batch]:
-    """The batches of one epoch; the loader bundles them for the trainer."""
-    for bundle in loader:
-        yield from bundle
-
-
 def training(split: Split, batch_size: int, seed: int = 0, **settings) -> TrainLoader:
     return TrainLoader(split, batch_size, seed, AUGMENT.draw, CPU, **settings)
 
@@ -78,7 +72,7 @@ def seen(batch: Batch) -> Seen:
 
 
 def epoch_of(loader: TrainLoader) -> list[Seen]:
-    return [seen(batch) for batch in handed_out(loader)]
+    return [seen(batch) for batch in loader]
 
 
 def flat(lists: Iterable[list]) -> list:
@@ -90,7 +84,7 @@ def numbers_of(epoch: list[Seen]) -> list[int]:
 
 
 def test_a_training_batch_carries_the_images_their_labels_and_the_draws_of_its_place(split_of) -> None:
-    for i, batch in enumerate(handed_out(training(split_of(23), 5, seed=3))):
+    for i, batch in enumerate(training(split_of(23), 5, seed=3)):
         numbers, labels, *drawn = seen(batch)
         assert batch.images.dtype == torch.uint8
         assert batch.images.shape == (5, 3, SIZE, SIZE)
@@ -149,17 +143,6 @@ def test_the_shares_of_all_devices_make_up_the_batch_of_one(split_of, world: int
             assert joined == batch
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 10])
-def test_bundles_of_steps_hand_out_the_same_batches(split_of, steps: int) -> None:
-    """The last bundle holds what is left; the length counts bundles, as the trainer does."""
-    plain, loader = training(split_of(24), 3), training(split_of(24), 3, steps=steps)
-    for _ in range(2):
-        bundles = [[seen(batch) for batch in bundle] for bundle in loader]
-        assert len(bundles) == len(loader) == -(-8 // steps)
-        assert {len(bundle) for bundle in bundles[:-1]} <= {steps}
-        assert flat(bundles) == epoch_of(plain)
-
-
 def test_a_limit_takes_the_first_batches_of_each_epoch(split_of) -> None:
     whole, limited = training(split_of(24), 4), training(split_of(24), 4, limit=2)
     for _ in range(3):
@@ -171,21 +154,20 @@ def state_after(loader: TrainLoader, batches: int) -> tuple[list[Seen], dict]:
     """The batches of that many steps, over epochs, and the state after the last of them, through JSON."""
     found: list[Seen] = []
     while len(found) < batches:
-        for batch in handed_out(loader):
+        for batch in loader:
             found.append(seen(batch))
             if len(found) == batches:
                 break
     return found, json.loads(json.dumps(loader.state_dict()))
 
 
-@pytest.mark.parametrize("steps", [1, 2])
 @pytest.mark.parametrize("done", range(13))
-def test_a_state_loaded_goes_on_with_exactly_the_batches_that_are_left(split_of, done: int, steps: int) -> None:
+def test_a_state_loaded_goes_on_with_exactly_the_batches_that_are_left(split_of, done: int) -> None:
     """Three epochs of four batches, cut after every one of them, draws included, then over two more ends of epochs."""
     whole, _ = state_after(training(split_of(14), 3, seed=5), 20)
-    first, state = state_after(training(split_of(14), 3, seed=5, steps=steps), done)
+    first, state = state_after(training(split_of(14), 3, seed=5), done)
     assert first == whole[:done]
-    resumed = training(split_of(14), 3, seed=5, steps=steps)
+    resumed = training(split_of(14), 3, seed=5)
     resumed.load_state_dict(state)
     rest = epoch_of(resumed)
     assert len(rest) == 4 - done % 4
@@ -211,7 +193,7 @@ def test_a_run_cut_twice_sees_what_one_that_was_not_cut_sees(split_of, count, si
 def test_a_batch_stays_as_it_is_while_the_next_one_is_handed_out(split_of) -> None:
     """What `stream` promises on the CPU, where no copy is made: the buffer is filled again only later."""
     before: tuple[Batch, Seen] | None = None
-    for batch in handed_out(training(split_of(24), 2)):
+    for batch in training(split_of(24), 2):
         if before is not None:
             assert seen(before[0]) == before[1]
         before = batch, seen(batch)
@@ -288,7 +270,7 @@ def threads() -> set[threading.Thread]:
 @pytest.mark.parametrize("taken", [0, 1, 3, 12])
 def test_an_iterator_abandoned_midway_leaves_no_thread_behind(split_of, taken: int) -> None:
     before = threads()
-    batches = handed_out(training(split_of(24), 2))
+    batches = iter(training(split_of(24), 2))
     for _ in range(taken):
         next(batches)
     del batches
@@ -312,7 +294,7 @@ def test_an_error_in_the_loop_leaves_no_thread_behind(split_of) -> None:
     before = threads()
 
     def fail() -> None:
-        for _ in handed_out(training(split_of(24), 2)):
+        for _ in training(split_of(24), 2):
             raise RuntimeError("out of memory, say")
 
     with pytest.raises(RuntimeError, match="out of memory"):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pl import pairs
+from alexnet_pl.commands import registry
+from alexnet_pl.errors import UserError
 
 
 def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 47) -> None:
@@ -29,7 +30,7 @@ def test_errors_stand_beside_the_papers_and_are_paired_by_seed(
     write_run(tmp_path / "b/1", True, 1, 13.5)
     write_run(tmp_path / "b/3", True, 3, 99.0)
     write_run(tmp_path / "b/whole", True, 0, 11.25, epochs=470)
-    pairs.main([str(tmp_path / "a"), str(tmp_path / "b")])
+    registry.run_on_folders(registry.find("curves"), [str(tmp_path / "a"), str(tmp_path / "b"), "norms=true"])
     said = capsys.readouterr().out
     assert said.startswith("# 13 % to 11 %")
     course = "all images after 30 epochs, rates divided by ten with epochs 46 and 47"
@@ -47,8 +48,8 @@ def test_errors_stand_beside_the_papers_and_are_paired_by_seed(
         assert f"\n{row}\n" in f"{said}\n"
 
 
-def test_folders_without_such_a_run_get_the_usage(tmp_path: Path) -> None:
+def test_folders_without_such_a_run_are_a_mistake(tmp_path: Path) -> None:
     write_run(tmp_path / "a", False, 0, 14.0)
     (tmp_path / "a/result.json").unlink()
-    with pytest.raises(SystemExit, match=r"usage: python -m alexnet_pl\.pairs RUN"):
-        pairs.main([str(tmp_path)])
+    with pytest.raises(UserError, match="no tested run of cifar10_13pct or cifar10_11pct in"):
+        registry.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])

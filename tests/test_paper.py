@@ -8,7 +8,10 @@ import pytest
 import torch
 from conftest import Compose
 
-from alexnet_pl import claims, cli, recipe, section
+from alexnet_pl import recipe, section
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.config.overrides import is_override
+from alexnet_pl.config.recipes import compose, shipped
 from alexnet_pl.paper import BY_KEY, CLAIMS, DATA, Claim
 from alexnet_pl.rows import command
 
@@ -34,7 +37,7 @@ def test_every_row_composes_and_its_networks_build(claim: Claim, config: Compose
 
 
 def test_every_row_has_its_recipe() -> None:
-    assert all(claims.shipped(str(claim.recipe)) for claim in MADE)
+    assert all(shipped(str(claim.recipe)) for claim in MADE)
 
 
 def test_keys_are_each_there_once_and_what_a_row_is_against_is_a_row() -> None:
@@ -101,10 +104,10 @@ def test_quotes_and_numbers_are_in_the_paper(claim: Claim) -> None:
 def test_each_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for claim in MADE:
-        if claims.shipped(str(claim.recipe)):
+        if shipped(str(claim.recipe)):
             words = command(claim).split()
             assert words[:3] == ["python", "-m", "alexnet_pl"]
-            translated = cli.to_hydra(words[3:])
+            translated = to_hydra(words[3:])
             assert [word for word in translated if word.startswith("hydra.run.dir=")]
-            keys = [word for word in translated if cli.is_override(word) and not word.startswith(("hydra.", "--"))]
-            section.check(recipe.compose(str(claim.recipe), keys))
+            keys = [word for word in translated if is_override(word) and not word.startswith(("hydra.", "--"))]
+            section.check(compose(str(claim.recipe), keys))

@@ -7,9 +7,8 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
-from conftest import Compose
+from conftest import Compose, call
 
-from alexnet_pl import cli
 from alexnet_pl.data import demo, remote
 from alexnet_pl.data.encoding import Encoding
 from alexnet_pl.data.prepare import prepare
@@ -103,8 +102,8 @@ def test_training_and_verifying_take_such_a_place_and_preparing_does_not(
 ) -> None:
     cfg = config("imagenette", *tiny, f"data.root={URL}", "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
     cfg.command = "fit"
-    cli.command("fit")(cfg, tmp_path / "run")
+    call("fit", cfg, tmp_path / "run")
     assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
-    cli.command("verify")(cfg, tmp_path)
+    call("verify", cfg, tmp_path)
     with pytest.raises(UserError, match=r"a store is made in a folder; copy it there when it is whole"):
-        cli.command("prepare")(cfg, tmp_path)
+        call("prepare", cfg, tmp_path)

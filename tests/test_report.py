@@ -18,14 +18,16 @@ from PIL import Image
 from scipy import stats
 from test_claims import facts
 
-from alexnet_pl import chart, claims, tables
+from alexnet_pl import chart, tables
+from alexnet_pl.commands.report import report
+from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
 from alexnet_pl.model import AlexNet
 from alexnet_pl.paper import BY_KEY, CLAIMS
-from alexnet_pl.report import report, throughput
+from alexnet_pl.report import throughput
 from alexnet_pl.result import wilson
+from alexnet_pl.results import collect, epochs_to
 from alexnet_pl.rows import images_seen, make_rows, neurons
-from alexnet_pl.runs import collect, epochs_to
 from alexnet_pl.standins import make_standins
 from alexnet_pl.tables import Table
 
@@ -254,5 +256,5 @@ def test_latex_is_escaped_and_compiles_where_there_is_a_compiler(tmp_path: Path)
 def test_claims_of_words_have_no_number() -> None:
     without = {claim.key for claim in CLAIMS if any(map(math.isnan, claim.values.values()))}
     assert without == {"dropout", "figure1.relu"}
-    assert claims.shipped("ilsvrc2012")
-    assert not claims.shipped("away")
+    assert shipped("ilsvrc2012")
+    assert not shipped("away")

@@ -15,13 +15,14 @@ import pytest
 import torch
 from conftest import Compose
 
-from alexnet_pl import commands, recipe
+from alexnet_pl.commands import registry
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.data import demo
 from alexnet_pl.data.prepare import prepare
 from alexnet_pl.data.settings import Settings
 from alexnet_pl.errors import UserError
 from alexnet_pl.probabilities import Reader, together
-from alexnet_pl.runs import collect
+from alexnet_pl.results import collect
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +155,7 @@ def test_a_mistake_is_named_before_anything_is_made(
 ) -> None:
     monkeypatch.chdir(folder)
     with pytest.raises(UserError, match=says):
-        commands.run(recipe.compose(f"{name}.yaml", words), tmp_path)
+        registry.run(compose(f"{name}.yaml", words), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} <= {"metrics.csv"}
 
 
@@ -182,7 +183,7 @@ def test_a_sweep_goes_on_in_the_same_folders(folder: Path) -> None:
 def test_a_run_by_other_settings_is_not_gone_on_with(config: Compose, tiny: list[str], tmp_path: Path) -> None:
     few = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "model.num_classes=null"]
     cfg = config("imagenette", *tiny, *few, "ckpt_path=auto")
-    commands.run(cfg, tmp_path)
+    registry.run(cfg, tmp_path)
     cfg.optim.lr, cfg.ckpt_path = 0.02, "auto"
     with pytest.raises(UserError, match=r"optim.lr: the run in .* was begun with another value"):
-        commands.run(cfg, tmp_path)
+        registry.run(cfg, tmp_path)

@@ -101,8 +101,10 @@ def test_a_link_out_of_the_run_folder_is_refused(run: Path, tmp_path: Path) -> N
         isolated_config(run)
 
 
-def test_a_link_within_the_run_folder_is_fine(run: Path) -> None:
+def test_links_within_the_run_folder_and_those_of_wandb_are_fine(run: Path, tmp_path: Path) -> None:
     (run / "latest").symlink_to("metrics.csv")
+    (run / "wandb/offline-run/logs").mkdir(parents=True)
+    (run / "wandb/offline-run/logs/debug-core.log").symlink_to(tmp_path / "debug-core.log")
     save(run, OWN)
     assert isolated_config(run).is_file()
 

@@ -62,12 +62,10 @@ def test_a_layer_at_rate_0_moves_by_nothing() -> None:
     assert found["gradient_norm/2"] > 0
 
 
-def test_rates_are_written_beside_true_steps_where_the_trainer_sees_many_as_one(
-    config: Compose, tiny: list[str], tmp_path: Any
-) -> None:
-    from alexnet_pl.commands import run
+def test_rates_are_logged_as_each_epoch_begins(config: Compose, tiny: list[str], tmp_path: Any) -> None:
+    from alexnet_pl.commands.registry import run
 
-    cfg: DictConfig = config("imagenette", *tiny, "speed.steps=3")
+    cfg: DictConfig = config("imagenette", *tiny)
     tmp_path.mkdir(exist_ok=True)
     run(cfg, tmp_path)
     header, *rows = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]
@@ -79,8 +77,9 @@ def test_the_share_of_time_in_which_the_gpu_waits_is_what_the_driver_does_not_ca
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logged: dict[str, float] = {}
-    trainer: Any = SimpleNamespace(_logger_connector=SimpleNamespace(should_update_logs=True))
-    module: Any = SimpleNamespace(device=torch.device("cuda", 0), log=logged.__setitem__)
+    logger = SimpleNamespace(log_metrics=lambda values, step: logged.update(values))
+    trainer: Any = SimpleNamespace(is_global_zero=True, global_step=50, log_every_n_steps=50, loggers=[logger])
+    module: Any = SimpleNamespace(device=torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "utilization", lambda device: 83)
     Idle().on_train_batch_end(trainer, module)
     assert logged == {vitals.IDLE: 17.0}

@@ -17,7 +17,7 @@ from PIL import Image
 from torch.nn import functional as F
 from wandb_file import WandbRun
 
-from alexnet_pl import recipe, runs
+from alexnet_pl import recipe, results
 from alexnet_pl.data.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.watch import Watch
@@ -119,7 +119,7 @@ def test_config_and_provenance_are_those_of_the_run_folder(shown: Shown) -> None
 
 def test_the_result_in_the_summary_is_the_one_that_report_reads(shown: Shown) -> None:
     _, folder, wandb = shown
-    (tested,) = runs.collect([folder])
+    (tested,) = results.collect([folder])
     assert wandb.summary["result"] == tested.result
     assert wandb.summary["test/top1_error"] == tested.result["top1_error"]
     assert wandb.summary["test/top5_error"] == tested.result["top5_error"]

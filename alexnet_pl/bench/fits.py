@@ -149,8 +149,7 @@ def measure(cfg: DictConfig, root: Path, trace: Path | None) -> dict[str, Any]:
     device, steps = recipe.device(cfg), len(store.split("train")) // cfg.data.batch_size
     shares = Shares() if device.type == "cpu" else None
     watched, traced = Watched(shares), Trace(trace)
-    at_a_time = max(1, min(cfg.speed.steps, steps))
-    needed = WARM + max(STEPS.get(device.type, FEW), (1 + TRACED) * at_a_time)
+    needed = WARM + max(STEPS.get(device.type, FEW), 1 + TRACED)
     own = arranged(cfg, store, epochs=-(-needed // max(1, steps)))
     fitted(own, watched)
     if trace or device.type == "cuda":

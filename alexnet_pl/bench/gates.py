@@ -71,9 +71,8 @@ def ratios(what: str, rates: dict[str, float], wanted: tuple[tuple[str, str, flo
 def costs(found: dict[str, Any]) -> list[Gate]:
     trainer = {name: each["median"] for name, each in found.get("trainer", {}).items()}
     shares = (found.get("fit") or {}).get("shares") or {}
-    most = f"ours, {trainers.AT_A_TIME[-1]} at a time"
     return [
-        Gate(f"trainer: {most}", trainer.get(most), TRAINER, "µs a step", least=False),
+        Gate(f"trainer: {trainers.OURS}", trainer.get(trainers.OURS), TRAINER, "µs a step", least=False),
         Gate("fit: outside the network's work", shares.get("outside"), OUTSIDE, "%", least=False),
     ]
 

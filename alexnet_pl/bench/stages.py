@@ -55,7 +55,7 @@ def measure(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> dict[str,
 
 def made(cfg: DictConfig, split: Split, device: torch.device) -> Classifier:
     module = recipe.make_module(cfg).to(device).train()
-    module.speed_up(device)
+    module.apply_performance(device)
     module.augment.set_statistics(np.full((3, *split.shape[1:]), 118.0), np.diag([400.0, 1400.0, 14800.0]))
     return module
 

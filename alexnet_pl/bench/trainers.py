@@ -29,26 +29,22 @@ from alexnet_pl.data.source import Item
 
 SIDE, STEPS = 32, 4000
 NET = {"name": "conv", "num_classes": 10}
-AT_A_TIME = (1, 10, 50)
-STOCK = "stock Lightning"
+OURS, STOCK = "ours", "stock Lightning"
 
 
 class Steps:
-    """A loader of as many steps as are wanted, so many at a time, without images."""
-
-    def __init__(self, at_a_time: int) -> None:
-        self.at_a_time = at_a_time
+    """A loader of batches without images."""
 
     def __len__(self) -> int:
-        return STEPS // self.at_a_time
+        return STEPS
 
-    def __iter__(self) -> Iterator[list[None]]:
-        yield from ([None] * self.at_a_time for _ in range(len(self)))
+    def __iter__(self) -> Iterator[None]:
+        yield from (None for _ in range(STEPS))
 
 
 class Empty(ImageStore):
     def train_dataloader(self) -> Steps:  # type: ignore[override]
-        return Steps(self.steps)
+        return Steps()
 
 
 class Clock(L.Callback):
@@ -62,14 +58,11 @@ class Clock(L.Callback):
 
 
 def overhead(cfg: DictConfig, rounds: int) -> dict[str, Rate]:
-    """Microseconds a step with bar, logger and metrics on, where the trainer sees so many steps as one."""
+    """Microseconds a step with bar, logger and metrics on."""
     with tempfile.TemporaryDirectory() as name, unseen():
         root = Path(name) / "store"
         prepare(demo.source(64, 64), root, Settings("empty", SIDE, {}), drawn)
-        contenders: dict[str, Callable[[], float]] = {
-            f"ours, {steps} at a time": lambda steps=steps: ours(cfg, root, steps) for steps in AT_A_TIME
-        }
-        contenders[STOCK] = lambda: stock(Path(name))
+        contenders: dict[str, Callable[[], float]] = {OURS: lambda: ours(cfg, root), STOCK: lambda: stock(Path(name))}
         found = {name: [1e6 * cost() / STEPS for _ in range(rounds)] for name, cost in contenders.items()}
     return {name: rate(costs) for name, costs in found.items()}
 
@@ -78,7 +71,7 @@ def drawn(item: Item) -> tuple[Any, str]:
     return demo.read(item, SIDE)
 
 
-def ours(cfg: DictConfig, root: Path, steps: int) -> float:
+def ours(cfg: DictConfig, root: Path) -> float:
     """Seconds beyond the bare loop."""
     own = {
         "command": "fit",
@@ -86,7 +79,7 @@ def ours(cfg: DictConfig, root: Path, steps: int) -> float:
         "augment": {"crop": SIDE},
         "model": NET,
         "schedule": {"name": "constant"},
-        "speed": {"steps": steps, "compile": False},
+        "speed": {"compile": False},
         "trainer": {"max_epochs": 1, "accelerator": "cpu", "limit_val_batches": 0},
         "logger": "csv",
     }
@@ -97,15 +90,14 @@ def ours(cfg: DictConfig, root: Path, steps: int) -> float:
     section = {key: cfg.data[key] for key in ("root", "name", "size", "batch_size")}
     module, clock = recipe.make_module(cfg), Clock()
     module.step = lambda _: module.train_sums.add_(1)  # type: ignore[method-assign, assignment]
-    fitted(cfg, clock, Empty(**section, steps=steps), module)
-    return clock.seconds - bare(steps)
+    fitted(cfg, clock, Empty(**section), module)
+    return clock.seconds - bare()
 
 
-def bare(steps: int) -> float:
+def bare() -> float:
     sums, began = torch.zeros(3), time.perf_counter()
-    for batch in Steps(steps):
-        for _ in batch:
-            sums.add_(1)
+    for _ in Steps():
+        sums.add_(1)
     return time.perf_counter() - began
 
 

@@ -1,36 +1,24 @@
-"""BLAKE3 of a store's shards, what `b3sum` says of the file, at four times the rate of SHA-256.
-
-It is compiled code, a dependency like any other; `bench` also runs on a machine that has little beside torch and
-Lightning, where the stores that it makes for itself have no checksums.
-"""
+"""BLAKE3 of a store's shards, as `b3sum` prints it, at four times the rate of SHA-256."""
 
 from pathlib import Path
 from typing import Any
 
-from alexnet_pl.errors import UserError
-
-try:
-    from blake3 import blake3
-except ImportError:  # a wheel that no machine without a network can be asked to have
-    blake3 = None  # type: ignore[assignment]
+from blake3 import blake3
 
 
 class Checksum:
-    """Of bytes as they are written; None where there is no BLAKE3."""
+    """BLAKE3 of bytes as they are written."""
 
     def __init__(self) -> None:
-        self.digest = blake3() if blake3 else None
+        self.digest = blake3()
 
     def update(self, data: Any) -> None:
-        if self.digest is not None:
-            self.digest.update(data)
+        self.digest.update(data)
 
-    def told(self) -> str | None:
-        return self.digest.hexdigest() if self.digest is not None else None
+    def hexdigest(self) -> str:
+        return self.digest.hexdigest()
 
 
 def checksum(path: Path) -> str:
-    """Of a whole file. Raises UserError where there is no BLAKE3."""
-    if blake3 is None:
-        raise UserError(f"{path}: cannot be checked without BLAKE3; pip install blake3")
+    """BLAKE3 of a whole file, in hexadecimal digits."""
     return blake3().update_mmap(path).hexdigest()

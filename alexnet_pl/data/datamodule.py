@@ -19,8 +19,8 @@ from alexnet_pl.errors import UserError
 class ImageStore(L.LightningDataModule):
     """Batches from the store at `root`: `train` to fit, `val` to validate, `test` or where there is none `val` to test.
 
-    `batch_size` counts the images of a step over all devices together, as 128 does in §6; the trainer gets `steps` such
-    batches at a time, on their `way`. After `fold_in` epochs the validation images are trained on too, as in the
+    `batch_size` counts the images of a step over all devices together, as 128 does in §6; `way`: how
+    they are loaded. After `fold_in` epochs the validation images are trained on too, as in the
     program's CIFAR-10 runs; from then on their error says nothing.
     """
 
@@ -33,7 +33,6 @@ class ImageStore(L.LightningDataModule):
         test_split: str | None = None,
         fold_in: int | None = None,
         seed: int = 0,
-        steps: int = 1,
         way: Way = STREAMED,
     ) -> None:
         super().__init__()
@@ -42,7 +41,7 @@ class ImageStore(L.LightningDataModule):
         if fold_in is not None and fold_in < 0:
             raise ValueError(f"fold_in={fold_in}: a number of epochs, or null")
         self.root, self.dataset, self.size, self.seed = root, name, size, seed
-        self.batch_size, self.test_split, self.steps, self.way = batch_size, test_split, steps, way
+        self.batch_size, self.test_split, self.way = batch_size, test_split, way
         self.fold_in = fold_in
 
         self.training: TrainLoader | None = None
@@ -105,7 +104,7 @@ class ImageStore(L.LightningDataModule):
         if self.training is not None and self.trainer.current_epoch:
             self.position = self.training.state_dict()  # one of another length goes on where this one ended
         split = self.training_images(self.trainer.current_epoch)
-        self.training = TrainLoader(split, self.batch_size, self.seed, augment.draw, steps=self.steps, **place)
+        self.training = TrainLoader(split, self.batch_size, self.seed, augment.draw, **place)
         if self.position is not None:
             self.training.load_state_dict(self.position)
         return self.training

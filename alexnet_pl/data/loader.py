@@ -7,7 +7,6 @@ GPU's memory stays there, and a batch is one gather.
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
 from queue import Queue
 from threading import Event, Thread
 from typing import NamedTuple
@@ -200,7 +199,6 @@ class TrainLoader(Position):
 
     Order and draws are functions of (seed, epoch, batch), so all that a resumed run needs is (epoch, done). On several
     devices each takes its share of every batch, so the run is the same whatever their number.
-    Hands out iterators over `steps` batches at a time, so that the trainer's own cost is paid once for so many.
     """
 
     def __init__(
@@ -212,7 +210,6 @@ class TrainLoader(Position):
         device: torch.device,
         rank: int = 0,
         world: int = 1,
-        steps: int = 1,
         limit: int | None = None,
         way: Way = STREAMED,
     ) -> None:
@@ -221,17 +218,15 @@ class TrainLoader(Position):
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.batches = len(split) // batch_size
         if limit is not None:
-            self.batches = min(self.batches, limit * steps)
-        self.steps, self.feed = steps, feed(split, device, way)
+            self.batches = min(self.batches, limit)
+        self.feed = feed(split, device, way)
 
     def __len__(self) -> int:
-        return -(-self.batches // self.steps)
+        return self.batches
 
-    def __iter__(self) -> Iterator[Iterator[Batch]]:
+    def __iter__(self) -> Iterator[Batch]:
         self.begin()
-        batches = self.epoch_batches()
-        for _ in range(self.done, self.batches, self.steps):
-            yield islice(batches, self.steps)
+        return self.epoch_batches()
 
     def epoch_batches(self) -> Iterator[Batch]:
         """What is left of this epoch."""

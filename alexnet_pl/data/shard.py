@@ -76,7 +76,7 @@ def write_shard(
         file.flush()
         os.fsync(file.fileno())
     kinds = np.array(labels, np.int32), np.array(sizes, np.int64)
-    return Made(*kinds, summing.sums, path.stat().st_size, hashed.checksum.told(), odd)
+    return Made(*kinds, summing.sums, path.stat().st_size, hashed.checksum.hexdigest(), odd)
 
 
 def square(item: Item, read: Reader) -> tuple[np.ndarray | None, dict[str, str] | None]:

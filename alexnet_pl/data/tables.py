@@ -12,11 +12,9 @@ KEPT = threading.local()  # per thread: the file and the row group it read last
 
 
 def opened(path: Path) -> Any:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise UserError("data.source: Parquet files need pyarrow; pip install 'alexnet_pl[parquet]'") from error
+    from pyarrow import ArrowException  # takes half a second, which copies without Parquet files need not wait
+    from pyarrow.parquet import ParquetFile
+
     try:
         return ParquetFile(path)
     except (ArrowException, OSError) as error:

@@ -1,19 +1,13 @@
 """Plain JPEGs to pixels: on the CPU by libjpeg-turbo, as Pillow does and bit by bit the same; on a GPU by nvJPEG."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
+import simplejpeg
 import torch
-from PIL import Image
 from torch import Tensor
 
-from alexnet_pl.errors import UserError, reason
-
-try:
-    import simplejpeg  # straight into the memory that waits for an image
-except ImportError:  # compiled code, which a machine without a network cannot be asked to have
-    simplejpeg = None
+from alexnet_pl.errors import UserError
 
 LARGEST = 89_478_485  # pixels: Pillow's own guard against files that unpack to fill the memory
 
@@ -21,10 +15,8 @@ LARGEST = 89_478_485  # pixels: Pillow's own guard against files that unpack to 
 def decode_plain(data: bytes) -> tuple[np.ndarray, str] | None:
     """(H, W, 3) uint8 of a JPEG and its colours, YCbCr or Gray.
 
-    None for everything else, where anything is wrong with the file, and without simplejpeg: Pillow is then to judge.
+    None for everything else and where anything is wrong with the file: Pillow is then to judge.
     """
-    if simplejpeg is None:
-        return None
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
         if space not in ("YCbCr", "Gray") or int(height) * int(width) > LARGEST:
@@ -36,16 +28,7 @@ def decode_plain(data: bytes) -> tuple[np.ndarray, str] | None:
 
 def decode_into(data: memoryview, row: np.ndarray) -> None:
     """A JPEG to `row`, (H, W, 3) uint8 as large as it. Raises ValueError."""
-    if simplejpeg is not None:
-        simplejpeg.decode_jpeg(data, "RGB", buffer=row)
-        return
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-            if picture.size != (row.shape[1], row.shape[0]):
-                raise ValueError(f"{picture.size[0]} × {picture.size[1]} pixels")
-            row[:] = np.asarray(picture.convert("RGB"))
-    except OSError as error:
-        raise ValueError(reason(error)) from error
+    simplejpeg.decode_jpeg(data, "RGB", buffer=row)
 
 
 def decode_together(files: Sequence[memoryview], device: torch.device) -> Tensor:

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.theme import Theme, save
+from alexnet_pl.runs.layout import CONFIG, METRICS, PROVENANCE
 
 LINE = 25.0  # percent, Figure 1's
 CLAIM = 6.0  # "six times faster"
@@ -54,7 +55,7 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder")
-        for path in sorted(folder.rglob("metrics.csv")):
+        for path in sorted(folder.rglob(METRICS)):
             run = read_run(path.parent)
             if run is None:
                 continue
@@ -68,7 +69,7 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
 
 def read_run(folder: Path) -> Run | None:
     """None for a run of another network."""
-    config = folder / ".hydra/config.yaml"
+    config = folder / CONFIG
     if not config.is_file():
         return None
     try:
@@ -78,7 +79,7 @@ def read_run(folder: Path) -> Run | None:
         settings = cfg.model.activation, float(cfg.optim.lr), int(cfg.seed)
     except (OmegaConfBaseException, AttributeError, ValueError) as error:
         raise UserError(f"{config}: not the config of a run ({str(error).splitlines()[0]})") from error
-    return Run(folder, *settings, read_errors(folder / "metrics.csv"))
+    return Run(folder, *settings, read_errors(folder / METRICS))
 
 
 def read_errors(path: Path) -> list[float]:
@@ -214,11 +215,11 @@ def method(best: dict[str, Group]) -> Iterator[str]:
 
 def about(run: Path) -> str:
     """Data, machine, precision, and commit of a run."""
-    path = run / "provenance.json"
+    path = run / PROVENANCE
     if not path.is_file():
         return "of unknown origin (no provenance.json)"
     facts: dict[str, Any] = json.loads(path.read_text())["sessions"][0]
-    precision = OmegaConf.load(run / ".hydra/config.yaml").trainer.precision
+    precision = OmegaConf.load(run / CONFIG).trainer.precision
     machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
     changed = " with uncommitted changes" if facts["changed_files"] else ""
     store, commit = facts["store"], (facts["commit"] or "none")[:10]

@@ -6,6 +6,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.figures.figure1 import about
 from alexnet_pl.paper import DATA
 from alexnet_pl.result import read_result
+from alexnet_pl.runs.layout import PROVENANCE, RESULT
 from alexnet_pl.trained import Trained
 
 
@@ -28,13 +29,13 @@ def page(run: Trained, drawn: dict[str, tuple[str, str]], missing: dict[str, str
 
 def facts(run: Trained) -> list[str]:
     """On which images, how long, on what machine, and what a test found."""
-    lines, fit, result = [], state.read(run.folder), run.folder / "result.json"
+    lines, fit, result = [], state.read(run.folder), run.folder / RESULT
     if fit:
         store = fit["store"]
         other = "" if store["name"] in {images.name for images in DATA.values()} else ", a stand-in for the paper's"
         ended = f"{fit['steps']:,} steps, {fit['epochs']} epochs" if fit["finished"] else so_far(run)
         lines += [f"- trained on {store['images']:,} images of {store['classes']} classes{other}: {ended}"]
-    if (run.folder / "provenance.json").is_file():
+    if (run.folder / PROVENANCE).is_file():
         lines += [f"- {about(run.folder)}"]
     if result.is_file():
         found = read_result(result)

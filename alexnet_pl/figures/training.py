@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from alexnet_pl.callbacks import EpochError
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.theme import Theme
+from alexnet_pl.runs.layout import METRICS
 from alexnet_pl.schedule import StagedSchedule
 from alexnet_pl.trained import Trained
 
@@ -55,7 +56,7 @@ class Course(NamedTuple):
 
 
 def read_course(run: Trained) -> Course:
-    path = run.folder / "metrics.csv"
+    path = run.folder / METRICS
     if not path.is_file():
         raise UserError(f"{path}: is not there; `fit` writes it")
     with path.open(newline="") as file:

@@ -13,9 +13,10 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_pl import recipe
-from alexnet_pl.cli import STORES, quoted
+from alexnet_pl.config.overrides import STORES, quoted
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.errors import UserError
+from alexnet_pl.runs.layout import LAST
 from alexnet_pl.transfer import Transfer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -39,7 +40,7 @@ def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
     """Make the network that `transfer.recipe` describes, unless it is there, and return its checkpoint."""
     assert transfer.recipe
     run = folder / "pretrained"
-    composed = recipe.compose(transfer.recipe, transfer.overrides)
+    composed = compose(transfer.recipe, transfer.overrides)
     name = composed.data.name
     store = transfer.roots.get(name)
     if not store:
@@ -55,7 +56,7 @@ def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
         *(f"transfer.roots.{key}={quoted(root)}" for key, root in roots.items()),
         *transfer.overrides,
     )
-    return str(run / "checkpoints/last.ckpt")
+    return str(run / LAST)
 
 
 def sweep(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str]) -> list[Path]:
@@ -77,13 +78,3 @@ def forwarded() -> list[str]:
     task = [word for word in given.task if re.split(r"[.=]", word.lstrip("+~"))[0] not in own]
     task = [f"++{word}" if word.startswith(STORES) else word for word in task]  # not every stage's recipe has them
     return [*task, *(word for word in given.hydra if word.lstrip("+").startswith(("hydra/launcher", "hydra.launcher")))]
-
-
-def swept(words: Iterable[str]) -> list[str]:
-    """Overrides of a single run as those of a sweep, in which a comma outside quotes would part values."""
-    return [word if "," not in word or re.search(r"['\"\[{]", word) else quote(word) for word in words]
-
-
-def quote(word: str) -> str:
-    key, _, value = word.partition("=")
-    return f"{key}={quoted(value)}"

@@ -1,6 +1,5 @@
 """`fit`: train a network (§6) from the start, from where it stopped, or from an earlier one's layers (§7)."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,14 @@ import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl import evaluate, recipe, stages, state
-from alexnet_pl.checkpoint import read_checkpoint
-from alexnet_pl.cli import quoted
-from alexnet_pl.job import build, step
+from alexnet_pl import evaluate, recipe, state
+from alexnet_pl.checkpoint import checkpoint_step, read_checkpoint
+from alexnet_pl.commands import subruns
+from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
+from alexnet_pl.config.overrides import quoted
 from alexnet_pl.media import keep_checkpoints, show_facts
+from alexnet_pl.recipe import build
+from alexnet_pl.runs.layout import BEST, LAST, link_latest
 from alexnet_pl.telling import counted, say
 from alexnet_pl.transfer import carry_over
 
@@ -23,7 +25,8 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
         return None
     if not cfg.ckpt_path:
         start_from(cfg, folder)
-    for_other_processes(cfg, folder)
+    pin_start(cfg)
+    rank_zero_only(link_latest)(folder)
     return train(cfg, folder)
 
 
@@ -41,16 +44,14 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
     """Fill in the weights that a fit starts from, by making them first if need be."""
     transfer = recipe.make_transfer(cfg)
     if transfer.recipe and not transfer.weights:
-        cfg.transfer.weights = stages.pretrain(cfg, transfer, folder)
+        cfg.transfer.weights = subruns.pretrain(cfg, transfer, folder)
 
 
-def for_other_processes(cfg: DictConfig, folder: Path) -> None:
-    """Lightning starts the other processes of a fit from `sys.argv`; they must not decide for themselves where it
-    starts from, by when files have changed."""
-    if cfg.command == "fit" and any(word.startswith("--config-path=") for word in sys.argv):
-        sys.argv = [word for word in sys.argv if not word.startswith(("ckpt_path=", "transfer.weights="))]
-        for key, value in {"ckpt_path": cfg.ckpt_path, "transfer.weights": cfg.transfer.weights}.items():
-            sys.argv.append(f"{key}={quoted(value) if value else 'null'}")
+def pin_start(cfg: DictConfig) -> None:
+    """The other ranks of a fit must not decide for themselves where it starts from: files may have changed by then."""
+    if cfg.command == "fit":
+        start = {"ckpt_path": cfg.ckpt_path, "transfer.weights": cfg.transfer.weights}
+        pin_argv_for_ddp_ranks(f"{key}={quoted(value) if value else 'null'}" for key, value in start.items())
 
 
 def train(cfg: DictConfig, folder: Path) -> float | None:
@@ -61,12 +62,12 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         before = carry_over(module.net, Path(transfer.weights), transfer.carry)
         module.lineage = [*before.pop("lineage"), before]
     show_facts(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
-    began, steps = time.perf_counter(), step(cfg) if cfg.ckpt_path else 0
+    began, steps = time.perf_counter(), checkpoint_step(cfg) if cfg.ckpt_path else 0
     trainer.callbacks.append(Begun(folder, recipe.training(cfg)))  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    keep_last(trainer, folder / "checkpoints/last.ckpt", steps)
+    keep_last(trainer, folder / LAST, steps)
     if recipe.make_watch(cfg).checkpoints:
-        kept = [path for name in ("best", "last") if (path := folder / f"checkpoints/{name}.ckpt").is_file()]
+        kept = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         keep_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     rank_zero_only(state.finish)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl import claims
+from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
 from alexnet_pl.result import read_result
+from alexnet_pl.runs.layout import METRICS
 
 Kind = tuple[str, frozenset[tuple[str, int]]]
 """Views, and how many networks of which variant."""
@@ -109,7 +111,7 @@ def course(training: dict[str, Any]) -> dict[str, Any]:
 
 def kind_of(claim: claims.Claim) -> Kind | None:
     """The kind of test that answers a row, on whatever images; None where no recipe of ours makes it."""
-    if not claim.recipe or not claims.shipped(claim.recipe):
+    if not claim.recipe or not shipped(claim.recipe):
         return None
     networks = claims.networks(claim.recipe, claim.overrides)
     found = Counter(variant(network.training, bool(network.lineage)) for network in networks)
@@ -118,7 +120,7 @@ def kind_of(claim: claims.Claim) -> Kind | None:
 
 def epochs_to(run: Path, error: float, trained: dict[str, Any]) -> float | None:
     """Epochs until the logged training error first was at most `error` percent."""
-    path, steps, epochs = run / "metrics.csv", trained.get("steps"), trained.get("epochs")
+    path, steps, epochs = run / METRICS, trained.get("steps"), trained.get("epochs")
     if not path.is_file() or not steps or not epochs:
         return None
     with path.open(newline="") as file:

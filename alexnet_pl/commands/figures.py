@@ -8,53 +8,37 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from alexnet_pl.commands.options import FigureOptions, words_of
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures import figure1
 from alexnet_pl.figures.page import page
 from alexnet_pl.figures.pictures import PICTURES
 from alexnet_pl.figures.theme import save
+from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, read_config
 from alexnet_pl.telling import say
-from alexnet_pl.trained import Trained, read_config
-
-KEYS = {"out": "", "data.root": "", "photographs": "true"}
-USE = "figures RUN [RUN ...] [out=FOLDER] [data.root=STORE] [photographs=false]"
+from alexnet_pl.trained import Trained
 
 
-def figures(words: list[str]) -> None:
-    """Everything after the command's name. Raises UserError where nothing at all could be drawn."""
-    folders, keys = parse(words)
+def figures(folders: list[Path], options: FigureOptions) -> None:
+    """Raises UserError where nothing at all could be drawn."""
     runs, others = find_runs(folders)
     if not runs and not others:
-        raise UserError(f"{', '.join(map(str, folders))}: no run folder in there, with metrics.csv or checkpoints")
-    command = " ".join(Path(word).name if Path(word) in folders else word for word in words)
+        raise UserError(f"{', '.join(map(str, folders))}: no run folder in there, with {METRICS} or {CHECKPOINTS}")
+    typed = " ".join([*(folder.name for folder in folders), *words_of(options)])
     problems = []
     for run in runs:
         alone = len(runs) == 1 and not others
-        own = Path(keys["out"], "" if alone else run.name) if keys["out"] else run / "figures"
+        own = Path(options.out, "" if alone else run.name) if options.out else run / "figures"
         try:
-            draw(Trained(run, keys["data.root"] or None), own, keys["photographs"] == "true", command)
+            draw(Trained(run, options.root), own, options.photographs, typed)
         except UserError as error:  # the other runs are drawn all the same
             problems.append(error)
     for error in problems if len(problems) < len(runs) else []:
         print(f"not drawn: {error}", flush=True)
     if others:
-        print(f"→ {figure1.write(folders, Path(keys['out'] or 'docs'))}", flush=True)
+        print(f"→ {figure1.write(folders, Path(options.out or 'docs'))}", flush=True)
     elif len(problems) == len(runs):
         raise problems[0]
-
-
-def parse(words: list[str]) -> tuple[list[Path], dict[str, str]]:
-    given = dict(word.split("=", 1) for word in words if "=" in word and not word.startswith("-"))
-    folders = [Path(word) for word in words if "=" not in word and not word.startswith("-")]
-    if flags := [word for word in words if word.startswith("-")]:
-        raise UserError(f"{' '.join(flags)}: {USE}")
-    if unknown := sorted(set(given) - set(KEYS)):
-        raise UserError(f"{unknown[0]}: there is no such key; {USE}")
-    if not folders:
-        raise UserError(f"figures: of which run folders? {USE}")
-    if given.get("photographs", "true") not in ("true", "false"):
-        raise UserError(f"photographs={given['photographs']}: true or false")
-    return folders, {**KEYS, **given}
 
 
 def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -63,9 +47,9 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder")
-        for path in sorted(folder.rglob(".hydra/config.yaml")):
+        for path in sorted(folder.rglob(CONFIG)):
             run = path.parent.parent
-            if (run / "metrics.csv").is_file() or (run / "checkpoints").is_dir():
+            if (run / METRICS).is_file() or (run / CHECKPOINTS).is_dir():
                 found[run] = read_config(run).model.get("name") == "conv"
     return [run for run, conv in found.items() if not conv], [run for run, conv in found.items() if conv]
 

@@ -1,4 +1,4 @@
-"""`test` and `ensemble`: error rates on a whole split (§7), and what is kept of them."""
+"""`validate` and `test`: error rates on a whole split (§7), and what is kept of them."""
 
 from pathlib import Path
 from typing import Any
@@ -6,19 +6,21 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl import claims, ensemble, evaluate, predict, recipe, section, stages, state
+from alexnet_pl import claims, evaluate, predict, recipe, state
+from alexnet_pl.checkpoint import checkpoint_step
 from alexnet_pl.data.datamodule import ImageStore
 from alexnet_pl.data.store import Store
-from alexnet_pl.job import build, errors, say, step, tell
 from alexnet_pl.loggers import reopen_loggers
 from alexnet_pl.media import show_facts, show_picture, show_result, show_table
 from alexnet_pl.mistakes import read_table, write_mistakes
 from alexnet_pl.module import Classifier
 from alexnet_pl.probabilities import Reader
+from alexnet_pl.recipe import build
 from alexnet_pl.result import about_checkpoint, read_result, write_json, write_result
+from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION
 from alexnet_pl.submission import writable, write_submission
-
-CONFUSIONS = "test/confusions"
+from alexnet_pl.telling import say
+from alexnet_pl.watch import CONFUSIONS
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
@@ -28,7 +30,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     place = evaluate.place(folder, data.tested, cfg.views)
     about = facts["dataset"]
     kept = evaluate.keeps(cfg.probabilities, about["images"], about["classes"])
-    trainer.callbacks.append(evaluate.Keep(place / "probabilities.parquet", data.store, facts, kept))  # type: ignore[attr-defined]
+    trainer.callbacks.append(evaluate.Keep(place / PROBABILITIES, data.store, facts, kept))  # type: ignore[attr-defined]
     trainer.test(module, datamodule=data, verbose=False)
     if not module.labelled:
         rank_zero_only(submit)(place, data.store, data.tested)
@@ -40,11 +42,11 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
 
 def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[str, Any]:
     """What is known of a test before it: on what, with which weights, and what came before them."""
-    trained = state.whole(Path(cfg.ckpt_path), step(cfg))
+    trained = state.whole(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {
         "dataset": evaluate.dataset(data.store, data.tested),
         "views": cfg.views,
-        "checkpoint": about_checkpoint(Path(cfg.ckpt_path), step(cfg)),
+        "checkpoint": about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)),
         "seed": cfg.seed,
         "finished": bool(trained),
         "training": None if trained.get("changed") else trained.get("training"),
@@ -61,8 +63,8 @@ def settle(
     """What every test with labels leaves; by the results in `place`, written last, it is known to be whole."""
     if store:
         write_mistakes(place, store, facts["dataset"]["split"])
-    result = write_result(folder / "result.json", found, **facts)
-    write_json(place / "result.json", result)
+    result = write_result(folder / RESULT, found, **facts)
+    write_json(place / RESULT, result)
     publish(cfg, folder, place, result)
     tell(result, place)
 
@@ -86,9 +88,9 @@ def publish(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any]) 
 
 def submit(place: Path, store: Store, split: str) -> None:
     if not writable(store, split):
-        return say(f"{store.name} {split}: labels are not known; answers kept", place / "probabilities.parquet")
+        return say(f"{store.name} {split}: labels are not known; answers kept", place / PROBABILITIES)
     path = place / "submission.txt"
-    lines, missing = write_submission(path, store, place / "probabilities.parquet")
+    lines, missing = write_submission(path, store, place / PROBABILITIES)
     gap = f", {missing} of them arbitrary, since those images could not be read" if missing else ""
     say(f"{store.name} {split}: labels are not known; {lines:,} lines for the test server{gap}", path)
 
@@ -97,7 +99,7 @@ def tested(cfg: DictConfig, folder: Path) -> Path | None:
     """Where the results of the test that `cfg` asks for lie, if this checkpoint has been tested so, to its end."""
     data = recipe.make_data(cfg)
     place = evaluate.place(folder, data.tested, cfg.views)
-    split, kept, result = data.store.split(data.tested), place / "probabilities.parquet", place / "result.json"
+    split, kept, result = data.store.split(data.tested), place / PROBABILITIES, place / RESULT
     if not kept.is_file() or (split.labelled and not result.is_file()):
         return None
     there = Reader(kept)
@@ -109,26 +111,34 @@ def tested(cfg: DictConfig, folder: Path) -> Path | None:
 
 def told_before(place: Path) -> float | None:
     """The top-1 error of a test that was made before; None where labels are not known."""
-    return read_result(place / "result.json")["top1_error"] if (place / "result.json").is_file() else None
+    return read_result(place / RESULT)["top1_error"] if (place / RESULT).is_file() else None
 
 
-def average(cfg: DictConfig, folder: Path) -> float | None:
-    """`ensemble`: train and test the members that are not there yet, then average what their tests saved."""
-    options = recipe.make_ensemble(cfg)
-    runs = [Path(run) for run in options.members]
-    for name, group in options.members_to_make().items():
-        words = stages.swept([*group.overrides, *stages.forwarded()])
-        runs += stages.sweep(folder / "members" / name, group.recipe, group.seeds, words)
-    readers = ensemble.find_members(runs, cfg.data.test_split, cfg.views)
-    about = readers[0].facts["dataset"]
-    place = evaluate.place(folder, about["split"], cfg.views)
-    facts, found = ensemble.run(readers, options, place / "probabilities.parquet")
-    store = None if OmegaConf.is_missing(cfg.data, "root") else Store(cfg.data.root)
-    if store and store.fingerprint != about["fingerprint"]:
-        store = None  # of other images: no pictures of mistakes
-    if found is None:
-        submit(place, store or Store(section.root(cfg)), about["split"])
-        return None
-    facts["claim"] = claims.answered(facts) if found["count"] == about["images"] else None
-    settle(cfg, folder, place, found, facts, store)
-    return found["top1_error"]
+def validate(cfg: DictConfig, folder: Path) -> float | None:
+    trainer, module, data = build(cfg, folder)
+    trainer.validate(predict.load(cfg.ckpt_path, module), datamodule=data, verbose=False)
+    if trainer.is_global_zero:
+        about = evaluate.dataset(data.store, "val")
+        checkpoint = about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))
+        found = write_result(folder / VALIDATION, errors(module), dataset=about, views="centre", checkpoint=checkpoint)
+        tell(found, folder / VALIDATION)
+    return errors(module)["top1_error"]
+
+
+def errors(module: Classifier) -> dict[str, float]:
+    """Of the last validation or test."""
+    return {name: float(value) for name, value in module.last_metrics.items()}
+
+
+def tell(result: dict[str, Any], where: Path) -> None:
+    """One line of a result.json."""
+    about, views, claim = result["dataset"], result["views"], result["claim"]
+    part = f" of {about['images']:,}" if result["images"] != about["images"] else ""
+    seen = f"{views} view{'s' * (views != 'centre')}"
+    low, high = result["top1_error_interval"]
+    say(
+        f"{about['name']}, {result['images']:,}{part} {about['split']} images, {seen}: "
+        f"top-1 error {result['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
+        f"top-5 error {result['top5_error']:.2f} %" + (f"; answers {claim}" if claim else ""),
+        where,
+    )

@@ -1,0 +1,116 @@
+"""Our command line as Hydra's: `alexnet_pl fit -c configs/ilsvrc2012.yaml optim.lr=0.02`.
+
+Hydra composes the config and owns sweeps, launchers and run folders. Our own conventions, a leading command, `-c FILE`
+and `ckpt_path=last`, become Hydra's here. Everything else passes through untouched: `-m`, `--cfg job`,
+`hydra/launcher=joblib`.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from alexnet_pl.commands.registry import Command, find
+from alexnet_pl.config.overrides import STORES, addable, is_override, quoted
+from alexnet_pl.config.recipes import SHIPPED, config_for_hydra, find_recipe
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
+
+NAMELESS = ("data.root", "codes.features", "data.source", "data.test_split", "views", "probabilities", "logger",
+            "project", "entity", "watch.", "speed.", "hydra", "trainer.accelerator", "trainer.devices",
+            "trainer.precision", STORES)  # fmt: skip
+STAGE = "stage"  # the key that the word after `bench` sets
+
+
+def to_hydra(argv: list[str]) -> list[str]:
+    """Our argv (without the program's name) → Hydra's.
+
+    An argv without a leading command is Hydra's already and is returned as it is. Lightning relies on that: under DDP
+    it starts the other ranks with the argv it finds in `sys.argv`, which by then is the translated one.
+    """
+    if not argv or argv[0].startswith(("-", "+")) or "=" in argv[0]:
+        return argv
+    command = find(argv[0])
+    recipe, rest = split_recipe(command, argv[1:])
+    path = find_recipe(recipe) if recipe or not command.default_recipe else SHIPPED / command.default_recipe
+    flags = [word for word in rest if not is_override(word)]
+    overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
+    sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
+    composed = config_for_hydra(path)
+    where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]
+    words = fixed_folder(command, path, run_folder(command, path, overrides), sweep)
+    return [*where, *flags, f"++command={command.name}", *(addable(word, sweep) for word in words)]
+
+
+def split_recipe(command: Command, given: list[str]) -> tuple[str, list[str]]:
+    """(what -c names, the other words). A recipe or run folder may also stand right after the command."""
+    recipe, rest = "", []
+    if command.name == "bench" and given and given[0].isalpha():
+        rest.append(f"{STAGE}={given[0]}")
+        given = given[1:]
+    elif given and is_positional(given[0]):
+        recipe, given = given[0], given[1:]
+    words = iter(given)
+    for word in words:
+        if word in ("-c", "--config"):
+            recipe = chosen(recipe, next(words, ""))
+        elif word.startswith("--config="):
+            recipe = chosen(recipe, word.removeprefix("--config="))
+        else:
+            rest.append(word)
+    return recipe, rest
+
+
+def is_positional(word: str) -> bool:
+    return not word.startswith(("-", "+", "~")) and ("=" not in word or Path(word).exists())
+
+
+def chosen(before: str, recipe: str) -> str:
+    if before:
+        raise UserError(f"-c {recipe}: {before} is given already; one recipe or run folder at a time")
+    return recipe
+
+
+def run_folder(command: Command, recipe: Path, overrides: list[str]) -> list[str]:
+    """Give a command that uses an earlier run that run's checkpoint and folder; leave others as they are.
+
+    A config that was read from a run folder brings no settings for Hydra itself, so those are added.
+    """
+    again = recipe.parent.name == ".hydra"
+    given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
+    rest = [word for word in overrides if not word.startswith("ckpt_path=")]
+    wanted = given[-1] if given else ("last" if again or command.needs_checkpoint else "null")
+    if again and command.name == "ensemble":
+        raise UserError("-c: an ensemble goes on by the command that began it, with the recipe and the same overrides")
+    if again and command.name == "reproduce":
+        where = f"hydra.run.dir={quoted(str(recipe.parent.parent))}"
+        return [*rest, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]
+    if command.name == "prepare" or command.stable_run_dir or command.default_recipe or wanted in ("null", "auto"):
+        return overrides
+    runs = recipe.parent.parent if again else Path("runs") / recipe.stem
+    checkpoint = latest_checkpoint(runs, wanted) if wanted in ("last", "best") else Path(wanted)
+    if not checkpoint.is_file():
+        raise UserError(f"ckpt_path={wanted}: there is no such file")
+    found = [f"ckpt_path={quoted(str(checkpoint.resolve()))}", *rest]
+    if checkpoint.resolve().parent.name == CHECKPOINTS:
+        found.append(f"hydra.run.dir={quoted(str(checkpoint.resolve().parent.parent))}")
+        found.append(f"hydra.output_subdir=.hydra/{command.name}")
+    return [*found, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"] if again else found
+
+
+def fixed_folder(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
+    """Give commands that are called again the run folder that they had, unless one is given."""
+    if not command.stable_run_dir or any(word.startswith("hydra.") for word in overrides):
+        return overrides
+    if command.default_recipe:
+        return [*overrides, f"hydra.run.dir=runs/{command.name}", "hydra.output_subdir=null"]
+    if sweep:
+        where = f"hydra.sweep.dir='runs/{recipe.stem}/reproduce'"
+        return [*overrides, where, "hydra.sweep.subdir=${hydra.job.override_dirname}"]
+    return [*overrides, f"hydra.run.dir='runs/{recipe.stem}/{command.name}/{folder_name(overrides)}'"]
+
+
+def folder_name(overrides: list[str]) -> str:
+    """A name from the overrides that decide the network."""
+    name = "_".join(sorted(word.lstrip("+") for word in overrides if not word.lstrip("+").startswith(NAMELESS)))
+    name = re.sub(r"[^\w.=-]", "_", name).replace("=", "-") or "as-shipped"
+    return name if len(name) <= 100 else name[:90] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -1,0 +1,147 @@
+"""The program: one command of the registry; a mistake of the user's becomes one line and exit code 2."""
+
+import errno
+import os
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from alexnet_pl import __version__
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.commands import registry
+from alexnet_pl.commands.completion import completion
+from alexnet_pl.commands.following import suggest_next
+from alexnet_pl.commands.help import command_help, usage
+from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
+from alexnet_pl.config.overrides import near
+from alexnet_pl.errors import UserError
+from alexnet_pl.memory import ask_for_large_pages
+from alexnet_pl.run_config import isolated_config
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
+HELP = ("-h", "--help")
+
+
+def main() -> None:
+    """Run the command line. Where its reader has gone, as in `--help | head -1`, it ends without a traceback."""
+    try:
+        try:
+            answer(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if is_open(sys.stdout.fileno()):
+            raise  # another pipe, which is a fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush once more at its end
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def is_open(pipe: int) -> bool:
+    """Whether somebody reads from the other end."""
+    import select
+
+    poll = select.poll()
+    poll.register(pipe, select.POLLOUT)
+    return not any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def answer(argv: list[str]) -> None:
+    try:
+        if (text := text_for(argv)) is not None:
+            print(text)
+            raise SystemExit(0 if argv else 2)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, leave)
+        ask_for_large_pages()
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
+        start(argv)
+    except UserError as error:
+        fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        fail(plain(error))
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        fail(f"{error.filename or 'writing'}: {error.strerror}; make room or choose another place, then go on")
+
+
+def text_for(argv: list[str]) -> str | None:
+    """What is printed where no command runs: help, the version, a script for a shell."""
+    if not argv or argv[0] in HELP:
+        return usage()
+    if argv == ["--version"]:
+        return f"alexnet_pl {__version__}"
+    if argv[0] == "completion":
+        return completion(argv[1] if len(argv) > 1 else "")
+    if len(argv) == 2 and argv[1] in HELP and not argv[0].startswith("-"):
+        return command_help(registry.find(argv[0]))
+    return None
+
+
+def start(argv: list[str]) -> None:
+    command = registry.COMMANDS.get(argv[0])
+    if command and command.takes == "runs":
+        folders = registry.run_on_folders(command, argv[1:])
+        return suggest_next(command, folders[0])
+    sys.argv[1:] = to_hydra(argv)
+    run()
+
+
+def leave(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def fail(message: str) -> NoReturn:
+    print(f"alexnet_pl: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def discard(folder: Path) -> None:
+    """Remove a run folder in which nothing came to be but Hydra's notes: after `prepare`, or a mistake."""
+    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
+        shutil.rmtree(folder, ignore_errors=True)  # another job that began in the same second may do the same
+
+
+def plain(error: Exception) -> str:
+    """Hydra's message of several lines in one; for a key that does not exist, its name and the way to look."""
+    text = str(error)
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return f"{found[1]}: there is no such key{near(found[1])}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {text.splitlines()[0]}"
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+@hydra.main(version_base="1.3")
+def run(cfg: DictConfig) -> float | None:
+    """One job: a command on a composed config. Returns the sweep's objective."""
+    from alexnet_pl.section import check  # torch loads here, so that --help and --cfg job stay instant
+
+    job = HydraConfig.get()
+    sweep = job.mode == RunMode.MULTIRUN
+    with own_process_state():
+        folder = Path(job.runtime.output_dir)
+        if sweep:  # the other DDP ranks must repeat this job, not start the sweep again
+            pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
+        try:
+            check(cfg)
+            found = registry.run(cfg, folder)
+            if not sweep:
+                suggest_next(registry.find(cfg.command), folder, cfg)
+            return found
+        except UserError as error:  # told here, since Hydra would put a line of its own before it
+            if sweep:
+                raise  # the other jobs of a sweep go on
+            fail(str(error))
+        finally:
+            discard(folder)

@@ -1,0 +1,41 @@
+"""What to type after a command, its last line: `next: python -m alexnet_pl test -c runs/demo/…`."""
+
+import os
+import shlex
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from alexnet_pl.commands.registry import Command
+from alexnet_pl.config.recipes import SHIPPED
+from alexnet_pl.telling import suggest
+
+
+def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
+    """Nothing is said where the command has no successor, or a part of the line is not known."""
+    if not command.next or (cfg and cfg.command == "prepare" and cfg.data.get("part")):
+        return  # one of several parts of a store is not a store yet
+    facts = {"run": near_path(folder), "recipe": recipe_word() if cfg else "", "root": root_of(cfg) if cfg else ""}
+    needed = {name for name in facts if f"{{{name}}}" in command.next}
+    if all(facts[name] for name in needed):
+        suggest(command.next.format(**{name: shlex.quote(facts[name]) for name in facts}))
+
+
+def near_path(path: Path) -> str:
+    short = os.path.relpath(path)
+    return str(path) if short.startswith("..") else short
+
+
+def recipe_word() -> str:
+    """What `-c` would name: a shipped recipe, or a file of the user's; "" for what is no recipe by itself."""
+    job = HydraConfig.get()
+    name = str(job.job.config_name)
+    (place,) = [source.path for source in job.runtime.config_sources if source.provider == "main"]
+    if name.startswith("_") or name == "config":
+        return ""
+    return name if Path(place) == SHIPPED else near_path(Path(place) / f"{name}.yaml")
+
+
+def root_of(cfg: DictConfig) -> str:
+    return "" if OmegaConf.is_missing(cfg.data, "root") else str(cfg.data.root)

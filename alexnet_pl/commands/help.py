@@ -1,0 +1,85 @@
+"""What `--help` prints: of the program, and of one command with the keys that it reads."""
+
+import re
+import textwrap
+from dataclasses import fields
+
+from alexnet_pl.commands import options
+from alexnet_pl.commands.registry import COMMANDS, Command
+from alexnet_pl.config.recipes import SHIPPED, recipe_names
+
+SHARED = ("_base.yaml", "_alexnet.yaml", "reading/program.yaml")  # in which a section is looked up
+OWN = "codes.yaml"  # for the sections that no shared file has
+
+
+def usage() -> str:
+    of_recipes, of_runs = (
+        "\n".join(f"  {name:<10} {one.help}" for name, one in COMMANDS.items() if one.takes == kind)
+        for kind in ("recipe", "runs")
+    )
+    recipes = textwrap.fill(", ".join(recipe_names()), 100, subsequent_indent=" " * 23)
+    return f"""usage: alexnet_pl COMMAND -c RECIPE [key=value ...] [hydra flags]
+       alexnet_pl COMMAND RUN [RUN ...] [key=value ...]
+       alexnet_pl COMMAND --help
+
+{of_recipes}
+
+{of_runs}
+
+  completion bash, zsh or fish: a script that completes commands, recipes and keys
+
+  -c RECIPE   a YAML file, the name of a shipped recipe, or a run folder (its own config again); -c may be left out
+              shipped: {recipes}
+  -m          sweep: `seed=1,2,3` runs three jobs, one after the other or by hydra/launcher=…
+  --cfg job   print the composed config and run nothing
+
+`alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo
+Exit codes: 0 done, 2 a mistake to mend (one line says which), 130 Ctrl-C and 143 SIGTERM (a fit has left last.ckpt:
+the same command with ckpt_path=last goes on; a second signal ends it at once without), 1 a fault of the program."""
+
+
+def command_help(command: Command) -> str:
+    words = {
+        "runs": "RUN [RUN ...]",
+        "recipe": "[-c RECIPE]" if command.default_recipe else "-c RECIPE",
+    }[command.takes]
+    examples = "\n".join(f"  alexnet_pl {example}" for example in command.examples)
+    parts = [
+        f"usage: alexnet_pl {command.name} {words} [key=value ...]",
+        f"{command.help[0].upper()}{command.help[1:]}.",
+        f"Examples:\n{examples}",
+        f"What it reads:\n{option_lines(command) if command.options else config_lines(command)}",
+    ]
+    if command.takes == "recipe":
+        parts.append(f"`alexnet_pl {command.name} -c RECIPE --help` prints these with the recipe's values.")
+    return "\n\n".join(parts)
+
+
+def option_lines(command: Command) -> str:
+    lines = []
+    for one in fields(getattr(options, command.options)):
+        value = "…" if one.default is None else options.shown(one.default)
+        typed = f"{options.key_of(one)}={value}"
+        lines.append(f"  {typed:<20} {one.metadata['help']}")
+    return "\n".join(lines)
+
+
+def config_lines(command: Command) -> str:
+    """The command's sections as configs/*.yaml have them, with their comments."""
+    shared, own = [sections((SHIPPED / name).read_text()) for name in SHARED], sections((SHIPPED / OWN).read_text())
+    lines: list[str] = []
+    for key in command.keys:
+        first, *more = [text[key] for text in shared if key in text] or [own[key]]
+        lines += [first, *(text.split("\n", 1)[1] for text in more)]  # under one heading
+    return textwrap.indent("\n".join(lines), "  ")
+
+
+def sections(text: str) -> dict[str, str]:
+    """The text of each top-level key of a YAML file."""
+    parts = re.split(r"^(?=\w[\w]*:)", text, flags=re.MULTILINE)
+    return {part.split(":", 1)[0]: plain(part) for part in parts if re.match(r"\w+:", part)}
+
+
+def plain(part: str) -> str:
+    """Without blank lines, and without the unindented comment that introduces the next section."""
+    return "\n".join(line for line in part.splitlines() if line.strip() and not line.startswith("#"))

@@ -1,0 +1,81 @@
+"""Options of the commands on run folders (`figures`, `curves`, `page`), checked as the sections of a config are."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alexnet_pl.errors import UserError
+
+Made = TypeVar("Made")
+
+
+def option(default: Any, help: str, key: str = "") -> Any:
+    """A dataclass field; `key` where the word on the command line is no name of Python's."""
+    return field(default=default, metadata={"help": help, "key": key})
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    out: str | None = option(None, "the folder for the figures; default: RUN/figures, for Figure 1 docs")
+    root: str | None = option(None, "the prepared store, where it was moved", "data.root")
+    photographs: bool = option(True, "false: leave out pictures that show images of the store")
+
+
+@dataclass(frozen=True)
+class CurveOptions:
+    norms: bool = option(False, "true: CIFAR-10 test errors without and with response normalisation by seed (§4.3)")
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    port: int = option(7860, "of the page's address")
+    host: str = option("127.0.0.1", "of the page's address; 0.0.0.0 lets other machines in")
+    ckpt_path: str = option("last", "last or best")
+    codes: str | None = option(None, "a run folder of codes.yaml, to search by short codes; default: the newest")
+    root: str | None = option(None, "the prepared store, where it was moved", "data.root")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise ValueError(f"port={self.port}: a number from 1 to 65535")
+        if self.ckpt_path not in ("last", "best"):
+            raise ValueError(f"ckpt_path={self.ckpt_path}: last or best")
+
+
+def key_of(one: Field[Any]) -> str:
+    return one.metadata["key"] or one.name
+
+
+def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
+    """(run folders, values by key)"""
+    folders, given = [], {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if word.startswith("-"):
+            raise UserError(f"{word}: {command} has no flags; alexnet_pl {command} --help lists its keys")
+        if equals and not Path(word).is_dir():
+            given[key] = value
+        else:
+            folders.append(Path(word))
+    if not folders:
+        raise UserError(f"{command}: which run folder? alexnet_pl {command} RUN")
+    return folders, given
+
+
+def words_of(given: object) -> list[str]:
+    """Options as they would be typed, without those that have their defaults."""
+    some = [one for one in fields(given) if getattr(given, one.name) != one.default]  # type: ignore[arg-type]
+    return [f"{key_of(one)}={shown(getattr(given, one.name))}" for one in some]
+
+
+def shown(value: object) -> str:
+    """As YAML has it: true and false."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def read_options(given: Mapping[str, str], made: type[Made]) -> Made:
+    from alexnet_pl.section import check_keys, make
+
+    names = {key_of(one): one.name for one in fields(made)}  # type: ignore[arg-type]
+    check_keys(given, names, "")
+    return make(made, {names[key]: None if value == "null" else value for key, value in given.items()}, "")

@@ -1,0 +1,48 @@
+"""`page`: a local web page to try a run's network on pictures (Figure 4), until Ctrl-C."""
+
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from alexnet_pl.commands.options import PageOptions
+from alexnet_pl.errors import UserError
+from alexnet_pl.lookup import Lookup
+from alexnet_pl.page import application
+
+
+def page(runs: list[Path], options: PageOptions) -> None:
+    if len(runs) != 1:
+        raise UserError("page: give one run folder: page RUN [port=7860] [host=127.0.0.1]")
+    check_port(options.host, options.port)
+    overrides = [f"data.root={options.root}"] if options.root else []
+    lookup = Lookup(runs[0], options.ckpt_path, options.codes or "", *overrides)
+    with tempfile.TemporaryDirectory(prefix="alexnet_pl-page-") as folder:
+        serve(lookup, options.host, options.port, Path(folder))
+
+
+def check_port(host: str, port: int) -> None:
+    """Before a network is loaded for nothing."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as test:
+            test.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            test.bind(address)
+    except socket.gaierror as error:
+        raise UserError(f"host={host}: {error.strerror}") from error
+    except OSError as error:
+        raise UserError(f"{host}:{port} cannot be listened at ({error.strerror}); give another port=NUMBER") from error
+
+
+def serve(lookup: Lookup, host: str, port: int, folder: Path) -> None:
+    """`folder` holds uploads while the page is open."""
+    app = application(lookup, folder)
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                print(f"{lookup.about}\n→ http://{host}:{port}, until Ctrl-C", flush=True)
+
+    Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).run()

@@ -1,0 +1,48 @@
+"""The state of the process that a command changes: `sys.argv`, the environment, torch's process group."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def pin_argv_for_ddp_ranks(words: Iterable[str], config: Path | None = None) -> None:
+    """Make `sys.argv` name exactly this job: Lightning starts the other ranks of a fit with it.
+
+    `words` replace overrides of the same keys; `config` replaces the recipe and all overrides. Without `config`,
+    nothing happens where Hydra was not started from a command line, as in a notebook.
+    """
+    if config:
+        sys.argv[1:] = [f"--config-path={config.parent}", f"--config-name={config.stem}", "hydra/job_logging=none"]
+    elif not any(word.startswith("--config-path=") for word in sys.argv):
+        return
+    new = list(words)
+    keys = {key_of(word) for word in new}
+    sys.argv[1:] = [*(word for word in sys.argv[1:] if key_of(word) not in keys), *new]
+
+
+def key_of(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
+
+
+@contextmanager
+def own_process_state() -> Iterator[None]:
+    """Give back `sys.argv` and the environment as found.
+
+    Hydra's basic launcher runs a whole sweep in one process, and the LOCAL_RANK and WORLD_SIZE that Lightning sets for
+    one job would make it take the next for a rank that torchrun started.
+    """
+    argv, environ = sys.argv.copy(), os.environ.copy()
+    try:
+        yield
+    finally:
+        sys.argv[:] = argv
+        os.environ.clear()
+        os.environ.update(environ)
+        import torch.distributed as dist
+
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        if wandb := sys.modules.get("wandb"):
+            wandb.finish()  # or the next job of a sweep would go on in this one's W&B run

@@ -1,0 +1,247 @@
+"""Every command of the program, once: what it is for, what it reads, and the function that does it.
+
+Help, completion, the translation to Hydra and the commands themselves all start from here. Functions are named by
+strings and imported when they are called, so that `--help` needs neither torch nor Lightning.
+"""
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import DictConfig
+
+from alexnet_pl.errors import UserError
+
+HOME = "alexnet_pl.commands"
+NET = ("model", "augment")  # what decides the network of a checkpoint
+MACHINE = ("trainer", "speed")
+
+
+@dataclass(frozen=True)
+class Command:
+    """`target` is `module:function`: of (config, run folder), or of (folders, options) for `takes="runs"`.
+
+    `codes`: the target for a recipe of codes, where the command has one. `keys`: sections and top-level keys of the
+    config that it reads. `next`: what to type afterwards; {run}, {recipe} and {root} are filled in.
+    """
+
+    name: str
+    help: str
+    target: str
+    codes: str = ""
+    default_recipe: str = ""  # without -c
+    needs_checkpoint: bool = False  # of an earlier run: the newest last.ckpt of the recipe unless one is given
+    stable_run_dir: bool = False  # the same command finds the folder that it had
+    uses_trainer: bool = False
+    takes: Literal["recipe", "runs"] = "recipe"
+    options: str = ""  # for takes="runs": the dataclass that key=value fills
+    keys: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    next: str = ""
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(
+            "prepare",
+            "make a store from a copy of the images (data.source → data.root)",
+            f"{HOME}.prepare:prepare",
+            keys=("data",),
+            examples=("prepare -c imagenette data.source=/downloads/imagenette data.root=/fast/imagenette",),
+            next="fit -c {recipe} data.root={root}",
+        ),
+        Command(
+            "verify",
+            "check every byte of the store at data.root",
+            f"{HOME}.prepare:verify",
+            default_recipe="_base.yaml",
+            keys=("data",),
+            examples=("verify data.root=/fast/imagenette",),
+            next="fit -c {recipe} data.root={root}",
+        ),
+        Command(
+            "fit",
+            "train; ckpt_path=last goes on with the newest run of the recipe",
+            f"{HOME}.fit:fit",
+            codes=f"{HOME}.codes:fit",
+            uses_trainer=True,
+            keys=(
+                *("seed", "ckpt_path", "objective", "logger", "project", "entity", "data", *NET, "optim", "schedule"),
+                *("transfer", "watch", "codes", *MACHINE),
+            ),
+            examples=(
+                "fit -c demo",
+                "fit -c ilsvrc2012 data.root=/fast/ilsvrc2012 optim.lr=0.02",
+                "fit runs/demo/latest                # go on where that run stopped",
+                "fit -m -c demo seed=1,2,3           # a sweep",
+            ),
+            next="test -c {run}",
+        ),
+        Command(
+            "validate",
+            "errors on the validation images, centre view",
+            f"{HOME}.evaluate:validate",
+            needs_checkpoint=True,
+            uses_trainer=True,
+            keys=("ckpt_path", "data", *NET, *MACHINE),
+            examples=("validate -c imagenette data.root=/fast/imagenette",),
+        ),
+        Command(
+            "test",
+            "errors with ten views (§5.1), written to result.json",
+            f"{HOME}.evaluate:test",
+            codes=f"{HOME}.codes:test",
+            needs_checkpoint=True,
+            uses_trainer=True,
+            keys=("ckpt_path", "views", "probabilities", "logger", "data", *NET, "codes", *MACHINE),
+            examples=("test runs/demo/latest", "test -c demo ckpt_path=best views=centre"),
+            next="figures {run}",
+        ),
+        Command(
+            "reproduce",
+            "fit to the end and test; the same command again goes on where it stopped",
+            f"{HOME}.reproduce:reproduce",
+            codes=f"{HOME}.codes:reproduce",
+            stable_run_dir=True,
+            uses_trainer=True,
+            keys=("seed", "views", "data", *NET, "optim", "schedule", "transfer", "codes", *MACHINE),
+            examples=("reproduce -c ilsvrc2010 data.root=/fast/ilsvrc2010",),
+            next="report",
+        ),
+        Command(
+            "ensemble",
+            "train and test what ensemble.groups lists, or take ensemble.members, and average (§7)",
+            f"{HOME}.ensemble:average",
+            stable_run_dir=True,
+            uses_trainer=True,
+            keys=("ensemble", "views", "data"),
+            examples=("ensemble -c ensemble_5cnns data.root=/fast/ilsvrc2012",),
+            next="report",
+        ),
+        Command(
+            "predict",
+            "class names and probabilities for images=FILE_OR_FOLDER",
+            f"{HOME}.predict:predict",
+            needs_checkpoint=True,
+            uses_trainer=True,
+            keys=("images", "ckpt_path", "views", *NET, *MACHINE),
+            examples=("predict runs/demo/latest images=holiday.jpg",),
+        ),
+        Command(
+            "features",
+            "activities of fc7 for every image of a split (§7.1), kept in the run folder",
+            f"{HOME}.features:features",
+            needs_checkpoint=True,
+            uses_trainer=True,
+            keys=("features", "ckpt_path", "data", *NET, *MACHINE),
+            examples=("features runs/demo/latest",),
+            next="retrieve -c {run}",
+        ),
+        Command(
+            "retrieve",
+            "the nearest training images to images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
+            f"{HOME}.features:retrieve",
+            needs_checkpoint=True,
+            uses_trainer=True,
+            keys=("retrieval", "images", "features", "ckpt_path", "data", *NET, *MACHINE),
+            examples=("retrieve runs/demo/latest images=holiday.jpg",),
+        ),
+        Command(
+            "bench",
+            "what each stage costs here; `bench prepare`: making a store",
+            f"{HOME}.bench:bench",
+            default_recipe="ilsvrc2012.yaml",
+            keys=("stage", "rounds", "json", "profile", "data", *NET, *MACHINE),
+            examples=("bench data.root=/fast/ilsvrc2012", "bench prepare data.source=/downloads/photographs"),
+        ),
+        Command(
+            "report",
+            "the paper's tables beside what the run folders under report.runs have measured",
+            f"{HOME}.report:report",
+            default_recipe="_base.yaml",
+            stable_run_dir=True,
+            keys=("report",),
+            examples=("report", "report report.runs=[runs,/more/runs]"),
+            next="dashboard",
+        ),
+        Command(
+            "dashboard",
+            "the same and all curves as a W&B workspace and report, saved to project=… entity=…",
+            f"{HOME}.report:dashboard",
+            default_recipe="_base.yaml",
+            stable_run_dir=True,
+            keys=("project", "entity", "json", "report"),
+            examples=("dashboard project=alexnet_pl",),
+        ),
+        Command(
+            "figures",
+            "Figures 2, 3, 4 and training curves of runs into RUN/figures/, Figure 1 of cifar10 runs into docs/",
+            f"{HOME}.figures:figures",
+            takes="runs",
+            options="FigureOptions",
+            examples=("figures runs/imagenette/latest", "figures runs/cifar10 out=docs"),
+            next="page {run}",
+        ),
+        Command(
+            "curves",
+            "learning curves and test results of runs beside each other, as Markdown",
+            f"{HOME}.report:curves",
+            takes="runs",
+            options="CurveOptions",
+            examples=("curves runs/imagenette/latest", "curves runs/cifar10_13pct runs/cifar10_11pct norms=true"),
+        ),
+        Command(
+            "page",
+            "a local web page to try a run's network on pictures",
+            f"{HOME}.page:page",
+            takes="runs",
+            options="PageOptions",
+            examples=("page runs/imagenette/latest port=7860",),
+        ),
+    )
+}
+
+
+def find(name: str) -> Command:
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        meant = f"did you mean {near[0]}?" if near else f"one of {', '.join(COMMANDS)}"
+        raise UserError(f"{name}: no such command; {meant}")
+    return COMMANDS[name]
+
+
+def load(target: str) -> Callable[..., Any]:
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def run(cfg: DictConfig, folder: Path) -> float | None:
+    """Run `cfg.command` and return the sweep's objective, where the command measures it."""
+    command = find(cfg.command)
+    target = load(target_of(command, cfg))
+    if command.uses_trainer:
+        return load(f"{HOME}.trainer:run_with_trainer")(target, cfg, folder)
+    return target(cfg, folder)
+
+
+def target_of(command: Command, cfg: DictConfig) -> str:
+    """The function of a command, of which a recipe of codes has its own."""
+    if "codes" not in cfg or not command.uses_trainer:
+        return command.target
+    if not command.codes:
+        raise UserError(f"{command.name}: not for codes, only {', '.join(n for n, c in COMMANDS.items() if c.codes)}")
+    return command.codes
+
+
+def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
+    """`figures RUN [RUN ...] key=value`: a command whose run folders need no recipe. Returns the folders."""
+    from alexnet_pl.commands import options
+
+    folders, given = options.split_words(command.name, words)
+    made = getattr(options, command.options)
+    load(command.target)(folders, options.read_options(given, made))
+    return folders

@@ -1,0 +1,88 @@
+"""`report`, `dashboard` and `curves`: what finished runs have measured, as tables and in W&B."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from alexnet_pl import curves as learning_curves
+from alexnet_pl import dashboard as wandb_workspace
+from alexnet_pl import pairs, panels, tables
+from alexnet_pl import report as paper_tables
+from alexnet_pl.chart import draw
+from alexnet_pl.codetable import PAGE, code_tables
+from alexnet_pl.commands.options import CurveOptions
+from alexnet_pl.errors import UserError, reason
+from alexnet_pl.loggers import offline
+from alexnet_pl.rows import make_rows
+from alexnet_pl.standins import make_standins
+from alexnet_pl.telling import say
+
+SAVED = "saved.json"  # which view and report of a project are ours, to be replaced the next time
+
+
+def report(cfg: DictConfig, folder: Path) -> None:
+    """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
+    roots, tests = paper_tables.roots_of(cfg), paper_tables.collected(cfg)
+    rows, others = make_rows(tests), make_standins(tests)
+    rate = cfg.report.images_per_second or paper_tables.throughput(roots)
+    codes = code_tables(roots)
+    standins = [table for one in others for table in paper_tables.standin_tables(one)]
+    made = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *standins, *codes]
+    folder.mkdir(parents=True, exist_ok=True)
+    tables.show(made)
+    for suffix, write in {"md": tables.markdown, "tex": tables.latex, "html": tables.html}.items():
+        (folder / f"report.{suffix}").write_text(write(made))
+    (folder / "report.csv").write_text(paper_tables.as_csv(rows, others))
+    (folder / "standins.md").write_text(paper_tables.STANDINS + tables.markdown(standins))
+    if codes:
+        (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
+    draw(folder / "report.png", rows, others)
+    say(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
+
+
+def dashboard(cfg: DictConfig, folder: Path) -> None:
+    panels.libraries()
+    tests = paper_tables.collected(cfg)
+    if offline():
+        entity = cfg.get("entity") or "YOU"
+        made = (panels.workspace(entity, cfg.project), panels.written_report(entity, cfg.project, make_rows(tests)))
+        wandb_workspace.outline(*made)
+        path = Path(cfg.json) if cfg.json else folder / "dashboard.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(wandb_workspace.spec(*made), indent=1) + "\n")
+        return say("not logged in to W&B, so nothing was saved there; wandb login, then the same command", path)
+    try:
+        said = save(cfg, folder, tests)
+    except UserError:
+        raise
+    except Exception as error:  # the network, the server, the library: each has errors of its own
+        raise UserError(f"dashboard: W&B did not take it ({reason(error)})") from error
+    print("\n".join(f"→ {url}" for url in said), flush=True)
+
+
+def save(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
+    """The addresses of workspace and report; those saved before by this folder are replaced."""
+    import wandb
+
+    entity = cfg.get("entity") or wandb.Api().default_entity
+    if not entity:
+        raise UserError("entity has no value yet, and W&B knows none: add entity=NAME, a person or team")
+    kept = folder / SAVED
+    before = json.loads(kept.read_text()) if kept.is_file() else {}
+    there = before.get(f"{entity}/{cfg.project}", {})
+    report = panels.written_report(entity, cfg.project, make_rows(tests))
+    view = panels.workspace(entity, cfg.project)
+    report.id = there.get("report", "")
+    view._internal_name, view._internal_id = there.get("view_name", ""), there.get("view", "")
+    report.save()  # makes the project where there is none
+    view.save()
+    now = {"report": report.id, "view": view._internal_id, "view_name": view._internal_name}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps({**before, f"{entity}/{cfg.project}": now}, indent=1) + "\n")
+    return [view.url, report.url]
+
+
+def curves(runs: list[Path], options: CurveOptions) -> None:
+    print("\n".join(pairs.page(runs) if options.norms else learning_curves.page(runs)).rstrip())

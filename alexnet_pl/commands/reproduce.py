@@ -1,0 +1,30 @@
+"""`reproduce`: one row of the paper from nothing, fit and test; the same command again goes on where it stopped."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from alexnet_pl.commands import registry
+from alexnet_pl.commands.evaluate import tested, told_before
+from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
+from alexnet_pl.config.overrides import quoted
+from alexnet_pl.run_config import isolated_config
+from alexnet_pl.runs.layout import LAST
+from alexnet_pl.telling import say
+
+
+def reproduce(cfg: DictConfig, folder: Path) -> float | None:
+    """`fit` to its end, unless that was reached before, then `test`, unless these weights have been tested."""
+    last = folder / LAST
+    for command, checkpoint in {"fit": "auto", "test": str(last)}.items():
+        step = cfg.copy()
+        step.command, step.ckpt_path = command, checkpoint
+        if command == "test" and (place := tested(step, folder)):
+            say("tested already", place)
+            return told_before(place)
+        with own_process_state():
+            words = [f"++command={command}", f"ckpt_path={quoted(checkpoint)}"]
+            words.append(f"hydra.run.dir={quoted(str(folder.absolute()))}")
+            pin_argv_for_ddp_ranks(words, isolated_config(folder))
+            found = registry.run(step, folder)
+    return found

@@ -1,0 +1,73 @@
+"""Overrides, the words `key=value` of a command line: what they are, how values are quoted, which keys there are."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+
+from alexnet_pl.config.recipes import SHIPPED
+
+PATHS = (
+    "data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "transfer.weights", "hydra.run.dir",
+    "hydra.sweep.dir", "codes.features", "retrieval.codes",
+)  # fmt: skip
+STORES = "transfer.roots."  # also paths
+LATER = ("trainer.", "features.", "retrieval.", "watch.", "entity=")  # keys that an older run folder may not mention
+
+
+def is_override(word: str) -> bool:
+    """`key=value`, `+key=value`, `~key`: an override; `-m`, `--cfg`, and the `job` after it: Hydra's flags."""
+    return word.startswith("~") or ("=" in word and not word.startswith("-"))
+
+
+def addable(word: str, sweep: bool = False) -> str:
+    """Let any option of Lightning's Trainer be given, also those that the recipes do not mention, and any path."""
+    key, _, value = word.partition("=")
+    if (
+        (key in PATHS or key.startswith(STORES))
+        and not sweep
+        and value[:1] not in ("'", '"', "[", "$")
+        and value != "null"
+    ):
+        return f"{key}={quoted(os.path.expanduser(value))}"
+    return f"++{word}" if word.startswith(LATER) else word
+
+
+def quoted(value: str) -> str:
+    """A value in which Hydra reads no comma as a sweep and no brace as a list."""
+    return "'" + value.replace("'", "\\'") + "'"
+
+
+def swept(words: Iterable[str]) -> list[str]:
+    """Overrides of a single run as those of a sweep, in which a comma outside quotes would part values."""
+    return [word if "," not in word or re.search(r"['\"\[{]", word) else quote(word) for word in words]
+
+
+def quote(word: str) -> str:
+    key, _, value = word.partition("=")
+    return f"{key}={quoted(value)}"
+
+
+def near(key: str) -> str:
+    """ ", did you mean …?" from the keys of the shipped recipes."""
+    import difflib
+
+    found = difflib.get_close_matches(key, sorted(known_keys()), 1)
+    return f"; did you mean {found[0]}?" if found else "; --cfg job prints those there are"
+
+
+def known_keys() -> set[str]:
+    """Dotted keys of all shipped recipes."""
+    from omegaconf import OmegaConf
+
+    keys: set[str] = set()
+    for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("reading/*.yaml")]:
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        keys |= set(dotted(config if isinstance(config, dict) else {}))
+    return keys
+
+
+def dotted(config: dict, prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from dotted(value, f"{prefix}{key}.")

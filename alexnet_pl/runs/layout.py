@@ -1,0 +1,69 @@
+"""The files of a run folder by name, and the newest run of a recipe."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alexnet_pl.errors import UserError, reason
+from alexnet_pl.run_config import read_own_keys
+
+ROOT = Path("runs")  # where run folders are made, below the working folder
+CONFIG = ".hydra/config.yaml"
+CHECKPOINTS = "checkpoints"
+LAST = "checkpoints/last.ckpt"
+BEST = "checkpoints/best.ckpt"
+METRICS = "metrics.csv"
+RESULT = "result.json"
+VALIDATION = "validation.json"
+PROBABILITIES = "probabilities.parquet"
+PROVENANCE = "provenance.json"
+FIT = "fit.json"
+LATEST = "latest"  # a link in runs/<recipe>/ to the newest run
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / CONFIG).is_file()
+
+
+def read_config(folder: Path) -> DictConfig:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise UserError(f"{folder}: not a run folder (no {CONFIG} in it)")
+    try:
+        cfg = OmegaConf.create(read_own_keys(path))
+        _ = cfg.model
+    except (OmegaConfBaseException, AttributeError, ValueError) as error:
+        raise UserError(f"{path}: not the config of a run ({reason(error)})") from error
+    return cfg
+
+
+def latest_checkpoint(runs: Path, which: str) -> Path:
+    """The newest `which`.ckpt of the runs below `runs`. The link `latest` is not followed: it leads to one of them."""
+    found = sorted(runs.resolve().glob(f"**/{CHECKPOINTS}/{which}.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"ckpt_path={which}: no run under {runs} has a {which}.ckpt; fit first, or name a file")
+    return found[-1]
+
+
+def link_latest(folder: Path) -> None:
+    """Point runs/<recipe>/latest at `folder`, where it lies below runs/<recipe>/ and is no part of another run."""
+    run, root = folder.resolve(), ROOT.resolve()
+    if root not in run.parents or run.parent == root or not is_run(run):
+        return
+    above = list(run.parents)[: len(run.relative_to(root).parts) - 1]  # without runs/ itself
+    if not any(is_run(parent) for parent in above):
+        replace_link(above[-1] / LATEST, run)
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """A relative link, so that the folder of all runs can be moved. Skipped where links cannot be made."""
+    partial = link.with_name(f".{link.name}.{target.name}")
+    try:
+        if link.exists() and not link.is_symlink():
+            return  # the user's own folder of that name
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(target.relative_to(link.parent), target_is_directory=True)
+        partial.replace(link)
+    except OSError:
+        partial.unlink(missing_ok=True)
