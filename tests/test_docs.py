@@ -12,15 +12,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from alexnet_pl.cli.argv import to_hydra
-from alexnet_pl.commands.registry import COMMANDS
-from alexnet_pl.config.overrides import is_override
-from alexnet_pl.config.recipes import SHIPPED
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from alexnet_pl import section
+from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import options
+from alexnet_pl.commands.registry import COMMANDS
+from alexnet_pl.config.overrides import is_override
+from alexnet_pl.config.recipes import SHIPPED
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
