@@ -1,11 +1,27 @@
-# Needs git, make and Python 3.11 to 3.13. Uses uv where it is on PATH, pip otherwise (`make setup UV=` insists on pip).
+# Needs git, make and Python 3.11 to 3.13. Installs with uv: the one on PATH, else one that pip puts into the virtual
+# environment. `make setup UV=` insists on pip.
 
 PYTHON ?= python3
 VENV ?= .venv
-UV ?= $(shell command -v uv 2>/dev/null)
+UV ?= $(shell command -v uv 2>/dev/null || echo $(VENV)/bin/uv)
 
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+INSTALL_FAILED := The installation failed. Is the package index in reach, and are 3 GB free? To try again without uv: make $(MAKECMDGOALS) UV=
+
+MAKE_VENV = $(PYTHON) -m venv $(VENV)
+ifeq ($(UV),)  # 25.1 is the first pip that knows --group
+INSTALL = $(PY) -m pip install --quiet
+MAKE_VENV += && $(PY) -m pip install --quiet --upgrade "pip>=25.1"
+else
+INSTALL = $(UV) pip install --quiet --python $(PY)
+ifeq ($(UV),$(VENV)/bin/uv)
+MAKE_VENV += && $(PY) -m pip install --quiet uv
+else
+MAKE_VENV = $(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
+endif
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast notebooks lint docs reference lock clean
@@ -14,24 +30,32 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  PYTHON=$(PYTHON) VENV=$(VENV): override either, e.g. make setup PYTHON=python3.12 VENV=/scratch/venv"
 
-setup: $(STAMP)  ## virtual environment with everything in it; done again only when pyproject.toml changes
+setup: $(DEV_STAMP)  ## virtual environment with everything in it; done again only when pyproject.toml changes
 
+# Only what the package itself needs: the demonstration waits for no developer's tools.
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
-	  echo "alexnet_pl needs Python 3.11, 3.12 or 3.13; \`$(PYTHON)\` is not one: try make setup PYTHON=python3.12" >&2; exit 1; }
-ifneq ($(UV),)
-	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
-	$(UV) pip install --python $(PY) -e . --group dev
-else
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --upgrade "pip>=25.1"  # the first pip that knows --group
-	$(PY) -m pip install -e . --group dev
-endif
+	  echo "alexnet_pl needs Python 3.11, 3.12 or 3.13; \`$(PYTHON)\` is not one: try make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing alexnet_pl, PyTorch and Lightning into $(VENV): one or two minutes"
+	@$(MAKE_VENV) || { echo "$(VENV): no virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(INSTALL) -e . || { echo "$(INSTALL_FAILED)" >&2; exit 1; }
 	@touch $@
 
-demo: setup  ## train and test on the built-in demo data, no ImageNet needed
+$(DEV_STAMP): $(STAMP)
+	@echo "Installing the tools of development (pytest, ruff, pyright, ...) into $(VENV): about a minute"
+	@$(INSTALL) -e . --group dev || { echo "$(INSTALL_FAILED)" >&2; exit 1; }
+	@touch $@
+
+demo: $(STAMP)  ## train and test on the built-in demo data, no ImageNet needed: about four minutes on two CPU cores
+	@echo "Drawing images, training and testing: about four minutes on two CPU cores"
 	$(PY) -m alexnet_pl fit -c configs/demo.yaml
 	$(PY) -m alexnet_pl test -c configs/demo.yaml ckpt_path=last
+	@run=$$(ls -td runs/demo/*/ | head -n 1); run=$${run%/}; \
+	  echo; \
+	  echo "Made: $$run, with metrics.csv, result.json and checkpoints. Next:"; \
+	  echo "  $$run/kernels.png                                 what the first layer learned"; \
+	  echo "  $(PY) -m alexnet_pl figures $$run    the figures of the paper, of this network"; \
+	  echo "  $(PY) -m alexnet_pl fit -c imagenette --help      the same on photographs"
 
 test: setup  ## all tests, end-to-end ones included
 	$(PY) -m pytest -n 2 --dist loadfile

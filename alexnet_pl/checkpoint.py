@@ -9,6 +9,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from omegaconf import DictConfig
 
+from alexnet_pl.config_migration import migrate_record
 from alexnet_pl.errors import UserError
 
 
@@ -19,6 +20,7 @@ def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         checkpoint["alexnet_pl"]["switches"]
+        checkpoint["alexnet_pl"] = migrate_record(checkpoint["alexnet_pl"])
     except Exception as error:  # whatever a foreign file makes of itself
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl ({reason})") from error

@@ -90,7 +90,7 @@ def networks(name: str, overrides: tuple[str, ...] = ()) -> list[Network]:
 def lineage(cfg: DictConfig) -> list[tuple[str, dict[str, Any]]]:
     """The recipes whose layers a recipe starts from, the first one first."""
     transfer = recipe.make_transfer(cfg)
-    if not transfer.recipe:
+    if not transfer.pretrain_recipe:
         return []
-    before = compose(transfer.recipe, transfer.overrides)
+    before = compose(transfer.pretrain_recipe, transfer.overrides)
     return [*lineage(before), (before.data.name, recipe.training(before))]

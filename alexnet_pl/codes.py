@@ -21,7 +21,7 @@ from alexnet_pl.features import Features
 BLOCK = 4096  # vectors encoded at a time
 
 
-def straight(logits: Tensor, noise: float, training: bool) -> Tensor:
+def straight_through(logits: Tensor, noise: float, training: bool) -> Tensor:
     """Logistic units rounded to 0 or 1; the gradient ignores the rounding, as theirs does."""
     soft = torch.sigmoid(logits)
     return soft + (soft.round() - soft).detach()
@@ -33,7 +33,7 @@ def noisy(logits: Tensor, noise: float, training: bool) -> Tensor:
     return torch.sigmoid(logits + noise * torch.randn_like(logits)) if training else (logits > 0).to(logits.dtype)
 
 
-BINARY: dict[str, Callable[[Tensor, float, bool], Tensor]] = {"straight": straight, "noise": noisy}
+BINARY: dict[str, Callable[[Tensor, float, bool], Tensor]] = {"straight_through": straight_through, "noise": noisy}
 
 
 class AutoEncoder(nn.Module):
@@ -45,7 +45,9 @@ class AutoEncoder(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, width: int, bits: int, hidden: list[int], binary: str = "straight", noise: float = 4.0) -> None:
+    def __init__(
+        self, width: int, bits: int, hidden: list[int], binary: str = "straight_through", noise: float = 4.0
+    ) -> None:
         super().__init__()
         if not 1 <= bits <= 4096:
             raise ValueError(f"bits={bits}: from 1 to 4096")

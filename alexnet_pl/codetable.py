@@ -119,7 +119,7 @@ PAGE = """# Short binary codes
 Written by `python -m alexnet_pl report` from run folders of `configs/codes.yaml`, whose commands
 make them. The paper (§7.1) proposes these codes and prints no number: retrieval by fc7's vectors "could be made
 efficient by training an auto-encoder to compress these vectors to short binary codes. This should produce a much better
-image retrieval method than applying auto-encoders to the raw pixels". `docs/codes.sh RUN OUT` makes this page anew from
-the run folder of a network.
+image retrieval method than applying auto-encoders to the raw pixels". `scripts/codes.sh RUN OUT` makes this page anew
+from the run folder of a network.
 
 """

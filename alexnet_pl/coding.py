@@ -26,7 +26,7 @@ class Options:
     layer: str = "fc7"
     bits: int = 128
     hidden: list[int] = field(default_factory=lambda: [1024, 512])
-    binary: str = "straight"
+    binary: str = "straight_through"
     noise: float = 4.0
     queries: int | None = 10_000
 

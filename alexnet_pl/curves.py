@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from alexnet_pl.config_migration import migrate_record
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT
 
@@ -57,7 +58,7 @@ def about(run: Path) -> str:
 
 def result(run: Path) -> str:
     """One line of a run's `result.json`."""
-    found = json.loads((run / RESULT).read_text())
+    found = migrate_record(json.loads((run / RESULT).read_text()))
     low, high = found["top1_error_interval"]
     total, step = found["dataset"]["images"], found["checkpoint"]["step"]
     part = "" if found["images"] == total else f" of {total:,}"

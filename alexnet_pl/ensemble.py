@@ -104,7 +104,8 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Re
 
 
 def saved(run: Path, split: str | None, views: str) -> Path:
-    found = sorted(run.glob(f"results/{split or '*'}-{views}/probabilities.parquet"))
+    names = (views, "centre") if views == "center" else (views,)  # the older name of the centre view
+    found = sorted(path for name in names for path in run.glob(f"results/{split or '*'}-{name}/probabilities.parquet"))
     if len(found) == 1:
         return found[0]
     if not run.is_dir():
@@ -113,7 +114,7 @@ def saved(run: Path, split: str | None, views: str) -> Path:
     if not found:
         raise UserError(f"ensemble: {run} has not been tested {what.strip()}: python -m alexnet_pl test -c {run}")
     splits = ", ".join(path.parent.name.rpartition("-")[0] for path in found)
-    raise UserError(f"ensemble: {run} was tested on {splits}; say on which with data.test_split=…")
+    raise UserError(f"ensemble: {run} was tested on {splits}; say on which with test.split=…")
 
 
 def check_alike(one: Reader, other: Reader) -> None:

@@ -37,7 +37,9 @@ def dataset(store: Store, split: str) -> dict[str, Any]:
 
 
 def place(run: Path, split: str, views: str) -> Path:
-    return run / "results" / f"{split}-{views}"
+    """Where a test's results lie; those of the centre view may have been written under its older name."""
+    path, older = (run / "results" / f"{split}-{name}" for name in (views, "centre"))
+    return older if views == "center" and older.is_dir() and not path.is_dir() else path
 
 
 def keeps(wanted: bool | str, images: int, classes: int) -> bool:

@@ -10,7 +10,7 @@ from alexnet_pl.runs.layout import RESULT, read_config
 
 VARIABLE = "ALEXNET_PL_RUN"
 FOLDER = Path("runs/notebook")
-SHORT = ["trainer.max_epochs=2", "views=centre", "logger=csv"]  # about a minute on two CPU cores
+SHORT = ["trainer.max_epochs=2", "test.views=center", "logger=csv"]  # about a minute on two CPU cores
 
 
 def run_folder(given: str | Path | None = None) -> Path:

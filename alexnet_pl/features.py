@@ -64,7 +64,7 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        (view,) = self.module.augment.views(images.to(self.device), "centre")
+        (view,) = self.module.augment.views(images.to(self.device), "center")
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
             return LAYERS[self.layer](self.module, view).float()
 

@@ -81,7 +81,8 @@ def write_metrics(trainer: L.Trainer, values: Mapping[str, float]) -> None:
 
 def logs_now(trainer: L.Trainer) -> bool:
     """Whether the step just made is one that `log_every_n_steps` logs."""
-    return trainer.log_every_n_steps > 0 and trainer.global_step % trainer.log_every_n_steps == 0
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
+    return every > 0 and trainer.global_step % every == 0
 
 
 def make_loggers(kind: str, run: Path, project: str, step: int, entity: str | None = None) -> list[Logger]:

@@ -77,12 +77,12 @@ class Lookup:
 
     def read(self, data: bytes) -> Tensor:
         """An image file → (1, 3, size, size) uint8. Raises ValueError with the reason where it is none."""
-        return square(decode(data)[0], self.module.augment.size, self.cfg.data.filter)[None]
+        return square(decode(data)[0], self.module.augment.size, self.cfg.prepare.filter)[None]
 
     def answer(self, image: Tensor) -> Answer:
         """To (1, 3, size, size) uint8."""
         labels, seconds = self.labels(image)
-        seen = "Centre view" if self.module.views == "centre" else f"{self.module.views.capitalize()} views"
+        seen = "Centre view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
         return Answer(labels, f"{seen}, {milliseconds(seconds)}.", [self.by_features(image), self.by_codes(image)])
 
     @torch.inference_mode()

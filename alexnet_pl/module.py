@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.cifar import ConvNet, LocalNet
+from alexnet_pl.config_migration import SCHEMA
 from alexnet_pl.data.augment import PLACES, Augment, Batch
 from alexnet_pl.data.loader import EvalLoader
 from alexnet_pl.errors import UserError
@@ -45,27 +46,28 @@ class Classifier(L.LightningModule):
         lr: float = 0.01,
         momentum: float = 0.9,
         weight_decay: float = 0.0005,
-        bias_rate: float = 2.0,
-        bias_decay: bool = False,
-        undecayed: list[str] | None = None,
+        bias_lr_scale: float = 2.0,
+        decay_biases: bool = False,
+        no_decay_layers: list[str] | None = None,
         views: str = "ten",
         speed: Speed = PLAIN,
     ) -> None:
-        """`switches`: how `net` and `augment` were built, {"model": …, "augment": …}; lr … undecayed are §6's."""
+        """`switches`: how `net` and `augment` were built, {"model": …, "augment": …}; lr … no_decay_layers are §6's."""
         super().__init__()
-        if min(lr, momentum, weight_decay, bias_rate) < 0:
+        if min(lr, momentum, weight_decay, bias_lr_scale) < 0:
             raise ValueError(
-                f"lr={lr}, momentum={momentum}, weight_decay={weight_decay}, bias_rate={bias_rate}: none below 0"
+                f"lr={lr}, momentum={momentum}, weight_decay={weight_decay}, bias_lr_scale={bias_lr_scale}: "
+                "none below 0"
             )
         if views not in PLACES:
-            raise ValueError(f"views={views}: one of {', '.join(PLACES)}")
+            raise UserError(f"test.views={views}: one of {', '.join(PLACES)}")
         self.net, self.augment, self.switches, self.views = net, augment, dict(switches), views
         self.speed, self.step = speed, self.train_step
         self.automatic_optimization = False  # the update rule is the paper's, and a CUDA graph may replay it
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.bias_rate, self.bias_decay, self.undecayed = bias_rate, bias_decay, undecayed or []
-        if unknown := set(self.undecayed) - dict(net.named_children()).keys():
-            raise ValueError(f"undecayed={sorted(unknown)[0]}: the network has no such layer")
+        self.bias_lr_scale, self.decay_biases, self.no_decay_layers = bias_lr_scale, decay_biases, no_decay_layers or []
+        if unknown := set(self.no_decay_layers) - dict(net.named_children()).keys():
+            raise ValueError(f"no_decay_layers={sorted(unknown)[0]}: the network has no such layer")
         self.classes: list[list[str]] = []
         self.last_metrics: dict[str, Tensor] = {}  # of the last validation or test
         self.dataset_info: dict[str, Any] = {}  # of the images trained on
@@ -98,15 +100,15 @@ class Classifier(L.LightningModule):
     def apply_performance(self, device: torch.device) -> None:
         """Prepare network and augmentation for the device that they will run on."""
         self.speed.apply(self.net, device)
-        self.augment.blocked = self.speed.fast and device.type == "cpu"
+        self.augment.blocked = self.speed.optimized and device.type == "cpu"
         self.augment.fused = self.speed.compiles(device) and device.type == "cuda"
 
     def configure_optimizers(self) -> MomentumSGD:
         if self.speed.graphs(self.device, alone=isinstance(self.trainer.strategy, SingleDeviceStrategy)):
             self.step = Graphed(self.train_step, self.graph_state)
-        rates = (self.lr, self.weight_decay, self.bias_rate, self.bias_decay)
-        groups = parameter_groups(self.net, *rates, self.undecayed)
-        return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay, fused=self.speed.fast)
+        rates = (self.lr, self.weight_decay, self.bias_lr_scale, self.decay_biases)
+        groups = parameter_groups(self.net, *rates, self.no_decay_layers)
+        return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay, fused=self.speed.optimized)
 
     def graph_state(self) -> tuple[float, ...]:
         """Values that a step takes from the host and a captured graph fixes: rate of each group, color noise."""
@@ -176,7 +178,7 @@ class Classifier(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """(N, classes) log-probabilities, which callbacks show."""
-        scores = self.log_probabilities(batch.images, "centre")[: len(batch.labels)]
+        scores = self.log_probabilities(batch.images, "center")[: len(batch.labels)]
         self.val_errors.update(scores, batch.labels)
         return scores
 
@@ -235,7 +237,8 @@ class Classifier(L.LightningModule):
             raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["alexnet_pl"] = {"switches": self.switches, "classes": self.classes, "store": self.dataset_info}
+        about = {"schema": SCHEMA, "switches": self.switches, "classes": self.classes, "store": self.dataset_info}
+        checkpoint["alexnet_pl"] = about
         checkpoint["alexnet_pl"]["lineage"] = self.lineage
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         sums = torch.stack([self.train_sums, self.epoch_sums])
@@ -246,5 +249,5 @@ class Classifier(L.LightningModule):
         checkpoint["alexnet_pl"]["course"] = {
             "seed": data.seed,
             "batch_size": data.batch_size,
-            "fold_in": data.fold_in,
+            "include_val_after_epoch": data.include_val_after_epoch,
         }

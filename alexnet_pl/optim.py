@@ -90,19 +90,24 @@ class MomentumSGD(Optimizer):
 
 
 def parameter_groups(
-    net: nn.Module, lr: float, weight_decay: float, bias_rate: float, bias_decay: bool, undecayed: Sequence[str] = ()
+    net: nn.Module,
+    lr: float,
+    weight_decay: float,
+    bias_lr_scale: float,
+    decay_biases: bool,
+    no_decay_layers: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """One group each for the weights and the biases of every layer, named `conv1.weight`, `conv1.bias`, …
 
-    `bias_rate` is a bias's rate over a weight's: 2 in the program's logs at the start, 1 ("an equal learning rate for
-    all layers") in print. The program decays weights alone (layer.cu:565), and in its CIFAR-10 nets not those of the
-    layers `undecayed`.
+    `bias_lr_scale` is a bias's rate over a weight's: 2 in the program's logs at the start, 1 ("an equal learning rate
+    for all layers") in print. The program decays weights alone (layer.cu:565), and in its CIFAR-10 nets not those of
+    `no_decay_layers`.
     """
     groups = []
     for name, parameter in net.named_parameters():
         layer, _, kind = name.rpartition(".")
         bias = kind == "bias"
-        rate = lr * bias_rate if bias else lr
-        decay = 0.0 if layer in undecayed or (bias and not bias_decay) else weight_decay
+        rate = lr * bias_lr_scale if bias else lr
+        decay = 0.0 if layer in no_decay_layers or (bias and not decay_biases) else weight_decay
         groups.append({"name": name, "params": [parameter], "lr": rate, "initial_lr": rate, "weight_decay": decay})
     return groups

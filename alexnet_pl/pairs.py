@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from alexnet_pl.config_migration import migrate_record
 from alexnet_pl.errors import UserError
+from alexnet_pl.run_config import read_own_keys
 from alexnet_pl.runs.layout import CONFIG, RESULT
 from alexnet_pl.telling import counted
 
@@ -37,13 +39,13 @@ def tested(folder: Path) -> Tested | None:
     config, result = folder / CONFIG, folder / RESULT
     if not (config.is_file() and result.is_file()):
         return None
-    cfg: Any = OmegaConf.load(config)
+    cfg: Any = OmegaConf.create(read_own_keys(config))
     if cfg.model.get("name") != "local":
         return None
-    found = json.loads(result.read_text())
+    found = migrate_record(json.loads(result.read_text()))
     about, split = found["dataset"], f"{found['images']:,} {found['dataset']['split']} images"
     course = (
-        f"all images after {cfg.data.fold_in} epochs, rates divided by ten with epochs "
+        f"all images after {cfg.data.include_val_after_epoch} epochs, rates divided by ten with epochs "
         f"{' and '.join(map(str, cfg.schedule.steps.drops))}"
     )
     facts = f"{course}; {about['name']} ({about['fingerprint'][:12]}), {split}, {found['views']} views"

@@ -102,7 +102,7 @@ def ablation(
 TABLE1, TABLE2, FALL = "Table 1: ILSVRC-2010, test", "Table 2: ILSVRC-2012", "Fall 2009"
 ABLATIONS, NETWORK, CIFAR = "What each part brings", "The network and its training", "CIFAR-10"
 VAL, TEST = "ILSVRC-2012 val", "ILSVRC-2012 test"
-CHAIN = (("finetune2012", ("transfer.recipe=fall2011_chain",)),)
+CHAIN = (("finetune2012", ("transfer.pretrain_recipe=fall2011_chain",)),)
 FIVE = (("ensemble_5variants", ()),)
 FINETUNED = 'Training one CNN … to classify the entire ImageNet Fall 2011 release … and then "fine-tuning" it'
 
@@ -116,7 +116,7 @@ CLAIMS = [
     Claim(
         "footnote_e.centre", TABLE1, "§7, note e", "CNN, centre view",
         "The error rates without averaging predictions over 10 patches … are 39.0% and 18.3%",
-        errors(39.0, 18.3), "ILSVRC-2010 test", "ilsvrc2010", views="centre", against="table1.cnn",
+        errors(39.0, 18.3), "ILSVRC-2010 test", "ilsvrc2010", views="center", against="table1.cnn",
     ),
     others("table2.fv", TABLE2, "Table 2", "SIFT + FVs, test", "26.2", TEST, {"top5_error": 26.2}),
     Claim(

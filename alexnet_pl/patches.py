@@ -21,7 +21,7 @@ class Patches(NamedTuple):
 @torch.inference_mode()
 def responses(module: Classifier, images: Tensor) -> Tensor:
     """(N, 3, size, size) uint8 → (N, K, side, side), of the centre view."""
-    (view,) = module.augment.views(images, "centre")
+    (view,) = module.augment.views(images, "center")
     fill = module.net.fill if isinstance(module.net, AlexNet) else 0
     return module.net.conv1(F.pad(view, (0, fill, 0, fill)))
 

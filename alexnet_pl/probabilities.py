@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from alexnet_pl.config_migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
 
 ROWS = 1024  # images in memory at a time
@@ -72,7 +73,7 @@ class Writer:
 
     def close(self, facts: dict[str, Any]) -> None:
         self.flush()
-        self.file.add_key_value_metadata({"alexnet_pl": json.dumps(facts)})
+        self.file.add_key_value_metadata({"alexnet_pl": json.dumps({"schema": SCHEMA, **facts})})
         self.file.close()
         self.partial.replace(self.path)
 
@@ -98,7 +99,7 @@ class Reader:
         self.path = path
         try:
             with pq.ParquetFile(path, memory_map=True) as file:
-                self.facts: dict[str, Any] = json.loads((file.metadata.metadata or {})[b"alexnet_pl"])
+                self.facts = migrate_record(json.loads((file.metadata.metadata or {})[b"alexnet_pl"]))
                 self.rows: int = file.metadata.num_rows
                 found = file.schema_arrow
                 self.kept = "probabilities" in found.names
@@ -115,7 +116,7 @@ class Reader:
     def blocks(self, rows: int = ROWS, probabilities: bool = True) -> Iterator[Block]:
         """All images in order, `rows` at a time; of fewer columns where `probabilities` are not asked for."""
         if probabilities and not self.kept:
-            raise UserError(f"{self.path}: holds no probabilities; test again with probabilities=true")
+            raise UserError(f"{self.path}: holds no probabilities; test again with test.save_predictions=true")
         columns = ["image", "label", "best", *(["probabilities"] if probabilities else [])]
         try:
             with pq.ParquetFile(self.path, memory_map=True) as file:

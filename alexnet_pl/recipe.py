@@ -29,7 +29,7 @@ from alexnet_pl.provenance import Provenance
 from alexnet_pl.resume import Interruption, RandomState, checkpoints
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.schedule import Constant, DivideByTen, LoggedSchedule, StagedSchedule, Steps
-from alexnet_pl.section import MAKING_KEYS, check_data_keys, check_keys, make, root
+from alexnet_pl.section import check_keys, make, root
 from alexnet_pl.speed import Speed, precision, use_tf32
 from alexnet_pl.trainer_options import check_trainer_options
 from alexnet_pl.transfer import Transfer
@@ -56,16 +56,14 @@ def course(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
     return {
         "seed": ("seed", cfg.seed),
         "batch_size": ("data.batch_size", cfg.data.batch_size),
-        "fold_in": ("data.fold_in", cfg.data.get("fold_in")),
+        "include_val_after_epoch": ("data.include_val_after_epoch", cfg.data.get("include_val_after_epoch")),
     }
 
 
 def make_data(cfg: DictConfig) -> ImageStore:
-    check_data_keys(cfg, ImageStore)
-    section = {key: value for key, value in cfg.data.items_ex(resolve=False) if key not in MAKING_KEYS}
     speed = make_speed(cfg)
-    given = {"seed": cfg.seed, "way": Way(speed.keep, speed.ahead, speed.decode)}
-    return make(ImageStore, OmegaConf.create(section), "data", **given)
+    given = {"seed": cfg.seed, "way": Way(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
+    return make(ImageStore, cfg.data, "data", tested_split=cfg.test.split, **given)
 
 
 def make_module(cfg: DictConfig) -> Classifier:
@@ -82,7 +80,7 @@ def make_module(cfg: DictConfig) -> Classifier:
         net=net,
         augment=augment,
         switches=switches,
-        views=cfg.views,
+        views=cfg.test.views,
         speed=make_speed(cfg),
     )
 
@@ -96,7 +94,7 @@ def make_net(cfg: DictConfig, crop: int) -> Net:
 
 
 def make_speed(cfg: DictConfig) -> Speed:
-    return make(Speed, cfg.speed, "speed")
+    return make(Speed, cfg.performance, "performance")
 
 
 def make_schedule(cfg: DictConfig) -> Callback:
@@ -104,7 +102,7 @@ def make_schedule(cfg: DictConfig) -> Callback:
     name = section.pop("name")
     if name not in SCHEDULES:
         raise UserError(f"schedule.name={name}: one of {', '.join(SCHEDULES)}")
-    given = {"bias_rate": cfg.optim.bias_rate} if name == "staged" else {}
+    given = {"bias_lr_scale": cfg.optim.bias_lr_scale} if name == "staged" else {}
     return make(SCHEDULES[name], OmegaConf.create(section.get(name) or {}), f"schedule.{name}", **given)
 
 
@@ -120,12 +118,12 @@ def training(cfg: DictConfig) -> dict[str, Any]:
         "optim": whole["optim"],
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
         "trainer": {key: value for key, value in whole["trainer"].items() if key not in HARDWARE},
-        "transfer": {"carry": sorted(whole["transfer"]["carry"])},
+        "transfer": {"layers": sorted(whole["transfer"]["layers"])},
     }
 
 
 def make_watch(cfg: DictConfig) -> Watch:
-    return make(Watch, cfg.get("watch") or {}, "watch")  # which older run folders lack
+    return make(Watch, cfg.get("monitor") or {}, "monitor")  # which older run folders lack
 
 
 def make_transfer(cfg: DictConfig) -> Transfer:
@@ -162,7 +160,11 @@ def device(cfg: DictConfig) -> torch.device:
 
 def classifying(cfg: DictConfig, run: Path) -> list[Callback]:
     watch, kernels = make_watch(cfg), run / "kernels.png"
-    shown = [Kernels(kernels), KernelsShown(kernels, watch.every), Predictions(watch.images, watch.every)]
+    shown = [
+        Kernels(kernels),
+        KernelsShown(kernels, watch.every_n_epochs),
+        Predictions(watch.num_images, watch.every_n_epochs),
+    ]
     return [EpochError(), make_schedule(cfg), *shown, Rates(), Norms(), Idle()]
 
 
@@ -173,7 +175,8 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
     use_tf32(cfg.trainer.precision == "tf32")
-    options["reload_dataloaders_every_n_epochs"] = int(bool(cfg.data.get("fold_in")))  # the loader gets longer
+    grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
+    options["reload_dataloaders_every_n_epochs"] = int(grows)
     step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
     for name in ("train", "val", "test"):
         if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
@@ -194,7 +197,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
             default_root_dir=run,
             plugins=[Straight()],
             callbacks=[*always, *(fitting if fits else [])],
-            logger=make_loggers(cfg.logger, run, cfg.project, step, cfg.get("entity")) if fits else False,
+            logger=make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity")) if fits else False,
             enable_checkpointing=fits,
             use_distributed_sampler=False,  # the loaders share the images out themselves, each exactly once
             num_sanity_val_steps=0,

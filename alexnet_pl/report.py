@@ -47,7 +47,7 @@ NOTES = {
         "Points of error by which the network is worse without the part, on the images the paper measured it on: "
         "ILSVRC-2012 validation for response normalisation and overlap, ILSVRC-2010 test for the others.",
     ),
-    "Table 2: ILSVRC-2012": ("Test errors are the test server's to tell; data.test_split=test writes its file.",),
+    "Table 2: ILSVRC-2012": ("Test errors are the test server's to tell; test.split=test writes its file.",),
 }
 
 
@@ -170,7 +170,7 @@ two drown in the spread between seeds at this size: "not told apart" is what is 
 chosen by its result. "Hardly learned": in so short a training one of the two came less than half of the way from
 guessing to no error, so that their difference is one of how soon they begin to learn, not of the paper's effect.
 
-The runs named `standin` are those of `docs/standin.sh`: of Imagenette's ten classes every second one is the task, the
+The runs named `proxy` are those of `scripts/proxy.sh`: of Imagenette's ten classes every second one is the task, the
 other five are what is pre-trained on; networks of the paper's size, at crops of 83 pixels, 10 epochs, two CPU cores. A
 comparison that is not in the tables below was not yet measured.
 

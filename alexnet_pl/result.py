@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from alexnet_pl.config_migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
 from alexnet_pl.provenance import git
 
@@ -41,6 +42,7 @@ def write_result(path: Path, errors: dict[str, float], step: int = 0, **facts: A
     given = facts.pop("checkpoint")
     checkpoint = given if isinstance(given, dict) else about_checkpoint(Path(given), step)
     result = {
+        "schema": SCHEMA,
         "claim": None,
         **facts,
         **describe(errors),
@@ -65,7 +67,7 @@ def about_checkpoint(path: Path, step: int = 0) -> dict[str, Any]:
 def read_result(path: Path) -> dict[str, Any]:
     """A result.json of ours. Raises UserError that names what is missing."""
     try:
-        found = json.loads(path.read_text())
+        found = migrate_record(json.loads(path.read_text()))
         lacking = [key for key in ("dataset", "views", "images", "top1_error", "checkpoint") if key not in found]
         if lacking or "sha256" not in found["checkpoint"]:
             raise KeyError(", ".join(lacking) or "checkpoint.sha256")

@@ -106,11 +106,11 @@ def command(claim: Claim) -> str:
     several = shipped(claim) and len(claims.networks(claim.recipe, claim.overrides)) > 1
     words = [f"python -m alexnet_pl {'ensemble' if several else 'reproduce'} -c {claim.recipe}", *claim.overrides]
     if claim.views != "ten":
-        words.append(f"views={claim.views}")
+        words.append(f"test.views={claim.views}")
     words.append("data.root=FOLDER")
     if claim.data and not claims.DATA[claim.data].labelled:
-        words.append("data.test_split=test")
-    return " ".join([*words, *(f"transfer.roots.{name}=FOLDER" for name in stores_before(claim))])
+        words.append("test.split=test")
+    return " ".join([*words, *(f"transfer.data_roots.{name}=FOLDER" for name in stores_before(claim))])
 
 
 def shipped(claim: Claim) -> bool:

@@ -16,13 +16,13 @@ from typing import Any
 
 import yaml
 
+from alexnet_pl.config_migration import check_recipe_keys, migrate
 from alexnet_pl.errors import UserError, reason
 
 SECTIONS = (
-    "command", "seed", "ckpt_path", "objective", "logger", "project", "entity", "views", "data", "model", "augment",
-    "optim", "schedule", "trainer", "images", "speed", "rates", "stage", "rounds", "json", "profile",
-    "probabilities", "transfer", "ensemble", "report", "watch", "features",
-    "retrieval", "codes",
+    "command", "seed", "ckpt_path", "objective", "logger", "wandb", "data", "prepare", "model", "augment", "optim",
+    "schedule", "trainer", "test", "predict", "bench", "performance", "monitor", "transfer", "ensemble", "report",
+    "features", "retrieval", "codes",
 )  # fmt: skip
 CACHE = "ALEXNET_PL_CACHE"
 DEFAULT_CACHE = "~/.cache/alexnet_pl"
@@ -59,7 +59,7 @@ def write(path: Path, text: str) -> Path:
 
 def read_own_keys(path: Path) -> dict[str, Any]:
     """The known sections of a run's config; others are dropped, and named on stderr."""
-    config = read_yaml(path)
+    config = migrate(read_yaml(path))
     if dropped := [str(key) for key in config if key not in SECTIONS]:
         print(f"alexnet_pl: {path}: ignored, as no key of a run: {', '.join(dropped)}", file=sys.stderr)
     own = {key: value for key, value in config.items() if key in SECTIONS}
@@ -125,6 +125,7 @@ def check_recipe(path: Path) -> None:
 
 
 def check_hydra_node(path: Path, config: dict[Any, Any]) -> None:
+    check_recipe_keys(config, str(path))
     hydra = config.get("hydra")
     if path.read_text(encoding="utf-8").lstrip().startswith("# @package hydra"):
         raise UserError(f"{path}: a recipe may not be of the package hydra")

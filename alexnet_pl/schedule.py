@@ -190,10 +190,10 @@ class StagedSchedule(L.Callback):
 
     Each stage holds from its `epoch` on, counted from 1 as in the program's logs; 2.5 is the middle of the second.
     `weights` and `biases` give rates by layer, `all` the rates of all layers; a rate of 0 freezes. Biases that no stage
-    mentions learn at `bias_rate` times their weights' rate. `noise`: the colour noise from then on.
+    mentions learn at `bias_lr_scale` times their weights' rate. `noise`: the colour noise from then on.
     """
 
-    def __init__(self, stages: list[Any], bias_rate: float = 2.0) -> None:
+    def __init__(self, stages: list[Any], bias_lr_scale: float = 2.0) -> None:
         known = {"epoch", "weights", "biases", "noise"}
         for number, stage in enumerate(stages):
             if wrong := sorted(set(stage) - known):
@@ -203,7 +203,7 @@ class StagedSchedule(L.Callback):
         epochs = [stage.get("epoch", 0) for stage in stages]
         if not stages or epochs[0] != 1 or epochs != sorted(epochs) or "all" not in stages[0].get("weights", {}):
             raise ValueError("stages: the first is from epoch 1 and has weights.all, the others follow in order")
-        self.stages, self.bias_rate = stages, bias_rate
+        self.stages, self.bias_lr_scale = stages, bias_lr_scale
 
     def rates(self, position: float) -> tuple[dict[str, float], dict[str, float], float | None]:
         """(weights, biases, noise) at `position`, 1 being the start: rates by layer, those of `all` under "all"."""
@@ -224,7 +224,7 @@ class StagedSchedule(L.Callback):
         weight = weights.get(layer, weights["all"])
         if kind == "weight":
             return weight
-        return biases.get(layer, biases.get("all", weight * self.bias_rate))
+        return biases.get(layer, biases.get("all", weight * self.bias_lr_scale))
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Before the epoch's rates are logged."""

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import make_dataclass
 from typing import Any, TypeVar
@@ -9,13 +10,18 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from alexnet_pl.data.making import Making
+from alexnet_pl import config_migration
 from alexnet_pl.errors import UserError
 from alexnet_pl.run_config import SECTIONS, check_overrides
 
 Made = TypeVar("Made")
-MAKING_KEYS = tuple(name for name in inspect.signature(Making).parameters if name not in ("root", "name", "size"))
-"""Of `data`, what `prepare` alone reads."""
+OPTIONS = {  # keys of sections that are read one by one
+    "wandb": ("project", "entity"),
+    "test": ("views", "save_predictions", "split"),
+    "predict": ("images",),
+    "bench": ("suite", "rounds", "output", "profile"),
+    "report": ("runs", "images_per_second", "output"),
+}
 
 
 def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, where: str, **given: Any) -> Made:
@@ -37,10 +43,19 @@ def make(made: Callable[..., Made], section: Mapping[str, Any] | DictConfig, whe
     except OmegaConfBaseException as error:
         raise UserError(f"{prefix}{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(values, dict)
+    check_finite(values, where)
     try:
         return made(**{str(key): value for key, value in values.items()}, **given)
     except ValueError as error:
         raise UserError(f"{prefix}{error}") from error
+
+
+def check_finite(values: Any, where: str) -> None:
+    """Raise UserError, naming the key, for a number that is NaN or infinite."""
+    for path, value in config_migration.leaves({where: values} if where else values):
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise UserError(f"{'.'.join(map(str, path))}={number}: give a finite number")
 
 
 def kind(parameter: inspect.Parameter) -> Any:
@@ -56,8 +71,13 @@ def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None
 
 
 def check(cfg: DictConfig) -> None:
-    """Top-level keys, before anything is built."""
+    """The sections, and the keys of those that are read one by one, before anything is built."""
+    whole: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    config_migration.check_keys(".".join(map(str, path)) for path, _ in config_migration.leaves(whole))
     check_keys(cfg, SECTIONS, "")
+    for section, known in OPTIONS.items():
+        check_keys(cfg.get(section) or {}, known, section)
+    check_finite(whole, "")
     if not isinstance(cfg.seed, int) or cfg.seed < 0:
         raise UserError(f"seed={cfg.seed}: a whole number from 0")
     check_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
@@ -70,8 +90,3 @@ def root(cfg: DictConfig) -> str:
     if OmegaConf.is_missing(cfg.data, "root"):
         raise UserError("data.root has no value yet: add data.root=FOLDER, the prepared store")
     return str(cfg.data.root)
-
-
-def check_data_keys(cfg: DictConfig, other: Callable[..., Any]) -> None:
-    """`data` is read by `prepare` and, when the store is there, by `other`."""
-    check_keys(cfg.data, [*inspect.signature(other).parameters, *MAKING_KEYS], "data")

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from alexnet_pl.config_migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
 from alexnet_pl.result import write_json
 from alexnet_pl.runs.layout import FIT, LAST
@@ -19,7 +20,7 @@ def read(run: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text())
+        return migrate_record(json.loads(path.read_text()))
     except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); remove it and fit again with ckpt_path=last") from error
 
@@ -29,6 +30,7 @@ def begin(run: Path, training: dict[str, Any], store: dict[str, Any]) -> None:
     before = read(run)
     other = bool(before) and differing(before["training"], training) not in ("", "trainer.max_epochs")
     facts = {
+        "schema": SCHEMA,
         "finished": False,
         "training": training,
         "store": store,

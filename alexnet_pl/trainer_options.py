@@ -14,7 +14,7 @@ REFUSED: dict[str, str] = {
     "fast_dev_run": "it would leave out checkpoints and logs; use trainer.max_steps",
     "barebones": "it would leave out checkpoints and logs",
     "use_distributed_sampler": "the loaders share the images among the devices",
-    "reload_dataloaders_every_n_epochs": "set from data.fold_in",
+    "reload_dataloaders_every_n_epochs": "set from data.include_val_after_epoch",
     "num_sanity_val_steps": "a validation before the first step would count as one",
     "logger": "set by the key logger",
     "callbacks": "a config may not name code",

@@ -18,25 +18,26 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from alexnet_pl.checkpoint import read_checkpoint
+from alexnet_pl.config_migration import SCHEMA
 from alexnet_pl.errors import UserError
 from alexnet_pl.state import whole
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """`carry`: layers that start from `weights`, a checkpoint; the others start afresh. `recipe`: where there are no
-    weights, the recipe by which `fit` makes them first; `roots`: stores of such recipes by the name of their data;
-    `overrides`: of that recipe."""
+    """`layers`: copied from `weights`, a checkpoint; the others are initialised afresh. `pretrain_recipe`: the recipe
+    with which `fit` trains that network first if there is no checkpoint; `data_roots`: the stores of such recipes, by
+    data.name; `overrides`: of that recipe."""
 
-    carry: list[str] = field(default_factory=list)
+    layers: list[str] = field(default_factory=list)
     weights: str | None = None
-    recipe: str | None = None
-    roots: dict[str, str | None] = field(default_factory=dict)
+    pretrain_recipe: str | None = None
+    data_roots: dict[str, str | None] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if bool(self.carry) != bool(self.weights or self.recipe):
-            lacking = "weights or recipe" if self.carry else "carry"
+        if bool(self.layers) != bool(self.weights or self.pretrain_recipe):
+            lacking = "weights or pretrain_recipe" if self.layers else "layers"
             raise ValueError(f"{lacking}: has no value yet; which layers are carried over, and from where?")
 
 
@@ -50,7 +51,7 @@ def carry_over(net: nn.Module, path: Path, layers: list[str]) -> dict[str, Any]:
     there: dict[str, Tensor] = checkpoint["state_dict"]
     own = {name for name, layer in net.named_children() if list(layer.parameters())}
     if unknown := [name for name in layers if name not in own]:
-        raise UserError(f"transfer.carry: this network has no {unknown[0]}, only {', '.join(sorted(own))}")
+        raise UserError(f"transfer.layers: this network has no {unknown[0]}, only {', '.join(sorted(own))}")
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name.split(".")[0] in layers:
@@ -63,11 +64,11 @@ def fitting(name: str, parameter: Tensor, there: dict[str, Tensor], path: Path) 
     layer = name.split(".")[0]
     found = there.get(f"net.{name}")
     if found is None:
-        raise UserError(f"transfer.carry: {path} has no {layer}; leave {layer} out of transfer.carry")
+        raise UserError(f"transfer.layers: {path} has no {layer}; leave {layer} out of transfer.layers")
     if found.shape != parameter.shape:
         raise UserError(
-            f"transfer.carry: {name} is {shape(found)} in {path} and {shape(parameter)} here; "
-            f"leave {layer} out of transfer.carry, or make the two networks alike"
+            f"transfer.layers: {name} is {shape(found)} in {path} and {shape(parameter)} here; "
+            f"leave {layer} out of transfer.layers, or make the two networks alike"
         )
     return found
 
@@ -99,6 +100,7 @@ def earlier(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     about, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
     done = whole(path, step)
     return {
+        "schema": SCHEMA,
         "store": about.get("store", {}),
         "step": step,
         "training": done.get("training"),

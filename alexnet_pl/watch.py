@@ -20,16 +20,16 @@ HEADER = ["image", "label", "answer", "right", "probability of the label", "five
 
 @dataclass(frozen=True)
 class Watch:
-    """`every`: epochs from one picture of the kernels and table of predictions to the next; the first and the last
-    epoch always have theirs. `images`: validation images in the table, 0 for none. `checkpoints`: best.ckpt and
-    last.ckpt become W&B artifacts at the end of a fit."""
+    """`every_n_epochs`: how often to show the kernels and the table of predictions; also after the first and the last
+    epoch. `num_images`: validation images in the table, 0 for none. `upload_checkpoints`: best.ckpt and last.ckpt
+    become W&B artifacts at the end of a fit."""
 
-    every: int = 5
-    images: int = 16
-    checkpoints: bool = False
+    every_n_epochs: int = 5
+    num_images: int = 16
+    upload_checkpoints: bool = False
 
     def __post_init__(self) -> None:
-        for name, value, least in (("every", self.every, 1), ("images", self.images, 0)):
+        for name, value, least in (("every_n_epochs", self.every_n_epochs, 1), ("num_images", self.num_images, 0)):
             if value < least:
                 raise ValueError(f"{name}={value}: at least {least}")
 

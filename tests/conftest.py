@@ -62,7 +62,7 @@ def tiny(tiny_store: Path) -> list[str]:
         "data.batch_size=16",
         "augment.crop=67",
         "logger=csv",
-        "speed.compile=false",
+        "performance.compile=false",
         "trainer.max_epochs=2",
         "trainer.log_every_n_steps=2",
     ]
@@ -74,8 +74,8 @@ def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     view, and the features of its training images."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     overrides = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    overrides += ["logger=csv", "speed.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
-    overrides += ["views=centre", "schedule.name=steps", "schedule.steps.drops=[2]", "trainer.precision=32-true"]
+    overrides += ["logger=csv", "performance.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
+    overrides += ["test.views=center", "schedule.name=steps", "schedule.steps.drops=[2]", "trainer.precision=32-true"]
     cfg = compose_recipe("imagenette", [*overrides, "features.split=train"])
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")
@@ -189,8 +189,18 @@ def last(folder: Path) -> Path:
 def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Path, WandbRun]:
     """The config, folder and W&B file of a fit of three epochs and its test."""
     words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    words += ["speed.compile=false", "trainer.max_epochs=3", "trainer.log_every_n_steps=2", "trainer.precision=32-true"]
-    words += ["watch.every=5", "watch.images=7", "watch.checkpoints=true", "project=seen"]
+    words += [
+        "performance.compile=false",
+        "trainer.max_epochs=3",
+        "trainer.log_every_n_steps=2",
+        "trainer.precision=32-true",
+    ]
+    words += [
+        "monitor.every_n_epochs=5",
+        "monitor.num_images=7",
+        "monitor.upload_checkpoints=true",
+        "wandb.project=seen",
+    ]
     with initialize_config_dir(str(SHIPPED), version_base="1.3"):
         cfg = compose("imagenette", words)
     folder = tmp_path_factory.mktemp("runs") / "shown"

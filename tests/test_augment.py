@@ -72,7 +72,7 @@ def test_any_crop_of_any_size_is_numpys(data: st.DataObject) -> None:
     place = st.integers(0, size - crop)
     chosen = data.draw(st.lists(st.tuples(place, place, st.booleans()), min_size=1, max_size=5))
     images, mean = photographs(len(chosen), size), uneven_mean(size)
-    view = eye(size, crop, mean, noise=0, mean="place")(
+    view = eye(size, crop, mean, noise=0, mean="per_position")(
         torch.from_numpy(images), draws([c[:2] for c in chosen], [c[2] for c in chosen])
     )
     wanted = [cut(image - mean, top, left, crop, flip) for image, (top, left, flip) in zip(images, chosen, strict=True)]
@@ -80,7 +80,7 @@ def test_any_crop_of_any_size_is_numpys(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(("size", "crop"), SIZES)
-@pytest.mark.parametrize("which", ["centre", "place"])
+@pytest.mark.parametrize("which", ["center", "per_position"])
 def test_the_mean_is_its_centre_in_the_program_and_of_the_crops_place_in_print(
     which: str, size: int, crop: int
 ) -> None:
@@ -90,14 +90,14 @@ def test_the_mean_is_its_centre_in_the_program_and_of_the_crops_place_in_print(
     images, mean = photographs(4, size), uneven_mean(size)
     view = eye(size, crop, mean, noise=0, mean=which)(torch.from_numpy(images), draws(offsets, flips)).numpy()
     for image, (top, left), flip, found in zip(images, offsets, flips, view, strict=True):
-        if which == "centre":
+        if which == "center":
             wanted = cut(image, top, left, crop, flip) - mean[:, mid : mid + crop, mid : mid + crop]
         else:
             wanted = cut(image - mean, top, left, crop, flip)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("which", ["centre", "place"])
+@pytest.mark.parametrize("which", ["center", "per_position"])
 def test_a_view_is_the_same_twice_and_leaves_images_and_mean_as_they_were(which: str) -> None:
     images = torch.from_numpy(photographs(3, 32))
     kept, augment = images.clone(), eye(32, 24, uneven_mean(32), mean=which)
@@ -120,7 +120,7 @@ def test_crops_start_at_every_one_of_33_places_equally_often() -> None:
 
 def test_in_print_the_last_place_is_never_used() -> None:
     """§5.1: "a factor of 2048" is 32 · 32 · 2."""
-    drawn = Augment(last_offset=False).draw(0, 0, 0, 32_000)
+    drawn = Augment(include_last_offset=False).draw(0, 0, 0, 32_000)
     for axis in drawn.offsets.T:
         assert axis.unique().tolist() == list(range(32))
 
@@ -129,7 +129,7 @@ def test_in_print_the_last_place_is_never_used() -> None:
 def test_places_of_smaller_images(size: int, crop: int) -> None:
     drawn = Augment(size=size, crop=crop).draw(0, 0, 0, 5000)
     assert drawn.offsets.unique().tolist() == list(range(size - crop + 1))
-    assert not Augment(size=crop, crop=crop, last_offset=False).draw(0, 0, 0, 50).offsets.any()
+    assert not Augment(size=crop, crop=crop, include_last_offset=False).draw(0, 0, 0, 50).offsets.any()
     assert not Augment(size=crop, crop=crop).draw(0, 0, 0, 50).offsets.any()
 
 
@@ -179,7 +179,7 @@ def test_32_images_in_a_row_share_crop_and_reflection_where_told(count: int) -> 
     """convdata_jpeg.py:77; the noise stays each image's own. In 40 batches all of the chunks' choices differ."""
     chunks = []
     for batch in range(40):
-        drawn = Augment(share=32).draw(0, 0, batch, count)
+        drawn = Augment(images_per_crop=32).draw(0, 0, batch, count)
         assert [len(part) for part in drawn] == [count] * 3
         places = torch.cat([drawn.offsets, drawn.flips[:, None]], 1)
         for chunk in places.split(32):
@@ -216,7 +216,7 @@ def test_each_drawn_number_adds_its_component_times_its_scale(scale: str, noise:
     chance = np.random.default_rng(3).standard_normal((3, 50)) * [[30.0], [80.0], [50.0]]
     covariance = np.cov(chance)
     variances, directions = np.linalg.eigh(covariance)
-    found = noise_of_one(eye(4, 4, covariance=covariance, noise=noise, noise_scale=scale, divide=False))
+    found = noise_of_one(eye(4, 4, covariance=covariance, noise=noise, noise_scale=scale, rescale=False))
     found = found[np.argsort(np.linalg.norm(found, axis=1))]
     for got, variance, direction in zip(found, variances, directions.T, strict=True):
         wanted = noise * SCALES[scale](variance**0.5) * direction
@@ -230,13 +230,13 @@ def test_each_drawn_number_adds_its_component_times_its_scale(scale: str, noise:
 )
 def test_noise_along_imagenets_components_is_as_the_facts_have_it(scale: str, grey_levels: list[float]) -> None:
     """SOURCE_FACTS §4 at α of one standard deviation; `eigenvalue` is λ / 255² · 255 · 0.1 by hand."""
-    found = noise_of_one(eye(4, 4, noise_scale=scale, divide=False))
+    found = noise_of_one(eye(4, 4, noise_scale=scale, rescale=False))
     assert sorted(np.linalg.norm(found, axis=1)) == pytest.approx(grey_levels, rel=0.02)
 
 
 def test_noise_of_many_images_spreads_each_channel_by_its_share_of_the_components() -> None:
     """SOURCE_FACTS §4: implied standard deviations 74.0, 72.0, 77.0 of R, G and B; a tenth of them is added."""
-    count, augment = 40_000, eye(1, 1, divide=False)
+    count, augment = 40_000, eye(1, 1, rescale=False)
     grey = torch.full((count, 3, 1, 1), 128, dtype=torch.uint8)
     added = augment(grey, augment.draw(0, 0, 0, count)).double()[:, :, 0, 0] - 128
     assert added.std(0).tolist() == pytest.approx([7.40, 7.20, 7.70], rel=5 / (2 * count) ** 0.5 + 0.002)
@@ -244,17 +244,17 @@ def test_noise_of_many_images_spreads_each_channel_by_its_share_of_the_component
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.05])
-@pytest.mark.parametrize("divide", [True, False])
-def test_noise_is_one_colour_an_image_after_the_mean_and_before_the_division(divide: bool, noise: float) -> None:
+@pytest.mark.parametrize("rescale", [True, False])
+def test_noise_is_one_colour_an_image_after_the_mean_and_before_the_division(rescale: bool, noise: float) -> None:
     """convdata_jpeg.py:155: (pixels − mean + colour) / (1 + noise); in print nothing is divided."""
     images, mean = photographs(5, 32), uneven_mean(32)
     numbers = np.random.default_rng(4).standard_normal((5, 3))
     offsets, flips = [[0, 8], [3, 4], [8, 8], [4, 4], [0, 0]], [True, False, True, False, True]
-    colours = numbers @ noise_of_one(eye(32, 32, noise=noise, divide=False))
-    view = eye(32, 24, mean, noise=noise, divide=divide)(torch.from_numpy(images), draws(offsets, flips, numbers))
+    colours = numbers @ noise_of_one(eye(32, 32, noise=noise, rescale=False))
+    view = eye(32, 24, mean, noise=noise, rescale=rescale)(torch.from_numpy(images), draws(offsets, flips, numbers))
     for image, at, flip, colour, found in zip(images, offsets, flips, colours, view.numpy(), strict=True):
         wanted = cut(image, *at, 24, flip) - mean[:, 4:28, 4:28] + colour[:, None, None]
-        np.testing.assert_allclose(found, wanted / (1 + noise) if divide else wanted, rtol=1e-5, atol=2e-3)
+        np.testing.assert_allclose(found, wanted / (1 + noise) if rescale else wanted, rtol=1e-5, atol=2e-3)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["from the start", "switched off later"])
@@ -288,13 +288,13 @@ def test_the_ten_views_are_four_corners_and_the_centre_and_their_reflections(siz
         assert len(as_set(wanted)) == 10
 
 
-@pytest.mark.parametrize("which", ["centre", "place"])
+@pytest.mark.parametrize("which", ["center", "per_position"])
 def test_test_views_lose_the_same_mean_as_training_views(which: str) -> None:
     images, mean = photographs(1, 32), uneven_mean(32)
     views = [view[0].double().numpy() for view in eye(32, 24, mean, mean=which).views(torch.from_numpy(images), "ten")]
     for top, left in [(0, 0), (0, 8), (8, 0), (8, 8), (4, 4)]:
         for flip in (False, True):
-            if which == "centre":
+            if which == "center":
                 wanted = cut(images[0], top, left, 24, flip) - mean[:, 4:28, 4:28]
             else:
                 wanted = cut(images[0] - mean, top, left, 24, flip)
@@ -304,13 +304,20 @@ def test_test_views_lose_the_same_mean_as_training_views(which: str) -> None:
 def test_the_one_view_of_validation_is_the_centre_unreflected() -> None:
     """SOURCE_FACTS §4: single-view test = central 224, no flip."""
     images, mean = photographs(2, 256), uneven_mean(256)
-    (view,) = eye(256, 224, mean).views(torch.from_numpy(images), "centre")
+    (view,) = eye(256, 224, mean).views(torch.from_numpy(images), "center")
     np.testing.assert_allclose(view.numpy(), (images - mean)[:, :, 16:240, 16:240], atol=1e-3)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("crop", 0), ("crop", 257), ("noise_scale", "variance"), ("mean", "median"), ("share", 0), ("noise", -0.1)],
+    [
+        ("crop", 0),
+        ("crop", 257),
+        ("noise_scale", "variance"),
+        ("mean", "median"),
+        ("images_per_crop", 0),
+        ("noise", -0.1),
+    ],
 )
 def test_what_cannot_be_is_refused_by_name(name: str, value) -> None:
     with pytest.raises(ValueError, match=f"{name}={value}"):
@@ -327,14 +334,14 @@ def test_the_nine_views_are_a_grid_of_places_without_reflections() -> None:
 
 
 def test_without_reflections_nothing_else_is_drawn_otherwise() -> None:
-    plain, reflected = (eye(32, 24, reflect=reflect).draw(1, 2, 3, 500) for reflect in (False, True))
+    plain, reflected = (eye(32, 24, flip=flip).draw(1, 2, 3, 500) for flip in (False, True))
     assert not plain.flips.any()
     assert 200 < reflected.flips.sum() < 300
     assert torch.equal(plain.offsets, reflected.offsets)
     assert torch.equal(plain.noise, reflected.noise)
 
 
-@pytest.mark.parametrize("mean", ["centre", "place"])
+@pytest.mark.parametrize("mean", ["center", "per_position"])
 @pytest.mark.parametrize("noise", [0, 0.1])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_image_after_image_gives_the_numbers_of_the_whole_batch(

@@ -41,7 +41,13 @@ def test_preparing_is_measured_from_photographs_to_the_whole_store(
     photographs.mkdir()
     for number in range(3):
         preparing.drawn(photographs / f"{number}.JPEG", number)
-    cfg = config("ilsvrc2012", "stage=prepare", f"data.source={photographs}", "rounds=2", f"json={tmp_path / 'b.json'}")
+    cfg = config(
+        "ilsvrc2012",
+        "bench.suite=prepare",
+        f"prepare.source={photographs}",
+        "bench.rounds=2",
+        f"bench.output={tmp_path / 'b.json'}",
+    )
     call("bench", cfg, tmp_path)
     found = json.loads((tmp_path / "b.json").read_text())
     rates = {name: rate["median"] for name, rate in found["images_per_second"].items()}
@@ -55,7 +61,7 @@ def test_preparing_is_measured_from_photographs_to_the_whole_store(
 
 
 def test_no_photographs_and_no_such_stage_are_told(config: Compose, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^data.source: .* holds no images to measure with"):
-        call("bench", config("ilsvrc2012", "stage=prepare", f"data.source={tmp_path}"), tmp_path)
+    with pytest.raises(UserError, match=r"^prepare.source: .* holds no images to measure with"):
+        call("bench", config("ilsvrc2012", "bench.suite=prepare", f"prepare.source={tmp_path}"), tmp_path)
     with pytest.raises(UserError, match=r"^bench sleep: one of train, prepare"):
-        call("bench", config("ilsvrc2012", "stage=sleep"), tmp_path)
+        call("bench", config("ilsvrc2012", "bench.suite=sleep"), tmp_path)

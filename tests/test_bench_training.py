@@ -148,11 +148,17 @@ def test_a_whole_run_at_toy_size(
     monkeypatch.setattr(steps, "CONTENDERS", ("ours, float32", "stock PyTorch, float32"))
     monkeypatch.setattr(trainers, "STEPS", 200)
     monkeypatch.setattr(fits, "FEW", 10)
-    sizes = ("data.size=72", "data.batch_size=8", "augment.crop=67", "model.num_classes=10", "speed.compile=false")
-    where = f"json={tmp_path / 'b.json'}"
+    sizes = (
+        "data.size=72",
+        "data.batch_size=8",
+        "augment.crop=67",
+        "model.num_classes=10",
+        "performance.compile=false",
+    )
+    where = f"bench.output={tmp_path / 'b.json'}"
     run = tmp_path / "run"
     run.mkdir()
-    cfg = config("ilsvrc2012", *sizes, "rounds=1", where, "profile=true", "trainer.accelerator=cpu")
+    cfg = config("ilsvrc2012", *sizes, "bench.rounds=1", where, "bench.profile=true", "trainer.accelerator=cpu")
     call("bench", cfg, run)
 
     found = json.loads((tmp_path / "b.json").read_text())
@@ -169,7 +175,7 @@ def test_a_whole_run_at_toy_size(
     assert "90 epochs of ILSVRC-2012" in printed
     assert "━" not in printed.replace("┃", "").split("A step of")[0]  # no progress bar
 
-    call("bench", config("ilsvrc2012", "stage=report", where), run)
+    call("bench", config("ilsvrc2012", "bench.suite=report", where), run)
     written = (tmp_path / "BENCHMARKS.md").read_text()
     rate = found["feeding"]["ours, raw"]["median"]
     assert "| ours, raw " in written
@@ -183,8 +189,8 @@ def test_a_report_of_something_else_is_refused(config: Compose, tmp_path: Path) 
     other.write_text("{}")
     for words, said in (
         ([], "json has no value"),
-        ([f"json={other}"], "no figures of bench"),
-        ([f"json={tmp_path / 'none.json'}"], "No such file"),
+        ([f"bench.output={other}"], "no figures of bench"),
+        ([f"bench.output={tmp_path / 'none.json'}"], "No such file"),
     ):
         with pytest.raises(UserError, match=said):
-            call("bench", config("ilsvrc2012", "stage=report", *words), tmp_path)
+            call("bench", config("ilsvrc2012", "bench.suite=report", *words), tmp_path)

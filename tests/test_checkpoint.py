@@ -16,7 +16,7 @@ from alexnet_pl.errors import UserError
 
 SWITCHES: dict[str, dict[str, Any]] = {
     "model": {"num_classes": 10, "towers": 2, "without": None, "norm": True, "bottleneck": 0},
-    "augment": {"size": 256, "crop": 224, "noise": 0.1, "share": 1},
+    "augment": {"size": 256, "crop": 224, "noise": 0.1, "images_per_crop": 1},
 }
 
 
@@ -39,7 +39,7 @@ def test_a_checkpoint_of_ours_comes_back_as_it_was(saved: Path) -> None:
 def test_the_same_switches_pass_and_no_checkpoint_passes(saved: Path) -> None:
     """How images were varied in training may be another later on; the switches given are left as they are."""
     wanted = copy.deepcopy(SWITCHES)
-    wanted["augment"] |= {"noise": 0.0, "share": 32}
+    wanted["augment"] |= {"noise": 0.0, "images_per_crop": 32}
     before = copy.deepcopy(wanted)
     check_switches(saved, wanted)
     check_switches(str(saved), wanted)

@@ -21,7 +21,9 @@ from alexnet_pl.resume import Interruption
 
 
 def fit(config: Compose, name: str, folder: Path, store: Path, *overrides: str, ckpt: Path | None = None) -> Path:
-    cfg = config(name, f"data.root={store}", "data.batch_size=32", "logger=csv", "speed.compile=false", *overrides)
+    cfg = config(
+        name, f"data.root={store}", "data.batch_size=32", "logger=csv", "performance.compile=false", *overrides
+    )
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")  # as Hydra does
     cfg.ckpt_path = str(ckpt) if ckpt else None
@@ -59,7 +61,7 @@ def test_figure_1_in_small(config: Compose, cifar_store: Path, tmp_path: Path) -
 
 
 LOCAL = [
-    "data.fold_in=1",
+    "data.include_val_after_epoch=1",
     "schedule.steps.drops=[3]",
     "trainer.max_epochs=3",
     "trainer.precision=32-true",

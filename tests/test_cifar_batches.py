@@ -66,7 +66,7 @@ def test_a_store_of_the_batches_has_their_pixels_labels_and_mean(
     made_up: Path, config: Compose, tmp_path: Path
 ) -> None:
     root = tmp_path / "store"
-    preparation.prepare(config("cifar10", f"data.source={made_up}", f"data.root={root}"), tmp_path)
+    preparation.prepare(config("cifar10", f"prepare.source={made_up}", f"data.root={root}"), tmp_path)
     store, train = Store(root), [batch(f"data_batch_{i}") for i in range(1, 5)]
     pixels = np.concatenate([one[b"data"] for one in train]).reshape(-1, 3, 32, 32)
     split = store.split("train")

@@ -74,7 +74,7 @@ def test_the_programs_chain_and_the_five_variants_answer_their_rows_too() -> Non
         lambda f: f["dataset"].update(class_list="e" * 64),
         lambda f: f["dataset"].update(name="imagenette"),
         lambda f: f["dataset"].update(split="train"),
-        lambda f: f.update(views="centre"),
+        lambda f: f.update(views="center"),
         lambda f: f["training"]["trainer"].update(max_epochs=5),
         lambda f: f["training"]["trainer"].update(limit_train_batches=10),
         lambda f: f["training"]["optim"].update(lr=0.02),

@@ -124,7 +124,7 @@ def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> N
     [
         (["fit", "-c", "demo", "optim.lrr=1"], "optim.lrr: there is no such key; did you mean optim.lr?"),
         (["fit", "-c", "demo", "optin.lr=1"], "optin.lr: there is no such key; did you mean optim.lr?"),
-        (["fit", "-c", "demo", "reading=spoken"], "reading/spoken"),
+        (["fit", "-c", "demo", "variant=spoken"], "variant/spoken"),
         (["fit", "-c", "demo", "seed=[1"], "seed=[1: "),
         (["fit", "-c", "mine.yaml"], "missing.yaml"),
     ],
@@ -281,7 +281,7 @@ def test_a_disk_that_is_full_is_a_mistake_to_mend_and_other_faults_keep_their_tr
 def test_a_path_may_hold_what_means_something_to_hydra(path: str, tmp_path: Path) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    words = to_hydra(["prepare", "-c", "demo", f"data.root={path}", f"data.source={path}/x"])
+    words = to_hydra(["prepare", "-c", "demo", f"data.root={path}", f"prepare.source={path}/x"])
     parsed = OverridesParser.create().parse_overrides(words[4:])
     assert [override.value() for override in parsed] == [path, f"{path}/x"]
     run = tmp_path / "runs" / path
@@ -302,7 +302,10 @@ def test_a_row_is_made_in_a_folder_that_the_same_command_finds_again() -> None:
     words = ["reproduce", "-c", "ilsvrc2010", "model.norm=false", "seed=3"]
     wanted = ["hydra.run.dir='runs/ilsvrc2010/reproduce/model.norm-false_seed-3'"]
     assert folder_of(words) == folder_of([*words[:3], "seed=3", "model.norm=false"]) == wanted
-    assert folder_of([*words, "data.root=/a", "views=centre", "transfer.roots.fall2011=/b", "logger=csv"]) == wanted
+    assert (
+        folder_of([*words, "data.root=/a", "test.views=center", "transfer.data_roots.fall2011=/b", "logger=csv"])
+        == wanted
+    )
     assert folder_of(["ensemble", "-c", "ensemble_5cnns", "data.root=/a"]) == [
         "hydra.run.dir='runs/ensemble_5cnns/ensemble/as-shipped'"
     ]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_retrieval import make_features, sparse
 
-from alexnet_pl.codes import BINARY, AutoEncoder, noisy, statistics, straight
+from alexnet_pl.codes import BINARY, AutoEncoder, noisy, statistics, straight_through
 from alexnet_pl.data.vectors import VectorLoader
 
 
@@ -16,13 +16,13 @@ def test_codes_are_rounded_logistic_units() -> None:
     for name, binary in BINARY.items():
         code = binary(logits, 4.0, False)
         assert torch.equal(code, (logits > 0).float()), name
-    assert torch.equal(straight(logits, 4.0, True), (logits > 0).float())
+    assert torch.equal(straight_through(logits, 4.0, True), (logits > 0).float())
 
 
 def test_the_gradient_is_that_of_the_units_before_rounding() -> None:
     logits = torch.randn(100, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(100, dtype=torch.float64)
-    (straight(logits, 4.0, True) * weights).sum().backward()
+    (straight_through(logits, 4.0, True) * weights).sum().backward()
     soft = 1 / (1 + np.exp(-logits.detach().numpy()))
     np.testing.assert_allclose(logits.grad, weights.numpy() * soft * (1 - soft), rtol=1e-12)
 
@@ -67,7 +67,7 @@ def test_encoding_is_the_sign_of_the_code_layer(tmp_path: Path) -> None:
     ("given", "said"),
     [
         ({"bits": 0}, "bits=0: from 1"),
-        ({"binary": "step"}, "binary=step: one of straight, noise"),
+        ({"binary": "step"}, "binary=step: one of straight_through, noise"),
         ({"hidden": [0]}, "hidden="),
     ],
 )

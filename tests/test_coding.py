@@ -46,7 +46,7 @@ def weights(folder: Path) -> dict[str, Any]:
     return torch.load(last(folder), weights_only=True)["state_dict"]
 
 
-@pytest.mark.parametrize("binary", ["straight", "noise"])
+@pytest.mark.parametrize("binary", ["straight_through", "noise"])
 @pytest.mark.parametrize("step", [4, 20])
 def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, binary: str

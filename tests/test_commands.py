@@ -90,7 +90,7 @@ def test_the_plain_way_and_the_fast_one_agree(cfg: DictConfig, tmp_path: Path) -
     """Layout and fused update change the order of sums, nothing else."""
     cfg.trainer.precision, cfg.trainer.max_epochs = "32-true", 1
     run(cfg, "fit", tmp_path / "fast")
-    cfg.speed.fast = cfg.speed.allocator = False
+    cfg.performance.optimized = cfg.performance.retain_memory = False
     run(cfg, "fit", tmp_path / "plain")
     fast, plain = (load(last(tmp_path / name))["state_dict"] for name in ("fast", "plain"))
     for name, value in plain.items():
@@ -158,7 +158,7 @@ def test_test_reports_the_ten_view_errors_of_every_image_once(cfg: DictConfig, t
 def test_validate_repeats_the_fits_own_last_validation(cfg: DictConfig, tmp_path: Path) -> None:
     at_end = run(cfg, "fit", tmp_path)
     assert run(cfg, "validate", tmp_path, last(tmp_path)) == pytest.approx(at_end)
-    assert json.loads((tmp_path / "validation.json").read_text())["views"] == "centre"
+    assert json.loads((tmp_path / "validation.json").read_text())["views"] == "center"
 
 
 def test_predict_names_the_classes_of_ones_own_images_without_the_store(
@@ -235,7 +235,7 @@ def test_preparing_twice_does_nothing_the_second_time(
             folder = tmp_path / "copy" / split / demo.CLASSES[index % 10][0]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(demo.draw(index, 40)[0].transpose(1, 2, 0)).save(folder / f"{index}.png")
-    cfg = config("imagenette", f"data.source={tmp_path / 'copy'}", f"data.root={tmp_path / 'store'}", "data.size=32")
+    cfg = config("imagenette", f"prepare.source={tmp_path / 'copy'}", f"data.root={tmp_path / 'store'}", "data.size=32")
     run(cfg, "prepare", tmp_path)
     first, written = capsys.readouterr().out, (tmp_path / "store/store.json").stat().st_mtime_ns
     run(cfg, "prepare", tmp_path)
@@ -254,9 +254,9 @@ def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list
     prepare(source, tmp_path / "store", Settings("tiny", 72, {}), partial(demo.read, size=72))
     data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}"))
     assert data.tested == "val"
-    data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "data.test_split=test"))
+    data = recipe.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "test.split=test"))
     assert data.tested == "test"
-    cfg = config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "data.test_split=test")
+    cfg = config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "test.split=test")
     run(cfg, "fit", tmp_path / "run")
     assert run(cfg, "test", tmp_path / "run", last(tmp_path / "run")) is None
     assert not list((tmp_path / "run").rglob("result.json"))

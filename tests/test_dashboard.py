@@ -70,7 +70,7 @@ def test_each_ablation_of_the_paper_has_a_panel_that_groups_by_its_switch() -> N
 
 @pytest.fixture
 def cfg(config: Compose, tmp_path: Path) -> DictConfig:
-    return config("demo", "project=mine", f"report.runs={tmp_path}", f"json={tmp_path / 'all.json'}")
+    return config("demo", "wandb.project=mine", f"report.runs={tmp_path}", f"bench.output={tmp_path / 'all.json'}")
 
 
 def test_offline_it_says_and_writes_what_it_would_save(

@@ -211,7 +211,7 @@ def test_the_reason_is_the_same_each_time_and_speaks_of_no_address_in_memory(wha
 def test_a_file_that_can_no_longer_be_read_is_no_broken_image_but_an_end(tmp_path: Path) -> None:
     """A disk that went away must not become a store without its images."""
     for path in (tmp_path / "gone.jpg", tmp_path):
-        with pytest.raises(UserError, match=rf"^data.source: any can no longer be read .*{path.name}"):
+        with pytest.raises(UserError, match=rf"^prepare.source: any can no longer be read .*{path.name}"):
             read(Item("any", 0, Place(path)), SIZE, "bilinear")
 
 

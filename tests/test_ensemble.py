@@ -97,7 +97,7 @@ def test_the_order_of_the_members_changes_no_bit(tmp_path: Path) -> None:
         ({"split": "test"}, "split test, not val"),
         ({"fingerprint": "0" * 64}, "fingerprint 000000000000, not ffffffffffff"),
         ({"name": "imagenette"}, "name imagenette, not tiny"),
-        ({"views": "centre"}, "has not been tested with ten views"),
+        ({"views": "center"}, "has not been tested with ten views"),
     ],
 )
 def test_networks_of_other_classes_images_or_views_are_refused(

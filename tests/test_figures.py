@@ -83,7 +83,7 @@ def test_figure_3_has_every_kernel_of_the_network(run: Trained) -> None:
 
 
 def test_the_bars_of_figure_4_are_the_numbers_of_the_test(run: Trained) -> None:
-    table = pq.read_table(run.folder / "results/val-centre/probabilities.parquet")
+    table = pq.read_table(run.folder / "results/val-center/probabilities.parquet")
     figure = drawn(pictures.bars(run, True))
     store = Store(run.cfg.data.root).split("val")
     numbers = [2, 7, 12, 17, 22, 27, 32, 37]  # the middles of eights of 40

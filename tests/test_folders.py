@@ -122,12 +122,12 @@ def test_splits_of_different_classes_are_refused_and_the_class_is_named(
     ],
 )
 def test_a_tree_without_images_is_refused_and_the_place_is_named(tree: Tree, files: tuple[str, ...], says: str) -> None:
-    with pytest.raises(UserError, match=rf"^data.source: .*{says}"):
+    with pytest.raises(UserError, match=rf"^prepare.source: .*{says}"):
         read_folders(tree(*files), {})
 
 
 def test_a_source_that_is_not_there_or_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "archive.tar").write_bytes(b"")
     for name in ("away", "archive.tar"):
-        with pytest.raises(UserError, match=rf"^data.source: {tmp_path}/{name} is not there"):
+        with pytest.raises(UserError, match=rf"^prepare.source: {tmp_path}/{name} is not there"):
             read_folders(tmp_path / name, {})

@@ -322,9 +322,9 @@ def test_fall_2009_is_a_list_of_synsets_that_a_person_has(tmp_path: Path) -> Non
     assert len(items) == 40
     for text, says in ((f"{WNIDS[0]}\nn07000000\n", "no archive of n07000000, which"), ("tench", "'tench' is no wnid")):
         (copy / "list.txt").write_text(text)
-        with pytest.raises(UserError, match=rf"^data.synsets: .*{says}"):
+        with pytest.raises(UserError, match=rf"^prepare.synsets: .*{says}"):
             read_source(copy, {}, copy / "list.txt")
-    with pytest.raises(UserError, match=r"^data.synsets: .*away.txt: cannot be read"):
+    with pytest.raises(UserError, match=r"^prepare.synsets: .*away.txt: cannot be read"):
         read_source(copy, {}, copy / "away.txt")
 
 
@@ -465,7 +465,7 @@ def test_two_images_of_one_name_are_told_wherever_they_stand(tmp_path: Path) -> 
     about = {f"{i}.json": json.dumps({"filename": name}).encode() for i, name in enumerate([*names, names[3]])}
     files = {name: (samples | about)[name] for i in range(10) for name in (f"{i}.jpg", f"{i}.cls", f"{i}.json")}
     copy = write(tmp_path / "copy", {"x-train-0000.tar": tar(files)})
-    with pytest.raises(UserError, match=rf"^data.source: two images are called train/{names[3]}$"):
+    with pytest.raises(UserError, match=rf"^prepare.source: two images are called train/{names[3]}$"):
         store(copy, tmp_path / "store")
 
 

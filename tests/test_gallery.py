@@ -32,7 +32,7 @@ def network(tmp_path_factory: pytest.TempPathFactory, tiny_store: Path) -> Path:
 
     folder = tmp_path_factory.mktemp("runs") / "net"
     keys = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    cfg = compose("imagenette", [*keys, "logger=csv", "speed.compile=false", "trainer.max_epochs=1", *LOG])
+    cfg = compose("imagenette", [*keys, "logger=csv", "performance.compile=false", "trainer.max_epochs=1", *LOG])
     cfg.trainer.precision = "32-true"
     run(cfg, "fit", folder)
     (folder / ".hydra").mkdir()

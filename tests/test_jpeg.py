@@ -138,7 +138,9 @@ def damaged(root: Path, number: int) -> Store:
 def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
     store = damaged(tmp_path / "store", 7)
     split = store.split("train")
-    with pytest.raises(UserError, match=r"train-000001.tar: image 7 is damaged .*`prepare data.repair=true` mends it"):
+    with pytest.raises(
+        UserError, match=r"train-000001.tar: image 7 is damaged .*`prepare prepare.repair=true` mends it"
+    ):
         split.read(np.array([GOOD.index(7)]), split.buffer(1).numpy())
     assert list(damages(store)) == [f"{store.root / 'train-000001.tar'}: damaged (images 6 to 11)"]
 
@@ -178,5 +180,5 @@ def test_an_image_that_a_device_cannot_decode_is_told_by_its_file(tmp_path: Path
 
 
 def test_a_gpu_that_is_to_decode_must_be_there(store: Store) -> None:
-    with pytest.raises(UserError, match=r"speed.decode=gpu: there is no GPU here"):
+    with pytest.raises(UserError, match=r"performance.jpeg_decoder=gpu: there is no GPU here"):
         EvalLoader(store.split("train"), 4, torch.device("cpu"), way=Way(decode="gpu"))

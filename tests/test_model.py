@@ -253,14 +253,14 @@ PROGRAM_STD = {
 BIAS = {"conv1": 0.0, "conv2": 1.0, "conv3": 0.0, "conv4": 1.0, "conv5": 1.0, "conv6": 1.0, "fc6": 1.0, "fc7": 1.0}
 
 
-@pytest.mark.parametrize("reading", ["program", "printed"])
+@pytest.mark.parametrize("variant", ["as_run", "as_printed"])
 @pytest.mark.parametrize("towers", [1, 2])
-def test_initial_values_are_those_of_each_reading(reading: str, towers: int) -> None:
+def test_initial_values_are_those_of_each_variant(variant: str, towers: int) -> None:
     """§6 and SOURCE_FACTS §2, §6 and §7 rows 1 and 17: normal, the bottleneck and the last layer without bias."""
-    net = small(conv6=True, bottleneck=64, towers=towers, **(PRINTED if reading == "printed" else {}))
+    net = small(conv6=True, bottleneck=64, towers=towers, **(PRINTED if variant == "as_printed" else {}))
     assert set(layers(net)) == {*CONVOLUTIONS, "conv6", "fc6", "fc7", "bottleneck", "fc8"}
     for name, layer in layers(net).items():
-        std = PROGRAM_STD.get(name, 0.01) if reading == "program" else 0.01
+        std = PROGRAM_STD.get(name, 0.01) if variant == "as_run" else 0.01
         weight = layer.weight.detach().flatten()
         weight = weight[:: weight.numel() // 500_000 + 1].double()
         number = weight.numel()
@@ -405,8 +405,8 @@ def upper_layers(p: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
     return {"maps": maps, "features": features, "logits": logits}
 
 
-@pytest.mark.parametrize(("switches", "reference"), [({}, program), (PRINTED, printed)], ids=["program", "printed"])
-def test_the_network_is_the_function_of_its_reading(
+@pytest.mark.parametrize(("switches", "reference"), [({}, program), (PRINTED, printed)], ids=["as_run", "as_printed"])
+def test_the_network_is_the_function_of_its_variant(
     switches: dict, reference: Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]]
 ) -> None:
     """In float64, on 96 pixels, which like 224 read three zeros past the edge (1 + ceil(85 / 4) = 23 windows)."""

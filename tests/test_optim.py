@@ -281,10 +281,10 @@ def test_a_negative_constant_is_refused_by_name(name: str, said: str) -> None:
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
 
-def named_groups(bias_rate: float = 2.0, bias_decay: bool = False) -> tuple[AlexNet, dict[str, dict]]:
+def named_groups(bias_lr_scale: float = 2.0, decay_biases: bool = False) -> tuple[AlexNet, dict[str, dict]]:
     with torch.device("meta"):
         net = AlexNet()
-    groups = parameter_groups(net, lr=0.01, weight_decay=DECAY, bias_rate=bias_rate, bias_decay=bias_decay)
+    groups = parameter_groups(net, lr=0.01, weight_decay=DECAY, bias_lr_scale=bias_lr_scale, decay_biases=decay_biases)
     assert len({group["name"] for group in groups}) == len(groups)
     return net, {group["name"]: group for group in groups}
 
@@ -311,7 +311,7 @@ def test_the_programs_biases_learn_at_twice_the_rate_and_do_not_decay() -> None:
 
 def test_the_printed_rule_treats_biases_like_weights() -> None:
     """§6: "an equal learning rate for all layers"; the decay names w alone and excepts none."""
-    _, groups = named_groups(bias_rate=1.0, bias_decay=True)
+    _, groups = named_groups(bias_lr_scale=1.0, decay_biases=True)
     assert {(group["lr"], group["weight_decay"]) for group in groups.values()} == {(0.01, 0.0005)}
 
 

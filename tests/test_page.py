@@ -47,7 +47,7 @@ def place(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run after `fit` and `features`, in `run`, and codes of those features, in `runs/codes/one`."""
     folder = tmp_path_factory.mktemp("page")
     tiny = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    tiny += ["speed.compile=false", "trainer.max_epochs=1", "trainer.log_every_n_steps=2"]
+    tiny += ["performance.compile=false", "trainer.max_epochs=1", "trainer.log_every_n_steps=2"]
     tiny += ["logger=csv", "trainer.precision=32-true"]
     do(tiny, "imagenette", folder / "run")
     last = f"ckpt_path={folder / 'run/checkpoints/last.ckpt'}"

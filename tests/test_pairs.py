@@ -13,7 +13,7 @@ def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 4
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra/config.yaml").write_text(
         f"seed: {seed}\nmodel: {{name: local, norm: {str(norm).lower()}}}\ntrainer: {{max_epochs: {epochs}}}\n"
-        "data: {fold_in: 30}\nschedule: {steps: {drops: [46, 47]}}\n"
+        "data: {include_val_after_epoch: 30}\nschedule: {steps: {drops: [46, 47]}}\n"
     )
     dataset = {"name": "cifar10", "fingerprint": "a" * 64, "split": "test"}
     result = {"dataset": dataset, "images": 10_000, "views": "nine", "top1_error": error}

@@ -56,7 +56,7 @@ def test_a_list_is_taken_in_its_order(folder: Path) -> None:
 
 @pytest.mark.parametrize("given", [None, "", []])
 def test_no_images_given_says_how_to_give_them(given: str | list[str] | None) -> None:
-    with pytest.raises(UserError, match="images=FILE"):
+    with pytest.raises(UserError, match=r"predict\.images=FILE"):
         find_images(given)
 
 

@@ -383,8 +383,8 @@ def test_killed_twenty_times_it_ends_in_the_very_same_store(copy: Path, tmp_path
 def test_workers_end_with_a_command_that_was_killed(tmp_path: Path) -> None:
     """They would wait for their next file for ever; what they had done is kept, and the next run goes on with it."""
     root, partial_root = tmp_path / "store", tmp_path / "store.partial"
-    words = [sys.executable, "-m", "alexnet_pl", "prepare", "-c", "demo", "data.size=64", "data.shard=32"]
-    words += ["data.workers=2", f"data.root={root}"]
+    words = [sys.executable, "-m", "alexnet_pl", "prepare", "-c", "demo", "data.size=64", "prepare.images_per_shard=32"]
+    words += ["prepare.workers=2", f"data.root={root}"]
     killed = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=tmp_path)
     waited(lambda: len(list(partial_root.glob("train-*"))) >= 9)
     crew = descendants(killed.pid)
@@ -394,7 +394,7 @@ def test_workers_end_with_a_command_that_was_killed(tmp_path: Path) -> None:
     waited(lambda: not any(Path(f"/proc/{each}").exists() for each in crew))
     assert list(partial_root.glob("train-*"))
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path, timeout=200)
-    plain = [*words[:-2], "data.workers=1", f"data.root={tmp_path / 'plain'}"]
+    plain = [*words[:-2], "prepare.workers=1", f"data.root={tmp_path / 'plain'}"]
     subprocess.run(plain, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path, timeout=200)
     assert Store(root).about == Store(tmp_path / "plain").about
     assert sorted(path.name for path in root.iterdir()) == sorted(path.name for path in (tmp_path / "plain").iterdir())

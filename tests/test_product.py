@@ -37,7 +37,7 @@ def same(one: Path, other: Path) -> bool:
 
 
 def test_prepare_goes_on_where_it_was_stopped_and_mends_what_was_damaged(tmp_path: Path) -> None:
-    words = ["prepare", "-c", "demo", "data.size=96", "data.shard=64", "data.workers=1"]
+    words = ["prepare", "-c", "demo", "data.size=96", "prepare.images_per_shard=64", "prepare.workers=1"]
     assert alexnet_pl(*words, "data.root=whole", cwd=tmp_path).returncode == 0
     command = [sys.executable, "-m", "alexnet_pl", *words, "data.root=cut"]
     started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
@@ -59,8 +59,8 @@ def test_prepare_goes_on_where_it_was_stopped_and_mends_what_was_damaged(tmp_pat
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     told = alexnet_pl("verify", "data.root=cut", cwd=tmp_path)
     assert (told.returncode, told.stderr.count("\n")) == (2, 1)
-    assert "train-000001.u8: damaged (images 64 to 127); prepare … data.repair=true mends images" in told.stderr
-    mended = alexnet_pl(*words, "data.root=cut", "data.repair=true", cwd=tmp_path)
+    assert "train-000001.u8: damaged (images 64 to 127); prepare … prepare.repair=true mends images" in told.stderr
+    mended = alexnet_pl(*words, "data.root=cut", "prepare.repair=true", cwd=tmp_path)
     assert "train-000001.u8 to mend; whole: " in mended.stdout
     assert damaged.read_bytes() == (tmp_path / "whole/train-000001.u8").read_bytes()
 
@@ -147,8 +147,8 @@ def test_the_wheel_fits_the_demonstration_from_an_empty_folder(tmp_path: Path) -
         (["fit", "-c", "demo", "trainer.accelerator=gpu"], "trainer.accelerator=gpu: not here; auto, cpu are"),
         (["fit", "-c", "imagenette", "data.root=nowhere"], "data.root: nowhere is not there; make one"),
         (["fit", "-c", "imagenette"], "data.root has no value yet"),
-        (["prepare", "-c", "imagenette", "data.root=s"], "data.source has no value yet"),
-        (["prepare", "-c", "imagenette", "data.root=s", "data.source=away"], "data.source: away is not there"),
+        (["prepare", "-c", "imagenette", "data.root=s"], "prepare.source has no value yet"),
+        (["prepare", "-c", "imagenette", "data.root=s", "prepare.source=away"], "prepare.source: away is not there"),
         (["test", "-c", "demo", "ckpt_path=text.ckpt"], "text.ckpt is not a checkpoint of alexnet_pl"),
     ],
 )

@@ -18,16 +18,16 @@ RECIPES = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml") if not path.st
 CIFAR = sorted(path.stem for path in SHIPPED.glob("cifar10*.yaml"))
 
 
-@pytest.mark.parametrize("reading", ["program", "printed"])
+@pytest.mark.parametrize("variant", ["as_run", "as_printed"])
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_shipped_recipe_builds_in_both_readings(config: Compose, name: str, reading: str, tmp_path: Path) -> None:
-    cfg = config(name, f"reading={reading}", "logger=csv", f"data.root={tmp_path / 'store'}")
+def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str, variant: str, tmp_path: Path) -> None:
+    cfg = config(name, f"variant={variant}", "logger=csv", f"data.root={tmp_path / 'store'}")
     section.check(cfg)
     cfg.model.num_classes = cfg.model.num_classes or 21  # null: as many as the store has
     with torch.device("meta"):
         net = recipe.make_module(cfg).net
     assert net.fc8.out_features == cfg.model.num_classes
-    assert net.norm1.rule.alpha == pytest.approx(1e-4 / 5 if reading == "program" else 1e-4)
+    assert net.norm1.rule.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
     recipe.make_data(cfg)
     trainer = recipe.make_trainer(cfg, tmp_path)
     assert trainer.max_epochs == cfg.trainer.max_epochs
@@ -49,7 +49,7 @@ def test_figure_1s_two_networks_learn_at_rates_of_their_own_and_without_any_regu
         module = recipe.make_module(cfg)
         assert module.lr == cfg.rates[activation]
         assert module.weight_decay == 0
-        assert (module.augment.crop, module.augment.reflect, module.augment.noise) == (32, False, 0)
+        assert (module.augment.crop, module.augment.flip, module.augment.noise) == (32, False, 0)
     assert recipe.make_module(config("cifar10", "optim.lr=0.5")).lr == 0.5
 
 
@@ -59,18 +59,19 @@ def test_the_13_and_11_percent_recipes_differ_in_the_norm_alone(config: Compose)
     assert (without.model.norm, normed.model.norm) == (False, True)
     normed.model.norm = False
     assert without == normed
-    assert (without.optim.lr, without.optim.bias_rate, without.optim.weight_decay) == (0.001, 2, 0.004)
-    assert (without.data.fold_in, without.schedule.steps.drops, without.trainer.max_epochs) == (300, [451, 461], 470)
-    assert (without.data.size, without.augment.crop, without.views) == (32, 24, "nine")
+    assert (without.optim.lr, without.optim.bias_lr_scale, without.optim.weight_decay) == (0.001, 2, 0.004)
+    assert without.data.include_val_after_epoch == 300
+    assert (without.schedule.steps.drops, without.trainer.max_epochs) == ([451, 461], 470)
+    assert (without.data.size, without.augment.crop, without.test.views) == (32, 24, "nine")
 
 
-def test_the_printed_recipe_is_the_main_one_in_the_other_reading(config: Compose) -> None:
-    assert config("ilsvrc2012_printed") == config("ilsvrc2012", "reading=printed")
+def test_the_printed_recipe_is_the_main_one_in_the_other_variant(config: Compose) -> None:
+    assert config("ilsvrc2012_printed") == config("ilsvrc2012", "variant=as_printed")
 
 
-def test_the_two_readings_name_the_same_switches() -> None:
+def test_the_two_variants_name_the_same_switches() -> None:
     """A difference that only one of them mentions could not be flipped alone."""
-    program, printed = (OmegaConf.load(SHIPPED / f"reading/{name}.yaml") for name in ("program", "printed"))
+    program, printed = (OmegaConf.load(SHIPPED / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
     for name in ("model", "augment", "optim"):
         assert list(program[name]) == list(printed[name])
 
@@ -90,7 +91,7 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("++augment.crops=1", "did you mean augment.crop?"),
         ("++optim.learning_rate=1", "optim.learning_rate: there is no such key"),
         ("++data.batchsize=1", "did you mean data.batch_size?"),
-        ("++speed.fasst=true", "did you mean speed.fast?"),
+        ("++speed.fasst=true", "did you mean performance.optimized?"),
         ("++trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
         ("++schedule.plateau.patient=3", "did you mean schedule.plateau.patience?"),
         ("++sede=3", "did you mean seed?"),
@@ -105,9 +106,9 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("augment.noise_scale=variance", "augment.noise_scale=variance"),
         ("schedule.name=cosine", "schedule.name=cosine: one of plateau, logged, steps, staged, constant"),
         ("+model.name=vgg", "model.name=vgg: one of alexnet, conv, local"),
-        ("+optim.undecayed=[conv9]", "optim.undecayed=conv9: the network has no such layer"),
-        ("data.fold_in=-1", "data.fold_in=-1"),
-        ("views=eleven", "views=eleven: one of centre, ten, nine"),
+        ("+optim.no_decay_layers=[conv9]", "optim.no_decay_layers=conv9: the network has no such layer"),
+        ("data.include_val_after_epoch=-1", "data.include_val_after_epoch=-1"),
+        ("test.views=eleven", "test.views=eleven: one of center, ten, nine"),
         ("schedule.plateau.patience=0", "schedule.plateau.patience=0"),
         ("+trainer.accumulate_grad_batches=4", "trainer.accumulate_grad_batches=4: not supported.* data.batch_size"),
         ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val=1: not supported"),
@@ -140,26 +141,25 @@ def test_a_store_that_was_never_named_is_asked_for(config: Compose) -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ("data.filter=nearest", "data.filter=nearest: one of bilinear, bicubic"),
+        ("prepare.filter=nearest", "prepare.filter=nearest: one of bilinear, bicubic"),
         ("data.size=0", "data.size=0: at least 1"),
         ("data.size=abc", "data.size: .*abc.*Integer"),
-        ("data.names=x", "data.names: "),
-        ("data.encoding=png", "data.encoding=png: raw or jpeg"),
-        ("data.quality=101", "data.quality=101: from 1 to 100"),
-        ("data.subsampling=411", "data.subsampling=411: one of 420, 422, 444"),
-        ("data.shard=0", "data.shard=0: at least 1"),
-        ("data.workers=-1", "data.workers=-1: at least 1"),
-        ("data.part=2", "data.part=2: such as 2/8"),
-        ("data.part=3/2", "data.part=3/2: such as 2/8"),
+        ("prepare.names=x", "prepare.names: "),
+        ("prepare.encoding=png", "prepare.encoding=png: raw or jpeg"),
+        ("prepare.quality=101", "prepare.quality=101: from 1 to 100"),
+        ("prepare.images_per_shard=0", "prepare.images_per_shard=0: at least 1"),
+        ("prepare.workers=-1", "prepare.workers=-1: at least 1"),
+        ("prepare.part=2", "prepare.part=2: such as 2/8"),
+        ("prepare.part=3/2", "prepare.part=3/2: such as 2/8"),
     ],
 )
 def test_a_wish_that_prepare_cannot_fulfil_is_named(config: Compose, tmp_path: Path, wrong: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        preparation.prepare(config("imagenette", f"data.root={tmp_path}", "data.source=x", wrong), tmp_path)
+        preparation.prepare(config("imagenette", f"data.root={tmp_path}", "prepare.source=x", wrong), tmp_path)
 
 
 def test_preparing_without_a_source_is_refused(config: Compose, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data.source has no value yet"):
+    with pytest.raises(UserError, match=r"prepare.source has no value yet"):
         preparation.prepare(config("imagenette", f"data.root={tmp_path}"), tmp_path)
 
 

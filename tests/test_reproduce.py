@@ -41,16 +41,16 @@ RECIPES = {
     "toy_fine": BASE.replace("num", "conv6: true, num")
     + """
 transfer:
-  carry: [conv1, conv2, conv3, conv4, conv5, conv6, fc6, fc7]
+  layers: [conv1, conv2, conv3, conv4, conv5, conv6, fc6, fc7]
   recipe: toy_before.yaml
-  roots: {{before: null}}
+  data_roots: {{before: null}}
 schedule:
   name: staged
   staged: {{stages: [{{epoch: 1, weights: {{all: 0.001, conv1: 0}}}}, {{epoch: 1.5, noise: 0}}]}}
 """,
     "toy_all": BASE
     + """
-transfer: {{roots: {{before: null}}}}
+transfer: {{data_roots: {{before: null}}}}
 ensemble:
   groups:
     cnns: {{recipe: toy.yaml, seeds: [1, 2]}}
@@ -88,7 +88,7 @@ def answers(run: Path) -> Any:
 
 def test_one_command_makes_a_whole_ensemble_with_pre_training_and_goes_on_where_it_was_stopped(folder: Path) -> None:
     """Stopped when its second network has begun; then by the same command again, which trains the first no more."""
-    words = ["ensemble", "-c", "toy_all.yaml", f"transfer.roots.before={folder / 'before'}", "hydra.run.dir=made"]
+    words = ["ensemble", "-c", "toy_all.yaml", f"transfer.data_roots.before={folder / 'before'}", "hydra.run.dir=made"]
     command = [sys.executable, "-m", "alexnet_pl", *words]
     started = subprocess.Popen(command, cwd=folder, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL)
     members = folder / "made/members"
@@ -136,7 +136,11 @@ def test_the_chain_carried_over_what_it_says(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words", "says"),
     [
-        ("toy_fine", ["command=fit"], r"transfer.roots.before has no value yet: add transfer.roots.before=FOLDER"),
+        (
+            "toy_fine",
+            ["command=fit"],
+            r"transfer.data_roots.before has no value yet: add transfer.data_roots.before=FOLDER",
+        ),
         ("toy", ["command=ensemble"], r"ensemble.members has no value yet"),
         ("toy", ["command=ensemble", "ensemble.members=[away,made]"], r"away: there is no such run folder"),
         ("toy", ["command=ensemble", "ensemble.weights=tuned"], r"ensemble.tune_on=None: say on which images"),
@@ -146,7 +150,7 @@ def test_the_chain_carried_over_what_it_says(folder: Path) -> None:
             r"ensemble.groups.cnns.seeds=\[1, 1\]: one",
         ),
         ("toy_fine", ["command=fit", "transfer.weights=toy.yaml"], r"transfer.weights: toy.yaml is not a checkpoint"),
-        ("toy_fine", ["command=fit", "transfer.carry=[]"], r"transfer.carry: has no value"),
+        ("toy_fine", ["command=fit", "transfer.layers=[]"], r"transfer.layers: has no value"),
         ("toy", ["command=report", "report.runs=away"], r"report.runs: away is not there"),
     ],
 )
@@ -160,7 +164,7 @@ def test_a_mistake_is_named_before_anything_is_made(
 
 
 def test_a_mistake_in_a_stage_is_told_once(folder: Path) -> None:
-    words = ["ensemble", "-c", "toy_all.yaml", f"transfer.roots.before={folder}", "~ensemble.groups.cnns"]
+    words = ["ensemble", "-c", "toy_all.yaml", f"transfer.data_roots.before={folder}", "~ensemble.groups.cnns"]
     done = alexnet_pl(*words, cwd=folder)
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"data.root: {folder} holds no prepared store" in done.stderr
@@ -172,12 +176,12 @@ def test_a_sweep_goes_on_in_the_same_folders(folder: Path) -> None:
     """The networks are there; only the views are others."""
     members = folder / "made/members/cnns"
     where = [f"hydra.sweep.dir={members}", "hydra.sweep.subdir=seed${seed}"]
-    done = alexnet_pl("reproduce", "-m", "-c", "toy.yaml", "seed=1,2", "views=centre", *where, cwd=folder)
+    done = alexnet_pl("reproduce", "-m", "-c", "toy.yaml", "seed=1,2", "test.views=center", *where, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained to its end already") == 2
     for seed in (1, 2):
         found = {path.parent.name for path in members.glob(f"seed{seed}/results/*/result.json")}
-        assert found == {"val-ten", "val-centre"}
+        assert found == {"val-ten", "val-center"}
 
 
 def test_a_run_by_other_settings_is_not_gone_on_with(config: Compose, tiny: list[str], tmp_path: Path) -> None:

@@ -390,7 +390,7 @@ def test_an_epoch_begins_with_its_own_stage_so_that_its_rates_are_logged() -> No
 
 
 def test_biases_that_no_stage_mentions_follow_their_weights() -> None:
-    schedule = StagedSchedule([{"epoch": 1, "weights": {"all": 0.01, "conv1": 0}}], bias_rate=2.0)
+    schedule = StagedSchedule([{"epoch": 1, "weights": {"all": 0.01, "conv1": 0}}], bias_lr_scale=2.0)
     weights, biases, noise = schedule.rates(3)
     assert [schedule.rate(name, weights, biases) for name in ("fc6.bias", "conv1.bias")] == [0.02, 0]
     assert noise is None

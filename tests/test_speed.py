@@ -45,7 +45,7 @@ def test_compiled_norms_agree_with_float64_forward_and_backward(norm: NormLayer,
 
 def test_the_fast_way_lays_the_weights_out_channels_last_and_the_plain_one_does_not() -> None:
     net = AlexNet(num_classes=2, crop=67)
-    Speed(compile=False, allocator=False).apply(net, CPU)
+    Speed(compile=False, retain_memory=False).apply(net, CPU)
     assert net.conv1.weight.is_contiguous(memory_format=torch.channels_last)
     PLAIN.apply(net, CPU)
     assert net.conv1.weight.is_contiguous()
@@ -54,7 +54,7 @@ def test_the_fast_way_lays_the_weights_out_channels_last_and_the_plain_one_does_
 @pytest.mark.parametrize("wanted", [True, False])
 def test_compilation_reaches_every_norm_and_can_be_switched_off(wanted: bool) -> None:
     net = nn.Sequential(ResponseNorm(), SpatialNorm())
-    Speed(compile=wanted, allocator=False).apply(net, CPU)
+    Speed(compile=wanted, retain_memory=False).apply(net, CPU)
     assert [layer.fast for layer in net] == [wanted, wanted]
 
 
@@ -74,7 +74,7 @@ def test_compilation_is_left_out_by_itself_where_a_compiler_or_its_headers_are_m
         assert [Speed().compiles(CPU), Speed().compiles(gpu)] == expected
     monkeypatch.setattr(shutil, "which", lambda name: name)
     assert Speed().compiles(CPU)
-    assert not Speed(fast=False).compiles(CPU)
+    assert not Speed(optimized=False).compiles(CPU)
     (tmp_path / "Python.h").unlink()
     assert not Speed().compiles(CPU)
     assert not Speed().compiles(gpu)
@@ -84,7 +84,7 @@ def test_compilation_is_left_out_by_itself_where_a_compiler_or_its_headers_are_m
 def test_a_graph_is_for_one_gpu_that_asked_for_it() -> None:
     gpu = torch.device("cuda")
     places = (gpu, True), (gpu, False), (CPU, True)
-    assert [Speed(graph=True).graphs(where, alone) for where, alone in places] == [True, False, False]
+    assert [Speed(cuda_graph=True).graphs(where, alone) for where, alone in places] == [True, False, False]
     assert not Speed().graphs(gpu, alone=True)
 
 
@@ -98,7 +98,7 @@ def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch:
         precision("16-mixed", "cpu")
 
 
-@pytest.mark.parametrize("views", ["ten", "nine", "centre"])
+@pytest.mark.parametrize("views", ["ten", "nine", "center"])
 def test_views_that_go_through_the_network_together_count_as_one_by_one(
     views: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +115,7 @@ def test_views_that_go_through_the_network_together_count_as_one_by_one(
         assert sizes[count:] == [3] * count
         monkeypatch.setitem(TOGETHER, "cpu", 13)
         torch.testing.assert_close(fast.log_probabilities(images, views), wanted)
-    assert sizes[2 * count :] == {"ten": [12, 12, 6], "nine": [12, 12, 3], "centre": [3]}[views]
+    assert sizes[2 * count :] == {"ten": [12, 12, 6], "nine": [12, 12, 3], "center": [3]}[views]
 
 
 PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")

@@ -63,7 +63,7 @@ def test_a_layer_of_another_shape_is_named_with_both_shapes(before: tuple[Path, 
 
 
 def test_layers_that_are_not_there_are_named(before: tuple[Path, AlexNet], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"transfer.carry: this network has no conv7, only conv1"):
+    with pytest.raises(UserError, match=r"transfer.layers: this network has no conv7, only conv1"):
         carry_over(AlexNet(num_classes=10, crop=67), before[0], ["conv7"])
     path = save(tmp_path / "plain.ckpt", AlexNet(num_classes=10, crop=67))
     with pytest.raises(UserError, match=r"plain.ckpt has no conv6; leave conv6 out"):
@@ -86,7 +86,9 @@ def test_what_came_before_is_remembered_with_whether_it_had_ended(before: tuple[
 
 
 @pytest.mark.parametrize(
-    "given", [{"carry": ["conv1"]}, {"recipe": "fall2011"}, {"weights": "a.ckpt"}], ids=["carry", "recipe", "weights"]
+    "given",
+    [{"layers": ["conv1"]}, {"pretrain_recipe": "fall2011"}, {"weights": "a.ckpt"}],
+    ids=["layers", "pretrain_recipe", "weights"],
 )
 def test_layers_without_a_source_and_a_source_without_layers_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="has no value yet; which layers are carried over, and from where"):

@@ -119,12 +119,12 @@ def test_a_persons_own_files_in_a_store_are_left_alone(config: Compose, root: Pa
     (root / "runs/last.ckpt").write_text("weeks of work")
     (root / "plan.json").write_text("of a run that was killed in its last moment")
     (root / "train-000000.u8.npz").write_text("likewise")
-    cfg = config("imagenette", "data.name=x", f"data.root={root}", "data.size=8", "data.source=x")
+    cfg = config("imagenette", "data.name=x", f"data.root={root}", "data.size=8", "prepare.source=x")
     call("prepare", cfg, tmp_path)
     assert (root / "runs/last.ckpt").read_text() == "weeks of work"
     assert not list(root.glob("*.npz"))
     assert not (root / "plan.json").exists()
-    for key, value in {"data.size": 16, "data.encoding": "jpeg", "data.name": "y"}.items():
+    for key, value in {"data.size": 16, "prepare.encoding": "jpeg", "data.name": "y"}.items():
         wanted = {"data.name": "x", "data.size": 8, key: value}
         words = [f"{name}={each}" for name, each in wanted.items()]
         with pytest.raises(UserError, match=rf"^{key}: the store at .* has .*, the recipe "):

@@ -152,7 +152,7 @@ def test_a_test_of_a_fit_without_wandb_starts_none(shown: Shown, tmp_path: Path)
 
 def test_tensorboard_gets_what_it_can_hold(config: Compose, tiny: list[str], tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    cfg = config("imagenette", *tiny, "logger=tensorboard", "trainer.max_epochs=1", "watch.images=3")
+    cfg = config("imagenette", *tiny, "logger=tensorboard", "trainer.max_epochs=1", "monitor.num_images=3")
     run(cfg, "fit", tmp_path)
     run(cfg, "test", tmp_path, last(tmp_path))
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
@@ -163,7 +163,7 @@ def test_tensorboard_gets_what_it_can_hold(config: Compose, tiny: list[str], tmp
     assert {tag.removesuffix("/text_summary") for tag in found["tensors"]} >= {"val/predictions", "test/confusions"}
 
 
-@pytest.mark.parametrize("words", ["watch.every=0", "watch.images=-1", "watch.pictures=3"])
+@pytest.mark.parametrize("words", ["monitor.every_n_epochs=0", "monitor.num_images=-1", "watch.pictures=3"])
 def test_what_cannot_be_shown_is_refused_by_its_key(config: Compose, tiny: list[str], words: str) -> None:
     key = "+" * (words.startswith("watch.pictures")) + words
     with pytest.raises(UserError, match=rf"^{words.split('=')[0]}"):

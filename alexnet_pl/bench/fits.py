@@ -183,7 +183,7 @@ def arranged(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
         "logger": "csv",
         "schedule": {"name": "constant"},
         "trainer": {"max_epochs": epochs, "check_val_every_n_epoch": epochs},
-        "speed": {"keep": cfg.speed.keep and not OmegaConf.is_missing(cfg.data, "root")},
+        "performance": {"cache_on_gpu": cfg.performance.cache_on_gpu and not OmegaConf.is_missing(cfg.data, "root")},
     }
     plain = OmegaConf.create(OmegaConf.to_container(cfg))  # without Hydra's guard against new keys
     return OmegaConf.merge(plain, own)  # type: ignore[return-value]

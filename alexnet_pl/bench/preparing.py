@@ -62,7 +62,7 @@ def photographs(source: Path | None, folder: Path) -> list[Path]:
         return [drawn(folder / f"{number}.JPEG", number) for number in range(64)]
     found = sorted(path for path in source.rglob("*") if is_image(path))[:IMAGES]
     if not found:
-        raise UserError(f"data.source: {source} holds no images to measure with; leave it out to have some drawn")
+        raise UserError(f"prepare.source: {source} holds no images to measure with; leave it out to have some drawn")
     return found
 
 
@@ -113,8 +113,8 @@ def made(folder: Path, encoding: Encoding) -> int:
 
 def peak_memory(folder: Path) -> float:
     """Of the command with two workers, all processes together, in GB; a page that several share counts once."""
-    words = ["prepare", "-c", "imagenette", f"data.source={folder / 'tree'}", f"data.root={folder / 'store'}"]
-    command = [sys.executable, "-m", "alexnet_pl", *words, "data.workers=2", "data.shard=128"]
+    words = ["prepare", "-c", "imagenette", f"prepare.source={folder / 'tree'}", f"data.root={folder / 'store'}"]
+    command = [sys.executable, "-m", "alexnet_pl", *words, "prepare.workers=2", "prepare.images_per_shard=128"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
     peak = 0.0
     while process.poll() is None:

@@ -61,8 +61,8 @@ def made(cfg: DictConfig, split: Split, device: torch.device) -> Classifier:
 
 
 def optimizer(module: Classifier) -> MomentumSGD:
-    groups = parameter_groups(module.net, module.lr, module.weight_decay, module.bias_rate, module.bias_decay)
-    return MomentumSGD(groups, module.lr, module.momentum, module.weight_decay, fused=module.speed.fast)
+    groups = parameter_groups(module.net, module.lr, module.weight_decay, module.bias_lr_scale, module.decay_biases)
+    return MomentumSGD(groups, module.lr, module.momentum, module.weight_decay, fused=module.speed.optimized)
 
 
 def one_step(

@@ -74,7 +74,7 @@ def stepping(who: str, kind: str, work: Work) -> Callable[[Any, Any], None]:
 
 
 def captured(step: Callable[[Any, Any], None], images: Any, labels: Any) -> Callable[[Any, Any], None]:
-    """On a GPU as a CUDA graph, as `speed.graph=true` does it."""
+    """On a GPU as a CUDA graph, as `performance.cuda_graph=true` does it."""
     if images.device.type != "cuda":
         return step
     from alexnet_pl.data.augment import Batch, Draws
@@ -110,7 +110,7 @@ def contender(who: str, work: Work) -> tuple[Any, Any]:
     speed = Speed(**work.speed)
     speed.apply(net, torch.device(work.device))
     groups = parameter_groups(net, 0.01, 0.0005, 2.0, False)
-    return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=speed.fast)
+    return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=speed.optimized)
 
 
 def make_norm(name: str, work: Work) -> Callable[[], None]:

@@ -79,7 +79,7 @@ def ours(cfg: DictConfig, root: Path) -> float:
         "augment": {"crop": SIDE},
         "model": NET,
         "schedule": {"name": "constant"},
-        "speed": {"compile": False},
+        "performance": {"compile": False},
         "trainer": {"max_epochs": 1, "accelerator": "cpu", "limit_val_batches": 0},
         "logger": "csv",
     }

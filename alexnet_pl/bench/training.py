@@ -27,13 +27,17 @@ WINDOW = Window()
 def measure(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """`folder` keeps the trace, where one is wanted."""
     hush()
-    told, source = machine(), Path(cfg.data.source) if cfg.data.source else None
+    told, source = machine(), Path(cfg.prepare.source) if cfg.prepare.source else None
     found: dict[str, Any] = {
         "stage": "train",
         "machine": told,
         "photographs": f"{source.name}/" if source else "drawn, 500 × 375",
-        "rounds": cfg.rounds,
-        "recipe": {"model": section(cfg, "model"), "speed": section(cfg, "speed"), "batch_size": cfg.data.batch_size},
+        "rounds": cfg.bench.rounds,
+        "recipe": {
+            "model": section(cfg, "model"),
+            "performance": section(cfg, "performance"),
+            "batch_size": cfg.data.batch_size,
+        },
     }
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -41,18 +45,18 @@ def measure(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         stores(photographs(source, place), place, cfg.data.size, IMAGES.get(recipe.device(cfg).type, FEW))
         root = place / "raw" if OmegaConf.is_missing(cfg.data, "root") else Path(cfg.data.root)
         progress("a store that is not in memory yet")
-        found["cold"] = rates(cold.measure(root, cfg.rounds))
+        found["cold"] = rates(cold.measure(root, cfg.bench.rounds))
         progress("images to the network, ours and other programs'")
         flows, found["not_run"] = feeds.feeds(place, told["cores"], cfg.augment.crop)
-        found["feeding"] = rates(flowing(flows, cfg.rounds, WINDOW))
+        found["feeding"] = rates(flowing(flows, cfg.bench.rounds, WINDOW))
         progress("stages of a step")
         splits = {name: Store(place / name).split("train") for name in ("raw", "jpeg")}
-        found["stages"] = stages.measure(cfg, splits, cfg.rounds)
+        found["stages"] = stages.measure(cfg, splits, cfg.bench.rounds)
         found |= contests(cfg, told["cores"])
         progress("the trainer")
-        found["trainer"] = rates(trainers.overhead(cfg, max(2, cfg.rounds // 2)))
+        found["trainer"] = rates(trainers.overhead(cfg, max(2, cfg.bench.rounds // 2)))
         progress("a fit from end to end")
-        found["fit"] = fits.measure(cfg, root, folder / fits.TRACE if cfg.profile else None)
+        found["fit"] = fits.measure(cfg, root, folder / fits.TRACE if cfg.bench.profile else None)
     found["gates"] = judged(found)
     return found | {"projected": projected(found["fit"])}
 
@@ -68,21 +72,23 @@ def contests(cfg: DictConfig, cores: int) -> dict[str, Any]:
     gpu = work.device == "cuda"
     names = (*steps.CONTENDERS, *(steps.ON_GPU if gpu else ()))
     found: dict[str, Any] = {
-        "steps": a_step(names, work, cfg.rounds),
+        "steps": a_step(names, work, cfg.bench.rounds),
         "norms": {
             name: seconds / work.steps
-            for name, seconds in contest(steps.NORMS, steps.make_norm, (work,), cfg.rounds).items()
+            for name, seconds in contest(steps.NORMS, steps.make_norm, (work,), cfg.bench.rounds).items()
         },
     }
     if gpu:
-        found["batches"] = {str(size): a_step(names, worked(cfg, cores, size), cfg.rounds) for size in GPU_BATCHES}
+        found["batches"] = {
+            str(size): a_step(names, worked(cfg, cores, size), cfg.bench.rounds) for size in GPU_BATCHES
+        }
     return found
 
 
 def worked(cfg: DictConfig, cores: int, size: int) -> steps.Work:
     model = section(cfg, "model")
     model.pop("name", None)
-    return steps.Work(size, cfg.augment.crop, recipe.device(cfg).type, cores, model, section(cfg, "speed"))
+    return steps.Work(size, cfg.augment.crop, recipe.device(cfg).type, cores, model, section(cfg, "performance"))
 
 
 def a_step(names: tuple[str, ...], work: steps.Work, rounds: int) -> dict[str, float]:

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from alexnet_pl.bench import table
 from alexnet_pl.bench.gates import judged
+from alexnet_pl.config_migration import migrate
 from alexnet_pl.errors import UserError
 
 HEAD = """# Benchmarks
@@ -40,9 +41,9 @@ def read(path: Path) -> dict[str, Any]:
             raise ValueError(f"stage {found['stage']}")
         return found
     except OSError as error:
-        raise UserError(f"json={path}: {error.strerror}") from error
+        raise UserError(f"bench.output={path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"json={path}: no figures of bench ({error})") from error
+        raise UserError(f"bench.output={path}: no figures of bench ({error})") from error
 
 
 def about(found: dict[str, Any]) -> str:
@@ -106,7 +107,9 @@ def costs(found: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def settings(recipe: dict[str, Any]) -> str:
     """What of the recipe decides the speed."""
-    return ", ".join(f"`speed.{key}={str(value).lower()}`" for key, value in recipe["speed"].items())
+    return ", ".join(
+        f"`performance.{key}={str(value).lower()}`" for key, value in migrate(recipe)["performance"].items()
+    )
 
 
 def rows(headings: tuple[str, ...], found: list[tuple[str, ...]]) -> str:

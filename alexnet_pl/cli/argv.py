@@ -12,13 +12,13 @@ from pathlib import Path
 from alexnet_pl.commands.registry import Command, find
 from alexnet_pl.config.overrides import STORES, addable, is_override, quoted
 from alexnet_pl.config.recipes import SHIPPED, config_for_hydra, find_recipe
+from alexnet_pl.config_migration import check_overrides as check_renamed
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 
-NAMELESS = ("data.root", "codes.features", "data.source", "data.test_split", "views", "probabilities", "logger",
-            "project", "entity", "watch.", "speed.", "hydra", "trainer.accelerator", "trainer.devices",
-            "trainer.precision", STORES)  # fmt: skip
-STAGE = "stage"  # the key that the word after `bench` sets
+NAMELESS = ("data.root", "codes.features", "prepare.", "test.", "logger", "wandb.", "monitor.", "performance.",
+            "hydra", "trainer.accelerator", "trainer.devices", "trainer.precision", STORES)  # fmt: skip
+STAGE = "bench.suite"  # the key that the word after `bench` sets
 
 
 def to_hydra(argv: list[str]) -> list[str]:
@@ -34,6 +34,7 @@ def to_hydra(argv: list[str]) -> list[str]:
     path = find_recipe(recipe) if recipe or not command.default_recipe else SHIPPED / command.default_recipe
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
+    check_renamed(overrides)
     sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
     composed = config_for_hydra(path)
     where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]

@@ -14,21 +14,23 @@ STAGES = ("train", "prepare", "report")
 
 
 def bench(cfg: DictConfig, folder: Path) -> None:
-    if cfg.stage not in STAGES:
-        raise UserError(f"bench {cfg.stage}: one of {', '.join(STAGES)}")
-    if cfg.stage == "report":
+    if cfg.bench.suite not in STAGES:
+        raise UserError(f"bench {cfg.bench.suite}: one of {', '.join(STAGES)}")
+    if cfg.bench.suite == "report":
         return report(cfg)
-    if not isinstance(cfg.rounds, int) or cfg.rounds < 1:
-        raise UserError(f"rounds={cfg.rounds}: a whole number from 1")
-    if cfg.json and not (isinstance(cfg.json, str) and Path(cfg.json).absolute().parent.is_dir()):
-        raise UserError(f"json={cfg.json}: a file in a folder that is there")
-    if cfg.stage == "prepare":
-        found = preparing.measure(Path(cfg.data.source) if cfg.data.source else None, cfg.rounds)
+    if not isinstance(cfg.bench.rounds, int) or cfg.bench.rounds < 1:
+        raise UserError(f"bench.rounds={cfg.bench.rounds}: a whole number from 1")
+    if cfg.bench.output and not (
+        isinstance(cfg.bench.output, str) and Path(cfg.bench.output).absolute().parent.is_dir()
+    ):
+        raise UserError(f"bench.output={cfg.bench.output}: a file in a folder that is there")
+    if cfg.bench.suite == "prepare":
+        found = preparing.measure(Path(cfg.prepare.source) if cfg.prepare.source else None, cfg.bench.rounds)
         table.show_preparing(found)
     else:
         found = train(cfg, folder)
-    if cfg.json:
-        path = Path(cfg.json)
+    if cfg.bench.output:
+        path = Path(cfg.bench.output)
         path.write_text(json.dumps(found, indent=1) + "\n")
         say("all figures", path)
 
@@ -38,22 +40,28 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     found = training.measure(cfg, folder)
     table.show_training(found)
-    if cfg.json:
+    if cfg.bench.output:
         from alexnet_pl.bench.picture import draw
 
-        draw(Path(cfg.json).with_suffix(".png"), found)
-        say("a chart", Path(cfg.json).with_suffix(".png"))
-    if cfg.profile:
+        draw(Path(cfg.bench.output).with_suffix(".png"), found)
+        say("a chart", Path(cfg.bench.output).with_suffix(".png"))
+    if cfg.bench.profile:
         say("a trace for chrome://tracing or ui.perfetto.dev", folder / fits.TRACE)
     return found
 
 
 def report(cfg: DictConfig) -> None:
-    """BENCHMARKS.md of the working folder, from what `json=` names, a section a file."""
+    """BENCHMARKS.md of the working folder, from what `bench.output=` names, a section a file."""
     from alexnet_pl.bench.written import write
 
-    names = list(cfg.json) if isinstance(cfg.json, ListConfig) else [cfg.json] if cfg.json else []
+    names = (
+        list(cfg.bench.output)
+        if isinstance(cfg.bench.output, ListConfig)
+        else [cfg.bench.output]
+        if cfg.bench.output
+        else []
+    )
     if not names:
-        raise UserError("json has no value: bench report json=FILE, or json=[FILE,FILE], that bench has written")
+        raise UserError("bench.output has no value: add bench.output=FILE, or [FILE,FILE], that `bench` has written")
     write([Path(name) for name in names], Path("BENCHMARKS.md"))
     say(f"{len(names)} files of figures", Path("BENCHMARKS.md"))

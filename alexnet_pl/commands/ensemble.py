@@ -19,9 +19,9 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     for name, group in options.members_to_make().items():
         words = swept([*group.overrides, *subruns.forwarded()])
         runs += subruns.sweep(folder / "members" / name, group.recipe, group.seeds, words)
-    readers = ensemble.find_members(runs, cfg.data.test_split, cfg.views)
+    readers = ensemble.find_members(runs, cfg.test.split, cfg.test.views)
     about = readers[0].facts["dataset"]
-    place = evaluate.place(folder, about["split"], cfg.views)
+    place = evaluate.place(folder, about["split"], cfg.test.views)
     facts, found = ensemble.run(readers, options, place / PROBABILITIES)
     store = None if OmegaConf.is_missing(cfg.data, "root") else Store(cfg.data.root)
     if store and store.fingerprint != about["fingerprint"]:

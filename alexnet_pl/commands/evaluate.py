@@ -27,9 +27,9 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     module = predict.load(cfg.ckpt_path, module)
     facts = about_test(cfg, module, data)
-    place = evaluate.place(folder, data.tested, cfg.views)
+    place = evaluate.place(folder, data.tested, cfg.test.views)
     about = facts["dataset"]
-    kept = evaluate.keeps(cfg.probabilities, about["images"], about["classes"])
+    kept = evaluate.keeps(cfg.test.save_predictions, about["images"], about["classes"])
     trainer.callbacks.append(evaluate.Keep(place / PROBABILITIES, data.store, facts, kept))  # type: ignore[attr-defined]
     trainer.test(module, datamodule=data, verbose=False)
     if not module.labelled:
@@ -45,7 +45,7 @@ def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[st
     trained = state.whole(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {
         "dataset": evaluate.dataset(data.store, data.tested),
-        "views": cfg.views,
+        "views": cfg.test.views,
         "checkpoint": about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)),
         "seed": cfg.seed,
         "finished": bool(trained),
@@ -72,7 +72,7 @@ def settle(
 def publish(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any]) -> None:
     """To where the fit was shown; an ensemble, which has none of its own, becomes a run of W&B or TensorBoard."""
     ensemble = cfg.command == "ensemble"
-    shown = reopen_loggers(cfg.logger, folder, cfg.project, cfg.get("entity"), new=ensemble)
+    shown = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=ensemble)
     step = result["checkpoint"]["step"]
     if ensemble:
         show_facts(shown, OmegaConf.to_container(cfg, resolve=True))
@@ -98,7 +98,7 @@ def submit(place: Path, store: Store, split: str) -> None:
 def tested(cfg: DictConfig, folder: Path) -> Path | None:
     """Where the results of the test that `cfg` asks for lie, if this checkpoint has been tested so, to its end."""
     data = recipe.make_data(cfg)
-    place = evaluate.place(folder, data.tested, cfg.views)
+    place = evaluate.place(folder, data.tested, cfg.test.views)
     split, kept, result = data.store.split(data.tested), place / PROBABILITIES, place / RESULT
     if not kept.is_file() or (split.labelled and not result.is_file()):
         return None
@@ -120,7 +120,7 @@ def validate(cfg: DictConfig, folder: Path) -> float | None:
     if trainer.is_global_zero:
         about = evaluate.dataset(data.store, "val")
         checkpoint = about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))
-        found = write_result(folder / VALIDATION, errors(module), dataset=about, views="centre", checkpoint=checkpoint)
+        found = write_result(folder / VALIDATION, errors(module), dataset=about, views="center", checkpoint=checkpoint)
         tell(found, folder / VALIDATION)
     return errors(module)["top1_error"]
 
@@ -134,7 +134,7 @@ def tell(result: dict[str, Any], where: Path) -> None:
     """One line of a result.json."""
     about, views, claim = result["dataset"], result["views"], result["claim"]
     part = f" of {about['images']:,}" if result["images"] != about["images"] else ""
-    seen = f"{views} view{'s' * (views != 'centre')}"
+    seen = f"{views} view{'s' * (views != 'center')}"
     low, high = result["top1_error_interval"]
     say(
         f"{about['name']}, {result['images']:,}{part} {about['split']} images, {seen}: "

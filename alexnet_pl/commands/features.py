@@ -45,7 +45,7 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     """Neighbours of a person's `images`, or without any of all images that `test` tests on."""
     options = gallery.retrieval_options(cfg)
     there = Gallery(cfg, folder, options.split)
-    names, queries, labels = own_images(cfg, there) if cfg.images else tested_images(cfg, there, folder)
+    names, queries, labels = own_images(cfg, there) if cfg.predict.images else tested_images(cfg, there, folder)
     own = np.arange(len(queries)) if labels is not None and names is there.features.names else None
     found = look_up(options, there, queries, own)
     facts = {**asdict(options), "among": there.features.identity}
@@ -68,11 +68,11 @@ def look_up(options: RetrievalOptions, there: Gallery, queries: np.ndarray, own:
 
 
 def own_images(cfg: DictConfig, there: Gallery) -> tuple[list[str], np.ndarray, None]:
-    paths = predict.find_images(cfg.images)
+    paths = predict.find_images(cfg.predict.images)
     names, found, unread = [], [], {}
     for start in range(0, len(paths), predict.BATCH):
         size = there.extractor.module.augment.size
-        good, squares, bad = predict.read_squares(paths[start : start + predict.BATCH], size, cfg.data.filter)
+        good, squares, bad = predict.read_squares(paths[start : start + predict.BATCH], size, cfg.prepare.filter)
         unread |= bad
         if good:
             names += map(str, good)

@@ -43,7 +43,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: dict[str, Any]) -> bool
 def start_from(cfg: DictConfig, folder: Path) -> None:
     """Fill in the weights that a fit starts from, by making them first if need be."""
     transfer = recipe.make_transfer(cfg)
-    if transfer.recipe and not transfer.weights:
+    if transfer.pretrain_recipe and not transfer.weights:
         cfg.transfer.weights = subruns.pretrain(cfg, transfer, folder)
 
 
@@ -57,16 +57,16 @@ def pin_start(cfg: DictConfig) -> None:
 def train(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     transfer = recipe.make_transfer(cfg)
-    if transfer.carry and not cfg.ckpt_path:
+    if transfer.layers and not cfg.ckpt_path:
         assert transfer.weights
-        before = carry_over(module.net, Path(transfer.weights), transfer.carry)
+        before = carry_over(module.net, Path(transfer.weights), transfer.layers)
         module.lineage = [*before.pop("lineage"), before]
     show_facts(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     began, steps = time.perf_counter(), checkpoint_step(cfg) if cfg.ckpt_path else 0
     trainer.callbacks.append(Begun(folder, recipe.training(cfg)))  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     keep_last(trainer, folder / LAST, steps)
-    if recipe.make_watch(cfg).checkpoints:
+    if recipe.make_watch(cfg).upload_checkpoints:
         kept = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         keep_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began

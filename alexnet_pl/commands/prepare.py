@@ -3,19 +3,20 @@ memory."""
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from alexnet_pl.data.crew import one_image_a_worker
-from alexnet_pl.data.making import Making
+from alexnet_pl.data.making import Making, Target
 from alexnet_pl.data.merge import clear
 from alexnet_pl.data.remote import is_remote
 from alexnet_pl.data.store import Store
 from alexnet_pl.data.verify import damages
 from alexnet_pl.errors import UserError
-from alexnet_pl.section import MAKING_KEYS, make, root
+from alexnet_pl.section import make, root
 from alexnet_pl.telling import say
 
 SHOWN = 5  # odd images named on the console; all are in odd.json
@@ -25,8 +26,8 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
     if is_remote(root(cfg)):
         raise UserError(f"data.root: {root(cfg)}: a store is made in a folder; copy it there when it is whole")
     where = Path(root(cfg))
-    own = {key: cfg.data[key] for key in ("root", "name", "size", *MAKING_KEYS) if key in cfg.data}
-    making = make(Making, own, "data")
+    target = make(Target, {key: cfg.data[key] for key in ("root", "name", "size") if key in cfg.data}, "data")
+    making = make(Making, cfg.prepare, "prepare", **asdict(target))
     if (where / "store.json").exists():
         store = Store(where)
         if (where / "plan.json").exists():  # left by a run that was killed in its last moment
@@ -38,11 +39,12 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
     about = making.make()
     seconds = time.perf_counter() - began
     if about is None:
-        part = f"part {making.part} is done; when all are, the same command without data.part makes the store of them"
+        part = (
+            f"part {making.part} is done; when all are, the same command without prepare.part makes the store of them"
+        )
         return say(part, where.with_name(f"{where.name}.partial"))
     tell_odd(about, where)
-    unchecked = "" if has_checksums(about) else "; without checksums, as blake3 is not installed"
-    return say(f"{describe(Store(where))}, {size_of(about)} in {told(seconds)}{unchecked}", where)
+    return say(f"{describe(Store(where))}, {size_of(about)} in {told(seconds)}", where)
 
 
 def mend(making: Making, store: Store) -> None:
@@ -79,7 +81,7 @@ def verify(cfg: DictConfig, folder: Path) -> None:
     found = list(damages(store))
     if found:
         more = f" and {len(found) - 1} more damages" if len(found) > 1 else ""
-        mended = "prepare … data.repair=true mends images from their source; or copy the store anew"
+        mended = "prepare … prepare.repair=true mends images from their source; or copy the store anew"
         raise UserError(f"{found[0]}{more}; {mended}")
     say(f"whole: {describe(store)}", store.root)
 
@@ -87,10 +89,6 @@ def verify(cfg: DictConfig, folder: Path) -> None:
 def describe(store: Store) -> str:
     splits = ", ".join(f"{split['images']:,} {name}" for name, split in store.about["splits"].items())
     return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
-
-
-def has_checksums(about: dict[str, Any]) -> bool:
-    return all(None not in split["blake3"] for split in about["splits"].values())
 
 
 def size_of(about: dict[str, Any]) -> str:

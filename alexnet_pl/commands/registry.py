@@ -17,7 +17,7 @@ from alexnet_pl.errors import UserError
 
 HOME = "alexnet_pl.commands"
 NET = ("model", "augment")  # what decides the network of a checkpoint
-MACHINE = ("trainer", "speed")
+MACHINE = ("trainer", "performance")
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ COMMANDS = {
     for command in (
         Command(
             "prepare",
-            "make a store from a copy of the images (data.source → data.root)",
+            "make a store from a copy of the images (prepare.source → data.root)",
             f"{HOME}.prepare:prepare",
-            keys=("data",),
-            examples=("prepare -c imagenette data.source=/downloads/imagenette data.root=/fast/imagenette",),
+            keys=("data", "prepare"),
+            examples=("prepare -c imagenette prepare.source=/downloads/imagenette data.root=/fast/imagenette",),
             next="fit -c {recipe} data.root={root}",
         ),
         Command(
@@ -59,7 +59,7 @@ COMMANDS = {
             "check every byte of the store at data.root",
             f"{HOME}.prepare:verify",
             default_recipe="_base.yaml",
-            keys=("data",),
+            keys=("data", "prepare"),
             examples=("verify data.root=/fast/imagenette",),
             next="fit -c {recipe} data.root={root}",
         ),
@@ -70,8 +70,8 @@ COMMANDS = {
             codes=f"{HOME}.codes:fit",
             uses_trainer=True,
             keys=(
-                *("seed", "ckpt_path", "objective", "logger", "project", "entity", "data", *NET, "optim", "schedule"),
-                *("transfer", "watch", "codes", *MACHINE),
+                *("seed", "ckpt_path", "objective", "logger", "wandb", "data", *NET, "optim", "schedule"),
+                *("transfer", "monitor", "codes", *MACHINE),
             ),
             examples=(
                 "fit -c demo",
@@ -83,7 +83,7 @@ COMMANDS = {
         ),
         Command(
             "validate",
-            "errors on the validation images, centre view",
+            "errors on the validation images, center view",
             f"{HOME}.evaluate:validate",
             needs_checkpoint=True,
             uses_trainer=True,
@@ -97,8 +97,8 @@ COMMANDS = {
             codes=f"{HOME}.codes:test",
             needs_checkpoint=True,
             uses_trainer=True,
-            keys=("ckpt_path", "views", "probabilities", "logger", "data", *NET, "codes", *MACHINE),
-            examples=("test runs/demo/latest", "test -c demo ckpt_path=best views=centre"),
+            keys=("ckpt_path", "test", "logger", "data", *NET, "codes", *MACHINE),
+            examples=("test runs/demo/latest", "test -c demo ckpt_path=best test.views=center"),
             next="figures {run}",
         ),
         Command(
@@ -108,7 +108,7 @@ COMMANDS = {
             codes=f"{HOME}.codes:reproduce",
             stable_run_dir=True,
             uses_trainer=True,
-            keys=("seed", "views", "data", *NET, "optim", "schedule", "transfer", "codes", *MACHINE),
+            keys=("seed", "test", "data", *NET, "optim", "schedule", "transfer", "codes", *MACHINE),
             examples=("reproduce -c ilsvrc2010 data.root=/fast/ilsvrc2010",),
             next="report",
         ),
@@ -118,18 +118,18 @@ COMMANDS = {
             f"{HOME}.ensemble:average",
             stable_run_dir=True,
             uses_trainer=True,
-            keys=("ensemble", "views", "data"),
+            keys=("ensemble", "test", "data"),
             examples=("ensemble -c ensemble_5cnns data.root=/fast/ilsvrc2012",),
             next="report",
         ),
         Command(
             "predict",
-            "class names and probabilities for images=FILE_OR_FOLDER",
+            "class names and probabilities for predict.images=FILE_OR_FOLDER",
             f"{HOME}.predict:predict",
             needs_checkpoint=True,
             uses_trainer=True,
-            keys=("images", "ckpt_path", "views", *NET, *MACHINE),
-            examples=("predict runs/demo/latest images=holiday.jpg",),
+            keys=("predict", "prepare", "ckpt_path", "test", *NET, *MACHINE),
+            examples=("predict runs/demo/latest predict.images=holiday.jpg",),
         ),
         Command(
             "features",
@@ -143,20 +143,20 @@ COMMANDS = {
         ),
         Command(
             "retrieve",
-            "the nearest training images to images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
+            "the nearest training images to predict.images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
             f"{HOME}.features:retrieve",
             needs_checkpoint=True,
             uses_trainer=True,
-            keys=("retrieval", "images", "features", "ckpt_path", "data", *NET, *MACHINE),
-            examples=("retrieve runs/demo/latest images=holiday.jpg",),
+            keys=("retrieval", "predict", "features", "ckpt_path", "data", *NET, *MACHINE),
+            examples=("retrieve runs/demo/latest predict.images=holiday.jpg",),
         ),
         Command(
             "bench",
             "what each stage costs here; `bench prepare`: making a store",
             f"{HOME}.bench:bench",
             default_recipe="ilsvrc2012.yaml",
-            keys=("stage", "rounds", "json", "profile", "data", *NET, *MACHINE),
-            examples=("bench data.root=/fast/ilsvrc2012", "bench prepare data.source=/downloads/photographs"),
+            keys=("bench", "prepare", "data", *NET, *MACHINE),
+            examples=("bench data.root=/fast/ilsvrc2012", "bench prepare prepare.source=/downloads/photographs"),
         ),
         Command(
             "report",
@@ -170,12 +170,12 @@ COMMANDS = {
         ),
         Command(
             "dashboard",
-            "the same and all curves as a W&B workspace and report, saved to project=… entity=…",
+            "the same and all curves as a W&B workspace and report, saved to wandb.project=… wandb.entity=…",
             f"{HOME}.report:dashboard",
             default_recipe="_base.yaml",
             stable_run_dir=True,
-            keys=("project", "entity", "json", "report"),
-            examples=("dashboard project=alexnet_pl",),
+            keys=("wandb", "report"),
+            examples=("dashboard wandb.project=alexnet_pl",),
         ),
         Command(
             "figures",

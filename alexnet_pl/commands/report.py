@@ -46,10 +46,11 @@ def dashboard(cfg: DictConfig, folder: Path) -> None:
     panels.libraries()
     tests = paper_tables.collected(cfg)
     if offline():
-        entity = cfg.get("entity") or "YOU"
-        made = (panels.workspace(entity, cfg.project), panels.written_report(entity, cfg.project, make_rows(tests)))
+        entity = cfg.wandb.get("entity") or "YOU"
+        project = cfg.wandb.project
+        made = panels.workspace(entity, project), panels.written_report(entity, project, make_rows(tests))
         wandb_workspace.outline(*made)
-        path = Path(cfg.json) if cfg.json else folder / "dashboard.json"
+        path = Path(cfg.report.output) if cfg.report.output else folder / "dashboard.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(wandb_workspace.spec(*made), indent=1) + "\n")
         return say("not logged in to W&B, so nothing was saved there; wandb login, then the same command", path)
@@ -66,21 +67,21 @@ def save(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
     """The addresses of workspace and report; those saved before by this folder are replaced."""
     import wandb
 
-    entity = cfg.get("entity") or wandb.Api().default_entity
+    entity = cfg.wandb.get("entity") or wandb.Api().default_entity
     if not entity:
-        raise UserError("entity has no value yet, and W&B knows none: add entity=NAME, a person or team")
+        raise UserError("wandb.entity has no value yet, and W&B knows none: add wandb.entity=NAME, a user or team")
     kept = folder / SAVED
     before = json.loads(kept.read_text()) if kept.is_file() else {}
-    there = before.get(f"{entity}/{cfg.project}", {})
-    report = panels.written_report(entity, cfg.project, make_rows(tests))
-    view = panels.workspace(entity, cfg.project)
+    there = before.get(f"{entity}/{cfg.wandb.project}", {})
+    report = panels.written_report(entity, cfg.wandb.project, make_rows(tests))
+    view = panels.workspace(entity, cfg.wandb.project)
     report.id = there.get("report", "")
     view._internal_name, view._internal_id = there.get("view_name", ""), there.get("view", "")
     report.save()  # makes the project where there is none
     view.save()
     now = {"report": report.id, "view": view._internal_id, "view_name": view._internal_name}
     kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps({**before, f"{entity}/{cfg.project}": now}, indent=1) + "\n")
+    kept.write_text(json.dumps({**before, f"{entity}/{cfg.wandb.project}": now}, indent=1) + "\n")
     return [view.url, report.url]
 
 

@@ -37,23 +37,31 @@ def call(*words: str) -> None:
 
 
 def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
-    """Make the network that `transfer.recipe` describes, unless it is there, and return its checkpoint."""
-    assert transfer.recipe
+    """Make the network that `transfer.pretrain_recipe` describes, unless it is there, and return its checkpoint."""
+    assert transfer.pretrain_recipe
     run = folder / "pretrained"
-    composed = compose(transfer.recipe, transfer.overrides)
+    composed = compose(transfer.pretrain_recipe, transfer.overrides)
     name = composed.data.name
-    store = transfer.roots.get(name)
+    store = transfer.data_roots.get(name)
     if not store:
         raise UserError(
-            f"transfer.roots.{name} has no value yet: add transfer.roots.{name}=FOLDER, the prepared store to train "
-            f"{transfer.recipe} on first, or transfer.weights=FILE, a checkpoint of it"
+            f"transfer.data_roots.{name} has no value yet: add transfer.data_roots.{name}=FOLDER, the prepared store "
+            f"to train {transfer.pretrain_recipe} on first, or transfer.weights=FILE, a checkpoint of it"
         )
-    roots = {key: root for key, root in transfer.roots.items() if root and key in composed.transfer.roots}
+    entity = cfg.wandb.get("entity")
+    roots = {key: root for key, root in transfer.data_roots.items() if root and key in composed.transfer.data_roots}
     call(
-        *("fit", "-c", transfer.recipe, f"data.root={quoted(store)}", f"seed={cfg.seed}", f"logger={cfg.logger}"),
-        *(f"project={quoted(cfg.project)}", f"entity={quoted(cfg.entity) if cfg.get('entity') else 'null'}"),
+        *(
+            "fit",
+            "-c",
+            transfer.pretrain_recipe,
+            f"data.root={quoted(store)}",
+            f"seed={cfg.seed}",
+            f"logger={cfg.logger}",
+        ),
+        *(f"wandb.project={quoted(cfg.wandb.project)}", f"wandb.entity={quoted(entity) if entity else 'null'}"),
         *("ckpt_path=auto", f"hydra.run.dir={quoted(str(run))}"),
-        *(f"transfer.roots.{key}={quoted(root)}" for key, root in roots.items()),
+        *(f"transfer.data_roots.{key}={quoted(root)}" for key, root in roots.items()),
         *transfer.overrides,
     )
     return str(run / LAST)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from alexnet_pl.config.recipes import SHIPPED
 
 PATHS = (
-    "data.root", "data.source", "data.synsets", "json", "images", "ckpt_path", "transfer.weights", "hydra.run.dir",
-    "hydra.sweep.dir", "codes.features", "retrieval.codes",
+    "data.root", "prepare.source", "prepare.synsets", "bench.output", "report.output", "predict.images", "ckpt_path",
+    "transfer.weights", "hydra.run.dir", "hydra.sweep.dir", "codes.features", "retrieval.codes",
 )  # fmt: skip
-STORES = "transfer.roots."  # also paths
-LATER = ("trainer.", "features.", "retrieval.", "watch.", "entity=")  # keys that an older run folder may not mention
+STORES = "transfer.data_roots."  # also paths
+# keys that an older run folder may not mention
+LATER = ("trainer.", "features.", "retrieval.", "monitor.", "wandb.entity=", "report.output=")
 
 
 def is_override(word: str) -> bool:
@@ -51,7 +52,9 @@ def near(key: str) -> str:
     """ ", did you mean …?" from the keys of the shipped recipes."""
     import difflib
 
-    found = difflib.get_close_matches(key, sorted(known_keys()), 1)
+    keys, last = known_keys(), key.rpartition(".")[2]
+    same = sorted(name for name in keys if name.rpartition(".")[2] == last)
+    found = same[:1] or difflib.get_close_matches(key, sorted(keys), 1)
     return f"; did you mean {found[0]}?" if found else "; --cfg job prints those there are"
 
 
@@ -60,9 +63,10 @@ def known_keys() -> set[str]:
     from omegaconf import OmegaConf
 
     keys: set[str] = set()
-    for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("reading/*.yaml")]:
+    for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("variant/*.yaml")]:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-        keys |= set(dotted(config if isinstance(config, dict) else {}))
+        own = {key: config[key] for key in config if key != "hydra"} if isinstance(config, dict) else {}
+        keys |= set(dotted(own))
     return keys
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from alexnet_pl.fusion import compiled
 
 NOISE_SCALES = ("stdev", "eigenvalue", "eigenvalue255")
-MEANS = ("centre", "place")
+MEANS = ("center", "per_position")
 PLACES = {  # of a view's top left corner, in halves of size − crop
-    "centre": ((1, 1),),
+    "center": ((1, 1),),
     "ten": ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2)),
     "nine": tuple((down, right) for down in range(3) for right in range(3)),
 }
@@ -40,16 +40,17 @@ class Augment(nn.Module):
     The pixels keep their scale: norms and initial weights are tuned to it.
 
       noise         standard deviation of the colour noise's factor α; 0: none
-      reflect       every other image, by chance, is reflected left to right
+      flip          reflect an image left to right with probability 1/2
     Where program and printed text differ (the program's value is the default):
       noise_scale   what α multiplies along each principal component of RGB.  stdev: the standard deviation
                     (convdata.py:40), 12 grey levels of noise along the first.  eigenvalue: the printed λ, of pixels
                     from 0 to 1, 6 grey levels.  eigenvalue255: λ of pixels from 0 to 255, 1,483 grey levels
-      divide        the noisy image is divided by 1 + noise (convdata_jpeg.py:155), which keeps its variance about
-      mean          centre: the mean image's centre is subtracted wherever the crop lies.  place: the mean at the
-                    crop's own place, as "the mean activity … from each pixel" has it
-      last_offset   a crop may also start at the last of the size − crop + 1 places: 33 × 33 × 2 variants, not 2048
-      share         this many images in a row get the same crop and reflection; 32 in the program, 1 here by default
+      rescale       divide the noisy image by 1 + noise (convdata_jpeg.py:155), which about keeps its variance
+      mean          center: the centre of the mean image is subtracted wherever the crop lies.  per_position: the mean
+                    at the position of the crop, as "the mean activity … from each pixel" has it
+      include_last_offset  a crop may also start at the last of the size − crop + 1 offsets: 33 × 33 × 2 variants, not
+                    2048
+      images_per_crop  consecutive images that get the same crop and reflection; 32 in the program, 1 here by default
     """
 
     mean_image: Tensor
@@ -60,12 +61,12 @@ class Augment(nn.Module):
         size: int = 256,
         crop: int = 224,
         noise: float = 0.1,
-        reflect: bool = True,
+        flip: bool = True,
         noise_scale: str = "stdev",
-        divide: bool = True,
-        mean: str = "centre",
-        last_offset: bool = True,
-        share: int = 1,
+        rescale: bool = True,
+        mean: str = "center",
+        include_last_offset: bool = True,
+        images_per_crop: int = 1,
     ) -> None:
         super().__init__()
         if not 0 < crop <= size:
@@ -74,13 +75,13 @@ class Augment(nn.Module):
             raise ValueError(f"noise_scale={noise_scale}: one of {', '.join(NOISE_SCALES)}")
         if mean not in MEANS:
             raise ValueError(f"mean={mean}: one of {', '.join(MEANS)}")
-        if share < 1 or noise < 0:
-            raise ValueError(f"share={share}, noise={noise}: at least 1, and not negative")
-        self.size, self.crop, self.noise, self.noise_scale, self.divide = size, crop, noise, noise_scale, divide
-        self.mean, self.share, self.reflect = mean, share, reflect
+        if images_per_crop < 1 or noise < 0:
+            raise ValueError(f"images_per_crop={images_per_crop}, noise={noise}: at least 1, and not negative")
+        self.size, self.crop, self.noise, self.noise_scale, self.rescale = size, crop, noise, noise_scale, rescale
+        self.mean, self.images_per_crop, self.flip = mean, images_per_crop, flip
         self.blocked = False  # image after image, the faster way on a CPU
         self.fused = False  # in one kernel, the faster way on a GPU
-        self.places = size - crop + 1 if last_offset or size == crop else size - crop
+        self.places = size - crop + 1 if include_last_offset or size == crop else size - crop
         self.register_buffer("mean_image", torch.zeros(3, size, size))
         self.register_buffer("components", torch.zeros(3, 3))
 
@@ -98,9 +99,9 @@ class Augment(nn.Module):
     def draw(self, seed: int, epoch: int, batch: int, count: int) -> Draws:
         """What chance decides for the `count` images of a (global) batch: a function of (seed, epoch, batch) alone."""
         chance = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, batch, 1]))
-        groups = -(-count // self.share)
-        offsets = chance.integers(self.places, size=(groups, 2)).repeat(self.share, 0)[:count]
-        flips = chance.integers(2, size=groups).astype(bool).repeat(self.share)[:count] & self.reflect
+        groups = -(-count // self.images_per_crop)
+        offsets = chance.integers(self.places, size=(groups, 2)).repeat(self.images_per_crop, 0)[:count]
+        flips = chance.integers(2, size=groups).astype(bool).repeat(self.images_per_crop)[:count] & self.flip
         noise = chance.standard_normal((count, 3), dtype=np.float32)
         return Draws(torch.from_numpy(offsets), torch.from_numpy(flips), torch.from_numpy(noise))
 
@@ -109,14 +110,14 @@ class Augment(nn.Module):
         it."""
         if self.blocked:
             return self.one_by_one(images, draws, autocast_to(images.device.type))
-        place = self.mean == "place"
+        place = self.mean == "per_position"
         if self.fused:
             mean, kind = self.mean_image if place else self.centre_mean, autocast_to(images.device.type)
             return compiled(picked)(images, draws, mean, self.colours(draws), self.divisor, self.crop, place, kind)
         view = self.view(images, draws.offsets, draws.flips)
         if self.noise:
             view += self.colours(draws)[:, :, None, None]
-            if self.divide:
+            if self.rescale:
                 view /= self.divisor
         return view
 
@@ -127,7 +128,7 @@ class Augment(nn.Module):
 
     @property
     def divisor(self) -> float:
-        return 1 + self.noise if self.divide else 1
+        return 1 + self.noise if self.rescale else 1
 
     def one_by_one(self, images: Tensor, draws: Draws, kind: torch.dtype) -> Tensor:
         """The same numbers, image after image: each stays in a core's cache from its uint8 pixels to its last division,
@@ -141,17 +142,17 @@ class Augment(nn.Module):
         for image, ((top, left), flip), colour, own, last in zip(images, places, colours, exact, out, strict=True):
             area = slice(top, top + self.crop), slice(left, left + self.crop)
             view = image.permute(1, 2, 0)[area].contiguous()
-            if self.mean == "place":
+            if self.mean == "per_position":
                 view = view - mean[area]
             view = view.flip(1) if flip else view
-            if self.mean == "place":
+            if self.mean == "per_position":
                 own.copy_(view)
             else:
                 torch.sub(view, centre, out=own)
             if self.noise:
                 rows = own.view(self.crop, -1)
                 rows += colour
-                if self.divide:
+                if self.rescale:
                     rows /= self.divisor
             if own.dtype != kind:
                 last.copy_(own)
@@ -164,12 +165,12 @@ class Augment(nn.Module):
 
     def view(self, images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
         """Crops and reflections minus the mean: (N, 3, crop, crop) float32."""
-        if self.mean == "place":
+        if self.mean == "per_position":
             return cropped(images - self.mean_image, offsets, flips, self.crop)
         return cropped(images, offsets, flips, self.crop) - self.centre_mean
 
     def views(self, images: Tensor, which: str) -> Iterator[Tensor]:
-        """centre: one view. ten: "the four corner patches and the center patch" and their reflections (§5.1).
+        """center: one view. ten: "the four corner patches and the center patch" and their reflections (§5.1).
         nine: a grid of three by three places without reflections, with which the program tests its CIFAR-10 nets.
 
         One at a time: ten of a batch of 128 take 0.8 GB.
@@ -179,9 +180,9 @@ class Augment(nn.Module):
             for corner in PLACES[which]:
                 down, right = (slice(half * rest // 2, half * rest // 2 + self.crop) for half in corner)
                 view, mean = images[..., down, right], self.mean_image[..., down, right]
-                view = view - mean if self.mean == "place" else view
+                view = view - mean if self.mean == "per_position" else view
                 view = view.flip(3) if flip else view
-                yield view if self.mean == "place" else view - self.centre_mean
+                yield view if self.mean == "per_position" else view - self.centre_mean
 
 
 def picked(

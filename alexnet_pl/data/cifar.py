@@ -76,13 +76,13 @@ def read_batch(path: Path) -> list[Item]:
 def official(path: Path) -> tuple[bytes, dict[bytes, Any]]:
     """A file's bytes and what they say."""
     if not path.is_file():
-        raise UserError(f"data.source: {path} is not there; unpack the whole of cifar-10-python.tar.gz")
+        raise UserError(f"prepare.source: {path} is not there; unpack the whole of cifar-10-python.tar.gz")
     data = path.read_bytes()
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     try:
         content = PlainUnpickler(io.BytesIO(data), encoding="bytes").load()
     except Exception as error:  # a pickle can go wrong in any way
-        raise UserError(f"data.source: {path} is no batch of CIFAR-10 ({error}); download it again") from error
+        raise UserError(f"prepare.source: {path} is no batch of CIFAR-10 ({error}); download it again") from error
     if found != MD5[path.name]:
-        raise UserError(f"data.source: {path} is not the official file (md5 {found}, not {MD5[path.name]})")
+        raise UserError(f"prepare.source: {path} is not the official file (md5 {found}, not {MD5[path.name]})")
     return data, content

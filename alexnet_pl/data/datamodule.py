@@ -20,7 +20,7 @@ class ImageStore(L.LightningDataModule):
     """Batches from the store at `root`: `train` to fit, `val` to validate, `test` or where there is none `val` to test.
 
     `batch_size` counts the images of a step over all devices together, as 128 does in §6; `way`: how
-    they are loaded. After `fold_in` epochs the validation images are trained on too, as in the
+    they are loaded. After `include_val_after_epoch` epochs the validation images are trained on too, as in the
     program's CIFAR-10 runs; from then on their error says nothing.
     """
 
@@ -30,19 +30,19 @@ class ImageStore(L.LightningDataModule):
         name: str,
         size: int = 256,
         batch_size: int = 128,
-        test_split: str | None = None,
-        fold_in: int | None = None,
+        include_val_after_epoch: int | None = None,
+        tested_split: str | None = None,
         seed: int = 0,
         way: Way = STREAMED,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: at least 1")
-        if fold_in is not None and fold_in < 0:
-            raise ValueError(f"fold_in={fold_in}: a number of epochs, or null")
+        if include_val_after_epoch is not None and include_val_after_epoch < 0:
+            raise ValueError(f"include_val_after_epoch={include_val_after_epoch}: a number of epochs, or null")
         self.root, self.dataset, self.size, self.seed = root, name, size, seed
-        self.batch_size, self.test_split, self.way = batch_size, test_split, way
-        self.fold_in = fold_in
+        self.batch_size, self.tested_split, self.way = batch_size, tested_split, way
+        self.include_val_after_epoch = include_val_after_epoch
 
         self.training: TrainLoader | None = None
         self.position: dict[str, int] | None = None
@@ -111,7 +111,7 @@ class ImageStore(L.LightningDataModule):
 
     def training_images(self, epoch: int) -> Split:
         split = self.store.split("train")
-        if self.fold_in is None or epoch < self.fold_in:
+        if self.include_val_after_epoch is None or epoch < self.include_val_after_epoch:
             return split
         if self.joined is None:
             self.joined = Joined([split, self.store.split("val")])
@@ -140,6 +140,6 @@ class ImageStore(L.LightningDataModule):
     @property
     def tested(self) -> str:
         """What `test` runs on: the split given, or the test split where its labels are known, else `val`."""
-        if self.test_split:
-            return self.store.split(self.test_split).name
+        if self.tested_split:
+            return self.store.split(self.tested_split).name
         return "test" if "test" in self.store.splits and self.store.split("test").labelled else "val"

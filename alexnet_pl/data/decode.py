@@ -120,6 +120,6 @@ def read(item: Item, size: int, how: str) -> tuple[np.ndarray, str]:
     except zlib.error as error:
         raise ValueError(reason(error)) from error
     except OSError as error:
-        raise UserError(f"data.source: {item.name} can no longer be read ({reason(error)})") from error
+        raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
     image, odd = (planes(data), "") if item.place.packed == "planes" else decode(data)
     return square(image, size, how).numpy(), odd

@@ -47,7 +47,7 @@ def read_devkit(path: Path) -> Devkit:
     truth = next((name for name in files if name.endswith("_validation_ground_truth.txt")), "")
     year = re.match(r"ILSVRC(\d{4})_", truth)
     if "meta.mat" not in files or year is None:
-        raise UserError(f"data.source: {path} has no meta.mat and ILSVRC…_validation_ground_truth.txt of a devkit")
+        raise UserError(f"prepare.source: {path} has no meta.mat and ILSVRC…_validation_ground_truth.txt of a devkit")
     synsets, images = read_synsets(path, files["meta.mat"], int(year[1]))
     numbers = read_truth(f"{path}: {truth}", files[truth], synsets)
     return Devkit(path, int(year[1]), synsets, numbers, images)
@@ -63,7 +63,7 @@ def archived(path: Path) -> dict[str, bytes]:
             inside = [member for member in tar if member.isreg() and wanted(Path(member.name).name)]
             return {Path(member.name).name: tar.extractfile(member).read() for member in inside}  # type: ignore[union-attr]
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"data.source: {path}: damaged or incomplete devkit ({error}); get it again") from error
+        raise UserError(f"prepare.source: {path}: damaged or incomplete devkit ({error}); get it again") from error
 
 
 def wanted(name: str) -> bool:
@@ -79,10 +79,10 @@ def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[st
         kinds = {f"ILSVRC{year}_ID": int, "WNID": str, "words": str, "num_children": int, "num_train_images": int}
         rows = [tuple(kind(row[name]) for name, kind in kinds.items()) for row in table]
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"data.source: {path}: meta.mat is not that of ILSVRC-{year} ({error})") from error
+        raise UserError(f"prepare.source: {path}: meta.mat is not that of ILSVRC-{year} ({error})") from error
     leaves = {number: (wnid, words) for number, wnid, words, children, _ in rows if children == 0}
     if sorted(leaves) != list(range(1, len(leaves) + 1)) or len(set(leaves.values())) != len(leaves):
-        raise UserError(f"data.source: {path}: meta.mat numbers its {len(leaves)} classes twice or with gaps")
+        raise UserError(f"prepare.source: {path}: meta.mat numbers its {len(leaves)} classes twice or with gaps")
     return leaves, sum(images for _, _, _, children, images in rows if children == 0)
 
 
@@ -90,7 +90,7 @@ def read_truth(where: str, data: bytes, synsets: Iterable[int]) -> list[int]:
     try:
         numbers = [int(line) for line in data.split()]
     except ValueError as error:
-        raise UserError(f"data.source: {where}: not a number a line ({error})") from error
+        raise UserError(f"prepare.source: {where}: not a number a line ({error})") from error
     if unknown := set(numbers) - set(synsets):
-        raise UserError(f"data.source: {where}: class number {min(unknown)} is not in meta.mat")
+        raise UserError(f"prepare.source: {where}: class number {min(unknown)} is not in meta.mat")
     return numbers

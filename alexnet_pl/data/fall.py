@@ -27,16 +27,18 @@ def find_archives(source: Path) -> list[Path]:
     return inner or [path for path in outer if WNID.match(first(path)) and first(path).endswith(".tar")]
 
 
-def read_fall(source: Path, synsets: Path | None = None, held_out: float = HELD_OUT) -> Source:
+def read_fall(source: Path, synsets: Path | None = None, held_out_share: float = HELD_OUT) -> Source:
     """Every synset that has an archive, or of these the ones that a file `synsets` lists, a wnid a line.
-    `held_out`: the share of each that becomes `val`."""
+    `held_out_share`: the share of each that becomes `val`."""
     archives = sorted(pair for path in find_archives(source) for pair in by_class(path))
     if not archives:
-        raise UserError(f"data.source: {source} holds no n########.tar archives, nor an archive of such")
+        raise UserError(f"prepare.source: {source} holds no n########.tar archives, nor an archive of such")
     if synsets is not None:
         archives = listed(archives, synsets, source)
     return Halves(
-        [(wnid, wnid) for wnid in sorted({wnid for wnid, _ in archives})], archives=archives, held_out=held_out
+        [(wnid, wnid) for wnid in sorted({wnid for wnid, _ in archives})],
+        archives=archives,
+        held_out_share=held_out_share,
     )
 
 
@@ -45,12 +47,12 @@ def listed(archives: list[tuple[str, Place]], synsets: Path, source: Path) -> li
     try:
         wanted = set(synsets.read_text().split())
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"data.synsets: {synsets}: cannot be read ({error})") from error
+        raise UserError(f"prepare.synsets: {synsets}: cannot be read ({error})") from error
     if odd := sorted(word for word in wanted if not WNID.fullmatch(word)):
-        raise UserError(f"data.synsets: {synsets}: {odd[0]!r} is no wnid; give one such as n01440764 a line")
+        raise UserError(f"prepare.synsets: {synsets}: {odd[0]!r} is no wnid; give one such as n01440764 a line")
     if missing := sorted(wanted - {wnid for wnid, _ in archives}):
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
-        raise UserError(f"data.synsets: {source} has no archive of {missing[0]}{more}, which {synsets} lists")
+        raise UserError(f"prepare.synsets: {source} has no archive of {missing[0]}{more}, which {synsets} lists")
     return [(wnid, place) for wnid, place in archives if wnid in wanted]
 
 
@@ -60,7 +62,7 @@ class Halves(Source):
 
     splits: dict[str, Listing] = field(init=False)
     archives: list[tuple[str, Place]] = field(default_factory=list)
-    held_out: float = HELD_OUT
+    held_out_share: float = HELD_OUT
 
     def __post_init__(self) -> None:
         halves = {split: Listing(lambda split=split: self.half(split)) for split in ("train", "val")}
@@ -72,7 +74,7 @@ class Halves(Source):
     def items(self) -> Iterator[tuple[str, Item]]:
         for label, (wnid, places) in enumerate(groupby(self.archives, key=lambda pair: pair[0])):
             for member in sorted(member for _, place in places for member in members(place)):
-                split = "val" if share(member) < self.held_out else "train"
+                split = "val" if share(member) < self.held_out_share else "train"
                 yield split, Item(f"{wnid}/{member.name}", label, member.place)
 
 

@@ -16,19 +16,19 @@ def read_folders(source: Path, names: Mapping[str, str]) -> Source:
     Raises UserError where there is no such tree or where its splits differ in their classes.
     """
     if not source.is_dir():
-        raise UserError(f"data.source: {source} is not there; give the folder that holds train/ and val/")
+        raise UserError(f"prepare.source: {source} is not there; give the folder that holds train/ and val/")
     found = {split: class_folders(source / split) for split in ("train", "val", "test") if (source / split).is_dir()}
     for split in ("train", "val"):
         if not found.get(split):
-            raise UserError(f"data.source: {source}/{split} has no class folders (wanted: {split}/<class>/<image>)")
+            raise UserError(f"prepare.source: {source}/{split} has no class folders (wanted: {split}/<class>/<image>)")
     classes = sorted(found["train"])
     for split, folders in found.items():
         if folders and sorted(folders) != classes:
-            raise UserError(f"data.source: {difference(source, split, classes, folders)}")
+            raise UserError(f"prepare.source: {difference(source, split, classes, folders)}")
     for folders in found.values():
         for folder in folders.values():
             if not any(map(is_image, folder.iterdir())):
-                raise UserError(f"data.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+                raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
     splits = {
         split: Listing(lambda split=split: listed(source / split, classes)) for split, own in found.items() if own
     }

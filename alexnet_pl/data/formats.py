@@ -17,15 +17,15 @@ ARCHIVES = "archives of synsets"
 
 
 def read_source(
-    source: Path, names: Mapping[str, str], synsets: Path | None = None, held_out: float = HELD_OUT
+    source: Path, names: Mapping[str, str], synsets: Path | None = None, held_out_share: float = HELD_OUT
 ) -> tuple[str, Source]:
     """(what it is, its classes and images). `names`: readable class names for forms that bring none; of the archives of
-    all of ImageNet, `synsets` lists those to take and `held_out` is the share of each that becomes `val`.
+    all of ImageNet, `synsets` lists those to take and `held_out_share` is the share of each that becomes `val`.
 
     Raises UserError where nothing is recognised, or where something of what was recognised is missing or wrong.
     """
     if not source.exists():
-        raise UserError(f"data.source: {source} is not there; give the folder that holds the images")
+        raise UserError(f"prepare.source: {source} is not there; give the folder that holds the images")
     if source.is_dir() and find_devkit(source):
         return "ILSVRC with its development kit", read_ilsvrc(source)
     if kaggle := find_kaggle(source):
@@ -38,7 +38,7 @@ def read_source(
         return "Hugging Face's archives", read_packed(packed)
     check_archives(source)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
-        return ARCHIVES, read_fall(source, synsets, held_out)
+        return ARCHIVES, read_fall(source, synsets, held_out_share)
     if shards := find_shards(source):
         return "WebDataset shards", read_shards(shards)
     return "class folders", read_folders(source, names)
@@ -47,6 +47,6 @@ def read_source(
 def check_archives(source: Path) -> None:
     """Images of the benchmark are not to be taken for synsets of all of ImageNet."""
     if unkitted := sorted(source.glob("ILSVRC20*.tar")):
-        raise UserError(f"data.source: {unkitted[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
+        raise UserError(f"prepare.source: {unkitted[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
     if source.is_file() and not source.name.endswith((".tar", *GZIPPED)):
-        raise UserError(f"data.source: {source} is no archive that is known; give the folder that holds the images")
+        raise UserError(f"prepare.source: {source} is no archive that is known; give the folder that holds the images")

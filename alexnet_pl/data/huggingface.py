@@ -81,7 +81,7 @@ def counted(path: Path, found: Mapping[str, list[Path]]) -> dict[str, int]:
         splits = json.loads(path.read_text()).get("splits", {})
         counts = {SPLITS[name]: int(about["num_samples"]) for name, about in splits.items() if name in SPLITS}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"data.source: {path} does not tell the samples of its splits ({error!r})") from error
+        raise UserError(f"prepare.source: {path} does not tell the samples of its splits ({error!r})") from error
     return {split: count for split, count in counts.items() if split in found}
 
 
@@ -91,7 +91,7 @@ def read_rows(
     """Listed once into a file; the classes are known when all is listed. Raises UserError for labels that disagree."""
     check_parts(found)
     if "train" not in found:
-        raise UserError(f"data.source: {where} has no files of the training split, only of {', '.join(found)}")
+        raise UserError(f"prepare.source: {where} has no files of the training split, only of {', '.join(found)}")
     spools = {split: Spool(row for path in paths for row in rows(path)) for split, paths in found.items()}
     classes = classes_of(where, spools)
     index = {wnid: label for label, wnid in enumerate(classes)}
@@ -107,7 +107,7 @@ def check_parts(found: Mapping[str, list[Path]]) -> None:
     for split, paths in found.items():
         parts = [match for path in paths if (match := re.search(r"-(\d+)-of-(\d+)\.", path.name))]
         if parts and len(parts) != int(parts[0][2]):
-            raise UserError(f"data.source: {paths[0].parent}: {len(parts)} of {int(parts[0][2])} files of {split}")
+            raise UserError(f"prepare.source: {paths[0].parent}: {len(parts)} of {int(parts[0][2])} files of {split}")
 
 
 def classes_of(where: Path, spools: Mapping[str, Spool]) -> list[str]:
@@ -117,7 +117,7 @@ def classes_of(where: Path, spools: Mapping[str, Spool]) -> list[str]:
         return sorted(wnids)
     labels = {label for _, _, label, _ in spools["train"] if label is not None}
     if not labels or min(labels) < 0:
-        raise UserError(f"data.source: {where}: training images without a class")
+        raise UserError(f"prepare.source: {where}: training images without a class")
     return [f"{label:05d}" for label in range(max(labels) + 1)]
 
 
@@ -126,15 +126,15 @@ def check_labels(where: Path, split: str, spool: Spool, index: Mapping[str, int]
     for name, wnid, label, _ in spool:
         if wnid and label is not None and label >= 0 and index[wnid] != label:
             raise UserError(
-                f"data.source: {where}: {name} is of {wnid}, class {index[wnid]} of {len(index):,} in sorted order, "
+                f"prepare.source: {where}: {name} is of {wnid}, class {index[wnid]} of {len(index):,} in sorted order, "
                 f"but labelled {label}; are all {split} files there?"
             )
         if not wnid and label is not None and label >= len(index):
             raise UserError(
-                f"data.source: {where}: {name} is labelled {label}, but there are only {len(index)} classes"
+                f"prepare.source: {where}: {name} is labelled {label}, but there are only {len(index)} classes"
             )
         if split != "test" and not wnid and (label is None or label < 0):
-            raise UserError(f"data.source: {where}: {name} of {split} has no class")
+            raise UserError(f"prepare.source: {where}: {name} of {split} has no class")
 
 
 def items(split: str, spool: Spool, index: Mapping[str, int]) -> Iterator[Item]:
@@ -177,7 +177,7 @@ def row_of_sample(path: Path, key: str, sample: Mapping[str, Member]) -> Iterato
     label = parsed(path, key, sample[".cls"].place.read()) if ".cls" in sample else about.get("label")
     name = str(about.get("filename") or image.name)
     if label is not None and not isinstance(label, int):
-        raise UserError(f"data.source: {path}: {key}.cls holds no class number ({label!r})")
+        raise UserError(f"prepare.source: {path}: {key}.cls holds no class number ({label!r})")
     yield Row(Path(name).name, wnid_in(name) or wnid_in(image.name), label, image.place)
 
 
@@ -185,7 +185,7 @@ def parsed(path: Path, key: str, data: bytes) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise UserError(f"data.source: {path}: {key} is described by what is no JSON ({error})") from error
+        raise UserError(f"prepare.source: {path}: {key} is described by what is no JSON ({error})") from error
 
 
 def rows_of_table(path: Path) -> Iterator[Row]:

@@ -35,7 +35,7 @@ def read_ilsvrc(source: Path) -> Source:
     """A folder that holds a development kit beside its images. Raises UserError that names what is missing or wrong."""
     kit_path = find_devkit(source)
     if kit_path is None:
-        raise UserError(f"data.source: {source} has no development kit (ILSVRC…devkit….tar.gz or its folder)")
+        raise UserError(f"prepare.source: {source} has no development kit (ILSVRC…devkit….tar.gz or its folder)")
     kit = read_devkit(kit_path)
     archives = {path: first(path) for path in sorted(source.glob("*.tar"))}
     patches = patched(archives)
@@ -65,7 +65,7 @@ def images_of(source: Path, kit: Devkit, listed: list[tuple[str, Place]], patche
     for label, (wnid, places) in enumerate(groupby(listed, key=lambda pair: pair[0])):
         found = sorted(member for _, place in places for member in within(place))
         if not found:
-            raise UserError(f"data.source: {source}: no training images of {wnid}, which {kit.path.name} lists")
+            raise UserError(f"prepare.source: {source}: no training images of {wnid}, which {kit.path.name} lists")
         for member in found:
             yield Item(f"train/{wnid}/{member.name}", label, patches.get(member.name, member.place))
 
@@ -81,11 +81,13 @@ def check_classes(source: Path, kit: Devkit, found: set[str]) -> None:
     wanted = {wnid for wnid, _ in kit.classes}
     if unknown := sorted(found - wanted):
         raise UserError(
-            f"data.source: {source}: training class {unknown[0]} is not in {kit.path.name} (of the other year?)"
+            f"prepare.source: {source}: training class {unknown[0]} is not in {kit.path.name} (of the other year?)"
         )
     if missing := sorted(wanted - found):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"data.source: {source}: no training images of {missing[0]}{more}, which {kit.path.name} lists")
+        raise UserError(
+            f"prepare.source: {source}: no training images of {missing[0]}{more}, which {kit.path.name} lists"
+        )
 
 
 def numbered(
@@ -101,7 +103,7 @@ def numbered(
     places = {int(m[3]): member for member in found if (m := NUMBERED.match(member.name)) and m[2] == split}
     if len(places) != len(found):
         raise UserError(
-            f"data.source: {source}: {split} images that are not numbered ILSVRC{kit.year}_{split}_…, or twice"
+            f"prepare.source: {source}: {split} images that are not numbered ILSVRC{kit.year}_{split}_…, or twice"
         )
     if truth is not None:
         check_count(source, split, places, len(truth))
@@ -123,7 +125,7 @@ def is_split(name: str, split: str, kit: Devkit, path: Path) -> bool:
     if found is None or found[2] != split or "patch" in path.name:
         return False
     if int(found[1]) != kit.year:
-        raise UserError(f"data.source: {path} is of ILSVRC-{found[1]}, {kit.path.name} of ILSVRC-{kit.year}")
+        raise UserError(f"prepare.source: {path} is of ILSVRC-{found[1]}, {kit.path.name} of ILSVRC-{kit.year}")
     return True
 
 
@@ -131,16 +133,16 @@ def check_folder(member: Member, kit: Devkit, wnid: str) -> None:
     """Where somebody sorted labelled images into class folders, both must say the same."""
     folder = member.place.path.parent.name
     if member.place.size is None and WNID.fullmatch(folder) and folder != wnid:
-        raise UserError(f"data.source: {member.place.path} lies in {folder}, {kit.path.name} says {wnid}")
+        raise UserError(f"prepare.source: {member.place.path} lies in {folder}, {kit.path.name} says {wnid}")
 
 
 def check_count(source: Path, split: str, places: Iterable[int], wanted: int) -> None:
     numbers = set(places)
     if extra := numbers - set(range(1, wanted + 1)):
-        raise UserError(f"data.source: {source}: {split} image number {min(extra)}, but only {wanted:,} labels")
+        raise UserError(f"prepare.source: {source}: {split} image number {min(extra)}, but only {wanted:,} labels")
     if missing := set(range(1, wanted + 1)) - numbers:
         lost = f"{len(missing):,} of {wanted:,} {split} images are missing, from number {min(missing)}"
-        raise UserError(f"data.source: {source}: {lost}")
+        raise UserError(f"prepare.source: {source}: {lost}")
 
 
 def test_labels(source: Path, kit: Devkit) -> list[int] | None:

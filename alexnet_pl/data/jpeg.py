@@ -100,7 +100,9 @@ class JpegReader:
                 decode_into(self.file(slot), row)
             except ValueError as error:
                 where = f"{self.paths[slot // self.per_shard]}: image {slot:,} is damaged ({error})"
-                raise UserError(f"{where}; `verify` tells what else is, `prepare data.repair=true` mends it") from error
+                raise UserError(
+                    f"{where}; `verify` tells what else is, `prepare prepare.repair=true` mends it"
+                ) from error
 
     def decoded(self, slots: np.ndarray, device: torch.device) -> Tensor:
         """(len(slots), 3, size, size) uint8, decoded by `device` and in its memory. Raises RuntimeError."""

@@ -65,12 +65,12 @@ def read_kaggle(path: Path) -> Source:
     classes = sorted((wnid, words) for wnid, _, words in (line.partition(" ") for line in lines if line))
     index = {wnid: label for label, (wnid, _) in enumerate(classes)}
     if not copy.solution.startswith("ImageId,PredictionString"):
-        raise UserError(f"data.source: {SOLUTION} of {path} does not begin with ImageId,PredictionString")
+        raise UserError(f"prepare.source: {SOLUTION} of {path} does not begin with ImageId,PredictionString")
     truth = {
         row["ImageId"]: row["PredictionString"].split(" ")[0] for row in csv.DictReader(io.StringIO(copy.solution))
     }
     if unknown := set(truth.values()) - set(index):
-        raise UserError(f"data.source: {SOLUTION}: class {min(unknown)} is not in {MAPPING}")
+        raise UserError(f"prepare.source: {SOLUTION}: class {min(unknown)} is not in {MAPPING}")
     check(copy, set(index), set(truth))
     splits = {
         "train": Listing(lambda: train(copy, index)),
@@ -98,9 +98,13 @@ def check(copy: Copy, classes: set[str], validated: set[str]) -> None:
         elif each.split == "val":
             stems.add(Path(each.name).stem)
     if folders != classes:
-        raise UserError(f"data.source: {copy.where}: train and {MAPPING} do not agree on class {odd(folders, classes)}")
+        raise UserError(
+            f"prepare.source: {copy.where}: train and {MAPPING} do not agree on class {odd(folders, classes)}"
+        )
     if stems != validated:
-        raise UserError(f"data.source: {copy.where}: val and {SOLUTION} do not agree on image {odd(stems, validated)}")
+        raise UserError(
+            f"prepare.source: {copy.where}: val and {SOLUTION} do not agree on image {odd(stems, validated)}"
+        )
 
 
 def odd(one: set[str], other: set[str]) -> str:
@@ -110,7 +114,7 @@ def odd(one: set[str], other: set[str]) -> str:
 def from_folder(root: Path) -> Copy:
     for name in (MAPPING, SOLUTION, f"{IMAGES}/train", f"{IMAGES}/val"):
         if not (root / name).exists():
-            raise UserError(f"data.source: {root}/{name} is missing")
+            raise UserError(f"prepare.source: {root}/{name} is missing")
 
     def found() -> Iterator[Found]:
         for split in ("train", "val", "test"):
@@ -168,7 +172,9 @@ def from_archive(path: Path) -> Copy:
 
 def beside(path: Path, name: str) -> str:
     if not path.with_name(name).is_file():
-        raise UserError(f"data.source: {path} has no {name}, nor is it beside it; get it from the same page of Kaggle")
+        raise UserError(
+            f"prepare.source: {path} has no {name}, nor is it beside it; get it from the same page of Kaggle"
+        )
     return path.with_name(name).read_text("utf-8-sig")
 
 

@@ -175,7 +175,7 @@ def feed(split: Split, device: torch.device, way: Way) -> Callable[..., Iterator
     """`resident` where asked for and the device, a GPU, has room for the split beside a network; else `stream`. Raises
     UserError where a GPU is to decode and there is none."""
     if way.decode == "gpu" and device.type != "cuda":
-        raise UserError("speed.decode=gpu: there is no GPU here; leave it out, and the CPU decodes")
+        raise UserError("performance.jpeg_decoder=gpu: there is no GPU here; leave it out, and the CPU decodes")
     room = Decoding if way.decode == "gpu" and split.packed else Reading
     streamed = partial(stream, ahead=way.ahead, room=room)
     return partial(kept, streamed) if way.keep and device.type == "cuda" else streamed

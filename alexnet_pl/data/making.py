@@ -23,9 +23,22 @@ from alexnet_pl.errors import UserError
 
 
 @dataclass
+class Target:
+    """The store to make: of `data`, the keys that `prepare` reads."""
+
+    root: str
+    name: str
+    size: int = 256
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size={self.size}: at least 1")
+
+
+@dataclass
 class Making:
     """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's archives,
-    and `held_out` the share of each that becomes val; `part`: "2/8" is the second of eight parts of the work;
+    and `held_out_share` the share of each that becomes val; `part`: "2/8" is the second of eight parts of the work;
     `workers`: processes, one more than cores where not given, one for few images.
 
     Raises ValueError, beginning with the key, for a value that there is none of.
@@ -37,12 +50,11 @@ class Making:
     source: str | None = None
     names: dict[str, str] = field(default_factory=dict)
     synsets: str | None = None
-    held_out: float = HELD_OUT
+    held_out_share: float = HELD_OUT
     filter: str = "bilinear"
     encoding: str = "raw"
     quality: int = 95
-    subsampling: int = 420
-    shard: int = SHARD
+    images_per_shard: int = SHARD
     workers: int | None = None
     part: str | None = None
     repair: bool = False
@@ -50,9 +62,9 @@ class Making:
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:
             raise ValueError(f"filter={self.filter}: one of {', '.join(FILTERS)}")
-        if not 0 <= self.held_out < 1:
-            raise ValueError(f"held_out={self.held_out}: a share, from 0 to less than 1")
-        for key in ("size", "shard", "workers"):
+        if not 0 <= self.held_out_share < 1:
+            raise ValueError(f"held_out_share={self.held_out_share}: a share, from 0 to less than 1")
+        for key in ("size", "images_per_shard", "workers"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ValueError(f"{key}={value}: at least 1")
         self.kept_as.check()
@@ -60,7 +72,7 @@ class Making:
 
     @property
     def kept_as(self) -> Encoding:
-        return Encoding(self.encoding, self.quality, self.subsampling)
+        return Encoding(self.encoding, self.quality)
 
     @property
     def share(self) -> Part:
@@ -76,17 +88,19 @@ class Making:
         if self.name == "demo":
             return "drawn by the program itself", demo.source()
         if not self.source:
-            raise UserError("data.source has no value yet: add data.source=FOLDER, the copy of the images to prepare")
+            raise UserError(
+                "prepare.source has no value yet: add prepare.source=FOLDER, the copy of the images to prepare"
+            )
         synsets = Path(self.synsets) if self.synsets else None
-        return read_source(Path(self.source), self.names, synsets, self.held_out)
+        return read_source(Path(self.source), self.names, synsets, self.held_out_share)
 
     def settings(self, what: str) -> Settings:
         how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}
         if self.name != "demo":
             how = {"filter": self.filter, "crop": "centre", "orientation": "ignored"}
         if what == ARCHIVES:
-            how["held_out"] = self.held_out
-        return Settings(self.name, self.size, how, self.kept_as, self.shard, self.workers)
+            how["held_out"] = self.held_out_share
+        return Settings(self.name, self.size, how, self.kept_as, self.images_per_shard, self.workers)
 
     def reader(self) -> Callable[[Item], tuple[np.ndarray, str]]:
         if self.name == "demo":
@@ -117,4 +131,5 @@ class Making:
         own = {"name": self.name, "size": self.size, "encoding": self.kept_as.describe(), **more}
         for key, value in own.items():
             if store.about[key] != value:
-                raise UserError(f"data.{key}: the store at {store.root} has {store.about[key]}, the recipe {value}")
+                where = "data" if key in ("name", "size") else "prepare"
+                raise UserError(f"{where}.{key}: the store at {store.root} has {store.about[key]}, the recipe {value}")

@@ -64,7 +64,7 @@ def finish_split(split: str, plan: Plan, root: Path, settings: Settings, odd: li
     sums = total((each.sums for each in taken()), settings.size)
     images = int(sum((part != EMPTY).sum() for part in labels))
     if not images:
-        raise UserError(f"data.source: none of the {plan.counts[split]:,} images of {split} could be read")
+        raise UserError(f"prepare.source: none of the {plan.counts[split]:,} images of {split} could be read")
     np.save(root / f"{split}.labels.npy", np.concatenate(labels), allow_pickle=False)
     if settings.encoding.name == jpeg.NAME:
         index = np.concatenate([jpeg.places(each) for each in sizes])

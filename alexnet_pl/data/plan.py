@@ -57,7 +57,7 @@ class Listed:
         with Path(self.file.name).open() as file:
             for name in (json.loads(line)[0] for line in file):
                 if name in seen:
-                    raise UserError(f"data.source: two images are called {name}")
+                    raise UserError(f"prepare.source: two images are called {name}")
                 if digest(name) in twice:
                     seen.add(name)
 
@@ -89,7 +89,7 @@ class Plan:
         for split, each in listed.items():
             each.check_names()
             if not each.count:
-                raise UserError(f"data.source: not one image of {split}")
+                raise UserError(f"prepare.source: not one image of {split}")
         self.folder = folder
         self.shards = [shard for each in listed.values() for shard in each.shards()]
         self.counts = {split: each.count for split, each in listed.items()}
@@ -104,7 +104,7 @@ class Plan:
     def check_unchanged(self) -> None:
         for path, before in self.archives.items():
             if stamp(path) != before:
-                raise UserError(f"data.source: {path} changed while it was read; when it is whole, prepare again")
+                raise UserError(f"prepare.source: {path} changed while it was read; when it is whole, prepare again")
 
 
 def digest(name: str) -> bytes:
@@ -116,7 +116,7 @@ def told(found: Iterator[tuple[str, Item]]) -> Iterator[tuple[str, Item]]:
     try:
         yield from found
     except OSError as error:
-        raise UserError(f"data.source: {reason(error)}") from error
+        raise UserError(f"prepare.source: {reason(error)}") from error
 
 
 def items(listing: Path, shard: Shard) -> Iterator[Item]:
@@ -145,5 +145,5 @@ def stamp(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()
     except OSError as error:
-        raise UserError(f"data.source: {path} is no longer there ({error.strerror})") from error
+        raise UserError(f"prepare.source: {path} is no longer there ({error.strerror})") from error
     return found.st_size, found.st_mtime_ns

@@ -62,7 +62,7 @@ def prepare(source: Source, root: Path, settings: Settings, read: Reader, part: 
     except OSError as error:
         raise UserError(f"data.root: {root}: {why(error)}; {kept(partial)}") from error
     except BrokenProcessPool as error:
-        raise UserError(f"data.workers: one was killed; if memory ran out, take fewer; {kept(partial)}") from error
+        raise UserError(f"prepare.workers: one was killed; if memory ran out, take fewer; {kept(partial)}") from error
     except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
         print(f"interrupted; {kept(partial)}", flush=True)
         raise

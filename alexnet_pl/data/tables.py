@@ -18,7 +18,7 @@ def opened(path: Path) -> Any:
     try:
         return ParquetFile(path)
     except (ArrowException, OSError) as error:
-        raise UserError(f"data.source: {path}: damaged or incomplete ({error}); get it again") from error
+        raise UserError(f"prepare.source: {path}: damaged or incomplete ({error}); get it again") from error
 
 
 def columns(path: Path) -> Iterator[tuple[str | None, int | None]]:
@@ -27,7 +27,7 @@ def columns(path: Path) -> Iterator[tuple[str | None, int | None]]:
     fields = set(file.schema_arrow.names)
     kind = file.schema_arrow.field("image").type if "image" in fields else None
     if kind is None or {"bytes", "path"} - {kind.field(i).name for i in range(kind.num_fields)}:
-        raise UserError(f"data.source: {path} has no column `image` of bytes and path")
+        raise UserError(f"prepare.source: {path} has no column `image` of bytes and path")
     for group in range(file.num_row_groups):
         wanted = ["image.path", *(["label"] if "label" in fields else [])]
         for row in file.read_row_group(group, columns=wanted).to_pylist():

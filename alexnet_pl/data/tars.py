@@ -72,7 +72,9 @@ def members(place: Place) -> Iterator[Member]:
         if place.packed and place.size is None:
             share_index(place.path)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(f"data.source: {place.path}: damaged or incomplete archive ({error}); get it again") from error
+        raise UserError(
+            f"prepare.source: {place.path}: damaged or incomplete archive ({error}); get it again"
+        ) from error
 
 
 def check_end(file: IO[bytes], at: int) -> None:

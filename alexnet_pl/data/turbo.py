@@ -39,7 +39,9 @@ def decode_together(files: Sequence[memoryview], device: torch.device) -> Tensor
     try:
         from torchvision.io import ImageReadMode, decode_jpeg
     except ImportError as error:  # deprecated since torchvision 0.29
-        raise UserError("speed.decode=gpu: this torchvision no longer decodes; install torchvision<0.30") from error
+        raise UserError(
+            "performance.jpeg_decoder=gpu: this torchvision no longer decodes; install torchvision<0.30"
+        ) from error
     found = decode_jpeg([encoded(data) for data in files], ImageReadMode.RGB, device)
     assert isinstance(found, list)
     return torch.stack(found)

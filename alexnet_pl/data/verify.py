@@ -78,7 +78,7 @@ def check_same(plan: Plan, store: Store) -> None:
                 line == written for line, written in zip_longest(file, plan.lines(split))
             )
         if not same:
-            raise UserError(f"data.source: these are not the images of {split} that {store.root} was made from")
+            raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
 
 
 def mend(store: Store, plan: Plan, split: str, number: int, settings: Settings, read: Reader) -> Path:

@@ -51,10 +51,10 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
                 if how != "link" and wanted(member.name):
                     if how:
                         advice = "unpack the archive, and prepare the folder"
-                        raise UserError(f"data.source: {path}: {member.name} is {how}; {advice}")
+                        raise UserError(f"prepare.source: {path}: {member.name} is {how}; {advice}")
                     yield member
     except (Damaged, struct.error, OSError) as error:
-        raise UserError(f"data.source: {path}: damaged or incomplete archive ({error}); get it again") from error
+        raise UserError(f"prepare.source: {path}: damaged or incomplete archive ({error}); get it again") from error
 
 
 def contents(file: IO[bytes]) -> tuple[int, int]:

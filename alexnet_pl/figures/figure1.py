@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.theme import Theme, save
+from alexnet_pl.run_config import read_own_keys
 from alexnet_pl.runs.layout import CONFIG, METRICS, PROVENANCE
 
 LINE = 25.0  # percent, Figure 1's
@@ -73,7 +74,7 @@ def read_run(folder: Path) -> Run | None:
     if not config.is_file():
         return None
     try:
-        cfg: Any = OmegaConf.load(config)
+        cfg: Any = OmegaConf.create(read_own_keys(config))
         if cfg.model.get("name") != "conv":
             return None
         settings = cfg.model.activation, float(cfg.optim.lr), int(cfg.seed)
@@ -219,7 +220,7 @@ def about(run: Path) -> str:
     if not path.is_file():
         return "of unknown origin (no provenance.json)"
     facts: dict[str, Any] = json.loads(path.read_text())["sessions"][0]
-    precision = OmegaConf.load(run / CONFIG).trainer.precision
+    precision = OmegaConf.create(read_own_keys(run / CONFIG)).trainer.precision
     machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
     changed = " with uncommitted changes" if facts["changed_files"] else ""
     store, commit = facts["store"], (facts["commit"] or "none")[:10]

@@ -91,7 +91,7 @@ def from_test(run: Trained, reader: Reader) -> tuple[list[Answer], str, Split | 
 def from_network(run: Trained) -> tuple[list[Answer], str, Split | None, str]:
     split = run.store.split(run.data.tested)
     answers = examples.new_answers(run, split, examples.spread(len(split), examples.ASKED))
-    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.cfg.views} views)", split, ""
+    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.cfg.test.views} views)", split, ""
 
 
 def neighbours(run: Trained, photographs: bool) -> Picture:

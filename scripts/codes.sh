@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # docs/codes.md from the run folder of a trained network; stopped at any moment, the same command goes on where it was.
 #
-#   docs/codes.sh RUN OUT [seeds, default 0] [more of any recipe's keys, such as data.root=FOLDER for `features`]
+#   scripts/codes.sh RUN OUT [seeds, default 0] [more of any recipe's keys, such as data.root=FOLDER for `features`]
 set -euo pipefail
 run=$(realpath "$1") out=$2 seeds=${3:-0}
 mkdir -p "$out" && out=$(realpath "$out")

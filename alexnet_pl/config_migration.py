@@ -1,0 +1,183 @@
+"""Config keys that have been renamed: messages that name the new key, and migration of files written with the old ones.
+
+Two kinds of file keep the old names: configs of run folders (`.hydra/config.yaml`), and records that copy a part of the
+config (`result.json`, `fit.json`, probabilities, checkpoints). Records carry `schema`, the number of their format.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from alexnet_pl.errors import UserError
+
+SCHEMA = 2
+"""Of records: 1, without a number, has the keys in the left column of `RENAMED`."""
+
+RENAMED: dict[str, str | None] = {
+    "reading": "variant",
+    "data.source": "prepare.source",
+    "data.filter": "prepare.filter",
+    "data.held_out": "prepare.held_out_share",
+    "data.names": "prepare.names",
+    "data.synsets": "prepare.synsets",
+    "data.encoding": "prepare.encoding",
+    "data.quality": "prepare.quality",
+    "data.subsampling": None,
+    "data.shard": "prepare.images_per_shard",
+    "data.workers": "prepare.workers",
+    "data.part": "prepare.part",
+    "data.repair": "prepare.repair",
+    "data.test_split": "test.split",
+    "data.fold_in": "data.include_val_after_epoch",
+    "views": "test.views",
+    "probabilities": "test.save_predictions",
+    "images": "predict.images",
+    "stage": "bench.suite",
+    "rounds": "bench.rounds",
+    "json": "bench.output",
+    "profile": "bench.profile",
+    "project": "wandb.project",
+    "entity": "wandb.entity",
+    "rates": "schedule.lr_by_activation",
+    "augment.share": "augment.images_per_crop",
+    "augment.divide": "augment.rescale",
+    "augment.last_offset": "augment.include_last_offset",
+    "augment.reflect": "augment.flip",
+    "optim.bias_rate": "optim.bias_lr_scale",
+    "optim.bias_decay": "optim.decay_biases",
+    "optim.undecayed": "optim.no_decay_layers",
+    "transfer.carry": "transfer.layers",
+    "transfer.recipe": "transfer.pretrain_recipe",
+    "transfer.roots": "transfer.data_roots",
+    "watch": "monitor",
+    "watch.every": "monitor.every_n_epochs",
+    "watch.images": "monitor.num_images",
+    "watch.checkpoints": "monitor.upload_checkpoints",
+    "speed": "performance",
+    "speed.fast": "performance.optimized",
+    "speed.compile": "performance.compile",
+    "speed.graph": "performance.cuda_graph",
+    "speed.steps": None,
+    "speed.keep": "performance.cache_on_gpu",
+    "speed.allocator": "performance.retain_memory",
+    "speed.ahead": "performance.readahead",
+    "speed.decode": "performance.jpeg_decoder",
+}
+"""Old dotted key → new one; None: there is no such choice any more."""
+
+VALUES = {
+    "variant": {"program": "as_run", "printed": "as_printed"},
+    "test.views": {"centre": "center"},
+    "augment.mean": {"centre": "center", "place": "per_position"},
+    "codes.binary": {"straight": "straight_through"},
+}
+"""By new key: old value → new one."""
+
+RECIPES = {f"standin{rest}": f"proxy{rest}" for rest in ("", "_5cnns", "_7cnns", "_finetune", "_pretrain")}
+"""Shipped recipes by their old names. A store keeps the name that it was made with."""
+
+
+def new_path(path: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The present place of an old key, or of one below it; the path itself if it has not moved."""
+    for depth in range(len(path), 0, -1):
+        if (key := ".".join(map(str, path[:depth]))) in RENAMED:
+            new = RENAMED[key]
+            return (*new.split("."), *path[depth:]) if new else None
+    return path
+
+
+def new_key(key: str) -> str | None:
+    path = new_path(tuple(key.split(".")))
+    return ".".join(path) if path else None
+
+
+def check_keys(keys: Iterable[str], where: str = "") -> None:
+    """Raise UserError for the first key that has been renamed, naming the new one. `where`: the file it is in."""
+    for key in keys:
+        now = new_key(key)
+        if now != key:
+            what = f"this key is now {now}" if now else "this key was removed; leave it out"
+            raise UserError(f"{f'{where}: ' if where else ''}{key}: {what}")
+
+
+def check_overrides(words: Iterable[str]) -> None:
+    """Raise UserError for an override (`key=value`, `+key=value`, `~key`) of a key that has been renamed."""
+    check_keys(word.lstrip("+~").partition("=")[0] for word in words)
+
+
+def check_recipe_keys(config: dict[Any, Any], where: str) -> None:
+    """Raise UserError if a recipe uses a key, or in its `defaults` a group, that has been renamed."""
+    entries = config.get("defaults")
+    groups = [key for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []
+    check_keys((str(group).split()[-1] for group in groups), where)
+    own = {key: value for key, value in config.items() if key != "hydra"}
+    check_keys((".".join(map(str, path)) for path, _ in leaves(own)), where)
+
+
+def migrate(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with today's keys and values; one that has them already comes back as it is."""
+    new: dict[str, Any] = {}
+    for path, value in leaves(config):
+        if (now := new_path(path)) is not None:
+            put(new, now, migrate_value(".".join(map(str, now)), value))
+    return new
+
+
+def migrate_value(key: str, value: Any) -> Any:
+    """`value` of the new key `key`, with names of values, interpolations and recipes as they are now."""
+    if isinstance(value, list) and key.split(".")[-1] == "overrides":
+        return [migrate_override(str(word)) for word in value]
+    if not isinstance(value, str):
+        return value
+    if key == "transfer.pretrain_recipe" or re.fullmatch(r"ensemble\.groups\.[^.]+\.recipe", key):
+        value = RECIPES.get(value, value)
+    value = re.sub(r"\$\{([\w.]+)", lambda found: "${" + (migrate_interpolation(found[1])), value)
+    return VALUES.get(key, {}).get(value, value)
+
+
+def migrate_interpolation(key: str) -> str:
+    """The key that `${key…}` names; `rates.` is how `${rates.${model.activation}}` begins."""
+    now = new_key(key.rstrip("."))
+    return f"{now}{'.' if key.endswith('.') else ''}" if now else key
+
+
+def migrate_override(word: str) -> str:
+    key, sign, value = word.partition("=")
+    bare = key.lstrip("+~")
+    now = new_key(bare)
+    return f"{key.removesuffix(bare)}{now}{sign}{VALUES.get(now, {}).get(value, value)}" if now else word
+
+
+def leaves(config: dict[Any, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """(path, value) of everything that is no mapping; an empty mapping is a value."""
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def put(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
+    for name in path[:-1]:
+        config = config.setdefault(name, {})
+    config[path[-1]] = value
+
+
+def migrate_record(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of any schema in the format of `SCHEMA`. Members of an ensemble and earlier runs are records too."""
+    if record.get("schema", 1) >= SCHEMA:
+        return record
+    return {**{key: migrate_entry(key, value) for key, value in record.items()}, "schema": SCHEMA}
+
+
+def migrate_entry(key: str, value: Any) -> Any:
+    """One entry of a record. `training` and `switches` are parts of a config."""
+    if key in ("training", "switches") and value:
+        return migrate(value)
+    if key == "course" and value:
+        return {{"fold_in": "include_val_after_epoch"}.get(name, name): kept for name, kept in value.items()}
+    if key == "views":
+        return VALUES["test.views"].get(value, value)
+    if key in ("members", "lineage") and value:
+        return [migrate_record(one) for one in value]
+    return value
