@@ -1,4 +1,4 @@
-"""BENCHMARKS.md, from the JSON of `bench` and `bench prepare`: a section a file, nothing typed by hand."""
+"""docs/benchmarks.md, from the JSON of `bench` and `bench prepare`: a section a file, nothing typed by hand."""
 
 import json
 import os
