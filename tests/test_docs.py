@@ -52,7 +52,8 @@ def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for recipe in RUNS:
         run = tmp_path / "runs" / recipe / "latest"
         (run / "checkpoints").mkdir(parents=True)
-        (run / "checkpoints/last.ckpt").touch()
+        for name in ("last", "best"):
+            (run / f"checkpoints/{name}.ckpt").touch()
         (run / ".hydra").mkdir()
         with initialize_config_dir(str(SHIPPED), version_base="1.3"):
             OmegaConf.save(compose(recipe), run / ".hydra/config.yaml")
