@@ -66,9 +66,10 @@ test-fast: setup  ## the tests that take no more than seconds
 notebooks: setup  ## notebooks, run, with their pictures, as HTML in build/notebooks (RUN=FOLDER: of your own run)
 	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb
 
-lint: setup  ## ruff and pyright
+lint: setup  ## ruff, the dependency rule, pyright
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/pyright --pythonpath $(PY)
 
 docs: setup  ## the documentation site, in build/site; every warning is an error

@@ -1,37 +1,29 @@
 """What several test files start from: composed configs, and a store small enough to train on in seconds."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from omegaconf import DictConfig, OmegaConf
+from running import TRAIN, VAL, Compose, last, offline, run
 from wandb_file import WandbRun
 
 from alexnet_pl.commands import registry
+from alexnet_pl.config import recipes
 from alexnet_pl.config.recipes import SHIPPED
-from alexnet_pl.config.recipes import compose as compose_recipe
-from alexnet_pl.data import demo
-from alexnet_pl.data.cifar import read_cifar
-from alexnet_pl.data.decode import read
-from alexnet_pl.data.prepare import prepare
-from alexnet_pl.data.settings import Settings
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.sources import synthetic
+from alexnet_pl.data.sources.cifar10 import read_cifar
 
 torch.set_num_threads(1)  # test files run side by side
-
-Compose = Callable[..., DictConfig]
-TRAIN, VAL = 96, 40  # images of the tiny store; 40 is not a multiple of its batches of 16
 
 
 @pytest.fixture
@@ -48,7 +40,7 @@ def config() -> Compose:
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stores") / "tiny"
-    prepare(demo.source(TRAIN, VAL), root, Settings("tiny", 72, {}), partial(demo.read, size=72))
+    prepare(synthetic.source(TRAIN, VAL), root, StoreSettings("tiny", 72, {}), partial(synthetic.read, size=72))
     return root
 
 
@@ -76,7 +68,7 @@ def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     overrides = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     overrides += ["logger=csv", "performance.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
     overrides += ["test.views=center", "schedule.name=steps", "schedule.steps.drops=[2]", "trainer.precision=32-true"]
-    cfg = compose_recipe("imagenette", [*overrides, "features.split=train"])
+    cfg = recipes.compose("imagenette", [*overrides, "features.split=train"])
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")
     for command in ("fit", "test", "features"):
@@ -102,56 +94,8 @@ def cifar_store(official_cifar: Path, tmp_path_factory: pytest.TempPathFactory) 
     source = read_cifar(official_cifar)
     few = {split: [*source.splits[split]][:count] for split, count in (("train", 320), ("val", 96), ("test", 100))}
     root = tmp_path_factory.mktemp("stores") / "cifar10"
-    prepare(replace(source, splits=few), root, Settings("cifar10", 32, {}), partial(read, size=32, how="bilinear"))
+    prepare(replace(source, splits=few), root, StoreSettings("cifar10", 32, {}), partial(read, size=32, how="bilinear"))
     return root
-
-
-def check_words(figure: Figure) -> None:
-    """Every word of a drawing lies within it, and none over another."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in shown_words(figure)]
-    assert boxes
-    width, height = canvas.get_width_height()
-    for word, box in boxes:
-        inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
-        assert inside, f"{word!r} is cut off: {box}"
-    for i, (word, box) in enumerate(boxes):
-        for other, there in boxes[i + 1 :]:
-            wide = min(box.x1, there.x1) - max(box.x0, there.x0)
-            high = min(box.y1, there.y1) - max(box.y0, there.y0)
-            assert wide < 1.5 or high < 2.5, f"{word!r} over {other!r}"
-
-
-def shown_words(figure: Figure) -> list[Text]:
-    """Without the labels of ticks that are not drawn."""
-    hidden = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            ticks = [tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
-            hidden |= {word for part in (ticks if axes.axison else [axis]) for word in part.findobj(Text)}
-    words = [word for word in figure.findobj(Text) if isinstance(word, Text) and word.get_text().strip()]
-    return [word for word in words if word.get_visible() and word not in hidden]
-
-
-@contextmanager
-def offline(home: Path) -> Iterator[None]:
-    """W&B without a network and without anything of the person's own; ended afterwards."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("WANDB_")]:
-            patch.delenv(name)
-        patch.setenv("WANDB_DATA_DIR", "")
-        patch.delenv("WANDB_DATA_DIR")  # given back after the tests, whatever a run sets it to
-        for name, value in {"MODE": "offline", "SILENT": "true"}.items():
-            patch.setenv(f"WANDB_{name}", value)
-        for name in ("CONFIG_DIR", "CACHE_DIR"):
-            patch.setenv(f"WANDB_{name}", str(home / name))
-        yield
-        import wandb
-
-        wandb.finish()
-        wandb.teardown()
 
 
 @pytest.fixture
@@ -165,24 +109,6 @@ def call(command: str, cfg: DictConfig, folder: Path) -> float | None:
     cfg = cfg.copy()
     cfg.command = command
     return registry.run(cfg, folder)
-
-
-def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, **keys: Any) -> float | None:
-    """A command as the command line calls it, `keys` set beforehand."""
-    import wandb
-
-    folder.mkdir(exist_ok=True)
-    cfg = cfg.copy()
-    cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
-    cfg.update(keys)
-    try:
-        return registry.run(cfg, folder)
-    finally:
-        wandb.finish()
-
-
-def last(folder: Path) -> Path:
-    return folder / "checkpoints/last.ckpt"
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Each stage of a training step by itself, in its turn, beside the floor that the machine sets for it."""
 
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -8,15 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from alexnet_pl import recipe
-from alexnet_pl.bench import floors
-from alexnet_pl.data.loader import permutation
-from alexnet_pl.data.store import Split
-from alexnet_pl.module import Classifier
-from alexnet_pl.optim import MomentumSGD, parameter_groups
-from alexnet_pl.speed import precision, uncached_autocast
+from alexnet_pl import runtime
+from alexnet_pl.data.loading.loaders import epoch_order
+from alexnet_pl.data.store.store import Split
+from alexnet_pl.experiment import build
+from alexnet_pl.runtime import precision, uncached_autocast
+from alexnet_pl.training.classifier import Classifier
+from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
 
 class Clock:
@@ -36,7 +39,7 @@ class Clock:
 
 def measure(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> dict[str, Any]:
     """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its floor."""
-    device = recipe.device(cfg)
+    device = runtime.device(cfg)
     clock, module = Clock(device), made(cfg, splits["raw"], device)
     sgd = optimizer(module)
     for number in range(rounds + 2):
@@ -54,7 +57,7 @@ def measure(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> dict[str,
 
 
 def made(cfg: DictConfig, split: Split, device: torch.device) -> Classifier:
-    module = recipe.make_module(cfg).to(device).train()
+    module = build.make_module(cfg).to(device).train()
     module.apply_performance(device)
     module.augment.set_statistics(np.full((3, *split.shape[1:]), 118.0), np.diag([400.0, 1400.0, 14800.0]))
     return module
@@ -70,7 +73,7 @@ def one_step(
 ) -> None:
     count, device = cfg.data.batch_size, clock.device
     for name, split in splits.items():
-        order = np.resize(permutation(len(split), 0, number), count)
+        order = np.resize(epoch_order(len(split), 0, number), count)
         room = split.buffer(count, pinned=device.type == "cuda")
         clock.time("read" if name == "raw" else "decode", lambda s=split, r=room, o=order: s.read(o, r.numpy()))
     images = clock.time("transfer", lambda: room.to(device))
@@ -97,13 +100,13 @@ def one_step(
 
 def floors_of(cfg: DictConfig, module: Classifier, device: torch.device) -> dict[str, float]:
     """Bytes over bandwidth, operations over the rate of a large product, both measured here and now."""
-    count, bytes_a_second = cfg.data.batch_size, floors.bandwidth(device)
+    count, bytes_a_second = cfg.data.batch_size, bandwidth(device)
     half = precision(cfg.trainer.precision, device.type).startswith("bf16")
-    rate = floors.peak(torch.bfloat16 if half else torch.float32, device)
+    rate = peak(torch.bfloat16 if half else torch.float32, device)
     stored, seen = count * 3 * cfg.data.size**2, count * 3 * cfg.augment.crop**2
     weights = sum(weight.numel() for weight in module.net.parameters())
-    host = bytes_a_second if device.type == "cpu" else floors.bandwidth(torch.device("cpu"))
-    forward, whole = floors.operations(module.net, cfg.augment.crop)
+    host = bytes_a_second if device.type == "cpu" else bandwidth(torch.device("cpu"))
+    forward, whole = operations(module.net, cfg.augment.crop)
     return {
         "read": 2 * stored / host,
         "augment": (seen + (2 if half else 4) * seen) / bytes_a_second,
@@ -111,3 +114,38 @@ def floors_of(cfg: DictConfig, module: Classifier, device: torch.device) -> dict
         "backward": count * (whole - forward) / rate,
         "update": 20 * weights / bytes_a_second,  # gradient, weight and velocity read, the last two written
     }
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second, read and written, of a copy that fits in no cache."""
+    source, target = (torch.ones(256 << 20, dtype=torch.uint8, device=device) for _ in range(2))
+    return 2 * source.numel() / best(lambda: target.copy_(source), device)
+
+
+def peak(kind: torch.dtype, device: torch.device) -> float:
+    """Operations a second of a product of matrices: on a CPU as large as the network's own, on a GPU large enough."""
+    m, k, n = (4096, 2048, 1024) if device.type == "cpu" else (8192, 8192, 8192)
+    a, b = (torch.randn(shape, device=device).to(kind) for shape in ((m, k), (k, n)))
+    return 2 * m * k * n / best(lambda: a @ b, device)
+
+
+def best(job: Callable[[], object], device: torch.device, runs: int = 7) -> float:
+    found = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        job()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - began)
+    return min(found)
+
+
+def operations(net: nn.Module, crop: int) -> tuple[float, float]:
+    """Of an image: forward, and forward with backward but without the gradient of the pixels. Two for each product of
+    convolutions and full layers, counted on tensors without content; backward takes each product twice."""
+    net = copy.deepcopy(net).to("meta")
+    with FlopCounterMode(display=False) as counter:
+        net(torch.zeros(1, 3, crop, crop, device="meta"))
+    forward = counter.get_total_flops()
+    first = sum(counter.get_flop_counts()[f"{type(net).__name__}.conv1"].values())
+    return forward, 3 * forward - first

@@ -10,15 +10,15 @@ import re
 from pathlib import Path
 
 from alexnet_pl.commands.registry import Command, find
-from alexnet_pl.config.overrides import STORES, addable, is_override, quoted
+from alexnet_pl.config.migration import check_overrides
+from alexnet_pl.config.overrides import STORES, allow_new_key, is_override, quoted
 from alexnet_pl.config.recipes import SHIPPED, config_for_hydra, find_recipe
-from alexnet_pl.config_migration import check_overrides as check_renamed
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 
 NAMELESS = ("data.root", "codes.features", "prepare.", "test.", "logger", "wandb.", "monitor.", "performance.",
             "hydra", "trainer.accelerator", "trainer.devices", "trainer.precision", STORES)  # fmt: skip
-STAGE = "bench.suite"  # the key that the word after `bench` sets
+SUITE = "bench.suite"  # the key that the word after `bench` sets
 
 
 def to_hydra(argv: list[str]) -> list[str]:
@@ -34,19 +34,19 @@ def to_hydra(argv: list[str]) -> list[str]:
     path = find_recipe(recipe) if recipe or not command.default_recipe else SHIPPED / command.default_recipe
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
-    check_renamed(overrides)
+    check_overrides(overrides)
     sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
     composed = config_for_hydra(path)
     where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]
-    words = fixed_folder(command, path, run_folder(command, path, overrides), sweep)
-    return [*where, *flags, f"++command={command.name}", *(addable(word, sweep) for word in words)]
+    words = stable_run_dir(command, path, attach_run(command, path, overrides), sweep)
+    return [*where, *flags, f"++command={command.name}", *(allow_new_key(word, sweep) for word in words)]
 
 
 def split_recipe(command: Command, given: list[str]) -> tuple[str, list[str]]:
     """(what -c names, the other words). A recipe or run folder may also stand right after the command."""
     recipe, rest = "", []
     if command.name == "bench" and given and given[0].isalpha():
-        rest.append(f"{STAGE}={given[0]}")
+        rest.append(f"{SUITE}={given[0]}")
         given = given[1:]
     elif given and is_positional(given[0]):
         recipe, given = given[0], given[1:]
@@ -71,7 +71,7 @@ def chosen(before: str, recipe: str) -> str:
     return recipe
 
 
-def run_folder(command: Command, recipe: Path, overrides: list[str]) -> list[str]:
+def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str]:
     """Give a command that uses an earlier run that run's checkpoint and folder; leave others as they are.
 
     A config that was read from a run folder brings no settings for Hydra itself, so those are added.
@@ -98,7 +98,7 @@ def run_folder(command: Command, recipe: Path, overrides: list[str]) -> list[str
     return [*found, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"] if again else found
 
 
-def fixed_folder(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
+def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
     """Give commands that are called again the run folder that they had, unless one is given."""
     if not command.stable_run_dir or any(word.startswith("hydra.") for word in overrides):
         return overrides

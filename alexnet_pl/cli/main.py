@@ -1,4 +1,4 @@
-"""The program: one command of the registry; a mistake of the user's becomes one line and exit code 2."""
+"""Entry point of the command line: start the command, turn a user's mistake into one line and exit code 2."""
 
 import errno
 import os
@@ -23,10 +23,10 @@ from alexnet_pl.commands.completion import completion
 from alexnet_pl.commands.following import suggest_next
 from alexnet_pl.commands.help import command_help, usage
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
-from alexnet_pl.config.overrides import near
+from alexnet_pl.config.overrides import suggest_key
+from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.errors import UserError
-from alexnet_pl.memory import ask_for_large_pages
-from alexnet_pl.run_config import isolated_config
+from alexnet_pl.runtime import ask_for_large_pages
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
 HELP = ("-h", "--help")
@@ -61,14 +61,14 @@ def answer(argv: list[str]) -> None:
             print(text)
             raise SystemExit(0 if argv else 2)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, leave)
+            signal.signal(number, exit_on_signal)
         ask_for_large_pages()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
         start(argv)
     except UserError as error:
         fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        fail(plain(error))
+        fail(one_line(error))
     except OSError as error:
         if error.errno not in DISK:
             raise
@@ -97,7 +97,7 @@ def start(argv: list[str]) -> None:
     run()
 
 
-def leave(number: int, frame: object) -> NoReturn:
+def exit_on_signal(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
@@ -106,17 +106,17 @@ def fail(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def discard(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
     """Remove a run folder in which nothing came to be but Hydra's notes: after `prepare`, or a mistake."""
     if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder, ignore_errors=True)  # another job that began in the same second may do the same
 
 
-def plain(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Hydra's message of several lines in one; for a key that does not exist, its name and the way to look."""
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'", text):
-        return f"{found[1]}: there is no such key{near(found[1])}"
+        return f"{found[1]}: there is no such key{suggest_key(found[1])}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {text.splitlines()[0]}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
@@ -125,7 +125,7 @@ def plain(error: Exception) -> str:
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """One job: a command on a composed config. Returns the sweep's objective."""
-    from alexnet_pl.section import check  # torch loads here, so that --help and --cfg job stay instant
+    from alexnet_pl.config.schema import check  # torch loads here, so that --help and --cfg job stay instant
 
     job = HydraConfig.get()
     sweep = job.mode == RunMode.MULTIRUN
@@ -144,4 +144,4 @@ def run(cfg: DictConfig) -> float | None:
                 raise  # the other jobs of a sweep go on
             fail(str(error))
         finally:
-            discard(folder)
+            remove_if_empty(folder)

@@ -6,9 +6,10 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from alexnet_pl.bench import preparing, table
+from alexnet_pl.bench import prepare_suite
+from alexnet_pl.bench.report import show_preparing, show_training
+from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
-from alexnet_pl.telling import say
 
 STAGES = ("train", "prepare", "report")
 PAGE = Path("docs/benchmarks.md")
@@ -26,34 +27,37 @@ def bench(cfg: DictConfig, folder: Path) -> None:
     ):
         raise UserError(f"bench.output={cfg.bench.output}: a file in a folder that is there")
     if cfg.bench.suite == "prepare":
-        found = preparing.measure(Path(cfg.prepare.source) if cfg.prepare.source else None, cfg.bench.rounds)
-        table.show_preparing(found)
+        found = prepare_suite.measure(Path(cfg.prepare.source) if cfg.prepare.source else None, cfg.bench.rounds)
+        show_preparing(found)
     else:
         found = train(cfg, folder)
     if cfg.bench.output:
         path = Path(cfg.bench.output)
         path.write_text(json.dumps(found, indent=1) + "\n")
-        say("all figures", path)
+        print_message("all figures", path)
 
 
 def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    from alexnet_pl.bench import fits, training  # with the trainer, which takes seconds to load
+    from alexnet_pl.bench import (
+        end_to_end,
+        suite,  # with the trainer, which takes seconds to load
+    )
 
-    found = training.measure(cfg, folder)
-    table.show_training(found)
+    found = suite.measure(cfg, folder)
+    show_training(found)
     if cfg.bench.output:
-        from alexnet_pl.bench.picture import draw
+        from alexnet_pl.bench.chart import draw
 
         draw(Path(cfg.bench.output).with_suffix(".png"), found)
-        say("a chart", Path(cfg.bench.output).with_suffix(".png"))
+        print_message("a chart", Path(cfg.bench.output).with_suffix(".png"))
     if cfg.bench.profile:
-        say("a trace for chrome://tracing or ui.perfetto.dev", folder / fits.TRACE)
+        print_message("a trace for chrome://tracing or ui.perfetto.dev", folder / end_to_end.TRACE)
     return found
 
 
 def report(cfg: DictConfig) -> None:
     """The page of the working folder, from what `bench.output=` names, a section a file."""
-    from alexnet_pl.bench.written import write
+    from alexnet_pl.bench.report import write
 
     names = (
         list(cfg.bench.output)
@@ -66,4 +70,4 @@ def report(cfg: DictConfig) -> None:
         raise UserError("bench.output has no value: add bench.output=FILE, or [FILE,FILE], that `bench` has written")
     PAGE.parent.mkdir(exist_ok=True)
     write([Path(name) for name in names], PAGE)
-    say(f"{len(names)} files of figures", PAGE)
+    print_message(f"{len(names)} files of figures", PAGE)

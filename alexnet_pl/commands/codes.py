@@ -13,42 +13,44 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl import curves, recipe, state
-from alexnet_pl.checkpoint import check_switches, checkpoint_step
-from alexnet_pl.codebook import CodeBook
-from alexnet_pl.codes import statistics
-from alexnet_pl.coding import build, make_options, open_features, training
-from alexnet_pl.commands import fit as fitting
-from alexnet_pl.comparison import METHODS, Comparison
-from alexnet_pl.media import show_facts
-from alexnet_pl.provenance import describe, git, record
-from alexnet_pl.recall import RANKS
-from alexnet_pl.retrieval import faiss
+from alexnet_pl import runtime
+from alexnet_pl.commands.fit import is_finished, pin_start
+from alexnet_pl.config.identity import training
+from alexnet_pl.config.options import make_options
+from alexnet_pl.console import pluralize, print_message
+from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, Comparison
+from alexnet_pl.retrieval.code_training import build, open_features, statistics
+from alexnet_pl.retrieval.codebook import CodeBook
+from alexnet_pl.retrieval.search import faiss
+from alexnet_pl.runs import fit_status, metrics_log
+from alexnet_pl.runs.checkpoint import check_compatible, checkpoint_step
 from alexnet_pl.runs.layout import LAST, METRICS, link_latest
-from alexnet_pl.telling import counted, say
+from alexnet_pl.runs.provenance import describe, git, record
+from alexnet_pl.training import checkpointing
+from alexnet_pl.training.media import log_summary
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.ckpt_path == "auto":
         options = make_options(cfg)
         source = open_features(options, options.layer)[0].identity
-        if fitting.is_finished(cfg, folder, training(cfg, source)):
+        if is_finished(cfg, folder, training(cfg, source)):
             return None
-    fitting.pin_start(cfg)
+    pin_start(cfg)
     rank_zero_only(link_latest)(folder)
     trainer, module, data = build(cfg, folder)
-    show_facts(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
+    log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     if not cfg.ckpt_path:
         module.net.set_statistics(*statistics(data.train))
     began, steps = time.perf_counter(), checkpoint_step(cfg) if cfg.ckpt_path else 0
-    rank_zero_only(state.begin)(folder, training(cfg, module.source), data.train.about["dataset"])
+    rank_zero_only(fit_status.start_fit)(folder, training(cfg, module.source), data.train.about["dataset"])
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    fitting.keep_last(trainer, folder / LAST, steps)
+    checkpointing.keep_last(trainer, folder / LAST, steps)
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
-    rank_zero_only(state.finish)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)
+    rank_zero_only(fit_status.mark_finished)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)
     lost = float(trainer.callback_metrics["val/loss"])
-    trained = f"{counted(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
-    say(f"{trained}: {100 * lost:.1f} % of the variance lost", folder)
+    trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
+    print_message(f"{trained}: {100 * lost:.1f} % of the variance lost", folder)
     return lost
 
 
@@ -56,8 +58,8 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     """Every method at this run's number of bits, the training images searched for those of the tested split."""
     options = make_options(cfg)
     train, tested = open_features(options, options.layer)
-    book = CodeBook(Path(cfg.ckpt_path), train, recipe.device(cfg))
-    check_switches(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
+    book = CodeBook(Path(cfg.ckpt_path), train, runtime.device(cfg))
+    check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
     compared = Comparison(*open_features(options, "fc7"), options.queries)
     rows = [*compared.float_rows(), *compared.learned(book, tested)]
     if options.layer == "fc7":
@@ -66,7 +68,11 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     result = {
         "dataset": about,
         "network": describe_network(Path(options.features), compared.train.about),
-        "codes": {**options.net, "checkpoint": book.about, "finished": bool(state.read(folder).get("finished"))},
+        "codes": {
+            **options.net,
+            "checkpoint": book.about,
+            "finished": bool(fit_status.read_fit_status(folder).get("finished")),
+        },
         "queries": len(compared.labels),
         "seed": cfg.seed,
         "machine": {"cpus": os.cpu_count(), "threads": faiss().omp_get_max_threads(), "load": os.getloadavg()[0]},
@@ -79,7 +85,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     record(folder, describe("test", {key: about[key] for key in ("name", "fingerprint")}))
     found = next(row for row in rows if row["method"] == METHODS[options.layer])
     first = RANKS[0]
-    say(
+    print_message(
         f"{options.bits} bits, {len(compared.labels):,} {about['split']} images looked up: "
         f"{found[f'recall_{first}']['mean']:.2f} % of the {first} true neighbours",
         where / "codes.json",
@@ -89,11 +95,11 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
 
 def describe_network(run: Path, about: dict[str, Any]) -> dict[str, Any]:
     """Whose features they are: how long it was trained, and its error at that moment where the run's log has it."""
-    fitted, checkpoint = state.read(run), about["checkpoint"]
+    fitted, checkpoint = fit_status.read_fit_status(run), about["checkpoint"]
     wanted = fitted.get("training", {})
     batch, epochs = wanted.get("data", {}).get("batch_size"), wanted.get("trainer", {}).get("max_epochs")
     steps = about["dataset"]["train_images"] // batch if batch else 0
-    logged = curves.validations(run) if (run / METRICS).is_file() else {}
+    logged = metrics_log.validations(run) if (run / METRICS).is_file() else {}
     error = logged.get(checkpoint["step"], {}).get("val/top1_error")
     return {
         "checkpoint": checkpoint,

@@ -6,45 +6,49 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl import claims, evaluate, predict, recipe, state
-from alexnet_pl.checkpoint import checkpoint_step
-from alexnet_pl.data.datamodule import ImageStore
-from alexnet_pl.data.store import Store
-from alexnet_pl.loggers import reopen_loggers
-from alexnet_pl.media import show_facts, show_picture, show_result, show_table
-from alexnet_pl.mistakes import read_table, write_mistakes
-from alexnet_pl.module import Classifier
-from alexnet_pl.probabilities import Reader
-from alexnet_pl.recipe import build
-from alexnet_pl.result import about_checkpoint, read_result, write_json, write_result
+from alexnet_pl.console import print_message
+from alexnet_pl.data.loading.datamodule import ImageStore
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.evaluation import predictions
+from alexnet_pl.evaluation.confusions import read_table, write_mistakes
+from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.evaluation.result import read_result, write_result
+from alexnet_pl.evaluation.submission import writable, write_submission
+from alexnet_pl.experiment import trained_run
+from alexnet_pl.experiment.build import build, make_data
+from alexnet_pl.files import write_json
+from alexnet_pl.paper import matching
+from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.checkpoint import about_checkpoint, checkpoint_step
 from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION
-from alexnet_pl.submission import writable, write_submission
-from alexnet_pl.telling import say
-from alexnet_pl.watch import CONFUSIONS
+from alexnet_pl.training.classifier import Classifier
+from alexnet_pl.training.loggers import reopen_loggers
+from alexnet_pl.training.media import log_picture, log_result, log_summary, log_table
+from alexnet_pl.training.metric_names import CONFUSIONS
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
-    module = predict.load(cfg.ckpt_path, module)
+    module = trained_run.load(cfg.ckpt_path, module)
     facts = about_test(cfg, module, data)
-    place = evaluate.place(folder, data.tested, cfg.test.views)
+    place = predictions.results_dir(folder, data.tested, cfg.test.views)
     about = facts["dataset"]
-    kept = evaluate.keeps(cfg.test.save_predictions, about["images"], about["classes"])
-    trainer.callbacks.append(evaluate.Keep(place / PROBABILITIES, data.store, facts, kept))  # type: ignore[attr-defined]
+    kept = predictions.should_save_predictions(cfg.test.save_predictions, about["images"], about["classes"])
+    trainer.callbacks.append(predictions.PredictionWriter(place / PROBABILITIES, data.store, facts, kept))  # type: ignore[attr-defined]
     trainer.test(module, datamodule=data, verbose=False)
     if not module.labelled:
         rank_zero_only(submit)(place, data.store, data.tested)
         return None
     if trainer.is_global_zero:
-        settle(cfg, folder, place, errors(module), facts, data.store)
-    return errors(module)["top1_error"]
+        settle(cfg, folder, place, last_metrics(module), facts, data.store)
+    return last_metrics(module)["top1_error"]
 
 
 def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[str, Any]:
     """What is known of a test before it: on what, with which weights, and what came before them."""
-    trained = state.whole(Path(cfg.ckpt_path), checkpoint_step(cfg))
+    trained = fit_status.finished_fit(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {
-        "dataset": evaluate.dataset(data.store, data.tested),
+        "dataset": predictions.dataset_info(data.store, data.tested),
         "views": cfg.test.views,
         "checkpoint": about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)),
         "seed": cfg.seed,
@@ -54,7 +58,7 @@ def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[st
         "lineage": module.lineage,
     }
     whole = facts["training"] and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
-    return {**facts, "claim": claims.answered(facts) if whole else None}
+    return {**facts, "claim": matching.matching_claim(facts) if whole else None}
 
 
 def settle(
@@ -66,7 +70,7 @@ def settle(
     result = write_result(folder / RESULT, found, **facts)
     write_json(place / RESULT, result)
     publish(cfg, folder, place, result)
-    tell(result, place)
+    print_test_result(result, place)
 
 
 def publish(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any]) -> None:
@@ -75,30 +79,30 @@ def publish(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any]) 
     shown = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=ensemble)
     step = result["checkpoint"]["step"]
     if ensemble:
-        show_facts(shown, OmegaConf.to_container(cfg, resolve=True))
-    show_facts(shown, {"claim": result["claim"]})
-    show_result(shown, result, step)
+        log_summary(shown, OmegaConf.to_container(cfg, resolve=True))
+    log_summary(shown, {"claim": result["claim"]})
+    log_result(shown, result, step)
     if shown and (rows := read_table(place / "confusions.csv")):
-        show_table(shown, CONFUSIONS, list(rows[0]), [list(row.values()) for row in rows], step)
+        log_table(shown, CONFUSIONS, list(rows[0]), [list(row.values()) for row in rows], step)
     if (place / "confusions.png").is_file():
-        show_picture(shown, f"{CONFUSIONS}_pictures", place / "confusions.png", step)
+        log_picture(shown, f"{CONFUSIONS}_pictures", place / "confusions.png", step)
     for logger in shown:
         logger.finalize("success")
 
 
 def submit(place: Path, store: Store, split: str) -> None:
     if not writable(store, split):
-        return say(f"{store.name} {split}: labels are not known; answers kept", place / PROBABILITIES)
+        return print_message(f"{store.name} {split}: labels are not known; answers kept", place / PROBABILITIES)
     path = place / "submission.txt"
     lines, missing = write_submission(path, store, place / PROBABILITIES)
     gap = f", {missing} of them arbitrary, since those images could not be read" if missing else ""
-    say(f"{store.name} {split}: labels are not known; {lines:,} lines for the test server{gap}", path)
+    print_message(f"{store.name} {split}: labels are not known; {lines:,} lines for the test server{gap}", path)
 
 
 def tested(cfg: DictConfig, folder: Path) -> Path | None:
     """Where the results of the test that `cfg` asks for lie, if this checkpoint has been tested so, to its end."""
-    data = recipe.make_data(cfg)
-    place = evaluate.place(folder, data.tested, cfg.test.views)
+    data = make_data(cfg)
+    place = predictions.results_dir(folder, data.tested, cfg.test.views)
     split, kept, result = data.store.split(data.tested), place / PROBABILITIES, place / RESULT
     if not kept.is_file() or (split.labelled and not result.is_file()):
         return None
@@ -116,27 +120,29 @@ def told_before(place: Path) -> float | None:
 
 def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
-    trainer.validate(predict.load(cfg.ckpt_path, module), datamodule=data, verbose=False)
+    trainer.validate(trained_run.load(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        about = evaluate.dataset(data.store, "val")
+        about = predictions.dataset_info(data.store, "val")
         checkpoint = about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))
-        found = write_result(folder / VALIDATION, errors(module), dataset=about, views="center", checkpoint=checkpoint)
-        tell(found, folder / VALIDATION)
-    return errors(module)["top1_error"]
+        found = write_result(
+            folder / VALIDATION, last_metrics(module), dataset=about, views="center", checkpoint=checkpoint
+        )
+        print_test_result(found, folder / VALIDATION)
+    return last_metrics(module)["top1_error"]
 
 
-def errors(module: Classifier) -> dict[str, float]:
+def last_metrics(module: Classifier) -> dict[str, float]:
     """Of the last validation or test."""
     return {name: float(value) for name, value in module.last_metrics.items()}
 
 
-def tell(result: dict[str, Any], where: Path) -> None:
+def print_test_result(result: dict[str, Any], where: Path) -> None:
     """One line of a result.json."""
     about, views, claim = result["dataset"], result["views"], result["claim"]
     part = f" of {about['images']:,}" if result["images"] != about["images"] else ""
     seen = f"{views} view{'s' * (views != 'center')}"
     low, high = result["top1_error_interval"]
-    say(
+    print_message(
         f"{about['name']}, {result['images']:,}{part} {about['split']} images, {seen}: "
         f"top-1 error {result['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
         f"top-5 error {result['top5_error']:.2f} %" + (f"; answers {claim}" if claim else ""),

@@ -11,21 +11,24 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from alexnet_pl import gallery, predict, recipe, retrieval
-from alexnet_pl.codebook import open_codes
+from alexnet_pl.config import options
+from alexnet_pl.config.options import RetrievalOptions, retrieval_options
+from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
-from alexnet_pl.features import Features, place
-from alexnet_pl.gallery import Gallery, RetrievalOptions
-from alexnet_pl.retrieval import Neighbours
-from alexnet_pl.tables import Table, show
-from alexnet_pl.telling import say
+from alexnet_pl.experiment import build, predict
+from alexnet_pl.reporting.tables import Table, show
+from alexnet_pl.retrieval import gallery, search
+from alexnet_pl.retrieval.codebook import open_codes
+from alexnet_pl.retrieval.features import Features, place
+from alexnet_pl.retrieval.gallery import ImageIndex
+from alexnet_pl.retrieval.search import Neighbours
 
 SHOWN = 20  # queries on the console; the file holds all
 
 
 def features(cfg: DictConfig, folder: Path) -> None:
-    data = recipe.make_data(cfg)
-    wanted = gallery.feature_options(cfg).split
+    data = build.make_data(cfg)
+    wanted = options.feature_options(cfg).split
     splits = [wanted] if wanted else ["train", data.tested]
     for split in splits:
         data.store.split(split)  # before the first is begun
@@ -35,7 +38,7 @@ def features(cfg: DictConfig, folder: Path) -> None:
         found, made = gallery.extract(cfg, folder, split, extractor)
         rate = f", {len(found) / (time.perf_counter() - began):,.0f} images/s" if made else ", made before"
         size = f"{found.values.nbytes / 1e6:,.0f} MB"
-        say(
+        print_message(
             f"{len(found):,} {split} images, {found.width:,} numbers each ({extractor.layer}), {size}{rate}",
             found.folder,
         )
@@ -43,8 +46,8 @@ def features(cfg: DictConfig, folder: Path) -> None:
 
 def retrieve(cfg: DictConfig, folder: Path) -> None:
     """Neighbours of a person's `images`, or without any of all images that `test` tests on."""
-    options = gallery.retrieval_options(cfg)
-    there = Gallery(cfg, folder, options.split)
+    options = retrieval_options(cfg)
+    there = ImageIndex(cfg, folder, options.split)
     names, queries, labels = own_images(cfg, there) if cfg.predict.images else tested_images(cfg, there, folder)
     own = np.arange(len(queries)) if labels is not None and names is there.features.names else None
     found = look_up(options, there, queries, own)
@@ -53,21 +56,21 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     show([table(names, found, there)])
     right = precision(found, there.features, labels) if labels is not None else None
     said = f", {100 * right:.2f} % of the neighbours of the query's class" if right is not None else ""
-    say(
+    print_message(
         f"{len(names):,} queries among {len(there.features):,} {options.split} images, {options.k} neighbours each, "
         f"{found.queries_per_second:,.1f} queries/s{said}",
         path,
     )
 
 
-def look_up(options: RetrievalOptions, there: Gallery, queries: np.ndarray, own: np.ndarray | None) -> Neighbours:
+def look_up(options: RetrievalOptions, there: ImageIndex, queries: np.ndarray, own: np.ndarray | None) -> Neighbours:
     if options.codes:
         return open_codes(options.codes, there.features).nearest(queries, options.k, own)
     extra: dict[str, Any] = {"per_file": options.per_file} if options.per_file else {}
-    return retrieval.nearest(there.features, queries, options.k, options.index, own=own, **extra)
+    return search.nearest(there.features, queries, options.k, options.index, own=own, **extra)
 
 
-def own_images(cfg: DictConfig, there: Gallery) -> tuple[list[str], np.ndarray, None]:
+def own_images(cfg: DictConfig, there: ImageIndex) -> tuple[list[str], np.ndarray, None]:
     paths = predict.find_images(cfg.predict.images)
     names, found, unread = [], [], {}
     for start in range(0, len(paths), predict.BATCH):
@@ -84,8 +87,8 @@ def own_images(cfg: DictConfig, there: Gallery) -> tuple[list[str], np.ndarray, 
     return names, np.concatenate(found), None
 
 
-def tested_images(cfg: DictConfig, there: Gallery, folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    split = recipe.make_data(cfg).tested
+def tested_images(cfg: DictConfig, there: ImageIndex, folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    split = build.make_data(cfg).tested
     queries = there.features if split == there.split_name else Features(place(folder, split, there.extractor.layer))
     there.features.check_alike(queries)
     return queries.names, np.asarray(queries.values), queries.labels
@@ -99,7 +102,7 @@ def precision(found: Neighbours, features: Features, labels: np.ndarray) -> floa
     return float(right.sum() / (found.numbers >= 0).sum())
 
 
-def write(folder: Path, names: list[str], found: Neighbours, there: Gallery, facts: dict[str, Any]) -> Path:
+def write(folder: Path, names: list[str], found: Neighbours, there: ImageIndex, facts: dict[str, Any]) -> Path:
     """neighbours.csv, a line a neighbour, and retrieval.json: among what, and how fast."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "neighbours.csv"
@@ -116,7 +119,7 @@ def write(folder: Path, names: list[str], found: Neighbours, there: Gallery, fac
     return path
 
 
-def table(names: list[str], found: Neighbours, there: Gallery) -> Table:
+def table(names: list[str], found: Neighbours, there: ImageIndex) -> Table:
     rows = []
     for name, numbers, distances in list(zip(names, found.numbers, found.distances, strict=True))[:SHOWN]:
         near = [

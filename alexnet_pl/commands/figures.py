@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from alexnet_pl.commands.options import FigureOptions, words_of
+from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import figure1
-from alexnet_pl.figures.page import page
-from alexnet_pl.figures.pictures import PICTURES
-from alexnet_pl.figures.theme import save
+from alexnet_pl.figures.catalog import PICTURES
+from alexnet_pl.figures.markdown import page
+from alexnet_pl.figures.style import save
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, read_config
-from alexnet_pl.telling import say
-from alexnet_pl.trained import Trained
 
 
 def figures(folders: list[Path], options: FigureOptions) -> None:
@@ -30,7 +30,7 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
         alone = len(runs) == 1 and not others
         own = Path(options.out, "" if alone else run.name) if options.out else run / "figures"
         try:
-            draw(Trained(run, options.root), own, options.photographs, typed)
+            draw(TrainedRun(run, options.root), own, options.photographs, typed)
         except UserError as error:  # the other runs are drawn all the same
             problems.append(error)
     for error in problems if len(problems) < len(runs) else []:
@@ -54,7 +54,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     return [run for run, conv in found.items() if not conv], [run for run, conv in found.items() if conv]
 
 
-def draw(run: Trained, out: Path, photographs: bool, command: str) -> None:
+def draw(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
     """All of one run, and the page beside `out`."""
     drawn, missing = {}, {}
     for name, (title, make) in PICTURES.items():
@@ -73,4 +73,4 @@ def draw(run: Trained, out: Path, photographs: bool, command: str) -> None:
         raise UserError(f"{run.folder}: nothing can be drawn yet; {next(iter(missing.values()))}")
     path = out.with_name(f"{out.name}.md")
     path.write_text(page(run, drawn, missing, out.name, command))
-    say(f"{len(drawn)} figures as PNG and SVG, light and dark, in {out}", path)
+    print_message(f"{len(drawn)} figures as PNG and SVG, light and dark, in {out}", path)

@@ -4,24 +4,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl import evaluate, recipe, state
-from alexnet_pl.checkpoint import checkpoint_step, read_checkpoint
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
+from alexnet_pl.config import identity, options
 from alexnet_pl.config.overrides import quoted
-from alexnet_pl.media import keep_checkpoints, show_facts
-from alexnet_pl.recipe import build
+from alexnet_pl.console import pluralize, print_message
+from alexnet_pl.experiment.build import build
+from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import BEST, LAST, link_latest
-from alexnet_pl.telling import counted, say
-from alexnet_pl.transfer import carry_over
+from alexnet_pl.training.callbacks.records import FitStarted
+from alexnet_pl.training.checkpointing import keep_last
+from alexnet_pl.training.media import log_summary, upload_checkpoints
+from alexnet_pl.training.transfer import carry_over
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
-    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, recipe.training(cfg)):
+    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg)):
         return None
     if not cfg.ckpt_path:
         start_from(cfg, folder)
@@ -32,9 +34,9 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 def is_finished(cfg: DictConfig, folder: Path, training: dict[str, Any]) -> bool:
     """`ckpt_path=auto`: whether the fit is at its end, which is then told; else the checkpoint to go on from is set."""
-    finished, last = state.resume(folder, training)
+    finished, last = fit_status.resume_point(folder, training)
     if finished:
-        say("trained to its end already", folder)
+        print_message("trained to its end already", folder)
     else:
         cfg.ckpt_path = str(last) if last else None
     return finished
@@ -42,7 +44,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: dict[str, Any]) -> bool
 
 def start_from(cfg: DictConfig, folder: Path) -> None:
     """Fill in the weights that a fit starts from, by making them first if need be."""
-    transfer = recipe.make_transfer(cfg)
+    transfer = options.make_transfer(cfg)
     if transfer.pretrain_recipe and not transfer.weights:
         cfg.transfer.weights = subruns.pretrain(cfg, transfer, folder)
 
@@ -56,41 +58,25 @@ def pin_start(cfg: DictConfig) -> None:
 
 def train(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
-    transfer = recipe.make_transfer(cfg)
+    transfer = options.make_transfer(cfg)
     if transfer.layers and not cfg.ckpt_path:
         assert transfer.weights
         before = carry_over(module.net, Path(transfer.weights), transfer.layers)
         module.lineage = [*before.pop("lineage"), before]
-    show_facts(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
+    log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     began, steps = time.perf_counter(), checkpoint_step(cfg) if cfg.ckpt_path else 0
-    trainer.callbacks.append(Begun(folder, recipe.training(cfg)))  # type: ignore[attr-defined]
+    trainer.callbacks.append(FitStarted(folder, identity.training_signature(cfg)))  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     keep_last(trainer, folder / LAST, steps)
-    if recipe.make_watch(cfg).upload_checkpoints:
+    if options.make_watch(cfg).upload_checkpoints:
         kept = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
-        keep_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})
+        upload_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
-    rank_zero_only(state.finish)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)
+    rank_zero_only(fit_status.mark_finished)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)
     errors = {name: float(value) for name, value in trainer.callback_metrics.items()}
     top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")
     said = f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, centre view" if top1 is not None else "not validated"
-    say(f"{counted(trainer.current_epoch, 'epoch')}, {counted(trainer.global_step, 'step')}: {said}", folder)
+    print_message(
+        f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}: {said}", folder
+    )
     return errors.get(cfg.objective)
-
-
-class Begun(L.Callback):
-    """Notes in fit.json that a fit has begun, once its images are there."""
-
-    def __init__(self, run: Path, training: dict[str, Any]) -> None:
-        self.run, self.training = run, training
-
-    @rank_zero_only
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        state.begin(self.run, self.training, evaluate.dataset(trainer.datamodule.store, "train"))  # type: ignore[attr-defined]
-
-
-def keep_last(trainer: L.Trainer, path: Path, began: int) -> None:
-    """`last.ckpt` is written by validations; where a fit ends without one, it must hold the end all the same."""
-    there = read_checkpoint(path)["global_step"] if path.is_file() else -1
-    if trainer.strategy.broadcast(there) != trainer.global_step:
-        trainer.save_checkpoint(path)

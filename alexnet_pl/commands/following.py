@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands.registry import Command
 from alexnet_pl.config.recipes import SHIPPED
-from alexnet_pl.telling import suggest
+from alexnet_pl.console import suggest
 
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:

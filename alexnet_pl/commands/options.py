@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from alexnet_pl.errors import UserError
 
-Made = TypeVar("Made")
+Options = TypeVar("Options")
 
 
 def option(default: Any, help: str, key: str = "") -> Any:
@@ -73,9 +73,9 @@ def shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def read_options(given: Mapping[str, str], made: type[Made]) -> Made:
-    from alexnet_pl.section import check_keys, make
+def read_options(given: Mapping[str, str], made: type[Options]) -> Options:
+    from alexnet_pl.config.schema import check_keys, instantiate
 
     names = {key_of(one): one.name for one in fields(made)}  # type: ignore[arg-type]
     check_keys(given, names, "")
-    return make(made, {names[key]: None if value == "null" else value for key, value in given.items()}, "")
+    return instantiate(made, {names[key]: None if value == "null" else value for key, value in given.items()}, "")

@@ -1,25 +1,27 @@
-"""`predict`: class names and probabilities for a user's own images."""
+"""`predict`: classes and probabilities of the user's own images."""
 
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl import predict as prediction
-from alexnet_pl import recipe
-from alexnet_pl.checkpoint import check_switches
+from alexnet_pl import runtime
+from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
-from alexnet_pl.telling import say
+from alexnet_pl.experiment import build, trained_run
+from alexnet_pl.experiment import predict as predict_module
+from alexnet_pl.experiment.predict import find_images, show, write
+from alexnet_pl.runs.checkpoint import check_compatible
 
 
 def predict(cfg: DictConfig, folder: Path) -> None:
-    paths = prediction.find_images(cfg.predict.images)
-    module = recipe.make_module(cfg)
-    check_switches(cfg.ckpt_path, module.switches)
-    module = prediction.load(cfg.ckpt_path, module)
-    rows, unread = prediction.predict(module, paths, cfg.prepare.filter, recipe.device(cfg))
+    paths = find_images(cfg.predict.images)
+    module = build.make_module(cfg)
+    check_compatible(cfg.ckpt_path, module.switches)
+    module = trained_run.load(cfg.ckpt_path, module)
+    rows, unread = predict_module.predict(module, paths, cfg.prepare.filter, runtime.device(cfg))
     if not rows:
         path, reason = next(iter(unread.items()))
         raise UserError(f"predict.images: none of {len(unread)} could be read; {path}: {reason}")
-    table = prediction.write(rows, folder)
-    prediction.show(rows, unread)
-    say(f"{len(rows):,} images, {len(unread)} not read", table)
+    table = write(rows, folder)
+    show(rows, unread)
+    print_message(f"{len(rows):,} images, {len(unread)} not read", table)

@@ -9,51 +9,54 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from alexnet_pl.data.crew import one_image_a_worker
-from alexnet_pl.data.making import Making, Target
-from alexnet_pl.data.merge import clear
-from alexnet_pl.data.remote import is_remote
-from alexnet_pl.data.store import Store
-from alexnet_pl.data.verify import damages
+from alexnet_pl.config.schema import instantiate, store_root
+from alexnet_pl.console import print_message
+from alexnet_pl.data.prepare.finalize import remove_leftovers
+from alexnet_pl.data.prepare.options import PrepareOptions, StoreTarget
+from alexnet_pl.data.prepare.pipeline import check_same_store, make_store, repair_store
+from alexnet_pl.data.prepare.verify import damages
+from alexnet_pl.data.prepare.workers import configure_worker
+from alexnet_pl.data.store.remote import is_remote
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.section import make, root
-from alexnet_pl.telling import say
 
 SHOWN = 5  # odd images named on the console; all are in odd.json
 
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
-    if is_remote(root(cfg)):
-        raise UserError(f"data.root: {root(cfg)}: a store is made in a folder; copy it there when it is whole")
-    where = Path(root(cfg))
-    target = make(Target, {key: cfg.data[key] for key in ("root", "name", "size") if key in cfg.data}, "data")
-    making = make(Making, cfg.prepare, "prepare", **asdict(target))
+    if is_remote(store_root(cfg)):
+        raise UserError(f"data.root: {store_root(cfg)}: a store is made in a folder; copy it there when it is whole")
+    where = Path(store_root(cfg))
+    target = instantiate(
+        StoreTarget, {key: cfg.data[key] for key in ("root", "name", "size") if key in cfg.data}, "data"
+    )
+    options = instantiate(PrepareOptions, cfg.prepare, "prepare", **asdict(target))
     if (where / "store.json").exists():
         store = Store(where)
         if (where / "plan.json").exists():  # left by a run that was killed in its last moment
-            clear(where)
-        making.check_same(store)
-        return mend(making, store) if making.repair else say(f"already prepared: {describe(store)}", where)
-    one_image_a_worker()
+            remove_leftovers(where)
+        check_same_store(options, store)
+        return mend(options, store) if options.repair else print_message(f"already prepared: {describe(store)}", where)
+    configure_worker()
     began = time.perf_counter()
-    about = making.make()
+    about = make_store(options)
     seconds = time.perf_counter() - began
     if about is None:
         part = (
-            f"part {making.part} is done; when all are, the same command without prepare.part makes the store of them"
+            f"part {options.part} is done; when all are, the same command without prepare.part makes the store of them"
         )
-        return say(part, where.with_name(f"{where.name}.partial"))
+        return print_message(part, where.with_name(f"{where.name}.partial"))
     tell_odd(about, where)
-    return say(f"{describe(Store(where))}, {size_of(about)} in {told(seconds)}", where)
+    return print_message(f"{describe(Store(where))}, {size_of(about)} in {told(seconds)}", where)
 
 
-def mend(making: Making, store: Store) -> None:
-    mended = making.mend(store)
+def mend(options: PrepareOptions, store: Store) -> None:
+    mended = repair_store(options, store)
     left = list(damages(store))
     if left:
         raise UserError(f"{left[0]}: repair mends images alone; prepare the store again")
     names = ", ".join(path.name for path in mended) or "nothing"
-    say(f"{names} to mend; whole: {describe(store)}", store.root)
+    print_message(f"{names} to mend; whole: {describe(store)}", store.root)
 
 
 def tell_odd(about: dict[str, Any], where: Path) -> None:
@@ -65,7 +68,7 @@ def tell_odd(about: dict[str, Any], where: Path) -> None:
         names = [entry["name"] for entry in odd if (entry["done"], entry["what"]) == kind]
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
         print(f"  {kind[0]}, {kind[1]}: {printable(', '.join(names[:SHOWN]))}{more}")
-    say(
+    print_message(
         f"{about['unreadable']} unreadable images left out, {about['odd']} that were not plain RGB JPEGs converted",
         where / "odd.json",
     )
@@ -77,13 +80,13 @@ def printable(text: str) -> str:
 
 
 def verify(cfg: DictConfig, folder: Path) -> None:
-    store = Store(root(cfg))
+    store = Store(store_root(cfg))
     found = list(damages(store))
     if found:
         more = f" and {len(found) - 1} more damages" if len(found) > 1 else ""
         mended = "prepare … prepare.repair=true mends images from their source; or copy the store anew"
         raise UserError(f"{found[0]}{more}; {mended}")
-    say(f"whole: {describe(store)}", store.root)
+    print_message(f"whole: {describe(store)}", store.root)
 
 
 def describe(store: Store) -> str:

@@ -1,4 +1,4 @@
-"""The state of the process that a command changes: `sys.argv`, the environment, torch's process group."""
+"""State of the process that one command may change: `sys.argv`, the environment, process groups."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`report`, `dashboard` and `curves`: what finished runs have measured, as tables and in W&B."""
+"""`report` and `dashboard`: the paper's tables beside what run folders have measured."""
 
 import json
 from pathlib import Path
@@ -6,18 +6,23 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from alexnet_pl import curves as learning_curves
-from alexnet_pl import dashboard as wandb_workspace
-from alexnet_pl import pairs, panels, tables
-from alexnet_pl import report as paper_tables
-from alexnet_pl.chart import draw
-from alexnet_pl.codetable import PAGE, code_tables
 from alexnet_pl.commands.options import CurveOptions
+from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.loggers import offline
-from alexnet_pl.rows import make_rows
-from alexnet_pl.standins import make_standins
-from alexnet_pl.telling import say
+from alexnet_pl.paper.proxies import make_proxies
+from alexnet_pl.paper.rows import make_rows
+from alexnet_pl.reporting import (
+    learning_curves,
+    norms_comparison,
+    paper_tables,
+    proxy_tables,
+    tables,
+    wandb_panels,
+    wandb_workspace,
+)
+from alexnet_pl.reporting.chart import draw_comparison_chart
+from alexnet_pl.reporting.code_tables import PAGE, code_tables
+from alexnet_pl.training.loggers import offline
 
 SAVED = "saved.json"  # which view and report of a project are ours, to be replaced the next time
 
@@ -25,35 +30,37 @@ SAVED = "saved.json"  # which view and report of a project are ours, to be repla
 def report(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
     roots, tests = paper_tables.roots_of(cfg), paper_tables.collected(cfg)
-    rows, others = make_rows(tests), make_standins(tests)
+    rows, others = make_rows(tests), make_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.throughput(roots)
     codes = code_tables(roots)
-    standins = [table for one in others for table in paper_tables.standin_tables(one)]
+    standins = [table for one in others for table in proxy_tables.standin_tables(one)]
     made = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *standins, *codes]
     folder.mkdir(parents=True, exist_ok=True)
     tables.show(made)
     for suffix, write in {"md": tables.markdown, "tex": tables.latex, "html": tables.html}.items():
         (folder / f"report.{suffix}").write_text(write(made))
     (folder / "report.csv").write_text(paper_tables.as_csv(rows, others))
-    (folder / "standins.md").write_text(paper_tables.STANDINS + tables.markdown(standins))
+    (folder / "standins.md").write_text(proxy_tables.STANDINS + tables.markdown(standins))
     if codes:
         (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
-    draw(folder / "report.png", rows, others)
-    say(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
+    draw_comparison_chart(folder / "report.png", rows, others)
+    print_message(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
 
 
 def dashboard(cfg: DictConfig, folder: Path) -> None:
-    panels.libraries()
+    wandb_panels.libraries()
     tests = paper_tables.collected(cfg)
     if offline():
         entity = cfg.wandb.get("entity") or "YOU"
         project = cfg.wandb.project
-        made = panels.workspace(entity, project), panels.written_report(entity, project, make_rows(tests))
+        made = wandb_panels.workspace(entity, project), wandb_panels.written_report(entity, project, make_rows(tests))
         wandb_workspace.outline(*made)
         path = Path(cfg.report.output) if cfg.report.output else folder / "dashboard.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(wandb_workspace.spec(*made), indent=1) + "\n")
-        return say("not logged in to W&B, so nothing was saved there; wandb login, then the same command", path)
+        return print_message(
+            "not logged in to W&B, so nothing was saved there; wandb login, then the same command", path
+        )
     try:
         said = save(cfg, folder, tests)
     except UserError:
@@ -73,8 +80,8 @@ def save(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
     kept = folder / SAVED
     before = json.loads(kept.read_text()) if kept.is_file() else {}
     there = before.get(f"{entity}/{cfg.wandb.project}", {})
-    report = panels.written_report(entity, cfg.wandb.project, make_rows(tests))
-    view = panels.workspace(entity, cfg.wandb.project)
+    report = wandb_panels.written_report(entity, cfg.wandb.project, make_rows(tests))
+    view = wandb_panels.workspace(entity, cfg.wandb.project)
     report.id = there.get("report", "")
     view._internal_name, view._internal_id = there.get("view_name", ""), there.get("view", "")
     report.save()  # makes the project where there is none
@@ -86,4 +93,4 @@ def save(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
 
 
 def curves(runs: list[Path], options: CurveOptions) -> None:
-    print("\n".join(pairs.page(runs) if options.norms else learning_curves.page(runs)).rstrip())
+    print("\n".join(norms_comparison.norms_page(runs) if options.norms else learning_curves.curves_page(runs)).rstrip())

@@ -1,4 +1,4 @@
-"""`reproduce`: one row of the paper from nothing, fit and test; the same command again goes on where it stopped."""
+"""`reproduce`: fit to the end and test; called again, it resumes."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from alexnet_pl.commands import registry
 from alexnet_pl.commands.evaluate import tested, told_before
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.overrides import quoted
-from alexnet_pl.run_config import isolated_config
+from alexnet_pl.config.run_config import isolated_config
+from alexnet_pl.console import print_message
 from alexnet_pl.runs.layout import LAST
-from alexnet_pl.telling import say
 
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
@@ -20,7 +20,7 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
         step = cfg.copy()
         step.command, step.ckpt_path = command, checkpoint
         if command == "test" and (place := tested(step, folder)):
-            say("tested already", place)
+            print_message("tested already", place)
             return told_before(place)
         with own_process_state():
             words = [f"++command={command}", f"ckpt_path={quoted(checkpoint)}"]

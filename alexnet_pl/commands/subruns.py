@@ -13,16 +13,16 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from alexnet_pl.config.options import Transfer
 from alexnet_pl.config.overrides import STORES, quoted
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import LAST
-from alexnet_pl.transfer import Transfer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def call(*words: str) -> None:
+def run_cli(*words: str) -> None:
     """Run `python -m alexnet_pl WORDS` to its end. A signal is handed on once, so that a fit leaves its checkpoint; an
     exit code other than 0 becomes this process's own, whose reason was told by then."""
     child = subprocess.Popen([sys.executable, "-m", "alexnet_pl", *words], start_new_session=True)
@@ -50,7 +50,7 @@ def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
         )
     entity = cfg.wandb.get("entity")
     roots = {key: root for key, root in transfer.data_roots.items() if root and key in composed.transfer.data_roots}
-    call(
+    run_cli(
         *(
             "fit",
             "-c",
@@ -67,17 +67,17 @@ def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
     return str(run / LAST)
 
 
-def sweep(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str]) -> list[Path]:
+def run_seeds(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str]) -> list[Path]:
     """Make and test one network for each seed, as a Hydra sweep; the run folders in the order of the seeds."""
     numbers = list(seeds)
-    call(
+    run_cli(
         *("reproduce", "-m", "-c", name, f"seed={','.join(map(str, numbers))}", *words),
         *(f"hydra.sweep.dir={quoted(str(folder))}", "hydra.sweep.subdir=seed${seed}"),
     )
     return [folder / f"seed{number}" for number in numbers]
 
 
-def forwarded() -> list[str]:
+def inherited_overrides() -> list[str]:
     """What the person gave this command that its stages need too: all but its own matters; and a launcher."""
     if not HydraConfig.initialized():
         return []

@@ -9,17 +9,17 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from alexnet_pl import recipe
-from alexnet_pl.checkpoint import read_checkpoint
+from alexnet_pl.config import identity
+from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
-from alexnet_pl.telling import hush
+from alexnet_pl.runs.checkpoint import read_checkpoint
 
 
 def run_with_trainer(
     command: Callable[[DictConfig, Path], float | None], cfg: DictConfig, folder: Path
 ) -> float | None:
     """Silence Lightning's advice, check the checkpoint in use, and turn wrong Trainer options into a UserError."""
-    hush()
+    silence_library_logs()
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's own
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
@@ -36,7 +36,7 @@ def check_checkpoint(cfg: DictConfig) -> None:
     if cfg.command == "fit" and "optimizer_states" not in checkpoint:
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds weights alone; a fit goes on from last.ckpt")
     began = checkpoint["alexnet_pl"]["course"] if cfg.command == "fit" else {}
-    for name, (key, value) in recipe.course(cfg).items():
+    for name, (key, value) in identity.resume_signature(cfg).items():
         if name in began and began[name] != value:
             raise UserError(f"{key}={value}: the run that is to go on has {began[name]}; add {key}={began[name]}")
     rank_zero_only(print)(f"using {os.path.relpath(cfg.ckpt_path)}, step {checkpoint['global_step']:,}", flush=True)

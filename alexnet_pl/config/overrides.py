@@ -1,4 +1,4 @@
-"""Overrides, the words `key=value` of a command line: what they are, how values are quoted, which keys there are."""
+"""Overrides on the command line, `key=value`: recognised, quoted for Hydra, matched with known keys."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def is_override(word: str) -> bool:
     return word.startswith("~") or ("=" in word and not word.startswith("-"))
 
 
-def addable(word: str, sweep: bool = False) -> str:
+def allow_new_key(word: str, sweep: bool = False) -> str:
     """Let any option of Lightning's Trainer be given, also those that the recipes do not mention, and any path."""
     key, _, value = word.partition("=")
     if (
@@ -38,7 +38,7 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "\\'") + "'"
 
 
-def swept(words: Iterable[str]) -> list[str]:
+def quote_for_sweep(words: Iterable[str]) -> list[str]:
     """Overrides of a single run as those of a sweep, in which a comma outside quotes would part values."""
     return [word if "," not in word or re.search(r"['\"\[{]", word) else quote(word) for word in words]
 
@@ -48,7 +48,7 @@ def quote(word: str) -> str:
     return f"{key}={quoted(value)}"
 
 
-def near(key: str) -> str:
+def suggest_key(key: str) -> str:
     """ ", did you mean …?" from the keys of the shipped recipes."""
     import difflib
 

@@ -1,4 +1,4 @@
-"""Recipes: where the shipped ones lie, how a name becomes a file, and how it is composed."""
+"""Recipes: YAML files shipped with the package, files of the user's own, and the configs of run folders."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from alexnet_pl.config.run_config import check_recipe, isolated_config
 from alexnet_pl.errors import UserError
-from alexnet_pl.run_config import check_recipe, isolated_config
 
 RUN_CONFIG = ".hydra/config.yaml"  # in a run folder
 PACKAGE = Path(__file__).resolve().parent.parent

@@ -5,7 +5,6 @@ minibatch came, before it learned from them. It is drawn at the epoch's end, and
 straight; where it crosses 25 % is the number of epochs.
 """
 
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,14 +15,14 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError
-from alexnet_pl.figures.theme import Theme, save
-from alexnet_pl.run_config import read_own_keys
+from alexnet_pl.figures.style import Theme, save
 from alexnet_pl.runs.layout import CONFIG, METRICS, PROVENANCE
+from alexnet_pl.runs.metrics_log import read_errors
 
 LINE = 25.0  # percent, Figure 1's
 CLAIM = 6.0  # "six times faster"
-COLUMN = "train/epoch_top1_error"
 STYLES = {"relu": ("ReLU", "-"), "tanh": ("tanh", "--")}  # solid and dashed, as printed
 
 
@@ -81,11 +80,6 @@ def read_run(folder: Path) -> Run | None:
     except (OmegaConfBaseException, AttributeError, ValueError) as error:
         raise UserError(f"{config}: not the config of a run ({str(error).splitlines()[0]})") from error
     return Run(folder, *settings, read_errors(folder / METRICS))
-
-
-def read_errors(path: Path) -> list[float]:
-    with path.open(newline="") as file:
-        return [float(row[COLUMN]) for row in csv.DictReader(file) if row.get(COLUMN)]
 
 
 def grouped(runs: list[Run]) -> dict[tuple[str, float], Group]:
@@ -209,12 +203,12 @@ def method(best: dict[str, Group]) -> Iterator[str]:
     )
     yield ""
     for activation, group in sorted(best.items()):
-        for facts in sorted({about(run.folder) for run in group}):
-            count = sum(about(run.folder) == facts for run in group)
+        for facts in sorted({describe_run(run.folder) for run in group}):
+            count = sum(describe_run(run.folder) == facts for run in group)
             yield f"- {activation}, {count} run{'s' * (count != 1)}: rate {group[0].rate:g}, {facts}"
 
 
-def about(run: Path) -> str:
+def describe_run(run: Path) -> str:
     """Data, machine, precision, and commit of a run."""
     path = run / PROVENANCE
     if not path.is_file():

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from alexnet_pl.architecture import Layer
-from alexnet_pl.figures.theme import Theme
+from alexnet_pl.figures.style import Theme
+from alexnet_pl.models.summary import Layer
 
 MARGIN = np.array([0.6, 0.3])
 SLANT = np.array([0.42, 0.30])  # a solid's depth goes up and to the right

@@ -7,8 +7,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet_pl.figures.theme import Theme
-from alexnet_pl.kernels import grid, scaled
+from alexnet_pl.figures.style import Theme
+from alexnet_pl.models.filters import grid, scaled
 
 PIXEL = 0.043  # inches
 

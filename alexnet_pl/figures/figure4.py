@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet_pl.examples import Answer
-from alexnet_pl.figures.theme import Theme
+from alexnet_pl.figures.examples import Answer
+from alexnet_pl.figures.style import Theme
 
 COLUMNS = 4
 CELL, EDGE, TITLE, BARS = 2.4, 0.15, 0.3, 1.55  # inches

@@ -1,12 +1,12 @@
-"""The files of a run folder by name, and the newest run of a recipe."""
+"""Names and places of the files in a run folder."""
 
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.run_config import read_own_keys
 
 ROOT = Path("runs")  # where run folders are made, below the working folder
 CONFIG = ".hydra/config.yaml"

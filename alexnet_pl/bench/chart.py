@@ -1,0 +1,47 @@
+"""The chart beside the figures: rates of ours and of others, and each stage beside its floor."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alexnet_pl.bench.targets import steady
+
+OURS, OTHERS, FLOOR = "#4c72b0", "#b0b0b0", "#c44e52"
+Bar = tuple[str, float]
+
+
+def draw(path: Path, found: dict[str, Any]) -> None:
+    stage = found["stages"]
+    feeds = [(name, steady(each)) for name, each in found["feeding"].items()]
+    steps = [(name, stage["batch_size"] / seconds) for name, seconds in found["steps"].items()]
+    figure = Figure(figsize=(8, 9), layout="constrained")
+    heights = [len(feeds) + 2, len(steps) + 2, len(stage["milliseconds"]) + 2]
+    upper, middle, lower = figure.subplots(3, 1, height_ratios=heights)
+    bars(upper, "Images to the network, images/s", feeds)
+    upper.set_xscale("log")
+    bars(middle, f"Training steps, batches of {stage['batch_size']}, images/s", steps)
+    bars(lower, "Stages of a step, ms (red: the floor that this machine sets)", list(stage["milliseconds"].items()))
+    for height, name in enumerate(stage["milliseconds"]):
+        if name in stage["floors"]:
+            lower.plot([stage["floors"][name]] * 2, [height - 0.4, height + 0.4], color=FLOOR, linewidth=2)
+    told = found["machine"]
+    figure.suptitle(f"{told['gpu'] or told['cpu']}, {told['cores']} cores, torch {told['torch']}", fontsize=10)
+    figure.savefig(path, dpi=130)
+
+
+def bars(axes: Axes, title: str, found: list[Bar]) -> None:
+    names, values = zip(*found, strict=True)
+    plain = "," not in "".join(names)  # stages, all of them ours
+    colours = [OURS if plain or name.startswith("ours") else OTHERS for name in names]
+    drawn = axes.barh(range(len(found)), values, color=colours)
+    axes.bar_label(
+        drawn, [f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in values], padding=3, fontsize=8
+    )
+    axes.set_yticks(range(len(found)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.tick_params(axis="x", labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,205 @@
+"""`fit` from end to end, as a person has it: where its time goes, what it draws, and what the GPU waits."""
+
+import contextlib
+import io
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import lightning as L
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch.profiler import ProfilerActivity, profile
+
+from alexnet_pl import runtime
+from alexnet_pl.bench.energy import Meter
+from alexnet_pl.data.loading.datamodule import ImageStore
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.experiment import build
+from alexnet_pl.training.classifier import Classifier
+
+WARM = 6  # steps that do not count: compiling, capturing, first touches of memory
+TRACED = 4  # of the trainer's batches, in a trace
+TRACE = "trace.json"
+FEW = 24  # steps at least of a fit that is timed
+STEPS = {"cuda": 10_000}  # those of an epoch of ILSVRC-2012
+
+
+class Shares:
+    """Seconds within functions; within one that another of them called, they are the caller's."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.inside = False
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def inner(*args: Any, **kwargs: Any) -> Any:
+            if self.inside:
+                return function(*args, **kwargs)
+            self.inside, began = True, time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.inside = False
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+        return inner
+
+
+class Watched(L.Callback):
+    """From the first batch that counts to the last of the last epoch, its validation and checkpoints included.
+
+    On a CPU, where nothing runs ahead, the module's own parts are timed as they are called.
+    """
+
+    def __init__(self, shares: Shares | None) -> None:
+        self.shares, self.began, self.since, self.steps = shares, 0.0, 0, 0
+        self.meter: Meter | None = None
+        self.joules: dict[str, float] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        if self.shares is not None:
+            watch(self.shares, pl_module, trainer)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        if self.meter is None and trainer.global_step >= WARM:
+            wait(pl_module.device)
+            if self.shares is not None:
+                self.shares.seconds.clear()
+            self.began, self.since, self.meter = time.perf_counter(), trainer.global_step, Meter()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        wait(pl_module.device)
+        assert self.meter is not None
+        self.seconds, self.joules = time.perf_counter() - self.began, self.meter.joules()
+        self.steps = trainer.global_step - self.since
+
+
+def watch(shares: Shares, module: Classifier, trainer: L.Trainer) -> None:
+    def put(owner: Any, name: str, stage: str) -> None:
+        setattr(owner, name, shares.timed(stage, getattr(owner, name)))
+
+    put(module.augment, "forward", "augment")
+    put(module.augment, "view", "augment")
+    put(module.net, "forward", "forward")
+    put(module, "manual_backward", "backward")
+    put(module.sgd, "step", "update")
+    put(trainer, "save_checkpoint", "checkpoints")
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+class Trace(L.Callback):
+    """Some batches under torch's profiler: a trace for chrome://tracing or Perfetto, and the GPU's idle share."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.idle, self.batches = path, None, 0
+        gpu = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+        self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu])
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        if trainer.global_step < WARM:
+            return
+        if self.batches == 0:
+            self.profiler.start()
+        if self.batches == TRACED:
+            wait(pl_module.device)
+            self.profiler.stop()
+            if self.path:
+                self.profiler.export_chrome_trace(str(self.path))
+            spans = [span(event) for event in self.profiler.events() or [] if of_a_gpu(event)]
+            self.idle = idle_share(spans)
+            trainer.should_stop = True
+        self.batches += 1
+
+
+def of_a_gpu(event: Any) -> bool:
+    """Whether it is work of a GPU, and no name that the host gave to a stretch of it."""
+    return event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
+
+
+def span(event: Any) -> tuple[float, float]:
+    return event.time_range.start, event.time_range.end
+
+
+def idle_share(spans: list[tuple[float, float]]) -> float | None:
+    """Of the time from the first to the last, what none of the spans covers; None where there are none."""
+    if not spans:
+        return None
+    busy, reached = 0.0, min(spans)[0]
+    for start, end in sorted(spans):
+        busy += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return 1 - busy / (reached - min(spans)[0])
+
+
+def measure(cfg: DictConfig, root: Path, trace: Path | None) -> dict[str, Any]:
+    """A fit on the store at `root`: images a second, seconds by part, joules; and a trace if wanted, or for a GPU."""
+    store = Store(root)
+    device, steps = runtime.device(cfg), len(store.split("train")) // cfg.data.batch_size
+    shares = Shares() if device.type == "cpu" else None
+    watched, traced = Watched(shares), Trace(trace)
+    needed = WARM + max(STEPS.get(device.type, FEW), 1 + TRACED)
+    own = arranged(cfg, store, epochs=-(-needed // max(1, steps)))
+    fitted(own, watched)
+    if trace or device.type == "cuda":
+        fitted(own, traced)
+    images = watched.steps * cfg.data.batch_size
+    return {
+        "images": f"{store.name}, {len(store.split('train')):,} training images",
+        "steps": watched.steps,
+        "images_per_second": images / watched.seconds,
+        "seconds": watched.seconds,
+        "shares": shared(shares.seconds, watched.seconds) if shares else None,
+        "joules_per_image": {name: joules / images for name, joules in watched.joules.items()},
+        "idle_share": traced.idle,
+    }
+
+
+def shared(seconds: dict[str, float], whole: float) -> dict[str, float]:
+    """Percent of the whole; `outside`: beside augmentation, forward, backward and update."""
+    work = sum(seconds.get(name, 0.0) for name in ("augment", "forward", "backward", "update"))
+    return {name: 100 * part / whole for name, part in seconds.items()} | {"outside": 100 * (1 - work / whole)}
+
+
+def arranged(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
+    """The recipe on this store, as long as must be; validated and saved at the end, as is an epoch of a large one.
+    Where `bench` made the store, it stays as far from the GPU as ILSVRC-2012 would."""
+    section = {"root": str(store.root), "name": store.name, "size": store.size, "batch_size": cfg.data.batch_size}
+    own = {
+        "command": "fit",
+        "data": section,
+        "model": {"num_classes": len(store.classes)},
+        "logger": "csv",
+        "schedule": {"name": "constant"},
+        "trainer": {"max_epochs": epochs, "check_val_every_n_epoch": epochs},
+        "performance": {"cache_on_gpu": cfg.performance.cache_on_gpu and not OmegaConf.is_missing(cfg.data, "root")},
+    }
+    plain = OmegaConf.create(OmegaConf.to_container(cfg))  # without Hydra's guard against new keys
+    return OmegaConf.merge(plain, own)  # type: ignore[return-value]
+
+
+def fitted(cfg: DictConfig, callback: L.Callback, data: ImageStore | None = None, module: Any = None) -> None:
+    with tempfile.TemporaryDirectory() as run, unseen(), warnings.catch_warnings(action="ignore"):
+        trainer = build.make_trainer(cfg, Path(run))
+        trainer.callbacks.append(callback)  # type: ignore[attr-defined]
+        trainer.fit(module or build.make_module(cfg), datamodule=data or build.make_data(cfg))
+
+
+@contextlib.contextmanager
+def unseen() -> Iterator[None]:
+    """The progress bar draws what it draws on a terminal, for nobody."""
+    terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    with mock.patch.dict(os.environ, terminal), contextlib.redirect_stdout(io.StringIO()):
+        yield

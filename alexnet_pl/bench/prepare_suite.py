@@ -1,0 +1,139 @@
+"""`bench prepare`: making a store, beside Pillow in as many processes and beside decoding and resizing alone."""
+
+import contextlib
+import io
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from alexnet_pl.bench.fixtures import IMAGES, SIZE, photographs, tree
+from alexnet_pl.bench.timing import Job, Rate, interleaved, machine
+from alexnet_pl.data.images import decode, resize_center_crop
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.workers import configure_worker
+from alexnet_pl.data.sources.image_folder import read_folders
+from alexnet_pl.data.store.encoding import StoreEncoding
+
+SETS = {"ILSVRC-2012": 1_431_167, "Fall 2011": 14_197_122}  # images, of all splits
+CORES = (2, 16, 64)
+
+
+def measure(source: Path | None, rounds: int) -> dict[str, Any]:
+    """Rates of each way to prepare the photographs below `source`, and what follows from them."""
+    configure_worker()
+    told = machine()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tree(photographs(source, folder), folder / "tree", IMAGES)
+        workers = told["cores"]
+        with contenders(folder, workers) as jobs:
+            rates = interleaved(jobs, rounds)
+        peak = peak_memory(folder)
+    return {
+        "stage": "prepare",
+        "machine": told,
+        "photographs": f"{source.name}/" if source else "drawn, 500 × 375",
+        "images": IMAGES,
+        "workers": workers,
+        "images_per_second": {name: rate._asdict() for name, rate in rates.items()},
+        "ratios": ratios(rates),
+        "peak_memory_gb": peak,
+        "hours": hours(rates["prepare, raw"].median / workers),
+    }
+
+
+@contextlib.contextmanager
+def contenders(folder: Path, workers: int) -> Iterator[dict[str, Job]]:
+    paths = sorted((folder / "tree/train/0").iterdir())
+    shares = [paths[worker::workers] for worker in range(workers)]
+    with ProcessPoolExecutor(workers, get_context("spawn")) as processes, ThreadPoolExecutor(workers) as threads:
+        yield {
+            f"Pillow, {workers} processes": lambda: sum(processes.map(partial(count, size=SIZE), shares)),
+            "decode + resize alone": lambda: sum(threads.map(squares, shares)),
+            "prepare, raw": lambda: made(folder, StoreEncoding()),
+            "prepare, jpeg": lambda: made(folder, StoreEncoding("jpeg")),
+        }
+
+
+def squares(paths: list[Path]) -> int:
+    return sum(len(resize_center_crop(decode(path.read_bytes())[0], SIZE, "bilinear")) > 0 for path in paths)
+
+
+def made(folder: Path, encoding: StoreEncoding) -> int:
+    """A whole store: listed, read, decoded, resized, summed, encoded, hashed, written, synced."""
+    with tempfile.TemporaryDirectory(dir=folder) as name, contextlib.redirect_stdout(io.StringIO()):
+        settings = StoreSettings("bench", SIZE, {}, encoding, shard=128)
+        source = read_folders(folder / "tree", {})
+        about = prepare(source, Path(name) / "store", settings, partial(read, size=SIZE, how="bilinear"))
+    assert about is not None
+    return about["splits"]["train"]["records"]
+
+
+def peak_memory(folder: Path) -> float:
+    """Of the command with two workers, all processes together, in GB; a page that several share counts once."""
+    words = ["prepare", "-c", "imagenette", f"prepare.source={folder / 'tree'}", f"data.root={folder / 'store'}"]
+    command = [sys.executable, "-m", "alexnet_pl", *words, "prepare.workers=2", "prepare.images_per_shard=128"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, sum(map(memory, family(process.pid))))
+        time.sleep(0.05)
+    return peak
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it has begun."""
+    with contextlib.suppress(OSError):  # one may end while it is looked at
+        found = (path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children"))
+        return [pid, *(each for children in found for child in children for each in family(int(child)))]
+    return [pid]
+
+
+def memory(pid: int) -> float:
+    """Its share of the pages that it uses, in GB."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next((int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("Pss:")), 0.0)
+    return 0.0
+
+
+def ratios(rates: dict[str, Rate]) -> dict[str, float]:
+    named = {name.partition(",")[0] if name.startswith("Pillow") else name: rate.median for name, rate in rates.items()}
+    alone = named["decode + resize alone"]
+    return {
+        f"{name} / {other}": named[name] / named[other]
+        for name in ("prepare, raw", "prepare, jpeg")
+        for other in ("Pillow", "decode + resize alone")
+    } | {"decode + resize alone / Pillow": alone / named["Pillow"]}
+
+
+def hours(rate: float) -> dict[str, dict[str, float]]:
+    """If the rate a core stays what it is here, and the disks keep up."""
+    return {name: {str(cores): images / rate / cores / 3600 for cores in CORES} for name, images in SETS.items()}
+
+
+def square(path: Path, size: int) -> np.ndarray:
+    """Shorter side to `size`, bilinear, then the centre: (size, size, 3)."""
+    with Image.open(io.BytesIO(path.read_bytes())) as opened:
+        picture = opened.convert("RGB")
+    width, height = picture.size
+    scale = size / min(width, height)
+    picture = picture.resize((max(size, int(width * scale)), max(size, int(height * scale))), Image.Resampling.BILINEAR)
+    left, top = (picture.width - size) // 2, (picture.height - size) // 2
+    return np.asarray(picture.crop((left, top, left + size, top + size)))
+
+
+def count(paths: list[Path], size: int) -> int:
+    return sum(len(square(path, size)) > 0 for path in paths)

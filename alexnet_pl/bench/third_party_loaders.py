@@ -1,0 +1,161 @@
+"""Other programs' ways from a disk to a batch of whole uint8 images, each as its makers describe it.
+
+They come with `pip install alexnet_pl[bench]`, but for FFCV, which needs libraries of the system. Those that are not
+there, or do not run, are told by name.
+"""
+
+import contextlib
+import importlib.util
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from alexnet_pl.bench.timing import Flow
+from alexnet_pl.data.store.raw import RawReader
+from alexnet_pl.data.store.store import Split, Store
+
+BATCH = 128
+
+
+class Place(NamedTuple):
+    """The folder with raw/, jpeg/ and squares/, and the worker processes or threads that everyone gets."""
+
+    folder: Path
+    workers: int
+
+    def split(self, encoding: str) -> Split:
+        return Store(self.folder / encoding).split("train")
+
+
+def unavailable_reason(module: str, flow: Flow) -> str:
+    """Why another program does not run here; "" where it does."""
+    try:
+        if importlib.util.find_spec(module) is None:
+            return "not installed"
+        with contextlib.closing(flow()) as batches:
+            next(batches)
+    except ModuleNotFoundError as error:
+        return "not installed" if module.startswith(str(error.name)) else f"it lacks {error.name}"
+    except Exception as error:  # whatever another program's fault may be
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return ""
+
+
+def webdataset(place: Place) -> Generator[int, None, None]:
+    """Our own shards, which are in its format; decoded by Pillow as its documentation has it."""
+    import webdataset as wds  # type: ignore[import-not-found]
+
+    paths = [str(path) for path in sorted((place.folder / "jpeg").glob("train-*.tar"))]
+    shards = wds.WebDataset(paths, resampled=True, shardshuffle=False)  # type: ignore[attr-defined]
+    samples = shards.shuffle(256).decode("rgb8").to_tuple("jpg", "cls").batched(BATCH)
+    loader = wds.WebLoader(samples, batch_size=None, num_workers=place.workers)  # type: ignore[attr-defined]
+    for _, labels in loader:
+        yield len(labels)
+
+
+def litdata_raw(place: Place) -> Generator[int, None, None]:
+    images = (torch.from_numpy(image.copy()) for shard in shards_of(place.split("raw")) for image in shard)
+    return litdata(place, "litdata-raw", images)
+
+
+def litdata_jpeg(place: Place) -> Generator[int, None, None]:
+    from PIL import Image
+
+    return litdata(place, "litdata-jpeg", (Image.open(path) for path in squares(place)))
+
+
+def litdata(place: Place, name: str, items: Any) -> Generator[int, None, None]:
+    from litdata import StreamingDataLoader, StreamingDataset  # type: ignore[import-not-found]
+
+    root = place.folder / name
+    if not root.exists():
+        write_litdata(root, items)
+    images = StreamingDataset(str(root), shuffle=True)
+    loader = StreamingDataLoader(images, batch_size=BATCH, num_workers=place.workers, persistent_workers=True)
+    while True:
+        for batch in loader:
+            yield len(batch)
+
+
+def write_litdata(root: Path, items: Any) -> None:
+    from litdata.streaming.writer import BinaryWriter  # type: ignore[import-not-found]
+
+    writer = BinaryWriter(str(root), chunk_bytes="64MB")
+    for index, item in enumerate(items):
+        writer.add_item(index, item)
+    writer.done()
+    writer.merge(1)
+
+
+def dali(place: Place) -> Generator[int, None, None]:
+    """Its pipeline on the CPU."""
+    from nvidia.dali import fn, pipeline_def, types  # type: ignore[import-not-found]
+
+    cpu: Any = None
+
+    @pipeline_def(batch_size=BATCH, num_threads=place.workers, device_id=cpu, prefetch_queue_depth=2)
+    def whole() -> Any:
+        data, labels = fn.readers.file(file_root=str(place.folder / "squares"), random_shuffle=True)
+        return fn.decoders.image(data, device="cpu", output_type=types.DALIImageType.RGB), labels
+
+    pipeline = whole()
+    pipeline.build()
+    while True:
+        images, _ = pipeline.run()
+        yield images.as_tensor().shape()[0]
+
+
+def ffcv_raw(place: Place) -> Generator[int, None, None]:
+    """With the crop that its own ImageNet recipe draws."""
+    from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder  # type: ignore[import-not-found]
+
+    return ffcv(place, "raw", RandomResizedCropRGBImageDecoder((224, 224)))
+
+
+def ffcv_jpeg(place: Place) -> Generator[int, None, None]:
+    from ffcv.fields.rgb_image import SimpleRGBImageDecoder  # type: ignore[import-not-found]
+
+    return ffcv(place, "jpg", SimpleRGBImageDecoder())
+
+
+def ffcv(place: Place, mode: str, decoder: Any) -> Generator[int, None, None]:
+    from ffcv.fields import IntField, RGBImageField  # type: ignore[import-not-found]
+    from ffcv.fields.basics import IntDecoder  # type: ignore[import-not-found]
+    from ffcv.loader import Loader, OrderOption  # type: ignore[import-not-found]
+    from ffcv.writer import DatasetWriter  # type: ignore[import-not-found]
+    from torchvision.datasets import ImageFolder
+
+    path = place.folder / f"{mode}.beton"
+    if not path.exists():
+        fields = {"image": RGBImageField(write_mode=mode, jpeg_quality=95), "label": IntField()}
+        DatasetWriter(str(path), fields).from_indexed_dataset(ImageFolder(str(place.folder / "squares")))
+    pipelines = {"image": [decoder], "label": [IntDecoder()]}
+    loader = Loader(
+        str(path), BATCH, num_workers=place.workers, order=OrderOption.RANDOM, os_cache=True, pipelines=pipelines
+    )
+    while True:
+        for _, labels in loader:
+            yield len(labels)
+
+
+def squares(place: Place) -> list[Path]:
+    return sorted((place.folder / "squares").rglob("*.jpg"))
+
+
+def shards_of(split: Split) -> list[np.ndarray]:
+    assert isinstance(split.images, RawReader)
+    return split.images.shards
+
+
+PEERS: dict[str, tuple[str, Callable[[Place], Generator[int, None, None]]]] = {
+    "webdataset, the same JPEGs": ("webdataset", webdataset),
+    "litdata, raw": ("litdata", litdata_raw),
+    "litdata, the same JPEGs": ("litdata", litdata_jpeg),
+    "DALI on the CPU, the same JPEGs": ("nvidia.dali", dali),
+    "FFCV, raw, cropped": ("ffcv", ffcv_raw),
+    "FFCV, JPEGs": ("ffcv", ffcv_jpeg),
+}
+"""Name → (module, flow)."""

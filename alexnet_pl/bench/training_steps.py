@@ -1,0 +1,172 @@
+"""A training step of ours beside the same network as people write it and beside torchvision's; and the norms alone."""
+
+import copy
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from alexnet_pl.models.layers import NormLayer
+from alexnet_pl.models.local_response_norm import NormSpec
+from alexnet_pl.runtime import SWITCH, ask_for_large_pages
+
+BF16, TF32, FLOAT32 = "bf16", "tf32", "float32"
+OURS, STOCK, TORCHVISION = "ours", "stock PyTorch", "torchvision's alexnet"
+CONTENDERS = (f"{OURS}, {BF16}", f"{OURS}, {FLOAT32}", f"{STOCK}, {FLOAT32}", f"{TORCHVISION}, {FLOAT32}")
+ON_GPU = (f"{OURS}, {TF32}",)  # besides
+NORMS = ("ours, compiled", "ours, eager", "F.local_response_norm")
+REPEATED = 20  # steps of a run on a GPU, which is waited for at the end
+
+
+class Work(NamedTuple):
+    """What all contenders do: sizes, and the recipe's sections `model` and `speed`, of which stock ones take the first
+    alone."""
+
+    batch_size: int
+    crop: int
+    device: str
+    threads: int
+    model: dict[str, Any]
+    speed: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        return REPEATED if self.device == "cuda" else 1
+
+
+def make_step(name: str, work: Work) -> Callable[[], None]:
+    """`work.steps` steps on a batch that is already augmented: forward, backward, update."""
+    import torch
+
+    from alexnet_pl.runtime import use_tf32
+
+    who, _, kind = name.partition(", ")
+    os.environ[SWITCH] = str(int(who == OURS))
+    torch.set_num_threads(work.threads)
+    torch.manual_seed(0)
+    if who == OURS:  # others as PyTorch has it
+        use_tf32(kind == TF32)
+    images = 60 * torch.randn(work.batch_size, 3, work.crop, work.crop, device=work.device)
+    labels = torch.arange(work.batch_size, device=work.device) % work.model["num_classes"]
+    if who == OURS:
+        images = images.contiguous(memory_format=torch.channels_last)
+    step = captured(stepping(who, kind, work), images, labels) if who == OURS else stepping(who, kind, work)
+
+    def run() -> None:
+        for _ in range(work.steps):
+            step(images, labels)
+        if work.device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def stepping(who: str, kind: str, work: Work) -> Callable[[Any, Any], None]:
+    import torch
+    from torch.nn import functional as F
+
+    net, optimizer = contender(who, work)
+
+    def step(images: Any, labels: Any) -> None:
+        optimizer.zero_grad()
+        with torch.autocast(work.device, torch.bfloat16, enabled=kind == BF16, cache_enabled=False):
+            loss = F.cross_entropy(net(images).float(), labels)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def captured(step: Callable[[Any, Any], None], images: Any, labels: Any) -> Callable[[Any, Any], None]:
+    """On a GPU as a CUDA graph, as `performance.cuda_graph=true` does it."""
+    if images.device.type != "cuda":
+        return step
+    from alexnet_pl.data.loading.augment import Batch, Draws
+    from alexnet_pl.training.cuda_graph import CudaGraphStep
+
+    graphed = CudaGraphStep(lambda batch: step(batch.images, batch.labels), lambda: ())
+    none = Draws(*(labels[:0] for _ in range(3)))
+
+    def replayed(images: Any, labels: Any) -> None:
+        images, labels = graphed.inputs[:2] or (images, labels)  # its own need no copy
+        graphed(Batch(images, labels, none))
+
+    return replayed
+
+
+def contender(who: str, work: Work) -> tuple[Any, Any]:
+    """(network in training, its optimizer)."""
+    import torch
+    from torchvision.models import alexnet
+
+    from alexnet_pl.bench.training_steps import stock
+    from alexnet_pl.models.alexnet import AlexNet
+    from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
+    from alexnet_pl.training.performance import Performance
+
+    if who == TORCHVISION:
+        net = alexnet(num_classes=work.model["num_classes"]).to(work.device).train()
+        return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
+    net = AlexNet(**work.model, crop=work.crop).to(work.device).train()
+    if who == STOCK:
+        net = stock(net)
+        return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
+    speed = Performance(**work.speed)
+    speed.apply(net, torch.device(work.device))
+    groups = parameter_groups(net, 0.01, 0.0005, 2.0, False)
+    return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=speed.optimized)
+
+
+def make_norm(name: str, work: Work) -> Callable[[], None]:
+    """Forward and backward of response normalisation on what it meets behind conv1 and conv2, float32."""
+    import torch
+    from torch.nn import functional as F
+
+    from alexnet_pl.models.layers import LocalResponseNorm
+    from alexnet_pl.runtime import keep_freed_memory
+
+    torch.set_num_threads(work.threads)
+    ask_for_large_pages()
+    keep_freed_memory()  # both for all, as it is the operation that is compared
+    shapes = ((work.batch_size, 96, 55, 55), (work.batch_size, 256, 27, 27))
+    inputs = [torch.randn(shape, device=work.device, requires_grad=True) for shape in shapes]
+    grads = [torch.randn(shape, device=work.device) for shape in shapes]
+    norm = LocalResponseNorm(towers=1)
+    norm.fast = "compiled" in name
+
+    def run() -> None:
+        for _ in range(work.steps):
+            for a, grad in zip(inputs, grads, strict=True):
+                a.grad = None
+                b = norm(a) if name.startswith(OURS) else F.local_response_norm(a, 5, 1e-4, 0.75, 2.0)
+                b.backward(grad)
+        if work.device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+class StockNorm(nn.Module):
+    """One of the three norms by PyTorch's own functions."""
+
+    def __init__(self, rule: NormSpec) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def forward(self, a: Tensor) -> Tensor:
+        n, k, alpha, beta, towers, spatial = self.rule
+        if spatial:
+            return a / (k + alpha * n * n * F.avg_pool2d(a.square(), n, 1, n // 2)).pow(beta)
+        return torch.cat([F.local_response_norm(half, n, alpha * n, beta, k) for half in a.chunk(towers, 1)], 1)
+
+
+def stock(net: nn.Module) -> nn.Module:
+    """A copy of `net` with its norms exchanged."""
+    net = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
+    for name, layer in list(net.named_children()):
+        if isinstance(layer, NormLayer):
+            setattr(net, name, StockNorm(layer.rule))
+    return net

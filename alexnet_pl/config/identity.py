@@ -1,0 +1,49 @@
+"""Which keys of a config decide the trained network, and which must stay when a run is resumed."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from alexnet_pl.config.options import make_options
+
+
+def training(cfg: DictConfig, source: dict[str, Any]) -> dict[str, Any]:
+    """As `recipe.training`: what decides the codes beside their seed."""
+    trainer: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    return {
+        "codes": {**make_options(cfg).net, **source},
+        "optim": OmegaConf.to_container(cfg.optim, resolve=True),
+        "data": {"batch_size": cfg.data.batch_size},
+        "trainer": {key: value for key, value in trainer.items() if key not in HARDWARE},
+    }
+
+
+HARDWARE = (  # keys of `trainer` that say where and how fast, not what
+    "accelerator", "devices", "num_nodes", "strategy", "precision", "log_every_n_steps", "limit_test_batches",
+    "benchmark", "enable_progress_bar", "max_time", "profiler",
+)  # fmt: skip
+
+
+def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
+    """What a resumed run must share with its beginning, beside the network: name in a checkpoint → (key, value)."""
+    return {
+        "seed": ("seed", cfg.seed),
+        "batch_size": ("data.batch_size", cfg.data.batch_size),
+        "include_val_after_epoch": ("data.include_val_after_epoch", cfg.data.get("include_val_after_epoch")),
+    }
+
+
+def training_signature(cfg: DictConfig) -> dict[str, Any]:
+    """What decides a trained network beside its images, its seed and rounding: two runs that agree in it may be
+    averaged in a table, and one that agrees with a recipe answers that recipe's row."""
+    whole: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    name = whole["schedule"]["name"]
+    return {
+        "data": {key: whole["data"][key] for key in ("size", "batch_size")},
+        "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # the data's matter
+        "augment": whole["augment"],
+        "optim": whole["optim"],
+        "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
+        "trainer": {key: value for key, value in whole["trainer"].items() if key not in HARDWARE},
+        "transfer": {"layers": sorted(whole["transfer"]["layers"])},
+    }

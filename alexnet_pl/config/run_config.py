@@ -1,0 +1,156 @@
+"""The config in a run folder (`.hydra/config.yaml`), read as data.
+
+Run folders are shared, so nothing in one may configure Hydra, which can run code (`_target_`), write files
+(`hydra.job_logging`) and set environment variables (`hydra.job.env_set`). Hydra composes a copy that holds the
+package's own keys alone.
+"""
+
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alexnet_pl.config.migration import check_recipe_keys, migrate
+from alexnet_pl.errors import UserError, reason
+from alexnet_pl.files import CACHE, DEFAULT_CACHE
+
+SECTIONS = (
+    "command", "seed", "ckpt_path", "objective", "logger", "wandb", "data", "prepare", "model", "augment", "optim",
+    "schedule", "trainer", "test", "predict", "bench", "performance", "monitor", "transfer", "ensemble", "report",
+    "features", "retrieval", "codes",
+)  # fmt: skip
+MAX_BYTES = 2**20  # a composed config has about 5 kB
+MAX_ALIASES = 16  # in a recipe of the user's; nested, each can double the size
+RESOLVER = re.compile(r"\$\{\s*([\w.]+)\s*:")  # ${oc.env:HOME} would put the environment into what a run logs
+FORBIDDEN = ("job_logging", "hydra_logging", "callbacks")  # nodes of Hydra's that write files or call code
+
+
+def isolated_config(folder: Path, name: str = ".hydra/config.yaml") -> Path:
+    """A copy of the run folder's config with the package's own keys alone, in a folder that no one else writes.
+
+    The path depends on the content only, so other processes of a run, and of a cluster with a shared home, find it.
+    Raises UserError if the folder holds links out of itself, which a command would write through.
+    """
+    check_links(folder)
+    text = yaml.safe_dump(read_own_keys(folder / name), sort_keys=False, allow_unicode=True)
+    copy = f"configs/{hashlib.sha256(text.encode()).hexdigest()[:16]}/config.yaml"
+    path = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / copy
+    try:
+        return write(path, text)
+    except OSError:  # a home that cannot be written
+        return write(Path(tempfile.mkdtemp(prefix="alexnet_pl-")) / "config.yaml", text)
+
+
+def write(path: Path, text: str) -> Path:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = path.with_suffix(f".{os.getpid()}.tmp")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    return path
+
+
+def read_own_keys(path: Path) -> dict[str, Any]:
+    """The known sections of a run's config; others are dropped, and named on stderr."""
+    config = migrate(read_yaml(path))
+    if dropped := [str(key) for key in config if key not in SECTIONS]:
+        print(f"alexnet_pl: {path}: ignored, as no key of a run: {', '.join(dropped)}", file=sys.stderr)
+    own = {key: value for key, value in config.items() if key in SECTIONS}
+    for key, value in walk(own):
+        if key.split(".")[-1] in ("_target_", "()"):
+            raise UserError(f"{path}: {key}: a run's config may not name code to call")
+        if isinstance(value, str) and (found := RESOLVER.search(value)):
+            raise UserError(f"{path}: {key}: ${{{found[1]}:…}} is not allowed in a run's config")
+    return own
+
+
+def read_yaml(path: Path, aliases: int = 0) -> dict[Any, Any]:
+    """A YAML mapping with at most so many aliases, by which a small file can expand without bound."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes, which no config is")
+        text = path.read_text(encoding="utf-8")
+        if sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)) > aliases:
+            raise UserError(f"{path}: more than {aliases} YAML aliases (*name)")
+        config = yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read as YAML ({reason(error)})") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: not a mapping of keys to values")
+    return config
+
+
+def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every node below `node`."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in pairs:
+        yield f"{prefix}{key}", value
+        yield from walk(value, f"{prefix}{key}.")
+
+
+def check_links(folder: Path) -> None:
+    root, wandb = (
+        folder.resolve(),
+        folder / "wandb",
+    )  # in which W&B links to its own logs, and nothing of ours is written
+    for path in folder.rglob("*"):
+        if path.is_symlink() and wandb not in path.parents and not path.resolve().is_relative_to(root):
+            raise UserError(f"{path}: links to {path.resolve()}, outside of the run folder; replace it by a copy")
+
+
+def check_recipe(path: Path) -> None:
+    """Refuse, in a recipe that is a file of the user's, what makes Hydra write files or call code by itself.
+
+    Follows the `defaults` that lie beside it. Launchers are the user's own choice and are left alone.
+    """
+    for name in FORBIDDEN:
+        if (path.parent / "hydra" / name).exists():
+            raise UserError(f"{path.parent / 'hydra' / name}: recipes may not bring their own hydra/{name}")
+    seen: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            config = read_yaml(path, MAX_ALIASES)
+            check_hydra_node(path, config)
+            waiting += included(path.parent, config.get("defaults"))
+
+
+def check_hydra_node(path: Path, config: dict[Any, Any]) -> None:
+    check_recipe_keys(config, str(path))
+    hydra = config.get("hydra")
+    if path.read_text(encoding="utf-8").lstrip().startswith("# @package hydra"):
+        raise UserError(f"{path}: a recipe may not be of the package hydra")
+    for key, _ in walk(hydra if isinstance(hydra, dict) else {}):
+        parts = key.split(".")
+        if parts[0] in FORBIDDEN or key == "job.env_set" or parts[-1] == "()":
+            raise UserError(f"{path}: hydra.{key}: not allowed in a recipe")
+    for key, _ in walk({key: value for key, value in config.items() if key != "hydra"}):
+        if key.split(".")[-1] in ("_target_", "()"):
+            raise UserError(f"{path}: {key}: a recipe may not name code to call")
+
+
+def included(folder: Path, defaults: Any) -> Iterator[Path]:
+    """Files beside the recipe that its `defaults` name: `other`, `group: option`, `override group: option`."""
+    for entry in defaults if isinstance(defaults, list) else ():
+        for group, option in entry.items() if isinstance(entry, dict) else [("", entry)]:
+            group = str(group).split(" ")[-1].split("@")[0].strip("/")
+            for name in option if isinstance(option, list) else [option]:
+                path = folder / group / f"{str(name).split('@')[0].strip('/').removesuffix('.yaml')}.yaml"
+                if path.is_file():
+                    yield path
+
+
+def check_overrides(words: Any, where: str) -> None:
+    """Overrides that stand in a config become words of a command line: keys of the recipe alone, none of Hydra's."""
+    for word in words or ():
+        key = str(word).lstrip("+~")
+        if str(word).startswith("-") or "=" not in str(word) or re.split(r"[./=@:]", key)[0] == "hydra":
+            raise UserError(f"{where}: {word}: only key=value with a key of the recipe")

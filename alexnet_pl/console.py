@@ -1,0 +1,41 @@
+"""What a command says while it works, and its last line: what came out, and where it lies."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as Lightning tells which process of several it is in
+
+
+def is_first_process() -> bool:
+    return next((os.environ[key] for key in RANKS if key in os.environ), "0") == "0"
+
+
+def print_message(line: str, where: Path) -> None:
+    """On the first process of several; a place below the working folder is told from there."""
+    if is_first_process():
+        lies = os.path.relpath(where)
+        print(f"{line}\n→ {where if lies.startswith('..') else lies}", flush=True)
+
+
+def suggest(words: str) -> None:
+    """The command to type next, on the first process of several."""
+    if is_first_process():
+        print(f"next: python -m alexnet_pl {words}", flush=True)
+
+
+def silence_library_logs() -> None:
+    """Lightning's and others' advice, which is about their defaults."""
+    for chatter in ("lightning.pytorch", "lightning.fabric", "torch.utils.cpp_extension", "litdata"):
+        logging.getLogger(chatter).setLevel(logging.ERROR)
+
+
+def progress(line: str) -> None:
+    """What a long command does now, beside its result and not in it."""
+    print(f"{line} …", file=sys.stderr, flush=True)
+
+
+def pluralize(number: int, noun: str) -> str:
+    """1 epoch, 2 epochs."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

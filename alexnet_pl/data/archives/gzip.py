@@ -1,0 +1,80 @@
+"""Compressed archives read in place: an image out of terabytes without unpacking them first."""
+
+import json
+import os
+import tempfile
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+POINTS = 1024  # places where decompression of a gzip file can begin; 32 kB of memory each
+KEPT = threading.local()  # per thread: gzip files that stand open where it last read
+
+
+def open_packed(path: Path, packed: str) -> AbstractContextManager[IO[bytes]]:
+    """The content of an archive as a file that can be read from any place."""
+    if packed == "gzip":
+        return nullcontext(gunzipped(path))
+    return path.open("rb")
+
+
+def read_plain(path: Path, start: int, size: int | None) -> bytes:
+    """Bytes of a file that is not compressed, by few calls: each of them hands the interpreter to another thread."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        count = os.fstat(file).st_size if size is None else size
+        data = os.pread(file, count, start)
+        while len(data) < count and (more := os.pread(file, count - len(data), start + len(data))):
+            data += more
+        return data
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(file)
+
+
+def gunzipped(path: Path) -> IO[bytes]:
+    """A gzip file's content, open once a thread; a pass over it notes where later ones can begin."""
+    from indexed_gzip import IndexedGzipFile
+
+    kept: OrderedDict[Path, IO[bytes]] = KEPT.__dict__.setdefault("files", OrderedDict())
+    if path not in kept:
+        spacing = max(1 << 20, path.stat().st_size // POINTS)
+        kept[path] = IndexedGzipFile(str(path), spacing=spacing, drop_handles=False)
+        with INDICES_LOCK:
+            if path in INDICES:
+                kept[path].import_index(fileobj=BytesIO(INDICES[path]))  # type: ignore[attr-defined]
+        while len(kept) > 2:
+            kept.popitem(last=False)[1].close()
+    return kept[path]
+
+
+INDICES: dict[Path, bytes] = {}
+INDICES_LOCK = threading.Lock()
+
+
+def share_index(path: Path) -> None:
+    """Let other threads begin where this one's pass over `path` found that one can."""
+    index = BytesIO()
+    gunzipped(path).export_index(fileobj=index)  # type: ignore[attr-defined]
+    with INDICES_LOCK:
+        INDICES[path] = index.getvalue()
+
+
+class DiskList:
+    """Rows kept in a temporary file, to be gone through more than once: what took a pass over an archive to list."""
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with its owner)
+        weakref.finalize(self, self.file.close)
+        for row in rows:
+            self.file.write(json.dumps(row, default=str) + "\n")
+
+    def __iter__(self) -> Iterator[Any]:
+        self.file.seek(0)
+        yield from map(json.loads, self.file)

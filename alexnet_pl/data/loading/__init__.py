@@ -1,0 +1,1 @@
+"""From a prepared store to batches on the device."""

@@ -1,0 +1,147 @@
+"""A prepared store as a LightningDataModule (§2)."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
+
+from alexnet_pl.data.loading.augment import Augment
+from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
+from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.store.concat import ConcatSplit
+from alexnet_pl.data.store.remote import is_remote
+from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.errors import UserError
+
+
+class ImageStore(L.LightningDataModule):
+    """Batches from the store at `root`: `train` to fit, `val` to validate, `test` or where there is none `val` to test.
+
+    `batch_size` counts the images of a step over all devices together, as 128 does in §6; `way`: how
+    they are loaded. After `include_val_after_epoch` epochs the validation images are trained on too, as in the
+    program's CIFAR-10 runs; from then on their error says nothing.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        name: str,
+        size: int = 256,
+        batch_size: int = 128,
+        include_val_after_epoch: int | None = None,
+        tested_split: str | None = None,
+        seed: int = 0,
+        way: LoaderOptions = DEFAULT_OPTIONS,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: at least 1")
+        if include_val_after_epoch is not None and include_val_after_epoch < 0:
+            raise ValueError(f"include_val_after_epoch={include_val_after_epoch}: a number of epochs, or null")
+        self.root, self.dataset, self.size, self.seed = root, name, size, seed
+        self.batch_size, self.tested_split, self.way = batch_size, tested_split, way
+        self.include_val_after_epoch = include_val_after_epoch
+
+        self.training: TrainLoader | None = None
+        self.position: dict[str, int] | None = None
+        self.joined: ConcatSplit | None = None
+
+    def prepare_data(self) -> None:
+        """On one process of several: fetch what lies elsewhere; draw the demonstration's images, once."""
+        if self.drawn:
+            make_store(PrepareOptions(self.root, self.dataset, self.size))
+        elif self.trainer is not None:
+            for split in ("train", "val") if self.trainer.state.fn == TrainerFn.FITTING else (self.tested,):
+                self.store.fetch(split)
+
+    @property
+    def drawn(self) -> bool:
+        """The demonstration's store, which nobody has made yet."""
+        return self.dataset == "demo" and not is_remote(self.root) and not Path(self.root).exists()
+
+    def check(self) -> None:
+        """Raise UserError where there is no store that fits, before anything else is set up."""
+        if not self.drawn:
+            _ = self.store
+
+    @cached_property
+    def store(self) -> Store:
+        store = Store(self.root)
+        for key, wanted in {"name": self.dataset, "size": self.size}.items():
+            if store.about[key] != wanted:
+                raise UserError(f"data.{key}: the store at {self.root} has {store.about[key]}, the recipe {wanted}")
+        return store
+
+    def setup(self, stage: str) -> None:
+        world = self.trainer.world_size if self.trainer else 1
+        if self.batch_size % world:
+            raise UserError(f"data.batch_size={self.batch_size} does not divide by {world} devices")
+        if stage == "fit" and len(self.store.split("train")) < self.batch_size:
+            count = len(self.store.split("train"))
+            raise UserError(f"data.batch_size={self.batch_size}: the store's training split has only {count} images")
+        if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labelled:
+            raise UserError(f"data.root: {self.root}: the validation images have no labels")
+
+    def place(self, limit: int | float) -> dict[str, Any]:
+        """Which device, and which part of the work is its own."""
+        trainer = self.trainer
+        assert trainer is not None
+        return {
+            "device": trainer.strategy.root_device,
+            "rank": trainer.global_rank,
+            "world": trainer.world_size,
+            "way": self.way,
+            "limit": limit if isinstance(limit, int) else None,
+        }
+
+    def train_dataloader(self) -> TrainLoader:
+        assert self.trainer is not None
+        augment = self.trainer.lightning_module.augment
+        assert isinstance(augment, Augment)
+        place = self.place(self.trainer.limit_train_batches)
+        if self.training is not None and self.trainer.current_epoch:
+            self.position = self.training.state_dict()  # one of another length goes on where this one ended
+        split = self.training_images(self.trainer.current_epoch)
+        self.training = TrainLoader(split, self.batch_size, self.seed, augment.draw, **place)
+        if self.position is not None:
+            self.training.load_state_dict(self.position)
+        return self.training
+
+    def training_images(self, epoch: int) -> Split:
+        split = self.store.split("train")
+        if self.include_val_after_epoch is None or epoch < self.include_val_after_epoch:
+            return split
+        if self.joined is None:
+            self.joined = ConcatSplit([split, self.store.split("val")])
+        return self.joined
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in which epoch training is. Lightning saves this too, but does not give it back to the loader where the
+        checkpoint was written at an epoch's end."""
+        return {"position": self.training.state_dict() if self.training else None}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.position = state_dict["position"]
+
+    def held_out(self, split: str, limit: int | float) -> EvalLoader:
+        assert self.trainer is not None
+        return EvalLoader(self.store.split(split), self.batch_size // self.trainer.world_size, **self.place(limit))
+
+    def val_dataloader(self) -> EvalLoader:
+        assert self.trainer is not None
+        return self.held_out("val", self.trainer.limit_val_batches)
+
+    def test_dataloader(self) -> EvalLoader:
+        assert self.trainer is not None
+        return self.held_out(self.tested, self.trainer.limit_test_batches)
+
+    @property
+    def tested(self) -> str:
+        """What `test` runs on: the split given, or the test split where its labels are known, else `val`."""
+        if self.tested_split:
+            return self.store.split(self.tested_split).name
+        return "test" if "test" in self.store.splits and self.store.split("test").labelled else "val"

@@ -1,0 +1,117 @@
+"""Where in which epoch a loader is. Its order is a function of (seed, epoch), so a resumed run needs only these two."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from alexnet_pl.data.loading.augment import Batch, Draws
+from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions, batch_pipeline
+from alexnet_pl.data.store.store import Split
+
+
+class EpochPosition:
+    """Of a loader that hands out `batches` an epoch, and sets `done` with each."""
+
+    batches: int
+
+    def __init__(self) -> None:
+        self.epoch, self.done, self.resumed = 0, 0, False
+
+    def begin(self) -> None:
+        """A new epoch, unless the loader goes on in one from which a checkpoint came."""
+        if self.done and not self.resumed:
+            self.epoch, self.done = self.epoch + 1, 0
+        self.resumed = False
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and how many of its batches were handed out; a finished epoch is the next one's start."""
+        if self.done == self.batches:
+            return {"epoch": self.epoch + 1, "done": 0}
+        return {"epoch": self.epoch, "done": self.done}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.epoch, self.done, self.resumed = state_dict["epoch"], state_dict["done"], True
+
+
+class TrainLoader(EpochPosition):
+    """A split in a new random order each epoch, in batches of exactly `batch_size` (the rest waits for another epoch).
+
+    Order and draws are functions of (seed, epoch, batch), so all that a resumed run needs is (epoch, done). On several
+    devices each takes its share of every batch, so the run is the same whatever their number.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        draw: Callable[[int, int, int, int], Draws],
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+        limit: int | None = None,
+        way: LoaderOptions = DEFAULT_OPTIONS,
+    ) -> None:
+        super().__init__()
+        self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
+        self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self.batches = len(split) // batch_size
+        if limit is not None:
+            self.batches = min(self.batches, limit)
+        self.feed = batch_pipeline(split, device, way)
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.begin()
+        return self.epoch_batches()
+
+    def epoch_batches(self) -> Iterator[Batch]:
+        """What is left of this epoch."""
+        order = epoch_order(len(self.split), self.seed, self.epoch)
+        todo = range(self.done, self.batches)
+        shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in todo)
+        size = self.share.stop - self.share.start
+        for i, (images, labels) in zip(todo, self.feed(self.split, shares, size, self.device), strict=True):
+            drawn = self.draw(self.seed, self.epoch, i, self.batch_size)
+            self.done = i + 1
+            yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in drawn)))
+
+
+class EvalLoader:
+    """Each image of a split once, in order; of several devices, device `rank` of `world` takes every world-th image.
+
+    A batch's labels say how many of its images count (the last batch is filled up with others).
+    `total` counts the images over all devices, so that a report can prove that none was missed or counted twice.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+        limit: int | None = None,
+        way: LoaderOptions = DEFAULT_OPTIONS,
+    ) -> None:
+        self.split, self.batch_size, self.device = split, batch_size, device
+        self.feed = batch_pipeline(split, device, way)
+        self.total = len(split) if limit is None else min(len(split), limit * batch_size * world)
+        self.indices = np.arange(rank, self.total, world)
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        starts = range(0, len(self.indices), self.batch_size)
+        batches = (self.indices[start : start + self.batch_size] for start in starts)
+        for images, labels in self.feed(self.split, batches, self.batch_size, self.device):
+            yield Batch(images, labels)
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """A random order of `count` images, the same for the same (seed, epoch)."""
+    return np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 2])).permutation(count)

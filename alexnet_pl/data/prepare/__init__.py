@@ -1,0 +1,1 @@
+"""From a copy of ImageNet to a store."""

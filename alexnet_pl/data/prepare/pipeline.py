@@ -1,0 +1,73 @@
+"""From the options of `prepare` to a store: list the images, make the store, repair it."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.verify import repair
+from alexnet_pl.data.sources import synthetic
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.sources.detect import ARCHIVES, read_source
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+
+
+def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
+    """Name of the form that was recognised, and its images."""
+    if options.name == "demo":
+        return "drawn by the program itself", synthetic.source()
+    if not options.source:
+        raise UserError("prepare.source has no value yet: add prepare.source=FOLDER, the copy of the images to prepare")
+    synsets = Path(options.synsets) if options.synsets else None
+    return read_source(Path(options.source), options.names, synsets, options.held_out_share)
+
+
+def store_settings(options: PrepareOptions, form: str) -> StoreSettings:
+    how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # a name in store.json, whatever the module is called
+    if options.name != "demo":
+        how = {"filter": options.filter, "crop": "centre", "orientation": "ignored"}
+    if form == ARCHIVES:
+        how["held_out"] = options.held_out_share
+    encoding, shard = options.store_encoding, options.images_per_shard
+    return StoreSettings(options.name, options.size, how, encoding, shard, options.workers)
+
+
+def image_reader(options: PrepareOptions) -> Callable[[ImageRecord], tuple[np.ndarray, str]]:
+    """Function from an image's record to its square, (size, size, 3) uint8, and a note on a non-standard file."""
+    if options.name == "demo":
+        return partial(synthetic.read, size=options.size)
+    return partial(read, size=options.size, how=options.filter)
+
+
+def make_store(options: PrepareOptions) -> dict[str, Any] | None:
+    """Make the store and return its description; None where another part is still to come."""
+    form, source = list_source(options)
+    numbers = "" if source.numbers is None else ", with their ILSVRC ids"
+    classes, splits = len(source.classes), ", ".join(source.splits)
+    print(f"{options.source or options.name}: {form}, {classes:,} classes{numbers}, splits {splits}", flush=True)
+    settings, read_image = store_settings(options, form), image_reader(options)
+    return prepare(source, Path(options.root), settings, read_image, options.work_part)
+
+
+def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
+    """Make the corrupt shards again from the source, and return their paths."""
+    form, source = list_source(options)
+    settings = store_settings(options, form)
+    check_same_store(options, store, settings=settings.how)
+    settings = settings._replace(shard=store.about["shard"])
+    return repair(store, source, settings, image_reader(options))
+
+
+def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None:
+    """Raise UserError if these options would make another store than this one."""
+    described = {"name": options.name, "size": options.size, "encoding": options.store_encoding.describe(), **more}
+    for key, value in described.items():
+        if store.about[key] != value:
+            section = "data" if key in ("name", "size") else "prepare"
+            raise UserError(f"{section}.{key}: the store at {store.root} has {store.about[key]}, the recipe {value}")

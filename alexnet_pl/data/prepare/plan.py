@@ -1,0 +1,150 @@
+"""Which image of a copy goes into which shard of the store: listed to disk, so that memory does not grow with it."""
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.errors import UserError, reason
+
+
+class Part(NamedTuple):
+    """Share `number` of `of`, from 1, of the shards: what one machine of several prepares."""
+
+    number: int = 1
+    of: int = 1
+
+
+class Shard(NamedTuple):
+    """`count` images of a split from image `start`; `offset`: where the plan's file tells of them."""
+
+    split: str
+    number: int
+    start: int
+    count: int
+    offset: int
+
+
+class SplitPlan:
+    """One split, as it is written down."""
+
+    def __init__(self, path: Path, split: str, per_shard: int) -> None:
+        self.file: IO[str] = path.open("w")
+        self.split, self.per_shard, self.count = split, per_shard, 0
+        self.names = array("Q")  # eight bytes of each name's digest: 0.1 GB for 14 million
+        self.offsets: list[int] = []
+        self.digest = hashlib.sha256()
+
+    def add(self, item: ImageRecord) -> None:
+        if self.count % self.per_shard == 0:
+            self.offsets.append(self.file.tell())
+        self.file.write(json.dumps(item, default=str) + "\n")
+        self.digest.update(json.dumps([item.name, item.label, size_of(item.place)]).encode())
+        self.names.frombytes(digest(item.name))
+        self.count += 1
+
+    def check_names(self) -> None:
+        """Raises UserError where two images have the same one: neither could be found again by it."""
+        digests, counts = np.unique(np.frombuffer(self.names, np.uint64), return_counts=True)
+        if not (twice := {number.tobytes() for number in digests[counts > 1]}):
+            return
+        seen = set()
+        with Path(self.file.name).open() as file:
+            for name in (json.loads(line)[0] for line in file):
+                if name in seen:
+                    raise UserError(f"prepare.source: two images are called {name}")
+                if digest(name) in twice:
+                    seen.add(name)
+
+    def shards(self) -> list[Shard]:
+        starts = range(0, self.count, self.per_shard)
+        return [
+            Shard(self.split, number, start, min(self.per_shard, self.count - start), offset)
+            for number, (start, offset) in enumerate(zip(starts, self.offsets, strict=True))
+        ]
+
+
+class Plan:
+    """A source, listed. `identity` is the same for the same images, wherever they lie.
+
+    `archives`: each archive's size and time of last change, by which a change while it is read is noticed.
+    """
+
+    def __init__(self, source: DatasetListing, folder: Path, per_shard: int) -> None:
+        listed: dict[str, SplitPlan] = {split: SplitPlan(folder / split, split, per_shard) for split in source.splits}
+        archives: set[Path] = set()
+        try:
+            for split, item in state_part(source.items()):
+                listed[split].add(item)
+                if isinstance(item.place, ByteLocation) and (item.place.size is not None or item.place.packed):
+                    archives.add(item.place.path)
+        finally:
+            for each in listed.values():
+                each.file.close()
+        for split, each in listed.items():
+            each.check_names()
+            if not each.count:
+                raise UserError(f"prepare.source: not one image of {split}")
+        self.folder = folder
+        self.shards = [shard for each in listed.values() for shard in each.shards()]
+        self.counts = {split: each.count for split, each in listed.items()}
+        self.identity = {split: each.digest.hexdigest() for split, each in listed.items()}
+        self.archives = {path: stamp(path) for path in archives}
+
+    def lines(self, split: str) -> Iterator[str]:
+        """The names, a JSON string a line."""
+        with (self.folder / split).open() as file:
+            yield from (json.dumps(json.loads(line)[0]) + "\n" for line in file)
+
+    def check_unchanged(self) -> None:
+        for path, before in self.archives.items():
+            if stamp(path) != before:
+                raise UserError(f"prepare.source: {path} changed while it was read; when it is whole, prepare again")
+
+
+def digest(name: str) -> bytes:
+    return hashlib.blake2b(json.dumps(name).encode(), digest_size=8).digest()
+
+
+def state_part(found: Iterator[tuple[str, ImageRecord]]) -> Iterator[tuple[str, ImageRecord]]:
+    """What goes wrong with the copy is not the store's."""
+    try:
+        yield from found
+    except OSError as error:
+        raise UserError(f"prepare.source: {reason(error)}") from error
+
+
+def items(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
+    """What the plan's `folder` tells of a shard."""
+    with (listing / shard.split).open() as file:
+        file.seek(shard.offset)
+        for _ in range(shard.count):
+            yield item(file.readline())
+
+
+def item(line: str) -> ImageRecord:
+    name, label, place = json.loads(line)
+    return ImageRecord(name, label, ByteLocation(Path(place[0]), *place[1:]) if isinstance(place, list) else place)
+
+
+def size_of(place: Any) -> int | None:
+    """By which another image of the same name is noticed; none of what is drawn, or lies in a table."""
+    if not isinstance(place, ByteLocation) or place.packed == "parquet":
+        return None
+    if place.size is not None:
+        return place.size
+    return place.path.stat().st_size if place.path.is_file() else None
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UserError(f"prepare.source: {path} is no longer there ({error.strerror})") from error
+    return found.st_size, found.st_mtime_ns

@@ -1,0 +1,197 @@
+"""`prepare`: a copy of images → a store (§2's fixed-size images, the mean image, and §5.1's colour covariance).
+
+The store grows in ROOT.partial, a shard at a time, and becomes ROOT when it is whole. Interrupted, it goes on; several
+machines that see the same ROOT.partial each take a part of the shards, and whoever comes last makes the store of them.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from alexnet_pl.data.prepare.finalize import finalize, remove_leftovers
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.plan import Part, Plan, Shard
+from alexnet_pl.data.prepare.shard import Reader, metadata_path
+from alexnet_pl.data.prepare.workers import WorkerPool
+from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.store.encoding import shard_name
+from alexnet_pl.errors import UserError
+from alexnet_pl.files import write_json
+
+WHOLE = Part()
+
+
+def prepare(
+    source: DatasetListing, root: Path, settings: StoreSettings, read: Reader, part: Part = WHOLE
+) -> dict[str, Any] | None:
+    """Write a store at `root` and return its description; None where this was one part of several.
+
+    Nothing is at `root` until all of it is on the disk. Raises UserError where `root` is taken, the disk is too small
+    or fills up, a split has no image that reads, or the source changes meanwhile; what was done is kept.
+    """
+    root = root.resolve()
+    if root.is_mount():
+        raise UserError(f"data.root: {root} is a disk of its own; give a folder in it")
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UserError(f"data.root: {root} is there and holds no store; give an empty or a new folder")
+    partial = root.with_name(root.name + ".partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        with shared_lock(partial) as file, build_plan(source, partial, settings) as plan:
+            begin(partial, described(plan, source, settings), file)
+            report_missing(plan, source)
+            make_shards(plan, partial, settings, read, part)
+            plan.check_unchanged()
+            if part.of > 1:
+                return None
+            with exclusive_lock(partial / "lock"):
+                about = finalize(source, plan, partial, settings) if partial.exists() else {}
+                if about:
+                    if root.exists():
+                        root.rmdir()
+                    partial.rename(root)
+        remove_leftovers(root)
+    except OSError as error:
+        raise UserError(f"data.root: {root}: {os_error_message(error)}; {kept(partial)}") from error
+    except BrokenProcessPool as error:
+        raise UserError(f"prepare.workers: one was killed; if memory ran out, take fewer; {kept(partial)}") from error
+    except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
+        print(f"interrupted; {kept(partial)}", flush=True)
+        raise
+    return about or json.loads((root / "store.json").read_text())
+
+
+def report_missing(plan: Plan, source: DatasetListing) -> None:
+    for split, wanted in source.expected.items():
+        if plan.counts[split] != wanted:
+            print(f"{split}: {plan.counts[split]:,} images, but by the copy's own lists there should be {wanted:,}")
+
+
+@contextmanager
+def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -> Iterator[Plan]:
+    """The plan, in a folder of this process's own."""
+    folder = Path(tempfile.mkdtemp(prefix="listing-", dir=partial))
+    try:
+        yield Plan(source, folder, settings.shard)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def described(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
+    """What a store that was begun must share with its continuation."""
+    told = {key: value for key, value in settings._asdict().items() if key != "workers"}
+    return json.loads(
+        json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **told})
+    )
+
+
+def begin(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
+    """Raise UserError where the folder was begun from other images or with other settings; of parts that begin
+    together, the first one's count."""
+    remove_stale(partial)
+    path = partial / "plan.json"
+    with exclusive_lock(partial / "plan.lock"):
+        begun = any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
+        if begun and not path.exists():
+            raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
+        if not path.exists() or (not begun and is_sole_holder(file)):  # one of a process that ended with nothing made
+            own = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
+            write_json(own, now)
+            own.rename(path)
+    before = json.loads(path.read_text())
+    if odd := [key for key in now if now[key] != before.get(key)]:
+        raise UserError(f"data.root: {partial} was begun with other {odd[0]}; go on with the same, or delete it")
+
+
+@contextmanager
+def shared_lock(partial: Path) -> Iterator[IO[str]]:
+    """While this goes on, other processes know that they are not alone."""
+    with (partial / "users").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield file
+
+
+def is_sole_holder(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_SH)
+    return True
+
+
+def remove_stale(partial: Path) -> None:
+    """What killed processes of this machine were writing."""
+    for path in partial.glob(f"*.{socket.gethostname()}-*.tmp*"):
+        number = path.name.rpartition("-")[2].partition(".")[0]
+        if not number.isdigit() or int(number) == os.getpid() or not Path(f"/proc/{number}").exists():
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """One process at a time; what another one that waited was to do is done then."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: Reader, part: Part) -> None:
+    """Those of this part that are not done."""
+    own = plan.shards[part.number - 1 :: part.of]
+    todo = [shard for shard in own if not is_done(partial, shard, settings)]
+    notes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
+    left = sum(shard.count for shard in todo)
+    check_room(partial, notes + left * settings.encoding.record(settings.size))
+    images = sum(shard.count for shard in own)
+    already = images - left
+    if already:
+        print(f"going on: {already:,} of {images:,} images are done", flush=True)
+    if not todo:
+        return
+    with progress() as bar:
+        task = bar.add_task("prepare", total=images, completed=already, rate="-")
+        crew = WorkerPool(min(settings.crew(left), len(todo)), plan.folder, partial, settings, read)
+        crew.make(todo, lambda made: show(bar, task, already, made))
+
+
+def show(bar: Progress, task: Any, already: int, new: int) -> None:
+    rate = new / (bar.tasks[task].elapsed or 1)
+    bar.update(task, completed=already + new, rate=f"{rate:,.0f}")
+
+
+def is_done(partial: Path, shard: Shard, settings: StoreSettings) -> bool:
+    path = partial / shard_name(shard.split, shard.number, settings.encoding)
+    return path.exists() and metadata_path(path).exists()
+
+
+def check_room(partial: Path, needed: int) -> None:
+    free = shutil.disk_usage(partial).free
+    if free < needed:
+        raise UserError(f"data.root: {partial.parent} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed")
+
+
+def kept(partial: Path) -> str:
+    done = len(list(partial.glob("*.npz")))
+    return f"{done} files of images are done and kept; the same command goes on" if done else "nothing was kept"
+
+
+def os_error_message(error: OSError) -> str:
+    return "no space left on the disk" if error.errno == errno.ENOSPC else str(error)
+
+
+def progress() -> Progress:
+    """A bar with images done, images a second and the time left."""
+    rate = TextColumn("{task.fields[rate]} images/s")
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())

@@ -1,0 +1,143 @@
+"""One shard of a store: a file of images, and beside it, until the store is whole, what is to be known of them.
+
+The second is written last, and under its own name only when it is whole and the first is on the disk: where it is, the
+shard is done. A run that was killed goes on from the shards that are done.
+"""
+
+import json
+import os
+import socket
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from alexnet_pl.data.images import decode, raw_rgb, resize_center_crop
+from alexnet_pl.data.prepare.statistics import RunningStatistics, Sums
+from alexnet_pl.data.sources.base import ImageRecord
+from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.integrity import Checksum
+from alexnet_pl.data.store.store import EMPTY
+from alexnet_pl.errors import UserError, reason
+
+Reader = Callable[[ImageRecord], tuple[np.ndarray, str]]
+"""An item → its (3, size, size) uint8 image and what was odd about the file; ValueError where there is no image."""
+
+
+class ShardResult(NamedTuple):
+    """What came of a run of images: labels, bytes of each, sums over those that count, size and hash of the file, odd
+    files."""
+
+    labels: np.ndarray
+    sizes: np.ndarray
+    sums: Sums
+    bytes: int
+    blake3: str | None
+    odd: list[dict[str, str]]
+
+
+class HashingWriter:
+    """A file that is hashed as it is written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.checksum = file, Checksum()
+
+    def write(self, data: Any) -> int:
+        self.checksum.update(data)
+        return self.file.write(data)
+
+
+def write_shard(
+    path: Path,
+    items: Iterable[ImageRecord],
+    start: int,
+    size: int,
+    encoding: StoreEncoding,
+    read: Reader,
+    count: bool,
+    told: Callable[[], None] = lambda: None,
+) -> ShardResult:
+    """Write `items`, from image `start` of their split, to `path`; `count`: sum them up for the statistics, too."""
+    labels, sizes, odd, summing = [], [], [], RunningStatistics(size)
+    with path.open("wb") as file:
+        hashed = HashingWriter(file)
+        writer = encoding.writer(hashed, size)  # type: ignore[arg-type]
+        for number, item in enumerate(items, start):
+            image, entry = square(item, read)
+            if entry:
+                odd.append(entry)
+            if image is not None:
+                image = np.ascontiguousarray(image)  # as planes: what is written, and soonest summed up
+                if count:
+                    summing.add(image)
+            labels.append(EMPTY if image is None else item.label)
+            sizes.append(writer.add(number, item.label, image))
+            told()
+        writer.finish()
+        file.flush()
+        os.fsync(file.fileno())
+    kinds = np.array(labels, np.int32), np.array(sizes, np.int64)
+    return ShardResult(*kinds, summing.sums, path.stat().st_size, hashed.checksum.hexdigest(), odd)
+
+
+def square(item: ImageRecord, read: Reader) -> tuple[np.ndarray | None, dict[str, str] | None]:
+    """(image or None, what is to be said of it or None)."""
+    try:
+        image, what = read(item)
+    except ValueError as error:
+        return None, {"name": item.name, "what": str(error), "done": "left out"}
+    said = {"name": item.name, "what": what, "done": "converted to RGB"} if what else None
+    return image, said
+
+
+def make_shard(path: Path, *args: Any) -> None:
+    """`write_shard` under a name of this process's own, then what is to be known of it, then both by their names."""
+    own = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    note = own.with_name(f"{own.name}.npz")
+    try:
+        made = write_shard(own, *args)
+        write_shard_metadata(note, made)
+        own.rename(path)
+        note.rename(metadata_path(path))
+    finally:
+        own.unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
+
+
+def metadata_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.npz")
+
+
+def write_shard_metadata(path: Path, made: ShardResult) -> None:
+    text = json.dumps({"images": made.sums.images, "bytes": made.bytes, "blake3": made.blake3, "odd": made.odd})
+    sums = {"pixels": made.sums.pixels, "products": made.sums.products} if made.sums.images else {}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, labels=made.labels, sizes=made.sizes, text=np.array(text), **sums)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_shard_metadata(path: Path, size: int) -> ShardResult:
+    with np.load(path, allow_pickle=False) as file:
+        text = json.loads(str(file["text"]))
+        sums = (
+            Sums(text["images"], file["pixels"], file["products"]) if text["images"] else RunningStatistics(size).sums
+        )
+        return ShardResult(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"])
+
+
+def read(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str]:
+    """An item whose place is a path → its (3, size, size) square and what was odd about the file.
+
+    Raises ValueError where the file is no image, UserError where it is no longer there.
+    """
+    try:
+        data = item.place.read()
+    except zlib.error as error:
+        raise ValueError(reason(error)) from error
+    except OSError as error:
+        raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
+    image, odd = (raw_rgb(data), "") if item.place.packed == "planes" else decode(data)
+    return resize_center_crop(image, size, how).numpy(), odd

@@ -1,0 +1,74 @@
+"""The mean image that §2 subtracts, and the covariance of RGB that §5.1's colour noise comes from, in one pass."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+EXACT = 256  # products of two grey levels whose sum float32 holds exactly: 256 · 255² < 2²⁴
+FLUSHED = 1024  # images whose grey levels are summed in float32, which would do for 2²⁴ / 255 of them
+
+
+class Sums(NamedTuple):
+    """How many images, the sum of each pixel, (3, size, size), and of products of channels, (3, 3).
+
+    Whole numbers, so that no order of adding changes a bit.
+    """
+
+    images: int
+    pixels: np.ndarray
+    products: np.ndarray
+
+
+class RunningStatistics:
+    """`Sums` as images come in. Every intermediate sum is a whole number that its type holds exactly.
+
+    Buffers are kept: allocating them anew for each image would cost more than the sums.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.images, self.waiting = 0, 0
+        self.pixels = torch.zeros((3, size, size), dtype=torch.int64)
+        self.products = torch.zeros((size, 3, 3), dtype=torch.float64)
+        self.image = torch.empty((3, size, size), dtype=torch.float32 if size <= EXACT else torch.float64)
+        self.recent = torch.zeros_like(self.image)  # sums of those that wait
+        self.rows = self.image.transpose(0, 1)
+        self.columns = self.rows.transpose(1, 2)
+        self.mixed = torch.empty((size, 3, 3), dtype=self.image.dtype)
+
+    def add(self, image: np.ndarray) -> None:
+        """A (3, size, size) uint8 image."""
+        self.recent.add_(self.image.copy_(torch.from_numpy(image)))
+        self.products.add_(torch.bmm(self.rows, self.columns, out=self.mixed))  # Σ RGBᵀRGB over each of its rows
+        self.images, self.waiting = self.images + 1, self.waiting + 1
+        if self.waiting == FLUSHED:
+            self.flush()
+
+    def flush(self) -> None:
+        self.pixels += self.recent.to(torch.int64)
+        self.recent.zero_()
+        self.waiting = 0
+
+    @property
+    def sums(self) -> Sums:
+        self.flush()
+        return Sums(self.images, self.pixels.numpy(), self.products.sum(0).to(torch.int64).numpy())
+
+
+def total(parts: Iterable[Sums], size: int) -> Sums:
+    images, pixels, mixed = 0, np.zeros((3, size, size), np.int64), np.zeros((3, 3), np.int64)
+    for part in parts:
+        images += part.images
+        pixels += part.pixels
+        mixed += part.products
+    return Sums(images, pixels, mixed)
+
+
+def save_statistics(root: Path, sums: Sums) -> None:
+    """mean.npy and covariance.npy, in float64."""
+    pixels = sums.images * sums.pixels[0].size
+    mean = sums.pixels.reshape(3, -1).sum(1) / pixels
+    np.save(root / "mean.npy", sums.pixels / sums.images, allow_pickle=False)
+    np.save(root / "covariance.npy", sums.products / pixels - np.outer(mean, mean), allow_pickle=False)

@@ -1,0 +1,126 @@
+"""The workers of `prepare`: processes that make the shards of a store.
+
+Threads would do, as decoding lets go of the interpreter, but they hand it over dozens of times an image, which costs a
+quarter of the rate. Few images are made in the command's own process, since another one takes two seconds to begin.
+"""
+
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+
+from alexnet_pl.data.archives.gzip import INDICES
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.plan import Shard, items
+from alexnet_pl.data.prepare.shard import Reader, make_shard
+from alexnet_pl.data.store.encoding import shard_name
+from alexnet_pl.runtime import keep_freed_memory
+
+CONTEXT = get_context("forkserver")  # forked from a process of one thread, which has loaded what they need
+CONTEXT.set_forkserver_preload([__name__])
+HERE = threading.local()
+
+
+class Cancelled(Exception):
+    """Another worker has met an error, or the person has had enough."""
+
+
+class WorkerContext(NamedTuple):
+    """What each worker is told once. `made`: images so far, of all workers; `stop`: they are to end."""
+
+    listing: Path
+    partial: Path
+    settings: StoreSettings
+    read: Reader
+    indices: dict[Path, bytes]
+    made: Any
+    stop: Any
+
+
+class WorkerPool:
+    """`count` workers, told by each other's errors to stop."""
+
+    def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: Reader) -> None:
+        self.made, self.stop = CONTEXT.Value("q"), CONTEXT.Event()
+        job = WorkerContext(listing, partial, settings, read, INDICES, self.made, self.stop)
+        self.pool: Executor = (
+            ThreadPoolExecutor(1, initializer=set_context, initargs=(job,))
+            if count == 1
+            else ProcessPoolExecutor(count, CONTEXT, start_worker, (job,))
+        )
+
+    def make(self, shards: list[Shard], show: Callable[[int], None]) -> None:
+        """All of them; `show` is told now and then how many images are made. Raises the first worker's error."""
+        try:
+            futures = [self.pool.submit(process_shard, shard) for shard in shards]
+            self.watch(futures, lambda: show(self.made.value))
+        finally:
+            self.stop.set()
+            self.pool.shutdown(cancel_futures=True)
+
+    def watch(self, futures: list[Future[None]], show: Callable[[], None]) -> None:
+        """Until all are done or one fails; its error."""
+        for future in futures:
+            future.add_done_callback(
+                lambda done: self.stop.set() if not done.cancelled() and done.exception() else None
+            )
+        pending = set(futures)
+        while pending and not self.stop.is_set():
+            _, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+            show()
+        errors = [error for future in futures if future.done() and (error := future.exception())]
+        for error in sorted(errors, key=lambda error: isinstance(error, Cancelled)):
+            raise error
+
+
+def start_worker(job: WorkerContext) -> None:
+    """Set up a process: Ctrl-C is its parent's to answer, and it does not outlive its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    configure_worker()
+    INDICES.update(job.indices)
+    set_context(job)
+
+
+def end_with_parent() -> None:
+    """A process whose parent was killed would wait for its next shard for ever."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def configure_worker() -> None:
+    """How a process that makes shards computes."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said of each such image in the end
+
+
+def set_context(job: WorkerContext) -> None:
+    HERE.job = job
+
+
+def process_shard(shard: Shard) -> None:
+    job: WorkerContext = HERE.job
+
+    def told() -> None:
+        with job.made.get_lock():
+            job.made.value += 1
+        if job.stop.is_set():
+            raise Cancelled
+
+    if job.stop.is_set():
+        raise Cancelled
+    encoding = job.settings.encoding
+    make_shard(
+        job.partial / shard_name(shard.split, shard.number, encoding),
+        items(job.listing, shard), shard.start, job.settings.size, encoding, job.read, shard.split == "train", told,
+    )  # fmt: skip

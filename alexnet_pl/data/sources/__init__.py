@@ -1,0 +1,1 @@
+"""Every form of ImageNet that people own, listed alike."""

@@ -1,0 +1,89 @@
+"""CIFAR-10 as its authors hand it out (§4.1 and §4.3 make claims on it): six pickles of 10,000 images of 32 × 32.
+
+The paper's program trained on batches 1 to 4, watched batch 5, and reported on the test batch
+(layer-params-conv-local-11pct.cfg), so these are `train`, `val` and `test`.
+
+A pickle can name any function to be called. Here only the three that make an array are; the official files use no
+other. An image's bytes stay where they are in the file: its place is their offset.
+"""
+
+import hashlib
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.errors import UserError
+
+SIDE = 32
+FOLDER = "cifar-10-batches-py"  # as the archive and torchvision.datasets.CIFAR10(download=True) unpack it
+META = "batches.meta"
+SPLITS = {"train": [f"data_batch_{i}" for i in range(1, 5)], "val": ["data_batch_5"], "test": ["test_batch"]}
+MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+    META: "5ff9c542aee3614f3951f8cda6e48888",
+}
+MAKERS = {  # of arrays, by the names that numpy 1 and numpy 2 give them
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+class PlainUnpickler(pickle.Unpickler):
+    """Dictionaries, lists, numbers, strings and arrays of them; anything else is refused before it is called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in MAKERS:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return MAKERS[module, name]
+
+
+def find_batches(source: Path) -> Path | None:
+    """The folder with the batches: `source`, or the one of the archive's name within it."""
+    return next((folder for folder in (source, source / FOLDER) if (folder / META).is_file()), None)
+
+
+def read_cifar(folder: Path) -> DatasetListing:
+    """Classes and images of the official batches. Raises UserError where a file is missing or not the official one."""
+    names = [name.decode() for name in official(folder / META)[1][b"label_names"]]
+    items = {
+        split: [item for batch in batches for item in read_batch(folder / batch)] for split, batches in SPLITS.items()
+    }
+    return DatasetListing([(f"c{i}", name) for i, name in enumerate(names)], items)
+
+
+def read_batch(path: Path) -> list[ImageRecord]:
+    data, content = official(path)
+    pixels = content[b"data"].tobytes()
+    start, size = data.index(pixels), 3 * SIDE**2
+    names = [name.decode() for name in content[b"filenames"]]
+    return [
+        ImageRecord(f"{path.name}/{name}", label, ByteLocation(path, start + i * size, size, "planes"))
+        for i, (name, label) in enumerate(zip(names, content[b"labels"], strict=True))
+    ]
+
+
+def official(path: Path) -> tuple[bytes, dict[bytes, Any]]:
+    """A file's bytes and what they say."""
+    if not path.is_file():
+        raise UserError(f"prepare.source: {path} is not there; unpack the whole of cifar-10-python.tar.gz")
+    data = path.read_bytes()
+    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    try:
+        content = PlainUnpickler(io.BytesIO(data), encoding="bytes").load()
+    except Exception as error:  # a pickle can go wrong in any way
+        raise UserError(f"prepare.source: {path} is no batch of CIFAR-10 ({error}); download it again") from error
+    if found != MD5[path.name]:
+        raise UserError(f"prepare.source: {path} is not the official file (md5 {found}, not {MD5[path.name]})")
+    return data, content

@@ -1,0 +1,59 @@
+"""Which form of ImageNet lies in a folder, told by what is in it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from alexnet_pl.data.archives.tar import GZIPPED
+from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.cifar10 import find_batches, read_cifar
+from alexnet_pl.data.sources.huggingface import (
+    find_packed,
+    find_shards,
+    find_tables,
+    read_packed,
+    read_shards,
+    read_tables,
+)
+from alexnet_pl.data.sources.ilsvrc import find_devkit, read_ilsvrc
+from alexnet_pl.data.sources.image_folder import read_folders
+from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
+from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_fall
+from alexnet_pl.errors import UserError
+
+ARCHIVES = "archives of synsets"
+
+
+def read_source(
+    source: Path, names: Mapping[str, str], synsets: Path | None = None, held_out_share: float = HELD_OUT
+) -> tuple[str, DatasetListing]:
+    """(what it is, its classes and images). `names`: readable class names for forms that bring none; of the archives of
+    all of ImageNet, `synsets` lists those to take and `held_out_share` is the share of each that becomes `val`.
+
+    Raises UserError where nothing is recognised, or where something of what was recognised is missing or wrong.
+    """
+    if not source.exists():
+        raise UserError(f"prepare.source: {source} is not there; give the folder that holds the images")
+    if source.is_dir() and find_devkit(source):
+        return "ILSVRC with its development kit", read_ilsvrc(source)
+    if kaggle := find_kaggle(source):
+        return f"Kaggle's ILSVRC-2012 ({kaggle.name})", read_kaggle(kaggle)
+    if batches := find_batches(source):
+        return "CIFAR-10", read_cifar(batches)
+    if tables := find_tables(source):
+        return "Hugging Face's Parquet files", read_tables(tables)
+    if packed := find_packed(source):
+        return "Hugging Face's archives", read_packed(packed)
+    check_archives(source)
+    if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
+        return ARCHIVES, read_fall(source, synsets, held_out_share)
+    if shards := find_shards(source):
+        return "WebDataset shards", read_shards(shards)
+    return "class folders", read_folders(source, names)
+
+
+def check_archives(source: Path) -> None:
+    """Images of the benchmark are not to be taken for synsets of all of ImageNet."""
+    if unkitted := sorted(source.glob("ILSVRC20*.tar")):
+        raise UserError(f"prepare.source: {unkitted[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
+    if source.is_file() and not source.name.endswith((".tar", *GZIPPED)):
+        raise UserError(f"prepare.source: {source} is no archive that is known; give the folder that holds the images")

@@ -1,0 +1,1 @@
+"""The prepared store: format, images, integrity, remote copies."""

@@ -1,0 +1,63 @@
+"""Several splits of a store as one, for runs that end with the validation images among those they learn from."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet_pl.data.store.store import Split
+
+
+class ConcatSplit(Split):
+    """The images of one split after those of another."""
+
+    def __init__(self, splits: list[Split]) -> None:
+        self.splits = splits
+        self.starts = np.cumsum([0, *map(len, splits)])
+        self.labels = np.concatenate([split.labels for split in splits])
+        self.shape, self.channels_last = splits[0].shape, splits[0].channels_last
+        self.kept = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name for split in self.splits for name in split.names]
+
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """All images and labels in the memory of `device`, copied there once."""
+        if self.kept is None:
+            images, labels = zip(*(split.on(device) for split in self.splits), strict=True)
+            self.kept = torch.cat(images), torch.cat(labels)
+            for split in self.splits:
+                split.kept = None  # once is enough
+        return self.kept
+
+    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
+        """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""
+        for split, own, there in self.parted(indices):
+            out[own] = split.pictures(there).numpy()
+
+    @property
+    def packed(self) -> bool:
+        return all(split.packed for split in self.splits)
+
+    def decoded(self, indices: np.ndarray, device: torch.device) -> Tensor:
+        out = torch.empty((len(indices), *self.shape), dtype=torch.uint8, device=device)
+        for split, own, there in self.parted(indices):
+            if len(own):
+                out[torch.from_numpy(own).to(device)] = split.decoded(there, device)
+        return out
+
+    def expect(self, indices: np.ndarray) -> None:
+        for split, _, there in self.parted(indices):
+            split.expect(there)
+
+    def parted(self, indices: np.ndarray) -> Iterator[tuple[Split, np.ndarray, np.ndarray]]:
+        """(split, which of the indices are its own, what they are there)."""
+        for split, start in zip(self.splits, self.starts, strict=False):
+            (own,) = np.nonzero((indices >= start) & (indices < start + len(split)))
+            yield split, own, indices[own] - start

@@ -1,0 +1,55 @@
+"""How a store keeps its pixels: `raw`, or `jpeg` in a sixth of the space. The readers of a store need not ask which."""
+
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from alexnet_pl.data.store import jpeg, raw
+
+
+class StoreEncoding(NamedTuple):
+    """`quality` (1 … 100) and `subsampling` of the colours (420, 422, 444) are JPEG's."""
+
+    name: str = raw.NAME
+    quality: int = 95
+    subsampling: int = 420
+
+    def check(self) -> None:
+        """Raise ValueError, beginning with the key, for what there is none of."""
+        if self.name not in (raw.NAME, jpeg.NAME):
+            raise ValueError(f"encoding={self.name}: {raw.NAME} or {jpeg.NAME}")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality={self.quality}: from 1 to 100")
+        if self.subsampling not in jpeg.SUBSAMPLINGS:
+            raise ValueError(f"subsampling={self.subsampling}: one of {', '.join(map(str, jpeg.SUBSAMPLINGS))}")
+
+    @property
+    def suffix(self) -> str:
+        return raw.SUFFIX if self.name == raw.NAME else jpeg.SUFFIX
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": raw.NAME} if self.name == raw.NAME else self._asdict()
+
+    def record(self, size: int) -> int:
+        """Bytes of an image of size × size pixels; of JPEGs about, as measured on photographs."""
+        if self.name == raw.NAME:
+            return 3 * size**2
+        return int(size**2 * (0.5 if self.quality <= 95 and self.subsampling == 420 else 1.3))
+
+    def writer(self, file: IO[bytes], size: int) -> "raw.RawWriter | jpeg.JpegWriter":
+        if self.name == raw.NAME:
+            return raw.RawWriter(file, size)
+        return jpeg.JpegWriter(file, self.quality, self.subsampling)
+
+    def reader(
+        self, root: Path, split: str, counts: list[int], size: int, index: np.ndarray | None
+    ) -> "raw.RawReader | jpeg.JpegReader":
+        paths = [root / shard_name(split, number, self) for number in range(len(counts))]
+        if index is None:
+            return raw.RawReader(paths, counts, size)
+        return jpeg.JpegReader(paths, counts, index)
+
+
+def shard_name(split: str, number: int, encoding: StoreEncoding) -> str:
+    return f"{split}-{number:06d}.{encoding.suffix}"

@@ -1,0 +1,207 @@
+"""The prepared store: §2's fixed 256 × 256 images once and for all, their labels, mean image and colour covariance.
+
+    store.json         format, name, fingerprint, classes (id, name) sorted by id and their ILSVRC ids where they have
+                       such, size, splits, how the images were made; written last
+    train-000000.u8 …  shards of the images, raw; or as JPEG, train-000000.tar … (raw.py and jpeg.py say how)
+    train.labels.npy   (records,) int32 class index; −1 no label known; −2 no image in this record
+    train.names.jsonl  a JSON string per record: the file it came from
+    train.index.npy    of JPEGs: where in its shard each begins, and its bytes
+    mean.npy           (3, size, size) float64, grey levels 0 … 255, over the training split
+    covariance.npy     (3, 3) float64, of RGB over all pixels of the training split
+    odd.json           images that could not be read or were not plain RGB, and what was done with each
+
+A folder with these is whole or it is not there: it is made under another name and renamed when all is on the disk.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet_pl.data.store import jpeg
+from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
+from alexnet_pl.data.store.remote import Mirror, is_remote
+from alexnet_pl.errors import UserError
+
+FORMAT = 2
+EMPTY = -2
+
+
+class Store:
+    """Read-only view of a prepared store. Raises UserError if `root` holds none or one of another format."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.mirror = Mirror(str(root)) if is_remote(root) else None
+        self.root = self.mirror.root if self.mirror else Path(root)
+        self.about: dict[str, Any] = read_about(self.root)
+        self.name: str = self.about["name"]
+        self.size: int = self.about["size"]
+        self.classes: list[list[str]] = self.about["classes"]
+        self.fingerprint: str = self.about["fingerprint"]
+        self.encoding = StoreEncoding(**self.about["encoding"])
+        if self.mirror:
+            self.mirror.fetch_small(self.about)
+        self.opened: dict[str, Split] = {}
+
+    @property
+    def splits(self) -> list[str]:
+        return list(self.about["splits"])
+
+    def split(self, name: str) -> "Split":
+        """The same object every time, so that what it keeps on a device is kept once."""
+        if name not in self.about["splits"]:
+            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
+        if name not in self.opened:
+            self.fetch(name)
+            self.opened[name] = Split(self, name)
+        return self.opened[name]
+
+    def fetch(self, name: str) -> None:
+        """Of a store that lies elsewhere, the files of a split that are not here yet."""
+        if self.mirror is None:
+            return
+        about = self.about["splits"][name]
+        shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
+        self.mirror.check_room(about, shards)
+        self.mirror.fetch(shards, shards, told=name)
+
+    def fetch_again(self, name: str, number: int) -> bool:
+        """Of a store that lies elsewhere, a shard that was damaged here; whether there is such a place."""
+        if self.mirror is None:
+            return False
+        shard = shard_name(name, number, self.encoding)
+        (self.root / shard).unlink(missing_ok=True)
+        self.mirror.fetch([shard], {shard: self.about["splits"][name]["blake3"][number]})
+        return True
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        return load(self.root / "mean.npy")
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        return load(self.root / "covariance.npy")
+
+
+class Split:
+    """The images of one split, in the store's order; those that could not be read are not among them."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        about, encoding = store.about["splits"][name], store.encoding
+        labels = load(store.root / f"{name}.labels.npy")
+        records, shard = about["records"], store.about["shard"]
+        if len(labels) != records:
+            raise damaged(store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}"))
+        index = load(store.root / f"{name}.index.npy") if encoding.name == jpeg.NAME else None
+        counts = [min(shard, records - start) for start in range(0, records, shard)]
+        self.images = encoding.reader(store.root, name, counts, store.size, index)
+        self.shape = (3, store.size, store.size)
+        self.channels_last = self.images.channels_last
+        self.slots = np.flatnonzero(labels != EMPTY)
+        self.labels = labels[self.slots].astype(np.int64)
+        self.root, self.name = store.root, name
+        self.kept: tuple[Tensor, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @property
+    def labelled(self) -> bool:
+        return bool((self.labels >= 0).all())
+
+    @property
+    def bytes(self) -> int:
+        return len(self) * int(np.prod(self.shape))
+
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """All images and labels in the memory of `device`, copied there once."""
+        if self.kept is None:
+            images = self.buffer(len(self), device)
+            some = self.buffer(min(1024, len(self)))
+            for start in range(0, len(self), 1024):
+                indices = np.arange(start, min(start + 1024, len(self)))
+                self.read(indices, some[: len(indices)].numpy())
+                images[start : start + len(indices)] = some[: len(indices)]
+            self.kept = images, torch.from_numpy(self.labels).to(device)
+        return self.kept
+
+    def buffer(self, count: int, device: torch.device | None = None, pinned: bool = False) -> Tensor:
+        """Room for `count` images, (count, 3, size, size) uint8, laid out in memory as `read` fills it soonest."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        shape = (count, *self.shape)
+        return torch.empty(shape, dtype=torch.uint8, device=device, pin_memory=pinned, memory_format=layout).zero_()
+
+    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
+        """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
+        self.images.read(self.slots[indices], out)
+
+    @property
+    def packed(self) -> bool:
+        """Whether these are JPEGs, which `decoded` takes."""
+        return isinstance(self.images, jpeg.JpegReader)
+
+    def decoded(self, indices: np.ndarray, device: torch.device) -> Tensor:
+        """JPEGs `indices`: (N, 3, size, size) uint8, decoded by the device and in its memory."""
+        assert isinstance(self.images, jpeg.JpegReader)
+        try:
+            return self.images.decoded(self.slots[indices], device)
+        except RuntimeError:
+            self.pictures(indices)  # which tells the image that is damaged
+            raise
+
+    def pictures(self, indices: np.ndarray) -> Tensor:
+        """Images `indices`: (N, 3, size, size) uint8, in memory of their own."""
+        found = self.buffer(len(indices))
+        self.read(np.asarray(indices), found.numpy())
+        return found
+
+    def expect(self, indices: np.ndarray) -> None:
+        """Images `indices` will be read soon: they are asked of the disk, without waiting."""
+        self.images.expect(self.slots[indices])
+
+    @cached_property
+    def names(self) -> list[str]:
+        path = self.root / f"{self.name}.names.jsonl"
+        try:
+            names = [json.loads(line) for line in path.read_text().splitlines()]
+            return [names[slot] for slot in self.slots]
+        except (OSError, ValueError, IndexError) as error:
+            raise damaged(path, error) from error
+
+
+def load(path: Path) -> np.ndarray:
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: missing or damaged ({error}); prepare the store again or copy it whole")
+
+
+def read_about(root: Path) -> dict[str, Any]:
+    path = root / "store.json"
+    if not path.is_file():
+        state = "is not there" if not root.exists() else "holds no prepared store (no store.json)"
+        raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
+    try:
+        about = json.loads(path.read_text())
+        found = about["format"]
+        if found == FORMAT and (
+            missing := {"name", "size", "classes", "splits", "fingerprint", "encoding", "shard"} - set(about)
+        ):
+            raise ValueError(f"without {', '.join(sorted(missing))}")
+        if found == FORMAT:
+            StoreEncoding(**about["encoding"]).check()
+            for split in about["splits"].values():
+                _ = [split[key] for key in ("images", "records", "bytes", "blake3")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a store's description ({error}); prepare it again") from error
+    if found != FORMAT:
+        raise UserError(f"{path}: format {found}, this version reads {FORMAT}; prepare it again")
+    return about

@@ -1,0 +1,1 @@
+"""Error rates, saved predictions, confusions, ensembles and intervals."""

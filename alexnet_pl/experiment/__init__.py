@@ -1,0 +1,1 @@
+"""From a composed config to trainer, module and data; a finished run opened again."""

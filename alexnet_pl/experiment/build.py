@@ -1,0 +1,174 @@
+"""From a composed config to the objects of a run.
+
+Every key becomes a constructor's argument, so a key that nothing reads, or of a wrong type, is told at once.
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from alexnet_pl.config.options import make_watch
+from alexnet_pl.config.schema import check_keys, instantiate, store_root
+from alexnet_pl.data.loading.augment import Augment
+from alexnet_pl.data.loading.datamodule import ImageStore
+from alexnet_pl.data.loading.streaming import LoaderOptions
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.trainer_options import check_trainer_options
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
+from alexnet_pl.runs.layout import CHECKPOINTS, LAST
+from alexnet_pl.runtime import device, precision, use_tf32
+from alexnet_pl.training.callbacks.images import FilterImage, FilterImageUpload, PredictionTable
+from alexnet_pl.training.callbacks.monitoring import (
+    EpochTrainError,
+    GpuIdle,
+    LearningRates,
+    ProgressBar,
+    Throughput,
+    WeightAndGradientNorms,
+)
+from alexnet_pl.training.callbacks.records import Provenance
+from alexnet_pl.training.callbacks.resume import GracefulInterrupt, RandomState
+from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
+from alexnet_pl.training.classifier import Classifier, Net
+from alexnet_pl.training.loggers import make_loggers
+from alexnet_pl.training.performance import Performance
+from alexnet_pl.training.schedules import (
+    ConstantSchedule,
+    LoggedSchedule,
+    PlateauSchedule,
+    StagedSchedule,
+    StepSchedule,
+)
+
+NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
+SCHEDULES = {
+    "plateau": PlateauSchedule,
+    "logged": LoggedSchedule,
+    "steps": StepSchedule,
+    "staged": StagedSchedule,
+    "constant": ConstantSchedule,
+}
+
+
+def make_data(cfg: DictConfig) -> ImageStore:
+    speed = make_speed(cfg)
+    given = {"seed": cfg.seed, "way": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
+    return instantiate(ImageStore, cfg.data, "data", tested_split=cfg.test.split, **given)
+
+
+def make_module(cfg: DictConfig) -> Classifier:
+    augment = instantiate(Augment, cfg.augment, "augment", size=cfg.data.size)
+    net = make_net(cfg, augment.crop)
+    switches = {
+        "model": OmegaConf.to_container(cfg.model, resolve=True),
+        "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
+    }
+    return instantiate(
+        Classifier,
+        cfg.optim,
+        "optim",
+        net=net,
+        augment=augment,
+        switches=switches,
+        views=cfg.test.views,
+        speed=make_speed(cfg),
+    )
+
+
+def make_net(cfg: DictConfig, crop: int) -> Net:
+    section = dict(cfg.model)
+    name = section.pop("name", "alexnet")
+    if name not in NETS:
+        raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
+    return instantiate(NETS[name], OmegaConf.create(section), "model", crop=crop)
+
+
+def make_speed(cfg: DictConfig) -> Performance:
+    return instantiate(Performance, cfg.performance, "performance")
+
+
+def make_schedule(cfg: DictConfig) -> Callback:
+    section = dict(cfg.schedule)
+    name = section.pop("name")
+    if name not in SCHEDULES:
+        raise UserError(f"schedule.name={name}: one of {', '.join(SCHEDULES)}")
+    given = {"bias_lr_scale": cfg.optim.bias_lr_scale} if name == "staged" else {}
+    return instantiate(SCHEDULES[name], OmegaConf.create(section.get(name) or {}), f"schedule.{name}", **given)
+
+
+def count_classes(cfg: DictConfig) -> None:
+    """Where the recipe leaves the number of classes open, take it from the store, or from the checkpoint."""
+    if cfg.model.num_classes is None:
+        checkpoint = cfg.command in ("predict", "features", "retrieve") and cfg.ckpt_path
+        classes = (
+            read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"] if checkpoint else Store(store_root(cfg)).classes
+        )
+        cfg.model.num_classes = len(classes)
+
+
+def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
+    watch, kernels = make_watch(cfg), run / "kernels.png"
+    shown = [
+        FilterImage(kernels),
+        FilterImageUpload(kernels, watch.every_n_epochs),
+        PredictionTable(watch.num_images, watch.every_n_epochs),
+    ]
+    return [EpochTrainError(), make_schedule(cfg), *shown, LearningRates(), WeightAndGradientNorms(), GpuIdle()]
+
+
+def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
+    """The trainer with all that a run does besides: checkpoints, loggers, and `own`, by default a classifier's."""
+    check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
+    check_trainer_options(cfg.trainer)
+    options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
+    use_tf32(cfg.trainer.precision == "tf32")
+    grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
+    options["reload_dataloaders_every_n_epochs"] = int(grows)
+    step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
+    for name in ("train", "val", "test"):
+        if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
+            raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
+    folder = run / CHECKPOINTS
+    fitting = [
+        *(classifier_callbacks(cfg, run) if own is None else own),
+        RandomState(),
+        Throughput(cfg.data.batch_size),
+        *make_checkpoints(folder, cfg.objective),
+        GracefulInterrupt(run / LAST),
+    ]
+    fits = cfg.command == "fit"
+    always = [ProgressBar(refresh_rate=10, leave=True), Provenance(run, cfg.command)]
+    try:
+        return L.Trainer(
+            **options,
+            default_root_dir=run,
+            plugins=[AtomicCheckpointIO()],
+            callbacks=[*always, *(fitting if fits else [])],
+            logger=make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity")) if fits else False,
+            enable_checkpointing=fits,
+            use_distributed_sampler=False,  # the loaders share the images out themselves, each exactly once
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+
+
+def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageStore]:
+    """Everything that can be wrong is found before a logger starts or a network is filled."""
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    data = make_data(cfg)
+    data.check()
+    count_classes(cfg)
+    module = make_module(cfg)
+    check_compatible(cfg.ckpt_path, module.switches)
+    return make_trainer(cfg, folder), module, data

@@ -1,0 +1,98 @@
+"""`predict`: the labels considered most probable for a person's own images, with the views of §5.1."""
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from alexnet_pl.data.images import decode, resize_center_crop
+from alexnet_pl.data.sources.image_folder import SUFFIXES
+from alexnet_pl.errors import UserError
+from alexnet_pl.training.classifier import Classifier
+
+BATCH = 32  # images decoded and classified at a time
+
+
+def find_images(given: str | Iterable[str] | None) -> list[Path]:
+    """Files as given and the images in folders as given, searched to any depth."""
+    if not given:
+        raise UserError("images has no value yet: add images=FILE, images=FOLDER or images=[FILE,FILE]")
+    found: list[Path] = []
+    for path in map(Path, [given] if isinstance(given, str) else given):
+        if not path.exists():
+            raise UserError(f"images: {path} is not there")
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        found += inside if path.is_dir() else [path]
+    if not found:
+        raise UserError(f"images: {given} holds no images ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def read_squares(paths: list[Path], size: int, how: str) -> tuple[list[Path], torch.Tensor, dict[Path, str]]:
+    """(files that could be read, their (N, 3, size, size) uint8 squares, reasons of the others)."""
+    good, squares, bad = [], [], {}
+    for path in paths:
+        try:
+            squares.append(resize_center_crop(decode(path.read_bytes())[0], size, how))
+            good.append(path)
+        except (OSError, ValueError) as error:
+            bad[path] = str(error)
+    return good, torch.stack(squares) if squares else torch.empty(0, 3, size, size, dtype=torch.uint8), bad
+
+
+@torch.inference_mode()
+def predict(module: Classifier, paths: list[Path], how: str, device: torch.device) -> tuple[list[dict[str, Any]], dict]:
+    """The five most probable classes of each image, best first, and the files that could not be read."""
+    module.to(device)
+    rows, unread = [], {}
+    for start in track(range(0, len(paths), BATCH), "predict", disable=len(paths) <= BATCH):
+        good, squares, bad = read_squares(paths[start : start + BATCH], module.augment.size, how)
+        unread |= bad
+        if good:
+            best = module.log_probabilities(squares.to(device), module.views).exp().topk(min(5, len(module.classes)))
+            rows += [
+                row(module, *found) for found in zip(good, best.values.tolist(), best.indices.tolist(), strict=True)
+            ]
+    return rows, unread
+
+
+def row(module: Classifier, path: Path, probabilities: list[float], indices: list[int]) -> dict[str, Any]:
+    labels = [
+        {"class": module.classes[i][0], "name": module.classes[i][1], "probability": p}
+        for i, p in zip(indices, probabilities, strict=True)
+    ]
+    return {"file": str(path), "labels": labels}
+
+
+def write(rows: list[dict[str, Any]], folder: Path) -> Path:
+    """predictions.json, and predictions.csv with a line per image and label. Returns the latter."""
+    (folder / "predictions.json").write_text(json.dumps(rows, indent=1) + "\n")
+    path = folder / "predictions.csv"
+    with path.open("w", newline="", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "rank", "class", "name", "probability"])
+        for found in rows:
+            for rank, label in enumerate(found["labels"], 1):
+                writer.writerow([found["file"], rank, label["class"], label["name"], f"{label['probability']:.6f}"])
+    return path
+
+
+def show(rows: list[dict[str, Any]], unread: dict[Path, str], most: int = 50) -> None:
+    """The first `most` images as a table; the files hold them all."""
+    table = Table("image", "most probable", "then")
+    for found in rows[:most]:
+        said = [f"{label['name']} {100 * label['probability']:.1f} %" for label in found["labels"]]
+        table.add_row(*map(escape, (Path(found["file"]).name, said[0], ", ".join(said[1:]))))
+    console = Console()
+    console.print(table)
+    if len(rows) > most:
+        console.print(f"… and {len(rows) - most:,} more", highlight=False)
+    for path, reason in unread.items():
+        console.print(f"not read: {path} ({reason})", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,113 @@
+"""The run that a notebook looks at: a person's own, or a short demonstration that is trained when there is none."""
+
+import os
+import subprocess
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from alexnet_pl.config.overrides import quoted
+from alexnet_pl.config.recipes import compose
+from alexnet_pl.data.loading.datamodule import ImageStore
+from alexnet_pl.data.store.remote import is_remote
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment import build
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.layout import CONFIG, LAST, RESULT, is_run, latest_checkpoint, read_config
+from alexnet_pl.training.classifier import Classifier
+
+VARIABLE = "ALEXNET_PL_RUN"
+FOLDER = Path("runs/notebook")
+SHORT = ["trainer.max_epochs=2", "test.views=center", "logger=csv"]  # about a minute on two CPU cores
+
+
+def run_folder(given: str | Path | None = None) -> Path:
+    """`given`, or what $ALEXNET_PL_RUN says, or runs/notebook: two epochs of configs/demo.yaml, made here once."""
+    if wanted := given or os.environ.get(VARIABLE):
+        read_config(Path(wanted))
+        return Path(wanted)
+    if not (FOLDER / RESULT).is_file():
+        print(f"{FOLDER}: the demonstration is trained, on images that are drawn; about a minute", flush=True)
+        train(["reproduce", "-c", "demo", *SHORT, f"hydra.run.dir={FOLDER}"])
+    return FOLDER
+
+
+def train(words: list[str]) -> None:
+    """Run a command of the package in a process of its own. Raises UserError with its last line if it fails."""
+    done = subprocess.run([sys.executable, "-m", "alexnet_pl", *words], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{' '.join(words)}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+
+
+class TrainedRun:
+    """Raises UserError that names what is missing only when it is asked for: `module` needs no images, `store` no
+    checkpoint. `root`: where the store lies now, if it was moved."""
+
+    def __init__(self, folder: str | Path, root: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.cfg = read_config(self.folder)
+        self.moved = [f"data.root={quoted(root)}"] if root else []  # the override that says so
+        if root:
+            self.cfg.data.root = root
+
+    @property
+    def checkpoint(self) -> Path:
+        path = self.folder / LAST
+        if not path.is_file():
+            raise UserError(f"{path}: is not there; train first: python -m alexnet_pl fit -c {self.folder}")
+        return path
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What the checkpoint says of itself: switches, classes, store."""
+        return read_checkpoint(self.checkpoint)["alexnet_pl"]
+
+    @property
+    def classes(self) -> list[str]:
+        """Readable names."""
+        return [name for _, name in self.about["classes"]]
+
+    @cached_property
+    def module(self) -> Classifier:
+        """In evaluation mode, on the CPU."""
+        cfg = self.cfg.copy()
+        cfg.model.num_classes = len(self.about["classes"])
+        return load(str(self.checkpoint), build.make_module(cfg))
+
+    @cached_property
+    def data(self) -> ImageStore:
+        """Of the store that the config names, if its images are those that the network was trained on."""
+        data = build.make_data(self.cfg)
+        if not is_remote(data.root) and not Path(data.root).exists():
+            raise UserError(f"data.root: {data.root} is not there; was it moved, say where: data.root=FOLDER")
+        wanted, there = self.about["store"].get("fingerprint"), data.store.fingerprint
+        if wanted not in (None, there):
+            raise UserError(f"data.root: {data.root} holds other images ({there[:12]}) than the run's ({wanted[:12]})")
+        return data
+
+    @property
+    def store(self) -> Store:
+        return self.data.store
+
+
+def opened(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> DictConfig:
+    """The run's own config, to be used with its checkpoint `last` or `best`."""
+    if not is_run(run):
+        raise UserError(f"{run}: no run folder (no {CONFIG} in it); give one that `fit` made")
+    path = latest_checkpoint(run, checkpoint)
+    cfg: Any = compose(str(run), overrides)
+    cfg.command, cfg.ckpt_path = "predict", str(path)
+    return cfg
+
+
+def load(path: str, module: Classifier) -> Classifier:
+    """Fill `module` from a checkpoint, class list, mean image and earlier networks included."""
+    checkpoint = read_checkpoint(path)
+    module.load_state_dict(checkpoint["state_dict"])
+    module.classes = checkpoint["alexnet_pl"]["classes"]
+    module.lineage = checkpoint["alexnet_pl"].get("lineage", [])
+    return module.eval()

@@ -1,0 +1,152 @@
+"""Each figure of a run folder: what it needs, what is said below it. One that cannot be drawn raises UserError."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from alexnet_pl.data.store.store import Split
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.figures import examples, figure2, figure3, figure4, training_curves
+from alexnet_pl.figures.examples import Answer
+from alexnet_pl.figures.style import Drawing, Theme, show
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.filters import color_selectivity
+from alexnet_pl.models.summary import read_layers
+from alexnet_pl.retrieval import gallery
+
+ERRORS = {"val/top1_error": "top-1 error", "val/top5_error": "top-5 error"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing, the words below it and on the console; `data` is written beside it as JSON."""
+
+    drawing: Drawing
+    caption: str
+    said: str
+    data: dict[str, Any] | None = None
+
+
+def network(run: TrainedRun, photographs: bool) -> Picture:
+    net, crop = run.module.net, run.module.augment.crop
+    if not isinstance(net, AlexNet):
+        raise UserError(f"model.name={run.cfg.model.name}: drawn of the paper's ImageNet network only")
+    layers = read_layers(net, crop)
+    count = sum(parameter.numel() for parameter in net.parameters())
+    caption = f"The network, sizes read off by running it on an image of {crop} × {crop} pixels; {count:,} parameters."
+    return Picture(lambda theme: figure2.draw(layers, (3, crop, crop), theme), caption, f"{len(layers)} layers")
+
+
+def kernels(run: TrainedRun, photographs: bool) -> Picture:
+    net = run.module.net
+    weight, towers = net.conv1.weight, run.cfg.model.get("towers", 1)
+    shares = color_selectivity(weight, towers)
+    count, _, height, width = weight.shape
+    gpus = (f"GPU {number} {share:.2f}" for number, share in enumerate(shares["gpus"], 1))
+    said = f"colour share {shares['gpus'][0]:.2f}"
+    if towers > 1:
+        said = f"colour share {', '.join(gpus)} (by chance so far apart: p = {shares['p']:.2g})"
+    caption = (
+        f"{count} kernels of {height} × {width} × 3 of the first layer, by one scale, zero in the middle grey; {said}. "
+        "The share of what a kernel weighs that is colour, not grey: 0 sees brightness alone, 1 differences between "
+        "colours alone, noise 2/3."
+    )
+    return Picture(lambda theme: figure3.draw(weight, shares, theme), caption, said, shares)
+
+
+def bars(run: TrainedRun, photographs: bool) -> Picture:
+    """From a test's file where there is one of this checkpoint, else by running the network."""
+    reader = examples.tested(run)
+    answers, source, split, gap = from_test(run, reader) if reader else from_network(run)
+    if not photographs:
+        split, gap = None, "photographs are left out (`photographs=false`)"
+    images = split.pictures(np.array([answer.number for answer in answers])) if split else None
+    right = sum(answer.best[0] == answer.label for answer in answers)
+    caption = (
+        f"{len(answers)} {source}, spread evenly over them, and the labels considered most probable; the correct one "
+        f"in red, with a check. It comes first {right} times{gap and f'; {gap}'}."
+    )
+    said = f"{right} of {len(answers)} right{gap and f'; {gap}'}"
+    return Picture(lambda theme: figure4.draw_bars(answers, images, run.classes, theme), caption, said)
+
+
+def from_test(run: TrainedRun, reader: Reader) -> tuple[list[Answer], str, Split | None, str]:
+    """Answers, whose they are, and the split of the images; or None and why, since bars need no images."""
+    about, views = reader.facts["dataset"], reader.facts["views"]
+    answers = examples.kept_answers(reader, examples.spread(reader.rows, examples.ASKED))
+    source = f"of the {reader.rows:,} {about['split']} images (test, {views} views)"
+    try:
+        if about["fingerprint"] != run.store.fingerprint:
+            raise UserError("the test was of other images than those of data.root")
+        return answers, source, run.store.split(about["split"]), ""
+    except UserError as error:
+        return answers, source, None, f"without photographs: {error}"
+
+
+def from_network(run: TrainedRun) -> tuple[list[Answer], str, Split | None, str]:
+    split = run.store.split(run.data.tested)
+    answers = examples.new_answers(run, split, examples.spread(len(split), examples.ASKED))
+    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.cfg.test.views} views)", split, ""
+
+
+def neighbours(run: TrainedRun, photographs: bool) -> Picture:
+    """By the features that the command `features` keeps in the run folder, which must be of this checkpoint."""
+    if not isinstance(run.module.net, AlexNet):
+        raise UserError(f"model.name={run.cfg.model.name}: has no fc7")
+    if not photographs:
+        raise UserError("it consists of photographs, which are left out (`photographs=false`)")
+    found = gallery.open_run(run.folder, "train", "last", *run.moved)
+    split = run.store.split(run.data.tested)
+    numbers = examples.spread(len(split), examples.QUERIES)
+    queries = split.pictures(numbers)
+    near = found.nearest(queries, examples.NEAREST).numbers
+    images = found.pictures(near.ravel()).unflatten(0, near.shape)
+    labels, theirs = split.labels[numbers], found.features.labels[near]
+    share = float((theirs == labels[:, None]).mean())
+    caption = (
+        f"{len(numbers)} of the {len(split):,} {split.name} images, spread evenly over them, and of "
+        f"{len(found.features):,} training images the {examples.NEAREST} whose fc7 is nearest by Euclidean distance; "
+        f"{100 * share:.0f} % of those are of the query's class, the others' names slanted."
+    )
+
+    def drawing(theme: Theme) -> Figure:
+        return figure4.draw_neighbours(queries, images, labels, theirs, run.classes, theme)
+
+    return Picture(drawing, caption, f"{100 * share:.0f} % of the query's class")
+
+
+def course(run: TrainedRun, photographs: bool) -> Picture:
+    found = training_curves.read_course(run)
+    falls = [f"{float(found.epochs(np.array([drop.step]))[0]):g} ({drop.label})" for drop in found.drops]
+    unit = "epochs" if len(found.ends) > 1 else "steps"
+    rates = f"rates fell after {', '.join(falls)} {unit}" if falls else "rates never fell"
+    last = [f"{name} {found.columns[key][1][-1]:.2f} %" for key, name in ERRORS.items() if key in found.columns]
+    said = f"{rates}; last validation: {', '.join(last)}" if last else rates
+    caption = (
+        "Loss and errors, of training images as they came, augmented and with dropout, and of validation images, "
+        f"centre view; {said}."
+    )
+    return Picture(lambda theme: training_curves.draw(found, theme), caption, said)
+
+
+Maker = Callable[[TrainedRun, bool], Picture]
+PICTURES: dict[str, tuple[str, Maker]] = {  # file → title, and what makes it
+    "figure2": ("Figure 2, the network", network),
+    "figure3": ("Figure 3, kernels of the first layer", kernels),
+    "figure4-left": ("Figure 4, left, the five most probable labels", bars),
+    "figure4-right": ("Figure 4, right, the nearest training images", neighbours),
+    "training": ("Training", course),
+}
+
+
+def draw_figure(run: TrainedRun, name: str) -> Figure:
+    """One of `PICTURES` of a run, for a notebook. Raises UserError where it cannot be drawn yet."""
+    if name not in PICTURES:
+        raise UserError(f"{name}: no figure; one of {', '.join(PICTURES)}")
+    _, make = PICTURES[name]
+    return show(make(run, True).drawing)

@@ -1,0 +1,1 @@
+"""The networks of the paper and their layers, in plain torch.nn (§3)."""

@@ -1,0 +1,82 @@
+"""Deep auto-encoder for short binary codes of fc7's activations (§6.1, reference [16] of the paper)."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+BLOCK = 4096  # vectors encoded at a time
+
+
+def straight_through(logits: Tensor, noise: float, training: bool) -> Tensor:
+    """Logistic units rounded to 0 or 1; the gradient ignores the rounding, as theirs does."""
+    soft = torch.sigmoid(logits)
+    return soft + (soft.round() - soft).detach()
+
+
+def noisy_sigmoid(logits: Tensor, noise: float, training: bool) -> Tensor:
+    """Logistic units whose inputs get Gaussian noise while they learn, so that only large ones carry anything
+    (Salakhutdinov & Hinton's semantic hashing); rounded in use."""
+    return torch.sigmoid(logits + noise * torch.randn_like(logits)) if training else (logits > 0).to(logits.dtype)
+
+
+BINARY: dict[str, Callable[[Tensor, float, bool], Tensor]] = {
+    "straight_through": straight_through,
+    "noise": noisy_sigmoid,
+}
+
+
+class AutoEncoder(nn.Module):
+    """(N, width) → (N, bits) → (N, width), through `hidden` layers and back through the same.
+
+    Vectors are centred and divided by one number, so that an error of 1 is that of always answering the mean.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, width: int, bits: int, hidden: list[int], binary: str = "straight_through", noise: float = 4.0
+    ) -> None:
+        super().__init__()
+        if not 1 <= bits <= 4096:
+            raise ValueError(f"bits={bits}: from 1 to 4096")
+        if binary not in BINARY:
+            raise ValueError(f"binary={binary}: one of {', '.join(BINARY)}")
+        if min([*hidden, 1]) < 1 or noise < 0:
+            raise ValueError(f"hidden={hidden}, noise={noise}: at least 1 unit a layer, and not negative")
+        self.bits, self.binary, self.noise = bits, binary, noise
+        self.encoder, self.decoder = stack([width, *hidden, bits]), stack([bits, *reversed(hidden), width])
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(()))
+
+    def set_statistics(self, mean: np.ndarray, deviation: float) -> None:
+        self.mean.copy_(torch.from_numpy(mean))
+        self.scale.fill_(deviation or 1.0)
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        return self.encoder((vectors - self.mean) / self.scale)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """The mean squared error of each vector, (N,): the share of the variance that the code does not hold."""
+        code = BINARY[self.binary](self.logits(vectors), self.noise, self.training)
+        told = self.decoder(2 * code - 1)
+        return (told - (vectors - self.mean) / self.scale).square().mean(1)
+
+    @torch.inference_mode()
+    def encode(self, vectors: np.ndarray) -> np.ndarray:
+        """(N, width) → (N, bits) bool, on the network's device."""
+        found = [
+            (self.logits(torch.from_numpy(vectors[i : i + BLOCK].astype(np.float32)).to(self.mean.device)) > 0).cpu()
+            for i in range(0, len(vectors), BLOCK)
+        ]
+        return torch.cat(found).numpy() if found else np.zeros((0, self.bits), bool)
+
+
+def stack(widths: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for reads, writes in pairwise(widths):
+        layers += [nn.Linear(reads, writes), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,114 @@
+"""The four-layer networks that the paper tries on CIFAR-10: Figure 1 (§4.1) and 13 % to 11 % (§4.3).
+
+The paper prints neither. The second is the authors' program's layers-conv-local-13pct.cfg and -11pct.cfg to the letter;
+the first is its layers-19pct.cfg, the one small net there that learns in four layers, without its weight decay.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from alexnet_pl.models.alexnet import ACTIVATIONS
+from alexnet_pl.models.layers import LocallyConnected, LocalResponseNorm
+
+
+class ConvNet(nn.Module):
+    """Figure 1's: three convolutional layers and a fully connected one; 89,578 parameters for images of 32 × 32.
+
+        layer   kernels         output             then
+        image                   (N,  3, 32, 32)
+        conv1   32 of 5×5       (N, 32, 32, 32)    max-pool to 16×16, ReLU
+        conv2   32 of 5×5       (N, 32, 16, 16)    ReLU, average-pool to 8×8
+        conv3   64 of 5×5       (N, 64,  8,  8)    ReLU, average-pool to 4×4
+        fc10    num_classes     (N, num_classes)   logits
+
+    Every pooling window has 3×3 pixels, every 2; at the right and bottom edge it is cut off, its average too.
+    """
+
+    def __init__(self, num_classes: int = 10, crop: int = 32, activation: str = "relu") -> None:
+        super().__init__()
+        check(num_classes, crop, activation)
+        self.num_classes, self.activation = num_classes, ACTIVATIONS[activation]
+        self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
+        self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
+        self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
+        self.fc10 = nn.Linear(64 * side(crop, poolings=3) ** 2, num_classes)
+        initialise(self, {"conv1": 0.0001, "conv2": 0.01, "conv3": 0.01, "fc10": 0.01})
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
+        x = self.activation(max_pool(self.conv1(image)))
+        x = average_pool(self.activation(self.conv2(x)))
+        x = average_pool(self.activation(self.conv3(x)))
+        return self.fc10(x.flatten(1))
+
+
+class LocalNet(nn.Module):
+    """The 13 % net, and with `norm` the 11 % one: two convolutional and two locally connected layers, and the last.
+
+        layer    kernels                       output             then
+        image                                  (N,  3, 24, 24)
+        conv1    64 of 5×5                     (N, 64, 24, 24)    ReLU, (norm), max-pool to 12×12
+        conv2    64 of 5×5                     (N, 64, 12, 12)    ReLU, (norm), max-pool to 6×6
+        local3   32 of 3×3 at each pixel       (N, 32,  6,  6)    ReLU
+        local4   32 of 3×3 at each pixel       (N, 32,  6,  6)    ReLU
+        fc10     num_classes                   (N, num_classes)   logits
+
+    The norm has k = 1, n = 5, α = 0.001 / n, β = 0.75 (layers-conv-local-11pct.cfg; its k is the program's default),
+    not the constants printed for ImageNet.
+    """
+
+    def __init__(self, num_classes: int = 10, crop: int = 24, activation: str = "relu", norm: bool = False) -> None:
+        super().__init__()
+        check(num_classes, crop, activation)
+        self.num_classes, self.activation = num_classes, ACTIVATIONS[activation]
+        pixels = side(crop, poolings=2)
+        self.conv1 = nn.Conv2d(3, 64, 5, padding=2)
+        self.conv2 = nn.Conv2d(64, 64, 5, padding=2)
+        self.local3 = LocallyConnected(64, 32, 3, pixels)
+        self.local4 = LocallyConnected(32, 32, 3, pixels)
+        self.fc10 = nn.Linear(32 * pixels**2, num_classes)
+        self.norm1, self.norm2 = (
+            LocalResponseNorm(n=5, k=1.0, alpha=0.001, beta=0.75) if norm else nn.Identity() for _ in range(2)
+        )
+        initialise(self, {"conv1": 0.0001, "conv2": 0.01, "local3": 0.04, "local4": 0.04, "fc10": 0.01})
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
+        x = max_pool(self.norm1(self.activation(self.conv1(image))))
+        x = max_pool(self.norm2(self.activation(self.conv2(x))))
+        x = self.activation(self.local4(self.activation(self.local3(x))))
+        return self.fc10(x.flatten(1))
+
+
+@torch.no_grad()
+def initialise(net: nn.Module, deviations: dict[str, float]) -> None:
+    """`initW` of the layer files: weights from N(0, σ²), biases 0."""
+    for name, deviation in deviations.items():
+        layer = net.get_submodule(name)
+        nn.init.normal_(layer.weight, std=deviation)  # type: ignore[arg-type]
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
+def max_pool(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 3, stride=2, ceil_mode=True)
+
+
+def average_pool(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 3, stride=2, ceil_mode=True)
+
+
+def side(crop: int, poolings: int) -> int:
+    """Pixels of a side after `poolings` of 3 every 2, rounded up."""
+    for _ in range(poolings):
+        crop = -(-(crop - 3) // 2) + 1
+    return crop
+
+
+def check(num_classes: int, crop: int, activation: str) -> None:
+    if num_classes < 1:
+        raise ValueError(f"num_classes={num_classes}: at least 1")
+    if crop < 8:
+        raise ValueError(f"crop={crop}: too few pixels for the poolings; at least 8")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation={activation}: one of {', '.join(ACTIVATIONS)}")

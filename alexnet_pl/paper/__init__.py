@@ -1,0 +1,1 @@
+"""Every number of the paper as data, and which run answers which."""

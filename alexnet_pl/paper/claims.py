@@ -1,0 +1,229 @@
+"""Every number that the paper claims, as data: where it stands, what makes it here, on which images, and its value.
+
+Which year's images a number was measured on matters and is not always printed. The authors' logs agree to the last
+digit with these: the one-GPU net on the ILSVRC-2010 test set, the nets without normalisation and with non-overlapping
+pooling on ILSVRC-2012 validation. Of colour noise, dropout and removed layers no log is known; ILSVRC-2010 test is
+assumed, on which "we performed most of our experiments" (§3).
+"""
+
+import math
+from dataclasses import dataclass, field
+
+ERRORS = ("top1_error", "top5_error")
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a set of images must be to count as the paper's, whatever a store calls itself.
+
+    `class_list`: SHA-256 of the sorted WordNet ids, a line each, where they are fixed; `images`, `train`: least numbers
+    of tested and training images, `images` an exact one where `exact`.
+    """
+
+    name: str
+    split: str
+    classes: int
+    images: int
+    train: int
+    class_list: str | None = None
+    exact: bool = True
+    labelled: bool = True
+
+
+ILSVRC2010 = "5365280f1c0b13c7f97e278f62f1d9b82b91ea06c4aeb6a68b6ac8caa374059e"
+ILSVRC2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
+DATA = {
+    "ILSVRC-2010 test": Images("ilsvrc2010", "test", 1000, 150_000, 1_200_000, ILSVRC2010),
+    "ILSVRC-2012 val": Images("ilsvrc2012", "val", 1000, 50_000, 1_200_000, ILSVRC2012),
+    "ILSVRC-2012 test": Images("ilsvrc2012", "test", 1000, 100_000, 1_200_000, ILSVRC2012, labelled=False),
+    "Fall 2009": Images("fall2009", "val", 10_184, 4_000_000, 4_000_000, exact=False),
+    "CIFAR-10 test": Images("cifar10", "test", 10, 10_000, 40_000),
+}
+PRETRAINING = {  # least numbers of classes and training images of the sets that layers may come from (§7, §2)
+    "fall2011": (21_000, 13_000_000),
+    "fall2009": (10_184, 4_000_000),
+    "ilsvrc2012": (1000, 1_200_000),
+}
+EPOCH = {  # images of an epoch, to estimate how long a row takes
+    "ilsvrc2010": 1_261_406,
+    "ilsvrc2012": 1_281_167,
+    "fall2009": 4_450_000,
+    "fall2011": 14_100_000,
+    "cifar10": 50_000,
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row. `values`: metric → number, errors in percent; nan where the text has words and no number.
+
+    `recipe` with `overrides` makes it, and `also` lists other ways that count; none: somebody else's result.
+    `against`: with `relative`, values say by how much this is worse than that claim (or how many times as much, where
+    `ratio`); without, the claim that it is compared with. `bound`: "over", "about", "at most" a value.
+    """
+
+    key: str
+    part: str
+    place: str
+    label: str
+    quote: str
+    values: dict[str, float]
+    data: str | None = None
+    recipe: str | None = None
+    overrides: tuple[str, ...] = ()
+    also: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
+    views: str = "ten"
+    against: str | None = None
+    relative: bool = False
+    ratio: bool = False
+    bound: str = ""
+
+
+def errors(top1: float, top5: float) -> dict[str, float]:
+    return dict(zip(ERRORS, (top1, top5), strict=True))
+
+
+def prior_work(key: str, part: str, place: str, label: str, quote: str, data: str, values: dict[str, float]) -> Claim:
+    return Claim(key, part, place, label, quote, values, data)
+
+
+def ablation(
+    key: str, place: str, label: str, quote: str, values: dict[str, float], override: str, **more: str
+) -> Claim:
+    """A row of a variant that the paper compares with the full network on the same images."""
+    year = more.get("year", "2010")
+    data, full = {"2010": ("ILSVRC-2010 test", "table1.cnn"), "2012": ("ILSVRC-2012 val", "table2.cnn")}[year]
+    recipe, bound = f"ilsvrc{year}", more.get("bound", "")
+    return Claim(
+        key, ABLATIONS, place, label, quote, values, data, recipe, (override,), against=full, relative=True, bound=bound
+    )
+
+
+TABLE1, TABLE2, FALL = "Table 1: ILSVRC-2010, test", "Table 2: ILSVRC-2012", "Fall 2009"
+ABLATIONS, NETWORK, CIFAR = "What each part brings", "The network and its training", "CIFAR-10"
+VAL, TEST, TEST2010 = "ILSVRC-2012 val", "ILSVRC-2012 test", "ILSVRC-2010 test"
+CHAIN = (("finetune2012", ("transfer.pretrain_recipe=fall2011_chain",)),)
+FIVE = (("ensemble_5variants", ()),)
+FINETUNED = 'Training one CNN … to classify the entire ImageNet Fall 2011 release … and then "fine-tuning" it'
+
+CLAIMS = [
+    prior_work("table1.sparse", TABLE1, "Table 1", "Sparse coding", "47.1 28.2", TEST2010, errors(47.1, 28.2)),
+    prior_work("table1.fv", TABLE1, "Table 1", "SIFT + FVs", "45.7 25.7", TEST2010, errors(45.7, 25.7)),
+    Claim(
+        "table1.cnn", TABLE1, "Table 1", "CNN", "top-1 and top-5 test set error rates of 37.5% and 17.0%",
+        errors(37.5, 17.0), "ILSVRC-2010 test", "ilsvrc2010",
+    ),
+    Claim(
+        "footnote_e.centre", TABLE1, "§7, note e", "CNN, centre view",
+        "The error rates without averaging predictions over 10 patches … are 39.0% and 18.3%",
+        errors(39.0, 18.3), "ILSVRC-2010 test", "ilsvrc2010", views="center", against="table1.cnn",
+    ),
+    prior_work("table2.fv", TABLE2, "Table 2", "SIFT + FVs, test", "26.2", TEST, {"top5_error": 26.2}),
+    Claim(
+        "table2.cnn", TABLE2, "Table 2", "1 CNN", "achieves a top-5 error rate of 18.2%",
+        errors(40.7, 18.2), VAL, "ilsvrc2012",
+    ),
+    Claim(
+        "table2.5cnns", TABLE2, "Table 2", "5 CNNs",
+        "Averaging the predictions of five similar CNNs gives an error rate of 16.4%",
+        errors(38.1, 16.4), VAL, "ensemble_5cnns", also=FIVE, against="table2.cnn",
+    ),
+    Claim(
+        "table2.5cnns.test", TABLE2, "Table 2", "5 CNNs, test", "38.1 16.4 16.4",
+        {"top5_error": 16.4}, TEST, "ensemble_5cnns", also=FIVE,
+    ),
+    Claim(
+        "table2.cnn*", TABLE2, "Table 2", "1 CNN*", FINETUNED,
+        errors(39.0, 16.6), VAL, "finetune2012", also=CHAIN, against="table2.cnn",
+    ),
+    Claim(
+        "table2.7cnns*", TABLE2, "Table 2", "7 CNNs*",
+        "two CNNs that were pre-trained on the entire Fall 2011 release with the afore mentioned five CNNs",
+        errors(36.7, 15.4), VAL, "ensemble_7cnns", against="table2.cnn",
+    ),
+    Claim(
+        "table2.7cnns*.test", TABLE2, "Table 2", "7 CNNs*, test", "gives an error rate of 15.3%",
+        {"top5_error": 15.3}, TEST, "ensemble_7cnns",
+    ),
+    prior_work("fall2009.best", FALL, "§7", "Mensink et al.", "78.1% and 60.9%", "Fall 2009", errors(78.1, 60.9)),
+    Claim(
+        "fall2009.cnn", FALL, "§7", "CNN, six convolutional layers",
+        "Our top-1 and top-5 error rates on this dataset are 67.4% and 40.9%",
+        errors(67.4, 40.9), "Fall 2009", "fall2009",
+    ),
+    ablation(
+        "towers", "§4.2, note b", "one GPU, half the kernels",
+        "reduces our top-1 and top-5 error rates by 1.7% and 1.2%", errors(1.7, 1.2), "model.towers=1",
+    ),
+    ablation(
+        "norm", "§4.3", "no response normalisation",
+        "Response normalization reduces our top-1 and top-5 error rates by 1.4% and 1.2%",
+        errors(1.4, 1.2), "model.norm=false", year="2012",
+    ),
+    ablation(
+        "overlap", "§4.4", "pooling without overlap, s = z = 2",
+        "reduces the top-1 and top-5 error rates by 0.4% and 0.3%", errors(0.4, 0.3), "model.overlap=false",
+        year="2012",
+    ),
+    ablation(
+        "noise", "§5.1", "no colour noise", "This scheme reduces the top-1 error rate by over 1%",
+        {"top1_error": 1.0}, "augment.noise=0", bound="over",
+    ),
+    *(
+        ablation(
+            f"without.{layer}", "§8", f"without {layer}",
+            "removing any of the middle layers results in a loss of about 2%",
+            {"top1_error": 2.0}, f"model.without={layer}", bound="about",
+        )
+        for layer in ("conv2", "conv3", "conv4")
+    ),
+    ablation(
+        "dropout", "§5.2", "no dropout", "Without dropout, our network exhibits substantial overfitting",
+        {"top1_error": math.nan}, "model.dropout=0",
+    ),
+    Claim(
+        "parameters", NETWORK, "abstract", "parameters", "which has 60 million parameters and 650,000 neurons",
+        {"parameters": 60e6}, None, "ilsvrc2012", bound="about",
+    ),
+    Claim(
+        "neurons", NETWORK, "abstract", "neurons", "which has 60 million parameters and 650,000 neurons",
+        {"neurons": 650_000}, None, "ilsvrc2012", bound="about",
+    ),
+    Claim(
+        "conv_share", NETWORK, "§2", "largest convolutional layer's share of the parameters, %",
+        "each of which contains no more than 1% of the model's parameters",
+        {"conv_share": 1.0}, None, "ilsvrc2012", bound="at most",
+    ),
+    Claim(
+        "epochs", NETWORK, "§6", "epochs", "roughly 90 cycles through the training set of 1.2 million images",
+        {"epochs": 90}, "ILSVRC-2010 test", "ilsvrc2010", bound="about",
+    ),
+    Claim(
+        "days", NETWORK, "§2, §6", "days of training", "between 5 and 6 days to train on two GTX 580 3GB GPUs",
+        {"days": 5.5}, "ILSVRC-2010 test", "ilsvrc2010", bound="about",
+    ),
+    Claim(
+        "dropout.iterations", NETWORK, "§5.2", "iterations with dropout, times those without",
+        "Dropout roughly doubles the number of iterations required to converge",
+        {"steps": 2.0}, "ILSVRC-2010 test", "ilsvrc2010", against="dropout", relative=True, ratio=True, bound="about",
+    ),
+    Claim(
+        "cifar.13pct", CIFAR, "§4.3", "four layers, no normalisation", "a 13% test error rate without normalization",
+        {"top1_error": 13.0}, "CIFAR-10 test", "cifar10_13pct",
+    ),
+    Claim(
+        "cifar.11pct", CIFAR, "§4.3", "four layers, normalisation", "and 11% with normalization",
+        {"top1_error": 11.0}, "CIFAR-10 test", "cifar10_11pct", against="cifar.13pct",
+    ),
+    Claim(
+        "figure1.relu", CIFAR, "Figure 1", "epochs to 25 % training error, ReLU", "reaches a 25% training error rate",
+        {"epochs_to_25": math.nan}, "CIFAR-10 test", "cifar10", ("model.activation=relu",),
+    ),
+    Claim(
+        "figure1", CIFAR, "Figure 1", "the same with tanh, times that",
+        "six times faster than an equivalent network with tanh neurons",
+        {"epochs_to_25": 6.0}, "CIFAR-10 test", "cifar10", ("model.activation=tanh",),
+        against="figure1.relu", relative=True, ratio=True,
+    ),
+]  # fmt: skip
+BY_KEY = {claim.key: claim for claim in CLAIMS}

@@ -1,0 +1,96 @@
+"""Which of the paper's numbers a test is a measurement of (Tables 1 and 2): told by settings and images, not by names.
+
+A network answers a row where all that decides it, beside seed and rounding, is what the row's recipe says; where the
+images are the paper's by their classes and counts; and where the fit had come to its end. An ensemble answers one where
+its members are those of the row's recipe, each a network of its own, with equal weights.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig
+
+from alexnet_pl.config import identity, options
+from alexnet_pl.config.recipes import compose, shipped
+from alexnet_pl.paper.claims import CLAIMS, DATA, PRETRAINING, Claim, Images
+
+
+def lineage(cfg: DictConfig) -> list[tuple[str, dict[str, Any]]]:
+    """The recipes whose layers a recipe starts from, the first one first."""
+    transfer = options.make_transfer(cfg)
+    if not transfer.pretrain_recipe:
+        return []
+    before = compose(transfer.pretrain_recipe, transfer.overrides)
+    return [*lineage(before), (before.data.name, identity.training_signature(before))]
+
+
+class Network(NamedTuple):
+    """`training` as of recipe.training; `lineage`: (name of images, training) of the networks it started from;
+    `images`: the name of those that it is trained on."""
+
+    training: dict[str, Any]
+    lineage: list[tuple[str, dict[str, Any]]]
+    images: str
+
+
+def matching_claim(facts: dict[str, Any]) -> str | None:
+    """The key of the row that a test answers, given what its result.json says beside the errors, or None."""
+    for claim in CLAIMS:
+        if claim.recipe and claim.data and matches_claim(claim, facts):
+            return claim.key
+    return None
+
+
+def matches_claim(claim: Claim, facts: dict[str, Any]) -> bool:
+    if not claim.data or claim.views != facts["views"] or not is_official_dataset(facts["dataset"], DATA[claim.data]):
+        return False
+    ways = [(claim.recipe, claim.overrides), *claim.also]
+    return any(matches(networks(name, overrides), facts) for name, overrides in ways if name and shipped(name))
+
+
+def is_official_dataset(dataset: dict[str, Any], wanted: Images) -> bool:
+    """Whether images are the paper's own, by everything that is known of those."""
+    count = dataset["images"] == wanted.images if wanted.exact else dataset["images"] >= wanted.images
+    same = (dataset["name"], dataset["split"], dataset.get("classes")) == (wanted.name, wanted.split, wanted.classes)
+    listed = wanted.class_list in (None, dataset.get("class_list"))
+    return same and count and listed and dataset.get("train_images", 0) >= wanted.train
+
+
+def matches(wanted: list[Network], facts: dict[str, Any]) -> bool:
+    if "members" not in facts:
+        return len(wanted) == 1 and is_network(facts, wanted[0])
+    members, left = facts["members"], list(wanted)
+    equal = facts.get("weights_tuned_on") is None and len({m["checkpoint"]["sha256"] for m in members}) == len(wanted)
+    for member in members:
+        found = next((network for network in left if is_network(member, network)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return equal and not left
+
+
+def is_network(facts: dict[str, Any], wanted: Network) -> bool:
+    """Also of a member, whose own test had found out whether its fit was whole."""
+    lineage = facts.get("lineage") or []
+    return (
+        facts.get("training") == wanted.training
+        and len(lineage) == len(wanted.lineage)
+        and all(came_from(stage, *there) for stage, there in zip(lineage, wanted.lineage, strict=True))
+    )
+
+
+def came_from(stage: dict[str, Any], name: str, training: dict[str, Any]) -> bool:
+    classes, images = PRETRAINING.get(name, (0, 0))
+    store, whole = stage["store"], stage["finished"] and not stage["changed"]
+    enough = store.get("classes", 0) >= classes and store.get("images", 0) >= images
+    return whole and enough and store.get("name") == name and stage["training"] == training
+
+
+@functools.lru_cache(maxsize=64)
+def networks(name: str, overrides: tuple[str, ...] = ()) -> list[Network]:
+    """The networks that a recipe trains: one, or an ensemble's members."""
+    cfg = compose(name, overrides)
+    groups = options.make_ensemble(cfg).groups.values()
+    if not groups:
+        return [Network(identity.training_signature(cfg), lineage(cfg), cfg.data.name)]
+    return [one for group in groups for one in networks(group.recipe, tuple(group.overrides)) * len(group.seeds)]

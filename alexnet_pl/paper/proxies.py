@@ -1,0 +1,134 @@
+"""The paper's comparisons on other images (Tables 1 and 2, §4, §5): whether its orderings show there too.
+
+Nothing here ever enters a column of the paper's own data sets. Compared are tests of the same images by networks that
+were trained alike but for what the comparison is about.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alexnet_pl.evaluation import intervals
+from alexnet_pl.evaluation.intervals import Estimate
+from alexnet_pl.paper.claims import BY_KEY, CLAIMS, ERRORS, Claim
+from alexnet_pl.paper.results import Kind, TestRun, kind_of
+from alexnet_pl.paper.rows import sample
+
+SHOWED = {True: "as in the paper", False: "the other way round"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`paper`, `ours`: how much worse `claim`'s networks are than those it is against, by metric, in points; nan where
+    the paper says only that they are worse. `learned`: whether both kinds of network had, at least half of the way from
+    guessing to no error."""
+
+    claim: Claim
+    paper: dict[str, float]
+    ours: dict[str, Estimate]
+    learned: bool
+
+    @property
+    def showed(self) -> str:
+        """Whether the paper's order of the two showed, told by top-1 error; "not told apart" within the interval."""
+        if not self.learned:
+            return "hardly learned"
+        wanted, found = self.paper["top1_error"], self.ours["top1_error"]
+        if not found.low > 0 and not found.high < 0:
+            return "not told apart"
+        return SHOWED[(found.mean > 0) == (not wanted < 0)]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Mean errors of one kind of test."""
+
+    label: str
+    values: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class ProxyResults:
+    """What was measured on one set of images by networks of one course of training."""
+
+    about: str
+    errors: list[Errors]
+    comparisons: list[Comparison]
+
+
+def make_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
+    """One for each set of images and course of training, in the order of their names."""
+    frames: dict[str, list[TestRun]] = {}
+    for test in tests:
+        if test.whole and not test.claim:
+            frames.setdefault(test.frame, []).append(test)
+    return [make_proxy(frames[frame]) for frame in sorted(frames)]
+
+
+def make_proxy(tests: list[TestRun]) -> ProxyResults:
+    kinds: dict[Kind, list[TestRun]] = {}
+    for test in tests:
+        kinds.setdefault(test.kind, []).append(test)
+    named = {kind: label for claim in reversed(candidates()) if (kind := kind_of(claim)) and (label := claim.label)}
+    errors = [
+        Errors(named.get(kind, other_kind(kinds[kind][0])), means(kinds[kind]))
+        for kind in sorted(kinds, key=lambda kind: place_of(kind, list(named)))
+    ]
+    compared = [compare(claim, kinds) for claim in candidates() if claim.against]
+    return ProxyResults(describe(tests[0]), errors, [one for one in compared if one])
+
+
+def candidates() -> list[Claim]:
+    """Rows that are an error rate of networks of ours on images with labels, in the paper's order."""
+    unlike = ("fall2009.cnn", "table2.5cnns.test", "table2.7cnns*.test")
+    return [claim for claim in CLAIMS if "top1_error" in claim.values and claim.recipe and claim.key not in unlike]
+
+
+def place_of(kind: Kind, order: list[Kind]) -> int:
+    return -order.index(kind) if kind in order else 1
+
+
+def other_kind(test: TestRun) -> str:
+    count = len(test.networks)
+    return f"{count} networks ({test.run.name})" if count > 1 else f"other settings ({test.run.name})"
+
+
+def means(tests: list[TestRun]) -> dict[str, Estimate]:
+    found = {metric: sample(tests, metric) for metric in ERRORS}
+    return {metric: intervals.mean_ci(one) for metric, one in found.items() if one}
+
+
+def compare(claim: Claim, kinds: dict[Kind, list[TestRun]]) -> Comparison | None:
+    base = BY_KEY[str(claim.against)]
+    own, other = (kinds.get(kind, []) if (kind := kind_of(one)) else [] for one in (claim, base))
+    ours = {}
+    for metric in claim.values:
+        one, two = sample(own, metric), sample(other, metric)
+        if one and two and metric in ERRORS:
+            ours[metric] = intervals.difference_ci(one, two)
+    if not ours:
+        return None
+    values = {metric: claim.values[metric] - (0 if claim.relative else base.values[metric]) for metric in ours}
+    return Comparison(claim, values, ours, has_learned(own) and has_learned(other))
+
+
+def has_learned(tests: list[TestRun]) -> bool:
+    guessing = 100 * (1 - 1 / tests[0].result["dataset"]["classes"])
+    return means(tests)["top1_error"].mean < guessing / 2
+
+
+def describe(test: TestRun) -> str:
+    about, trained = test.result["dataset"], test.networks[0]["training"]
+    most = max(epochs) if (epochs := [one["training"]["trainer"]["max_epochs"] for one in test.networks]) else 0
+    return (
+        f"{about['name']}: {about['images']:,} {about['split']} images of {about['classes']} classes, trained on "
+        f"{about['train_images']:,} (store {about['fingerprint'][:12]}), crops of {trained['augment']['crop']} pixels, "
+        f"at most {most} epochs"
+    )
+
+
+def verdicts(found: ProxyResults) -> dict[str, list[str]]:
+    """Labels of the comparisons by what showed."""
+    by_word: dict[str, list[str]] = {}
+    for one in found.comparisons:
+        by_word.setdefault(one.showed, []).append(one.claim.label)
+    return by_word

@@ -1,0 +1,101 @@
+"""The rows of Tables 1 and 2 and all others: the paper's value, ours with its interval, and how to make it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from alexnet_pl.config import recipes
+from alexnet_pl.evaluation import intervals
+from alexnet_pl.evaluation.intervals import Estimate, Sample
+from alexnet_pl.models.summary import of_network
+from alexnet_pl.paper import claims, matching
+from alexnet_pl.paper.claims import CLAIMS, EPOCH, ERRORS, Claim
+from alexnet_pl.paper.results import TestRun
+
+
+@dataclass(frozen=True)
+class Row:
+    """`ours`: metric → value, without those that nobody measured yet."""
+
+    claim: Claim
+    ours: dict[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def made_here(self) -> bool:
+        """Whether a run of ours can give the number at all."""
+        claim = self.claim
+        return bool(claim.recipe) and (claim.data is None or claims.DATA[claim.data].labelled)
+
+
+def make_rows(tests: Sequence[TestRun]) -> list[Row]:
+    """All claims in the paper's order; only tests on the paper's own images count here."""
+    by_claim: dict[str, list[TestRun]] = {}
+    for test in tests:
+        if test.claim:
+            by_claim.setdefault(test.claim, []).append(test)
+    return [Row(claim, measure(claim, lambda key: by_claim.get(key, []))) for claim in CLAIMS]
+
+
+def measure(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) -> dict[str, Estimate]:
+    """Each metric's mean and interval; of a relative claim, the difference or ratio to the claim it is against."""
+    if claim.recipe and not claim.data:
+        counts = {metric: of_network(metric) for metric in claim.values}
+        return {metric: Estimate(count, count, count, 0) for metric, count in counts.items()}
+    found = {}
+    for metric in claim.values:
+        own = sample(tests_of(run_key(claim)), metric)
+        other = sample(tests_of(claim.against), metric) if claim.relative and claim.against else None
+        if own and other:
+            found[metric] = (intervals.ratio_ci if claim.ratio else intervals.difference_ci)(own, other)
+        elif own and not claim.relative:
+            found[metric] = intervals.mean_ci(own)
+    return found
+
+
+def run_key(claim: Claim) -> str:
+    """The claim whose tests hold a claim's numbers: another of the same networks on the same images, or itself."""
+    for other in CLAIMS:
+        same = (other.recipe, other.overrides, other.data, other.views)
+        if other.recipe and same == (claim.recipe, claim.overrides, claim.data, claim.views):
+            return other.key
+    return claim.key
+
+
+def sample(tests: Sequence[TestRun], metric: str) -> Sample | None:
+    values = [value for test in tests if (value := test.number(metric)) is not None]
+    images = tests[0].result["images"] if metric in ERRORS and tests else 0
+    return Sample(values, images) if values else None
+
+
+def command(claim: Claim) -> str:
+    """The one command that makes a row, whatever of it is there already; FOLDER stands for prepared stores."""
+    assert claim.recipe
+    several = shipped(claim) and len(matching.networks(claim.recipe, claim.overrides)) > 1
+    words = [f"python -m alexnet_pl {'ensemble' if several else 'reproduce'} -c {claim.recipe}", *claim.overrides]
+    if claim.views != "ten":
+        words.append(f"test.views={claim.views}")
+    words.append("data.root=FOLDER")
+    if claim.data and not claims.DATA[claim.data].labelled:
+        words.append("test.split=test")
+    return " ".join([*words, *(f"transfer.data_roots.{name}=FOLDER" for name in stores_before(claim))])
+
+
+def shipped(claim: Claim) -> bool:
+    return bool(claim.recipe) and recipes.shipped(str(claim.recipe))
+
+
+def stores_before(claim: Claim) -> list[str]:
+    if not shipped(claim):
+        return []
+    networks = matching.networks(str(claim.recipe), claim.overrides)
+    return sorted({name for network in networks for name, _ in network.lineage})
+
+
+def images_seen(claim: Claim) -> int:
+    """Rough: what the row's networks see in training where no schedule ends it early, pre-training included."""
+    if not shipped(claim):
+        return 0
+    total = 0
+    for network in matching.networks(str(claim.recipe), claim.overrides):
+        for name, training in [*network.lineage, (network.images, network.training)]:
+            total += EPOCH.get(name, 0) * training["trainer"]["max_epochs"]
+    return total

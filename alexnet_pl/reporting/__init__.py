@@ -1,0 +1,1 @@
+"""The paper's tables, charts and W&B pages from finished runs."""

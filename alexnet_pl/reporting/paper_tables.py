@@ -1,0 +1,166 @@
+"""`report`: Tables 1 and 2, the Fall-2009 line and every other number of the paper beside what run folders measured."""
+
+import json
+import math
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from omegaconf import DictConfig, ListConfig
+
+from alexnet_pl.evaluation.intervals import Estimate
+from alexnet_pl.paper.claims import Claim
+from alexnet_pl.paper.proxies import ProxyResults
+from alexnet_pl.paper.results import TestRun, collect
+from alexnet_pl.paper.rows import Row, command, images_seen, shipped
+from alexnet_pl.reporting import tables
+from alexnet_pl.reporting.tables import Table
+from alexnet_pl.runs import metrics_log
+from alexnet_pl.runs.layout import PROVENANCE
+
+NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv_share": "%"}
+MISSING = "not yet measured"
+
+
+def roots_of(cfg: DictConfig) -> list[Path]:
+    given = cfg.report.runs
+    return [Path(root) for root in (given if isinstance(given, ListConfig) else [given])]
+
+
+def collected(cfg: DictConfig) -> list[TestRun]:
+    """Every test under report.runs, whose own default need not be there."""
+    roots = roots_of(cfg)
+    return collect(root for root in roots if root.is_dir() or len(roots) > 1 or str(root) != "runs")
+
+
+def paper_tables(rows: Sequence[Row]) -> list[Table]:
+    """One for each part of the paper."""
+    header = ["row", "where", "paper", "ours (95 %)", "runs", "ours minus paper"]
+    parts: dict[str, list[list[str]]] = {}
+    for row in rows:
+        parts.setdefault(row.claim.part, []).append(cells(row))
+    return [Table(part, header, found, NOTES.get(part, ())) for part, found in parts.items()]
+
+
+NOTES = {
+    "What each part brings": (
+        "Points of error by which the network is worse without the part, on the images the paper measured it on: "
+        "ILSVRC-2012 validation for response normalisation and overlap, ILSVRC-2010 test for the others.",
+    ),
+    "Table 2: ILSVRC-2012": ("Test errors are the test server's to tell; test.split=test writes its file.",),
+}
+
+
+def cells(row: Row) -> list[str]:
+    claim = row.claim
+    runs = max((value.runs for value in row.ours.values()), default=0)
+    paper = " / ".join(f"{claim.bound} {number(value, claim)}".strip() for value in claim.values.values())
+    if not row.made_here:
+        ours = "reported by others" if not claim.recipe else "the test server's"
+        return [claim.label, claim.place, paper, ours, "", ""]
+    ours = " / ".join(interval(row.ours[metric]) for metric in claim.values if metric in row.ours)
+    given = {metric: value for metric, value in claim.values.items() if metric in row.ours and not math.isnan(value)}
+    apart = [signed(row.ours[metric].mean - value) for metric, value in given.items()]
+    return [claim.label, claim.place, paper, ours or MISSING, str(runs or ""), " / ".join(apart)]
+
+
+def number(value: float, claim: Claim) -> str:
+    if math.isnan(value):
+        return "no number"
+    return f"{value:,.0f}" if value >= 1000 or claim.key == "epochs" else f"{value:.1f}"
+
+
+def interval(value: Estimate) -> str:
+    mean = f"{value.mean:,.0f}" if value.mean >= 1000 else f"{value.mean:.2f}"
+    if math.isnan(value.low) or value.low == value.high:
+        return mean
+    return f"{mean} ({value.low:.2f} to {value.high:.2f})"
+
+
+def signed(value: float) -> str:
+    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.2f}"
+
+
+def missing(rows: Sequence[Row], rate: float | None) -> Table:
+    """For each row that is not there: the one command that makes it, images seen, hours at `rate` images a second."""
+    body, told = [], set()
+    for row in rows:
+        claim = row.claim
+        if not claim.recipe or not claim.data or (row.made_here and row.ours):
+            continue
+        line = command(claim)
+        if line in told:
+            continue
+        told.add(line)
+        if not shipped(claim):
+            body.append([claim.label, f"needs configs/{claim.recipe}.yaml, which is not here", "", ""])
+            continue
+        seen = images_seen(claim)
+        hours = f"{seen / rate / 3600:,.0f} hours" if rate else "hours not known"
+        body.append([f"{claim.label} ({claim.place})", line, f"{seen / 1e6:,.0f} million images", hours])
+    notes = (
+        f"Hours at {rate:,.0f} images/s, as measured on this machine."
+        if rate
+        else "Hours need images a second of this machine: run bench, or give report.images_per_second=NUMBER.",
+        "Images and hours are upper bounds: where the schedule is plateau, it may end a run earlier.",
+    )
+    return Table(
+        "What is missing, and the command that makes it",
+        ["row", "command", "images", "hours"],
+        body,
+        notes,
+        listed=True,
+    )
+
+
+def throughput(roots: Sequence[Path]) -> float | None:
+    """Images a second in training at the paper's size on this machine: the newest bench.json's, else the median of its
+    runs' logs."""
+    found = sorted(
+        (path for root in roots for path in root.glob("**/bench.json")), key=lambda path: path.stat().st_mtime
+    )
+    for path in reversed(found):
+        measured = json.loads(path.read_text())
+        if measured.get("host") in (None, platform.node()) and measured.get("images_per_second"):
+            return float(measured["images_per_second"])
+    rates = [rate for root in roots for path in root.glob("**/fit.json") if (rate := logged_rate(path))]
+    return median(rates) if rates else None
+
+
+def logged_rate(path: Path) -> float | None:
+    """Of a run that was made on this machine with crops of 224 pixels."""
+    try:
+        sessions = json.loads((path.parent / PROVENANCE).read_text())["sessions"]
+        here = all(session["host"] == platform.node() for session in sessions)
+        full = json.loads(path.read_text())["training"]["augment"]["crop"] == 224
+        return metrics_log.images_per_second(path.parent) if here and full else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def as_csv(rows: Sequence[Row], others: Sequence[ProxyResults]) -> str:
+    """Every value that the tables show, unrounded, a line a number."""
+    header = ["part", "row", "place", "data", "metric", "paper", "bound", "ours", "low", "high", "runs", "command"]
+    lines: list[list[object]] = []
+    for row in rows:
+        claim = row.claim
+        for metric, value in claim.values.items():
+            ours = row.ours.get(metric)
+            found = list(ours) if ours else ["", "", "", ""]
+            how = command(claim) if claim.recipe else ""
+            data = claim.data or ""
+            paper = "" if math.isnan(value) else value
+            lines.append([claim.part, claim.label, claim.place, data, metric, paper, claim.bound, *found, how])
+    for one in others:
+        for kind in one.errors:
+            for metric, ours in kind.values.items():
+                lines.append(["stand-in", kind.label, "", one.about, metric, "", "", *ours, ""])
+        for compared in one.comparisons:
+            for metric, ours in compared.ours.items():
+                claim = compared.claim
+                paper = "" if math.isnan(compared.paper[metric]) else compared.paper[metric]
+                lines.append(
+                    ["stand-in, difference", claim.label, claim.place, one.about, metric, paper, "", *ours, ""]
+                )
+    return tables.values(header, lines)

@@ -1,0 +1,85 @@
+"""fit.json: whether a fit has come to its end, and by which settings; no half-trained network counts as a result (§7).
+
+A fit writes `"finished": false` when it starts or goes on, and `true`, with the step of `last.ckpt`, once the trainer
+has come to the end that the schedule or `max_epochs` sets. A run that was stopped or killed never gets there.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from alexnet_pl.config.migration import SCHEMA, migrate_record
+from alexnet_pl.errors import UserError
+from alexnet_pl.files import write_json
+from alexnet_pl.runs.layout import FIT, LAST
+
+
+def read_fit_status(run: Path) -> dict[str, Any]:
+    """What a run folder says of its fit; {} where it says nothing."""
+    path = run / FIT
+    if not path.is_file():
+        return {}
+    try:
+        return migrate_record(json.loads(path.read_text()))
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); remove it and fit again with ckpt_path=last") from error
+
+
+def start_fit(run: Path, training: dict[str, Any], store: dict[str, Any]) -> None:
+    """`training`: what decides the network besides images and seed; `store`: the images it is trained on."""
+    before = read_fit_status(run)
+    other = bool(before) and first_difference(before["training"], training) not in ("", "trainer.max_epochs")
+    facts = {
+        "schema": SCHEMA,
+        "finished": False,
+        "training": training,
+        "store": store,
+        "changed": other or before.get("changed", False),
+        "seconds": before.get("seconds", 0.0),
+    }
+    write_fit_status(run, facts)
+
+
+def mark_finished(run: Path, steps: int, epochs: int, images: int, seconds: float) -> None:
+    """`images`: seen in training, repetitions counted; `seconds`: of this session, validation included."""
+    facts = read_fit_status(run)
+    spent = round(facts["seconds"] + seconds, 1)
+    write_fit_status(
+        run, {**facts, "finished": True, "steps": steps, "epochs": epochs, "images": images, "seconds": spent}
+    )
+
+
+def write_fit_status(run: Path, facts: dict[str, Any]) -> None:
+    write_json(run / FIT, facts)
+
+
+def finished_fit(checkpoint: Path, step: int) -> dict[str, Any]:
+    """What fit.json says of the run whose end this checkpoint is; {} where it is no finished run's last one."""
+    if checkpoint.parts[-2:] != Path(LAST).parts:
+        return {}
+    facts = read_fit_status(checkpoint.parent.parent)
+    return facts if facts.get("finished") and facts.get("steps") == step else {}
+
+
+def first_difference(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> str:
+    """The first key, dotted, in which two settings differ, or ""."""
+    for key in sorted({*one, *other}):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if found := first_difference(a, b, f"{prefix}{key}."):
+                return found
+        elif a != b:
+            return prefix + key
+    return ""
+
+
+def resume_point(run: Path, training: dict[str, Any]) -> tuple[bool, Path | None]:
+    """`ckpt_path=auto`: (whether the fit is at its end, the checkpoint to go on from).
+
+    Raises UserError where the folder holds a run by other settings.
+    """
+    facts, last = read_fit_status(run), run / LAST
+    if facts and (key := first_difference(facts["training"], training)) and key != "trainer.max_epochs":
+        raise UserError(f"{key}: the run in {run} was begun with another value; give another hydra.run.dir")
+    finished = facts.get("finished", False) and facts["training"] == training and last.is_file()
+    return finished, last if last.is_file() else None

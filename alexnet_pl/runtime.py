@@ -1,0 +1,98 @@
+"""Functions as fused kernels, where a plain one makes a pass over memory for each of its operations."""
+
+import contextlib
+import ctypes
+import functools
+import os
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from alexnet_pl.errors import UserError
+
+WHOLE: dict[str, Any] = {  # beyond which torch's compiler would write a result to memory for others to read
+    "realize_reads_threshold": 64,
+    "realize_acc_reads_threshold": 256,
+    "realize_opcount_threshold": 100_000,
+}
+
+
+@functools.cache
+def compiled(function: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:
+    """The same function, compiled anew for each shape and each value of its other arguments.
+
+    `whole`: as one kernel, which computes again what several others need instead of writing it to memory.
+    """
+    torch._dynamo.config.recompile_limit = 64  # past its default, eight, a function would be left plain
+    return torch.compile(function, dynamic=False, options=WHOLE if whole else None)
+
+
+SWITCH = "THP_MEM_ALLOC_ENABLE"  # PyTorch's, read as it makes its first tensor
+
+
+def ask_for_large_pages() -> None:
+    """Unless the variable says otherwise."""
+    os.environ.setdefault(SWITCH, "1")
+
+
+def autocast_to(device: str) -> torch.dtype:
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+
+
+GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+
+
+def device(cfg: DictConfig) -> torch.device:
+    """The kind of device that the recipe's accelerator means here; of several, `predict` uses the first."""
+    wanted = cfg.trainer.accelerator
+    there = [kind for kind, is_there in GPUS.items() if is_there()]
+    kinds = {"auto": [*there, "cpu"], "gpu": there, "cpu": ["cpu"], **{kind: [kind] for kind in there}}
+    if not kinds.get(wanted):
+        raise UserError(
+            f"trainer.accelerator={wanted}: not here; {', '.join(kind for kind in kinds if kinds[kind])} are"
+        )
+    return torch.device(kinds[wanted][0])
+
+
+PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")
+
+
+def precision(wanted: str, device: str) -> str:
+    """Lightning's name of the precision; `auto` is bf16-mixed on hardware that computes in bfloat16. `tf32` is 32-true
+    where `use_tf32` has been told."""
+    if wanted not in PRECISIONS:
+        raise UserError(f"trainer.precision={wanted}: one of {', '.join(PRECISIONS)}")
+    if wanted == "tf32":
+        return "32-true"
+    if wanted != "auto":
+        return wanted
+    return "bf16-mixed" if computes_bf16(device) else "32-true"
+
+
+def use_tf32(wanted: bool) -> None:
+    """Products of float32 from eleven bits of each number on a GPU, several times as fast. PyTorch alone would have it
+    so for convolutions and not for the fully connected layers."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = wanted
+
+
+def computes_bf16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc not to give large blocks back to the kernel: a step is 1.3 to 2.3 times as fast without the faults."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+def uncached_autocast(device: str) -> contextlib.AbstractContextManager:
+    """The surrounding autocast without its cache of cast weights, which a captured graph must not take as given."""
+    on = torch.is_autocast_enabled(device)
+    return torch.autocast(device, torch.get_autocast_dtype(device), enabled=on, cache_enabled=False)

@@ -1,0 +1,99 @@
+"""Stopping and going on as if nothing had happened, to the bit."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torch.distributed as dist
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+
+class RandomState(L.Callback):
+    """Saves the state of torch's generators, which dropout draws from; Lightning's checkpoints leave it out.
+
+    Order, crops and colour noise need none: they are functions of (seed, epoch, batch).
+    Restored when training starts, after everything else that might draw from them.
+    """
+
+    def __init__(self) -> None:
+        self.states: dict[str, Any] = {}
+
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, kept whatever the class is called."""
+        return "RandomState"
+
+    def state_dict(self) -> dict[str, Any]:
+        found = {"cpu": gather_states(torch.get_rng_state())}
+        if torch.cuda.is_available():
+            found["cuda"] = gather_states(torch.cuda.get_rng_state())
+        return found
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.states = state_dict
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        rank, states = trainer.global_rank, self.states
+        if rank and len(states.get("cpu", [])) <= rank:
+            torch.manual_seed(torch.initial_seed() + rank)  # or every process would drop out the same units
+        if len(states.get("cpu", [])) > rank:
+            torch.set_rng_state(states["cpu"][rank])
+        if len(states.get("cuda", [])) > rank and torch.cuda.is_available():
+            torch.cuda.set_rng_state(states["cuda"][rank])
+        self.states = {}
+
+
+def gather_states(state: Tensor) -> list[Tensor]:
+    """One process's generator state → a list of all processes', in rank order."""
+    if not dist.is_initialized():
+        return [state]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, state)
+    return found
+
+
+class GracefulInterrupt(L.Callback):
+    """Ctrl-C and SIGTERM end a fit after the step in hand with `last.ckpt` written and exit code 128 + signal.
+
+    During validation they wait for its end. A second signal ends the fit at once.
+    Processes that train together ask each other every `every` batches, so that all stop after the same one.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, path: Path, every: int = 20) -> None:
+        self.path, self.every, self.caught, self.batches = path, every, 0, 0
+        self.before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        for number in self.SIGNALS:
+            self.before[number] = signal.signal(number, self.catch)
+
+    def catch(self, number: int, frame: object) -> None:
+        if self.caught:
+            raise SystemExit(128 + number)
+        self.caught = number
+        print("\nstopping after this step; once more to stop at once, without saving", flush=True)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Not after an epoch's last step: its validation, which a resumed run would not make up for, comes first."""
+        self.batches += 1
+        if not trainer.is_last_batch and (trainer.world_size == 1 or self.batches % self.every == 0):
+            self.leave(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.leave(trainer)
+
+    def leave(self, trainer: L.Trainer) -> None:
+        if trainer.strategy.reduce_boolean_decision(bool(self.caught), all=False):
+            trainer.save_checkpoint(self.path)
+            rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; ckpt_path=last goes on\n→ {self.path}")
+            raise SystemExit(128 + (self.caught or signal.SIGTERM))
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}

@@ -1,0 +1,62 @@
+"""Which checkpoints a fit writes, when, and how: `last.ckpt`, `best.ckpt`."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from alexnet_pl.runs.checkpoint import read_checkpoint
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's, without its copy of it all in memory, which takes as long as the writing. Whoever looks
+    finds the old file or the new one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        to = Path(path)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        part = to.with_name(f"{to.name}.part")
+        try:
+            with part.open("wb") as file:
+                torch.save(checkpoint, file)
+            part.replace(to)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def keep_last(trainer: L.Trainer, path: Path, began: int) -> None:
+    """`last.ckpt` is written by validations; where a fit ends without one, it must hold the end all the same."""
+    there = read_checkpoint(path)["global_step"] if path.is_file() else -1
+    if trainer.strategy.broadcast(there) != trainer.global_step:
+        trainer.save_checkpoint(path)
+
+
+class RelocatableCheckpoint(ModelCheckpoint):
+    """Lightning's, that knows its earlier files and scores again after the run folder was moved."""
+
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, kept whatever the class is called."""
+        return super().state_key.replace(type(self).__qualname__, "Checkpoint", 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        folder = Path(self.dirpath or ".")
+        here = {key: self.moved(value, folder) for key, value in state_dict.items() if key.endswith("_model_path")}
+        models = {self.moved(path, folder): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **here, "best_k_models": models, "dirpath": self.dirpath})
+
+    @staticmethod
+    def moved(path: str, folder: Path) -> str:
+        return str(folder / Path(path).name) if path else path
+
+
+def make_checkpoints(folder: Path, monitor: str) -> list[ModelCheckpoint]:
+    """`last.ckpt` after every validation, to go on from, and `best.ckpt`, the weights of the lowest error so far."""
+    same: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "auto_insert_metric_name": False}
+    return [
+        RelocatableCheckpoint(filename="best", monitor=monitor, mode="min", save_weights_only=True, **same),
+        RelocatableCheckpoint(filename="last", monitor=None, **same),
+    ]

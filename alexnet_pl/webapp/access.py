@@ -1,0 +1,112 @@
+"""What of the page's server can be reached from outside: the page, uploads, answers; no file but the page's own.
+
+The library behind the page serves much else: other files, addresses that it fetches for the caller, development
+routes. A list of what the page needs is shorter than one of what could go wrong.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import PlainTextResponse
+
+App = Callable[[MutableMapping[str, Any], Callable, Callable], Any]
+FILE, ASK = "/gradio_api/file=", "/gradio_api/queue/join"
+LONGEST = 1_000_000  # bytes of a question, which names an upload and does not hold it
+OPEN = re.compile(
+    r"/|/config/?|/(theme\.css|robots\.txt|favicon\.ico|manifest\.json)|/(assets|static|svelte)/.*"
+    r"|/gradio_api/(startup-events|app_id/?|info/?|upload|upload_progress|queue/join|queue/data|cancel|heartbeat/\w+)"
+)
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'self'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+class AccessControl:
+    """Lets through what `OPEN` names, files of `folder`, and questions about these; the browser is told to fetch from
+    nowhere else. The library, mounted, would copy any file that a question names to where it can be had."""
+
+    def __init__(self, app: App, folder: Path) -> None:
+        self.app, self.folder = app, folder.resolve()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
+        if scope["type"] == "http" and not self.allows(scope["path"]):
+            return await PlainTextResponse("Not found", 404)(scope, receive, send)
+        if scope["type"] == "websocket":
+            return None
+        if scope["type"] == "http" and scope["path"].startswith(ASK):
+            body = await whole(receive)
+            if body is None or not self.asks_for_uploads(body):
+                return await PlainTextResponse("Only what was uploaded can be asked about", 403)(scope, receive, send)
+            receive = again(body, receive)
+        return await self.app(scope, receive, guarded(send))
+
+    def allows(self, path: str) -> bool:
+        if not path.startswith(FILE):
+            return bool(OPEN.fullmatch(path)) and ".." not in unquote(path)
+        return self.holds(unquote(path.removeprefix(FILE)))
+
+    def holds(self, path: object) -> bool:
+        try:
+            return Path(str(path)).resolve().is_relative_to(self.folder)
+        except (OSError, ValueError):  # a name that no file can have
+            return False
+
+    def asks_for_uploads(self, body: bytes) -> bool:
+        try:
+            return all(map(self.holds, paths(json.loads(body))))
+        except ValueError:
+            return False
+
+
+def paths(value: object) -> Iterator[object]:
+    """Every "path" in nested JSON."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "path" and inner is not None:
+                yield inner
+            else:
+                yield from paths(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from paths(inner)
+
+
+async def whole(receive: Callable) -> bytes | None:
+    """A request's body, or None for one that is too long or was broken off."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+        if message["type"] != "http.request" or len(body) > LONGEST:
+            return None
+    return body
+
+
+def again(body: bytes, receive: Callable) -> Callable:
+    """A `receive` that gives the body that was read, and then what comes after it."""
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> MutableMapping[str, Any]:
+        return left.pop() if left else await receive()
+
+    return replay
+
+
+def guarded(send: Callable) -> Callable:
+    async def with_headers(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            given = [(key.encode(), value.encode()) for key, value in HEADERS.items()]
+            message["headers"] = [*message["headers"], *given]
+        await send(message)
+
+    return with_headers

@@ -1,0 +1,153 @@
+"""The web page of `page`, to try a network on one's own pictures (Figure 4)."""
+
+import os
+from base64 import b64encode
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from alexnet_pl.errors import UserError, reason
+from alexnet_pl.webapp.access import AccessControl
+from alexnet_pl.webapp.service import Answer, ImageLookup, Label, Search
+
+LIMIT = 20  # megabytes of an upload
+STYLE = """
+.ours { --bar: #2f6db5; --track: #e4e8ee; line-height: 1.35 }
+.dark .ours { --bar: #7ab2ee; --track: #39414d }
+.ours h3 { margin: .6em 0 .5em; font-size: 1.05rem; color: var(--body-text-color) }
+.ours p.note { margin: .4em 0 0; font-size: .85rem; color: var(--body-text-color); opacity: .8;
+  overflow-wrap: anywhere }
+.ours p.wrong { margin: 0; padding: .8em 1em; border-left: 5px solid #c2410c;
+  background: var(--background-fill-secondary); color: var(--body-text-color) }
+.ours .bars { display: grid; grid-template-columns: minmax(5em, 32%) minmax(4em, 1fr) 4.2em; gap: .35em .8em;
+  align-items: center; color: var(--body-text-color) }
+.ours .bars > span { overflow-wrap: anywhere }
+.ours .bars > span.share { text-align: right; font-variant-numeric: tabular-nums }
+.ours .bar { height: 1.05em; background: var(--track); border-radius: 3px; overflow: hidden }
+.ours .bar > div { height: 100%; background: var(--bar) }
+.ours .true { font-weight: 700 }
+.ours .near { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: .8em; max-width: 62em }
+@media (max-width: 640px) { .ours .near { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .6em } }
+.ours figure { margin: 0; min-width: 0 }
+.ours figure img { width: 100%; aspect-ratio: 1; display: block; border-radius: 4px; margin: 0 }
+.ours figcaption { font-size: .8rem; color: var(--body-text-color); overflow-wrap: anywhere; margin-top: .2em }
+.ours figcaption span { opacity: .75 }
+"""
+
+
+def gradio() -> Any:
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        import gradio as library
+    except ModuleNotFoundError as error:
+        raise UserError("page: gradio is not installed; pip install alexnet_pl[app]") from error
+    return library
+
+
+def application(lookup: ImageLookup, folder: Path) -> AccessControl:
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    library = gradio()
+    import fastapi
+
+    blocks = build(library, lookup)
+    blocks.has_launched = True  # as the library's own server sets it; else it would take any file for an upload
+    theme = library.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    look: dict[str, Any] = {"theme": theme, "css": STYLE, "footer_links": [], "ssr_mode": False}
+    closed: dict[str, Any] = {"allowed_paths": [], "max_file_size": f"{LIMIT}mb", "show_error": True}
+    return AccessControl(
+        library.mount_gradio_app(fastapi.FastAPI(openapi_url=None), blocks, "/", **look, **closed), folder
+    )
+
+
+def build(library: Any, lookup: ImageLookup) -> Any:
+    with library.Blocks(analytics_enabled=False, title="alexnet_pl", delete_cache=(600, 600)) as blocks:
+        library.Markdown(f"# {escape(lookup.run.resolve().name)}\n{escape(lookup.about)}")
+        with library.Row():
+            with library.Column(scale=2, min_width=300):
+                picture = library.Image(sources=["upload", "clipboard"], label="A picture", height=300)
+                picture.preprocess = uploaded
+                some = library.Button("Some validation image", visible=lookup.example() is not None)
+            with library.Column(scale=3, min_width=300):
+                labels = library.HTML(hint(), padding=False)
+        searches = library.HTML("", padding=False)
+        quiet = {"api_visibility": "private", "show_progress": "minimal"}
+        picture.upload(lambda path: show(lookup, path), picture, [labels, searches], **quiet)
+        picture.clear(lambda: (hint(), ""), None, [labels, searches], **quiet)
+        some.click(lambda: show_some(lookup), None, [picture, labels, searches], **quiet)
+    return blocks
+
+
+def uploaded(payload: Any) -> str | None:
+    """The file as it came: whether it is an image is told by what reads the stores."""
+    return payload.path if payload else None
+
+
+def show(lookup: ImageLookup, path: str) -> tuple[str, str]:
+    """(labels, neighbours) as HTML; one clear line for a file that is no image."""
+    try:
+        image = lookup.read(Path(path).read_bytes())
+    except (ValueError, OSError) as error:
+        return wrong(f"{Path(path).name} cannot be read: {reason(error)}."), ""
+    return shown(lookup, image, None)
+
+
+def show_some(lookup: ImageLookup) -> tuple[Any, str, str]:
+    found = lookup.example()
+    if found is None:
+        return None, wrong("The store of the images is no longer there."), ""
+    image, name = found
+    return image[0].permute(1, 2, 0).numpy(), *shown(lookup, image, name)
+
+
+def shown(lookup: ImageLookup, image: Any, true: str | None) -> tuple[str, str]:
+    try:
+        answer = lookup.answer(image)
+    except UserError as error:
+        return wrong(str(error)), ""
+    return bars(answer, true), "".join(map(neighbours, answer.searches))
+
+
+def hint() -> str:
+    return (
+        f'<div class="ours"><p class="note">Drop a picture on the left, or click there; at most {LIMIT} MB.</p></div>'
+    )
+
+
+def wrong(message: str) -> str:
+    return f'<div class="ours"><p class="wrong" role="alert">{escape(message)}</p></div>'
+
+
+def bars(answer: Answer, true: str | None) -> str:
+    said = f"Its label: {true}. " if true else ""
+    rows = "".join(bar(label, label.name == true) for label in answer.labels)
+    note = f'<p class="note">{escape(said + answer.note)}</p>'
+    return f'<div class="ours"><h3>Most probable labels</h3><div class="bars">{rows}</div>{note}</div>'
+
+
+def bar(label: Label, true: bool) -> str:
+    """`true`: the picture's own label, marked by more than a colour."""
+    share, name = 100 * label.probability, escape(label.name)
+    mark = f'<span class="true">✓ {name}</span>' if true else f"<span>{name}</span>"
+    inner = f'<div class="bar"><div style="width:{share:.2f}%"></div></div>'
+    return f'{mark}{inner}<span class="share">{share:.1f} %</span>'
+
+
+def neighbours(search: Search) -> str:
+    figures = "".join(
+        f'<figure><img src="{as_data(near.image)}" alt="{escape(near.name)}" title="{escape(near.file)}">'
+        f"<figcaption>{escape(near.name)}<br><span>{escape(near.distance)}</span></figcaption></figure>"
+        for near in search.near
+    )
+    grid = f'<div class="near">{figures}</div>' if figures else ""
+    return f'<div class="ours"><h3>{escape(search.title)}</h3>{grid}<p class="note">{escape(search.note)}</p></div>'
+
+
+def as_data(image: np.ndarray) -> str:
+    """(3, H, W) uint8 → the picture itself as an address, so that no file has to be served."""
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(file, "png")
+    return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,68 @@
+"""`bench`: every contender does the work it is timed for, and what is told follows from what was measured."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import Compose
+
+from alexnet_pl.bench import fixtures, prepare_suite
+from alexnet_pl.bench.timing import interleaved
+from alexnet_pl.data.images import decode, resize_center_crop
+from alexnet_pl.errors import UserError
+from tests.conftest import call
+
+
+def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
+    order: list[str] = []
+
+    def job(name: str, images: int) -> int:
+        order.append(name)
+        return images
+
+    rates = interleaved({"a": lambda: job("a", 10), "b": lambda: job("b", 20)}, rounds=3)
+    assert order == ["a", "b"] * 4
+    assert all(rate.low <= rate.median <= rate.high for rate in rates.values())
+
+
+def test_pillows_way_makes_the_same_square(tmp_path: Path) -> None:
+    """The peer must do the whole work, or the comparison is none."""
+    path = fixtures.drawn(tmp_path / "1.JPEG", 1)
+    ours = resize_center_crop(decode(path.read_bytes())[0], 256, "bilinear").numpy().transpose(1, 2, 0)
+    assert np.abs(ours.astype(int) - prepare_suite.square(path, 256)).max() <= 1
+
+
+@pytest.mark.slow
+def test_preparing_is_measured_from_photographs_to_the_whole_store(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fixtures, "IMAGES", 40)
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for number in range(3):
+        fixtures.drawn(photographs / f"{number}.JPEG", number)
+    cfg = config(
+        "ilsvrc2012",
+        "bench.suite=prepare",
+        f"prepare.source={photographs}",
+        "bench.rounds=2",
+        f"bench.output={tmp_path / 'b.json'}",
+    )
+    call("bench", cfg, tmp_path)
+    found = json.loads((tmp_path / "b.json").read_text())
+    rates = {name: rate["median"] for name, rate in found["images_per_second"].items()}
+    assert found["ratios"]["prepare, raw / decode + resize alone"] == pytest.approx(
+        rates["prepare, raw"] / rates["decode + resize alone"]
+    )
+    per_core = rates["prepare, raw"] / found["workers"]
+    assert found["hours"]["ILSVRC-2012"]["16"] == pytest.approx(1_431_167 / per_core / 16 / 3600)
+    assert 0.1 < found["peak_memory_gb"] < 4
+    assert "Pillow" in capsys.readouterr().out
+
+
+def test_no_photographs_and_no_such_stage_are_told(config: Compose, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^prepare.source: .* holds no images to measure with"):
+        call("bench", config("ilsvrc2012", "bench.suite=prepare", f"prepare.source={tmp_path}"), tmp_path)
+    with pytest.raises(UserError, match=r"^bench sleep: one of train, prepare"):
+        call("bench", config("ilsvrc2012", "bench.suite=sleep"), tmp_path)

@@ -1,0 +1,329 @@
+"""The command line: our conventions become Hydra's, and a mistake becomes one line and exit code 2."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.cli import main
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.commands import options, registry
+from alexnet_pl.commands.help import command_help
+from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
+from alexnet_pl.config.recipes import SHIPPED, find_recipe, recipe_names
+from alexnet_pl.config.run_config import SECTIONS, isolated_config
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.layout import latest_checkpoint, link_latest
+
+
+def alexnet_pl(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command as a person types it."""
+    return subprocess.run([sys.executable, "-m", "alexnet_pl", *words], cwd=cwd, capture_output=True, text=True)
+
+
+def checkpoint(run: Path, name: str, age: float) -> Path:
+    path = run / "checkpoints" / f"{name}.ckpt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_shipped_recipe_is_found_by_name_by_file_name_and_by_path() -> None:
+    here = SHIPPED / "demo.yaml"
+    assert [find_recipe(name) for name in ("demo", "demo.yaml", "configs/demo.yaml", str(here))] == [here] * 4
+
+
+def test_a_file_of_ones_own_goes_before_a_shipped_one_of_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text("defaults: [_base]\n")
+    assert find_recipe("demo.yaml") == tmp_path / "demo.yaml"
+
+
+def test_flags_go_before_overrides_whatever_their_order() -> None:
+    words = to_hydra(["fit", "seed=1,2", "-m", "-c", "demo", "hydra/launcher=joblib", "--cfg", "job"])
+    assert words == [
+        f"--config-path={SHIPPED}",
+        "--config-name=demo",
+        f"--config-dir={SHIPPED}",
+        *("-m", "--cfg", "job"),
+        *("++command=fit", "seed=1,2", "hydra/launcher=joblib"),
+    ]
+
+
+def test_translating_twice_changes_nothing() -> None:
+    """Lightning starts DDP's other ranks with the argv it finds, which is the translated one."""
+    once = to_hydra(["fit", "-c", "demo", "seed=1"])
+    assert to_hydra(once) == once
+
+
+def test_any_option_of_lightnings_trainer_can_be_given() -> None:
+    assert "++trainer.limit_val_batches=2" in to_hydra(["fit", "-c", "demo", "trainer.limit_val_batches=2"])
+
+
+def test_last_is_the_newest_checkpoint_of_the_recipe_and_its_run_folder_is_used_again(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "runs/demo/old", "last", age=100)
+    newest = checkpoint(tmp_path / "runs/demo/sweep/0-seed-1", "last", age=10)
+    checkpoint(tmp_path / "runs/imagenette/newer", "last", age=1)
+    words = to_hydra(["fit", "-c", "demo", "ckpt_path=last"])
+    assert f"ckpt_path='{newest}'" in words
+    assert f"hydra.run.dir='{tmp_path / 'runs/demo/sweep/0-seed-1'}'" in words
+
+
+def test_testing_takes_the_last_checkpoint_unless_told_otherwise(tmp_path: Path) -> None:
+    last = checkpoint(tmp_path / "runs/demo/a", "last", age=1)
+    best = checkpoint(tmp_path / "runs/demo/a", "best", age=9)
+    assert f"ckpt_path='{last}'" in to_hydra(["test", "-c", "demo"])
+    assert f"ckpt_path='{best}'" in to_hydra(["test", "-c", "demo", "ckpt_path=best"])
+    assert not any(word.startswith("ckpt_path") for word in to_hydra(["fit", "-c", "demo"]))
+
+
+def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None:
+    run = tmp_path / "moved"
+    last = checkpoint(run, "last", age=1)
+    (run / ".hydra").mkdir()
+    (run / ".hydra/config.yaml").write_text("seed: 1\n")
+    words = to_hydra(["fit", "-c", "moved"])
+    assert words[:2] == [f"--config-path={isolated_config(run).parent}", "--config-name=config"]
+    assert f"ckpt_path='{last}'" in words
+    assert f"hydra.run.dir='{run}'" in words
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["fti", "-c", "demo"], r"fti: no such command; did you mean fit\?"),
+        (["draw"], "draw: no such command; one of prepare, verify, fit"),
+        (["fit", "demo", "-c", "imagenette"], "demo is given already"),
+        (["fit"], "which recipe?"),
+        (["fit", "-c"], "which recipe?"),
+        (["fit", "-c", "nowhere.yaml"], "-c nowhere.yaml"),
+        (["fit", "-c", "demo", "ckpt_path=last"], "ckpt_path=last: no run under runs/demo"),
+        (["test", "-c", "demo"], "ckpt_path=last: no run under runs/demo"),
+        (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: there is no such file"),
+    ],
+)
+def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        to_hydra(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["fit", "-c", "demo", "optim.lrr=1"], "optim.lrr: there is no such key; did you mean optim.lr?"),
+        (["fit", "-c", "demo", "optin.lr=1"], "optin.lr: there is no such key; did you mean optim.lr?"),
+        (["fit", "-c", "demo", "variant=spoken"], "variant/spoken"),
+        (["fit", "-c", "demo", "seed=[1"], "seed=[1: "),
+        (["fit", "-c", "mine.yaml"], "missing.yaml"),
+    ],
+)
+def test_hydras_own_errors_become_one_line_and_exit_code_2(words: list[str], says: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [missing.yaml]\n")
+    done = alexnet_pl(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("alexnet_pl: ")
+    assert says in done.stderr
+
+
+def test_help_and_the_composed_config_come_without_torch(tmp_path: Path) -> None:
+    """The imports take seconds; the promise is an answer at once."""
+    code = "import sys; sys.argv[1:] = {}; from alexnet_pl.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print('torch' in sys.modules, 'lightning' in sys.modules, file=sys.stderr)"
+    composing = (["fit", "-c", "demo", "--cfg", "job"], ["fit", "demo", "--help"])
+    for words in (["--help"], ["fit", "--help"], ["page", "-h"], ["completion", "bash"], *composing):
+        done = subprocess.run([sys.executable, "-c", code.format(words)], capture_output=True, text=True, cwd=tmp_path)
+        assert done.stderr.strip().endswith("False False"), done.stderr
+        assert "lr: 0.01" in done.stdout or "alexnet_pl" in done.stdout.split("\n")[0]
+
+
+def test_the_command_line_the_recipes_and_the_registry_are_imported_without_torch() -> None:
+    code = "import sys, alexnet_pl.cli.main, alexnet_pl.config.recipes, alexnet_pl.commands.registry\n"
+    code += "print('torch' in sys.modules, 'lightning' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False False\n", done.stderr
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    for words in (["--help"], ["fit", "--help"]):
+        done = subprocess.run([sys.executable, "-m", "alexnet_pl", *words], stdout=write, stderr=subprocess.PIPE)
+        assert (done.returncode, done.stderr) == (141, b"")
+    os.close(write)
+
+
+@pytest.mark.parametrize("name", registry.COMMANDS)
+def test_every_command_is_there_and_its_help_names_what_it_reads(name: str) -> None:
+    """Each target is a function of its module; each key a section of a config, with a comment to be shown."""
+    command = registry.find(name)
+    for target in filter(None, (command.target, command.codes)):
+        module, function = target.split(":")
+        source = (Path(registry.__file__).parent / f"{module.rsplit('.', 1)[1]}.py").read_text()
+        assert f"\ndef {function}(" in source
+    assert set(command.keys) <= set(SECTIONS)
+    text = command_help(command)
+    assert all(f"\n  {key}:" in text for key in command.keys)
+    if command.options:
+        assert all(f"\n  {options.key_of(one)}=" in text for one in fields(getattr(options, command.options)))
+    assert all(example.split()[0] == name for example in command.examples)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_recipes_and_keys(shell: str, tmp_path: Path) -> None:
+    script = alexnet_pl("completion", shell, cwd=tmp_path).stdout
+    for word in (*registry.COMMANDS, *recipe_names(), "optim.lr"):
+        assert re.search(rf"[ \"]{re.escape(word)}[ =\"]", script), word
+    if found := shutil.which(shell):
+        assert subprocess.run([found, "-n"], input=script, text=True, capture_output=True).stderr == ""
+
+
+def test_bash_completes_what_is_typed(tmp_path: Path) -> None:
+    script = alexnet_pl("completion", "bash", cwd=tmp_path).stdout
+    ask = 'COMP_WORDS=({}); COMP_CWORD={}; _alexnet_pl 2>/dev/null; echo "${{COMPREPLY[@]}}"'
+    typed = {"alexnet_pl rep": "reproduce report", "alexnet_pl fit -c imagen": "imagenette"}
+    typed["alexnet_pl fit optim.momen"] = "optim.momentum="
+    for words, wanted in typed.items():
+        line = ask.format(words, len(words.split()) - 1)
+        done = subprocess.run(["bash", "-c", f"{script}\n{line}"], capture_output=True, text=True)
+        assert done.stdout.strip() == wanted, done.stderr
+
+
+def test_a_shell_that_is_not_known_is_a_mistake(tmp_path: Path) -> None:
+    done = alexnet_pl("completion", "csh", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "alexnet_pl: completion: for which shell? one of bash, zsh, fish\n")
+
+
+def test_a_run_folder_or_recipe_may_stand_right_after_the_command(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs/demo/a=1")
+    for name in ("demo", "runs/demo/a=1"):
+        checkpoint(tmp_path / "runs/demo/a=1", "last", age=1)
+        assert to_hydra(["test", name, "seed=1"]) == to_hydra(["test", "-c", name, "seed=1"])
+    assert "stage=prepare" in to_hydra(["bench", "prepare"])
+
+
+def make_run(folder: Path, config: str = "seed: 1\n") -> Path:
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra/config.yaml").write_text(config)
+    return folder
+
+
+def test_latest_is_a_relative_link_to_the_newest_run_and_no_run_of_its_own(tmp_path: Path) -> None:
+    """A run within a run, such as a member of an ensemble, is not one of the recipe's."""
+    for name in ("runs/demo/a", "runs/demo/sweep/0-seed-1"):
+        link_latest(make_run(tmp_path / name))
+        latest = tmp_path / "runs/demo/latest"
+        assert (os.readlink(latest), latest.resolve()) == (name.removeprefix("runs/demo/"), tmp_path / name)
+    last = checkpoint(tmp_path / "runs/demo/sweep/0-seed-1", "last", age=1)
+    assert latest_checkpoint(tmp_path / "runs/demo", "last") == last
+    assert [path for path in tmp_path.glob("runs/**/checkpoints/last.ckpt")] == [last]
+    assert f"hydra.run.dir='{last.parent.parent}'" in to_hydra(["test", "runs/demo/latest"])
+    for other in ("runs/demo/a/pretrained", "elsewhere/demo/b", "runs/alone"):
+        link_latest(make_run(tmp_path / other))
+        assert latest.resolve() == tmp_path / "runs/demo/sweep/0-seed-1"
+    assert not list(tmp_path.glob("runs/latest")) + list(tmp_path.glob("elsewhere/**/latest"))
+
+
+def test_a_folder_of_the_users_own_called_latest_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "runs/demo/latest").mkdir(parents=True)
+    link_latest(make_run(tmp_path / "runs/demo/a"))
+    assert not (tmp_path / "runs/demo/latest").is_symlink()
+
+
+def test_ranks_are_started_with_exactly_this_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    where = ["alexnet_pl", "--config-path=/a", "--config-name=x"]
+    monkeypatch.setattr(sys, "argv", [*where, "++command=fit", "ckpt_path='old'", "seed=1"])
+    pin_argv_for_ddp_ranks(["ckpt_path='new'", "transfer.weights=null"])
+    assert sys.argv == [*where, "++command=fit", "seed=1", "ckpt_path='new'", "transfer.weights=null"]
+    pin_argv_for_ddp_ranks(["++command=test"], Path("/b/config.yaml"))
+    fresh = ["--config-path=/b", "--config-name=config", "hydra/job_logging=none"]
+    assert sys.argv == ["alexnet_pl", *fresh, "++command=test"]
+    monkeypatch.setattr(sys, "argv", ["ipykernel"])
+    pin_argv_for_ddp_ranks(["ckpt_path=null"])
+    assert sys.argv == ["ipykernel"]
+
+
+def test_no_words_at_all_print_the_usage_and_are_a_mistake(tmp_path: Path) -> None:
+    done = alexnet_pl(cwd=tmp_path)
+    assert (done.returncode, done.stdout.split(" ")[0]) == (2, "usage:")
+
+
+def test_a_disk_that_is_full_is_a_mistake_to_mend_and_other_faults_keep_their_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, kind, code in ((errno.ENOSPC, SystemExit, 2), (errno.EBADF, OSError, None)):
+
+        def run(number: int = number) -> None:
+            raise OSError(number, os.strerror(number), "runs/x/last.ckpt")
+
+        monkeypatch.setattr(main, "run", run)
+        monkeypatch.setattr(sys, "argv", ["alexnet_pl", "fit", "-c", "demo"])
+        monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+        with pytest.raises(kind) as end:
+            main.main()
+        assert getattr(end.value, "code", None) == code
+    assert "runs/x/last.ckpt: No space left on device; make room" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["a b", "a=b", "a,b", "a'b", "a{b", "(a)", r"a\b", "a:b", "ü"])
+def test_a_path_may_hold_what_means_something_to_hydra(path: str, tmp_path: Path) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    words = to_hydra(["prepare", "-c", "demo", f"data.root={path}", f"prepare.source={path}/x"])
+    parsed = OverridesParser.create().parse_overrides(words[4:])
+    assert [override.value() for override in parsed] == [path, f"{path}/x"]
+    run = tmp_path / "runs" / path
+    checkpoint(run, "last", age=1)
+    parsed = OverridesParser.create().parse_overrides(
+        to_hydra(["test", "-c", "demo", f"ckpt_path=runs/{path}/checkpoints/last.ckpt"])[4:]
+    )
+    assert parsed[0].value() == str(run / "checkpoints/last.ckpt")
+    assert parsed[1].value() == str(run)
+
+
+def folder_of(words: list[str]) -> list[str]:
+    return [word for word in to_hydra(words) if word.startswith(("hydra.run.dir", "hydra.sweep"))]
+
+
+def test_a_row_is_made_in_a_folder_that_the_same_command_finds_again() -> None:
+    """Named after what decides the network; where the images lie, and how it is tested, makes no other one."""
+    words = ["reproduce", "-c", "ilsvrc2010", "model.norm=false", "seed=3"]
+    wanted = ["hydra.run.dir='runs/ilsvrc2010/reproduce/model.norm-false_seed-3'"]
+    assert folder_of(words) == folder_of([*words[:3], "seed=3", "model.norm=false"]) == wanted
+    assert (
+        folder_of([*words, "data.root=/a", "test.views=center", "transfer.data_roots.fall2011=/b", "logger=csv"])
+        == wanted
+    )
+    assert folder_of(["ensemble", "-c", "ensemble_5cnns", "data.root=/a"]) == [
+        "hydra.run.dir='runs/ensemble_5cnns/ensemble/as-shipped'"
+    ]
+    assert folder_of([*words, "hydra.run.dir=mine"]) == ["hydra.run.dir='mine'"]
+    assert folder_of(["reproduce", "-m", "-c", "demo", "seed=1,2"]) == [
+        "hydra.sweep.dir='runs/demo/reproduce'",
+        "hydra.sweep.subdir=${hydra.job.override_dirname}",
+    ]
+    long = folder_of([*words, *(f"augment.noise={i}" for i in range(40))])
+    assert len(long[0]) < 160
+    assert long != folder_of([*words, *(f"augment.noise={i}" for i in range(41))])
+
+
+def test_a_report_needs_no_recipe_and_leaves_no_folder_of_hydras() -> None:
+    translated = to_hydra(["report"])
+    assert "--config-name=_base" in translated
+    assert {"hydra.run.dir='runs/report'", "hydra.output_subdir=null"} <= set(translated)
+
+
+def test_a_fit_that_may_go_on_keeps_its_folder() -> None:
+    assert "ckpt_path='auto'" in to_hydra(["fit", "-c", "demo", "ckpt_path=auto"])

@@ -1,0 +1,210 @@
+"""`bench` of training: the shares, ratios and gates follow from what was timed; a whole run at toy size."""
+
+import json
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+import torch
+from running import Compose
+from torch.nn import functional as F
+
+from alexnet_pl.bench import (
+    end_to_end,
+    energy,
+    loaders,
+    stages,
+    suite,
+    targets,
+    third_party_loaders,
+    timing,
+    trainer_overhead,
+    training_steps,
+)
+from alexnet_pl.bench.timing import Window, steady
+from alexnet_pl.bench.training_steps import StockNorm, stock
+from alexnet_pl.errors import UserError
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.layers import LocalResponseNorm, SpatialNorm
+from tests import sleepers
+from tests.conftest import call
+
+TOY = Window(0.05, 0.1, 2)
+
+
+def test_a_flow_is_timed_from_batch_to_batch_after_it_has_warmed_up() -> None:
+    """Slow at first, then 100 images each 10 ms; closed at the end."""
+    closed = []
+
+    def flow() -> Generator[int, None, None]:
+        try:
+            time.sleep(0.2)
+            while True:
+                time.sleep(0.01)
+                yield 100
+        finally:
+            closed.append(True)
+
+    assert 2_000 < steady(flow, Window(0.1, 0.2, 3)) <= 10_000
+    assert closed == [True]
+
+
+def test_another_program_that_is_not_there_or_fails_is_told(tmp_path: Path) -> None:
+    def broken() -> Generator[int, None, None]:
+        raise OSError("no such thing\nand more")
+        yield 1
+
+    assert third_party_loaders.unavailable_reason("no_such_module.inner", broken) == "not installed"
+    assert third_party_loaders.unavailable_reason("json", broken) == "OSError: no such thing"
+    assert third_party_loaders.unavailable_reason("json", lambda: iter_of(1)) == ""
+
+
+def iter_of(*values: int) -> Generator[int, None, None]:
+    yield from values
+
+
+def test_the_stock_network_computes_the_same() -> None:
+    """Or the comparison would be with another network's step."""
+    torch.manual_seed(0)
+    net = AlexNet(num_classes=3, crop=67).eval()
+    images = torch.randn(2, 3, 67, 67) * 60
+    torch.testing.assert_close(stock(net)(images), net(images), rtol=1e-4, atol=1e-4)
+    kinds = [type(layer) for layer in stock(net).children()]
+    assert kinds.count(StockNorm) == 3
+    assert not {LocalResponseNorm, SpatialNorm} & set(kinds)
+
+
+def test_operations_of_the_network_are_those_of_the_paper_by_hand() -> None:
+    """724.4 M products forward; with backward three times as many, but for the gradient of the pixels."""
+    forward, whole = stages.operations(AlexNet(num_classes=1000), 224)
+    conv = [
+        (96, 3 * 121, 55), (256, 48 * 25, 27), (384, 256 * 9, 13), (384, 192 * 9, 13), (256, 192 * 9, 13)
+    ]  # fmt: skip
+    products = sum(maps * reads * side**2 for maps, reads, side in conv) + 9216 * 4096 + 4096**2 + 4096 * 1000
+    assert forward == 2 * products
+    assert whole == 6 * products - 2 * 96 * 363 * 55**2
+
+
+def test_the_idle_share_is_what_no_span_covers() -> None:
+    assert end_to_end.idle_share([(0, 4), (2, 3), (6, 8), (7, 10)]) == pytest.approx(0.2)
+    assert end_to_end.idle_share([]) is None
+
+
+def test_time_within_a_timed_function_is_its_callers() -> None:
+    shares = end_to_end.Shares()
+    inner = shares.timed("inner", lambda: time.sleep(0.02))
+    shares.timed("outer", inner)()
+    assert shares.seconds["outer"] >= 0.02
+    assert "inner" not in shares.seconds
+    inner()
+    assert end_to_end.shared({"forward": 3.0, "update": 1.0, "checkpoints": 0.5}, 5.0) == pytest.approx(
+        {"forward": 60.0, "update": 20.0, "checkpoints": 10.0, "outside": 20.0}
+    )
+
+
+def test_energy_is_that_of_whole_packages_or_not_measured(tmp_path: Path) -> None:
+    for name, count in (("intel-rapl:0", "5000000"), ("intel-rapl:1", "2500000"), ("intel-rapl:0:0", "9")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(count)
+    assert energy.processors(tmp_path) == {"processor": 7.5}
+    assert energy.processors(tmp_path / "nothing") == {}
+
+
+def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
+    found = {
+        "feeding": {loaders.RAW: {"median": 300.0}, loaders.EXAMPLE: {"median": 1.0}, loaders.COPY: {"median": 600.0}},
+        "steps": {"ours, bf16": 1.0, "stock PyTorch, float32": 4.0},
+        "trainer": {trainer_overhead.OURS: {"median": 60.0}},
+        "fit": {"shares": {"outside": 2.5}},
+    }
+    verdicts = {gate.what: (gate.found, gate.met) for gate in targets.targets(found) if gate.met is not None}
+    assert verdicts == {
+        "images: ours, raw / pytorch/examples, full JPEGs": (300.0, True),
+        "images: ours, raw / plain copy of memory": (0.5, False),
+        "step: ours, bf16 / stock PyTorch, float32": (4.0, True),
+        "trainer: ours": (60.0, False),
+        "fit: outside the network's work": (2.5, True),
+    }
+
+
+def test_no_gate_is_met_by_another_programs_accident() -> None:
+    peer = {"median": 150.0, "low": 140.0, "high": 4000.0}
+    found = {"feeding": {loaders.JPEG: {"median": 5000.0}, "DALI on the CPU, the same JPEGs": peer}}
+    (gate,) = [gate for gate in targets.targets(found) if gate.met is not None]
+    assert (gate.found, gate.met) == (1.25, False)
+
+
+def test_contenders_in_processes_are_timed_by_themselves_and_one_that_dies_is_told() -> None:
+    found = timing.time_in_processes(("slow", "quick"), sleepers.slow_and_quick, (), rounds=2)
+    assert found["slow"] > 0.05 > found["quick"]
+    with pytest.raises(UserError, match="the process of 'a' ended"):
+        timing.time_in_processes(("a",), sleepers.failing, (), rounds=1)
+
+
+def test_the_norms_that_are_compared_are_the_same_operation() -> None:
+    a = torch.randn(2, 8, 5, 5) * 30
+    torch.testing.assert_close(LocalResponseNorm(towers=1)(a), F.local_response_norm(a, 5, 1e-4, 0.75, 2.0))
+
+
+@pytest.mark.slow
+def test_a_whole_run_at_toy_size(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(suite, "FEW", 40)
+    monkeypatch.setattr(suite, "WINDOW", TOY)
+    monkeypatch.setattr(
+        third_party_loaders, "PEERS", {"none": ("no_such_module", third_party_loaders.PEERS["FFCV, JPEGs"][1])}
+    )
+    monkeypatch.setattr(third_party_loaders, "BATCH", 8)
+    monkeypatch.setattr(training_steps, "NORMS", ("ours, eager", "F.local_response_norm"))
+    monkeypatch.setattr(training_steps, "CONTENDERS", ("ours, float32", "stock PyTorch, float32"))
+    monkeypatch.setattr(trainer_overhead, "STEPS", 200)
+    monkeypatch.setattr(end_to_end, "FEW", 10)
+    sizes = (
+        "data.size=72",
+        "data.batch_size=8",
+        "augment.crop=67",
+        "model.num_classes=10",
+        "performance.compile=false",
+    )
+    where = f"bench.output={tmp_path / 'b.json'}"
+    run = tmp_path / "run"
+    run.mkdir()
+    cfg = config("ilsvrc2012", *sizes, "bench.rounds=1", where, "bench.profile=true", "trainer.accelerator=cpu")
+    call("bench", cfg, run)
+
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert found["not_run"] == {"none": "not installed"}
+    assert all(rate["median"] > 0 for rate in found["feeding"].values())
+    shares = found["fit"]["shares"]
+    work = sum(shares[name] for name in ("augment", "forward", "backward", "update"))
+    assert work + shares["outside"] == pytest.approx(100)
+    assert found["fit"]["steps"] == 20 - 6, "four epochs of five steps, of which six warm up"
+    assert found["projected"]["hours"] == pytest.approx(90 * 1_281_167 / found["fit"]["images_per_second"] / 3600)
+    assert json.loads((run / "trace.json").read_text())["traceEvents"]
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert "90 epochs of ILSVRC-2012" in printed
+    assert "━" not in printed.replace("┃", "").split("A step of")[0]  # no progress bar
+
+    call("bench", config("ilsvrc2012", "bench.suite=report", where), run)
+    written = (tmp_path / "docs/benchmarks.md").read_text()
+    rate = found["feeding"]["ours, raw"]["median"]
+    assert "| ours, raw " in written
+    assert f"{rate:,.0f}" in written
+    assert "not yet measured" in written
+    assert "![rates and stages](../b.png)" in written
+
+
+def test_a_report_of_something_else_is_refused(config: Compose, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    for words, said in (
+        ([], "json has no value"),
+        ([f"bench.output={other}"], "no figures of bench"),
+        ([f"bench.output={tmp_path / 'none.json'}"], "No such file"),
+    ):
+        with pytest.raises(UserError, match=said):
+            call("bench", config("ilsvrc2012", "bench.suite=report", *words), tmp_path)

@@ -1,0 +1,196 @@
+"""configs/codes.yaml from features to a table: resumed to the bit, true numbers in it, other features refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from feature_files import WIDTH, make_features, sparse
+from omegaconf import DictConfig
+from run_folders import whole_and_cut
+from running import Compose, last, run
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.reporting import tables
+from alexnet_pl.reporting.code_tables import HEADER, code_tables
+from alexnet_pl.retrieval.codebook import CodeBook, open_codes
+from alexnet_pl.retrieval.features import Features
+from alexnet_pl.retrieval.search import search
+
+TRAIN, VAL = 160, 40
+METHODS = ("PCA of fc7, signs", "random projections of fc7, signs")
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """A run folder with features of three classes that lie apart, and pixels that say nothing."""
+    chance = np.random.default_rng(5)
+    centres = 3 * chance.standard_normal((3, WIDTH))
+    for split, count, seed in (("train", TRAIN, 1), ("val", VAL, 2)):
+        labels = np.arange(count) % 3
+        make_features(tmp_path / f"net/features/{split}-fc7", centres[labels] + sparse(count, seed), labels)
+        none = {"file": "none", "sha256": "none", "step": 0}
+        make_features(tmp_path / f"net/features/{split}-pixels", sparse(count, seed + 2), labels, checkpoint=none)
+    return tmp_path / "net"
+
+
+@pytest.fixture
+def cfg(config: Compose, network: Path) -> DictConfig:
+    keys = ("codes.bits=12", "codes.hidden=[16]", "data.batch_size=16", "trainer.max_epochs=3", "logger=csv")
+    return config("codes", f"codes.features={network}", "trainer.precision=32-true", *keys)
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return torch.load(last(folder), weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("binary", ["straight_through", "noise"])
+@pytest.mark.parametrize("step", [4, 20])
+def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, binary: str
+) -> None:
+    """In mid-epoch, and at an epoch's end."""
+    cfg.codes.binary = binary
+    whole, cut = (saved["state_dict"] for saved in whole_and_cut(cfg, tmp_path, monkeypatch, step))
+    assert all(torch.equal(value, cut[name]) for name, value in whole.items())
+
+
+def test_reproduce_learns_measures_and_goes_on_where_it_stopped(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.max_epochs = 30
+    run(cfg, "reproduce", tmp_path / "codes")
+    rows = {row["method"]: row for row in result(tmp_path / "codes")["rows"]}
+    assert rows["float vectors of fc7, exact"]["recall_6"]["mean"] == 100
+    learned, by_chance = rows["auto-encoder on fc7"], 100 * 6 / TRAIN
+    assert learned["recall_6"]["mean"] > 3 * by_chance
+    assert learned["precision_6"]["mean"] > 80
+    assert (learned["bytes"], learned["bits"]) == (2, 12)
+    assert set(rows) == {*METHODS, "float vectors of fc7, exact", "auto-encoder on fc7"}
+    said = json.loads((tmp_path / "codes/fit.json").read_text())
+    run(cfg, "reproduce", tmp_path / "codes")
+    assert json.loads((tmp_path / "codes/fit.json").read_text()) == said
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results/val-codes/codes.json").read_text())
+
+
+def test_recall_is_of_the_codes_that_the_checkpoint_gives(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
+    """Counted here by sets, from the network's own bits and brute force."""
+    run(cfg, "fit", tmp_path / "codes")
+    run(cfg, "test", tmp_path / "codes", last(tmp_path / "codes"))
+    train, val = (Features(network / f"features/{split}-fc7") for split in ("train", "val"))
+    book = open_codes(tmp_path / "codes", train)
+    codes, queries = (book.net.encode(features.values) for features in (train, val))
+    distances = (codes[None] != queries[:, None]).sum(2)
+    found = book.nearest(val.values, 100)
+    assert np.array_equal(found.distances, np.sort(distances, 1)[:, :100])
+    true = search(train, val.rows(slice(None)), 100).numbers
+    shared = [len({*a} & {*b}) for a, b in zip(found.numbers.tolist(), true.tolist(), strict=True)]
+    row = next(row for row in result(tmp_path / "codes")["rows"] if row["method"] == "auto-encoder on fc7")
+    assert row["recall_100"]["mean"] == pytest.approx(np.mean(shared))
+
+
+def test_pixels_are_held_against_the_neighbours_of_fc7(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.codes.layer = "pixels"
+    run(cfg, "reproduce", tmp_path / "codes")
+    rows = {row["method"]: row for row in result(tmp_path / "codes")["rows"]}
+    assert set(rows) == {"float vectors of fc7, exact", "auto-encoder on raw pixels", "float raw pixels, exact"}
+    assert rows["float raw pixels, exact"]["recall_6"]["mean"] < 15  # they are chance; 6 of 160 are 3.75 %
+    assert rows["float raw pixels, exact"]["precision_100"]["mean"] == pytest.approx(100 / 3, abs=4)
+
+
+def test_the_table_has_a_row_for_each_method_and_number_of_bits(cfg: DictConfig, tmp_path: Path) -> None:
+    for name, keys in {"a": {"bits": 12}, "b": {"bits": 20}, "c": {"layer": "pixels"}}.items():
+        given = cfg.copy()
+        given.codes.update(keys)
+        run(given, "reproduce", tmp_path / f"runs-{name}")
+    (table,) = code_tables([tmp_path])
+    assert table.header == HEADER
+    assert [row[:2] for row in table.rows] == [
+        ["float vectors of fc7, exact", ""],
+        ["float raw pixels, exact", ""],
+        ["auto-encoder on fc7", "12"],
+        ["PCA of fc7, signs", "12"],
+        ["random projections of fc7, signs", "12"],
+        ["auto-encoder on raw pixels", "12"],
+        ["auto-encoder on fc7", "20"],
+        *([method, "20"] for method in METHODS),
+    ]
+    row = next(row for row in result(tmp_path / "runs-a")["rows"] if row["method"] == "auto-encoder on fc7")
+    value = row["precision_6"]
+    assert f"{value['mean']:.1f} ± {(value['high'] - value['low']) / 2:.1f}" in table.rows[2]
+    assert "tiny, 40 of 40 val images looked up among 160" in tables.markdown([table])
+
+
+def test_several_seeds_give_an_interval_over_runs(cfg: DictConfig, tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        run(cfg, "reproduce", tmp_path / f"runs-{seed}", seed=seed)
+    (table,) = code_tables([tmp_path])
+    cells = {row[0]: row[2] for row in table.rows}
+    means = [
+        next(row["recall_6"]["mean"] for row in result(tmp_path / f"runs-{seed}")["rows"] if "auto" in row["method"])
+        for seed in (0, 1, 2)
+    ]
+    assert cells["auto-encoder on fc7"].startswith(f"{np.mean(means):.1f} ± ")
+    assert cells["auto-encoder on fc7"].endswith("3 seeds")
+    assert "seeds" not in cells["PCA of fc7, signs"]
+
+
+def test_codes_of_other_features_are_refused(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
+    run(cfg, "fit", tmp_path / "codes")
+    for split in ("train", "val"):
+        path = network / f"features/{split}-fc7/about.json"
+        about = json.loads(path.read_text())
+        about["checkpoint"]["sha256"] = "b" * 64
+        path.write_text(json.dumps(about))
+    with pytest.raises(UserError, match=r"train-fc7: of another checkpoint \(bbbb.*\) than what the codes of "):
+        run(cfg, "test", tmp_path / "codes", last(tmp_path / "codes"))
+    with pytest.raises(UserError, match="of another checkpoint"):
+        run(cfg, "fit", tmp_path / "codes", last(tmp_path / "codes"))
+    with pytest.raises(UserError, match=r"codes.checkpoint: the run in .* was begun with another value"):
+        run(cfg, "reproduce", tmp_path / "codes")
+
+
+def test_a_code_book_is_kept_and_made_anew_when_its_codes_learned_on(
+    cfg: DictConfig, network: Path, tmp_path: Path
+) -> None:
+    run(cfg, "fit", tmp_path / "codes")
+    features = Features(network / "features/train-fc7")
+    first = CodeBook(last(tmp_path / "codes"), features)
+    written = first.path.stat().st_mtime_ns
+    assert CodeBook(last(tmp_path / "codes"), features).path.stat().st_mtime_ns == written
+    cfg.trainer.max_epochs = 4
+    run(cfg, "fit", tmp_path / "codes", last(tmp_path / "codes"))
+    second = CodeBook(last(tmp_path / "codes"), features)
+    assert np.array_equal(np.unpackbits(second.codes, axis=1, count=12), second.net.encode(features.values))
+    assert second.path.stat().st_mtime_ns > written
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"features": "away"}, "codes.features: away is not there"),
+        ({"bits": 0}, "codes.bits=0: from 1"),
+        ({"layer": "fc6"}, "train-fc6: is not there; make it with"),
+        ({"bits": 64}, "codes.bits=64: more than the 24 components"),
+        ({"deep": True}, "codes.deep: there is no such key"),
+    ],
+)
+def test_what_is_wrong_is_said(cfg: DictConfig, tmp_path: Path, keys: dict[str, Any], said: str) -> None:
+    cfg.codes = {**cfg.codes, **keys}
+    with pytest.raises(UserError, match=f"^(.*/)?{said}"):
+        run(cfg, "reproduce", tmp_path / "codes")
+
+
+def test_a_network_is_no_auto_encoder(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    torch.save({"alexnet_pl": {"switches": {}}, "state_dict": {}, "global_step": 1}, last(tmp_path / "run"))
+    features = Features(network / "features/train-fc7")
+    with pytest.raises(UserError, match=r"last.ckpt: a network's checkpoint, not one of codes"):
+        open_codes(tmp_path / "run", features)
+    with pytest.raises(UserError, match=r"has no checkpoints/last.ckpt; fit codes first"):
+        open_codes(tmp_path, features)
+    with pytest.raises(UserError, match=r"^validate: not for codes, only fit, test, reproduce"):
+        run(cfg, "validate", tmp_path / "codes")

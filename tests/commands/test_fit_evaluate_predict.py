@@ -1,0 +1,273 @@
+"""fit, validate, test, predict from one end to the other, on a store of 96 drawn images."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from run_folders import load, table, whole_and_cut
+from running import TRAIN, VAL, Compose, last, run
+from torch.nn import functional as F
+
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources import synthetic
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation import confusions
+from alexnet_pl.evaluation.confusions import answers
+from alexnet_pl.experiment import build
+
+Fit = Callable[..., Path]
+
+
+@pytest.mark.parametrize(("step", "precision"), [(2, "32-true"), (6, "32-true"), (9, "bf16-mixed")])
+def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, precision: str
+) -> None:
+    """Mid-epoch, at an epoch's end, and in the second epoch; order, augmentation and dropout included."""
+    cfg.trainer.precision = precision
+    whole, cut = whole_and_cut(cfg, tmp_path, monkeypatch, step)
+    assert (whole["global_step"], whole["epoch"]) == (cut["global_step"], cut["epoch"]) == (12, 1)
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, cut["state_dict"][name]), name
+    rows = [table(tmp_path / name / "metrics.csv") for name in ("whole", "cut")]
+    errors = [[(row["step"], row["val/top1_error"]) for row in of if row["val/top1_error"]] for of in rows]
+    assert errors[0] == errors[1]
+    assert [step for step, _ in errors[0]] == ["6", "12"]
+
+
+def test_the_plain_way_and_the_fast_one_agree(cfg: DictConfig, tmp_path: Path) -> None:
+    """Layout and fused update change the order of sums, nothing else."""
+    cfg.trainer.precision, cfg.trainer.max_epochs = "32-true", 1
+    run(cfg, "fit", tmp_path / "fast")
+    cfg.performance.optimized = cfg.performance.retain_memory = False
+    run(cfg, "fit", tmp_path / "plain")
+    fast, plain = (load(last(tmp_path / name))["state_dict"] for name in ("fast", "plain"))
+    for name, value in plain.items():
+        torch.testing.assert_close(fast[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_fit_leaves_all_that_the_other_commands_and_a_reader_need(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(cfg, "fit", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} >= {
+        "checkpoints",
+        "metrics.csv",
+        "kernels.png",
+        "provenance.json",
+    }
+    with Image.open(tmp_path / "kernels.png") as picture:
+        assert picture.size == (16 * 48 + 4, 6 * 48 + 4)
+    (session,) = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
+    assert session["store"]["fingerprint"] == Store(Path(cfg.data.root)).fingerprint
+    assert session["packages"]["torch"] == version("torch")
+    rows = table(tmp_path / "metrics.csv")
+    assert [float(row["val/top1_error"]) for row in rows if row["val/top1_error"]][-1] <= 100
+    assert {float(row["lr-MomentumSGD/conv1.bias"]) for row in rows if row["lr-MomentumSGD/conv1.bias"]} == {0.02}
+    assert capsys.readouterr().out.strip().splitlines()[-1].startswith("→ ")
+
+
+def ten_views_by_hand(cfg: DictConfig, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean softmax over the four corners, the centre and their reflections, by slicing, and the labels."""
+    module = build.make_module(cfg).eval()
+    module.load_state_dict(load(last(folder))["state_dict"])
+    store = Store(Path(cfg.data.root))
+    images = store.split("val").on(torch.device("cpu"))[0].float()
+    centre = torch.from_numpy(store.mean).float()[:, 2:69, 2:69]
+    crops = [images[:, :, y : y + 67, x : x + 67] - centre for y, x in [(0, 0), (0, 5), (5, 0), (5, 5), (2, 2)]]
+    with torch.inference_mode():
+        views = [F.softmax(module.net(view), 1) for crop in crops for view in (crop, (crop + centre).flip(3) - centre)]
+    return torch.stack(views).mean(0), torch.from_numpy(store.split("val").labels)
+
+
+def test_test_reports_the_ten_view_errors_of_every_image_once(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.precision = "32-true"
+    run(cfg, "fit", tmp_path)
+    top1 = run(cfg, "test", tmp_path, last(tmp_path))
+    result = json.loads((tmp_path / "result.json").read_text())
+    mean, labels = ten_views_by_hand(cfg, tmp_path)
+    assert result["images"] == VAL
+    assert result["top1_error"] == top1 == pytest.approx(100 * float((mean.argmax(1) != labels).double().mean()))
+    right5 = (mean.topk(5).indices == labels[:, None]).any(1)
+    assert result["top5_error"] == pytest.approx(100 * float((~right5).double().mean()))
+    assert result["nll"] == pytest.approx(float(F.nll_loss(mean.log(), labels)), rel=1e-4)
+    fingerprint = Store(Path(cfg.data.root)).fingerprint
+    assert {key: result["dataset"][key] for key in ("name", "fingerprint", "split", "images")} == {
+        "name": "tiny",
+        "fingerprint": fingerprint,
+        "split": "val",
+        "images": VAL,
+    }
+    assert result["checkpoint"]["step"] == 12
+    assert (result["views"], result["claim"]) == ("ten", None)
+    low, high = result["top1_error_interval"]
+    assert low < top1 < high
+
+
+def test_validate_repeats_the_fits_own_last_validation(cfg: DictConfig, tmp_path: Path) -> None:
+    at_end = run(cfg, "fit", tmp_path)
+    assert run(cfg, "validate", tmp_path, last(tmp_path)) == pytest.approx(at_end)
+    assert json.loads((tmp_path / "validation.json").read_text())["views"] == "center"
+
+
+def test_predict_names_the_classes_of_ones_own_images_without_the_store(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(cfg, "fit", tmp_path)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for index in range(3):
+        Image.fromarray(synthetic.draw(index, 90)[0].transpose(1, 2, 0)).save(folder / f"{index}.png")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no image")
+    cfg.data.root = str(tmp_path / "gone")
+    run(cfg, "predict", tmp_path, last(tmp_path), images=str(folder))
+    rows = json.loads((tmp_path / "predictions.json").read_text())
+    assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png"]
+    for row in rows:
+        probabilities = [label["probability"] for label in row["labels"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert {label["name"] for label in row["labels"]} <= {name for _, name in synthetic.CLASSES}
+    assert len(table(tmp_path / "predictions.csv")) == 15
+    assert "not read: " in (said := capsys.readouterr().out)
+    assert "broken.jpg" in said
+
+
+def test_a_diverging_fit_says_so_and_stops(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.optim.lr = 1e4
+    with pytest.raises(UserError, match=r"the training loss is .* try a smaller optim.lr"):
+        run(cfg, "fit", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("model.towers", 1, "model.towers=2, this recipe model.towers=1"),
+        ("model.overlap", False, "model.overlap=True, this recipe model.overlap=False"),
+        ("augment.crop", 71, "augment.crop=67, this recipe augment.crop=71"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused_by_the_switch_that_differs(
+    cfg: DictConfig, tmp_path: Path, key: str, value: object, says: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path)
+    section, name = key.split(".")
+    cfg[section][name] = value
+    with pytest.raises(UserError, match=says):
+        run(cfg, "test", tmp_path, last(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("data.root", "nowhere", "data.root: nowhere is not there; make one"),
+        ("data.name", "imagenette", "data.name: the store at .* has tiny, the recipe imagenette"),
+        ("data.size", 80, "data.size: the store at .* has 72, the recipe 80"),
+        ("model.num_classes", 7, "model.num_classes=7: the store at .* has 10 classes"),
+        ("data.batch_size", 1000, f"data.batch_size=1000: the store's training split has only {TRAIN} images"),
+    ],
+)
+def test_a_store_that_does_not_fit_the_recipe_is_refused(
+    cfg: DictConfig, tmp_path: Path, key: str, value: object, says: str
+) -> None:
+    section, name = key.split(".")
+    cfg[section][name] = value
+    with pytest.raises(UserError, match=says):
+        run(cfg, "fit", tmp_path)
+
+
+def test_preparing_twice_does_nothing_the_second_time(
+    config: Compose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, numbers in {"train": range(20), "val": range(20, 30)}.items():
+        for index in numbers:
+            folder = tmp_path / "copy" / split / synthetic.CLASSES[index % 10][0]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(synthetic.draw(index, 40)[0].transpose(1, 2, 0)).save(folder / f"{index}.png")
+    cfg = config("imagenette", f"prepare.source={tmp_path / 'copy'}", f"data.root={tmp_path / 'store'}", "data.size=32")
+    run(cfg, "prepare", tmp_path)
+    first, written = capsys.readouterr().out, (tmp_path / "store/store.json").stat().st_mtime_ns
+    run(cfg, "prepare", tmp_path)
+    again = capsys.readouterr().out
+    assert "20 train, 10 val images of 10 classes" in first
+    assert "0 unreadable images left out, 30 that were not plain RGB JPEGs converted" in first
+    assert again.startswith("already prepared: 20 train, 10 val images")
+    assert (tmp_path / "store/store.json").stat().st_mtime_ns == written
+
+
+def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:
+    """ILSVRC-2012's: its labels were never released. Its answers are kept, where it is asked for."""
+    drawn = synthetic.source(TRAIN, VAL)
+    unknown = [item._replace(label=-1) for item in drawn.splits["val"]]
+    source = replace(drawn, splits={**drawn.splits, "test": unknown})
+    prepare(source, tmp_path / "store", StoreSettings("tiny", 72, {}), partial(synthetic.read, size=72))
+    data = build.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}"))
+    assert data.tested == "val"
+    data = build.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "test.split=test"))
+    assert data.tested == "test"
+    cfg = config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "test.split=test")
+    run(cfg, "fit", tmp_path / "run")
+    assert run(cfg, "test", tmp_path / "run", last(tmp_path / "run")) is None
+    assert not list((tmp_path / "run").rglob("result.json"))
+    labels, best = answers(tmp_path / "run/results/test-ten/probabilities.parquet")
+    assert set(labels) == {-1}
+    assert best.shape == (VAL, 5)
+
+
+def test_a_fit_does_not_go_on_from_weights_alone(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path)
+    with pytest.raises(UserError, match=r"best.ckpt holds weights alone; a fit goes on from last.ckpt"):
+        run(cfg, "fit", tmp_path, tmp_path / "checkpoints/best.ckpt")
+
+
+def test_a_moved_run_remembers_its_best_error(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path / "here")
+    moved = (tmp_path / "here").rename(tmp_path / "there")
+    before = load(last(moved))["callbacks"]
+    cfg.trainer.max_epochs = 2
+    run(cfg, "fit", moved, last(moved))
+    after = load(last(moved))["callbacks"]
+    (best,) = [key for key in before if "val/top1_error" in key]
+    assert after[best]["best_model_score"] <= before[best]["best_model_score"]
+    assert after[best]["best_model_path"] == str(moved / "checkpoints/best.ckpt")
+
+
+def test_predicting_nothing_but_unreadable_files_is_a_mistake(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path)
+    (tmp_path / "note.txt").write_text("no image")
+    with pytest.raises(UserError, match=r"images: none of 1 could be read; .*note.txt: not an image"):
+        run(cfg, "predict", tmp_path, last(tmp_path), images=str(tmp_path / "note.txt"))
+    assert not (tmp_path / "predictions.csv").exists()
+
+
+def test_a_test_that_was_cut_short_is_made_again(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its probabilities were on the disk, its tables were not."""
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(confusions, "write_mistakes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(cfg, "reproduce", tmp_path / "run")
+    monkeypatch.undo()
+    for already in (False, True):
+        error = run(cfg, "reproduce", tmp_path / "run")
+        assert ("tested already" in capsys.readouterr().out) == already
+        for place in ("result.json", "results/val-ten/result.json"):
+            assert json.loads((tmp_path / "run" / place).read_text())["top1_error"] == pytest.approx(error)
+    assert (tmp_path / "run/results/val-ten/confusions.csv").is_file()
+    assert not list((tmp_path / "run").rglob("*.tmp"))

@@ -1,0 +1,211 @@
+"""Renamed keys: one line names the new key, and files with the old ones are read as if written today."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.config.migration import RENAMED, SCHEMA, check_overrides, migrate, migrate_record, new_key
+from alexnet_pl.config.overrides import dotted, suggest_key
+from alexnet_pl.config.recipes import SHIPPED, compose
+from alexnet_pl.config.run_config import check_recipe, read_own_keys
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation import ensemble, predictions
+from alexnet_pl.evaluation.result import read_result
+from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.layout import read_config
+
+OLD = {
+    "command": "fit",
+    "seed": 3,
+    "views": "centre",
+    "project": "mine",
+    "entity": None,
+    "probabilities": "auto",
+    "images": None,
+    "stage": "train",
+    "rounds": 5,
+    "json": None,
+    "profile": False,
+    "rates": {"relu": 0.004},
+    "data": {
+        "name": "demo", "root": "/old", "source": None, "size": 128, "filter": "bicubic", "held_out": 0.25,
+        "batch_size": 64,
+        "names": {"n.1": "a b"}, "synsets": None, "encoding": "jpeg", "quality": 90, "subsampling": 420, "shard": 64,
+        "workers": 2, "part": None, "repair": False, "test_split": "val", "fold_in": 7,
+    },
+    "augment": {"share": 32, "crop": 112, "divide": False, "mean": "place", "last_offset": True, "reflect": False},
+    "model": {"activation": "relu"},
+    "optim": {"lr": "${rates.${model.activation}}", "bias_rate": 2.0, "bias_decay": True, "undecayed": ["conv1"]},
+    "schedule": {"name": "staged", "staged": {"stages": [{"epoch": 1, "weights": {"all": 0.01}}]}},
+    "transfer": {"carry": ["conv1"], "recipe": "standin_pretrain", "roots": {"standin_others": "/s"}, "overrides": []},
+    "ensemble": {
+        "groups": {"a": {"recipe": "standin", "seeds": [1], "overrides": ["speed.fast=false", "reading=printed"]}},
+    },
+    "watch": {"every": 2, "images": 4, "checkpoints": True},
+    "speed": {
+        "fast": False, "compile": False, "graph": False, "keep": True, "allocator": False, "ahead": True,
+        "decode": "cpu",
+    },
+    "codes": {"binary": "straight"},
+}  # fmt: skip
+NEW = {
+    "command": "fit",
+    "seed": 3,
+    "test": {"views": "center", "save_predictions": "auto", "split": "val"},
+    "wandb": {"project": "mine", "entity": None},
+    "predict": {"images": None},
+    "bench": {"suite": "train", "rounds": 5, "output": None, "profile": False},
+    "data": {"name": "demo", "root": "/old", "size": 128, "batch_size": 64, "include_val_after_epoch": 7},
+    "prepare": {
+        "source": None, "filter": "bicubic", "held_out_share": 0.25, "names": {"n.1": "a b"}, "synsets": None,
+        "encoding": "jpeg", "quality": 90, "images_per_shard": 64, "workers": 2, "part": None, "repair": False,
+    },
+    "augment": {
+        "images_per_crop": 32, "crop": 112, "rescale": False, "mean": "per_position", "include_last_offset": True,
+        "flip": False,
+    },
+    "model": {"activation": "relu"},
+    "optim": {
+        "lr": "${schedule.lr_by_activation.${model.activation}}", "bias_lr_scale": 2.0, "decay_biases": True,
+        "no_decay_layers": ["conv1"],
+    },
+    "schedule": {
+        "name": "staged", "staged": {"stages": [{"epoch": 1, "weights": {"all": 0.01}}]},
+        "lr_by_activation": {"relu": 0.004},
+    },
+    "transfer": {
+        "layers": ["conv1"], "pretrain_recipe": "proxy_pretrain", "data_roots": {"standin_others": "/s"},
+        "overrides": [],
+    },
+    "ensemble": {
+        "groups": {"a": {"recipe": "proxy", "seeds": [1],
+        "overrides": ["performance.optimized=false", "variant=as_printed"]}},
+    },
+    "monitor": {"every_n_epochs": 2, "num_images": 4, "upload_checkpoints": True},
+    "performance": {
+        "optimized": False, "compile": False, "cuda_graph": False, "cache_on_gpu": True, "retain_memory": False,
+        "readahead": True, "jpeg_decoder": "cpu",
+    },
+    "codes": {"binary": "straight_through"},
+}  # fmt: skip
+OLD_TRAINING = {"augment": {"divide": True, "mean": "centre"}, "transfer": {"carry": []}}
+NEW_TRAINING = {"augment": {"rescale": True, "mean": "center"}, "transfer": {"layers": []}}
+
+
+def test_an_old_config_has_todays_keys_and_values_and_a_new_one_stays() -> None:
+    assert migrate(OLD) == NEW
+    assert migrate(NEW) == NEW
+
+
+def test_every_new_key_is_one_of_a_shipped_recipe() -> None:
+    """The table is held against the YAML files, which the commands are checked against elsewhere."""
+    shipped: dict[str, Any] = {}
+    for path in SHIPPED.glob("*.yaml"):
+        for key in dotted(yaml.safe_load(path.read_text())):
+            shipped[key] = path
+    for path in SHIPPED.glob("variant/*.yaml"):
+        shipped |= dict.fromkeys(dotted(yaml.safe_load(path.read_text())), path)
+    assert not {new for new in RENAMED.values() if new} - shipped.keys() - {"variant"}
+    assert not shipped.keys() & RENAMED.keys()
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("speed.fast=true", r"^speed.fast: this key is now performance.optimized$"),
+        ("++speed.fast=true", r"^speed.fast: this key is now performance.optimized$"),
+        ("~data.names", r"^data.names: this key is now prepare.names$"),
+        ("reading=printed", r"^reading: this key is now variant$"),
+        ("transfer.roots.fall2011=/x", r"^transfer.roots.fall2011: this key is now transfer.data_roots.fall2011$"),
+        ("data.subsampling=444", r"^data.subsampling: this key was removed; leave it out$"),
+    ],
+)
+def test_an_old_key_on_the_command_line_is_answered_by_the_new_one(word: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        to_hydra(["fit", "-c", "demo", word])
+
+
+def test_keys_of_today_are_let_through() -> None:
+    check_overrides(["data.root=/a", "optim.lr=0.1", "+trainer.x=1", "performance.optimized=true", "hydra.run.dir=x"])
+    assert new_key("data.batch_size") == "data.batch_size"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("speed: {fast: false}", "speed.fast: this key is now performance.optimized"),
+        ("views: centre", "views: this key is now test.views"),
+        ("defaults: [demo, {override reading: printed}, _self_]", "reading: this key is now variant"),
+    ],
+)
+def test_an_old_key_in_a_recipe_is_named_with_its_file(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"mine.yaml: {says}"):
+        check_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "there"), [("lr", "optim.lr"), ("batch_size", "data.batch_size"), ("crop", "augment.crop")]
+)
+def test_the_last_part_of_a_key_is_enough_for_a_suggestion(key: str, there: str) -> None:
+    assert suggest_key(key) == f"; did you mean {there}?"
+
+
+def test_an_old_run_folder_is_read_as_if_written_today(tmp_path: Path) -> None:
+    folder = write_config(tmp_path / "run", OLD)
+    assert read_own_keys(folder / ".hydra/config.yaml") == NEW
+    cfg = read_config(folder)
+    assert (cfg.optim.lr, cfg.test.views) == (0.004, "center")
+    assert compose(str(folder)).prepare.images_per_shard == 64
+
+
+def write_config(folder: Path, config: dict[str, Any]) -> Path:
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra/config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def test_records_of_the_first_schema_are_migrated_with_all_in_them() -> None:
+    lineage = [{"store": {}, "training": OLD_TRAINING, "finished": True}]
+    member = {"training": OLD_TRAINING, "lineage": lineage, "views": "centre"}
+    found = migrate_record({"views": "centre", "training": OLD_TRAINING, "lineage": lineage, "members": [member]})
+    stage = {"schema": SCHEMA, "store": {}, "training": NEW_TRAINING, "finished": True}
+    assert found["members"] == [{"schema": SCHEMA, "training": NEW_TRAINING, "lineage": [stage], "views": "center"}]
+    assert (found["views"], found["training"], found["lineage"]) == ("center", NEW_TRAINING, [stage])
+    assert migrate_record(found) == found
+    assert migrate_record({"training": None, "views": "ten"}) == {"schema": SCHEMA, "training": None, "views": "ten"}
+
+
+def test_fit_and_result_files_of_before_say_what_todays_recipe_says(tmp_path: Path) -> None:
+    (tmp_path / "fit.json").write_text(json.dumps({"finished": True, "training": OLD_TRAINING, "steps": 5}))
+    assert fit_status.read_fit_status(tmp_path)["training"] == NEW_TRAINING
+    assert fit_status.resume_point(tmp_path, NEW_TRAINING) == (False, None), "begun by the same settings"
+    result = {"dataset": {}, "views": "centre", "images": 1, "top1_error": 0.0, "checkpoint": {"sha256": "a"}}
+    (tmp_path / "result.json").write_text(json.dumps({**result, "training": OLD_TRAINING}))
+    found = read_result(tmp_path / "result.json")
+    assert (found["views"], found["training"]) == ("center", NEW_TRAINING)
+
+
+def test_a_checkpoint_of_before_has_todays_switches(tmp_path: Path) -> None:
+    about = {"switches": {"augment": {"size": 8, "crop": 6, "share": 1}}, "course": {"seed": 0, "fold_in": None}}
+    torch.save({"alexnet_pl": about}, tmp_path / "last.ckpt")
+    found = read_checkpoint(tmp_path / "last.ckpt")["alexnet_pl"]
+    assert found["switches"] == {"augment": {"size": 8, "crop": 6, "images_per_crop": 1}}
+    assert found["course"] == {"seed": 0, "include_val_after_epoch": None}
+
+
+def test_results_of_the_centre_view_are_found_under_their_older_name(tmp_path: Path) -> None:
+    assert predictions.results_dir(tmp_path, "val", "center").name == "val-center"
+    older = tmp_path / "results/val-centre"
+    older.mkdir(parents=True)
+    assert predictions.results_dir(tmp_path, "val", "center") == older
+    (older / "probabilities.parquet").touch()
+    assert ensemble.saved(tmp_path, None, "center") == older / "probabilities.parquet"
+    assert predictions.results_dir(tmp_path, "val", "ten").name == "val-ten"

@@ -1,0 +1,171 @@
+"""A stranger's run folder, or recipe, runs no command and writes to no file outside of the run."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alexnet_pl.config.run_config import check_overrides, check_recipe, isolated_config, read_own_keys
+from alexnet_pl.data.store.remote import Mirror
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs import provenance
+
+OWN = {"command": "fit", "seed": 3, "data": {"name": "demo", "root": "nowhere"}, "model": {"num_classes": 10}}
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALEXNET_PL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "run/.hydra").mkdir(parents=True)
+    return tmp_path / "run"
+
+
+def save(run: Path, config: dict[str, Any]) -> Path:
+    path = run / ".hydra/config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "alexnet_pl", *words], cwd=cwd, capture_output=True, text=True)
+
+
+def file_logger(path: Path) -> dict[str, Any]:
+    handler = {"class": "logging.FileHandler", "filename": str(path), "mode": "w"}
+    return {"version": 1, "handlers": {"file": handler}, "root": {"handlers": ["file"]}}
+
+
+def shadow_logging(run: Path, canary: Path) -> None:
+    (run / ".hydra/hydra/job_logging").mkdir(parents=True)
+    (run / ".hydra/hydra/job_logging/none.yaml").write_text(yaml.safe_dump(file_logger(canary)))
+
+
+def test_hydra_settings_of_a_run_folder_are_dropped_and_named(run: Path, tmp_path: Path) -> None:
+    canary = tmp_path / "precious.txt"
+    canary.write_text("kept")
+    env = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": f"rm {canary}"}
+    save(run, OWN | {"hydra": {"job": {"env_set": env}, "job_logging": file_logger(canary)}, "defaults": ["_base"]})
+    shadow_logging(run, canary)
+    done = command("fit", "-c", str(run), "ckpt_path=null", f"hydra.run.dir={tmp_path}/out", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "ignored, as no key of a run: " in done.stderr
+    assert "hydra" in done.stderr
+    assert canary.read_text() == "kept"
+
+
+def test_the_isolated_copy_holds_the_own_keys_and_nothing_else(run: Path) -> None:
+    save(run, OWN | {"hydra": {"job": {"name": "x"}}, "defaults": [], "unknown": 1})
+    copy = isolated_config(run)
+    assert yaml.safe_load(copy.read_text()) == OWN
+    assert [path.name for path in copy.parent.iterdir()] == ["config.yaml"]
+    assert isolated_config(run) == copy  # the other processes of a run must find the same
+
+
+@pytest.mark.parametrize(
+    ("node", "named"),
+    [
+        ({"optim": {"_target_": "os.system"}}, "optim._target_"),
+        ({"project": "${oc.env:HOME}"}, "project"),
+        ({"data": {"root": "x/${ oc.env :HOME}"}}, "data.root"),
+        ({"schedule": {"steps": [{"()": "os.system"}]}}, "schedule.steps.0.()"),
+    ],
+)
+def test_code_and_resolvers_in_a_run_are_refused(run: Path, node: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=r"config.yaml: ") as error:
+        read_own_keys(save(run, OWN | node))
+    assert f": {named}: " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &a [x, x]\nb: *a\n", "- 1\n", "a: !!python/object/apply:os.system [ls]\n", "a: [\n", "\tb: 1\n"]
+)
+def test_a_run_config_that_is_no_plain_mapping_is_refused(run: Path, text: str) -> None:
+    path = run / ".hydra/config.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"config.yaml: "):
+        read_own_keys(path)
+
+
+def test_a_link_out_of_the_run_folder_is_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("kept")
+    (run / "metrics.csv").symlink_to(tmp_path / "precious.txt")
+    save(run, OWN)
+    with pytest.raises(UserError, match=r"metrics.csv: links to"):
+        isolated_config(run)
+
+
+def test_links_within_the_run_folder_and_those_of_wandb_are_fine(run: Path, tmp_path: Path) -> None:
+    (run / "latest").symlink_to("metrics.csv")
+    (run / "wandb/offline-run/logs").mkdir(parents=True)
+    (run / "wandb/offline-run/logs/debug-core.log").symlink_to(tmp_path / "debug-core.log")
+    save(run, OWN)
+    assert isolated_config(run).is_file()
+
+
+@pytest.mark.parametrize(
+    ("node", "named"),
+    [
+        ({"hydra": {"job_logging": {"handlers": {}}}}, "hydra.job_logging"),
+        ({"hydra": {"callbacks": {"x": {"_target_": "os.system"}}}}, "hydra.callbacks"),
+        ({"hydra": {"job": {"env_set": {"A": "b"}}}}, "hydra.job.env_set"),
+        ({"optim": {"_target_": "os.system"}}, "optim._target_"),
+    ],
+)
+def test_a_recipe_may_not_make_hydra_write_files_or_call_code(tmp_path: Path, node: dict, named: str) -> None:
+    mine, beside = tmp_path / "mine.yaml", tmp_path / "beside.yaml"
+    mine.write_text("defaults: [_base, beside, _self_]\n")
+    beside.write_text(yaml.safe_dump(node))
+    with pytest.raises(UserError) as error:
+        check_recipe(mine)
+    assert f"beside.yaml: {named}" in str(error.value)
+
+
+def test_a_recipe_beside_its_own_logging_configs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hydra/job_logging").mkdir(parents=True)
+    (tmp_path / "mine.yaml").write_text("defaults: [_base, _self_]\n")
+    with pytest.raises(UserError, match="hydra/job_logging"):
+        check_recipe(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    "word", ["hydra.job_logging.x=1", "++hydra.run.dir=/x", "--config-dir=/x", "hydra/callbacks=x", "x"]
+)
+def test_overrides_in_a_config_are_keys_of_the_recipe(word: str) -> None:
+    check_overrides(["optim.lr=0.1", "++trainer.max_epochs=3"], "transfer.overrides")
+    with pytest.raises(UserError, match=r"transfer.overrides"):
+        check_overrides([word], "transfer.overrides")
+
+
+def test_git_obeys_neither_environment_nor_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = tmp_path / "ran"
+    hook = tmp_path / "hook.sh"
+    hook.write_text(f"#!/bin/sh\ntouch {canary}\n")
+    hook.chmod(0o755)
+    root = tmp_path / "checkout"
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    subprocess.run(["git", "-C", str(root), "config", "core.fsmonitor", str(hook)], check=True)
+    (root / "alexnet_pl").mkdir()
+    monkeypatch.setattr(provenance, "__file__", str(root / "alexnet_pl/runs/provenance.py"))
+    names = {"COUNT": "1", "KEY_0": "core.fsmonitor", "VALUE_0": str(hook)}
+    for name, value in names.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    subprocess.run(["git", "-C", str(root), "status"], check=True, capture_output=True)
+    assert canary.exists()  # git as it is runs the command
+    canary.unlink()
+    assert provenance.git("status", "--porcelain") == ""
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["reference://x.json", "simplecache::s3://x", "github://a:b@main", "tar://x::file:///y"]
+)
+def test_a_store_is_read_through_plain_protocols_alone(url: str) -> None:
+    with pytest.raises(UserError, match=r"data.root: "):
+        Mirror(url)

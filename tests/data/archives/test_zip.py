@@ -1,0 +1,87 @@
+"""Zip archives: the standard library's own reading of them is what ours is held against."""
+
+import io
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.data.archives import zip
+from alexnet_pl.errors import UserError
+
+CONTENT = {"a/one.JPEG": b"\xff\xd8 one", "a/two.JPEG": bytes(70_000), "tables/ä.csv": b"x,y\n" * 9, "empty": b""}
+
+
+class Unseekable(io.BytesIO):
+    """What a zip program writes to a pipe has sizes and checksums after each file instead of before."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: int) -> int:
+        raise OSError("a pipe")
+
+    def tell(self) -> int:
+        raise OSError("a pipe")
+
+
+def zipped(path: Path, room: io.BytesIO | None = None) -> Path:
+    file = room or io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.comment = b"a comment of the whole"
+        for number, (name, data) in enumerate(CONTENT.items()):
+            archive.writestr(name, data, (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)[number % 2])
+    path.write_bytes(file.getvalue())
+    return path
+
+
+@pytest.fixture(params=["plain", "64 bits", "piped"])
+def archive(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    if request.param == "64 bits":
+        monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 4)
+        monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 2)
+    path = zipped(tmp_path / "x.zip", Unseekable() if request.param == "piped" else None)
+    assert (b"PK\6\6" in path.read_bytes()) == (request.param == "64 bits")
+    return path
+
+
+def test_members_and_their_bytes_are_those_of_the_standard_library(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as library:
+        wanted = [(each.filename, each.header_offset, each.file_size) for each in library.infolist()]
+        found = list(zip.members(archive, lambda name: True))
+        assert [tuple(each) for each in found] == wanted
+        for each in found:
+            assert zip.read_member(archive, each.start, each.size) == library.read(each.name) == CONTENT[each.name]
+
+
+def test_links_and_folders_are_no_files_and_names_that_are_not_wanted_stay_out(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.mkdir("folder")
+        link = zipfile.ZipInfo("link.JPEG")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("1.xml", "x", zipfile.ZIP_BZIP2)  # not readable in place, and not asked for
+        archive.writestr("1.JPEG", "x")
+    found = zip.members(tmp_path / "x.zip", lambda name: not name.endswith(".xml"))
+    assert [each.name for each in found] == ["1.JPEG"]
+    with pytest.raises(UserError, match=r"x.zip: 1.xml is compressed by method 12; unpack the archive"):
+        list(zip.members(tmp_path / "x.zip", lambda name: True))
+
+
+@pytest.mark.parametrize("kept", [0, 10, 100, -1, -30, -200])
+def test_an_archive_cut_short_is_told(tmp_path: Path, kept: int) -> None:
+    path = zipped(tmp_path / "x.zip")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"^prepare.source: .*x.zip: damaged or incomplete archive"):
+        list(zip.members(path, lambda name: True))
+
+
+def test_a_byte_that_changed_in_a_stored_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("1.JPEG", b"pixels")
+    path.write_bytes(path.read_bytes().replace(b"pixels", b"pickle", 1))
+    (member,) = zip.members(path, lambda name: True)
+    with pytest.raises(ValueError, match="checksum"):
+        zip.read_member(path, member.start, member.size)

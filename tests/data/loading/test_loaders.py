@@ -1,0 +1,345 @@
+"""Every image once, in an order that seed and epoch decide, on any number of devices, and from any point again."""
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alexnet_pl.data.loading import streaming
+from alexnet_pl.data.loading.augment import Augment, Batch
+from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader, epoch_order
+from alexnet_pl.data.loading.streaming import LoaderOptions, batch_pipeline, gathered
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.store.store import Split, Store
+
+CPU, SIZE = torch.device("cpu"), 4
+AUGMENT = Augment(size=SIZE, crop=3)
+UNREADABLE = -1
+
+
+def read(item: ImageRecord) -> tuple[np.ndarray, str]:
+    """The image of number n is n everywhere, so that a batch says which images it holds."""
+    if item.place == UNREADABLE:
+        raise ValueError("broken on purpose")
+    return np.full((3, SIZE, SIZE), item.place, dtype=np.uint8), ""
+
+
+def label(number: int) -> int:
+    return 7 * number % 10
+
+
+def make_split(root: Path, numbers: list[int]) -> Split:
+    items = [ImageRecord(f"{i}.png", label(number), number) for i, number in enumerate(numbers)]
+    classes = [(f"n{i}", f"class {i}") for i in range(10)]
+    prepare(DatasetListing(classes, {"train": items}), root, StoreSettings("numbers", SIZE, {}), read)
+    return Store(root).split("train")
+
+
+@pytest.fixture(scope="module")
+def split_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Split]:
+    """Images 0 … n − 1, of which each store is made once."""
+    made: dict[int, Split] = {}
+
+    def of(count: int) -> Split:
+        if count not in made:
+            made[count] = make_split(tmp_path_factory.mktemp("store") / "store", list(range(count)))
+        return made[count]
+
+    return of
+
+
+def training(split: Split, batch_size: int, seed: int = 0, **settings) -> TrainLoader:
+    return TrainLoader(split, batch_size, seed, AUGMENT.draw, CPU, **settings)
+
+
+Seen = tuple[list[int], list[int], list[list[int]], list[bool], list[list[float]]]
+
+
+def seen(batch: Batch) -> Seen:
+    """All that a batch says, copied, since the loader fills its buffers again: numbers, labels, draws."""
+    assert batch.draws is not None
+    assert (batch.images == batch.images[:, :1, :1, :1]).all(), "an image is a mixture"
+    numbers = batch.images[:, 0, 0, 0].tolist()
+    return numbers, batch.labels.tolist(), *(part.tolist() for part in batch.draws)
+
+
+def epoch_of(loader: TrainLoader) -> list[Seen]:
+    return [seen(batch) for batch in loader]
+
+
+def flat(lists: Iterable[list]) -> list:
+    return list(itertools.chain.from_iterable(lists))
+
+
+def numbers_of(epoch: list[Seen]) -> list[int]:
+    return flat(batch[0] for batch in epoch)
+
+
+def test_a_training_batch_carries_the_images_their_labels_and_the_draws_of_its_place(split_of) -> None:
+    for i, batch in enumerate(training(split_of(23), 5, seed=3)):
+        numbers, labels, *drawn = seen(batch)
+        assert batch.images.dtype == torch.uint8
+        assert batch.images.shape == (5, 3, SIZE, SIZE)
+        assert batch.labels.dtype == torch.int64
+        assert labels == [label(number) for number in numbers]
+        assert drawn == [part.tolist() for part in AUGMENT.draw(3, 0, i, 5)]
+
+
+@given(st.integers(1, 24), st.integers(1, 9), st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None)
+def test_an_epoch_is_a_beginning_of_a_permutation_in_batches_of_exactly_the_size(split_of, count, size, seed) -> None:
+    """No image twice; what does not fill a batch waits for another epoch."""
+    loader = training(split_of(count), size, seed)
+    for _ in range(2):
+        epoch = epoch_of(loader)
+        assert len(epoch) == len(loader) == count // size
+        assert {len(batch[0]) for batch in epoch} <= {size}
+        numbers = numbers_of(epoch)
+        assert len(set(numbers)) == len(numbers)
+        assert set(numbers) <= set(range(count))
+
+
+def test_the_same_images_do_not_always_wait() -> None:
+    """Of eight images in batches of three, two are left out: over many epochs each as often as any other."""
+    left_out = [frozenset(epoch_order(8, 0, epoch)[6:].tolist()) for epoch in range(200)]
+    counts = np.bincount([number for pair in left_out for number in pair], minlength=8)
+    assert np.abs(counts - 50).max() < 5 * (200 * 0.25 * 0.75) ** 0.5
+    first = np.bincount([epoch_order(8, seed, 0)[0] for seed in range(200)], minlength=8)
+    assert np.abs(first - 25).max() < 5 * (200 * 0.125 * 0.875) ** 0.5
+
+
+def test_epochs_and_seeds_differ_in_order_and_draws_and_the_same_seed_repeats_both(split_of) -> None:
+    runs = {}
+    for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+        loader = training(split_of(24), 4, seed)
+        runs[name] = [epoch_of(loader) for _ in range(3)]
+    assert runs["one"] == runs["again"]
+    epochs = [*runs["one"], *runs["other"]]
+    assert all(sorted(numbers_of(epoch)) == list(range(24)) for epoch in epochs)
+    for a, b in itertools.combinations(epochs, 2):
+        assert numbers_of(a) != numbers_of(b)
+        assert [batch[2:] for batch in a] != [batch[2:] for batch in b]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5, 8])
+def test_the_shares_of_all_devices_make_up_the_batch_of_one(split_of, world: int) -> None:
+    """In the order of ranks, draws included, where the size does not divide evenly too: the run is the same."""
+    whole = training(split_of(24), 8, seed=2)
+    ranks = [training(split_of(24), 8, seed=2, rank=rank, world=world) for rank in range(world)]
+    for _ in range(2):
+        wanted = epoch_of(whole)
+        shares = [epoch_of(loader) for loader in ranks]
+        assert [len(share) for share in shares] == [len(wanted)] * world
+        for i, batch in enumerate(wanted):
+            joined = tuple(flat(share[i][part] for share in shares) for part in range(5))
+            assert joined == batch
+
+
+def test_a_limit_takes_the_first_batches_of_each_epoch(split_of) -> None:
+    whole, limited = training(split_of(24), 4), training(split_of(24), 4, limit=2)
+    for _ in range(3):
+        assert epoch_of(limited) == epoch_of(whole)[:2]
+    assert len(training(split_of(24), 4, limit=100)) == 6
+
+
+def state_after(loader: TrainLoader, batches: int) -> tuple[list[Seen], dict]:
+    """The batches of that many steps, over epochs, and the state after the last of them, through JSON."""
+    found: list[Seen] = []
+    while len(found) < batches:
+        for batch in loader:
+            found.append(seen(batch))
+            if len(found) == batches:
+                break
+    return found, json.loads(json.dumps(loader.state_dict()))
+
+
+@pytest.mark.parametrize("done", range(13))
+def test_a_state_loaded_goes_on_with_exactly_the_batches_that_are_left(split_of, done: int) -> None:
+    """Three epochs of four batches, cut after every one of them, draws included, then over two more ends of epochs."""
+    whole, _ = state_after(training(split_of(14), 3, seed=5), 20)
+    first, state = state_after(training(split_of(14), 3, seed=5), done)
+    assert first == whole[:done]
+    resumed = training(split_of(14), 3, seed=5)
+    resumed.load_state_dict(state)
+    rest = epoch_of(resumed)
+    assert len(rest) == 4 - done % 4
+    assert first + rest == whole[: done + len(rest)]
+    assert first + rest + epoch_of(resumed) == whole[: done + len(rest) + 4]
+
+
+@given(st.integers(2, 24), st.integers(1, 5), st.integers(0, 100), st.data())
+@settings(max_examples=30, deadline=None)
+def test_a_run_cut_twice_sees_what_one_that_was_not_cut_sees(split_of, count, size, seed, data) -> None:
+    size = min(size, count)
+    cuts = data.draw(st.tuples(st.integers(0, 12), st.integers(0, 12)))
+    whole, _ = state_after(training(split_of(count), size, seed), sum(cuts) + 1)
+    found, state = [], training(split_of(count), size, seed).state_dict()
+    for batches in (*cuts, 1):
+        loader = training(split_of(count), size, seed)
+        loader.load_state_dict(state)
+        more, state = state_after(loader, batches)
+        found += more
+    assert found == whole
+
+
+def test_a_batch_stays_as_it_is_while_the_next_one_is_handed_out(split_of) -> None:
+    """What `stream` promises on the CPU, where no copy is made: the buffer is filled again only later."""
+    before: tuple[Batch, Seen] | None = None
+    for batch in training(split_of(24), 2):
+        if before is not None:
+            assert seen(before[0]) == before[1]
+        before = batch, seen(batch)
+    assert before is not None
+    assert seen(before[0]) == before[1]
+
+
+def counted(loader: EvalLoader) -> tuple[list[int], list[int]]:
+    """Numbers and labels of the images that count: as many as there are labels."""
+    numbers: list[int] = []
+    labels: list[int] = []
+    for batch in loader:
+        assert batch.draws is None
+        numbers += batch.images[: len(batch.labels), 0, 0, 0].tolist()
+        labels += batch.labels.tolist()
+    return numbers, labels
+
+
+@given(st.integers(1, 24), st.integers(1, 9), st.integers(1, 6))
+@settings(max_examples=60, deadline=None)
+def test_over_all_devices_each_image_is_tested_exactly_once(split_of, count: int, size: int, world: int) -> None:
+    """Lightning's own sampler would repeat images until all devices have as many."""
+    loaders = [EvalLoader(split_of(count), size, CPU, rank, world) for rank in range(world)]
+    found = [counted(loader) for loader in loaders]
+    numbers = flat(each[0] for each in found)
+    assert sorted(numbers) == list(range(count))
+    assert flat(each[1] for each in found) == [label(number) for number in numbers]
+    assert {loader.total for loader in loaders} == {count}
+
+
+@given(st.integers(1, 24), st.integers(1, 9), st.integers(1, 6), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_with_a_limit_the_total_is_still_what_is_handed_out(split_of, count, size, world, limit) -> None:
+    loaders = [EvalLoader(split_of(count), size, CPU, rank, world, limit=limit) for rank in range(world)]
+    numbers = flat(counted(loader)[0] for loader in loaders)
+    assert sorted(numbers) == list(range(min(count, limit * size * world)))
+    assert {loader.total for loader in loaders} == {len(numbers)}
+    assert all(len(loader) <= limit for loader in loaders)
+
+
+@given(st.integers(1, 24), st.integers(1, 9), st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_an_eval_loader_hands_out_as_many_batches_as_its_length_says_and_none_is_empty(
+    split_of, count, size, world
+) -> None:
+    """Where there are more devices than images too; Lightning plans by the length."""
+    for rank in range(world):
+        loader = EvalLoader(split_of(count), size, CPU, rank, world)
+        sizes = [len(batch.labels) for batch in loader]
+        assert len(sizes) == len(loader)
+        assert all(1 <= each <= size for each in sizes)
+
+
+def test_testing_twice_gives_the_same_images_in_the_same_order(split_of) -> None:
+    loader = EvalLoader(split_of(11), 4, CPU)
+    assert counted(loader) == counted(loader) == (list(range(11)), [label(number) for number in range(11)])
+
+
+def test_images_that_could_not_be_read_are_in_no_batch(tmp_path: Path) -> None:
+    """The first, the last and two in a row of ten; the others keep their labels."""
+    numbers = [UNREADABLE, 1, 2, UNREADABLE, UNREADABLE, 5, 6, 7, 8, UNREADABLE]
+    split = make_split(tmp_path / "store", numbers)
+    good = [number for number in numbers if number != UNREADABLE]
+    assert counted(EvalLoader(split, 4, CPU)) == (good, [label(number) for number in good])
+    epoch = epoch_of(training(split, 2))
+    assert sorted(numbers_of(epoch)) == good
+    assert all(batch[1] == [label(number) for number in batch[0]] for batch in epoch)
+
+
+def threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3, 12])
+def test_an_iterator_abandoned_midway_leaves_no_thread_behind(split_of, taken: int) -> None:
+    before = threads()
+    batches = iter(training(split_of(24), 2))
+    for _ in range(taken):
+        next(batches)
+    del batches
+    assert threads() <= before
+
+    evaluated = iter(EvalLoader(split_of(24), 2, CPU))
+    for _ in range(taken):
+        next(evaluated)
+    del evaluated
+    assert threads() <= before
+
+
+def test_a_finished_epoch_leaves_no_thread_behind(split_of) -> None:
+    before = threads()
+    epoch_of(training(split_of(24), 2))
+    counted(EvalLoader(split_of(24), 5, CPU))
+    assert threads() <= before
+
+
+def test_an_error_in_the_loop_leaves_no_thread_behind(split_of) -> None:
+    before = threads()
+
+    def fail() -> None:
+        for _ in training(split_of(24), 2):
+            raise RuntimeError("out of memory, say")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fail()
+    assert threads() <= before
+
+
+def test_an_error_of_the_reading_thread_comes_out_of_the_loop(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a hang: a disk that fails in the middle of an epoch ends the run with the disk's own error."""
+    before, split = threads(), split_of(24)
+    readings = itertools.count()
+    plain = split.read
+
+    def failing(indices: np.ndarray, out: np.ndarray) -> None:
+        if next(readings) == 3:
+            raise OSError("the disk is gone")
+        plain(indices, out)
+
+    monkeypatch.setattr(split, "read", failing)
+    with pytest.raises(OSError, match="the disk is gone"):
+        epoch_of(training(split, 2))
+    assert threads() <= before
+
+
+@pytest.mark.parametrize("size", [4, 5])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_images_that_lie_on_a_device_are_picked_out_as_they_are(size: int, layout: torch.memory_format) -> None:
+    """48 bytes are six words of eight, 75 are none."""
+    images = torch.randint(256, (7, 3, size, size), dtype=torch.uint8).contiguous(memory_format=layout)
+    chosen = torch.tensor([6, 0, 0, 3])
+    assert torch.equal(gathered(images, chosen), images[chosen])
+    assert gathered(images, chosen).is_contiguous(memory_format=layout)
+
+
+def test_a_split_stays_on_the_gpu_if_it_fits_when_an_epoch_begins(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    split, gpu, free = split_of(24), torch.device("cuda"), [0]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[0], 4 * split.bytes))
+    monkeypatch.setattr(streaming, "batches_on_gpu", lambda *_: iter(["kept"]))
+    monkeypatch.setattr(streaming, "stream_batches", lambda *_, **__: iter(["read"]))
+    epoch, never = (
+        batch_pipeline(split, gpu, LoaderOptions(keep=True)),
+        batch_pipeline(split, gpu, LoaderOptions(keep=False)),
+    )
+    found = []
+    for free[0] in (2 * split.bytes, 2 * split.bytes + 1):
+        found += [*epoch(split, [], 4, gpu), *never(split, [], 4, gpu)]
+    assert found == ["read", "read", "kept", "read"], "a fourth of the memory is the network's"

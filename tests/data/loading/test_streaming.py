@@ -1,0 +1,116 @@
+"""What later batches will read is asked of the disk early; what they are does not change."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from alexnet_pl.data.loading import streaming
+from alexnet_pl.data.loading.streaming import DISTANCE, HELD, stream_batches, with_readahead
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources import synthetic
+from alexnet_pl.data.store.concat import ConcatSplit
+from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.store import Split, Store
+
+IMAGES, SIDE = 48, 64
+
+
+@pytest.fixture(params=["raw", "jpeg"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    settings = StoreSettings("small", SIDE, {}, StoreEncoding(request.param), shard=16)
+    prepare(synthetic.source(IMAGES, 8), tmp_path / "store", settings, partial(synthetic.read, size=SIDE))
+    return tmp_path / "store"
+
+
+def evict(root: Path) -> None:
+    """Out of the kernel's cache, which needs no rights for files that nobody has mapped."""
+    for path in root.glob("train-*"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def in_memory(path: Path, begin: int) -> bool:
+    with path.open("rb") as file:
+        try:
+            return os.preadv(file.fileno(), [bytearray(1)], begin, os.RWF_NOWAIT) == 1
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            pytest.skip(f"this file system does not tell what is in memory: {error}")
+
+
+def test_what_is_announced_comes_into_memory_by_itself(tmp_path: Path) -> None:
+    """A record alone, and not one far from it. 200 kB a record, as the kernel reads ahead less."""
+    settings = StoreSettings("small", 256, {}, shard=64)
+    prepare(synthetic.source(64, 8), tmp_path / "store", settings, partial(synthetic.read, size=256))
+    path = tmp_path / "store/train-000000.u8"
+    evict(tmp_path / "store")
+    if in_memory(path, 0):
+        pytest.skip("this file system keeps what it is asked to forget")
+    split = Store(tmp_path / "store").split("train")
+    split.expect(np.array([40]))
+    assert wait_for(lambda: in_memory(path, 40 * 3 * 256**2) and in_memory(path, 41 * 3 * 256**2 - 1))
+    assert not in_memory(path, 10 * 3 * 256**2)
+
+
+def wait_for(what: "partial[bool] | object") -> bool:
+    import time
+
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if what():  # type: ignore[operator]
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_batches_are_the_same_with_and_without(root: Path) -> None:
+    split, order = Store(root).split("train"), np.random.default_rng(0).permutation(IMAGES)
+    found = []
+    for on in (True, False):
+        batches = (order[start : start + 4] for start in range(0, IMAGES, 4))
+        pairs = stream_batches(split, batches, 4, torch.device("cpu"), ahead=on)
+        found.append([(images.clone(), labels) for images, labels in pairs])
+    assert len(found[0]) == IMAGES // 4
+    for (images, labels), (others, same) in zip(*found, strict=True):
+        assert torch.equal(images, others)
+        assert torch.equal(labels, same)
+
+
+def test_two_splits_as_one_announce_each_its_own(root: Path) -> None:
+    store = Store(root)
+    joined, asked = ConcatSplit([store.split("train"), store.split("val")]), {}
+    for split in joined.splits:
+        split.expect = lambda indices, name=split.name: asked.update({name: indices.tolist()})  # type: ignore[method-assign]
+    joined.expect(np.array([IMAGES + 3, 2, 1]))
+    assert asked == {"train": [2, 1], "val": [3]}
+
+
+class Told(Split):
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def expect(self, indices: np.ndarray) -> None:
+        self.asked.append(int(indices[0]))
+
+
+def batches(count: int) -> Iterator[np.ndarray]:
+    yield from (np.array([number]) for number in range(count))
+
+
+def test_batches_are_announced_before_they_are_due_until_no_read_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, split, given = [0], Told(), []
+    monkeypatch.setattr(streaming, "disk_reads", lambda: reads[0])
+    for batch in with_readahead(split, batches(400)):
+        given.append(int(batch[0]))
+        assert len(given) > HELD or split.asked[-1] == given[-1] + DISTANCE
+        reads[0] += len(given) == 200  # this one had to wait
+    assert given == list(range(400))
+    begun, again = range(HELD + DISTANCE), range(200 + DISTANCE, 200 + DISTANCE + HELD)
+    assert split.asked == [*begun, *again]

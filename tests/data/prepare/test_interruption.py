@@ -1,0 +1,253 @@
+"""`prepare` interrupted anywhere resumes to the same store."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from photographs import PLAIN, READ, beside, fail, make
+
+from alexnet_pl.data.prepare import shard
+from alexnet_pl.data.prepare.finalize import remove_leftovers
+from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.prepare.run import prepare, shared_lock
+from alexnet_pl.data.prepare.verify import damages
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+
+
+def test_a_missing_part_is_made_by_the_last_run(source: DatasetListing, tmp_path: Path) -> None:
+    wanted = make(source, tmp_path / "plain")
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 3))
+    assert make(source, tmp_path / "store") == wanted
+
+
+def crashing(item: ImageRecord) -> tuple[np.ndarray, str]:
+    if item.name == "val/b/0.jpg":
+        raise RuntimeError("a bug")
+    return READ(item)
+
+
+def killed(item: ImageRecord) -> tuple[np.ndarray, str]:
+    """As the kernel does to a process when there is no memory left."""
+    if item.name == "train/c/0.jpg":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return READ(item)
+
+
+def test_a_worker_that_is_killed_is_told_and_what_is_done_is_kept(source: DatasetListing, tmp_path: Path) -> None:
+    says = r"^data\.workers: one was killed; .* the same command goes on$"
+    with pytest.raises(UserError, match=says):
+        make(source, tmp_path / "store", killed, workers=2)
+    assert beside(tmp_path / "store") == ["store.partial"]
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_reader_that_crashes_leaves_nothing_at_root(source: DatasetListing, tmp_path: Path, workers: int) -> None:
+    """The error comes out as it is; an image that cannot be read is a ValueError and no crash."""
+    with pytest.raises(RuntimeError, match="a bug"):
+        make(source, tmp_path / "store", crashing, workers=workers)
+    with pytest.raises(UserError, match="is not there"):
+        Store(tmp_path / "store")
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+STEPS = [
+    (shard, "write_shard"), (np, "savez"), (np, "save"), (Path, "write_text"), (os, "fsync"), (Path, "mkdir"),
+    (Path, "rename"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("where", "what"), STEPS, ids=[what for _, what in STEPS])
+@pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full disk", "Ctrl-C"])
+def test_a_run_that_ends_anywhere_leaves_no_store_and_does_not_hinder_the_next(
+    source: DatasetListing,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: object,
+    what: str,
+    error: BaseException,
+) -> None:
+    """Whichever write meets a full disk, in a thread or not, it is told; just before the last step all is written, and
+    still under the other name."""
+    told = (
+        pytest.raises(UserError, match=r"data\.root: .*no space left") if error is FULL else pytest.raises(type(error))
+    )
+    with monkeypatch.context() as patch, told:
+        patch.setattr(where, what, fail(error))
+        make(source, tmp_path / "store")
+    with pytest.raises(UserError, match="is not there"):
+        Store(tmp_path / "store")
+    assert set(beside(tmp_path / "store")) <= {"store.partial"}
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
+    assert sorted(beside(tmp_path / "store")) == ["store", "undisturbed"]
+
+
+def test_what_is_done_is_not_done_again(
+    source: DatasetListing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stopped in its fourth shard of five, one after the other, it goes on there."""
+    seen: list[str] = []
+
+    def once(item: ImageRecord) -> tuple[np.ndarray, str]:
+        seen.append(item.name)
+        if len(seen) == 15:
+            raise OSError(errno.ENOSPC, "full")
+        return READ(item)
+
+    with pytest.raises(
+        UserError, match=r"no space left on the disk; 3 files of images are done and kept; the same com"
+    ):
+        make(source, tmp_path / "store", once, workers=1)
+    first = len(seen)
+    about = make(source, tmp_path / "store", once, workers=1)
+    assert first == 15
+    assert seen[first:] == [item.name for split in ("train", "val") for item in source.splits[split]][12:]
+    assert "going on: 12 of 18 images are done" in capsys.readouterr().out
+    assert about == make(source, tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": "four"}, "begun with other name"),
+        ({"how": {}}, "begun with other how"),
+        ({"shard": 5}, "begun with other shard"),
+        ({"encoding": StoreEncoding("jpeg")}, "begun with other encoding"),
+    ],
+)
+def test_what_was_begun_otherwise_is_not_gone_on_with(
+    source: DatasetListing, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
+    with pytest.raises(UserError, match=rf"^data.root: .*store.partial was {says}; go on with the same, or delete it"):
+        make(source, tmp_path / "store", **changes)
+    make(source, tmp_path / "store")
+
+
+def test_of_two_that_begin_together_the_first_ones_settings_count(source: DatasetListing, tmp_path: Path) -> None:
+    partial = tmp_path / "store.partial"
+    partial.mkdir()
+    (partial / "plan.json").write_text('{"size": 5}\n')
+    with shared_lock(partial), pytest.raises(UserError, match=r"store.partial was begun with other"):
+        make(source, tmp_path / "store")
+    make(source, tmp_path / "store")  # the other one ended with nothing made
+    assert Store(tmp_path / "store").size == PLAIN.size
+    assert not list((tmp_path / "store").glob("users")) + list((tmp_path / "store").glob("*lock"))
+
+
+def test_what_was_begun_from_other_images_is_not_gone_on_with(source: DatasetListing, tmp_path: Path) -> None:
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
+    val = list(source.splits["val"])
+    other = DatasetListing(
+        source.classes, {"train": source.splits["train"], "val": [*val[:-1], val[-1]._replace(label=0)]}
+    )
+    with pytest.raises(UserError, match=r"was begun with other images"):
+        make(other, tmp_path / "store")
+
+
+KILLED = """
+import os, random, signal, sys, time
+from functools import partial
+from pathlib import Path
+from alexnet_pl.data.decode import read
+from alexnet_pl.data.folders import read_folders
+from alexnet_pl.data.prepare import prepare
+from alexnet_pl.data.settings import Settings
+from alexnet_pl.data.encoding import Encoding
+
+copy, root, encoding = Path(sys.argv[1]), Path(sys.argv[2]), Encoding(sys.argv[3])
+
+def child(root):
+    pid = os.fork()
+    if pid == 0:
+        sys.stdout = open(os.devnull, "w")
+        settings = Settings("x", 64, {}, encoding, shard=5, workers=1)
+        prepare(read_folders(copy, {}), root, settings, partial(read, size=64, how="bilinear"))
+        os._exit(0)
+    return pid
+
+def lasts(name):
+    began = time.monotonic()
+    assert os.waitpid(child(root / name), 0)[1] == 0
+    return time.monotonic() - began
+
+whole = min(lasts("whole"), lasts("made-first"), lasts("made-second"))
+random.seed(0)
+killed = 0
+for _ in range(20):
+    pid = child(root / "cut")
+    time.sleep(random.uniform(0, 0.8 * whole))
+    os.kill(pid, signal.SIGKILL)
+    killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    if (root / "cut").exists():  # whole already: begin again, so that kills fall on every stage
+        (root / "cut").rename(root / f"made-{len(os.listdir(root))}")
+if not (root / "cut").exists():
+    assert os.waitpid(child(root / "cut"), 0)[1] == 0
+print(killed)
+"""
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_killed_twenty_times_it_ends_in_the_very_same_store(copy: Path, tmp_path: Path, encoding: str) -> None:
+    """kill -9 at random moments; each run goes on with what the ones before it have done."""
+    for number in range(8):
+        shutil.copytree(copy / "train/a", tmp_path / f"copy/train/{number}")
+        shutil.copytree(copy / "val/a", tmp_path / f"copy/val/{number}")
+    words = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "copy"), str(tmp_path), encoding]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
+    whole, cut = Store(tmp_path / "whole"), Store(tmp_path / "cut")
+    assert cut.about == whole.about
+    assert list(damages(cut)) == []
+    remove_leftovers(cut.root)  # as the next `prepare` does after a kill in the very last moment
+    assert {path.name for path in cut.root.iterdir()} == {path.name for path in whole.root.iterdir()}
+    assert {name.partition("-")[0] for name in beside(cut.root)} == {"copy", "cut", "whole", "made"}
+    for made in tmp_path.glob("made-*"):
+        assert Store(made).about == whole.about
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_command_that_was_killed(tmp_path: Path) -> None:
+    """They would wait for their next file for ever; what they had done is kept, and the next run goes on with it."""
+    root, partial_root = tmp_path / "store", tmp_path / "store.partial"
+    words = [sys.executable, "-m", "alexnet_pl", "prepare", "-c", "demo", "data.size=64", "prepare.images_per_shard=32"]
+    words += ["prepare.workers=2", f"data.root={root}"]
+    killed = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    waited(lambda: len(list(partial_root.glob("train-*"))) >= 9)
+    crew = descendants(killed.pid)
+    assert len(crew) >= 3  # two workers, and the process that they are forked from
+    killed.kill()
+    killed.wait()
+    waited(lambda: not any(Path(f"/proc/{each}").exists() for each in crew))
+    assert list(partial_root.glob("train-*"))
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path, timeout=200)
+    plain = [*words[:-2], "prepare.workers=1", f"data.root={tmp_path / 'plain'}"]
+    subprocess.run(plain, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path, timeout=200)
+    assert Store(root).about == Store(tmp_path / "plain").about
+    assert sorted(path.name for path in root.iterdir()) == sorted(path.name for path in (tmp_path / "plain").iterdir())
+
+
+def waited(done: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def descendants(pid: int) -> list[int]:
+    found = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    return found + [below for child in found for below in descendants(child)]

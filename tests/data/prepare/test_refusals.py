@@ -1,0 +1,111 @@
+"""What `prepare` refuses, leaving everything as it is."""
+
+import shutil
+from collections import namedtuple
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from photographs import PLAIN, READ, SIZE, beside, make
+
+from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_too_small_a_disk_is_told_before_anything_is_written(
+    source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """18 images of 3 × 8 × 8 bytes; the folder's own parents need not be there yet."""
+    needed, asked = (18 * 3 + 4 * 24) * SIZE**2, []  # and what is kept of each of four shards until the end
+
+    def usage(path: Any, free: int) -> Usage:
+        asked.append(Path(path))
+        return Usage(10**12, 0, free)
+
+    root = tmp_path / "new/deep/store"
+    monkeypatch.setattr(shutil, "disk_usage", partial(usage, free=needed - 1))
+    with pytest.raises(UserError, match=r"^data\.root: .* free"):
+        make(source, root)
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"plan.json", "plan.lock", "users"}
+    assert asked == [root.with_name("store.partial")]
+    monkeypatch.setattr(shutil, "disk_usage", partial(usage, free=2 * needed))
+    make(source, root)
+    assert len(Store(root).split("val")) == 3
+
+
+def test_what_is_done_needs_no_more_room(
+    source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
+    left = (3 * (4 + 3) + 2 * 24) * SIZE**2  # the second and the last of five shards: 4, 4, 4, 3 and 3 images
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, left + 3 * SIZE**2))
+    make(source, tmp_path / "store")
+    assert len(Store(tmp_path / "store").split("train")) == 12
+
+
+def test_a_folder_with_anything_in_it_is_refused_and_left_as_it_is(source: DatasetListing, tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    root.mkdir()
+    (root / "thesis.tex").write_text("three years")
+    with pytest.raises(UserError, match=rf"^data\.root: {root}.* empty or a new folder"):
+        make(source, root)
+    assert [path.name for path in root.iterdir()] == ["thesis.tex"]
+    assert (root / "thesis.tex").read_text() == "three years"
+    assert beside(root) == ["mine"]
+
+
+def test_a_whole_store_is_refused_too(source: DatasetListing, tmp_path: Path) -> None:
+    about = make(source, tmp_path / "store")
+    with pytest.raises(UserError, match=r"^data\.root"):
+        make(source, tmp_path / "store", how={})
+    assert Store(tmp_path / "store").about == about
+
+
+def test_an_empty_folder_is_as_good_as_a_new_one(
+    source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store").mkdir()
+    make(source, tmp_path / "store")
+    assert len(Store(tmp_path / "store").split("train")) == 12
+    monkeypatch.chdir(tmp_path)
+    make(source, Path("relative/"))
+    assert Store("relative").about == Store(tmp_path / "store").about
+
+
+def test_a_root_that_is_a_file_is_told_and_left_as_it_is(source: DatasetListing, tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("not a folder")
+    with pytest.raises(UserError, match=r"^data\.root: .*store"):
+        make(source, tmp_path / "store")
+    assert (tmp_path / "store").read_text() == "not a folder"
+
+
+def test_the_empty_folder_that_a_person_stands_in_is_told_or_filled(
+    source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`data.root=.`, which has no name to add `.partial` to."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    try:
+        make(source, Path("."))
+    except UserError as error:
+        assert "data.root" in str(error)  # noqa: PT017 (either is well)
+    else:
+        assert len(Store(tmp_path / "here").split("train")) == 12
+
+
+def test_a_split_of_which_nothing_can_be_read_is_told(source: DatasetListing, tmp_path: Path) -> None:
+    def only_training(item: ImageRecord) -> tuple[np.ndarray, str]:
+        if item.name.startswith("val"):
+            raise ValueError("broken")
+        return READ(item)
+
+    with pytest.raises(UserError, match=r"^data\.source: none of the 3 images of val"):
+        make(source, tmp_path / "store", only_training)
+    assert not (tmp_path / "store").exists()

@@ -1,0 +1,129 @@
+"""CIFAR-10's batches: the real ones against pickle, small made-up ones, and pickles that want to run code."""
+
+import hashlib
+import os
+import pickle
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from running import Compose
+
+from alexnet_pl.commands import prepare
+from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.sources import cifar10
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.errors import UserError
+
+NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", b"horse", b"ship", b"truck"]
+
+
+def everything(split: Split) -> np.ndarray:
+    """(N, 3, 32, 32), all images of a split."""
+    return split.on(torch.device("cpu"))[0].numpy()
+
+
+def batch(name: str, count: int = 20) -> dict[bytes, Any]:
+    chance = np.random.default_rng(sum(name.encode()))
+    return {
+        b"batch_label": b"testing",
+        b"labels": [int(label) for label in chance.integers(10, size=count)],
+        b"data": chance.integers(0, 256, (count, 3072), dtype=np.uint8),
+        b"filenames": [b"%s_s_%06d.png" % (name.encode(), i) for i in range(count)],
+    }
+
+
+@pytest.fixture
+def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like torchvision's, of six batches of 20 images that pass for the official ones."""
+    folder = tmp_path / "downloads" / cifar10.FOLDER
+    folder.mkdir(parents=True)
+    sums = {}
+    for name in cifar10.MD5:
+        content = {b"label_names": NAMES} if name == cifar10.META else batch(name)
+        (folder / name).write_bytes(pickle.dumps(content, protocol=3))
+        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+    monkeypatch.setattr(cifar10, "MD5", sums)
+    return folder
+
+
+def test_batches_1_to_4_train_5_validates_and_the_test_batch_tests(made_up: Path) -> None:
+    for source in (made_up, made_up.parent):
+        what, found = read_source(source, {})
+        assert what == "CIFAR-10"
+        assert {split: len([*items]) for split, items in found.splits.items()} == {"train": 80, "val": 20, "test": 20}
+    assert [name for _, name in found.classes] == [name.decode() for name in NAMES]
+    names = ["data_batch_1"] * 20 + ["data_batch_2"] * 20 + ["data_batch_3"] * 20 + ["data_batch_4"] * 20
+    assert [item.name.split("/")[0] for item in found.splits["train"]] == names
+
+
+def test_a_store_of_the_batches_has_their_pixels_labels_and_mean(
+    made_up: Path, config: Compose, tmp_path: Path
+) -> None:
+    root = tmp_path / "store"
+    prepare.prepare(config("cifar10", f"prepare.source={made_up}", f"data.root={root}"), tmp_path)
+    store, train = Store(root), [batch(f"data_batch_{i}") for i in range(1, 5)]
+    pixels = np.concatenate([one[b"data"] for one in train]).reshape(-1, 3, 32, 32)
+    split = store.split("train")
+    assert np.array_equal(everything(split), pixels)
+    assert split.labels.tolist() == [label for one in train for label in one[b"labels"]]
+    assert np.array_equal(everything(store.split("test")).reshape(-1, 3072), batch("test_batch")[b"data"])
+    np.testing.assert_allclose(store.mean, pixels.mean(0))
+    assert not store.about["odd"]
+
+
+@pytest.mark.parametrize("bomb", [os.system, exec, pickle.loads, np.load, Path])
+def test_a_pickle_that_calls_anything_is_refused_before_it_does(made_up: Path, bomb: Any, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple:
+            return bomb, (f"touch {tmp_path / 'boom'}",)
+
+    content = {**batch("data_batch_2"), b"labels": Bomb()}
+    (made_up / "data_batch_2").write_bytes(pickle.dumps(content, protocol=3))
+    with pytest.raises(UserError, match=r"data_batch_2 is no batch of CIFAR-10 \(it asks for "):
+        read_source(made_up, {})
+    assert not (tmp_path / "boom").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a pickle", None])
+def test_a_file_that_is_damaged_or_another_is_named(made_up: Path, damage: bytes | None) -> None:
+    path = made_up / "data_batch_4"
+    path.write_bytes(pickle.dumps(batch("data_batch_7"), protocol=3) if damage is None else damage)
+    with pytest.raises(UserError, match=r"data_batch_4 is (no batch of CIFAR-10|not the official file \(md5 )"):
+        read_source(made_up, {})
+
+
+def test_a_missing_batch_is_named(made_up: Path) -> None:
+    (made_up / "test_batch").unlink()
+    with pytest.raises(UserError, match="test_batch is not there; unpack the whole"):
+        read_source(made_up, {})
+
+
+def test_the_official_batches_are_read_as_pickle_reads_them(official_cifar: Path, tmp_path: Path) -> None:
+    """60,000 places in the files, of which some are looked at."""
+    _, source = read_source(official_cifar, {})
+    items = {split: [*listed] for split, listed in source.splits.items()}
+    assert {split: len(listed) for split, listed in items.items()} == {
+        "train": 40_000,
+        "val": 10_000,
+        "test": 10_000,
+    }
+    pixels = partial(read, size=32, how="bilinear")
+    for split, name in (("val", "data_batch_5"), ("test", "test_batch")):
+        content = pickle.loads((official_cifar / name).read_bytes(), encoding="bytes")
+        for i in (0, 1, 4_321, 9_999):
+            item = items[split][i]
+            assert np.array_equal(pixels(item)[0].reshape(-1), content[b"data"][i])
+            assert item.label == content[b"labels"][i]
+            assert item.name == f"{name}/{content[b'filenames'][i].decode()}"
+    shutil.copytree(official_cifar, tmp_path / "copy")
+    with (tmp_path / "copy/data_batch_3").open("r+b") as file:
+        file.seek(15_000_000)
+        file.write(b"\x00\x01\x02")
+    with pytest.raises(UserError, match="data_batch_3 is not the official file"):
+        read_source(tmp_path / "copy", {})

@@ -1,0 +1,45 @@
+"""The development kits of ILSVRC-2010 and ILSVRC-2012, against the real kits and torchvision's reading."""
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import loadmat
+
+from alexnet_pl.data.sources.devkit import read_devkit
+
+SHARED = Path(__file__).parents[4] / "shared/data/devkit"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real development kits lie in ../shared, which is not here")
+@pytest.mark.parametrize(
+    ("folder", "year", "images"),
+    [("ILSVRC2010_devkit-1.0", 2010, 1_261_406), ("ILSVRC2012_devkit_t12", 2012, 1_281_167)],
+)
+def test_the_real_development_kits(folder: str, year: int, images: int) -> None:
+    """Against scipy's own reading; 1,000 leaves, 50 validation images of each."""
+    kit = read_devkit(SHARED / folder)
+    raw = loadmat(SHARED / folder / "data/meta.mat", squeeze_me=True)["synsets"]
+    assert sum(int(row["num_train_images"]) for row in raw[:1000]) == images
+    assert (kit.year, len(kit.classes), len(kit.truth)) == (year, 1000, 50_000)
+    assert kit.classes == sorted((str(row["WNID"]), str(row["words"])) for row in raw[:1000])
+    assert np.bincount(kit.labels(kit.truth)).tolist() == [50] * 1000
+    for label, number in zip(kit.labels(kit.truth[:100]), kit.truth[:100], strict=True):
+        assert kit.classes[label][0] == str(raw[number - 1]["WNID"])
+        assert kit.numbers[label] == number
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real development kits lie in ../shared, which is not here")
+def test_labels_of_2012_are_those_that_torchvision_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision's `ImageNet` makes wnids of the ground truth by code of its own."""
+    from torchvision.datasets import imagenet
+
+    monkeypatch.setattr(imagenet, "_verify_archive", lambda *_: None)  # packed anew, so with another md5
+    with tarfile.open(tmp_path / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
+        archive.add(SHARED / "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12")
+    imagenet.parse_devkit_archive(tmp_path)
+    words, wnids = imagenet.load_meta_file(tmp_path)
+    kit = read_devkit(tmp_path / "ILSVRC2012_devkit_t12.tar.gz")
+    assert [kit.classes[label][0] for label in kit.labels(kit.truth)] == wnids
+    assert {wnid: tuple(name.split(", ")) for wnid, name in kit.classes} == words

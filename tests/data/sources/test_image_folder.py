@@ -1,0 +1,133 @@
+"""A copy of images as class folders: what is listed, in which order, and what is told of a wrong one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.image_folder import read_folders
+from alexnet_pl.errors import UserError
+
+GOOD = ("train/b/2.jpg", "train/b/1.jpg", "train/a/1.jpg", "val/a/9.jpg", "val/b/8.jpg")
+Tree = Callable[..., Path]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """Make files (or folders, where a name ends in /) under a source folder."""
+
+    def made(*names: str) -> Path:
+        root = tmp_path / "copy"
+        root.mkdir(exist_ok=True)
+        for name in names:
+            path = root / name
+            if name.endswith("/"):
+                path.mkdir(parents=True)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"")
+        return root
+
+    return made
+
+
+def listed(source: DatasetListing) -> dict[str, list[tuple[str, int]]]:
+    return {split: [(item.name, item.label) for item in items] for split, items in source.splits.items()}
+
+
+def test_classes_are_sorted_and_their_images_too(tree: Tree) -> None:
+    root = tree(*GOOD)
+    source = read_folders(root, {})
+    assert source.classes == [("a", "a"), ("b", "b")]
+    assert listed(source) == {
+        "train": [("train/a/1.jpg", 0), ("train/b/1.jpg", 1), ("train/b/2.jpg", 1)],
+        "val": [("val/a/9.jpg", 0), ("val/b/8.jpg", 1)],
+    }
+    assert all(item.place.path == root / item.name for items in source.splits.values() for item in items)
+
+
+def test_the_order_of_making_or_of_the_disk_does_not_matter(tree: Tree) -> None:
+    """A hundred classes made backwards: labels are places in the sorted list of ids."""
+    ids = [f"n{number:08d}" for number in range(5000, 0, -50)]
+    source = read_folders(tree(*(f"{split}/{each}/x.JPEG" for split in ("val", "train") for each in ids)), {})
+    assert [each for each, _ in source.classes] == sorted(ids)
+    for items in source.splits.values():
+        assert [item.label for item in items] == list(range(100))
+        assert [item.name.split("/")[1] for item in items] == sorted(ids)
+
+
+def test_a_test_split_is_read_where_there_is_one(tree: Tree) -> None:
+    source = read_folders(tree(*GOOD, "test/a/5.jpg", "test/b/6.jpg"), {})
+    assert listed(source)["test"] == [("test/a/5.jpg", 0), ("test/b/6.jpg", 1)]
+
+
+def test_names_are_given_by_folder_and_an_unnamed_class_is_called_by_its_folder(tree: Tree) -> None:
+    source = read_folders(tree(*GOOD), {"b": "bee", "z": "a class of another set"})
+    assert source.classes == [("a", "a"), ("b", "bee")]
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "jpeg", "jpg", "JPG", "png", "webp", "bmp", "gif", "tif"])
+def test_image_suffixes_count_in_either_case_and_others_do_not(tree: Tree, suffix: str) -> None:
+    source = read_folders(tree(*GOOD, f"val/a/1.{suffix}", "val/a/notes.txt", "val/a/jpg", "train/list.txt"), {})
+    assert [name for name, _ in listed(source)["val"]] == [f"val/a/1.{suffix}", "val/a/9.jpg", "val/b/8.jpg"]
+    assert len(listed(source)["train"]) == 3
+
+
+def test_hidden_folders_are_no_classes(tree: Tree) -> None:
+    source = read_folders(tree(*GOOD, "train/.cache/1.jpg", "val/.ipynb_checkpoints/1.jpg", ".git/x"), {})
+    assert [each for each, _ in source.classes] == ["a", "b"]
+
+
+def test_hidden_files_are_no_images(tree: Tree) -> None:
+    """A copy that went through a Mac has a ._x.JPEG beside each x.JPEG, and none of them is an image."""
+    source = read_folders(tree(*GOOD, "train/a/._1.jpg", "val/b/.8.jpg.swp.jpg", "val/b/.DS_Store"), {})
+    assert [item.name for item in (*source.splits["train"], *source.splits["val"])] == [
+        *("train/a/1.jpg", "train/b/1.jpg", "train/b/2.jpg"),
+        *("val/a/9.jpg", "val/b/8.jpg"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (("train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg"), r"copy/val lacks b,"),
+        (("train/a/1.jpg", "val/a/1.jpg", "val/c/1.jpg"), r"copy/val has c,"),
+        (("train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/c/1.jpg"), r"copy/val lacks b and has c,"),
+        ((*GOOD, "test/a/1.jpg"), r"copy/test lacks b,"),
+        (("train/a/1.jpg", "val/A/1.jpg"), r"copy/val lacks a and has A,"),
+        ((*(f"train/{c}/1.jpg" for c in "abcdefg"), "val/a/1.jpg"), r"lacks b, c, d\b.* more"),
+    ],
+)
+def test_splits_of_different_classes_are_refused_and_the_class_is_named(
+    tree: Tree, files: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        read_folders(tree(*files), {})
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ((), r"copy/train has no class folders"),
+        (("train/",), r"copy/train has no class folders"),
+        (("train/1.jpg", "val/1.jpg"), r"copy/train has no class folders"),
+        (("val/a/1.jpg",), r"copy/train has no class folders"),
+        (("train/a/1.jpg",), r"copy/val has no class folders"),
+        (("train/a/1.jpg", "val/"), r"copy/val has no class folders"),
+        (("train/a/", "val/a/"), r"copy/train/\w+ holds no images"),
+        (("train/a/1.jpg", "val/a/"), r"copy/val/\w+ holds no images"),
+        (("train/a/1.txt", "val/a/1.jpg"), r"copy/train/\w+ holds no images"),
+        (("train", "val"), r"copy/train has no class folders"),
+    ],
+)
+def test_a_tree_without_images_is_refused_and_the_place_is_named(tree: Tree, files: tuple[str, ...], says: str) -> None:
+    with pytest.raises(UserError, match=rf"^prepare.source: .*{says}"):
+        read_folders(tree(*files), {})
+
+
+def test_a_source_that_is_not_there_or_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "archive.tar").write_bytes(b"")
+    for name in ("away", "archive.tar"):
+        with pytest.raises(UserError, match=rf"^prepare.source: {tmp_path}/{name} is not there"):
+            read_folders(tmp_path / name, {})

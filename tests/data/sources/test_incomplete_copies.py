@@ -1,0 +1,234 @@
+"""Copies that are incomplete, corrupt or mixed up are refused or reported by file."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from copies import (
+    FORMS,
+    SYNSETS,
+    WNIDS,
+    Files,
+    archives,
+    kaggle,
+    numbered,
+    photo,
+    shades,
+    shards,
+    sorted_tree,
+    store,
+    tar,
+    tarred,
+    tree,
+    write,
+    zipped,
+)
+
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.sources.base import ImageRecord
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"a-val-000.tar": tar({"0.jpg": photo(1), "0.cls": b"0"})}, "no files of the training split, only of val"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1)})}, "training images without a class"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"x"})}, "0 is described by what is no JSON"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"[1]"})}, "0.cls holds no class number"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"0"})[:700]}, "damaged or incomplete"),
+        ({"train_images_0.tar.gz": b"\x1f\x8bno gzip"}, "train_images_0.tar.gz: damaged or incomplete"),
+        (
+            {"train_images_0.tar.gz": gzip.compress(tar({"n01000001_1.JPEG": bytes(9000)}))[:-30]},
+            "damaged or incomplete",
+        ),
+        ({"imagenet-object-localization-challenge.zip": b"PK no zip"}, "challenge.zip: damaged or incomplete"),
+        (
+            {"imagenet_object_localization_patched2019.tar.gz": gzip.compress(tar({"x": b""}))},
+            "has no LOC_synset_mapping",
+        ),
+        ({"data/train-00000-of-00001.parquet": b"PAR1"}, "train-00000-of-00001.parquet: damaged or incomplete"),
+    ],
+)
+def test_a_download_that_is_not_whole_is_told_by_the_file(files: Files, says: str, tmp_path: Path) -> None:
+    if any("parquet" in name for name in files):
+        pytest.importorskip("pyarrow", reason="pyarrow is not here")
+    copy = write(tmp_path / "copy", files)
+    with pytest.raises(UserError, match=says):
+        read_source(copy, {})
+
+
+def test_a_source_that_changes_while_it_is_read_makes_no_store(tmp_path: Path) -> None:
+    copy = archives(tmp_path / "copy")
+    source = read_source(copy, {})[1]
+
+    def growing(item: ImageRecord) -> tuple[np.ndarray, str]:
+        with (copy / "ILSVRC2012_img_train.tar").open("ab") as file:
+            file.write(bytes(512))
+        return read(item, 16, "bilinear")
+
+    with pytest.raises(UserError, match=r"ILSVRC2012_img_train.tar changed while it was read"):
+        prepare(source, tmp_path / "store", StoreSettings("x", 16, {}), growing)
+    assert not (tmp_path / "store").exists()
+
+
+def hole(path: Path) -> None:
+    """A block of zeros over the second header of the first archive within."""
+    data = bytearray(path.read_bytes())
+    start = 512 + data[512:].index(b"n01000001_1.JPEG")
+    data[start : start + 512] = bytes(512)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda c: hole(c / "ILSVRC2012_img_train.tar"), r"ILSVRC2012_img_train.tar: .*a damaged header"),
+        (lambda c: (c / "ILSVRC2012_devkit_t12.tar.gz").unlink(), "needs the development kit"),
+    ],
+)
+def test_what_would_lose_images_without_a_word_is_told(
+    spoil: Callable[[Path], object], says: str, tmp_path: Path
+) -> None:
+    """tarfile takes a damaged header for the end, and archives without their kit look like those of all of ImageNet."""
+    copy = archives(tmp_path / "copy")
+    spoil(copy)
+    with pytest.raises(UserError, match=says):
+        store(copy, tmp_path / "store")
+
+
+def test_archives_beside_what_was_unpacked_from_them_are_read_once(tmp_path: Path) -> None:
+    """As torchvision leaves them."""
+    copy = tree(tmp_path / "copy")
+    shutil.rmtree(copy / "ILSVRC2012_devkit_t12")
+    archives(copy)
+    assert len(shades(store(copy, tmp_path / "store"), "val")) == 5
+
+
+def test_images_of_the_other_year_do_not_get_this_years_labels(tmp_path: Path) -> None:
+    copy = tree(tmp_path / "copy")
+    for path in sorted((copy / "val").iterdir()):
+        path.rename(path.with_name(path.name.replace("2012", "2010")))
+    with pytest.raises(UserError, match=r"is of ILSVRC-2010, .* of ILSVRC-2012"):
+        store(copy, tmp_path / "store")
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_of_a_whole_copy_nothing_is_told_to_be_missing(
+    form: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(form(tmp_path / "copy"), tmp_path / "store")
+    assert "there should be" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("whole", "packed"),
+    [(tree, None), (kaggle, None), (kaggle, zipped), (kaggle, tarred)],
+    ids=["development kit", "Kaggle", "Kaggle's zip", "Kaggle's tar.gz"],
+)
+def test_missing_training_images_are_told_by_the_copys_own_lists(
+    whole: Callable[[Path], Path],
+    packed: Callable[[Path, Path], Path] | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy = whole(tmp_path / "tree")
+    next(copy.rglob(f"train/{WNIDS[0]}/{WNIDS[0]}_1.JPEG")).unlink()
+    store(packed(copy, tmp_path / "copy") if packed else copy, tmp_path / "store")
+    assert "train: 5 images, but by the copy's own lists there should be 6" in capsys.readouterr().out
+
+
+def test_shards_that_are_missing_are_told_by_info_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = shards(tmp_path / "copy")
+    one = next(copy.glob("*train-0001.tar"))
+    files: Files = {"0.jpg": photo(5), "0.cls": b"0", "0.json": json.dumps({"filename": f"{WNIDS[0]}_9.JPEG"}).encode()}
+    one.write_bytes(tar(files))
+    store(copy, tmp_path / "store")
+    assert "train: 4 images, but by the copy's own lists there should be 6" in capsys.readouterr().out
+    (copy / "_info.json").write_text('{"splits": {"train": {}}}')
+    with pytest.raises(UserError, match=r"_info.json does not tell the samples of its splits"):
+        read_source(copy, {})
+
+
+def test_two_images_of_one_name_are_told_wherever_they_stand(tmp_path: Path) -> None:
+    """Hugging Face's rows are in no order."""
+    names = [f"{wnid}_{i}.JPEG" for i in range(3) for wnid in WNIDS]
+    samples = {f"{i}.jpg": photo(i) for i in range(10)} | {f"{i}.cls": str(i % 3).encode() for i in range(10)}
+    about = {f"{i}.json": json.dumps({"filename": name}).encode() for i, name in enumerate([*names, names[3]])}
+    files = {name: (samples | about)[name] for i in range(10) for name in (f"{i}.jpg", f"{i}.cls", f"{i}.json")}
+    copy = write(tmp_path / "copy", {"x-train-0000.tar": tar(files)})
+    with pytest.raises(UserError, match=rf"^prepare.source: two images are called train/{names[3]}$"):
+        store(copy, tmp_path / "store")
+
+
+def test_two_images_of_one_name_are_told(tmp_path: Path) -> None:
+    copy = archives(tmp_path / "copy")
+    write(copy, {"again.tar": tar({f"{WNIDS[0]}.tar": tar({f"{WNIDS[0]}_0.JPEG": photo(7)})})})
+    with pytest.raises(UserError, match=rf"two images are called train/{WNIDS[0]}/{WNIDS[0]}_0.JPEG"):
+        store(copy, tmp_path / "store")
+
+
+def validation(copy: Path, year: int, count: int) -> None:
+    write(copy, {"ILSVRC2012_img_val.tar": tar(numbered(year, "val", count))})
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-11_000])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda c: cut(c / "ILSVRC2012_img_train.tar"), "ILSVRC2012_img_train.tar: damaged or incomplete archive"),
+        (lambda c: cut(c / "ILSVRC2012_img_val.tar"), "ILSVRC2012_img_val.tar: damaged or incomplete archive"),
+        (lambda c: (c / "ILSVRC2012_img_train.tar").unlink(), "no training images of n01000001 and 2 more"),
+        (lambda c: (c / "ILSVRC2012_img_val.tar").unlink(), "5 of 5 val images are missing, from number 1"),
+        (
+            lambda c: validation(c, 2012, 4),
+            "1 of 5 val images are missing",
+        ),
+        (
+            lambda c: validation(c, 2012, 7),
+            "val image number 6, but only 5",
+        ),
+        (
+            lambda c: validation(c, 2010, 5),
+            "is of ILSVRC-2010, .* of ILSVRC-2012",
+        ),
+        (
+            lambda c: write(c, {"more.tar": tar({"n07000000.tar": tar({"x.JPEG": b""})})}),
+            "training class n07000000 is not in",
+        ),
+        (lambda c: (c / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(b"no"), "damaged or incomplete devkit"),
+    ],
+)
+def test_a_copy_that_is_not_whole_is_told_by_the_file(
+    spoil: Callable[[Path], object], says: str, tmp_path: Path
+) -> None:
+    copy = archives(tmp_path / "copy")
+    spoil(copy)
+    with pytest.raises(UserError, match=says):
+        read_source(copy, {})
+
+
+def test_a_class_of_the_other_years_devkit_is_told(tmp_path: Path) -> None:
+    """Only 640 of the two years' 1,000 classes are the same."""
+    copy = tree(tmp_path / "copy")
+    (copy / "train/n09000009").rename(copy / "train/n09000010")
+    with pytest.raises(UserError, match=r"training class n09000010 is not in .*of the other year"):
+        read_source(copy, {})
+
+
+def test_a_validation_image_sorted_into_another_class_than_its_label_is_told(tmp_path: Path) -> None:
+    copy = sorted_tree(tmp_path / "copy")
+    name = "ILSVRC2012_val_00000001.JPEG"
+    (copy / "val" / SYNSETS[3][0] / name).rename(copy / "val" / SYNSETS[1][0] / name)
+    with pytest.raises(UserError, match=r"lies in n02000003, .* says n09000009"):
+        read_source(copy, {})

@@ -1,0 +1,37 @@
+"""Splits of synset archives, which have none of their own: by the images' names, in any share."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.synset_archives import read_fall
+
+
+@pytest.fixture
+def archives(tmp_path: Path) -> Path:
+    for wnid in ("n00000001", "n00000002"):
+        with tarfile.open(tmp_path / f"{wnid}.tar", "w") as tar:
+            for number in range(500):
+                member = tarfile.TarInfo(f"{wnid}_{number}.JPEG")
+                member.size = 1
+                tar.addfile(member, io.BytesIO(b"x"))
+    return tmp_path
+
+
+def test_half_of_fall_2009_is_held_out_and_little_of_fall_2011(archives: Path) -> None:
+    """§7; who is held out of little is held out of much, so a larger share only adds."""
+    held = {}
+    for share in (0.0, 0.004, 0.1, 0.5):
+        what, source = read_source(archives, {}, held_out_share=share)
+        train, val = ({item.name for item in source.splits[split]} for split in ("train", "val"))
+        assert what == "archives of synsets"
+        assert len(train) + len(val) == 1000
+        assert not train & val
+        held[share] = val
+    assert not held[0.0]
+    assert held[0.004] <= held[0.1] <= held[0.5]
+    assert (70 < len(held[0.1]) < 130, 450 < len(held[0.5]) < 550) == (True, True)
+    assert {item.name for item in read_fall(archives).splits["val"]} == held[0.5]

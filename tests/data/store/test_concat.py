@@ -1,0 +1,44 @@
+"""Two splits as one: every image and label where it should be, on the way to a minibatch and in a device's memory."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from running import TRAIN, VAL
+
+from alexnet_pl.data.loading.augment import Augment
+from alexnet_pl.data.loading.loaders import TrainLoader
+from alexnet_pl.data.store.concat import ConcatSplit
+from alexnet_pl.data.store.store import Store
+
+CPU = torch.device("cpu")
+
+
+def test_the_second_splits_images_follow_the_firsts(tiny_store: Path) -> None:
+    train, val = (Store(tiny_store).split(name) for name in ("train", "val"))
+    both = ConcatSplit([train, val])
+    assert len(both) == TRAIN + VAL
+    assert both.names == train.names + val.names
+    assert both.bytes == train.bytes + val.bytes
+    indices = np.array([TRAIN + VAL - 1, 0, TRAIN, TRAIN - 1, 3, 3])
+    out = both.buffer(6).numpy()
+    both.read(indices, out)
+    everything = np.concatenate(
+        [one.on(CPU)[0].numpy() for one in (Store(tiny_store).split(name) for name in ("train", "val"))]
+    )
+    assert np.array_equal(out, everything[indices])
+    images, labels = both.on(CPU)
+    assert np.array_equal(images.numpy(), everything)
+    assert np.array_equal(labels.numpy(), both.labels)
+    assert both.labels.tolist() == [*train.labels, *val.labels]
+
+
+def test_an_epoch_of_both_holds_each_image_once(tiny_store: Path) -> None:
+    store = Store(tiny_store)
+    both = ConcatSplit([store.split("train"), store.split("val")])
+    loader = TrainLoader(both, 34, 0, Augment(72, 67).draw, CPU)
+    seen = [image.numpy().tobytes() for steps in loader for batch in steps for image in batch.images]
+    wanted = [
+        image.tobytes() for name in ("train", "val") for image in Store(tiny_store).split(name).on(CPU)[0].numpy()
+    ]
+    assert sorted(seen) == sorted(wanted)

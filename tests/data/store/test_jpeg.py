@@ -1,0 +1,187 @@
+"""The jpeg encoding: what comes back is near what went in, other tools read it too, and damage is told."""
+
+import gc
+import io
+import tarfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+import torch
+from PIL import Image
+
+from alexnet_pl.data.loading.loaders import EvalLoader
+from alexnet_pl.data.loading.streaming import GpuDecodeBuffer, LoaderOptions, stream_batches
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.prepare.verify import damages
+from alexnet_pl.data.sources import synthetic
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.store.concat import ConcatSplit
+from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+
+SIZE, COUNT, BROKEN = 64, 20, (3, 9)
+GOOD = [number for number in range(COUNT) if number not in BROKEN]
+
+
+def image(number: int) -> np.ndarray:
+    return synthetic.draw(number, SIZE)[0]
+
+
+def read(item: ImageRecord) -> tuple[np.ndarray, str]:
+    if item.place in BROKEN:
+        raise ValueError("broken on purpose")
+    return image(int(item.place)), ""  # type: ignore[call-overload]
+
+
+def make(root: Path, encoding: StoreEncoding) -> Store:
+    items = [ImageRecord(f"{number}.png", number % 10, number) for number in range(COUNT)]  # type: ignore[arg-type]
+    source = DatasetListing(list(synthetic.CLASSES), {"train": items, "val": items[:4]})
+    prepare(source, root, StoreSettings("drawn", SIZE, {}, encoding, shard=6), read)
+    return Store(root)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make(tmp_path_factory.mktemp("stores") / "jpeg", StoreEncoding("jpeg"))
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    return 10 * np.log10(255**2 / np.square(one.astype(float) - other).mean())
+
+
+def test_every_image_comes_back_at_its_place_near_what_it_was(store: Store) -> None:
+    split = store.split("train")
+    assert split.labels.tolist() == [number % 10 for number in GOOD]
+    indices = np.random.default_rng(0).permutation(len(GOOD))
+    room = split.buffer(len(indices))
+    split.read(indices, room.numpy())
+    for got, index in zip(room.numpy(), indices, strict=True):
+        wanted = [psnr(got, image(number)) for number in GOOD]
+        assert int(np.argmax(wanted)) == index
+        assert wanted[index] > 25
+    assert room.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_other_tools_read_the_shards(store: Store) -> None:
+    """tarfile and Pillow here; a key's files follow each other, as WebDataset wants."""
+    seen = []
+    for path in sorted(store.root.glob("train-*.tar")):
+        with tarfile.open(path) as archive:
+            names = archive.getnames()
+            assert [name.partition(".")[0] for name in names[::2]] == [name.partition(".")[0] for name in names[1::2]]
+            for name in names[::2]:
+                with Image.open(io.BytesIO(archive.extractfile(name).read())) as picture:  # type: ignore[union-attr]
+                    assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (SIZE, SIZE))
+                    assert "progressive" not in picture.info
+                    number = int(name.partition(".")[0])
+                    room = store.split("train").buffer(1)
+                    store.split("train").read(np.array([GOOD.index(number)]), room.numpy())
+                    assert np.array_equal(np.asarray(picture).transpose(2, 0, 1), room.numpy()[0])
+                label = archive.extractfile(name.replace(".jpg", ".cls")).read()  # type: ignore[union-attr]
+                assert int(label) == number % 10
+                seen.append(number)
+    assert seen == GOOD
+
+
+def test_webdataset_itself_reads_them(store: Store) -> None:
+    wds = pytest.importorskip("webdataset", reason="webdataset is not here: pip install webdataset")
+    paths = [str(path) for path in sorted(store.root.glob("train-*.tar"))]
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # of webdataset's own files
+        samples = list(wds.WebDataset(paths, shardshuffle=False).decode("rgb8").to_tuple("cls", "jpg"))
+        gc.collect()
+    assert [label for label, _ in samples] == [number % 10 for number in GOOD]
+    assert {pixels.shape for _, pixels in samples} == {(SIZE, SIZE, 3)}
+
+
+def test_the_loader_gives_the_same_images_whatever_the_encoding(store: Store, tmp_path: Path) -> None:
+    raw = make(tmp_path / "raw", StoreEncoding()).split("train")
+    device = torch.device("cpu")
+    for one, other in zip(EvalLoader(store.split("train"), 7, device), EvalLoader(raw, 7, device), strict=True):
+        assert torch.equal(one.labels, other.labels)
+        count = len(one.labels)
+        assert psnr(one.images[:count].numpy(), other.images[:count].numpy()) > 25
+    resident, labels = store.split("train").on(device)
+    assert labels.tolist() == raw.labels.tolist()
+    assert psnr(resident.numpy(), raw.on(device)[0].numpy()) > 25
+
+
+def test_quality_and_subsampling_are_what_was_asked_for_and_are_told(tmp_path: Path) -> None:
+    sizes = {}
+    for quality, subsampling in ((95, 420), (95, 444), (50, 420)):
+        store = make(tmp_path / f"{quality}-{subsampling}", StoreEncoding("jpeg", quality, subsampling))
+        assert store.about["encoding"] == {"name": "jpeg", "quality": quality, "subsampling": subsampling}
+        sizes[quality, subsampling] = store.about["splits"]["train"]["bytes"]
+        with tarfile.open(store.root / "train-000000.tar") as archive:
+            data = archive.extractfile("00000000.jpg").read()  # type: ignore[union-attr]
+        assert simplejpeg.decode_jpeg_header(data) == (SIZE, SIZE, "YCbCr", str(subsampling))
+        with Image.open(io.BytesIO(data)) as picture:
+            scale = 200 - 2 * quality if quality >= 50 else 5000 // quality  # of the standard's example tables
+            assert picture.quantization[0][0] == (16 * scale + 50) // 100  # type: ignore[attr-defined]
+    assert sizes[50, 420] < sizes[95, 420] < sizes[95, 444]
+
+
+def damaged(root: Path, number: int) -> Store:
+    """A store whose image `number` of train, in its second shard, is all zeros."""
+    store = make(root, StoreEncoding("jpeg"))
+    begin, size = np.load(store.root / "train.index.npy")[number]
+    path = store.root / "train-000001.tar"
+    data = bytearray(path.read_bytes())
+    data[begin : begin + size] = bytes(size)
+    path.write_bytes(data)
+    return Store(store.root)
+
+
+def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
+    store = damaged(tmp_path / "store", 7)
+    split = store.split("train")
+    with pytest.raises(
+        UserError, match=r"train-000001.tar: image 7 is damaged .*`prepare prepare.repair=true` mends it"
+    ):
+        split.read(np.array([GOOD.index(7)]), split.buffer(1).numpy())
+    assert list(damages(store)) == [f"{store.root / 'train-000001.tar'}: damaged (images 6 to 11)"]
+
+
+def test_a_shard_that_is_missing_is_told(tmp_path: Path) -> None:
+    store = make(tmp_path / "store", StoreEncoding("jpeg"))
+    (store.root / "train-000002.tar").unlink()
+    with pytest.raises(UserError, match=r"train-000002.tar: missing; prepare it again"):
+        Store(store.root).split("train")
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_a_device_that_decodes_hands_out_the_batches_that_the_loader_does(store: Store) -> None:
+    """Here the CPU by torchvision, whose libjpeg-turbo decodes as simplejpeg's does."""
+    split, cpu = store.split("train"), torch.device("cpu")
+    batches = [np.array([4, 0, 17]), np.array([3, 3, 1]), np.array([5])]
+    found = [
+        (images.clone(), labels) for images, labels in stream_batches(split, batches, 3, cpu, room=GpuDecodeBuffer)
+    ]
+    wanted = [(images.clone(), labels.clone()) for images, labels in stream_batches(split, batches, 3, cpu)]
+    assert [len(images) for images, _ in found] == [3, 3, 3]
+    for (images, labels), (others, same), batch in zip(found, wanted, batches, strict=True):
+        assert torch.equal(images[: len(batch)], others[: len(batch)])
+        assert torch.equal(labels, same)
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_joined_splits_are_decoded_each_by_its_own(store: Store) -> None:
+    joined, indices = ConcatSplit([store.split("train"), store.split("val")]), np.array([19, 0, 18, 17])
+    assert joined.packed
+    assert torch.equal(joined.decoded(indices, torch.device("cpu")), joined.pictures(indices))
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_an_image_that_a_device_cannot_decode_is_told_by_its_file(tmp_path: Path) -> None:
+    store = damaged(tmp_path / "store", 7)
+    with pytest.raises(UserError, match=r"train-000001.tar: image 7 is damaged"):
+        store.split("train").decoded(np.array([0, GOOD.index(7)]), torch.device("cpu"))
+
+
+def test_a_gpu_that_is_to_decode_must_be_there(store: Store) -> None:
+    with pytest.raises(UserError, match=r"performance.jpeg_decoder=gpu: there is no GPU here"):
+        EvalLoader(store.split("train"), 4, torch.device("cpu"), way=LoaderOptions(decode="gpu"))

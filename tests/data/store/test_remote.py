@@ -1,0 +1,115 @@
+"""A store that lies elsewhere gives what a store here gives; fsspec's own memory file system stands in for a cloud."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from running import Compose
+
+from alexnet_pl import files
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources import synthetic
+from alexnet_pl.data.store import remote
+from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.files import CACHE
+from tests.conftest import call
+
+URL = "memory://bucket/store"
+
+
+@pytest.fixture(params=["raw", "jpeg"])
+def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A store in a folder, and its copy at URL."""
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    settings = StoreSettings("tiny", 72, {}, StoreEncoding(request.param), shard=16)
+    prepare(synthetic.source(96, 40), tmp_path / "here", settings, partial(synthetic.read, size=72))
+    files = fsspec.filesystem("memory")
+    for path in (tmp_path / "here").iterdir():
+        files.pipe_file(f"/bucket/store/{path.name}", path.read_bytes())
+    yield tmp_path / "here"
+    files.rm("/bucket", recursive=True)
+
+
+def pixels(store: Store, split: str) -> np.ndarray:
+    part = store.split(split)
+    room = part.buffer(len(part))
+    part.read(np.arange(len(part)), room.numpy())
+    return room.numpy()
+
+
+def test_what_lies_elsewhere_is_read_as_if_it_were_here(here: Path) -> None:
+    there = Store(URL)
+    assert there.about == Store(here).about
+    assert not list(there.root.glob("train-*"))  # what is not asked for is not fetched
+    for split in ("train", "val"):
+        assert np.array_equal(pixels(there, split), pixels(Store(here), split))
+        assert there.split(split).names == Store(here).split(split).names
+    assert np.array_equal(there.mean, Store(here).mean)
+
+
+def test_files_are_fetched_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels(Store(URL), "train")
+    fetched: list[str] = []
+    monkeypatch.setattr(remote.Mirror, "fetch_one", lambda self, name, wanted: fetched.append(name))
+    pixels(Store(URL), "train")
+    assert fetched == []
+
+
+def test_another_store_at_the_same_place_is_another_one_here(here: Path, tmp_path: Path) -> None:
+    before = Store(URL).root
+    prepare(
+        synthetic.source(96, 40), tmp_path / "new", StoreSettings("other", 72, {}), partial(synthetic.read, size=72)
+    )
+    files = fsspec.filesystem("memory")
+    for path in (tmp_path / "new").iterdir():
+        files.pipe_file(f"/bucket/store/{path.name}", path.read_bytes())
+    assert Store(URL).name == "other"
+    assert Store(URL).root != before
+    assert len(pixels(Store(URL), "val")) == 40
+
+
+def test_damage_on_the_way_and_a_missing_file_are_told_and_nothing_of_it_is_kept(here: Path) -> None:
+    files, (name,) = fsspec.filesystem("memory"), [path.name for path in here.glob("val-000001.*")]
+    data = files.cat_file(f"/bucket/store/{name}")
+    files.pipe_file(f"/bucket/store/{name}", data[:-1] + b"?")
+    with pytest.raises(UserError, match=rf"{URL}/{name} is damaged there, or came here damaged"):
+        Store(URL).split("val")
+    files.rm(f"/bucket/store/{name}")
+    with pytest.raises(UserError, match=rf"{URL}/{name}: cannot be fetched"):
+        Store(URL).split("val")
+    assert not (Store(URL).root / name).exists()
+    assert not list(Store(URL).root.glob("*.tmp"))
+    files.pipe_file(f"/bucket/store/{name}", data)
+    assert len(Store(URL).split("val")) == 40
+
+
+@pytest.mark.parametrize("url", ["memory://nowhere", "nosuch://x"])
+def test_a_place_that_cannot_be_read_is_told(url: str) -> None:
+    with pytest.raises(UserError, match=rf"^data.root: {url}: cannot be read \("):
+        Store(url)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_disk_too_small_for_the_split_is_told_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
+    with pytest.raises(UserError, match=rf"{URL}: .* GB are still to be fetched, .* another place: {files.CACHE}="):
+        Store(URL).split("train")
+    assert not list(Store(URL).root.glob("train-*"))
+
+
+def test_training_and_verifying_take_such_a_place_and_preparing_does_not(
+    config: Compose, tiny: list[str], here: Path, tmp_path: Path
+) -> None:
+    cfg = config("imagenette", *tiny, f"data.root={URL}", "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
+    cfg.command = "fit"
+    call("fit", cfg, tmp_path / "run")
+    assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
+    call("verify", cfg, tmp_path)
+    with pytest.raises(UserError, match=r"a store is made in a folder; copy it there when it is whole"):
+        call("prepare", cfg, tmp_path)

@@ -1,0 +1,200 @@
+"""The prepared store: what is read is what was written, and a damaged one is told in one line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+
+SIZE, COUNT, BROKEN = 5, 12, (0, 4, 5, 11)
+GOOD = [number for number in range(COUNT) if number not in BROKEN]
+
+
+def image(number: int, size: int = SIZE) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (3, size, size), dtype=np.uint8)
+
+
+def read(item: ImageRecord) -> tuple[np.ndarray, str]:
+    if item.place in BROKEN:
+        raise ValueError("broken on purpose")
+    return image(item.place), ""
+
+
+def make(root: Path) -> Path:
+    train = [ImageRecord(f"train/a/{number}.jpg", number % 3, number) for number in range(COUNT)]
+    source = DatasetListing(
+        [("a", "ant"), ("b", "bee"), ("c", "cat")], {"train": train, "val": [ImageRecord("val/a/1.jpg", 2, 1)]}
+    )
+    prepare(source, root, StoreSettings("numbers", SIZE, {"filter": "none"}, shard=5), read)
+    return root
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(make(tmp_path_factory.mktemp("stores") / "good"))
+
+
+def test_a_store_says_what_it_holds(store: Store) -> None:
+    assert (store.name, store.size, store.splits) == ("numbers", SIZE, ["train", "val"])
+    assert store.classes == [["a", "ant"], ["b", "bee"], ["c", "cat"]]
+    assert store.about["settings"] == {"filter": "none"}
+    assert store.about["splits"]["train"]["images"] == len(GOOD)
+    assert len(store.fingerprint) == 64
+    assert Store(str(store.root)).fingerprint == store.fingerprint
+
+
+def test_a_split_holds_the_images_that_could_be_read_with_their_own_labels_and_names(store: Store) -> None:
+    split = store.split("train")
+    assert len(split) == len(split.labels) == len(split.names) == len(GOOD)
+    assert split.labels.tolist() == [number % 3 for number in GOOD]
+    assert split.names == [f"train/a/{number}.jpg" for number in GOOD]
+    assert split.bytes == len(GOOD) * 3 * SIZE * SIZE
+    assert store.split("val").labels.tolist() == [2]
+
+
+@pytest.mark.parametrize("indices", [[0], list(range(8)), [7, 0, 3], [2, 2, 2], []])
+def test_reading_gives_the_images_asked_for_in_the_order_asked_for(store: Store, indices: list[int]) -> None:
+    out = np.full((len(indices), 3, SIZE, SIZE), 77, dtype=np.uint8)
+    store.split("train").read(np.array(indices, dtype=np.int64), out)
+    assert np.array_equal(out, np.array([image(GOOD[i]) for i in indices], np.uint8).reshape(out.shape))
+
+
+def test_an_index_beyond_the_split_is_an_error_and_not_another_image(store: Store) -> None:
+    out = np.empty((1, 3, SIZE, SIZE), np.uint8)
+    with pytest.raises(IndexError):
+        store.split("train").read(np.array([len(GOOD)]), out)
+
+
+def test_on_a_device_lie_the_same_images_and_labels_copied_once(store: Store) -> None:
+    split = store.split("train")
+    images, labels = split.on(torch.device("cpu"))
+    assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
+    assert np.array_equal(images.numpy(), np.stack([image(number) for number in GOOD]))
+    assert labels.tolist() == [number % 3 for number in GOOD]
+    assert split.on(torch.device("cpu"))[0].data_ptr() == images.data_ptr()
+    assert store.split("train") is split
+
+
+def test_more_images_than_are_copied_at_a_time_all_arrive(tmp_path: Path) -> None:
+    items = [ImageRecord(f"{number}", number % 7, number) for number in range(2100)]
+    source = DatasetListing([(str(c), str(c)) for c in range(7)], {"train": items})
+
+    def odd_ones_only(item: ImageRecord) -> tuple[np.ndarray, str]:
+        if item.place % 100 == 0:
+            raise ValueError("broken on purpose")
+        return image(item.place, 2), ""
+
+    prepare(source, tmp_path / "store", StoreSettings("many", 2, {}, workers=1), odd_ones_only)
+    images, labels = Store(tmp_path / "store").split("train").on(torch.device("cpu"))
+    good = [number for number in range(2100) if number % 100]
+    assert np.array_equal(images.numpy(), np.stack([image(number, 2) for number in good]))
+    assert labels.tolist() == [number % 7 for number in good]
+
+
+def test_the_statistics_have_their_shapes_and_are_of_the_training_images(store: Store) -> None:
+    images = np.stack([image(number) for number in GOOD]).astype(np.float64)
+    assert (store.mean.shape, store.covariance.shape) == ((3, SIZE, SIZE), (3, 3))
+    assert (store.mean.dtype, store.covariance.dtype) == (np.float64, np.float64)
+    np.testing.assert_allclose(store.mean, images.mean(0), rtol=1e-12)
+    pixels = images.transpose(1, 0, 2, 3).reshape(3, -1)
+    np.testing.assert_allclose(store.covariance, np.cov(pixels, bias=True), rtol=1e-10)
+
+
+def test_a_store_cannot_be_written_to(store: Store) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        store.split("train").images.shards[0][0] = 0
+
+
+def test_a_split_that_is_not_there_is_named_beside_those_that_are(store: Store) -> None:
+    with pytest.raises(UserError, match="no split 'test', only train, val; prepare"):
+        store.split("test")
+
+
+def test_a_folder_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"{tmp_path}/away is not there; .*alexnet_pl prepare .*data\.root={tmp_path}"):
+        Store(tmp_path / "away")
+
+
+@pytest.mark.parametrize("files", [(), ("train-000000.u8", "mean.npy")])
+def test_a_folder_without_a_description_is_no_store(tmp_path: Path, files: tuple[str, ...]) -> None:
+    for name in files:
+        (tmp_path / name).write_bytes(b"1")
+    with pytest.raises(UserError, match=rf"{tmp_path} holds no prepared store .*alexnet_pl prepare"):
+        Store(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"null", b"{}", b"\xff\xfe", b'{"format": "one"}'])
+def test_a_description_that_is_none_is_told_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "store.json").write_bytes(content)
+    with pytest.raises(UserError, match=rf"{tmp_path}/store\.json: .*prepare it again"):
+        Store(tmp_path)
+
+
+def test_a_store_of_another_format_says_which_is_read(tmp_path: Path) -> None:
+    root = make(tmp_path / "store")
+    about = json.loads((root / "store.json").read_text())
+    (root / "store.json").write_text(json.dumps(about | {"format": about["format"] + 1}))
+    with pytest.raises(UserError, match=rf"format {about['format'] + 1}, .* reads {about['format']}; prepare it again"):
+        Store(root)
+
+
+def shorter(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def longer(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + bytes(7))
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def use(root: Path) -> None:
+    """All that training, testing and predicting ask of a store."""
+    store = Store(root)
+    assert store.mean.shape == (3, SIZE, SIZE)
+    assert store.covariance.shape == (3, 3)
+    for name in store.splits:
+        assert len(store.split(name)) == len(store.split(name).names)
+
+
+@pytest.mark.parametrize("damage", [shorter, longer, emptied])
+def test_images_of_a_wrong_size_on_disk_are_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    root = make(tmp_path / "store")
+    damage(root / "train-000001.u8")
+    with pytest.raises(UserError, match=rf"{root}/train-000001\.u8: .* prepare it again"):
+        use(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("train-000002.u8", Path.unlink),
+        *((name, damage) for name in ("train.labels.npy", "mean.npy") for damage in (Path.unlink, shorter, emptied)),
+        *((name, damage) for name in ("train.names.jsonl", "covariance.npy") for damage in (Path.unlink, emptied)),
+    ],
+)
+def test_a_store_that_was_copied_by_half_is_told(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
+    """Its description may have arrived before the rest: the file is named, whatever is wrong with it."""
+    root = make(tmp_path / "store")
+    damage(root / name)
+    with pytest.raises(UserError, match=name):
+        use(root)
+
+
+def test_a_description_that_lacks_a_part_is_told(tmp_path: Path) -> None:
+    root = make(tmp_path / "store")
+    about = json.loads((root / "store.json").read_text())
+    for key in ("name", "size", "classes", "splits", "fingerprint"):
+        (root / "store.json").write_text(json.dumps({k: v for k, v in about.items() if k != key}))
+        with pytest.raises(UserError, match=r"store\.json"):
+            use(root)

@@ -1,0 +1,233 @@
+"""Section 2's square, against Pillow's own resize and crop, for every kind of file that copies of ImageNet hold."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.images import FILTERS, decode, resize_center_crop
+from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.sources.base import ImageRecord
+from alexnet_pl.errors import UserError
+
+SIZE = 32
+
+
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Fine grain over coarse blotches, so that filters, places and orientations all tell."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((width, height))
+    fine = rng.integers(0, 256, (height, width, 3))
+    return Image.fromarray((np.asarray(coarse) * 0.6 + fine * 0.4).astype(np.uint8))
+
+
+def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def planes(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+
+
+def by_pillow(picture: Image.Image, size: int, how: str) -> np.ndarray:
+    """The sentence of Section 2 in Pillow: shorter side to `size`, then the centre."""
+    picture, short = picture.convert("RGB"), min(picture.size)
+    wide, high = (side * size // short for side in picture.size)
+    picture = picture.resize((wide, high), Image.Resampling[how.upper()])
+    left, top = (wide - size) // 2, (high - size) // 2
+    return planes(picture.crop((left, top, left + size, top + size)))
+
+
+def apart(a: np.ndarray | torch.Tensor, b: np.ndarray) -> float:
+    """Mean difference in grey levels."""
+    return float(np.abs(np.asarray(a, np.float64) - b).mean())
+
+
+# Landscape, portrait, square, reduced a lot, at the size already, and smaller than it; all leave an even rest to crop.
+SHAPES = [(96, 64), (64, 96), (80, 80), (640, 480), (48, 32), (32, 64), (32, 32), (20, 10), (3, 3)]
+
+
+@pytest.mark.parametrize("how", FILTERS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_plain_jpeg_becomes_the_square_that_pillow_makes(shape: tuple[int, int], how: str) -> None:
+    data = encoded(noise(*shape), "JPEG", quality=90)
+    image, odd = decode(data)
+    found = resize_center_crop(image, SIZE, how)
+    assert odd == ""
+    assert found.dtype == torch.uint8
+    assert found.shape == (3, SIZE, SIZE)
+    assert apart(found, by_pillow(Image.open(io.BytesIO(data)), SIZE, how)) < 1
+
+
+def test_the_two_filters_differ_by_more_than_the_comparison_allows() -> None:
+    picture = noise(96, 64)
+    assert apart(by_pillow(picture, SIZE, "bilinear"), by_pillow(picture, SIZE, "bicubic")) > 1.5
+
+
+@pytest.mark.parametrize("shape", [(49, 32), (32, 49), (33, 32)])
+def test_where_the_rest_is_odd_the_crop_is_one_of_the_two_middle_ones(shape: tuple[int, int]) -> None:
+    whole = planes(noise(*shape))
+    top, left = (whole.shape[1] - SIZE) // 2, (whole.shape[2] - SIZE) // 2
+    down, right = whole.shape[1] % 2, whole.shape[2] % 2
+    middle = [whole[:, y : y + SIZE, x : x + SIZE] for y, x in ((top, left), (top + down, left + right))]
+    found = resize_center_crop(torch.from_numpy(whole.copy()), SIZE, "bilinear").numpy()
+    assert any(np.array_equal(found, crop) for crop in middle)
+
+
+@pytest.mark.parametrize("shape", [(300, 1), (1, 300), (1, 1)])
+def test_a_panorama_one_pixel_thin_is_stretched_like_any_other(shape: tuple[int, int]) -> None:
+    picture = noise(*shape)
+    found = resize_center_crop(decode(encoded(picture, "PNG"))[0], SIZE, "bilinear")
+    assert apart(found, by_pillow(picture, SIZE, "bilinear")) < 1
+
+
+def test_a_grey_jpeg_gets_three_equal_planes_of_its_luminance() -> None:
+    grey = noise(48, 40).convert("L")
+    image, odd = decode(encoded(grey, "JPEG", quality=95))
+    assert torch.equal(image[0], image[1])
+    assert torch.equal(image[0], image[2])
+    assert apart(image[0], np.asarray(grey)) < 3
+    assert "L" in odd
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)])
+def test_a_cmyk_jpeg_keeps_its_colours(colour: tuple[int, int, int]) -> None:
+    """Adobe's are stored inverted: read naively they are negatives."""
+    image, odd = decode(encoded(Image.new("RGB", (24, 16), colour).convert("CMYK"), "JPEG", quality=95))
+    assert image.shape == (3, 16, 24)
+    assert apart(image, np.array(colour)[:, None, None]) < 4
+    assert "CMYK" in odd
+
+
+def test_a_palette_png_named_jpeg_is_read_for_what_it_is(tmp_path: Path) -> None:
+    """ILSVRC's n02105855_2933.JPEG is one."""
+    picture = noise(48, 32).quantize(64)
+    path = tmp_path / "n02105855_2933.JPEG"
+    path.write_bytes(encoded(picture, "PNG"))
+    image, odd = read(ImageRecord("any", 0, ByteLocation(path)), SIZE, "bilinear")
+    assert isinstance(image, np.ndarray)
+    assert np.array_equal(image, planes(picture)[:, :, 8:40])
+    assert "PNG" in odd
+
+
+def test_a_palette_with_transparent_entries_keeps_its_colours_without_a_warning() -> None:
+    picture = noise(40, 32).quantize(16)
+    data = encoded(picture, "PNG", transparency=bytes([0, 128, *[255] * 14]))
+    assert np.array_equal(decode(data)[0], planes(picture))
+
+
+def test_an_opaque_alpha_channel_changes_nothing() -> None:
+    picture = noise(40, 32)
+    for mode in ("RGBA", "LA"):
+        image, odd = decode(encoded(picture.convert(mode), "PNG"))
+        assert np.array_equal(image, planes(picture.convert(mode[:-1]))), mode
+        assert mode in odd
+
+
+def png16(pixels: np.ndarray) -> bytes:
+    """(H, W) or (H, W, 3) uint16 → a PNG of 16 bits a channel, written out by its standard."""
+    height, width = pixels.shape[:2]
+    rows = pixels.astype(">u2").reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
+    parts = (
+        (b"IHDR", header),
+        (b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))),
+        (b"IEND", b""),
+    )
+    chunks = [struct.pack(">I", len(d)) + name + d + struct.pack(">I", zlib.crc32(name + d)) for name, d in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_sixteen_bits_a_channel_are_scaled_to_eight_and_not_cut_off(mode: str) -> None:
+    """0 … 65535 is 0 … 255 times 257; clipping instead makes nearly every pixel white."""
+    picture = noise(40, 32).convert(mode)
+    image, odd = decode(png16(np.asarray(picture).astype(np.uint16) * 257))
+    assert apart(image, planes(picture)) <= 1
+    assert odd
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_an_orientation_that_the_camera_noted_is_ignored(kind: str, orientation: int) -> None:
+    """As Pillow ignored it in 2012."""
+    picture, exif = noise(48, 32), Image.Exif()
+    exif[0x0112] = orientation
+    turned, plain = encoded(picture, kind, exif=exif), encoded(picture, kind)
+    assert Image.open(io.BytesIO(turned)).getexif()[0x0112] == orientation
+    assert torch.equal(decode(turned)[0], decode(plain)[0])
+    assert decode(turned)[0].shape == (3, 32, 48)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "PPM", "TIFF", "PNG"])
+def test_other_formats_without_loss_come_out_as_they_went_in(kind: str) -> None:
+    picture = noise(40, 32).quantize(64) if kind == "GIF" else noise(40, 32)
+    image, odd = decode(encoded(picture, kind))
+    assert np.array_equal(image, planes(picture))
+    assert kind in odd
+
+
+JPEG, PNG = encoded(noise(64, 48), "JPEG"), encoded(noise(64, 48), "PNG")
+BAD = {
+    "empty": b"",
+    "two bytes": JPEG[:2],
+    "header of a JPEG": JPEG[:100],
+    "half a JPEG": JPEG[: len(JPEG) // 2],
+    "half a grey JPEG": encoded(noise(64, 48).convert("L"), "JPEG")[:900],
+    "half a CMYK JPEG": encoded(noise(64, 48).convert("CMYK"), "JPEG")[:2000],
+    "half a PNG": PNG[: len(PNG) // 2],
+    "PNG of a wrong checksum": PNG[:20] + b"\xff" + PNG[21:],
+    "text": b"<html><body>404 Not Found</body></html>",
+    "zeros": bytes(5000),
+    "JPEG mark and then zeros": JPEG[:3] + bytes(5000),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_no_whole_image_is_refused_with_a_reason_in_one_line(what: str) -> None:
+    with pytest.raises(ValueError, match=r"\w+") as caught:
+        decode(BAD[what])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_the_reason_is_the_same_each_time_and_speaks_of_no_address_in_memory(what: str) -> None:
+    """It stands in odd.json, which a person reads, and which two preparations of one copy should have in common."""
+    reasons = []
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"\w+") as caught:
+            decode(BAD[what])
+        reasons.append(str(caught.value))
+    assert reasons[0] == reasons[1]
+    assert " at 0x" not in reasons[0]
+
+
+def test_a_file_that_can_no_longer_be_read_is_no_broken_image_but_an_end(tmp_path: Path) -> None:
+    """A disk that went away must not become a store without its images."""
+    for path in (tmp_path / "gone.jpg", tmp_path):
+        with pytest.raises(UserError, match=rf"^prepare.source: any can no longer be read .*{path.name}"):
+            read(ImageRecord("any", 0, ByteLocation(path)), SIZE, "bilinear")
+
+
+def test_a_damaged_file_is_refused_or_read_and_never_anything_else() -> None:
+    """One byte of a header at a time: prepare goes on after a ValueError, and after nothing else."""
+    rng = np.random.default_rng(0)
+    small = noise(9, 7)
+    files = [encoded(small, "JPEG"), encoded(small, "PNG"), encoded(small.quantize(8), "GIF"), encoded(small, "BMP")]
+    refused = 0
+    for data in files:
+        for place in range(2, min(len(data), 150)):
+            try:
+                image, _ = decode(data[:place] + rng.bytes(1) + data[place + 1 :])
+                assert image.shape[0] == 3
+            except ValueError:
+                refused += 1
+    assert refused > 50

@@ -1,0 +1,55 @@
+"""The notebooks: kept without outputs, nothing defined in them, and each runs from its first cell to its last."""
+
+import ast
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PICTURES = {"filters": 3, "results": 3, "retrieval": 1}  # at least
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+def code(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+def plain(source: str) -> str:
+    """Without the lines that are IPython's own."""
+    return "\n".join(line for line in source.splitlines() if not line.startswith(("%", "!")))
+
+
+def test_there_are_the_notebooks_that_the_readme_names() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert NOTEBOOKS
+    assert not [path.name for path in NOTEBOOKS if path.name not in readme]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_holds_no_outputs_and_defines_nothing(path: Path) -> None:
+    for cell in code(path):
+        assert not cell.outputs
+        assert cell.execution_count is None
+        defined = [node for node in ast.walk(ast.parse(plain(cell.source))) if isinstance(node, DEFINITIONS)]
+        assert not defined, cell.source
+    assert "import alexnet_pl" in (text := "\n".join(cell.source for cell in code(path))) or "from alexnet_pl" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_shows_pictures(
+    path: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALEXNET_PL_RUN", str(tiny_run))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(path, 4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) >= PICTURES[path.stem]
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]

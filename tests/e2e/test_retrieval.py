@@ -1,0 +1,42 @@
+"""Images that are alike, as a person has it: features, neighbours, codes and their table by the commands themselves."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import alexnet_pl
+
+pytestmark = pytest.mark.slow
+
+
+def test_from_a_network_to_the_table_of_codes(tiny: list[str], tmp_path: Path) -> None:
+    def done(*words: str) -> str:
+        found = alexnet_pl(*words, cwd=tmp_path)
+        assert found.returncode == 0, found.stderr
+        return found.stdout
+
+    def refused(*words: str) -> str:
+        found = alexnet_pl(*words, cwd=tmp_path)
+        assert (found.returncode, found.stderr.count("\n")) == (2, 1), found.stderr
+        return found.stderr
+
+    done("fit", "-c", "imagenette", *tiny, "trainer.max_epochs=1", "hydra.run.dir=net")
+    assert "96 train images, 4,096 numbers each (fc7)" in done("features", "-c", "net")
+    short = ("codes.bits=16", "codes.hidden=[32]", "data.batch_size=16", "trainer.max_epochs=2", "logger=csv")
+    codes = ("reproduce", "-c", "codes", "codes.features=net", *short, "hydra.run.dir=codes")
+    assert "16 bits, 40 val images looked up: " in done(*codes)
+    said = done("retrieve", "-c", "net", "retrieval.codes=codes", "retrieval.k=3")
+    assert "40 queries among 96 train images, 3 neighbours each, " in said
+    assert (tmp_path / "net/retrieval/neighbours.csv").read_text().count("\n") == 121
+    assert "Short codes" in done("report", "report.runs=[codes]")
+    row = json.loads((tmp_path / "codes/results/val-codes/codes.json").read_text())["rows"][1]
+    assert f"| {row['method']} " in (tmp_path / "runs/report/codes.md").read_text()
+    assert np.load(tmp_path / "codes/codes/train.npy").shape == (96, 2)
+
+    assert "data.root: away is not there" in refused("features", "-c", "net", "data.root=away", "features.split=val")
+    values = tmp_path / "net/features/train-fc7/features.npy"
+    values.write_bytes(values.read_bytes()[:-1])
+    assert "train-fc7: damaged or cut short" in refused("retrieve", "-c", "net")
+    (tmp_path / "net/checkpoints/last.ckpt").unlink()
+    assert "no run under" in refused("retrieve", "-c", "net")

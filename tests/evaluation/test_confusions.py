@@ -1,0 +1,103 @@
+"""Errors by class against torchmetrics, confusions against a plain loop, and pictures that are the right ones."""
+
+import csv
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torchmetrics.classification import MulticlassAccuracy
+
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources import synthetic
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.evaluation.confusions import answers, by_class, confusions, write_mistakes
+from alexnet_pl.evaluation.predictions import Block, Writer, dataset_info, should_save_predictions
+
+CLASSES = [[f"n{i}", f"name {i}"] for i in range(9)]
+
+
+def scores(count: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(labels, best five, scores) of a network that is right about half the time; class 8 has no images."""
+    chance = np.random.default_rng(3)
+    labels = chance.integers(0, 8, count).astype(np.int32)
+    found = chance.standard_normal((count, 9)) + 1.5 * np.eye(9)[labels]
+    return labels, np.argsort(-found, 1)[:, :5].astype(np.int32), found
+
+
+def test_errors_by_class_are_torchmetrics() -> None:
+    labels, best, found = scores()
+    rows = {row["class"]: row for row in by_class(labels, best, CLASSES)}
+    for top in (1, 5):
+        accuracy = MulticlassAccuracy(9, top_k=top, average=None)(torch.from_numpy(found), torch.from_numpy(labels))
+        for i in range(8):
+            assert abs(rows[f"n{i}"][f"top{top}_error"] - 100 * (1 - float(accuracy[i]))) < 1e-4
+    assert set(rows) == {f"n{i}" for i in range(8)}
+    assert sum(row["images"] for row in rows.values()) == 400
+    ordered = [row["top1_error"] for row in by_class(labels, best, CLASSES)]
+    assert ordered == sorted(ordered, reverse=True)
+
+
+def test_confusions_are_those_of_a_plain_count() -> None:
+    labels, best, _ = scores()
+    wanted = Counter((int(a), int(b)) for a, b in zip(labels, best[:, 0], strict=True) if a != b)
+    found = confusions(labels, best, 9)
+    assert {(true, taken): len(images) for true, taken, images in found} == dict(wanted)
+    assert [len(images) for *_, images in found] == sorted(wanted.values(), reverse=True)
+    for true, taken, images in found:
+        assert list(images) == [i for i in range(400) if labels[i] == true and best[i, 0] == taken]
+    assert confusions(labels, labels[:, None], 9) == []
+
+
+def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
+    prepare(
+        synthetic.source(20, 30), tmp_path / "store", StoreSettings("tiny", 40, {}), partial(synthetic.read, size=40)
+    )
+    store = Store(tmp_path / "store")
+    labels = store.split("val").labels
+    best = np.stack([(labels + i) % 10 for i in range(5)], 1).astype(np.int32)
+    best[labels == 4] = [7, 4, 1, 2, 3]  # all of class 4 are taken for class 7
+    writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
+    writer.add(Block(store.split("val").names, labels, best, None))
+    writer.close({})
+    write_mistakes(tmp_path, store, "val")
+    with (tmp_path / "confusions.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["class"], row["taken_for"], row["images"], row["of_class"]) == ("d04", "d07", "3", "100.00")
+    assert row["first_image"] == str(int(np.flatnonzero(labels == 4)[0]))
+    with Image.open(tmp_path / "confusions.png") as picture:
+        assert picture.width > 400
+        assert len(picture.convert("L").histogram()) == 256
+    best[labels == 4, 0], best[labels == 4, 1] = 4, 7
+    writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
+    writer.add(Block(store.split("val").names, labels, best, None))
+    writer.close({})
+    write_mistakes(tmp_path, store, "val")
+    assert not (tmp_path / "confusions.png").exists(), "pictures of an earlier test"
+    assert (answers(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
+
+
+def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
+    prepare(
+        synthetic.source(20, 10),
+        tmp_path / "store",
+        StoreSettings("ilsvrc2012", 32, {}),
+        partial(synthetic.read, size=32),
+    )
+    found = dataset_info(Store(tmp_path / "store"), "val")
+    assert (found["name"], found["images"], found["train_images"], found["classes"]) == ("ilsvrc2012", 10, 20, 10)
+    prepare(
+        synthetic.source(20, 10), tmp_path / "other", StoreSettings("other", 32, {}), partial(synthetic.read, size=32)
+    )
+    assert dataset_info(Store(tmp_path / "other"), "val")["class_list"] == found["class_list"]
+
+
+def test_probabilities_are_kept_where_they_fit() -> None:
+    """The 2010 test set's are 0.3 GB; those of half of Fall 2009 would be 90."""
+    assert should_save_predictions("auto", 150_000, 1000)
+    assert not should_save_predictions("auto", 4_450_000, 10_184)
+    assert should_save_predictions(True, 4_450_000, 10_184)
+    assert not should_save_predictions(False, 10, 10)

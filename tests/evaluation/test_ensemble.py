@@ -1,0 +1,198 @@
+"""Averages are numpy's on what was saved; an ensemble of one is the network; what is not alike is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alexnet_pl.config.options import Ensemble, Group
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation import ensemble
+from alexnet_pl.evaluation.ensemble import find_members, hash_half
+from alexnet_pl.evaluation.predictions import Block, Reader, Writer, together
+
+IMAGES, CLASSES = 1500, 12
+LABELS = np.random.default_rng(99).integers(0, CLASSES, IMAGES).astype(np.int32)
+NAMES = [f"val/{i:04d}.jpg" for i in range(IMAGES)]
+DATASET = {
+    "name": "tiny", "fingerprint": "f" * 64, "split": "val", "images": IMAGES, "train_images": 10, "classes": CLASSES,
+    "class_list": "c" * 64,
+}  # fmt: skip
+
+
+def network(run: Path, seed: int, sharp: float = 1.0, views: str = "ten", **about: Any) -> tuple[Path, np.ndarray]:
+    """A tested run folder of a network that is right more often than not; its float32 probabilities."""
+    chance = np.random.default_rng(seed)
+    logits = chance.standard_normal((IMAGES, CLASSES)) + 1.2 * np.eye(CLASSES)[LABELS]
+    exact = np.exp(sharp * logits)
+    exact = (exact / exact.sum(1, keepdims=True)).astype(np.float32)
+    best = np.argsort(-exact, 1, kind="stable")[:, :5].astype(np.int32)
+    writer = Writer(run / f"results/val-{views}/probabilities.parquet", CLASSES)
+    writer.add(Block(about.pop("names", NAMES), about.pop("labels", LABELS), best, exact.astype(np.float16)))
+    finished = about.pop("finished", True)
+    facts = {
+        "dataset": DATASET | about,
+        "views": views,
+        "checkpoint": {"sha256": f"{seed:064d}"},
+        "seed": seed,
+        "finished": finished,
+    }
+    writer.close({**facts, "training": {"model": {}}, "lineage": [], "claim": None})
+    return run, exact
+
+
+def errors_by_hand(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Top-1 and top-5 in percent: the label's probability against all others'. No two are equal here."""
+    own = np.take_along_axis(probabilities, labels[:, None].astype(int), 1)
+    rank = (probabilities > own).sum(1)
+    return 100 * float((rank > 0).mean()), 100 * float((rank > 4).mean())
+
+
+def averaged(runs: list[Path], folder: Path, **options: Any) -> tuple[dict[str, Any], dict[str, float], Block]:
+    readers = find_members(runs, None, "ten")
+    facts, errors = ensemble.run(readers, Ensemble(**options), folder / "average.parquet")
+    assert errors is not None
+    return facts, errors, together(list(Reader(folder / "average.parquet").blocks()))
+
+
+def test_the_average_is_numpys_of_the_saved_probabilities(tmp_path: Path) -> None:
+    runs = [network(tmp_path / name, seed)[0] for seed, name in enumerate("abc")]
+    saved = [together(list(Reader(run / "results/val-ten/probabilities.parquet").blocks())) for run in runs]
+    mean = np.mean([np.asarray(one.probabilities, np.float64) for one in saved], 0)
+    facts, errors, written = averaged(runs, tmp_path)
+    assert np.array_equal(np.asarray(written.probabilities), mean.astype(np.float16))
+    assert (errors["top1_error"], errors["top5_error"]) == pytest.approx(errors_by_hand(mean, LABELS))
+    assert errors["nll"] == pytest.approx(float(-np.log(mean[np.arange(IMAGES), LABELS]).mean()))
+    assert [member["weight"] for member in facts["members"]] == pytest.approx([1 / 3] * 3)
+    alone = [errors_by_hand(np.asarray(one.probabilities, np.float64), LABELS)[0] for one in saved]
+    assert errors["top1_error"] < min(alone)
+
+
+@pytest.mark.parametrize("sharp", [1.0, 30.0])
+def test_an_ensemble_of_one_is_the_network_itself(tmp_path: Path, sharp: float) -> None:
+    """Also one so sure of itself that float16 makes most of its probabilities 0, and so equal."""
+    run, exact = network(tmp_path / "a", 1, sharp)
+    _, errors, written = averaged([run], tmp_path)
+    order = np.argsort(-exact, 1, kind="stable")[:, :5]
+    assert np.array_equal(written.best, order)
+    assert errors["top1_error"] == pytest.approx(100 * float((order[:, 0] != LABELS).mean()))
+    assert errors["top5_error"] == pytest.approx(100 * float((order != LABELS[:, None]).all(1).mean()))
+
+
+def test_the_order_of_the_members_changes_no_bit(tmp_path: Path) -> None:
+    runs = [network(tmp_path / name, seed)[0] for seed, name in enumerate("abcde")]
+    forth, back = (averaged(order, tmp_path, weights="tuned", tune_on="same") for order in (runs, runs[::-1]))
+    assert forth[0] == back[0]
+    assert forth[1] == back[1]
+    assert np.array_equal(np.asarray(forth[2].probabilities), np.asarray(back[2].probabilities))
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"class_list": "d" * 64}, "class_list dddddddddddd, not cccccccccccc"),
+        ({"classes": 1000}, "classes 1000, not 12"),
+        ({"split": "test"}, "split test, not val"),
+        ({"fingerprint": "0" * 64}, "fingerprint 000000000000, not ffffffffffff"),
+        ({"name": "imagenette"}, "name imagenette, not tiny"),
+        ({"views": "center"}, "has not been tested with ten views"),
+    ],
+)
+def test_networks_of_other_classes_images_or_views_are_refused(
+    tmp_path: Path, other: dict[str, Any], says: str
+) -> None:
+    runs = [network(tmp_path / "a", 1)[0], network(tmp_path / "b", 2, **other)[0]]
+    with pytest.raises(UserError, match=says):
+        find_members(runs, None, "ten")
+
+
+def test_other_images_under_the_same_description_are_told_when_they_come(tmp_path: Path) -> None:
+    swapped = [*NAMES[:1200], NAMES[1201], NAMES[1200], *NAMES[1202:]]
+    for name, odd in {"names": {"names": swapped}, "labels": {"labels": (LABELS + 1) % CLASSES}}.items():
+        runs = [network(tmp_path / name / "a", 1)[0], network(tmp_path / name / "b", 2, **odd)[0]]
+        with pytest.raises(UserError, match=r"b/results.* has other images or labels than .*a/results"):
+            averaged(runs, tmp_path)
+
+
+def test_a_missing_an_untested_and_a_repeated_member_are_named(tmp_path: Path) -> None:
+    run, _ = network(tmp_path / "a", 1)
+    (tmp_path / "untested").mkdir()
+    half_trained, _ = network(tmp_path / "half_trained", 2, finished=False)
+    with pytest.raises(UserError, match=r"half_trained was tested before its training had come to its end"):
+        find_members([run, half_trained], None, "ten")
+    with pytest.raises(UserError, match=r"away: there is no such run folder"):
+        find_members([run, tmp_path / "away"], None, "ten")
+    with pytest.raises(UserError, match=r"untested has not been tested .*python -m alexnet_pl test -c "):
+        find_members([run, tmp_path / "untested"], None, "ten")
+    with pytest.raises(UserError, match=r"a is there twice, with the same weights"):
+        find_members([run, run], None, "ten")
+    with pytest.raises(UserError, match=r"ensemble.members has no value yet"):
+        find_members([], None, "ten")
+
+
+def search_by_hand(members: list[np.ndarray], labels: np.ndarray) -> list[float]:
+    """avg-valid.py's search, a weight at a time, on whole arrays."""
+    weights = [0.5] * len(members)
+    grid = [round(0.05 * i, 2) for i in range(21)]
+
+    def top5(candidate: list[float]) -> int:
+        scores = sum(w * m for w, m in zip(candidate, members, strict=True))
+        assert isinstance(scores, np.ndarray)
+        own = scores[np.arange(len(labels)), labels][:, None]
+        return int(((scores >= own).sum(1) > 5).sum())
+
+    for _ in range(5):
+        for i in range(len(members)):
+            tried = {value: top5([*weights[:i], value, *weights[i + 1 :]]) for value in grid}
+            best = min(tried.values())
+            if best < tried[weights[i]]:
+                weights[i] = next(value for value in grid if tried[value] == best)
+    return weights
+
+
+def test_the_search_finds_what_a_plain_one_finds_and_says_on_which_images(tmp_path: Path) -> None:
+    runs = [
+        network(tmp_path / name, seed, sharp)[0] for seed, (name, sharp) in enumerate([("a", 1), ("b", 4), ("c", 2)])
+    ]
+    saved = [together(list(Reader(run / "results/val-ten/probabilities.parquet").blocks())) for run in runs]
+    arrays = [np.asarray(one.probabilities, np.float64) for one in saved]
+    facts, errors, _ = averaged(runs, tmp_path, weights="tuned", tune_on="same")
+    wanted = search_by_hand(arrays, LABELS)
+    assert [one["weight"] for one in facts["members"]] == pytest.approx([w / sum(wanted) for w in wanted])
+    assert (facts["weights_tuned_on"], errors["count"]) == ("same", IMAGES)
+    mask = hash_half(NAMES)
+    halved = search_by_hand([array[mask] for array in arrays], LABELS[mask])
+    facts, errors, _ = averaged(runs, tmp_path, weights="tuned", tune_on="half")
+    assert [one["weight"] for one in facts["members"]] == pytest.approx([w / sum(halved) for w in halved])
+    assert (facts["weights_tuned_on"], errors["count"]) == ("half", int((~mask).sum()))
+    mean = sum(w * a for w, a in zip(halved, arrays, strict=True))
+    assert errors["top5_error"] == pytest.approx(errors_by_hand(np.asarray(mean)[~mask], LABELS[~mask])[1])
+
+
+@given(st.lists(st.text(max_size=20), max_size=50))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_which_half_an_image_is_in_depends_on_its_name_alone(names: list[str]) -> None:
+    assert list(hash_half(names)) == [bool(hash_half([name])[0]) for name in names]
+    assert 0.45 < hash_half(NAMES).mean() < 0.55
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"weights": "tuned"}, "tune_on=None: say on which images the weights are tuned: half .* or same"),
+        ({"weights": "best"}, "weights=best: equal or tuned"),
+        ({"tune_on": "half"}, "tune_on=half: only for weights=tuned"),
+    ],
+)
+def test_how_weights_are_chosen_must_be_said(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Ensemble(**options)
+
+
+def test_a_groups_seeds_are_each_there_once() -> None:
+    for seeds in ([], [1, 1]):
+        with pytest.raises(ValueError, match="one or more, each once"):
+            Group("demo", seeds)

@@ -1,0 +1,165 @@
+"""Top-1 and top-5 error against torchmetrics, torch and counting by hand."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
+
+from alexnet_pl.evaluation.metrics import ErrorRates
+
+
+def batch(count: int = 400, classes: int = 20, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Scores that are right more often than chance, so that neither error is near 0 or 100 %."""
+    chance = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (count,), generator=chance)
+    scores = torch.randn(count, classes, generator=chance) + 1.5 * F.one_hot(labels, classes)
+    return scores, labels
+
+
+def found(*batches: tuple[Tensor, Tensor]) -> dict[str, float]:
+    errors = ErrorRates()
+    for scores, labels in batches:
+        errors.update(scores, labels)
+    return {name: float(value) for name, value in errors.compute().items()}
+
+
+@pytest.mark.parametrize("classes", [5, 6, 20, 1000])
+@pytest.mark.parametrize("k", [1, 5])
+def test_errors_are_what_torchmetrics_leaves_of_100_percent(classes: int, k: int) -> None:
+    scores, labels = batch(classes=classes)
+    accuracy = MulticlassAccuracy(num_classes=classes, top_k=k, average="micro")(scores, labels)
+    assert found((scores, labels))[f"top{k}_error"] == pytest.approx(100 * (1 - accuracy.item()), abs=1e-4)
+
+
+def test_errors_of_a_batch_counted_by_hand() -> None:
+    """Label 0 ranks 1st, 2nd, 5th, 6th and last of six: wrong of one 4/5, wrong of five 2/5."""
+    rows = [[9, 1, 2, 3, 4, 5], [8, 9, 2, 3, 4, 5], [2, 9, 1, 3, 4, 5], [1.5, 9, 2, 3, 4, 5.0], [0, 9, 2, 3, 4, 5]]
+    rows[2] = [2, 9, 1, 3, 4, 5]
+    values = found((torch.tensor(rows, dtype=torch.float32), torch.zeros(5, dtype=torch.int64)))
+    assert values["top1_error"] == pytest.approx(80.0)
+    assert values["top5_error"] == pytest.approx(40.0)
+    assert values["count"] == 5
+
+
+def test_loss_is_torchs_cross_entropy_in_nats_an_image() -> None:
+    scores, labels = batch()
+    assert found((scores, labels))["nll"] == pytest.approx(F.cross_entropy(scores.double(), labels).item(), rel=1e-6)
+
+
+def test_log_probabilities_serve_as_well_as_logits() -> None:
+    """The ten views' mean is a log-probability; softmax leaves it as it is."""
+    scores, labels = batch()
+    assert found((scores.log_softmax(1), labels)) == pytest.approx(found((scores, labels)), rel=1e-5)
+
+
+def test_bfloat16_scores_lose_nothing_beyond_their_own_rounding() -> None:
+    """1000 classes: a sum of exponentials in bfloat16 would be off by percents."""
+    scores, labels = batch(classes=1000)
+    rounded = scores.bfloat16()
+    wanted = F.cross_entropy(rounded.double(), labels).item()
+    assert found((rounded, labels))["nll"] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("at_label", [True, False])
+def test_an_image_with_a_score_that_is_no_number_counts_as_wrong_and_is_named(bad: float, at_label: bool) -> None:
+    """All else of the batch is right, and +∞ for the label itself is no right answer either."""
+    labels = torch.arange(10)
+    scores = 5.0 * F.one_hot(labels, 10) + torch.linspace(0, 1, 10)
+    good = found((scores[1:], labels[1:]))
+    scores[0, 0 if at_label else 7] = bad
+    values = found((scores, labels))
+    assert values["top1_error"] == pytest.approx(10.0)
+    assert values["top5_error"] == pytest.approx(10.0)
+    assert values["nonfinite"] == 1
+    assert values["count"] == 10
+    assert values["nll"] == pytest.approx(good["nll"], rel=1e-6), "the mean is over images that have a loss"
+
+
+def test_images_without_any_number_are_all_wrong_and_their_loss_is_no_number_that_looks_good() -> None:
+    """torchmetrics takes NaN for half right; a diverged net must not."""
+    values = found((torch.full((8, 10), math.nan), torch.arange(8)))
+    assert values["top1_error"] == values["top5_error"] == 100.0
+    assert values["nonfinite"] == values["count"] == 8
+    assert not values["nll"] < 100
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 4])
+def test_with_fewer_than_five_classes_all_of_them_are_the_five(classes: int) -> None:
+    scores, labels = batch(classes=classes)
+    values = found((scores, labels))
+    assert values["top5_error"] == 0.0
+    wrong = (scores.argmax(1) != labels).double().mean().item()
+    assert values["top1_error"] == pytest.approx(100 * wrong, abs=1e-4)
+    broken = scores.clone()
+    broken[0] = math.nan
+    assert found((broken, labels))["top5_error"] == pytest.approx(100 / len(labels), abs=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [[400], [1, 399], [128, 128, 128, 16], [7] * 57 + [1]])
+def test_uneven_batches_add_up_to_the_whole(sizes: list[int]) -> None:
+    """A mean of batch means would weigh the last, small batch too much."""
+    scores, labels = batch()
+    parts = list(zip(scores.split(sizes), labels.split(sizes), strict=True))
+    whole = {
+        "top1_error": 100 * (scores.argmax(1) != labels).double().mean().item(),
+        "top5_error": 100 * (1 - (scores.topk(5).indices == labels[:, None]).any(1).double().mean().item()),
+        "nll": F.cross_entropy(scores.double(), labels).item(),
+        "count": 400,
+        "nonfinite": 0,
+    }
+    assert found(*parts) == pytest.approx(whole, rel=1e-5)
+
+
+def test_two_devices_states_merged_are_one_over_all() -> None:
+    scores, labels = batch()
+    scores[5, 3] = math.nan
+    one, other = ErrorRates(), ErrorRates()
+    one.update(scores[:150], labels[:150])
+    other.update(scores[150:], labels[150:])
+    one.merge_state(other)
+    merged = {name: float(value) for name, value in one.compute().items()}
+    assert merged == pytest.approx(found((scores, labels)), rel=1e-6)
+
+
+def test_states_are_summed_over_devices() -> None:
+    """What Lightning does under DDP: torchmetrics reduces each state by the function it was added with."""
+    errors = ErrorRates()
+    assert set(errors._reductions) == {"count", "wrong1", "wrong5", "nonfinite", "nll"}
+    stacked = torch.tensor([3, 4])
+    assert {int(reduce(stacked)) for reduce in errors._reductions.values()} == {7}
+
+
+def test_counting_does_not_stop_at_sixteen_million_images() -> None:
+    """Beyond 2²⁴ a float32 sum no longer takes a 1; Fall 2011 has 15 million images and a run sees them often."""
+    scores, labels = batch(count=1, classes=10)
+    errors = ErrorRates()
+    errors.update(-scores, labels)
+    for name in ("count", "wrong1", "wrong5", "nonfinite"):
+        getattr(errors, name).fill_(2**24)
+    errors.update(torch.full((1, 10), math.nan), labels)
+    values = {name: int(getattr(errors, name)) for name in ("count", "wrong1", "wrong5", "nonfinite")}
+    assert set(values.values()) == {2**24 + 1}
+
+
+def test_a_reset_forgets() -> None:
+    errors = ErrorRates()
+    errors.update(*batch(seed=1))
+    errors.compute()
+    errors.reset()
+    errors.update(*batch(seed=2))
+    again = {name: float(value) for name, value in errors.compute().items()}
+    assert again == pytest.approx(found(batch(seed=2)))
+
+
+def test_errors_never_shows_up_in_a_checkpoint_and_leaves_scores_alone() -> None:
+    scores, labels = batch()
+    scores[0, 0] = math.nan
+    kept = scores.clone()
+    errors = ErrorRates()
+    errors.update(scores, labels)
+    assert errors.state_dict() == {}
+    assert torch.equal(torch.nan_to_num(scores, 77.0), torch.nan_to_num(kept, 77.0))

@@ -1,0 +1,111 @@
+"""result.json: every field a report needs, and intervals that are scipy's."""
+
+import hashlib
+import json
+import math
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from alexnet_pl.evaluation.intervals import wilson
+from alexnet_pl.evaluation.metrics import ErrorRates
+from alexnet_pl.evaluation.result import describe, write_result
+from alexnet_pl.files import sha256
+
+HERE = Path(__file__).resolve().parents[2]
+
+
+def by_scipy(wrong: int, count: int) -> tuple[float, float]:
+    interval = binomtest(wrong, count).proportion_ci(confidence_level=0.95, method="wilson")
+    return 100 * interval.low, 100 * interval.high
+
+
+@given(st.integers(1, 10**7), st.data())
+@settings(max_examples=200, deadline=None)
+def test_the_interval_is_scipys(count: int, data: st.DataObject) -> None:
+    wrong = data.draw(st.integers(0, count))
+    assert wilson(wrong, count) == pytest.approx(by_scipy(wrong, count), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 50_000, 10_000_000])
+def test_the_interval_stays_within_0_and_100_where_nothing_or_everything_is_wrong(count: int) -> None:
+    for wrong in (0, count):
+        low, high = wilson(wrong, count)
+        assert (low, high) == pytest.approx(by_scipy(wrong, count), abs=1e-6)
+        assert 0 <= low < high <= 100
+        assert low - 1e-9 <= 100 * wrong / count <= high + 1e-9
+
+
+def errors_of(wrong1: int, wrong5: int, count: int) -> dict[str, float]:
+    """As a test leaves them: percent, from float32 on the device, as Python floats."""
+    errors = ErrorRates()
+    errors.count, errors.wrong1, errors.wrong5 = torch.tensor(count), torch.tensor(wrong1), torch.tensor(wrong5)
+    errors.nll = torch.tensor(1.5 * count)
+    errors._update_count = 1
+    return {name: float(value) for name, value in errors.compute().items()}
+
+
+@given(st.integers(1, 150_000), st.data())
+@settings(max_examples=200, deadline=None)
+def test_the_intervals_come_from_the_exact_counts(count: int, data: st.DataObject) -> None:
+    """Percent in float32 and back must not lose an image, up to the 150,000 of the 2010 test set."""
+    wrong1 = data.draw(st.integers(0, count))
+    wrong5 = data.draw(st.integers(0, wrong1))
+    found = describe(errors_of(wrong1, wrong5, count))
+    assert found["images"] == count
+    assert found["top1_error"] == pytest.approx(100 * wrong1 / count, rel=1e-6)
+    assert found["top5_error"] == pytest.approx(100 * wrong5 / count, rel=1e-6)
+    assert tuple(found["top1_error_interval"]) == wilson(wrong1, count)
+    assert tuple(found["top5_error_interval"]) == wilson(wrong5, count)
+    assert found["nll"] == pytest.approx(1.5)
+
+
+def written(folder: Path, errors: dict[str, float]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what was returned, what strict JSON reads from the file)."""
+    checkpoint = folder / "last.ckpt"
+    checkpoint.write_bytes(bytes(range(256)) * 5000)
+    dataset = {"name": "imagenette", "fingerprint": "f" * 64, "split": "val"}
+    result = write_result(folder / "result.json", errors, dataset=dataset, views="ten", checkpoint=checkpoint)
+    return result, json.loads((folder / "result.json").read_text(), parse_constant=lambda word: pytest.fail(word))
+
+
+def test_result_json_says_what_a_report_needs(tmp_path: Path) -> None:
+    returned, read = written(tmp_path, errors_of(1597, 371, 3925))
+    assert read == json.loads(json.dumps(returned))
+    assert read["dataset"] == {"name": "imagenette", "fingerprint": "f" * 64, "split": "val"}
+    assert (read["images"], read["views"], read["nonfinite"]) == (3925, "ten", 0)
+    assert read["top1_error"] == pytest.approx(100 * 1597 / 3925)
+    assert read["top5_error"] == pytest.approx(100 * 371 / 3925)
+    assert read["top1_error_interval"] == pytest.approx(by_scipy(1597, 3925), rel=1e-6)
+    assert read["top5_error_interval"] == pytest.approx(by_scipy(371, 3925), rel=1e-6)
+    assert read["nll"] == pytest.approx(1.5)
+    assert read["checkpoint"]["file"] == "last.ckpt"
+    assert read["checkpoint"]["sha256"] == hashlib.sha256(bytes(range(256)) * 5000).hexdigest()
+    assert read["claim"] is None
+
+
+@pytest.mark.skipif(not (HERE / ".git").exists(), reason="no checkout")
+def test_the_commit_is_gits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the package, wherever the person stands."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
+    monkeypatch.chdir(tmp_path)
+    assert written(tmp_path, errors_of(1, 0, 10))[1]["commit"] == head.stdout.strip()
+
+
+def test_a_diverged_networks_result_is_still_json(tmp_path: Path) -> None:
+    """No image has a finite loss, so the mean is not a number, and NaN is no word of JSON."""
+    errors = errors_of(10, 10, 10) | {"nll": math.nan, "nonfinite": 10.0}
+    _, read = written(tmp_path, errors)
+    assert (read["top1_error"], read["nonfinite"]) == (100.0, 10)
+
+
+def test_the_hash_of_a_file_is_hashlibs(tmp_path: Path) -> None:
+    for content in (b"", b"abc", bytes(3_000_001)):
+        (tmp_path / "file").write_bytes(content)
+        assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,183 @@
+"""Configs: every shipped one composes and builds, a key that nothing reads or of a wrong type is told at once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from running import Compose
+
+from alexnet_pl.commands import prepare
+from alexnet_pl.config import schema
+from alexnet_pl.config.recipes import SHIPPED
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment import build
+from alexnet_pl.training.schedules import LoggedSchedule, PlateauSchedule
+
+OTHERS = ("cifar10", "codes")  # other networks than the paper's
+RECIPES = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml") if not path.stem.startswith(OTHERS))
+CIFAR = sorted(path.stem for path in SHIPPED.glob("cifar10*.yaml"))
+
+
+@pytest.mark.parametrize("variant", ["as_run", "as_printed"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str, variant: str, tmp_path: Path) -> None:
+    cfg = config(name, f"variant={variant}", "logger=csv", f"data.root={tmp_path / 'store'}")
+    schema.check(cfg)
+    cfg.model.num_classes = cfg.model.num_classes or 21  # null: as many as the store has
+    with torch.device("meta"):
+        net = build.make_module(cfg).net
+    assert net.fc8.out_features == cfg.model.num_classes
+    assert net.norm1.rule.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
+    build.make_data(cfg)
+    trainer = build.make_trainer(cfg, tmp_path)
+    assert trainer.max_epochs == cfg.trainer.max_epochs
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_the_recipes_of_cifar10_build(config: Compose, name: str, tmp_path: Path) -> None:
+    cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
+    schema.check(cfg)
+    net = build.make_module(cfg).net
+    assert net(torch.zeros(2, 3, cfg.augment.crop, cfg.augment.crop)).shape == (2, 10)
+    build.make_data(cfg)
+    assert build.make_trainer(cfg, tmp_path).max_epochs == cfg.trainer.max_epochs
+
+
+def test_figure_1s_two_networks_learn_at_rates_of_their_own_and_without_any_regularisation(config: Compose) -> None:
+    for activation in ("relu", "tanh"):
+        cfg = config("cifar10", f"model.activation={activation}")
+        module = build.make_module(cfg)
+        assert module.lr == cfg.rates[activation]
+        assert module.weight_decay == 0
+        assert (module.augment.crop, module.augment.flip, module.augment.noise) == (32, False, 0)
+    assert build.make_module(config("cifar10", "optim.lr=0.5")).lr == 0.5
+
+
+def test_the_13_and_11_percent_recipes_differ_in_the_norm_alone(config: Compose) -> None:
+    """SOURCE_FACTS §1c: rates .001 and .002, decay .004, 300 + 150 + 10 + 10 epochs, nine views of 24 pixels."""
+    without, normed = config("cifar10_13pct"), config("cifar10_11pct")
+    assert (without.model.norm, normed.model.norm) == (False, True)
+    normed.model.norm = False
+    assert without == normed
+    assert (without.optim.lr, without.optim.bias_lr_scale, without.optim.weight_decay) == (0.001, 2, 0.004)
+    assert without.data.include_val_after_epoch == 300
+    assert (without.schedule.steps.drops, without.trainer.max_epochs) == ([451, 461], 470)
+    assert (without.data.size, without.augment.crop, without.test.views) == (32, 24, "nine")
+
+
+def test_the_printed_recipe_is_the_main_one_in_the_other_variant(config: Compose) -> None:
+    assert config("ilsvrc2012_printed") == config("ilsvrc2012", "variant=as_printed")
+
+
+def test_the_two_variants_name_the_same_switches() -> None:
+    """A difference that only one of them mentions could not be flipped alone."""
+    program, printed = (OmegaConf.load(SHIPPED / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
+    for name in ("model", "augment", "optim"):
+        assert list(program[name]) == list(printed[name])
+
+
+def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
+    """§6 and §5.1."""
+    cfg = config("ilsvrc2012")
+    assert (cfg.data.batch_size, cfg.optim.momentum, cfg.optim.weight_decay) == (128, 0.9, 0.0005)
+    assert (cfg.optim.lr, cfg.schedule.plateau.times, cfg.model.dropout, cfg.augment.noise) == (0.01, 3, 0.5, 0.1)
+    assert (cfg.data.size, cfg.augment.crop, cfg.model.num_classes) == (256, 224, 1000)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("++model.tower=1", "model.tower: there is no such key; did you mean model.towers?"),
+        ("++augment.crops=1", "did you mean augment.crop?"),
+        ("++optim.learning_rate=1", "optim.learning_rate: there is no such key"),
+        ("++data.batchsize=1", "did you mean data.batch_size?"),
+        ("++speed.fasst=true", "did you mean performance.optimized?"),
+        ("++trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
+        ("++schedule.plateau.patient=3", "did you mean schedule.plateau.patience?"),
+        ("++sede=3", "did you mean seed?"),
+        ("optim.lr=fast", "optim.lr: .*'fast'.*could not be converted to Float"),
+        ("model.norm=perhaps", "model.norm: .*perhaps.*bool"),
+        ("data.batch_size=1.5", "data.batch_size: .*1.5.*Integer"),
+        ("model.towers=3", "model.towers=3: 1 or 2"),
+        ("model.without=conv1", "model.without=conv1: one of conv2"),
+        ("model.activation=gelu", "model.activation=gelu: one of relu, tanh"),
+        ("augment.crop=300", "augment.crop=300"),
+        ("augment.crop=20", "model.crop=20"),
+        ("augment.noise_scale=variance", "augment.noise_scale=variance"),
+        ("schedule.name=cosine", "schedule.name=cosine: one of plateau, logged, steps, staged, constant"),
+        ("+model.name=vgg", "model.name=vgg: one of alexnet, conv, local"),
+        ("+optim.no_decay_layers=[conv9]", "optim.no_decay_layers=conv9: the network has no such layer"),
+        ("data.include_val_after_epoch=-1", "data.include_val_after_epoch=-1"),
+        ("test.views=eleven", "test.views=eleven: one of center, ten, nine"),
+        ("schedule.plateau.patience=0", "schedule.plateau.patience=0"),
+        ("+trainer.accumulate_grad_batches=4", "trainer.accumulate_grad_batches=4: not supported.* data.batch_size"),
+        ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val=1: not supported"),
+        ("+trainer.overfit_batches=10", "trainer.overfit_batches=10: not supported"),
+        ("+trainer.fast_dev_run=true", "trainer.fast_dev_run=True: not supported"),
+        ("+trainer.num_sanity_val_steps=2", "trainer.num_sanity_val_steps=2: not supported"),
+        ("+trainer.enable_checkpointing=false", "trainer.enable_checkpointing=False: not supported"),
+        ("+trainer.callbacks=[x]", "trainer.callbacks=.*: not supported"),
+        ("trainer.precision=8", "trainer.precision=8: one of auto"),
+        ("trainer.accelerator=abacus", "trainer.accelerator=abacus: not here"),
+        ("trainer.devices=0", "trainer: .*devices"),
+        ("logger=paper", "logger=paper: one of wandb"),
+    ],
+)
+def test_a_wrong_key_type_or_value_is_named(config: Compose, override: str, says: str, tmp_path: Path) -> None:
+    cfg = config("demo", "logger=csv", override)
+    with torch.device("meta"), pytest.raises(UserError, match=says):  # noqa: PT012 (each mistake has its own place)
+        schema.check(cfg)
+        build.make_data(cfg)
+        build.make_module(cfg)
+        build.make_trainer(cfg, tmp_path)
+
+
+def test_a_store_that_was_never_named_is_asked_for(config: Compose) -> None:
+    for needs_it in (schema.store_root, build.make_data):
+        with pytest.raises(UserError, match=r"data.root has no value yet"):
+            needs_it(config("ilsvrc2012"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("prepare.filter=nearest", "prepare.filter=nearest: one of bilinear, bicubic"),
+        ("data.size=0", "data.size=0: at least 1"),
+        ("data.size=abc", "data.size: .*abc.*Integer"),
+        ("prepare.names=x", "prepare.names: "),
+        ("prepare.encoding=png", "prepare.encoding=png: raw or jpeg"),
+        ("prepare.quality=101", "prepare.quality=101: from 1 to 100"),
+        ("prepare.images_per_shard=0", "prepare.images_per_shard=0: at least 1"),
+        ("prepare.workers=-1", "prepare.workers=-1: at least 1"),
+        ("prepare.part=2", "prepare.part=2: such as 2/8"),
+        ("prepare.part=3/2", "prepare.part=3/2: such as 2/8"),
+    ],
+)
+def test_a_wish_that_prepare_cannot_fulfil_is_named(config: Compose, tmp_path: Path, wrong: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        prepare.prepare(config("imagenette", f"data.root={tmp_path}", "prepare.source=x", wrong), tmp_path)
+
+
+def test_preparing_without_a_source_is_refused(config: Compose, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"prepare.source has no value yet"):
+        prepare.prepare(config("imagenette", f"data.root={tmp_path}"), tmp_path)
+
+
+def test_a_schedule_is_chosen_by_name_and_set_by_its_section(config: Compose) -> None:
+    plateau = build.make_schedule(config("demo", "schedule.plateau.patience=7"))
+    logged = build.make_schedule(config("demo", "schedule.name=logged", "+schedule.logged.stop=95"))
+    assert isinstance(plateau, PlateauSchedule)
+    assert plateau.patience == 7
+    assert isinstance(logged, LoggedSchedule)
+    assert (logged.drop1, logged.stop) == (25, 95)
+
+
+@pytest.mark.parametrize(("wanted", "allowed"), [("tf32", True), ("32-true", False), ("bf16-mixed", False)])
+def test_products_are_cut_to_eleven_bits_where_asked_for_alone(
+    wanted: str, allowed: bool, config: Compose, tmp_path: Path
+) -> None:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not allowed
+    trainer = build.make_trainer(config("imagenette", "logger=csv", f"trainer.precision={wanted}"), tmp_path)
+    assert trainer.precision == ("bf16-mixed" if wanted == "bf16-mixed" else "32-true")
+    assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed

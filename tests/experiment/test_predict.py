@@ -1,0 +1,234 @@
+"""A person's own images: which are found, and that their probabilities are the ten views' average of Section 5.1."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from alexnet_pl.data.loading.augment import Augment
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment import predict
+from alexnet_pl.experiment.predict import find_images, read_squares, show, write
+from alexnet_pl.experiment.trained_run import load
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.training.classifier import Classifier
+
+SIZE, CROP, CPU = 72, 67, torch.device("cpu")
+CLASSES = [["n1", "tench"], ["n2", "church, or chapel"], ["n3", "gas pump"]]
+
+
+def photo(path: Path, seed: int, width: int = 100, height: int = 80) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize((width, height)).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "pictures"
+    for seed, name in enumerate(["b.jpg", "a.PNG", "deep/er/c.jpeg", "deep/a.webp"]):
+        photo(root / name, seed)
+    (root / "notes.txt").write_text("nothing to see")
+    return root
+
+
+def names(found: list[Path], root: Path) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in found]
+
+
+def test_a_file_is_itself_whatever_its_suffix(folder: Path) -> None:
+    for name in ("b.jpg", "notes.txt"):
+        assert find_images(str(folder / name)) == [folder / name]
+
+
+def test_a_folder_is_searched_to_any_depth_for_images_only(folder: Path) -> None:
+    assert names(find_images(str(folder)), folder) == ["a.PNG", "b.jpg", "deep/a.webp", "deep/er/c.jpeg"]
+
+
+def test_a_list_is_taken_in_its_order(folder: Path) -> None:
+    given = [str(folder / "b.jpg"), str(folder / "deep"), str(folder / "a.PNG")]
+    assert names(find_images(given), folder) == ["b.jpg", "deep/a.webp", "deep/er/c.jpeg", "a.PNG"]
+
+
+@pytest.mark.parametrize("given", [None, "", []])
+def test_no_images_given_says_how_to_give_them(given: str | list[str] | None) -> None:
+    with pytest.raises(UserError, match=r"predict\.images=FILE"):
+        find_images(given)
+
+
+def test_what_is_not_there_or_holds_no_image_is_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=rf"^images: {tmp_path}/away\.jpg is not there"):
+        find_images([str(folder), f"{tmp_path}/away.jpg"])
+    with pytest.raises(UserError, match=r"^images: .*empty.* holds no images"):
+        find_images(str(tmp_path / "empty"))
+
+
+def test_a_folder_with_a_suffix_is_a_folder(tmp_path: Path) -> None:
+    inside = photo(tmp_path / "holiday.jpg/1.png", 0)
+    assert find_images(str(tmp_path)) == [inside]
+
+
+def test_squares_are_cut_from_what_can_be_read_and_the_others_have_a_reason(folder: Path) -> None:
+    """Against Pillow: 100 × 80 becomes 90 × 72, of which the middle 72 columns stay."""
+    bad = [folder / "notes.txt", folder / "away.jpg"]
+    paths = [folder / "b.jpg", bad[0], folder / "a.PNG", bad[1]]
+    good, squares, reasons = read_squares(paths, SIZE, "bilinear")
+    assert good == [folder / "b.jpg", folder / "a.PNG"]
+    assert list(reasons) == bad
+    assert all(reason.strip() for reason in reasons.values())
+    assert (squares.shape, squares.dtype) == ((2, 3, SIZE, SIZE), torch.uint8)
+    for path, square in zip(good, squares.numpy(), strict=True):
+        picture = Image.open(path).convert("RGB").resize((90, 72), Image.Resampling.BILINEAR).crop((9, 0, 81, 72))
+        assert np.abs(square.transpose(1, 2, 0).astype(float) - np.asarray(picture)).mean() < 1
+    assert read_squares(bad, SIZE, "bilinear")[1].shape == (0, 3, SIZE, SIZE)
+
+
+ROWS = [
+    {"file": "a, b.jpg", "labels": [{"class": "n2", "name": 'church, "old"', "probability": 0.75}]},
+    {
+        "file": "käse.jpg",
+        "labels": [
+            {"class": "n1", "name": "tench", "probability": 2 / 3},
+            {"class": "n3", "name": "gas pump", "probability": 1e-9},
+        ],
+    },
+]
+
+
+def test_the_files_say_the_same_as_the_rows(tmp_path: Path) -> None:
+    path = write(ROWS, tmp_path)
+    assert json.loads((tmp_path / "predictions.json").read_text()) == ROWS
+    assert path == tmp_path / "predictions.csv"
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["file"], line["rank"], line["class"], line["name"]) for line in lines] == [
+        ("a, b.jpg", "1", "n2", 'church, "old"'),
+        ("käse.jpg", "1", "n1", "tench"),
+        ("käse.jpg", "2", "n3", "gas pump"),
+    ]
+    assert [float(line["probability"]) for line in lines] == pytest.approx([0.75, 2 / 3, 1e-9], abs=1e-6)
+
+
+def test_a_file_name_that_is_no_utf8_is_no_reason_to_lose_the_others(tmp_path: Path) -> None:
+    """As archives from elsewhere leave them: Python shows the byte as a surrogate."""
+    strange = {"file": "caf\udce9.jpg", "labels": ROWS[0]["labels"]}
+    with write([strange, *ROWS], tmp_path).open(newline="", errors="surrogateescape") as file:
+        assert [line["file"] for line in csv.DictReader(file)][1:] == ["a, b.jpg", "käse.jpg", "käse.jpg"]
+
+
+def test_the_table_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Square brackets are not mark-up here."""
+    labels = [{"class": "n1", "name": "fish [old]", "probability": 0.5}]
+    show([{"file": "to/me [red].jpg", "labels": labels}], {Path("bad [x].jpg"): "empty file"})
+    said = capsys.readouterr().out
+    for text in ("me [red].jpg", "fish [old]", "50.0 %", "bad [x].jpg", "empty file"):
+        assert text in said
+
+
+def test_a_name_that_looks_like_the_end_of_markup_does_not_break_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show([{"file": "a.jpg", "labels": [{"class": "n1", "name": "n[/b]", "probability": 1.0}]}], {})
+    assert "n[/b]" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with an opinion of every image: at its initial values all are alike, and so are all classes."""
+    torch.manual_seed(0)
+    module = Classifier(AlexNet(num_classes=3, crop=CROP), Augment(SIZE, CROP), {}).eval()
+    module.augment.set_statistics(np.random.default_rng(1).uniform(90, 140, (3, SIZE, SIZE)), 500 * np.eye(3))
+    with torch.no_grad():
+        for name, bias in module.net.named_parameters():
+            bias *= not name.endswith("bias")
+        logits = module.net(
+            100 * torch.randn(8, 3, 6, 6).repeat_interleave(12, 2).repeat_interleave(12, 3)[..., :67, :67]
+        )
+        module.net.fc8.weight /= logits.std(0)[:, None]
+        module.net.fc8.bias -= logits.mean(0) / logits.std(0)
+    path = tmp_path_factory.mktemp("checkpoint") / "last.ckpt"
+    about = {"switches": {}, "classes": CLASSES}
+    torch.save({"state_dict": module.state_dict(), "alexnet_pl": about}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def module(checkpoint: Path) -> Classifier:
+    return load(str(checkpoint), Classifier(AlexNet(num_classes=3, crop=CROP), Augment(SIZE, CROP), {}))
+
+
+@torch.no_grad()
+def by_hand(module: Classifier, square: np.ndarray) -> np.ndarray:
+    """Section 5.1: the softmax outputs averaged over four corners and the centre, and their reflections.
+
+    As in the program, the centre of the mean image is subtracted wherever the patch lies.
+    """
+    last, half = SIZE - CROP, (SIZE - CROP) // 2
+    mean = module.augment.mean_image.numpy()[:, half : half + CROP, half : half + CROP]
+    total = np.zeros(len(CLASSES))
+    for top, left in ((0, 0), (0, last), (last, 0), (last, last), (half, half)):
+        patch = square[:, top : top + CROP, left : left + CROP].astype(np.float32)
+        for view in (patch, patch[:, :, ::-1]):
+            logits = module.net(torch.from_numpy(np.ascontiguousarray(view - mean))[None])[0].double().numpy()
+            exponentials = np.exp(logits - logits.max())
+            total += exponentials / exponentials.sum() / 10
+    return total
+
+
+def test_probabilities_are_the_average_over_ten_views_best_first(
+    module: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over several batches, with files that cannot be read between the others."""
+    monkeypatch.setattr(predict, "BATCH", 2)
+    paths = [photo(tmp_path / f"{seed}.png", seed) for seed in range(4)]
+    empty, text = tmp_path / "empty.jpg", tmp_path / "text.jpg"
+    empty.write_bytes(b"")
+    text.write_text("no image")
+    given = [paths[0], empty, paths[1], paths[2], text, paths[3]]
+    rows, unread = predict.predict(module, given, "bilinear", CPU)
+
+    assert set(unread) == {empty, text}
+    assert unread[empty] == "empty file"
+    assert [row["file"] for row in rows] == [str(path) for path in paths]
+    squares = read_squares(paths, SIZE, "bilinear")[1].numpy()
+    wanted = np.stack([by_hand(module, square) for square in squares])
+    for row, probabilities in zip(rows, wanted, strict=True):
+        order = np.argsort(-probabilities)
+        assert [[label["class"], label["name"]] for label in row["labels"]] == [CLASSES[i] for i in order]
+        found = [label["probability"] for label in row["labels"]]
+        assert found == pytest.approx(probabilities[order], abs=1e-5)
+        assert sum(found) == pytest.approx(1, abs=1e-5)
+    assert np.ptp(wanted, axis=0).max() > 0.05, "the network says the same of every image; nothing was compared"
+    assert not np.allclose(wanted, 1 / 3, atol=0.05)
+
+
+def test_nothing_readable_gives_no_rows_and_all_reasons(module: Classifier, tmp_path: Path) -> None:
+    path = tmp_path / "empty.jpg"
+    path.write_bytes(b"")
+    assert predict.predict(module, [path], "bilinear", CPU) == ([], {path: "empty file"})
+
+
+def test_with_more_than_five_classes_there_are_five_labels(
+    module: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    monkeypatch.setattr(module.net, "fc8", torch.nn.Linear(4096, 7))
+    monkeypatch.setattr(module, "classes", [[f"n{i}", f"class {i}"] for i in range(7)])
+    rows, _ = predict.predict(module, [photo(tmp_path / "1.png", 1)], "bilinear", CPU)
+    found = [label["probability"] for label in rows[0]["labels"]]
+    assert len(found) == 5
+    assert found == sorted(found, reverse=True)
+    assert sum(found) < 1
+
+
+def test_loading_brings_class_names_and_mean_and_ends_training(module: Classifier, checkpoint: Path) -> None:
+    """All that predict needs without the store."""
+    saved = torch.load(checkpoint, weights_only=True)
+    assert module.classes == CLASSES
+    assert not module.training
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, saved["state_dict"][name]), name

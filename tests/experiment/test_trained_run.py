@@ -1,0 +1,41 @@
+"""The run that a notebook looks at: one's own, or a demonstration that is made once."""
+
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment import trained_run
+from alexnet_pl.experiment.trained_run import TrainedRun
+
+
+def test_a_run_of_ones_own_is_taken(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert trained_run.run_folder(tiny_run) == tiny_run
+    monkeypatch.setenv(trained_run.VARIABLE, str(tiny_run))
+    assert trained_run.run_folder() == tiny_run
+    with pytest.raises(UserError, match="not a run folder"):
+        trained_run.run_folder(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_demonstration_is_trained_and_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(trained_run.VARIABLE, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    few = [f"trainer.limit_{name}_batches=2" for name in ("train", "val", "test")]
+    monkeypatch.setattr(trained_run, "SHORT", [*trained_run.SHORT, *few, "data.size=72", "augment.crop=67"])
+    run = trained_run.run_folder()
+    assert run == trained_run.FOLDER
+    made = (run / "checkpoints/last.ckpt").stat().st_mtime_ns
+    assert len(TrainedRun(run).classes) == 10
+    assert list(run.glob("results/*/probabilities.parquet"))
+    assert trained_run.run_folder() == run
+    assert (run / "checkpoints/last.ckpt").stat().st_mtime_ns == made
+
+
+def test_a_demonstration_that_fails_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(trained_run.VARIABLE, raising=False)
+    monkeypatch.setattr(trained_run, "SHORT", ["data.sise=1"])
+    with pytest.raises(UserError, match=r"data.sise: there is no such key; did you mean data.size\?"):
+        trained_run.run_folder()

@@ -1,0 +1,393 @@
+"""Every figure of a small run, by what is in the drawing, held against the run folder's own files and plain numpy."""
+
+import csv
+import json
+import re
+import shutil
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from matplotlib.colors import same_color, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from omegaconf import OmegaConf
+from PIL import Image
+from running import check_words
+
+from alexnet_pl.cli.main import main
+from alexnet_pl.commands import registry
+from alexnet_pl.commands.figures import find_runs
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.figures import catalog, examples, figure4, training_curves
+from alexnet_pl.figures.filter_responses import responses, top_activating_patches
+from alexnet_pl.figures.style import DARK, LIGHT, THEMES, Theme, show
+from alexnet_pl.models.filters import scaled
+
+
+def command(words: list[str]) -> None:
+    registry.run_on_folders(registry.find("figures"), words)
+
+
+@pytest.fixture
+def run(tiny_run: Path) -> TrainedRun:
+    return TrainedRun(tiny_run)
+
+
+@pytest.fixture
+def light(tiny_run: Path, tmp_path: Path) -> Path:
+    """The run folder without its checkpoints and features, which are large."""
+    folder = tmp_path / "light"
+    shutil.copytree(tiny_run, folder, ignore=shutil.ignore_patterns("checkpoints", "features"))
+    return folder
+
+
+@pytest.fixture
+def copy(light: Path, tiny_run: Path) -> Path:
+    (light / "checkpoints").mkdir()
+    (light / "checkpoints/last.ckpt").symlink_to(tiny_run / "checkpoints/last.ckpt")
+    return light
+
+
+def drawn(picture: catalog.Picture, theme: Theme = LIGHT) -> Figure:
+    return show(picture.drawing, theme)
+
+
+def rows(run: TrainedRun) -> list[dict[str, str]]:
+    with (run.folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def images_in(figure: Figure) -> list[np.ndarray]:
+    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+
+
+def test_figure_3_has_every_kernel_of_the_network(run: TrainedRun) -> None:
+    weight = run.module.net.conv1.weight
+    halves = images_in(drawn(catalog.kernels(run, True), DARK))
+    assert len(halves) == 2
+    wanted = scaled(weight).permute(0, 2, 3, 1).numpy()
+    tiles = [
+        half[1 + 12 * r : 12 * r + 12, 1 + 12 * c : 12 * c + 12] for half in halves for r in range(3) for c in range(16)
+    ]
+    np.testing.assert_allclose(np.stack(tiles), wanted, atol=1e-6)
+    assert halves[0].shape == (3 * 12 + 1, 16 * 12 + 1, 3)
+    np.testing.assert_allclose(halves[1][0], np.broadcast_to(to_rgb(DARK.page), (193, 3)), atol=1e-6)
+
+
+def test_the_bars_of_figure_4_are_the_numbers_of_the_test(run: TrainedRun) -> None:
+    table = pq.read_table(run.folder / "results/val-center/probabilities.parquet")
+    figure = drawn(catalog.bars(run, True))
+    store = Store(run.cfg.data.root).split("val")
+    numbers = [2, 7, 12, 17, 22, 27, 32, 37]  # the middles of eights of 40
+    panels = [axes for axes in figure.axes if axes.patches]
+    assert len(panels) == len(numbers) == len(images_in(figure))
+    whole = np.empty((len(store), 3, 72, 72), np.uint8)
+    store.read(np.arange(len(store)), whole)
+    names = [name for _, name in Store(run.cfg.data.root).classes]
+    for number, axes, image in zip(numbers, panels, images_in(figure), strict=True):
+        row = table.slice(number, 1).to_pylist()[0]
+        bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)][1::2]  # each lies on one of length 1
+        lengths = [bar.get_width() for bar in bars]
+        assert lengths == [float(row["probabilities"][best]) for best in row["best"]]
+        assert lengths == sorted(lengths, reverse=True)
+        assert sum(lengths) <= 1 + 5 * 2**-11  # rounded to float16
+        assert np.array_equal(image, whole[number].transpose(1, 2, 0))
+        texts = [text.get_text() for text in axes.texts]
+        assert texts[0] == names[row["label"]]
+        assert texts[1::2] == [names[best] for best in row["best"]]
+        right = [same_color(bar.get_facecolor(), LIGHT.right) for bar in bars]
+        assert right == [best == row["label"] for best in row["best"]]
+        assert [text.startswith("✓") for text in texts[2::2]] == right
+
+
+def test_without_a_test_the_network_is_run_and_says_the_same(run: TrainedRun, copy: Path) -> None:
+    shutil.rmtree(copy / "results")
+    kept, _, _, _ = catalog.from_test(run, examples.tested(run))  # type: ignore[arg-type]
+    new, source, _, _ = catalog.from_network(TrainedRun(copy))
+    assert "not tested yet" in source
+    for one, other in zip(kept, new, strict=True):
+        assert (one.number, one.name, one.label) == (other.number, other.name, other.label)
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=2e-3)
+
+
+def test_a_test_of_another_checkpoint_is_not_drawn(run: TrainedRun, light: Path) -> None:
+    assert examples.tested(run) is not None
+    (light / "checkpoints").mkdir()
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    torch.save({**checkpoint, "global_step": 99}, light / "checkpoints/last.ckpt")
+    assert examples.tested(TrainedRun(light)) is None
+
+
+def test_the_neighbours_of_figure_4_are_those_of_a_plain_search(run: TrainedRun) -> None:
+    """fc7 of all 96 training images by the network's layers one by one, all distances, sorted."""
+    store, net, crop = Store(run.cfg.data.root), run.module.net, slice(2, 69)
+    seen = {}
+    for name in ("train", "val"):
+        split = store.split(name)
+        whole = np.empty((len(split), 3, 72, 72), np.uint8)
+        split.read(np.arange(len(split)), whole)
+        view = torch.from_numpy(whole[:, :, crop, crop] - store.mean[None, :, crop, crop]).float()
+        with torch.inference_mode():
+            maps = net.maps(view).flatten(1)
+            fc7 = torch.relu(net.fc7(torch.relu(net.fc6(maps)) / 2))
+        seen[name] = whole, fc7.half().double().numpy()
+    figure = drawn(catalog.neighbours(run, True))
+    found = images_in(figure)
+    queries = [4, 12, 20, 28, 36]  # the middles of fifths of 40
+    assert len(found) == 5 * 7
+    for row, query in enumerate(queries):
+        assert np.array_equal(found[7 * row], seen["val"][0][query].transpose(1, 2, 0))
+        distances = np.square(seen["train"][1] - seen["val"][1][query]).sum(1)
+        shown = [
+            int(np.flatnonzero((seen["train"][0] == image.transpose(2, 0, 1)).all((1, 2, 3)))[0])
+            for image in found[7 * row + 1 : 7 * row + 7]
+        ]
+        np.testing.assert_allclose(distances[shown], np.sort(distances)[:6], rtol=1e-3)
+
+
+def test_the_curves_are_those_of_metrics_csv_with_the_fall_at_its_epoch(run: TrainedRun) -> None:
+    """96 images in batches of 16: six steps an epoch; the rate falls with the second."""
+    course = training_curves.read_course(run)
+    assert course.drops == [training_curves.Drop(6, "÷10")]
+    figure = drawn(catalog.course(run, True))
+    loss, error = figure.axes
+    lines = {line.get_label(): line for axes in (loss, error) for line in axes.lines}
+    logged = {
+        (axes, label): [(int(row["step"]) / 6, float(row[name])) for row in rows(run) if row[name]]
+        for axes, panel in zip((loss, error), training_curves.PANELS.values(), strict=True)
+        for name, (label, _, _) in panel.items()
+        if name in rows(run)[0]
+    }
+    assert len(logged) == 5
+    for (axes, label), wanted in logged.items():
+        (line,) = [line for line in axes.lines if line.get_label() == label]
+        np.testing.assert_allclose(np.stack([line.get_xdata(), line.get_ydata()], 1), wanted)
+    for axes in (loss, error):
+        assert [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1] == [1.0]  # type: ignore[index]
+        assert "÷10" in [text.get_text() for text in axes.texts]
+    assert lines
+
+
+def test_falls_are_told_by_which_layers_and_by_how_much() -> None:
+    before = {"conv1": 0.01, "conv2": 0.01, "fc8": 0.01}
+    assert training_curves.told(before, {"conv1": 0.001, "conv2": 0.001, "fc8": 0.001}) == "÷10"
+    assert training_curves.told(before, {"conv1": 0.0, "conv2": 0.001, "fc8": 0.001}) == "÷10"
+    assert training_curves.told(before, {**before, "conv1": 0.0}) == "conv1 stops"
+    assert training_curves.told(before, {**before, "conv1": 0.002, "fc8": 0.1}) == "conv1 ÷5"
+    assert training_curves.told(before, before) == ""
+
+
+def test_stages_within_an_epoch_are_marked_within_it() -> None:
+    stages = [{"epoch": epoch, "weights": {"all": rate}} for epoch, rate in ((1, 0.01), (2.5, 0.001), (9, 0.0001))]
+    drops = training_curves.staged_drops(stages, ["conv1", "fc8"], np.array([0, 100, 200, 300]))
+    assert drops == [training_curves.Drop(150.0, "÷10")]
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
+@pytest.mark.parametrize("name", list(catalog.PICTURES))
+def test_no_words_of_a_figure_overlap_or_are_cut_off(run: TrainedRun, name: str, theme: Theme) -> None:
+    check_words(drawn(catalog.PICTURES[name][1](run, True), theme))
+
+
+def test_words_that_are_cut_off_would_be_seen() -> None:
+    for place in ((-0.2, 0.5), (0.5, 0.99)):
+        figure = Figure()
+        figure.text(*place, "cut off")
+        with pytest.raises(AssertionError, match="cut off"):
+            check_words(figure)
+    figure.texts[0].set_position((0.5, 0.5))
+    figure.text(0.51, 0.5, "over")
+    with pytest.raises(AssertionError, match="over"):
+        check_words(figure)
+
+
+def test_long_names_of_classes_are_cut_where_bars_end() -> None:
+    names = ["German short-haired pointer, a dog", "x" * 60, "tench, Tinca tinca"]
+    answer = examples.Answer(0, "a.jpg", 1, np.array([0, 1, 2]), np.array([0.5, 0.3, 0.1]))
+    figure = show(lambda theme: figure4.draw_bars([answer], None, names, theme))
+    check_words(figure)
+    assert figure.axes[0].texts[1].get_text() == "German short-haired p…"
+    assert figure.axes[0].texts[5].get_text() == "tench"
+    picture, classes = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), np.array([[1, 0] * 3])
+    check_words(
+        show(
+            partial(
+                figure4.draw_neighbours, picture, picture[:, None].repeat(1, 6, 1, 1, 1), np.array([1]), classes, names
+            )
+        )
+    )
+
+
+BLINDNESS = {  # Machado, Oliveira and Fernandes (2009), of linear RGB
+    "all colours": np.eye(3),
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(colour: str, eye: str) -> np.ndarray:
+    """CIELAB of a colour as such an eye sees it."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(BLINDNESS[eye]) @ linear, 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
+    x, y, z = np.cbrt(xyz / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eye", BLINDNESS)
+@pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
+def test_colours_are_told_apart_by_all_kinds_of_colour_vision(theme: Theme, eye: str) -> None:
+    """Steps of 1 can just be told side by side; 20 are another colour."""
+    for one, other in (
+        (theme.right, theme.other),
+        (theme.series[0], theme.series[1]),
+        (theme.series[1], theme.series[2]),
+        (theme.right, theme.page),
+        (theme.other, theme.page),
+        (theme.ink, theme.page),
+    ):
+        assert np.linalg.norm(lab(one, eye) - lab(other, eye)) > 20, (one, other)
+
+
+def test_the_command_draws_all_of_a_run_light_and_dark(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command([str(tiny_run), f"out={tmp_path}/shown"])
+    said = capsys.readouterr().out
+    names = {f"{name}{theme.suffix}" for name in catalog.PICTURES for theme in THEMES}
+    there = {path.name for path in (tmp_path / "shown").iterdir()}
+    assert there == {f"{name}.{kind}" for name in names for kind in ("png", "svg")} | {"figure3.json"}
+    for name in names:
+        with Image.open(tmp_path / f"shown/{name}.png") as picture:
+            page = DARK.page if name.endswith("-dark") else LIGHT.page
+            assert picture.convert("RGB").getpixel((0, 0)) == tuple(round(255 * part) for part in to_rgb(page))
+            assert len(picture.convert("L").getcolors() or []) > 10
+    shares = json.loads((tmp_path / "shown/figure3.json").read_text())
+    assert len(shares["kernels"]) == 96
+    assert f"GPU 1 {shares['gpus'][0]:.2f}, GPU 2 {shares['gpus'][1]:.2f}" in said
+    page = (tmp_path / "shown.md").read_text()
+    assert f"figures tiny out={tmp_path}/shown" in page
+    assert "trained on 96 images of 10 classes, a stand-in for the paper's: 12 steps, 2 epochs" in page
+    assert {src for src in re.findall(r'src(?:set)?="shown/([^"]+)"', page)} == {f"{name}.png" for name in names}
+    assert "Not drawn" not in page
+
+
+def test_runs_are_found_at_any_depth_and_those_of_figure_1_set_apart(tmp_path: Path) -> None:
+    for name, model in (("a/b", "{towers: 2}"), ("a/c", "{name: conv}"), ("d", "{name: local}"), ("e", "{towers: 1}")):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / ".hydra/config.yaml").write_text(f"model: {model}\n")
+        if name != "e":  # a folder in which nothing came to be
+            (tmp_path / name / "metrics.csv").touch()
+    runs, others = find_runs([tmp_path])
+    assert runs == [tmp_path / "a/b", tmp_path / "d"]
+    assert others == [tmp_path / "a/c"]
+
+
+def words_of(path: Path) -> list[str]:
+    return ["".join(node.itertext()) for node in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_an_svg_keeps_its_words_as_text(run: TrainedRun, copy: Path) -> None:
+    command([str(copy), "photographs=false"])
+    words = words_of(copy / "figures/figure4-left.svg")
+    assert set(run.classes) & set(words)
+    assert any(word.startswith("✓") for word in words) or any(re.fullmatch(r"0\.\d\d", word) for word in words)
+    assert "conv1" in words_of(copy / "figures/figure2.svg")
+
+
+def test_without_photographs_there_are_none(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command([str(copy), "photographs=false"])
+    assert "<image" not in (copy / "figures/figure4-left.svg").read_text()
+    assert "not drawn: Figure 4, right" in capsys.readouterr().out
+    command([str(copy)])
+    assert (copy / "figures/figure4-left.svg").read_text().count("<image") == 8
+
+
+def test_what_is_missing_is_told_and_the_rest_is_drawn(
+    light: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command([str(light)])
+    said = capsys.readouterr().out
+    assert said.count("not drawn: ") == 4
+    assert f"checkpoints/last.ckpt: is not there; train first: python -m alexnet_pl fit -c {light}" in said
+    assert {path.name for path in (light / "figures").iterdir()} == {
+        f"training{theme.suffix}.{kind}" for theme in THEMES for kind in ("png", "svg")
+    }
+    assert "## Not drawn" in (light / "figures.md").read_text()
+    (light / "metrics.csv").write_text("step,train/loss\n")
+    with pytest.raises(UserError, match="nothing can be drawn yet"):
+        command([str(light)])
+
+
+def test_a_store_that_was_moved_away_leaves_the_bars(
+    copy: Path, tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = OmegaConf.load(copy / ".hydra/config.yaml")
+    cfg.data.root = str(tmp_path / "gone")
+    OmegaConf.save(cfg, copy / ".hydra/config.yaml")
+    command([str(copy)])
+    assert "gone is not there; was it moved, say where: data.root=FOLDER" in capsys.readouterr().out
+    assert "<image" not in (copy / "figures/figure4-left.svg").read_text()
+    command([str(copy), f"data.root={tiny_store}"])
+    assert (copy / "figures/figure4-left.svg").read_text().count("<image") == 8
+
+
+def test_another_store_is_not_taken_for_the_runs(copy: Path, tmp_path: Path, tiny_store: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_store, other)
+    about = json.loads((other / "store.json").read_text())
+    (other / "store.json").write_text(json.dumps({**about, "fingerprint": "0" * 64}))
+    with pytest.raises(UserError, match=r"data.root: .*other holds other images \(000000000000\)"):
+        _ = TrainedRun(copy, str(other)).store
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nowhere"], "nowhere: there is no such folder"),
+        ([".", "dark=true"], "dark: there is no such key"),
+        ([".", "photographs=some"], "photographs: Value 'some'"),
+        (["broken"], "not a mapping of keys to values"),
+        ([], "which run folder?"),
+    ],
+)
+def test_a_mistake_gets_one_line(
+    words: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken/.hydra").mkdir(parents=True)
+    (tmp_path / "broken/.hydra/config.yaml").write_text("[1, 2]\n")
+    (tmp_path / "broken/metrics.csv").touch()
+    monkeypatch.setattr("sys.argv", ["alexnet_pl", "figures", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr().err
+    assert end.value.code == 2
+    assert told.count("\n") == 1
+    assert says in told
+
+
+def test_the_strongest_place_of_a_kernel_is_where_its_own_picture_is_planted(run: TrainedRun) -> None:
+    """An image is the mean everywhere but for a kernel's own pattern at windows 3 down, 5 across of the centre view."""
+    module, weight = run.module, run.module.net.conv1.weight.detach()
+    kernels = torch.tensor([7, 60])
+    images = module.augment.mean_image.round()[None].repeat(4, 1, 1, 1)
+    for image, kernel in ((1, 7), (2, 60)):
+        pattern = weight[kernel] / weight[kernel].abs().max() * 60
+        images[image, :, 2 + 12 : 2 + 12 + 11, 2 + 20 : 2 + 20 + 11] += pattern
+    images = images.clamp(0, 255).byte()
+    found = top_activating_patches(module, images, kernels, count=2)
+    assert found.images[:, 0].tolist() == [1, 2]
+    for row, image in ((0, 1), (1, 2)):
+        assert torch.equal(found.pixels[row, 0], images[image, :, 14:25, 22:33])
+    answers = responses(module, images)[:, kernels]
+    assert torch.equal(found.responses, answers.flatten(2).amax(2).sort(0, descending=True).values[:2].T)

@@ -1,0 +1,183 @@
+"""Each switch of the network alone: what it changes and what it leaves."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import CONVOLUTIONS, PRINTED, images, layers, on_meta, small, through, watched
+
+# Switches
+
+
+@pytest.mark.parametrize(
+    ("switch", "value", "first"),
+    [
+        ("norm", False, "conv2"),
+        ("overlap", False, "conv2"),
+        ("activation", "tanh", "conv2"),
+        ("dropout", 0.0, "fc7"),
+        ("relu_after_pool1", False, "conv2"),
+        ("norm_per_tower", False, "conv2"),
+        ("alpha_over_n", False, "conv2"),
+        ("spatial_norm", False, "conv3"),
+        ("wide_init", False, "conv3"),
+    ],
+)
+def test_each_switch_alone_changes_the_output_from_its_layer_on_and_nothing_before(
+    switch: str, value, first: str
+) -> None:
+    """`first` is the first layer whose output differs. Weights of one seed are the same, unless they are switched."""
+    plain, switched = small(), small(**{switch: value})
+    for name, before in plain.state_dict().items():
+        after = switched.state_dict()[name]
+        if switch == "wide_init" and name in ("conv3.weight", "conv4.weight", "conv5.weight"):
+            torch.testing.assert_close(after, before / 3, rtol=1e-6, atol=0)
+        else:
+            assert torch.equal(before, after), name
+    one, other = through(plain, images()), through(switched, images())
+    reached = list(one)[list(one).index(first) :]
+    for name in one:
+        before, after = one[name][1], other[name][1]
+        if name not in reached:
+            assert torch.equal(before, after), name
+        elif before.shape == after.shape:
+            assert (before - after).abs().max() > 1e-5 * before.abs().max(), name
+
+
+@pytest.mark.parametrize(
+    ("base", "switch", "value"),
+    [
+        ({"norm": False}, "relu_after_pool1", False),
+        ({"norm": False}, "norm_per_tower", False),
+        ({"norm": False}, "alpha_over_n", False),
+        ({"norm": False}, "spatial_norm", False),
+        ({"towers": 1}, "norm_per_tower", False),
+    ],
+    ids=str,
+)
+def test_a_switch_of_what_is_not_there_changes_nothing(base: dict, switch: str, value) -> None:
+    """Without norms ReLU and pooling commute (SOURCE_FACTS §2); one GPU has one tower."""
+    with torch.no_grad():
+        assert torch.equal(small(**base)(images()), small(**base, **{switch: value})(images()))
+
+
+def test_no_norms_means_none_of_the_three() -> None:
+    """SOURCE_FACTS §7 row 4: net 148 leaves out all three. Between conv1 and conv2 there is the pooling alone."""
+    found = through(small(norm=False), images())
+    assert torch.equal(found["conv2"][0], F.max_pool2d(found["conv1"][1], 3, 2).relu())
+    assert torch.equal(found["conv3"][0], F.max_pool2d(found["conv2"][1].relu(), 3, 2))
+
+
+def test_dropout_falls_on_the_outputs_of_fc6_and_fc7_without_scaling_up() -> None:
+    """§5.2, SOURCE_FACTS §2 rows 13 and 15: what the next layer reads is the ReLU's output, or zero."""
+    net = small().train()
+    found = through(net, images(8))
+    for before, after in (("fc6", "fc7"), ("fc7", "fc8")):
+        activity, reads = found[before][1].relu(), found[after][0]
+        dropped = (reads == 0) & (activity > 0)
+        assert torch.equal(reads[~dropped], activity[~dropped])
+        share = dropped.sum().item() / (activity > 0).sum().item()
+        assert share == pytest.approx(0.5, abs=0.03), after
+    assert torch.equal(found["fc6"][0], found["conv5"][1].relu().amax((2, 3))), (
+        "here one window of 3 × 3 is the pooling"
+    )
+
+
+def test_without_dropout_training_and_use_are_the_same() -> None:
+    net = small(dropout=0.0)
+    with torch.no_grad():
+        assert torch.equal(net.train()(images()), net.eval()(images()))
+    assert not torch.equal(small().train()(images()), small().eval()(images()))
+
+
+def test_features_are_fc7s_activities_before_its_dropout() -> None:
+    """SOURCE_FACTS §5: in the feature pass the neuron layer is taken before dropout; §7.1's 4096 numbers."""
+    net = small()
+    with torch.no_grad(), watched(net, "fc7") as found:
+        features = net.features(images())
+    assert features.shape == (2, 4096)
+    assert torch.equal(features, found["fc7"][0][1].relu())
+
+
+# Variants
+
+
+def test_tanh_takes_the_place_of_every_relu() -> None:
+    """§4.1: what each layer reads comes from tanh of the one before."""
+    found = through(small(activation="tanh", norm=False), images())
+    assert torch.equal(found["conv2"][0], F.max_pool2d(found["conv1"][1], 3, 2).tanh())
+    assert torch.equal(found["conv3"][0], F.max_pool2d(found["conv2"][1].tanh(), 3, 2))
+    for before, after in (("conv3", "conv4"), ("conv4", "conv5")):
+        assert torch.equal(found[after][0], found[before][1].tanh())
+    assert torch.equal(found["fc6"][0], found["conv5"][1].tanh().amax((2, 3)))
+    for before, after in (("fc6", "fc7"), ("fc7", "fc8")):
+        torch.testing.assert_close(found[after][0], found[before][1].tanh() * 0.5)
+
+
+def test_the_bottleneck_is_linear_and_undropped_between_fc7_and_fc8() -> None:
+    """SOURCE_FACTS §6: dropout(fc7) → 2048 without ReLU, without dropout → the classes."""
+    net = small(bottleneck=64).train()
+    found = through(net, images())
+    reads = found["bottleneck"][0]
+    assert reads.shape == (2, 4096)
+    assert torch.equal(reads[reads != 0], found["fc7"][1].relu()[reads != 0])
+    assert ((reads == 0) & (found["fc7"][1] > 0)).any(), "no dropout before it"
+    assert torch.equal(found["fc8"][0], found["bottleneck"][1])
+    assert (found["fc8"][0] < 0).any()
+    assert net.get_submodule("fc8").weight.shape == (10, 64)
+
+
+@pytest.mark.parametrize("without", ["conv2", "conv3", "conv4", "conv5"])
+@pytest.mark.parametrize("towers", [1, 2])
+@pytest.mark.parametrize("overlap", [True, False])
+def test_without_a_middle_layer_the_others_keep_their_kernels_and_their_number(
+    without: str, towers: int, overlap: bool
+) -> None:
+    """§8: "removing any of the middle layers"."""
+    net, whole = on_meta(without=without, towers=towers, overlap=overlap), on_meta(towers=towers, overlap=overlap)
+    found = through(net, torch.empty(2, 3, 224, 224, device="meta"))
+    assert set(layers(net)) == set(layers(whole)) - {without}
+    for name in set(CONVOLUTIONS) - {without}:
+        left, complete = net.get_submodule(name), whole.get_submodule(name)
+        assert (left.out_channels, left.kernel_size, left.stride) == (
+            complete.out_channels,
+            complete.kernel_size,
+            complete.stride,
+        )
+        assert (left.padding, left.groups) == (complete.padding, complete.groups)
+    assert found["net"][1].shape == (2, 1000)
+
+
+def test_without_a_layer_the_pooling_that_followed_it_stays() -> None:
+    """Three poolings in each case, so fc6 reads 6 × 6 pixels as before."""
+    for without, maps in (("conv2", 256), ("conv3", 256), ("conv4", 256), ("conv5", 384)):
+        found = through(on_meta(without=without), torch.empty(1, 3, 224, 224, device="meta"))
+        assert found["fc6"][0].shape == (1, maps * 36), without
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"without": "conv2"},
+        {"without": "conv3"},
+        {"without": "conv4"},
+        {"without": "conv5"},
+        {"towers": 1},
+        {"activation": "tanh"},
+        {"conv6": True, "bottleneck": 32},
+        {"overlap": False},
+        {"norm": False, "dropout": 0.0},
+        PRINTED,
+    ],
+    ids=str,
+)
+def test_every_variant_tells_images_apart_and_learns_in_every_layer(switches: dict) -> None:
+    """A gradient reaches each weight and each bias; logits are numbers, as many as there are classes."""
+    net = small(num_classes=7, **switches).train()
+    logits = net(images(4))
+    assert logits.shape == (4, 7)
+    assert logits.isfinite().all()
+    assert len(logits.detach().unique(dim=0)) == 4
+    F.cross_entropy(logits, torch.tensor([0, 1, 2, 3])).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name

@@ -1,0 +1,336 @@
+"""The response norms of §4.3 and the program's third one against loops in float64; dropout as of 2012 (§5.2)."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alexnet_pl.models import local_response_norm
+from alexnet_pl.models.layers import Dropout, LocallyConnected, LocalResponseNorm, NormLayer, SpatialNorm
+from alexnet_pl.runtime import compiled
+
+HALF_BF16 = 2**-8  # rounding to bfloat16's eight bits changes a number by at most this share of it
+
+
+def maps(*shape: int, seed: int = 0, size: float = 100.0) -> Tensor:
+    """Responses as large as conv1's, so that the norm has something to divide by."""
+    return size * torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def written_out(
+    a: Tensor, n: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, towers: int = 1
+) -> Tensor:
+    """§4.3's formula, one number at a time; `alpha` multiplies the plain sum; no window leaves its tower."""
+    source = a.double().numpy()
+    b = np.empty_like(source)
+    count = source.shape[1] // towers
+    for place in np.ndindex(source.shape):
+        image, i, *xy = place
+        first = i // count * count
+        window = range(max(first, i - n // 2), min(first + count - 1, i + n // 2) + 1)
+        total = sum(float(source[(image, j, *xy)]) ** 2 for j in window)
+        b[place] = source[place] / (k + alpha * total) ** beta
+    return torch.from_numpy(b)
+
+
+def written_out_in_space(a: Tensor, n: int = 5, k: float = 1.0, alpha: float = 1e-3, beta: float = 0.75) -> Tensor:
+    """SOURCE_FACTS §2, cnorm2: α over n², pixels beyond the edge count as zero."""
+    source = a.double().numpy()
+    b = np.empty_like(source)
+    reach, (height, width) = n // 2, source.shape[2:]
+    for image, i, y, x in np.ndindex(source.shape):
+        rows = slice(max(0, y - reach), min(height, y + reach + 1))
+        columns = slice(max(0, x - reach), min(width, x + reach + 1))
+        total = float((source[image, i, rows, columns] ** 2).sum())
+        b[image, i, y, x] = source[image, i, y, x] / (k + alpha / n**2 * total) ** beta
+    return torch.from_numpy(b)
+
+
+def gradient(function, a: Tensor, g: Tensor) -> Tensor:
+    a = a.detach().clone().requires_grad_()
+    return torch.autograd.grad(function(a), a, g)[0]
+
+
+@pytest.mark.parametrize("channels", [2, 4, 6, 14])
+@pytest.mark.parametrize("towers", [1, 2])
+def test_response_norm_is_the_printed_formula_when_alpha_is_undivided(channels: int, towers: int) -> None:
+    """§4.3, at the first and last maps too, and where a tower has fewer maps than the window."""
+    a = maps(2, channels, 3, 2)
+    norm = LocalResponseNorm(towers=towers, alpha_over_n=False)
+    torch.testing.assert_close(norm(a), written_out(a, alpha=1e-4, towers=towers), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("towers", [1, 2])
+def test_response_norm_divides_alpha_by_the_window_as_the_program_does(towers: int) -> None:
+    """layer.py:1183: 1e-4 / 5 = 2e-5 per term is the default."""
+    a = maps(2, 14, 3, 2)
+    torch.testing.assert_close(
+        LocalResponseNorm(towers=towers)(a), written_out(a, alpha=2e-5, towers=towers), rtol=1e-12, atol=0
+    )
+    assert not torch.allclose(LocalResponseNorm(towers=towers)(a), written_out(a, alpha=1e-4, towers=towers), rtol=1e-3)
+
+
+def test_response_norm_takes_other_constants_than_the_papers() -> None:
+    a = maps(1, 9, 2, 2, size=3.0)
+    norm = LocalResponseNorm(n=3, k=0.5, alpha=0.3, beta=1.25, alpha_over_n=False)
+    torch.testing.assert_close(norm(a), written_out(a, n=3, k=0.5, alpha=0.3, beta=1.25), rtol=1e-12, atol=0)
+
+
+def test_response_norm_and_its_gradient_are_those_of_torch_in_each_half() -> None:
+    """torch's own divides α by n too, so on each GPU's half it is the program's norm (SOURCE_FACTS §2)."""
+
+    def halves(a: Tensor) -> Tensor:
+        return torch.cat([F.local_response_norm(half, 5, 1e-4, 0.75, 2.0) for half in a.chunk(2, 1)], 1)
+
+    a, g = maps(2, 20, 5, 4), maps(2, 20, 5, 4, seed=1, size=1.0)
+    norm = LocalResponseNorm(towers=2)
+    torch.testing.assert_close(norm(a), halves(a), rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradient(norm, a, g), gradient(halves, a, g), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_windows_of_the_response_norm_do_not_cross_the_towers(first: bool) -> None:
+    """SOURCE_FACTS §2: channels 47|48 are not neighbours. Either half stays as it is whatever the other holds."""
+    a = maps(1, 96, 3, 3)
+    silenced, kept = a.clone(), slice(0, 48) if first else slice(48, 96)
+    silenced[:, slice(48, 96) if first else slice(0, 48)] = 0
+    norm = LocalResponseNorm(towers=2)
+    assert torch.equal(norm(silenced)[:, kept], norm(a)[:, kept])
+
+    whole = LocalResponseNorm(towers=1)
+    changed = (whole(silenced) != whole(a))[0, kept].any(dim=(1, 2)).nonzero().flatten()
+    assert changed.tolist() == ([46, 47] if first else [0, 1]), "of one tower, only two maps lie near the border"
+
+
+def test_gradient_of_one_half_does_not_reach_the_other() -> None:
+    a = maps(1, 12, 2, 2)
+    g = torch.zeros_like(a)
+    g[:, :6] = 1
+    assert (gradient(LocalResponseNorm(towers=2), a, g)[:, 6:] == 0).all()
+    assert (gradient(LocalResponseNorm(towers=1), a, g)[:, 6:8] != 0).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 7, 6), (1, 2, 13, 13), (1, 2, 2, 3), (1, 1, 1, 1)])
+def test_spatial_norm_is_the_programs_formula(shape: tuple[int, ...]) -> None:
+    """k = 1, 0.001 / 25 = 4e-5 per term, 5 × 5 pixels of the same map, at edges and on maps smaller than the window."""
+    a = maps(*shape)
+    torch.testing.assert_close(SpatialNorm()(a), written_out_in_space(a), rtol=1e-12, atol=0)
+
+
+def test_spatial_norm_and_its_gradient_are_those_of_average_pooling() -> None:
+    """SOURCE_FACTS §2: x · (1 + 1e-3 · avg_pool(x², 5, stride 1, pad 2, count_include_pad))^−0.75."""
+
+    def pooled(a: Tensor) -> Tensor:
+        mean = F.avg_pool2d(a.square(), 5, stride=1, padding=2, count_include_pad=True)
+        return a * (1 + 1e-3 * mean) ** -0.75
+
+    a, g = maps(2, 4, 9, 8), maps(2, 4, 9, 8, seed=1, size=1.0)
+    torch.testing.assert_close(SpatialNorm()(a), pooled(a), rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradient(SpatialNorm(), a, g), gradient(pooled, a, g), rtol=1e-10, atol=1e-12)
+
+
+def test_spatial_norm_keeps_maps_apart() -> None:
+    a = maps(1, 3, 6, 6)
+    silenced = a.clone()
+    silenced[:, 1:] = 0
+    assert torch.equal(SpatialNorm()(a)[:, :1], SpatialNorm()(silenced)[:, :1])
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        LocalResponseNorm(alpha=0.5),
+        LocalResponseNorm(n=3, k=1.0, alpha=0.5, beta=1.5, towers=2, alpha_over_n=False),
+        SpatialNorm(alpha=2.0),
+        SpatialNorm(n=3, k=0.5, alpha=1.0, beta=1.5),
+    ],
+    ids=["maps", "maps of two towers", "space", "space 3×3"],
+)
+def test_gradients_of_the_norms_are_those_of_finite_differences(norm: torch.nn.Module) -> None:
+    """α is made large, so that the norm's own part of the gradient is as large as the plain one."""
+    a = maps(2, 8, 4, 3, size=1.0).requires_grad_()
+    assert torch.autograd.gradcheck(norm, a)
+
+
+NORMS = [
+    pytest.param(LocalResponseNorm(towers=2), lambda a: written_out(a, alpha=2e-5, towers=2), id="maps"),
+    pytest.param(SpatialNorm(), written_out_in_space, id="space"),
+]
+
+
+@pytest.mark.parametrize(("norm", "reference"), NORMS)
+def test_norms_give_the_same_numbers_whatever_the_memory_format(norm, reference) -> None:
+    a, g = maps(2, 12, 6, 5).float(), maps(2, 12, 6, 5, seed=1, size=1.0).float()
+    last = a.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(norm(last), reference(a).float(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(gradient(norm, last, g), gradient(norm, a, g), rtol=1e-5, atol=1e-6)
+    turned = g.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(gradient(norm, a, turned), gradient(norm, a, g), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("norm", "reference"), NORMS)
+def test_norms_in_bfloat16_are_exact_but_for_the_rounding_of_the_result(norm, reference) -> None:
+    """Squares and their sum are taken in float32, so a window of 25 equal squares loses nothing."""
+    a, g = maps(2, 12, 6, 5).bfloat16(), maps(2, 12, 6, 5, seed=1, size=1.0).bfloat16()
+    b = norm(a)
+    assert b.dtype == torch.bfloat16
+    torch.testing.assert_close(b.double(), reference(a), rtol=1.01 * HALF_BF16, atol=0)
+    found, wanted = gradient(norm, a, g), gradient(norm, a.double(), g.double())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), wanted, rtol=1.01 * HALF_BF16, atol=1e-6)
+
+
+@pytest.mark.parametrize(("norm", "reference"), NORMS)
+def test_norms_give_the_same_bits_twice_and_leave_their_input_alone(norm, reference) -> None:
+    a, g = maps(4, 32, 13, 13).float(), maps(4, 32, 13, 13, seed=1).float()
+    kept = a.clone()
+    first, second = norm(a), norm(a)
+    assert torch.equal(first, second)
+    assert torch.equal(gradient(norm, a, g), gradient(norm, a, g))
+    assert torch.equal(a, kept)
+    assert not torch.equal(first, a)
+
+
+@pytest.mark.parametrize("norm", [LocalResponseNorm(towers=2), SpatialNorm()], ids=["maps", "space"])
+def test_norms_have_nothing_to_learn_or_to_save(norm) -> None:
+    assert list(norm.parameters()) == []
+    assert norm.state_dict() == {}
+
+
+def test_dropout_in_training_zeroes_half_and_does_not_scale_up() -> None:
+    """§5.2, layer.cu:1126: an output is zero or what it was. `nn.Dropout` would double it."""
+    torch.manual_seed(0)
+    x = 1 + torch.rand(200, 500)
+    dropped = Dropout(0.5).train()(x)
+    kept = dropped != 0
+    assert torch.equal(dropped[kept], x[kept])
+    assert abs(kept.double().mean().item() - 0.5) < 5 * (0.25 / x.numel()) ** 0.5
+    assert dropped.mean().item() == pytest.approx(0.5 * x.mean().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.9])
+def test_dropout_zeroes_with_the_probability_it_is_given(p: float) -> None:
+    torch.manual_seed(0)
+    zeroed = (Dropout(p).train()(torch.ones(100_000)) == 0).double().mean().item()
+    assert abs(zeroed - p) < 5 * (p * (1 - p) / 100_000) ** 0.5
+
+
+def test_dropout_draws_for_each_number_and_each_call_from_torchs_generator() -> None:
+    drop, x = Dropout(0.5).train(), torch.ones(64, 64)
+    torch.manual_seed(3)
+    first, second = drop(x), drop(x)
+    torch.manual_seed(3)
+    assert torch.equal(drop(x), first)
+    assert not torch.equal(first, second)
+    assert len({tuple(row) for row in first.tolist()}) == 64, "two images got the same mask"
+    assert len({tuple(column) for column in first.T.tolist()}) == 64, "two units got the same mask"
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25, 0.5])
+def test_dropout_in_use_multiplies_every_output_by_the_share_that_was_kept(p: float) -> None:
+    """§5.2: "at test time, we use all the neurons but multiply their outputs by 0.5"."""
+    x = torch.randn(8, 8)
+    torch.testing.assert_close(Dropout(p).eval()(x), x * (1 - p), rtol=0, atol=0)
+
+
+def test_dropout_of_nothing_changes_nothing() -> None:
+    x = torch.randn(8, 8)
+    assert torch.equal(Dropout(0.0).train()(x), x)
+    assert torch.equal(Dropout(0.0).eval()(x), x)
+
+
+def test_gradient_of_dropout_is_its_mask() -> None:
+    torch.manual_seed(0)
+    x = (1 + torch.rand(40, 40)).requires_grad_()
+    dropped = Dropout(0.5).train()(x)
+    (found,) = torch.autograd.grad(dropped.sum(), x)
+    assert torch.equal(found, (dropped != 0).float())
+    (found,) = torch.autograd.grad(Dropout(0.5).eval()(x).sum(), x)
+    assert torch.equal(found, torch.full_like(x, 0.5))
+
+
+def one_pixel_at_a_time(x: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
+    """A locally connected layer as its definition reads: loops over image, pixel, kernel, and what it reads."""
+    count, inputs, side, _ = x.shape
+    outputs, reach = weight.shape[2], kernel // 2
+    rows = []
+    for image, out, y, z in np.ndindex(count, outputs, side, side):
+        pixel = y * side + z
+        total = bias[pixel, 0, out]
+        for i, j, c in np.ndindex(kernel, kernel, inputs):
+            row, column = y + i - reach, z + j - reach
+            if 0 <= row < side and 0 <= column < side:
+                total = total + x[image, c, row, column] * weight[pixel, (i * kernel + j) * inputs + c, out]
+        rows.append(total)
+    return torch.stack(rows).view(count, outputs, side, side)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "side"), [(2, 3, 3, 4), (3, 2, 1, 3), (1, 2, 5, 3)])
+def test_a_locally_connected_layer_is_its_loop_forward_and_backward(
+    inputs: int, outputs: int, kernel: int, side: int
+) -> None:
+    layer = LocallyConnected(inputs, outputs, kernel, side).double()
+    torch.nn.init.normal_(layer.bias)
+    x = maps(2, inputs, side, side, size=1.0).requires_grad_()
+    places = (x, layer.weight, layer.bias)
+    wanted = one_pixel_at_a_time(*places, kernel)
+    pull = maps(*wanted.shape, seed=5, size=1.0)
+    slow = torch.autograd.grad(wanted, places, pull)
+    found = layer(x)
+    torch.testing.assert_close(found, wanted)
+    for quick, one in zip(torch.autograd.grad(found, places, pull), slow, strict=True):
+        torch.testing.assert_close(quick, one)
+
+
+def test_with_the_same_kernels_everywhere_a_locally_connected_layer_is_a_convolution() -> None:
+    convolution = torch.nn.Conv2d(4, 5, 3, padding=1).double()
+    layer = LocallyConnected(4, 5, 3, 6).double()
+    with torch.no_grad():
+        layer.weight.copy_(convolution.weight.permute(2, 3, 1, 0).reshape(1, 36, 5).expand(36, 36, 5))
+        layer.bias.copy_(convolution.bias.expand(36, 1, 5))
+    x = maps(3, 4, 6, 6, size=1.0)
+    torch.testing.assert_close(layer(x), convolution(x))
+    torch.testing.assert_close(layer(x.contiguous(memory_format=torch.channels_last)), convolution(x))
+
+
+def test_a_locally_connected_layer_has_a_middle() -> None:
+    with pytest.raises(ValueError, match="kernel=2"):
+        LocallyConnected(1, 1, 2, 4)
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["plain", "compiled"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("norm", [LocalResponseNorm(towers=2), SpatialNorm()], ids=["across maps", "across space"])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_norms_of_a_few_images_at_a_time_are_those_of_the_whole_batch(
+    norm: NormLayer,
+    layout: torch.memory_format,
+    fast: bool,
+    precision: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    shape = (6, 12, 9, 9)
+    a, upstream = (40 * torch.randn(shape).to(precision).contiguous(memory_format=layout) for _ in range(2))
+    monkeypatch.setitem(
+        local_response_norm.BLOCK, fast, 4 * 12 * 81
+    )  # of which there would be a rest: two blocks of three
+    assert [part.stop for part in local_response_norm.blocks(a, fast)] == [3, 6]
+    a, upstream = (each.unflatten(1, (norm.rule.towers, -1)) for each in (a, upstream))
+    found = local_response_norm.normalise_in_blocks(a, norm.rule, fast)
+    back = local_response_norm.gradient_in_blocks(a, upstream, norm.rule, fast)
+    assert found.stride() == back.stride() == a.stride()
+    torch.testing.assert_close(found, local_response_norm.normalise(a, norm.rule))
+    torch.testing.assert_close(back, local_response_norm.gradient(a, upstream, norm.rule))
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
+def test_a_gradient_in_one_kernel_is_the_gradient() -> None:
+    """As a GPU computes it; here compiled for the CPU."""
+    rule = LocalResponseNorm(towers=2).rule
+    a, upstream = torch.randn(2, 2, 2, 24, 5, 5).mul(20).unbind()
+    wanted = local_response_norm.gradient(a.double(), upstream.double(), rule)
+    torch.testing.assert_close(compiled(local_response_norm.gradient, whole=True)(a, upstream, rule), wanted.float())

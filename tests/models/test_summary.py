@@ -1,0 +1,87 @@
+"""Figure 2: sizes against the paper's and against hooks of the test's own; what is drawn, against what was read."""
+
+from typing import Any
+
+import pytest
+import torch
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
+from running import check_words
+from torch import nn
+
+from alexnet_pl.figures import figure2
+from alexnet_pl.figures.style import DARK, LIGHT, show
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.summary import read_layers
+
+VARIANTS: list[tuple[dict[str, Any], int]] = [
+    ({"towers": 1}, 112),
+    ({"without": "conv2", "norm": False}, 112),
+    ({"without": "conv3"}, 83),
+    ({"without": "conv5", "overlap": False}, 112),
+    ({"conv6": True, "bottleneck": 256, "num_classes": 37}, 112),
+    ({"dropout": 0, "relu_after_pool1": False, "num_classes": 10}, 67),
+]
+
+
+def draw(net: AlexNet, crop: int) -> Figure:
+    return figure2.draw(read_layers(net, crop), (3, crop, crop), LIGHT)
+
+
+def test_the_sizes_are_the_papers() -> None:
+    """§4.5, in the order of the text; 227 is 224 with the program's three rows and columns of zeros."""
+    layers = read_layers(AlexNet(), 224)
+    assert [layer.makes for layer in layers] == [
+        (96, 55, 55),
+        (256, 27, 27),
+        (384, 13, 13),
+        (384, 13, 13),
+        (256, 13, 13),
+        (4096,),
+        (4096,),
+        (1000,),
+    ]
+    kernels = [(layer.kernel, layer.kernel, layer.maps) for layer in layers[:5]]
+    assert kernels == [(11, 11, 3), (5, 5, 48), (3, 3, 256), (3, 3, 192), (3, 3, 192)]
+    assert [layer.stride for layer in layers[:5]] == [4, 1, 1, 1, 1]
+    assert [layer.own for layer in layers] == [False, True, False, True, True, False, False, False]
+    assert [layer.towers for layer in layers] == [2] * 7 + [1]
+    assert layers[1].then == ("norm", "spatial norm", "max-pool 3×3\nto 13×13")
+
+
+@pytest.mark.parametrize(("switches", "crop"), VARIANTS, ids=[str(switches) for switches, _ in VARIANTS])
+def test_what_is_drawn_is_what_hooks_see(switches: dict[str, Any], crop: int) -> None:
+    net = AlexNet(crop=crop, **switches).train()
+    wanted: dict[str, tuple[int, ...]] = {}
+    for name, part in net.named_children():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            part.register_forward_hook(lambda _, __, out, name=name: wanted.update({name: tuple(out.shape[1:])}))
+    layers = read_layers(net, crop)
+    assert net.training
+    wanted.clear()
+    net(torch.zeros(2, 3, crop, crop))
+    assert {layer.name: layer.makes for layer in layers} == wanted
+    texts = [text.get_text() for text in draw(net, crop).axes[0].texts]
+    towers = switches.get("towers", 2)
+    for name, shape in {**wanted, "image": (3, crop, crop)}.items():
+        assert name in texts
+        last = name in ("fc8", "bottleneck", "image")
+        for size in (shape[0] // (1 if last else towers), *shape[1:]):
+            assert texts.count(str(size)) >= (1 if last else towers), name
+    assert ("GPU 2" in texts) == (towers == 2)
+
+
+@pytest.mark.parametrize(("switches", "crossing"), [({}, 12), ({"towers": 1}, 0), ({"conv6": True}, 20)])
+def test_lines_cross_from_tower_to_tower_where_a_layer_reads_all_maps(switches: dict[str, Any], crossing: int) -> None:
+    """§4.2: "the GPUs communicate only in certain layers": four lines from each tower's window into the other of conv3
+    and of conv6, one from each into the other of fc6 and of fc7."""
+    lines = draw(AlexNet(crop=67, num_classes=10, **switches), 67).axes[0].lines
+    assert sum(same_color(line.get_color(), LIGHT.series[1]) for line in lines) == crossing
+
+
+@pytest.mark.parametrize(("switches", "crop"), [({}, 224), *VARIANTS], ids=str)
+def test_no_words_overlap_or_are_cut_off(switches: dict[str, Any], crop: int) -> None:
+    net = AlexNet(crop=crop, **switches)
+    layers = read_layers(net, crop)
+    figure = show(lambda theme: figure2.draw(layers, (3, crop, crop), theme), DARK)
+    check_words(figure)

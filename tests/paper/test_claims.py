@@ -1,0 +1,114 @@
+"""Every row composes and builds; its numbers are the printed ones, and agree with the authors' logs."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from running import Compose
+
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.config import options, schema
+from alexnet_pl.config.overrides import is_override
+from alexnet_pl.config.recipes import compose, shipped
+from alexnet_pl.experiment import build
+from alexnet_pl.paper.claims import BY_KEY, CLAIMS, DATA, Claim
+from alexnet_pl.paper.rows import command
+
+PRINTED = Path(__file__).parents[3] / "shared/paper/cacm2017_alexnet.txt"
+MADE = [claim for claim in CLAIMS if claim.recipe]
+
+
+@pytest.mark.parametrize("claim", MADE, ids=lambda claim: claim.key)
+def test_every_row_composes_and_its_networks_build(claim: Claim, config: Compose) -> None:
+    for name, overrides in [(str(claim.recipe), claim.overrides), *claim.also]:
+        cfg = config(name, *overrides)
+        schema.check(cfg)
+        groups = options.make_ensemble(cfg).groups.values() or [None]
+        for group in groups:
+            member = config(group.recipe, *group.overrides) if group else cfg
+            member.model.num_classes = member.model.num_classes or 21_841
+            with torch.device("meta"):
+                net = build.make_module(member).net
+                side = member.augment.crop
+                assert net(torch.empty(2, 3, side, side)).shape == (2, member.model.num_classes)
+            build.make_schedule(member)
+            options.make_transfer(member)
+
+
+def test_every_row_has_its_recipe() -> None:
+    assert all(shipped(str(claim.recipe)) for claim in MADE)
+
+
+def test_keys_are_each_there_once_and_what_a_row_is_against_is_a_row() -> None:
+    assert len(BY_KEY) == len(CLAIMS)
+    assert {claim.against for claim in CLAIMS if claim.against} <= set(BY_KEY)
+    assert {claim.data for claim in CLAIMS if claim.data} <= set(DATA)
+    assert all("\n" not in claim.quote and len(claim.quote) <= 120 for claim in CLAIMS)
+
+
+def test_what_stands_for_one_row_does_not_stand_for_another() -> None:
+    """But for the numbers of a run beside its errors, and the centre view."""
+    seen: dict[tuple[object, ...], str] = {}
+    for claim in MADE:
+        if "top1_error" in claim.values:
+            what = (claim.recipe, claim.overrides, claim.data, claim.views)
+            assert what not in seen, (claim.key, seen.get(what))
+            seen[what] = claim.key
+
+
+def test_differences_are_those_of_the_authors_logs() -> None:
+    """Ten-view errors noted in layer-params-145-2010, 145-half, 145, 148 and 147, to the figures printed."""
+    logged = {
+        "towers": ((0.391680, 0.182287), (0.374727, 0.169987)),
+        "norm": ((0.420340, 0.193620), (0.406640, 0.182100)),
+        "overlap": ((0.410580, 0.185100), (0.406640, 0.182100)),
+    }
+    for key, (without, full) in logged.items():
+        differences = [round(100 * (a - b), 1) for a, b in zip(without, full, strict=True)]
+        assert list(BY_KEY[key].values.values()) == differences
+        assert [round(100 * x, 1) for x in full] == list(BY_KEY[str(BY_KEY[key].against)].values.values())
+    centre, finetuned = (0.390247, 0.182953), (0.389900, 0.166220)
+    for key, errors in {"footnote_e.centre": centre, "table2.cnn*": finetuned}.items():
+        assert [round(100 * x, 1) for x in errors] == list(BY_KEY[key].values.values())
+
+
+def test_the_ablations_are_on_the_images_they_were_measured_on() -> None:
+    years = {key: BY_KEY[key].data for key in ("towers", "norm", "overlap")}
+    assert years == {"towers": "ILSVRC-2010 test", "norm": "ILSVRC-2012 val", "overlap": "ILSVRC-2012 val"}
+
+
+def squeezed(text: str) -> str:
+    """Without spaces, hyphens at a line's end and kinds of quotation marks."""
+    return re.sub(r"[\s\-–“”\"‘’']", "", text)
+
+
+@pytest.mark.skipif(not PRINTED.is_file(), reason="the paper's text lies in ../shared, which is not here")
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.key)
+def test_quotes_and_numbers_are_in_the_paper(claim: Claim) -> None:
+    text = squeezed(PRINTED.read_text())
+    for part in claim.quote.split("…"):
+        assert squeezed(part) in text, part
+    words = {
+        "parameters": "60million",
+        "neurons": "650,000",
+        "days": "5and6days",
+        "steps": "doubles",
+        "epochs_to_25": "sixtimes",
+    }
+    for metric, value in claim.values.items():
+        if not math.isnan(value):
+            assert words.get(metric, f"{value:g}") in text
+
+
+def test_each_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for claim in MADE:
+        if shipped(str(claim.recipe)):
+            words = command(claim).split()
+            assert words[:3] == ["python", "-m", "alexnet_pl"]
+            translated = to_hydra(words[3:])
+            assert [word for word in translated if word.startswith("hydra.run.dir=")]
+            keys = [word for word in translated if is_override(word) and not word.startswith(("hydra.", "--"))]
+            schema.check(compose(str(claim.recipe), keys))

@@ -1,0 +1,86 @@
+"""A test answers a row of the paper only if settings, images, ends and lineage are the row's."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from made_results import facts
+
+from alexnet_pl.paper.matching import matching_claim
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["table1.cnn", "footnote_e.centre", "table2.cnn", "towers", "norm", "overlap", "noise", "without.conv3", "dropout",
+     "table2.5cnns", "table2.cnn*", "table2.7cnns*", "fall2009.cnn"],
+)  # fmt: skip
+def test_a_test_by_the_rows_recipe_on_the_papers_images_answers_it(key: str) -> None:
+    assert matching_claim(facts(key)) == key
+
+
+def test_the_programs_chain_and_the_five_variants_answer_their_rows_too() -> None:
+    assert matching_claim(facts("table2.cnn*", way=1)) == "table2.cnn*"
+    assert matching_claim(facts("table2.5cnns", way=1)) == "table2.5cnns"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: f["dataset"].update(images=49_999),
+        lambda f: f["dataset"].update(train_images=9_469),
+        lambda f: f["dataset"].update(classes=100),
+        lambda f: f["dataset"].update(class_list="e" * 64),
+        lambda f: f["dataset"].update(name="imagenette"),
+        lambda f: f["dataset"].update(split="train"),
+        lambda f: f.update(views="center"),
+        lambda f: f["training"]["trainer"].update(max_epochs=5),
+        lambda f: f["training"]["trainer"].update(limit_train_batches=10),
+        lambda f: f["training"]["optim"].update(lr=0.02),
+        lambda f: f["training"]["model"].update(spatial_norm=False),
+        lambda f: f["training"]["augment"].update(crop=112),
+        lambda f: f["training"]["data"].update(batch_size=256),
+        lambda f: f["training"]["schedule"].update(name="logged"),
+        lambda f: f.update(training=None),
+        lambda f: f.update(lineage=[{"store": {"name": "fall2011"}}]),
+    ],
+)
+def test_any_difference_leaves_the_row_unanswered(change: Change) -> None:
+    """A small folder that calls itself ilsvrc2012 among them."""
+    found = facts("table2.cnn")
+    change(found)
+    assert matching_claim(found) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: f["members"].pop(),
+        lambda f: f["members"].append(f["members"][0]),
+        lambda f: f["members"].__setitem__(1, f["members"][0]),
+        lambda f: f["members"][2].update(training=None),
+        lambda f: f["members"][2]["training"]["model"].update(towers=1),
+        lambda f: f.update(weights_tuned_on="same"),
+    ],
+)
+def test_an_ensemble_of_other_members_or_tuned_weights_answers_nothing(change: Change) -> None:
+    found = facts("table2.5cnns")
+    change(found)
+    assert matching_claim(found) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stage: stage["store"].update(images=50_000),
+        lambda stage: stage["store"].update(name="fall2009"),
+        lambda stage: stage.update(finished=False),
+        lambda stage: stage.update(changed=True),
+        lambda stage: stage["training"]["trainer"].update(max_epochs=1),
+    ],
+)
+def test_what_came_before_must_have_been_pre_training_by_the_recipe(change: Change) -> None:
+    found = facts("table2.cnn*")
+    change(found["lineage"][0])
+    assert matching_claim(found) is None

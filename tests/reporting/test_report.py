@@ -1,0 +1,262 @@
+"""Run folders into tables: each number where it belongs, stand-ins among themselves, what is missing by command."""
+
+import copy
+import csv
+import json
+import math
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_results import facts
+from PIL import Image
+from running import Compose
+from scipy import stats
+
+from alexnet_pl.commands.report import report
+from alexnet_pl.config.recipes import shipped
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.intervals import wilson
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.summary import neurons
+from alexnet_pl.paper.claims import BY_KEY, CLAIMS
+from alexnet_pl.paper.proxies import make_proxies
+from alexnet_pl.paper.results import collect
+from alexnet_pl.paper.rows import images_seen, make_rows
+from alexnet_pl.reporting import chart, tables
+from alexnet_pl.reporting.paper_tables import throughput
+from alexnet_pl.reporting.tables import Table
+from alexnet_pl.runs.metrics_log import epochs_to
+
+
+def measured(root: Path, name: str, about: dict[str, Any], top1: float, top5: float = 18.0, **more: Any) -> Path:
+    """A run folder whose test found these errors."""
+    about = copy.deepcopy(about)
+    about["checkpoint"] = {"file": "last.ckpt", "sha256": name, "step": 1}
+    for i, member in enumerate(about.get("members", [])):
+        member["checkpoint"] = {"sha256": f"{name}{i}"}
+    found = {
+        "claim": None,
+        "images": about["dataset"]["images"],
+        "top1_error": top1,
+        "top5_error": top5,
+        **about,
+        **more,
+    }
+    path = root / name / f"results/{about['dataset']['split']}-{about['views']}/result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(found))
+    return path
+
+
+def standin(key: str, **dataset: Any) -> dict[str, Any]:
+    """What a test by the row's switches on other images says."""
+    found = facts(key)
+    found["dataset"] |= {
+        "name": "imagenette",
+        "split": "val",
+        "classes": 10,
+        "images": 3925,
+        "train_images": 9469,
+    } | dataset
+    for one in found.get("members", [found]):
+        course = {"augment": {**one["training"]["augment"], "crop": 112}, "schedule": {"name": "plateau"}}
+        one["training"] = {**one["training"], **course, "trainer": {"max_epochs": 5}}
+        one["training"]["data"] = {"size": 128, "batch_size": 128}
+    return found
+
+
+def test_runs_of_the_papers_own_images_stand_in_its_rows(tmp_path: Path) -> None:
+    for number, error in enumerate([41.0, 40.2, 40.5]):
+        measured(tmp_path, f"cnn{number}", facts("table2.cnn"), error)
+    for number, error in enumerate([42.0, 41.7]):
+        measured(tmp_path, f"norm{number}", facts("norm"), error)
+    measured(tmp_path, "five", facts("table2.5cnns"), 38.3, 16.6)
+    rows = {row.claim.key: row.ours for row in make_rows(collect([tmp_path]))}
+    found = rows["table2.cnn"]["top1_error"]
+    low, high = stats.t.interval(0.95, 2, loc=np.mean([41.0, 40.2, 40.5]), scale=stats.sem([41.0, 40.2, 40.5]))
+    assert found == pytest.approx((np.mean([41.0, 40.2, 40.5]), low, high, 3))
+    assert rows["norm"]["top1_error"].mean == pytest.approx(41.85 - np.mean([41.0, 40.2, 40.5]))
+    assert rows["norm"]["top1_error"].runs == 2
+    assert rows["table2.5cnns"]["top5_error"] == pytest.approx((16.6, *wilson(8300, 50_000), 1))
+    answered = {key for key, ours in rows.items() if ours}
+    assert answered == {"table2.cnn", "norm", "table2.5cnns", "parameters", "neurons", "conv_share"}
+
+
+def test_stand_ins_enter_no_row_of_the_paper(tmp_path: Path) -> None:
+    """Nor a small folder of the right name, nor a part of the right images, nor a claim that somebody wrote in."""
+    measured(tmp_path, "imagenette", standin("table2.cnn"), 20.0, claim="table2.cnn")
+    measured(tmp_path, "small", standin("table2.cnn", name="ilsvrc2012", classes=1000, images=50_000), 20.0)
+    measured(tmp_path, "part", facts("table2.cnn"), 20.0, images=1000, claim="table2.cnn")
+    short = facts("table2.cnn")
+    short["training"]["trainer"]["max_epochs"] = 2
+    measured(tmp_path, "short", short, 20.0, claim="table2.cnn")
+    unfinished = facts("table2.cnn")
+    unfinished["training"] = None
+    measured(tmp_path, "unfinished", unfinished, 20.0, claim="table2.cnn")
+    tests = collect([tmp_path])
+    assert len(tests) == 5
+    assert not any(row.ours for row in make_rows(tests) if row.claim.data)
+    shown = [one.about for one in make_proxies(tests)]
+    assert len(shown) == 3, "the part and the unfinished run are in no table at all"
+
+
+def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
+    base = [20.0, 21.0, 20.5]
+    for number, error in enumerate(base):
+        measured(tmp_path, f"cnn{number}", standin("table2.cnn"), error)
+    worse, same = [24.0, 24.5, 25.0], [20.2, 21.3, 19.9]
+    dead = [44.0, 44.0, 47.1]  # of ten classes, guessing has 90 % wrong, half of which is 45
+    for key, errors in {"norm": worse, "overlap": same, "towers": [e - 4 for e in base], "dropout": dead}.items():
+        for number, error in enumerate(errors):
+            measured(tmp_path, f"{key}{number}", standin(key), error)
+    measured(tmp_path, "five", standin("table2.5cnns"), 15.0)
+    measured(tmp_path, "other", standin("table2.cnn", fingerprint="1"), 90.0)
+    first, second = make_proxies(collect([tmp_path]))
+    found = {one.claim.key: one for one in first.comparisons}
+    assert set(found) == {"table2.5cnns", "norm", "overlap", "towers", "dropout"}
+    interval = stats.ttest_ind(worse, base, equal_var=False).confidence_interval()
+    assert found["norm"].ours["top1_error"] == pytest.approx((4.0, interval.low, interval.high, 3))
+    assert found["norm"].paper["top1_error"] == 1.4
+    assert found["table2.5cnns"].paper["top1_error"] == pytest.approx(38.1 - 40.7)
+    said = {key: one.showed for key, one in found.items()}
+    assert said == {
+        "norm": "as in the paper",
+        "dropout": "hardly learned",
+        "overlap": "not told apart",
+        "towers": "the other way round",
+        "table2.5cnns": "as in the paper",
+    }
+    drawn = [label for label, _, _ in chart.compared(first)]
+    assert drawn == [one.claim.label for one in first.comparisons if one.claim.key != "dropout"]
+    assert [one.label for one in first.errors[:3]] == ["CNN", "5 CNNs", "one GPU, half the kernels"]
+    assert not second.comparisons, "one kind of network alone"
+
+
+def test_runs_of_another_length_are_not_compared(tmp_path: Path) -> None:
+    longer = standin("norm")
+    longer["training"]["trainer"]["max_epochs"] = 50
+    measured(tmp_path, "cnn", standin("table2.cnn"), 20.0)
+    measured(tmp_path, "norm", longer, 15.0)
+    assert not any(one.comparisons for one in make_proxies(collect([tmp_path])))
+
+
+def test_each_test_counts_once_wherever_its_folder_was_copied_to(tmp_path: Path) -> None:
+    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    copied = tmp_path / "b/results/val-ten/result.json"
+    copied.parent.mkdir(parents=True)
+    copied.write_text(path.read_text())
+    assert len(collect([tmp_path, tmp_path])) == 1
+
+
+def test_what_is_no_result_and_what_is_not_there_is_told(tmp_path: Path) -> None:
+    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    for content in ("{", "[]", '{"dataset": {}}'):
+        path.write_text(content)
+        with pytest.raises(UserError, match=r"a/results/val-ten/result.json: not a result of ours, or damaged"):
+            collect([tmp_path])
+    with pytest.raises(UserError, match=r"report.runs: .*away is not there"):
+        collect([tmp_path / "away"])
+
+
+def test_counts_of_the_network_are_the_papers() -> None:
+    """Figure 2's "290,400–186,624–64,896–64,896–43,264–4096–4096–1000"."""
+    with torch.device("meta"):
+        net = AlexNet()
+        layers = [290_400, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000]
+        assert neurons(net) == sum(layers) == 659_272
+    rows = {row.claim.key: row.ours for row in make_rows([])}
+    assert rows["parameters"]["parameters"].mean == 60_965_224
+    assert rows["conv_share"]["conv_share"].mean == pytest.approx(100 * 885_120 / 60_965_224)
+
+
+def test_costs_are_epochs_times_images_of_all_networks_and_those_before() -> None:
+    one, five, seven = (images_seen(BY_KEY[f"table2.{key}"]) for key in ("cnn", "5cnns", "7cnns*"))
+    assert one == 91 * 1_281_167
+    assert five == 5 * one
+    assert seven == five + 2 * (53 * 1_281_167 + 8 * 14_100_000)
+
+
+def test_epochs_until_a_training_error_are_read_from_the_log(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,train/top1_error\n10,60\n20,\n30,25.0\n40,20\n")
+    assert epochs_to(tmp_path, 25.0, {"steps": 40, "epochs": 8}) == pytest.approx(6)
+    assert epochs_to(tmp_path, 5.0, {"steps": 40, "epochs": 8}) is None
+
+
+def test_hours_use_what_bench_measured_here(tmp_path: Path) -> None:
+    assert throughput([tmp_path]) is None
+    (tmp_path / "bench.json").write_text('{"images_per_second": 5000}')
+    assert throughput([tmp_path]) == 5000
+    (tmp_path / "bench.json").write_text('{"images_per_second": 5000, "host": "another machine"}')
+    assert throughput([tmp_path]) is None
+
+
+class Cells(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_all_forms_say_the_same(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for number, error in enumerate([41.0, 40.2, 40.5]):
+        measured(tmp_path / "runs", f"cnn{number}", facts("table2.cnn"), error)
+    for number, error in enumerate([20.0, 21.0]):
+        measured(tmp_path / "runs", f"other{number}", standin("table2.cnn"), error)
+        measured(tmp_path / "runs", f"norm{number}", standin("norm"), error + 9)
+    report(config("_base", f"report.runs={tmp_path / 'runs'}", "report.images_per_second=1000"), tmp_path / "out")
+    printed = capsys.readouterr().out
+    out = {path.name: path for path in (tmp_path / "out").iterdir()}
+    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"standins.md"}
+    cells = Cells()
+    cells.feed(out["report.html"].read_text())
+    forms = [printed, out["report.md"].read_text(), out["report.tex"].read_text(), cells.text]
+    for text in forms:
+        for said in ("40.57 (39.56 to 41.57)", "40.7 / 18.2", "not yet measured", "reported by others", "imagenette"):
+            assert said in text.replace("\\%", "%"), said
+    assert "python -m alexnet_pl ensemble -c ensemble_5cnns data.root=FOLDER" in printed
+    assert "5 CNNs (Table 2), 583 million images, 162 hours" in printed
+    with out["report.csv"].open(newline="") as file:
+        lines = {(line["row"], line["metric"], line["data"]): line for line in csv.DictReader(file)}
+    row = lines["1 CNN", "top1_error", "ILSVRC-2012 val"]
+    assert (float(row["paper"]), float(row["ours"]), row["runs"]) == (40.7, pytest.approx(40.5667, abs=1e-4), "3")
+    assert len({line["row"] for line in lines.values()}) >= len(CLAIMS) - 5
+    with Image.open(out["report.png"]) as picture:
+        assert picture.width > 800
+    standins = out["standins.md"].read_text()
+    assert "imagenette" in standins
+    assert "40.57" not in standins, "no number of ImageNet among the stand-ins'"
+    assert "nan" not in "".join(forms).lower()
+
+
+def test_latex_is_escaped_and_compiles_where_there_is_a_compiler(tmp_path: Path) -> None:
+    table = Table("50 % & more_of #it", ["a_b", "c"], [["1 % _x_ & $", "§4.2 …"]], ("a note: 5 % of {it}",))
+    text = tables.latex([table])
+    assert "50 \\% \\& more\\_of \\#it" in text
+    assert "1 \\% \\_x\\_ \\& \\$" in text
+    assert "a note: 5 \\% of \\{it\\}" in text
+    assert text.isascii() or set(re.findall(r"[^\x00-\x7f]", text)) <= set("§…×²°")
+    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + text + "\\end{document}"
+    (tmp_path / "t.tex").write_text(document)
+    try:
+        done = subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True)
+    except FileNotFoundError:
+        return
+    assert done.returncode == 0
+
+
+def test_claims_of_words_have_no_number() -> None:
+    without = {claim.key for claim in CLAIMS if any(map(math.isnan, claim.values.values()))}
+    assert without == {"dropout", "figure1.relu"}
+    assert shipped("ilsvrc2012")
+    assert not shipped("away")

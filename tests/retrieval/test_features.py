@@ -1,0 +1,174 @@
+"""Features are a plain forward pass of the network, to the bit after an interruption too; what is cut short is said."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from feature_files import make_features, sparse
+from PIL import Image
+from torch.nn import functional as F
+
+from alexnet_pl.data.loading.augment import Augment
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.cifar import LocalNet
+from alexnet_pl.retrieval import features
+from alexnet_pl.retrieval.features import Extractor, Features, extract
+from alexnet_pl.training.classifier import Classifier
+
+CPU = torch.device("cpu")
+FACTS = {
+    "dataset": {"fingerprint": "f", "split": "train"},
+    "checkpoint": {"sha256": "a", "step": 1, "file": "last.ckpt"},
+}
+
+
+@pytest.fixture(scope="module")
+def module(tiny_store: Path) -> Classifier:
+    torch.manual_seed(0)
+    store = Store(tiny_store)
+    augment = Augment(store.size, 67)
+    augment.set_statistics(store.mean, store.covariance)
+    return Classifier(AlexNet(10, crop=67), augment, {})
+
+
+def make(folder: Path, module: Classifier, store: Path, layer: str = "fc7", **facts: Any) -> Features:
+    split = Store(store).split("train")
+    extract(folder, Extractor(module, layer, CPU), split, FACTS | facts, batch_size=16)
+    return Features(folder)
+
+
+def images(store: Path) -> torch.Tensor:
+    split = Store(store).split("train")
+    found = split.buffer(len(split))
+    split.read(np.arange(len(split)), found.numpy())
+    return found
+
+
+@torch.no_grad()
+def test_they_are_a_plain_forward_pass(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
+    """fc6 and fc7 written out in float64, with dropout's half after fc6 alone: fc7 itself is not halved."""
+    found = make(tmp_path / "train-fc7", module, tiny_store)
+    net, store = module.net, Store(tiny_store)
+    view = images(tiny_store).double()[:, :, 2:69, 2:69] - torch.from_numpy(store.mean)[:, 2:69, 2:69]
+    wide = AlexNet(10, crop=67).double().eval()
+    wide.load_state_dict(net.state_dict())
+    fc6 = F.relu(wide.maps(view).flatten(1) @ wide.fc6.weight.T + wide.fc6.bias) / 2
+    fc7 = F.relu(fc6 @ wide.fc7.weight.T + wide.fc7.bias)
+    assert found.values.shape == (96, 4096)
+    np.testing.assert_allclose(found.values, fc7.numpy(), rtol=2e-3, atol=1e-3)
+    assert np.array_equal(found.labels, store.split("train").labels)
+    assert found.names == store.split("train").names
+
+
+def test_pixels_are_the_view_made_small(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
+    """Against Pillow's own resize, colour by colour."""
+    found = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
+    mean = Store(tiny_store).mean.astype(np.float32)
+    view = (images(tiny_store)[5].numpy() - mean)[:, 2:69, 2:69]
+    small = [Image.fromarray(plane).resize((32, 32), Image.Resampling.BILINEAR) for plane in view]
+    np.testing.assert_allclose(found.values[5].reshape(3, 32, 32), np.stack(small), atol=0.2)
+
+
+def test_an_interrupted_pass_goes_on_to_the_same_bits(
+    module: Classifier, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "BLOCK", 32)
+    whole = make(tmp_path / "train-fc7", module, tiny_store)
+    plain, blocks = features.write, []
+
+    def write(partial: Path, start: int, block: np.ndarray) -> None:
+        if start == 64:
+            raise KeyboardInterrupt
+        plain(partial, start, block)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        patch.setattr(features, "write", write)
+        make(tmp_path / "cut/train-fc7", module, tiny_store)
+    with pytest.raises(
+        UserError, match=r"train-fc7: was not finished; go on with features -c RUN features.split=train"
+    ):
+        Features(tmp_path / "cut/train-fc7")
+    monkeypatch.setattr(features, "write", lambda *words: (blocks.append(words[1]), plain(*words)))
+    cut = make(tmp_path / "cut/train-fc7", module, tiny_store)
+    assert blocks == [64]
+    assert np.array_equal(cut.values, whole.values)
+    assert not (tmp_path / "cut/train-fc7.partial").exists()
+
+
+@pytest.mark.parametrize("other", [{"checkpoint": {"sha256": "b", "step": 2, "file": "last.ckpt"}}, {"dataset": {}}])
+def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other: dict[str, Any]) -> None:
+    facts = {**FACTS, "images": 8, "width": 4}
+    assert features.begin(tmp_path / "partial", facts) == 0
+    features.write(tmp_path / "partial", 0, np.ones((4, 4), np.float16))
+    assert features.begin(tmp_path / "partial", facts) == 4
+    assert features.begin(tmp_path / "partial", facts | other) == 0
+    assert not np.load(tmp_path / "partial/features.npy").any()
+
+
+def test_values_stay_on_the_disk(tmp_path: Path) -> None:
+    assert isinstance(make_features(tmp_path / "train-fc7", sparse(10, 0)).values, np.memmap)
+
+
+def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
+    features.begin(tmp_path / "partial", {**FACTS, "images": 8, "width": 4})
+    with pytest.raises(UserError, match=r"^ckpt_path: activities of images 0 … are not finite"):
+        features.write(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
+
+
+def test_a_network_without_fc7_says_so(tiny_store: Path) -> None:
+    module = Classifier(LocalNet(10, crop=24), Augment(32, 24), {})
+    with pytest.raises(UserError, match=r"^features.layer=fc7: this run's network has no such layer"):
+        _ = Extractor(module, "fc7", CPU).width
+    assert Extractor(module, "pixels", CPU).width == 3 * 32 * 32
+    with pytest.raises(UserError, match=r"^features.layer=fc9: one of fc7, pixels"):
+        Extractor(module, "fc9", CPU)
+
+
+def cut_values(folder: Path) -> None:
+    path = folder / "features.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def cut_labels(folder: Path) -> None:
+    np.save(folder / "labels.npy", np.zeros(9, np.int64))
+
+
+def cut_about(folder: Path) -> None:
+    about = json.loads((folder / "about.json").read_text())
+    del about["checkpoint"]
+    (folder / "about.json").write_text(json.dumps(about))
+
+
+@pytest.mark.parametrize("cut", [cut_values, cut_labels, cut_about])
+def test_what_is_cut_short_is_said_in_one_line(tmp_path: Path, cut: Any) -> None:
+    folder = make_features(tmp_path / "train-fc7", sparse(10, 0)).folder
+    cut(folder)
+    with pytest.raises(UserError, match=r"train-fc7: damaged or cut short \(.*\); make them again by `features`$"):
+        Features(folder)
+
+
+def test_names_that_are_cut_short_are_said(tmp_path: Path) -> None:
+    found = make_features(tmp_path / "train-fc7", sparse(10, 0))
+    (found.folder / "names.jsonl").write_text('"one.jpg"\n')
+    with pytest.raises(UserError, match=r"names.jsonl: 1 names, not 10"):
+        _ = found.names
+
+
+def test_features_that_are_not_there_say_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"val-pixels: is not there; make it with .* features.split=val .*layer=pixels"):
+        Features(tmp_path / "val-pixels")
+
+
+def test_features_of_different_checkpoints_are_not_compared(tmp_path: Path) -> None:
+    one = make_features(tmp_path / "train-fc7", sparse(10, 0))
+    about = {"sha256": "b" * 64, "step": 24, "file": "last.ckpt"}
+    other = make_features(tmp_path / "val-fc7", sparse(10, 1), checkpoint=about)
+    with pytest.raises(UserError, match=r"val-fc7: of another checkpoint or layer than .*train-fc7"):
+        one.check_alike(other)
+    with pytest.raises(UserError, match=r"made from another checkpoint \(step 12\) than last.ckpt \(step 24\)"):
+        one.check_checkpoint(about)

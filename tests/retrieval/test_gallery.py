@@ -1,0 +1,159 @@
+"""features and retrieve on a network of one epoch, by the functions behind the commands; what is not there is said."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+from run_folders import table
+from running import TRAIN, VAL, Compose, last, run
+
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.figures.retrieval_sheet import RIGHT, WRONG, Found, draw_sheet
+from alexnet_pl.retrieval.features import Features
+from alexnet_pl.retrieval.gallery import open_run
+
+LOG = ["trainer.log_every_n_steps=2"]
+
+LOG = ["trainer.log_every_n_steps=2"]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory, tiny_store: Path) -> Path:
+    """A run folder with features of both splits."""
+    from alexnet_pl.config.recipes import compose
+
+    folder = tmp_path_factory.mktemp("runs") / "net"
+    keys = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
+    cfg = compose("imagenette", [*keys, "logger=csv", "performance.compile=false", "trainer.max_epochs=1", *LOG])
+    cfg.trainer.precision = "32-true"
+    run(cfg, "fit", folder)
+    (folder / ".hydra").mkdir()
+    OmegaConf.save(cfg, folder / ".hydra/config.yaml")
+    run(cfg, "features", folder, last(folder))
+    return folder
+
+
+@pytest.fixture
+def cfg(network: Path) -> DictConfig:
+    found = OmegaConf.load(network / ".hydra/config.yaml")
+    assert isinstance(found, DictConfig)
+    return found
+
+
+def test_an_image_of_the_split_is_its_own_nearest(network: Path) -> None:
+    gallery = open_run(network)
+    assert len(gallery.features) == TRAIN
+    found = gallery.nearest(gallery.pictures(np.array([3, 40])), 6)
+    assert found.numbers[:, 0].tolist() == [3, 40]
+    assert found.distances[:, 0] == pytest.approx([0, 0], abs=0.01)
+    assert (np.diff(found.distances) >= 0).all()
+    assert gallery.classes == Store(gallery.cfg.data.root).classes
+
+
+def test_all_tested_images_are_looked_up(network: Path, cfg: DictConfig) -> None:
+    """Against brute force over what `features` wrote."""
+    run(cfg, "retrieve", network, last(network))
+    rows = table(network / "retrieval/neighbours.csv")
+    train, val = (Features(network / f"features/{split}-fc7") for split in ("train", "val"))
+    distances = np.sqrt(np.square(val.values[:, None].astype(float) - train.values[None].astype(float)).sum(2))
+    nearest = np.argsort(distances, 1, kind="stable")[:, :6]
+    assert [row["image"] for row in rows] == [train.names[number] for number in nearest.ravel()]
+    assert [row["query"] for row in rows[::6]] == val.names
+    assert [float(row["distance"]) for row in rows] == pytest.approx(np.sort(distances, 1)[:, :6].ravel(), abs=1e-4)
+    said = json.loads((network / "retrieval/retrieval.json").read_text())
+    assert said["queries"] == VAL
+    assert said["queries_per_second"] > 0
+
+
+def test_pictures_of_a_person_are_looked_up_and_broken_ones_said(
+    network: Path, cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training image saved without loss finds itself."""
+    picture = open_run(network).pictures(np.array([7]))[0]
+    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
+    (tmp_path / "b.jpg").write_text("no picture")
+    run(cfg, "retrieve", network, last(network), images=str(tmp_path))
+    rows = table(network / "retrieval/neighbours.csv")
+    assert len(rows) == 6
+    assert rows[0]["image"] == Features(network / "features/train-fc7").names[7]
+    assert "not read: " in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"^images: none of 1 could be read"):
+        run(cfg, "retrieve", network, last(network), images=str(tmp_path / "b.jpg"))
+
+
+def test_features_are_not_made_twice(network: Path, cfg: DictConfig) -> None:
+    path = network / "features/train-fc7/features.npy"
+    before = path.stat().st_mtime_ns
+    run(cfg, "features", network, last(network))
+    assert path.stat().st_mtime_ns == before
+
+
+def copy(network: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(network, tmp_path / "copy", symlinks=True))
+
+
+def test_features_of_another_checkpoint_are_refused(network: Path, tmp_path: Path) -> None:
+    there = copy(network, tmp_path)
+    checkpoint = torch.load(last(there), weights_only=True)
+    checkpoint["state_dict"]["net.fc8.bias"] += 1
+    torch.save(checkpoint, last(there))
+    with pytest.raises(UserError, match=r"train-fc7: made from another checkpoint .* make them again by `features`$"):
+        open_run(there)
+
+
+def test_a_store_that_was_moved_away_is_named(network: Path, tmp_path: Path) -> None:
+    gallery = open_run(network, "train", "last", f"data.root={tmp_path}/away")
+    with pytest.raises(UserError, match=r"^data.root: .*/away is not there"):
+        gallery.pictures(np.array([0]))
+
+
+def test_a_folder_without_a_checkpoint_is_named(network: Path, tmp_path: Path) -> None:
+    there = copy(network, tmp_path)
+    last(there).unlink()
+    with pytest.raises(UserError, match=r"^ckpt_path=last: no run under .*copy has a last.ckpt"):
+        open_run(there)
+    shutil.rmtree(there / ".hydra")
+    with pytest.raises(UserError, match=r"copy: no run folder"):
+        open_run(there)
+
+
+def test_a_run_folder_of_an_older_version_knows_the_new_keys(tmp_path: Path, config: Compose) -> None:
+    """Its config has no such sections, and Hydra would refuse to set what is not there."""
+    (tmp_path / "checkpoints").mkdir()
+    last(tmp_path).touch()
+    (tmp_path / ".hydra").mkdir()
+    older = config("imagenette")
+    OmegaConf.set_struct(older, False)
+    del older["features"], older["retrieval"]
+    OmegaConf.save(older, tmp_path / ".hydra/config.yaml")
+    words = to_hydra(["features", "-c", str(tmp_path), "features.split=val", "retrieval.k=3"])
+    assert {"++features.split=val", "++retrieval.k=3"} <= set(words)
+    assert f"ckpt_path='{last(tmp_path)}'" in words
+
+
+def test_a_sheet_has_a_line_a_query_and_frames_by_class() -> None:
+    queries = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
+    right = np.array([[True, False, True], [False, False, True]])
+    ways = {name: Found(torch.zeros(2, 3, 3, 4, 4, dtype=torch.uint8), right) for name in ("float", "codes")}
+    figure = draw_sheet(queries, ways)
+    figure.canvas.draw()
+    assert len(figure.axes) == 2 * (1 + 3 + 3)
+    assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")] == [
+        "query",
+        "float",
+        "codes",
+    ]
+    shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes[::7]]
+    assert np.array_equal(np.stack(shown), queries.permute(0, 2, 3, 1).numpy())
+    colours = [axes.spines["top"].get_edgecolor() for axes in figure.axes if axes.spines["top"].get_visible()]
+    from matplotlib.colors import to_rgba
+
+    row = [to_rgba(RIGHT if one else WRONG) for one in right[0]]
+    assert colours[:6] == row + row

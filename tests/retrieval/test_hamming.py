@@ -1,0 +1,84 @@
+"""Hamming distances of a case built by hand and of plain counting; PCA's codes against numpy's singular vectors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from feature_files import WIDTH, make_features, sparse
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.retrieval.hamming import HammingIndex, encode, pack, pca_hash, random_projection_hash
+
+
+def bits(*rows: str) -> np.ndarray:
+    return np.array([[digit == "1" for digit in row] for row in rows])
+
+
+def test_a_case_built_by_hand() -> None:
+    """Twelve bits, which take two bytes; distances from the query 3, 0, 12, 1."""
+    codes = bits("000000000111", "000000000000", "111111111111", "100000000000")
+    found = HammingIndex(pack(codes)).search(pack(bits("000000000000")), 4)
+    assert found.numbers.tolist() == [[1, 3, 0, 2]]
+    assert found.distances.tolist() == [[0, 1, 3, 12]]
+
+
+def test_bits_are_packed_eight_to_a_byte() -> None:
+    assert pack(bits("1000000011", "0111111100")).tolist() == [[128, 192], [127, 0]]
+    assert pack(np.zeros((3, 28), bool)).shape == (3, 4)
+
+
+def test_distances_are_counted_bits() -> None:
+    chance = np.random.default_rng(0)
+    codes, queries = chance.random((200, 28)) < 0.5, chance.random((20, 28)) < 0.5
+    found = HammingIndex(pack(codes)).search(pack(queries), 50)
+    counted = (codes[None] != queries[:, None]).sum(2)
+    assert np.array_equal(found.distances, np.sort(counted, 1)[:, :50])
+    assert np.array_equal(np.take_along_axis(counted, found.numbers, 1), found.distances)
+
+
+def test_an_image_is_no_neighbour_of_its_own() -> None:
+    codes = bits("00000000", "00000001", "00000000", "11111111")
+    found = HammingIndex(pack(codes)).search(pack(codes), 2, own=np.arange(4))
+    assert [row.tolist() for row in found.numbers[:1]] == [[2, 1]]
+    assert all(i not in row for i, row in enumerate(found.numbers))
+
+
+def test_equal_codes_are_not_found_in_the_order_of_the_store() -> None:
+    """Or the first class, whose images come first, would be what short codes find."""
+    found = HammingIndex(np.zeros((1000, 4), np.uint8)).search(np.zeros((1, 4), np.uint8), 100)
+    assert 300 < found.numbers.mean() < 700
+    assert len(set(found.numbers[0].tolist())) == 100
+
+
+def test_more_neighbours_than_images_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^retrieval.k=3: from 1 to 2 images"):
+        HammingIndex(np.zeros((2, 4), np.uint8)).search(np.zeros((1, 4), np.uint8), 3)
+
+
+def test_pca_is_numpys_up_to_the_direction_of_an_axis(tmp_path: Path) -> None:
+    values = sparse(400, 0) * np.linspace(3, 0.2, WIDTH).astype(np.float16)
+    features = make_features(tmp_path / "train-fc7", values)
+    found = pca_hash(features, 5)(features.rows(slice(None)))
+    centred = features.values.astype(np.float64) - features.values.astype(np.float64).mean(0)
+    scores = centred @ np.linalg.svd(centred, full_matrices=False)[2][:5].T
+    agree = (found == (scores > 0)).mean(0)
+    assert np.maximum(agree, 1 - agree).min() > 0.99
+    assert np.array_equal(found, pca_hash(features, 5)(features.rows(slice(None))))
+    with pytest.raises(UserError, match=r"^codes.bits=25: more than the 24 components"):
+        pca_hash(features, 25)
+
+
+def test_random_directions_keep_angles(tmp_path: Path) -> None:
+    """Charikar: two vectors differ in a bit with probability angle / π, from the mean of the images."""
+    features = make_features(tmp_path / "train-fc7", sparse(100, 0))
+    codes = random_projection_hash(features, 20_000, 3)(features.rows(slice(None)))
+    centred = features.values.astype(np.float64) - features.values.astype(np.float64).mean(0)
+    cosine = centred[0] @ centred[1] / np.linalg.norm(centred[0]) / np.linalg.norm(centred[1])
+    assert (codes[0] != codes[1]).mean() == pytest.approx(np.arccos(cosine) / np.pi, abs=0.015)
+    assert not np.array_equal(codes[:, :64], random_projection_hash(features, 64, 4)(features.rows(slice(None))))
+
+
+def test_codes_of_a_split_are_made_in_blocks(tmp_path: Path) -> None:
+    features = make_features(tmp_path / "train-fc7", sparse(100, 0))
+    encoder = random_projection_hash(features, 12, 0)
+    assert np.array_equal(encode(encoder, features, rows=7), pack(encoder(features.rows(slice(None)))))

@@ -1,0 +1,175 @@
+"""Reading checkpoints: which switch differs, and nothing of a foreign file is ever executed."""
+
+import copy
+import io
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
+from alexnet_pl.training.checkpointing import AtomicCheckpointIO
+
+SWITCHES: dict[str, dict[str, Any]] = {
+    "model": {"num_classes": 10, "towers": 2, "without": None, "norm": True, "bottleneck": 0},
+    "augment": {"size": 256, "crop": 224, "noise": 0.1, "images_per_crop": 1},
+}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "last.ckpt"
+    about = {"switches": SWITCHES, "classes": [["n1", "one"]], "store": {"name": "demo"}}
+    torch.save({"state_dict": {"weight": torch.arange(5000.0)}, "global_step": 7, "alexnet_pl": about}, path)
+    return path
+
+
+def test_a_checkpoint_of_ours_comes_back_as_it_was(saved: Path) -> None:
+    for mmap in (True, False):
+        found = read_checkpoint(saved, mmap=mmap)
+        assert torch.equal(found["state_dict"]["weight"], torch.arange(5000.0))
+        assert found["global_step"] == 7
+        assert found["alexnet_pl"]["switches"] == SWITCHES
+
+
+def test_the_same_switches_pass_and_no_checkpoint_passes(saved: Path) -> None:
+    """How images were varied in training may be another later on; the switches given are left as they are."""
+    wanted = copy.deepcopy(SWITCHES)
+    wanted["augment"] |= {"noise": 0.0, "images_per_crop": 32}
+    before = copy.deepcopy(wanted)
+    check_compatible(saved, wanted)
+    check_compatible(str(saved), wanted)
+    check_compatible(None, wanted)
+    assert wanted == before
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "there", "here"),
+    [
+        ("model", "towers", 2, 1),
+        ("model", "without", None, "conv3"),
+        ("model", "norm", True, False),
+        ("model", "bottleneck", 0, 2048),
+        ("model", "num_classes", 10, 1000),
+        ("augment", "size", 256, 128),
+        ("augment", "crop", 224, 112),
+    ],
+)
+def test_the_switch_that_differs_is_named_with_both_values(
+    saved: Path, section: str, key: str, there: Any, here: Any
+) -> None:
+    wanted = copy.deepcopy(SWITCHES)
+    wanted[section][key] = here
+    with pytest.raises(UserError) as caught:
+        check_compatible(saved, wanted)
+    message = str(caught.value)
+    assert str(saved) in message
+    assert f"{section}.{key}={there}" in message
+    assert f"{section}.{key}={here}" in message
+    assert [other for other in SWITCHES["model"] if f"model.{other}" in message] == [key] * (section == "model")
+
+
+def test_a_switch_that_only_one_of_them_has_is_named(saved: Path) -> None:
+    more, fewer = copy.deepcopy(SWITCHES), copy.deepcopy(SWITCHES)
+    more["model"]["conv6"] = True
+    del fewer["model"]["towers"]
+    with pytest.raises(UserError, match=r"model\.conv6"):
+        check_compatible(saved, more)
+    with pytest.raises(UserError, match=r"model\.towers=2"):
+        check_compatible(saved, fewer)
+
+
+def torch_file(value: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+FOREIGN = {
+    "empty": b"",
+    "text": b"optim:\n  lr: 0.01\n",
+    "zeros": bytes(1000),
+    "zip that is no checkpoint": b"PK\x03\x04" + bytes(100),
+    "weights of another program": torch_file({"state_dict": {"weight": torch.zeros(3)}}),
+    "bare weights": torch_file({"weight": torch.zeros(3)}),
+    "tensor": torch_file(torch.zeros(3)),
+    "list": torch_file([1, 2]),
+    "nothing": torch_file(None),
+    "number": torch_file(3),
+    "our key without our content": torch_file({"alexnet_pl": None}),
+    "our key without switches": torch_file({"alexnet_pl": {}}),
+    "plain pickle": pickle.dumps({"alexnet_pl": {"switches": {}}}, 2),
+    "module": torch_file(torch.nn.Linear(2, 2)),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "given.ckpt"
+    path.write_bytes(FOREIGN[what])
+    with pytest.raises(UserError, match=r"^ckpt_path: .*given\.ckpt") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_cut_off_anywhere_is_refused(saved: Path, tmp_path: Path) -> None:
+    """As a full disk or a killed copy leaves it."""
+    whole, path = saved.read_bytes(), tmp_path / "cut.ckpt"
+    for length in (10, 1000, len(whole) // 2, len(whole) - 100, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"cut\.ckpt"):
+            read_checkpoint(path)
+
+
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "away.ckpt"):
+        with pytest.raises(UserError, match=str(path)):
+            check_compatible(path, SWITCHES)
+
+
+class Bomb:
+    """Pickled, it makes a folder when it is read by whoever executes what a pickle says."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
+    """Of either of torch's formats and as a plain pickle, beside content that is otherwise ours."""
+    flag = tmp_path / "executed"
+    content = {"alexnet_pl": {"switches": SWITCHES}, "state_dict": {}, "bomb": Bomb(flag)}
+    torch.save(content, tmp_path / "new.ckpt")
+    torch.save(content, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    (tmp_path / "plain.ckpt").write_bytes(pickle.dumps(content, 2))
+    for name in ("new", "old", "plain"):
+        for mmap in (True, False):
+            with pytest.raises(UserError, match=name):
+                read_checkpoint(tmp_path / f"{name}.ckpt", mmap=mmap)
+    assert not flag.exists()
+    pickle.loads(pickle.dumps(Bomb(flag)))
+    assert flag.exists(), "the bomb is no bomb"
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new/last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"a": torch.ones(2)}, path)
+
+    def half(checkpoint: dict[str, torch.Tensor], file: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OSError, match="No space"):
+        AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(2)}, path)
+    assert torch.load(path, weights_only=True)["a"].sum() == 2
+    assert [found.name for found in path.parent.iterdir()] == ["last.ckpt"]

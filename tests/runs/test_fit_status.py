@@ -1,0 +1,75 @@
+"""Whether a fit has come to its end, and whether it may go on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs import fit_status
+
+TRAINING: dict[str, Any] = {"model": {"norm": True}, "trainer": {"max_epochs": 4}, "optim": {"lr": 0.01}}
+STORE = {"name": "tiny"}
+
+
+def last(run: Path) -> Path:
+    path = run / "checkpoints/last.ckpt"
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return path
+
+
+def with_(section: str, **values: Any) -> dict[str, Any]:
+    return {**TRAINING, section: {**TRAINING[section], **values}}
+
+
+def test_only_a_fit_that_came_to_its_end_is_whole(tmp_path: Path) -> None:
+    assert fit_status.finished_fit(last(tmp_path), 10) == {}
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    assert fit_status.finished_fit(last(tmp_path), 10) == {}
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5)
+    found = fit_status.finished_fit(last(tmp_path), 10)
+    assert (found["epochs"], found["images"], found["seconds"], found["changed"]) == (4, 640, 2.5, False)
+    assert fit_status.finished_fit(last(tmp_path), 9) == {}, "the step of another checkpoint"
+    assert fit_status.finished_fit(tmp_path / "checkpoints/best.ckpt", 10) == {}, "chosen on the images it is tested on"
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    assert fit_status.finished_fit(last(tmp_path), 10) == {}, "it has begun again"
+
+
+def test_auto_starts_goes_on_or_leaves_alone(tmp_path: Path) -> None:
+    assert fit_status.resume_point(tmp_path, TRAINING) == (False, None)
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    assert fit_status.resume_point(tmp_path, TRAINING) == (False, None), "stopped before its first checkpoint"
+    checkpoint = last(tmp_path)
+    assert fit_status.resume_point(tmp_path, TRAINING) == (False, checkpoint)
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0)
+    assert fit_status.resume_point(tmp_path, TRAINING) == (True, checkpoint)
+    assert fit_status.resume_point(tmp_path, with_("trainer", max_epochs=8)) == (False, checkpoint), (
+        "more epochs are asked for"
+    )
+    with pytest.raises(UserError, match=r"optim.lr: the run in .* was begun with another value"):
+        fit_status.resume_point(tmp_path, with_("optim", lr=0.1))
+
+
+def test_settings_that_changed_on_the_way_are_remembered_but_for_the_number_of_epochs(tmp_path: Path) -> None:
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    fit_status.start_fit(tmp_path, with_("trainer", max_epochs=9), STORE)
+    assert not fit_status.read_fit_status(tmp_path)["changed"]
+    fit_status.start_fit(tmp_path, with_("model", norm=False), STORE)
+    fit_status.start_fit(tmp_path, with_("model", norm=False), STORE)
+    fit_status.mark_finished(tmp_path, 1, 1, 1, 1.0)
+    assert fit_status.read_fit_status(tmp_path)["changed"]
+
+
+def test_seconds_of_all_sessions_add_up(tmp_path: Path) -> None:
+    for seconds in (1.5, 2.0):
+        fit_status.start_fit(tmp_path, TRAINING, STORE)
+        fit_status.mark_finished(tmp_path, 1, 1, 1, seconds)
+    assert json.loads((tmp_path / "fit.json").read_text())["seconds"] == 3.5
+
+
+def test_a_damaged_note_is_told(tmp_path: Path) -> None:
+    (tmp_path / "fit.json").write_text("{")
+    with pytest.raises(UserError, match=r"fit.json: damaged"):
+        fit_status.read_fit_status(tmp_path)

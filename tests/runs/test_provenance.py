@@ -1,0 +1,49 @@
+"""A run says where it came from, and a later session does not erase what an earlier one said."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.runs import provenance
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one commit in place of the package's own."""
+    root = tmp_path / "checkout"
+    (root / "alexnet_pl").mkdir(parents=True)
+    (root / "alexnet_pl/runs/provenance.py").write_text("first\n")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], cwd=root, check=True)
+    monkeypatch.setattr(provenance, "__file__", str(root / "alexnet_pl/runs/provenance.py"))
+    return root
+
+
+def head(root: Path) -> str:
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_commit_and_what_it_does_not_hold_are_named(checkout: Path) -> None:
+    clean = provenance.describe("fit", {"name": "x", "fingerprint": "y"})
+    assert (clean["commit"], clean["changed_files"]) == (head(checkout), [])
+    (checkout / "alexnet_pl/provenance.py").write_text("second\n")
+    changed = provenance.describe("fit", {"name": "x", "fingerprint": "y"})
+    assert changed["changed_files"] == ["M alexnet_pl/provenance.py"]
+
+
+def test_an_installed_package_has_no_commit(checkout: Path) -> None:
+    for path in sorted((checkout / ".git").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (checkout / ".git").rmdir()
+    facts = provenance.describe("fit", {"name": "x", "fingerprint": "y"})
+    assert (facts["commit"], facts["changed_files"]) == (None, [])
+
+
+def test_sessions_are_kept_in_order(tmp_path: Path) -> None:
+    for command in ("fit", "fit", "test"):
+        provenance.record(tmp_path, {"command": command})
+    found = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
+    assert [session["command"] for session in found] == ["fit", "fit", "test"]

@@ -1,0 +1,253 @@
+"""Miniature copies of ImageNet in every form that people own."""
+
+import gzip
+import io
+import json
+import shutil
+import tarfile
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.store.store import Store
+
+# number → wnid, words: numbers are not in the order of the wnids, as in the real kits
+SYNSETS = {1: ("n02000003", "crane"), 2: ("n01000001", "tench, Tinca tinca"), 3: ("n09000009", "bolete")}
+WNIDS = sorted(wnid for wnid, _ in SYNSETS.values())
+TRUTH = [3, 1, 2, 2, 1]
+Files = dict[str, bytes]
+
+
+def photo(shade: int) -> bytes:
+    """A JPEG whose grey level tells which image it is."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (24, 20), (shade, shade, shade)).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def tar(files: Files) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def devkit(year: int) -> Files:
+    """data/meta.mat with the leaves numbered from 1 and their ancestors above, and the validation labels."""
+    fields = [
+        f"ILSVRC{year}_ID",
+        "WNID",
+        "words",
+        "gloss",
+        "num_children",
+        "children",
+        "wordnet_height",
+        "num_train_images",
+    ]
+    rows = [(number, wnid, words, "", 0, [], 0, 2) for number, (wnid, words) in SYNSETS.items()]
+    rows.append((4, "n00001740", "entity", "", 3, [1, 2, 3], 1, 0))
+    synsets = np.array([tuple(np.array(cell, object) for cell in row) for row in rows], [(f, object) for f in fields])
+    buffer = io.BytesIO()
+    savemat(buffer, {"synsets": synsets})
+    truth = "".join(f"{number}\n" for number in TRUTH).encode()
+    return {"data/meta.mat": buffer.getvalue(), f"data/ILSVRC{year}_validation_ground_truth.txt": truth}
+
+
+def train_images() -> dict[str, Files]:
+    """wnid → its two images; the shade is 10 times the class's place in the order of wnids, plus 0 or 5."""
+    return {w: {f"{w}_{i}.JPEG": photo(20 + 60 * k + 20 * i) for i in range(2)} for k, w in enumerate(WNIDS)}
+
+
+def numbered(year: int, split: str, count: int) -> Files:
+    return {f"ILSVRC{year}_{split}_{i:08d}.JPEG": photo(30 * i) for i in range(1, count + 1)}
+
+
+def archives(root: Path, year: int = 2012) -> Path:
+    """The organisers' own files, unopened."""
+    name = {2012: "img", 2010: "images"}[year]
+    inner = {f"{wnid}.tar": tar(files) for wnid, files in train_images().items()}
+    write(root, {f"ILSVRC{year}_{name}_train.tar": tar(inner)})
+    write(root, {f"ILSVRC{year}_{name}_val.tar": tar({f"val/{n}": d for n, d in numbered(year, "val", 5).items()})})
+    write(root, {f"ILSVRC{year}_{name}_test.tar": tar(numbered(year, "test", 3))})
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for path, data in devkit(year).items():
+            member = tarfile.TarInfo(f"ILSVRC{year}_devkit/{path}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return write(root, {f"ILSVRC{year}_devkit_t12.tar.gz": packed.getvalue()})
+
+
+def tree(root: Path) -> Path:
+    """What torchvision and the usual shell scripts leave, with a flat val/."""
+    for wnid, files in train_images().items():
+        write(root / "train" / wnid, files)
+    write(root / "val", numbered(2012, "val", 5))
+    write(root / "ILSVRC2012_devkit_t12", devkit(2012))
+    return root
+
+
+def sorted_tree(root: Path) -> Path:
+    """… and with val/ sorted into class folders."""
+    tree(root)
+    for number, truth in enumerate(TRUTH, 1):
+        name = f"ILSVRC2012_val_{number:08d}.JPEG"
+        (root / "val" / SYNSETS[truth][0]).mkdir(exist_ok=True)
+        (root / "val" / name).rename(root / "val" / SYNSETS[truth][0] / name)
+    return root
+
+
+def kaggle(root: Path) -> Path:
+    data = root / "ILSVRC/Data/CLS-LOC"
+    for wnid, files in train_images().items():
+        write(data / "train" / wnid, files)
+    write(data / "val", numbered(2012, "val", 5))
+    write(data / "test", numbered(2012, "test", 3))
+    words = dict(SYNSETS.values())
+    lines = [f"{SYNSETS[t][0]} 1 2 3 4 {SYNSETS[t][0]} 5 6 7 8" for t in TRUTH]
+    solution = "".join(f"ILSVRC2012_val_{i:08d},{line}\n" for i, line in reversed(list(enumerate(lines, 1))))
+    write(root, {"LOC_val_solution.csv": b"ImageId,PredictionString\n" + solution.encode()})
+    trained = [f"{wnid}/{name[:-5]}" for wnid, files in train_images().items() for name in files]
+    for name, stems in (("train_cls", trained), ("test", [f"ILSVRC2012_test_{i:08d}" for i in range(1, 4)])):
+        listed = "".join(f"{stem} {i}\n" for i, stem in enumerate(stems, 1)).encode()
+        write(root, {f"ILSVRC/ImageSets/CLS-LOC/{name}.txt": listed})
+    write(root, {"ILSVRC/ImageSets/DET/test.txt": b"of another task\n"})
+    return write(root, {"LOC_synset_mapping.txt": "".join(f"{w} {words[w]}\n" for w in WNIDS).encode()})
+
+
+def kaggle_zip(root: Path) -> Path:
+    return zipped(kaggle(root / "tree"), root)
+
+
+def kaggle_tar(root: Path) -> Path:
+    return tarred(kaggle(root / "tree"), root)
+
+
+def zipped(tree: Path, root: Path) -> Path:
+    """As Kaggle's download is called; photographs hardly shrink, but zip programs try."""
+    root.mkdir(exist_ok=True)
+    with zipfile.ZipFile(root / "imagenet-object-localization-challenge.zip", "w") as archive:
+        for number, path in enumerate(sorted(p for p in tree.rglob("*") if p.is_file())):
+            packing = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[number % 2]
+            archive.write(path, path.relative_to(tree).as_posix(), packing)
+    shutil.rmtree(tree)
+    return root
+
+
+def tarred(tree: Path, root: Path) -> Path:
+    """The older download: the images in one archive, the tables beside it."""
+    root.mkdir(exist_ok=True)
+    with tarfile.open(root / "imagenet_object_localization_patched2019.tar.gz", "w:gz") as archive:
+        archive.add(tree / "ILSVRC", "ILSVRC")
+    for name in ("LOC_val_solution.csv", "LOC_synset_mapping.txt"):
+        (tree / name).rename(root / name)
+    shutil.rmtree(tree)
+    return root
+
+
+def rows(split: str) -> list[tuple[bytes, str, int]]:
+    """(JPEG, path, label) as Hugging Face has them: the label is the place among the sorted wnids, −1 in test."""
+    if split == "train":
+        images = [(name, data) for files in train_images().values() for name, data in files.items()]
+        return [(d, f"{n[:-5]}_{n[:9]}.JPEG", WNIDS.index(n[:9])) for n, d in reversed(images)]
+    images = list(numbered(2012, split, {"val": 5, "test": 3}[split]).items())
+    if split == "test":
+        return [(data, name, -1) for name, data in images]
+    wnids = [SYNSETS[number][0] for number in TRUTH]
+    return [(d, f"{n[:-5]}_{w}.JPEG", WNIDS.index(w)) for (n, d), w in zip(images, wnids, strict=True)]
+
+
+def parquet(root: Path) -> Path:
+    """data/train-00000-of-00002.parquet …: row groups of two images, the class names in the metadata."""
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not here: pip install 'alexnet_pl[parquet]'")
+    from pyarrow.parquet import ParquetWriter
+
+    names = [dict(SYNSETS.values())[wnid] for wnid in WNIDS]
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    schema = pa.schema(
+        [("image", kind), ("label", pa.int64())], {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    (root / "data").mkdir(parents=True)
+    for split, name in (("train", "train"), ("val", "validation"), ("test", "test")):
+        for number in range(2):
+            part = rows(split)[number::2]
+            table = pa.table(
+                {"image": [{"bytes": d, "path": p} for d, p, _ in part], "label": [r[2] for r in part]}, schema
+            )
+            with ParquetWriter(root / f"data/{name}-{number:05d}-of-00002.parquet", schema) as writer:
+                writer.write_table(table, row_group_size=2)
+    return root
+
+
+def packed(root: Path) -> Path:
+    """Hugging Face's older form: train_images_0.tar.gz … 4, val_images.tar.gz, test_images.tar.gz."""
+    root.mkdir()
+    for split in ("train", "val", "test"):
+        for number in range(2 if split == "train" else 1):
+            part = rows(split)[number::2] if split == "train" else rows(split)
+            name = f"train_images_{number}" if split == "train" else f"{split}_images"
+            (root / f"{name}.tar.gz").write_bytes(gzip.compress(tar({path: data for data, path, _ in part})))
+    return root
+
+
+def shards(root: Path) -> Path:
+    """timm's: imagenet22k-train-0000.tar …, a sample of .jpg, .cls and .json by one key."""
+    root.mkdir()
+    for split, name in (("train", "train"), ("val", "validation")):
+        for number in range(2):
+            files: Files = {}
+            for i, (data, path, label) in enumerate(rows(split)[number::2]):
+                about = json.dumps({"filename": path, "label": label, "height": 20, "width": 24}).encode()
+                files |= {f"{i:05d}.jpg": data, f"{i:05d}.cls": str(label).encode(), f"{i:05d}.json": about}
+            (root / f"imagenet22k-{name}-{number:04d}.tar").write_bytes(tar(files))
+    counts = {name: {"num_samples": len(rows(split))} for split, name in (("train", "train"), ("val", "validation"))}
+    (root / "_info.json").write_text(json.dumps({"splits": counts}))
+    return root
+
+
+def write(root: Path, files: Files) -> Path:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def store(source: Path, root: Path) -> Store:
+    prepare(read_source(source, {})[1], root, StoreSettings("x", 16, {}), partial(read, size=16, how="bilinear"))
+    return Store(root)
+
+
+def shades(of: Store, split: str) -> list[tuple[int, str]]:
+    """(grey level, wnid or "-") of every image, by way of pixels and labels in the store."""
+    part = of.split(split)
+    images = np.zeros((len(part), 3, 16, 16), np.uint8)
+    part.read(np.arange(len(part)), images)
+    names = [of.classes[label][0] if label >= 0 else "-" for label in part.labels]
+    return sorted(zip(images.mean((1, 2, 3)).round().astype(int).tolist(), names, strict=True))
+
+
+FORMS = {
+    "archives": archives,
+    "tree": tree,
+    "sorted tree": sorted_tree,
+    "Kaggle": kaggle,
+    "Kaggle's zip": kaggle_zip,
+    "Kaggle's tar.gz": kaggle_tar,
+    "Parquet": parquet,
+    "Hugging Face's tar.gz": packed,
+    "WebDataset": shards,
+    "2010": partial(archives, year=2010),
+}

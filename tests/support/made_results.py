@@ -1,0 +1,45 @@
+"""Made-up results of runs."""
+
+import copy
+from typing import Any
+
+from alexnet_pl.paper import matching
+from alexnet_pl.paper.claims import BY_KEY, DATA
+
+
+def images(name: str) -> dict[str, Any]:
+    wanted = DATA[name]
+    return {
+        "name": wanted.name,
+        "split": wanted.split,
+        "classes": wanted.classes,
+        "class_list": wanted.class_list,
+        "images": wanted.images,
+        "train_images": 1_281_167 if wanted.exact else 4_450_000,
+        "fingerprint": "0",
+    }
+
+
+def network(number: int, wanted: matching.Network) -> dict[str, Any]:
+    stores = {"fall2011": (21_841, 14_100_000), "fall2009": (10_184, 8_900_000), "ilsvrc2012": (1000, 1_281_167)}
+    lineage = [
+        {
+            "store": {"name": name, "classes": stores[name][0], "images": stores[name][1]},
+            "training": training,
+            "finished": True,
+            "changed": False,
+        }
+        for name, training in wanted.lineage
+    ]
+    return {"checkpoint": {"sha256": str(number)}, "training": wanted.training, "lineage": lineage}
+
+
+def facts(key: str, way: int = 0) -> dict[str, Any]:
+    """What a test that answers the row would say."""
+    claim = BY_KEY[key]
+    name, overrides = [(str(claim.recipe), claim.overrides), *claim.also][way]
+    wanted = matching.networks(name, overrides)
+    common = {"dataset": images(str(claim.data)), "views": claim.views}
+    made = [network(number, one) for number, one in enumerate(wanted)]
+    found = common | (made[0] if len(made) == 1 else {"members": made, "weights_tuned_on": None})
+    return copy.deepcopy(found)

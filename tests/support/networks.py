@@ -1,0 +1,83 @@
+"""Small networks and images for tests of the models."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from alexnet_pl.models.alexnet import AlexNet
+
+CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+PRINTED = {
+    "relu_after_pool1": False,
+    "norm_per_tower": False,
+    "alpha_over_n": False,
+    "spatial_norm": False,
+    "wide_init": False,
+}
+SMALL = 67  # pixels: the least that the five convolutions and three poolings leave a pixel of, and quickly filled
+
+
+def on_meta(**switches) -> AlexNet:
+    """Shapes without numbers: 60 million weights in no time."""
+    with torch.device("meta"):
+        return AlexNet(**switches)
+
+
+def small(seed: int = 0, **switches) -> AlexNet:
+    torch.manual_seed(seed)
+    return AlexNet(**{"num_classes": 10, "crop": SMALL} | switches).eval()
+
+
+def images(count: int = 2, crop: int = SMALL, seed: int = 1) -> Tensor:
+    """Pixels minus their mean, on the scale of 0 … 255."""
+    return 60 * torch.randn(count, 3, crop, crop, generator=torch.Generator().manual_seed(seed))
+
+
+def layers(net: AlexNet) -> dict[str, nn.Module]:
+    return {name: layer for name, layer in net.named_children() if isinstance(layer, (nn.Conv2d, nn.Linear))}
+
+
+@contextmanager
+def watched(net: AlexNet, *names: str) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+    """(input, output) of each call of the named layers; of all that have weights, unless told."""
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    chosen = {name: net.get_submodule(name) for name in names} or layers(net)
+    hooks = []
+    for name, layer in chosen.items():
+        found[name] = []
+
+        def note(_: nn.Module, given: tuple[Tensor, ...], output: Tensor, name: str = name) -> None:
+            found[name].append((given[0].detach(), output.detach()))
+
+        hooks.append(layer.register_forward_hook(note))
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def through(net: AlexNet, image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Input and output of every layer with weights; "net" is the whole."""
+    with torch.no_grad(), watched(net) as found:
+        output = net(image)
+    return {name: calls[0] for name, calls in found.items()} | {"net": (image, output)}
+
+
+def count(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+# Two GPUs
+
+
+def silenced(name: str, after: slice) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, tuple[Tensor, Tensor]]]:
+    """What flows with all maps, and with those of one GPU silent at one layer."""
+    net, image = small(), images()
+    whole = through(net, image)
+    with torch.no_grad():
+        net.get_submodule(name).weight[after] = 0
+        net.get_submodule(name).bias[after] = 0
+    return whole, through(net, image)

@@ -1,0 +1,47 @@
+"""Drawn image files for tests of `prepare`."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from PIL import Image
+
+from alexnet_pl.data.prepare import shard
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.prepare.shard import Reader
+from alexnet_pl.data.sources.base import DatasetListing
+
+SIZE = 8
+READ = partial(shard.read, size=SIZE, how="bilinear")
+HOW = {"filter": "bilinear", "crop": "centre"}
+PLAIN = StoreSettings("three", SIZE, HOW, shard=4)
+BAD = ["train/a/0.jpg", "train/b/3.jpg", "train/c/4.jpg"]  # the first, one within, and the last of the training split
+
+
+def draw(path: Path, seed: int, mode: str = "RGB") -> None:
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(5, 30, 2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).convert(mode).save(path)
+
+
+def make(source: DatasetListing, root: Path, read: Reader = READ, **changes: Any) -> dict[str, Any]:
+    """In several shards, the last not full."""
+    about = prepare(source, root, PLAIN._replace(**changes), read)
+    assert about is not None
+    return about
+
+
+def fail(error: BaseException) -> Callable[..., NoReturn]:
+    def failing(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return failing
+
+
+def beside(root: Path) -> list[str]:
+    """What lies beside `root`, itself included."""
+    return [path.name for path in root.parent.iterdir()]

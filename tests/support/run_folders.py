@@ -1,0 +1,53 @@
+"""Reading what a command left in a run folder."""
+
+import csv
+import signal
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from omegaconf import DictConfig
+from running import Compose, last, run
+
+from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def load(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)
+
+
+@pytest.fixture
+def cfg(config: Compose, tiny: list[str]) -> DictConfig:
+    return config("imagenette", *tiny)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """SIGTERM arrives while step number `step` is being made."""
+    plain = GracefulInterrupt.on_train_batch_end
+
+    def on_train_batch_end(self: GracefulInterrupt, trainer: L.Trainer, *rest: Any) -> None:
+        if trainer.global_step == step:
+            signal.raise_signal(signal.SIGTERM)
+        plain(self, trainer, *rest)
+
+    monkeypatch.setattr(GracefulInterrupt, "on_train_batch_end", on_train_batch_end)
+
+
+def whole_and_cut(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The last checkpoints of the fit tmp_path/whole, and of tmp_path/cut, interrupted in `step` and gone on with."""
+    run(cfg, "fit", tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:  # noqa: PT012
+        interrupt(patch, step)
+        run(cfg, "fit", tmp_path / "cut")
+    assert end.value.code == 128 + signal.SIGTERM
+    assert load(last(tmp_path / "cut"))["global_step"] == step
+    run(cfg, "fit", tmp_path / "cut", last(tmp_path / "cut"))
+    return load(last(tmp_path / "whole")), load(last(tmp_path / "cut"))

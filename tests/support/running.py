@@ -1,0 +1,84 @@
+"""Running commands in tests: composed configs, run folders, W&B offline; checks of a drawing's text."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from omegaconf import DictConfig
+
+from alexnet_pl.commands import registry
+
+Compose = Callable[..., DictConfig]
+TRAIN, VAL = 96, 40  # images of the tiny store; 40 is not a multiple of its batches of 16
+
+
+def check_words(figure: Figure) -> None:
+    """Every word of a drawing lies within it, and none over another."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown_words(figure)]
+    assert boxes
+    width, height = canvas.get_width_height()
+    for word, box in boxes:
+        inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
+        assert inside, f"{word!r} is cut off: {box}"
+    for i, (word, box) in enumerate(boxes):
+        for other, there in boxes[i + 1 :]:
+            wide = min(box.x1, there.x1) - max(box.x0, there.x0)
+            high = min(box.y1, there.y1) - max(box.y0, there.y0)
+            assert wide < 1.5 or high < 2.5, f"{word!r} over {other!r}"
+
+
+def shown_words(figure: Figure) -> list[Text]:
+    """Without the labels of ticks that are not drawn."""
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
+            hidden |= {word for part in (ticks if axes.axison else [axis]) for word in part.findobj(Text)}
+    words = [word for word in figure.findobj(Text) if isinstance(word, Text) and word.get_text().strip()]
+    return [word for word in words if word.get_visible() and word not in hidden]
+
+
+@contextmanager
+def offline(home: Path) -> Iterator[None]:
+    """W&B without a network and without anything of the person's own; ended afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            patch.delenv(name)
+        patch.setenv("WANDB_DATA_DIR", "")
+        patch.delenv("WANDB_DATA_DIR")  # given back after the tests, whatever a run sets it to
+        for name, value in {"MODE": "offline", "SILENT": "true"}.items():
+            patch.setenv(f"WANDB_{name}", value)
+        for name in ("CONFIG_DIR", "CACHE_DIR"):
+            patch.setenv(f"WANDB_{name}", str(home / name))
+        yield
+        import wandb
+
+        wandb.finish()
+        wandb.teardown()
+
+
+def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, **keys: Any) -> float | None:
+    """A command as the command line calls it, `keys` set beforehand."""
+    import wandb
+
+    folder.mkdir(exist_ok=True)
+    cfg = cfg.copy()
+    cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
+    cfg.update(keys)
+    try:
+        return registry.run(cfg, folder)
+    finally:
+        wandb.finish()
+
+
+def last(folder: Path) -> Path:
+    return folder / "checkpoints/last.ckpt"

@@ -1,0 +1,43 @@
+"""Stand-ins for a Trainer in tests of schedules."""
+
+from types import SimpleNamespace
+
+import torch
+
+from alexnet_pl.training.optimizer import MomentumSGD
+
+LAYERS = ("conv1", "conv2", "fc8")
+
+
+def sgd() -> MomentumSGD:
+    """The program's rates: 0.01 for weights, 0.02 for biases."""
+    groups = []
+    for layer in LAYERS:
+        for kind, rate in (("weight", 0.01), ("bias", 0.02)):
+            group = {
+                "params": [torch.nn.Parameter(torch.ones(1))],
+                "name": f"{layer}.{kind}",
+                "lr": rate,
+                "initial_lr": rate,
+            }
+            groups.append(group)
+    return MomentumSGD(groups)
+
+
+def a_trainer(optimizer: MomentumSGD | None = None) -> SimpleNamespace:
+    return SimpleNamespace(
+        optimizers=[optimizer or sgd()],
+        callback_metrics={},
+        sanity_checking=False,
+        state=SimpleNamespace(fn="fit"),
+        should_stop=False,
+        current_epoch=0,
+    )
+
+
+def a_module() -> SimpleNamespace:
+    return SimpleNamespace(augment=SimpleNamespace(noise=0.1))
+
+
+def rates(trainer: SimpleNamespace) -> dict[str, float]:
+    return {group["name"]: group["lr"] for group in trainer.optimizers[0].param_groups}

@@ -1,0 +1,179 @@
+"""What a run shows in W&B, read back from the offline run's own file, and in TensorBoard."""
+
+import base64
+import csv
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+from running import Compose, last, run
+from torch.nn import functional as F
+from wandb_file import WandbRun
+
+from alexnet_pl.config import options
+from alexnet_pl.config.options import MonitorOptions
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment import build
+from alexnet_pl.paper import results
+
+LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
+
+
+Shown = tuple[DictConfig, Path, WandbRun]
+
+
+def test_every_number_of_a_run_is_in_the_offline_file(shown: Shown) -> None:
+    _, folder, wandb = shown
+    groups = [f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")]
+    assert wandb.metrics == {
+        *("train/loss", "train/top1_error", "train/epoch_top1_error", "train/images_per_second"),
+        *("val/loss", "val/top1_error", "val/top5_error", "test/loss", "test/top1_error", "test/top5_error"),
+        *(f"lr-MomentumSGD/{group}" for group in groups),
+        *(f"{norm}/{layer}" for norm in ("gradient_norm", "weight_norm", "update_ratio") for layer in LAYERS),
+        *("kernels", "val/predictions", "test/confusions", "test/confusions_pictures", "trainer/global_step"),
+    }
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    for name in ("train/loss", "val/top1_error", "update_ratio/conv1", "lr-MomentumSGD/fc8.bias"):
+        kept = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        logged = [(row["trainer/global_step"], row[name]) for row in wandb.history if name in row]
+        assert kept == logged
+        assert kept
+
+
+def test_the_first_and_the_last_epoch_have_their_picture_of_the_kernels(shown: Shown) -> None:
+    _, folder, wandb = shown
+    pictures = [(row["trainer/global_step"], row["kernels"]) for row in wandb.history if "kernels" in row]
+    assert [step for step, _ in pictures] == [6, 18]
+    (name,) = pictures[-1][1]["filenames"]
+    assert wandb.media(name).read_bytes() == (folder / "kernels.png").read_bytes()
+
+
+def tables(wandb: WandbRun, key: str) -> list[dict[str, Any]]:
+    """Each time's rows, with images as {"path": …} of a file that is there."""
+    found = []
+    for artifact in wandb.artifacts:
+        files = {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
+        if f"{key}.table.json" in files:
+            table = json.loads(files[f"{key}.table.json"].read_text())
+            images = [cell for row in table["data"] for cell in row if isinstance(cell, dict)]
+            for image in images:
+                image["path"] = files[image["path"]]
+            found.append(table)
+    return found
+
+
+def test_the_table_of_predictions_holds_the_same_images_and_what_the_network_says(shown: Shown) -> None:
+    """Against a forward pass of the last checkpoint over the whole split."""
+    cfg, folder, wandb = shown
+    store, module = Store(cfg.data.root), build.make_module(cfg).eval()
+    module.load_state_dict(torch.load(last(folder), weights_only=True)["state_dict"])
+    images, labels = store.split("val").on(torch.device("cpu"))
+    with torch.inference_mode():
+        (centre,) = module.augment.views(images, "centre")
+        said = F.softmax(module.net(centre), 1)
+    first, then = tables(wandb, "val/predictions")
+    assert [row[0]["sha256"] for row in first["data"]] == [row[0]["sha256"] for row in then["data"]]
+    chosen = [0, 6, 13, 20, 26, 32, 39]  # of 40, evenly spread
+    names = [name for _, name in store.classes]
+    assert [row[1] for row in then["data"]] == [names[labels[i]] for i in chosen]
+    assert [row[2] for row in then["data"]] == [names[said[i].argmax()] for i in chosen]
+    assert [row[3] for row in then["data"]] == [bool(said[i].argmax() == labels[i]) for i in chosen]
+    right = [float(said[i, labels[i]]) for i in chosen]
+    assert [row[4] for row in then["data"]] == pytest.approx(right, rel=1e-4)
+    assert all(row[5].count(" %") == 5 for row in then["data"])
+    for number, row in zip(chosen, then["data"], strict=True):
+        assert row[0]["path"].is_relative_to(folder), "what is to be synced lies in the run folder"
+        with Image.open(row[0]["path"]) as picture:
+            assert np.array_equal(np.array(picture), images[number].permute(1, 2, 0).numpy())
+
+
+def test_the_confusions_of_the_test_are_listed_and_pictured(shown: Shown) -> None:
+    _, folder, wandb = shown
+    place = folder / "results/val-ten"
+    rows = list(csv.reader((place / "confusions.csv").read_text().splitlines()))
+    (listed,) = tables(wandb, "test/confusions")
+    assert listed["columns"] == rows[0]
+    assert [[row[0], row[2], int(row[4])] for row in listed["data"]] == [
+        [row[0], row[2], int(row[4])] for row in rows[1:]
+    ]
+    (name,) = wandb.column("test/confusions_pictures")[-1]["filenames"]
+    assert wandb.media(name).read_bytes() == (place / "confusions.png").read_bytes()
+
+
+def test_config_and_provenance_are_those_of_the_run_folder(shown: Shown) -> None:
+    cfg, folder, wandb = shown
+    whole: Any = OmegaConf.to_container(cfg, resolve=True)
+    for section in ("data", "model", "augment", "optim", "schedule", "watch", "seed", "project"):
+        assert wandb.config[section] == whole[section]
+    fit, test = json.loads((folder / "provenance.json").read_text())["sessions"]
+    assert wandb.config["provenance"] == fit
+    assert test["command"] == "test"
+    assert "provenance.json" in wandb.files
+
+
+def test_the_result_in_the_summary_is_the_one_that_report_reads(shown: Shown) -> None:
+    _, folder, wandb = shown
+    (tested,) = results.collect([folder])
+    assert wandb.summary["result"] == tested.result
+    assert wandb.summary["test/top1_error"] == tested.result["top1_error"]
+    assert wandb.summary["test/top5_error"] == tested.result["top5_error"]
+
+
+def test_checkpoints_asked_for_are_artifacts_to_the_byte(shown: Shown) -> None:
+    _, folder, wandb = shown
+    models = {artifact.name.split("-")[0]: artifact for artifact in wandb.artifacts if artifact.type == "model"}
+    assert set(models) == {"best", "last"}
+    for name, artifact in models.items():
+        (entry,) = artifact.manifest.contents
+        file = (folder / f"checkpoints/{name}.ckpt").read_bytes()
+        assert entry.digest == base64.b64encode(hashlib.md5(file).digest()).decode()
+        assert json.loads(artifact.metadata)["step"] == 18
+
+
+def test_fit_and_test_are_one_run(shown: Shown) -> None:
+    _, folder, wandb = shown
+    assert len(wandb.folders) == 2
+    assert wandb.identities == {(folder / "wandb_id.txt").read_text().strip()}
+
+
+def test_a_test_of_a_fit_without_wandb_starts_none(shown: Shown, tmp_path: Path) -> None:
+    cfg, folder, _ = shown
+    shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints")
+    run(cfg, "test", tmp_path, last(tmp_path))
+    assert (tmp_path / "result.json").is_file()
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_tensorboard_gets_what_it_can_hold(config: Compose, tiny: list[str], tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    cfg = config("imagenette", *tiny, "logger=tensorboard", "trainer.max_epochs=1", "monitor.num_images=3")
+    run(cfg, "fit", tmp_path)
+    run(cfg, "test", tmp_path, last(tmp_path))
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    found = events.Tags()
+    assert set(found["scalars"]) >= {"train/loss", "update_ratio/fc8", "val/top5_error", "test/top1_error"}
+    assert set(found["images"]) == {"kernels", "test/confusions_pictures"}
+    assert {tag.removesuffix("/text_summary") for tag in found["tensors"]} >= {"val/predictions", "test/confusions"}
+
+
+@pytest.mark.parametrize("words", ["monitor.every_n_epochs=0", "monitor.num_images=-1", "watch.pictures=3"])
+def test_what_cannot_be_shown_is_refused_by_its_key(config: Compose, tiny: list[str], words: str) -> None:
+    key = "+" * (words.startswith("watch.pictures")) + words
+    with pytest.raises(UserError, match=rf"^{words.split('=')[0]}"):
+        options.make_watch(config("imagenette", *tiny, key))
+
+
+def test_a_run_folder_from_before_there_was_a_section_watch_is_taken(config: Compose, tiny: list[str]) -> None:
+    cfg = config("imagenette", *tiny)
+    OmegaConf.set_struct(cfg, False)
+    del cfg["watch"]
+    assert options.make_watch(cfg) == MonitorOptions()

@@ -1,0 +1,93 @@
+"""Norms and ratios against differences of the weights themselves, and what the GPU's driver says."""
+
+from copy import deepcopy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig
+from running import Compose
+from torch import nn
+
+from alexnet_pl.training import metric_names
+from alexnet_pl.training.callbacks.monitoring import GpuIdle, norms
+from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
+
+
+def small() -> tuple[nn.Sequential, MomentumSGD]:
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 5)).double()
+    return net, MomentumSGD(parameter_groups(net, 0.1, 0.01, 2.0, False), 0.1, 0.9, 0.01)
+
+
+def step(net: nn.Module, sgd: MomentumSGD) -> None:
+    sgd.zero_grad()
+    net(torch.randn(6, 3, 4, 4, dtype=torch.float64)).square().sum().backward()
+    sgd.step()
+
+
+def test_norms_are_those_of_the_gradient_the_weights_and_the_step_that_was_taken() -> None:
+    """The rate is lowered before the third step, whose velocity is of the old size mostly."""
+    net, sgd = small()
+    for number in range(3):
+        if number == 2:
+            for group in sgd.param_groups:
+                group["lr"] /= 10
+        before = deepcopy(net)
+        step(net, sgd)
+        found = norms(sgd)
+        for name in ("0", "2"):
+            old, new = (model.get_submodule(name).weight.detach() for model in (before, net))
+            assert isinstance(old, torch.Tensor)
+            assert isinstance(new, torch.Tensor)
+            gradient = net.get_submodule(name).weight.grad
+            assert isinstance(gradient, torch.Tensor)
+            assert found[f"gradient_norm/{name}"] == pytest.approx(float(gradient.square().sum().sqrt()), rel=1e-6)
+            assert found[f"weight_norm/{name}"] == pytest.approx(float(new.square().sum().sqrt()), rel=1e-6)
+            moved = float((new - old).square().sum().sqrt() / new.square().sum().sqrt())
+            assert found[f"update_ratio/{name}"] == pytest.approx(moved, rel=1e-6)
+    assert len(found) == 6, "biases have none"
+
+
+def test_a_layer_at_rate_0_moves_by_nothing() -> None:
+    net, sgd = small()
+    sgd.param_groups[0]["lr"] = 0.0  # from the start: it has no velocity
+    step(net, sgd)
+    assert norms(sgd)["update_ratio/0"] == 0
+    sgd.param_groups[2]["lr"] = 0.0  # from now on: its velocity is of before
+    step(net, sgd)
+    found = norms(sgd)
+    assert (found["update_ratio/0"], found["update_ratio/2"]) == (0, 0)
+    assert found["gradient_norm/2"] > 0
+
+
+def test_rates_are_logged_as_each_epoch_begins(config: Compose, tiny: list[str], tmp_path: Any) -> None:
+    from alexnet_pl.commands.registry import run
+
+    cfg: DictConfig = config("imagenette", *tiny)
+    tmp_path.mkdir(exist_ok=True)
+    run(cfg, tmp_path)
+    header, *rows = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]
+    rate, at = header.index("lr-MomentumSGD/conv1.bias"), header.index("step")
+    assert [(row[at], row[rate]) for row in rows if row[rate]] == [("0", "0.02"), ("6", "0.02")]
+
+
+def test_the_share_of_time_in_which_the_gpu_waits_is_what_the_driver_does_not_call_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logged: dict[str, float] = {}
+    logger = SimpleNamespace(log_metrics=lambda values, step: logged.update(values))
+    trainer: Any = SimpleNamespace(is_global_zero=True, global_step=50, log_every_n_steps=50, loggers=[logger])
+    module: Any = SimpleNamespace(device=torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "utilization", lambda device: 83)
+    GpuIdle().on_train_batch_end(trainer, module)
+    assert logged == {metric_names.IDLE: 17.0}
+
+    def silent(device: torch.device) -> int:
+        raise RuntimeError("Not Supported")
+
+    monkeypatch.setattr(torch.cuda, "utilization", silent)
+    logged.clear()
+    GpuIdle().on_train_batch_end(trainer, module)
+    assert logged == {}

@@ -1,0 +1,17 @@
+"""States in checkpoints keep their names, so that checkpoints written by earlier versions resume whole."""
+
+from pathlib import Path
+
+from alexnet_pl.training.callbacks.resume import RandomState
+from alexnet_pl.training.checkpointing import make_checkpoints
+from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
+
+
+def test_names_of_states_in_checkpoints_stay_as_they_were_first_written() -> None:
+    assert PlateauSchedule().state_key == "DivideByTen"
+    assert ConstantSchedule(until=25.0).state_key == "Constant"
+    assert RandomState().state_key == "RandomState"
+    best, last = make_checkpoints(Path(), "val/top1_error")
+    every = "'every_n_train_steps': 0, 'every_n_epochs': 1, 'train_time_interval': None"
+    assert best.state_key == f"Checkpoint{{'monitor': 'val/top1_error', 'mode': 'min', {every}}}"
+    assert last.state_key == f"Checkpoint{{'monitor': None, 'mode': 'min', {every}}}"

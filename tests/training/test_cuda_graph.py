@@ -1,0 +1,40 @@
+"""Which steps run plainly and which are replayed; the replay itself needs a GPU."""
+
+from typing import Any
+
+import pytest
+
+from alexnet_pl.data.loading.augment import Batch
+from alexnet_pl.training.cuda_graph import WARM_UP, CudaGraphStep
+
+
+class Replay:
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def replay(self) -> None:
+        self.log.append("replay")
+
+
+def test_a_step_at_a_new_rate_runs_plainly_before_it_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rescales the velocity, once; a capture of it would rescale at every replay."""
+    log: list[str] = []
+    rate = [0.1]
+
+    def capture(self: CudaGraphStep, batch: Batch) -> None:
+        log.append("capture")
+        self.graph, self.inputs = Replay(log), []  # type: ignore[assignment]
+
+    monkeypatch.setattr(CudaGraphStep, "capture", capture)
+    monkeypatch.setattr("alexnet_pl.training.cuda_graph.zip", lambda *_, strict: [], raising=False)
+    batch: Any = Batch(None, None, ())  # type: ignore[arg-type]
+    graphed = CudaGraphStep(lambda _: log.append("plain"), lambda: tuple(rate))
+    for step in range(WARM_UP + 4):
+        if step == WARM_UP + 2:
+            rate[0] = 0.01
+        graphed(batch)
+    assert log == ["plain"] * WARM_UP + ["capture", "replay", "replay", "plain", "capture", "replay"]
+    log.clear()
+    for rate[0] in (0.02, 0.03, 0.03):
+        graphed(batch)
+    assert log == ["plain", "plain", "capture", "replay"], "twice in a row, or as the last of the first steps"

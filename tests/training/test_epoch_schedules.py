@@ -1,0 +1,183 @@
+"""Schedules by epoch: logged, steps, staged, constant."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from trainers import a_module, a_trainer, rates, sgd
+
+from alexnet_pl.training.schedules import ConstantSchedule, LoggedSchedule, StagedSchedule, StepSchedule
+
+# SOURCE_FACTS §3, row "145 on 2012", epochs from 1: first epoch, fc8.weight, conv1.weight, fc8.bias, conv1.bias, noise
+LOG_OF_145 = [
+    (1, 1e-2, 1e-2, 2e-2, 2e-2, 0.1),
+    (25, 1e-3, 1e-3, 2e-3, 2e-3, 0.1),
+    (51, 1e-4, 1e-4, 2e-3, 2e-3, 0.1),
+    (67, 1e-4, 1e-5, 2e-3, 2e-3, 0.0),
+    (72, 1e-4, 0.0, 2e-3, 0.0, 0.0),
+    (79, 1e-5, 0.0, 2e-3, 0.0, 0.0),
+]
+
+
+def stage(log: list[tuple], epoch: int) -> tuple:
+    return [row for row in log if row[0] <= epoch][-1][1:]
+
+
+def decided(trainer: SimpleNamespace, module: SimpleNamespace) -> tuple:
+    found = rates(trainer)
+    assert found["conv2.weight"] == found["fc8.weight"]
+    assert found["conv2.bias"] == found["fc8.bias"]
+    return (*(found[name] for name in ("fc8.weight", "conv1.weight", "fc8.bias", "conv1.bias")), module.augment.noise)
+
+
+def test_the_logged_schedule_is_that_of_net_145_epoch_by_epoch() -> None:
+    callback, trainer, module = LoggedSchedule(), a_trainer(), a_module()
+    for epoch in range(1, 92):
+        assert not trainer.should_stop, epoch
+        trainer.current_epoch = epoch - 1
+        callback.on_train_epoch_start(trainer, module)
+        assert decided(trainer, module) == pytest.approx(stage(LOG_OF_145, epoch), rel=1e-9), epoch
+        callback.on_validation_end(trainer, module)
+    assert trainer.should_stop
+
+
+def test_the_logged_schedule_replays_other_runs_too() -> None:
+    """SOURCE_FACTS §3, row "145-2010", with the bias rates [infer]red there."""
+    log = [(1, 1e-2, 1e-2, 2e-2, 2e-2, 0.1), (23, 1e-3, 1e-3, 2e-3, 2e-3, 0.1), (51, 1e-4, 1e-4, 2e-3, 2e-3, 0.1)]
+    log += [(68, 1e-4, 1e-5, 2e-3, 2e-3, 0.0), (72, 1e-4, 0.0, 2e-3, 0.0, 0.0), (78, 1e-5, 0.0, 2e-3, 0.0, 0.0)]
+    callback, trainer, module = LoggedSchedule(23, 51, 68, 72, 78, 93), a_trainer(), a_module()
+    for epoch in range(1, 94):
+        trainer.current_epoch = epoch - 1
+        callback.on_train_epoch_start(trainer, module)
+        assert decided(trainer, module) == pytest.approx(stage(log, epoch), rel=1e-9), epoch
+        callback.on_validation_end(trainer, module)
+        assert trainer.should_stop == (epoch == 93)
+
+
+@pytest.mark.parametrize("epoch", range(1, 92, 6))
+def test_a_logged_run_resumed_at_any_epoch_has_that_epochs_rates_and_noise(epoch: int) -> None:
+    """The rates in the checkpoint are those of the epoch before; the noise is the recipe's again."""
+    before, trainer, module = LoggedSchedule(), a_trainer(), a_module()
+    for past in range(epoch - 1):
+        trainer.current_epoch = past
+        before.on_train_epoch_start(trainer, module)
+    optimizer = sgd()
+    optimizer.load_state_dict(trainer.optimizers[0].state_dict())
+    after, trainer, module = LoggedSchedule(), a_trainer(optimizer), a_module()
+    after.load_state_dict(json.loads(json.dumps(before.state_dict())))
+    trainer.current_epoch = epoch - 1
+    after.on_train_epoch_start(trainer, module)
+    assert decided(trainer, module) == pytest.approx(stage(LOG_OF_145, epoch), rel=1e-9)
+
+
+def test_the_logged_schedule_ignores_validations_outside_of_training() -> None:
+    """Also the sanity check before a resumed run's last epoch, which is still to come."""
+    callback, trainer, module = LoggedSchedule(), a_trainer(), a_module()
+    trainer.current_epoch = 90
+    trainer.state.fn = "validate"
+    callback.on_validation_end(trainer, module)
+    assert not trainer.should_stop
+    trainer.state.fn, trainer.sanity_checking = "fit", True
+    callback.on_validation_end(trainer, module)
+    assert not trainer.should_stop
+
+
+def test_logged_epochs_out_of_order_are_refused() -> None:
+    with pytest.raises(ValueError, match="drop1, drop2"):
+        LoggedSchedule(drop1=60)
+    with pytest.raises(ValueError, match="stop"):
+        LoggedSchedule(stop=70)
+
+
+def test_steps_divide_the_weights_rates_by_ten_and_leave_the_biases() -> None:
+    """SOURCE_FACTS §1c: 300 + 150 epochs, ten at a tenth, ten at a hundredth; only epsW is lowered."""
+    trainer, module, callback = a_trainer(), a_module(), StepSchedule([451, 461])
+    for epoch, factor in ((1, 1), (300, 1), (450, 1), (451, 0.1), (460, 0.1), (461, 0.01), (470, 0.01), (1, 1)):
+        trainer.current_epoch = epoch - 1
+        callback.on_train_epoch_start(trainer, module)
+        found = rates(trainer)
+        assert found["conv1.weight"] == found["fc8.weight"] == pytest.approx(0.01 * factor)
+        assert found["conv1.bias"] == found["fc8.bias"] == 0.02
+
+
+def test_a_constant_rate_ends_with_the_first_epoch_at_or_below_the_line() -> None:
+    curve = [90.0, 25.01, 25.0, 30.0]
+    for until, stops in ((25, [False, False, True, True]), (None, [False] * 4)):
+        trainer, callback, seen = a_trainer(), ConstantSchedule(until), []
+        for error in curve:
+            callback.on_train_epoch_end(trainer, SimpleNamespace(epoch_error=lambda error=error: error))
+            seen.append(trainer.should_stop)
+        assert seen == stops
+        resumed, again = a_trainer(), ConstantSchedule(until)
+        again.load_state_dict(callback.state_dict())
+        again.on_train_start(resumed, a_module())
+        assert resumed.should_stop == stops[-1]
+
+
+@pytest.mark.parametrize("drops", [[0], [461, 451]])
+def test_steps_out_of_order_are_refused(drops: list[int]) -> None:
+    with pytest.raises(ValueError, match="drops="):
+        StepSchedule(drops)
+
+
+def test_a_line_that_no_error_is_at_is_refused() -> None:
+    with pytest.raises(ValueError, match="until=250"):
+        ConstantSchedule(250)
+
+
+STAGES = [
+    {"epoch": 1, "weights": {"all": 0.001, "conv1": 0.0001}, "biases": {"all": 0.02, "conv6": 0.022}},
+    {"epoch": 1.24, "weights": {"fc8": 0.01}},
+    {"epoch": 7, "weights": {"conv1": 0}, "biases": {"conv1": 0}},
+    {"epoch": 22, "weights": {"all": 0.0001, "conv1": 0}},
+    {"epoch": 38, "noise": 0},
+]
+
+
+@pytest.mark.parametrize(
+    ("position", "name", "rate"),
+    [
+        (1.0, "conv1.weight", 0.0001), (1.0, "fc8.weight", 0.001), (1.0, "conv6.bias", 0.022), (1.0, "fc7.bias", 0.02),
+        (1.23, "fc8.weight", 0.001), (1.24, "fc8.weight", 0.01), (6.99, "conv1.bias", 0.02), (7.0, "conv1.bias", 0),
+        (7.0, "conv1.weight", 0), (21.99, "fc8.weight", 0.01), (22.0, "fc8.weight", 0.0001), (22.0, "fc8.bias", 0.02),
+        (50.0, "conv1.weight", 0),
+    ],
+)  # fmt: skip
+def test_stages_hold_from_their_place_on_and_all_starts_anew(position: float, name: str, rate: float) -> None:
+    schedule = StagedSchedule(STAGES)
+    weights, biases, _ = schedule.rates(position)
+    assert schedule.rate(name, weights, biases) == rate
+
+
+def test_an_epoch_begins_with_its_own_stage_so_that_its_rates_are_logged() -> None:
+    """LearningRateMonitor notes the rates after this callback and before the first batch."""
+    trainer, schedule = a_trainer(), StagedSchedule(STAGES)
+    trainer.num_training_batches, trainer.current_epoch = 10, 21
+    schedule.on_train_epoch_start(trainer, a_module())
+    assert rates(trainer) == {
+        **{f"{layer}.bias": 0.02 for layer in ("conv2", "fc8")},
+        **{"conv1.weight": 0, "conv1.bias": 0, "conv2.weight": 0.0001, "fc8.weight": 0.0001},
+    }
+
+
+def test_biases_that_no_stage_mentions_follow_their_weights() -> None:
+    schedule = StagedSchedule([{"epoch": 1, "weights": {"all": 0.01, "conv1": 0}}], bias_lr_scale=2.0)
+    weights, biases, noise = schedule.rates(3)
+    assert [schedule.rate(name, weights, biases) for name in ("fc6.bias", "conv1.bias")] == [0.02, 0]
+    assert noise is None
+    assert [StagedSchedule(STAGES).rates(position)[2] for position in (37.9, 38)] == [None, 0]
+
+
+@pytest.mark.parametrize(
+    ("stages", "says"),
+    [
+        ([], "the first is from epoch 1"),
+        ([{"epoch": 2, "weights": {"all": 1}}], "the first is from epoch 1"),
+        ([{"epoch": 1, "weights": {"conv1": 1}}], "has weights.all"),
+        ([{"epoch": 1, "weights": {"all": 1}}, {"epoch": 9}, {"epoch": 3}], "in order"),
+        ([{"epoch": 1, "weights": {"all": 1}, "bias": 1}], r"stages\[0\].bias: there is no such key"),
+    ],
+)
+def test_stages_that_make_no_sense_are_told(stages: list, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        StagedSchedule(stages)

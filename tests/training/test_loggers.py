@@ -1,0 +1,148 @@
+"""metrics.csv always and continued, W&B where it works, and no run lost to a logger."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.training.loggers import make_loggers
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    """metrics.csv, without the empty cells."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if value != ""} for row in csv.DictReader(file)]
+
+
+def log(run: Path, step: int, *entries: dict[str, float]) -> None:
+    """A session that starts or goes on at `step` and logs each entry at its own step, as Lightning does."""
+    (logger,) = make_loggers("csv", run, "project", step)
+    for entry in entries:
+        entry = dict(entry)
+        logger.log_metrics(entry, step=int(entry.pop("step")))
+        logger.save()
+    logger.finalize("success")
+
+
+def test_the_metrics_of_a_run_are_written_as_they_come(tmp_path: Path) -> None:
+    log(tmp_path, 0, {"step": 50, "train/loss": 2.5}, {"step": 100, "train/loss": 2.25})
+    assert rows(tmp_path) == [{"step": "50", "train/loss": "2.5"}, {"step": "100", "train/loss": "2.25"}]
+
+
+def test_a_resumed_run_keeps_earlier_rows_and_drops_those_it_will_take_again(tmp_path: Path) -> None:
+    """Interrupted after step 150, its last checkpoint at 100: the row of 100 stays, once."""
+    log(tmp_path, 0, *({"step": step, "train/loss": step / 100} for step in (50, 100, 150)))
+    log(tmp_path, 100, {"step": 150, "train/loss": 7.0}, {"step": 200, "train/loss": 8.0})
+    assert [(row["step"], row["train/loss"]) for row in rows(tmp_path)] == [
+        ("50", "0.5"),
+        ("100", "1.0"),
+        ("150", "7.0"),
+        ("200", "8.0"),
+    ]
+
+
+def test_a_new_column_leaves_earlier_rows_in_their_own_columns(tmp_path: Path) -> None:
+    """Within a session and after a resume, before and behind the others in the alphabet."""
+    log(tmp_path, 0, {"step": 1, "m": 1.0}, {"step": 2, "m": 2.0, "z": 2.5})
+    log(tmp_path, 2, {"step": 3, "a": 3.5}, {"step": 4, "m": 4.0, "zz": 4.5})
+    assert rows(tmp_path) == [
+        {"step": "1", "m": "1.0"},
+        {"step": "2", "m": "2.0", "z": "2.5"},
+        {"step": "3", "a": "3.5"},
+        {"step": "4", "m": "4.0", "zz": "4.5"},
+    ]
+
+
+def test_resuming_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    for start in range(0, 50, 10):
+        log(tmp_path, start, *({"step": step, "loss": 1.0} for step in range(start + 1, start + 14)))
+    assert [int(row["step"]) for row in rows(tmp_path)] == list(range(1, 54))
+
+
+def test_a_resume_that_logs_nothing_leaves_the_rows(tmp_path: Path) -> None:
+    log(tmp_path, 0, {"step": 1, "loss": 1.0}, {"step": 2, "loss": 2.0})
+    (logger,) = make_loggers("csv", tmp_path, "project", 1)
+    _ = logger.experiment
+    assert [row["step"] for row in rows(tmp_path)] == ["1"]
+
+
+def test_a_run_begun_anew_in_the_folder_starts_with_no_rows(tmp_path: Path) -> None:
+    log(tmp_path, 0, {"step": 1, "loss": 1.0})
+    log(tmp_path, 0, {"step": 1, "loss": 5.0})
+    assert rows(tmp_path) == [{"step": "1", "loss": "5.0"}]
+
+
+@pytest.mark.parametrize("left", ["", "0", "0.5,", "0.5,1"])
+def test_a_last_line_that_was_cut_off_does_not_stop_a_resume(tmp_path: Path, left: str) -> None:
+    """As a machine that lost its power leaves it; the whole rows before it stay."""
+    whole = "loss,more,step\r\n0.1,1,10\r\n0.2,2,20\r\n"
+    (tmp_path / "metrics.csv").write_text(whole + left, newline="")
+    log(tmp_path, 20, {"step": 30, "loss": 0.3})
+    assert [row["step"] for row in rows(tmp_path)] == ["10", "20", "30"]
+
+
+def test_other_files_of_the_run_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.ckpt").write_bytes(b"weights")
+    log(tmp_path, 0, {"step": 1, "loss": 1.0})
+    assert (tmp_path / "checkpoints/last.ckpt").read_bytes() == b"weights"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "metrics.csv"]
+
+
+def test_csv_alone_is_csv_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B is not even started."""
+    monkeypatch.setattr("wandb.init", lambda **_: pytest.fail("W&B was started"))
+    assert len(make_loggers("csv", tmp_path, "project", 0)) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["wandbb", "", "paper", "csv,wandb"])
+def test_an_unknown_logger_is_named_beside_those_there_are(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(UserError, match=rf"^logger={kind}: .*wandb.*tensorboard.*csv"):
+        make_loggers(kind, tmp_path, "project", 0)
+
+
+def of_wandb(loggers: list[Logger]) -> WandbLogger:
+    (found,) = [logger for logger in loggers if isinstance(logger, WandbLogger)]
+    return found
+
+
+@pytest.mark.usefixtures("offline_wandb")
+def test_wandb_offline_lies_in_the_run_folder_and_a_resumed_run_keeps_its_identity(tmp_path: Path) -> None:
+    import wandb
+
+    run, identities = tmp_path / "demo/one", []
+    for step in (0, 10):
+        run.mkdir(parents=True, exist_ok=True)
+        loggers = make_loggers("wandb", run, "project", step)
+        assert len(loggers) == 2
+        identities.append(of_wandb(loggers).experiment.id)
+        for logger in loggers:
+            logger.log_metrics({"train/loss": 1.5}, step=step + 5)
+            logger.save()
+        wandb.finish()
+    assert identities[0] == identities[1]
+    assert all(path.stat().st_size > 0 for path in run.rglob("*.wandb"))
+    files = list(run.rglob("*.wandb"))
+    assert files
+    assert {path.name for path in files} == {f"run-{identities[0]}.wandb"}
+    assert [row["step"] for row in rows(run)] == ["5", "15"]
+
+
+@pytest.mark.usefixtures("offline_wandb")
+@pytest.mark.parametrize("error", [RuntimeError("no\nconnection"), OSError("read-only file system"), Exception()])
+def test_a_wandb_that_fails_is_left_out_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("wandb.init", failing)
+    with pytest.warns(UserWarning, match="W&B is left out"):
+        loggers = make_loggers("wandb", tmp_path, "project", 0)
+    assert len(loggers) == 1
+    loggers[0].log_metrics({"train/loss": 1.5}, step=5)
+    loggers[0].save()
+    assert rows(tmp_path) == [{"step": "5", "train/loss": "1.5"}]

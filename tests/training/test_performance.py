@@ -1,0 +1,149 @@
+"""What is faster computes the same within rounding, and each of it can be switched off."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from alexnet_pl.data.loading.augment import Augment
+from alexnet_pl.errors import UserError
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.layers import LocalResponseNorm, NormLayer, SpatialNorm
+from alexnet_pl.runtime import precision
+from alexnet_pl.training.classifier import Classifier
+from alexnet_pl.training.performance import TOGETHER, UNOPTIMIZED, Performance
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("norm", [LocalResponseNorm(towers=2), SpatialNorm()], ids=["across maps", "across space"])
+def test_compiled_norms_agree_with_float64_forward_and_backward(norm: NormLayer, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    start = (torch.randn(2, 12, 9, 9) * 40).to(dtype)
+    upstream = torch.randn(2, 12, 9, 9).to(dtype)
+    found = {}
+    for name, fast, kind in (("plain", False, torch.float64), ("fast", True, dtype)):
+        a = start.detach().to(kind).contiguous(memory_format=torch.channels_last).requires_grad_()
+        norm.fast = fast
+        b = norm(a)
+        b.backward(upstream.to(kind))
+        assert b.dtype == kind
+        assert a.grad is not None
+        found[name] = b.detach().double(), a.grad.double()
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    for fast, plain in zip(found["fast"], found["plain"], strict=True):
+        assert float((fast - plain).norm() / plain.norm()) < tolerance
+
+
+def test_the_fast_way_lays_the_weights_out_channels_last_and_the_plain_one_does_not() -> None:
+    net = AlexNet(num_classes=2, crop=67)
+    Performance(compile=False, retain_memory=False).apply(net, CPU)
+    assert net.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    UNOPTIMIZED.apply(net, CPU)
+    assert net.conv1.weight.is_contiguous()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_compilation_reaches_every_norm_and_can_be_switched_off(wanted: bool) -> None:
+    net = nn.Sequential(LocalResponseNorm(), SpatialNorm())
+    Performance(compile=wanted, retain_memory=False).apply(net, CPU)
+    assert [layer.fast for layer in net] == [wanted, wanted]
+
+
+def test_compilation_is_left_out_by_itself_where_a_compiler_or_its_headers_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    (tmp_path / "Python.h").touch()
+    for there, expected in (
+        ("c++", [True, False]),
+        ("gcc", [False, True]),
+        ("clang", [False, True]),
+        ("", [False] * 2),
+    ):
+        monkeypatch.setattr(shutil, "which", lambda name, there=there: name if name == there else None)
+        assert [Performance().compiles(CPU), Performance().compiles(gpu)] == expected
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert Performance().compiles(CPU)
+    assert not Performance(optimized=False).compiles(CPU)
+    (tmp_path / "Python.h").unlink()
+    assert not Performance().compiles(CPU)
+    assert not Performance().compiles(gpu)
+    assert Performance(compile=True).compiles(gpu)
+
+
+def test_a_graph_is_for_one_gpu_that_asked_for_it() -> None:
+    gpu = torch.device("cuda")
+    places = (gpu, True), (gpu, False), (CPU, True)
+    assert [Performance(cuda_graph=True).graphs(where, alone) for where, alone in places] == [True, False, False]
+    assert not Performance().graphs(gpu, alone=True)
+
+
+def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has, expected in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)
+        assert precision("auto", "cpu") == precision("auto", "cuda") == expected
+        assert precision("32-true", "cpu") == precision("tf32", "cuda") == "32-true"
+    with pytest.raises(UserError, match=r"trainer.precision=16-mixed: one of"):
+        precision("16-mixed", "cpu")
+
+
+@pytest.mark.parametrize("views", ["ten", "nine", "center"])
+def test_views_that_go_through_the_network_together_count_as_one_by_one(
+    views: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    net, augment = AlexNet(5, crop=67), Augment(72, 67)
+    images = torch.randint(256, (3, 3, 72, 72), dtype=torch.uint8)
+    sizes: list[int] = []
+    net.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    plain, fast = (
+        Classifier(net, augment, {}, speed=speed).eval() for speed in (UNOPTIMIZED, Performance(compile=False))
+    )
+    with torch.no_grad():
+        wanted = torch.stack([net(view).softmax(1) for view in augment.views(images, views)]).mean(0).log()
+        count = len(sizes)
+        torch.testing.assert_close(plain.log_probabilities(images, views), wanted)
+        assert sizes[count:] == [3] * count
+        monkeypatch.setitem(TOGETHER, "cpu", 13)
+        torch.testing.assert_close(fast.log_probabilities(images, views), wanted)
+    assert sizes[2 * count :] == {"ten": [12, 12, 6], "nine": [12, 12, 3], "center": [3]}[views]
+
+
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+TOUCH = """
+import os, resource, sys
+from alexnet_pl.memory import ask_for_large_pages
+ask_for_large_pages()
+import torch
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.empty(2**26, dtype=torch.uint8).fill_(1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(
+    not PAGES.is_file() or "[madvise]" not in PAGES.read_text(), reason="the kernel gives large pages to all or to none"
+)
+def test_a_large_tensor_lies_in_large_pages_unless_the_environment_says_otherwise() -> None:
+    """64 MB are 16,384 small pages."""
+    faults = []
+    for variables in ({}, {"THP_MEM_ALLOC_ENABLE": "0"}):
+        environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"} | variables
+        done = subprocess.run(
+            [sys.executable, "-c", TOUCH], env=environment, capture_output=True, text=True, check=True
+        )
+        faults.append(int(done.stdout))
+    assert faults[0] < 8000
+    assert faults[1] > 16000

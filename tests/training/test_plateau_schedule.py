@@ -1,0 +1,204 @@
+"""The rate divided by ten when the validation error stops improving (§5)."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trainers import a_module, a_trainer, rates, sgd
+
+from alexnet_pl.training.schedules import PlateauSchedule
+
+MONITOR = "val/top1_error"
+
+
+def validate(callback: PlateauSchedule, trainer: SimpleNamespace, module: SimpleNamespace, error: float) -> None:
+    trainer.callback_metrics[MONITOR] = torch.tensor(error, dtype=torch.float64)
+    callback.on_validation_end(trainer, module)
+
+
+def run(
+    callback: PlateauSchedule, curve: list[float]
+) -> tuple[list[float], list[bool], SimpleNamespace, SimpleNamespace]:
+    """The rate of fc8's weights and whether the run stops, after each validation; at the end, trainer and module."""
+    trainer, module = a_trainer(), a_module()
+    callback.on_train_start(trainer, module)
+    seen, stops = [], []
+    for error in curve:
+        validate(callback, trainer, module, error)
+        seen.append(rates(trainer)["fc8.weight"])
+        stops.append(trainer.should_stop)
+    return seen, stops, trainer, module
+
+
+def test_a_falling_error_keeps_the_rate() -> None:
+    seen, stops, _, _ = run(PlateauSchedule(patience=1), [90.0 - i for i in range(30)])
+    assert seen == [0.01] * 30
+    assert not any(stops)
+
+
+def test_each_plateau_lasts_patience_validations_and_the_one_after_the_last_division_stops() -> None:
+    """§6: "divide by 10 when the validation error rate stopped improving", here twice; the first sets the best."""
+    seen, stops, _, _ = run(PlateauSchedule(patience=2, times=2), [50.0] * 7)
+    assert seen == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4])
+    assert stops == [False] * 6 + [True]
+
+
+def test_the_rate_is_divided_three_times_by_default() -> None:
+    """§6: "reduced three times prior to termination"."""
+    seen, stops, _, _ = run(PlateauSchedule(patience=1, freeze_conv1=False), [50.0] * 5)
+    assert seen == pytest.approx([0.01, 1e-3, 1e-4, 1e-5, 1e-5])
+    assert stops == [False, False, False, False, True]
+
+
+def test_an_improvement_starts_the_count_of_validations_anew() -> None:
+    curve = [50.0, 51, 49, 50, 50, 48, 48, 48, 48]
+    seen, _, _, _ = run(PlateauSchedule(patience=3, times=3), curve)
+    assert seen == pytest.approx([0.01] * 8 + [0.001])
+
+
+def test_an_error_that_only_equals_the_best_is_no_improvement() -> None:
+    seen, _, _, _ = run(PlateauSchedule(patience=1), [50.0, 50.0])
+    assert seen == pytest.approx([0.01, 0.001])
+
+
+def test_what_falls_by_no_more_than_min_delta_is_no_improvement_and_does_not_move_the_mark() -> None:
+    """Points of 0.4 each: the third is 0.8 below the best and counts where 0.5 is asked for."""
+    seen, _, _, _ = run(PlateauSchedule(patience=2, min_delta=0.5), [50.0, 49.6, 49.2, 48.8, 48.4])
+    assert seen == [0.01] * 5
+    seen, _, _, _ = run(PlateauSchedule(patience=2, min_delta=0.5), [50.0, 49.5, 49.5])
+    assert seen == pytest.approx([0.01, 0.01, 0.001]), "0.5 below is not more than 0.5"
+
+
+def test_the_best_of_before_a_division_stays_the_mark() -> None:
+    """After a division the error has to beat the best of all, not the first one that follows."""
+    seen, _, _, _ = run(PlateauSchedule(patience=2), [50.0, 55, 55, 54, 53])
+    assert seen == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4])
+
+
+def test_every_group_is_divided_and_keeps_its_ratio_to_the_others() -> None:
+    _, _, trainer, module = run(PlateauSchedule(patience=1, times=3), [50.0] * 3)
+    for name, rate in rates(trainer).items():
+        assert rate == pytest.approx(2e-4 if name.endswith("bias") else 1e-4)
+    assert module.augment.noise == 0.1
+
+
+def test_with_the_last_division_conv1_freezes_and_the_noise_ends() -> None:
+    _, _, trainer, module = run(PlateauSchedule(patience=1, times=3), [50.0] * 4)
+    found = rates(trainer)
+    assert found["conv1.weight"] == found["conv1.bias"] == 0.0
+    assert found["conv2.weight"] == pytest.approx(1e-5)
+    assert found["fc8.bias"] == pytest.approx(2e-5)
+    assert module.augment.noise == 0.0
+
+
+def test_in_print_conv1_learns_on_and_the_noise_stays() -> None:
+    _, _, trainer, module = run(PlateauSchedule(patience=1, times=3, freeze_conv1=False), [50.0] * 5)
+    assert {round(rate, 12) for name, rate in rates(trainer).items() if name.endswith("weight")} == {1e-5}
+    assert {round(rate, 12) for name, rate in rates(trainer).items() if name.endswith("bias")} == {2e-5}
+    assert module.augment.noise == 0.1
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_without_divisions_the_first_plateau_stops_and_nothing_freezes_before(freeze: bool) -> None:
+    """There is no last division, so nothing happens with it."""
+    seen, stops, trainer, module = run(PlateauSchedule(patience=2, times=0, freeze_conv1=freeze), [50.0] * 3)
+    assert seen == [0.01] * 3
+    assert stops == [False, False, True]
+    assert rates(trainer)["conv1.weight"] == 0.01
+    assert module.augment.noise == 0.1
+
+
+def test_validations_outside_of_training_do_not_count() -> None:
+    """Sanity checking before the first step, `validate` and `test` alike."""
+    callback, trainer, module = PlateauSchedule(patience=1), a_trainer(), a_module()
+    validate(callback, trainer, module, 50.0)
+    before = callback.state_dict()
+    trainer.sanity_checking = True
+    for _ in range(5):
+        validate(callback, trainer, module, 90.0)
+        validate(callback, trainer, module, 1.0)
+    trainer.sanity_checking, trainer.state.fn = False, "validate"
+    validate(callback, trainer, module, 1.0)
+    assert callback.state_dict() == before
+    assert rates(trainer)["fc8.weight"] == 0.01
+    trainer.state.fn = "fit"
+    validate(callback, trainer, module, 50.0)
+    assert rates(trainer)["fc8.weight"] == pytest.approx(0.001)
+
+
+def test_an_error_that_is_no_number_is_no_improvement() -> None:
+    seen, stops, _, _ = run(PlateauSchedule(patience=2, times=1), [math.nan, math.nan, 50.0, math.nan, math.nan])
+    assert seen == pytest.approx([0.01, 1e-3, 1e-3, 1e-3, 1e-3])
+    assert stops == [False, False, False, False, True]
+
+
+curves = st.lists(st.sampled_from([40.0, 42.0, 44.0, 44.25, 46.0, 48.0]), min_size=1, max_size=30)
+
+
+@given(curves, st.integers(1, 4), st.sampled_from([0.0, 0.5, 2.0]), st.integers(0, 3))
+@settings(max_examples=80, deadline=None)
+def test_divisions_fall_where_torchs_reduce_on_plateau_puts_them(
+    curve: list[float], patience: int, min_delta: float, times: int
+) -> None:
+    """Torch waits for more than its patience of bad epochs; its threshold is ours in absolute mode."""
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        theirs, factor=0.1, patience=patience - 1, threshold=min_delta, threshold_mode="abs", eps=0.0
+    )
+    wanted = []
+    for error in curve:
+        torchs.step(error)
+        wanted.append(round(-math.log10(theirs.param_groups[0]["lr"])))
+    seen, stops, _, _ = run(PlateauSchedule(patience=patience, min_delta=min_delta, times=times), curve)
+    assert [round(-math.log10(rate / 0.01)) for rate in seen] == [min(divisions, times) for divisions in wanted]
+    assert stops == [divisions > times for divisions in wanted]
+
+
+def everything(trainer: SimpleNamespace, module: SimpleNamespace) -> tuple:
+    return rates(trainer), module.augment.noise, trainer.should_stop
+
+
+@given(curves, st.integers(0, 30), st.integers(1, 3), st.integers(0, 3), st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_a_run_resumed_at_any_point_decides_as_one_that_was_not_interrupted(
+    curve: list[float], cut: int, patience: int, times: int, freeze: bool
+) -> None:
+    """The callback's state and the optimizer's come back, the module's noise does not. The state is plain JSON."""
+
+    def fresh() -> PlateauSchedule:
+        return PlateauSchedule(patience=patience, times=times, freeze_conv1=freeze)
+
+    whole, trainer, module = fresh(), a_trainer(), a_module()
+    whole.on_train_start(trainer, module)
+    course = []
+    for error in curve:
+        validate(whole, trainer, module, error)
+        course.append(everything(trainer, module))
+
+    cut = min(cut, len(curve) - 1)
+    first, trainer, module = fresh(), a_trainer(), a_module()
+    first.on_train_start(trainer, module)
+    for error in curve[:cut]:
+        validate(first, trainer, module, error)
+    saved = json.dumps(first.state_dict())
+
+    second, optimizer = fresh(), sgd()
+    optimizer.load_state_dict(trainer.optimizers[0].state_dict())
+    second.load_state_dict(json.loads(saved))
+    trainer, module = a_trainer(optimizer), a_module()
+    second.on_train_start(trainer, module)
+    if cut:
+        assert everything(trainer, module) == course[cut - 1]
+    for error, wanted in zip(curve[cut:], course[cut:], strict=True):
+        validate(second, trainer, module, error)
+        assert everything(trainer, module) == wanted
+
+
+@pytest.mark.parametrize(("name", "value"), [("patience", 0), ("times", -1)])
+def test_impossible_plateaus_are_refused_by_name(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{name}={value}"):
+        PlateauSchedule(**{name: value})

@@ -1,0 +1,96 @@
+"""Layers carried over to the bit, the others fresh; what does not fit is named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from alexnet_pl.config.options import Transfer
+from alexnet_pl.errors import UserError
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.training.transfer import carry_over
+
+BELOW = ["conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "fc6", "fc7"]
+
+
+def save(path: Path, net: nn.Module, **about: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store = {"name": "before", "classes": 21, "images": 64}
+    notes = {"switches": {}, "classes": [], "store": store, "lineage": [], **about}
+    state = {f"net.{name}": value for name, value in net.state_dict().items()}
+    torch.save({"state_dict": state, "alexnet_pl": notes, "global_step": 7}, path)
+    return path
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> tuple[Path, AlexNet]:
+    torch.manual_seed(1)
+    net = AlexNet(num_classes=21, crop=67, conv6=True, bottleneck=16)
+    return save(tmp_path / "run/checkpoints/last.ckpt", net), net
+
+
+def test_what_is_carried_over_is_the_same_to_the_bit_and_the_rest_is_not(before: tuple[Path, AlexNet]) -> None:
+    path, earlier = before
+    torch.manual_seed(2)
+    net = AlexNet(num_classes=10, crop=67, conv6=True)
+    fresh = {name: value.clone() for name, value in net.state_dict().items()}
+    carry_over(net, path, BELOW)
+    there = earlier.state_dict()
+    for name, value in net.state_dict().items():
+        layer = name.split(".")[0]
+        assert torch.equal(value, there[name] if layer in BELOW else fresh[name]), name
+    assert not torch.equal(fresh["conv1.weight"], there["conv1.weight"])
+
+
+def test_each_layers_origin_is_printed(before: tuple[Path, AlexNet], capsys: pytest.CaptureFixture[str]) -> None:
+    carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
+    rows = [line for line in capsys.readouterr().out.splitlines() if "×" in line]
+    said = {row.split("│")[1].strip(): row.split("│")[3].strip() for row in rows}
+    assert said == {**dict.fromkeys(BELOW, "before, step 7"), "fc8": "afresh", "bottleneck": "left behind"} | {
+        "fc8": "afresh"
+    }
+
+
+def test_a_layer_of_another_shape_is_named_with_both_shapes(before: tuple[Path, AlexNet]) -> None:
+    with pytest.raises(
+        UserError, match=r"conv2.weight is 256 × 48 × 5 × 5 in .* and 128 × 48 × 5 × 5 here; leave conv2"
+    ):
+        carry_over(AlexNet(num_classes=10, crop=67, conv6=True, towers=1), before[0], ["conv2"])
+    with pytest.raises(UserError, match=r"fc8.weight is 21 × 16 in .* and 10 × 4096 here; leave fc8 out"):
+        carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], ["fc8"])
+
+
+def test_layers_that_are_not_there_are_named(before: tuple[Path, AlexNet], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"transfer.layers: this network has no conv7, only conv1"):
+        carry_over(AlexNet(num_classes=10, crop=67), before[0], ["conv7"])
+    path = save(tmp_path / "plain.ckpt", AlexNet(num_classes=10, crop=67))
+    with pytest.raises(UserError, match=r"plain.ckpt has no conv6; leave conv6 out"):
+        carry_over(AlexNet(num_classes=10, crop=67, conv6=True), path, ["conv6"])
+
+
+def test_what_is_no_checkpoint_of_ours_is_told(tmp_path: Path) -> None:
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    for name in ("text.ckpt", "other.ckpt", "away.ckpt"):
+        with pytest.raises(UserError, match=rf"transfer.weights: .*{name} is not a checkpoint of alexnet_pl"):
+            carry_over(AlexNet(num_classes=10, crop=67), tmp_path / name, ["conv1"])
+
+
+def test_what_came_before_is_remembered_with_whether_it_had_ended(before: tuple[Path, AlexNet]) -> None:
+    facts = carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
+    assert facts["store"] == {"name": "before", "classes": 21, "images": 64}
+    assert (facts["step"], facts["finished"], facts["lineage"]) == (7, False, [])
+    assert read_checkpoint(before[0])["global_step"] == 7
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"layers": ["conv1"]}, {"pretrain_recipe": "fall2011"}, {"weights": "a.ckpt"}],
+    ids=["layers", "pretrain_recipe", "weights"],
+)
+def test_layers_without_a_source_and_a_source_without_layers_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="has no value yet; which layers are carried over, and from where"):
+        Transfer(**given)
