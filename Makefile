@@ -24,7 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast notebooks lint lock clean
+.PHONY: help setup demo test test-fast notebooks lint docs reference lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,12 @@ lint: setup  ## ruff, the dependency rule, pyright
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/pyright --pythonpath $(PY)
+
+docs: setup  ## the documentation site, in build/site; every warning is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+reference: setup  ## write the pages that come from the code: docs/reference, and README's results
+	$(PY) scripts/reference.py
 
 lock:  ## pin every dependency anew in requirements.lock.txt (needs uv)
 	uv lock --upgrade --quiet

@@ -1,3 +1,62 @@
-"""The AlexNet paper (Krizhevsky, Sutskever, Hinton 2012) as a program: each number of it has one command."""
+"""The AlexNet paper (Krizhevsky, Sutskever, Hinton 2012) as a program: each number of it has one command.
+
+The names below are the public interface. Each is imported when it is first used, so `import alexnet_pl` is instant and
+needs no torch; everything else is internal and may move.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__
+    from alexnet_pl.data.store.store import Store as Store
+    from alexnet_pl.errors import UserError as UserError
+    from alexnet_pl.evaluation.result import load_result as load_result
+    from alexnet_pl.experiment.trained_run import TrainedRun as open_run
+    from alexnet_pl.experiment.trained_run import run_folder as example_run
+    from alexnet_pl.experiment.trained_run import train as run_command
+    from alexnet_pl.figures.catalog import draw_figure as draw_figure
+    from alexnet_pl.figures.filter_responses import draw_filter_responses as draw_filter_responses
+    from alexnet_pl.figures.filter_responses import draw_top_patches as draw_top_patches
+    from alexnet_pl.figures.retrieval_sheet import compare_neighbors as compare_neighbors
+    from alexnet_pl.models.alexnet import AlexNet as AlexNet
+    from alexnet_pl.models.filters import color_selectivity as color_selectivity
+    from alexnet_pl.reporting.code_tables import code_report as code_report
+    from alexnet_pl.reporting.learning_curves import curves as learning_curves
+    from alexnet_pl.retrieval.codebook import open_codes as open_codes
+    from alexnet_pl.retrieval.gallery import open_run as open_index
+    from alexnet_pl.training.classifier import Classifier as Classifier
 
 __version__ = "0.1.0"
+
+PUBLIC = {  # name → module:definition
+    "AlexNet": "models.alexnet:AlexNet",
+    "Classifier": "training.classifier:Classifier",
+    "Store": "data.store.store:Store",
+    "UserError": "errors:UserError",
+    "code_report": "reporting.code_tables:code_report",
+    "color_selectivity": "models.filters:color_selectivity",
+    "compare_neighbors": "figures.retrieval_sheet:compare_neighbors",
+    "draw_figure": "figures.catalog:draw_figure",
+    "draw_filter_responses": "figures.filter_responses:draw_filter_responses",
+    "draw_top_patches": "figures.filter_responses:draw_top_patches",
+    "example_run": "experiment.trained_run:run_folder",
+    "learning_curves": "reporting.learning_curves:curves",
+    "load_result": "evaluation.result:load_result",
+    "open_codes": "retrieval.codebook:open_codes",
+    "open_index": "retrieval.gallery:open_run",
+    "open_run": "experiment.trained_run:TrainedRun",
+    "run_command": "experiment.trained_run:train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """PEP 562: called for a name that is not here yet."""
+    if name not in PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, definition = PUBLIC[name].partition(":")
+    globals()[name] = value = getattr(import_module(f"{__name__}.{module}"), definition)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *PUBLIC]

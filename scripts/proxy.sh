@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All runs of docs/standin.md, one after the other; stopped at any moment, the same command goes on where it was.
+# All runs of docs/proxies.md, one after the other; stopped at any moment, the same command goes on where it was.
 #
 #   scripts/proxy.sh /downloads/imagenette /fast/proxy [seeds of the ablations, default "1 2 3"]
 #
@@ -39,4 +39,4 @@ for seed in $seeds; do
     run reproduce -c proxy seed=$seed $variant hydra.run.dir="$runs/${variant/=/-}/seed$seed"
   done
 done
-alexnet report report.runs="$runs" hydra.run.dir="$root/report"  # its standins.md is docs/standin.md
+alexnet report report.runs="$runs" hydra.run.dir="$root/report"  # its standins.md is docs/proxies.md

@@ -12,6 +12,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 
 STAGES = ("train", "prepare", "report")
+PAGE = Path("docs/benchmarks.md")
 
 
 def bench(cfg: DictConfig, folder: Path) -> None:
@@ -55,7 +56,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
 
 def report(cfg: DictConfig) -> None:
-    """BENCHMARKS.md of the working folder, from what `bench.output=` names, a section a file."""
+    """The page of the working folder, from what `bench.output=` names, a section a file."""
     from alexnet_pl.bench.report import write
 
     names = (
@@ -67,5 +68,6 @@ def report(cfg: DictConfig) -> None:
     )
     if not names:
         raise UserError("bench.output has no value: add bench.output=FILE, or [FILE,FILE], that `bench` has written")
-    write([Path(name) for name in names], Path("BENCHMARKS.md"))
-    print_message(f"{len(names)} files of figures", Path("BENCHMARKS.md"))
+    PAGE.parent.mkdir(exist_ok=True)
+    write([Path(name) for name in names], PAGE)
+    print_message(f"{len(names)} files of figures", PAGE)

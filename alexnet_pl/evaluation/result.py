@@ -54,3 +54,8 @@ def read_result(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a result of ours, or damaged ({error}); test again") from error
     return found
+
+
+def load_result(folder: str | Path) -> dict[str, Any]:
+    """`result.json` of a run folder (its newest test) or of one of its `results/`. Raises UserError where none is."""
+    return read_result(Path(folder) / "result.json")

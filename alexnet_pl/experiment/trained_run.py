@@ -37,6 +37,7 @@ def run_folder(given: str | Path | None = None) -> Path:
 
 
 def train(words: list[str]) -> None:
+    """Run a command of the package in a process of its own. Raises UserError with its last line if it fails."""
     done = subprocess.run([sys.executable, "-m", "alexnet_pl", *words], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{' '.join(words)}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")

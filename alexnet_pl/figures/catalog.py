@@ -13,7 +13,7 @@ from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import examples, figure2, figure3, figure4, training_curves
 from alexnet_pl.figures.examples import Answer
-from alexnet_pl.figures.style import Drawing, Theme
+from alexnet_pl.figures.style import Drawing, Theme, show
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.filters import color_selectivity
 from alexnet_pl.models.summary import read_layers
@@ -142,3 +142,11 @@ PICTURES: dict[str, tuple[str, Maker]] = {  # file → title, and what makes it
     "figure4-right": ("Figure 4, right, the nearest training images", neighbours),
     "training": ("Training", course),
 }
+
+
+def draw_figure(run: TrainedRun, name: str) -> Figure:
+    """One of `PICTURES` of a run, for a notebook. Raises UserError where it cannot be drawn yet."""
+    if name not in PICTURES:
+        raise UserError(f"{name}: no figure; one of {', '.join(PICTURES)}")
+    _, make = PICTURES[name]
+    return show(make(run, True).drawing)

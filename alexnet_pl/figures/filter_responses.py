@@ -1,5 +1,6 @@
 """What the first layer answers to (§7.1): the places of images at which each of its kernels responds most."""
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -7,10 +8,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
+from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.figures.examples import spread
 from alexnet_pl.figures.figure4 import panel
-from alexnet_pl.figures.style import Theme
+from alexnet_pl.figures.style import Theme, show
 from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.filters import scaled
+from alexnet_pl.models.filters import largest_filters, scaled
 from alexnet_pl.training.classifier import Classifier
 
 
@@ -93,3 +96,29 @@ def draw_responses(kernels: Tensor, numbers: Tensor, image: Tensor, maps: Tensor
     for axes in figure.axes:
         axes.axis("off")
     return figure
+
+
+def draw_top_patches(run: TrainedRun, per_tower: int = 6, images: int = 200, patches: int = 9) -> Figure:
+    """The patches of some test images to which each tower's largest kernels respond most, for a notebook."""
+    weight, numbers = largest(run, per_tower)
+    found = top_activating_patches(run.module, tested_images(run, images), numbers, patches)
+    return show(partial(draw_patches, weight, numbers, found))
+
+
+def draw_filter_responses(run: TrainedRun, per_tower: int = 3, images: int = 3) -> Figure:
+    """The response maps of each tower's largest kernels to the middle one of some test images, for a notebook."""
+    weight, numbers = largest(run, per_tower)
+    image = tested_images(run, images)[images // 2]
+    return show(partial(draw_responses, weight, numbers, image, responses(run.module, image[None])[0, numbers]))
+
+
+def largest(run: TrainedRun, per_tower: int) -> tuple[Tensor, Tensor]:
+    """(K, 3, h, w) kernels of the first layer, and the numbers of the largest."""
+    weight = run.module.net.conv1.weight.detach()
+    return weight, largest_filters(weight, run.cfg.model.get("towers", 1), per_tower)
+
+
+def tested_images(run: TrainedRun, count: int) -> Tensor:
+    """(count, 3, size, size) uint8, spread evenly over the tested split."""
+    split = run.store.split(run.data.tested)
+    return split.pictures(spread(len(split), count))

@@ -8,6 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from alexnet_pl.retrieval.gallery import ImageIndex
+from alexnet_pl.retrieval.search import Neighbours
+
 RIGHT, WRONG = "#0072B2", "#D55E00"  # told apart by colour-blind people too; wrong ones are also dashed
 
 
@@ -38,6 +41,21 @@ def draw_sheet(queries: Tensor, ways: Mapping[str, Found], inch: float = 0.85) -
                 frame(axes, bool(found.right[i, j]))
             column += 1 + found.pictures.shape[1]
     return figure
+
+
+def compare_neighbors(
+    queries: ImageIndex, numbers: np.ndarray, index: ImageIndex, found: Mapping[str, Neighbours]
+) -> Figure:
+    """Images `numbers` of `queries`, and beside each what every search has found in `index`."""
+    labels = queries.features.labels[numbers, None]
+    ways = {
+        name: Found(
+            index.pictures(near.numbers.ravel()).unflatten(0, near.numbers.shape),
+            index.features.labels[near.numbers] == labels,
+        )
+        for name, near in found.items()
+    }
+    return draw_sheet(queries.pictures(numbers), ways)
 
 
 def show(axes: Axes, picture: Tensor, title: str) -> None:

@@ -20,7 +20,7 @@ class AlexNet(nn.Module):
         conv3   384 of 3×3           all maps   (N, 384,  13,  13) ReLU
         conv4   384 of 3×3           own tower  (N, 384,  13,  13) ReLU
         conv5   256 of 3×3           own tower  (N, 256,  13,  13) ReLU, pool to 6×6
-       (conv6   256 of 3×3           all maps   (N, 256,   6,   6) ReLU)
+        (conv6) 256 of 3×3           all maps   (N, 256,   6,   6) ReLU
         fc6     4096                            (N, 4096)          ReLU, dropout
         fc7     4096                            (N, 4096)          ReLU, dropout
         fc8     num_classes                     (N, num_classes)   logits
@@ -29,24 +29,26 @@ class AlexNet(nn.Module):
     same function on one device.
 
     The variants of the paper:
-      towers        1: the one-GPU net, "half as many kernels" but in conv5 and the fully connected layers (footnote b)
-      norm          False: none of the three norms (§4.3)
-      overlap       False: pooling of 2×2 every 2 (§4.4), with conv2 padded by 1, conv5 by 0 and sizes rounded up, as
+
+        towers      1: the one-GPU net, "half as many kernels" but in conv5 and the fully connected layers (footnote b)
+        norm        False: none of the three norms (§4.3)
+        overlap     False: pooling of 2×2 every 2 (§4.4), with conv2 padded by 1, conv5 by 0 and sizes rounded up, as
                     the authors' layers-147.cfg keeps "equivalent dimensions"
-      without       a layer of conv2 … conv5 that is left out (§8); the next layer reads what the removed one read, the
+        without     a layer of conv2 … conv5 that is left out (§8); the next layer reads what the removed one read, the
                     pooling that followed it stays, its norms go with it
-      activation    tanh in place of ReLU (§4.1)
-      dropout       0: none (§5.2)
-      conv6         the sixth layer "over the last pooling layer" of the pre-trained nets (§7)
-      bottleneck    units of a linear layer between fc7 and fc8; 2048 in the authors' 21,843-class net
-      crop          pixels of the image's side; 224 in the paper
+        activation  tanh in place of ReLU (§4.1)
+        dropout     0: none (§5.2)
+        conv6       the sixth layer "over the last pooling layer" of the pre-trained nets (§7)
+        bottleneck  units of a linear layer between fc7 and fc8; 2048 in the authors' 21,843-class net
+        crop        pixels of the image's side; 224 in the paper
 
     Where program and printed text differ, each difference is an argument (the program's value is the default):
-      relu_after_pool1   False: ReLU directly on conv1, so that the norm sees no negative responses
-      norm_per_tower     False: norms sum across the two GPUs' maps
-      alpha_over_n       False: α undivided, five times as strong
-      spatial_norm       False: no norm over pixels
-      wide_init          False: standard deviation 0.01 in conv3 … conv6 too, not 0.03
+
+        relu_after_pool1   False: ReLU directly on conv1, so that the norm sees no negative responses
+        norm_per_tower     False: norms sum across the two GPUs' maps
+        alpha_over_n       False: α undivided, five times as strong
+        spatial_norm       False: no norm over pixels
+        wide_init          False: standard deviation 0.01 in conv3 … conv6 too, not 0.03
     """
 
     conv1: nn.Conv2d

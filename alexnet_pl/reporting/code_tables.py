@@ -8,6 +8,7 @@ from typing import Any
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
+from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.retrieval.code_evaluation import FLOAT, FLOAT_PIXELS, METHODS, RANKS, UNTRAINED
 
@@ -49,6 +50,11 @@ def collect(roots: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
 
 def code_tables(roots: Iterable[Path]) -> list[Table]:
     return [table(tests) for tests in collect(roots).values()]
+
+
+def code_report(run: Path) -> str:
+    """The table of a run folder of codes as Markdown, for a notebook."""
+    return tables.markdown(code_tables([run]))
 
 
 def table(tests: list[dict[str, Any]]) -> Table:
@@ -110,7 +116,7 @@ def notes(tests: list[dict[str, Any]]) -> tuple[str, ...]:
 
 PAGE = """# Short binary codes
 
-Written by `python -m alexnet_pl report` from run folders of [configs/codes.yaml](../configs/codes.yaml), whose commands
+Written by `python -m alexnet_pl report` from run folders of `configs/codes.yaml`, whose commands
 make them. The paper (§7.1) proposes these codes and prints no number: retrieval by fc7's vectors "could be made
 efficient by training an auto-encoder to compress these vectors to short binary codes. This should produce a much better
 image retrieval method than applying auto-encoders to the raw pixels". `scripts/codes.sh RUN OUT` makes this page anew

@@ -1,6 +1,6 @@
 """Learning curves and test results of run folders, as Markdown.
 
-Every number is read from a run's own files; LOG.md and README are filled with what `curves` prints.
+Every number is read from a run's own files; the documentation is filled with what `curves` prints.
 """
 
 import json

@@ -29,7 +29,7 @@ def libraries() -> tuple[Any, Any]:
         import wandb_workspaces.reports.v2 as reports
         import wandb_workspaces.workspaces as workspaces
     except ModuleNotFoundError as error:
-        raise UserError("dashboard: wandb-workspaces is not installed; pip install alexnet_pl[see]") from error
+        raise UserError("dashboard: wandb-workspaces is not installed; pip install alexnet_pl[dashboard]") from error
     return workspaces, reports
 
 

@@ -29,7 +29,7 @@ def faiss() -> ModuleType:
     try:
         import faiss as library
     except ImportError as error:
-        raise UserError("faiss is not installed, which searches: pip install alexnet_pl[see]") from error
+        raise UserError("faiss is not installed, which searches: pip install alexnet_pl[retrieval]") from error
     return library
 
 

@@ -44,7 +44,7 @@ def gradio() -> Any:
     try:
         import gradio as library
     except ModuleNotFoundError as error:
-        raise UserError("page: gradio is not installed; pip install alexnet_pl[see]") from error
+        raise UserError("page: gradio is not installed; pip install alexnet_pl[app]") from error
     return library
 
 

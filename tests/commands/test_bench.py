@@ -190,12 +190,12 @@ def test_a_whole_run_at_toy_size(
     assert "━" not in printed.replace("┃", "").split("A step of")[0]  # no progress bar
 
     call("bench", config("ilsvrc2012", "bench.suite=report", where), run)
-    written = (tmp_path / "BENCHMARKS.md").read_text()
+    written = (tmp_path / "docs/benchmarks.md").read_text()
     rate = found["feeding"]["ours, raw"]["median"]
     assert "| ours, raw " in written
     assert f"{rate:,.0f}" in written
     assert "not yet measured" in written
-    assert "![rates and stages](b.png)" in written
+    assert "![rates and stages](../b.png)" in written
 
 
 def test_a_report_of_something_else_is_refused(config: Compose, tmp_path: Path) -> None:

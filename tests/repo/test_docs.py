@@ -1,98 +1,204 @@
-"""What README and DEVIATIONS.md say can be typed, exists, and is all there is."""
+"""The documentation: its commands parse, its generated pages are fresh, its links lead somewhere, its snippets run."""
 
+import ast
+import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from alexnet_pl.cli.argv import to_hydra
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import options
+from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config import schema
 from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.recipes import SHIPPED
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-TYPED = re.findall(r"^    (?:uv run )?python -m alexnet_pl (.*)$", README, re.MULTILINE)
+README = ROOT / "README.md"
+LOG = ROOT / "docs/development/log.md"  # keeps the words of its day
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if page != LOG)]
+RUNS = ("demo", "imagenette", "ilsvrc2012", "fall2011", "cifar10", "cifar10_13pct", "cifar10_11pct", "codes")
 
 
-def takes(command: str) -> str:
-    found = registry.COMMANDS.get(command.split()[0])
-    return found.takes if found else ""
+def shell_lines(page: Path) -> list[str]:
+    """Lines of ```bash blocks and of blocks that are indented by four."""
+    text = page.read_text().replace("\\\n", " ")
+    fenced = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"(?<=\n\n)((?:    .*\n)+)", outside)
+    return [line.strip() for block in [*fenced, *indented] for line in block.splitlines() if line.strip()]
 
 
-COMMANDS = [command for command in TYPED if takes(command) == "recipe"]
+LINES = [(page, line) for page in PAGES for line in shell_lines(page)]
+TYPED = {
+    line.removeprefix("python -m alexnet_pl "): page for page, line in LINES if line.startswith("python -m alexnet_pl ")
+}
+TYPED = {command: page for command, page in TYPED.items() if not re.search(r"\b(COMMAND|RUN|RECIPE|FOLDER)\b", command)}
 
 
 @pytest.fixture
 def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run folders that README's commands speak of."""
+    """The run folders and the recipe that the commands speak of."""
     monkeypatch.chdir(tmp_path)
-    for run in ("runs/demo/2026-11-21_10-00-00-524288", "runs/imagenette/any", "runs/cifar10_11pct/any"):
-        (tmp_path / run / "checkpoints").mkdir(parents=True)
-        (tmp_path / run / "checkpoints/last.ckpt").touch()
-        (tmp_path / run / ".hydra").mkdir()
+    for recipe in RUNS:
+        run = tmp_path / "runs" / recipe / "latest"
+        (run / "checkpoints").mkdir(parents=True)
+        for name in ("last", "best"):
+            (run / f"checkpoints/{name}.ckpt").touch()
+        (run / ".hydra").mkdir()
         with initialize_config_dir(str(SHIPPED), version_base="1.3"):
-            OmegaConf.save(compose(run.split("/")[1]), tmp_path / run / ".hydra/config.yaml")
+            OmegaConf.save(compose(recipe), run / ".hydra/config.yaml")
+    (recipe,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/how-to/own-images.md").read_text(), re.M | re.S)
+    (tmp_path / "photos.yaml").write_text(recipe)
 
 
 @pytest.mark.usefixtures("_runs")
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_readme_composes_without_an_unknown_key(command: str) -> None:
-    words = to_hydra(shlex.split(command, comments=True))
+@pytest.mark.parametrize("command", TYPED)
+def test_every_command_composes_without_an_unknown_key(command: str) -> None:
+    words = shlex.split(command, comments=True)
+    if words[0] == "completion":
+        assert words[1] in ("bash", "zsh", "fish")
+        return
+    if COMMANDS[words[0]].takes == "runs":
+        _, given = options.split_words(words[0], words[1:])
+        options.read_options(given, getattr(options, COMMANDS[words[0]].options))
+        return
+    words = to_hydra(words)
     path, name = (word.split("=", 1)[1] for word in words[:2])
-    keys = [word for word in words[3:] if is_override(word) and not word.startswith("hydra.")]
+    keys = [word for word in words[3:] if is_override(word) and not word.startswith(("hydra.", "hydra/"))]
     sweep = {"-m"} & set(words)
     single = [word.split(",")[0] if sweep else word for word in keys]  # a sweep's list is for Hydra's sweeper
+    single = [word for word in single if "${hydra:" not in word]  # known to a job of a sweep alone
     with initialize_config_dir(path, version_base="1.3"):
-        schema.check(compose(name, single))
+        schema.check(compose(name, [f"hydra.searchpath=[file://{SHIPPED}]", *single]))
 
 
-def test_the_readme_has_commands_for_everything_the_program_can_do() -> None:
-    assert {command.split()[0] for command in TYPED} == {*registry.COMMANDS, "completion"}
+def test_shell_blocks_hold_nothing_but_known_programs() -> None:
+    known = ("python -m alexnet_pl ", "pip install ", "make", "sbatch ", "python scripts/", ".venv/bin/", "scripts/")
+    assert not [(page.name, line) for page, line in LINES if not line.startswith(known)]
 
 
-def test_the_tree_in_the_readme_names_every_module_and_no_other() -> None:
-    named = set(re.findall(r"^      (\w+\.py) ", README, re.MULTILINE))
-    assert named == {path.name for path in (ROOT / "alexnet_pl").glob("[!_]*.py")}
-    for folder in ("cli", "commands", "config", "runs", "data", "bench", "figures"):
-        (files,) = re.findall(rf"^      {folder}/ +(.*)$", README, re.MULTILINE)
-        assert set(files.split(", ")) == {path.stem for path in (ROOT / "alexnet_pl" / folder).glob("[!_]*.py")}
+def test_make_targets_in_shell_blocks_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    typed = {line.split()[1] for _, line in LINES if line.startswith("make ")}
+    assert typed
+    assert typed <= targets
 
 
-def test_the_section_index_points_at_files_that_are_there() -> None:
-    index = README[README.index("## Where is what") : README.index("    alexnet_pl/\n")]
-    files = re.findall(r"`((?:data/|figures/)?\w+\.py)`", index)
-    assert len(files) > 10
-    assert not [name for name in files if not (ROOT / "alexnet_pl" / name).is_file()]
+def test_extras_that_are_installed_exist() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {
+        name
+        for page in PAGES
+        for names in re.findall(r"(?:alexnet_pl|-e \.)\[([a-z,]+)\]", page.read_text())
+        for name in names.split(",")
+    }
+    assert named
+    assert named <= set(extras)
 
 
-def test_the_table_of_recipes_names_every_shipped_one() -> None:
-    assert set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)) == {p.stem for p in SHIPPED.glob("[!_]*.yaml")}
+def test_the_readme_and_the_site_use_every_command() -> None:
+    assert {command.split()[0] for command in TYPED} == {*COMMANDS, "completion"}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 150
+
+
+def test_the_map_names_every_package_and_no_other() -> None:
+    code = README.read_text().split("## Map of the code")[1].split("\n## ")[0]
+    named = {name for cell in re.findall(r"^\| ([^|]*)\|", code, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
+    assert named == {path.parent.name for path in (ROOT / "alexnet_pl").glob("*/__init__.py")}
+
+
+def test_links_and_pictures_lead_to_files_that_are_there() -> None:
+    missing = []
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        links = [*re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r'(?:src|srcset)="([^"]+)"', text)]
+        local = [
+            link.split("#")[0] for link in links if "://" not in link and not link.startswith(("#", "../../actions"))
+        ]
+        missing += [(page.name, link) for link in local if not (page.parent / link).exists()]
+    assert not missing
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts/reference.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_that_come_from_the_code_are_up_to_date(reference: ModuleType) -> None:
+    stale = [path.name for path, text in reference.pages().items() if path.read_text() != text]
+    assert not stale, "run make reference"
+
+
+def test_the_reference_has_every_command_recipe_and_key(reference: ModuleType) -> None:
+    pages = {path.stem: text for path, text in reference.pages().items()}
+    assert set(re.findall(r"^## (\w+)$", pages["commands"], re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^## (\w+)$", pages["recipes"], re.MULTILINE)) == {
+        p.stem for p in SHIPPED.glob("[!_]*.yaml")
+    }
+    with initialize_config_dir(str(SHIPPED), version_base="1.3"):
+        config = compose("ilsvrc2012")
+    named = {word for cell in re.findall(r"^\| `([\w.]+)` \|", pages["config"], re.MULTILINE) for word in [cell]}
+    keys = {f"{name}.{key}" for name, part in config.items() if OmegaConf.is_dict(part) for key in part}
+    keys |= {str(name) for name, part in config.items() if not OmegaConf.is_dict(part)}
+    assert keys <= named
+    assert not {name for name in named - keys if name.split(".")[0] not in ("schedule", "augment", "model", "optim")}
 
 
 def test_every_switch_between_program_and_text_has_its_row_of_deviations() -> None:
-    text = (ROOT / "DEVIATIONS.md").read_text()
-    program, printed = (OmegaConf.load(SHIPPED / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
+    text = (ROOT / "docs/deviations.md").read_text()
+    as_run, as_printed = (OmegaConf.load(SHIPPED / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
     switches = [
-        f"{section}.{key}"
-        for section in ("model", "augment", "optim")
-        for key in program[section]
-        if program[section][key] != printed[section][key]
+        f"{name}.{key}"
+        for name in ("model", "augment", "optim")
+        for key in as_run[name]
+        if as_run[name][key] != as_printed[name][key]
     ]
     assert len(switches) == 11
     assert not [switch for switch in switches if f"`{switch}`" not in text]
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/python.md"])
+def test_python_snippets_run(page: str, tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    assert "runs/demo/latest" in code
+    code = code.replace("runs/demo/latest", str(tiny_run)).replace("[0, 500]", "[0, 1]")
+    exec(compile(ast.parse(code), page, "exec"), {})
+    assert capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    """Each page of the tree is in the navigation and each link and anchor resolves: strict makes these errors."""
+    pytest.importorskip("mkdocs")
+    words = ["-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "site/index.html").read_text()
+    fetched = re.findall(r'<(?:script|img|source)[^>]*src(?:set)?="(https?:[^"]+)"', page)
+    fetched += re.findall(r'<link rel="(?:stylesheet|preconnect|icon)"[^>]*href="(https?:[^"]+)"', page)
+    assert not fetched, "the site must not fetch anything from elsewhere"
+
+
 def test_no_file_of_the_project_names_a_registry_or_a_machine() -> None:
     pattern = re.compile(r"https?://[^ \"]+/(simple|packages/[0-9a-f]{2})|/(work|root|home)/[a-z]")
-    for path in [
-        *ROOT.glob("*.md"),
-        *ROOT.glob("*.toml"),
-        *ROOT.glob("alexnet_pl/**/*.py"),
-        ROOT / "requirements.lock.txt",
-    ]:
+    named = ("*.md", "*.toml", "*.yml", "alexnet_pl/**/*.py", "docs/**/*.md", "scripts/*", "requirements.lock.txt")
+    for path in [path for name in named for path in ROOT.glob(name)]:
         assert not pattern.search(path.read_text()), path

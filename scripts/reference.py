@@ -1,0 +1,250 @@
+"""Write the parts of the documentation that come from the code: docs/reference/ and the tables of results.
+
+python scripts/reference.py          write them
+python scripts/reference.py --check  write nothing, exit with 1 if one is out of date
+"""
+
+import csv
+import dataclasses
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from alexnet_pl.commands.registry import COMMANDS, Command
+
+from alexnet_pl.commands import options
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = ROOT / "configs"
+BEGIN, END = "<!-- generated: {} -->", "<!-- end -->"
+NOTE = "<!-- Written by `make reference` from the code. Do not edit. -->\n"
+ROWS = (  # of report.csv that README shows, by part and label; the rest is in docs/results.md
+    "CNN", "1 CNN", "5 CNNs", "1 CNN*", "7 CNNs*", "CNN, six convolutional layers",
+    "four layers, no normalisation", "four layers, normalisation", "the same with tanh, times that",
+)  # fmt: skip
+LABELS = {"the same with tanh, times that": "tanh: epochs to 25 % training error, times ReLU's"}
+PAGES = {  # rows that were measured in a way that is not the paper's, or by runs that have a page of their own
+    "the same with tanh, times that": "[6.65 ± 0.25]({docs}figure1.md)",
+    "four layers, no normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
+    "four layers, normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
+}
+
+
+def main() -> int:
+    stale = [path for path, text in pages().items() if not path.is_file() or path.read_text() != text]
+    if "--check" in sys.argv:
+        print("\n".join(f"{path.relative_to(ROOT)}: out of date; run make reference" for path in stale))
+        return int(bool(stale))
+    for path in stale:
+        path.write_text(pages()[path])
+        print(path.relative_to(ROOT))
+    return 0
+
+
+def pages() -> dict[Path, str]:
+    reference = ROOT / "docs/reference"
+    return {
+        reference / "commands.md": commands_page(),
+        reference / "recipes.md": recipes_page(),
+        reference / "config.md": config_page(),
+        ROOT / "README.md": with_table(ROOT / "README.md", "results", results_table(ROWS, "docs/")),
+        ROOT / "docs/results.md": with_table(ROOT / "docs/results.md", "results", results_table(None, "")),
+    }
+
+
+def commands_page() -> str:
+    parts = [NOTE + "# Commands\n", COMMANDS_HEAD, table(("command", "what it does"), command_rows())]
+    return "\n".join([*parts, *map(command_section, COMMANDS.values())])
+
+
+COMMANDS_HEAD = """\
+    python -m alexnet_pl COMMAND -c RECIPE [key=value ...]
+    python -m alexnet_pl COMMAND RUN [RUN ...] [key=value ...]
+
+`RECIPE` is a shipped recipe's name or file, a file of your own, or a run folder, whose config is used again. `RUN` is
+a run folder. `-m` makes a sweep of comma-separated values; `--cfg job` prints the composed config and runs nothing;
+`--help` after the recipe prints its keys.
+"""
+
+
+def command_rows() -> Iterator[tuple[str, str]]:
+    for name, command in COMMANDS.items():
+        yield f"[`{name}`](#{name})", command.help
+
+
+def command_section(command: Command) -> str:
+    parts = [f"## {command.name}\n", f"{command.help[0].upper()}{command.help[1:].rstrip('.')}.\n"]
+    if command.default_recipe and not command.default_recipe.startswith("_"):
+        parts.append(f"Default recipe: `{Path(command.default_recipe).stem}`.\n")
+    if command.options:
+        fields = dataclasses.fields(getattr(options, command.options))
+        rows = [(f"`{options.key_of(one)}`", f"`{value(one.default)}`", one.metadata["help"]) for one in fields]
+        parts.append(table(("option", "default", "meaning"), rows))
+    if command.keys:
+        parts.append("Keys it reads: " + ", ".join(f"`{key}`" for key in command.keys) + ".\n")
+    if command.examples:
+        parts.append(code("\n".join(f"python -m alexnet_pl {line}" for line in command.examples)))
+    return "\n".join(parts)
+
+
+def value(default: object) -> str:
+    return {None: "null", True: "true", False: "false"}.get(default, str(default))  # type: ignore[call-overload]
+
+
+def recipes_page() -> str:
+    """Each recipe's opening comment: what it reproduces, and its commands."""
+    recipes = {path.stem: opening_comment(path) for path in sorted(CONFIGS.glob("[!_]*.yaml"))}
+    rows = [(f"[`{name}`](#{name})", first_sentence(text)) for name, text in recipes.items()]
+    sections = [f"## {name}\n\n{as_markdown(text)}" for name, text in recipes.items()]
+    return "\n".join([NOTE + "# Recipes\n", RECIPES_HEAD, table(("recipe", "what"), rows), *sections])
+
+
+RECIPES_HEAD = """\
+A recipe is a YAML file in `configs/` that stands for a row of a table of the paper, or for a proxy of one on data that
+anyone can have. An ablation is an override of a recipe, not another file: `model.norm=false`. `variant=as_printed` with
+any of the ImageNet recipes takes the paper's text literally ([The two variants](../deviations.md)).
+"""
+
+
+def opening_comment(path: Path) -> list[str]:
+    lines = path.read_text().splitlines()
+    end = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    return [line.removeprefix("#").removeprefix(" ") for line in lines[:end] if "@package" not in line]
+
+
+def first_sentence(lines: list[str]) -> str:
+    paragraph = " ".join(lines[: lines.index("")] if "" in lines else lines)
+    return re.split(r"(?<=[a-z0-9%)”\"])\. ", paragraph)[0].rstrip(".")
+
+
+def as_markdown(lines: list[str]) -> str:
+    """Indented lines are commands; all else is prose."""
+    parts: list[str] = []
+    commands: list[str] = []
+    for line in [*lines, ""]:
+        if line.startswith("  "):
+            commands.append(line.strip())
+            continue
+        if commands:
+            language = "bash" if commands[0].startswith("python") else "text"
+            parts.append("\n" + code("\n".join(commands), language))
+            commands = []
+        parts.append(line)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).strip() + "\n"
+
+
+def config_page() -> str:
+    parts = [NOTE + "# Config keys\n", CONFIG_HEAD]
+    for section, rows in sections(CONFIGS / "_base.yaml").items():
+        about, keys = [row[2] for row in rows if not row[0]], [row for row in rows if row[0]]
+        parts += [f"## {section or 'Top level'}\n", *(f"{text}.\n" for text in about)]
+        parts.append(table(("key", "default", "meaning"), keys))
+    parts += [
+        "## model, augment, optim\n",
+        VARIANTS_HEAD,
+        table(("key", "as_run", "as_printed", "meaning"), variants()),
+    ]
+    return "\n".join(parts)
+
+
+CONFIG_HEAD = """\
+Every key that recipes share, from `configs/_base.yaml`. `python -m alexnet_pl fit -c RECIPE --cfg job` prints those of
+a recipe with its values; a key that nothing reads is an error that names the nearest one. Every option of Lightning's
+`Trainer` can be given as `trainer.OPTION=value`. `???` has no default: it must be given.
+"""
+VARIANTS_HEAD = """\
+The network, its augmentation and the update rule have two sets of defaults, chosen by `variant`
+([The two variants](../deviations.md)). Both can be overridden key by key.
+"""
+
+Rows = list[tuple[str, ...]]
+
+
+def sections(path: Path) -> dict[str, Rows]:
+    """Section → (key, default, comment) of a YAML file of ours, whose comments are its documentation."""
+    found: dict[str, Rows] = {"": []}
+    section = ""
+    for line in path.read_text().splitlines():
+        if parsed := re.match(r"(\w[\w.]*):(?:\s+#\s*(.*))?$", line):
+            section, about = parsed[1], parsed[2] or ""
+            found[section] = [("", "", f"{about[0].upper()}{about[1:]}")] if about else []
+        elif parsed := re.match(r"(?:  )?([A-Za-z][\w.]*):\s+(.+?)(?:\s{2,}#\s*(.*))?$", line):
+            section = section if line.startswith(" ") else ""
+            name = f"{section}.{parsed[1]}".lstrip(".")
+            found[section].append((f"`{name}`", f"`{parsed[2]}`", parsed[3] or ""))
+        elif (parsed := re.match(r"\s{3,}#\s*(.*)$", line)) and (rows := found[section]):
+            *rest, last = rows[-1]
+            rows[-1] = (*rest, f"{last} {parsed[1]}")
+    return {name: rows for name, rows in found.items() if rows and name not in ("defaults", "hydra")}
+
+
+def variants() -> Iterator[tuple[str, ...]]:
+    shared = flat(CONFIGS / "_alexnet.yaml")
+    as_run, as_printed = (flat(CONFIGS / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
+    for key in [*shared, *as_run]:
+        run, printed = as_run.get(key, shared.get(key)), as_printed.get(key, shared.get(key))
+        assert run
+        assert printed
+        about = "; ".join(dict.fromkeys(text for _, text in (run, printed) if text))
+        yield key, run[0], printed[0] if printed[0] != run[0] else "the same", about
+
+
+def flat(path: Path) -> dict[str, tuple[str, str]]:
+    return {
+        key: (default, about)
+        for rows in sections(path).values()
+        for key, default, about in rows
+        if "." in key and not key.startswith("`schedule")
+    }
+
+
+def results_table(labels: tuple[str, ...] | None, docs: str) -> str:
+    """From docs/results.csv, the report.csv that `report` wrote; all rows, or those of `labels`."""
+    rows: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    with (ROOT / "docs/results.csv").open(newline="") as file:
+        for line in csv.DictReader(file):
+            if line["part"].startswith("proxy") or line["command"] == "" or (labels and line["row"] not in labels):
+                continue
+            cell = f"{line['bound']} {number(line['paper'], 1)}".strip(), number(line["ours"], 2)
+            rows.setdefault((line["row"], line["data"], line["place"]), []).append(cell)
+    lines = [
+        (LABELS.get(label, label), data, place, join(p for p, _ in cells), ours_of(label, [o for _, o in cells], docs))
+        for (label, data, place), cells in rows.items()
+    ]
+    return table(("network", "images", "in the paper", "paper", "ours"), lines)
+
+
+def ours_of(label: str, values: list[str], docs: str) -> str:
+    return join(values) if any(values) else PAGES.get(label, "not yet measured").format(docs=docs)
+
+
+def number(text: str, digits: int) -> str:
+    if not text:
+        return ""
+    return f"{float(text):,.0f}" if abs(float(text)) >= 1000 else f"{float(text):.{digits}f}"
+
+
+def join(cells: Iterable[str]) -> str:
+    return " / ".join(filter(None, cells))
+
+
+def with_table(path: Path, name: str, text: str) -> str:
+    """The file with `text` between its two marks."""
+    begin = BEGIN.format(name)
+    before, rest = path.read_text().split(begin, 1)
+    _, after = rest.split(END, 1)
+    return f"{before}{begin}\n{text}{END}{after}"
+
+
+def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def code(text: str, language: str = "bash") -> str:
+    return f"```{language}\n{text}\n```\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

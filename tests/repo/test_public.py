@@ -1,0 +1,43 @@
+"""`import alexnet_pl`: every public name is there, nothing heavy is loaded before it is used."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import alexnet_pl
+
+
+@pytest.mark.parametrize("name", alexnet_pl.PUBLIC)
+def test_a_public_name_resolves_and_is_kept(name: str) -> None:
+    value = getattr(alexnet_pl, name)
+    assert callable(value)
+    assert value.__doc__
+    assert vars(alexnet_pl)[name] is value
+    assert name in dir(alexnet_pl)
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = alexnet_pl.no_such_name
+
+
+def test_the_import_loads_neither_torch_nor_lightning() -> None:
+    code = "import sys, alexnet_pl; sys.exit(bool({'torch', 'lightning', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    source = Path(alexnet_pl.__file__).read_text()
+    block = source.split("if TYPE_CHECKING:")[1].split("__version__")[0]
+    assert {line.split(" as ")[-1] for line in block.splitlines() if " as " in line} == set(alexnet_pl.PUBLIC)
+    assert (Path(alexnet_pl.__file__).parent / "py.typed").is_file()
+
+
+def test_a_result_is_loaded_from_a_run_folder_and_from_one_of_its_tests(tiny_run: Path) -> None:
+    newest = alexnet_pl.load_result(tiny_run)
+    (test,) = tiny_run.glob("results/*")
+    assert alexnet_pl.load_result(test) == newest
+    with pytest.raises(alexnet_pl.UserError, match=r"result\.json"):
+        alexnet_pl.load_result(tiny_run / "checkpoints")
