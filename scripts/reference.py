@@ -11,9 +11,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from alexnet_pl.commands.registry import COMMANDS, Command
-
 from alexnet_pl.commands import options
+from alexnet_pl.commands.registry import COMMANDS, Command
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"

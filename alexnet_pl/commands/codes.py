@@ -37,8 +37,8 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
         if is_finished(cfg, folder, training(cfg, source)):
             return None
     pin_start(cfg)
-    rank_zero_only(link_latest)(folder)
     trainer, module, data = build(cfg, folder)
+    rank_zero_only(link_latest)(folder)
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     if not cfg.ckpt_path:
         module.net.set_statistics(*statistics(data.train))

@@ -15,7 +15,7 @@ from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.experiment.build import build
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import checkpoint_step
-from alexnet_pl.runs.layout import BEST, LAST, link_latest
+from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitStarted
 from alexnet_pl.training.checkpointing import keep_last
 from alexnet_pl.training.media import log_summary, upload_checkpoints
@@ -28,7 +28,6 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     if not cfg.ckpt_path:
         start_from(cfg, folder)
     pin_start(cfg)
-    rank_zero_only(link_latest)(folder)
     return train(cfg, folder)
 
 

@@ -14,7 +14,7 @@ from alexnet_pl.console import suggest
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
     """Nothing is said where the command has no successor, or a part of the line is not known."""
-    if not command.next or (cfg and cfg.command == "prepare" and cfg.data.get("part")):
+    if not command.next or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # one of several parts of a store is not a store yet
     facts = {"run": near_path(folder), "recipe": recipe_word() if cfg else "", "root": root_of(cfg) if cfg else ""}
     needed = {name for name in facts if f"{{{name}}}" in command.next}

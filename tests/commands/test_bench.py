@@ -154,10 +154,8 @@ def test_a_whole_run_at_toy_size(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(suite, "FEW", 40)
     monkeypatch.setattr(suite, "WINDOW", TOY)
-    monkeypatch.setattr(
-        third_party_loaders, "PEERS", {"none": ("no_such_module", third_party_loaders.PEERS["FFCV, JPEGs"][1])}
-    )
-    monkeypatch.setattr(third_party_loaders, "BATCH", 8)
+    monkeypatch.setattr(loaders, "PEERS", {"none": ("no_such_module", loaders.PEERS["FFCV, JPEGs"][1])})
+    monkeypatch.setattr(loaders, "BATCH", 8)
     monkeypatch.setattr(training_steps, "NORMS", ("ours, eager", "F.local_response_norm"))
     monkeypatch.setattr(training_steps, "CONTENDERS", ("ours, float32", "stock PyTorch, float32"))
     monkeypatch.setattr(trainer_overhead, "STEPS", 200)

@@ -32,7 +32,7 @@ data: {{name: tiny, root: {tiny}, size: 72, batch_size: 16}}
 augment: {{crop: 67}}
 model: {{num_classes: null}}
 logger: csv
-speed: {{compile: false}}
+performance: {{compile: false}}
 trainer: {{max_epochs: 1, limit_train_batches: 3, log_every_n_steps: 1}}
 """
 RECIPES = {
@@ -42,7 +42,7 @@ RECIPES = {
     + """
 transfer:
   layers: [conv1, conv2, conv3, conv4, conv5, conv6, fc6, fc7]
-  recipe: toy_before.yaml
+  pretrain_recipe: toy_before.yaml
   data_roots: {{before: null}}
 schedule:
   name: staged

@@ -90,5 +90,5 @@ def test_offline_it_says_and_writes_what_it_would_save(
 
 def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, cfg: DictConfig) -> None:
     monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces.reports.v2", None)
-    with pytest.raises(UserError, match=r"pip install alexnet_pl\[see\]"):
+    with pytest.raises(UserError, match=r"pip install alexnet_pl\[dashboard\]"):
         report.dashboard(cfg, Path())

@@ -119,5 +119,5 @@ def test_a_damaged_index_is_said(images: Features) -> None:
 
 def test_without_faiss_one_line_says_how_to_get_it(images: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(UserError, match=r"pip install alexnet_pl\[see\]$"):
+    with pytest.raises(UserError, match=r"pip install alexnet_pl\[retrieval\]$"):
         search(images, sparse(2, 1), 6)

@@ -8,13 +8,13 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.layout import PROVENANCE
+from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import describe, git, record
 from alexnet_pl.training.media import log_summary
 
 
 class FitStarted(L.Callback):
-    """Notes in fit.json that a fit has begun, once its images are there."""
+    """Write fit.json when training starts, and point `latest` of the recipe at the run."""
 
     def __init__(self, run: Path, training: dict[str, Any]) -> None:
         self.run, self.training = run, training
@@ -22,6 +22,7 @@ class FitStarted(L.Callback):
     @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         fit_status.start_fit(self.run, self.training, predictions.dataset_info(trainer.datamodule.store, "train"))  # type: ignore[attr-defined]
+        link_latest(self.run)
 
 
 class Provenance(L.Callback):
