@@ -50,7 +50,7 @@ demo: $(STAMP)  ## train and test on the built-in demo data, no ImageNet needed:
 	@echo "Drawing images, training and testing: about four minutes on two CPU cores"
 	$(PY) -m alexnet_pl fit -c configs/demo.yaml
 	$(PY) -m alexnet_pl test -c configs/demo.yaml ckpt_path=last
-	@run=$$(ls -td runs/demo/*/ | head -n 1); run=$${run%/}; \
+	@run=runs/demo/latest; \
 	  echo; \
 	  echo "Made: $$run, with metrics.csv, result.json and checkpoints. Next:"; \
 	  echo "  $$run/kernels.png                                 what the first layer learned"; \
