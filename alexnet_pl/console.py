@@ -1,4 +1,4 @@
-"""What a command says while it works, and its last line: what came out, and where it lies."""
+"""Messages and progress bars that commands print."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What goes wrong by a person's hand, told in one line."""
+"""UserError: a mistake that the user can correct, reported in one line."""
 
 
 class UserError(Exception):

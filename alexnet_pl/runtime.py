@@ -1,4 +1,4 @@
-"""Functions as fused kernels, where a plain one makes a pass over memory for each of its operations."""
+"""Device, precision, torch.compile and memory settings."""
 
 import contextlib
 import ctypes

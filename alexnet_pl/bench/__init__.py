@@ -1,1 +1,1 @@
-"""`bench`: what each stage of the work costs here, beside its floor and beside other programs, in one run."""
+"""Throughput of every stage of training, beside its roofline and beside other programs (`bench`)."""

@@ -1,4 +1,4 @@
-"""The chart beside the figures: rates of ours and of others, and each stage beside its floor."""
+"""Chart of `bench`: throughput of this package and of other programs, and each stage beside its roofline."""
 
 from pathlib import Path
 from typing import Any

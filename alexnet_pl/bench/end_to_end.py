@@ -1,4 +1,4 @@
-"""`fit` from end to end, as a person has it: where its time goes, what it draws, and what the GPU waits."""
+"""Time a whole `fit` as a user runs it: seconds by part, joules per image, idle share of the GPU."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Joules, where the hardware counts them: NVML for the GPU, RAPL for the processor. Elsewhere nothing is made up."""
+"""Energy in joules from hardware counters: NVML for the GPU, RAPL for the CPU; None where there is no counter."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is read by everyone who is measured: the same photographs as they are, as squares in two stores, as files."""
+"""Input that all measurements share: the same photographs as files and as squares in two stores."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Whole images on their way from a store to the network, beside a copy of memory and beside other programs' ways."""
+"""Throughput of loading whole images from a store, beside a plain memory copy and third-party loaders."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""`bench prepare`: making a store, beside Pillow in as many processes and beside decoding and resizing alone."""
+"""`bench prepare`: throughput of making a store, beside Pillow in as many processes and decode + resize alone."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""What was measured, for a terminal."""
+"""Tables of `bench` for the terminal, and docs/benchmarks.md from its JSON files."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Each stage of a training step by itself, in its turn, beside the floor that the machine sets for it."""
+"""Time each stage of a training step alone, beside the roofline of this machine."""
 
 import copy
 import statistics

@@ -1,4 +1,4 @@
-"""`bench`: every stage of training beside its floor, and the whole beside other programs."""
+"""`bench`: measure every stage of training, loaders, steps, the trainer's overhead and a whole fit."""
 
 import tempfile
 from pathlib import Path

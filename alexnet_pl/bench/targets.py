@@ -1,4 +1,4 @@
-"""What the project holds itself to on a CPU: ratios of one run, each beside the least (or the most) that will do."""
+"""Targets of throughput on a CPU: ratios within one run, each with the bound that it has to meet."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Other programs' ways from a disk to a batch of whole uint8 images, each as its makers describe it.
+"""Loaders of other programs that deliver batches of whole uint8 images, set up as their documentation recommends.
 
 They come with `pip install alexnet_pl[bench]`, but for FFCV, which needs libraries of the system. Those that are not
 there, or do not run, are told by name.

@@ -1,4 +1,4 @@
-"""Timings that can be compared: every contender once a round, in turn, so that a busy machine is busy for all."""
+"""Comparable timings: candidates run in turn, once a round, so that a busy machine slows all of them alike."""
 
 import contextlib
 import statistics

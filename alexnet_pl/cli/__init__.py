@@ -1,1 +1,1 @@
-"""From the words of a command line to one command of the registry. Imports neither torch nor Lightning."""
+"""Command line: argv to Hydra to one command of the registry. Imports neither torch nor Lightning."""

@@ -1,4 +1,4 @@
-"""Our command line as Hydra's: `alexnet_pl fit -c configs/ilsvrc2012.yaml optim.lr=0.02`.
+"""Translate the package's command line into Hydra's: `alexnet_pl fit -c configs/ilsvrc2012.yaml optim.lr=0.02`.
 
 Hydra composes the config and owns sweeps, launchers and run folders. Our own conventions, a leading command, `-c FILE`
 and `ckpt_path=last`, become Hydra's here. Everything else passes through untouched: `-m`, `--cfg job`,

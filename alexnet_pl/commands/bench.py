@@ -1,4 +1,4 @@
-"""The command `bench`."""
+"""`bench`: run a suite of measurements, write its JSON, chart and report."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""The commands on configs/codes.yaml (§7.1): an auto-encoder is trained on a run's features, then its codes are held
-against the float vectors and against codes that nobody trained.
+"""Commands on configs/codes.yaml (§7.1): train an auto-encoder on features, evaluate its binary codes against
+float vectors and against untrained codes.
 
 `test` leaves in the run folder `codes/<split>.npy`, every image's code, and `results/<split>-codes/codes.json`.
 """

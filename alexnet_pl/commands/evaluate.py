@@ -1,4 +1,4 @@
-"""`validate` and `test`: error rates on a whole split (§7), and what is kept of them."""
+"""`validate` and `test`: error rates on a whole split (§7), and the files that hold them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The commands `features` and `retrieve`: images by their features (§7.1, Figure 4 right)."""
+"""`features` and `retrieve`: fc7 features of a split, and nearest images by them (§7.1, Figure 4 right)."""
 
 import csv
 import json

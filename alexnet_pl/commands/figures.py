@@ -1,4 +1,4 @@
-"""`figures`: of each run folder what can be drawn of it, and of what cannot, why and which command makes it.
+"""`figures`: draw every figure that a run folder has the data for; say what the others need and which command makes it.
 
 Runs of Figure 1's network go into one figure and its page (figure1.py). Of every other run come RUN/figures/ with PNG
 and SVG, light and dark, and RUN/figures.md, the page that shows them.

@@ -1,4 +1,4 @@
-"""`fit`: train a network (§6) from the start, from where it stopped, or from an earlier one's layers (§7)."""
+"""`fit`: train a network (§6) from scratch, from a checkpoint, or from layers of an earlier network (§7)."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What to type after a command, its last line: `next: python -m alexnet_pl test -c runs/demo/…`."""
+"""Suggest the command to type next, as the last line of output: `next: python -m alexnet_pl test -c runs/demo/…`."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""What `--help` prints: of the program, and of one command with the keys that it reads."""
+"""Text of `--help`: the program's, and each command's with the config keys that it reads."""
 
 import re
 import textwrap

@@ -1,4 +1,4 @@
-"""Options of the commands on run folders (`figures`, `curves`, `page`), checked as the sections of a config are."""
+"""Options of commands on run folders (`figures`, `curves`, `page`), parsed and checked like config sections."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields

@@ -1,5 +1,6 @@
-"""The commands that make a store and check it. Nothing of the trainer is loaded for them, which saves seconds and
-memory."""
+"""`prepare` and `verify`: make a store from a copy of the images, and check one.
+
+Nothing of Lightning is imported, which saves seconds and memory."""
 
 import json
 import time

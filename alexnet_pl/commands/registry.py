@@ -1,4 +1,4 @@
-"""Every command of the program, once: what it is for, what it reads, and the function that does it.
+"""Registry of all commands: help, options, examples and the function of each.
 
 Help, completion, the translation to Hydra and the commands themselves all start from here. Functions are named by
 strings and imported when they are called, so that `--help` needs neither torch nor Lightning.

@@ -1,4 +1,4 @@
-"""A row that takes more than one run (§7): commands started one after the other, each going on where it stopped.
+"""Rows of the paper that need several runs (§7): run commands one after the other, each resuming where it stopped.
 
 Each stage is the program itself in a process of its own, with the command line that a person could type.
 """

@@ -1,4 +1,4 @@
-"""What every command that runs a network has around it."""
+"""Run a command that uses the trainer: quiet logs, checkpoint check, errors of Lightning in one line."""
 
 import os
 import warnings

@@ -1,1 +1,1 @@
-"""Recipes and overrides: where configs lie and how they are composed. Imports neither torch nor Lightning."""
+"""Recipes, overrides and option schemas. Imports neither torch nor Lightning."""

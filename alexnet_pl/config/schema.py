@@ -1,4 +1,4 @@
-"""A config's sections, held against what reads them: a key that nothing reads, or of a wrong type, is told at once."""
+"""Instantiate config sections: every key is checked against the parameter that reads it, by name and type."""
 
 import difflib
 import inspect

@@ -1,1 +1,1 @@
-"""From whatever copy of the images a person owns to a batch on the device (§2, §5.1)."""
+"""Any copy of ImageNet to a prepared store to batches on the device (§2, §5.1)."""

@@ -1,4 +1,4 @@
-"""From an image file's bytes to §2's square: "we first rescaled the image such that the shorter side was of length
+"""Decode an image file and cut the square of §2: "we first rescaled the image such that the shorter side was of length
 256, and then cropped out the central 256 × 256 patch from the resulting image"."""
 
 import io

@@ -1,4 +1,4 @@
-"""Where a tested network goes wrong, for reading (§7.1): errors by class, pictures of the pairs it confuses."""
+"""Errors by class, and the pairs of classes that a tested network confuses most."""
 
 import csv
 from pathlib import Path

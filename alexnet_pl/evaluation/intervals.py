@@ -1,4 +1,4 @@
-"""How sure a number is (§7's error rates, which the paper prints without intervals): 95 % intervals of runs.
+"""95 % confidence intervals of error rates (§7, which the paper prints without intervals).
 
 One run: the interval is over images alone (Wilson's score) and says nothing of how much seeds differ. Several: it is
 over runs (Student's t on their errors), all of the same images, which it takes as given.

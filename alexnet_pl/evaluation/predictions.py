@@ -1,4 +1,4 @@
-"""A network's softmax outputs for a set of images on disk (§5.1, §7), so that averaging several never runs one twice.
+"""Softmax outputs of a network on disk (§5.1, §7), so that ensembles average without running a network again.
 
 `probabilities.parquet`, a row an image in the split's order, which pandas, polars or DuckDB read as well:
 

@@ -1,4 +1,4 @@
-"""result.json: what was measured, on which images, with which weights (§7's error rates with their uncertainty)."""
+"""result.json: error rates with intervals, the images they were measured on, and the weights (§7)."""
 
 import json
 import math

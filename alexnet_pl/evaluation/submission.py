@@ -1,4 +1,4 @@
-"""The file for the ILSVRC-2012 test server, which alone knows the test labels (Table 2, last column).
+"""Submission file for the ILSVRC-2012 test server, which alone has the test labels (Table 2, last column).
 
 A line an image, in the order of the images' numbers: five labels, best first, as the authors' txt-preds.py writes them.
 A label is an ILSVRC2012_ID, from 1, which is in no order of ours: classes here are sorted by WordNet id, and the store

@@ -1,4 +1,4 @@
-"""From a composed config to the objects of a run.
+"""Build the trainer, module and data of a run from a composed config.
 
 Every key becomes a constructor's argument, so a key that nothing reads, or of a wrong type, is told at once.
 """

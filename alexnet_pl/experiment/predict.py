@@ -1,4 +1,4 @@
-"""`predict`: the labels considered most probable for a person's own images, with the views of §5.1."""
+"""Predict the most probable classes of the user's own images, with the views of §5.1."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The run that a notebook looks at: a person's own, or a short demonstration that is trained when there is none."""
+"""Open a finished run; or train the short example run that the notebooks use."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Options of Lightning's Trainer that would be ignored, or would undo what a run promises, are refused by name."""
+"""Refuse options of Lightning's Trainer that a fit would ignore or that would break what it guarantees."""
 
 from collections.abc import Mapping
 from typing import Any

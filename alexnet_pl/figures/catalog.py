@@ -1,4 +1,4 @@
-"""Each figure of a run folder: what it needs, what is said below it. One that cannot be drawn raises UserError."""
+"""Catalog of the figures of a run folder: what each needs and its caption. Raises UserError where data is missing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

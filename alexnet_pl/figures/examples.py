@@ -1,5 +1,4 @@
-"""What a trained network says of test images, for Figure 4 (§7.1; §6.1 of 2012): its five most probable labels, and the
-training images nearest in fc7.
+"""Test images for Figure 4 (§7.1; §6.1 of 2012): five most probable labels, and nearest training images in fc7.
 
 The images are spread evenly over the tested split, not chosen as the paper's eight and five were.
 """

@@ -1,4 +1,4 @@
-"""Figure 1 (§4.1) from run folders of configs/cifar10.yaml: how many epochs ReLUs and tanh units take to 25 % error.
+"""Figure 1 (§4.1) from run folders of configs/cifar10.yaml: epochs that ReLU and tanh networks need to 25 % error.
 
 The training error of an epoch is the running one: the percentage of its images that the network got wrong when their
 minibatch came, before it learned from them. It is drawn at the epoch's end, and between two epochs the line is

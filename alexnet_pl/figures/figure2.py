@@ -1,4 +1,4 @@
-"""Figure 2 (§4.5; §3.5 of 2012): the network as it is, drawn from what it read and made when an image went through.
+"""Figure 2 (§4.5; §3.5 of 2012): the network's layers, drawn from the sizes of an actual forward pass.
 
 Sides are drawn to the square root of their pixels, thickness to that of the number of maps. A window is a kernel, in
 the proportion that it has to the maps it reads; lines in another colour are of layers that read the other GPU's maps.

@@ -1,4 +1,4 @@
-"""Figure 3 (§7.1; §6.1 of 2012): the first layer's kernels, GPU 1's 48 above GPU 2's, and their colour."""
+"""Figure 3 (§7.1; §6.1 of 2012): kernels of the first layer, GPU 1's 48 above GPU 2's, and their color selectivity."""
 
 from typing import Any
 

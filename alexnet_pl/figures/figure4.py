@@ -1,4 +1,4 @@
-"""Figure 4 (§7.1; §6.1 of 2012): test images with five labels and their bars; queries beside their nearest images."""
+"""Figure 4 (§7.1; §6.1 of 2012): test images with their five top labels; queries with nearest images."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the first layer answers to (§7.1): the places of images at which each of its kernels responds most."""
+"""Image patches to which each first-layer kernel responds most strongly (§7.1)."""
 
 from functools import partial
 from typing import NamedTuple

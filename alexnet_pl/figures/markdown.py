@@ -1,4 +1,4 @@
-"""The page that shows the figures of a run, as Markdown; light or dark as the reader's screen is."""
+"""Markdown page that shows the figures of a run, light or dark as the reader's screen."""
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import read_result

@@ -1,4 +1,4 @@
-"""Pictures beside their nearest images (Figure 4, right), by several ways of finding them side by side."""
+"""Queries beside their nearest images (Figure 4, right), by several search methods side by side."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""How every figure looks, on white and on dark pages, and how it is written: PNG, and SVG whose text stays text.
+"""Style of all figures on light and dark backgrounds; saving as PNG and as SVG with text kept as text.
 
 Colours are Okabe and Ito's (2008) or, on dark pages, lighter ones of their hues, which people of all kinds of colour
 vision tell apart; what a colour says, a line's style or a mark says as well.

@@ -1,4 +1,4 @@
-"""The curves of a training (§6) from its metrics.csv: losses, errors, and where the learning rate fell.
+"""Training curves (§6) from metrics.csv: losses, errors, and the steps at which the learning rate fell.
 
 The falls are those of the rates that metrics.csv has, told at each epoch's start; a staged schedule, which may act
 within an epoch, is asked itself.

@@ -1,1 +1,1 @@
-"""The networks of the paper and their layers, in plain torch.nn (§3)."""
+"""The networks of the paper and their layers, in plain torch.nn (§4)."""

@@ -1,4 +1,4 @@
-"""The first layer's kernels as a picture (Figure 3), and how far its two halves specialise in colour (§7.1).
+"""Picture of the first layer's kernels (Figure 3), and how far its two halves specialise in color (§7.1).
 
 "The kernels on GPU 1 are largely color-agnostic, while the kernels on GPU 2 are largely color-specific. This kind of
 specialization occurs during every run and is independent of any particular random weight initialization (modulo a

@@ -1,4 +1,4 @@
-"""The layers that PyTorch lacks: response normalisation (§4.3; §3.3 of 2012) and the dropout of §5.2 (§4.2 of 2012)."""
+"""Layers that PyTorch lacks: response normalisation (§4.3; §3.3 of 2012) and the dropout of §5.2 (§4.2 of 2012)."""
 
 import torch
 from torch import Tensor, nn

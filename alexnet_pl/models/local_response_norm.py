@@ -1,4 +1,4 @@
-"""Response normalisation (§4.3; §3.3 of 2012), forward and backward, in few passes over memory."""
+"""Local response normalisation (§4.3; §3.3 of 2012), forward and backward, in few passes over memory."""
 
 import functools
 from collections.abc import Callable

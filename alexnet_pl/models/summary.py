@@ -1,4 +1,4 @@
-"""The network as Figure 2 (§4.5; §3.5 of 2012) shows it, its sizes read off by running it."""
+"""Sizes of the network's layers (Figure 2; §4.5; §3.5 of 2012), read from a forward pass."""
 
 from collections.abc import Iterator
 from functools import cache

@@ -1,4 +1,4 @@
-"""Every number that the paper claims, as data: where it stands, what makes it here, on which images, and its value.
+"""Every number that the paper claims, as data: section, recipe that reproduces it, images, value.
 
 Which year's images a number was measured on matters and is not always printed. The authors' logs agree to the last
 digit with these: the one-GPU net on the ILSVRC-2010 test set, the nets without normalisation and with non-overlapping

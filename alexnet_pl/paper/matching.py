@@ -1,4 +1,4 @@
-"""Which of the paper's numbers a test is a measurement of (Tables 1 and 2): told by settings and images, not by names.
+"""Match a test with the claim of the paper that it measures (Tables 1 and 2): by settings and images, not by names.
 
 A network answers a row where all that decides it, beside seed and rounding, is what the row's recipe says; where the
 images are the paper's by their classes and counts; and where the fit had come to its end. An ensemble answers one where

@@ -1,4 +1,4 @@
-"""The paper's comparisons on other images (Tables 1 and 2, §4, §5): whether its orderings show there too.
+"""The paper's comparisons on a proxy dataset (Tables 1 and 2, §4, §5): whether its orderings appear there too.
 
 Nothing here ever enters a column of the paper's own data sets. Compared are tests of the same images by networks that
 were trained alike but for what the comparison is about.

@@ -1,4 +1,4 @@
-"""Run folders as the tables need them: what each test measured (§7), and which tests may be put together.
+"""Collect the test results of run folders (§7), and group those that may be averaged.
 
 A test goes into a column of the paper only by what claims.py finds in it. All others are stand-ins; they are compared
 among themselves, where images, size of the pictures and the course of training are the same, and are told apart by

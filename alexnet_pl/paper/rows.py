@@ -1,4 +1,4 @@
-"""The rows of Tables 1 and 2 and all others: the paper's value, ours with its interval, and how to make it."""
+"""Rows of all tables: the paper's value, the measured one with its interval, and the command that reproduces it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The paper's numbers against ours as a picture (Tables 1 and 2, §4, §5): dots, with intervals drawn."""
+"""Chart of the paper's numbers beside the measured ones (Tables 1 and 2, §4, §5), with intervals."""
 
 from collections.abc import Sequence
 from pathlib import Path

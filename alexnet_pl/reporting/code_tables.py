@@ -1,4 +1,4 @@
-"""The table of short codes (§7.1) from what tests of configs/codes.yaml have left in run folders."""
+"""Table of short binary codes (§7.1) from tests of configs/codes.yaml."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""`curves RUN [RUN ...] norms=true`: §4.3 on CIFAR-10, test errors without and with normalisation by seed.
+"""CIFAR-10 test errors without and with normalisation by seed (§4.3): `curves RUN [RUN ...] norms=true`.
 
 "A four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Runs of
 configs/cifar10_13pct.yaml and cifar10_11pct.yaml that were tested, those within the folders included, as Markdown.

@@ -1,4 +1,4 @@
-"""`report`: Tables 1 and 2, the Fall-2009 line and every other number of the paper beside what run folders measured."""
+"""`report`: Tables 1 and 2, the Fall 2009 result and every other number of the paper beside the measured ones."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Tables 1, 2 and the others as a person wants them: in the terminal, Markdown, LaTeX, HTML; every value as CSV."""
+"""Render a table in the terminal, as Markdown, LaTeX and HTML, and every value as CSV."""
 
 import csv
 from collections.abc import Iterable

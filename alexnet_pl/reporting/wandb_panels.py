@@ -1,5 +1,5 @@
-"""What the W&B dashboard shows, in code: a run's curves, its inside, its pictures, and runs beside each other (Tables 1
-and 2, what each part brings in §4 and §5)."""
+"""Panels of the W&B dashboard: curves, norms and pictures of a run, and runs beside each other (Tables 1 and 2, §4,
+§5)."""
 
 import math
 from collections.abc import Iterator, Sequence

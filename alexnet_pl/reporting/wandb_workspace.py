@@ -1,4 +1,4 @@
-"""`dashboard`: W&B's workspace and report of panels.py, saved to a person's project; offline, told and written down."""
+"""`dashboard`: save the W&B workspace and report of wandb_panels.py, or write them to a file when offline."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,1 +1,1 @@
-"""Features of fc7, nearest neighbours, short binary codes (§6.1)."""
+"""Features of fc7, nearest neighbors, short binary codes (§7.1)."""

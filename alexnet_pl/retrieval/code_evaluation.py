@@ -1,4 +1,4 @@
-"""Codes beside what they stand for (§7.1): float vectors, codes that nobody trained, and codes of raw pixels."""
+"""Compare binary codes (§7.1) with float vectors, untrained codes, and codes of raw pixels."""
 
 import math
 from collections.abc import Callable

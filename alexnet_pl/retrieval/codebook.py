@@ -1,4 +1,4 @@
-"""The codes of all images of a split (§7.1), to look pictures up by: made by a trained auto-encoder, kept beside it."""
+"""Binary codes of all images of a split (§7.1), made by a trained auto-encoder and cached beside it."""
 
 import json
 from pathlib import Path

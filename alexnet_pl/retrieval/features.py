@@ -1,5 +1,4 @@
-"""What a layer answers to every image of a split (§7.1; §6.1 of 2012): by default fc7's activities, by which Figure 4
-compares images.
+"""Features of every image of a split (§7.1; §6.1 of 2012): by default fc7's activations, which Figure 4 compares.
 
 `features` leaves `features/<split>-<layer>/` in the run folder:
 

@@ -1,4 +1,4 @@
-"""A run folder opened to look things up in (Figure 4, right): its network, a split's features, and the images."""
+"""Index of a run's images for retrieval (Figure 4, right): network, features of a split, and the images."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Binary codes of images and the nearest of them (§7.1): Hamming distances by faiss, and two codes that nobody trained.
+"""Search by Hamming distance over binary codes (§7.1) with faiss, and two untrained codes as baselines.
 
 A code's bits are packed eight to a byte; 28 bits take four bytes, of which the last four bits are 0.
 """

@@ -1,4 +1,4 @@
-"""Writing checkpoints, and reading them, none of whose content is ever executed."""
+"""Read and write checkpoints. Nothing in a checkpoint is executed (`weights_only=True`)."""
 
 import zipfile
 from collections.abc import Mapping

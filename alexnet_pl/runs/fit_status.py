@@ -1,4 +1,4 @@
-"""fit.json: whether a fit has come to its end, and by which settings; no half-trained network counts as a result (§7).
+"""fit.json: whether a fit is finished and with which settings, so that a half-trained network is never a result (§7).
 
 A fit writes `"finished": false` when it starts or goes on, and `true`, with the step of `last.ckpt`, once the trainer
 has come to the end that the schedule or `max_epochs` sets. A run that was stopped or killed never gets there.

@@ -1,4 +1,4 @@
-"""Where a run came from: commit, uncommitted changes, versions, hardware, data, command."""
+"""Provenance of a run: commit, uncommitted changes, versions, hardware, data, command."""
 
 import json
 import os

@@ -1,1 +1,1 @@
-"""LightningModule, update rule, schedules, checkpoints and loggers of a fit (§5)."""
+"""LightningModule, update rule, schedules, checkpoints and loggers of a fit (§6)."""

@@ -1,4 +1,4 @@
-"""Which checkpoints a fit writes, when, and how: `last.ckpt`, `best.ckpt`."""
+"""Checkpoints that a fit writes: `last.ckpt` after each validation, `best.ckpt`."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Training and testing (§6, §5.1): multinomial logistic regression on the device's own augmentations."""
+"""LightningModule for training and testing (§6, §5.1): multinomial logistic regression with on-device augmentation."""
 
 import math
 from collections.abc import Mapping

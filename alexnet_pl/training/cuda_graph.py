@@ -1,4 +1,4 @@
-"""One step of stochastic gradient descent (§6), plain or as a CUDA graph that the host only has to set off."""
+"""Replay a training step (§6) as a CUDA graph, which the host launches with one call."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Where metrics go: always to `metrics.csv`, and to W&B or TensorBoard."""
+"""Loggers of a fit: always `metrics.csv`, and W&B or TensorBoard."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Pictures, tables and files of a run, to the dashboards that can show them: W&B and TensorBoard."""
+"""Log images, tables and files to W&B and TensorBoard."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps

@@ -1,4 +1,4 @@
-"""The update rule of §6 (§5 of 2012), with the learning rate inside the velocity, and who learns at which rate."""
+"""Update rule of §6 (§5 of 2012), with the learning rate inside the velocity, and its parameter groups."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

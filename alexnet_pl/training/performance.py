@@ -1,4 +1,4 @@
-"""What makes a run faster without changing what it computes beyond rounding, and the switch for each."""
+"""Options that make a run faster and change its numbers by no more than rounding."""
 
 import shutil
 import sysconfig

@@ -1,4 +1,4 @@
-"""When the learning rate falls (§6): by the validation error, as printed, or at given epochs, or never."""
+"""Learning rate schedules (§6): by the validation error, as printed; at given epochs; or constant."""
 
 from typing import Any
 

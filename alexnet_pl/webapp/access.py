@@ -1,4 +1,4 @@
-"""What of the page's server can be reached from outside: the page, uploads, answers; no file but the page's own.
+"""Access control of the demo app: only the page, uploads and answers can be reached, and no file but the page's own.
 
 The library behind the page serves much else: other files, addresses that it fetches for the caller, development
 routes. A list of what the page needs is shorter than one of what could go wrong.

@@ -1,4 +1,4 @@
-"""The web page of `page`, to try a network on one's own pictures (Figure 4)."""
+"""The demo app: try a network on one's own images in a browser (Figure 4)."""
 
 import os
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""What the page answers to a picture: five labels (Figure 4 left) and the six nearest training images (right)."""
+"""Answer of the demo app to an image: five labels (Figure 4, left) and the six nearest training images (right)."""
 
 import time
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Compressed archives read in place: an image out of terabytes without unpacking them first."""
+"""Random access into gzip archives without unpacking them."""
 
 import json
 import os

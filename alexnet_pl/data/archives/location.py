@@ -1,4 +1,4 @@
-"""Where the bytes of one image lie: a file, or a range within an archive."""
+"""Location of one image's bytes: a file, or a range within an archive."""
 
 from pathlib import Path
 from typing import NamedTuple

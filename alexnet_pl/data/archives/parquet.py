@@ -1,4 +1,4 @@
-"""Parquet files of images, a row group at a time."""
+"""Read images from Parquet files, one row group at a time."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Image archives read in place: where each member's bytes lie, also within an archive within an archive."""
+"""Random access into tar archives: byte ranges of members, also of archives within archives."""
 
 import re
 import tarfile

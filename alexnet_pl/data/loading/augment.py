@@ -1,4 +1,4 @@
-"""The two kinds of data augmentation of §5.1 (§4.1 of 2012) and the views to test with, on the device, from uint8."""
+"""Data augmentation of §5.1 (§4.1 of 2012) and the views for testing, on the device, from uint8 images."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

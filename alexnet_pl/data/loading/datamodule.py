@@ -1,4 +1,4 @@
-"""A prepared store as a LightningDataModule (§2)."""
+"""LightningDataModule of a prepared store (§2)."""
 
 from functools import cached_property
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Where in which epoch a loader is. Its order is a function of (seed, epoch), so a resumed run needs only these two."""
+"""Loaders for training and evaluation. The order is a function of (seed, epoch), so that resuming needs only the
+position."""
 
 from collections.abc import Callable, Iterator
 

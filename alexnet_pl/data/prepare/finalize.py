@@ -1,4 +1,4 @@
-"""The last step of `prepare`: from what is known of each shard to the labels, names and description of the whole."""
+"""Last step of `prepare`: merge the metadata of all shards into the labels, names and manifest of the store."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a store is made with."""
+"""Options of `prepare`, and the settings that a store is made with."""
 
 import os
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which image of a copy goes into which shard of the store: listed to disk, so that memory does not grow with it."""
+"""Assign each image of a copy to a shard. The list lies on disk, so memory does not grow with the number of images."""
 
 import hashlib
 import json

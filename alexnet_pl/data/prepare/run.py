@@ -1,4 +1,4 @@
-"""`prepare`: a copy of images → a store (§2's fixed-size images, the mean image, and §5.1's colour covariance).
+"""Make a store: shards of fixed-size images (§2), the mean image, and the color covariance of §5.1.
 
 The store grows in ROOT.partial, a shard at a time, and becomes ROOT when it is whole. Interrupted, it goes on; several
 machines that see the same ROOT.partial each take a part of the shards, and whoever comes last makes the store of them.

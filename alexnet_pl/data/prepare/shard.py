@@ -1,4 +1,4 @@
-"""One shard of a store: a file of images, and beside it, until the store is whole, what is to be known of them.
+"""Write one shard of a store, and beside it a metadata file that marks the shard as done.
 
 The second is written last, and under its own name only when it is whole and the first is on the disk: where it is, the
 shard is done. A run that was killed goes on from the shards that are done.

@@ -1,4 +1,4 @@
-"""The mean image that §2 subtracts, and the covariance of RGB that §5.1's colour noise comes from, in one pass."""
+"""Mean image (§2) and RGB covariance (§5.1) of the training images, exact, in one pass."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`verify`: every byte of a store against what was written when it was made; and the mending of what is not so."""
+"""Verify every byte of a store against its manifest, and repair corrupt shards from the source."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The workers of `prepare`: processes that make the shards of a store.
+"""Worker pool of `prepare`: processes that each make one shard at a time.
 
 Threads would do, as decoding lets go of the interpreter, but they hand it over dozens of times an image, which costs a
 quarter of the rate. Few images are made in the command's own process, since another one takes two seconds to begin.

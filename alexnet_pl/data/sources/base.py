@@ -1,4 +1,4 @@
-"""What any form of ImageNet comes down to: classes, and a stream of images by split.
+"""Common form of every copy of ImageNet: classes, and a stream of image records by split.
 
 A copy of 14 million images is listed as it is read, a class at a time; no list of all images is ever in memory.
 """

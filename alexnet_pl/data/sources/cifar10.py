@@ -1,4 +1,4 @@
-"""CIFAR-10 as its authors hand it out (§4.1 and §4.3 make claims on it): six pickles of 10,000 images of 32 × 32.
+"""CIFAR-10 as distributed (§4.1, §4.3): six pickle files of 10,000 images of 32 × 32.
 
 The paper's program trained on batches 1 to 4, watched batch 5, and reported on the test batch
 (layer-params-conv-local-11pct.cfg), so these are `train`, `val` and `test`.

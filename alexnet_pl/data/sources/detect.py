@@ -1,4 +1,4 @@
-"""Which form of ImageNet lies in a folder, told by what is in it."""
+"""Detect which form of ImageNet a folder holds, from its files."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The development kits of ILSVRC-2010 and 2012: which class a number stands for, and the validation labels.
+"""Development kits of ILSVRC-2010 and ILSVRC-2012: class numbers and validation labels.
 
 Their class numbers (ILSVRC2012_ID, from 1) are in no order that anything else uses. All software since sorts classes by
 their WordNet id, and so do we; a label file read by the wrong order is the classic silent error, so a number becomes a

@@ -1,4 +1,4 @@
-"""ImageNet as Hugging Face hands it out: imagenet-1k's Parquet files, its older archives, timm's WebDataset shards.
+"""ImageNet as Hugging Face distributes it: imagenet-1k's Parquet files, its older archives, timm's WebDataset shards.
 
     data/train-00000-of-00294.parquet …, validation-…, test-…      columns image: {bytes, path}, label (−1 in test)
     data/train_images_0.tar.gz … 4, val_images.tar.gz, test_images.tar.gz    n01440764_10026_n01440764.JPEG

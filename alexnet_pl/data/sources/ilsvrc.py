@@ -1,4 +1,4 @@
-"""ILSVRC-2010 and ILSVRC-2012 as their organisers hand them out (§2): archives, or the trees people unpack them to.
+"""ILSVRC-2010 and ILSVRC-2012 as the organisers distribute them (§2): archives, or the folders they are unpacked to.
 
     ILSVRC2012_img_train.tar    of 1000 n########.tar            or  train/n########/*.JPEG
     ILSVRC2012_img_val.tar      ILSVRC2012_val_00000001.JPEG …   or  val/*.JPEG, or val/n########/*.JPEG

@@ -1,5 +1,4 @@
-"""A copy of images as class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, of unknown labels,
-test/* where there is one."""
+"""Images in class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, without labels, test/*."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Several splits of a store as one, for runs that end with the validation images among those they learn from."""
+"""Concatenate several splits of a store, for runs that train on the validation images at the end."""
 
 from collections.abc import Iterator
 from functools import cached_property

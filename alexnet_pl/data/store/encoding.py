@@ -1,4 +1,4 @@
-"""How a store keeps its pixels: `raw`, or `jpeg` in a sixth of the space. The readers of a store need not ask which."""
+"""Encoding of a store's pixels: `raw`, or `jpeg` at a sixth of the size."""
 
 from pathlib import Path
 from typing import IO, Any, NamedTuple

@@ -1,4 +1,4 @@
-"""BLAKE3 of a store's shards, as `b3sum` prints it, at four times the rate of SHA-256."""
+"""Checksums and fingerprint of a store: BLAKE3, as `b3sum` prints it, at four times the rate of SHA-256."""
 
 import hashlib
 import json

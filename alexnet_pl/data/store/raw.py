@@ -1,4 +1,4 @@
-"""The store's `raw` encoding: records of 3 · size · size bytes, one image as RGB planes, nothing between them.
+"""`raw` encoding of a store: records of 3 · size · size bytes, one image as RGB planes, without gaps.
 
 A record of 256 × 256 pixels is 48 pages of memory exactly, and reading a batch is one copy from the mapped files.
 """

@@ -1,5 +1,4 @@
-"""A store that lies elsewhere (s3://, gs://, hf://, …, whatever fsspec reaches): whole files are fetched once, kept and
-checked."""
+"""Mirror of a remote store (s3://, gs://, hf://, …): whole files are fetched once, checked and cached."""
 
 import hashlib
 import json

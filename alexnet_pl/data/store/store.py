@@ -1,4 +1,4 @@
-"""The prepared store: §2's fixed 256 × 256 images once and for all, their labels, mean image and colour covariance.
+"""The prepared store: fixed-size images (§2), labels, mean image and color covariance.
 
     store.json         format, name, fingerprint, classes (id, name) sorted by id and their ILSVRC ids where they have
                        such, size, splits, how the images were made; written last

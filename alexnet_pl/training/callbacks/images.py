@@ -1,4 +1,4 @@
-"""What a run shows every few epochs while it trains: its kernels (Figure 3), and what it answers to the same images."""
+"""Callbacks that log images every few epochs: first-layer kernels (Figure 3), and predictions for fixed images."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,4 @@
-"""How a network is learning (§6), seen from inside: each group's rate, sizes of gradients, weights and updates, how
-long the GPU waits."""
+"""Callbacks that log learning rates, norms of gradients, weights and updates (§6), throughput and GPU idle time."""
 
 import time
 from typing import Any

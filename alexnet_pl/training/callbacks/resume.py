@@ -1,4 +1,4 @@
-"""Stopping and going on as if nothing had happened, to the bit."""
+"""Interrupt and resume a fit with bit-identical results."""
 
 import signal
 from pathlib import Path
