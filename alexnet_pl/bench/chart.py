@@ -12,17 +12,19 @@ OURS, OTHERS, FLOOR = "#4c72b0", "#b0b0b0", "#c44e52"
 Bar = tuple[str, float]
 
 
-def draw(path: Path, found: dict[str, Any]) -> None:
+def draw_bench_chart(path: Path, found: dict[str, Any]) -> None:
     stage = found["stages"]
     feeds = [(name, steady(each)) for name, each in found["feeding"].items()]
     steps = [(name, stage["batch_size"] / seconds) for name, seconds in found["steps"].items()]
     figure = Figure(figsize=(8, 9), layout="constrained")
     heights = [len(feeds) + 2, len(steps) + 2, len(stage["milliseconds"]) + 2]
     upper, middle, lower = figure.subplots(3, 1, height_ratios=heights)
-    bars(upper, "Images to the network, images/s", feeds)
+    chart_bars(upper, "Images to the network, images/s", feeds)
     upper.set_xscale("log")
-    bars(middle, f"Training steps, batches of {stage['batch_size']}, images/s", steps)
-    bars(lower, "Stages of a step, ms (red: the floor that this machine sets)", list(stage["milliseconds"].items()))
+    chart_bars(middle, f"Training steps, batches of {stage['batch_size']}, images/s", steps)
+    chart_bars(
+        lower, "Stages of a step, ms (red: the floor that this machine sets)", list(stage["milliseconds"].items())
+    )
     for height, name in enumerate(stage["milliseconds"]):
         if name in stage["floors"]:
             lower.plot([stage["floors"][name]] * 2, [height - 0.4, height + 0.4], color=FLOOR, linewidth=2)
@@ -31,7 +33,7 @@ def draw(path: Path, found: dict[str, Any]) -> None:
     figure.savefig(path, dpi=130)
 
 
-def bars(axes: Axes, title: str, found: list[Bar]) -> None:
+def chart_bars(axes: Axes, title: str, found: list[Bar]) -> None:
     names, values = zip(*found, strict=True)
     plain = "," not in "".join(names)  # stages, all of them ours
     colours = [OURS if plain or name.startswith("ours") else OTHERS for name in names]

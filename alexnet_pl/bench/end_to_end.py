@@ -67,23 +67,23 @@ class Watched(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         if self.shares is not None:
-            watch(self.shares, pl_module, trainer)
+            time_parts(self.shares, pl_module, trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         if self.meter is None and trainer.global_step >= WARM:
-            wait(pl_module.device)
+            synchronize(pl_module.device)
             if self.shares is not None:
                 self.shares.seconds.clear()
             self.began, self.since, self.meter = time.perf_counter(), trainer.global_step, Meter()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        wait(pl_module.device)
+        synchronize(pl_module.device)
         assert self.meter is not None
         self.seconds, self.joules = time.perf_counter() - self.began, self.meter.joules()
         self.steps = trainer.global_step - self.since
 
 
-def watch(shares: Shares, module: Classifier, trainer: L.Trainer) -> None:
+def time_parts(shares: Shares, module: Classifier, trainer: L.Trainer) -> None:
     def put(owner: Any, name: str, stage: str) -> None:
         setattr(owner, name, shares.timed(stage, getattr(owner, name)))
 
@@ -95,7 +95,7 @@ def watch(shares: Shares, module: Classifier, trainer: L.Trainer) -> None:
     put(trainer, "save_checkpoint", "checkpoints")
 
 
-def wait(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
 
@@ -114,22 +114,22 @@ class Trace(L.Callback):
         if self.batches == 0:
             self.profiler.start()
         if self.batches == TRACED:
-            wait(pl_module.device)
+            synchronize(pl_module.device)
             self.profiler.stop()
             if self.path:
                 self.profiler.export_chrome_trace(str(self.path))
-            spans = [span(event) for event in self.profiler.events() or [] if of_a_gpu(event)]
+            spans = [event_span(event) for event in self.profiler.events() or [] if is_gpu_event(event)]
             self.idle = idle_share(spans)
             trainer.should_stop = True
         self.batches += 1
 
 
-def of_a_gpu(event: Any) -> bool:
+def is_gpu_event(event: Any) -> bool:
     """Whether it is work of a GPU, and no name that the host gave to a stretch of it."""
     return event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
 
 
-def span(event: Any) -> tuple[float, float]:
+def event_span(event: Any) -> tuple[float, float]:
     return event.time_range.start, event.time_range.end
 
 
@@ -144,36 +144,36 @@ def idle_share(spans: list[tuple[float, float]]) -> float | None:
     return 1 - busy / (reached - min(spans)[0])
 
 
-def measure(cfg: DictConfig, root: Path, trace: Path | None) -> dict[str, Any]:
+def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> dict[str, Any]:
     """A fit on the store at `root`: images a second, seconds by part, joules; and a trace if wanted, or for a GPU."""
     store = Store(root)
     device, steps = runtime.device(cfg), len(store.split("train")) // cfg.data.batch_size
     shares = Shares() if device.type == "cpu" else None
     watched, traced = Watched(shares), Trace(trace)
     needed = WARM + max(STEPS.get(device.type, FEW), 1 + TRACED)
-    own = arranged(cfg, store, epochs=-(-needed // max(1, steps)))
-    fitted(own, watched)
+    own = fit_config(cfg, store, epochs=-(-needed // max(1, steps)))
+    run_fit(own, watched)
     if trace or device.type == "cuda":
-        fitted(own, traced)
+        run_fit(own, traced)
     images = watched.steps * cfg.data.batch_size
     return {
         "images": f"{store.name}, {len(store.split('train')):,} training images",
         "steps": watched.steps,
         "images_per_second": images / watched.seconds,
         "seconds": watched.seconds,
-        "shares": shared(shares.seconds, watched.seconds) if shares else None,
+        "shares": percent_shares(shares.seconds, watched.seconds) if shares else None,
         "joules_per_image": {name: joules / images for name, joules in watched.joules.items()},
         "idle_share": traced.idle,
     }
 
 
-def shared(seconds: dict[str, float], whole: float) -> dict[str, float]:
+def percent_shares(seconds: dict[str, float], whole: float) -> dict[str, float]:
     """Percent of the whole; `outside`: beside augmentation, forward, backward and update."""
     work = sum(seconds.get(name, 0.0) for name in ("augment", "forward", "backward", "update"))
     return {name: 100 * part / whole for name, part in seconds.items()} | {"outside": 100 * (1 - work / whole)}
 
 
-def arranged(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
+def fit_config(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
     """The recipe on this store, as long as must be; validated and saved at the end, as is an epoch of a large one.
     Where `bench` made the store, it stays as far from the GPU as ILSVRC-2012 would."""
     section = {"root": str(store.root), "name": store.name, "size": store.size, "batch_size": cfg.data.batch_size}
@@ -190,15 +190,15 @@ def arranged(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
     return OmegaConf.merge(plain, own)  # type: ignore[return-value]
 
 
-def fitted(cfg: DictConfig, callback: L.Callback, data: ImageStore | None = None, module: Any = None) -> None:
-    with tempfile.TemporaryDirectory() as run, unseen(), warnings.catch_warnings(action="ignore"):
+def run_fit(cfg: DictConfig, callback: L.Callback, data: ImageStore | None = None, module: Any = None) -> None:
+    with tempfile.TemporaryDirectory() as run, hidden_terminal(), warnings.catch_warnings(action="ignore"):
         trainer = build.make_trainer(cfg, Path(run))
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         trainer.fit(module or build.make_module(cfg), datamodule=data or build.make_data(cfg))
 
 
 @contextlib.contextmanager
-def unseen() -> Iterator[None]:
+def hidden_terminal() -> Iterator[None]:
     """The progress bar draws what it draws on a terminal, for nobody."""
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
     with mock.patch.dict(os.environ, terminal), contextlib.redirect_stdout(io.StringIO()):

@@ -22,7 +22,7 @@ DECODED = "ours, jpeg, decoded by the GPU"
 COPY, RAW, JPEG, EXAMPLE = "plain copy of memory", "ours, raw", "ours, jpeg", "pytorch/examples, full JPEGs"
 
 
-def feeds(folder: Path, workers: int, crop: int) -> tuple[dict[str, Flow], dict[str, str]]:
+def loader_candidates(folder: Path, workers: int, crop: int) -> tuple[dict[str, Flow], dict[str, str]]:
     """Endless flows of batches, and the other programs that do not run here, with the reason.
 
     `folder` holds the stores raw and jpeg, class folders of full-size photographs/train, and in squares/ the images of
@@ -99,17 +99,17 @@ IMAGES = 4096  # at most, a round
 WAYS = {"memory map": False, "read ahead": True}
 
 
-def measure(root: Path, rounds: int) -> dict[str, Rate]:
+def measure_cold_reads(root: Path, rounds: int) -> dict[str, Rate]:
     """Images a second. Where the kernel does not forget a file when asked to, both read from memory."""
     found: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(rounds):
         for name, ahead in WAYS.items():
-            forget(root)
+            drop_page_cache(root)
             found[name].append(once(root, ahead))
     return {name: rate(rates) for name, rates in found.items()}
 
 
-def forget(root: Path) -> None:
+def drop_page_cache(root: Path) -> None:
     """Drop the training images from the kernel's cache; nobody must have them mapped."""
     for path in root.glob("train-*"):
         with path.open("rb") as file:

@@ -30,7 +30,7 @@ SETS = {"ILSVRC-2012": 1_431_167, "Fall 2011": 14_197_122}  # images, of all spl
 CORES = (2, 16, 64)
 
 
-def measure(source: Path | None, rounds: int) -> dict[str, Any]:
+def measure_prepare(source: Path | None, rounds: int) -> dict[str, Any]:
     """Rates of each way to prepare the photographs below `source`, and what follows from them."""
     configure_worker()
     told = machine()

@@ -29,11 +29,11 @@ def show_preparing(found: dict[str, Any]) -> None:
         console.print(f"{name}: {ratio:.2f}")
     console.print(f"peak memory of the command, two workers: {found['peak_memory_gb']:.2f} GB")
     for name, times in found["hours"].items():
-        spans = ", ".join(f"{span(hours)} on {cores}" for cores, hours in times.items())
+        spans = ", ".join(f"{format_duration(hours)} on {cores}" for cores, hours in times.items())
         console.print(f"{name} at this rate a core: {spans} cores")
 
 
-def span(hours: float) -> str:
+def format_duration(hours: float) -> str:
     return f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:,.0f} min"
 
 
@@ -43,11 +43,11 @@ def show_training(found: dict[str, Any]) -> None:
     console.print(f"{told['cpu']}, {told['cores']} cores, GPU: {told['gpu'] or 'none'}, torch {told['torch']}")
     console.print(f"photographs: {found['photographs']}; medians of {found['rounds']} rounds, in turn")
     title = f"A step of {stage['batch_size']} images: {stage['device']}, {stage['precision']}"
-    console.print(table(title, ("stage", "ms", "floor, ms"), staged(stage)))
-    console.print(table("Images to the network", ("", "images/s", "slowest to fastest round"), fed(found)))
-    console.print(table("Training steps", ("", "ms", "images/s"), stepped(found["steps"], stage["batch_size"])))
+    console.print(table(title, ("stage", "ms", "floor, ms"), stage_rows(stage)))
+    console.print(table("Images to the network", ("", "images/s", "slowest to fastest round"), loader_rows(found)))
+    console.print(table("Training steps", ("", "ms", "images/s"), step_rows(found["steps"], stage["batch_size"])))
     for size, each in found.get("batches", {}).items():
-        console.print(table(f"Training steps, batches of {size}", ("", "ms", "images/s"), stepped(each, int(size))))
+        console.print(table(f"Training steps, batches of {size}", ("", "ms", "images/s"), step_rows(each, int(size))))
     console.print(
         table("A store that is not in memory yet", ("", "images/s", "slowest to fastest round"), ranged(found["cold"]))
     )
@@ -55,12 +55,12 @@ def show_training(found: dict[str, Any]) -> None:
     console.print(table("Response normalisation, forward and backward", ("", "ms"), norms))
     costs = [(name, f"{rate['median']:,.0f}") for name, rate in found["trainer"].items()]
     console.print(table("The trainer beyond the bare loop", ("", "µs a step"), costs))
-    console.print(table("What is wanted", ("", "found", "wanted", ""), gated(found["gates"])))
-    for line in (*ended(found), *projected(found)):
+    console.print(table("What is wanted", ("", "found", "wanted", ""), target_rows(found["gates"])))
+    for line in (*fit_lines(found), *projection_lines(found)):
         console.print(line)
 
 
-def staged(stage: dict[str, Any]) -> list[tuple[str, ...]]:
+def stage_rows(stage: dict[str, Any]) -> list[tuple[str, ...]]:
     floors = stage["floors"]
     return [
         (name, f"{value:,.1f}", f"{floors[name]:,.1f}" if name in floors else "")
@@ -68,7 +68,7 @@ def staged(stage: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def fed(found: dict[str, Any]) -> list[tuple[str, ...]]:
+def loader_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
     return [*ranged(found["feeding"]), *((name, "not run", reason) for name, reason in found["not_run"].items())]
 
 
@@ -78,11 +78,11 @@ def ranged(rates: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def stepped(steps: dict[str, float], size: int) -> list[tuple[str, ...]]:
+def step_rows(steps: dict[str, float], size: int) -> list[tuple[str, ...]]:
     return [(name, f"{1e3 * seconds:,.1f}", f"{size / seconds:,.0f}") for name, seconds in steps.items()]
 
 
-def gated(gates: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def target_rows(gates: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     verdicts = {True: "met", False: "not met", None: ""}
     return [
         (
@@ -95,7 +95,7 @@ def gated(gates: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     ]
 
 
-def ended(found: dict[str, Any]) -> list[str]:
+def fit_lines(found: dict[str, Any]) -> list[str]:
     fit = found["fit"]
     lines = [f"fit of {fit['images']}: {fit['images_per_second']:,.1f} images/s over {fit['steps']:,} steps"]
     if fit["shares"]:
@@ -104,12 +104,12 @@ def ended(found: dict[str, Any]) -> list[str]:
     return [*lines, f"GPU idle: {idle}"]
 
 
-def projected(found: dict[str, Any]) -> list[str]:
+def projection_lines(found: dict[str, Any]) -> list[str]:
     """What the rate of the fit means for the paper's 90 epochs."""
     then = found["projected"]
     used = " and ".join(f"{hours:,.1f} kWh of the {name}" for name, hours in then["kilowatt_hours"].items())
     return [
-        f"90 epochs of ILSVRC-2012 at that rate: {span(then['hours'])}",
+        f"90 epochs of ILSVRC-2012 at that rate: {format_duration(then['hours'])}",
         f"their energy: {used or 'not measured, as nothing here counts it'}",
     ]
 
@@ -134,18 +134,20 @@ GRAPHED = " A step of ours by itself is a CUDA graph; stock PyTorch computes con
 NO_GPU = "On a GPU: not yet measured."
 
 
-def write(paths: list[Path], to: Path) -> None:
-    found = [read(path) for path in paths]
+def write_benchmarks(paths: list[Path], to: Path) -> None:
+    found = [read_measurements(path) for path in paths]
     names = ",".join(os.path.relpath(path) for path in paths)
     parts = [HEAD.format(names=f"[{names}]" if len(paths) > 1 else names)]
     for path, each in zip(paths, found, strict=True):
-        parts.append(training(each, path, to.absolute().parent) if each["stage"] == "train" else preparing(each))
+        parts.append(
+            training_section(each, path, to.absolute().parent) if each["stage"] == "train" else prepare_section(each)
+        )
     if not any(each["machine"]["gpu"] for each in found):
         parts.append(NO_GPU + "\n")
     to.write_text("\n".join(parts))
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_measurements(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
         if found["stage"] not in ("train", "prepare"):
@@ -157,7 +159,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"bench.output={path}: no figures of bench ({error})") from error
 
 
-def about(found: dict[str, Any]) -> str:
+def machine_line(found: dict[str, Any]) -> str:
     told = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     return (
@@ -166,7 +168,7 @@ def about(found: dict[str, Any]) -> str:
     )
 
 
-def preparing(found: dict[str, Any]) -> str:
+def prepare_section(found: dict[str, Any]) -> str:
     rates = [
         (name, f"{rate['median']:,.0f}", f"{rate['low']:,.0f} to {rate['high']:,.0f}")
         for name, rate in found["images_per_second"].items()
@@ -175,37 +177,41 @@ def preparing(found: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"## Preparing a store: {found['machine']['cpu']}\n",
-            about(found) + f" {found['images']:,} of them to 256 × 256, {found['workers']} workers.\n",
-            rows(("", "images/s", "slowest to fastest round"), rates),
-            rows(("ratio", "times"), ratios),
+            machine_line(found) + f" {found['images']:,} of them to 256 × 256, {found['workers']} workers.\n",
+            markdown_rows(("", "images/s", "slowest to fastest round"), rates),
+            markdown_rows(("ratio", "times"), ratios),
         ]
     )
 
 
-def training(found: dict[str, Any], path: Path, base: Path) -> str:
+def training_section(found: dict[str, Any], path: Path, base: Path) -> str:
     told, stage = found["machine"], found["stages"]
     size, picture = stage["batch_size"], path.with_suffix(".png")
     parts = [
         f"## Training: {told['gpu'] or told['cpu']}\n",
-        f"{about(found)} {found['rounds']} rounds.\n",
+        f"{machine_line(found)} {found['rounds']} rounds.\n",
         f"Ours: {settings(found['recipe'])}; {stage['precision']} unless said otherwise. Stock PyTorch: the same "
         "network of PyTorch's own functions, eager, channels first, `torch.optim.SGD`, its memory as PyTorch has it. "
         f"Loaders: {told['cores']} worker processes or threads each.{GRAPHED if told['gpu'] else ''}\n",
-        rows(("gate", "found", "wanted", ""), gated(check_targets(found))),
+        markdown_rows(("gate", "found", "wanted", ""), target_rows(check_targets(found))),
         f"![rates and stages]({os.path.relpath(picture, base)})\n" if picture.is_file() else "",
         f"A step of {size} images, {stage['device']}, {stage['precision']}, beside the floor that bytes over bandwidth "
         "and operations over the rate of a large product set, both measured in the same run:\n",
-        rows(("stage", "ms", "floor, ms"), staged(stage)),
-        rows(("images to the network", "images/s", "slowest to fastest round"), fed(found)),
-        rows(("a store that is not in memory yet", "images/s", "slowest to fastest round"), ranged(found["cold"])),
-        rows((f"step of {size} images", "ms", "images/s"), stepped(found["steps"], size)),
+        markdown_rows(("stage", "ms", "floor, ms"), stage_rows(stage)),
+        markdown_rows(("images to the network", "images/s", "slowest to fastest round"), loader_rows(found)),
+        markdown_rows(
+            ("a store that is not in memory yet", "images/s", "slowest to fastest round"), ranged(found["cold"])
+        ),
+        markdown_rows((f"step of {size} images", "ms", "images/s"), step_rows(found["steps"], size)),
         *(
-            rows((f"step of {name} images", "ms", "images/s"), stepped(each, int(name)))
+            markdown_rows((f"step of {name} images", "ms", "images/s"), step_rows(each, int(name)))
             for name, each in found.get("batches", {}).items()
         ),
-        rows(("response normalisation", "ms"), [(name, f"{1e3 * s:,.1f}") for name, s in found["norms"].items()]),
-        rows(("the trainer beyond the bare loop", "µs a step"), costs(found)),
-        "\n".join(f"- {line.strip()}" for line in (*ended(found), *projected(found))) + "\n",
+        markdown_rows(
+            ("response normalisation", "ms"), [(name, f"{1e3 * s:,.1f}") for name, s in found["norms"].items()]
+        ),
+        markdown_rows(("the trainer beyond the bare loop", "µs a step"), costs(found)),
+        "\n".join(f"- {line.strip()}" for line in (*fit_lines(found), *projection_lines(found))) + "\n",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -221,6 +227,6 @@ def settings(recipe: dict[str, Any]) -> str:
     )
 
 
-def rows(headings: tuple[str, ...], found: list[tuple[str, ...]]) -> str:
+def markdown_rows(headings: tuple[str, ...], found: list[tuple[str, ...]]) -> str:
     align = ("left", *("right" for _ in headings[1:]))
     return tabulate(found, headings, "pipe", disable_numparse=True, colalign=align) + "\n"

@@ -37,10 +37,10 @@ class Clock:
         return result
 
 
-def measure(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> dict[str, Any]:
+def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> dict[str, Any]:
     """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its floor."""
     device = runtime.device(cfg)
-    clock, module = Clock(device), made(cfg, splits["raw"], device)
+    clock, module = Clock(device), build_module(cfg, splits["raw"], device)
     sgd = optimizer(module)
     for number in range(rounds + 2):
         if number == 2:  # two to warm up
@@ -52,11 +52,11 @@ def measure(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> dict[str,
         "precision": precision(cfg.trainer.precision, device.type),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         "milliseconds": {name: 1e3 * value for name, value in seconds.items()},
-        "floors": {name: 1e3 * value for name, value in floors_of(cfg, module, device).items()},
+        "floors": {name: 1e3 * value for name, value in rooflines(cfg, module, device).items()},
     }
 
 
-def made(cfg: DictConfig, split: Split, device: torch.device) -> Classifier:
+def build_module(cfg: DictConfig, split: Split, device: torch.device) -> Classifier:
     module = build.make_module(cfg).to(device).train()
     module.apply_performance(device)
     module.augment.set_statistics(np.full((3, *split.shape[1:]), 118.0), np.diag([400.0, 1400.0, 14800.0]))
@@ -98,7 +98,7 @@ def one_step(
     clock.time("update", sgd.step)
 
 
-def floors_of(cfg: DictConfig, module: Classifier, device: torch.device) -> dict[str, float]:
+def rooflines(cfg: DictConfig, module: Classifier, device: torch.device) -> dict[str, float]:
     """Bytes over bandwidth, operations over the rate of a large product, both measured here and now."""
     count, bytes_a_second = cfg.data.batch_size, bandwidth(device)
     half = precision(cfg.trainer.precision, device.type).startswith("bf16")

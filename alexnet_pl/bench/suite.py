@@ -22,7 +22,7 @@ GPU_BATCHES = (128, 256, 1024)
 WINDOW = Window()
 
 
-def measure(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+def measure_training(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """`folder` keeps the trace, where one is wanted."""
     silence_library_logs()
     told, source = machine(), Path(cfg.prepare.source) if cfg.prepare.source else None
@@ -43,18 +43,18 @@ def measure(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         stores(photographs(source, place), place, cfg.data.size, IMAGES.get(runtime.device(cfg).type, FEW))
         root = place / "raw" if OmegaConf.is_missing(cfg.data, "root") else Path(cfg.data.root)
         progress("a store that is not in memory yet")
-        found["cold"] = rates(loaders.measure(root, cfg.bench.rounds))
+        found["cold"] = rates(loaders.measure_cold_reads(root, cfg.bench.rounds))
         progress("images to the network, ours and other programs'")
-        flows, found["not_run"] = loaders.feeds(place, told["cores"], cfg.augment.crop)
+        flows, found["not_run"] = loaders.loader_candidates(place, told["cores"], cfg.augment.crop)
         found["feeding"] = rates(time_streams(flows, cfg.bench.rounds, WINDOW))
         progress("stages of a step")
         splits = {name: Store(place / name).split("train") for name in ("raw", "jpeg")}
-        found["stages"] = stages.measure(cfg, splits, cfg.bench.rounds)
-        found |= contests(cfg, told["cores"])
+        found["stages"] = stages.measure_stages(cfg, splits, cfg.bench.rounds)
+        found |= time_candidates(cfg, told["cores"])
         progress("the trainer")
-        found["trainer"] = rates(trainer_overhead.overhead(cfg, max(2, cfg.bench.rounds // 2)))
+        found["trainer"] = rates(trainer_overhead.measure_overhead(cfg, max(2, cfg.bench.rounds // 2)))
         progress("a fit from end to end")
-        found["fit"] = end_to_end.measure(cfg, root, folder / end_to_end.TRACE if cfg.bench.profile else None)
+        found["fit"] = end_to_end.measure_fit(cfg, root, folder / end_to_end.TRACE if cfg.bench.profile else None)
     found["gates"] = check_targets(found)
     return found | {"projected": projected(found["fit"])}
 
@@ -63,10 +63,10 @@ def section(cfg: DictConfig, name: str) -> dict[str, Any]:
     return OmegaConf.to_container(cfg[name], resolve=True)  # type: ignore[return-value]
 
 
-def contests(cfg: DictConfig, cores: int) -> dict[str, Any]:
+def time_candidates(cfg: DictConfig, cores: int) -> dict[str, Any]:
     """Seconds of a step on `cfg.data.batch_size` images, and of the norms; on a GPU for other batch sizes too."""
     progress("steps, ours and other programs'")
-    work = worked(cfg, cores, cfg.data.batch_size)
+    work = work_of(cfg, cores, cfg.data.batch_size)
     gpu = work.device == "cuda"
     names = (*training_steps.CONTENDERS, *(training_steps.ON_GPU if gpu else ()))
     found: dict[str, Any] = {
@@ -80,12 +80,12 @@ def contests(cfg: DictConfig, cores: int) -> dict[str, Any]:
     }
     if gpu:
         found["batches"] = {
-            str(size): a_step(names, worked(cfg, cores, size), cfg.bench.rounds) for size in GPU_BATCHES
+            str(size): a_step(names, work_of(cfg, cores, size), cfg.bench.rounds) for size in GPU_BATCHES
         }
     return found
 
 
-def worked(cfg: DictConfig, cores: int, size: int) -> training_steps.Work:
+def work_of(cfg: DictConfig, cores: int, size: int) -> training_steps.Work:
     model = section(cfg, "model")
     model.pop("name", None)
     return training_steps.Work(

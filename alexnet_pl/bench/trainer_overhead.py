@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader, Dataset
 
-from alexnet_pl.bench.end_to_end import fitted, unseen
+from alexnet_pl.bench.end_to_end import hidden_terminal, run_fit
 from alexnet_pl.bench.timing import Rate, rate
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.prepare.options import StoreSettings
@@ -57,21 +57,24 @@ class Clock(L.Callback):
         self.seconds = time.perf_counter() - self.began
 
 
-def overhead(cfg: DictConfig, rounds: int) -> dict[str, Rate]:
+def measure_overhead(cfg: DictConfig, rounds: int) -> dict[str, Rate]:
     """Microseconds a step with bar, logger and metrics on."""
-    with tempfile.TemporaryDirectory() as name, unseen():
+    with tempfile.TemporaryDirectory() as name, hidden_terminal():
         root = Path(name) / "store"
-        prepare(synthetic.source(64, 64), root, StoreSettings("empty", SIDE, {}), drawn)
-        contenders: dict[str, Callable[[], float]] = {OURS: lambda: ours(cfg, root), STOCK: lambda: stock(Path(name))}
+        prepare(synthetic.source(64, 64), root, StoreSettings("empty", SIDE, {}), draw_image)
+        contenders: dict[str, Callable[[], float]] = {
+            OURS: lambda: time_ours(cfg, root),
+            STOCK: lambda: time_stock(Path(name)),
+        }
         found = {name: [1e6 * cost() / STEPS for _ in range(rounds)] for name, cost in contenders.items()}
     return {name: rate(costs) for name, costs in found.items()}
 
 
-def drawn(item: ImageRecord) -> tuple[Any, str]:
+def draw_image(item: ImageRecord) -> tuple[Any, str]:
     return synthetic.read(item, SIDE)
 
 
-def ours(cfg: DictConfig, root: Path) -> float:
+def time_ours(cfg: DictConfig, root: Path) -> float:
     """Seconds beyond the bare loop."""
     own = {
         "command": "fit",
@@ -90,11 +93,11 @@ def ours(cfg: DictConfig, root: Path) -> float:
     section = {key: cfg.data[key] for key in ("root", "name", "size", "batch_size")}
     module, clock = build.make_module(cfg), Clock()
     module.step = lambda _: module.train_sums.add_(1)  # type: ignore[method-assign, assignment]
-    fitted(cfg, clock, Empty(**section), module)
-    return clock.seconds - bare()
+    run_fit(cfg, clock, Empty(**section), module)
+    return clock.seconds - time_bare_loop()
 
 
-def bare() -> float:
+def time_bare_loop() -> float:
     sums, began = torch.zeros(3), time.perf_counter()
     for _ in Steps():
         sums.add_(1)
@@ -128,7 +131,7 @@ class Nothing(Dataset[torch.Tensor]):
 NOTHING = torch.zeros(1)
 
 
-def stock(folder: Path) -> float:
+def time_stock(folder: Path) -> float:
     """Seconds beyond the same steps in a loop."""
     module, clock = Small(), Clock()
     with warnings.catch_warnings(action="ignore"):

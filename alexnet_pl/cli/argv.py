@@ -11,12 +11,13 @@ from pathlib import Path
 
 from alexnet_pl.commands.registry import Command, find
 from alexnet_pl.config.migration import check_overrides
-from alexnet_pl.config.overrides import STORES, allow_new_key, is_override, quoted
+from alexnet_pl.config.overrides import STORES, allow_new_key, is_override, quote_value
 from alexnet_pl.config.recipes import SHIPPED, config_for_hydra, find_recipe
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 
-NAMELESS = ("data.root", "codes.features", "prepare.", "test.", "logger", "wandb.", "monitor.", "performance.",
+NOT_IN_FOLDER_NAME = (
+    "data.root", "codes.features", "prepare.", "test.", "logger", "wandb.", "monitor.", "performance.",
             "hydra", "trainer.accelerator", "trainer.devices", "trainer.precision", STORES)  # fmt: skip
 SUITE = "bench.suite"  # the key that the word after `bench` sets
 
@@ -53,9 +54,9 @@ def split_recipe(command: Command, given: list[str]) -> tuple[str, list[str]]:
     words = iter(given)
     for word in words:
         if word in ("-c", "--config"):
-            recipe = chosen(recipe, next(words, ""))
+            recipe = check_one_recipe(recipe, next(words, ""))
         elif word.startswith("--config="):
-            recipe = chosen(recipe, word.removeprefix("--config="))
+            recipe = check_one_recipe(recipe, word.removeprefix("--config="))
         else:
             rest.append(word)
     return recipe, rest
@@ -65,7 +66,7 @@ def is_positional(word: str) -> bool:
     return not word.startswith(("-", "+", "~")) and ("=" not in word or Path(word).exists())
 
 
-def chosen(before: str, recipe: str) -> str:
+def check_one_recipe(before: str, recipe: str) -> str:
     if before:
         raise UserError(f"-c {recipe}: {before} is given already; one recipe or run folder at a time")
     return recipe
@@ -83,7 +84,7 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
     if again and command.name == "ensemble":
         raise UserError("-c: an ensemble goes on by the command that began it, with the recipe and the same overrides")
     if again and command.name == "reproduce":
-        where = f"hydra.run.dir={quoted(str(recipe.parent.parent))}"
+        where = f"hydra.run.dir={quote_value(str(recipe.parent.parent))}"
         return [*rest, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]
     if command.name == "prepare" or command.stable_run_dir or command.default_recipe or wanted in ("null", "auto"):
         return overrides
@@ -91,9 +92,9 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
     checkpoint = latest_checkpoint(runs, wanted) if wanted in ("last", "best") else Path(wanted)
     if not checkpoint.is_file():
         raise UserError(f"ckpt_path={wanted}: there is no such file")
-    found = [f"ckpt_path={quoted(str(checkpoint.resolve()))}", *rest]
+    found = [f"ckpt_path={quote_value(str(checkpoint.resolve()))}", *rest]
     if checkpoint.resolve().parent.name == CHECKPOINTS:
-        found.append(f"hydra.run.dir={quoted(str(checkpoint.resolve().parent.parent))}")
+        found.append(f"hydra.run.dir={quote_value(str(checkpoint.resolve().parent.parent))}")
         found.append(f"hydra.output_subdir=.hydra/{command.name}")
     return [*found, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"] if again else found
 
@@ -112,6 +113,8 @@ def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: 
 
 def folder_name(overrides: list[str]) -> str:
     """A name from the overrides that decide the network."""
-    name = "_".join(sorted(word.lstrip("+") for word in overrides if not word.lstrip("+").startswith(NAMELESS)))
+    name = "_".join(
+        sorted(word.lstrip("+") for word in overrides if not word.lstrip("+").startswith(NOT_IN_FOLDER_NAME))
+    )
     name = re.sub(r"[^\w.=-]", "_", name).replace("=", "-") or "as-shipped"
     return name if len(name) <= 100 else name[:90] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -123,7 +123,7 @@ def one_line(error: Exception) -> str:
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """One job: a command on a composed config. Returns the sweep's objective."""
-    from alexnet_pl.config.schema import check
+    from alexnet_pl.config.schema import check_config
     from alexnet_pl.runtime import ask_for_large_pages  # torch loads here, so that --help and --cfg job stay instant
 
     ask_for_large_pages()
@@ -134,7 +134,7 @@ def run(cfg: DictConfig) -> float | None:
         if sweep:  # the other DDP ranks must repeat this job, not start the sweep again
             pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
         try:
-            check(cfg)
+            check_config(cfg)
             found = registry.run(cfg, folder)
             if not sweep:
                 suggest_next(registry.find(cfg.command), folder, cfg)

@@ -27,7 +27,9 @@ def bench(cfg: DictConfig, folder: Path) -> None:
     ):
         raise UserError(f"bench.output={cfg.bench.output}: a file in a folder that is there")
     if cfg.bench.suite == "prepare":
-        found = prepare_suite.measure(Path(cfg.prepare.source) if cfg.prepare.source else None, cfg.bench.rounds)
+        found = prepare_suite.measure_prepare(
+            Path(cfg.prepare.source) if cfg.prepare.source else None, cfg.bench.rounds
+        )
         show_preparing(found)
     else:
         found = train(cfg, folder)
@@ -43,12 +45,12 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         suite,  # with the trainer, which takes seconds to load
     )
 
-    found = suite.measure(cfg, folder)
+    found = suite.measure_training(cfg, folder)
     show_training(found)
     if cfg.bench.output:
-        from alexnet_pl.bench.chart import draw
+        from alexnet_pl.bench.chart import draw_bench_chart
 
-        draw(Path(cfg.bench.output).with_suffix(".png"), found)
+        draw_bench_chart(Path(cfg.bench.output).with_suffix(".png"), found)
         print_message("a chart", Path(cfg.bench.output).with_suffix(".png"))
     if cfg.bench.profile:
         print_message("a trace for chrome://tracing or ui.perfetto.dev", folder / end_to_end.TRACE)
@@ -57,7 +59,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
 def report(cfg: DictConfig) -> None:
     """The page of the working folder, from what `bench.output=` names, a section a file."""
-    from alexnet_pl.bench.report import write
+    from alexnet_pl.bench.report import write_benchmarks
 
     names = (
         list(cfg.bench.output)
@@ -69,5 +71,5 @@ def report(cfg: DictConfig) -> None:
     if not names:
         raise UserError("bench.output has no value: add bench.output=FILE, or [FILE,FILE], that `bench` has written")
     PAGE.parent.mkdir(exist_ok=True)
-    write([Path(name) for name in names], PAGE)
+    write_benchmarks([Path(name) for name in names], PAGE)
     print_message(f"{len(names)} files of figures", PAGE)

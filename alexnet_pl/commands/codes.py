@@ -14,18 +14,18 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl import runtime
-from alexnet_pl.commands.fit import is_finished, pin_start
+from alexnet_pl.commands.fit import is_finished, pin_start_for_ddp_ranks
 from alexnet_pl.config.identity import training
 from alexnet_pl.config.options import make_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, Comparison
-from alexnet_pl.retrieval.code_training import build, open_features, statistics
+from alexnet_pl.retrieval.code_training import build_codes, open_features, statistics
 from alexnet_pl.retrieval.codebook import CodeBook
 from alexnet_pl.retrieval.search import faiss
 from alexnet_pl.runs import fit_status, metrics_log
 from alexnet_pl.runs.checkpoint import check_compatible, checkpoint_step
 from alexnet_pl.runs.layout import LAST, METRICS, link_latest
-from alexnet_pl.runs.provenance import describe, git, record
+from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.training import checkpointing
 from alexnet_pl.training.media import log_summary
 
@@ -36,8 +36,8 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
         source = open_features(options, options.layer)[0].identity
         if is_finished(cfg, folder, training(cfg, source)):
             return None
-    pin_start(cfg)
-    trainer, module, data = build(cfg, folder)
+    pin_start_for_ddp_ranks(cfg)
+    trainer, module, data = build_codes(cfg, folder)
     rank_zero_only(link_latest)(folder)
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     if not cfg.ckpt_path:
@@ -82,7 +82,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     where = folder / "results" / f"{about['split']}-codes"
     where.mkdir(parents=True, exist_ok=True)
     (where / "codes.json").write_text(json.dumps(result, indent=1) + "\n")
-    record(folder, describe("test", {key: about[key] for key in ("name", "fingerprint")}))
+    append_session(folder, describe_session("test", {key: about[key] for key in ("name", "fingerprint")}))
     found = next(row for row in rows if row["method"] == METHODS[options.layer])
     first = RANKS[0]
     print_message(

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
-from alexnet_pl.commands.evaluate import settle, submit
+from alexnet_pl.commands.evaluate import submit, write_test_result
 from alexnet_pl.config import schema
 from alexnet_pl.config.options import make_ensemble
 from alexnet_pl.config.overrides import quote_for_sweep
@@ -25,7 +25,7 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     readers = ensemble.find_members(runs, cfg.test.split, cfg.test.views)
     about = readers[0].facts["dataset"]
     place = predictions.results_dir(folder, about["split"], cfg.test.views)
-    facts, found = ensemble.run(readers, options, place / PROBABILITIES)
+    facts, found = ensemble.average_members(readers, options, place / PROBABILITIES)
     store = None if OmegaConf.is_missing(cfg.data, "root") else Store(cfg.data.root)
     if store and store.fingerprint != about["fingerprint"]:
         store = None  # of other images: no pictures of mistakes
@@ -33,5 +33,5 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
         submit(place, store or Store(schema.store_root(cfg)), about["split"])
         return None
     facts["claim"] = matching.matching_claim(facts) if found["count"] == about["images"] else None
-    settle(cfg, folder, place, found, facts, store)
+    write_test_result(cfg, folder, place, found, facts, store)
     return found["top1_error"]

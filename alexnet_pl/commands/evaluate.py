@@ -10,7 +10,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import predictions
-from alexnet_pl.evaluation.confusions import read_table, write_mistakes
+from alexnet_pl.evaluation.confusions import read_table, write_confusions
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.evaluation.result import read_result, write_result
 from alexnet_pl.evaluation.submission import writable, write_submission
@@ -29,8 +29,8 @@ from alexnet_pl.training.metric_names import CONFUSIONS
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
-    module = trained_run.load(cfg.ckpt_path, module)
-    facts = about_test(cfg, module, data)
+    module = trained_run.load_module(cfg.ckpt_path, module)
+    facts = describe_test(cfg, module, data)
     place = predictions.results_dir(folder, data.tested, cfg.test.views)
     about = facts["dataset"]
     kept = predictions.should_save_predictions(cfg.test.save_predictions, about["images"], about["classes"])
@@ -40,11 +40,11 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         rank_zero_only(submit)(place, data.store, data.tested)
         return None
     if trainer.is_global_zero:
-        settle(cfg, folder, place, last_metrics(module), facts, data.store)
+        write_test_result(cfg, folder, place, last_metrics(module), facts, data.store)
     return last_metrics(module)["top1_error"]
 
 
-def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[str, Any]:
+def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[str, Any]:
     """What is known of a test before it: on what, with which weights, and what came before them."""
     trained = fit_status.finished_fit(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {
@@ -61,12 +61,12 @@ def about_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[st
     return {**facts, "claim": matching.matching_claim(facts) if whole else None}
 
 
-def settle(
+def write_test_result(
     cfg: DictConfig, folder: Path, place: Path, found: dict[str, float], facts: dict[str, Any], store: Store | None
 ) -> None:
     """What every test with labels leaves; by the results in `place`, written last, it is known to be whole."""
     if store:
-        write_mistakes(place, store, facts["dataset"]["split"])
+        write_confusions(place, store, facts["dataset"]["split"])
     result = write_result(folder / RESULT, found, **facts)
     write_json(place / RESULT, result)
     publish(cfg, folder, place, result)
@@ -113,14 +113,14 @@ def tested(cfg: DictConfig, folder: Path) -> Path | None:
     return place if same and there.rows == len(split) else None
 
 
-def told_before(place: Path) -> float | None:
+def earlier_error(place: Path) -> float | None:
     """The top-1 error of a test that was made before; None where labels are not known."""
     return read_result(place / RESULT)["top1_error"] if (place / RESULT).is_file() else None
 
 
 def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
-    trainer.validate(trained_run.load(cfg.ckpt_path, module), datamodule=data, verbose=False)
+    trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
         about = predictions.dataset_info(data.store, "val")
         checkpoint = about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))

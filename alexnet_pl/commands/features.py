@@ -16,10 +16,10 @@ from alexnet_pl.config.options import RetrievalOptions, retrieval_options
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, predict
-from alexnet_pl.reporting.tables import Table, show
+from alexnet_pl.reporting.tables import Table, print_table
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
-from alexnet_pl.retrieval.features import Features, place
+from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbours
 
@@ -48,12 +48,12 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     """Neighbours of a person's `images`, or without any of all images that `test` tests on."""
     options = retrieval_options(cfg)
     there = ImageIndex(cfg, folder, options.split)
-    names, queries, labels = own_images(cfg, there) if cfg.predict.images else tested_images(cfg, there, folder)
+    names, queries, labels = query_images(cfg, there) if cfg.predict.images else tested_images(cfg, there, folder)
     own = np.arange(len(queries)) if labels is not None and names is there.features.names else None
-    found = look_up(options, there, queries, own)
+    found = find_neighbors(options, there, queries, own)
     facts = {**asdict(options), "among": there.features.identity}
-    path = write(folder / "retrieval", names, found, there, facts)
-    show([table(names, found, there)])
+    path = write_neighbors(folder / "retrieval", names, found, there, facts)
+    print_table([neighbors_table(names, found, there)])
     right = precision(found, there.features, labels) if labels is not None else None
     said = f", {100 * right:.2f} % of the neighbours of the query's class" if right is not None else ""
     print_message(
@@ -63,14 +63,16 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     )
 
 
-def look_up(options: RetrievalOptions, there: ImageIndex, queries: np.ndarray, own: np.ndarray | None) -> Neighbours:
+def find_neighbors(
+    options: RetrievalOptions, there: ImageIndex, queries: np.ndarray, own: np.ndarray | None
+) -> Neighbours:
     if options.codes:
         return open_codes(options.codes, there.features).nearest(queries, options.k, own)
     extra: dict[str, Any] = {"per_file": options.per_file} if options.per_file else {}
     return search.nearest(there.features, queries, options.k, options.index, own=own, **extra)
 
 
-def own_images(cfg: DictConfig, there: ImageIndex) -> tuple[list[str], np.ndarray, None]:
+def query_images(cfg: DictConfig, there: ImageIndex) -> tuple[list[str], np.ndarray, None]:
     paths = predict.find_images(cfg.predict.images)
     names, found, unread = [], [], {}
     for start in range(0, len(paths), predict.BATCH):
@@ -89,7 +91,9 @@ def own_images(cfg: DictConfig, there: ImageIndex) -> tuple[list[str], np.ndarra
 
 def tested_images(cfg: DictConfig, there: ImageIndex, folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     split = build.make_data(cfg).tested
-    queries = there.features if split == there.split_name else Features(place(folder, split, there.extractor.layer))
+    queries = (
+        there.features if split == there.split_name else Features(features_dir(folder, split, there.extractor.layer))
+    )
     there.features.check_alike(queries)
     return queries.names, np.asarray(queries.values), queries.labels
 
@@ -102,7 +106,9 @@ def precision(found: Neighbours, features: Features, labels: np.ndarray) -> floa
     return float(right.sum() / (found.numbers >= 0).sum())
 
 
-def write(folder: Path, names: list[str], found: Neighbours, there: ImageIndex, facts: dict[str, Any]) -> Path:
+def write_neighbors(
+    folder: Path, names: list[str], found: Neighbours, there: ImageIndex, facts: dict[str, Any]
+) -> Path:
     """neighbours.csv, a line a neighbour, and retrieval.json: among what, and how fast."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "neighbours.csv"
@@ -119,7 +125,7 @@ def write(folder: Path, names: list[str], found: Neighbours, there: ImageIndex, 
     return path
 
 
-def table(names: list[str], found: Neighbours, there: ImageIndex) -> Table:
+def neighbors_table(names: list[str], found: Neighbours, there: ImageIndex) -> Table:
     rows = []
     for name, numbers, distances in list(zip(names, found.numbers, found.distances, strict=True))[:SHOWN]:
         near = [

@@ -14,8 +14,8 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import figure1
 from alexnet_pl.figures.catalog import PICTURES
-from alexnet_pl.figures.markdown import page
-from alexnet_pl.figures.style import save
+from alexnet_pl.figures.markdown import figures_page
+from alexnet_pl.figures.style import save_drawing
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, read_config
 
 
@@ -36,7 +36,7 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
     for error in problems if len(problems) < len(runs) else []:
         print(f"not drawn: {error}", flush=True)
     if others:
-        print(f"→ {figure1.write(folders, Path(options.out or 'docs'))}", flush=True)
+        print(f"→ {figure1.write_figure1(folders, Path(options.out or 'docs'))}", flush=True)
     elif len(problems) == len(runs):
         raise problems[0]
 
@@ -64,7 +64,7 @@ def draw(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
             missing[title] = str(error)
             print(f"not drawn: {title}: {error}", flush=True)
             continue
-        save(picture.drawing, out / name)
+        save_drawing(picture.drawing, out / name)
         if picture.data is not None:
             (out / f"{name}.json").write_text(json.dumps(picture.data, indent=1) + "\n")
         print(f"{title}: {picture.said}", flush=True)
@@ -72,5 +72,5 @@ def draw(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
     if not drawn:
         raise UserError(f"{run.folder}: nothing can be drawn yet; {next(iter(missing.values()))}")
     path = out.with_name(f"{out.name}.md")
-    path.write_text(page(run, drawn, missing, out.name, command))
+    path.write_text(figures_page(run, drawn, missing, out.name, command))
     print_message(f"{len(drawn)} figures as PNG and SVG, light and dark, in {out}", path)

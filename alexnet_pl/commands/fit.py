@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
 from alexnet_pl.config import identity, options
-from alexnet_pl.config.overrides import quoted
+from alexnet_pl.config.overrides import quote_value
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.experiment.build import build
 from alexnet_pl.runs import fit_status
@@ -27,7 +27,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
         return None
     if not cfg.ckpt_path:
         start_from(cfg, folder)
-    pin_start(cfg)
+    pin_start_for_ddp_ranks(cfg)
     return train(cfg, folder)
 
 
@@ -48,11 +48,11 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
         cfg.transfer.weights = subruns.pretrain(cfg, transfer, folder)
 
 
-def pin_start(cfg: DictConfig) -> None:
+def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
     """The other ranks of a fit must not decide for themselves where it starts from: files may have changed by then."""
     if cfg.command == "fit":
         start = {"ckpt_path": cfg.ckpt_path, "transfer.weights": cfg.transfer.weights}
-        pin_argv_for_ddp_ranks(f"{key}={quoted(value) if value else 'null'}" for key, value in start.items())
+        pin_argv_for_ddp_ranks(f"{key}={quote_value(value) if value else 'null'}" for key, value in start.items())
 
 
 def train(cfg: DictConfig, folder: Path) -> float | None:

@@ -16,13 +16,13 @@ def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) 
     """Nothing is said where the command has no successor, or a part of the line is not known."""
     if not command.next or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # one of several parts of a store is not a store yet
-    facts = {"run": near_path(folder), "recipe": recipe_word() if cfg else "", "root": root_of(cfg) if cfg else ""}
+    facts = {"run": short_path(folder), "recipe": recipe_word() if cfg else "", "root": root_of(cfg) if cfg else ""}
     needed = {name for name in facts if f"{{{name}}}" in command.next}
     if all(facts[name] for name in needed):
         suggest(command.next.format(**{name: shlex.quote(facts[name]) for name in facts}))
 
 
-def near_path(path: Path) -> str:
+def short_path(path: Path) -> str:
     short = os.path.relpath(path)
     return str(path) if short.startswith("..") else short
 
@@ -34,7 +34,7 @@ def recipe_word() -> str:
     (place,) = [source.path for source in job.runtime.config_sources if source.provider == "main"]
     if name.startswith("_") or name == "config":
         return ""
-    return name if Path(place) == SHIPPED else near_path(Path(place) / f"{name}.yaml")
+    return name if Path(place) == SHIPPED else short_path(Path(place) / f"{name}.yaml")
 
 
 def root_of(cfg: DictConfig) -> str:

@@ -77,9 +77,9 @@ def config_lines(command: Command) -> str:
 def sections(text: str) -> dict[str, str]:
     """The text of each top-level key of a YAML file."""
     parts = re.split(r"^(?=\w[\w]*:)", text, flags=re.MULTILINE)
-    return {part.split(":", 1)[0]: plain(part) for part in parts if re.match(r"\w+:", part)}
+    return {part.split(":", 1)[0]: strip_comment(part) for part in parts if re.match(r"\w+:", part)}
 
 
-def plain(part: str) -> str:
+def strip_comment(part: str) -> str:
     """Without blank lines, and without the unindented comment that introduces the next section."""
     return "\n".join(line for line in part.splitlines() if line.strip() and not line.startswith("#"))

@@ -9,7 +9,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.experiment import predict as predict_module
-from alexnet_pl.experiment.predict import find_images, show, write
+from alexnet_pl.experiment.predict import find_images, print_predictions, write_predictions
 from alexnet_pl.runs.checkpoint import check_compatible
 
 
@@ -17,11 +17,11 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     paths = find_images(cfg.predict.images)
     module = build.make_module(cfg)
     check_compatible(cfg.ckpt_path, module.switches)
-    module = trained_run.load(cfg.ckpt_path, module)
+    module = trained_run.load_module(cfg.ckpt_path, module)
     rows, unread = predict_module.predict(module, paths, cfg.prepare.filter, runtime.device(cfg))
     if not rows:
         path, reason = next(iter(unread.items()))
         raise UserError(f"predict.images: none of {len(unread)} could be read; {path}: {reason}")
-    table = write(rows, folder)
-    show(rows, unread)
+    table = write_predictions(rows, folder)
+    print_predictions(rows, unread)
     print_message(f"{len(rows):,} images, {len(unread)} not read", table)

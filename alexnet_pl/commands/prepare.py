@@ -15,7 +15,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreTarget
 from alexnet_pl.data.prepare.pipeline import check_same_store, make_store, repair_store
-from alexnet_pl.data.prepare.verify import damages
+from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.prepare.workers import configure_worker
 from alexnet_pl.data.store.remote import is_remote
 from alexnet_pl.data.store.store import Store
@@ -37,7 +37,11 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
         if (where / "plan.json").exists():  # left by a run that was killed in its last moment
             remove_leftovers(where)
         check_same_store(options, store)
-        return mend(options, store) if options.repair else print_message(f"already prepared: {describe(store)}", where)
+        return (
+            repair_and_report(options, store)
+            if options.repair
+            else print_message(f"already prepared: {describe_store(store)}", where)
+        )
     configure_worker()
     began = time.perf_counter()
     about = make_store(options)
@@ -47,20 +51,20 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
             f"part {options.part} is done; when all are, the same command without prepare.part makes the store of them"
         )
         return print_message(part, where.with_name(f"{where.name}.partial"))
-    tell_odd(about, where)
-    return print_message(f"{describe(Store(where))}, {size_of(about)} in {told(seconds)}", where)
+    report_nonstandard(about, where)
+    return print_message(f"{describe_store(Store(where))}, {size_of(about)} in {format_duration(seconds)}", where)
 
 
-def mend(options: PrepareOptions, store: Store) -> None:
+def repair_and_report(options: PrepareOptions, store: Store) -> None:
     mended = repair_store(options, store)
-    left = list(damages(store))
+    left = list(find_corrupt(store))
     if left:
         raise UserError(f"{left[0]}: repair mends images alone; prepare the store again")
     names = ", ".join(path.name for path in mended) or "nothing"
-    print_message(f"{names} to mend; whole: {describe(store)}", store.root)
+    print_message(f"{names} to mend; whole: {describe_store(store)}", store.root)
 
 
-def tell_odd(about: dict[str, Any], where: Path) -> None:
+def report_nonstandard(about: dict[str, Any], where: Path) -> None:
     """What was odd, by kind, with the first few names."""
     if not about["odd"] + about["unreadable"]:
         return
@@ -82,15 +86,15 @@ def printable(text: str) -> str:
 
 def verify(cfg: DictConfig, folder: Path) -> None:
     store = Store(store_root(cfg))
-    found = list(damages(store))
+    found = list(find_corrupt(store))
     if found:
         more = f" and {len(found) - 1} more damages" if len(found) > 1 else ""
         mended = "prepare … prepare.repair=true mends images from their source; or copy the store anew"
         raise UserError(f"{found[0]}{more}; {mended}")
-    print_message(f"whole: {describe(store)}", store.root)
+    print_message(f"whole: {describe_store(store)}", store.root)
 
 
-def describe(store: Store) -> str:
+def describe_store(store: Store) -> str:
     splits = ", ".join(f"{split['images']:,} {name}" for name, split in store.about["splits"].items())
     return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
 
@@ -99,7 +103,7 @@ def size_of(about: dict[str, Any]) -> str:
     return f"{sum(split['bytes'] for split in about['splits'].values()) / 1e9:,.2f} GB"
 
 
-def told(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
 

@@ -33,14 +33,14 @@ def report(cfg: DictConfig, folder: Path) -> None:
     rows, others = make_rows(tests), make_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.throughput(roots)
     codes = code_tables(roots)
-    standins = [table for one in others for table in proxy_tables.standin_tables(one)]
+    standins = [table for one in others for table in proxy_tables.proxy_tables(one)]
     made = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *standins, *codes]
     folder.mkdir(parents=True, exist_ok=True)
-    tables.show(made)
+    tables.print_table(made)
     for suffix, write in {"md": tables.markdown, "tex": tables.latex, "html": tables.html}.items():
         (folder / f"report.{suffix}").write_text(write(made))
     (folder / "report.csv").write_text(paper_tables.as_csv(rows, others))
-    (folder / "standins.md").write_text(proxy_tables.STANDINS + tables.markdown(standins))
+    (folder / "standins.md").write_text(proxy_tables.PROXIES + tables.markdown(standins))
     if codes:
         (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
     draw_comparison_chart(folder / "report.png", rows, others)

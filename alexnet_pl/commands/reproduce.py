@@ -5,9 +5,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alexnet_pl.commands import registry
-from alexnet_pl.commands.evaluate import tested, told_before
+from alexnet_pl.commands.evaluate import earlier_error, tested
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
-from alexnet_pl.config.overrides import quoted
+from alexnet_pl.config.overrides import quote_value
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import print_message
 from alexnet_pl.runs.layout import LAST
@@ -21,10 +21,10 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
         step.command, step.ckpt_path = command, checkpoint
         if command == "test" and (place := tested(step, folder)):
             print_message("tested already", place)
-            return told_before(place)
+            return earlier_error(place)
         with own_process_state():
-            words = [f"++command={command}", f"ckpt_path={quoted(checkpoint)}"]
-            words.append(f"hydra.run.dir={quoted(str(folder.absolute()))}")
+            words = [f"++command={command}", f"ckpt_path={quote_value(checkpoint)}"]
+            words.append(f"hydra.run.dir={quote_value(str(folder.absolute()))}")
             pin_argv_for_ddp_ranks(words, isolated_config(folder))
             found = registry.run(step, folder)
     return found

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alexnet_pl.config.options import Transfer
-from alexnet_pl.config.overrides import STORES, quoted
+from alexnet_pl.config.overrides import STORES, quote_value
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import LAST
@@ -55,13 +55,16 @@ def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
             "fit",
             "-c",
             transfer.pretrain_recipe,
-            f"data.root={quoted(store)}",
+            f"data.root={quote_value(store)}",
             f"seed={cfg.seed}",
             f"logger={cfg.logger}",
         ),
-        *(f"wandb.project={quoted(cfg.wandb.project)}", f"wandb.entity={quoted(entity) if entity else 'null'}"),
-        *("ckpt_path=auto", f"hydra.run.dir={quoted(str(run))}"),
-        *(f"transfer.data_roots.{key}={quoted(root)}" for key, root in roots.items()),
+        *(
+            f"wandb.project={quote_value(cfg.wandb.project)}",
+            f"wandb.entity={quote_value(entity) if entity else 'null'}",
+        ),
+        *("ckpt_path=auto", f"hydra.run.dir={quote_value(str(run))}"),
+        *(f"transfer.data_roots.{key}={quote_value(root)}" for key, root in roots.items()),
         *transfer.overrides,
     )
     return str(run / LAST)
@@ -72,7 +75,7 @@ def run_seeds(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str
     numbers = list(seeds)
     run_cli(
         *("reproduce", "-m", "-c", name, f"seed={','.join(map(str, numbers))}", *words),
-        *(f"hydra.sweep.dir={quoted(str(folder))}", "hydra.sweep.subdir=seed${seed}"),
+        *(f"hydra.sweep.dir={quote_value(str(folder))}", "hydra.sweep.subdir=seed${seed}"),
     )
     return [folder / f"seed{number}" for number in numbers]
 

@@ -29,11 +29,11 @@ def allow_new_key(word: str, sweep: bool = False) -> str:
         and value[:1] not in ("'", '"', "[", "$")
         and value != "null"
     ):
-        return f"{key}={quoted(os.path.expanduser(value))}"
+        return f"{key}={quote_value(os.path.expanduser(value))}"
     return f"++{word}" if word.startswith(LATER) else word
 
 
-def quoted(value: str) -> str:
+def quote_value(value: str) -> str:
     """A value in which Hydra reads no comma as a sweep and no brace as a list."""
     return "'" + value.replace("'", "\\'") + "'"
 
@@ -45,7 +45,7 @@ def quote_for_sweep(words: Iterable[str]) -> list[str]:
 
 def quote(word: str) -> str:
     key, _, value = word.partition("=")
-    return f"{key}={quoted(value)}"
+    return f"{key}={quote_value(value)}"
 
 
 def suggest_key(key: str) -> str:

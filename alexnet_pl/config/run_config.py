@@ -42,12 +42,12 @@ def isolated_config(folder: Path, name: str = ".hydra/config.yaml") -> Path:
     copy = f"configs/{hashlib.sha256(text.encode()).hexdigest()[:16]}/config.yaml"
     path = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / copy
     try:
-        return write(path, text)
+        return write_copy(path, text)
     except OSError:  # a home that cannot be written
-        return write(Path(tempfile.mkdtemp(prefix="alexnet_pl-")) / "config.yaml", text)
+        return write_copy(Path(tempfile.mkdtemp(prefix="alexnet_pl-")) / "config.yaml", text)
 
 
-def write(path: Path, text: str) -> Path:
+def write_copy(path: Path, text: str) -> Path:
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = path.with_suffix(f".{os.getpid()}.tmp")

@@ -72,7 +72,7 @@ def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None
             raise UserError(f"{name}: there is no such key; did you mean {f'{where}.' if where else ''}{near[0]}?")
 
 
-def check(cfg: DictConfig) -> None:
+def check_config(cfg: DictConfig) -> None:
     """The sections, and the keys of those that are read one by one, before anything is built."""
     whole: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     migration.check_keys(".".join(map(str, path)) for path, _ in migration.leaves(whole))

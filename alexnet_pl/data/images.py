@@ -63,7 +63,7 @@ def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
             if width * height > LARGEST:
                 raise ValueError(f"{width:,} × {height:,} pixels, more than any photograph: a decompression bomb?")
             odd = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
-            return torch.from_numpy(np.array(rgb(picture))).permute(2, 0, 1), odd
+            return torch.from_numpy(np.array(to_rgb(picture))).permute(2, 0, 1), odd
     except UnidentifiedImageError as error:
         raise ValueError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -72,7 +72,7 @@ def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
         raise ValueError(reason(error)) from error
 
 
-def rgb(picture: Image.Image) -> Image.Image:
+def to_rgb(picture: Image.Image) -> Image.Image:
     """Any mode → RGB: 16-bit grey scaled to 8, transparency dropped; Pillow clips the one and warns of the other."""
     if picture.mode.startswith("I"):
         picture = Image.fromarray((np.asarray(picture, np.float64) * 255 / 65535).round().clip(0, 255).astype(np.uint8))
@@ -95,17 +95,17 @@ def resize_center_crop(image: torch.Tensor, size: int, how: str) -> torch.Tensor
     pixels = image.numpy()
     height, width = pixels.shape[1:]
     if max(height, width) > THIN * min(height, width):  # a thread of pixels need not be made whole
-        pixels = centre(pixels, min(height, THIN * width), min(width, THIN * height))
+        pixels = crop_center(pixels, min(height, THIN * width), min(width, THIN * height))
         height, width = pixels.shape[1:]
     short = min(height, width)
     if short != size:
         longer = int(size * max(height, width) / short)
         shape = [size, longer] if height <= width else [longer, size]
         pixels = interpolate(torch.from_numpy(pixels[None]), shape, mode=how, antialias=True).numpy()[0]
-    return torch.from_numpy(centre(pixels, size, size))
+    return torch.from_numpy(crop_center(pixels, size, size))
 
 
-def centre(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def crop_center(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The central part, rounded as torchvision's `center_crop` does."""
     top, left = (round((whole - part) / 2) for whole, part in zip(image.shape[1:], (height, width), strict=True))
     return image[:, top : top + height, left : left + width]

@@ -13,10 +13,10 @@ NUMBERS = ("images", "of_class", "first_image", "top1_error", "top5_error")  # c
 PAIRS, PICTURES = 8, 6  # of confusions.png: rows, and images in one
 
 
-def write_mistakes(folder: Path, store: Store, split: str) -> None:
+def write_confusions(folder: Path, store: Store, split: str) -> None:
     """per_class.csv, confusions.csv and confusions.png from the folder's probabilities.parquet."""
-    labels, best = answers(folder / "probabilities.parquet")
-    write_table(folder / "per_class.csv", by_class(labels, best, store.classes))
+    labels, best = count_answers(folder / "probabilities.parquet")
+    write_table(folder / "per_class.csv", errors_by_class(labels, best, store.classes))
     found = confusions(labels, best, len(store.classes))
     write_table(folder / "confusions.csv", [pair(store.classes, labels, *row) for row in found])
     (folder / "confusions.png").unlink(missing_ok=True)
@@ -73,13 +73,13 @@ def draw_confusions(
     figure.savefig(path, dpi=110)
 
 
-def answers(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def count_answers(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Labels (N,) and best classes (N, 5 or fewer) of a whole file: a few bytes an image."""
     blocks = list(Reader(path).blocks(probabilities=False))
     return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
 
 
-def by_class(labels: np.ndarray, best: np.ndarray, classes: list[list[str]]) -> list[dict[str, Any]]:
+def errors_by_class(labels: np.ndarray, best: np.ndarray, classes: list[list[str]]) -> list[dict[str, Any]]:
     """Images and errors in percent of each class that has images, the hardest first."""
     count = np.bincount(labels, minlength=len(classes))
     wrong1 = np.bincount(labels[best[:, 0] != labels], minlength=len(classes))

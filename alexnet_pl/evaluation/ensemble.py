@@ -24,11 +24,13 @@ Mask = Callable[[list[str]], np.ndarray]
 """Image names → (N,) bool: which of them count."""
 
 
-def run(readers: Sequence[Reader], options: Ensemble, path: Path) -> tuple[dict[str, Any], dict[str, float] | None]:
+def average_members(
+    readers: Sequence[Reader], options: Ensemble, path: Path
+) -> tuple[dict[str, Any], dict[str, float] | None]:
     """Average, and write the averages as a network's own test would. Returns (facts, errors where there are labels)."""
     images = {None: all_images, "same": all_images, "half": hash_half}[options.tune_on]
     weights = tune_weights(readers, images) if options.weights == "tuned" else [1.0] * len(readers)
-    facts = describe(readers, weights, options.tune_on)
+    facts = describe_ensemble(readers, weights, options.tune_on)
     writer, counts = Writer(path, facts["dataset"]["classes"]), ErrorCounter()
     for block in averages(readers, weights):
         writer.add(block)
@@ -48,7 +50,7 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Re
     """
     if not runs:
         raise UserError("ensemble.members has no value yet: add ensemble.members=[RUN,RUN], or groups to train")
-    readers = [Reader(saved(run, split, views)) for run in runs]
+    readers = [Reader(open_predictions(run, split, views)) for run in runs]
     for reader in readers[1:]:
         check_alike(readers[0], reader)
     for run, reader in zip(runs, readers, strict=True):
@@ -63,7 +65,7 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Re
     return sorted(readers, key=lambda reader: reader.facts["checkpoint"]["sha256"])
 
 
-def saved(run: Path, split: str | None, views: str) -> Path:
+def open_predictions(run: Path, split: str | None, views: str) -> Path:
     names = (views, "centre") if views == "center" else (views,)  # the older name of the centre view
     found = sorted(path for name in names for path in run.glob(f"results/{split or '*'}-{name}/probabilities.parquet"))
     if len(found) == 1:
@@ -202,7 +204,7 @@ def grid_errors(readers: Sequence[Reader], weights: Sequence[float], index: int,
     return wrong
 
 
-def describe(readers: Sequence[Reader], weights: Sequence[float], tuned_on: str | None) -> dict[str, Any]:
+def describe_ensemble(readers: Sequence[Reader], weights: Sequence[float], tuned_on: str | None) -> dict[str, Any]:
     """What an ensemble's result.json says beside its errors; its `checkpoint` is that of all members together."""
     first, members = readers[0].facts, [reader.facts["checkpoint"]["sha256"] for reader in readers]
     about = {"file": "ensemble", "sha256": hashlib.sha256(" ".join(members).encode()).hexdigest(), "step": 0}

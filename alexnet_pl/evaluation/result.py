@@ -13,7 +13,7 @@ from alexnet_pl.runs.checkpoint import about_checkpoint
 from alexnet_pl.runs.provenance import git
 
 
-def describe(errors: dict[str, float]) -> dict[str, Any]:
+def describe_errors(errors: dict[str, float]) -> dict[str, Any]:
     """Errors in percent and their 95 % intervals from the exact counts of `Errors`."""
     count = int(errors["count"])
     found: dict[str, Any] = {"images": count}
@@ -36,7 +36,7 @@ def write_result(path: Path, errors: dict[str, float], step: int = 0, **facts: A
         "schema": SCHEMA,
         "claim": None,
         **facts,
-        **describe(errors),
+        **describe_errors(errors),
         "checkpoint": checkpoint,
         "commit": git("rev-parse", "HEAD"),
     }

@@ -71,7 +71,7 @@ def row(module: Classifier, path: Path, probabilities: list[float], indices: lis
     return {"file": str(path), "labels": labels}
 
 
-def write(rows: list[dict[str, Any]], folder: Path) -> Path:
+def write_predictions(rows: list[dict[str, Any]], folder: Path) -> Path:
     """predictions.json, and predictions.csv with a line per image and label. Returns the latter."""
     (folder / "predictions.json").write_text(json.dumps(rows, indent=1) + "\n")
     path = folder / "predictions.csv"
@@ -84,7 +84,7 @@ def write(rows: list[dict[str, Any]], folder: Path) -> Path:
     return path
 
 
-def show(rows: list[dict[str, Any]], unread: dict[Path, str], most: int = 50) -> None:
+def print_predictions(rows: list[dict[str, Any]], unread: dict[Path, str], most: int = 50) -> None:
     """The first `most` images as a table; the files hold them all."""
     table = Table("image", "most probable", "then")
     for found in rows[:most]:

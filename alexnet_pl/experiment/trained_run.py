@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from alexnet_pl.config.overrides import quoted
+from alexnet_pl.config.overrides import quote_value
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.remote import is_remote
@@ -50,7 +50,7 @@ class TrainedRun:
     def __init__(self, folder: str | Path, root: str | None = None) -> None:
         self.folder = Path(folder)
         self.cfg = read_config(self.folder)
-        self.moved = [f"data.root={quoted(root)}"] if root else []  # the override that says so
+        self.moved = [f"data.root={quote_value(root)}"] if root else []  # the override that says so
         if root:
             self.cfg.data.root = root
 
@@ -76,7 +76,7 @@ class TrainedRun:
         """In evaluation mode, on the CPU."""
         cfg = self.cfg.copy()
         cfg.model.num_classes = len(self.about["classes"])
-        return load(str(self.checkpoint), build.make_module(cfg))
+        return load_module(str(self.checkpoint), build.make_module(cfg))
 
     @cached_property
     def data(self) -> ImageStore:
@@ -94,7 +94,7 @@ class TrainedRun:
         return self.data.store
 
 
-def opened(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> DictConfig:
+def open_trained_run(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> DictConfig:
     """The run's own config, to be used with its checkpoint `last` or `best`."""
     if not is_run(run):
         raise UserError(f"{run}: no run folder (no {CONFIG} in it); give one that `fit` made")
@@ -104,7 +104,7 @@ def opened(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> DictConfig
     return cfg
 
 
-def load(path: str, module: Classifier) -> Classifier:
+def load_module(path: str, module: Classifier) -> Classifier:
     """Fill `module` from a checkpoint, class list, mean image and earlier networks included."""
     checkpoint = read_checkpoint(path)
     module.load_state_dict(checkpoint["state_dict"])

@@ -39,7 +39,7 @@ def network(run: TrainedRun, photographs: bool) -> Picture:
     layers = read_layers(net, crop)
     count = sum(parameter.numel() for parameter in net.parameters())
     caption = f"The network, sizes read off by running it on an image of {crop} × {crop} pixels; {count:,} parameters."
-    return Picture(lambda theme: figure2.draw(layers, (3, crop, crop), theme), caption, f"{len(layers)} layers")
+    return Picture(lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), caption, f"{len(layers)} layers")
 
 
 def kernels(run: TrainedRun, photographs: bool) -> Picture:
@@ -56,7 +56,7 @@ def kernels(run: TrainedRun, photographs: bool) -> Picture:
         "The share of what a kernel weighs that is colour, not grey: 0 sees brightness alone, 1 differences between "
         "colours alone, noise 2/3."
     )
-    return Picture(lambda theme: figure3.draw(weight, shares, theme), caption, said, shares)
+    return Picture(lambda theme: figure3.draw_figure3(weight, shares, theme), caption, said, shares)
 
 
 def bars(run: TrainedRun, photographs: bool) -> Picture:
@@ -78,7 +78,7 @@ def bars(run: TrainedRun, photographs: bool) -> Picture:
 def from_test(run: TrainedRun, reader: Reader) -> tuple[list[Answer], str, Split | None, str]:
     """Answers, whose they are, and the split of the images; or None and why, since bars need no images."""
     about, views = reader.facts["dataset"], reader.facts["views"]
-    answers = examples.kept_answers(reader, examples.spread(reader.rows, examples.ASKED))
+    answers = examples.saved_answers(reader, examples.spread(reader.rows, examples.ASKED))
     source = f"of the {reader.rows:,} {about['split']} images (test, {views} views)"
     try:
         if about["fingerprint"] != run.store.fingerprint:
@@ -94,7 +94,7 @@ def from_network(run: TrainedRun) -> tuple[list[Answer], str, Split | None, str]
     return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.cfg.test.views} views)", split, ""
 
 
-def neighbours(run: TrainedRun, photographs: bool) -> Picture:
+def neighbor_figure(run: TrainedRun, photographs: bool) -> Picture:
     """By the features that the command `features` keeps in the run folder, which must be of this checkpoint."""
     if not isinstance(run.module.net, AlexNet):
         raise UserError(f"model.name={run.cfg.model.name}: has no fc7")
@@ -120,7 +120,7 @@ def neighbours(run: TrainedRun, photographs: bool) -> Picture:
     return Picture(drawing, caption, f"{100 * share:.0f} % of the query's class")
 
 
-def course(run: TrainedRun, photographs: bool) -> Picture:
+def training_course(run: TrainedRun, photographs: bool) -> Picture:
     found = training_curves.read_course(run)
     falls = [f"{float(found.epochs(np.array([drop.step]))[0]):g} ({drop.label})" for drop in found.drops]
     unit = "epochs" if len(found.ends) > 1 else "steps"
@@ -131,7 +131,7 @@ def course(run: TrainedRun, photographs: bool) -> Picture:
         "Loss and errors, of training images as they came, augmented and with dropout, and of validation images, "
         f"centre view; {said}."
     )
-    return Picture(lambda theme: training_curves.draw(found, theme), caption, said)
+    return Picture(lambda theme: training_curves.draw_training_curves(found, theme), caption, said)
 
 
 Maker = Callable[[TrainedRun, bool], Picture]
@@ -139,8 +139,8 @@ PICTURES: dict[str, tuple[str, Maker]] = {  # file → title, and what makes it
     "figure2": ("Figure 2, the network", network),
     "figure3": ("Figure 3, kernels of the first layer", kernels),
     "figure4-left": ("Figure 4, left, the five most probable labels", bars),
-    "figure4-right": ("Figure 4, right, the nearest training images", neighbours),
-    "training": ("Training", course),
+    "figure4-right": ("Figure 4, right, the nearest training images", neighbor_figure),
+    "training": ("Training", training_course),
 }
 
 

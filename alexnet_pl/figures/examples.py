@@ -42,7 +42,7 @@ def tested(run: TrainedRun) -> Reader | None:
     return next((one for one in readers if one.kept and one.facts["checkpoint"].get("sha256") == mine), None)
 
 
-def kept_answers(reader: Reader, numbers: np.ndarray) -> list[Answer]:
+def saved_answers(reader: Reader, numbers: np.ndarray) -> list[Answer]:
     """Of some images, from a test's file; their order there is the split's."""
     found, start = [], 0
     for block in reader.blocks():

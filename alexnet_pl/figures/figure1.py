@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError
-from alexnet_pl.figures.style import Theme, save
+from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.runs.layout import CONFIG, METRICS, PROVENANCE
 from alexnet_pl.runs.metrics_log import read_errors
 
@@ -124,7 +124,7 @@ def spread(values: list[float]) -> str:
     return f"{mean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
 
 
-def page(runs: list[Run], picture: str, source: str) -> str:
+def figure1_page(runs: list[Run], picture: str, source: str) -> str:
     """The whole of figure1.md."""
     best = chosen(runs)
     lines = [
@@ -221,7 +221,7 @@ def describe_run(run: Path) -> str:
     return f"{store['name']} ({store['fingerprint'][:12]}), {machine}, {precision}, commit {commit}{changed}"
 
 
-def draw(groups: dict[str, Group], theme: Theme) -> Figure:
+def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
     """Training error against epochs, a thin line a run, and where each kind is down to 25 % on average."""
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -242,11 +242,11 @@ def draw(groups: dict[str, Group], theme: Theme) -> Figure:
     return figure
 
 
-def write(folders: list[Path], out: Path) -> Path:
+def write_figure1(folders: list[Path], out: Path) -> Path:
     """Draw figure1 and write figure1.md into `out`; returns the latter."""
     runs = find_runs(folders)
     best = chosen(runs)
-    save(lambda theme: draw(best, theme), out / "figure1")
+    save_drawing(lambda theme: draw_figure1(best, theme), out / "figure1")
     path = out / "figure1.md"
-    path.write_text(page(runs, "figure1.png", " and ".join(f"`{folder.name}`" for folder in folders)))
+    path.write_text(figure1_page(runs, "figure1.png", " and ".join(f"`{folder.name}`" for folder in folders)))
     return path

@@ -48,7 +48,7 @@ class Solid(NamedTuple):
         return Solid(self.at(0, middle - share / 2, 0.5 - share / 2), (thickness, height * share, depth * share))
 
 
-def solid(shape: tuple[int, ...], towers: int, x: float, y: float) -> Solid:
+def layer_solid(shape: tuple[int, ...], towers: int, x: float, y: float) -> Solid:
     """One tower's part of (maps, side, side) or (units,), from `x` on; `y` is the height of its middle."""
     if len(shape) == 3:
         side = PIXEL * sqrt(shape[1])
@@ -60,17 +60,17 @@ def solid(shape: tuple[int, ...], towers: int, x: float, y: float) -> Solid:
 
 def arrange(image: tuple[int, ...], layers: list[Layer]) -> list[list[Solid]]:
     """The solids of the image and of each layer, from left to right, GPU 1's above GPU 2's."""
-    columns = [[solid(image, 1, 0, 0)]]
-    spread = (solid(layer.makes, layer.towers, 0, 0) for layer in layers if layer.towers > 1)
+    columns = [[layer_solid(image, 1, 0, 0)]]
+    spread = (layer_solid(layer.makes, layer.towers, 0, 0) for layer in layers if layer.towers > 1)
     tallest = max((one.at(0, 1, 1)[1] for one in spread), default=0.0)
     for layer in layers:
         x = float(columns[-1][0].at(1, 0, 1)[0]) + GAP
         heights = [0.0] if layer.towers == 1 else [tallest + 0.3, -tallest - 0.3]
-        columns.append([solid(layer.makes, layer.towers, x, y) for y in heights])
+        columns.append([layer_solid(layer.makes, layer.towers, x, y) for y in heights])
     return columns
 
 
-def draw(layers: list[Layer], image: tuple[int, ...], theme: Theme) -> Figure:
+def draw_figure2(layers: list[Layer], image: tuple[int, ...], theme: Theme) -> Figure:
     columns = arrange(image, layers)
     corners = np.array([point for column in columns for one in column for face in one.faces for point in face])
     (left, below), (right, top) = corners.min(0) - MARGIN - (0, 0.45), corners.max(0) + MARGIN

@@ -13,7 +13,7 @@ from alexnet_pl.models.filters import grid, scaled
 PIXEL = 0.043  # inches
 
 
-def draw(kernels: Tensor, shares: dict[str, Any], theme: Theme) -> Figure:
+def draw_figure3(kernels: Tensor, shares: dict[str, Any], theme: Theme) -> Figure:
     """(K, 3, h, w) and their `kernels.colour_shares` → a panel for each GPU, zero being the middle grey."""
     towers = len(shares["gpus"])
     pictures = [panel(half, theme) for half in scaled(kernels).chunk(towers)]

@@ -10,7 +10,9 @@ from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import PROVENANCE, RESULT
 
 
-def page(run: TrainedRun, drawn: dict[str, tuple[str, str]], missing: dict[str, str], folder: str, command: str) -> str:
+def figures_page(
+    run: TrainedRun, drawn: dict[str, tuple[str, str]], missing: dict[str, str], folder: str, command: str
+) -> str:
     """`drawn`: by file name, title and caption; `missing`: by title, why; `folder`: where the files are from here;
     `command`: the words after `figures`."""
     lines = [

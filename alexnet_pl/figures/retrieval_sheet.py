@@ -32,12 +32,12 @@ def draw_sheet(queries: Tensor, ways: Mapping[str, Found], inch: float = 0.85) -
         left=0.005, right=0.995, bottom=0.01, top=1 - 0.6 / (len(queries) + 0.7),
     )  # fmt: skip
     for i, query in enumerate(queries):
-        show(figure.add_subplot(grid[i, 0]), query, "query" if i == 0 else "")
+        show_image(figure.add_subplot(grid[i, 0]), query, "query" if i == 0 else "")
         column = 1
         for name, found in ways.items():
             for j, picture in enumerate(found.pictures[i]):
                 axes = figure.add_subplot(grid[i, column + 1 + j])
-                show(axes, picture, name if i == 0 and j == 0 else "")
+                show_image(axes, picture, name if i == 0 and j == 0 else "")
                 frame(axes, bool(found.right[i, j]))
             column += 1 + found.pictures.shape[1]
     return figure
@@ -58,7 +58,7 @@ def compare_neighbors(
     return draw_sheet(queries.pictures(numbers), ways)
 
 
-def show(axes: Axes, picture: Tensor, title: str) -> None:
+def show_image(axes: Axes, picture: Tensor, title: str) -> None:
     axes.imshow(picture.permute(1, 2, 0).numpy())
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)

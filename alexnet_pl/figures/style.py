@@ -63,7 +63,7 @@ THEMES = (LIGHT, DARK)
 Drawing = Callable[[Theme], Figure]
 
 
-def save(drawing: Drawing, path: Path) -> list[Path]:
+def save_drawing(drawing: Drawing, path: Path) -> list[Path]:
     """Write `path`.png and .svg, and -dark.png and -dark.svg; `path` has no suffix. Returns what was written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written = []

@@ -88,7 +88,7 @@ def find_drops(run: TrainedRun, rates: list[tuple[int, dict[str, float]]], ends:
     if run.cfg.schedule.name == "staged" and rates:
         stages: Any = OmegaConf.to_container(run.cfg.schedule.staged.stages, resolve=True)
         return staged_drops(stages, list(rates[0][1]), ends)
-    said = [Drop(step, told(before, now)) for (_, before), (step, now) in pairwise(rates)]
+    said = [Drop(step, describe_drop(before, now)) for (_, before), (step, now) in pairwise(rates)]
     return [drop for drop in said if drop.label]
 
 
@@ -102,11 +102,11 @@ def staged_drops(stages: list[Any], layers: list[str], ends: np.ndarray) -> list
             for epoch in (before, now)
         ]
         step = float(np.interp(now - 1, np.arange(len(ends)), ends))
-        found.append(Drop(step, told(*rates)))
+        found.append(Drop(step, describe_drop(*rates)))
     return [drop for drop in found if drop.label]
 
 
-def told(before: dict[str, float], now: dict[str, float]) -> str:
+def describe_drop(before: dict[str, float], now: dict[str, float]) -> str:
     """ "÷10" where most layers' rates fell so, else which ones', or "" where none did."""
     factors = {
         name: before[name] / now[name] if now[name] else np.inf for name in before if now.get(name, 0) < before[name]
@@ -118,7 +118,7 @@ def told(before: dict[str, float], now: dict[str, float]) -> str:
     return f"{which}stops" if factor == "inf" else f"{which}÷{factor}"
 
 
-def draw(course: Course, theme: Theme) -> Figure:
+def draw_training_curves(course: Course, theme: Theme) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, (title, lines) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
         for name, (label, place, style) in lines.items():

@@ -73,7 +73,7 @@ class AlexNet(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        check(num_classes, bottleneck, towers, without, activation, dropout)
+        check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout)
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
         widths = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
         specs = {  # kernels, their side, stride, padding, groups
@@ -162,7 +162,9 @@ class AlexNet(nn.Module):
         return self.fc8(x if self.bottleneck is None else self.bottleneck(x))
 
 
-def check(num_classes: int, bottleneck: int, towers: int, without: str | None, activation: str, dropout: float) -> None:
+def check_alexnet_options(
+    num_classes: int, bottleneck: int, towers: int, without: str | None, activation: str, dropout: float
+) -> None:
     """Raise ValueError, naming the argument, for what `AlexNet` cannot build."""
     if num_classes < 1 or bottleneck < 0:
         raise ValueError(f"num_classes={num_classes}, bottleneck={bottleneck}: at least 1, and not negative")

@@ -27,7 +27,7 @@ class ConvNet(nn.Module):
 
     def __init__(self, num_classes: int = 10, crop: int = 32, activation: str = "relu") -> None:
         super().__init__()
-        check(num_classes, crop, activation)
+        check_cifar_options(num_classes, crop, activation)
         self.num_classes, self.activation = num_classes, ACTIVATIONS[activation]
         self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
         self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
@@ -60,7 +60,7 @@ class LocalNet(nn.Module):
 
     def __init__(self, num_classes: int = 10, crop: int = 24, activation: str = "relu", norm: bool = False) -> None:
         super().__init__()
-        check(num_classes, crop, activation)
+        check_cifar_options(num_classes, crop, activation)
         self.num_classes, self.activation = num_classes, ACTIVATIONS[activation]
         pixels = side(crop, poolings=2)
         self.conv1 = nn.Conv2d(3, 64, 5, padding=2)
@@ -105,7 +105,7 @@ def side(crop: int, poolings: int) -> int:
     return crop
 
 
-def check(num_classes: int, crop: int, activation: str) -> None:
+def check_cifar_options(num_classes: int, crop: int, activation: str) -> None:
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}: at least 1")
     if crop < 8:

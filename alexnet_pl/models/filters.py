@@ -57,7 +57,7 @@ def color_energies(kernels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return colour.square().sum((1, 2, 3)).numpy(), w.square().sum((1, 2, 3)).numpy()
 
 
-def share(colour: np.ndarray, whole: np.ndarray) -> float:
+def color_share(colour: np.ndarray, whole: np.ndarray) -> float:
     return float(colour.sum() / whole.sum()) if whole.any() else 0.0
 
 
@@ -65,8 +65,8 @@ def color_selectivity(kernels: Tensor, towers: int) -> dict[str, Any]:
     """Colour shares of the halves (`gpus`) and of each kernel; for two towers their distance and how often chance gives
     as much (`p`, a permutation test)."""
     colour, whole = color_energies(kernels)
-    gpus = [share(*half) for half in zip(np.split(colour, towers), np.split(whole, towers), strict=True)]
-    each = [share(*one) for one in zip(colour[:, None], whole[:, None], strict=True)]
+    gpus = [color_share(*half) for half in zip(np.split(colour, towers), np.split(whole, towers), strict=True)]
+    each = [color_share(*one) for one in zip(colour[:, None], whole[:, None], strict=True)]
     found = {"gpus": gpus, "kernels": each}
     return found if towers == 1 else {"difference": gpus[1] - gpus[0], "p": permutation_p_value(colour, whole), **found}
 
@@ -75,5 +75,8 @@ def permutation_p_value(colour: np.ndarray, whole: np.ndarray) -> float:
     """Share of random divisions into halves, the one at hand included, that are at least as far apart."""
     half, generator = len(colour) // 2, np.random.default_rng(0)
     orders = [np.arange(len(colour)), *(generator.permutation(len(colour)) for _ in range(TRIALS))]
-    apart = [abs(share(colour[o[:half]], whole[o[:half]]) - share(colour[o[half:]], whole[o[half:]])) for o in orders]
+    apart = [
+        abs(color_share(colour[o[:half]], whole[o[:half]]) - color_share(colour[o[half:]], whole[o[half:]]))
+        for o in orders
+    ]
     return float(np.mean(np.array(apart) >= apart[0] - 1e-12))

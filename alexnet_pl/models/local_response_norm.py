@@ -76,7 +76,7 @@ def combine_gradient(a: Tensor, direct: Tensor, others: Tensor, rule: NormSpec) 
     return (direct - 2 * rule.alpha * rule.beta * at_least_float32(a) * window(others, rule)).to(a.dtype)
 
 
-def normalise(a: Tensor, rule: NormSpec) -> Tensor:
+def normalize(a: Tensor, rule: NormSpec) -> Tensor:
     return apply_norm(a, pad(square(a), rule), rule)
 
 
@@ -137,7 +137,7 @@ def blocks(a: Tensor, fast: bool) -> list[slice]:
     return [slice(start, start + count) for start in range(0, max(1, len(a)), count)]
 
 
-def normalise_in_blocks(a: Tensor, rule: NormSpec, fast: bool) -> Tensor:
+def normalize_in_blocks(a: Tensor, rule: NormSpec, fast: bool) -> Tensor:
     parts = blocks(a, fast)
     out, squares = torch.empty_like(a), PaddedBuffer.around(a[parts[0]], rule)
     for part in parts:
@@ -169,8 +169,8 @@ class Norm(torch.autograd.Function):
         ctx.save_for_backward(a)
         ctx.rule, ctx.fast = rule, fast
         if a.device.type == "cpu":
-            return normalise_in_blocks(a.detach(), rule, fast)
-        return step(normalise, fast)(a.detach(), rule)
+            return normalize_in_blocks(a.detach(), rule, fast)
+        return step(normalize, fast)(a.detach(), rule)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -57,7 +57,7 @@ def gathered(seen: list[tuple[str, nn.Module, tuple[int, ...], tuple[int, ...]]]
     learned = [i for i, (_, part, _, _) in enumerate(seen) if isinstance(part, nn.Conv2d | nn.Linear)]
     for start, end in zip(learned, [*learned[1:], len(seen)], strict=True):
         name, part, reads, makes = seen[start]
-        then = tuple(word for _, after, _, out in seen[start + 1 : end] if (word := called(after, out)))
+        then = tuple(word for _, after, _, out in seen[start + 1 : end] if (word := op_label(after, out)))
         last = end == len(seen) or name == "bottleneck"
         if isinstance(part, nn.Conv2d):
             shape = part.kernel_size[0], part.stride[0], part.weight.shape[1]
@@ -66,7 +66,7 @@ def gathered(seen: list[tuple[str, nn.Module, tuple[int, ...], tuple[int, ...]]]
             yield Layer(name, reads, makes, 0, 0, 0, 1 if last else towers, then)
 
 
-def called(part: nn.Module, out: tuple[int, ...]) -> str:
+def op_label(part: nn.Module, out: tuple[int, ...]) -> str:
     if isinstance(part, nn.MaxPool2d):
         return f"max-pool {part.kernel_size}×{part.kernel_size}\nto {out[-1]}×{out[-1]}"
     if isinstance(part, LocalResponseNorm | SpatialNorm):
@@ -79,24 +79,24 @@ def of_network(metric: str) -> float:
     """What no run is needed for: counts of the network that the main recipe builds, without its memory."""
     with torch.device("meta"):
         net = AlexNet()
-        sizes = {name: sum(map(torch.numel, layer.parameters())) for name, layer in learned(net).items()}
+        sizes = {name: sum(map(torch.numel, layer.parameters())) for name, layer in count_parameters(net).items()}
         if metric == "neurons":
-            return float(neurons(net))
+            return float(count_neurons(net))
     total = sum(sizes.values())
     largest = max(size for name, size in sizes.items() if name.startswith("conv"))
     return {"parameters": float(total), "conv_share": 100 * largest / total}[metric]
 
 
-def learned(net: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+def count_parameters(net: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
     return {name: layer for name, layer in net.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
 
 
-def neurons(net: AlexNet) -> int:
+def count_neurons(net: AlexNet) -> int:
     """Outputs of all learned layers for one image of 224 × 224."""
     counts: list[int] = []
     hooks = [
         layer.register_forward_hook(lambda _, __, output: counts.append(output.numel()))
-        for layer in learned(net).values()
+        for layer in count_parameters(net).values()
     ]
     with torch.no_grad():
         net.eval()(torch.empty(1, 3, 224, 224))

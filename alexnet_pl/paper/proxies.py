@@ -70,11 +70,11 @@ def make_proxy(tests: list[TestRun]) -> ProxyResults:
         kinds.setdefault(test.kind, []).append(test)
     named = {kind: label for claim in reversed(candidates()) if (kind := kind_of(claim)) and (label := claim.label)}
     errors = [
-        Errors(named.get(kind, other_kind(kinds[kind][0])), means(kinds[kind]))
+        Errors(named.get(kind, other_kind(kinds[kind][0])), mean_errors(kinds[kind]))
         for kind in sorted(kinds, key=lambda kind: place_of(kind, list(named)))
     ]
     compared = [compare(claim, kinds) for claim in candidates() if claim.against]
-    return ProxyResults(describe(tests[0]), errors, [one for one in compared if one])
+    return ProxyResults(describe_variant(tests[0]), errors, [one for one in compared if one])
 
 
 def candidates() -> list[Claim]:
@@ -92,7 +92,7 @@ def other_kind(test: TestRun) -> str:
     return f"{count} networks ({test.run.name})" if count > 1 else f"other settings ({test.run.name})"
 
 
-def means(tests: list[TestRun]) -> dict[str, Estimate]:
+def mean_errors(tests: list[TestRun]) -> dict[str, Estimate]:
     found = {metric: sample(tests, metric) for metric in ERRORS}
     return {metric: intervals.mean_ci(one) for metric, one in found.items() if one}
 
@@ -113,10 +113,10 @@ def compare(claim: Claim, kinds: dict[Kind, list[TestRun]]) -> Comparison | None
 
 def has_learned(tests: list[TestRun]) -> bool:
     guessing = 100 * (1 - 1 / tests[0].result["dataset"]["classes"])
-    return means(tests)["top1_error"].mean < guessing / 2
+    return mean_errors(tests)["top1_error"].mean < guessing / 2
 
 
-def describe(test: TestRun) -> str:
+def describe_variant(test: TestRun) -> str:
     about, trained = test.result["dataset"], test.networks[0]["training"]
     most = max(epochs) if (epochs := [one["training"]["trainer"]["max_epochs"] for one in test.networks]) else 0
     return (

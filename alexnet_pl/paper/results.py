@@ -50,14 +50,14 @@ class TestRun:
 
     @cached_property
     def kind(self) -> Kind:
-        found = Counter(variant(one["training"], bool(one.get("lineage"))) for one in self.networks)
+        found = Counter(variant_key(one["training"], bool(one.get("lineage"))) for one in self.networks)
         return self.result["views"], frozenset(found.items())
 
     @cached_property
     def frame(self) -> str:
         """Images and course of training, which comparisons must share."""
         about = self.result["dataset"]
-        courses = {json.dumps(course(network["training"]), sort_keys=True) for network in self.networks}
+        courses = {json.dumps(course_key(network["training"]), sort_keys=True) for network in self.networks}
         same = courses.pop() if len(courses) == 1 else f"several: {self.path}"
         return json.dumps([about["name"], about["split"], about["fingerprint"], same])
 
@@ -92,7 +92,7 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def variant(training: dict[str, Any], pretrained: bool) -> str:
+def variant_key(training: dict[str, Any], pretrained: bool) -> str:
     """What the paper's rows differ in, as text: all of the network but its size, how images were varied."""
     parts = flat({"model": training["model"], "augment": training["augment"]})
     return json.dumps(
@@ -100,7 +100,7 @@ def variant(training: dict[str, Any], pretrained: bool) -> str:
     )
 
 
-def course(training: dict[str, Any]) -> dict[str, Any]:
+def course_key(training: dict[str, Any]) -> dict[str, Any]:
     """What comparable runs have in common."""
     return {
         "crop": training["augment"]["crop"],
@@ -113,5 +113,5 @@ def kind_of(claim: claims.Claim) -> Kind | None:
     if not claim.recipe or not shipped(claim.recipe):
         return None
     networks = matching.networks(claim.recipe, claim.overrides)
-    found = Counter(variant(network.training, bool(network.lineage)) for network in networks)
+    found = Counter(variant_key(network.training, bool(network.lineage)) for network in networks)
     return claim.views, frozenset(found.items())

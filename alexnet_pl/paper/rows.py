@@ -32,10 +32,10 @@ def make_rows(tests: Sequence[TestRun]) -> list[Row]:
     for test in tests:
         if test.claim:
             by_claim.setdefault(test.claim, []).append(test)
-    return [Row(claim, measure(claim, lambda key: by_claim.get(key, []))) for claim in CLAIMS]
+    return [Row(claim, measured_value(claim, lambda key: by_claim.get(key, []))) for claim in CLAIMS]
 
 
-def measure(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) -> dict[str, Estimate]:
+def measured_value(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) -> dict[str, Estimate]:
     """Each metric's mean and interval; of a relative claim, the difference or ratio to the claim it is against."""
     if claim.recipe and not claim.data:
         counts = {metric: of_network(metric) for metric in claim.values}
@@ -66,7 +66,7 @@ def sample(tests: Sequence[TestRun], metric: str) -> Sample | None:
     return Sample(values, images) if values else None
 
 
-def command(claim: Claim) -> str:
+def reproduce_command(claim: Claim) -> str:
     """The one command that makes a row, whatever of it is there already; FOLDER stands for prepared stores."""
     assert claim.recipe
     several = shipped(claim) and len(matching.networks(claim.recipe, claim.overrides)) > 1

@@ -49,7 +49,7 @@ def collect(roots: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
 
 
 def code_tables(roots: Iterable[Path]) -> list[Table]:
-    return [table(tests) for tests in collect(roots).values()]
+    return [code_table(tests) for tests in collect(roots).values()]
 
 
 def code_report(run: Path) -> str:
@@ -57,14 +57,14 @@ def code_report(run: Path) -> str:
     return tables.markdown(code_tables([run]))
 
 
-def table(tests: list[dict[str, Any]]) -> Table:
+def code_table(tests: list[dict[str, Any]]) -> Table:
     by_key: dict[Key, dict[int, dict[str, Any]]] = {}
     for test in sorted(tests, key=lambda test: -test["machine"]["load"]):  # of equal rows the least disturbed one stays
         for row in test["rows"]:
             by_key.setdefault((row["method"], row["bits"]), {})[test["seed"]] = row
     keys = sorted(by_key, key=lambda key: (key[1] or 0, ORDER.index(key[0])))
     rows = [line(key, list(by_key[key].values())) for key in keys]
-    return Table(f"Short codes (§7.1), no row of the paper: {describe(tests[0])}", HEADER, rows, notes(tests))
+    return Table(f"Short codes (§7.1), no row of the paper: {describe_code(tests[0])}", HEADER, rows, notes(tests))
 
 
 def line(key: Key, rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -87,7 +87,7 @@ def cell(values: Sequence[dict[str, float]]) -> str:
     return f"{found.mean:.1f} ± {found.high - found.mean:.1f}, {found.runs} seeds"
 
 
-def describe(test: dict[str, Any]) -> str:
+def describe_code(test: dict[str, Any]) -> str:
     about, network = test["dataset"], test["network"]
     queries = f"{test['queries']:,} of {about['images']:,} {about['split']} images"
     among = f"{about['train_images']:,} training images (store {about['fingerprint'][:12]})"

@@ -13,7 +13,7 @@ from alexnet_pl.evaluation.intervals import Estimate
 from alexnet_pl.paper.claims import Claim
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect
-from alexnet_pl.paper.rows import Row, command, images_seen, shipped
+from alexnet_pl.paper.rows import Row, images_seen, reproduce_command, shipped
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.runs import metrics_log
@@ -89,7 +89,7 @@ def missing(rows: Sequence[Row], rate: float | None) -> Table:
         claim = row.claim
         if not claim.recipe or not claim.data or (row.made_here and row.ours):
             continue
-        line = command(claim)
+        line = reproduce_command(claim)
         if line in told:
             continue
         told.add(line)
@@ -148,7 +148,7 @@ def as_csv(rows: Sequence[Row], others: Sequence[ProxyResults]) -> str:
         for metric, value in claim.values.items():
             ours = row.ours.get(metric)
             found = list(ours) if ours else ["", "", "", ""]
-            how = command(claim) if claim.recipe else ""
+            how = reproduce_command(claim) if claim.recipe else ""
             data = claim.data or ""
             paper = "" if math.isnan(value) else value
             lines.append([claim.part, claim.label, claim.place, data, metric, paper, claim.bound, *found, how])

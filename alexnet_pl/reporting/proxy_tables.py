@@ -8,12 +8,12 @@ from alexnet_pl.paper.proxies import ProxyResults, verdicts
 from alexnet_pl.reporting.tables import Table
 
 
-def standin_tables(found: ProxyResults) -> list[Table]:
+def proxy_tables(found: ProxyResults) -> list[Table]:
     rows = [
         [one.label, *(interval_of(one.values, metric) for metric in ERRORS), str(one.values["top1_error"].runs)]
         for one in found.errors
     ]
-    errors = Table(f"Stand-in, no row of the paper: {found.about}", [*HEAD, "runs"], rows, STANDIN_NOTES)
+    errors = Table(f"Stand-in, no row of the paper: {found.about}", [*HEAD, "runs"], rows, PROXY_NOTES)
     compared = [
         [
             one.claim.label,
@@ -32,7 +32,7 @@ def standin_tables(found: ProxyResults) -> list[Table]:
     return [errors, Table("Orderings of the paper on that stand-in", header, compared, tuple(said))]
 
 
-STANDINS = """# What of the paper shows on stand-in data
+PROXIES = """# What of the paper shows on stand-in data
 
 Written by `python -m alexnet_pl report` from run folders. These are not ImageNet's images, nor as many, nor were the
 networks trained as long; no number here is one of the paper's, and none should be read as one. Effects of a point or
@@ -46,7 +46,7 @@ comparison that is not in the tables below was not yet measured.
 
 """
 HEAD = ["network", "top-1 error, % (95 %)", "top-5 error, % (95 %)"]
-STANDIN_NOTES = (
+PROXY_NOTES = (
     "One run: the interval is over images (Wilson). Several: over runs (Student's t), all on the same images.",
     "Where the classes are five or fewer, a top-5 error is 0 by definition.",
 )

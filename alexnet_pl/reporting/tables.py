@@ -23,7 +23,7 @@ class Table:
     listed: bool = False
 
 
-def show(tables: Iterable[Table]) -> None:
+def print_table(tables: Iterable[Table]) -> None:
     console = Console(highlight=False)
     for table in tables:
         console.print(plain(table.title), style="bold", soft_wrap=True)

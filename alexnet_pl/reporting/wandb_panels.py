@@ -9,7 +9,7 @@ import torch
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.summary import learned
+from alexnet_pl.models.summary import count_parameters
 from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, ERRORS, TABLE1, TABLE2, Claim
 from alexnet_pl.paper.rows import Row
 from alexnet_pl.reporting import paper_tables as paper_tables_module
@@ -35,7 +35,7 @@ def libraries() -> tuple[Any, Any]:
 
 def layers() -> list[str]:
     with torch.device("meta"):
-        return list(learned(AlexNet()))
+        return list(count_parameters(AlexNet()))
 
 
 def curves(wr: Any) -> dict[str, list[Any]]:
@@ -103,10 +103,10 @@ def switches() -> dict[str, str]:
     for claim in CLAIMS:
         if claim.part == ABLATIONS:
             found.setdefault(claim.overrides[0].partition("=")[0], []).append(claim)
-    return {key: f"{key} ({claims[0].place}): {said(claims)}" for key, claims in found.items()}
+    return {key: f"{key} ({claims[0].place}): {metric_line(claims)}" for key, claims in found.items()}
 
 
-def said(claims: Sequence[Claim]) -> str:
+def metric_line(claims: Sequence[Claim]) -> str:
     """Of claims with the same numbers, such as those of each layer that was left out."""
     first, names = claims[0], ", ".join(claim.label for claim in claims)
     points = [number(value, first) for value in first.values.values() if not math.isnan(value)]

@@ -41,7 +41,7 @@ class Comparison:
 
     def row(self, method: str, bits: int | None, bytes_per_image: int, found: Neighbours) -> dict[str, Any]:
         known = {"truth": self.truth.numbers, "queries": self.labels, "images": self.train.labels}
-        return measure(method, bits, bytes_per_image, found, **known)
+        return measure_recall(method, bits, bytes_per_image, found, **known)
 
     def float_rows(self) -> list[dict[str, Any]]:
         return [self.row(FLOAT, None, 2 * self.train.width, self.truth)]
@@ -77,7 +77,9 @@ class Comparison:
 RANKS = (6, 100)  # Figure 4's six, and a list to look through
 
 
-def measure(method: str, bits: int | None, bytes_per_image: int, found: Neighbours, **known: Any) -> dict[str, Any]:
+def measure_recall(
+    method: str, bits: int | None, bytes_per_image: int, found: Neighbours, **known: Any
+) -> dict[str, Any]:
     """One row of the table. `known`: truth (queries, 100) numbers of the float neighbours; queries and images, labels.
 
     Recall: the share of the k float neighbours that are among the k found. Precision: the share of the k found that are

@@ -25,7 +25,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
 from alexnet_pl.retrieval.codebook import check_source
-from alexnet_pl.retrieval.features import Features, place
+from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 
 
@@ -162,7 +162,7 @@ def open_features(options: Options, layer: str) -> tuple[Features, Features]:
     run = Path(options.features)
     if not run.is_dir():
         raise UserError(f"codes.features: {run} is not there; give the run folder of a network after `features`")
-    train = Features(place(run, "train", layer))
+    train = Features(features_dir(run, "train", layer))
     others = sorted(path.name for path in (run / "features").glob(f"*-{layer}") if path.name != f"train-{layer}")
     if not others:
         raise UserError(f"codes.features: {run}/features has {layer} of the training images alone; run features again")
@@ -171,7 +171,7 @@ def open_features(options: Options, layer: str) -> tuple[Features, Features]:
     return train, tested
 
 
-def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Codes, Vectors]:
+def build_codes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Codes, Vectors]:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     options = make_options(cfg)
     train, tested = open_features(options, options.layer)

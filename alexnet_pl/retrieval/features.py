@@ -73,7 +73,7 @@ class Extractor:
         return self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]
 
 
-def place(run: Path, split: str, layer: str = "fc7") -> Path:
+def features_dir(run: Path, split: str, layer: str = "fc7") -> Path:
     return run / "features" / f"{split}-{layer}"
 
 
@@ -85,7 +85,7 @@ def extract(folder: Path, extractor: Extractor, split: Split, facts: dict[str, A
     partial = folder.with_name(f"{folder.name}.partial")
     about = {"layer": extractor.layer, "width": extractor.width, "images": len(split), "precision": extractor.precision}
     facts = {**about, **facts}
-    done = begin(partial, facts)
+    done = resume_from(partial, facts)
     step = max(BLOCK // batch_size, 1) * batch_size
     starts = range(done, len(split), batch_size)
     batches = (np.arange(start, min(start + batch_size, len(split))) for start in starts)
@@ -97,7 +97,7 @@ def extract(folder: Path, extractor: Extractor, split: Split, facts: dict[str, A
     with Progress() as bar:
         task = bar.add_task(f"{folder.name}", total=len(split), completed=done)
         for block in answers:
-            write(partial, done, block)
+            write_features(partial, done, block)
             done += len(block)
             bar.update(task, completed=done)
     np.save(partial / "labels.npy", split.labels)
@@ -108,7 +108,7 @@ def extract(folder: Path, extractor: Extractor, split: Split, facts: dict[str, A
     partial.rename(folder)
 
 
-def begin(partial: Path, facts: dict[str, Any]) -> int:
+def resume_from(partial: Path, facts: dict[str, Any]) -> int:
     """Images that are there already; what is of another checkpoint, store or layer is begun anew."""
     try:
         if json.loads((partial / "about.json").read_text()) == facts:
@@ -143,7 +143,7 @@ def blocks(extractor: Extractor, batches: Iterator[tuple[Tensor, Tensor]], step:
         yield torch.cat(waiting).numpy()
 
 
-def write(partial: Path, start: int, block: np.ndarray) -> None:
+def write_features(partial: Path, start: int, block: np.ndarray) -> None:
     """The note of how far it is comes after the block is on the disk."""
     if not np.isfinite(block).all():
         raise UserError(

@@ -13,7 +13,7 @@ from alexnet_pl.data.store.store import Split, Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.experiment import build, trained_run
-from alexnet_pl.experiment.trained_run import opened
+from alexnet_pl.experiment.trained_run import open_trained_run
 from alexnet_pl.retrieval import features, search
 from alexnet_pl.retrieval.features import Extractor, Features
 from alexnet_pl.runs.checkpoint import about_checkpoint, check_compatible, checkpoint_step
@@ -29,7 +29,7 @@ def make_extractor(cfg: DictConfig) -> Extractor:
     check_compatible(cfg.ckpt_path, module.switches)
     device = runtime.device(cfg)
     how = precision(cfg.trainer.precision, device.type)
-    return Extractor(trained_run.load(cfg.ckpt_path, module), feature_options(cfg).layer, device, how)
+    return Extractor(trained_run.load_module(cfg.ckpt_path, module), feature_options(cfg).layer, device, how)
 
 
 def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> tuple[Features, bool]:
@@ -37,7 +37,7 @@ def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> 
     store = build.make_data(cfg).store
     weights = NO_WEIGHTS if extractor.layer == "pixels" else about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {"dataset": predictions.dataset_info(store, split), "checkpoint": weights}
-    where = features.place(folder, split, extractor.layer)
+    where = features.features_dir(folder, split, extractor.layer)
     there = Features(where) if (where / "about.json").is_file() else None
     if there and all(there.about[key] == value for key, value in facts.items()):
         return there, False
@@ -54,7 +54,7 @@ class ImageIndex:
 
     def __init__(self, cfg: DictConfig, run: Path, split: str = "train") -> None:
         self.cfg, self.run = cfg, run
-        self.features = Features(features.place(run, split, feature_options(cfg).layer))
+        self.features = Features(features.features_dir(run, split, feature_options(cfg).layer))
         if self.features.about["layer"] != "pixels":
             self.features.check_checkpoint(about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)))
         self.extractor = make_extractor(cfg)
@@ -93,4 +93,4 @@ class ImageIndex:
 
 def open_run(run: str | Path, split: str = "train", checkpoint: str = "last", *overrides: str) -> ImageIndex:
     """A run folder after `features`; overrides such as "data.root=FOLDER" where the store lies elsewhere by now."""
-    return ImageIndex(opened(Path(run), checkpoint, overrides), Path(run), split)
+    return ImageIndex(open_trained_run(Path(run), checkpoint, overrides), Path(run), split)

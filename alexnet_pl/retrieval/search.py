@@ -58,7 +58,7 @@ def search(
     `per_file`: at most one of any so many images, as the program has it, whose batch files hold images in random order.
     `own`: (N,) rows that the queries are themselves, which do not count.
     """
-    check(features, queries, k, per_file, own is not None)
+    check_search(features, queries, k, per_file, own is not None)
     began = time.perf_counter()
     wanted = k + OVERSAMPLE + (own is not None)
     best = TopK(len(queries), wanted)
@@ -74,7 +74,7 @@ def search(
     return Neighbours(*rerank_exactly(features, queries, numbers, k), time.perf_counter() - began)
 
 
-def check(features: Features, queries: np.ndarray, k: int, per_file: int | None, own: bool) -> None:
+def check_search(features: Features, queries: np.ndarray, k: int, per_file: int | None, own: bool) -> None:
     if queries.ndim != 2 or queries.shape[1] != features.width:
         raise UserError(f"{features.folder}: vectors of {features.width} numbers; the queries have {queries.shape[1:]}")
     if per_file is not None and per_file < 1:
@@ -177,7 +177,7 @@ class Index:
 
     def search(self, queries: np.ndarray, k: int = 6, own: np.ndarray | None = None) -> Neighbours:
         """About the `k` nearest; −1 where fewer were found."""
-        check(self.features, queries, k, None, own is not None)
+        check_search(self.features, queries, k, None, own is not None)
         began = time.perf_counter()
         if self.kind == "hnsw":
             self.index.hnsw.efSearch = max(64, 2 * k)

@@ -25,13 +25,13 @@ GIT_ENVIRONMENT = {
 GIT_OPTIONS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.pager=cat")
 
 
-def record(run: Path, facts: dict[str, Any]) -> None:
+def append_session(run: Path, facts: dict[str, Any]) -> None:
     path = run / PROVENANCE
     sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
     path.write_text(json.dumps({"sessions": [*sessions, facts]}, indent=1) + "\n")
 
 
-def describe(command: str, store: dict[str, Any]) -> dict[str, Any]:
+def describe_session(command: str, store: dict[str, Any]) -> dict[str, Any]:
     """One session's facts; `store`: the data set's name and fingerprint."""
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

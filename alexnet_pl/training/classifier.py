@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.config.migration import SCHEMA
-from alexnet_pl.data.loading.augment import PLACES, Augment, Batch
+from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment, Batch
 from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.metrics import ErrorRates
@@ -60,8 +60,8 @@ class Classifier(L.LightningModule):
                 f"lr={lr}, momentum={momentum}, weight_decay={weight_decay}, bias_lr_scale={bias_lr_scale}: "
                 "none below 0"
             )
-        if views not in PLACES:
-            raise UserError(f"test.views={views}: one of {', '.join(PLACES)}")
+        if views not in CROP_POSITIONS:
+            raise UserError(f"test.views={views}: one of {', '.join(CROP_POSITIONS)}")
         self.net, self.augment, self.switches, self.views = net, augment, dict(switches), views
         self.speed, self.step = speed, self.train_step
         self.automatic_optimization = False  # the update rule is the paper's, and a CUDA graph may replay it

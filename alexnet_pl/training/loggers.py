@@ -35,7 +35,7 @@ class Continued(ExperimentWriter):
             return
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
-            rows = [row for row in reader if whole(row) and int(row["step"]) <= step]
+            rows = [row for row in reader if is_complete_row(row) and int(row["step"]) <= step]
         self.metrics_keys = list(reader.fieldnames or [])
         kept = path.with_suffix(".kept")
         with kept.open("w", newline="") as file:
@@ -48,7 +48,7 @@ class Continued(ExperimentWriter):
         """Where Lightning deletes the file."""
 
 
-def whole(row: dict[str, Any]) -> bool:
+def is_complete_row(row: dict[str, Any]) -> bool:
     """Not a last line that a crash cut off."""
     return None not in row and None not in row.values() and row.get("step", "").isdecimal()
 

@@ -17,7 +17,7 @@ Cell = str | float | bool | np.ndarray
 """Of a table; an array is an image, (height, width, 3) uint8."""
 
 
-def harmless(show: Callable[..., None]) -> Callable[..., None]:
+def plain_text(show: Callable[..., None]) -> Callable[..., None]:
     """On the first process only, and losing a picture must not lose the run."""
 
     @rank_zero_only
@@ -39,7 +39,7 @@ def of_tensorboard(loggers: Iterable[Logger]) -> list[TensorBoardLogger]:
     return [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
-@harmless
+@plain_text
 def log_picture(loggers: Sequence[Logger], key: str, path: Path, step: int) -> None:
     for logger in of_wandb(loggers):
         logger.log_image(key, [str(path)], step)
@@ -48,7 +48,7 @@ def log_picture(loggers: Sequence[Logger], key: str, path: Path, step: int) -> N
             logger.experiment.add_image(key, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
 
 
-@harmless
+@plain_text
 def log_table(loggers: Sequence[Logger], key: str, header: list[str], rows: list[list[Cell]], step: int) -> None:
     """W&B's table; TensorBoard has none, so there it is text, without images."""
     for logger in of_wandb(loggers):
@@ -65,7 +65,7 @@ def as_wandb(cell: Cell) -> Any:
     return wandb.Image(cell) if isinstance(cell, np.ndarray) else cell
 
 
-@harmless
+@plain_text
 def log_summary(loggers: Sequence[Logger], facts: dict[str, Any], files: Iterable[Path] = ()) -> None:
     """Into the run's config, by which W&B's tables filter and group; files are kept with the run."""
     for logger in of_wandb(loggers):
@@ -75,7 +75,7 @@ def log_summary(loggers: Sequence[Logger], facts: dict[str, Any], files: Iterabl
                 logger.experiment.save(str(path), base_path=str(path.parent), policy="now")
 
 
-@harmless
+@plain_text
 def log_result(loggers: Sequence[Logger], result: dict[str, Any], step: int) -> None:
     """The errors as `test/…`, and in the run's summary the whole of result.json as `result`."""
     names = {"test/top1_error": "top1_error", "test/top5_error": "top5_error", "test/loss": "nll"}
@@ -86,7 +86,7 @@ def log_result(loggers: Sequence[Logger], result: dict[str, Any], step: int) -> 
         logger.experiment.summary.update({"result": result})
 
 
-@harmless
+@plain_text
 def upload_checkpoints(loggers: Sequence[Logger], paths: Iterable[Path], facts: dict[str, Any]) -> None:
     """W&B artifacts of the type `model`, one a file; offline they wait for `wandb sync`."""
     import wandb

@@ -37,8 +37,8 @@ def carry_over(net: nn.Module, path: Path, layers: list[str]) -> dict[str, Any]:
         for name, parameter in net.named_parameters():
             if name.split(".")[0] in layers:
                 parameter.copy_(fitting(name, parameter, there, path))
-    show(net, layers, checkpoint, path)
-    return earlier(checkpoint, path)
+    print_transfer(net, layers, checkpoint, path)
+    return earlier_runs(checkpoint, path)
 
 
 def fitting(name: str, parameter: Tensor, there: dict[str, Tensor], path: Path) -> Tensor:
@@ -59,7 +59,7 @@ def shape(tensor: Tensor) -> str:
 
 
 @rank_zero_only
-def show(net: nn.Module, layers: list[str], checkpoint: dict[str, Any], path: Path) -> None:
+def print_transfer(net: nn.Module, layers: list[str], checkpoint: dict[str, Any], path: Path) -> None:
     """Each layer's shape and where its first values come from; then what the earlier network had besides."""
     source = checkpoint["alexnet_pl"].get("store", {}).get("name", path.name)
     print(f"starting from {os.path.relpath(path)}")
@@ -76,7 +76,7 @@ def show(net: nn.Module, layers: list[str], checkpoint: dict[str, Any], path: Pa
     Console().print(table)
 
 
-def earlier(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
+def earlier_runs(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     """Of the run that the layers come from: images, settings, and whether it had come to its end."""
     about, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
     done = finished_fit(path, step)

@@ -75,7 +75,7 @@ def build(library: Any, lookup: ImageLookup) -> Any:
                 labels = library.HTML(hint(), padding=False)
         searches = library.HTML("", padding=False)
         quiet = {"api_visibility": "private", "show_progress": "minimal"}
-        picture.upload(lambda path: show(lookup, path), picture, [labels, searches], **quiet)
+        picture.upload(lambda path: show_answer(lookup, path), picture, [labels, searches], **quiet)
         picture.clear(lambda: (hint(), ""), None, [labels, searches], **quiet)
         some.click(lambda: show_some(lookup), None, [picture, labels, searches], **quiet)
     return blocks
@@ -86,7 +86,7 @@ def uploaded(payload: Any) -> str | None:
     return payload.path if payload else None
 
 
-def show(lookup: ImageLookup, path: str) -> tuple[str, str]:
+def show_answer(lookup: ImageLookup, path: str) -> tuple[str, str]:
     """(labels, neighbours) as HTML; one clear line for a file that is no image."""
     try:
         image = lookup.read(Path(path).read_bytes())
@@ -108,7 +108,7 @@ def shown(lookup: ImageLookup, image: Any, true: str | None) -> tuple[str, str]:
         answer = lookup.answer(image)
     except UserError as error:
         return wrong(str(error)), ""
-    return bars(answer, true), "".join(map(neighbours, answer.searches))
+    return bars(answer, true), "".join(map(neighbors_html, answer.searches))
 
 
 def hint() -> str:
@@ -136,7 +136,7 @@ def bar(label: Label, true: bool) -> str:
     return f'{mark}{inner}<span class="share">{share:.1f} %</span>'
 
 
-def neighbours(search: Search) -> str:
+def neighbors_html(search: Search) -> str:
     figures = "".join(
         f'<figure><img src="{as_data(near.image)}" alt="{escape(near.name)}" title="{escape(near.file)}">'
         f"<figcaption>{escape(near.name)}<br><span>{escape(near.distance)}</span></figcaption></figure>"

@@ -60,8 +60,8 @@ class ImageLookup:
 
     def __init__(self, run: Path, checkpoint: str = "last", codes: str = "", *overrides: str) -> None:
         """`codes`: a run folder of configs/codes.yaml; else the newest in `CODES` that learned from these features."""
-        self.run, self.cfg = run, trained_run.opened(run, checkpoint, overrides)
-        there = features.place(run, "train") / "about.json"
+        self.run, self.cfg = run, trained_run.open_trained_run(run, checkpoint, overrides)
+        there = features.features_dir(run, "train") / "about.json"
         self.gallery = ImageIndex(self.cfg, run) if there.is_file() else None
         if self.gallery:
             _ = self.gallery.images
@@ -101,7 +101,7 @@ class ImageLookup:
         began = time.perf_counter()
         found = self.gallery.nearest(image, SIX)
         width, count = self.gallery.features.width, len(self.gallery.features)
-        alone, whole = milliseconds(found.seconds), milliseconds(since(began))
+        alone, whole = milliseconds(found.seconds), milliseconds(milliseconds_since(began))
         note = f"{count:,} × {width:,} numbers, all compared in {alone}; with the network's pass {whole}."
         return Search(title, self.near(found.numbers[0], found.distances[0], "{:.1f}"), note)
 
@@ -113,7 +113,7 @@ class ImageLookup:
         began = time.perf_counter()
         found = self.codes.nearest(self.gallery.describe(image), SIX)
         count, bits = len(self.gallery.features), self.codes.bits
-        alone, whole = milliseconds(found.seconds), milliseconds(since(began))
+        alone, whole = milliseconds(found.seconds), milliseconds(milliseconds_since(began))
         note = f"{count:,} × {bits} bits, all compared in {alone}; with the network's pass {whole}."
         return Search(title, self.near(found.numbers[0], found.distances[0], "{:.0f} bits differ"), note)
 
@@ -151,7 +151,7 @@ def find_codes(given: str, there: ImageIndex | None) -> CodeBook | None:
     return None
 
 
-def since(began: float) -> float:
+def milliseconds_since(began: float) -> float:
     return time.perf_counter() - began
 
 

@@ -98,7 +98,7 @@ def test_time_within_a_timed_function_is_its_callers() -> None:
     assert shares.seconds["outer"] >= 0.02
     assert "inner" not in shares.seconds
     inner()
-    assert end_to_end.shared({"forward": 3.0, "update": 1.0, "checkpoints": 0.5}, 5.0) == pytest.approx(
+    assert end_to_end.percent_shares({"forward": 3.0, "update": 1.0, "checkpoints": 0.5}, 5.0) == pytest.approx(
         {"forward": 60.0, "update": 20.0, "checkpoints": 10.0, "outside": 20.0}
     )
 

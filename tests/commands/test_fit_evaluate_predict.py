@@ -22,7 +22,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.confusions import answers
+from alexnet_pl.evaluation.confusions import count_answers
 from alexnet_pl.experiment import build
 
 Fit = Callable[..., Path]
@@ -86,7 +86,7 @@ def ten_views_by_hand(cfg: DictConfig, folder: Path) -> tuple[torch.Tensor, torc
     module = build.make_module(cfg).eval()
     module.load_state_dict(load(last(folder))["state_dict"])
     store = Store(Path(cfg.data.root))
-    images = store.split("val").on(torch.device("cpu"))[0].float()
+    images = store.split("val").to_device(torch.device("cpu"))[0].float()
     centre = torch.from_numpy(store.mean).float()[:, 2:69, 2:69]
     crops = [images[:, :, y : y + 67, x : x + 67] - centre for y, x in [(0, 0), (0, 5), (5, 0), (5, 5), (2, 2)]]
     with torch.inference_mode():
@@ -223,7 +223,7 @@ def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list
     run(cfg, "fit", tmp_path / "run")
     assert run(cfg, "test", tmp_path / "run", last(tmp_path / "run")) is None
     assert not list((tmp_path / "run").rglob("result.json"))
-    labels, best = answers(tmp_path / "run/results/test-ten/probabilities.parquet")
+    labels, best = count_answers(tmp_path / "run/results/test-ten/probabilities.parquet")
     assert set(labels) == {-1}
     assert best.shape == (VAL, 5)
 

@@ -15,7 +15,7 @@ from running import Compose
 from alexnet_pl.commands import registry
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
-from alexnet_pl.experiment.trained_run import load
+from alexnet_pl.experiment.trained_run import load_module
 from alexnet_pl.figures import figure1
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt
 
@@ -112,9 +112,9 @@ def test_the_test_counts_the_test_images_with_nine_views(config: Compose, cifar_
     assert (result["views"], result["images"], result["dataset"]["split"]) == ("nine", 100, "test")
 
     store = Store(cifar_store)
-    module = load(cfg.ckpt_path, build.make_module(cfg))
+    module = load_module(cfg.ckpt_path, build.make_module(cfg))
     test = store.split("test")
-    pixels = test.on(torch.device("cpu"))[0].float()
+    pixels = test.to_device(torch.device("cpu"))[0].float()
     mean = torch.from_numpy(store.mean).float()[:, 4:28, 4:28]
     with torch.no_grad():
         views = [

@@ -14,7 +14,7 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.evaluation.confusions import answers, by_class, confusions, write_mistakes
+from alexnet_pl.evaluation.confusions import confusions, count_answers, errors_by_class, write_confusions
 from alexnet_pl.evaluation.predictions import Block, Writer, dataset_info, should_save_predictions
 
 CLASSES = [[f"n{i}", f"name {i}"] for i in range(9)]
@@ -30,14 +30,14 @@ def scores(count: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_errors_by_class_are_torchmetrics() -> None:
     labels, best, found = scores()
-    rows = {row["class"]: row for row in by_class(labels, best, CLASSES)}
+    rows = {row["class"]: row for row in errors_by_class(labels, best, CLASSES)}
     for top in (1, 5):
         accuracy = MulticlassAccuracy(9, top_k=top, average=None)(torch.from_numpy(found), torch.from_numpy(labels))
         for i in range(8):
             assert abs(rows[f"n{i}"][f"top{top}_error"] - 100 * (1 - float(accuracy[i]))) < 1e-4
     assert set(rows) == {f"n{i}" for i in range(8)}
     assert sum(row["images"] for row in rows.values()) == 400
-    ordered = [row["top1_error"] for row in by_class(labels, best, CLASSES)]
+    ordered = [row["top1_error"] for row in errors_by_class(labels, best, CLASSES)]
     assert ordered == sorted(ordered, reverse=True)
 
 
@@ -63,7 +63,7 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
     writer.add(Block(store.split("val").names, labels, best, None))
     writer.close({})
-    write_mistakes(tmp_path, store, "val")
+    write_confusions(tmp_path, store, "val")
     with (tmp_path / "confusions.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["class"], row["taken_for"], row["images"], row["of_class"]) == ("d04", "d07", "3", "100.00")
@@ -75,9 +75,9 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
     writer.add(Block(store.split("val").names, labels, best, None))
     writer.close({})
-    write_mistakes(tmp_path, store, "val")
+    write_confusions(tmp_path, store, "val")
     assert not (tmp_path / "confusions.png").exists(), "pictures of an earlier test"
-    assert (answers(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
+    assert (count_answers(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
 
 
 def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def errors_by_hand(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float
 
 def averaged(runs: list[Path], folder: Path, **options: Any) -> tuple[dict[str, Any], dict[str, float], Block]:
     readers = find_members(runs, None, "ten")
-    facts, errors = ensemble.run(readers, Ensemble(**options), folder / "average.parquet")
+    facts, errors = ensemble.average_members(readers, Ensemble(**options), folder / "average.parquet")
     assert errors is not None
     return facts, errors, together(list(Reader(folder / "average.parquet").blocks()))
 

@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 
 from alexnet_pl.evaluation.intervals import wilson
 from alexnet_pl.evaluation.metrics import ErrorRates
-from alexnet_pl.evaluation.result import describe, write_result
+from alexnet_pl.evaluation.result import describe_errors, write_result
 from alexnet_pl.files import sha256
 
 HERE = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def test_the_intervals_come_from_the_exact_counts(count: int, data: st.DataObjec
     """Percent in float32 and back must not lose an image, up to the 150,000 of the 2010 test set."""
     wrong1 = data.draw(st.integers(0, count))
     wrong5 = data.draw(st.integers(0, wrong1))
-    found = describe(errors_of(wrong1, wrong5, count))
+    found = describe_errors(errors_of(wrong1, wrong5, count))
     assert found["images"] == count
     assert found["top1_error"] == pytest.approx(100 * wrong1 / count, rel=1e-6)
     assert found["top5_error"] == pytest.approx(100 * wrong5 / count, rel=1e-6)

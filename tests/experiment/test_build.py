@@ -23,7 +23,7 @@ CIFAR = sorted(path.stem for path in SHIPPED.glob("cifar10*.yaml"))
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str, variant: str, tmp_path: Path) -> None:
     cfg = config(name, f"variant={variant}", "logger=csv", f"data.root={tmp_path / 'store'}")
-    schema.check(cfg)
+    schema.check_config(cfg)
     cfg.model.num_classes = cfg.model.num_classes or 21  # null: as many as the store has
     with torch.device("meta"):
         net = build.make_module(cfg).net
@@ -37,7 +37,7 @@ def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str
 @pytest.mark.parametrize("name", CIFAR)
 def test_the_recipes_of_cifar10_build(config: Compose, name: str, tmp_path: Path) -> None:
     cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
-    schema.check(cfg)
+    schema.check_config(cfg)
     net = build.make_module(cfg).net
     assert net(torch.zeros(2, 3, cfg.augment.crop, cfg.augment.crop)).shape == (2, 10)
     build.make_data(cfg)
@@ -127,7 +127,7 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
 def test_a_wrong_key_type_or_value_is_named(config: Compose, override: str, says: str, tmp_path: Path) -> None:
     cfg = config("demo", "logger=csv", override)
     with torch.device("meta"), pytest.raises(UserError, match=says):  # noqa: PT012 (each mistake has its own place)
-        schema.check(cfg)
+        schema.check_config(cfg)
         build.make_data(cfg)
         build.make_module(cfg)
         build.make_trainer(cfg, tmp_path)

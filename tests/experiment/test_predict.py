@@ -12,8 +12,8 @@ from PIL import Image
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import predict
-from alexnet_pl.experiment.predict import find_images, read_squares, show, write
-from alexnet_pl.experiment.trained_run import load
+from alexnet_pl.experiment.predict import find_images, print_predictions, read_squares, write_predictions
+from alexnet_pl.experiment.trained_run import load_module
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.training.classifier import Classifier
 
@@ -102,7 +102,7 @@ ROWS = [
 
 
 def test_the_files_say_the_same_as_the_rows(tmp_path: Path) -> None:
-    path = write(ROWS, tmp_path)
+    path = write_predictions(ROWS, tmp_path)
     assert json.loads((tmp_path / "predictions.json").read_text()) == ROWS
     assert path == tmp_path / "predictions.csv"
     with path.open(newline="") as file:
@@ -118,21 +118,21 @@ def test_the_files_say_the_same_as_the_rows(tmp_path: Path) -> None:
 def test_a_file_name_that_is_no_utf8_is_no_reason_to_lose_the_others(tmp_path: Path) -> None:
     """As archives from elsewhere leave them: Python shows the byte as a surrogate."""
     strange = {"file": "caf\udce9.jpg", "labels": ROWS[0]["labels"]}
-    with write([strange, *ROWS], tmp_path).open(newline="", errors="surrogateescape") as file:
+    with write_predictions([strange, *ROWS], tmp_path).open(newline="", errors="surrogateescape") as file:
         assert [line["file"] for line in csv.DictReader(file)][1:] == ["a, b.jpg", "käse.jpg", "käse.jpg"]
 
 
 def test_the_table_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     """Square brackets are not mark-up here."""
     labels = [{"class": "n1", "name": "fish [old]", "probability": 0.5}]
-    show([{"file": "to/me [red].jpg", "labels": labels}], {Path("bad [x].jpg"): "empty file"})
+    print_predictions([{"file": "to/me [red].jpg", "labels": labels}], {Path("bad [x].jpg"): "empty file"})
     said = capsys.readouterr().out
     for text in ("me [red].jpg", "fish [old]", "50.0 %", "bad [x].jpg", "empty file"):
         assert text in said
 
 
 def test_a_name_that_looks_like_the_end_of_markup_does_not_break_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    show([{"file": "a.jpg", "labels": [{"class": "n1", "name": "n[/b]", "probability": 1.0}]}], {})
+    print_predictions([{"file": "a.jpg", "labels": [{"class": "n1", "name": "n[/b]", "probability": 1.0}]}], {})
     assert "n[/b]" in capsys.readouterr().out
 
 
@@ -158,7 +158,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def module(checkpoint: Path) -> Classifier:
-    return load(str(checkpoint), Classifier(AlexNet(num_classes=3, crop=CROP), Augment(SIZE, CROP), {}))
+    return load_module(str(checkpoint), Classifier(AlexNet(num_classes=3, crop=CROP), Augment(SIZE, CROP), {}))
 
 
 @torch.no_grad()

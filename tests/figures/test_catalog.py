@@ -138,7 +138,7 @@ def test_the_neighbours_of_figure_4_are_those_of_a_plain_search(run: TrainedRun)
             maps = net.maps(view).flatten(1)
             fc7 = torch.relu(net.fc7(torch.relu(net.fc6(maps)) / 2))
         seen[name] = whole, fc7.half().double().numpy()
-    figure = drawn(catalog.neighbours(run, True))
+    figure = drawn(catalog.neighbor_figure(run, True))
     found = images_in(figure)
     queries = [4, 12, 20, 28, 36]  # the middles of fifths of 40
     assert len(found) == 5 * 7
@@ -156,7 +156,7 @@ def test_the_curves_are_those_of_metrics_csv_with_the_fall_at_its_epoch(run: Tra
     """96 images in batches of 16: six steps an epoch; the rate falls with the second."""
     course = training_curves.read_course(run)
     assert course.drops == [training_curves.Drop(6, "÷10")]
-    figure = drawn(catalog.course(run, True))
+    figure = drawn(catalog.training_course(run, True))
     loss, error = figure.axes
     lines = {line.get_label(): line for axes in (loss, error) for line in axes.lines}
     logged = {
@@ -177,11 +177,11 @@ def test_the_curves_are_those_of_metrics_csv_with_the_fall_at_its_epoch(run: Tra
 
 def test_falls_are_told_by_which_layers_and_by_how_much() -> None:
     before = {"conv1": 0.01, "conv2": 0.01, "fc8": 0.01}
-    assert training_curves.told(before, {"conv1": 0.001, "conv2": 0.001, "fc8": 0.001}) == "÷10"
-    assert training_curves.told(before, {"conv1": 0.0, "conv2": 0.001, "fc8": 0.001}) == "÷10"
-    assert training_curves.told(before, {**before, "conv1": 0.0}) == "conv1 stops"
-    assert training_curves.told(before, {**before, "conv1": 0.002, "fc8": 0.1}) == "conv1 ÷5"
-    assert training_curves.told(before, before) == ""
+    assert training_curves.describe_drop(before, {"conv1": 0.001, "conv2": 0.001, "fc8": 0.001}) == "÷10"
+    assert training_curves.describe_drop(before, {"conv1": 0.0, "conv2": 0.001, "fc8": 0.001}) == "÷10"
+    assert training_curves.describe_drop(before, {**before, "conv1": 0.0}) == "conv1 stops"
+    assert training_curves.describe_drop(before, {**before, "conv1": 0.002, "fc8": 0.1}) == "conv1 ÷5"
+    assert training_curves.describe_drop(before, before) == ""
 
 
 def test_stages_within_an_epoch_are_marked_within_it() -> None:

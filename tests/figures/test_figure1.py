@@ -62,7 +62,7 @@ def test_the_line_is_crossed_where_a_straight_line_between_epochs_is(tmp_path: P
 
 def test_the_page_says_what_the_runs_say(runs: Path, tmp_path: Path) -> None:
     """ReLU 2.5 and 2.5 epochs, tanh 10.5 and 11: ratios 4.2 and 4.4, mean 4.3, standard deviation 0.2/√2."""
-    page = figure1.write([runs], tmp_path / "docs").read_text()
+    page = figure1.write_figure1([runs], tmp_path / "docs").read_text()
     assert "| how many times faster ReLUs are | 6 | 4.30 ± 0.14, 2 seeds |" in page
     assert "| epochs to 25 % training error, ReLU | | 2.50 ± 0.00, 2 seeds |" in page
     assert "| epochs to 25 % training error, tanh | | 10.75 ± 0.35, 2 seeds |" in page
@@ -88,7 +88,7 @@ def test_the_rate_with_most_seeds_is_the_chosen_one_then_the_fastest_then_the_lo
 
 
 def test_the_picture_is_one(runs: Path, tmp_path: Path) -> None:
-    figure1.write([runs], tmp_path / "docs")
+    figure1.write_figure1([runs], tmp_path / "docs")
     with Image.open(tmp_path / "docs/figure1.png") as picture:
         assert picture.width > picture.height > 400
         assert len(picture.convert("L").getcolors() or []) > 10
@@ -97,7 +97,7 @@ def test_the_picture_is_one(runs: Path, tmp_path: Path) -> None:
 def test_a_seed_of_which_one_has_not_arrived_has_no_ratio(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "relu", 0.002, 0, FAST)
     write_run(tmp_path / "b", "tanh", 0.002, 0, SLOW[:4])
-    page = figure1.page(figure1.find_runs([tmp_path]), "x.png", "`x`")
+    page = figure1.figure1_page(figure1.find_runs([tmp_path]), "x.png", "`x`")
     assert "| how many times faster ReLUs are | 6 | not yet measured |" in page
     assert "| 0 | 2.50 | more than 4 |  |" in page
 

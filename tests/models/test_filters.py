@@ -5,7 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
-from alexnet_pl.models.filters import color_energies, color_selectivity, draw_filters, largest_filters, scaled, share
+from alexnet_pl.models.filters import (
+    color_energies,
+    color_selectivity,
+    color_share,
+    draw_filters,
+    largest_filters,
+    scaled,
+)
 
 
 def test_kernels_stand_in_rows_of_sixteen_with_those_of_gpu_1_above() -> None:
@@ -62,8 +69,8 @@ def test_halves_that_specialise_are_told_from_chance_as_scipy_tells_them() -> No
 
     def distance(one: np.ndarray, other: np.ndarray) -> float:
         return abs(
-            share(colour[one.astype(int)], whole[one.astype(int)])
-            - share(colour[other.astype(int)], whole[other.astype(int)])
+            color_share(colour[one.astype(int)], whole[one.astype(int)])
+            - color_share(colour[other.astype(int)], whole[other.astype(int)])
         )
 
     ranks = np.arange(96.0)

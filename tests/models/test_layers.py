@@ -320,10 +320,10 @@ def test_norms_of_a_few_images_at_a_time_are_those_of_the_whole_batch(
     )  # of which there would be a rest: two blocks of three
     assert [part.stop for part in local_response_norm.blocks(a, fast)] == [3, 6]
     a, upstream = (each.unflatten(1, (norm.rule.towers, -1)) for each in (a, upstream))
-    found = local_response_norm.normalise_in_blocks(a, norm.rule, fast)
+    found = local_response_norm.normalize_in_blocks(a, norm.rule, fast)
     back = local_response_norm.gradient_in_blocks(a, upstream, norm.rule, fast)
     assert found.stride() == back.stride() == a.stride()
-    torch.testing.assert_close(found, local_response_norm.normalise(a, norm.rule))
+    torch.testing.assert_close(found, local_response_norm.normalize(a, norm.rule))
     torch.testing.assert_close(back, local_response_norm.gradient(a, upstream, norm.rule))
 
 

@@ -25,7 +25,7 @@ VARIANTS: list[tuple[dict[str, Any], int]] = [
 
 
 def draw(net: AlexNet, crop: int) -> Figure:
-    return figure2.draw(read_layers(net, crop), (3, crop, crop), LIGHT)
+    return figure2.draw_figure2(read_layers(net, crop), (3, crop, crop), LIGHT)
 
 
 def test_the_sizes_are_the_papers() -> None:
@@ -83,5 +83,5 @@ def test_lines_cross_from_tower_to_tower_where_a_layer_reads_all_maps(switches: 
 def test_no_words_overlap_or_are_cut_off(switches: dict[str, Any], crop: int) -> None:
     net = AlexNet(crop=crop, **switches)
     layers = read_layers(net, crop)
-    figure = show(lambda theme: figure2.draw(layers, (3, crop, crop), theme), DARK)
+    figure = show(lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), DARK)
     check_words(figure)

@@ -14,7 +14,7 @@ from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.recipes import compose, shipped
 from alexnet_pl.experiment import build
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS, DATA, Claim
-from alexnet_pl.paper.rows import command
+from alexnet_pl.paper.rows import reproduce_command
 
 PRINTED = Path(__file__).parents[3] / "shared/paper/cacm2017_alexnet.txt"
 MADE = [claim for claim in CLAIMS if claim.recipe]
@@ -24,7 +24,7 @@ MADE = [claim for claim in CLAIMS if claim.recipe]
 def test_every_row_composes_and_its_networks_build(claim: Claim, config: Compose) -> None:
     for name, overrides in [(str(claim.recipe), claim.overrides), *claim.also]:
         cfg = config(name, *overrides)
-        schema.check(cfg)
+        schema.check_config(cfg)
         groups = options.make_ensemble(cfg).groups.values() or [None]
         for group in groups:
             member = config(group.recipe, *group.overrides) if group else cfg
@@ -106,9 +106,9 @@ def test_each_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     for claim in MADE:
         if shipped(str(claim.recipe)):
-            words = command(claim).split()
+            words = reproduce_command(claim).split()
             assert words[:3] == ["python", "-m", "alexnet_pl"]
             translated = to_hydra(words[3:])
             assert [word for word in translated if word.startswith("hydra.run.dir=")]
             keys = [word for word in translated if is_override(word) and not word.startswith(("hydra.", "--"))]
-            schema.check(compose(str(claim.recipe), keys))
+            schema.check_config(compose(str(claim.recipe), keys))

@@ -23,7 +23,7 @@ from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import wilson
 from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.summary import neurons
+from alexnet_pl.models.summary import count_neurons
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.proxies import make_proxies
 from alexnet_pl.paper.results import collect
@@ -169,7 +169,7 @@ def test_counts_of_the_network_are_the_papers() -> None:
     with torch.device("meta"):
         net = AlexNet()
         layers = [290_400, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000]
-        assert neurons(net) == sum(layers) == 659_272
+        assert count_neurons(net) == sum(layers) == 659_272
     rows = {row.claim.key: row.ours for row in make_rows([])}
     assert rows["parameters"]["parameters"].mean == 60_965_224
     assert rows["conv_share"]["conv_share"].mean == pytest.approx(100 * 885_120 / 60_965_224)

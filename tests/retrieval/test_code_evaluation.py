@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alexnet_pl.retrieval.code_evaluation import measure, shared
+from alexnet_pl.retrieval.code_evaluation import measure_recall, shared
 from alexnet_pl.retrieval.search import Neighbours
 
 
@@ -19,7 +19,7 @@ def test_a_case_built_by_hand() -> None:
     truth = np.array([[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]])
     found = Neighbours(np.array([[0, 1, 2, 6, 7, 8], [11, 10, 9, 8, 7, 6]]), np.zeros((2, 6)), 0.5)
     labels = np.repeat([0, 1], 6)
-    row = measure("any", 28, 4, found, truth=truth, queries=np.array([0, 1]), images=labels)
+    row = measure_recall("any", 28, 4, found, truth=truth, queries=np.array([0, 1]), images=labels)
     assert row["recall_6"]["mean"] == row["precision_6"]["mean"] == pytest.approx(75)
     half = 1.959964 * np.std([0.5, 1.0], ddof=1) / np.sqrt(2)
     assert row["recall_6"]["low"] == pytest.approx(100 * (0.75 - half), abs=1e-4)
@@ -30,5 +30,5 @@ def test_a_case_built_by_hand() -> None:
 
 def test_without_labels_there_is_no_precision() -> None:
     found = Neighbours(np.arange(6)[None], np.zeros((1, 6)), 1.0)
-    row = measure("any", 8, 1, found, truth=found.numbers, queries=np.array([-1]), images=np.zeros(6))
+    row = measure_recall("any", 8, 1, found, truth=found.numbers, queries=np.array([-1]), images=np.zeros(6))
     assert row["precision_6"] is None

@@ -79,7 +79,7 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
 ) -> None:
     monkeypatch.setattr(features, "BLOCK", 32)
     whole = make(tmp_path / "train-fc7", module, tiny_store)
-    plain, blocks = features.write, []
+    plain, blocks = features.write_features, []
 
     def write(partial: Path, start: int, block: np.ndarray) -> None:
         if start == 64:
@@ -87,13 +87,13 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
         plain(partial, start, block)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        patch.setattr(features, "write", write)
+        patch.setattr(features, "write_features", write)
         make(tmp_path / "cut/train-fc7", module, tiny_store)
     with pytest.raises(
         UserError, match=r"train-fc7: was not finished; go on with features -c RUN features.split=train"
     ):
         Features(tmp_path / "cut/train-fc7")
-    monkeypatch.setattr(features, "write", lambda *words: (blocks.append(words[1]), plain(*words)))
+    monkeypatch.setattr(features, "write_features", lambda *words: (blocks.append(words[1]), plain(*words)))
     cut = make(tmp_path / "cut/train-fc7", module, tiny_store)
     assert blocks == [64]
     assert np.array_equal(cut.values, whole.values)
@@ -103,10 +103,10 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
 @pytest.mark.parametrize("other", [{"checkpoint": {"sha256": "b", "step": 2, "file": "last.ckpt"}}, {"dataset": {}}])
 def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other: dict[str, Any]) -> None:
     facts = {**FACTS, "images": 8, "width": 4}
-    assert features.begin(tmp_path / "partial", facts) == 0
-    features.write(tmp_path / "partial", 0, np.ones((4, 4), np.float16))
-    assert features.begin(tmp_path / "partial", facts) == 4
-    assert features.begin(tmp_path / "partial", facts | other) == 0
+    assert features.resume_from(tmp_path / "partial", facts) == 0
+    features.write_features(tmp_path / "partial", 0, np.ones((4, 4), np.float16))
+    assert features.resume_from(tmp_path / "partial", facts) == 4
+    assert features.resume_from(tmp_path / "partial", facts | other) == 0
     assert not np.load(tmp_path / "partial/features.npy").any()
 
 
@@ -115,9 +115,9 @@ def test_values_stay_on_the_disk(tmp_path: Path) -> None:
 
 
 def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
-    features.begin(tmp_path / "partial", {**FACTS, "images": 8, "width": 4})
+    features.resume_from(tmp_path / "partial", {**FACTS, "images": 8, "width": 4})
     with pytest.raises(UserError, match=r"^ckpt_path: activities of images 0 … are not finite"):
-        features.write(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
+        features.write_features(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
 
 
 def test_a_network_without_fc7_says_so(tiny_store: Path) -> None:

@@ -19,7 +19,7 @@ KEPT = threading.local()  # per thread: gzip files that stand open where it last
 def open_packed(path: Path, packed: str) -> AbstractContextManager[IO[bytes]]:
     """The content of an archive as a file that can be read from any place."""
     if packed == "gzip":
-        return nullcontext(gunzipped(path))
+        return nullcontext(gunzip_whole(path))
     return path.open("rb")
 
 
@@ -38,7 +38,7 @@ def read_plain(path: Path, start: int, size: int | None) -> bytes:
         os.close(file)
 
 
-def gunzipped(path: Path) -> IO[bytes]:
+def gunzip_whole(path: Path) -> IO[bytes]:
     """A gzip file's content, open once a thread; a pass over it notes where later ones can begin."""
     from indexed_gzip import IndexedGzipFile
 
@@ -61,7 +61,7 @@ INDICES_LOCK = threading.Lock()
 def share_index(path: Path) -> None:
     """Let other threads begin where this one's pass over `path` found that one can."""
     index = BytesIO()
-    gunzipped(path).export_index(fileobj=index)  # type: ignore[attr-defined]
+    gunzip_whole(path).export_index(fileobj=index)  # type: ignore[attr-defined]
     with INDICES_LOCK:
         INDICES[path] = index.getvalue()
 

@@ -11,7 +11,7 @@ from alexnet_pl.errors import UserError
 KEPT = threading.local()  # per thread: the file and the row group it read last
 
 
-def opened(path: Path) -> Any:
+def open_parquet(path: Path) -> Any:
     from pyarrow import ArrowException  # takes half a second, which copies without Parquet files need not wait
     from pyarrow.parquet import ParquetFile
 
@@ -23,7 +23,7 @@ def opened(path: Path) -> Any:
 
 def columns(path: Path) -> Iterator[tuple[str | None, int | None]]:
     """(path of the image, label) of every row; the images themselves are not read."""
-    file = opened(path)
+    file = open_parquet(path)
     fields = set(file.schema_arrow.names)
     kind = file.schema_arrow.field("image").type if "image" in fields else None
     if kind is None or {"bytes", "path"} - {kind.field(i).name for i in range(kind.num_fields)}:
@@ -36,7 +36,7 @@ def columns(path: Path) -> Iterator[tuple[str | None, int | None]]:
 
 def class_names(path: Path) -> list[str]:
     """The readable class names that `datasets` keeps in a file's metadata; none where it did not write the file."""
-    metadata = opened(path).schema_arrow.metadata or {}
+    metadata = open_parquet(path).schema_arrow.metadata or {}
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         return list(features["label"]["names"])
@@ -48,7 +48,7 @@ def read_row(path: Path, row: int) -> bytes:
     """The bytes of row `row`'s image. Rows are asked for in order, so that a row group is read once."""
     kept = KEPT.__dict__
     if kept.get("path") != path:
-        kept.update(path=path, file=opened(path), first=0, rows=[])
+        kept.update(path=path, file=open_parquet(path), first=0, rows=[])
     if not kept["first"] <= row < kept["first"] + len(kept["rows"]):
         keep_group(kept, row)
     value = kept["rows"][row - kept["first"]]

@@ -89,7 +89,7 @@ def check_end(file: IO[bytes], at: int) -> None:
         raise tarfile.ReadError("unexpected end of data")
 
 
-def whole(path: Path) -> ByteLocation:
+def is_complete(path: Path) -> ByteLocation:
     """All of an archive, by its name compressed or not."""
     return ByteLocation(path, packed="gzip" if path.name.endswith(GZIPPED) else "")
 
@@ -97,13 +97,13 @@ def whole(path: Path) -> ByteLocation:
 def by_class(path: Path) -> Iterator[tuple[str, ByteLocation]]:
     """(wnid, archive of its images): an archive n########.tar itself, or those in an archive of such."""
     if found := WNID.match(path.name):
-        yield found[0], whole(path)
+        yield found[0], is_complete(path)
         return
-    for inner in members(whole(path)):
+    for inner in members(is_complete(path)):
         if (found := WNID.match(inner.name)) and inner.name.endswith(".tar"):
             yield found[0], inner.place
 
 
 def first(path: Path) -> str:
     """The name of the first regular file of an archive: enough to tell what it is."""
-    return next((member.name for member in members(whole(path))), "")
+    return next((member.name for member in members(is_complete(path))), "")

@@ -87,7 +87,7 @@ def entry(file: IO[bytes]) -> tuple[Member, str]:
     if mark != b"PK\1\2":
         raise Damaged("its table of contents ends early")
     text = file.read(name).decode("utf-8" if flags & UTF8 else "cp437", "surrogateescape")
-    size, start = large(file.read(extra), size, packed, start)
+    size, start = read_64bit_sizes(file.read(extra), size, packed, start)
     file.seek(comment, 1)
     how = "" if method in (STORED, DEFLATED) else f"compressed by method {method}"
     how = "encrypted" if flags & ENCRYPTED else how
@@ -95,7 +95,7 @@ def entry(file: IO[bytes]) -> tuple[Member, str]:
     return Member(text, start, size), how
 
 
-def large(extra: bytes, size: int, packed: int, start: int) -> tuple[int, int]:
+def read_64bit_sizes(extra: bytes, size: int, packed: int, start: int) -> tuple[int, int]:
     """(size, start), those that do not fit 32 bits from the 64-bit record."""
     at = 0
     while at + 4 <= len(extra):
@@ -117,13 +117,13 @@ def read_member(path: Path, start: int, size: int) -> bytes:
             raise OSError(f"{path}: not what it was when it was listed")
         _, _, _, method, _, _, checksum, _, _, name, extra = LOCAL.unpack(head)
         file.seek(name + extra, 1)
-        data = file.read(size) if method == STORED else inflated(file, size)
+        data = file.read(size) if method == STORED else inflate(file, size)
     if checksum and len(data) == size and zlib.crc32(data) != checksum:  # 0: it follows the file, unread
         raise ValueError("not the bytes that the archive's checksum is of")
     return data
 
 
-def inflated(file: IO[bytes], size: int) -> bytes:
+def inflate(file: IO[bytes], size: int) -> bytes:
     stream, data = zlib.decompressobj(-15), bytearray()
     while len(data) < size and (some := file.read(CHUNK)):
         data += stream.decompress(some, size - len(data))

@@ -11,7 +11,7 @@ from alexnet_pl.runtime import autocast_to, compiled
 
 NOISE_SCALES = ("stdev", "eigenvalue", "eigenvalue255")
 MEANS = ("center", "per_position")
-PLACES = {  # of a view's top left corner, in halves of size − crop
+CROP_POSITIONS = {  # of a view's top left corner, in halves of size − crop
     "center": ((1, 1),),
     "ten": ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2)),
     "nine": tuple((down, right) for down in range(3) for right in range(3)),
@@ -113,7 +113,9 @@ class Augment(nn.Module):
         place = self.mean == "per_position"
         if self.fused:
             mean, kind = self.mean_image if place else self.centre_mean, autocast_to(images.device.type)
-            return compiled(picked)(images, draws, mean, self.colours(draws), self.divisor, self.crop, place, kind)
+            return compiled(gather_pixels)(
+                images, draws, mean, self.colours(draws), self.divisor, self.crop, place, kind
+            )
         view = self.view(images, draws.offsets, draws.flips)
         if self.noise:
             view += self.colours(draws)[:, :, None, None]
@@ -166,8 +168,8 @@ class Augment(nn.Module):
     def view(self, images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
         """Crops and reflections minus the mean: (N, 3, crop, crop) float32."""
         if self.mean == "per_position":
-            return cropped(images - self.mean_image, offsets, flips, self.crop)
-        return cropped(images, offsets, flips, self.crop) - self.centre_mean
+            return crop_windows(images - self.mean_image, offsets, flips, self.crop)
+        return crop_windows(images, offsets, flips, self.crop) - self.centre_mean
 
     def views(self, images: Tensor, which: str) -> Iterator[Tensor]:
         """center: one view. ten: "the four corner patches and the center patch" and their reflections (§5.1).
@@ -177,7 +179,7 @@ class Augment(nn.Module):
         """
         rest = self.size - self.crop
         for flip in (False, True) if which == "ten" else (False,):
-            for corner in PLACES[which]:
+            for corner in CROP_POSITIONS[which]:
                 down, right = (slice(half * rest // 2, half * rest // 2 + self.crop) for half in corner)
                 view, mean = images[..., down, right], self.mean_image[..., down, right]
                 view = view - mean if self.mean == "per_position" else view
@@ -185,7 +187,7 @@ class Augment(nn.Module):
                 yield view if self.mean == "per_position" else view - self.centre_mean
 
 
-def picked(
+def gather_pixels(
     images: Tensor,
     draws: Draws,
     mean: Tensor,
@@ -212,7 +214,7 @@ def lines(offsets: Tensor, flips: Tensor, crop: int) -> tuple[Tensor, Tensor]:
     return offsets[:, :1] + ramp, offsets[:, 1:] + torch.where(flips[:, None], ramp.flip(0), ramp)
 
 
-def cropped(images: Tensor, offsets: Tensor, flips: Tensor, crop: int) -> Tensor:
+def crop_windows(images: Tensor, offsets: Tensor, flips: Tensor, crop: int) -> Tensor:
     """(N, C, S, S), (N, 2), (N,) → (N, C, crop, crop): rows are gathered whole, then their columns in either order."""
     count, channels, size, _ = images.shape
     rows, columns = lines(offsets, flips, crop)

@@ -87,7 +87,7 @@ class GpuDecodeBuffer(BatchBuffer):
     """By the device, which decodes the JPEGs."""
 
     def take(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        images = split.decoded(np.resize(indices, self.batch_size), self.device)
+        images = split.decode_on(np.resize(indices, self.batch_size), self.device)
         return images, torch.from_numpy(split.labels[indices]).to(self.device, non_blocking=True)
 
 
@@ -154,7 +154,7 @@ def batches_on_gpu(
     split: Split, batches: Iterable[np.ndarray], batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """As `stream`, from a split that lies in the device's memory."""
-    images, labels = split.on(device)
+    images, labels = split.to_device(device)
     for indices in batches:
         chosen = torch.from_numpy(np.resize(indices, batch_size)).to(device, non_blocking=True)
         yield gathered(images, chosen), labels.index_select(0, chosen[: len(indices)])

@@ -69,7 +69,7 @@ def finalize_split(
         raise UserError(f"prepare.source: none of the {plan.counts[split]:,} images of {split} could be read")
     np.save(root / f"{split}.labels.npy", np.concatenate(labels), allow_pickle=False)
     if settings.encoding.name == jpeg.NAME:
-        index = np.concatenate([jpeg.places(each) for each in sizes])
+        index = np.concatenate([jpeg.byte_ranges(each) for each in sizes])
         np.save(root / f"{split}.index.npy", index, allow_pickle=False)
     with (root / f"{split}.names.jsonl").open("w") as file:
         file.writelines(plan.lines(split))

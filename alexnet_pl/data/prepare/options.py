@@ -26,7 +26,7 @@ class StoreSettings(NamedTuple):
     shard: int = SHARD
     workers: int | None = None
 
-    def crew(self, images: int) -> int:
+    def num_workers(self, images: int) -> int:
         """Workers for so many images: one more than there are cores, as one of them waits for the disk; few images are
         made by one while others would still be starting."""
         return self.workers or min(len(os.sched_getaffinity(0)) + 1, 1 + images // FEW)

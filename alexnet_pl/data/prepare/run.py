@@ -49,7 +49,7 @@ def prepare(
     try:
         partial.mkdir(parents=True, exist_ok=True)
         with shared_lock(partial) as file, build_plan(source, partial, settings) as plan:
-            begin(partial, described(plan, source, settings), file)
+            start_store(partial, describe_preparation(plan, source, settings), file)
             report_missing(plan, source)
             make_shards(plan, partial, settings, read, part)
             plan.check_unchanged()
@@ -63,11 +63,13 @@ def prepare(
                     partial.rename(root)
         remove_leftovers(root)
     except OSError as error:
-        raise UserError(f"data.root: {root}: {os_error_message(error)}; {kept(partial)}") from error
+        raise UserError(f"data.root: {root}: {os_error_message(error)}; {saved_bytes(partial)}") from error
     except BrokenProcessPool as error:
-        raise UserError(f"prepare.workers: one was killed; if memory ran out, take fewer; {kept(partial)}") from error
+        raise UserError(
+            f"prepare.workers: one was killed; if memory ran out, take fewer; {saved_bytes(partial)}"
+        ) from error
     except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
-        print(f"interrupted; {kept(partial)}", flush=True)
+        print(f"interrupted; {saved_bytes(partial)}", flush=True)
         raise
     return about or json.loads((root / "store.json").read_text())
 
@@ -88,7 +90,7 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def described(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
+def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
     """What a store that was begun must share with its continuation."""
     told = {key: value for key, value in settings._asdict().items() if key != "workers"}
     return json.loads(
@@ -96,7 +98,7 @@ def described(plan: Plan, source: DatasetListing, settings: StoreSettings) -> di
     )
 
 
-def begin(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
+def start_store(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
     """Raise UserError where the folder was begun from other images or with other settings; of parts that begin
     together, the first one's count."""
     remove_stale(partial)
@@ -162,11 +164,11 @@ def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: Reader
         return
     with progress() as bar:
         task = bar.add_task("prepare", total=images, completed=already, rate="-")
-        crew = WorkerPool(min(settings.crew(left), len(todo)), plan.folder, partial, settings, read)
-        crew.make(todo, lambda made: show(bar, task, already, made))
+        crew = WorkerPool(min(settings.num_workers(left), len(todo)), plan.folder, partial, settings, read)
+        crew.make(todo, lambda made: update_progress(bar, task, already, made))
 
 
-def show(bar: Progress, task: Any, already: int, new: int) -> None:
+def update_progress(bar: Progress, task: Any, already: int, new: int) -> None:
     rate = new / (bar.tasks[task].elapsed or 1)
     bar.update(task, completed=already + new, rate=f"{rate:,.0f}")
 
@@ -182,7 +184,7 @@ def check_room(partial: Path, needed: int) -> None:
         raise UserError(f"data.root: {partial.parent} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed")
 
 
-def kept(partial: Path) -> str:
+def saved_bytes(partial: Path) -> str:
     done = len(list(partial.glob("*.npz")))
     return f"{done} files of images are done and kept; the same command goes on" if done else "nothing was kept"
 

@@ -19,11 +19,11 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 
-def damages(store: Store) -> Iterator[str]:
+def find_corrupt(store: Store) -> Iterator[str]:
     """What is not as it was, a line each: shards by the numbers of their images, and everything else."""
     for split in store.splits:
         store.fetch(split)
-        for number in damaged_shards(store, split):
+        for number in corrupt_shards(store, split):
             first = number * store.about["shard"]
             last = min(first + store.about["shard"], store.about["splits"][split]["records"]) - 1
             path = shard_path(store, split, number)
@@ -39,7 +39,7 @@ def shard_path(store: Store, split: str, number: int) -> Path:
     return store.root / shard_name(split, number, StoreEncoding(**store.about["encoding"]))
 
 
-def damaged_shards(store: Store, split: str) -> Iterator[int]:
+def corrupt_shards(store: Store, split: str) -> Iterator[int]:
     """The numbers of those whose bytes are not what was written."""
     wanted = store.about["splits"][split]["blake3"]
     if None in wanted:
@@ -62,9 +62,9 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
         with build_plan(source, store.root, settings) as plan:
             check_same(plan, store)
             return [
-                mend(store, plan, split, n, settings, read)
+                repair_shard(store, plan, split, n, settings, read)
                 for split in store.splits
-                for n in damaged_shards(store, split)
+                for n in corrupt_shards(store, split)
             ]
     except OSError as error:
         raise UserError(f"data.root: {store.root}: {os_error_message(error)}") from error
@@ -80,7 +80,7 @@ def check_same(plan: Plan, store: Store) -> None:
             raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
 
 
-def mend(store: Store, plan: Plan, split: str, number: int, settings: StoreSettings, read: Reader) -> Path:
+def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: StoreSettings, read: Reader) -> Path:
     shard = next(each for each in plan.shards if (each.split, each.number) == (split, number))
     path = shard_path(store, split, number)
     own = path.with_name(f"{path.name}.tmp")

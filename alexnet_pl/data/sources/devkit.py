@@ -43,7 +43,7 @@ class Devkit(NamedTuple):
 
 def read_devkit(path: Path) -> Devkit:
     """From the kit's archive or its unpacked folder. Raises UserError for what is neither."""
-    files = archived(path) if path.is_file() else unpacked(path)
+    files = from_archive(path) if path.is_file() else from_folder(path)
     truth = next((name for name in files if name.endswith("_validation_ground_truth.txt")), "")
     year = re.match(r"ILSVRC(\d{4})_", truth)
     if "meta.mat" not in files or year is None:
@@ -53,11 +53,11 @@ def read_devkit(path: Path) -> Devkit:
     return Devkit(path, int(year[1]), synsets, numbers, images)
 
 
-def unpacked(path: Path) -> dict[str, bytes]:
+def from_folder(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(path.glob("**/data/*")) if wanted(file.name)}
 
 
-def archived(path: Path) -> dict[str, bytes]:
+def from_archive(path: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(path) as tar:
             inside = [member for member in tar if member.isreg() and wanted(Path(member.name).name)]

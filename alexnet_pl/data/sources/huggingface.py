@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import Member, members, whole
+from alexnet_pl.data.archives.tar import Member, is_complete, members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.errors import UserError
 
@@ -151,7 +151,7 @@ def wnid_in(name: str) -> str | None:
 
 
 def rows_of_archive(path: Path) -> Iterator[Row]:
-    for member in members(whole(path)):
+    for member in members(is_complete(path)):
         if member.name.lower().endswith(IMAGES):
             yield Row(member.name, wnid_in(member.name), None, member.place)
 
@@ -160,7 +160,7 @@ def rows_of_shard(path: Path) -> Iterator[Row]:
     """WebDataset: the files of one sample follow each other and share their name up to the first dot."""
     sample: dict[str, Member] = {}
     key = None
-    for member in members(whole(path)):
+    for member in members(is_complete(path)):
         stem, _, kind = member.name.partition(".")
         if stem != key and sample:
             yield from row_of_sample(path, str(key), sample)

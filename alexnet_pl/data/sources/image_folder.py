@@ -30,14 +30,16 @@ def read_folders(source: Path, names: Mapping[str, str]) -> DatasetListing:
             if not any(map(is_image, folder.iterdir())):
                 raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
     splits = {
-        split: LazyRecords(lambda split=split: listed(source / split, classes)) for split, own in found.items() if own
+        split: LazyRecords(lambda split=split: list_images(source / split, classes))
+        for split, own in found.items()
+        if own
     }
     if flat := test_images(source / "test", found):
         splits["test"] = flat
     return DatasetListing([(name, names.get(name, name)) for name in classes], splits)
 
 
-def listed(root: Path, classes: list[str]) -> Iterator[ImageRecord]:
+def list_images(root: Path, classes: list[str]) -> Iterator[ImageRecord]:
     for label, name in enumerate(classes):
         yield from (
             ImageRecord(f"{root.name}/{name}/{path.name}", label, ByteLocation(path)) for path in images(root / name)

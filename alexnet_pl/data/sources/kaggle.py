@@ -17,7 +17,7 @@ from typing import NamedTuple
 from alexnet_pl.data.archives import tar
 from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import GZIPPED, whole
+from alexnet_pl.data.archives.tar import GZIPPED, is_complete
 from alexnet_pl.data.archives.zip import members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.image_folder import class_folders, images, is_image
@@ -155,7 +155,7 @@ def is_table(name: str) -> bool:
 
 
 def from_archive(path: Path) -> Copy:
-    inside = from_zip(path) if path.suffix == ".zip" else ((m.path, m.place) for m in tar.members(whole(path)))
+    inside = from_zip(path) if path.suffix == ".zip" else ((m.path, m.place) for m in tar.members(is_complete(path)))
     listing = DiskList(inside)
 
     def found() -> Iterator[Found]:

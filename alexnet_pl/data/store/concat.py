@@ -30,7 +30,7 @@ class ConcatSplit(Split):
     def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """All images and labels in the memory of `device`, copied there once."""
         if self.kept is None:
-            images, labels = zip(*(split.on(device) for split in self.splits), strict=True)
+            images, labels = zip(*(split.to_device(device) for split in self.splits), strict=True)
             self.kept = torch.cat(images), torch.cat(labels)
             for split in self.splits:
                 split.kept = None  # once is enough
@@ -49,7 +49,7 @@ class ConcatSplit(Split):
         out = torch.empty((len(indices), *self.shape), dtype=torch.uint8, device=device)
         for split, own, there in self.parted(indices):
             if len(own):
-                out[torch.from_numpy(own).to(device)] = split.decoded(there, device)
+                out[torch.from_numpy(own).to(device)] = split.decode_on(there, device)
         return out
 
     def expect(self, indices: np.ndarray) -> None:

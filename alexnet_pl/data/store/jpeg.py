@@ -61,7 +61,7 @@ class JpegWriter:
         self.file.write(bytes(2 * HEADER))
 
 
-def places(sizes: np.ndarray) -> np.ndarray:
+def byte_ranges(sizes: np.ndarray) -> np.ndarray:
     """(records, 2): begin and size of the JPEGs of one shard, from what `add` returned for each."""
     found, at = np.zeros((len(sizes), 2), np.int64), 0
     for record, size in enumerate(sizes.tolist()):

@@ -37,7 +37,7 @@ class Store:
     def __init__(self, root: str | Path) -> None:
         self.mirror = Mirror(str(root)) if is_remote(root) else None
         self.root = self.mirror.root if self.mirror else Path(root)
-        self.about: dict[str, Any] = read_about(self.root)
+        self.about: dict[str, Any] = read_manifest(self.root)
         self.name: str = self.about["name"]
         self.size: int = self.about["size"]
         self.classes: list[list[str]] = self.about["classes"]
@@ -95,7 +95,9 @@ class Split:
         labels = load(store.root / f"{name}.labels.npy")
         records, shard = about["records"], store.about["shard"]
         if len(labels) != records:
-            raise damaged(store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}"))
+            raise corrupt_error(
+                store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}")
+            )
         index = load(store.root / f"{name}.index.npy") if encoding.name == jpeg.NAME else None
         counts = [min(shard, records - start) for start in range(0, records, shard)]
         self.images = encoding.reader(store.root, name, counts, store.size, index)
@@ -117,7 +119,7 @@ class Split:
     def bytes(self) -> int:
         return len(self) * int(np.prod(self.shape))
 
-    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """All images and labels in the memory of `device`, copied there once."""
         if self.kept is None:
             images = self.buffer(len(self), device)
@@ -144,7 +146,7 @@ class Split:
         """Whether these are JPEGs, which `decoded` takes."""
         return isinstance(self.images, jpeg.JpegReader)
 
-    def decoded(self, indices: np.ndarray, device: torch.device) -> Tensor:
+    def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
         """JPEGs `indices`: (N, 3, size, size) uint8, decoded by the device and in its memory."""
         assert isinstance(self.images, jpeg.JpegReader)
         try:
@@ -170,21 +172,21 @@ class Split:
             names = [json.loads(line) for line in path.read_text().splitlines()]
             return [names[slot] for slot in self.slots]
         except (OSError, ValueError, IndexError) as error:
-            raise damaged(path, error) from error
+            raise corrupt_error(path, error) from error
 
 
 def load(path: Path) -> np.ndarray:
     try:
         return np.load(path)
     except (OSError, ValueError, EOFError) as error:
-        raise damaged(path, error) from error
+        raise corrupt_error(path, error) from error
 
 
-def damaged(path: Path, error: Exception) -> UserError:
+def corrupt_error(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: missing or damaged ({error}); prepare the store again or copy it whole")
 
 
-def read_about(root: Path) -> dict[str, Any]:
+def read_manifest(root: Path) -> dict[str, Any]:
     path = root / "store.json"
     if not path.is_file():
         state = "is not there" if not root.exists() else "holds no prepared store (no store.json)"

@@ -86,11 +86,11 @@ class PredictionTable(EveryNEpochs):
         assert isinstance(module, Classifier)
         if self.answers:
             store = trainer.datamodule.store  # type: ignore[attr-defined]
-            rows = table(store, self.numbers, torch.stack(self.answers).exp())
+            rows = prediction_table(store, self.numbers, torch.stack(self.answers).exp())
             log_table(trainer.loggers, PREDICTIONS, HEADER, rows, self.step)
 
 
-def table(store: Store, numbers: np.ndarray, probabilities: Tensor) -> list[list[Cell]]:
+def prediction_table(store: Store, numbers: np.ndarray, probabilities: Tensor) -> list[list[Cell]]:
     """A row for each of the validation images `numbers`, given their (N, classes) probabilities."""
     split, names = store.split("val"), [name.split(",")[0] for _, name in store.classes]
     images = split.pictures(numbers).numpy()

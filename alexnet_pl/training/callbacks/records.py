@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
-from alexnet_pl.runs.provenance import describe, git, record
+from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.training.media import log_summary
 
 
@@ -35,8 +35,8 @@ class Provenance(L.Callback):
         if not trainer.is_global_zero:
             return
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        facts = describe(self.command, {"name": store.name, "fingerprint": store.fingerprint})
-        record(self.run, facts)
+        facts = describe_session(self.command, {"name": store.name, "fingerprint": store.fingerprint})
+        append_session(self.run, facts)
         if self.command == "fit":
             log_summary(trainer.loggers, {"provenance": facts}, [self.run / PROVENANCE])
         if facts["changed_files"] and self.command == "fit":

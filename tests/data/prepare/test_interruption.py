@@ -19,7 +19,7 @@ from alexnet_pl.data.prepare import shard
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.prepare.run import prepare, shared_lock
-from alexnet_pl.data.prepare.verify import damages
+from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
@@ -212,7 +212,7 @@ def test_killed_twenty_times_it_ends_in_the_very_same_store(copy: Path, tmp_path
     assert int(done.stdout) > 0
     whole, cut = Store(tmp_path / "whole"), Store(tmp_path / "cut")
     assert cut.about == whole.about
-    assert list(damages(cut)) == []
+    assert list(find_corrupt(cut)) == []
     remove_leftovers(cut.root)  # as the next `prepare` does after a kill in the very last moment
     assert {path.name for path in cut.root.iterdir()} == {path.name for path in whole.root.iterdir()}
     assert {name.partition("-")[0] for name in beside(cut.root)} == {"copy", "cut", "whole", "made"}

@@ -16,7 +16,7 @@ from alexnet_pl.data.prepare import shard
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.verify import damages, repair
+from alexnet_pl.data.prepare.verify import find_corrupt, repair
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.store.store import Store
@@ -46,14 +46,14 @@ def flip(path: Path, byte: int) -> None:
 
 
 def test_an_untouched_store_has_no_damage(root: Path) -> None:
-    assert list(damages(Store(root))) == []
+    assert list(find_corrupt(Store(root))) == []
 
 
 @pytest.mark.parametrize(("image", "says"), [(0, "images 0 to 5"), (13, "images 12 to 17"), (19, "images 18 to 19")])
 def test_one_changed_bit_is_told_by_its_shard(root: Path, image: int, says: str) -> None:
     path = root / f"train-{image // 6:06d}.u8"
     flip(path, image % 6 * 192 + 77)
-    assert list(damages(Store(root))) == [f"{path}: damaged ({says})"]
+    assert list(find_corrupt(Store(root))) == [f"{path}: damaged ({says})"]
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_one_changed_bit_is_told_by_its_shard(root: Path, image: int, says: str)
 def test_whatever_else_was_changed_is_told_too(root: Path, spoil: Callable[[Path], None], says: str) -> None:
     store = Store(root)
     spoil(root)
-    (found,) = damages(store)
+    (found,) = find_corrupt(store)
     assert says in found
 
 
 def test_a_class_renamed_in_the_description_is_told(root: Path) -> None:
     about = (root / "store.json").read_text()
     (root / "store.json").write_text(about.replace('"one"', '"ONE"'))
-    (found,) = damages(Store(root))
+    (found,) = find_corrupt(Store(root))
     assert "description" in found
 
 
@@ -87,7 +87,7 @@ def test_damaged_shards_become_what_they_were_and_no_other_is_touched(root: Path
     (root / "val-000000.u8").unlink()
     before = {path.name: path.stat().st_mtime_ns for path in root.iterdir()}
     assert [path.name for path in repair(store, source, SETTINGS, flat)] == ["train-000001.u8", "val-000000.u8"]
-    assert list(damages(Store(root))) == []
+    assert list(find_corrupt(Store(root))) == []
     after = {path.name: path.stat().st_mtime_ns for path in root.iterdir()}
     assert {name for name in after if after[name] != before.get(name)} == {"train-000001.u8", "val-000000.u8"}
     assert repair(store, source, SETTINGS, flat) == []
@@ -169,4 +169,4 @@ def test_a_store_made_without_checksums_says_that_it_cannot_be_verified(root: Pa
     about["splits"]["train"]["blake3"] = [None] * len(about["splits"]["train"]["blake3"])
     (root / "store.json").write_text(json.dumps(about))
     with pytest.raises(UserError, match=r"has no checksums, as blake3 was not installed where it was made"):
-        list(damages(Store(root)))
+        list(find_corrupt(Store(root)))

@@ -25,7 +25,7 @@ NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", 
 
 def everything(split: Split) -> np.ndarray:
     """(N, 3, 32, 32), all images of a split."""
-    return split.on(torch.device("cpu"))[0].numpy()
+    return split.to_device(torch.device("cpu"))[0].numpy()
 
 
 def batch(name: str, count: int = 20) -> dict[bytes, Any]:

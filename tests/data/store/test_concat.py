@@ -24,7 +24,7 @@ def test_the_second_splits_images_follow_the_firsts(tiny_store: Path) -> None:
     out = both.buffer(6).numpy()
     both.read(indices, out)
     everything = np.concatenate(
-        [one.on(CPU)[0].numpy() for one in (Store(tiny_store).split(name) for name in ("train", "val"))]
+        [one.to_device(CPU)[0].numpy() for one in (Store(tiny_store).split(name) for name in ("train", "val"))]
     )
     assert np.array_equal(out, everything[indices])
     images, labels = both.on(CPU)
@@ -39,6 +39,8 @@ def test_an_epoch_of_both_holds_each_image_once(tiny_store: Path) -> None:
     loader = TrainLoader(both, 34, 0, Augment(72, 67).draw, CPU)
     seen = [image.numpy().tobytes() for batch in loader for image in batch.images]
     wanted = [
-        image.tobytes() for name in ("train", "val") for image in Store(tiny_store).split(name).on(CPU)[0].numpy()
+        image.tobytes()
+        for name in ("train", "val")
+        for image in Store(tiny_store).split(name).to_device(CPU)[0].numpy()
     ]
     assert sorted(seen) == sorted(wanted)

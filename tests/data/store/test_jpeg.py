@@ -16,7 +16,7 @@ from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.loading.streaming import GpuDecodeBuffer, LoaderOptions, stream_batches
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.verify import damages
+from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.store.concat import ConcatSplit
@@ -105,9 +105,9 @@ def test_the_loader_gives_the_same_images_whatever_the_encoding(store: Store, tm
         assert torch.equal(one.labels, other.labels)
         count = len(one.labels)
         assert psnr(one.images[:count].numpy(), other.images[:count].numpy()) > 25
-    resident, labels = store.split("train").on(device)
+    resident, labels = store.split("train").to_device(device)
     assert labels.tolist() == raw.labels.tolist()
-    assert psnr(resident.numpy(), raw.on(device)[0].numpy()) > 25
+    assert psnr(resident.numpy(), raw.to_device(device)[0].numpy()) > 25
 
 
 def test_quality_and_subsampling_are_what_was_asked_for_and_are_told(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
         UserError, match=r"train-000001.tar: image 7 is damaged .*`prepare prepare.repair=true` mends it"
     ):
         split.read(np.array([GOOD.index(7)]), split.buffer(1).numpy())
-    assert list(damages(store)) == [f"{store.root / 'train-000001.tar'}: damaged (images 6 to 11)"]
+    assert list(find_corrupt(store)) == [f"{store.root / 'train-000001.tar'}: damaged (images 6 to 11)"]
 
 
 def test_a_shard_that_is_missing_is_told(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_joined_splits_are_decoded_each_by_its_own(store: Store) -> None:
 def test_an_image_that_a_device_cannot_decode_is_told_by_its_file(tmp_path: Path) -> None:
     store = damaged(tmp_path / "store", 7)
     with pytest.raises(UserError, match=r"train-000001.tar: image 7 is damaged"):
-        store.split("train").decoded(np.array([0, GOOD.index(7)]), torch.device("cpu"))
+        store.split("train").decode_on(np.array([0, GOOD.index(7)]), torch.device("cpu"))
 
 
 def test_a_gpu_that_is_to_decode_must_be_there(store: Store) -> None:

@@ -75,11 +75,11 @@ def test_an_index_beyond_the_split_is_an_error_and_not_another_image(store: Stor
 
 def test_on_a_device_lie_the_same_images_and_labels_copied_once(store: Store) -> None:
     split = store.split("train")
-    images, labels = split.on(torch.device("cpu"))
+    images, labels = split.to_device(torch.device("cpu"))
     assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
     assert np.array_equal(images.numpy(), np.stack([image(number) for number in GOOD]))
     assert labels.tolist() == [number % 3 for number in GOOD]
-    assert split.on(torch.device("cpu"))[0].data_ptr() == images.data_ptr()
+    assert split.to_device(torch.device("cpu"))[0].data_ptr() == images.data_ptr()
     assert store.split("train") is split
 
 
@@ -93,7 +93,7 @@ def test_more_images_than_are_copied_at_a_time_all_arrive(tmp_path: Path) -> Non
         return image(item.place, 2), ""
 
     prepare(source, tmp_path / "store", StoreSettings("many", 2, {}, workers=1), odd_ones_only)
-    images, labels = Store(tmp_path / "store").split("train").on(torch.device("cpu"))
+    images, labels = Store(tmp_path / "store").split("train").to_device(torch.device("cpu"))
     good = [number for number in range(2100) if number % 100]
     assert np.array_equal(images.numpy(), np.stack([image(number, 2) for number in good]))
     assert labels.tolist() == [number % 7 for number in good]

@@ -75,7 +75,7 @@ def test_the_table_of_predictions_holds_the_same_images_and_what_the_network_say
     cfg, folder, wandb = shown
     store, module = Store(cfg.data.root), build.make_module(cfg).eval()
     module.load_state_dict(torch.load(last(folder), weights_only=True)["state_dict"])
-    images, labels = store.split("val").on(torch.device("cpu"))
+    images, labels = store.split("val").to_device(torch.device("cpu"))
     with torch.inference_mode():
         (centre,) = module.augment.views(images, "center")
         said = F.softmax(module.net(centre), 1)
