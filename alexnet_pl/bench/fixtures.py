@@ -39,11 +39,11 @@ def stores(photographs: list[Path], folder: Path, size: int, images: int) -> Non
 def files(folder: Path) -> None:
     """squares/<class>/<number>.jpg, to the byte what is in the store."""
     split = Store(folder / "jpeg").split("train")
-    assert isinstance(split.images, JpegReader)
+    assert isinstance(split.reader, JpegReader)
     for slot, label in zip(split.slots.tolist(), split.labels.tolist(), strict=True):
         path = folder / f"squares/{label}/{slot:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(split.images.file(slot))
+        path.write_bytes(split.reader.file(slot))
 
 
 IMAGES = 4096  # of one measurement, seconds long; fewer photographs are gone through several times

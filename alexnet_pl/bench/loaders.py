@@ -48,10 +48,10 @@ def loader_candidates(folder: Path, workers: int, crop: int) -> tuple[dict[str, 
 
 def copied(split: Split) -> Generator[int, None, None]:
     """As many bytes, in batches that lie in a row, from one place in memory to another."""
-    assert isinstance(split.images, RawReader)
+    assert isinstance(split.reader, RawReader)
     room = np.empty((BATCH, *split.shape), np.uint8)
     while True:
-        for shard in split.images.shards:
+        for shard in split.reader.shards:
             for start in range(0, len(shard), BATCH):
                 some = shard[start : start + BATCH]
                 np.copyto(room[: len(some)], some)

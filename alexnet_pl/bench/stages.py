@@ -84,7 +84,7 @@ def one_step(
 
     def augment() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return module.speed.lay_out(module.augment(images, draws))
+            return module.speed.to_memory_format(module.augment(images, draws))
 
     view = clock.time("augment", augment)
 

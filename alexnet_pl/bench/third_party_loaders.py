@@ -146,8 +146,8 @@ def squares(place: Place) -> list[Path]:
 
 
 def shards_of(split: Split) -> list[np.ndarray]:
-    assert isinstance(split.images, RawReader)
-    return split.images.shards
+    assert isinstance(split.reader, RawReader)
+    return split.reader.shards
 
 
 PEERS: dict[str, tuple[str, Callable[[Place], Generator[int, None, None]]]] = {

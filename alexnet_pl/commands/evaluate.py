@@ -31,13 +31,13 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     module = trained_run.load_module(cfg.ckpt_path, module)
     facts = describe_test(cfg, module, data)
-    place = predictions.results_dir(folder, data.tested, cfg.test.views)
+    place = predictions.results_dir(folder, data.test_split_name, cfg.test.views)
     about = facts["dataset"]
     kept = predictions.should_save_predictions(cfg.test.save_predictions, about["images"], about["classes"])
     trainer.callbacks.append(predictions.PredictionWriter(place / PROBABILITIES, data.store, facts, kept))  # type: ignore[attr-defined]
     trainer.test(module, datamodule=data, verbose=False)
     if not module.labelled:
-        rank_zero_only(submit)(place, data.store, data.tested)
+        rank_zero_only(submit)(place, data.store, data.test_split_name)
         return None
     if trainer.is_global_zero:
         write_test_result(cfg, folder, place, last_metrics(module), facts, data.store)
@@ -48,7 +48,7 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict
     """What is known of a test before it: on what, with which weights, and what came before them."""
     trained = fit_status.finished_fit(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {
-        "dataset": predictions.dataset_info(data.store, data.tested),
+        "dataset": predictions.dataset_info(data.store, data.test_split_name),
         "views": cfg.test.views,
         "checkpoint": about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)),
         "seed": cfg.seed,
@@ -102,8 +102,8 @@ def submit(place: Path, store: Store, split: str) -> None:
 def tested(cfg: DictConfig, folder: Path) -> Path | None:
     """Where the results of the test that `cfg` asks for lie, if this checkpoint has been tested so, to its end."""
     data = make_data(cfg)
-    place = predictions.results_dir(folder, data.tested, cfg.test.views)
-    split, kept, result = data.store.split(data.tested), place / PROBABILITIES, place / RESULT
+    place = predictions.results_dir(folder, data.test_split_name, cfg.test.views)
+    split, kept, result = data.store.split(data.test_split_name), place / PROBABILITIES, place / RESULT
     if not kept.is_file() or (split.labelled and not result.is_file()):
         return None
     there = Reader(kept)

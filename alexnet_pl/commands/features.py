@@ -29,7 +29,7 @@ SHOWN = 20  # queries on the console; the file holds all
 def features(cfg: DictConfig, folder: Path) -> None:
     data = build.make_data(cfg)
     wanted = options.feature_options(cfg).split
-    splits = [wanted] if wanted else ["train", data.tested]
+    splits = [wanted] if wanted else ["train", data.test_split_name]
     for split in splits:
         data.store.split(split)  # before the first is begun
     extractor = gallery.make_extractor(cfg)
@@ -81,7 +81,7 @@ def query_images(cfg: DictConfig, there: ImageIndex) -> tuple[list[str], np.ndar
         unread |= bad
         if good:
             names += map(str, good)
-            found.append(there.describe(squares))
+            found.append(there.embed(squares))
     for path, reason in unread.items():
         print(f"not read: {path} ({reason})")
     if not found:
@@ -90,7 +90,7 @@ def query_images(cfg: DictConfig, there: ImageIndex) -> tuple[list[str], np.ndar
 
 
 def tested_images(cfg: DictConfig, there: ImageIndex, folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    split = build.make_data(cfg).tested
+    split = build.make_data(cfg).test_split_name
     queries = (
         there.features if split == there.split_name else Features(features_dir(folder, split, there.extractor.layer))
     )

@@ -16,7 +16,7 @@ from alexnet_pl.runs.checkpoint import check_compatible
 def predict(cfg: DictConfig, folder: Path) -> None:
     paths = find_images(cfg.predict.images)
     module = build.make_module(cfg)
-    check_compatible(cfg.ckpt_path, module.switches)
+    check_compatible(cfg.ckpt_path, module.architecture)
     module = trained_run.load_module(cfg.ckpt_path, module)
     rows, unread = predict_module.predict(module, paths, cfg.prepare.filter, runtime.device(cfg))
     if not rows:

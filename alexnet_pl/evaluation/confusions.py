@@ -68,7 +68,7 @@ def draw_confusions(
         share = f"{len(numbers):,} of {int((labels == true).sum()):,}"
         row[0].text(0, 0.5, f"{names[true]}\ntaken for\n{names[taken]}\n{share}", va="center", fontsize=9, wrap=True)
         some = numbers[:PICTURES]
-        for cell, image in zip(row[1:], store.split(split).pictures(some).numpy(), strict=False):
+        for cell, image in zip(row[1:], store.split(split).images(some).numpy(), strict=False):
             cell.imshow(image.transpose(1, 2, 0))
     figure.savefig(path, dpi=110)
 

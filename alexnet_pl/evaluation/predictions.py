@@ -168,7 +168,7 @@ def dataset_info(store: Store, split: str) -> dict[str, Any]:
         "fingerprint": store.fingerprint,
         "split": split,
         "images": len(store.split(split)),
-        "train_images": store.about["splits"].get("train", {}).get("images", 0),
+        "train_images": store.manifest["splits"].get("train", {}).get("images", 0),
         "classes": len(store.classes),
         "class_list": hashlib.sha256(identities.encode()).hexdigest(),
     }

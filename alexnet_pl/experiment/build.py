@@ -170,5 +170,5 @@ def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageSt
     data.check()
     count_classes(cfg)
     module = make_module(cfg)
-    check_compatible(cfg.ckpt_path, module.switches)
+    check_compatible(cfg.ckpt_path, module.architecture)
     return make_trainer(cfg, folder), module, data

@@ -50,7 +50,7 @@ class TrainedRun:
     def __init__(self, folder: str | Path, root: str | None = None) -> None:
         self.folder = Path(folder)
         self.cfg = read_config(self.folder)
-        self.moved = [f"data.root={quote_value(root)}"] if root else []  # the override that says so
+        self.root_override = [f"data.root={quote_value(root)}"] if root else []  # the override that says so
         if root:
             self.cfg.data.root = root
 
@@ -62,20 +62,20 @@ class TrainedRun:
         return path
 
     @cached_property
-    def about(self) -> dict[str, Any]:
+    def checkpoint_info(self) -> dict[str, Any]:
         """What the checkpoint says of itself: switches, classes, store."""
         return read_checkpoint(self.checkpoint)["alexnet_pl"]
 
     @property
     def classes(self) -> list[str]:
         """Readable names."""
-        return [name for _, name in self.about["classes"]]
+        return [name for _, name in self.checkpoint_info["classes"]]
 
     @cached_property
     def module(self) -> Classifier:
         """In evaluation mode, on the CPU."""
         cfg = self.cfg.copy()
-        cfg.model.num_classes = len(self.about["classes"])
+        cfg.model.num_classes = len(self.checkpoint_info["classes"])
         return load_module(str(self.checkpoint), build.make_module(cfg))
 
     @cached_property
@@ -84,7 +84,7 @@ class TrainedRun:
         data = build.make_data(self.cfg)
         if not is_remote(data.root) and not Path(data.root).exists():
             raise UserError(f"data.root: {data.root} is not there; was it moved, say where: data.root=FOLDER")
-        wanted, there = self.about["store"].get("fingerprint"), data.store.fingerprint
+        wanted, there = self.checkpoint_info["store"].get("fingerprint"), data.store.fingerprint
         if wanted not in (None, there):
             raise UserError(f"data.root: {data.root} holds other images ({there[:12]}) than the run's ({wanted[:12]})")
         return data

@@ -65,7 +65,7 @@ def bars(run: TrainedRun, photographs: bool) -> Picture:
     answers, source, split, gap = from_test(run, reader) if reader else from_network(run)
     if not photographs:
         split, gap = None, "photographs are left out (`photographs=false`)"
-    images = split.pictures(np.array([answer.number for answer in answers])) if split else None
+    images = split.images(np.array([answer.number for answer in answers])) if split else None
     right = sum(answer.best[0] == answer.label for answer in answers)
     caption = (
         f"{len(answers)} {source}, spread evenly over them, and the labels considered most probable; the correct one "
@@ -89,7 +89,7 @@ def from_test(run: TrainedRun, reader: Reader) -> tuple[list[Answer], str, Split
 
 
 def from_network(run: TrainedRun) -> tuple[list[Answer], str, Split | None, str]:
-    split = run.store.split(run.data.tested)
+    split = run.store.split(run.data.test_split_name)
     answers = examples.new_answers(run, split, examples.spread(len(split), examples.ASKED))
     return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.cfg.test.views} views)", split, ""
 
@@ -100,12 +100,12 @@ def neighbor_figure(run: TrainedRun, photographs: bool) -> Picture:
         raise UserError(f"model.name={run.cfg.model.name}: has no fc7")
     if not photographs:
         raise UserError("it consists of photographs, which are left out (`photographs=false`)")
-    found = gallery.open_run(run.folder, "train", "last", *run.moved)
-    split = run.store.split(run.data.tested)
+    found = gallery.open_run(run.folder, "train", "last", *run.root_override)
+    split = run.store.split(run.data.test_split_name)
     numbers = examples.spread(len(split), examples.QUERIES)
-    queries = split.pictures(numbers)
+    queries = split.images(numbers)
     near = found.nearest(queries, examples.NEAREST).numbers
-    images = found.pictures(near.ravel()).unflatten(0, near.shape)
+    images = found.images_at(near.ravel()).unflatten(0, near.shape)
     labels, theirs = split.labels[numbers], found.features.labels[near]
     share = float((theirs == labels[:, None]).mean())
     caption = (

@@ -59,7 +59,7 @@ def saved_answers(reader: Reader, numbers: np.ndarray) -> list[Answer]:
 def new_answers(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[Answer]:
     """By running the network, with the run's own views."""
     shares, best = (
-        run.module.log_probabilities(split.pictures(numbers), run.cfg.test.views).exp().topk(min(5, len(run.classes)))
+        run.module.log_probabilities(split.images(numbers), run.cfg.test.views).exp().topk(min(5, len(run.classes)))
     )
     rows = zip(numbers.tolist(), best.numpy(), shares.double().numpy(), strict=True)
     return [Answer(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]

@@ -61,12 +61,12 @@ def layer_solid(shape: tuple[int, ...], towers: int, x: float, y: float) -> Soli
 def arrange(image: tuple[int, ...], layers: list[Layer]) -> list[list[Solid]]:
     """The solids of the image and of each layer, from left to right, GPU 1's above GPU 2's."""
     columns = [[layer_solid(image, 1, 0, 0)]]
-    spread = (layer_solid(layer.makes, layer.towers, 0, 0) for layer in layers if layer.towers > 1)
+    spread = (layer_solid(layer.output_shape, layer.towers, 0, 0) for layer in layers if layer.towers > 1)
     tallest = max((one.at(0, 1, 1)[1] for one in spread), default=0.0)
     for layer in layers:
         x = float(columns[-1][0].at(1, 0, 1)[0]) + GAP
         heights = [0.0] if layer.towers == 1 else [tallest + 0.3, -tallest - 0.3]
-        columns.append([layer_solid(layer.makes, layer.towers, x, y) for y in heights])
+        columns.append([layer_solid(layer.output_shape, layer.towers, x, y) for y in heights])
     return columns
 
 
@@ -84,7 +84,7 @@ def draw_figure2(layers: list[Layer], image: tuple[int, ...], theme: Theme) -> F
             paint(axes, one, theme, 10 * number)
     for number, layer in enumerate(layers):
         connect(axes, layer, columns[number], columns[number + 1], theme, 10 * number + 1)
-    shapes = [image, *(layer.makes for layer in layers)]
+    shapes = [image, *(layer.output_shape for layer in layers)]
     for shape, column in zip(shapes, columns, strict=True):
         for one in column:
             write_sizes(axes, shape, len(column), one, theme)
@@ -102,14 +102,14 @@ def connect(axes: Axes, layer: Layer, sources: list[Solid], targets: list[Solid]
     for i, target in enumerate(targets):
         for j, source in enumerate(sources):
             other = len(sources) == len(targets) == 2 and i != j
-            if other and layer.own:
+            if other and layer.within_tower:
                 continue
             colour = theme.series[1] if other else theme.series[2]
             if not layer.kernel:
                 link(axes, source.at(1, 0.5, 0.5), target.at(0, 0.5, 0), colour, order)
                 continue
             up = 0.5 if len(targets) == len(sources) else (0.72, 0.28)[i]
-            window = source.window(layer.kernel / layer.reads[1], up)
+            window = source.window(layer.kernel / layer.input_shape[1], up)
             if not other:
                 outline(axes, window, theme.ink, order + 1)
             for corner in window.faces[1]:
@@ -156,7 +156,7 @@ def write_names(axes: Axes, layers: list[Layer], columns: list[list[Solid]], y: 
 
 def described(layer: Layer) -> list[str]:
     if not layer.kernel:
-        return [f"{layer.makes[0]:,} units", *layer.then]
+        return [f"{layer.output_shape[0]:,} units", *layer.followed_by]
     stride = [f"every {layer.stride} pixels"] if layer.stride > 1 else []
-    kernels = f"{layer.makes[0]} kernels", f"{layer.kernel}×{layer.kernel}×{layer.maps}"
-    return [line for words in (*kernels, *stride, *layer.then) for line in words.split("\n")]
+    kernels = f"{layer.output_shape[0]} kernels", f"{layer.kernel}×{layer.kernel}×{layer.maps}"
+    return [line for words in (*kernels, *stride, *layer.followed_by) for line in words.split("\n")]

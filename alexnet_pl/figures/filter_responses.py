@@ -120,5 +120,5 @@ def largest(run: TrainedRun, per_tower: int) -> tuple[Tensor, Tensor]:
 
 def tested_images(run: TrainedRun, count: int) -> Tensor:
     """(count, 3, size, size) uint8, spread evenly over the tested split."""
-    split = run.store.split(run.data.tested)
-    return split.pictures(spread(len(split), count))
+    split = run.store.split(run.data.test_split_name)
+    return split.images(spread(len(split), count))

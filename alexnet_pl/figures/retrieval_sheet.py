@@ -50,12 +50,12 @@ def compare_neighbors(
     labels = queries.features.labels[numbers, None]
     ways = {
         name: Found(
-            index.pictures(near.numbers.ravel()).unflatten(0, near.numbers.shape),
+            index.images_at(near.numbers.ravel()).unflatten(0, near.numbers.shape),
             index.features.labels[near.numbers] == labels,
         )
         for name, near in found.items()
     }
-    return draw_sheet(queries.pictures(numbers), ways)
+    return draw_sheet(queries.images_at(numbers), ways)
 
 
 def show_image(axes: Axes, picture: Tensor, title: str) -> None:

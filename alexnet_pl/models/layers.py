@@ -11,10 +11,10 @@ class NormLayer(nn.Module):
     """(N, C, H, W) → (N, C, H, W), no parameters. `fast` compiles it: the same sums in fewer passes over memory."""
 
     rule: NormSpec
-    fast = False
+    compiled = False
 
     def forward(self, a: Tensor) -> Tensor:
-        return Norm.apply(a.unflatten(1, (self.rule.towers, -1)), self.rule, self.fast).flatten(1, 2)
+        return Norm.apply(a.unflatten(1, (self.rule.towers, -1)), self.rule, self.compiled).flatten(1, 2)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value:g}" for name, value in self.rule._asdict().items())

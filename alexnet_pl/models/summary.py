@@ -15,18 +15,18 @@ class Layer(NamedTuple):
     """A layer that learns, as it was when an image went through."""
 
     name: str
-    reads: tuple[int, ...]  # (maps, side, side) or (units,), all towers' together
-    makes: tuple[int, ...]
+    input_shape: tuple[int, ...]  # (maps, side, side) or (units,), all towers' together
+    output_shape: tuple[int, ...]
     kernel: int  # pixels of a side; 0 of a fully connected layer
     stride: int
     maps: int  # of a kernel: all that the layer reads, or only its own tower's
     towers: int  # over which its kernels are spread
-    then: tuple[str, ...]  # norms, pooling and dropout that follow
+    followed_by: tuple[str, ...]  # norms, pooling and dropout that follow
 
     @property
-    def own(self) -> bool:
+    def within_tower(self) -> bool:
         """Whether its kernels read their own tower only."""
-        return 0 < self.maps < self.reads[0]
+        return 0 < self.maps < self.input_shape[0]
 
 
 def read_layers(net: AlexNet, crop: int) -> list[Layer]:

@@ -26,7 +26,7 @@ def make_extractor(cfg: DictConfig) -> Extractor:
     """The network of `cfg.ckpt_path`, as `predict` loads it."""
     build.count_classes(cfg)
     module = build.make_module(cfg)
-    check_compatible(cfg.ckpt_path, module.switches)
+    check_compatible(cfg.ckpt_path, module.architecture)
     device = runtime.device(cfg)
     how = precision(cfg.trainer.precision, device.type)
     return Extractor(trained_run.load_module(cfg.ckpt_path, module), feature_options(cfg).layer, device, how)
@@ -74,21 +74,21 @@ class ImageIndex:
             )
         return store.split(self.split_name)
 
-    def describe(self, images: Tensor) -> np.ndarray:
+    def embed(self, images: Tensor) -> np.ndarray:
         """uint8 (N, 3, size, size) → (N, width) float16, as the features on the disk are."""
         return self.extractor(images).half().cpu().numpy()
 
     def nearest(self, images: Tensor, k: int = 6, **options: Any) -> search.Neighbours:
         """The `k` images most like each of `images`, uint8 (N, 3, size, size) as the store has them."""
-        return self.find(self.describe(images), k, **options)
+        return self.find(self.embed(images), k, **options)
 
     def find(self, vectors: np.ndarray, k: int = 6, **options: Any) -> search.Neighbours:
         """The `k` images whose features are nearest to `vectors`, (N, width); options as of `retrieval.nearest`."""
         return search.nearest(self.features, vectors, k, **options)
 
-    def pictures(self, numbers: np.ndarray) -> Tensor:
+    def images_at(self, numbers: np.ndarray) -> Tensor:
         """Images of the split by their numbers: (N, 3, size, size) uint8."""
-        return self.images.pictures(numbers)
+        return self.images.images(numbers)
 
 
 def open_run(run: str | Path, split: str = "train", checkpoint: str = "last", *overrides: str) -> ImageIndex:

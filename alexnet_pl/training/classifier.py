@@ -62,7 +62,7 @@ class Classifier(L.LightningModule):
             )
         if views not in CROP_POSITIONS:
             raise UserError(f"test.views={views}: one of {', '.join(CROP_POSITIONS)}")
-        self.net, self.augment, self.switches, self.views = net, augment, dict(switches), views
+        self.net, self.augment, self.architecture, self.views = net, augment, dict(switches), views
         self.speed, self.step = speed, self.train_step
         self.automatic_optimization = False  # the update rule is the paper's, and a CUDA graph may replay it
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
@@ -86,7 +86,7 @@ class Classifier(L.LightningModule):
         if len(store.classes) != outputs:
             raise UserError(f"model.num_classes={outputs}: the store at {store.root} has {len(store.classes)} classes")
         if stage == "test":
-            self.labelled = store.split(self.trainer.datamodule.tested).labelled  # type: ignore[attr-defined]
+            self.labelled = store.split(self.trainer.datamodule.test_split_name).labelled  # type: ignore[attr-defined]
         if stage != "fit":
             return self.check_classes(self.classes, store.classes)
         self.classes = store.classes
@@ -102,10 +102,10 @@ class Classifier(L.LightningModule):
         """Prepare network and augmentation for the device that they will run on."""
         self.speed.apply(self.net, device)
         self.augment.blocked = self.speed.optimized and device.type == "cpu"
-        self.augment.fused = self.speed.compiles(device) and device.type == "cuda"
+        self.augment.fused = self.speed.uses_compile(device) and device.type == "cuda"
 
     def configure_optimizers(self) -> MomentumSGD:
-        if self.speed.graphs(self.device, alone=isinstance(self.trainer.strategy, SingleDeviceStrategy)):
+        if self.speed.uses_cuda_graph(self.device, alone=isinstance(self.trainer.strategy, SingleDeviceStrategy)):
             self.step = CudaGraphStep(self.train_step, self.graph_state)
         rates = (self.lr, self.weight_decay, self.bias_lr_scale, self.decay_biases)
         groups = parameter_groups(self.net, *rates, self.no_decay_layers)
@@ -138,7 +138,7 @@ class Classifier(L.LightningModule):
         sgd = self.sgd
         sgd.zero_grad()
         with uncached_autocast(self.device.type):
-            logits = self.net(self.speed.lay_out(self.augment(batch.images, batch.draws)))
+            logits = self.net(self.speed.to_memory_format(self.augment(batch.images, batch.draws)))
             loss = F.cross_entropy(logits.float(), batch.labels)
         self.manual_backward(loss)
         sgd.step()
@@ -203,7 +203,7 @@ class Classifier(L.LightningModule):
         total, count = torch.zeros((), device=images.device), 0
         while some := list(islice(views, together)):
             joined = torch.cat(some) if len(some) > 1 else some[0]
-            probabilities = F.softmax(self.net(self.speed.lay_out(joined)).float(), 1)
+            probabilities = F.softmax(self.net(self.speed.to_memory_format(joined)).float(), 1)
             total, count = total + probabilities.unflatten(0, (len(some), -1)).sum(0), count + len(some)
         mean = total / count
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
@@ -238,7 +238,7 @@ class Classifier(L.LightningModule):
             raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        about = {"schema": SCHEMA, "switches": self.switches, "classes": self.classes, "store": self.dataset_info}
+        about = {"schema": SCHEMA, "switches": self.architecture, "classes": self.classes, "store": self.dataset_info}
         checkpoint["alexnet_pl"] = about
         checkpoint["alexnet_pl"]["lineage"] = self.lineage
         data = self.trainer.datamodule  # type: ignore[attr-defined]

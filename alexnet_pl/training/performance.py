@@ -46,11 +46,11 @@ class Performance:
         net.to(memory_format=torch.channels_last if self.optimized else torch.contiguous_format)
         for layer in net.modules():
             if isinstance(layer, NormLayer):
-                layer.fast = self.compiles(device)
+                layer.compiled = self.uses_compile(device)
         if self.retain_memory and device.type == "cpu":
             keep_freed_memory()
 
-    def compiles(self, device: torch.device) -> bool:
+    def uses_compile(self, device: torch.device) -> bool:
         """torch.compile needs a C++ compiler for the CPU, a C compiler for its GPU launchers, and for both Python's
         headers, which some systems have in a package of their own."""
         if self.compile != "auto":
@@ -59,7 +59,7 @@ class Performance:
         headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
         return self.optimized and headers and any(map(shutil.which, compilers))
 
-    def graphs(self, device: torch.device, alone: bool) -> bool:
+    def uses_cuda_graph(self, device: torch.device, alone: bool) -> bool:
         """`alone`: no other process, and no strategy for several either, which keeps what a capture must make anew."""
         return self.cuda_graph and device.type == "cuda" and alone
 
@@ -67,7 +67,7 @@ class Performance:
         """How many of the views to test with go through the network at once, of all these images each."""
         return max(1, TOGETHER.get(images.device.type, 1) // len(images)) if self.optimized else 1
 
-    def lay_out(self, images: Tensor) -> Tensor:
+    def to_memory_format(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.optimized else images
 
 

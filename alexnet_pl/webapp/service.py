@@ -111,7 +111,7 @@ class ImageLookup:
             how = f"python -m alexnet_pl reproduce -c codes codes.features={self.run}"
             return Search(title, [], f"No codes yet. After features, make them with: {how}")
         began = time.perf_counter()
-        found = self.codes.nearest(self.gallery.describe(image), SIX)
+        found = self.codes.nearest(self.gallery.embed(image), SIX)
         count, bits = len(self.gallery.features), self.codes.bits
         alone, whole = milliseconds(found.seconds), milliseconds(milliseconds_since(began))
         note = f"{count:,} × {bits} bits, all compared in {alone}; with the network's pass {whole}."
@@ -119,7 +119,7 @@ class ImageLookup:
 
     def near(self, numbers: np.ndarray, distances: np.ndarray, how: str) -> list[Near]:
         assert self.gallery is not None
-        images, of = self.gallery.pictures(numbers).numpy(), self.gallery.features
+        images, of = self.gallery.images_at(numbers).numpy(), self.gallery.features
         return [
             Near(image, self.classes[of.labels[number]], of.names[number], how.format(distance))
             for image, number, distance in zip(images, numbers, distances, strict=True)
@@ -132,7 +132,7 @@ class ImageLookup:
         except UserError:
             return None
         number = int(np.random.default_rng().integers(len(split)))
-        return split.pictures(np.array([number])), self.classes[split.labels[number]]
+        return split.images(np.array([number])), self.classes[split.labels[number]]
 
     def store(self) -> Store:
         return build.make_data(self.cfg).store

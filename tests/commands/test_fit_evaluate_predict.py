@@ -216,9 +216,9 @@ def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list
     source = replace(drawn, splits={**drawn.splits, "test": unknown})
     prepare(source, tmp_path / "store", StoreSettings("tiny", 72, {}), partial(synthetic.read, size=72))
     data = build.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}"))
-    assert data.tested == "val"
+    assert data.test_split_name == "val"
     data = build.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "test.split=test"))
-    assert data.tested == "test"
+    assert data.test_split_name == "test"
     cfg = config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "test.split=test")
     run(cfg, "fit", tmp_path / "run")
     assert run(cfg, "test", tmp_path / "run", last(tmp_path / "run")) is None

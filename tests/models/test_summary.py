@@ -31,7 +31,7 @@ def draw(net: AlexNet, crop: int) -> Figure:
 def test_the_sizes_are_the_papers() -> None:
     """§4.5, in the order of the text; 227 is 224 with the program's three rows and columns of zeros."""
     layers = read_layers(AlexNet(), 224)
-    assert [layer.makes for layer in layers] == [
+    assert [layer.output_shape for layer in layers] == [
         (96, 55, 55),
         (256, 27, 27),
         (384, 13, 13),
@@ -44,9 +44,9 @@ def test_the_sizes_are_the_papers() -> None:
     kernels = [(layer.kernel, layer.kernel, layer.maps) for layer in layers[:5]]
     assert kernels == [(11, 11, 3), (5, 5, 48), (3, 3, 256), (3, 3, 192), (3, 3, 192)]
     assert [layer.stride for layer in layers[:5]] == [4, 1, 1, 1, 1]
-    assert [layer.own for layer in layers] == [False, True, False, True, True, False, False, False]
+    assert [layer.within_tower for layer in layers] == [False, True, False, True, True, False, False, False]
     assert [layer.towers for layer in layers] == [2] * 7 + [1]
-    assert layers[1].then == ("norm", "spatial norm", "max-pool 3×3\nto 13×13")
+    assert layers[1].followed_by == ("norm", "spatial norm", "max-pool 3×3\nto 13×13")
 
 
 @pytest.mark.parametrize(("switches", "crop"), VARIANTS, ids=[str(switches) for switches, _ in VARIANTS])
@@ -60,7 +60,7 @@ def test_what_is_drawn_is_what_hooks_see(switches: dict[str, Any], crop: int) ->
     assert net.training
     wanted.clear()
     net(torch.zeros(2, 3, crop, crop))
-    assert {layer.name: layer.makes for layer in layers} == wanted
+    assert {layer.name: layer.output_shape for layer in layers} == wanted
     texts = [text.get_text() for text in draw(net, crop).axes[0].texts]
     towers = switches.get("towers", 2)
     for name, shape in {**wanted, "image": (3, crop, crop)}.items():

@@ -50,7 +50,7 @@ def cfg(network: Path) -> DictConfig:
 def test_an_image_of_the_split_is_its_own_nearest(network: Path) -> None:
     gallery = open_run(network)
     assert len(gallery.features) == TRAIN
-    found = gallery.nearest(gallery.pictures(np.array([3, 40])), 6)
+    found = gallery.nearest(gallery.images_at(np.array([3, 40])), 6)
     assert found.numbers[:, 0].tolist() == [3, 40]
     assert found.distances[:, 0] == pytest.approx([0, 0], abs=0.01)
     assert (np.diff(found.distances) >= 0).all()
@@ -76,7 +76,7 @@ def test_pictures_of_a_person_are_looked_up_and_broken_ones_said(
     network: Path, cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A training image saved without loss finds itself."""
-    picture = open_run(network).pictures(np.array([7]))[0]
+    picture = open_run(network).images_at(np.array([7]))[0]
     Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_text("no picture")
     run(cfg, "retrieve", network, last(network), **{"predict.images": str(tmp_path)})
@@ -111,7 +111,7 @@ def test_features_of_another_checkpoint_are_refused(network: Path, tmp_path: Pat
 def test_a_store_that_was_moved_away_is_named(network: Path, tmp_path: Path) -> None:
     gallery = open_run(network, "train", "last", f"data.root={tmp_path}/away")
     with pytest.raises(UserError, match=r"^data.root: .*/away is not there"):
-        gallery.pictures(np.array([0]))
+        gallery.images_at(np.array([0]))
 
 
 def test_a_folder_without_a_checkpoint_is_named(network: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_compiled_norms_agree_with_float64_forward_and_backward(norm: NormLayer,
     found = {}
     for name, fast, kind in (("plain", False, torch.float64), ("fast", True, dtype)):
         a = start.detach().to(kind).contiguous(memory_format=torch.channels_last).requires_grad_()
-        norm.fast = fast
+        norm.compiled = fast
         b = norm(a)
         b.backward(upstream.to(kind))
         assert b.dtype == kind
@@ -72,21 +72,25 @@ def test_compilation_is_left_out_by_itself_where_a_compiler_or_its_headers_are_m
         ("", [False] * 2),
     ):
         monkeypatch.setattr(shutil, "which", lambda name, there=there: name if name == there else None)
-        assert [Performance().compiles(CPU), Performance().compiles(gpu)] == expected
+        assert [Performance().uses_compile(CPU), Performance().uses_compile(gpu)] == expected
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    assert Performance().compiles(CPU)
-    assert not Performance(optimized=False).compiles(CPU)
+    assert Performance().uses_compile(CPU)
+    assert not Performance(optimized=False).uses_compile(CPU)
     (tmp_path / "Python.h").unlink()
-    assert not Performance().compiles(CPU)
-    assert not Performance().compiles(gpu)
-    assert Performance(compile=True).compiles(gpu)
+    assert not Performance().uses_compile(CPU)
+    assert not Performance().uses_compile(gpu)
+    assert Performance(compile=True).uses_compile(gpu)
 
 
 def test_a_graph_is_for_one_gpu_that_asked_for_it() -> None:
     gpu = torch.device("cuda")
     places = (gpu, True), (gpu, False), (CPU, True)
-    assert [Performance(cuda_graph=True).graphs(where, alone) for where, alone in places] == [True, False, False]
-    assert not Performance().graphs(gpu, alone=True)
+    assert [Performance(cuda_graph=True).uses_cuda_graph(where, alone) for where, alone in places] == [
+        True,
+        False,
+        False,
+    ]
+    assert not Performance().uses_cuda_graph(gpu, alone=True)
 
 
 def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,34 +46,34 @@ class ImageStore(L.LightningDataModule):
         self.batch_size, self.tested_split, self.way = batch_size, tested_split, way
         self.include_val_after_epoch = include_val_after_epoch
 
-        self.training: TrainLoader | None = None
+        self.train_loader: TrainLoader | None = None
         self.position: dict[str, int] | None = None
-        self.joined: ConcatSplit | None = None
+        self.train_and_val: ConcatSplit | None = None
 
     def prepare_data(self) -> None:
         """On one process of several: fetch what lies elsewhere; draw the demonstration's images, once."""
-        if self.drawn:
+        if self.is_undrawn_demo:
             make_store(PrepareOptions(self.root, self.dataset, self.size))
         elif self.trainer is not None:
-            for split in ("train", "val") if self.trainer.state.fn == TrainerFn.FITTING else (self.tested,):
+            for split in ("train", "val") if self.trainer.state.fn == TrainerFn.FITTING else (self.test_split_name,):
                 self.store.fetch(split)
 
     @property
-    def drawn(self) -> bool:
+    def is_undrawn_demo(self) -> bool:
         """The demonstration's store, which nobody has made yet."""
         return self.dataset == "demo" and not is_remote(self.root) and not Path(self.root).exists()
 
     def check(self) -> None:
         """Raise UserError where there is no store that fits, before anything else is set up."""
-        if not self.drawn:
+        if not self.is_undrawn_demo:
             _ = self.store
 
     @cached_property
     def store(self) -> Store:
         store = Store(self.root)
         for key, wanted in {"name": self.dataset, "size": self.size}.items():
-            if store.about[key] != wanted:
-                raise UserError(f"data.{key}: the store at {self.root} has {store.about[key]}, the recipe {wanted}")
+            if store.manifest[key] != wanted:
+                raise UserError(f"data.{key}: the store at {self.root} has {store.manifest[key]}, the recipe {wanted}")
         return store
 
     def setup(self, stage: str) -> None:
@@ -86,7 +86,7 @@ class ImageStore(L.LightningDataModule):
         if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labelled:
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
 
-    def place(self, limit: int | float) -> dict[str, Any]:
+    def rank_info(self, limit: int | float) -> dict[str, Any]:
         """Which device, and which part of the work is its own."""
         trainer = self.trainer
         assert trainer is not None
@@ -102,45 +102,45 @@ class ImageStore(L.LightningDataModule):
         assert self.trainer is not None
         augment = self.trainer.lightning_module.augment
         assert isinstance(augment, Augment)
-        place = self.place(self.trainer.limit_train_batches)
-        if self.training is not None and self.trainer.current_epoch:
-            self.position = self.training.state_dict()  # one of another length goes on where this one ended
+        place = self.rank_info(self.trainer.limit_train_batches)
+        if self.train_loader is not None and self.trainer.current_epoch:
+            self.position = self.train_loader.state_dict()  # one of another length goes on where this one ended
         split = self.training_images(self.trainer.current_epoch)
-        self.training = TrainLoader(split, self.batch_size, self.seed, augment.draw, **place)
+        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **place)
         if self.position is not None:
-            self.training.load_state_dict(self.position)
-        return self.training
+            self.train_loader.load_state_dict(self.position)
+        return self.train_loader
 
     def training_images(self, epoch: int) -> Split:
         split = self.store.split("train")
         if self.include_val_after_epoch is None or epoch < self.include_val_after_epoch:
             return split
-        if self.joined is None:
-            self.joined = ConcatSplit([split, self.store.split("val")])
-        return self.joined
+        if self.train_and_val is None:
+            self.train_and_val = ConcatSplit([split, self.store.split("val")])
+        return self.train_and_val
 
     def state_dict(self) -> dict[str, Any]:
         """Where in which epoch training is. Lightning saves this too, but does not give it back to the loader where the
         checkpoint was written at an epoch's end."""
-        return {"position": self.training.state_dict() if self.training else None}
+        return {"position": self.train_loader.state_dict() if self.train_loader else None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.position = state_dict["position"]
 
-    def held_out(self, split: str, limit: int | float) -> EvalLoader:
+    def eval_loader(self, split: str, limit: int | float) -> EvalLoader:
         assert self.trainer is not None
-        return EvalLoader(self.store.split(split), self.batch_size // self.trainer.world_size, **self.place(limit))
+        return EvalLoader(self.store.split(split), self.batch_size // self.trainer.world_size, **self.rank_info(limit))
 
     def val_dataloader(self) -> EvalLoader:
         assert self.trainer is not None
-        return self.held_out("val", self.trainer.limit_val_batches)
+        return self.eval_loader("val", self.trainer.limit_val_batches)
 
     def test_dataloader(self) -> EvalLoader:
         assert self.trainer is not None
-        return self.held_out(self.tested, self.trainer.limit_test_batches)
+        return self.eval_loader(self.test_split_name, self.trainer.limit_test_batches)
 
     @property
-    def tested(self) -> str:
+    def test_split_name(self) -> str:
         """What `test` runs on: the split given, or the test split where its labels are known, else `val`."""
         if self.tested_split:
             return self.store.split(self.tested_split).name

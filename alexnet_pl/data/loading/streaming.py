@@ -45,18 +45,18 @@ class BatchBuffer:
 
     def fill(self, split: Split, indices: np.ndarray) -> None:
         if self.done is None or self.used is None:
-            self.images, self.labels = self.take(split, indices)
+            self.images, self.labels = self.load(split, indices)
             return
         self.used.synchronize()  # by what came after `done`: no more batches than there are slots are under way
         with torch.cuda.stream(self.side):
-            self.images, self.labels = self.take(split, indices)
+            self.images, self.labels = self.load(split, indices)
             self.done.record(self.side)
 
-    def take(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+    def load(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         """(images, labels) on the device."""
         raise NotImplementedError
 
-    def send(self) -> tuple[Tensor, Tensor]:
+    def transfer(self) -> tuple[Tensor, Tensor]:
         if self.done is not None:
             current = torch.cuda.current_stream(self.device)
             current.wait_event(self.done)
@@ -64,7 +64,7 @@ class BatchBuffer:
                 tensor.record_stream(current)
         return self.images, self.labels
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """What reads the batch has been told to do so."""
         if self.used is not None:
             self.used.record(torch.cuda.current_stream(self.device))
@@ -77,7 +77,7 @@ class CpuBuffer(BatchBuffer):
         super().__init__(batch_size, split, device)
         self.buffer = split.buffer(batch_size, pinned=device.type == "cuda")
 
-    def take(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+    def load(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         split.read(indices, self.buffer.numpy()[: len(indices)])
         labels = torch.from_numpy(split.labels[indices])
         return self.buffer.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
@@ -86,7 +86,7 @@ class CpuBuffer(BatchBuffer):
 class GpuDecodeBuffer(BatchBuffer):
     """By the device, which decodes the JPEGs."""
 
-    def take(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+    def load(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         images = split.decode_on(np.resize(indices, self.batch_size), self.device)
         return images, torch.from_numpy(split.labels[indices]).to(self.device, non_blocking=True)
 
@@ -135,9 +135,9 @@ def stream_batches(
             if isinstance(slot, BaseException):
                 raise slot
             held.append(slot)
-            yield slot.send()
+            yield slot.transfer()
             if len(held) == 2:
-                held[0].give_back()
+                held[0].release()
                 free.put(held.pop(0))
     finally:
         stop.set()
@@ -177,7 +177,7 @@ def batch_pipeline(
     UserError where a GPU is to decode and there is none."""
     if way.decode == "gpu" and device.type != "cuda":
         raise UserError("performance.jpeg_decoder=gpu: there is no GPU here; leave it out, and the CPU decodes")
-    room = GpuDecodeBuffer if way.decode == "gpu" and split.packed else CpuBuffer
+    room = GpuDecodeBuffer if way.decode == "gpu" and split.is_jpeg else CpuBuffer
     streamed = partial(stream_batches, ahead=way.ahead, room=room)
     return partial(batches_auto, streamed) if way.keep and device.type == "cuda" else streamed
 
@@ -210,7 +210,7 @@ def with_readahead(split: Split, batches: Iterable[np.ndarray]) -> Iterator[np.n
     for indices in batches:
         waiting.append(indices)
         if cold:
-            split.expect(indices)
+            split.prefetch(indices)
         if len(waiting) > DISTANCE:
             yield waiting.popleft()
             cold, faults, before = max(0, cold - 1), disk_reads(), faults

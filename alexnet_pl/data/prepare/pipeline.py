@@ -60,7 +60,7 @@ def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
     form, source = list_source(options)
     settings = store_settings(options, form)
     check_same_store(options, store, settings=settings.how)
-    settings = settings._replace(shard=store.about["shard"])
+    settings = settings._replace(shard=store.manifest["shard"])
     return repair(store, source, settings, image_reader(options))
 
 
@@ -68,6 +68,6 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
     """Raise UserError if these options would make another store than this one."""
     described = {"name": options.name, "size": options.size, "encoding": options.store_encoding.describe(), **more}
     for key, value in described.items():
-        if store.about[key] != value:
+        if store.manifest[key] != value:
             section = "data" if key in ("name", "size") else "prepare"
-            raise UserError(f"{section}.{key}: the store at {store.root} has {store.about[key]}, the recipe {value}")
+            raise UserError(f"{section}.{key}: the store at {store.root} has {store.manifest[key]}, the recipe {value}")

@@ -27,7 +27,7 @@ class ConcatSplit(Split):
     def names(self) -> list[str]:
         return [name for split in self.splits for name in split.names]
 
-    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """All images and labels in the memory of `device`, copied there once."""
         if self.kept is None:
             images, labels = zip(*(split.to_device(device) for split in self.splits), strict=True)
@@ -38,25 +38,25 @@ class ConcatSplit(Split):
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""
-        for split, own, there in self.parted(indices):
-            out[own] = split.pictures(there).numpy()
+        for split, own, there in self.by_split(indices):
+            out[own] = split.images(there).numpy()
 
     @property
-    def packed(self) -> bool:
-        return all(split.packed for split in self.splits)
+    def is_jpeg(self) -> bool:
+        return all(split.is_jpeg for split in self.splits)
 
-    def decoded(self, indices: np.ndarray, device: torch.device) -> Tensor:
+    def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
         out = torch.empty((len(indices), *self.shape), dtype=torch.uint8, device=device)
-        for split, own, there in self.parted(indices):
+        for split, own, there in self.by_split(indices):
             if len(own):
                 out[torch.from_numpy(own).to(device)] = split.decode_on(there, device)
         return out
 
-    def expect(self, indices: np.ndarray) -> None:
-        for split, _, there in self.parted(indices):
-            split.expect(there)
+    def prefetch(self, indices: np.ndarray) -> None:
+        for split, _, there in self.by_split(indices):
+            split.prefetch(there)
 
-    def parted(self, indices: np.ndarray) -> Iterator[tuple[Split, np.ndarray, np.ndarray]]:
+    def by_split(self, indices: np.ndarray) -> Iterator[tuple[Split, np.ndarray, np.ndarray]]:
         """(split, which of the indices are its own, what they are there)."""
         for split, start in zip(self.splits, self.starts, strict=False):
             (own,) = np.nonzero((indices >= start) & (indices < start + len(split)))

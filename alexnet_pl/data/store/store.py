@@ -37,23 +37,23 @@ class Store:
     def __init__(self, root: str | Path) -> None:
         self.mirror = Mirror(str(root)) if is_remote(root) else None
         self.root = self.mirror.root if self.mirror else Path(root)
-        self.about: dict[str, Any] = read_manifest(self.root)
-        self.name: str = self.about["name"]
-        self.size: int = self.about["size"]
-        self.classes: list[list[str]] = self.about["classes"]
-        self.fingerprint: str = self.about["fingerprint"]
-        self.encoding = StoreEncoding(**self.about["encoding"])
+        self.manifest: dict[str, Any] = read_manifest(self.root)
+        self.name: str = self.manifest["name"]
+        self.size: int = self.manifest["size"]
+        self.classes: list[list[str]] = self.manifest["classes"]
+        self.fingerprint: str = self.manifest["fingerprint"]
+        self.encoding = StoreEncoding(**self.manifest["encoding"])
         if self.mirror:
-            self.mirror.fetch_small(self.about)
+            self.mirror.fetch_small(self.manifest)
         self.opened: dict[str, Split] = {}
 
     @property
     def splits(self) -> list[str]:
-        return list(self.about["splits"])
+        return list(self.manifest["splits"])
 
     def split(self, name: str) -> "Split":
         """The same object every time, so that what it keeps on a device is kept once."""
-        if name not in self.about["splits"]:
+        if name not in self.manifest["splits"]:
             raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
         if name not in self.opened:
             self.fetch(name)
@@ -64,7 +64,7 @@ class Store:
         """Of a store that lies elsewhere, the files of a split that are not here yet."""
         if self.mirror is None:
             return
-        about = self.about["splits"][name]
+        about = self.manifest["splits"][name]
         shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
         self.mirror.check_room(about, shards)
         self.mirror.fetch(shards, shards, told=name)
@@ -75,7 +75,7 @@ class Store:
             return False
         shard = shard_name(name, number, self.encoding)
         (self.root / shard).unlink(missing_ok=True)
-        self.mirror.fetch([shard], {shard: self.about["splits"][name]["blake3"][number]})
+        self.mirror.fetch([shard], {shard: self.manifest["splits"][name]["blake3"][number]})
         return True
 
     @cached_property
@@ -91,18 +91,18 @@ class Split:
     """The images of one split, in the store's order; those that could not be read are not among them."""
 
     def __init__(self, store: Store, name: str) -> None:
-        about, encoding = store.about["splits"][name], store.encoding
+        about, encoding = store.manifest["splits"][name], store.encoding
         labels = load(store.root / f"{name}.labels.npy")
-        records, shard = about["records"], store.about["shard"]
+        records, shard = about["records"], store.manifest["shard"]
         if len(labels) != records:
             raise corrupt_error(
                 store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}")
             )
         index = load(store.root / f"{name}.index.npy") if encoding.name == jpeg.NAME else None
         counts = [min(shard, records - start) for start in range(0, records, shard)]
-        self.images = encoding.reader(store.root, name, counts, store.size, index)
+        self.reader = encoding.reader(store.root, name, counts, store.size, index)
         self.shape = (3, store.size, store.size)
-        self.channels_last = self.images.channels_last
+        self.channels_last = self.reader.channels_last
         self.slots = np.flatnonzero(labels != EMPTY)
         self.labels = labels[self.slots].astype(np.int64)
         self.root, self.name = store.root, name
@@ -139,31 +139,31 @@ class Split:
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
-        self.images.read(self.slots[indices], out)
+        self.reader.read(self.slots[indices], out)
 
     @property
-    def packed(self) -> bool:
+    def is_jpeg(self) -> bool:
         """Whether these are JPEGs, which `decoded` takes."""
-        return isinstance(self.images, jpeg.JpegReader)
+        return isinstance(self.reader, jpeg.JpegReader)
 
     def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
         """JPEGs `indices`: (N, 3, size, size) uint8, decoded by the device and in its memory."""
-        assert isinstance(self.images, jpeg.JpegReader)
+        assert isinstance(self.reader, jpeg.JpegReader)
         try:
-            return self.images.decoded(self.slots[indices], device)
+            return self.reader.decoded(self.slots[indices], device)
         except RuntimeError:
-            self.pictures(indices)  # which tells the image that is damaged
+            self.images(indices)  # which tells the image that is damaged
             raise
 
-    def pictures(self, indices: np.ndarray) -> Tensor:
+    def images(self, indices: np.ndarray) -> Tensor:
         """Images `indices`: (N, 3, size, size) uint8, in memory of their own."""
         found = self.buffer(len(indices))
         self.read(np.asarray(indices), found.numpy())
         return found
 
-    def expect(self, indices: np.ndarray) -> None:
+    def prefetch(self, indices: np.ndarray) -> None:
         """Images `indices` will be read soon: they are asked of the disk, without waiting."""
-        self.images.expect(self.slots[indices])
+        self.reader.expect(self.slots[indices])
 
     @cached_property
     def names(self) -> list[str]:

@@ -93,7 +93,7 @@ class PredictionTable(EveryNEpochs):
 def prediction_table(store: Store, numbers: np.ndarray, probabilities: Tensor) -> list[list[Cell]]:
     """A row for each of the validation images `numbers`, given their (N, classes) probabilities."""
     split, names = store.split("val"), [name.split(",")[0] for _, name in store.classes]
-    images = split.pictures(numbers).numpy()
+    images = split.images(numbers).numpy()
     best = probabilities.topk(min(5, len(names)))
     rows: list[list[Cell]] = []
     for image, label, row, five, which in zip(

@@ -82,12 +82,12 @@ class GracefulInterrupt(L.Callback):
         """Not after an epoch's last step: its validation, which a resumed run would not make up for, comes first."""
         self.batches += 1
         if not trainer.is_last_batch and (trainer.world_size == 1 or self.batches % self.every == 0):
-            self.leave(trainer)
+            self.stop_if_caught(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.leave(trainer)
+        self.stop_if_caught(trainer)
 
-    def leave(self, trainer: L.Trainer) -> None:
+    def stop_if_caught(self, trainer: L.Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(bool(self.caught), all=False):
             trainer.save_checkpoint(self.path)
             rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; ckpt_path=last goes on\n→ {self.path}")

@@ -54,7 +54,7 @@ def test_what_is_announced_comes_into_memory_by_itself(tmp_path: Path) -> None:
     if in_memory(path, 0):
         pytest.skip("this file system keeps what it is asked to forget")
     split = Store(tmp_path / "store").split("train")
-    split.expect(np.array([40]))
+    split.prefetch(np.array([40]))
     assert wait_for(lambda: in_memory(path, 40 * 3 * 256**2) and in_memory(path, 41 * 3 * 256**2 - 1))
     assert not in_memory(path, 10 * 3 * 256**2)
 
@@ -87,8 +87,8 @@ def test_two_splits_as_one_announce_each_its_own(root: Path) -> None:
     store = Store(root)
     joined, asked = ConcatSplit([store.split("train"), store.split("val")]), {}
     for split in joined.splits:
-        split.expect = lambda indices, name=split.name: asked.update({name: indices.tolist()})  # type: ignore[method-assign]
-    joined.expect(np.array([IMAGES + 3, 2, 1]))
+        split.prefetch = lambda indices, name=split.name: asked.update({name: indices.tolist()})  # type: ignore[method-assign]
+    joined.prefetch(np.array([IMAGES + 3, 2, 1]))
     assert asked == {"train": [2, 1], "val": [3]}
 
 

@@ -211,13 +211,13 @@ def test_killed_twenty_times_it_ends_in_the_very_same_store(copy: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0
     whole, cut = Store(tmp_path / "whole"), Store(tmp_path / "cut")
-    assert cut.about == whole.about
+    assert cut.manifest == whole.manifest
     assert list(find_corrupt(cut)) == []
     remove_leftovers(cut.root)  # as the next `prepare` does after a kill in the very last moment
     assert {path.name for path in cut.root.iterdir()} == {path.name for path in whole.root.iterdir()}
     assert {name.partition("-")[0] for name in beside(cut.root)} == {"copy", "cut", "whole", "made"}
     for made in tmp_path.glob("made-*"):
-        assert Store(made).about == whole.about
+        assert Store(made).manifest == whole.manifest
 
 
 @pytest.mark.slow
@@ -237,7 +237,7 @@ def test_workers_end_with_a_command_that_was_killed(tmp_path: Path) -> None:
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path, timeout=200)
     plain = [*words[:-2], "prepare.workers=1", f"data.root={tmp_path / 'plain'}"]
     subprocess.run(plain, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path, timeout=200)
-    assert Store(root).about == Store(tmp_path / "plain").about
+    assert Store(root).manifest == Store(tmp_path / "plain").manifest
     assert sorted(path.name for path in root.iterdir()) == sorted(path.name for path in (tmp_path / "plain").iterdir())
 
 

@@ -65,7 +65,7 @@ def test_a_whole_store_is_refused_too(source: DatasetListing, tmp_path: Path) ->
     about = make(source, tmp_path / "store")
     with pytest.raises(UserError, match=r"^data\.root"):
         make(source, tmp_path / "store", how={})
-    assert Store(tmp_path / "store").about == about
+    assert Store(tmp_path / "store").manifest == about
 
 
 def test_an_empty_folder_is_as_good_as_a_new_one(
@@ -76,7 +76,7 @@ def test_an_empty_folder_is_as_good_as_a_new_one(
     assert len(Store(tmp_path / "store").split("train")) == 12
     monkeypatch.chdir(tmp_path)
     make(source, Path("relative/"))
-    assert Store("relative").about == Store(tmp_path / "store").about
+    assert Store("relative").manifest == Store(tmp_path / "store").manifest
 
 
 def test_a_root_that_is_a_file_is_told_and_left_as_it_is(source: DatasetListing, tmp_path: Path) -> None:

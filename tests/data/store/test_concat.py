@@ -27,7 +27,7 @@ def test_the_second_splits_images_follow_the_firsts(tiny_store: Path) -> None:
         [one.to_device(CPU)[0].numpy() for one in (Store(tiny_store).split(name) for name in ("train", "val"))]
     )
     assert np.array_equal(out, everything[indices])
-    images, labels = both.on(CPU)
+    images, labels = both.to_device(CPU)
     assert np.array_equal(images.numpy(), everything)
     assert np.array_equal(labels.numpy(), both.labels)
     assert both.labels.tolist() == [*train.labels, *val.labels]

@@ -114,8 +114,8 @@ def test_quality_and_subsampling_are_what_was_asked_for_and_are_told(tmp_path: P
     sizes = {}
     for quality, subsampling in ((95, 420), (95, 444), (50, 420)):
         store = make(tmp_path / f"{quality}-{subsampling}", StoreEncoding("jpeg", quality, subsampling))
-        assert store.about["encoding"] == {"name": "jpeg", "quality": quality, "subsampling": subsampling}
-        sizes[quality, subsampling] = store.about["splits"]["train"]["bytes"]
+        assert store.manifest["encoding"] == {"name": "jpeg", "quality": quality, "subsampling": subsampling}
+        sizes[quality, subsampling] = store.manifest["splits"]["train"]["bytes"]
         with tarfile.open(store.root / "train-000000.tar") as archive:
             data = archive.extractfile("00000000.jpg").read()  # type: ignore[union-attr]
         assert simplejpeg.decode_jpeg_header(data) == (SIZE, SIZE, "YCbCr", str(subsampling))
@@ -171,8 +171,8 @@ def test_a_device_that_decodes_hands_out_the_batches_that_the_loader_does(store:
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
 def test_joined_splits_are_decoded_each_by_its_own(store: Store) -> None:
     joined, indices = ConcatSplit([store.split("train"), store.split("val")]), np.array([19, 0, 18, 17])
-    assert joined.packed
-    assert torch.equal(joined.decoded(indices, torch.device("cpu")), joined.pictures(indices))
+    assert joined.is_jpeg
+    assert torch.equal(joined.decode_on(indices, torch.device("cpu")), joined.images(indices))
 
 
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")

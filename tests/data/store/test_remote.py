@@ -45,7 +45,7 @@ def pixels(store: Store, split: str) -> np.ndarray:
 
 def test_what_lies_elsewhere_is_read_as_if_it_were_here(here: Path) -> None:
     there = Store(URL)
-    assert there.about == Store(here).about
+    assert there.manifest == Store(here).manifest
     assert not list(there.root.glob("train-*"))  # what is not asked for is not fetched
     for split in ("train", "val"):
         assert np.array_equal(pixels(there, split), pixels(Store(here), split))

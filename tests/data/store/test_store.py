@@ -45,8 +45,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_a_store_says_what_it_holds(store: Store) -> None:
     assert (store.name, store.size, store.splits) == ("numbers", SIZE, ["train", "val"])
     assert store.classes == [["a", "ant"], ["b", "bee"], ["c", "cat"]]
-    assert store.about["settings"] == {"filter": "none"}
-    assert store.about["splits"]["train"]["images"] == len(GOOD)
+    assert store.manifest["settings"] == {"filter": "none"}
+    assert store.manifest["splits"]["train"]["images"] == len(GOOD)
     assert len(store.fingerprint) == 64
     assert Store(str(store.root)).fingerprint == store.fingerprint
 
@@ -110,7 +110,7 @@ def test_the_statistics_have_their_shapes_and_are_of_the_training_images(store: 
 
 def test_a_store_cannot_be_written_to(store: Store) -> None:
     with pytest.raises(ValueError, match="read-only"):
-        store.split("train").images.shards[0][0] = 0
+        store.split("train").reader.shards[0][0] = 0
 
 
 def test_a_split_that_is_not_there_is_named_beside_those_that_are(store: Store) -> None:
