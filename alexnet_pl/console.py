@@ -13,7 +13,7 @@ def is_first_process() -> bool:
 
 
 def print_message(line: str, where: Path) -> None:
-    """On the first process of several; a place below the working folder is told from there."""
+    """Print on the first process only; paths below the working folder are printed relative to it."""
     if is_first_process():
         lies = os.path.relpath(where)
         print(f"{line}\n→ {where if lies.startswith('..') else lies}", flush=True)
@@ -32,7 +32,7 @@ def silence_library_logs() -> None:
 
 
 def progress(line: str) -> None:
-    """What a long command does now, beside its result and not in it."""
+    """Print what a long command is doing; not part of its result."""
     print(f"{line} …", file=sys.stderr, flush=True)
 
 

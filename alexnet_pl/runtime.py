@@ -62,7 +62,7 @@ PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")
 
 def precision(wanted: str, device: str) -> str:
     """Lightning's name of the precision; `auto` is bf16-mixed on hardware that computes in bfloat16. `tf32` is 32-true
-    where `use_tf32` has been told."""
+    after `use_tf32(True)`."""
     if wanted not in PRECISIONS:
         raise UserError(f"trainer.precision={wanted}: one of {', '.join(PRECISIONS)}")
     if wanted == "tf32":

@@ -28,8 +28,8 @@ def draw_bench_chart(path: Path, found: dict[str, Any]) -> None:
     for height, name in enumerate(stage["milliseconds"]):
         if name in stage["floors"]:
             lower.plot([stage["floors"][name]] * 2, [height - 0.4, height + 0.4], color=FLOOR, linewidth=2)
-    told = found["machine"]
-    figure.suptitle(f"{told['gpu'] or told['cpu']}, {told['cores']} cores, torch {told['torch']}", fontsize=10)
+    host = found["machine"]
+    figure.suptitle(f"{host['gpu'] or host['cpu']}, {host['cores']} cores, torch {host['torch']}", fontsize=10)
     figure.savefig(path, dpi=130)
 
 

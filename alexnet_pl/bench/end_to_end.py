@@ -134,7 +134,7 @@ def event_span(event: Any) -> tuple[float, float]:
 
 
 def idle_share(spans: list[tuple[float, float]]) -> float | None:
-    """Of the time from the first to the last, what none of the spans covers; None where there are none."""
+    """Share of the time from the first to the last span that no span covers; None without spans."""
     if not spans:
         return None
     busy, reached = 0.0, min(spans)[0]

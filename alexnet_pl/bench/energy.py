@@ -6,7 +6,7 @@ RAPL = Path("/sys/class/powercap")
 
 
 class Meter:
-    """What the GPU in use and the processors' packages have used since the meter was made, by what counts it."""
+    """Energy since the meter was created, of the GPU in use and of the CPU packages, by counter."""
 
     def __init__(self) -> None:
         self.before = counted()

@@ -33,17 +33,17 @@ CORES = (2, 16, 64)
 def measure_prepare(source: Path | None, rounds: int) -> dict[str, Any]:
     """Rates of each way to prepare the photographs below `source`, and what follows from them."""
     configure_worker()
-    told = machine()
+    host = machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tree(photographs(source, folder), folder / "tree", IMAGES)
-        workers = told["cores"]
+        workers = host["cores"]
         with contenders(folder, workers) as jobs:
             rates = interleaved(jobs, rounds)
         peak = peak_memory(folder)
     return {
         "stage": "prepare",
-        "machine": told,
+        "machine": host,
         "photographs": f"{source.name}/" if source else "drawn, 500 × 375",
         "images": IMAGES,
         "workers": workers,
@@ -82,7 +82,7 @@ def made(folder: Path, encoding: StoreEncoding) -> int:
 
 
 def peak_memory(folder: Path) -> float:
-    """Of the command with two workers, all processes together, in GB; a page that several share counts once."""
+    """Peak memory of `prepare` with two workers, all processes together, in GB; shared pages count once."""
     words = ["prepare", "-c", "imagenette", f"prepare.source={folder / 'tree'}", f"data.root={folder / 'store'}"]
     command = [sys.executable, "-m", "alexnet_pl", *words, "prepare.workers=2", "prepare.images_per_shard=128"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)

@@ -16,8 +16,8 @@ from alexnet_pl.errors import UserError
 
 def show_preparing(found: dict[str, Any]) -> None:
     console = Console(soft_wrap=True)
-    told = found["machine"]
-    console.print(f"{told['cpu']}, {told['cores']} cores, load {told['load']}; photographs: {found['photographs']}")
+    host = found["machine"]
+    console.print(f"{host['cpu']}, {host['cores']} cores, load {host['load']}; photographs: {found['photographs']}")
     rates = found["images_per_second"]
     table = Table(title=f"{found['images']:,} photographs to 256 × 256, {found['workers']} workers")
     for heading in ("", "images/s", "slowest to fastest round"):
@@ -39,8 +39,8 @@ def format_duration(hours: float) -> str:
 
 def show_training(found: dict[str, Any]) -> None:
     console = Console(soft_wrap=True)
-    told, stage = found["machine"], found["stages"]
-    console.print(f"{told['cpu']}, {told['cores']} cores, GPU: {told['gpu'] or 'none'}, torch {told['torch']}")
+    host, stage = found["machine"], found["stages"]
+    console.print(f"{host['cpu']}, {host['cores']} cores, GPU: {host['gpu'] or 'none'}, torch {host['torch']}")
     console.print(f"photographs: {found['photographs']}; medians of {found['rounds']} rounds, in turn")
     title = f"A step of {stage['batch_size']} images: {stage['device']}, {stage['precision']}"
     console.print(table(title, ("stage", "ms", "floor, ms"), stage_rows(stage)))
@@ -105,7 +105,7 @@ def fit_lines(found: dict[str, Any]) -> list[str]:
 
 
 def projection_lines(found: dict[str, Any]) -> list[str]:
-    """What the rate of the fit means for the paper's 90 epochs."""
+    """Time for the paper's 90 epochs at the rate of the measured fit."""
     then = found["projected"]
     used = " and ".join(f"{hours:,.1f} kWh of the {name}" for name, hours in then["kilowatt_hours"].items())
     return [
@@ -160,11 +160,11 @@ def read_measurements(path: Path) -> dict[str, Any]:
 
 
 def machine_line(found: dict[str, Any]) -> str:
-    told = found["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    host = found["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
     return (
-        f"{told['cpu']}, {told['cores']} cores, GPU: {told['gpu'] or 'none'}, load {told['load']} before it began; "
-        f"Python {told['python']}, {versions}. Photographs: {found['photographs']}."
+        f"{host['cpu']}, {host['cores']} cores, GPU: {host['gpu'] or 'none'}, load {host['load']} before it began; "
+        f"Python {host['python']}, {versions}. Photographs: {found['photographs']}."
     )
 
 
@@ -185,14 +185,14 @@ def prepare_section(found: dict[str, Any]) -> str:
 
 
 def training_section(found: dict[str, Any], path: Path, base: Path) -> str:
-    told, stage = found["machine"], found["stages"]
+    host, stage = found["machine"], found["stages"]
     size, picture = stage["batch_size"], path.with_suffix(".png")
     parts = [
-        f"## Training: {told['gpu'] or told['cpu']}\n",
+        f"## Training: {host['gpu'] or host['cpu']}\n",
         f"{machine_line(found)} {found['rounds']} rounds.\n",
         f"Ours: {settings(found['recipe'])}; {stage['precision']} unless said otherwise. Stock PyTorch: the same "
         "network of PyTorch's own functions, eager, channels first, `torch.optim.SGD`, its memory as PyTorch has it. "
-        f"Loaders: {told['cores']} worker processes or threads each.{GRAPHED if told['gpu'] else ''}\n",
+        f"Loaders: {host['cores']} worker processes or threads each.{GRAPHED if host['gpu'] else ''}\n",
         markdown_rows(("gate", "found", "wanted", ""), target_rows(check_targets(found))),
         f"![rates and stages]({os.path.relpath(picture, base)})\n" if picture.is_file() else "",
         f"A step of {size} images, {stage['device']}, {stage['precision']}, beside the floor that bytes over bandwidth "
@@ -221,7 +221,7 @@ def costs(found: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def settings(recipe: dict[str, Any]) -> str:
-    """What of the recipe decides the speed."""
+    """Settings of the recipe that decide its speed."""
     return ", ".join(
         f"`performance.{key}={str(value).lower()}`" for key, value in migrate(recipe)["performance"].items()
     )

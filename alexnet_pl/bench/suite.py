@@ -25,10 +25,10 @@ WINDOW = Window()
 def measure_training(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """`folder` keeps the trace, where one is wanted."""
     silence_library_logs()
-    told, source = machine(), Path(cfg.prepare.source) if cfg.prepare.source else None
+    host, source = machine(), Path(cfg.prepare.source) if cfg.prepare.source else None
     found: dict[str, Any] = {
         "stage": "train",
-        "machine": told,
+        "machine": host,
         "photographs": f"{source.name}/" if source else "drawn, 500 × 375",
         "rounds": cfg.bench.rounds,
         "recipe": {
@@ -45,12 +45,12 @@ def measure_training(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         progress("a store that is not in memory yet")
         found["cold"] = rates(loaders.measure_cold_reads(root, cfg.bench.rounds))
         progress("images to the network, ours and other programs'")
-        flows, found["not_run"] = loaders.loader_candidates(place, told["cores"], cfg.augment.crop)
+        flows, found["not_run"] = loaders.loader_candidates(place, host["cores"], cfg.augment.crop)
         found["feeding"] = rates(time_streams(flows, cfg.bench.rounds, WINDOW))
         progress("stages of a step")
         splits = {name: Store(place / name).split("train") for name in ("raw", "jpeg")}
         found["stages"] = stages.measure_stages(cfg, splits, cfg.bench.rounds)
-        found |= time_candidates(cfg, told["cores"])
+        found |= time_candidates(cfg, host["cores"])
         progress("the trainer")
         found["trainer"] = rates(trainer_overhead.measure_overhead(cfg, max(2, cfg.bench.rounds // 2)))
         progress("a fit from end to end")

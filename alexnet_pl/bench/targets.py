@@ -43,7 +43,7 @@ TRAINER = 50.0  # µs a step of Python beyond the bare loop, amortised
 
 
 def targets(found: dict[str, Any]) -> list[Target]:
-    """From all that `training.measure` found, those parts that were left out being not run."""
+    """Targets from the figures of `measure_training`; parts that were left out count as not run."""
     feeding = {name: steady(each) for name, each in found.get("feeding", {}).items()}
     stepping = {name: 1 / seconds for name, seconds in found.get("steps", {}).items()}
     norming = {name: 1 / seconds for name, seconds in found.get("norms", {}).items()}

@@ -1,7 +1,7 @@
 """Loaders of other programs that deliver batches of whole uint8 images, set up as their documentation recommends.
 
 They come with `pip install alexnet_pl[bench]`, but for FFCV, which needs libraries of the system. Those that are not
-there, or do not run, are told by name.
+installed, or fail, are named.
 """
 
 import contextlib

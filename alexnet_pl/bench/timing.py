@@ -76,7 +76,7 @@ def steady(flow: Flow, window: Window) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on and a reader cannot see."""
+    """Properties of the machine that the figures depend on."""
     import os
     import platform
 
@@ -115,7 +115,7 @@ WARM = 2  # runs that do not count: compiling, first touches of memory
 
 
 class Worker:
-    """A process that holds a contender, warmed up, and runs it when told to."""
+    """A process that holds one candidate, warmed up, and runs it on request."""
 
     def __init__(self, make: Make, name: str, *args: Any) -> None:
         context = get_context("spawn")

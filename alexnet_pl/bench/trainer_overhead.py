@@ -48,7 +48,7 @@ class Empty(ImageStore):
 
 
 class Clock(L.Callback):
-    """From an epoch's first step to its last, without what a run does once."""
+    """Seconds from an epoch's first step to its last, without what a run does once."""
 
     def on_train_epoch_start(self, *_: object) -> None:
         self.began = time.perf_counter()

@@ -81,7 +81,7 @@ def stepping(who: str, kind: str, work: Work) -> Callable[[Any, Any], None]:
 
 
 def captured(step: Callable[[Any, Any], None], images: Any, labels: Any) -> Callable[[Any, Any], None]:
-    """On a GPU as a CUDA graph, as `performance.cuda_graph=true` does it."""
+    """Run the step as a CUDA graph, as `performance.cuda_graph=true` does."""
     if images.device.type != "cuda":
         return step
     from alexnet_pl.data.loading.augment import Batch, Draws

@@ -27,7 +27,7 @@ from alexnet_pl.config.overrides import suggest_key
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.errors import UserError
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # what a person can mend
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # errors that the user can correct
 HELP = ("-h", "--help")
 
 
@@ -74,7 +74,7 @@ def answer(argv: list[str]) -> None:
 
 
 def text_for(argv: list[str]) -> str | None:
-    """What is printed where no command runs: help, the version, a script for a shell."""
+    """Text to print for help, version and completion; None if a command is to run."""
     if not argv or argv[0] in HELP:
         return usage()
     if argv == ["--version"]:
@@ -139,7 +139,7 @@ def run(cfg: DictConfig) -> float | None:
             if not sweep:
                 suggest_next(registry.find(cfg.command), folder, cfg)
             return found
-        except UserError as error:  # told here, since Hydra would put a line of its own before it
+        except UserError as error:  # reported here, since Hydra would print a line of its own first
             if sweep:
                 raise  # the other jobs of a sweep go on
             fail(str(error))

@@ -45,7 +45,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict[str, Any]:
-    """What is known of a test before it: on what, with which weights, and what came before them."""
+    """Description of a test before it runs: images, weights, earlier runs."""
     trained = fit_status.finished_fit(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {
         "dataset": predictions.dataset_info(data.store, data.test_split_name),
@@ -74,7 +74,7 @@ def write_test_result(
 
 
 def publish(cfg: DictConfig, folder: Path, place: Path, result: dict[str, Any]) -> None:
-    """To where the fit was shown; an ensemble, which has none of its own, becomes a run of W&B or TensorBoard."""
+    """Log the result where the fit was logged; an ensemble gets a W&B or TensorBoard run of its own."""
     ensemble = cfg.command == "ensemble"
     shown = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=ensemble)
     step = result["checkpoint"]["step"]
@@ -100,7 +100,7 @@ def submit(place: Path, store: Store, split: str) -> None:
 
 
 def tested(cfg: DictConfig, folder: Path) -> Path | None:
-    """Where the results of the test that `cfg` asks for lie, if this checkpoint has been tested so, to its end."""
+    """Results folder of the test that `cfg` asks for, if this checkpoint was tested completely; else None."""
     data = make_data(cfg)
     place = predictions.results_dir(folder, data.test_split_name, cfg.test.views)
     split, kept, result = data.store.split(data.test_split_name), place / PROBABILITIES, place / RESULT
@@ -132,7 +132,7 @@ def validate(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def last_metrics(module: Classifier) -> dict[str, float]:
-    """Of the last validation or test."""
+    """Metrics of the last validation or test."""
     return {name: float(value) for name, value in module.last_metrics.items()}
 
 

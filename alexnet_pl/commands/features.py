@@ -45,7 +45,7 @@ def features(cfg: DictConfig, folder: Path) -> None:
 
 
 def retrieve(cfg: DictConfig, folder: Path) -> None:
-    """Neighbours of a person's `images`, or without any of all images that `test` tests on."""
+    """Nearest images of `predict.images`, or, without these, of every image of the test split."""
     options = retrieval_options(cfg)
     there = ImageIndex(cfg, folder, options.split)
     names, queries, labels = query_images(cfg, there) if cfg.predict.images else tested_images(cfg, there, folder)

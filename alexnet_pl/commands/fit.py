@@ -32,7 +32,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def is_finished(cfg: DictConfig, folder: Path, training: dict[str, Any]) -> bool:
-    """`ckpt_path=auto`: whether the fit is at its end, which is then told; else the checkpoint to go on from is set."""
+    """Whether the fit is finished, for `ckpt_path=auto`; if not, set the checkpoint to resume from."""
     finished, last = fit_status.resume_point(folder, training)
     if finished:
         print_message("trained to its end already", folder)

@@ -28,7 +28,7 @@ def short_path(path: Path) -> str:
 
 
 def recipe_word() -> str:
-    """What `-c` would name: a shipped recipe, or a file of the user's; "" for what is no recipe by itself."""
+    """Word for `-c`: a shipped recipe or the user's file; "" if the config is neither."""
     job = HydraConfig.get()
     name = str(job.job.config_name)
     (place,) = [source.path for source in job.runtime.config_sources if source.provider == "main"]

@@ -34,7 +34,7 @@ def usage() -> str:
   --cfg job   print the composed config and run nothing
 
 `alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo
-Exit codes: 0 done, 2 a mistake to mend (one line says which), 130 Ctrl-C and 143 SIGTERM (a fit has left last.ckpt:
+Exit codes: 0 done, 2 a mistake of yours, named in one line, 130 Ctrl-C and 143 SIGTERM (a fit has left last.ckpt:
 the same command with ckpt_path=last goes on; a second signal ends it at once without), 1 a fault of the program."""
 
 

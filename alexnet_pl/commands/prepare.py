@@ -56,16 +56,16 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
 
 
 def repair_and_report(options: PrepareOptions, store: Store) -> None:
-    mended = repair_store(options, store)
+    repaired = repair_store(options, store)
     left = list(find_corrupt(store))
     if left:
-        raise UserError(f"{left[0]}: repair mends images alone; prepare the store again")
-    names = ", ".join(path.name for path in mended) or "nothing"
-    print_message(f"{names} to mend; whole: {describe_store(store)}", store.root)
+        raise UserError(f"{left[0]}: only images can be repaired; prepare the store again")
+    names = ", ".join(path.name for path in repaired) or "nothing"
+    print_message(f"{names} repaired; complete: {describe_store(store)}", store.root)
 
 
 def report_nonstandard(about: dict[str, Any], where: Path) -> None:
-    """What was odd, by kind, with the first few names."""
+    """Print the counts of non-standard images by kind, with the first few names."""
     if not about["odd"] + about["unreadable"]:
         return
     odd = json.loads((where / "odd.json").read_text())
@@ -89,8 +89,8 @@ def verify(cfg: DictConfig, folder: Path) -> None:
     found = list(find_corrupt(store))
     if found:
         more = f" and {len(found) - 1} more damages" if len(found) > 1 else ""
-        mended = "prepare … prepare.repair=true mends images from their source; or copy the store anew"
-        raise UserError(f"{found[0]}{more}; {mended}")
+        advice = "prepare … prepare.repair=true repairs images from their source; or copy the store again"
+        raise UserError(f"{found[0]}{more}; {advice}")
     print_message(f"whole: {describe_store(store)}", store.root)
 
 

@@ -1,6 +1,6 @@
 """Rows of the paper that need several runs (§7): run commands one after the other, each resuming where it stopped.
 
-Each stage is the program itself in a process of its own, with the command line that a person could type.
+Each stage runs the program in a process of its own, with a command line that the user could type.
 """
 
 import re
@@ -81,7 +81,7 @@ def run_seeds(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str
 
 
 def inherited_overrides() -> list[str]:
-    """What the person gave this command that its stages need too: all but its own matters; and a launcher."""
+    """Overrides of this command that its stages need too, and the launcher; without the keys of this command alone."""
     if not HydraConfig.initialized():
         return []
     given = HydraConfig.get().overrides

@@ -25,7 +25,7 @@ HARDWARE = (  # keys of `trainer` that say where and how fast, not what
 
 
 def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
-    """What a resumed run must share with its beginning, beside the network: name in a checkpoint → (key, value)."""
+    """Settings that a resumed run must share with its start: name in a checkpoint → (key, value)."""
     return {
         "seed": ("seed", cfg.seed),
         "batch_size": ("data.batch_size", cfg.data.batch_size),

@@ -26,7 +26,7 @@ class Options:
 
     @property
     def net(self) -> dict[str, Any]:
-        """What decides the network beside the width of the vectors."""
+        """Options that decide the network, beside the width of the vectors."""
         return {key: getattr(self, key) for key in ("layer", "bits", "hidden", "binary", "noise")}
 
 

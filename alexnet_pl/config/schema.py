@@ -88,7 +88,7 @@ def check_config(cfg: DictConfig) -> None:
 
 
 def store_root(cfg: DictConfig) -> str:
-    """Where the store is or will be: a folder, or a place elsewhere such as s3://bucket/store."""
+    """Path or URL of the store, from `data.root`."""
     if OmegaConf.is_missing(cfg.data, "root"):
         raise UserError("data.root has no value yet: add data.root=FOLDER, the prepared store")
     return str(cfg.data.root)

@@ -49,7 +49,7 @@ def decode_image(data: bytes) -> tuple[torch.Tensor, str]:
 
 
 def decode_plain_jpeg(data: bytes) -> tuple[torch.Tensor, str] | None:
-    """What nearly all files are, without Pillow's copies."""
+    """Decode a YCbCr or gray JPEG, as nearly all files are, without Pillow's copies."""
     if (found := decode_rgb_jpeg(data)) is None:
         return None
     pixels, space = found

@@ -43,7 +43,7 @@ def average_members(
 
 
 def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Reader]:
-    """What each run's test saved, in an order of their own, so that the order in which they are named changes nothing.
+    """Saved predictions of each run, in an order that does not depend on how the runs are listed.
 
     Raises UserError for a run that was not tested or not trained to its end, and for one whose classes, images or views
     are not the first's.
@@ -205,7 +205,7 @@ def grid_errors(readers: Sequence[Reader], weights: Sequence[float], index: int,
 
 
 def describe_ensemble(readers: Sequence[Reader], weights: Sequence[float], tuned_on: str | None) -> dict[str, Any]:
-    """What an ensemble's result.json says beside its errors; its `checkpoint` is that of all members together."""
+    """Entries of an ensemble's result.json beside its errors; `checkpoint` stands for all members."""
     first, members = readers[0].facts, [reader.facts["checkpoint"]["sha256"] for reader in readers]
     about = {"file": "ensemble", "sha256": hashlib.sha256(" ".join(members).encode()).hexdigest(), "step": 0}
     share = [weight / sum(weights) for weight in weights]

@@ -4,7 +4,7 @@
 
     image          string             the image's name in the store
     label          int32              class index, −1 where none is known
-    best           5 of int32         class indices, best first, told before the probabilities were rounded
+    best           5 of int32         class indices, best first, ranked before rounding
     probabilities  classes of float16 softmax outputs, averaged over the views; left out where they would be too large
 
 Its footer's `alexnet_pl` holds what was tested as JSON: `dataset`, `views`, `checkpoint` and more. The footer is
@@ -49,7 +49,7 @@ def schema(classes: int, kept: bool) -> pa.Schema:
 
 
 class Writer:
-    """Adds blocks to a file that has its own name only once `close` has been told what was tested."""
+    """Write blocks to a temporary file, which `close` renames once the description of the test is written."""
 
     def __init__(self, path: Path, classes: int, kept: bool = True) -> None:
         self.path, self.partial = path, path.with_name(path.name + ".partial")
@@ -161,7 +161,7 @@ def interleave_ranks(blocks: list[Block]) -> Block:
 
 
 def dataset_info(store: Store, split: str) -> dict[str, Any]:
-    """What tells one set of images from another, whatever it calls itself."""
+    """Identity of a set of images, independent of its name."""
     identities = "\n".join(identity for identity, _ in store.classes)
     return {
         "name": store.name,
@@ -175,13 +175,13 @@ def dataset_info(store: Store, split: str) -> dict[str, Any]:
 
 
 def results_dir(run: Path, split: str, views: str) -> Path:
-    """Where a test's results lie; those of the centre view may have been written under its older name."""
+    """Folder of a test's results; center-view results may lie under the older name."""
     path, older = (run / "results" / f"{split}-{name}" for name in (views, "centre"))
     return older if views == "center" and older.is_dir() and not path.is_dir() else path
 
 
 def should_save_predictions(wanted: bool | str, images: int, classes: int) -> bool:
-    """Whether probabilities are written: as told, or (`auto`) where they take no more than `LARGEST` bytes."""
+    """Whether to write probabilities: as `wanted` says, or for `auto` if they take at most `LARGEST` bytes."""
     return images * classes * 2 <= LARGEST if wanted == "auto" else bool(wanted)
 
 

@@ -1,6 +1,6 @@
 """Build the trainer, module and data of a run from a composed config.
 
-Every key becomes a constructor's argument, so a key that nothing reads, or of a wrong type, is told at once.
+Every key is a constructor's argument, so an unread key or a wrong type is an error.
 """
 
 import inspect
@@ -105,7 +105,7 @@ def make_schedule(cfg: DictConfig) -> Callback:
 
 
 def count_classes(cfg: DictConfig) -> None:
-    """Where the recipe leaves the number of classes open, take it from the store, or from the checkpoint."""
+    """Take the number of classes from the store or the checkpoint if the recipe leaves it open."""
     if cfg.model.num_classes is None:
         checkpoint = cfg.command in ("predict", "features", "retrieve") and cfg.ckpt_path
         classes = (

@@ -63,7 +63,7 @@ class TrainedRun:
 
     @cached_property
     def checkpoint_info(self) -> dict[str, Any]:
-        """What the checkpoint says of itself: switches, classes, store."""
+        """Metadata in the checkpoint: architecture, classes, store."""
         return read_checkpoint(self.checkpoint)["alexnet_pl"]
 
     @property
@@ -73,14 +73,14 @@ class TrainedRun:
 
     @cached_property
     def module(self) -> Classifier:
-        """In evaluation mode, on the CPU."""
+        """The network in evaluation mode, on the CPU."""
         cfg = self.cfg.copy()
         cfg.model.num_classes = len(self.checkpoint_info["classes"])
         return load_module(str(self.checkpoint), build.make_module(cfg))
 
     @cached_property
     def data(self) -> ImageStore:
-        """Of the store that the config names, if its images are those that the network was trained on."""
+        """Data of the run, if the store holds the images that the network was trained on."""
         data = build.make_data(self.cfg)
         if not is_remote(data.root) and not Path(data.root).exists():
             raise UserError(f"data.root: {data.root} is not there; was it moved, say where: data.root=FOLDER")

@@ -60,7 +60,7 @@ def kernels(run: TrainedRun, photographs: bool) -> Picture:
 
 
 def bars(run: TrainedRun, photographs: bool) -> Picture:
-    """From a test's file where there is one of this checkpoint, else by running the network."""
+    """Figure 4 left, from saved predictions of this checkpoint or by running the network."""
     reader = examples.tested(run)
     answers, source, split, gap = from_test(run, reader) if reader else from_network(run)
     if not photographs:
@@ -95,7 +95,7 @@ def from_network(run: TrainedRun) -> tuple[list[Answer], str, Split | None, str]
 
 
 def neighbor_figure(run: TrainedRun, photographs: bool) -> Picture:
-    """By the features that the command `features` keeps in the run folder, which must be of this checkpoint."""
+    """Figure 4 right, from the features that `features` saved for this checkpoint."""
     if not isinstance(run.module.net, AlexNet):
         raise UserError(f"model.name={run.cfg.model.name}: has no fc7")
     if not photographs:

@@ -43,7 +43,7 @@ def tested(run: TrainedRun) -> Reader | None:
 
 
 def saved_answers(reader: Reader, numbers: np.ndarray) -> list[Answer]:
-    """Of some images, from a test's file; their order there is the split's."""
+    """Answers for some images from saved predictions, in the order of the split."""
     found, start = [], 0
     for block in reader.blocks():
         assert block.probabilities is not None
@@ -57,7 +57,7 @@ def saved_answers(reader: Reader, numbers: np.ndarray) -> list[Answer]:
 
 @torch.inference_mode()
 def new_answers(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[Answer]:
-    """By running the network, with the run's own views."""
+    """Answers for some images by running the network, with the views of the run's test."""
     shares, best = (
         run.module.log_probabilities(split.images(numbers), run.cfg.test.views).exp().topk(min(5, len(run.classes)))
     )

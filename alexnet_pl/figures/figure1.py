@@ -90,7 +90,7 @@ def grouped(runs: list[Run]) -> dict[tuple[str, float], Group]:
 
 
 def chosen(runs: list[Run]) -> dict[str, Group]:
-    """By activation, the runs at the rate that has most seeds; the others are of the search.
+    """Runs at the rate with the most seeds, by activation; the others belong to the search.
 
     Of equals the fastest, or where none arrived the one that was lowest after as many epochs as all of them have.
     """

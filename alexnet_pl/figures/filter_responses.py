@@ -26,7 +26,7 @@ def responses(module: Classifier, images: Tensor) -> Tensor:
 
 
 class Patches(NamedTuple):
-    """Of K kernels, the `count` images' places with the strongest responses, the strongest first."""
+    """For each of K kernels, the locations of the strongest responses in `count` images, strongest first."""
 
     pixels: Tensor  # (K, count, 3, 11, 11) uint8
     responses: Tensor  # (K, count), of the convolution alone: before norm and ReLU
@@ -34,7 +34,7 @@ class Patches(NamedTuple):
 
 
 def top_activating_patches(module: Classifier, images: Tensor, kernels: Tensor, count: int = 8) -> Patches:
-    """Of `kernels`, (K,) numbers, each image's strongest place only, so that no image fills a row."""
+    """Strongest response of each image to `kernels`, (K,), so that no image fills a row."""
     answers = responses(module, images)[:, kernels]
     values, where = answers.flatten(2).max(2)  # (N, K)
     values, chosen = values.topk(min(count, len(images)), dim=0)
@@ -48,7 +48,7 @@ def top_activating_patches(module: Classifier, images: Tensor, kernels: Tensor, 
 
 
 def triples(*tables: Tensor) -> list[tuple[int, ...]]:
-    """Of (count, K) tables the entries that belong together, kernel after kernel."""
+    """Matching entries of (count, K) tables, kernel by kernel."""
     return list(zip(*(table.T.flatten().tolist() for table in tables), strict=True))
 
 

@@ -30,7 +30,7 @@ def figures_page(
 
 
 def facts(run: TrainedRun) -> list[str]:
-    """On which images, how long, on what machine, and what a test found."""
+    """Facts of a run: images, duration, machine, test result."""
     lines, fit, result = [], fit_status.read_fit_status(run.folder), run.folder / RESULT
     if fit:
         store = fit["store"]
@@ -51,7 +51,7 @@ def facts(run: TrainedRun) -> list[str]:
 
 
 def so_far(run: TrainedRun) -> str:
-    """Of a training that goes on, or was stopped: the step that the figures are of."""
+    """Step that the figures are of, for a training that is not finished."""
     try:
         return f"not at its end, step {read_checkpoint(run.checkpoint)['global_step']:,}"
     except UserError:

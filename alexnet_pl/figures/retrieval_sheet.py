@@ -15,7 +15,7 @@ RIGHT, WRONG = "#0072B2", "#D55E00"  # told apart by colour-blind people too; wr
 
 
 class Found(NamedTuple):
-    """What one way found: (queries, k, 3, size, size) uint8, and whether each is of its query's class."""
+    """Result of one search method: (queries, k, 3, size, size) uint8, and whether each has its query's class."""
 
     pictures: Tensor
     right: np.ndarray

@@ -31,7 +31,7 @@ class Theme:
 
     @property
     def settings(self) -> Any:
-        """Of matplotlib."""
+        """Settings of matplotlib."""
         inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
         pages = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
         return {

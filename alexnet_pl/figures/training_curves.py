@@ -1,7 +1,7 @@
 """Training curves (§6) from metrics.csv: losses, errors, and the steps at which the learning rate fell.
 
-The falls are those of the rates that metrics.csv has, told at each epoch's start; a staged schedule, which may act
-within an epoch, is asked itself.
+Drops are read from the rates that metrics.csv logs at the start of each epoch; those of a staged schedule, which may
+act within an epoch, from its settings.
 """
 
 import csv
@@ -42,7 +42,7 @@ class Drop(NamedTuple):
 
 
 class Course(NamedTuple):
-    """What a training logged: each column's (steps, values), the steps at which its epochs ended, drops."""
+    """Logged training: (steps, values) of each column, steps at which epochs ended, rate drops."""
 
     columns: dict[str, tuple[np.ndarray, np.ndarray]]
     ends: np.ndarray
@@ -72,7 +72,7 @@ def read_course(run: TrainedRun) -> Course:
 
 
 def find_ends(rows: list[dict[str, str]], rates: list[int]) -> np.ndarray:
-    """Steps at which an epoch ended, after the first one's beginning; of an older log, at which rates were told."""
+    """Steps at which epochs ended; in older logs, at which rates were logged."""
     ended = {int(row["step"]) for row in rows if row.get(EpochTrainError.NAME)}
     return np.array(sorted({0, *ended} if ended else {0, *rates}))
 
@@ -93,7 +93,7 @@ def find_drops(run: TrainedRun, rates: list[tuple[int, dict[str, float]]], ends:
 
 
 def staged_drops(stages: list[Any], layers: list[str], ends: np.ndarray) -> list[Drop]:
-    """Of the stages that have begun; the epochs' ends say at which steps."""
+    """Drops of the stages that have started, at the steps of their epochs."""
     schedule, found = StagedSchedule(stages), []
     begun = [stage["epoch"] for stage in stages if stage["epoch"] - 1 <= len(ends) - 1]
     for before, now in pairwise(begun):

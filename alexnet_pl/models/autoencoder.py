@@ -62,8 +62,8 @@ class AutoEncoder(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """The mean squared error of each vector, (N,): the share of the variance that the code does not hold."""
         code = BINARY[self.binary](self.logits(vectors), self.noise, self.training)
-        told = self.decoder(2 * code - 1)
-        return (told - (vectors - self.mean) / self.scale).square().mean(1)
+        reconstruction = self.decoder(2 * code - 1)
+        return (reconstruction - (vectors - self.mean) / self.scale).square().mean(1)
 
     @torch.inference_mode()
     def encode(self, vectors: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ class NormSpec(NamedTuple):
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Of (N, towers, maps, H, W), those along which neighbours lie."""
+        """Axes of (N, towers, maps, H, W) along which neighbors lie."""
         return (3, 4) if self.spatial else (2,)
 
 
@@ -65,7 +65,7 @@ def apply_norm(a: Tensor, squares: Tensor, rule: NormSpec) -> Tensor:
 
 
 def gradient_terms(a: Tensor, grad: Tensor, squares: Tensor, rule: NormSpec) -> tuple[Tensor, Tensor]:
-    """Of the gradient's two terms, g · s^−β, and what the other sums over neighbours: g · a · s^(−β−1)."""
+    """Terms of the gradient: g · s^−β, and g · a · s^(−β−1), which is summed over neighbors."""
     s = rule.k + rule.alpha * window(squares, rule)
     direct = at_least_float32(grad) * inverse_power(s, rule.beta)
     return direct, direct * at_least_float32(a) / s

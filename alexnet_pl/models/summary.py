@@ -76,7 +76,7 @@ def op_label(part: nn.Module, out: tuple[int, ...]) -> str:
 
 @cache
 def of_network(metric: str) -> float:
-    """What no run is needed for: counts of the network that the main recipe builds, without its memory."""
+    """Counts of the network of the main recipe, built on the meta device."""
     with torch.device("meta"):
         net = AlexNet()
         sizes = {name: sum(map(torch.numel, layer.parameters())) for name, layer in count_parameters(net).items()}

@@ -14,7 +14,7 @@ ERRORS = ("top1_error", "top5_error")
 
 @dataclass(frozen=True)
 class Images:
-    """What a set of images must be to count as the paper's, whatever a store calls itself.
+    """Criteria for a set of images to count as the paper's, whatever the store is called.
 
     `class_list`: SHA-256 of the sorted WordNet ids, a line each, where they are fixed; `images`, `train`: least numbers
     of tested and training images, `images` an exact one where `exact`.

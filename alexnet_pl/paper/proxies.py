@@ -29,7 +29,7 @@ class Comparison:
 
     @property
     def showed(self) -> str:
-        """Whether the paper's order of the two showed, told by top-1 error; "not told apart" within the interval."""
+        """Verdict on the paper's order of the two by top-1 error; "not told apart" within the interval."""
         if not self.learned:
             return "hardly learned"
         wanted, found = self.paper["top1_error"], self.ours["top1_error"]
@@ -48,7 +48,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class ProxyResults:
-    """What was measured on one set of images by networks of one course of training."""
+    """Results on one set of images by networks with the same training settings."""
 
     about: str
     errors: list[Errors]

@@ -1,8 +1,8 @@
 """Collect the test results of run folders (§7), and group those that may be averaged.
 
-A test goes into a column of the paper only by what claims.py finds in it. All others are stand-ins; they are compared
-among themselves, where images, size of the pictures and the course of training are the same, and are told apart by
-what the paper's rows differ in: parts of the network, augmentation, views, pre-training, number of networks.
+Only tests that matching.py accepts enter a column of the paper. All others are proxies: they are compared with each
+other if images, crop size and training settings are equal, and grouped by what the paper's rows differ in: parts of
+the network, augmentation, views, pre-training, number of networks.
 """
 
 import json
@@ -93,7 +93,7 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def variant_key(training: dict[str, Any], pretrained: bool) -> str:
-    """What the paper's rows differ in, as text: all of the network but its size, how images were varied."""
+    """Text of what the paper's rows differ in: the network without its size, and the augmentation."""
     parts = flat({"model": training["model"], "augment": training["augment"]})
     return json.dumps(
         [{key: value for key, value in parts.items() if key != "augment.crop"}, pretrained], sort_keys=True
@@ -101,7 +101,7 @@ def variant_key(training: dict[str, Any], pretrained: bool) -> str:
 
 
 def course_key(training: dict[str, Any]) -> dict[str, Any]:
-    """What comparable runs have in common."""
+    """Settings that comparable runs share."""
     return {
         "crop": training["augment"]["crop"],
         **{key: training[key] for key in ("data", "optim", "schedule", "trainer")},

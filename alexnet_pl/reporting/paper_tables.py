@@ -84,15 +84,15 @@ def signed(value: float) -> str:
 
 def missing(rows: Sequence[Row], rate: float | None) -> Table:
     """For each row that is not there: the one command that makes it, images seen, hours at `rate` images a second."""
-    body, told = [], set()
+    body, printed = [], set()
     for row in rows:
         claim = row.claim
         if not claim.recipe or not claim.data or (row.made_here and row.ours):
             continue
         line = reproduce_command(claim)
-        if line in told:
+        if line in printed:
             continue
-        told.add(line)
+        printed.add(line)
         if not shipped(claim):
             body.append([claim.label, f"needs configs/{claim.recipe}.yaml, which is not here", "", ""])
             continue
@@ -129,7 +129,7 @@ def throughput(roots: Sequence[Path]) -> float | None:
 
 
 def logged_rate(path: Path) -> float | None:
-    """Of a run that was made on this machine with crops of 224 pixels."""
+    """Images per second of a run on this machine with crops of 224 pixels."""
     try:
         sessions = json.loads((path.parent / PROVENANCE).read_text())["sessions"]
         here = all(session["host"] == platform.node() for session in sessions)

@@ -107,7 +107,7 @@ def switches() -> dict[str, str]:
 
 
 def metric_line(claims: Sequence[Claim]) -> str:
-    """Of claims with the same numbers, such as those of each layer that was left out."""
+    """Line for claims with the same numbers, such as those of each removed layer."""
     first, names = claims[0], ", ".join(claim.label for claim in claims)
     points = [number(value, first) for value in first.values.values() if not math.isnan(value)]
     worse = f"{first.bound} {' / '.join(points)} points" if points else "no number"

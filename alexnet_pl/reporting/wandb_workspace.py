@@ -52,7 +52,7 @@ def title_of(panel: Any) -> str:
 
 
 def metrics(panel: Any) -> list[str]:
-    """What a panel reads of a run; a config key, by which it groups, as `config.KEY`."""
+    """Metrics that a panel shows; a config key by which it groups is `config.KEY`."""
     found = [name for field in ("y", "metrics", "media_keys") for name in getattr(panel, field, [])]
     if table := getattr(panel, "table_name", None):
         found.append(table)

@@ -158,7 +158,7 @@ class Vectors(L.LightningDataModule):
 
 
 def open_features(options: Options, layer: str) -> tuple[Features, Features]:
-    """Of the training images, and of those that are tested."""
+    """Features of the training images and of the tested ones."""
     run = Path(options.features)
     if not run.is_dir():
         raise UserError(f"codes.features: {run} is not there; give the run folder of a network after `features`")

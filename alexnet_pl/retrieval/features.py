@@ -190,7 +190,7 @@ class Features:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells these features from others: a copy elsewhere has the same."""
+        """Identity of these features; a copy has the same."""
         about = self.about["dataset"]
         return {
             "checkpoint": self.about["checkpoint"]["sha256"],

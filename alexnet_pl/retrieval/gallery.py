@@ -47,7 +47,7 @@ def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> 
 
 
 class ImageIndex:
-    """What a page, a figure or a notebook asks: the images most like this one.
+    """Index of a run's images: find the images nearest to a query.
 
     `features` must be of this very checkpoint; the store is opened when a picture is first asked for.
     """

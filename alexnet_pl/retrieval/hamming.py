@@ -26,7 +26,7 @@ def pack(bits: np.ndarray) -> np.ndarray:
 
 
 class HammingIndex:
-    """Packed codes to search. Equal distances, of which short codes have many, are told apart by a fixed random order:
+    """Packed codes to search. Ties, of which short codes have many, are broken by a fixed random order:
     in the store's own, images of the first classes would always come first."""
 
     def __init__(self, codes: np.ndarray) -> None:

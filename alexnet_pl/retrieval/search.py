@@ -34,7 +34,7 @@ def faiss() -> ModuleType:
 
 
 class Neighbours(NamedTuple):
-    """Of each query, the nearest images first."""
+    """Nearest images of each query, nearest first."""
 
     numbers: np.ndarray  # (queries, k) int64, rows of the features searched
     distances: np.ndarray  # (queries, k) float64, Euclidean; or bits that differ
@@ -187,7 +187,7 @@ class Index:
 
 
 def nearest(features: Features, queries: np.ndarray, k: int = 6, index: str = "flat", **options: Any) -> Neighbours:
-    """By the kind of index asked for: `search`, which is exact, or `Index`."""
+    """Search with the chosen index: exact by `search`, approximate by `Index`."""
     if index == "flat":
         return search(features, queries, k, **options)
     if options.pop("per_file", None):

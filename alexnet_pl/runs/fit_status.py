@@ -15,7 +15,7 @@ from alexnet_pl.runs.layout import FIT, LAST
 
 
 def read_fit_status(run: Path) -> dict[str, Any]:
-    """What a run folder says of its fit; {} where it says nothing."""
+    """Content of fit.json; {} if there is none."""
     path = run / FIT
     if not path.is_file():
         return {}
@@ -54,7 +54,7 @@ def write_fit_status(run: Path, facts: dict[str, Any]) -> None:
 
 
 def finished_fit(checkpoint: Path, step: int) -> dict[str, Any]:
-    """What fit.json says of the run whose end this checkpoint is; {} where it is no finished run's last one."""
+    """fit.json of the finished run whose last checkpoint this is; {} otherwise."""
     if checkpoint.parts[-2:] != Path(LAST).parts:
         return {}
     facts = read_fit_status(checkpoint.parent.parent)

@@ -12,7 +12,7 @@ from alexnet_pl.runs.checkpoint import read_checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's, without its copy of it all in memory, which takes as long as the writing. Whoever looks
+    """Checkpoint I/O without Lightning's in-memory copy, which takes as long as the write. A reader
     finds the old file or the new one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:

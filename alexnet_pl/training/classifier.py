@@ -80,7 +80,7 @@ class Classifier(L.LightningModule):
             self.register_buffer(name, torch.zeros(3), persistent=False)
 
     def setup(self, stage: str) -> None:
-        """To fit, take mean, colour and classes from the store; a resumed run's checkpoint replaces the first two."""
+        """Before a fit, take mean, color components and classes from the store; a checkpoint replaces the first two."""
         store = self.trainer.datamodule.store  # type: ignore[attr-defined]
         outputs = self.net.num_classes
         if len(store.classes) != outputs:

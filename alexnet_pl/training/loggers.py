@@ -45,7 +45,7 @@ class Continued(ExperimentWriter):
         kept.replace(path)
 
     def _check_log_dir_exists(self) -> None:
-        """Where Lightning deletes the file."""
+        """Lightning's version deletes the existing file; this one keeps it."""
 
 
 def is_complete_row(row: dict[str, Any]) -> bool:
@@ -101,7 +101,7 @@ def make_loggers(kind: str, run: Path, project: str, step: int, entity: str | No
 
 
 def reopen_loggers(kind: str, run: Path, project: str, entity: str | None = None, new: bool = False) -> list[Logger]:
-    """Where a fit was shown, for what is found out about it later; `new`: also where nothing was shown yet."""
+    """Loggers that a fit used, to add results found later; `new`: also where nothing was logged yet."""
     if kind == "wandb" and (new or (run / WANDB_ID).is_file()):
         logger = wandb_logger(run, project, entity)
         return [logger] if logger else []
@@ -120,7 +120,7 @@ def logged_in() -> bool:
 
 
 def offline() -> bool:
-    """Whether W&B is told to be, or has to be for want of a login."""
+    """Whether W&B runs offline: by WANDB_MODE, or without a login."""
     return os.environ.get("WANDB_MODE", "online") != "online" or not logged_in()
 
 
@@ -133,7 +133,7 @@ def read_id(path: Path) -> str:
 
 
 def wandb_logger(run: Path, project: str, entity: str | None = None) -> WandbLogger | None:
-    """Online for a person who is logged in, else offline. It never asks and never fails a run; the run's identity
+    """Online if the user is logged in, else offline. Never prompts and never fails a run; the run's ID
     stays when it is resumed."""
     try:
         os.environ.setdefault("WANDB_SILENT", "true")

@@ -18,7 +18,7 @@ Cell = str | float | bool | np.ndarray
 
 
 def plain_text(show: Callable[..., None]) -> Callable[..., None]:
-    """On the first process only, and losing a picture must not lose the run."""
+    """Run on the first process only; an image that cannot be logged must not end the run."""
 
     @rank_zero_only
     @wraps(show)

@@ -67,7 +67,7 @@ class PlateauSchedule(L.Callback):
             pl_module.augment.noise = 0.0  # type: ignore[union-attr]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """What a resumed run must be told again; the rates come back with the optimizer."""
+        """Restore what a checkpoint does not hold; the rates come back with the optimizer."""
         self.end_noise(pl_module)
         trainer.should_stop = trainer.should_stop or self.done
 
@@ -126,7 +126,7 @@ class LoggedSchedule(L.Callback):
             pl_module.augment.noise = 0.0  # type: ignore[union-attr]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """What a resumed run must be told again: that its noise, or the whole of it, has come to an end."""
+        """Restore the end of the noise and of the run, which a checkpoint does not hold."""
         self.end_noise(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or trainer.current_epoch >= self.stop
 
@@ -219,7 +219,7 @@ class StagedSchedule(L.Callback):
         return found["weights"], found["biases"], noise
 
     def rate(self, name: str, weights: dict[str, float], biases: dict[str, float]) -> float:
-        """Of the group `name`: `conv1.weight`, …"""
+        """Rate of the group `name`: `conv1.weight`, …"""
         layer, _, kind = name.partition(".")
         weight = weights.get(layer, weights["all"])
         if kind == "weight":

@@ -77,7 +77,7 @@ def print_transfer(net: nn.Module, layers: list[str], checkpoint: dict[str, Any]
 
 
 def earlier_runs(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Of the run that the layers come from: images, settings, and whether it had come to its end."""
+    """Images, settings and completeness of the run that the layers come from."""
     about, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
     done = finished_fit(path, step)
     return {

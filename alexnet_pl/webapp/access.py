@@ -32,7 +32,7 @@ HEADERS = {
 
 
 class AccessControl:
-    """Lets through what `OPEN` names, files of `folder`, and questions about these; the browser is told to fetch from
+    """ASGI middleware that allows the routes in `OPEN` and files of `folder`; a strict CSP lets the browser fetch from
     nowhere else. The library, mounted, would copy any file that a question names to where it can be had."""
 
     def __init__(self, app: App, folder: Path) -> None:

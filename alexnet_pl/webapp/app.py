@@ -82,7 +82,7 @@ def build(library: Any, lookup: ImageLookup) -> Any:
 
 
 def uploaded(payload: Any) -> str | None:
-    """The file as it came: whether it is an image is told by what reads the stores."""
+    """The uploaded file, unchanged; the image reader decides whether it is an image."""
     return payload.path if payload else None
 
 

@@ -81,7 +81,7 @@ class ImageLookup:
         return resize_center_crop(decode(data)[0], self.module.augment.size, self.cfg.prepare.filter)[None]
 
     def answer(self, image: Tensor) -> Answer:
-        """To (1, 3, size, size) uint8."""
+        """Answer for an image, (1, 3, size, size) uint8."""
         labels, seconds = self.labels(image)
         seen = "Centre view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
         return Answer(labels, f"{seen}, {milliseconds(seconds)}.", [self.by_features(image), self.by_codes(image)])

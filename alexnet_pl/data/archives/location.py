@@ -9,7 +9,7 @@ from alexnet_pl.data.archives.zip import read_member
 
 
 class ByteLocation(NamedTuple):
-    """Where an image's bytes lie: a file, or `size` bytes from `start` of an archive's content.
+    """Location of an image's bytes: a file, or `size` bytes from `start` in an archive's content.
 
     `packed` says how that content is compressed: "" not at all, "gzip" as a whole, "zip" for a file of such an archive,
     whose own header is at `start`, or "parquet" for row `start` of a table. "planes" is no compression: the bytes are a

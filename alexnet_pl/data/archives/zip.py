@@ -80,7 +80,7 @@ def contents(file: IO[bytes]) -> tuple[int, int]:
 
 
 def entry(file: IO[bytes]) -> tuple[Member, str]:
-    """The next entry of the table, and what keeps it from being read: "", "link", or words for the person."""
+    """The next entry of the table, and why it cannot be read: "", "link", or a reason for the user."""
     mark, _, _, flags, method, _, _, _, packed, size, name, extra, comment, _, _, attributes, start = ENTRY.unpack(
         file.read(ENTRY.size)
     )

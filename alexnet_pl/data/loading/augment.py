@@ -19,7 +19,7 @@ CROP_POSITIONS = {  # of a view's top left corner, in halves of size − crop
 
 
 class Draws(NamedTuple):
-    """What chance decides about N training images."""
+    """Random draws for N training images."""
 
     offsets: Tensor  # (N, 2) int64, pixels: top and left edge of the crop
     flips: Tensor  # (N,) bool: reflected left to right
@@ -97,7 +97,7 @@ class Augment(nn.Module):
         self.components.copy_(torch.from_numpy(vectors * scales[self.noise_scale]))
 
     def draw(self, seed: int, epoch: int, batch: int, count: int) -> Draws:
-        """What chance decides for the `count` images of a (global) batch: a function of (seed, epoch, batch) alone."""
+        """Random draws for the `count` images of a (global) batch: a function of (seed, epoch, batch) alone."""
         chance = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, batch, 1]))
         groups = -(-count // self.images_per_crop)
         offsets = chance.integers(self.places, size=(groups, 2)).repeat(self.images_per_crop, 0)[:count]

@@ -51,7 +51,7 @@ class ImageStore(L.LightningDataModule):
         self.train_and_val: ConcatSplit | None = None
 
     def prepare_data(self) -> None:
-        """On one process of several: fetch what lies elsewhere; draw the demonstration's images, once."""
+        """Fetch a remote store, or draw the demo's images, on one process only."""
         if self.is_undrawn_demo:
             make_store(PrepareOptions(self.root, self.dataset, self.size))
         elif self.trainer is not None:
@@ -141,7 +141,7 @@ class ImageStore(L.LightningDataModule):
 
     @property
     def test_split_name(self) -> str:
-        """What `test` runs on: the split given, or the test split where its labels are known, else `val`."""
+        """Split that `test` uses: `test.split`, else the test split if its labels are known, else `val`."""
         if self.tested_split:
             return self.store.split(self.tested_split).name
         return "test" if "test" in self.store.splits and self.store.split("test").labelled else "val"

@@ -12,7 +12,7 @@ from alexnet_pl.data.store.store import Split
 
 
 class EpochPosition:
-    """Of a loader that hands out `batches` an epoch, and sets `done` with each."""
+    """Position of a loader: the epoch, and how many of its `batches` are done."""
 
     batches: int
 
@@ -70,7 +70,7 @@ class TrainLoader(EpochPosition):
         return self.epoch_batches()
 
     def epoch_batches(self) -> Iterator[Batch]:
-        """What is left of this epoch."""
+        """Remaining batches of this epoch."""
         order = epoch_order(len(self.split), self.seed, self.epoch)
         todo = range(self.done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in todo)

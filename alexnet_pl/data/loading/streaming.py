@@ -65,13 +65,13 @@ class BatchBuffer:
         return self.images, self.labels
 
     def release(self) -> None:
-        """What reads the batch has been told to do so."""
+        """Mark the buffer as free once the work that reads it is queued."""
         if self.used is not None:
             self.used.record(torch.cuda.current_stream(self.device))
 
 
 class CpuBuffer(BatchBuffer):
-    """By the CPU, into a reused buffer, pinned where a GPU will copy from it."""
+    """Buffer that the CPU reads or decodes into, pinned if a GPU copies from it."""
 
     def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
         super().__init__(batch_size, split, device)
@@ -84,7 +84,7 @@ class CpuBuffer(BatchBuffer):
 
 
 class GpuDecodeBuffer(BatchBuffer):
-    """By the device, which decodes the JPEGs."""
+    """Buffer whose JPEGs the GPU decodes."""
 
     def load(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         images = split.decode_on(np.resize(indices, self.batch_size), self.device)

@@ -22,7 +22,7 @@ from alexnet_pl.files import write_json
 
 
 def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSettings) -> dict[str, Any]:
-    """From what is known of each shard to the description of the whole."""
+    """Merge the metadata of all shards into the manifest and write the store's remaining files."""
     about: dict[str, Any] = {
         "format": FORMAT,
         "name": settings.name,

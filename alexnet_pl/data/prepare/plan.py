@@ -113,7 +113,7 @@ def digest(name: str) -> bytes:
 
 
 def state_part(found: Iterator[tuple[str, ImageRecord]]) -> Iterator[tuple[str, ImageRecord]]:
-    """What goes wrong with the copy is not the store's."""
+    """Name the source in errors that concern it, not the store."""
     try:
         yield from found
     except OSError as error:
@@ -121,7 +121,7 @@ def state_part(found: Iterator[tuple[str, ImageRecord]]) -> Iterator[tuple[str, 
 
 
 def items(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
-    """What the plan's `folder` tells of a shard."""
+    """Image records of a shard, from the plan's `folder`."""
     with (listing / shard.split).open() as file:
         file.seek(shard.offset)
         for _ in range(shard.count):
@@ -134,7 +134,7 @@ def item(line: str) -> ImageRecord:
 
 
 def size_of(place: Any) -> int | None:
-    """By which another image of the same name is noticed; none of what is drawn, or lies in a table."""
+    """Size that reveals a different image of the same name; None for drawn images and table rows."""
     if not isinstance(place, ByteLocation) or place.packed == "parquet":
         return None
     if place.size is not None:

@@ -1,7 +1,7 @@
 """Make a store: shards of fixed-size images (§2), the mean image, and the color covariance of §5.1.
 
-The store grows in ROOT.partial, a shard at a time, and becomes ROOT when it is whole. Interrupted, it goes on; several
-machines that see the same ROOT.partial each take a part of the shards, and whoever comes last makes the store of them.
+Shards are written to ROOT.partial, which is renamed to ROOT when the store is complete. An interrupted run resumes.
+Several machines that share ROOT.partial each write a part of the shards; the last one finalizes the store.
 """
 
 import errno
@@ -91,10 +91,10 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
 
 
 def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
-    """What a store that was begun must share with its continuation."""
-    told = {key: value for key, value in settings._asdict().items() if key != "workers"}
+    """Settings that a partial store must share with the run that resumes it."""
+    described = {key: value for key, value in settings._asdict().items() if key != "workers"}
     return json.loads(
-        json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **told})
+        json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **described})
     )
 
 
@@ -134,7 +134,7 @@ def is_sole_holder(file: IO[str]) -> bool:
 
 
 def remove_stale(partial: Path) -> None:
-    """What killed processes of this machine were writing."""
+    """Remove files that killed processes of this machine were writing."""
     for path in partial.glob(f"*.{socket.gethostname()}-*.tmp*"):
         number = path.name.rpartition("-")[2].partition(".")[0]
         if not number.isdigit() or int(number) == os.getpid() or not Path(f"/proc/{number}").exists():
@@ -150,7 +150,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
 
 def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: Reader, part: Part) -> None:
-    """Those of this part that are not done."""
+    """Make the shards of this part that are not done."""
     own = plan.shards[part.number - 1 :: part.of]
     todo = [shard for shard in own if not is_done(partial, shard, settings)]
     notes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
@@ -164,8 +164,8 @@ def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: Reader
         return
     with progress() as bar:
         task = bar.add_task("prepare", total=images, completed=already, rate="-")
-        crew = WorkerPool(min(settings.num_workers(left), len(todo)), plan.folder, partial, settings, read)
-        crew.make(todo, lambda made: update_progress(bar, task, already, made))
+        pool = WorkerPool(min(settings.num_workers(left), len(todo)), plan.folder, partial, settings, read)
+        pool.make(todo, lambda made: update_progress(bar, task, already, made))
 
 
 def update_progress(bar: Progress, task: Any, already: int, new: int) -> None:

@@ -1,7 +1,7 @@
 """Write one shard of a store, and beside it a metadata file that marks the shard as done.
 
-The second is written last, and under its own name only when it is whole and the first is on the disk: where it is, the
-shard is done. A run that was killed goes on from the shards that are done.
+The metadata file is written last and atomically, after the shard is on the disk. A run that was killed resumes after
+the shards that have one.
 """
 
 import json
@@ -57,7 +57,7 @@ def write_shard(
     encoding: StoreEncoding,
     read: Reader,
     count: bool,
-    told: Callable[[], None] = lambda: None,
+    report: Callable[[], None] = lambda: None,
 ) -> ShardResult:
     """Write `items`, from image `start` of their split, to `path`; `count`: sum them up for the statistics, too."""
     labels, sizes, odd, summing = [], [], [], RunningStatistics(size)
@@ -74,7 +74,7 @@ def write_shard(
                     summing.add(image)
             labels.append(EMPTY if image is None else item.label)
             sizes.append(writer.add(number, item.label, image))
-            told()
+            report()
         writer.finish()
         file.flush()
         os.fsync(file.fileno())

@@ -1,7 +1,7 @@
 """Worker pool of `prepare`: processes that each make one shard at a time.
 
-Threads would do, as decoding lets go of the interpreter, but they hand it over dozens of times an image, which costs a
-quarter of the rate. Few images are made in the command's own process, since another one takes two seconds to begin.
+Processes, not threads: decoding releases the GIL, but re-acquiring it dozens of times per image costs 25 % of the
+throughput. Few images are processed in the main process, since starting another takes two seconds.
 """
 
 import os
@@ -30,11 +30,11 @@ HERE = threading.local()
 
 
 class Cancelled(Exception):
-    """Another worker has met an error, or the person has had enough."""
+    """Raised in a worker when another one failed or the user interrupted the command."""
 
 
 class WorkerContext(NamedTuple):
-    """What each worker is told once. `made`: images so far, of all workers; `stop`: they are to end."""
+    """State that each worker gets once. `made`: images processed by all workers; `stop`: set to end them."""
 
     listing: Path
     partial: Path
@@ -46,7 +46,7 @@ class WorkerContext(NamedTuple):
 
 
 class WorkerPool:
-    """`count` workers, told by each other's errors to stop."""
+    """`count` worker processes; an error in one stops all."""
 
     def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: Reader) -> None:
         self.made, self.stop = CONTEXT.Value("q"), CONTEXT.Event()
@@ -58,7 +58,7 @@ class WorkerPool:
         )
 
     def make(self, shards: list[Shard], show: Callable[[int], None]) -> None:
-        """All of them; `show` is told now and then how many images are made. Raises the first worker's error."""
+        """Process all shards; `show` is called with the number of images done. Raises the first worker's error."""
         try:
             futures = [self.pool.submit(process_shard, shard) for shard in shards]
             self.watch(futures, lambda: show(self.made.value))
@@ -111,7 +111,7 @@ def set_context(job: WorkerContext) -> None:
 def process_shard(shard: Shard) -> None:
     job: WorkerContext = HERE.job
 
-    def told() -> None:
+    def report() -> None:
         with job.made.get_lock():
             job.made.value += 1
         if job.stop.is_set():
@@ -122,5 +122,5 @@ def process_shard(shard: Shard) -> None:
     encoding = job.settings.encoding
     make_shard(
         job.partial / shard_name(shard.split, shard.number, encoding),
-        items(job.listing, shard), shard.start, job.settings.size, encoding, job.read, shard.split == "train", told,
+        items(job.listing, shard), shard.start, job.settings.size, encoding, job.read, shard.split == "train", report,
     )  # fmt: skip

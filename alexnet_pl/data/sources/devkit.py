@@ -42,7 +42,7 @@ class Devkit(NamedTuple):
 
 
 def read_devkit(path: Path) -> Devkit:
-    """From the kit's archive or its unpacked folder. Raises UserError for what is neither."""
+    """Read the kit from its archive or unpacked folder. Raises UserError for anything else."""
     files = from_archive(path) if path.is_file() else from_folder(path)
     truth = next((name for name in files if name.endswith("_validation_ground_truth.txt")), "")
     year = re.match(r"ILSVRC(\d{4})_", truth)

@@ -142,7 +142,7 @@ def is_split(name: str, split: str, kit: Devkit, path: Path) -> bool:
 
 
 def check_folder(member: Member, kit: Devkit, wnid: str) -> None:
-    """Where somebody sorted labelled images into class folders, both must say the same."""
+    """Check that class folders agree with the labels, where labelled images were sorted into class folders."""
     folder = member.place.path.parent.name
     if member.place.size is None and WNID.fullmatch(folder) and folder != wnid:
         raise UserError(f"prepare.source: {member.place.path} lies in {folder}, {kit.path.name} says {wnid}")

@@ -38,7 +38,7 @@ def small_files(about: dict[str, Any]) -> list[str]:
 
 
 def fingerprint(about: dict[str, Any], root: Path) -> str:
-    """Of a description, with or without its fingerprint, and the small files at `root`."""
+    """Fingerprint of a manifest, with or without its own, and the small files at `root`."""
     described = {key: value for key, value in about.items() if key != "fingerprint"}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in small_files(about):

@@ -101,7 +101,7 @@ class JpegReader:
             except ValueError as error:
                 where = f"{self.paths[slot // self.per_shard]}: image {slot:,} is damaged ({error})"
                 raise UserError(
-                    f"{where}; `verify` tells what else is, `prepare prepare.repair=true` mends it"
+                    f"{where}; `verify` lists all corrupt files, `prepare prepare.repair=true` repairs them"
                 ) from error
 
     def decoded(self, slots: np.ndarray, device: torch.device) -> Tensor:

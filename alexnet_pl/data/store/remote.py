@@ -67,14 +67,14 @@ class Mirror:
                 f"data.root: {self.url}: labels, names or statistics are damaged there, or came here damaged"
             )
 
-    def fetch(self, names: Iterable[str], hashes: Mapping[str, str | None], told: str = "") -> None:
+    def fetch(self, names: Iterable[str], hashes: Mapping[str, str | None], label: str = "") -> None:
         """Files that are not here yet; those with a hash, by name, are checked."""
         missing = [name for name in names if not (self.root / name).is_file()]
         if not missing:
             return
         with ThreadPoolExecutor(AT_ONCE) as threads:
             done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), missing)
-            for _ in track(done, f"fetch {told}", len(missing)) if told else done:
+            for _ in track(done, f"fetch {label}", len(missing)) if label else done:
                 pass
 
     def fetch_one(self, name: str, wanted: str | None) -> None:

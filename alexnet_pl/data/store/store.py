@@ -61,16 +61,16 @@ class Store:
         return self.opened[name]
 
     def fetch(self, name: str) -> None:
-        """Of a store that lies elsewhere, the files of a split that are not here yet."""
+        """Fetch the files of a split from a remote store if they are not cached."""
         if self.mirror is None:
             return
         about = self.manifest["splits"][name]
         shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
         self.mirror.check_room(about, shards)
-        self.mirror.fetch(shards, shards, told=name)
+        self.mirror.fetch(shards, shards, label=name)
 
     def fetch_again(self, name: str, number: int) -> bool:
-        """Of a store that lies elsewhere, a shard that was damaged here; whether there is such a place."""
+        """Fetch a corrupt shard again from a remote store; False for a local one."""
         if self.mirror is None:
             return False
         shard = shard_name(name, number, self.encoding)

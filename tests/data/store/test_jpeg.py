@@ -140,7 +140,7 @@ def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
     store = damaged(tmp_path / "store", 7)
     split = store.split("train")
     with pytest.raises(
-        UserError, match=r"train-000001.tar: image 7 is damaged .*`prepare prepare.repair=true` mends it"
+        UserError, match=r"train-000001.tar: image 7 is damaged .*`prepare prepare.repair=true` repairs them"
     ):
         split.read(np.array([GOOD.index(7)]), split.buffer(1).numpy())
     assert list(find_corrupt(store)) == [f"{store.root / 'train-000001.tar'}: damaged (images 6 to 11)"]
