@@ -1,12 +1,21 @@
-"""Files written whole or not at all, their checksums, and the cache folder."""
+"""Files written whole or not at all, JSON records checked by type, checksums, and the cache folder."""
 
 import hashlib
 import json
+import math
+import types
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from alexnet_pl.errors import UserError
 
 CACHE = "ALEXNET_PL_CACHE"  # environment variable that names the cache folder
 DEFAULT_CACHE = "~/.cache/alexnet_pl"
+
+Count = Annotated[int, (0, math.inf)]
+Percent = Annotated[float, (0, 100)]
+NonNegative = Annotated[float, (0, math.inf)]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -14,6 +23,63 @@ def write_json(path: Path, value: Any) -> None:
     partial = path.with_name(f"{path.name}.tmp")
     partial.write_text(json.dumps(value, indent=1) + "\n")
     partial.replace(path)
+
+
+def read_record(path: Path, record: type, advice: str) -> dict[str, Any]:
+    """The JSON object in `path`, with every field that the dataclass `record` declares of its type and range.
+
+    Fields that `record` does not declare are kept. Raises UserError that names the file, the field and `advice`.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        check_record(content, record)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged or not written by this package ({error}); {advice}") from error
+    return content
+
+
+def check_record(content: Any, record: type, prefix: str = "") -> None:
+    """Raise ValueError naming the dotted field of `content` that is missing, of another type, or out of range."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{prefix.rstrip('.') or 'content'}: not an object")
+    hints = get_type_hints(record, include_extras=True)
+    for field in fields(record):
+        if field.name in content:
+            check_value(content[field.name], hints[field.name], f"{prefix}{field.name}")
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{prefix}{field.name}: missing")
+
+
+def check_value(value: Any, hint: Any, name: str) -> None:
+    if get_origin(hint) is Annotated:
+        kind, (low, high) = get_args(hint)
+        check_value(value, kind, name)
+        if not low <= value <= high or value == math.inf:
+            raise ValueError(f"{name}: {value} is not within {low} and {high}")
+    elif isinstance(hint, types.UnionType) or get_origin(hint) is Union:
+        if value is not None or type(None) not in get_args(hint):
+            check_value(value, next(kind for kind in get_args(hint) if kind is not type(None)), name)
+    elif is_dataclass(hint):
+        check_record(value, hint, f"{name}.")  # type: ignore[arg-type]
+    elif get_origin(hint) in (list, dict):
+        check_items(value, hint, name)
+    elif hint is not Any and not is_instance(value, hint):
+        raise ValueError(f"{name}: {value!r} is no {hint.__name__}")
+
+
+def check_items(value: Any, hint: Any, name: str) -> None:
+    kind, inner = get_origin(hint), get_args(hint)[-1]
+    if not isinstance(value, kind):
+        raise ValueError(f"{name}: not a {kind.__name__}")
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        check_value(item, inner, f"{name}.{key}")
+
+
+def is_instance(value: Any, kind: type) -> bool:
+    """Like isinstance; an int is a float, a bool is no number, and NaN is none either."""
+    if isinstance(value, bool) or (isinstance(value, float) and math.isnan(value)):
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
 
 
 def sha256(path: Path) -> str:

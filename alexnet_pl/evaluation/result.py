@@ -1,16 +1,57 @@
 """result.json: error rates with intervals, the images they were measured on, and the weights (§7)."""
 
-import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from alexnet_pl.config.migration import SCHEMA, migrate_record
-from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import wilson
-from alexnet_pl.files import write_json
+from alexnet_pl.files import Count, NonNegative, Percent, read_record, write_json
 from alexnet_pl.runs.checkpoint import about_checkpoint
 from alexnet_pl.runs.provenance import git
+
+
+@dataclass
+class DatasetInfo:
+    """`dataset` of a result: the tested images. `images`: of the whole split; `train_images`: trained on."""
+
+    name: str | None = None
+    fingerprint: str | None = None
+    split: str | None = None
+    images: Count | None = None
+    train_images: Count | None = None
+    classes: Count | None = None
+
+
+@dataclass
+class CheckpointInfo:
+    sha256: str
+    file: str | None = None
+    step: Count | None = None
+
+
+@dataclass
+class TestResult:
+    """result.json and validation.json. Errors in percent, intervals of 95 %; `images` counts those tested."""
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    dataset: DatasetInfo
+    views: str
+    images: Count
+    top1_error: Percent
+    checkpoint: CheckpointInfo
+    schema: Annotated[int, (1, SCHEMA)] = 1  # absent in files written before there was a number
+    top5_error: Percent | None = None
+    top1_error_interval: list[Percent] | None = None
+    top5_error_interval: list[Percent] | None = None
+    nll: NonNegative | None = None
+    nonfinite: Count | None = None
+    seed: Count | None = None
+    claim: str | None = None
+    commit: str | None = None
+    training: dict[str, Any] | None = None
 
 
 def describe_errors(errors: dict[str, float]) -> dict[str, Any]:
@@ -45,15 +86,8 @@ def write_result(path: Path, errors: dict[str, float], step: int = 0, **facts: A
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """A result.json of ours. Raises UserError that names what is missing."""
-    try:
-        found = migrate_record(json.loads(path.read_text()))
-        lacking = [key for key in ("dataset", "views", "images", "top1_error", "checkpoint") if key not in found]
-        if lacking or "sha256" not in found["checkpoint"]:
-            raise KeyError(", ".join(lacking) or "checkpoint.sha256")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a result of ours, or damaged ({error}); test again") from error
-    return found
+    """A checked result.json, in the format of `SCHEMA`. Raises UserError naming the file and the field."""
+    return migrate_record(read_record(path, TestResult, "test again"))
 
 
 def load_result(folder: str | Path) -> dict[str, Any]:

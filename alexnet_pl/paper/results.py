@@ -6,6 +6,7 @@ the network, augmentation, views, pre-training, number of networks.
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -78,7 +79,11 @@ def collect(roots: Iterable[Path]) -> list[TestRun]:
         if not root.is_dir():
             raise UserError(f"report.runs: {root} is not there; give a folder that holds run folders")
         for path in sorted(root.glob("**/results/*/result.json")):
-            result = read_result(path)
+            try:
+                result = read_result(path)
+            except UserError as error:  # one broken run must not hide the others
+                print(f"left out: {error}", file=sys.stderr)
+                continue
             about = result["dataset"]
             key = (result["checkpoint"]["sha256"], about["fingerprint"], about["split"], result["views"])
             found.setdefault(key, TestRun(path, result))

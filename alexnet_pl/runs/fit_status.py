@@ -4,14 +4,30 @@ A fit writes `"finished": false` when it starts or goes on, and `true`, with the
 has come to the end that the schedule or `max_epochs` sets. A run that was stopped or killed never gets there.
 """
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import write_json
+from alexnet_pl.files import Count, NonNegative, read_record, write_json
 from alexnet_pl.runs.layout import FIT, LAST
+
+
+@dataclass
+class FitStatus:
+    """fit.json. `training`: settings that decide the network; `store`: images trained on; `changed`: whether another
+    setting than max_epochs changed when the fit was resumed; `images`: seen in training, repetitions counted."""
+
+    finished: bool
+    training: dict[str, Any]
+    store: dict[str, Any]
+    changed: bool = False
+    seconds: NonNegative = 0.0
+    schema: Annotated[int, (1, SCHEMA)] = 1  # absent in files written before there was a number
+    steps: Count | None = None
+    epochs: Count | None = None
+    images: Count | None = None
 
 
 def read_fit_status(run: Path) -> dict[str, Any]:
@@ -19,10 +35,7 @@ def read_fit_status(run: Path) -> dict[str, Any]:
     path = run / FIT
     if not path.is_file():
         return {}
-    try:
-        return migrate_record(json.loads(path.read_text()))
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); remove it and fit again with ckpt_path=last") from error
+    return migrate_record(read_record(path, FitStatus, "remove it and fit again with ckpt_path=last"))
 
 
 def start_fit(run: Path, training: dict[str, Any], store: dict[str, Any]) -> None:

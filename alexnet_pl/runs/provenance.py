@@ -1,17 +1,18 @@
 """Provenance of a run: commit, uncommitted changes, versions, hardware, data, command."""
 
-import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from alexnet_pl.files import Count, read_record, write_json
 from alexnet_pl.runs.layout import PROVENANCE
 
 PACKAGES = ("alexnet_pl", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "wandb")
@@ -25,10 +26,31 @@ GIT_ENVIRONMENT = {
 GIT_OPTIONS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.pager=cat")
 
 
+@dataclass
+class Session:
+    """One run of a command: when, from which commit, with which arguments."""
+
+    time: str
+    command: str
+    argv: list[str]
+    commit: str | None = None
+    changed_files: list[str] | None = None
+    packages: dict[str, str | None] | None = None
+
+
+@dataclass
+class ProvenanceRecord:
+    """provenance.json: the sessions of a run folder, oldest first."""
+
+    sessions: list[Session]
+    schema: Count = 1
+
+
 def append_session(run: Path, facts: dict[str, Any]) -> None:
     path = run / PROVENANCE
-    sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
-    path.write_text(json.dumps({"sessions": [*sessions, facts]}, indent=1) + "\n")
+    advice = "move it away to start a new one"
+    sessions = read_record(path, ProvenanceRecord, advice)["sessions"] if path.exists() else []
+    write_json(path, {"schema": 1, "sessions": [*sessions, facts]})
 
 
 def describe_session(command: str, store: dict[str, Any]) -> dict[str, Any]:

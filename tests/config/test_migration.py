@@ -184,7 +184,9 @@ def test_records_of_the_first_schema_are_migrated_with_all_in_them() -> None:
 
 
 def test_fit_and_result_files_of_before_say_what_todays_recipe_says(tmp_path: Path) -> None:
-    (tmp_path / "fit.json").write_text(json.dumps({"finished": True, "training": OLD_TRAINING, "steps": 5}))
+    (tmp_path / "fit.json").write_text(
+        json.dumps({"finished": True, "training": OLD_TRAINING, "store": {}, "steps": 5})
+    )
     assert fit_status.read_fit_status(tmp_path)["training"] == NEW_TRAINING
     assert fit_status.resume_point(tmp_path, NEW_TRAINING) == (False, None), "begun by the same settings"
     result = {"dataset": {}, "views": "centre", "images": 1, "top1_error": 0.0, "checkpoint": {"sha256": "a"}}

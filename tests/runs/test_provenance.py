@@ -44,6 +44,6 @@ def test_an_installed_package_has_no_commit(checkout: Path) -> None:
 
 def test_sessions_are_kept_in_order(tmp_path: Path) -> None:
     for command in ("fit", "fit", "test"):
-        provenance.append_session(tmp_path, {"command": command})
+        provenance.append_session(tmp_path, {"time": "now", "command": command, "argv": []})
     found = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
     assert [session["command"] for session in found] == ["fit", "fit", "test"]

@@ -14,6 +14,8 @@ A folder with these is whole or it is not there: it is made under another name a
 """
 
 import json
+import re
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,41 @@ from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
 from alexnet_pl.data.store.remote import Mirror, is_remote
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import Count, read_record
 
 FORMAT = 2
 EMPTY = -2
+
+
+@dataclass
+class StoreFormat:
+    format: Count
+
+
+@dataclass
+class SplitManifest:
+    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3."""
+
+    images: Count
+    records: Count
+    bytes: Count
+    blake3: list[str | None]
+
+
+@dataclass
+class StoreManifest(StoreFormat):
+    """store.json. `size`: pixels of a side; `shard`: images a file; `classes`: [id, name], sorted by id."""
+
+    name: str
+    size: Count
+    classes: list[list[str]]
+    splits: dict[str, SplitManifest]
+    fingerprint: str
+    encoding: dict[str, Any]
+    shard: Count
+    settings: dict[str, Any] | None = None
+    unreadable: Count = 0
+    odd: Count = 0
 
 
 class Store:
@@ -191,19 +225,15 @@ def read_manifest(root: Path) -> dict[str, Any]:
     if not path.is_file():
         state = "is not there" if not root.exists() else "holds no prepared store (no store.json)"
         raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
+    number = read_record(path, StoreFormat, "prepare it again")["format"]
+    if number != FORMAT:
+        raise UserError(f"{path}: format {number}, this version reads {FORMAT}; prepare it again")
+    manifest = read_record(path, StoreManifest, "prepare it again")
     try:
-        about = json.loads(path.read_text())
-        found = about["format"]
-        if found == FORMAT and (
-            missing := {"name", "size", "classes", "splits", "fingerprint", "encoding", "shard"} - set(about)
-        ):
-            raise ValueError(f"without {', '.join(sorted(missing))}")
-        if found == FORMAT:
-            StoreEncoding(**about["encoding"]).check()
-            for split in about["splits"].values():
-                _ = [split[key] for key in ("images", "records", "bytes", "blake3")]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a store's description ({error}); prepare it again") from error
-    if found != FORMAT:
-        raise UserError(f"{path}: format {found}, this version reads {FORMAT}; prepare it again")
-    return about
+        StoreEncoding(**manifest["encoding"]).check()
+        for name in manifest["splits"]:
+            if not re.fullmatch(r"\w+", name):  # it becomes part of file names
+                raise ValueError(f"splits.{name}: not a name of a split")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: damaged or not written by this package ({error}); prepare it again") from error
+    return manifest

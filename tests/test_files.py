@@ -1,0 +1,119 @@
+"""Records on disk: every declared field is checked on reading, by the file's and the field's name."""
+
+import copy
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from alexnet_pl.data.store.store import StoreManifest
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import TestResult
+from alexnet_pl.files import check_record, read_record
+from alexnet_pl.runs.fit_status import FitStatus
+from alexnet_pl.runs.provenance import ProvenanceRecord
+
+GOOD: dict[type, dict[str, Any]] = {
+    TestResult: {
+        "schema": 2,
+        "dataset": {"name": "d", "fingerprint": "f", "split": "val", "images": 9, "train_images": 8, "classes": 3},
+        "views": "ten",
+        "images": 9,
+        "top1_error": 33.3,
+        "top5_error": 0,
+        "top1_error_interval": [1.0, 60.5],
+        "top5_error_interval": [0.0, 9.5],
+        "nll": 1.5,
+        "nonfinite": 0,
+        "seed": 4,
+        "claim": "table2.cnn",
+        "commit": "c",
+        "training": {},
+        "checkpoint": {"sha256": "s", "file": "last.ckpt", "step": 7},
+    },
+    FitStatus: {
+        "schema": 2, "finished": True, "training": {"a": 1}, "store": {}, "changed": False, "seconds": 1.5,
+        "steps": 7, "epochs": 1, "images": 63,
+    },
+    StoreManifest: {
+        "format": 2, "name": "d", "size": 8, "classes": [["n1", "one"]], "fingerprint": "f", "encoding": {},
+        "splits": {"train": {"images": 1, "records": 2, "bytes": 3, "blake3": ["b", None]}},
+        "shard": 4, "settings": {}, "unreadable": 0, "odd": 1,
+    },
+    ProvenanceRecord: {
+        "schema": 1,
+        "sessions": [{"time": "t", "command": "fit", "argv": ["a"], "commit": None, "changed_files": [],
+                      "packages": {"torch": "2", "wandb": None}}],
+    },
+}  # fmt: skip
+
+
+def leaves(record: type, content: dict[str, Any], path: tuple = ()) -> Iterator[tuple[tuple, Any, bool]]:
+    """(keys, declared type, whether the field must be there) of every field, those of nested records included."""
+    hints = get_type_hints(record, include_extras=True)
+    for field in fields(record):
+        keys = (*path, field.name)
+        yield keys, hints[field.name], field.default is MISSING and field.default_factory is MISSING
+        value = content[field.name]
+        for kind in (hints[field.name], *get_args(hints[field.name])):
+            if is_dataclass(kind):
+                nested = value if isinstance(value, dict) else value[0]
+                inner = () if value is nested and kind is hints[field.name] else (next(iter(value)),)
+                nested = nested[inner[0]] if isinstance(value, dict) and inner else nested
+                yield from leaves(kind, nested, (*keys, *((0,) if isinstance(value, list) else inner)))
+
+
+def changed(content: dict[str, Any], keys: tuple, value: Any) -> dict[str, Any]:
+    """A copy with another value at `keys`; without the field if it is MISSING."""
+    content = node = copy.deepcopy(content)
+    for key in keys[:-1]:
+        node = node[key]
+    if value is MISSING:
+        del node[keys[-1]]
+    else:
+        node[keys[-1]] = value
+    return content
+
+
+FIELDS = [(record, keys, hint, must) for record, good in GOOD.items() for keys, hint, must in leaves(record, good)]
+IDS = [f"{record.__name__}.{'.'.join(map(str, keys))}" for record, keys, *_ in FIELDS]
+
+
+@pytest.mark.parametrize("record", GOOD, ids=lambda record: record.__name__)
+def test_a_good_record_is_read(record: type, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(GOOD[record] | {"of a later version": 1}))
+    assert read_record(path, record, "") == GOOD[record] | {"of a later version": 1}
+
+
+@pytest.mark.parametrize(("record", "keys", "hint", "must"), FIELDS, ids=IDS)
+def test_a_damaged_field_is_named(record: type, keys: tuple, hint: Any, must: bool, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    wrong = [object.__name__.encode().hex() if "str" not in str(hint) else 5, math.nan, [[[]]]]
+    wrong += [-1] if "Annotated" in str(hint) else []
+    wrong += [MISSING] if must else []
+    for value in wrong:
+        path.write_text(json.dumps(changed(GOOD[record], keys, value)))
+        with pytest.raises(UserError) as error:
+            read_record(path, record, "do something")
+        assert str(error.value).startswith(f"{path}: damaged or not written by this package (")
+        assert f"{'.'.join(map(str, keys))}" in str(error.value)
+        assert str(error.value).endswith("; do something")
+
+
+def test_values_that_cannot_be_are_refused() -> None:
+    for keys, value in ((("top1_error",), 100.5), (("nll",), math.inf), (("schema",), 3), (("images",), True)):
+        with pytest.raises(ValueError, match=f"^{keys[0]}: "):
+            check_record(changed(GOOD[TestResult], keys, value), TestResult)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\xff"])
+def test_what_is_no_json_object_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"record.json: "):
+        read_record(path, FitStatus, "")
