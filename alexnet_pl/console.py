@@ -26,7 +26,7 @@ def suggest(words: str) -> None:
 
 
 def silence_library_logs() -> None:
-    """Lightning's and others' advice, which is about their defaults."""
+    """Silence messages of Lightning, torch and litdata that only comment on their defaults."""
     for chatter in ("lightning.pytorch", "lightning.fabric", "torch.utils.cpp_extension", "litdata"):
         logging.getLogger(chatter).setLevel(logging.ERROR)
 

@@ -68,7 +68,7 @@ def is_positional(word: str) -> bool:
 
 def check_one_recipe(before: str, recipe: str) -> str:
     if before:
-        raise UserError(f"-c {recipe}: {before} is given already; one recipe or run folder at a time")
+        raise UserError(f"-c {recipe}: only one recipe or run folder allowed; {before} is already given")
     return recipe
 
 
@@ -82,7 +82,7 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
     rest = [word for word in overrides if not word.startswith("ckpt_path=")]
     wanted = given[-1] if given else ("last" if again or command.needs_checkpoint else "null")
     if again and command.name == "ensemble":
-        raise UserError("-c: an ensemble goes on by the command that began it, with the recipe and the same overrides")
+        raise UserError("-c RUN cannot resume an ensemble; run its original command again")
     if again and command.name == "reproduce":
         where = f"hydra.run.dir={quote_value(str(recipe.parent.parent))}"
         return [*rest, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]

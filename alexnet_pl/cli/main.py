@@ -70,7 +70,7 @@ def answer(argv: list[str]) -> None:
     except OSError as error:
         if error.errno not in DISK:
             raise
-        fail(f"{error.filename or 'writing'}: {error.strerror}; make room or choose another place, then go on")
+        fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose another folder, then try again")
 
 
 def text_for(argv: list[str]) -> str | None:
@@ -105,7 +105,7 @@ def fail(message: str) -> NoReturn:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove a run folder in which nothing came to be but Hydra's notes: after `prepare`, or a mistake."""
+    """Remove a run folder that holds only Hydra's files, after `prepare` or a mistake."""
     if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder, ignore_errors=True)  # another job that began in the same second may do the same
 
@@ -114,7 +114,7 @@ def one_line(error: Exception) -> str:
     """Hydra's message of several lines in one; for a key that does not exist, its name and the way to look."""
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'", text):
-        return f"{found[1]}: there is no such key{suggest_key(found[1])}"
+        return f"{found[1]}: unknown key{suggest_key(found[1])}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {text.splitlines()[0]}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -40,10 +40,7 @@ def bench(cfg: DictConfig, folder: Path) -> None:
 
 
 def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    from alexnet_pl.bench import (
-        end_to_end,
-        suite,  # with the trainer, which takes seconds to load
-    )
+    from alexnet_pl.bench import end_to_end, suite  # these import the trainer, which takes seconds
 
     found = suite.measure_training(cfg, folder)
     show_training(found)

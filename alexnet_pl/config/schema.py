@@ -69,7 +69,7 @@ def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None
         if key not in known:
             near = difflib.get_close_matches(str(key), known, 1) or sorted(known)
             name = f"{where}.{key}" if where else key
-            raise UserError(f"{name}: there is no such key; did you mean {f'{where}.' if where else ''}{near[0]}?")
+            raise UserError(f"{name}: unknown key; did you mean {f'{where}.' if where else ''}{near[0]}?")
 
 
 def check_config(cfg: DictConfig) -> None:

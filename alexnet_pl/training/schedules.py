@@ -197,9 +197,7 @@ class StagedSchedule(L.Callback):
         known = {"epoch", "weights", "biases", "noise"}
         for number, stage in enumerate(stages):
             if wrong := sorted(set(stage) - known):
-                raise ValueError(
-                    f"stages[{number}].{wrong[0]}: there is no such key; one of {', '.join(sorted(known))}"
-                )
+                raise ValueError(f"stages[{number}].{wrong[0]}: unknown key; one of {', '.join(sorted(known))}")
         epochs = [stage.get("epoch", 0) for stage in stages]
         if not stages or epochs[0] != 1 or epochs != sorted(epochs) or "all" not in stages[0].get("weights", {}):
             raise ValueError("stages: the first is from epoch 1 and has weights.all, the others follow in order")

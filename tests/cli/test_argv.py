@@ -122,8 +122,8 @@ def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> N
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["fit", "-c", "demo", "optim.lrr=1"], "optim.lrr: there is no such key; did you mean optim.lr?"),
-        (["fit", "-c", "demo", "optin.lr=1"], "optin.lr: there is no such key; did you mean optim.lr?"),
+        (["fit", "-c", "demo", "optim.lrr=1"], "optim.lrr: unknown key; did you mean optim.lr?"),
+        (["fit", "-c", "demo", "optin.lr=1"], "optin.lr: unknown key; did you mean optim.lr?"),
         (["fit", "-c", "demo", "variant=spoken"], "variant/spoken"),
         (["fit", "-c", "demo", "seed=[1"], "seed=[1: "),
         (["fit", "-c", "mine.yaml"], "missing.yaml"),
@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_is_a_mistake_to_mend_and_other_faults_keep_their_tr
         with pytest.raises(kind) as end:
             main.main()
         assert getattr(end.value, "code", None) == code
-    assert "runs/x/last.ckpt: No space left on device; make room" in capsys.readouterr().err
+    assert "runs/x/last.ckpt: No space left on device; free space" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", ["a b", "a=b", "a,b", "a'b", "a{b", "(a)", r"a\b", "a:b", "ü"])

@@ -175,7 +175,7 @@ def test_a_code_book_is_kept_and_made_anew_when_its_codes_learned_on(
         ({"bits": 0}, "codes.bits=0: from 1"),
         ({"layer": "fc6"}, "train-fc6: is not there; make it with"),
         ({"bits": 64}, "codes.bits=64: more than the 24 components"),
-        ({"deep": True}, "codes.deep: there is no such key"),
+        ({"deep": True}, "codes.deep: unknown key"),
     ],
 )
 def test_what_is_wrong_is_said(cfg: DictConfig, tmp_path: Path, keys: dict[str, Any], said: str) -> None:

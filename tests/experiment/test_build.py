@@ -88,9 +88,9 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("++model.tower=1", "model.tower: there is no such key; did you mean model.towers?"),
+        ("++model.tower=1", "model.tower: unknown key; did you mean model.towers?"),
         ("++augment.crops=1", "did you mean augment.crop?"),
-        ("++optim.learning_rate=1", "optim.learning_rate: there is no such key"),
+        ("++optim.learning_rate=1", "optim.learning_rate: unknown key"),
         ("++data.batchsize=1", "did you mean data.batch_size?"),
         ("++performance.optimised=true", "did you mean performance.optimized?"),
         ("++trainer.max_epoch=3", "did you mean trainer.max_epochs?"),

@@ -37,5 +37,5 @@ def test_a_demonstration_that_fails_is_told_in_a_line(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(trained_run.VARIABLE, raising=False)
     monkeypatch.setattr(trained_run, "SHORT", ["data.sise=1"])
-    with pytest.raises(UserError, match=r"data.sise: there is no such key; did you mean data.size\?"):
+    with pytest.raises(UserError, match=r"data.sise: unknown key; did you mean data.size\?"):
         trained_run.run_folder()

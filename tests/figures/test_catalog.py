@@ -354,7 +354,7 @@ def test_another_store_is_not_taken_for_the_runs(copy: Path, tmp_path: Path, tin
     ("words", "says"),
     [
         (["nowhere"], "nowhere: there is no such folder"),
-        ([".", "dark=true"], "dark: there is no such key"),
+        ([".", "dark=true"], "dark: unknown key"),
         ([".", "photographs=some"], "photographs: Value 'some'"),
         (["broken"], "not a mapping of keys to values"),
         ([], "which run folder?"),

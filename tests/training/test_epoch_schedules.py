@@ -175,7 +175,7 @@ def test_biases_that_no_stage_mentions_follow_their_weights() -> None:
         ([{"epoch": 2, "weights": {"all": 1}}], "the first is from epoch 1"),
         ([{"epoch": 1, "weights": {"conv1": 1}}], "has weights.all"),
         ([{"epoch": 1, "weights": {"all": 1}}, {"epoch": 9}, {"epoch": 3}], "in order"),
-        ([{"epoch": 1, "weights": {"all": 1}, "bias": 1}], r"stages\[0\].bias: there is no such key"),
+        ([{"epoch": 1, "weights": {"all": 1}, "bias": 1}], r"stages\[0\].bias: unknown key"),
     ],
 )
 def test_stages_that_make_no_sense_are_told(stages: list, says: str) -> None:

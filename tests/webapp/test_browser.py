@@ -151,7 +151,7 @@ def test_a_run_folder_that_does_not_fit_gets_one_line(place: Path, tmp_path: Pat
     [
         ([], "page: which run folder?"),
         (["a", "b"], "page: give one run folder"),
-        (["a", "speed=3"], "speed: there is no such key; did you mean "),
+        (["a", "speed=3"], "speed: unknown key; did you mean "),
         (["a", "--share"], "--share: page has no flags"),
         (["a", "port=0"], "port=0: a number from 1 to 65535"),
         (["a", "port=http"], "port: Value 'http'"),
