@@ -105,7 +105,7 @@ def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None
     [
         (["fti", "-c", "demo"], r"fti: no such command; did you mean fit\?"),
         (["draw"], "draw: no such command; one of prepare, verify, fit"),
-        (["fit", "demo", "-c", "imagenette"], "demo is given already"),
+        (["fit", "demo", "-c", "imagenette"], "only one recipe or run folder allowed; demo is already given"),
         (["fit"], "which recipe?"),
         (["fit", "-c"], "which recipe?"),
         (["fit", "-c", "nowhere.yaml"], "-c nowhere.yaml"),

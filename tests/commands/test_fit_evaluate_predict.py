@@ -265,7 +265,7 @@ def test_a_test_that_was_cut_short_is_made_again(
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "write_mistakes", killed)
+    monkeypatch.setattr(evaluate, "write_confusions", killed)
     (tmp_path / "run/.hydra").mkdir(parents=True)
     OmegaConf.save(cfg, tmp_path / "run/.hydra/config.yaml")  # as Hydra does
     with pytest.raises(KeyboardInterrupt):

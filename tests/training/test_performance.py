@@ -56,7 +56,7 @@ def test_the_fast_way_lays_the_weights_out_channels_last_and_the_plain_one_does_
 def test_compilation_reaches_every_norm_and_can_be_switched_off(wanted: bool) -> None:
     net = nn.Sequential(LocalResponseNorm(), SpatialNorm())
     Performance(compile=wanted, retain_memory=False).apply(net, CPU)
-    assert [layer.fast for layer in net] == [wanted, wanted]
+    assert [layer.compiled for layer in net] == [wanted, wanted]
 
 
 def test_compilation_is_left_out_by_itself_where_a_compiler_or_its_headers_are_missing(

@@ -92,11 +92,11 @@ def test_two_splits_as_one_announce_each_its_own(root: Path) -> None:
     assert asked == {"train": [2, 1], "val": [3]}
 
 
-class Told(Split):
+class RecordingSplit(Split):
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def expect(self, indices: np.ndarray) -> None:
+    def prefetch(self, indices: np.ndarray) -> None:
         self.asked.append(int(indices[0]))
 
 
@@ -105,7 +105,7 @@ def batches(count: int) -> Iterator[np.ndarray]:
 
 
 def test_batches_are_announced_before_they_are_due_until_no_read_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads, split, given = [0], Told(), []
+    reads, split, given = [0], RecordingSplit(), []
     monkeypatch.setattr(streaming, "disk_reads", lambda: reads[0])
     for batch in with_readahead(split, batches(400)):
         given.append(int(batch[0]))
