@@ -28,6 +28,7 @@ from alexnet_pl.runs.layout import LAST, METRICS, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.training import checkpointing
 from alexnet_pl.training.media import log_summary
+from alexnet_pl.training.schedules import end_of_fit
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -47,7 +48,8 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     checkpointing.keep_last(trainer, folder / LAST, steps)
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
-    rank_zero_only(fit_status.mark_finished)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)
+    counts = (trainer.global_step, trainer.current_epoch, seen)
+    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, end_of_fit(trainer))
     lost = float(trainer.callback_metrics["val/loss"])
     trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
     print_message(f"{trained}: {100 * lost:.1f} % of the variance lost", folder)

@@ -16,10 +16,10 @@ from alexnet_pl.evaluation.result import read_result, write_result
 from alexnet_pl.evaluation.submission import writable, write_submission
 from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
-from alexnet_pl.files import write_json
+from alexnet_pl.files import sha256, write_json
 from alexnet_pl.paper import matching
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import about_checkpoint, checkpoint_step
+from alexnet_pl.runs.checkpoint import about_checkpoint, checkpoint_seed, checkpoint_step
 from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.loggers import reopen_loggers
@@ -51,10 +51,10 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict
         "dataset": predictions.dataset_info(data.store, data.test_split_name),
         "views": cfg.test.views,
         "checkpoint": about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)),
-        "seed": cfg.seed,
+        "seed": cfg.seed if (seed := checkpoint_seed(Path(cfg.ckpt_path))) is None else seed,
         "finished": bool(trained),
         "training": None if trained.get("changed") else trained.get("training"),
-        "trained": {key: trained.get(key) for key in ("steps", "epochs", "images", "seconds")},
+        "trained": {key: trained.get(key) for key in ("steps", "epochs", "images", "seconds", "ended_by", "store")},
         "lineage": module.lineage,
     }
     whole = facts["training"] and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
@@ -108,7 +108,7 @@ def tested(cfg: DictConfig, folder: Path) -> Path | None:
         return None
     there = Reader(kept)
     tests = [there.facts, read_result(result)] if split.labelled else [there.facts]
-    now = about_checkpoint(Path(cfg.ckpt_path))["sha256"]
+    now = sha256(Path(cfg.ckpt_path))
     same = all(test["checkpoint"]["sha256"] == now for test in tests)
     return place if same and there.rows == len(split) else None
 

@@ -1,10 +1,8 @@
 """`fit`: train a network (§6) from scratch, from a checkpoint, or from layers of an earlier network (§7)."""
 
-import time
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
@@ -16,7 +14,7 @@ from alexnet_pl.experiment.build import build
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import BEST, LAST
-from alexnet_pl.training.callbacks.records import FitStarted
+from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.checkpointing import keep_last
 from alexnet_pl.training.media import log_summary, upload_checkpoints
 from alexnet_pl.training.transfer import carry_over
@@ -63,15 +61,16 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         before = carry_over(module.net, Path(transfer.weights), transfer.layers)
         module.lineage = [*before.pop("lineage"), before]
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
-    began, steps = time.perf_counter(), checkpoint_step(cfg) if cfg.ckpt_path else 0
-    trainer.callbacks.append(FitStarted(folder, identity.training_signature(cfg)))  # type: ignore[attr-defined]
+    steps = checkpoint_step(cfg) if cfg.ckpt_path else 0
+    record = FitRecord(folder, identity.training_signature(cfg))
+    trainer.callbacks.append(record)  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     keep_last(trainer, folder / LAST, steps)
     if options.make_watch(cfg).upload_checkpoints:
         kept = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         upload_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})
-    seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
-    rank_zero_only(fit_status.mark_finished)(folder, trainer.global_step, trainer.current_epoch, seen, seconds)
+    if record.finish(trainer, images=trainer.global_step * cfg.data.batch_size) == "max_time":
+        print_message("ended by trainer.max_time before the schedule did; ckpt_path=last goes on", folder)
     errors = {name: float(value) for name, value in trainer.callback_metrics.items()}
     top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")
     said = f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, centre view" if top1 is not None else "not validated"

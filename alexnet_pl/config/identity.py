@@ -39,7 +39,7 @@ def training_signature(cfg: DictConfig) -> dict[str, Any]:
     whole: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name = whole["schedule"]["name"]
     return {
-        "data": {key: whole["data"][key] for key in ("size", "batch_size")},
+        "data": {key: whole["data"].get(key) for key in ("size", "batch_size", "include_val_after_epoch")},
         "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # the data's matter
         "augment": whole["augment"],
         "optim": whole["optim"],

@@ -12,7 +12,7 @@ PATHS = (
 )  # fmt: skip
 STORES = "transfer.data_roots."  # also paths
 # keys that an older run folder may not mention
-LATER = ("trainer.", "features.", "retrieval.", "monitor.", "wandb.entity=", "report.output=")
+LATER = ("trainer.", "schedule.logged", "features.", "retrieval.", "monitor.", "wandb.entity=", "report.output=")
 
 
 def is_override(word: str) -> bool:

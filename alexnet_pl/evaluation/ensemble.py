@@ -13,12 +13,13 @@ import numpy as np
 
 from alexnet_pl.config.options import Ensemble
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.network_identity import weights_of
 from alexnet_pl.evaluation.predictions import Block, Reader, Writer
 
 ALIKE = ("classes", "class_list", "name", "split", "fingerprint", "images")  # of what members were tested on
 GRID = np.arange(21) / 20  # avg-valid.py: 0 … 1 by 0.05
 PASSES = 5
-KEPT = ("checkpoint", "seed", "training", "lineage", "claim")  # of a member, in the ensemble's result.json
+KEPT = ("checkpoint", "seed", "training", "trained", "lineage", "claim")  # of a member, in the ensemble's result.json
 
 Mask = Callable[[list[str]], np.ndarray]
 """Image names → (N,) bool: which of them count."""
@@ -56,7 +57,7 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Re
     for run, reader in zip(runs, readers, strict=True):
         if not reader.facts["finished"]:
             raise UserError(f"ensemble: {run} was tested before its training had come to its end; fit it on, then test")
-    hashes = [reader.facts["checkpoint"]["sha256"] for reader in readers]
+    hashes = [weights_of(reader.facts["checkpoint"]) for reader in readers]
     for run, one in zip(runs, hashes, strict=True):
         if hashes.count(one) > 1:
             raise UserError(

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.evaluation.intervals import wilson
 from alexnet_pl.files import Count, NonNegative, Percent, read_record, write_json
-from alexnet_pl.runs.checkpoint import about_checkpoint
 from alexnet_pl.runs.provenance import git
 
 
@@ -26,7 +25,8 @@ class DatasetInfo:
 
 @dataclass
 class CheckpointInfo:
-    sha256: str
+    sha256: str  # of the file
+    weights: str | None = None  # of the tensors in it
     file: str | None = None
     step: Count | None = None
 
@@ -65,20 +65,17 @@ def describe_errors(errors: dict[str, float]) -> dict[str, Any]:
     return {**found, "nll": nll, "nonfinite": int(errors["nonfinite"])}
 
 
-def write_result(path: Path, errors: dict[str, float], step: int = 0, **facts: Any) -> dict[str, Any]:
-    """Write `errors` and `facts` (data set with its split and that split's number of images, views, checkpoint and its
-    training step, and what else was noted of the test); return what was written.
+def write_result(path: Path, errors: dict[str, float], **facts: Any) -> dict[str, Any]:
+    """Write `errors` and `facts` (dataset, views, checkpoint, and whatever else was noted of the test); return what was
+    written.
 
     `claim`: the row of the paper that this is a measurement of, by settings and images (paper.py), or null.
     """
-    given = facts.pop("checkpoint")
-    checkpoint = given if isinstance(given, dict) else about_checkpoint(Path(given), step)
     result = {
         "schema": SCHEMA,
         "claim": None,
         **facts,
         **describe_errors(errors),
-        "checkpoint": checkpoint,
         "commit": git("rev-parse", "HEAD"),
     }
     write_json(path, result)

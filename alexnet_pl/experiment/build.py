@@ -35,7 +35,7 @@ from alexnet_pl.training.callbacks.monitoring import (
     WeightAndGradientNorms,
 )
 from alexnet_pl.training.callbacks.records import Provenance
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt, RandomState
+from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
 from alexnet_pl.training.loggers import make_loggers
@@ -133,7 +133,8 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     use_tf32(cfg.trainer.precision == "tf32")
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
-    step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
+    resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
+    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows")
     for name in ("train", "val", "test"):
         if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
             raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
@@ -141,6 +142,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     fitting = [
         *(classifier_callbacks(cfg, run) if own is None else own),
         RandomState(),
+        MetricsPosition(),
         Throughput(cfg.data.batch_size),
         *make_checkpoints(folder, cfg.objective),
         GracefulInterrupt(run / LAST),
@@ -153,7 +155,9 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
             default_root_dir=run,
             plugins=[AtomicCheckpointIO()],
             callbacks=[*always, *(fitting if fits else [])],
-            logger=make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity")) if fits else False,
+            logger=make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity"), rows)
+            if fits
+            else False,
             enable_checkpointing=fits,
             use_distributed_sampler=False,  # the loaders share the images out themselves, each exactly once
             num_sanity_val_steps=0,

@@ -22,17 +22,17 @@ from alexnet_pl.training.classifier import Classifier
 
 VARIABLE = "ALEXNET_PL_RUN"
 FOLDER = Path("runs/notebook")
-SHORT = ["trainer.max_epochs=2", "test.views=center", "logger=csv"]  # about a minute on two CPU cores
+DEMO = ["reproduce", "-c", "demo"]  # about a minute on two CPU cores
 
 
 def run_folder(given: str | Path | None = None) -> Path:
-    """`given`, or what $ALEXNET_PL_RUN says, or runs/notebook: two epochs of configs/demo.yaml, made here once."""
+    """`given`, or what $ALEXNET_PL_RUN says, or runs/notebook: configs/demo.yaml, trained here once."""
     if wanted := given or os.environ.get(VARIABLE):
         read_config(Path(wanted))
         return Path(wanted)
     if not (FOLDER / RESULT).is_file():
         print(f"{FOLDER}: the demonstration is trained, on images that are drawn; about a minute", flush=True)
-        train(["reproduce", "-c", "demo", *SHORT, f"hydra.run.dir={FOLDER}"])
+        train([*DEMO, f"hydra.run.dir={FOLDER}"])
     return FOLDER
 
 

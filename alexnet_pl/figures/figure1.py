@@ -18,11 +18,12 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.style import Theme, save_drawing
+from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.runs.layout import CONFIG, METRICS, PROVENANCE
-from alexnet_pl.runs.metrics_log import read_errors
+from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
 LINE = 25.0  # percent, Figure 1's
-CLAIM = 6.0  # "six times faster"
+CLAIM = BY_KEY["figure1"].values["epochs_to_25"]  # "six times faster"
 STYLES = {"relu": ("ReLU", "-"), "tanh": ("tanh", "--")}  # solid and dashed, as printed
 
 
@@ -38,12 +39,7 @@ class Run(NamedTuple):
     @property
     def epochs(self) -> float | None:
         """Epochs until the error is down to the line, if it ever is."""
-        before = 100.0
-        for epoch, error in enumerate(self.errors):
-            if error <= LINE:
-                return epoch + (before - LINE) / (before - error)
-            before = error
-        return None
+        return epochs_to(self.errors, LINE)
 
 
 Group = list[Run]  # of one activation and rate, a run a seed

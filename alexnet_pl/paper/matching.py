@@ -1,8 +1,9 @@
 """Match a test with the claim of the paper that it measures (Tables 1 and 2): by settings and images, not by names.
 
 A network answers a row where all that decides it, beside seed and rounding, is what the row's recipe says; where the
-images are the paper's by their classes and counts; and where the fit had come to its end. An ensemble answers one where
-its members are those of the row's recipe, each a network of its own, with equal weights.
+images are the paper's by their classes and counts, and it was trained on the training images of the store that it is
+tested on; and where the schedule ended the fit. An ensemble answers one where its members are those of the row's
+recipe, each a network of its own, by its own seed, with equal weights.
 """
 
 import functools
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.recipes import compose, shipped
+from alexnet_pl.evaluation.network_identity import are_independent
 from alexnet_pl.paper.claims import CLAIMS, DATA, PRETRAINING, Claim, Images
 
 
@@ -53,27 +55,30 @@ def is_official_dataset(dataset: dict[str, Any], wanted: Images) -> bool:
     count = dataset["images"] == wanted.images if wanted.exact else dataset["images"] >= wanted.images
     same = (dataset["name"], dataset["split"], dataset.get("classes")) == (wanted.name, wanted.split, wanted.classes)
     listed = wanted.class_list in (None, dataset.get("class_list"))
-    return same and count and listed and dataset.get("train_images", 0) >= wanted.train
+    train = dataset.get("train_images", 0)
+    return same and count and listed and (train == wanted.train if wanted.exact else train >= wanted.train)
 
 
 def matches(wanted: list[Network], facts: dict[str, Any]) -> bool:
+    images = facts["dataset"]["fingerprint"]
     if "members" not in facts:
-        return len(wanted) == 1 and is_network(facts, wanted[0])
+        return len(wanted) == 1 and is_network(facts, wanted[0], images)
     members, left = facts["members"], list(wanted)
-    equal = facts.get("weights_tuned_on") is None and len({m["checkpoint"]["sha256"] for m in members}) == len(wanted)
     for member in members:
-        found = next((network for network in left if is_network(member, network)), None)
+        found = next((network for network in left if is_network(member, network, images)), None)
         if found is None:
             return False
         left.remove(found)
-    return equal and not left
+    return not left and facts.get("weights_tuned_on") is None and are_independent(members)
 
 
-def is_network(facts: dict[str, Any], wanted: Network) -> bool:
-    """Also of a member, whose own test had found out whether its fit was whole."""
-    lineage = facts.get("lineage") or []
+def is_network(facts: dict[str, Any], wanted: Network, images: str) -> bool:
+    """Whether a tested network, or a member of an ensemble, was trained as `wanted`, on the store `images`."""
+    lineage, trained = facts.get("lineage") or [], facts.get("trained") or {}
     return (
         facts.get("training") == wanted.training
+        and trained.get("ended_by") == "schedule"
+        and (trained.get("store") or {}).get("fingerprint") == images
         and len(lineage) == len(wanted.lineage)
         and all(came_from(stage, *there) for stage, there in zip(lineage, wanted.lineage, strict=True))
     )
@@ -81,9 +86,15 @@ def is_network(facts: dict[str, Any], wanted: Network) -> bool:
 
 def came_from(stage: dict[str, Any], name: str, training: dict[str, Any]) -> bool:
     classes, images = PRETRAINING.get(name, (0, 0))
-    store, whole = stage["store"], stage["finished"] and not stage["changed"]
+    store, whole = stage["store"], stage.get("ended_by") == "schedule" and not stage["changed"]
     enough = store.get("classes", 0) >= classes and store.get("images", 0) >= images
     return whole and enough and store.get("name") == name and stage["training"] == training
+
+
+@functools.lru_cache(maxsize=64)
+def default_views(name: str) -> str:
+    """`test.views` of a recipe."""
+    return str(compose(name).test.views)
 
 
 @functools.lru_cache(maxsize=64)

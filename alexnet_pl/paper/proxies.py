@@ -4,14 +4,15 @@ Nothing here ever enters a column of the paper's own data sets. Compared are tes
 were trained alike but for what the comparison is about.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alexnet_pl.evaluation import intervals
-from alexnet_pl.evaluation.intervals import Estimate
+from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS, ERRORS, Claim
+from alexnet_pl.paper.comparing import difference, sample
 from alexnet_pl.paper.results import Kind, TestRun, kind_of
-from alexnet_pl.paper.rows import sample
 
 SHOWED = {True: "as in the paper", False: "the other way round"}
 
@@ -20,22 +21,30 @@ SHOWED = {True: "as in the paper", False: "the other way round"}
 class Comparison:
     """`paper`, `ours`: how much worse `claim`'s networks are than those it is against, by metric, in points; nan where
     the paper says only that they are worse. `learned`: whether both kinds of network had, at least half of the way from
-    guessing to no error."""
+    guessing to no error. `p`: of no difference in top-1 error, adjusted for the number of comparisons (Holm)."""
 
     claim: Claim
     paper: dict[str, float]
-    ours: dict[str, Estimate]
+    ours: dict[str, Difference]
     learned: bool
+    p: float = math.nan
 
     @property
     def showed(self) -> str:
-        """Verdict on the paper's order of the two by top-1 error; "not told apart" within the interval."""
+        """Verdict on the paper's order of the two by top-1 error."""
         if not self.learned:
             return "hardly learned"
         wanted, found = self.paper["top1_error"], self.ours["top1_error"]
-        if not found.low > 0 and not found.high < 0:
-            return "not told apart"
-        return SHOWED[(found.mean > 0) == (not wanted < 0)]
+        alone = ", by one run" if found.runs == 1 else ""
+        if self.is_open:
+            return f"not told apart{alone}"
+        return SHOWED[(found.mean > 0) == (not wanted < 0)] + alone
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be no difference: by p, adjusted for the number of comparisons, else by the interval."""
+        found = self.ours["top1_error"]
+        return found.low <= 0 <= found.high if math.isnan(self.p) else self.p >= 1 - intervals.LEVEL
 
 
 @dataclass(frozen=True)
@@ -73,8 +82,14 @@ def make_proxy(tests: list[TestRun]) -> ProxyResults:
         Errors(named.get(kind, other_kind(kinds[kind][0])), mean_errors(kinds[kind]))
         for kind in sorted(kinds, key=lambda kind: place_of(kind, list(named)))
     ]
-    compared = [compare(claim, kinds) for claim in candidates() if claim.against]
-    return ProxyResults(describe_variant(tests[0]), errors, [one for one in compared if one])
+    compared = [found for claim in candidates() if claim.against and (found := compare(claim, kinds))]
+    return ProxyResults(describe_variant(tests[0]), errors, adjust(compared))
+
+
+def adjust(compared: list[Comparison]) -> list[Comparison]:
+    """With p values adjusted for the number of comparisons that are made on the same images (Holm)."""
+    adjusted = intervals.holm([one.ours["top1_error"].p for one in compared])
+    return [replace(one, p=p) for one, p in zip(compared, adjusted, strict=True)]
 
 
 def candidates() -> list[Claim]:
@@ -89,7 +104,8 @@ def place_of(kind: Kind, order: list[Kind]) -> int:
 
 def other_kind(test: TestRun) -> str:
     count = len(test.networks)
-    return f"{count} networks ({test.run.name})" if count > 1 else f"other settings ({test.run.name})"
+    weights = f", weights tuned on the {tuned} images" if (tuned := test.result.get("weights_tuned_on")) else ""
+    return f"{count} networks{weights} ({test.run.name})" if count > 1 else f"other settings ({test.run.name})"
 
 
 def mean_errors(tests: list[TestRun]) -> dict[str, Estimate]:
@@ -102,9 +118,8 @@ def compare(claim: Claim, kinds: dict[Kind, list[TestRun]]) -> Comparison | None
     own, other = (kinds.get(kind, []) if (kind := kind_of(one)) else [] for one in (claim, base))
     ours = {}
     for metric in claim.values:
-        one, two = sample(own, metric), sample(other, metric)
-        if one and two and metric in ERRORS:
-            ours[metric] = intervals.difference_ci(one, two)
+        if metric in ERRORS and (found := difference(own, other, metric)):
+            ours[metric] = found
     if not ours:
         return None
     values = {metric: claim.values[metric] - (0 if claim.relative else base.values[metric]) for metric in ours}

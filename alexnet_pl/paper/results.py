@@ -14,14 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.network_identity import network_key, weights_of
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.paper import claims, matching
-from alexnet_pl.runs.metrics_log import epochs_to
+from alexnet_pl.runs.layout import METRICS, PROBABILITIES
+from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
-Kind = tuple[str, frozenset[tuple[str, int]]]
-"""Views, and how many networks of which variant."""
+Kind = tuple[str, frozenset[tuple[str, int]], str]
+"""Views, how many networks of which variant, and the images that an ensemble's weights were tuned on, if any."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,33 @@ class TestRun:
     @cached_property
     def kind(self) -> Kind:
         found = Counter(variant_key(one["training"], bool(one.get("lineage"))) for one in self.networks)
-        return self.result["views"], frozenset(found.items())
+        return self.result["views"], frozenset(found.items()), self.result.get("weights_tuned_on") or ""
+
+    @cached_property
+    def key(self) -> str:
+        """What tells its networks from those of other tests: training them again would give no independent result."""
+        return json.dumps(sorted(network_key(one) for one in self.networks))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of its networks, sorted; () where one was not noted."""
+        found = [network.get("seed") for network in self.networks]
+        return () if None in found else tuple(sorted(map(int, found)))  # type: ignore[arg-type]
+
+    def wrong(self, metric: str) -> np.ndarray | None:
+        """(images,) bool: the images that it got wrong; None if it did not keep its answers, or not of all images."""
+        from alexnet_pl.evaluation.predictions import Reader  # not at the top: loads torch
+
+        path = self.path.with_name(PROBABILITIES)
+        if not path.is_file():
+            return None
+        reader = Reader(path)
+        if reader.facts["checkpoint"]["sha256"] != self.result["checkpoint"]["sha256"]:
+            return None
+        best = 1 if metric == "top1_error" else 5
+        blocks = list(reader.blocks(probabilities=False))
+        found = np.concatenate([(block.best[:, :best] != block.labels[:, None]).all(1) for block in blocks])
+        return found if len(found) == self.result["images"] else None
 
     @cached_property
     def frame(self) -> str:
@@ -68,7 +98,8 @@ class TestRun:
         if metric == "days":
             return trained["seconds"] / 86400 if trained.get("seconds") else None
         if metric == "epochs_to_25":
-            return epochs_to(self.run, 25.0, trained)
+            log = self.run / METRICS
+            return epochs_to(read_errors(log), 25.0) if log.is_file() else None
         return self.result.get(metric, trained.get(metric))
 
 
@@ -85,7 +116,7 @@ def collect(roots: Iterable[Path]) -> list[TestRun]:
                 print(f"left out: {error}", file=sys.stderr)
                 continue
             about = result["dataset"]
-            key = (result["checkpoint"]["sha256"], about["fingerprint"], about["split"], result["views"])
+            key = (weights_of(result["checkpoint"]), about["fingerprint"], about["split"], result["views"])
             found.setdefault(key, TestRun(path, result))
     return list(found.values())
 
@@ -119,4 +150,12 @@ def kind_of(claim: claims.Claim) -> Kind | None:
         return None
     networks = matching.networks(claim.recipe, claim.overrides)
     found = Counter(variant_key(network.training, bool(network.lineage)) for network in networks)
-    return claim.views, frozenset(found.items())
+    return claim.views, frozenset(found.items()), ""
+
+
+def independent(tests: Iterable[TestRun]) -> list[TestRun]:
+    """The tests without repetitions of the same networks: the same settings by the same seed count once."""
+    found: dict[str, TestRun] = {}
+    for test in tests:
+        found.setdefault(test.key, test)
+    return list(found.values())

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from alexnet_pl.config import recipes
 from alexnet_pl.evaluation import intervals
-from alexnet_pl.evaluation.intervals import Estimate, Sample
+from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.models.summary import of_network
-from alexnet_pl.paper import claims, matching
-from alexnet_pl.paper.claims import CLAIMS, EPOCH, ERRORS, Claim
+from alexnet_pl.paper import claims, comparing, matching
+from alexnet_pl.paper.claims import CLAIMS, EPOCH, Claim
 from alexnet_pl.paper.results import TestRun
 
 
@@ -17,7 +17,7 @@ class Row:
     """`ours`: metric → value, without those that nobody measured yet."""
 
     claim: Claim
-    ours: dict[str, Estimate] = field(default_factory=dict)
+    ours: dict[str, Estimate | Difference] = field(default_factory=dict)
 
     @property
     def made_here(self) -> bool:
@@ -35,20 +35,25 @@ def make_rows(tests: Sequence[TestRun]) -> list[Row]:
     return [Row(claim, measured_value(claim, lambda key: by_claim.get(key, []))) for claim in CLAIMS]
 
 
-def measured_value(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) -> dict[str, Estimate]:
+def measured_value(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) -> dict[str, Estimate | Difference]:
     """Each metric's mean and interval; of a relative claim, the difference or ratio to the claim it is against."""
     if claim.recipe and not claim.data:
         counts = {metric: of_network(metric) for metric in claim.values}
         return {metric: Estimate(count, count, count, 0) for metric, count in counts.items()}
-    found = {}
-    for metric in claim.values:
-        own = sample(tests_of(run_key(claim)), metric)
-        other = sample(tests_of(claim.against), metric) if claim.relative and claim.against else None
-        if own and other:
-            found[metric] = (intervals.ratio_ci if claim.ratio else intervals.difference_ci)(own, other)
-        elif own and not claim.relative:
-            found[metric] = intervals.mean_ci(own)
-    return found
+    own, other = tests_of(run_key(claim)), tests_of(claim.against) if claim.relative and claim.against else []
+    found = {metric: estimate(claim, metric, own, other) for metric in claim.values}
+    return {metric: value for metric, value in found.items() if value}
+
+
+def estimate(
+    claim: Claim, metric: str, own: Sequence[TestRun], other: Sequence[TestRun]
+) -> Estimate | Difference | None:
+    if claim.relative and not claim.ratio:
+        return comparing.difference(own, other, metric)
+    first, second = comparing.sample(own, metric), comparing.sample(other, metric)
+    if claim.ratio:
+        return intervals.ratio_ci(first, second) if first and second else None
+    return intervals.mean_ci(first) if first else None
 
 
 def run_key(claim: Claim) -> str:
@@ -60,18 +65,12 @@ def run_key(claim: Claim) -> str:
     return claim.key
 
 
-def sample(tests: Sequence[TestRun], metric: str) -> Sample | None:
-    values = [value for test in tests if (value := test.number(metric)) is not None]
-    images = tests[0].result["images"] if metric in ERRORS and tests else 0
-    return Sample(values, images) if values else None
-
-
 def reproduce_command(claim: Claim) -> str:
     """The one command that makes a row, whatever of it is there already; FOLDER stands for prepared stores."""
     assert claim.recipe
     several = shipped(claim) and len(matching.networks(claim.recipe, claim.overrides)) > 1
     words = [f"python -m alexnet_pl {'ensemble' if several else 'reproduce'} -c {claim.recipe}", *claim.overrides]
-    if claim.views != "ten":
+    if shipped(claim) and claim.views != matching.default_views(claim.recipe):
         words.append(f"test.views={claim.views}")
     words.append("data.root=FOLDER")
     if claim.data and not claims.DATA[claim.data].labelled:

@@ -6,13 +6,13 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet_pl.evaluation.intervals import Estimate
+from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claims import CIFAR, ERRORS
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.rows import Row
 
 PAPER, OURS = "#c44e52", "#4c72b0"
-Line = tuple[str, float, Estimate | None]
+Line = tuple[str, float, Estimate | Difference | None]
 """A label, the paper's value, ours."""
 
 

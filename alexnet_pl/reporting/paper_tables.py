@@ -9,7 +9,7 @@ from statistics import median
 
 from omegaconf import DictConfig, ListConfig
 
-from alexnet_pl.evaluation.intervals import Estimate
+from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claims import Claim
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect
@@ -55,6 +55,7 @@ NOTES = {
 def cells(row: Row) -> list[str]:
     claim = row.claim
     runs = max((value.runs for value in row.ours.values()), default=0)
+    basis = {f" ({value.basis})" for value in row.ours.values() if isinstance(value, Difference)}
     paper = " / ".join(f"{claim.bound} {number(value, claim)}".strip() for value in claim.values.values())
     if not row.made_here:
         ours = "reported by others" if not claim.recipe else "the test server's"
@@ -62,7 +63,14 @@ def cells(row: Row) -> list[str]:
     ours = " / ".join(interval(row.ours[metric]) for metric in claim.values if metric in row.ours)
     given = {metric: value for metric, value in claim.values.items() if metric in row.ours and not math.isnan(value)}
     apart = [signed(row.ours[metric].mean - value) for metric, value in given.items()]
-    return [claim.label, claim.place, paper, ours or MISSING, str(runs or ""), " / ".join(apart)]
+    return [
+        claim.label,
+        claim.place,
+        paper,
+        ours or MISSING,
+        f"{runs or ''}{''.join(sorted(basis))}",
+        " / ".join(apart),
+    ]
 
 
 def number(value: float, claim: Claim) -> str:
@@ -71,7 +79,7 @@ def number(value: float, claim: Claim) -> str:
     return f"{value:,.0f}" if value >= 1000 or claim.key == "epochs" else f"{value:.1f}"
 
 
-def interval(value: Estimate) -> str:
+def interval(value: Estimate | Difference) -> str:
     mean = f"{value.mean:,.0f}" if value.mean >= 1000 else f"{value.mean:.2f}"
     if math.isnan(value.low) or value.low == value.high:
         return mean
@@ -147,7 +155,7 @@ def as_csv(rows: Sequence[Row], others: Sequence[ProxyResults]) -> str:
         claim = row.claim
         for metric, value in claim.values.items():
             ours = row.ours.get(metric)
-            found = list(ours) if ours else ["", "", "", ""]
+            found = list(ours[:4]) if ours else ["", "", "", ""]
             how = reproduce_command(claim) if claim.recipe else ""
             data = claim.data or ""
             paper = "" if math.isnan(value) else value
@@ -155,12 +163,12 @@ def as_csv(rows: Sequence[Row], others: Sequence[ProxyResults]) -> str:
     for one in others:
         for kind in one.errors:
             for metric, ours in kind.values.items():
-                lines.append(["stand-in", kind.label, "", one.about, metric, "", "", *ours, ""])
+                lines.append(["stand-in", kind.label, "", one.about, metric, "", "", *ours[:4], ""])
         for compared in one.comparisons:
             for metric, ours in compared.ours.items():
                 claim = compared.claim
                 paper = "" if math.isnan(compared.paper[metric]) else compared.paper[metric]
                 lines.append(
-                    ["stand-in, difference", claim.label, claim.place, one.about, metric, paper, "", *ours, ""]
+                    ["stand-in, difference", claim.label, claim.place, one.about, metric, paper, "", *ours[:4], ""]
                 )
     return tables.values(header, lines)

@@ -20,16 +20,25 @@ def proxy_tables(found: ProxyResults) -> list[Table]:
             one.claim.place,
             " / ".join("worse" if math.isnan(value) else f"{value:+.1f}" for value in one.paper.values()),
             " / ".join(f"{v.mean:+.2f} ({v.low:+.2f} to {v.high:+.2f})" for v in one.ours.values()),
-            str(one.ours["top1_error"].runs),
+            f"{one.ours['top1_error'].runs} ({one.ours['top1_error'].basis})",
+            "" if math.isnan(one.p) else f"{one.p:.2g}",
             one.showed,
         ]
         for one in found.comparisons
     ]
     if not compared:
         return [errors]
-    header = ["compared with the full network", "where", "paper, points", "here, points (95 %)", "runs", "the order"]
+    header = [
+        "compared with the full network",
+        "where",
+        "paper, points",
+        "here, points (95 %)",
+        "runs (interval over)",
+        "p",
+        "the order",
+    ]
     said = [f"{word[0].upper()}{word[1:]}: {', '.join(labels)}." for word, labels in verdicts(found).items()]
-    return [errors, Table("Orderings of the paper on that stand-in", header, compared, tuple(said))]
+    return [errors, Table("Orderings of the paper on that stand-in", header, compared, (P_NOTE, *said))]
 
 
 PROXIES = """# What of the paper shows on stand-in data
@@ -46,6 +55,10 @@ comparison that is not in the tables below was not yet measured.
 
 """
 HEAD = ["network", "top-1 error, % (95 %)", "top-5 error, % (95 %)"]
+P_NOTE = (
+    "Intervals are of each comparison by itself; p is of no difference in top-1 error, adjusted for the number of "
+    "comparisons in this table (Holm), and decides the verdict at 0.05."
+)
 PROXY_NOTES = (
     "One run: the interval is over images (Wilson). Several: over runs (Student's t), all on the same images.",
     "Where the classes are five or fewer, a top-5 error is 0 by definition.",

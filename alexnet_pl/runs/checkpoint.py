@@ -1,5 +1,7 @@
 """Read and write checkpoints. Nothing in a checkpoint is executed (`weights_only=True`)."""
 
+import functools
+import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +13,13 @@ from omegaconf import DictConfig
 from alexnet_pl.config.migration import migrate_record
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import sha256
+from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
 
 
 def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path") -> dict[str, Any]:
     """A checkpoint of this package, on the CPU. Raises UserError, naming the config's `key`, for anything else."""
-    if Path(path).is_file() and not zipfile.is_zipfile(path):
-        raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl")
+    if Path(path).is_file():
+        check_bytes(Path(path).absolute(), Path(path).stat().st_mtime_ns, key)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         checkpoint["alexnet_pl"]["switches"]
@@ -25,6 +28,35 @@ def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path")
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl ({reason})") from error
     return checkpoint
+
+
+@functools.lru_cache(maxsize=64)
+def check_bytes(path: Path, changed: int, key: str) -> None:
+    """Raise UserError if a byte of a checkpoint differs from what was written, by the CRC-32 of each of its tensors.
+
+    torch.load does not look at them. `changed`: when the file was written last, so that each version is read once.
+    """
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl{other_checkpoint(path)}")
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{key}: {path} is damaged ({error}){other_checkpoint(path)}") from error
+    if damaged:
+        raise UserError(f"{key}: {path} is damaged ({damaged}: its checksum differs){other_checkpoint(path)}")
+
+
+def other_checkpoint(path: Path) -> str:
+    """Words that name the checkpoint before this one, if it is sound."""
+    before = path.with_name(PREVIOUS_NAME)
+    if path.name != Path(LAST).name or not before.is_file():
+        return ""
+    try:
+        step = read_checkpoint(before)["global_step"]
+    except UserError:
+        return f"; {before} is damaged too"
+    return f"; {before}, of step {step:,}, is sound: ckpt_path={before}"
 
 
 def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str, Any]]) -> None:
@@ -50,4 +82,19 @@ def checkpoint_step(cfg: DictConfig) -> int:
 
 
 def about_checkpoint(path: Path, step: int = 0) -> dict[str, Any]:
-    return {"file": path.name, "sha256": sha256(path), "step": step}
+    """Identity of a checkpoint: two files with the same weights agree in `weights`."""
+    return {"file": path.name, "sha256": sha256(path), "weights": weights_sha256(path), "step": step}
+
+
+def weights_sha256(path: Path) -> str:
+    """SHA-256 of all tensors of a checkpoint's `state_dict`, in hexadecimal digits, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(read_checkpoint(path)["state_dict"].items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def checkpoint_seed(path: Path) -> int | None:
+    """The seed that a network was trained with; None for checkpoints of before it was noted."""
+    return read_checkpoint(path)["alexnet_pl"].get("course", {}).get("seed")

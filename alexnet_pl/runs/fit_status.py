@@ -1,10 +1,11 @@
 """fit.json: whether a fit is finished and with which settings, so that a half-trained network is never a result (§7).
 
-A fit writes `"finished": false` when it starts or goes on, and `true`, with the step of `last.ckpt`, once the trainer
-has come to the end that the schedule or `max_epochs` sets. A run that was stopped or killed never gets there.
+A fit writes `"finished": false` when it starts or is resumed, and `true`, with the step of `last.ckpt`, once the
+trainer has reached the end that the schedule, `max_epochs` or `max_steps` sets; `ended_by` says which. A run that was
+stopped, killed or ended by `max_time` is not finished, and only one that the schedule ended answers a row of the paper.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +17,17 @@ from alexnet_pl.runs.layout import FIT, LAST
 
 @dataclass
 class FitStatus:
-    """fit.json. `training`: settings that decide the network; `store`: images trained on; `changed`: whether another
-    setting than max_epochs changed when the fit was resumed; `images`: seen in training, repetitions counted."""
+    """fit.json. `training`: settings that decide the network; `store`: images trained on; `changed`: whether a setting
+    other than max_epochs changed when the fit was resumed, `changed_settings` which; `seconds`: of training, over all
+    sessions; `images`: seen in training, repetitions counted."""
 
     finished: bool
     training: dict[str, Any]
     store: dict[str, Any]
     changed: bool = False
+    changed_settings: list[str] = field(default_factory=list)  # absent in older files
     seconds: NonNegative = 0.0
+    ended_by: str | None = None  # schedule, max_epochs, max_steps or max_time; absent in older files
     schema: Annotated[int, (1, SCHEMA)] = 1  # absent in files written before there was a number
     steps: Count | None = None
     epochs: Count | None = None
@@ -38,28 +42,29 @@ def read_fit_status(run: Path) -> dict[str, Any]:
     return migrate_record(read_record(path, FitStatus, "remove it and fit again with ckpt_path=last"))
 
 
-def start_fit(run: Path, training: dict[str, Any], store: dict[str, Any]) -> None:
-    """`training`: what decides the network besides images and seed; `store`: the images it is trained on."""
+def start_fit(run: Path, training: dict[str, Any], store: dict[str, Any], changed: list[str] | None = None) -> None:
+    """`training`: what decides the network besides images and seed; `store`: the images it is trained on; `changed`:
+    settings that the checkpoint in use was trained with other values of, beside what fit.json says."""
     before = read_fit_status(run)
-    other = bool(before) and first_difference(before["training"], training) not in ("", "trainer.max_epochs")
+    known = {*before.get("changed_settings", []), *(changed or [])}
+    keys = sorted({*known, *(changed_settings(before["training"], training) if before else ())})
     facts = {
         "schema": SCHEMA,
         "finished": False,
         "training": training,
         "store": store,
-        "changed": other or before.get("changed", False),
+        "changed": bool(keys) or before.get("changed", False),
+        "changed_settings": keys,
         "seconds": before.get("seconds", 0.0),
     }
     write_fit_status(run, facts)
 
 
-def mark_finished(run: Path, steps: int, epochs: int, images: int, seconds: float) -> None:
-    """`images`: seen in training, repetitions counted; `seconds`: of this session, validation included."""
-    facts = read_fit_status(run)
-    spent = round(facts["seconds"] + seconds, 1)
-    write_fit_status(
-        run, {**facts, "finished": True, "steps": steps, "epochs": epochs, "images": images, "seconds": spent}
-    )
+def mark_finished(run: Path, steps: int, epochs: int, images: int, seconds: float, ended_by: str) -> None:
+    """`images`: seen in training, repetitions counted; `seconds`: of all sessions, validation included."""
+    facts = {**read_fit_status(run), "finished": ended_by != "max_time", "ended_by": ended_by}
+    counts = {"steps": steps, "epochs": epochs, "images": images, "seconds": round(seconds, 1)}
+    write_fit_status(run, {**facts, **counts})
 
 
 def write_fit_status(run: Path, facts: dict[str, Any]) -> None:
@@ -74,25 +79,32 @@ def finished_fit(checkpoint: Path, step: int) -> dict[str, Any]:
     return facts if facts.get("finished") and facts.get("steps") == step else {}
 
 
-def first_difference(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> str:
-    """The first key, dotted, in which two settings differ, or ""."""
+def differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
+    """The dotted keys in which two settings differ."""
+    found: list[str] = []
     for key in sorted({*one, *other}):
         a, b = one.get(key), other.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            if found := first_difference(a, b, f"{prefix}{key}."):
-                return found
+            found += differences(a, b, f"{prefix}{key}.")
         elif a != b:
-            return prefix + key
-    return ""
+            found.append(prefix + key)
+    return found
+
+
+def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The settings that differ, but for `trainer.max_epochs`: more of the same training is no other training."""
+    return [key for key in differences(before, now) if key != "trainer.max_epochs"]
 
 
 def resume_point(run: Path, training: dict[str, Any]) -> tuple[bool, Path | None]:
-    """`ckpt_path=auto`: (whether the fit is at its end, the checkpoint to go on from).
+    """`ckpt_path=auto`: (whether the fit is finished, the checkpoint to resume from).
 
-    Raises UserError where the folder holds a run by other settings.
+    Raises UserError where the folder holds a run with other settings.
     """
     facts, last = read_fit_status(run), run / LAST
-    if facts and (key := first_difference(facts["training"], training)) and key != "trainer.max_epochs":
-        raise UserError(f"{key}: the run in {run} was begun with another value; give another hydra.run.dir")
+    if facts and (keys := changed_settings(facts["training"], training)):
+        raise UserError(
+            f"{', '.join(keys)}: the run in {run} was started with another value; choose another hydra.run.dir"
+        )
     finished = facts.get("finished", False) and facts["training"] == training and last.is_file()
     return finished, last if last.is_file() else None

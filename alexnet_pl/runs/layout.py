@@ -13,6 +13,7 @@ CONFIG = ".hydra/config.yaml"
 CHECKPOINTS = "checkpoints"
 LAST = "checkpoints/last.ckpt"
 BEST = "checkpoints/best.ckpt"
+PREVIOUS_NAME = "previous.ckpt"  # beside last.ckpt, the one before
 METRICS = "metrics.csv"
 RESULT = "result.json"
 VALIDATION = "validation.json"

@@ -1,9 +1,9 @@
 """Reading a run's `metrics.csv`."""
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
@@ -38,13 +38,14 @@ def column(rows: list[dict[str, str]], name: str) -> tuple[np.ndarray, np.ndarra
     return np.array(steps), np.array(values)
 
 
-def epochs_to(run: Path, error: float, trained: dict[str, Any]) -> float | None:
-    """Epochs until the logged training error first was at most `error` percent."""
-    path, steps, epochs = run / METRICS, trained.get("steps"), trained.get("epochs")
-    if not path.is_file() or not steps or not epochs:
-        return None
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row.get("train/top1_error") and float(row["train/top1_error"]) <= error:
-                return float(row["step"]) * epochs / steps
+def epochs_to(errors: Iterable[float], target: float) -> float | None:
+    """Epochs until the training error is down to `target` percent (Figure 1); None if it never is.
+
+    `errors`: percent, one for each epoch, at its end; between two epochs the line is straight, from 100 at the start.
+    """
+    before = 100.0
+    for epoch, error in enumerate(errors):
+        if error <= target:
+            return epoch + (before - target) / (before - error)
+        before = error
     return None

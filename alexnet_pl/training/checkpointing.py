@@ -1,30 +1,80 @@
 """Checkpoints that a fit writes: `last.ckpt` after each validation, `best.ckpt`."""
 
+import contextlib
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoint I/O without Lightning's in-memory copy, which takes as long as the write. A reader
-    finds the old file or the new one."""
+    """Checkpoint I/O without Lightning's in-memory copy, which takes as long as the write. A reader finds the old file
+    or the new one, and the `last.ckpt` that a new one replaces stays as `previous.ckpt`."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Raises UserError, naming the checkpoint that is left, if the disk is full."""
         to = Path(path)
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(f"{to.name}.part")
         try:
             with part.open("wb") as file:
-                torch.save(checkpoint, file)
+                write_checkpoint(checkpoint, file)
+            keep_previous(to)
             part.replace(to)
+        except OSError as error:
+            left = f"; {to} is the one before, whole" if to.is_file() else ""
+            raise UserError(f"{to}: not written ({error.strerror}){left}; free space, then ckpt_path=last") from error
         finally:
             part.unlink(missing_ok=True)
+
+
+def write_checkpoint(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    """torch.save, whose writer turns an error of the file, such as a full disk, into a RuntimeError of its own."""
+    recorder = ErrorRecorder(file)
+    try:
+        torch.save(checkpoint, recorder)  # type: ignore[arg-type]
+    except RuntimeError:
+        if recorder.error:
+            raise recorder.error from None
+        raise
+
+
+class ErrorRecorder:
+    """A file that remembers why it could not be written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def keep_previous(path: Path) -> None:
+    """Give last.ckpt the further name previous.ckpt before another file takes its name; skipped on file systems
+    without hard links."""
+    if path.name != Path(LAST).name or not path.is_file():
+        return
+    link = path.with_name(f"{PREVIOUS_NAME}.tmp")
+    with contextlib.suppress(OSError):
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+        link.replace(path.with_name(PREVIOUS_NAME))
 
 
 def keep_last(trainer: L.Trainer, path: Path, began: int) -> None:

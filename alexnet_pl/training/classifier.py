@@ -228,6 +228,7 @@ class Classifier(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
+        self.check_images(checkpoint["alexnet_pl"].get("store", {}))
         if "sums" in checkpoint["alexnet_pl"]:
             first = self.trainer.is_global_zero  # which goes on from what all had counted
             self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device) * first
@@ -236,6 +237,15 @@ class Classifier(L.LightningModule):
     def check_classes(self, learned: list[list[str]], there: list[list[str]]) -> None:
         if [identity for identity, _ in learned] != [identity for identity, _ in there]:
             raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
+
+    def check_images(self, trained_on: dict[str, Any]) -> None:
+        """Raise UserError if the store at `data.root` is not the one that the fit was started with."""
+        before, now = trained_on.get("fingerprint"), self.dataset_info.get("fingerprint")
+        if before and now and before != now:
+            raise UserError(
+                f"data.root: the store holds other images ({now[:12]}) than the checkpoint was trained on "
+                f"({before[:12]}); give that store, or start a new fit"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         about = {"schema": SCHEMA, "switches": self.architecture, "classes": self.classes, "store": self.dataset_info}

@@ -25,24 +25,43 @@ WANDB_ID = "wandb_id.txt"
 class Continued(ExperimentWriter):
     """Lightning's writer of `metrics.csv`, without its habit of deleting the rows of the run that is being resumed.
 
-    Rows of steps after `step`, which the resumed run will take again, are dropped.
+    Rows written after the checkpoint, which the resumed run will write again, are dropped: all but the first `rows`, or
+    for a checkpoint of before they were counted, those of steps after `step`.
     """
 
-    def __init__(self, folder: str, step: int) -> None:
+    def __init__(self, folder: str, step: int, rows: int | None = None) -> None:
         super().__init__(folder)
+        self.rows = 0
         path = Path(self.metrics_file_path)
         if not path.exists():
             return
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
-            rows = [row for row in reader if is_complete_row(row) and int(row["step"]) <= step]
+            complete = [row for row in reader if is_complete_row(row) and int(row["step"]) <= step]
+        kept_rows = complete[:rows]
+        self.rows = len(kept_rows)
         self.metrics_keys = list(reader.fieldnames or [])
-        kept = path.with_suffix(".kept")
-        with kept.open("w", newline="") as file:
+        self.replace_file(kept_rows)
+
+    def replace_file(self, rows: list[dict[str, Any]]) -> None:
+        """Write the file anew: a kill leaves the old one or the new one."""
+        path = Path(self.metrics_file_path)
+        partial = path.with_suffix(".tmp")
+        with partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.metrics_keys)
             writer.writeheader()
             writer.writerows(rows)
-        kept.replace(path)
+        partial.replace(path)
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        """Lightning's version empties the file before it writes it."""
+        with Path(self.metrics_file_path).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.replace_file(rows)
+
+    def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
+        super().log_metrics(metrics_dict, step)
+        self.rows += 1
 
     def _check_log_dir_exists(self) -> None:
         """Lightning's version deletes the existing file; this one keeps it."""
@@ -54,17 +73,17 @@ def is_complete_row(row: dict[str, Any]) -> bool:
 
 
 class MetricsFile(CSVLogger):
-    """`metrics.csv` in the run folder, continued by a resumed run from `step` on."""
+    """`metrics.csv` in the run folder, continued by a resumed run from `step` on, after the first `rows` rows."""
 
-    def __init__(self, run: Path, step: int) -> None:
+    def __init__(self, run: Path, step: int, rows: int | None = None) -> None:
         super().__init__(str(run), name="", version="", flush_logs_every_n_steps=1)
-        self.step = step
+        self.step, self.kept_rows = step, rows
 
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
         if not isinstance(self._experiment, Continued):
-            self._experiment = Continued(self.log_dir, self.step)
+            self._experiment = Continued(self.log_dir, self.step, self.kept_rows)
         return self._experiment
 
 
@@ -85,11 +104,14 @@ def logs_now(trainer: L.Trainer) -> bool:
     return every > 0 and trainer.global_step % every == 0
 
 
-def make_loggers(kind: str, run: Path, project: str, step: int, entity: str | None = None) -> list[Logger]:
-    """`metrics.csv` in the run folder, and what `kind` names, for a run that starts or goes on at `step`."""
+def make_loggers(
+    kind: str, run: Path, project: str, step: int, entity: str | None = None, rows: int | None = None
+) -> list[Logger]:
+    """`metrics.csv` in the run folder, and what `kind` names, for a run that starts or is resumed at `step`, when
+    metrics.csv had `rows` rows."""
     if kind not in KINDS:
         raise UserError(f"logger={kind}: one of {', '.join(KINDS)}")
-    loggers: list[Logger] = [MetricsFile(run, step)]
+    loggers: list[Logger] = [MetricsFile(run, step, rows)]
     if kind == "tensorboard":
         try:
             loggers.append(TensorBoardLogger(str(run), name="tensorboard", version=""))

@@ -8,7 +8,28 @@ from torch.optim import Optimizer
 FIRST_LAYER = "conv1."
 
 
-class PlateauSchedule(L.Callback):
+class Schedule(L.Callback):
+    """Base of all schedules: sets the rates of a fit and knows when it is over."""
+
+    def is_complete(self, trainer: L.Trainer) -> bool:
+        """Whether the fit came to the schedule's end; without an end of its own, that is `trainer.max_epochs`."""
+        return reached_max_epochs(trainer)
+
+
+def reached_max_epochs(trainer: L.Trainer) -> bool:
+    return trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch
+
+
+def end_of_fit(trainer: L.Trainer) -> str:
+    """What ended a fit: schedule, max_epochs, max_steps or max_time."""
+    if any(one.is_complete(trainer) for one in trainer.callbacks if isinstance(one, Schedule)):  # type: ignore[attr-defined]
+        return "schedule"
+    if reached_max_epochs(trainer):
+        return "max_epochs"
+    return "max_steps" if 0 < trainer.max_steps <= trainer.global_step else "max_time"
+
+
+class PlateauSchedule(Schedule):
     """The heuristic of §6: "divide the learning rate by 10 when the validation error rate stopped improving".
 
     The authors judged that by eye, three times in about 90 epochs. Here an error has stopped improving once `patience`
@@ -58,6 +79,10 @@ class PlateauSchedule(L.Callback):
                 group["lr"] = 0.0
         self.end_noise(pl_module)
 
+    def is_complete(self, trainer: L.Trainer) -> bool:
+        """After the last division, whether or not its plateau came before `trainer.max_epochs`."""
+        return self.num_drops == self.times
+
     @property
     def last(self) -> bool:
         return self.freeze_conv1 and 0 < self.num_drops == self.times
@@ -85,7 +110,7 @@ class PlateauSchedule(L.Callback):
         self.num_drops, self.done = state_dict["divided"], state_dict["done"]
 
 
-class LoggedSchedule(L.Callback):
+class LoggedSchedule(Schedule):
     """The hand-timed epochs that the program's parameter files note, here those of the ILSVRC-2012 net (145).
 
     Epochs count from 1, and a change holds from the start of the epoch in which it was made:
@@ -106,6 +131,9 @@ class LoggedSchedule(L.Callback):
             raise ValueError("drop1, drop2, cool, freeze, drop3, stop: epochs from 1, in this order")
         self.drop1, self.drop2, self.drop3 = drop1, drop2, drop3
         self.cool, self.freeze, self.stop = cool, freeze, stop
+
+    def is_complete(self, trainer: L.Trainer) -> bool:
+        return trainer.current_epoch >= self.stop
 
     def factor(self, name: str, epoch: int) -> float:
         """Rate of the group `name` (`conv1.weight`, …) in `epoch`, counted from 1, over its rate in the first."""
@@ -135,7 +163,7 @@ class LoggedSchedule(L.Callback):
             trainer.should_stop = True
 
 
-class StepSchedule(L.Callback):
+class StepSchedule(Schedule):
     """The weights' rate to a tenth at the start of each epoch in `drops`, counted from 1; the biases keep theirs.
 
     So the program trains its CIFAR-10 nets ("Lower learning rates (epsW)", layer-params-conv-local-11pct.cfg), with
@@ -154,7 +182,7 @@ class StepSchedule(L.Callback):
                 group["lr"] = group["initial_lr"] / 10**done
 
 
-class ConstantSchedule(L.Callback):
+class ConstantSchedule(Schedule):
     """One rate from first to last, as for Figure 1; the run ends with the first epoch whose training error is at most
     `until` percent, the figure's 25, where one is given.
 
@@ -165,6 +193,9 @@ class ConstantSchedule(L.Callback):
         if until is not None and not 0 <= until <= 100:
             raise ValueError(f"until={until}: a training error in percent, or null")
         self.until, self.done = until, False
+
+    def is_complete(self, trainer: L.Trainer) -> bool:
+        return self.done if self.until is not None else reached_max_epochs(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.until is not None and pl_module.epoch_error() <= self.until:  # type: ignore[operator]
@@ -185,7 +216,7 @@ class ConstantSchedule(L.Callback):
         self.done = state_dict["done"]
 
 
-class StagedSchedule(L.Callback):
+class StagedSchedule(Schedule):
     """Rates by layer and epoch, as the authors set them by hand when they went on from an earlier network (§7).
 
     Each stage holds from its `epoch` on, counted from 1 as in the program's logs; 2.5 is the middle of the second.

@@ -86,6 +86,7 @@ def earlier_runs(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
         "step": step,
         "training": done.get("training"),
         "finished": bool(done),
+        "ended_by": done.get("ended_by"),
         "changed": done.get("changed", False),
         "lineage": about.get("lineage", []),
     }

@@ -1,6 +1,7 @@
 """fit, validate, test, predict from one end to the other, on a store of 96 drawn images."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,10 @@ from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.confusions import count_answers
+from alexnet_pl.evaluation.result import load_result
 from alexnet_pl.experiment import build
+from alexnet_pl.runs.fit_status import read_fit_status
+from alexnet_pl.training.loggers import Continued
 
 Fit = Callable[..., Path]
 
@@ -47,6 +51,44 @@ def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
     errors = [[(row["step"], row["val/top1_error"]) for row in of if row["val/top1_error"]] for of in rows]
     assert errors[0] == errors[1]
     assert [step for step, _ in errors[0]] == ["6", "12"]
+
+
+TIMES = ("train/images_per_second",)
+
+
+def rows_without_times(run_folder: Path) -> list[dict[str, str]]:
+    found = [
+        {key: value for key, value in row.items() if value and key not in TIMES}
+        for row in table(run_folder / "metrics.csv")
+    ]
+    return [row for row in found if set(row) != {"step"}]
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing of ours is called any more."""
+
+
+def test_metrics_csv_of_a_fit_that_was_killed_after_any_row_equals_the_uninterrupted_one(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg.trainer.log_every_n_steps, cfg.trainer.precision = 2, "32-true"
+    run(cfg, "fit", tmp_path / "whole")
+    wanted, plain = rows_without_times(tmp_path / "whole"), Continued.save
+    total = len(table(tmp_path / "whole/metrics.csv"))
+    for count in range(total // 2 - 4, total, 3):  # from before the first checkpoint on
+
+        def save(self: Continued, count: int = count) -> None:
+            plain(self)
+            if self.rows == count:
+                raise Killed
+
+        cut = tmp_path / f"cut{count}"
+        with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
+            patch.setattr(Continued, "save", save)
+            run(cfg, "fit", cut)
+        if last(cut).is_file():
+            run(cfg, "fit", cut, last(cut))
+            assert rows_without_times(cut) == wanted, count
 
 
 def test_the_plain_way_and_the_fast_one_agree(cfg: DictConfig, tmp_path: Path) -> None:
@@ -233,6 +275,44 @@ def test_a_fit_does_not_go_on_from_weights_alone(cfg: DictConfig, tmp_path: Path
     run(cfg, "fit", tmp_path)
     with pytest.raises(UserError, match=r"best.ckpt holds weights alone; a fit goes on from last.ckpt"):
         run(cfg, "fit", tmp_path, tmp_path / "checkpoints/best.ckpt")
+
+
+def test_a_checkpoint_carries_its_settings_into_another_folder(cfg: DictConfig, tmp_path: Path) -> None:
+    """fit.json there names every setting that changed, and counts the seconds of both sessions."""
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path / "first")
+    before = read_fit_status(tmp_path / "first")
+    assert (before["changed_settings"], before["ended_by"]) == ([], "max_epochs")
+    copied = shutil.copy(last(tmp_path / "first"), tmp_path / "copied.ckpt")
+    cfg.trainer.max_epochs, cfg.optim.lr, cfg.optim.momentum = 2, 0.005, 0.8
+    run(cfg, "fit", tmp_path / "second", Path(copied))
+    after = read_fit_status(tmp_path / "second")
+    assert after["changed_settings"] == ["optim.lr", "optim.momentum"]
+    assert after["seconds"] > before["seconds"] > 0
+    assert load(last(tmp_path / "second"))["callbacks"]["FitRecord"]["changed_settings"] == after["changed_settings"]
+
+
+def test_a_fit_is_not_resumed_on_other_images(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path / "run")
+    prepare(
+        synthetic.source(48, VAL), tmp_path / "other", StoreSettings("tiny", 72, {}), partial(synthetic.read, size=72)
+    )
+    cfg.data.root, cfg.trainer.max_epochs = str(tmp_path / "other"), 2
+    with pytest.raises(UserError, match=r"data.root: the store holds other images \(\w{12}\) than the checkpoint was"):
+        run(cfg, "fit", tmp_path / "run", last(tmp_path / "run"))
+
+
+def test_a_result_says_which_images_the_network_was_trained_on(cfg: DictConfig, tmp_path: Path) -> None:
+    """And which seed, whatever the seed of the test is."""
+    cfg.seed = 3
+    run(cfg, "fit", tmp_path / "run")
+    cfg.seed = 0
+    run(cfg, "test", tmp_path / "run", last(tmp_path / "run"))
+    result = load_result(tmp_path / "run")
+    assert result["seed"] == 3
+    assert result["trained"]["store"]["fingerprint"] == result["dataset"]["fingerprint"]
+    assert result["checkpoint"]["weights"] != result["checkpoint"]["sha256"]
 
 
 def test_a_moved_run_remembers_its_best_error(cfg: DictConfig, tmp_path: Path) -> None:

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from alexnet_pl.evaluation.intervals import Estimate, Sample, difference_ci, mean_ci, ratio_ci
+from alexnet_pl.evaluation.intervals import (
+    Difference,
+    Sample,
+    difference_ci,
+    holm,
+    image_difference,
+    mean_ci,
+    paired_difference,
+    ratio_ci,
+    welch_difference,
+)
 
 ERRORS, OTHERS = [38.1, 37.4, 38.9, 37.7], [40.2, 39.1, 41.5]
 
@@ -28,8 +38,51 @@ def test_of_one_run_it_is_wilsons_over_images() -> None:
 def test_differences_of_several_runs_are_welchs() -> None:
     found = difference_ci(Sample(OTHERS, 1000), Sample(ERRORS, 1000))
     wanted = stats.ttest_ind(OTHERS, ERRORS, equal_var=False).confidence_interval()
-    assert found == pytest.approx((np.mean(OTHERS) - np.mean(ERRORS), wanted.low, wanted.high, 3))
-    assert difference_ci(Sample([5.0, 5.0]), Sample([4.0, 4.0])) == Estimate(1.0, 1.0, 1.0, 2)
+    assert found[:4] == pytest.approx((np.mean(OTHERS) - np.mean(ERRORS), wanted.low, wanted.high, 3))
+    assert found.p == pytest.approx(stats.ttest_ind(OTHERS, ERRORS, equal_var=False).pvalue)
+    assert difference_ci(Sample([5.0, 5.0]), Sample([4.0, 4.0])) == Difference(1.0, 1.0, 1.0, 2, 0.0, "runs")
+
+
+def test_differences_of_the_same_seeds_are_paired() -> None:
+    """Two kinds that differ by about 1 in every seed, though seeds differ by 10."""
+    one, other = [31.1, 21.0, 11.2, 40.9], [30.0, 20.0, 10.0, 40.0]
+    found = paired_difference([a - b for a, b in zip(one, other, strict=True)])
+    wanted = stats.ttest_rel(one, other)
+    interval = wanted.confidence_interval()
+    assert found[:5] == pytest.approx((1.05, interval.low, interval.high, 4, wanted.pvalue))
+    assert welch_difference(one, other).low < 0 < found.low
+
+
+def test_single_runs_are_compared_by_image() -> None:
+    """Against McNemar's exact test by binomtest, and the variance of a difference of paired proportions by hand."""
+    rng = np.random.default_rng(0)
+    one, other = rng.random((2, 1, 500)) < [[[0.3]], [[0.25]]]
+    found = image_difference(one, other)
+    b, c = int((one & ~other).sum()), int((~one & other).sum())
+    assert found.p == pytest.approx(stats.binomtest(min(b, c), b + c).pvalue)
+    assert found.mean == pytest.approx(100 * (b - c) / 500)
+    spread = math.sqrt((b + c - (b - c) ** 2 / 500) / (500 * 499))
+    assert found.high - found.mean == pytest.approx(100 * 1.959964 * spread)
+
+
+def test_one_ensemble_is_compared_with_its_members_by_image() -> None:
+    ensemble, members = (
+        np.array([[True, False, False, False]]),
+        np.array([[True, True, False, False]] * 3 + [[True] * 4]),
+    )
+    found = image_difference(ensemble, members)
+    shares = np.array([0, -1, -0.25, -0.25])
+    assert (found.mean, found.runs) == (pytest.approx(-37.5), 1)
+    assert found.p == pytest.approx(stats.ttest_1samp(shares, 0).pvalue)
+    assert image_difference(ensemble, ensemble)[:5] == (0, 0, 0, 1, 1)
+
+
+def test_p_values_of_several_comparisons_are_holms() -> None:
+    """Holm's own procedure by hand: 0.01 · 4, 0.02 · 3, then never less than before, and nan left out."""
+    assert holm([0.02, 0.01, math.nan, 0.03, 0.9])[:2] == pytest.approx([0.06, 0.04])
+    assert holm([0.02, 0.01, math.nan, 0.03, 0.9])[3:] == pytest.approx([0.06, 0.9])
+    assert math.isnan(holm([math.nan, 0.5])[0])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
 
 
 def test_a_difference_of_single_runs_is_newcombes() -> None:

@@ -1,5 +1,6 @@
 """Configs: every shipped one composes and builds, a key that nothing reads or of a wrong type is told at once."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 from omegaconf import OmegaConf
 from running import Compose
 
+from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import prepare
 from alexnet_pl.config import schema
-from alexnet_pl.config.recipes import SHIPPED
+from alexnet_pl.config.overrides import is_override
+from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
 from alexnet_pl.training.schedules import LoggedSchedule, PlateauSchedule
@@ -181,3 +184,14 @@ def test_products_are_cut_to_eleven_bits_where_asked_for_alone(
     trainer = build.make_trainer(config("imagenette", "logger=csv", f"trainer.precision={wanted}"), tmp_path)
     assert trainer.precision == ("bf16-mixed" if wanted == "bf16-mixed" else "32-true")
     assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed
+
+
+def test_the_documented_replay_of_the_2010_run_composes() -> None:
+    """configs/ilsvrc2010.yaml: epochs of layer-params-145-2010, which was stopped in its 93rd."""
+    (line,) = re.findall(r"`(schedule.name=logged .*?)`", (SHIPPED / "ilsvrc2010.yaml").read_text(), re.DOTALL)
+    words = to_hydra(["fit", "-c", "ilsvrc2010", "data.root=/fast", *line.replace("\n#", "").split()])
+    cfg = compose("ilsvrc2010", [word for word in words if is_override(word) and not word.startswith("--")])
+    schedule = build.make_schedule(cfg)
+    assert isinstance(schedule, LoggedSchedule)
+    assert (schedule.drop1, schedule.stop, cfg.trainer.max_epochs) == (23, 93, 93)
+    assert schedule.factor("conv2.weight", 51) == pytest.approx(0.01)

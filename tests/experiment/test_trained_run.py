@@ -23,7 +23,7 @@ def test_the_demonstration_is_trained_and_tested_once(tmp_path: Path, monkeypatc
     monkeypatch.delenv(trained_run.VARIABLE, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     few = [f"trainer.limit_{name}_batches=2" for name in ("train", "val", "test")]
-    monkeypatch.setattr(trained_run, "SHORT", [*trained_run.SHORT, *few, "data.size=72", "augment.crop=67"])
+    monkeypatch.setattr(trained_run, "DEMO", [*trained_run.DEMO, *few, "data.size=72", "augment.crop=67"])
     run = trained_run.run_folder()
     assert run == trained_run.FOLDER
     made = (run / "checkpoints/last.ckpt").stat().st_mtime_ns
@@ -36,6 +36,6 @@ def test_the_demonstration_is_trained_and_tested_once(tmp_path: Path, monkeypatc
 def test_a_demonstration_that_fails_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(trained_run.VARIABLE, raising=False)
-    monkeypatch.setattr(trained_run, "SHORT", ["data.sise=1"])
+    monkeypatch.setattr(trained_run, "DEMO", [*trained_run.DEMO, "data.sise=1"])
     with pytest.raises(UserError, match=r"data.sise: unknown key; did you mean data.size\?"):
         trained_run.run_folder()

@@ -112,3 +112,13 @@ def test_each_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch:
             assert [word for word in translated if word.startswith("hydra.run.dir=")]
             keys = [word for word in translated if is_override(word) and not word.startswith(("hydra.", "--"))]
             schema.check_config(compose(str(claim.recipe), keys))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [claim for claim in MADE if claim.data and shipped(str(claim.recipe)) and DATA[claim.data].labelled],
+    ids=lambda claim: claim.key,
+)
+def test_the_printed_command_tests_the_views_that_its_row_asks_for(claim: Claim) -> None:
+    keys = [word for word in reproduce_command(claim).split()[3:] if is_override(word)]
+    assert compose(str(claim.recipe), keys).test.views == claim.views

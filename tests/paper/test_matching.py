@@ -14,7 +14,8 @@ Change = Callable[[dict[str, Any]], Any]
 @pytest.mark.parametrize(
     "key",
     ["table1.cnn", "footnote_e.centre", "table2.cnn", "towers", "norm", "overlap", "noise", "without.conv3", "dropout",
-     "table2.5cnns", "table2.cnn*", "table2.7cnns*", "fall2009.cnn"],
+     "table2.5cnns", "table2.cnn*", "table2.7cnns*", "fall2009.cnn", "cifar.13pct", "cifar.11pct", "figure1.relu",
+     "figure1"],
 )  # fmt: skip
 def test_a_test_by_the_rows_recipe_on_the_papers_images_answers_it(key: str) -> None:
     assert matching_claim(facts(key)) == key
@@ -30,6 +31,13 @@ def test_the_programs_chain_and_the_five_variants_answer_their_rows_too() -> Non
     [
         lambda f: f["dataset"].update(images=49_999),
         lambda f: f["dataset"].update(train_images=9_469),
+        lambda f: f["dataset"].update(train_images=1_281_168),
+        lambda f: f["dataset"].update(fingerprint="another store than the one trained on"),
+        lambda f: f["trained"].update(store={"fingerprint": "a tenth of ImageNet"}),
+        lambda f: f["trained"].update(ended_by="max_epochs"),
+        lambda f: f["trained"].update(ended_by="max_time"),
+        lambda f: f.pop("trained"),
+        lambda f: f["training"]["data"].update(include_val_after_epoch=0),
         lambda f: f["dataset"].update(classes=100),
         lambda f: f["dataset"].update(class_list="e" * 64),
         lambda f: f["dataset"].update(name="imagenette"),
@@ -60,6 +68,9 @@ def test_any_difference_leaves_the_row_unanswered(change: Change) -> None:
         lambda f: f["members"].append(f["members"][0]),
         lambda f: f["members"].__setitem__(1, f["members"][0]),
         lambda f: f["members"][2].update(training=None),
+        lambda f: f["members"][2].update(seed=f["members"][0]["seed"]),
+        lambda f: f["members"][2]["checkpoint"].update(weights=f["members"][0]["checkpoint"]["weights"]),
+        lambda f: f["members"][2]["trained"].update(store={"fingerprint": "another"}),
         lambda f: f["members"][2]["training"]["model"].update(towers=1),
         lambda f: f.update(weights_tuned_on="same"),
     ],
@@ -75,7 +86,8 @@ def test_an_ensemble_of_other_members_or_tuned_weights_answers_nothing(change: C
     [
         lambda stage: stage["store"].update(images=50_000),
         lambda stage: stage["store"].update(name="fall2009"),
-        lambda stage: stage.update(finished=False),
+        lambda stage: stage.update(ended_by="max_epochs"),
+        lambda stage: stage.pop("ended_by"),
         lambda stage: stage.update(changed=True),
         lambda stage: stage["training"]["trainer"].update(max_epochs=1),
     ],

@@ -9,14 +9,15 @@ from alexnet_pl.commands import registry
 from alexnet_pl.errors import UserError
 
 
-def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 47) -> None:
+def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 47, finished: bool = True) -> None:
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra/config.yaml").write_text(
         f"seed: {seed}\nmodel: {{name: local, norm: {str(norm).lower()}}}\ntrainer: {{max_epochs: {epochs}}}\n"
         "data: {include_val_after_epoch: 30}\nschedule: {steps: {drops: [46, 47]}}\n"
     )
-    dataset = {"name": "cifar10", "fingerprint": "a" * 64, "split": "test"}
-    result = {"dataset": dataset, "images": 10_000, "views": "nine", "top1_error": error}
+    dataset = {"name": "cifar10", "fingerprint": "a" * 64, "split": "test", "images": 10_000}
+    result = {"dataset": dataset, "images": 10_000, "views": "nine", "top1_error": error, "finished": finished}
+    result["checkpoint"] = {"sha256": folder.name}
     (folder / "result.json").write_text(json.dumps(result))
 
 
@@ -30,6 +31,7 @@ def test_errors_stand_beside_the_papers_and_are_paired_by_seed(
     write_run(tmp_path / "b/1", True, 1, 13.5)
     write_run(tmp_path / "b/3", True, 3, 99.0)
     write_run(tmp_path / "b/whole", True, 0, 11.25, epochs=470)
+    write_run(tmp_path / "b/one_step", False, 0, 90.0, epochs=470, finished=False)
     registry.run_on_folders(registry.find("curves"), [str(tmp_path / "a"), str(tmp_path / "b"), "norms=true"])
     said = capsys.readouterr().out
     assert said.startswith("# 13 % to 11 %")
@@ -51,5 +53,5 @@ def test_errors_stand_beside_the_papers_and_are_paired_by_seed(
 def test_folders_without_such_a_run_are_a_mistake(tmp_path: Path) -> None:
     write_run(tmp_path / "a", False, 0, 14.0)
     (tmp_path / "a/result.json").unlink()
-    with pytest.raises(UserError, match="no tested run of cifar10_13pct or cifar10_11pct in"):
+    with pytest.raises(UserError, match="no finished and tested run of cifar10_13pct or cifar10_11pct in"):
         registry.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])

@@ -31,13 +31,14 @@ from alexnet_pl.paper.rows import images_seen, make_rows
 from alexnet_pl.reporting import chart, tables
 from alexnet_pl.reporting.paper_tables import throughput
 from alexnet_pl.reporting.tables import Table
-from alexnet_pl.runs.metrics_log import epochs_to
 
 
 def measured(root: Path, name: str, about: dict[str, Any], top1: float, top5: float = 18.0, **more: Any) -> Path:
     """A run folder whose test found these errors."""
     about = copy.deepcopy(about)
     about["checkpoint"] = {"file": "last.ckpt", "sha256": name, "step": 1}
+    if "members" not in about and (number := re.search(r"\d+$", name)):
+        about["seed"] = int(number[0])
     for i, member in enumerate(about.get("members", [])):
         member["checkpoint"] = {"sha256": f"{name}{i}"}
     found = {
@@ -81,7 +82,7 @@ def test_runs_of_the_papers_own_images_stand_in_its_rows(tmp_path: Path) -> None
     found = rows["table2.cnn"]["top1_error"]
     low, high = stats.t.interval(0.95, 2, loc=np.mean([41.0, 40.2, 40.5]), scale=stats.sem([41.0, 40.2, 40.5]))
     assert found == pytest.approx((np.mean([41.0, 40.2, 40.5]), low, high, 3))
-    assert rows["norm"]["top1_error"].mean == pytest.approx(41.85 - np.mean([41.0, 40.2, 40.5]))
+    assert rows["norm"]["top1_error"].mean == pytest.approx(np.mean([42.0 - 41.0, 41.7 - 40.2])), "paired by seed"
     assert rows["norm"]["top1_error"].runs == 2
     assert rows["table2.5cnns"]["top5_error"] == pytest.approx((16.6, *wilson(8300, 50_000), 1))
     answered = {key for key, ours in rows.items() if ours}
@@ -120,8 +121,11 @@ def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
     first, second = make_proxies(collect([tmp_path]))
     found = {one.claim.key: one for one in first.comparisons}
     assert set(found) == {"table2.5cnns", "norm", "overlap", "towers", "dropout"}
-    interval = stats.ttest_ind(worse, base, equal_var=False).confidence_interval()
-    assert found["norm"].ours["top1_error"] == pytest.approx((4.0, interval.low, interval.high, 3))
+    paired = stats.ttest_rel(worse, base)
+    interval = paired.confidence_interval()
+    assert found["norm"].ours["top1_error"][:5] == pytest.approx((4.0, interval.low, interval.high, 3, paired.pvalue))
+    assert stats.ttest_rel(dead, base).pvalue < paired.pvalue < stats.ttest_rel(same, base).pvalue
+    assert found["norm"].p == pytest.approx(2 * paired.pvalue), "Holm: the third lowest of four"
     assert found["norm"].paper["top1_error"] == 1.4
     assert found["table2.5cnns"].paper["top1_error"] == pytest.approx(38.1 - 40.7)
     said = {key: one.showed for key, one in found.items()}
@@ -130,7 +134,7 @@ def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
         "dropout": "hardly learned",
         "overlap": "not told apart",
         "towers": "the other way round",
-        "table2.5cnns": "as in the paper",
+        "table2.5cnns": "as in the paper, by one run",
     }
     drawn = [label for label, _, _ in chart.compared(first)]
     assert drawn == [one.claim.label for one in first.comparisons if one.claim.key != "dropout"]
@@ -183,9 +187,32 @@ def test_costs_are_epochs_times_images_of_all_networks_and_those_before() -> Non
 
 
 def test_epochs_until_a_training_error_are_read_from_the_log(tmp_path: Path) -> None:
-    (tmp_path / "metrics.csv").write_text("step,train/top1_error\n10,60\n20,\n30,25.0\n40,20\n")
-    assert epochs_to(tmp_path, 25.0, {"steps": 40, "epochs": 8}) == pytest.approx(6)
-    assert epochs_to(tmp_path, 5.0, {"steps": 40, "epochs": 8}) is None
+    """At the end of its second epoch a run has 40 % errors, of its third 20 %: 25 % comes three quarters between."""
+    path = measured(tmp_path, "relu0", facts("figure1.relu"), 30.0)
+    (test,) = collect([tmp_path])
+    assert test.number("epochs_to_25") is None
+    log = path.parents[2] / "metrics.csv"
+    log.write_text("step,train/epoch_top1_error\n10,60\n15,\n20,40\n30,20\n")
+    assert test.number("epochs_to_25") == pytest.approx(2.75)
+    log.write_text("step,train/epoch_top1_error\n10,60\n")
+    assert test.number("epochs_to_25") is None
+
+
+def test_repetitions_of_one_seed_count_once(tmp_path: Path) -> None:
+    for name, error in {"a0": 41.0, "b0": 41.0, "c0": 41.3, "d1": 40.0}.items():
+        measured(tmp_path, name, facts("table2.cnn"), error)
+    found = {row.claim.key: row.ours for row in make_rows(collect([tmp_path]))}["table2.cnn"]["top1_error"]
+    assert (found.mean, found.runs) == (pytest.approx(40.5), 2)
+
+
+def test_tuned_ensembles_are_not_pooled_with_equal_weights(tmp_path: Path) -> None:
+    measured(tmp_path, "equal", standin("table2.5cnns"), 15.0)
+    measured(tmp_path, "tuned", standin("table2.5cnns"), 5.0, weights_tuned_on="same")
+    (found,) = make_proxies(collect([tmp_path]))
+    assert {one.label: one.values["top1_error"].mean for one in found.errors} == {
+        "5 CNNs": 15.0,
+        "5 networks, weights tuned on the same images (tuned)": 5.0,
+    }
 
 
 def test_hours_use_what_bench_measured_here(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ import copy
 import io
 import os
 import pickle
+import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,7 +172,62 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(
+        UserError, match=r"last.ckpt: not written \(No space left on device\); .* is the one before, whole"
+    ):
         AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(2)}, path)
     assert torch.load(path, weights_only=True)["a"].sum() == 2
     assert [found.name for found in path.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_a_disk_that_is_full_during_a_checkpoint_is_said_in_one_line(tmp_path: Path) -> None:
+    """By a limit on the size of files, which the kernel keeps: torch.save itself ends with a RuntimeError."""
+    code = f"""
+import resource, signal, torch
+from alexnet_pl.errors import UserError
+from alexnet_pl.training.checkpointing import AtomicCheckpointIO
+path = {str(tmp_path / "last.ckpt")!r}
+AtomicCheckpointIO().save_checkpoint({{"a": torch.ones(2)}}, path)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    AtomicCheckpointIO().save_checkpoint({{"a": torch.zeros(1_000_000)}}, path)
+except UserError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "last.ckpt: not written (File too large)" in done.stdout
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["a"].sum() == 2
+    assert [found.name for found in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_flipped_byte_anywhere_is_noticed_or_changes_nothing(saved: Path, tmp_path: Path, seed: int) -> None:
+    """Padding between the entries may change without harm; no tensor and no setting may."""
+    content = bytearray(saved.read_bytes())
+    place = random.Random(seed).randrange(len(content))
+    content[place] ^= 0xFF
+    path = tmp_path / "flipped.ckpt"
+    path.write_bytes(content)
+    try:
+        found = read_checkpoint(path)
+    except UserError:
+        return
+    wanted = read_checkpoint(saved)
+    assert found["alexnet_pl"] == wanted["alexnet_pl"]
+    assert all(torch.equal(value, wanted["state_dict"][name]) for name, value in found["state_dict"].items())
+
+
+def test_a_damaged_tensor_is_named_with_the_sound_checkpoint_before_it(saved: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(saved, weights_only=True)
+    marked = torch.full((1000,), 1234.5)
+    for step in (7, 8):
+        whole = {**checkpoint, "global_step": step, "state_dict": {"w": marked}}
+        AtomicCheckpointIO().save_checkpoint(whole, tmp_path / "last.ckpt")
+    content = bytearray((tmp_path / "last.ckpt").read_bytes())
+    content[content.index(marked[:8].numpy().tobytes()) + 2] ^= 1
+    (tmp_path / "last.ckpt").write_bytes(content)
+    with pytest.raises(UserError, match=r"last.ckpt is damaged \(.*data/0: its checksum differs\)") as error:
+        read_checkpoint(tmp_path / "last.ckpt")
+    assert f"ckpt_path={tmp_path / 'previous.ckpt'}" in str(error.value)
+    assert read_checkpoint(tmp_path / "previous.ckpt")["global_step"] == 7

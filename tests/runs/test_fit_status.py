@@ -1,6 +1,5 @@
 """Whether a fit has come to its end, and whether it may go on."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ def test_only_a_fit_that_came_to_its_end_is_whole(tmp_path: Path) -> None:
     assert fit_status.finished_fit(last(tmp_path), 10) == {}
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     assert fit_status.finished_fit(last(tmp_path), 10) == {}
-    fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5)
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5, "schedule")
     found = fit_status.finished_fit(last(tmp_path), 10)
     assert (found["epochs"], found["images"], found["seconds"], found["changed"]) == (4, 640, 2.5, False)
     assert fit_status.finished_fit(last(tmp_path), 9) == {}, "the step of another checkpoint"
@@ -43,12 +42,12 @@ def test_auto_starts_goes_on_or_leaves_alone(tmp_path: Path) -> None:
     assert fit_status.resume_point(tmp_path, TRAINING) == (False, None), "stopped before its first checkpoint"
     checkpoint = last(tmp_path)
     assert fit_status.resume_point(tmp_path, TRAINING) == (False, checkpoint)
-    fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0)
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0, "schedule")
     assert fit_status.resume_point(tmp_path, TRAINING) == (True, checkpoint)
     assert fit_status.resume_point(tmp_path, with_("trainer", max_epochs=8)) == (False, checkpoint), (
         "more epochs are asked for"
     )
-    with pytest.raises(UserError, match=r"optim.lr: the run in .* was begun with another value"):
+    with pytest.raises(UserError, match=r"optim.lr: the run in .* was started with another value"):
         fit_status.resume_point(tmp_path, with_("optim", lr=0.1))
 
 
@@ -58,15 +57,26 @@ def test_settings_that_changed_on_the_way_are_remembered_but_for_the_number_of_e
     assert not fit_status.read_fit_status(tmp_path)["changed"]
     fit_status.start_fit(tmp_path, with_("model", norm=False), STORE)
     fit_status.start_fit(tmp_path, with_("model", norm=False), STORE)
-    fit_status.mark_finished(tmp_path, 1, 1, 1, 1.0)
+    fit_status.mark_finished(tmp_path, 1, 1, 1, 1.0, "schedule")
     assert fit_status.read_fit_status(tmp_path)["changed"]
 
 
-def test_seconds_of_all_sessions_add_up(tmp_path: Path) -> None:
-    for seconds in (1.5, 2.0):
-        fit_status.start_fit(tmp_path, TRAINING, STORE)
-        fit_status.mark_finished(tmp_path, 1, 1, 1, seconds)
-    assert json.loads((tmp_path / "fit.json").read_text())["seconds"] == 3.5
+def test_all_changed_settings_are_named_though_max_epochs_changed_too(tmp_path: Path) -> None:
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    now = {"model": {"norm": False}, "trainer": {"max_epochs": 9}, "optim": {"lr": 0.1}}
+    with pytest.raises(UserError, match=r"model.norm, optim.lr: the run in .* was started with another value"):
+        fit_status.resume_point(tmp_path, now)
+    fit_status.start_fit(tmp_path, now, STORE)
+    found = fit_status.read_fit_status(tmp_path)
+    assert (found["changed"], found["changed_settings"]) == (True, ["model.norm", "optim.lr"])
+
+
+def test_a_fit_that_max_time_ended_is_not_finished(tmp_path: Path) -> None:
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    checkpoint = last(tmp_path)
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0, "max_time")
+    assert fit_status.finished_fit(checkpoint, 10) == {}
+    assert fit_status.resume_point(tmp_path, TRAINING) == (False, checkpoint)
 
 
 def test_a_damaged_note_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def images(name: str) -> dict[str, Any]:
         "classes": wanted.classes,
         "class_list": wanted.class_list,
         "images": wanted.images,
-        "train_images": 1_281_167 if wanted.exact else 4_450_000,
+        "train_images": wanted.train if wanted.exact else 4_450_000,
         "fingerprint": "0",
     }
 
@@ -27,11 +27,18 @@ def network(number: int, wanted: matching.Network) -> dict[str, Any]:
             "store": {"name": name, "classes": stores[name][0], "images": stores[name][1]},
             "training": training,
             "finished": True,
+            "ended_by": "schedule",
             "changed": False,
         }
         for name, training in wanted.lineage
     ]
-    return {"checkpoint": {"sha256": str(number)}, "training": wanted.training, "lineage": lineage}
+    return {
+        "checkpoint": {"sha256": f"file {number}", "weights": f"weights {number}"},
+        "seed": number,
+        "training": wanted.training,
+        "trained": {"ended_by": "schedule", "store": {"fingerprint": "0"}},
+        "lineage": lineage,
+    }
 
 
 def facts(key: str, way: int = 0) -> dict[str, Any]:

@@ -82,8 +82,12 @@ def along(x: np.ndarray, y: np.ndarray, angle: float) -> np.ndarray:
 
 
 def wave(rng: Generator, coordinate: np.ndarray, cycles: float) -> np.ndarray:
-    """Stripes in [-1, 1] across a coordinate, cycles per picture width, from sinusoidal to nearly square."""
-    sine = np.sin(math.pi * cycles * coordinate + rng.uniform(0, 2 * math.pi))
+    """Stripes in [-1, 1] across a (size, size) coordinate, from sinusoidal to nearly square.
+
+    `cycles` in 128 pixels, whatever the size: stripes finer than conv1's stride would be lost in small pictures.
+    """
+    shown = cycles * coordinate.shape[-1] / 128
+    sine = np.sin(math.pi * shown * coordinate + rng.uniform(0, 2 * math.pi))
     sharpness = rng.uniform(0.5, 3)
     return np.tanh(sharpness * sine) / math.tanh(sharpness)
 
@@ -188,7 +192,7 @@ def draw(index: int, size: int = 128, seed: int = 0) -> tuple[np.ndarray, int]:
     """RGB planes uint8 of shape (3, size, size) and the class index, a pure function of seed, index and size.
 
     Classes take turns, so that any run of ten indices holds each once.  The noise is drawn from the generator last, so
-    that only its grain depends on the size.
+    that of a picture's layout and colours nothing depends on the size.
     """
     rng = Generator(Philox(key=[seed, index]))
     label = index % len(CLASSES)

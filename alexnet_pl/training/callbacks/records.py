@@ -1,5 +1,6 @@
 """Callbacks that write fit.json and provenance.json."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,53 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.training.media import log_summary
+from alexnet_pl.training.schedules import end_of_fit
 
 
-class FitStarted(L.Callback):
-    """Write fit.json when training starts, and point `latest` of the recipe at the run."""
+class FitRecord(L.Callback):
+    """Writes fit.json when training starts, and points `latest` of the recipe at the run.
+
+    Checkpoints carry the settings of the fit and its seconds of training, so that neither is lost when a session is
+    killed or a checkpoint is copied into another folder.
+    """
 
     def __init__(self, run: Path, training: dict[str, Any]) -> None:
         self.run, self.training = run, training
+        self.changed: list[str] = []
+        self.earlier_seconds, self.began = 0.0, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Of training, over all sessions; a killed session counts up to its last checkpoint."""
+        return self.earlier_seconds + time.perf_counter() - self.began
+
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, kept whatever the class is called."""
+        return "FitRecord"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"training": self.training, "changed_settings": self.changed, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        differing = fit_status.changed_settings(state_dict["training"], self.training)
+        self.changed = sorted({*state_dict["changed_settings"], *differing})
+        self.earlier_seconds = state_dict["seconds"]
 
     @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        fit_status.start_fit(self.run, self.training, predictions.dataset_info(trainer.datamodule.store, "train"))  # type: ignore[attr-defined]
+        store = trainer.datamodule.store  # type: ignore[attr-defined]
+        fit_status.start_fit(self.run, self.training, predictions.dataset_info(store, "train"), self.changed)
+        self.changed = fit_status.read_fit_status(self.run)["changed_settings"]
         link_latest(self.run)
+
+    @rank_zero_only
+    def finish(self, trainer: L.Trainer, images: int) -> str:
+        """Write to fit.json how the fit ended, and return it. `images`: seen in training, repetitions counted."""
+        ended_by = end_of_fit(trainer)
+        counts = (trainer.global_step, trainer.current_epoch, images)
+        fit_status.mark_finished(self.run, *counts, self.seconds, ended_by)
+        return ended_by
 
 
 class Provenance(L.Callback):

@@ -10,6 +10,8 @@ import torch.distributed as dist
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from alexnet_pl.training.loggers import MetricsFile
+
 
 class RandomState(L.Callback):
     """Saves the state of torch's generators, which dropout draws from; Lightning's checkpoints leave it out.
@@ -53,6 +55,15 @@ def gather_states(state: Tensor) -> list[Tensor]:
     found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, state)
     return found
+
+
+class MetricsPosition(L.Callback):
+    """Notes in each checkpoint how many rows metrics.csv had, so that a resumed fit drops those written after it."""
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile) and trainer.is_global_zero:
+                checkpoint["metrics_rows"] = logger.experiment.rows  # type: ignore[attr-defined]
 
 
 class GracefulInterrupt(L.Callback):

@@ -1,0 +1,61 @@
+"""What ended a fit: only the schedule's own end makes a row of the paper."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from alexnet_pl.training.schedules import (
+    ConstantSchedule,
+    LoggedSchedule,
+    PlateauSchedule,
+    Schedule,
+    StagedSchedule,
+    StepSchedule,
+    end_of_fit,
+)
+
+STAGED = [{"epoch": 1, "weights": {"all": 0.01}}]
+
+
+def ended_by(schedule: Schedule, epochs: int, max_epochs: int = 10, steps: int = 0, max_steps: int = -1) -> str:
+    counts: dict[str, Any] = {"current_epoch": epochs, "max_epochs": max_epochs, "global_step": steps}
+    return end_of_fit(SimpleNamespace(callbacks=[schedule], max_steps=max_steps, **counts))  # type: ignore[arg-type]
+
+
+def plateau(num_drops: int) -> PlateauSchedule:
+    schedule = PlateauSchedule(times=3)
+    schedule.num_drops = num_drops
+    return schedule
+
+
+def until(done: bool) -> ConstantSchedule:
+    schedule = ConstantSchedule(25)
+    schedule.done = done
+    return schedule
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs", "wanted"),
+    [
+        (plateau(3), 8, "schedule"),
+        (plateau(3), 10, "schedule"),
+        (plateau(2), 10, "max_epochs"),
+        (plateau(2), 8, "max_time"),
+        (LoggedSchedule(1, 2, 3, 4, 5, stop=9), 9, "schedule"),
+        (LoggedSchedule(1, 2, 3, 4, 5, stop=12), 10, "max_epochs"),
+        (StepSchedule([3]), 10, "schedule"),
+        (StepSchedule([3]), 4, "max_time"),
+        (StagedSchedule(STAGED), 10, "schedule"),
+        (until(True), 3, "schedule"),
+        (until(False), 10, "max_epochs"),
+        (ConstantSchedule(), 10, "schedule"),
+    ],
+)
+def test_a_fit_ends_by_its_schedule_by_max_epochs_or_by_time(schedule: Schedule, epochs: int, wanted: str) -> None:
+    assert ended_by(schedule, epochs) == wanted
+
+
+def test_max_steps_is_told_from_max_time() -> None:
+    assert ended_by(plateau(0), 1, steps=20, max_steps=20) == "max_steps"
+    assert ended_by(plateau(0), 1, steps=19, max_steps=20) == "max_time"
