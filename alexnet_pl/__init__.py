@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__
     from alexnet_pl.figures.filter_responses import draw_filter_responses as draw_filter_responses
     from alexnet_pl.figures.filter_responses import draw_top_patches as draw_top_patches
     from alexnet_pl.figures.retrieval_sheet import compare_neighbors as compare_neighbors
+    from alexnet_pl.inference.trained_network import TrainedNetwork as TrainedNetwork
+    from alexnet_pl.inference.trained_network import load as load
     from alexnet_pl.models.alexnet import AlexNet as AlexNet
     from alexnet_pl.models.filters import color_selectivity as color_selectivity
     from alexnet_pl.reporting.code_tables import code_report as code_report
@@ -32,6 +34,7 @@ PUBLIC = {  # name → module:definition
     "AlexNet": "models.alexnet:AlexNet",
     "Classifier": "training.classifier:Classifier",
     "Store": "data.store.store:Store",
+    "TrainedNetwork": "inference.trained_network:TrainedNetwork",
     "UserError": "errors:UserError",
     "code_report": "reporting.code_tables:code_report",
     "color_selectivity": "models.filters:color_selectivity",
@@ -41,6 +44,7 @@ PUBLIC = {  # name → module:definition
     "draw_top_patches": "figures.filter_responses:draw_top_patches",
     "example_run": "experiment.trained_run:run_folder",
     "learning_curves": "reporting.learning_curves:curves",
+    "load": "inference.trained_network:load",
     "load_result": "evaluation.result:load_result",
     "open_codes": "retrieval.codebook:open_codes",
     "open_index": "retrieval.gallery:open_run",

@@ -92,6 +92,13 @@ def keep_freed_memory() -> None:
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
+def cores() -> int:
+    """CPU cores that this process may use; where the system does not tell (macOS), all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def uncached_autocast(device: str) -> contextlib.AbstractContextManager:
     """The surrounding autocast without its cache of cast weights, which a captured graph must not take as given."""
     on = torch.is_autocast_enabled(device)

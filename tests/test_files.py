@@ -33,10 +33,11 @@ GOOD: dict[type, dict[str, Any]] = {
         "claim": "table2.cnn",
         "commit": "c",
         "training": {},
-        "checkpoint": {"sha256": "s", "file": "last.ckpt", "step": 7},
+        "checkpoint": {"sha256": "s", "weights": "w", "file": "last.ckpt", "step": 7},
     },
     FitStatus: {
         "schema": 2, "finished": True, "training": {"a": 1}, "store": {}, "changed": False, "seconds": 1.5,
+        "changed_settings": ["optim.lr"], "ended_by": "schedule",
         "steps": 7, "epochs": 1, "images": 63,
     },
     StoreManifest: {

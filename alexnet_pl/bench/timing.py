@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.provenance import installed
+from alexnet_pl.runtime import cores
 
 Job = Callable[[], int]
 """Does some work and says of how many images."""
@@ -85,7 +86,7 @@ def machine() -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "gpu": gpu,
         "python": platform.python_version(),
         "torch": torch.__version__,

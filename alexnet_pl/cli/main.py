@@ -56,6 +56,8 @@ def is_open(pipe: int) -> bool:
 
 def answer(argv: list[str]) -> None:
     try:
+        if sys.platform == "win32":
+            raise UserError("not on Windows itself, whose files cannot be locked as ours are; use WSL2, as on Linux")
         if (text := text_for(argv)) is not None:
             print(text)
             raise SystemExit(0 if argv else 2)

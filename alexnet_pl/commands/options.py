@@ -1,5 +1,6 @@
 """Options of commands on run folders (`figures`, `curves`, `page`), parsed and checked like config sections."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -25,6 +26,22 @@ class FigureOptions:
 @dataclass(frozen=True)
 class CurveOptions:
     norms: bool = option(False, "true: CIFAR-10 test errors without and with response normalisation by seed (§4.3)")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    format: str = option("safetensors", "safetensors, onnx or torch_export")
+    out: str | None = option(None, "the folder to write; default: RUN/export")
+    views: str = option("ten", "ten, center or nine, over which a graph averages (§5.1)")
+    ckpt_path: str = option("last", "last or best")
+    root: str | None = option(None, "the prepared store, where it was moved, to check what was written on", "data.root")
+    publish: str | None = option(None, "hf://USER/REPOSITORY: push the folder to the Hugging Face hub")
+
+    def __post_init__(self) -> None:
+        if self.ckpt_path not in ("last", "best"):
+            raise ValueError(f"ckpt_path={self.ckpt_path}: last or best")
+        if self.publish is not None and not re.fullmatch(r"hf://[\w.-]+/[\w.-]+", self.publish):
+            raise ValueError(f"publish={self.publish}: hf://USER/REPOSITORY")
 
 
 @dataclass(frozen=True)

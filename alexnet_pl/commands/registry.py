@@ -195,6 +195,14 @@ COMMANDS = {
             examples=("curves runs/imagenette/latest", "curves runs/cifar10_13pct runs/cifar10_11pct norms=true"),
         ),
         Command(
+            "export",
+            "weights for other programs: safetensors, ONNX or torch.export, with a model card",
+            f"{HOME}.export:export",
+            takes="runs",
+            options="ExportOptions",
+            examples=("export runs/demo/latest", "export runs/demo/latest format=onnx out=demo-onnx"),
+        ),
+        Command(
             "page",
             "a local web page to try a run's network on pictures",
             f"{HOME}.page:page",

@@ -4,6 +4,7 @@ Every key is a constructor's argument, so an unread key or a wrong type is an er
 """
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,12 @@ def make_module(cfg: DictConfig) -> Classifier:
 
 
 def make_net(cfg: DictConfig, crop: int) -> Net:
-    section = dict(cfg.model)
+    return make_named_net(dict(cfg.model), crop)
+
+
+def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
+    """The network that `model.name` means, AlexNet without one; the other keys are its arguments."""
+    section = dict(model)
     name = section.pop("name", "alexnet")
     if name not in NETS:
         raise UserError(f"model.name={name}: one of {', '.join(NETS)}")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alexnet_pl.models.local_response_norm import Norm, NormSpec
+from alexnet_pl.models.local_response_norm import Norm, NormSpec, normalize
 
 
 class NormLayer(nn.Module):
@@ -14,7 +14,10 @@ class NormLayer(nn.Module):
     compiled = False
 
     def forward(self, a: Tensor) -> Tensor:
-        return Norm.apply(a.unflatten(1, (self.rule.towers, -1)), self.rule, self.compiled).flatten(1, 2)
+        grouped = a.unflatten(1, (self.rule.towers, -1))
+        if torch.compiler.is_compiling():  # also in an export, whose graph can hold no autograd.Function of ours
+            return normalize(grouped, self.rule).flatten(1, 2)
+        return Norm.apply(grouped, self.rule, self.compiled).flatten(1, 2)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value:g}" for name, value in self.rule._asdict().items())

@@ -19,7 +19,7 @@ from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
 def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path") -> dict[str, Any]:
     """A checkpoint of this package, on the CPU. Raises UserError, naming the config's `key`, for anything else."""
     if Path(path).is_file():
-        check_bytes(Path(path).absolute(), Path(path).stat().st_mtime_ns, key)
+        check_bytes(Path(path), Path(path).stat().st_mtime_ns, key)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         checkpoint["alexnet_pl"]["switches"]

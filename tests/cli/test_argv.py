@@ -146,7 +146,7 @@ def test_help_and_the_composed_config_come_without_torch(tmp_path: Path) -> None
     for words in (["--help"], ["fit", "--help"], ["page", "-h"], ["completion", "bash"], *composing):
         done = subprocess.run([sys.executable, "-c", code.format(words)], capture_output=True, text=True, cwd=tmp_path)
         assert done.stderr.strip().endswith("False False"), done.stderr
-        assert "lr: 0.01" in done.stdout or "alexnet_pl" in done.stdout.split("\n")[0]
+        assert "lr: 0.003" in done.stdout or "alexnet_pl" in done.stdout.split("\n")[0]
 
 
 def test_the_command_line_the_recipes_and_the_registry_are_imported_without_torch() -> None:

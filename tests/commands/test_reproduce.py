@@ -189,5 +189,5 @@ def test_a_run_by_other_settings_is_not_gone_on_with(config: Compose, tiny: list
     cfg = config("imagenette", *tiny, *few, "ckpt_path=auto")
     registry.run(cfg, tmp_path)
     cfg.optim.lr, cfg.ckpt_path = 0.02, "auto"
-    with pytest.raises(UserError, match=r"optim.lr: the run in .* was begun with another value"):
+    with pytest.raises(UserError, match=r"optim.lr: the run in .* was started with another value"):
         registry.run(cfg, tmp_path)

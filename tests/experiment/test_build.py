@@ -128,7 +128,7 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
     ],
 )
 def test_a_wrong_key_type_or_value_is_named(config: Compose, override: str, says: str, tmp_path: Path) -> None:
-    cfg = config("demo", "logger=csv", override)
+    cfg = config("demo", "logger=csv", "schedule.name=plateau", override)
     with torch.device("meta"), pytest.raises(UserError, match=says):  # noqa: PT012 (each mistake has its own place)
         schema.check_config(cfg)
         build.make_data(cfg)
@@ -168,7 +168,7 @@ def test_preparing_without_a_source_is_refused(config: Compose, tmp_path: Path) 
 
 
 def test_a_schedule_is_chosen_by_name_and_set_by_its_section(config: Compose) -> None:
-    plateau = build.make_schedule(config("demo", "schedule.plateau.patience=7"))
+    plateau = build.make_schedule(config("demo", "schedule.name=plateau", "schedule.plateau.patience=7"))
     logged = build.make_schedule(config("demo", "schedule.name=logged", "+schedule.logged.stop=95"))
     assert isinstance(plateau, PlateauSchedule)
     assert plateau.patience == 7

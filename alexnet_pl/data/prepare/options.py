@@ -1,6 +1,5 @@
 """Options of `prepare`, and the settings that a store is made with."""
 
-import os
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.sources.synset_archives import HELD_OUT
 from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.runtime import cores
 
 SHARD = 1024  # images a file: as many as the program's own batch files held
 FEW = 2048
@@ -29,7 +29,7 @@ class StoreSettings(NamedTuple):
     def num_workers(self, images: int) -> int:
         """Workers for so many images: one more than there are cores, as one of them waits for the disk; few images are
         made by one while others would still be starting."""
-        return self.workers or min(len(os.sched_getaffinity(0)) + 1, 1 + images // FEW)
+        return self.workers or min(cores() + 1, 1 + images // FEW)
 
 
 @dataclass

@@ -137,8 +137,19 @@ def remove_stale(partial: Path) -> None:
     """Remove files that killed processes of this machine were writing."""
     for path in partial.glob(f"*.{socket.gethostname()}-*.tmp*"):
         number = path.name.rpartition("-")[2].partition(".")[0]
-        if not number.isdigit() or int(number) == os.getpid() or not Path(f"/proc/{number}").exists():
+        if not number.isdigit() or int(number) == os.getpid() or not is_running(int(number)):
             path.unlink(missing_ok=True)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine has that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 @contextmanager

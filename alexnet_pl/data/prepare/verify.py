@@ -1,6 +1,5 @@
 """Verify every byte of a store against its manifest, and repair corrupt shards from the source."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
@@ -17,6 +16,7 @@ from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
 from alexnet_pl.data.store.integrity import checksum, fingerprint, small_files
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.runtime import cores
 
 
 def find_corrupt(store: Store) -> Iterator[str]:
@@ -44,7 +44,7 @@ def corrupt_shards(store: Store, split: str) -> Iterator[int]:
     wanted = store.manifest["splits"][split]["blake3"]
     if None in wanted:
         raise UserError(f"{store.root}: has no checksums, as blake3 was not installed where it was made")
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         hashes = threads.map(lambda number: found_in(shard_path(store, split, number)), range(len(wanted)))
         for number, found in enumerate(track(hashes, f"verify {split:<5}", len(wanted))):
             if found != wanted[number] and not store.fetch_again(split, number):

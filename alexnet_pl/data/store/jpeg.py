@@ -9,7 +9,6 @@ times as long to decode.
 
 import io
 import mmap
-import os
 import tarfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from torch import Tensor
 from alexnet_pl.data.images import decode_batch, decode_into
 from alexnet_pl.data.store.raw import advise_willneed
 from alexnet_pl.errors import UserError
+from alexnet_pl.runtime import cores
 
 NAME, SUFFIX = "jpeg", "tar"
 SUBSAMPLINGS = {420: "4:2:0", 422: "4:2:2", 444: "4:4:4"}
@@ -86,7 +86,7 @@ class JpegReader:
 
     @cached_property
     def threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(len(os.sched_getaffinity(0)), "decode")
+        return ThreadPoolExecutor(cores(), "decode")
 
     def read(self, slots: np.ndarray, out: np.ndarray) -> None:
         """`out`: (len(slots), 3, size, size) uint8 over memory in which channels come last."""

@@ -1,0 +1,92 @@
+"""`export`: write a run's network for other programs, with a model card, and check what was written."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet_pl.commands.options import ExportOptions
+from alexnet_pl.console import print_message
+from alexnet_pl.errors import UserError, reason
+from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.inference.graphs import FORMATS, largest_difference
+from alexnet_pl.inference.model_card import model_card
+from alexnet_pl.inference.trained_network import TrainedNetwork
+from alexnet_pl.inference.weights import HUB, run_weights
+from alexnet_pl.runs.layout import CHECKPOINTS, read_config
+
+CHECKED = 32  # images on which a written file is compared with the network
+TORCHVISION = (
+    "format=torchvision: torchvision's AlexNet is another network (64 kernels in conv1, no groups, no response "
+    "normalisation), which cannot hold these weights; format=safetensors, onnx or torch_export"
+)
+
+
+def export(runs: list[Path], options: ExportOptions) -> None:
+    if len(runs) != 1:
+        raise UserError("export: give one run folder: export RUN [format=onnx] [out=FOLDER]")
+    if options.format not in FORMATS:
+        known = (
+            TORCHVISION if options.format == "torchvision" else f"format={options.format}: one of {', '.join(FORMATS)}"
+        )
+        raise UserError(known)
+    (run,) = runs
+    read_config(run)
+    weights = run_weights(run, run / CHECKPOINTS / f"{options.ckpt_path}.ckpt")
+    network = TrainedNetwork(weights, options.views)
+    name, write, run_written = FORMATS[options.format]
+    out = Path(options.out) if options.out else run / "export"
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / f"partial-{name}"
+    try:
+        write(network, weights, partial)
+        images, kind = images_to_check(run, options.root, network.size)
+        difference = largest_difference(network, partial, run_written, images)
+        partial.replace(out / name)
+    finally:
+        partial.unlink(missing_ok=True)
+    (out / "config.json").write_text(json.dumps(asdict(weights.facts), indent=1) + "\n")
+    (out / "README.md").write_text(model_card(weights.facts, run, str(out / name)))
+    megabytes = (out / name).stat().st_size / 1e6
+    print_message(
+        f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",
+        out / name,
+    )
+    if options.publish:
+        publish(out, options.publish)
+
+
+def images_to_check(run: Path, root: str | None, size: int) -> tuple[Tensor, str]:
+    """Validation images of the run's store, evenly spaced; random ones where the store is not there."""
+    try:
+        split = TrainedRun(run, root).store.split("val")
+    except UserError:
+        noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 3, size, size), dtype=np.uint8)
+        return torch.from_numpy(noise), f"{CHECKED} random images, since the store is not there"
+    numbers = np.linspace(0, len(split) - 1, min(CHECKED, len(split))).round().astype(np.int64)
+    return split.images(numbers), f"{len(numbers)} validation images"
+
+
+def publish(folder: Path, target: str) -> None:
+    """Push the folder where the user is logged in to the hub; else list what would be pushed."""
+    files = sorted(path.name for path in folder.iterdir() if path.is_file())
+    try:
+        from huggingface_hub import HfApi, get_token
+        from huggingface_hub.errors import HfHubHTTPError
+    except ModuleNotFoundError as error:
+        raise UserError(f"publish={target}: needs the hub's client; pip install alexnet_pl[export]") from error
+    if not get_token():
+        return print_message(
+            f"not logged in to the hub (hf auth login); would push {', '.join(files)} to {target}", folder
+        )
+    repository = target.removeprefix(HUB)
+    try:
+        api = HfApi()
+        api.create_repo(repository, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=files)
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise UserError(f"publish={target}: not pushed ({reason(error)})") from error
+    print_message(f"pushed {', '.join(files)} to {target}", folder)

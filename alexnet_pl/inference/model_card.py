@@ -1,0 +1,106 @@
+"""The model card (README.md) of exported weights, from what the run folder's records say."""
+
+import shlex
+from pathlib import Path
+
+import yaml
+
+from alexnet_pl.files import read_record
+from alexnet_pl.inference.weights import Facts
+from alexnet_pl.runs.layout import PROVENANCE
+from alexnet_pl.runs.provenance import ProvenanceRecord
+
+NOT_FOR = """## Not for
+
+Decisions about people, safety, or anything where an error matters. The network knows its classes alone and names one of
+them for every picture. It inherits whatever is unbalanced in its training images.
+"""
+
+
+def model_card(facts: Facts, run: Path, file: str) -> str:
+    """Markdown with the header that the Hugging Face hub reads."""
+    name = facts.store.get("name", "unknown images")
+    parts = [
+        HEADER,
+        f"# AlexNet, trained on {name}\n",
+        "The network of Krizhevsky, Sutskever and Hinton (2012), trained with `alexnet_pl`: "
+        f"{len(facts.classes):,} classes, {facts.step:,} steps.\n",
+        measured(facts),
+        f"## Use\n\n{USE.format(folder=repr(str(Path(file).parent)))}",
+        f"## How it was made\n\n{history(run)}",
+        NOT_FOR,
+        f"## Licence\n\n{licence(name)}",
+    ]
+    return "\n".join(parts)
+
+
+HEADER = """---
+library_name: alexnet_pl
+pipeline_tag: image-classification
+tags: [alexnet, image-classification]
+---
+"""
+
+USE = """```python
+import alexnet_pl
+
+model = alexnet_pl.load({folder})
+print(model.predict("picture.jpg"))
+```
+"""
+
+
+def measured(facts: Facts) -> str:
+    """Errors with their intervals; says so where none were measured."""
+    found = facts.result
+    if not found:
+        return "## Errors\n\nNot yet measured: `python -m alexnet_pl test RUN`.\n"
+    about, rows = found["dataset"], []
+    for metric, label in (("top1_error", "top-1"), ("top5_error", "top-5")):
+        low, high = found[f"{metric}_interval"]
+        rows.append(f"| {label} | {found[metric]:.2f} | {low:.2f} to {high:.2f} |")
+    claim = f"This is the paper's row `{found['claim']}`." if found.get("claim") else "This is no row of the paper."
+    return "\n".join(
+        [
+            "## Errors\n",
+            f"On {found['images']:,} {about['split']} images of {about['name']}, {found['views']} views. {claim}\n",
+            "| error | % | 95 % interval, over images |",
+            "| --- | ---: | ---: |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def history(run: Path) -> str:
+    """The command that trains it again; commit and versions of the newest session."""
+    path = run / PROVENANCE
+    if not path.is_file():
+        return "No provenance was kept.\n"
+    last = read_record(path, ProvenanceRecord, "remove it")["sessions"][-1]
+    packages = ", ".join(f"{name} {version}" for name, version in (last.get("packages") or {}).items() if version)
+    changed = " with uncommitted changes" if last.get("changed_files") else ""
+    commit = f"Commit {last.get('commit') or 'unknown'}{changed}; {packages}."
+    return f"```\n{reproduce_command(run)}\n```\n\n{commit}\n"
+
+
+def reproduce_command(run: Path) -> str:
+    """`reproduce` with the recipe and the overrides that Hydra noted in the run folder, without its machine's paths."""
+    hydra = run / ".hydra"
+    try:
+        recipe = yaml.safe_load((hydra / "hydra.yaml").read_text())["hydra"]["job"]["config_name"]
+        words = [str(word).lstrip("+") for word in yaml.safe_load((hydra / "overrides.yaml").read_text()) or []]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return "python -m alexnet_pl reproduce -c RUN"
+    hidden = ("command=", "hydra", "data.root=", "ckpt_path=", "transfer.data_roots", "transfer.weights=", "wandb.")
+    kept = [shlex.quote(word) for word in words if not word.startswith(hidden)]
+    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *kept, "data.root=STORE"])
+
+
+def licence(name: str) -> str:
+    if name.startswith(("ilsvrc", "fall")):
+        return (
+            "Trained on ImageNet, whose terms of access allow non-commercial research and education; whoever uses "
+            "these weights should respect them. The code of `alexnet_pl` is under the MIT licence.\n"
+        )
+    return f"The code of `alexnet_pl` is under the MIT licence. For the images, {name}, see their own terms.\n"

@@ -1,0 +1,147 @@
+"""A trained network as a plain torch module on images of any size: preprocessing of §2, views of §5.1."""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from alexnet_pl.config.schema import instantiate
+from alexnet_pl.data.images import decode, resize_center_crop, to_rgb
+from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.build import make_named_net
+from alexnet_pl.inference.weights import Weights, read_weights
+from alexnet_pl.training.classifier import Net
+
+Picture = Image.Image | Tensor | str | PathLike[str]
+
+
+class Prediction(NamedTuple):
+    """A class, as the store's class list names it, with its probability."""
+
+    class_id: str
+    name: str
+    probability: float
+
+
+class TrainedNetwork(nn.Module):
+    """(N, 3, H, W) uint8 RGB → (N, classes) probabilities, averaged over the views; in evaluation mode.
+
+    Images of another size than the stored one (256 × 256 in the paper) are first resized, shorter side to `size`, and
+    their centre is cut out (§2). `net` is the bare network, from (N, 3, crop, crop) to logits.
+    """
+
+    net: Net
+    augment: Augment
+
+    def __init__(self, weights: Weights, views: str = "ten") -> None:
+        """Raises UserError if the tensors are not those of the architecture."""
+        super().__init__()
+        if views not in CROP_POSITIONS:
+            raise UserError(f"views={views}: one of {', '.join(CROP_POSITIONS)}")
+        self.weights_info, self.view_set = weights.facts, views
+        architecture = weights.facts.architecture
+        with torch.device("meta"):  # no memory before the tensors are known to fit
+            self.augment = instantiate(Augment, architecture["augment"], "augment")
+            model = {**architecture["model"], "num_classes": len(weights.facts.classes)}
+            self.net = make_named_net(model, self.augment.crop)
+        try:
+            self.load_state_dict(weights.tensors, assign=True)
+        except RuntimeError as error:
+            raise UserError(
+                f"weights: not those of the architecture ({str(error).splitlines()[-1].strip()})"
+            ) from error
+        self.requires_grad_(False).eval()
+
+    @property
+    def classes(self) -> list[str]:
+        """Readable names, in the order of the outputs."""
+        return [name for _, name in self.weights_info.classes]
+
+    @property
+    def size(self) -> int:
+        """Pixels of a side of the square that views are cut from."""
+        return self.augment.size
+
+    def forward(self, images: Tensor) -> Tensor:
+        views = [
+            F.softmax(self.net(view).float(), 1) for view in self.augment.views(self.squares(images), self.view_set)
+        ]
+        return torch.stack(views).mean(0)
+
+    def squares(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, 3, size, size), uint8."""
+        if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
+            raise ValueError(f"{tuple(images.shape)} {images.dtype}: give uint8 images (N, 3, H, W)")
+        if images.shape[-2:] == (self.size, self.size):
+            return images
+        how = self.weights_info.filter
+        return torch.stack([resize_center_crop(image.cpu(), self.size, how) for image in images]).to(images.device)
+
+    @torch.inference_mode()
+    def predict(self, images: Picture | Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
+        """The `top` most probable classes of each image, best first. Images: Pillow's, (3, H, W) uint8, or files."""
+        probabilities = self(self.batch(images))
+        best = probabilities.topk(min(top, len(self.classes)))
+        known = self.weights_info.classes
+        rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        return [[Prediction(known[i][0], known[i][1], p) for p, i in zip(*row, strict=True)] for row in rows]
+
+    @torch.inference_mode()
+    def features(self, images: Picture | Sequence[Picture], layer: str = "fc7") -> Tensor:
+        """The activities of a layer for the centre view: (N, 4096) of fc7, by which Figure 4 compares images (§7.1);
+        (N, maps, H, W) of a convolution, before norm and pooling. Of the last layer, the logits."""
+        layers = [name for name, module in self.net.named_children() if list(module.parameters())]
+        if layer not in layers:
+            raise UserError(f"layer={layer}: one of {', '.join(layers)}")
+        found: list[Tensor] = []
+
+        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            found.append(output)
+
+        handle = self.net.get_submodule(layer).register_forward_hook(keep)
+        try:
+            self.net(next(self.augment.views(self.batch(images), "center")))
+        finally:
+            handle.remove()
+        linear = layer in (layers[-1], "bottleneck")
+        activation: Callable[[Tensor], Tensor] = self.net.activation  # type: ignore[assignment]
+        return found[0] if linear else activation(found[0])
+
+    def transforms(self) -> Callable[[Picture], Tensor]:
+        """From one image to what `net` reads, (3, crop, crop) float32: the centre view minus the mean image."""
+        return lambda image: next(self.augment.views(self.batch(image), "center"))[0]
+
+    def batch(self, images: Picture | Sequence[Picture]) -> Tensor:
+        """(N, 3, size, size) uint8 on the network's device."""
+        given = [images] if isinstance(images, (Image.Image, Tensor, str, PathLike)) else list(images)
+        if not given:
+            raise ValueError("no images")
+        squares = [resize_center_crop(pixels(image), self.size, self.weights_info.filter) for image in given]
+        return torch.stack(squares).to(self.augment.mean_image.device)
+
+
+def pixels(image: Picture) -> Tensor:
+    """(3, H, W) uint8 RGB on the CPU. Raises UserError for a file that holds no image."""
+    if isinstance(image, Image.Image):
+        return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
+    if isinstance(image, Tensor):
+        return image.cpu()
+    try:
+        return decode(Path(image).read_bytes())[0]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{image}: {error}") from error
+
+
+def load(source: str | Path, views: str = "ten") -> TrainedNetwork:
+    """A trained network from a run folder, a checkpoint, an exported folder or file, or hf://user/repo.
+
+    `views`: ten, center or nine, over which probabilities are averaged (§5.1). Raises UserError naming what is wrong.
+    """
+    return TrainedNetwork(read_weights(source), views)

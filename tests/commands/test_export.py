@@ -1,0 +1,125 @@
+"""`export`: each format is read by another program, and its answers are the network's."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from alexnet_pl import load
+from alexnet_pl.commands import registry
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.trained_run import TrainedRun
+
+
+def export(*words: object) -> None:
+    registry.run_on_folders(registry.find("export"), [str(word) for word in words])
+
+
+def images(run: Path, count: int) -> torch.Tensor:
+    return TrainedRun(run).store.split("val").images(np.arange(count))
+
+
+def test_safetensors_come_with_a_card_and_load_back(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(tiny_run, f"out={tmp_path}")
+    said = capsys.readouterr().out
+    assert "safetensors, " in said
+    (difference,) = re.findall(r"largest difference of a probability (\S+), on 32 validation images", said)
+    assert float(difference) < 1e-6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    given = images(tiny_run, 3)
+    torch.testing.assert_close(load(tmp_path)(given), load(tiny_run)(given), atol=1e-6, rtol=1e-5)
+    facts = json.loads((tmp_path / "config.json").read_text())
+    assert len(facts["classes"]) == 10
+    card = (tmp_path / "README.md").read_text()
+    result = json.loads((tiny_run / "result.json").read_text())
+    assert f"| top-1 | {result['top1_error']:.2f} |" in card
+    assert "This is no row of the paper." in card
+    assert str(tiny_run.parent) not in card
+
+
+@pytest.mark.slow
+def test_onnxruntime_answers_as_the_network_for_any_batch(tiny_run: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    export(tiny_run, "format=onnx", f"out={tmp_path}")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    network = load(tiny_run)
+    for count in (1, 5):
+        given = images(tiny_run, count)
+        (found,) = session.run(None, {"images": given.numpy()})
+        np.testing.assert_allclose(found, network(given).numpy(), atol=1e-5)
+    assert {node.domain for node in __import__("onnx").load(tmp_path / "model.onnx").graph.node} == {""}
+    facts = json.loads(session.get_modelmeta().custom_metadata_map["alexnet_pl"])
+    assert len(facts["classes"]) == 10
+
+
+@pytest.mark.slow
+def test_torch_export_answers_as_the_network_for_any_batch(tiny_run: Path, tmp_path: Path) -> None:
+    export(tiny_run, "format=torch_export", "views=center", f"out={tmp_path}")
+    files = {"alexnet_pl.json": ""}
+    program = torch.export.load(tmp_path / "model.pt2", extra_files=files).module()
+    network = load(tiny_run, "center")
+    for count in (1, 5):
+        given = images(tiny_run, count)
+        with torch.inference_mode():
+            torch.testing.assert_close(program(given), network(given), atol=1e-6, rtol=1e-5)
+    assert len(json.loads(files["alexnet_pl.json"])["classes"]) == 10
+
+
+def test_without_the_store_random_images_are_compared(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(tiny_run, f"out={tmp_path}", f"data.root={tmp_path / 'away'}")
+    assert "on 32 random images, since the store is not there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["format=caffe"], r"format=caffe: one of safetensors, onnx, torch_export"),
+        (["format=torchvision"], r"torchvision's AlexNet is another network"),
+        (["views=eleven"], r"views=eleven: one of center, ten, nine"),
+        (["ckpt_path=first"], r"ckpt_path=first: last or best"),
+        (["publish=somewhere"], r"publish=somewhere: hf://USER/REPOSITORY"),
+        (["formt=onnx"], r"formt: unknown key; did you mean format\?"),
+    ],
+)
+def test_mistakes_are_one_line(tiny_run: Path, tmp_path: Path, words: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        export(tiny_run, f"out={tmp_path / 'out'}", *words)
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_what_would_be_pushed_is_listed_without_a_login(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub, "get_token", lambda: None)
+    export(tiny_run, f"out={tmp_path}", "publish=hf://someone/alexnet")
+    said = capsys.readouterr().out
+    assert "would push README.md, config.json, model.safetensors to hf://someone/alexnet" in said
+
+
+def test_a_login_pushes_the_folder(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    calls = []
+
+    class Api:
+        def create_repo(self, *words: object, **options: object) -> None:
+            calls.append(("create", words))
+
+        def upload_folder(self, **options: object) -> None:
+            calls.append(("upload", options["repo_id"], options["allow_patterns"]))
+
+    monkeypatch.setattr(hub, "get_token", lambda: "token")
+    monkeypatch.setattr(hub, "HfApi", Api)
+    export(tiny_run, f"out={tmp_path}", "publish=hf://someone/alexnet")
+    assert calls == [
+        ("create", ("someone/alexnet",)),
+        ("upload", "someone/alexnet", ["README.md", "config.json", "model.safetensors"]),
+    ]

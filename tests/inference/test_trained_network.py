@@ -1,0 +1,139 @@
+"""A trained network from Python: the same answers as the run's own test, on images of any size and kind."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import alexnet_pl
+from alexnet_pl import UserError, load
+from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.inference.weights import read_weights, write_safetensors
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    write_safetensors(read_weights(tiny_run), folder / "model.safetensors")
+    return folder
+
+
+def stored_images(run: Path, count: int = 6) -> torch.Tensor:
+    return TrainedRun(run).store.split("val").images(np.arange(count))
+
+
+@pytest.mark.parametrize("views", ["ten", "center"])
+def test_probabilities_are_those_of_the_lightning_module(tiny_run: Path, views: str) -> None:
+    images = stored_images(tiny_run)
+    with torch.inference_mode():
+        wanted = TrainedRun(tiny_run).module.log_probabilities(images, views).exp()
+    found = load(tiny_run, views)(images)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found.sum(1), torch.ones(len(images)))
+
+
+def test_a_run_a_checkpoint_and_an_export_hold_the_same_weights_to_the_bit(tiny_run: Path, exported: Path) -> None:
+    sources = [tiny_run, tiny_run / "checkpoints/last.ckpt", exported, exported / "model.safetensors"]
+    first, *others = [load(source) for source in sources]
+    for other in others:
+        assert other.classes == first.classes
+        for name, tensor in first.state_dict().items():
+            assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_safetensors_own_reader_finds_the_tensors_of_the_checkpoint(tiny_run: Path, exported: Path) -> None:
+    saved = torch.load(tiny_run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    found = load_file(exported / "model.safetensors")
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in found.items())
+    assert {name for name in saved if name.startswith("net.")} <= set(found)
+
+
+def test_images_may_be_pillows_files_or_tensors_of_any_size(tiny_run: Path, tmp_path: Path) -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 140, 3), dtype=np.uint8))
+    picture.save(tmp_path / "picture.png")
+    tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    model = load(tiny_run)
+    answers = model.predict([picture, tmp_path / "picture.png", str(tmp_path / "picture.png"), tensor], top=3)
+    assert len(answers) == 4
+    assert len(answers[0]) == 3
+    for other in [*answers[1:], model.predict(picture)[0][:3]]:
+        assert [one.name for one in other] == [one.name for one in answers[0]]
+        assert [one.probability for one in other] == pytest.approx([one.probability for one in answers[0]], abs=1e-5)
+    assert answers[0][0].probability >= answers[0][1].probability
+    assert answers[0][0].name in model.classes
+    with torch.inference_mode():
+        assert model(tensor[None])[0].max().item() == pytest.approx(answers[0][0].probability, abs=1e-5)
+
+
+def test_features_are_those_of_figure_4(tiny_run: Path) -> None:
+    model, run = load(tiny_run), TrainedRun(tiny_run).module
+    images = stored_images(tiny_run)
+    with torch.inference_mode():
+        wanted = run.net.features(next(run.augment.views(images, "center")))
+    torch.testing.assert_close(model.features(list(images)), wanted, rtol=1e-5, atol=1e-5)
+    assert model.features(list(images), layer="conv5").shape[:2] == (6, 256)
+    assert (model.features(list(images), layer="fc8") < 0).any(), "logits, of which no ReLU cuts the negative ones"
+    with pytest.raises(UserError, match=r"layer=conv9: one of conv1, conv2"):
+        model.features(list(images), layer="conv9")
+
+
+def test_transforms_give_what_the_bare_network_reads(tiny_run: Path) -> None:
+    model = load(tiny_run, "center")
+    image = stored_images(tiny_run, 1)
+    with torch.inference_mode():
+        logits = model.net(model.transforms()(image[0])[None])
+        torch.testing.assert_close(torch.softmax(logits, 1), model(image))
+
+
+def test_a_batch_that_is_no_images_is_refused(tiny_run: Path) -> None:
+    model = load(tiny_run)
+    for wrong in (torch.zeros(1, 3, 72, 72), torch.zeros(3, 72, 72, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match="give uint8 images"):
+            model(wrong)
+
+
+@pytest.mark.parametrize("what", ["missing", "empty", "text", "foreign", "architecture", "tensors", "views"])
+def test_whatever_is_no_trained_network_is_one_line(exported: Path, tmp_path: Path, what: str) -> None:
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(exported / "model.safetensors")
+    facts = json.loads(json.dumps(read_weights(exported).facts.__dict__))
+    if what == "empty":
+        path.touch()
+    elif what == "text":
+        path.write_text("hello")
+    elif what == "foreign":
+        save_file({"weight": torch.zeros(3)}, path)
+    elif what == "architecture":
+        facts["architecture"]["model"]["layres"] = 3
+        save_file(tensors, path, {"alexnet_pl": json.dumps(facts)})
+    elif what == "tensors":
+        tensors["net.fc7.weight"] = torch.zeros(7, 7)
+        save_file(tensors, path, {"alexnet_pl": json.dumps(facts)})
+    with pytest.raises(UserError) as error:
+        load(exported, "eleven") if what == "views" else load(path if what != "missing" else tmp_path / "away")
+    assert "\n" not in str(error.value)
+
+
+def test_a_class_list_that_would_fill_the_memory_is_refused_before_it_does(exported: Path, tmp_path: Path) -> None:
+    weights = read_weights(exported)
+    weights.facts.classes.extend([["n", "x"]] * 100_000)
+    write_safetensors(weights, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"weights: not those of the architecture \(size mismatch for net.fc8"):
+        load(tmp_path)
+
+
+def test_the_hub_is_asked_for_the_weights_alone(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    asked: dict[str, object] = {}
+
+    def snapshot_download(repository: str, **options: object) -> str:
+        asked.update(repository=repository, **options)
+        return str(exported)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    assert len(alexnet_pl.load("hf://someone/alexnet").classes) == 10
+    assert asked == {"repository": "someone/alexnet", "allow_patterns": ["model.safetensors"]}
