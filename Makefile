@@ -24,7 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast notebooks lint docs reference lock clean
+.PHONY: help setup demo test test-fast campaign notebooks lint docs reference lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ test: setup  ## all tests, end-to-end ones included
 
 test-fast: setup  ## the tests that take no more than seconds
 	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
+
+campaign: setup  ## every bad input (about half an hour), of which `make test` tries some; prints its seed
+	ALEXNET_PL_CAMPAIGN=1 $(PY) -m pytest -s tests/campaign
 
 notebooks: setup  ## notebooks, run, with their pictures, as HTML in build/notebooks (RUN=FOLDER: of your own run)
 	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb

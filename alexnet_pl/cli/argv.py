@@ -36,6 +36,8 @@ def to_hydra(argv: list[str]) -> list[str]:
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
     check_overrides(overrides)
+    if nameless := [word for word in overrides if not word.lstrip("+~").partition("=")[0]]:
+        raise UserError(f"{nameless[0]}: no key before the equals sign")
     sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
     composed = config_for_hydra(path)
     where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -70,9 +71,17 @@ def answer(argv: list[str]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         fail(one_line(error))
     except OSError as error:
-        if error.errno not in DISK:
+        if error.errno not in DISK and not made_by_hydra(error):
             raise
         fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose another folder, then try again")
+
+
+def made_by_hydra(error: OSError) -> bool:
+    """Whether the run folder could not be made, which Hydra does before a command runs."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(
+        Path(frame.filename).parts[-3:-1] == ("hydra", "core") and frame.name == "run_job" for frame in frames[-4:]
+    )
 
 
 def text_for(argv: list[str]) -> str | None:

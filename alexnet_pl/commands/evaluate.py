@@ -140,10 +140,11 @@ def print_test_result(result: dict[str, Any], where: Path) -> None:
     """One line of a result.json."""
     about, views, claim = result["dataset"], result["views"], result["claim"]
     part = f" of {about['images']:,}" if result["images"] != about["images"] else ""
+    lacking = " (of an incomplete copy)" if about.get("missing") else ""
     seen = f"{views} view{'s' * (views != 'center')}"
     low, high = result["top1_error_interval"]
     print_message(
-        f"{about['name']}, {result['images']:,}{part} {about['split']} images, {seen}: "
+        f"{about['name']}, {result['images']:,}{part} {about['split']} images{lacking}, {seen}: "
         f"top-1 error {result['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
         f"top-5 error {result['top5_error']:.2f} %" + (f"; answers {claim}" if claim else ""),
         where,

@@ -54,6 +54,8 @@ def suggest_key(key: str) -> str:
 
     keys, last = known_keys(), key.rpartition(".")[2]
     same = sorted(name for name in keys if name.rpartition(".")[2] == last)
+    if key in keys:
+        return f"; this recipe does not set it: write +{key}=…"
     found = same[:1] or difflib.get_close_matches(key, sorted(keys), 1)
     return f"; did you mean {found[0]}?" if found else "; --cfg job prints those there are"
 

@@ -6,6 +6,7 @@ package's own keys alone.
 """
 
 import hashlib
+import json
 import os
 import re
 import sys
@@ -17,14 +18,11 @@ from typing import Any
 import yaml
 
 from alexnet_pl.config.migration import check_recipe_keys, migrate
+from alexnet_pl.config.sections import SECTIONS, VALUES
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE
 
-SECTIONS = (
-    "command", "seed", "ckpt_path", "objective", "logger", "wandb", "data", "prepare", "model", "augment", "optim",
-    "schedule", "trainer", "test", "predict", "bench", "performance", "monitor", "transfer", "ensemble", "report",
-    "features", "retrieval", "codes",
-)  # fmt: skip
+KNOWN = (*VALUES, *SECTIONS)  # what a run's config may have at its top
 MAX_BYTES = 2**20  # a composed config has about 5 kB
 MAX_ALIASES = 16  # in a recipe of the user's; nested, each can double the size
 RESOLVER = re.compile(r"\$\{\s*([\w.]+)\s*:")  # ${oc.env:HOME} would put the environment into what a run logs
@@ -59,9 +57,9 @@ def write_copy(path: Path, text: str) -> Path:
 def read_own_keys(path: Path) -> dict[str, Any]:
     """The known sections of a run's config; others are dropped, and named on stderr."""
     config = migrate(read_yaml(path))
-    if dropped := [str(key) for key in config if key not in SECTIONS]:
+    if dropped := [str(key) for key in config if key not in KNOWN]:
         print(f"alexnet_pl: {path}: ignored, as no key of a run: {', '.join(dropped)}", file=sys.stderr)
-    own = {key: value for key, value in config.items() if key in SECTIONS}
+    own = {key: value for key, value in config.items() if key in KNOWN}
     for key, value in walk(own):
         if key.split(".")[-1] in ("_target_", "()"):
             raise UserError(f"{path}: {key}: a run's config may not name code to call")
@@ -78,12 +76,23 @@ def read_yaml(path: Path, aliases: int = 0) -> dict[Any, Any]:
         text = path.read_text(encoding="utf-8")
         if sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)) > aliases:
             raise UserError(f"{path}: more than {aliases} YAML aliases (*name)")
-        config = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        config = yaml.load(text, UniqueKeyLoader)
+        json.dumps(config, default=str)  # refuses what contains itself
+    except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as YAML ({reason(error)})") from error
     if not isinstance(config, dict):
         raise UserError(f"{path}: not a mapping of keys to values")
     return config
+
+
+class UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which refuses a key that is there twice instead of taking the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.YAMLError(f"key {twice} is there twice")
+        return super().construct_mapping(node, deep)
 
 
 def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -112,15 +121,17 @@ def check_recipe(path: Path) -> None:
     for name in FORBIDDEN:
         if (path.parent / "hydra" / name).exists():
             raise UserError(f"{path.parent / 'hydra' / name}: recipes may not bring their own hydra/{name}")
-    seen: set[Path] = set()
-    waiting = [path]
-    while waiting:
-        path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
-            config = read_yaml(path, MAX_ALIASES)
-            check_hydra_node(path, config)
-            waiting += included(path.parent, config.get("defaults"))
+    check_included(path, ())
+
+
+def check_included(path: Path, above: tuple[Path, ...]) -> None:
+    """`above`: the recipes whose defaults lead to this one."""
+    if path in above:
+        raise UserError(f"{above[-1]}: its defaults lead back to {path.name}, without end")
+    config = read_yaml(path, MAX_ALIASES)
+    check_hydra_node(path, config)
+    for other in included(path.parent, config.get("defaults")):
+        check_included(other, (*above, path))
 
 
 def check_hydra_node(path: Path, config: dict[Any, Any]) -> None:

@@ -11,17 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alexnet_pl.config import migration
-from alexnet_pl.config.run_config import SECTIONS, check_overrides
+from alexnet_pl.config.run_config import check_overrides
+from alexnet_pl.config.sections import OBJECTIVES, READ_BY_KEY, SECTIONS, VALUES
 from alexnet_pl.errors import UserError
 
 Instance = TypeVar("Instance")
-OPTIONS = {  # keys of sections that are read one by one
-    "wandb": ("project", "entity"),
-    "test": ("views", "save_predictions", "split"),
-    "predict": ("images",),
-    "bench": ("suite", "rounds", "output", "profile"),
-    "report": ("runs", "images_per_second", "output"),
-}
+MAX_SEED = 2**32 - 1  # NumPy's, which Lightning seeds too
 
 
 def instantiate(
@@ -73,18 +68,26 @@ def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None
 
 
 def check_config(cfg: DictConfig) -> None:
-    """The sections, and the keys of those that are read one by one, before anything is built."""
+    """The sections, and keys, types and ranges of those that are read key by key, before anything is built."""
     whole: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     migration.check_keys(".".join(map(str, path)) for path, _ in migration.leaves(whole))
-    check_keys(cfg, SECTIONS, "")
-    for section, known in OPTIONS.items():
-        check_keys(cfg.get(section) or {}, known, section)
+    check_keys(cfg, (*VALUES, *SECTIONS), "")
+    for name in SECTIONS:
+        if name in cfg and not isinstance(cfg[name], DictConfig):
+            raise UserError(f"{name}={cfg[name]}: a section, whose keys are set one by one: {name}.KEY=VALUE")
     check_finite(whole, "")
-    if not isinstance(cfg.seed, int) or cfg.seed < 0:
-        raise UserError(f"seed={cfg.seed}: a whole number from 0")
+    for name, section in READ_BY_KEY.items():
+        instantiate(section, cfg.get(name) or {}, name)
+    if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or not 0 <= cfg.seed <= MAX_SEED:
+        raise UserError(f"seed={cfg.seed}: a whole number from 0 to {MAX_SEED}")
+    if (objective := cfg.get("objective", OBJECTIVES[0])) not in OBJECTIVES:
+        raise UserError(f"objective={objective}: one of {', '.join(OBJECTIVES)}")
     check_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
-    for name, group in ((cfg.get("ensemble") or {}).get("groups") or {}).items():
-        check_overrides((group or {}).get("overrides"), f"ensemble.groups.{name}.overrides")
+    groups = (cfg.get("ensemble") or {}).get("groups") or {}
+    if not isinstance(groups, DictConfig | dict) or not all(isinstance(one, DictConfig) for one in groups.values()):
+        raise UserError("ensemble.groups: a section by name of the group: {NAME: {recipe: …, seeds: […]}}")
+    for name, group in groups.items():
+        check_overrides(group.get("overrides"), f"ensemble.groups.{name}.overrides")
 
 
 def store_root(cfg: DictConfig) -> str:

@@ -163,7 +163,9 @@ def interleave_ranks(blocks: list[Block]) -> Block:
 def dataset_info(store: Store, split: str) -> dict[str, Any]:
     """Identity of a set of images, independent of its name."""
     identities = "\n".join(identity for identity, _ in store.classes)
+    missing = (store.manifest.get("settings") or {}).get("missing")
     return {
+        **({"missing": missing} if missing else {}),
         "name": store.name,
         "fingerprint": store.fingerprint,
         "split": split,

@@ -4,11 +4,13 @@ Every key is a constructor's argument, so an unread key or a wrong type is an er
 """
 
 import inspect
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -94,7 +96,19 @@ def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
     name = section.pop("name", "alexnet")
     if name not in NETS:
         raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
-    return instantiate(NETS[name], OmegaConf.create(section), "model", crop=crop)
+    with torch.device("meta"):
+        check_memory(instantiate(NETS[name], section, "model", crop=crop))
+    return instantiate(NETS[name], section, "model", crop=crop)
+
+
+def check_memory(net: Net) -> None:
+    """Raise UserError for a network whose weights, gradients and velocities are more than this machine's memory."""
+    needed = 3 * 4 * sum(parameter.numel() for parameter in net.parameters())
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UserError(
+            f"model: this network takes {needed / 1e9:,.0f} GB to train; this machine has {there / 1e9:,.0f}"
+        )
 
 
 def make_speed(cfg: DictConfig) -> Performance:
@@ -133,17 +147,14 @@ def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
 def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
     """The trainer with all that a run does besides: checkpoints, loggers, and `own`, by default a classifier's."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
-    check_trainer_options(cfg.trainer)
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    check_trainer_options({**options, "accelerator": device(cfg).type})
     options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
     use_tf32(cfg.trainer.precision == "tf32")
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
     resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
     step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows")
-    for name in ("train", "val", "test"):
-        if isinstance(limit := options.get(f"limit_{name}_batches"), float) and limit != 1.0:
-            raise UserError(f"trainer.limit_{name}_batches={limit}: give a whole number of batches")
     folder = run / CHECKPOINTS
     fitting = [
         *(classifier_callbacks(cfg, run) if own is None else own),

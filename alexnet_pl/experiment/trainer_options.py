@@ -1,9 +1,11 @@
 """Refuse options of Lightning's Trainer that a fit would ignore or that would break what it guarantees."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.runtime import cores
 
 ONE_STEP = "a step is one batch (§5), updated by this package's own rule"
 REFUSED: dict[str, str] = {
@@ -26,9 +28,56 @@ REFUSED: dict[str, str] = {
 NEUTRAL = {"accumulate_grad_batches": 1, "overfit_batches": 0, "fast_dev_run": 0, "barebones": False}
 
 
+LEAST: dict[str, int] = {  # of options that count something; null is Lightning's default
+    "max_epochs": -1,
+    "max_steps": -1,
+    "min_epochs": 0,
+    "min_steps": 0,
+    "check_val_every_n_epoch": 1,
+    "log_every_n_steps": 0,
+    "num_nodes": 1,
+    "limit_train_batches": 1,
+    "limit_val_batches": 0,
+    "limit_test_batches": 1,
+}
+CLUSTER = ("WORLD_SIZE", "SLURM_NTASKS", "MASTER_ADDR", "OMPI_COMM_WORLD_SIZE")  # set by whatever starts all nodes
+
+
 def check_trainer_options(options: Mapping[str, Any]) -> None:
-    """Raise UserError naming the first option that a fit cannot honour. Values that change nothing are accepted."""
+    """Raise UserError naming the first option that a fit cannot honour, or whose value no fit can have. Values that
+    change nothing are accepted."""
     for name, why in REFUSED.items():
         value = options.get(name)
         if value is not None and not (name in NEUTRAL and value == NEUTRAL[name]):
             raise UserError(f"trainer.{name}={value}: not supported, {why}")
+    for name, least in LEAST.items():
+        check_count(name, options.get(name), least)
+    fewest, most = options.get("min_epochs"), options.get("max_epochs")
+    if fewest is not None and most is not None and 0 <= most < fewest:
+        raise UserError(f"trainer.min_epochs={fewest}: more than trainer.max_epochs={most}")
+    interval = options.get("val_check_interval")
+    if interval is not None and not isinstance(interval, str) and (isinstance(interval, bool) or interval <= 0):
+        raise UserError(f"trainer.val_check_interval={interval}: above 0")
+    if options.get("deterministic") not in (None, True, False, "warn"):
+        raise UserError(f"trainer.deterministic={options['deterministic']}: true, false or warn")
+    check_machines(options)
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Limits may also be 1.0, all batches."""
+    if value is None or (name.startswith("limit_") and value == 1.0):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UserError(f"trainer.{name}={value}: a whole number, at least {least}")
+
+
+def check_machines(options: Mapping[str, Any]) -> None:
+    """Refuse what would wait without end: more CPU processes than cores, or nodes that nothing starts."""
+    devices, nodes = options.get("devices"), options.get("num_nodes")
+    if options.get("accelerator") == "cpu" and isinstance(devices, int) and devices > cores():
+        raise UserError(f"trainer.devices={devices}: this machine has {cores()} CPU cores")
+    if isinstance(nodes, int) and nodes > 1 and not any(name in os.environ for name in CLUSTER):
+        raise UserError(
+            f"trainer.num_nodes={nodes}: nothing starts the other nodes; use srun or torchrun on each of them, or set "
+            "MASTER_ADDR, MASTER_PORT and NODE_RANK there"
+        )

@@ -60,6 +60,8 @@ class Classifier(L.LightningModule):
                 f"lr={lr}, momentum={momentum}, weight_decay={weight_decay}, bias_lr_scale={bias_lr_scale}: "
                 "none below 0"
             )
+        if momentum >= 1:
+            raise ValueError(f"momentum={momentum}: below 1, or no step would ever fade")
         if views not in CROP_POSITIONS:
             raise UserError(f"test.views={views}: one of {', '.join(CROP_POSITIONS)}")
         self.net, self.augment, self.architecture, self.views = net, augment, dict(switches), views

@@ -18,7 +18,7 @@ from alexnet_pl.commands import options, registry
 from alexnet_pl.commands.help import command_help
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
 from alexnet_pl.config.recipes import SHIPPED, find_recipe, recipe_names
-from alexnet_pl.config.run_config import SECTIONS, isolated_config
+from alexnet_pl.config.run_config import KNOWN, isolated_config
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import latest_checkpoint, link_latest
 
@@ -173,7 +173,7 @@ def test_every_command_is_there_and_its_help_names_what_it_reads(name: str) -> N
         module, function = target.split(":")
         source = (Path(registry.__file__).parent / f"{module.rsplit('.', 1)[1]}.py").read_text()
         assert f"\ndef {function}(" in source
-    assert set(command.keys) <= set(SECTIONS)
+    assert set(command.keys) <= set(KNOWN)
     text = command_help(command)
     assert all(f"\n  {key}:" in text for key in command.keys)
     if command.options:

@@ -15,6 +15,11 @@ WNID = re.compile(r"n\d{8}")
 GZIPPED = (".tar.gz", ".tgz")
 
 
+def is_litter(name: str) -> bool:
+    """Whether a desktop left the file there (`.DS_Store`, `._image.JPEG`, `Thumbs.db`), not the organisers."""
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
+
+
 class Member(NamedTuple):
     """A regular file of an archive; `name` is its last part alone, so that no path of an archive is ever followed.
 
@@ -64,7 +69,7 @@ def members(place: ByteLocation) -> Iterator[Member]:
             for found in tar:
                 if size is not None and found.offset_data + found.size > size:
                     raise tarfile.ReadError("unexpected end of data")
-                if found.isreg() and not Path(found.name).name.startswith("._"):  # a Mac's own, of each file
+                if found.isreg() and not is_litter(Path(found.name).name):
                     inside = ByteLocation(place.path, place.start + found.offset_data, found.size, place.packed)
                     yield Member(Path(found.name).name, inside, found.name)
                 tar.members.clear()  # tarfile would keep them all

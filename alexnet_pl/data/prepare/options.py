@@ -49,7 +49,8 @@ class StoreTarget:
 class PrepareOptions:
     """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's archives,
     and `held_out_share` the share of each that becomes val; `part`: "2/8" is the second of eight parts of the work;
-    `workers`: processes, one more than cores where not given, one for few images.
+    `workers`: processes, one more than cores where not given, one for few images; `allow_incomplete`: take a copy of
+    which files are missing.
 
     Raises ValueError, beginning with the key, for a value that there is none of.
     """
@@ -68,6 +69,7 @@ class PrepareOptions:
     workers: int | None = None
     part: str | None = None
     repair: bool = False
+    allow_incomplete: bool = False
 
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:

@@ -17,6 +17,8 @@ from alexnet_pl.data.sources.detect import ARCHIVES, read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
+OFFICIAL = ("ilsvrc2010", "ilsvrc2012")  # stores of which the splits are the organisers'
+
 
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     """Name of the form that was recognised, and its images."""
@@ -25,15 +27,26 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     if not options.source:
         raise UserError("prepare.source has no value yet: add prepare.source=FOLDER, the copy of the images to prepare")
     synsets = Path(options.synsets) if options.synsets else None
-    return read_source(Path(options.source), options.names, synsets, options.held_out_share)
+    form, source = read_source(
+        Path(options.source), options.names, synsets, options.held_out_share, options.allow_incomplete
+    )
+    if form == ARCHIVES and options.name in OFFICIAL:
+        raise UserError(
+            f"prepare.source: {options.source} holds archives of synsets, of which none is for validation; a store "
+            f"named {options.name} needs the validation images and the development kit beside them (for a split by "
+            "name, give the store another data.name)"
+        )
+    return form, source
 
 
-def store_settings(options: PrepareOptions, form: str) -> StoreSettings:
+def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> StoreSettings:
     how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # a name in store.json, whatever the module is called
     if options.name != "demo":
         how = {"filter": options.filter, "crop": "centre", "orientation": "ignored"}
     if form == ARCHIVES:
         how["held_out"] = options.held_out_share
+    if missing:
+        how["missing"] = missing
     encoding, shard = options.store_encoding, options.images_per_shard
     return StoreSettings(options.name, options.size, how, encoding, shard, options.workers)
 
@@ -51,14 +64,16 @@ def make_store(options: PrepareOptions) -> dict[str, Any] | None:
     numbers = "" if source.numbers is None else ", with their ILSVRC ids"
     classes, splits = len(source.classes), ", ".join(source.splits)
     print(f"{options.source or options.name}: {form}, {classes:,} classes{numbers}, splits {splits}", flush=True)
-    settings, read_image = store_settings(options, form), image_reader(options)
+    if source.missing:
+        print(f"  incomplete, without {', '.join(source.missing)}", flush=True)
+    settings, read_image = store_settings(options, form, source.missing), image_reader(options)
     return prepare(source, Path(options.root), settings, read_image, options.work_part)
 
 
 def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
     """Make the corrupt shards again from the source, and return their paths."""
     form, source = list_source(options)
-    settings = store_settings(options, form)
+    settings = store_settings(options, form, source.missing)
     check_same_store(options, store, settings=settings.how)
     settings = settings._replace(shard=store.manifest["shard"])
     return repair(store, source, settings, image_reader(options))

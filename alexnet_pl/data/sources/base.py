@@ -33,13 +33,15 @@ class DatasetListing:
     """Classes as (id, readable name), sorted by id; the images of each split; the benchmark's own class numbers.
 
     `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
-    in the order of the ids. `expected`: how many images a split should have, where the copy itself says so.
+    in the order of the ids. `expected`: how many images a split should have, where the copy itself says so. `missing`:
+    what an incomplete copy lacks.
     """
 
     classes: list[tuple[str, str]]
     splits: Mapping[str, Iterable[ImageRecord]]
     numbers: list[int] | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         """(split, image): every image once, in the order that the store will have within each split."""

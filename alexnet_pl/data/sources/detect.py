@@ -24,10 +24,15 @@ ARCHIVES = "archives of synsets"
 
 
 def read_source(
-    source: Path, names: Mapping[str, str], synsets: Path | None = None, held_out_share: float = HELD_OUT
+    source: Path,
+    names: Mapping[str, str],
+    synsets: Path | None = None,
+    held_out_share: float = HELD_OUT,
+    allow_incomplete: bool = False,
 ) -> tuple[str, DatasetListing]:
     """(what it is, its classes and images). `names`: readable class names for forms that bring none; of the archives of
     all of ImageNet, `synsets` lists those to take and `held_out_share` is the share of each that becomes `val`.
+    `allow_incomplete`: take a copy of which files are missing.
 
     Raises UserError where nothing is recognised, or where something of what was recognised is missing or wrong.
     """
@@ -40,14 +45,14 @@ def read_source(
     if batches := find_batches(source):
         return "CIFAR-10", read_cifar(batches)
     if tables := find_tables(source):
-        return "Hugging Face's Parquet files", read_tables(tables)
+        return "Hugging Face's Parquet files", read_tables(tables, allow_incomplete)
     if packed := find_packed(source):
-        return "Hugging Face's archives", read_packed(packed)
+        return "Hugging Face's archives", read_packed(packed, allow_incomplete)
     check_archives(source)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
         return ARCHIVES, read_fall(source, synsets, held_out_share)
     if shards := find_shards(source):
-        return "WebDataset shards", read_shards(shards)
+        return "WebDataset shards", read_shards(shards, allow_incomplete)
     return "class folders", read_folders(source, names)
 
 

@@ -26,6 +26,7 @@ SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "
 SPLIT = re.compile(r"(?:^|[-_.])(train|validation|valid|val|test)(?=[-_.\d]|$)")
 SHARD = re.compile(r".*\d{3,}\.tar$")
 WNID = re.compile(r"n\d{8}")
+ALLOW = "get it again, or prepare what is there with prepare.allow_incomplete=true"
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -60,18 +61,23 @@ def by_split(source: Path, pattern: str) -> dict[str, list[Path]]:
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
-def read_tables(found: Mapping[str, list[Path]]) -> DatasetListing:
+def read_tables(found: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
     first = next(iter(found.values()))[0]
-    return read_rows(first.parent, found, rows_of_table, names_in(first))
+    missing = check_whole(first.parent, missing_parts(found), allow_incomplete)
+    return replace(read_rows(first.parent, found, rows_of_table, names_in(first)), missing=missing)
 
 
-def read_packed(found: Mapping[str, list[Path]]) -> DatasetListing:
-    return read_rows(next(iter(found.values()))[0].parent, found, rows_of_archive, [])
-
-
-def read_shards(found: Mapping[str, list[Path]]) -> DatasetListing:
+def read_packed(found: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
     where = next(iter(found.values()))[0].parent
-    return replace(read_rows(where, found, rows_of_shard, []), expected=counted(where / "_info.json", found))
+    missing = check_whole(where, missing_numbers(found), allow_incomplete)
+    return replace(read_rows(where, found, rows_of_archive, []), missing=missing)
+
+
+def read_shards(found: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
+    where = next(iter(found.values()))[0].parent
+    missing = check_whole(where, missing_numbers(found), allow_incomplete)
+    expected = {} if allow_incomplete else counted(where / "_info.json", found)
+    return replace(read_rows(where, found, rows_of_shard, []), expected=expected, missing=missing)
 
 
 def counted(path: Path, found: Mapping[str, list[Path]]) -> dict[str, int]:
@@ -83,14 +89,17 @@ def counted(path: Path, found: Mapping[str, list[Path]]) -> dict[str, int]:
         counts = {SPLITS[name]: int(about["num_samples"]) for name, about in splits.items() if name in SPLITS}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"prepare.source: {path} does not tell the samples of its splits ({error!r})") from error
-    return {split: count for split, count in counts.items() if split in found}
+    if absent := [split for split, count in counts.items() if count and split not in found]:
+        raise UserError(
+            f"prepare.source: {path.parent}: no files of {absent[0]}, of which {path.name} counts some; {ALLOW}"
+        )
+    return counts
 
 
 def read_rows(
     where: Path, found: Mapping[str, list[Path]], rows: Callable[[Path], Iterable[Row]], names: list[str]
 ) -> DatasetListing:
     """Listed once into a file; the classes are known when all is listed. Raises UserError for labels that disagree."""
-    check_parts(found)
     if "train" not in found:
         raise UserError(f"prepare.source: {where} has no files of the training split, only of {', '.join(found)}")
     spools = {split: DiskList(row for path in paths for row in rows(path)) for split, paths in found.items()}
@@ -103,12 +112,38 @@ def read_rows(
     return DatasetListing([(name, readable.get(name, name)) for name in classes], splits)
 
 
-def check_parts(found: Mapping[str, list[Path]]) -> None:
+def check_whole(where: Path, missing: list[str], allow_incomplete: bool) -> list[str]:
+    """`missing`, for the store to carry. Raises UserError naming them unless incomplete copies are allowed."""
+    if missing and not allow_incomplete:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"prepare.source: {where}: {missing[0]}{more} missing; {ALLOW}")
+    return missing
+
+
+def missing_parts(found: Mapping[str, list[Path]]) -> list[str]:
     """train-00000-of-00294.parquet says how many there are."""
-    for split, paths in found.items():
-        parts = [match for path in paths if (match := re.search(r"-(\d+)-of-(\d+)\.", path.name))]
-        if parts and len(parts) != int(parts[0][2]):
-            raise UserError(f"prepare.source: {paths[0].parent}: {len(parts)} of {int(parts[0][2])} files of {split}")
+    missing = [] if "val" in found or "train" not in found else ["all files of the validation split"]
+    for paths in found.values():
+        parts = [match for path in paths if (match := re.match(r"(.*-)(\d+)-of-(\d+)(\..*)", path.name))]
+        for count in {int(match[3]) for match in parts}:
+            there = {int(match[2]) for match in parts if int(match[3]) == count}
+            begin, _, width, end = parts[0][1], parts[0][2], len(parts[0][3]), parts[0][4]
+            absent = sorted(set(range(count)) - there)
+            missing += [f"{begin}{number:0{width}d}-of-{count:0{width}d}{end}" for number in absent]
+    return missing
+
+
+def missing_numbers(found: Mapping[str, list[Path]]) -> list[str]:
+    """Numbers begin at 0 and leave none out; how many there should be, the names do not say."""
+    missing = [] if "val" in found or "train" not in found else ["all files of the validation split"]
+    for paths in found.values():
+        numbered = [match for path in paths if (match := re.match(r"(.*\D)(\d+)(\.tar(?:\.gz)?)$", path.name))]
+        if numbered:
+            begin, digits, end = numbered[0].groups()
+            there = {int(match[2]) for match in numbered}
+            absent = sorted(set(range(max(there))) - there)
+            missing += [f"{begin}{number:0{len(digits)}d}{end}" for number in absent]
+    return missing
 
 
 def classes_of(where: Path, spools: Mapping[str, DiskList]) -> list[str]:

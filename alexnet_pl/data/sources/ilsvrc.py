@@ -10,18 +10,20 @@ ILSVRC2010_test_ground_truth.txt. patch_images.tar (train/, val/, test/) replace
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import WNID, Member, by_class, first, members
+from alexnet_pl.data.archives.tar import WNID, Member, by_class, first, is_litter, members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.devkit import Devkit, read_devkit, read_truth
 from alexnet_pl.data.sources.image_folder import class_folders, images, is_image
 from alexnet_pl.errors import UserError
 
 KITS = (".tar.gz", ".tgz", ".tar")
+OTHER_TASK = re.compile(r"_t3\b")
 NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
 
 
@@ -38,7 +40,7 @@ def read_ilsvrc(source: Path) -> DatasetListing:
     if kit_path is None:
         raise UserError(f"prepare.source: {source} has no development kit (ILSVRC…devkit….tar.gz or its folder)")
     kit = read_devkit(kit_path)
-    archives = {path: first(path) for path in sorted(source.glob("*.tar"))}
+    archives = {path: first(path) for path in own_archives(source)}
     patches = patched(archives)
     splits: dict[str, Iterable[ImageRecord]] = {
         "train": train(source, kit, archives, patches),
@@ -46,6 +48,18 @@ def read_ilsvrc(source: Path) -> DatasetListing:
     }
     test = numbered(source, kit, archives, patches, "test", test_labels(source, kit))
     return DatasetListing(kit.classes, splits | ({"test": test} if test else {}), kit.numbers, {"train": kit.images})
+
+
+def own_archives(source: Path) -> list[Path]:
+    """The archives of this task, without what a desktop left beside them; those of the other task are named.
+
+    ILSVRC2012_img_train_t3.tar holds the dogs of task 3, again, which would be counted twice.
+    """
+    found = [path for path in sorted(source.glob("*.tar")) if not is_litter(path.name)]
+    for path in found:
+        if OTHER_TASK.search(path.name):
+            print(f"left out: {path}, the images of another task", file=sys.stderr, flush=True)
+    return [path for path in found if not OTHER_TASK.search(path.name)]
 
 
 def patched(archives: dict[Path, str]) -> dict[str, ByteLocation]:

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import GZIPPED, WNID, Member, by_class, first, members
+from alexnet_pl.data.archives.tar import GZIPPED, WNID, Member, by_class, first, is_litter, members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.errors import UserError
 
@@ -24,7 +24,8 @@ def find_archives(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     inner = [path for path in sorted(source.glob("n*.tar")) if WNID.match(path.name)]
-    outer = [path for path in sorted(source.iterdir()) if path.name.endswith((".tar", *GZIPPED))]
+    named = [path for path in sorted(source.iterdir()) if path.name.endswith((".tar", *GZIPPED))]
+    outer = [path for path in named if not is_litter(path.name)]
     return inner or [path for path in outer if WNID.match(first(path)) and first(path).endswith(".tar")]
 
 

@@ -16,6 +16,8 @@ from copies import (
     archives,
     kaggle,
     numbered,
+    packed,
+    parquet,
     photo,
     shades,
     shards,
@@ -23,17 +25,21 @@ from copies import (
     store,
     tar,
     tarred,
+    train_images,
     tree,
     write,
     zipped,
 )
 
-from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
+from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read
 from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.predictions import dataset_info
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,7 @@ def test_a_download_that_is_not_whole_is_told_by_the_file(files: Files, says: st
         pytest.importorskip("pyarrow", reason="pyarrow is not here")
     copy = write(tmp_path / "copy", files)
     with pytest.raises(UserError, match=says):
-        read_source(copy, {})
+        read_source(copy, {}, allow_incomplete=True)
 
 
 def test_a_source_that_changes_while_it_is_read_makes_no_store(tmp_path: Path) -> None:
@@ -163,7 +169,8 @@ def test_two_images_of_one_name_are_told_wherever_they_stand(tmp_path: Path) -> 
     samples = {f"{i}.jpg": photo(i) for i in range(10)} | {f"{i}.cls": str(i % 3).encode() for i in range(10)}
     about = {f"{i}.json": json.dumps({"filename": name}).encode() for i, name in enumerate([*names, names[3]])}
     files = {name: (samples | about)[name] for i in range(10) for name in (f"{i}.jpg", f"{i}.cls", f"{i}.json")}
-    copy = write(tmp_path / "copy", {"x-train-0000.tar": tar(files)})
+    sample = {"0.jpg": photo(1), "0.cls": b"0", "0.json": json.dumps({"filename": f"{WNIDS[0]}_9.JPEG"}).encode()}
+    copy = write(tmp_path / "copy", {"x-train-0000.tar": tar(files), "x-val-0000.tar": tar(sample)})
     with pytest.raises(UserError, match=rf"^prepare.source: two images are called train/{names[3]}$"):
         store(copy, tmp_path / "store")
 
@@ -232,3 +239,79 @@ def test_a_validation_image_sorted_into_another_class_than_its_label_is_told(tmp
     (copy / "val" / SYNSETS[3][0] / name).rename(copy / "val" / SYNSETS[1][0] / name)
     with pytest.raises(UserError, match=r"lies in n02000003, .* says n09000009"):
         read_source(copy, {})
+
+
+def remove(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).unlink()
+    return root
+
+
+INCOMPLETE = {
+    "a Parquet file": (parquet, ["data/train-00001-of-00002.parquet"], r"train-00001-of-00002.parquet missing"),
+    "all validation tables": (
+        parquet,
+        ["data/validation-00000-of-00002.parquet", "data/validation-00001-of-00002.parquet"],
+        "all files of the validation split missing",
+    ),
+    "a train archive": (packed, ["train_images_0.tar.gz"], r"train_images_0.tar.gz missing"),
+    "the validation archive": (packed, ["val_images.tar.gz"], "all files of the validation split missing"),
+    "a shard": (shards, ["imagenet22k-train-0000.tar"], r"imagenet22k-train-0000.tar missing"),
+    "all validation shards": (
+        shards,
+        ["imagenet22k-validation-0000.tar", "imagenet22k-validation-0001.tar"],
+        "all files of the validation split missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", INCOMPLETE)
+def test_a_copy_without_some_of_its_files_is_refused_by_their_names(what: str, tmp_path: Path) -> None:
+    make, names, says = INCOMPLETE[what]
+    with pytest.raises(UserError, match=rf"{says}; get it again, or .*prepare.allow_incomplete=true"):
+        read_source(remove(make(tmp_path / "copy"), *names), {})
+
+
+def test_an_incomplete_copy_may_be_taken_and_its_store_says_so(tmp_path: Path) -> None:
+    copy = remove(shards(tmp_path / "copy"), "imagenet22k-train-0000.tar")
+    _, source = read_source(copy, {}, allow_incomplete=True)
+    assert source.missing == ["imagenet22k-train-0000.tar"]
+    options = PrepareOptions(str(tmp_path / "store"), "part", 16, source=str(copy), allow_incomplete=True)
+    make_store(options)
+    assert dataset_info(Store(tmp_path / "store"), "train")["missing"] == ["imagenet22k-train-0000.tar"]
+
+
+def test_what_a_desktop_left_is_no_image_and_no_archive(tmp_path: Path) -> None:
+    litter = {".DS_Store": b"x", "Thumbs.db": b"x", "desktop.ini": b"x", "._a.JPEG": b"x"}
+    clean, dirty = archives(tmp_path / "clean"), archives(tmp_path / "dirty")
+    for name, content in litter.items():
+        (dirty / name).write_bytes(content)
+    (dirty / "._ILSVRC2012_img_train.tar").write_bytes(b"no archive")
+    (outer,) = dirty.glob("ILSVRC2012_img_train.tar")
+    inner = {wnid: files | litter for wnid, files in train_images().items()}
+    outer.write_bytes(tar({f"{wnid}.tar": tar(files) for wnid, files in inner.items()}))
+    wanted, found = (store(copy, tmp_path / f"{copy.name}-store") for copy in (clean, dirty))
+    for split in ("train", "val"):
+        assert shades(found, split) == shades(wanted, split)
+
+
+def test_the_archive_of_another_task_is_left_out_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = archives(tmp_path / "copy")
+    wnid, files = next(iter(train_images().items()))
+    dogs = {f"dog_{name}": content for name, content in files.items()}
+    (copy / "ILSVRC2012_img_train_t3.tar").write_bytes(tar({f"{wnid}.tar": tar(dogs)}))
+    _, source = read_source(copy, {})
+    assert not [item for item in source.splits["train"] if "dog_" in item.name]
+    assert "left out: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ilsvrc2010", "ilsvrc2012"])
+def test_synset_archives_make_no_store_of_an_official_name(tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for wnid, files in train_images().items():
+        (copy / f"{wnid}.tar").write_bytes(tar(files))
+    options = PrepareOptions(str(tmp_path / "store"), name, 16, source=str(copy))
+    with pytest.raises(UserError, match=rf"a store named {name} needs the validation images and the development kit"):
+        make_store(options)
+    assert make_store(PrepareOptions(str(tmp_path / "store"), "fall2009", 16, source=str(copy)))

@@ -1,0 +1,80 @@
+"""Sections of a config that commands read key by key: names, types and ranges, checked before anything is loaded."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+SECTIONS = (  # mappings; what else stands at the top of a config is a single value
+    "wandb", "data", "prepare", "model", "augment", "optim", "schedule", "trainer", "test", "predict", "bench",
+    "performance", "monitor", "transfer", "ensemble", "report", "features", "retrieval", "codes",
+)  # fmt: skip
+VALUES = ("command", "seed", "ckpt_path", "objective", "logger")
+OBJECTIVES = ("val/top1_error", "val/top5_error", "val/loss", "train/epoch_top1_error")
+
+
+@dataclass(frozen=True)
+class WandbSection:
+    project: str = "alexnet_pl"
+    entity: str | None = None
+
+
+@dataclass(frozen=True)
+class TestSection:
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    views: Any = "ten"
+    save_predictions: Any = "auto"
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.save_predictions not in (True, False, "auto"):
+            raise ValueError(f"save_predictions={self.save_predictions}: true, false or auto")
+
+
+@dataclass(frozen=True)
+class PredictSection:
+    images: Any = None
+
+    def __post_init__(self) -> None:
+        check_paths(self.images, "images", optional=True)
+
+
+@dataclass(frozen=True)
+class BenchSection:
+    suite: str = "train"
+    rounds: int = 5
+    output: Any = None
+    profile: bool = False
+
+    def __post_init__(self) -> None:
+        check_paths(self.output, "output", optional=True)
+        if self.rounds < 1:
+            raise ValueError(f"rounds={self.rounds}: at least 1")
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    runs: Any = "runs"
+    images_per_second: float | None = None
+    output: str | None = None
+
+    def __post_init__(self) -> None:
+        check_paths(self.runs, "runs")
+        if self.images_per_second is not None and not 0 < self.images_per_second < math.inf:
+            raise ValueError(f"images_per_second={self.images_per_second}: above 0")
+
+
+def check_paths(value: Any, name: str, optional: bool = False) -> None:
+    """Raise ValueError for what is neither a path nor a list of paths."""
+    given = value if isinstance(value, list) else [value]
+    if not (optional and value is None) and (not given or not all(isinstance(one, str) for one in given)):
+        raise ValueError(f"{name}={value}: a path, or a list of paths")
+
+
+READ_BY_KEY = {
+    "wandb": WandbSection,
+    "test": TestSection,
+    "predict": PredictSection,
+    "bench": BenchSection,
+    "report": ReportSection,
+}
