@@ -1,4 +1,4 @@
-"""Lines that a C library writes to stderr itself, caught: libtiff says so of a damaged file, without the file's name."""
+"""Catch lines that a C library writes to stderr: libtiff reports a damaged file there, without the name of the file."""
 
 import os
 import tempfile
