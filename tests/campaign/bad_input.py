@@ -5,9 +5,9 @@ As it should be: exit code 0, or 2 with one line that starts with "alexnet_pl:";
 
 import random
 from pathlib import Path
-from typing import Any
 
 from forks import run
+from tally import Tally
 from workload import Workplace
 
 WRONG = ("nan", "inf", "-1", "0", "1.5", "1e30", "abc", "null", "true", "[]", "[abc]", "{a: 1}", "''", "../x", "é☃")
@@ -50,16 +50,15 @@ def cases(store: Path, folder: Path) -> list[list[str]]:
     return found + [[*fit, word] for word in EXTRA]
 
 
-def campaign(place: Workplace, seed: int, whole: bool) -> dict[str, Any]:
+def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     folder = place.fresh("bad_input")
     folder.mkdir()
     every = cases(place.store(72), folder)
-    chosen = every if whole else random.Random(seed).sample(every, 12)
-    wrong: list[str] = []
-    for argv in chosen:
+    tally.facts["of"] = len(every)
+    draw = random.Random(tally.seed)
+    for argv in draw.sample(every, len(every) if whole else 8):
         ended = run(argv, place.output)
-        if not ended.well:
-            what = argv[2] if len(argv) < 5 else argv[-1]
-            wrong.append(f"{what}: exit code {ended.code}: {ended.last_line}")
-            print(wrong[-1], flush=True)
-    return {"cases": len(chosen), "of": len(every), "wrong": wrong}
+        recipe = len(argv) < 5
+        what = argv[2] if recipe else argv[-1]
+        tally.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}")
+        tally.count("a damaged recipe" if recipe else "a wrong value")

@@ -6,12 +6,12 @@ names the file; no traceback.
 
 import random
 import shutil
-from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from file_damage import Change, all_changes
 from forks import run
+from tally import Tally
 from workload import Workplace
 
 RESULT = "results/val-nine/result.json"
@@ -94,15 +94,10 @@ def judge(case: Case, victim: Path, place: Workplace) -> str:
     return ""
 
 
-def campaign(place: Workplace, seed: int, whole: bool) -> dict[str, Any]:
+def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     victim = make_victim(place)
     every = cases(victim)
-    chosen = random.Random(seed).sample(every, 1500 if whole else 12)
-    done: Counter[str] = Counter()
-    wrong: list[str] = []
-    for case in chosen:
-        done[case.file] += 1
-        if found := judge(case, victim, place):
-            wrong.append(f"{case.reader}, {case.file}: {case.what}: {found}")
-            print(wrong[-1], flush=True)
-    return {"cases": len(chosen), "of": len(every), "kinds": dict(sorted(done.items())), "wrong": wrong}
+    tally.facts["of"] = len(every)
+    for case in random.Random(tally.seed).sample(every, 1500 if whole else 8):
+        tally.note(f"{case.reader}, {case.file}: {case.what}", judge(case, victim, place))
+        tally.count(case.file)

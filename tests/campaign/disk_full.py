@@ -7,14 +7,14 @@ space, which is then enlarged. Elsewhere, opening a file for writing fails with 
 import random
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from file_events import FileEvents, disk_full, read_kinds
 from forks import Ended, run
+from tally import Tally
 from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
 
 LARGE = "2g"
@@ -86,18 +86,12 @@ def used(folder: Path) -> int:
 
 
 class FullDisk:
-    def __init__(self, place: Workplace, disk: Path, draw: random.Random) -> None:
-        self.place, self.disk, self.draw = place, disk, draw
-        self.done: Counter[str] = Counter()
-        self.wrong: list[str] = []
-
-    def note(self, what: str, found: str) -> None:
-        if found:
-            self.wrong.append(f"{what}: {found}")
-            print(self.wrong[-1], flush=True)
+    def __init__(self, place: Workplace, disk: Path, tally: Tally) -> None:
+        self.place, self.disk, self.tally, self.note = place, disk, tally, tally.note
+        self.draw = random.Random(tally.seed)
 
     def judge(self, what: str, ended: Ended) -> None:
-        self.done[what.partition(",")[0] + (": full" if ended.code else ": fitted")] += 1
+        self.tally.count(what.partition(",")[0] + (": full" if ended.code else ": fitted"))
         self.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}")
         self.note(what, "; ".join(damaged_files(self.disk / "run")))
 
@@ -144,15 +138,14 @@ class FullDisk:
         job.begin()
 
 
-def campaign(place: Workplace, seed: int, whole: bool) -> dict[str, Any]:
-    draw, disk = random.Random(seed), place.folder / "disk"
+def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
+    disk = place.folder / "disk"
     mounts = can_mount(disk)
-    full = FullDisk(place, disk, draw)
+    tally.facts["how"] = TMPFS if mounts else INJECTED
+    full = FullDisk(place, disk, tally)
     chosen = [fit_job(place, disk, "convnet")]
     if whole:
         chosen += [fit_job(place, disk, "alexnet"), *other_jobs(place, disk)]
     for job in chosen:
         one = full.on_small_disks if mounts else full.by_injection
         one(job, 5 if whole else 1)
-    how = TMPFS if mounts else INJECTED
-    return {"cases": full.done.total(), "how": how, "kinds": dict(sorted(full.done.items())), "wrong": full.wrong}

@@ -7,13 +7,12 @@ by row, the records, the store and the features byte by byte; and at no moment m
 import random
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from file_events import FileEvents, kill, read_kinds, tear
 from forks import run, start, stop, wait
+from tally import Tally
 from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
 
 CHAIN = 3  # kills at random moments before a run is left to end
@@ -23,19 +22,17 @@ class Kills:
     """Kills of one command, and the check of what it has made once it ended."""
 
     def __init__(
-        self, place: Workplace, name: str, folder: Path, words: list[str], check: Callable[[], list[str]],
-        begin: Callable[[], object] = lambda: None,
+        self, place: Workplace, tally: Tally, name: str, folder: Path, words: list[str],
+        check: Callable[[], list[str]], begin: Callable[[], object] = lambda: None,
     ) -> None:  # fmt: skip
         """`folder`: in which all is written; `begin`: makes what must be there first."""
-        self.place, self.name, self.folder, self.words, self.check = place, name, folder, words, check
-        self.begin = begin
+        self.place, self.tally, self.name, self.folder, self.words = place, tally, name, folder, words
+        self.check, self.begin = check, begin
         self.log = place.folder / "events.txt"
-        self.done: Counter[str] = Counter()
-        self.wrong: list[str] = []
         self.start_anew()
         ended = run(words, place.output, lambda: FileEvents(folder, self.log).install())
         self.kinds, self.seconds = read_kinds(self.log), ended.seconds
-        self.note(f"{name}, undisturbed", ended.code == 0, ended.last_line)
+        tally.note(f"{name}, undisturbed", "" if ended.code == 0 else ended.last_line)
 
     def start_anew(self) -> None:
         """The folder is remade, and files whose names begin with its name beside it are removed."""
@@ -43,32 +40,26 @@ class Kills:
             shutil.rmtree(path)
         self.begin()
 
-    def note(self, what: str, well: bool, why: str) -> None:
-        if not well:
-            self.wrong.append(f"{what}: {why}")
-            print(self.wrong[-1], flush=True)
-
     def finish(self, what: str) -> None:
         """The same command once more, to its end."""
         ended = run(self.words, self.place.output)
-        self.note(what, ended.code == 0, f"exit code {ended.code}: {ended.last_line}")
         if ended.code == 0:
-            found = self.check()
-            self.note(what, not found, f"differs: {', '.join(found)}")
+            self.tally.note(what, ", ".join(self.check()))
+        else:
+            self.tally.note(what, f"exit code {ended.code}: {ended.last_line}")
 
     def at_event(self, number: int, act: Callable[[str, Path], None]) -> None:
         verb = "before" if act is kill else "within"
         what = f"{self.name}, {verb} event {number} ({self.kinds[number]})"
         self.start_anew()
         ended = run(self.words, self.place.output, lambda: FileEvents(self.folder, self.log, number, act).install())
-        self.note(what, ended.code == -9, f"exit code {ended.code}, not killed: {ended.last_line}")
-        found = damaged_files(self.folder)
-        self.note(what, not found, "; ".join(found))
-        self.done[f"{self.name}: {verb} {self.kinds[number]}"] += 1
+        self.tally.note(what, "" if ended.code == -9 else f"exit code {ended.code}, not killed: {ended.last_line}")
+        self.tally.note(what, "; ".join(damaged_files(self.folder)))
         self.finish(what)
+        self.tally.count(f"{self.name}: {verb} {self.kinds[number]}")
 
-    def at_moments(self, draw: random.Random) -> int:
-        """Several kills at random moments, one after the other. Returns how many there were."""
+    def at_moments(self, draw: random.Random) -> None:
+        """Several kills at random moments, one after the other."""
         self.start_anew()
         moments = [draw.uniform(0, self.seconds) for _ in range(CHAIN)]
         for moment in moments:
@@ -76,11 +67,9 @@ class Kills:
             time.sleep(moment)
             stop(pid)
             wait(pid, self.place.output)
-            found = damaged_files(self.folder)
-            self.note(f"{self.name}, killed after {moment:.2f} s", not found, "; ".join(found))
-        self.done[f"{self.name}: at a random moment"] += CHAIN
+            self.tally.note(f"{self.name}, killed after {moment:.2f} s", "; ".join(damaged_files(self.folder)))
         self.finish(f"{self.name}, killed after {', '.join(f'{moment:.2f}' for moment in moments)} s")
-        return CHAIN
+        self.tally.count(f"{self.name}: at a random moment", CHAIN)
 
     def events(self, draw: random.Random, most: int) -> Iterator[tuple[int, Callable[[str, Path], None]]]:
         """One event of each kind, before it and, where a file is written there, within it; at most `most`."""
@@ -99,45 +88,38 @@ class Kills:
             self.at_moments(draw)
 
 
-def fits(place: Workplace, net: str) -> Kills:
-    folder = place.folder / "killed"
-    wanted = place.reference(net)
-    return Kills(
-        place, f"fit and test of {net}", folder, place.words(net, folder), lambda: compare_runs(folder, wanted)
-    )
+def fits(place: Workplace, tally: Tally, net: str) -> Kills:
+    folder, wanted = place.folder / "killed", place.reference(net)
+    name = f"fit and test of {net}"
+    return Kills(place, tally, name, folder, place.words(net, folder), lambda: compare_runs(folder, wanted))
 
 
-def stores(place: Workplace) -> Kills:
-    store = place.folder / "killed_stores/store"
-    wanted = place.store(32)
+def stores(place: Workplace, tally: Tally) -> Kills:
+    store, wanted = place.folder / "killed_stores/store", place.store(32)
     words = prepare_words(place.images, store, 32)
-    return Kills(place, "prepare", store, words, lambda: compare_folders(store, wanted))
+    return Kills(place, tally, "prepare", store, words, lambda: compare_folders(store, wanted))
 
 
-def features(place: Workplace) -> Kills:
+def features(place: Workplace, tally: Tally) -> Kills:
     wanted = place.copy("alexnet", "with_features")
     place.must(["features", "-c", str(wanted), "features.split=train"])
-    run_folder = place.folder / "killed"
+    folder = place.folder / "killed"
 
     def check() -> list[str]:
-        return compare_folders(run_folder / "features", wanted / "features")
+        return compare_folders(folder / "features", wanted / "features")
 
-    words = ["features", "-c", str(run_folder), "features.split=train"]
-    return Kills(place, "features", run_folder, words, check, lambda: place.copy("alexnet", "killed"))
+    words = ["features", "-c", str(folder), "features.split=train"]
+    return Kills(place, tally, "features", folder, words, check, lambda: place.copy("alexnet", "killed"))
 
 
-def campaign(place: Workplace, seed: int, whole: bool) -> dict[str, Any]:
-    """All kinds of writes of all commands and more than 100 kills, or a few of each."""
-    draw = random.Random(seed)
-    plan = [(lambda: fits(place, "convnet"), 1000 if whole else 2, 10 if whole else 0)]
-    plan += [(lambda: stores(place), 1000 if whole else 1, 3 if whole else 0)]
-    if whole:
-        plan += [(lambda: features(place), 1000, 2), (lambda: fits(place, "alexnet"), 8, 4)]
-    done: Counter[str] = Counter()
-    wrong: list[str] = []
-    for make, events, chains in plan:
-        kills = make()
-        kills.campaign(draw, events, chains)
-        done += kills.done
-        wrong += kills.wrong
-    return {"cases": done.total(), "kinds": dict(sorted(done.items())), "wrong": wrong}
+def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
+    """All kinds of writes of all commands and more than 100 kills, or a few."""
+    draw = random.Random(tally.seed)
+    if not whole:
+        fits(place, tally, "convnet").campaign(draw, events=2, chains=0)
+        return stores(place, tally).campaign(draw, events=1, chains=0)
+    fits(place, tally, "convnet").campaign(draw, events=1000, chains=10)
+    stores(place, tally).campaign(draw, events=1000, chains=3)
+    features(place, tally).campaign(draw, events=1000, chains=2)
+    fits(place, tally, "alexnet").campaign(draw, events=8, chains=4)
+    return None

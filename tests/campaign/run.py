@@ -1,16 +1,13 @@
-"""Run the campaigns and write what they found.
+"""Run the campaigns and write what they found to FOLDER/found.json.
 
     python tests/campaign/run.py FOLDER SEED (slice | whole) [CAMPAIGN ...]
 
-FOLDER is new; found.json is written there. Prints a line for each case that did not end as it should.
+Prints a line for each case that did not end as it should; exit code 1 if there was one.
 """
 
 import importlib
-import json
 import os
 import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 CAMPAIGNS = ("kills", "disk_full", "two_processes", "stop_signals", "damage", "bad_input")
@@ -22,19 +19,19 @@ def main() -> None:
     os.environ |= {"ALEXNET_PL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
     os.chdir(folder)
     from forks import preload
+    from tally import Tally
     from workload import Workplace
 
     preload()
     place = Workplace(folder)
-    found = {}
+    bad = 0
     for name in sys.argv[4:] or CAMPAIGNS:
-        began = time.monotonic()
-        found[name] = importlib.import_module(name).campaign(place, seed, whole)
-        today = datetime.now(UTC).date().isoformat()
-        found[name] |= {"seconds": round(time.monotonic() - began), "date": today, "seed": seed}
-        wrong = len(found[name]["wrong"])
-        print(f"{name}: {found[name]['cases']} cases, seed {seed}: {wrong} not as they should be", flush=True)
-        (folder / "found.json").write_text(json.dumps({"whole": whole, "campaigns": found}, indent=1) + "\n")
+        tally = Tally(folder / "found.json", name, seed)
+        importlib.import_module(name).campaign(place, tally, whole)
+        tally.write(ended=True)
+        bad += len(tally.wrong)
+        print(f"{name}: {tally.kinds.total()} cases, seed {seed}: {len(tally.wrong)} not as they should be", flush=True)
+    raise SystemExit(bool(bad))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ import shutil
 import signal
 import socket
 import time
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import forks
 from forks import Ended, start, wait
+from tally import Tally
 from workload import Workplace, damaged_files, prepare_words
 
 CODES = {signal.SIGINT: (130, -2), signal.SIGTERM: (143, -15), signal.SIGKILL: (-9,)}
@@ -56,12 +55,11 @@ def commands(place: Workplace, folder: Path) -> dict[str, list[str]]:
 
 
 class Stops:
-    def __init__(self, place: Workplace, draw: random.Random, net: str) -> None:
-        self.place, self.draw, self.net = place, draw, net
+    def __init__(self, place: Workplace, tally: Tally, net: str) -> None:
+        self.place, self.tally, self.net, self.note = place, tally, net, tally.note
+        self.draw = random.Random(tally.seed)
         self.folder = place.folder / "stopped/run"
         self.commands = commands(place, self.folder)
-        self.done: Counter[str] = Counter()
-        self.wrong: list[str] = []
 
     def begin_anew(self) -> None:
         shutil.rmtree(self.folder.parent, ignore_errors=True)
@@ -72,11 +70,6 @@ class Stops:
 
     def run(self, name: str) -> Ended:
         return forks.run(self.commands[name], self.place.output)
-
-    def note(self, what: str, found: str) -> None:
-        if found:
-            self.wrong.append(f"{what}: {found}")
-            print(self.wrong[-1], flush=True)
 
     def make_features(self) -> None:
         """`retrieve` and codes read them."""
@@ -104,7 +97,7 @@ class Stops:
             forks.signal_group(pid, number)
         ended = wait(pid, self.place.output)
         what = f"{name}, {number.name} after {moment:.2f} s"
-        self.done[f"{name}: {number.name}"] += 1
+        self.tally.count(f"{name}: {number.name}")
         fine = ended.code in (0, *CODES[number]) and "Traceback" not in ended.text
         self.note(what, "" if fine else f"exit code {ended.code}: {ended.last_line}")
         self.note(what, "; ".join(damaged_files(self.folder) + damaged_files(self.folder.parent / "beside")))
@@ -121,10 +114,9 @@ class Stops:
         return None
 
 
-def campaign(place: Workplace, seed: int, whole: bool) -> dict[str, Any]:
-    stops = Stops(place, random.Random(seed), "alexnet" if whole else "convnet")
+def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
+    stops = Stops(place, tally, "alexnet" if whole else "convnet")
     if whole:
         stops.make_features()
     for name in stops.commands if whole else ("test",):
         stops.command(name, CODES if whole else (signal.SIGTERM,))
-    return {"cases": stops.done.total(), "kinds": dict(sorted(stops.done.items())), "wrong": stops.wrong}

@@ -4,12 +4,12 @@ out is what one process gives."""
 import random
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from forks import start, wait
+from tally import Tally
 from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
 
 
@@ -55,21 +55,16 @@ def pairs(place: Workplace, net: str) -> list[Pair]:
     ]
 
 
-def campaign(place: Workplace, seed: int, whole: bool) -> dict[str, Any]:
-    draw = random.Random(seed)
-    done: Counter[str] = Counter()
-    wrong: list[str] = []
+def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
+    draw = random.Random(tally.seed)
     outputs = [place.folder / f"output{number}.txt" for number in (1, 2)]
     for pair in pairs(place, "alexnet") if whole else pairs(place, "convnet")[:1]:
         for _ in range(4 if whole else 1):
             pair.begin()
             delay = draw.choice([0.0, draw.uniform(0, 2)])
             found = both(pair, outputs, delay)
-            found += [] if found else pair.check()
-            done[pair.name] += 1
-            wrong += [f"{pair.name}, {delay:.2f} s apart: {one}" for one in found]
-            print(*wrong[len(wrong) - len(found) :], sep="\n", end="\n" if found else "", flush=True)
-    return {"cases": done.total(), "kinds": dict(sorted(done.items())), "wrong": wrong}
+            tally.note(f"{pair.name}, {delay:.2f} s apart", "; ".join(found or pair.check()))
+            tally.count(pair.name)
 
 
 def both(pair: Pair, outputs: list[Path], delay: float) -> list[str]:
