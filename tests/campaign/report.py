@@ -48,10 +48,10 @@ def page(there: dict[str, Any]) -> str:
 def row(title: str, found: dict[str, Any] | None) -> str:
     if found is None:
         return f"| {title} | not yet run | | | |"
-    cases = f"{found['cases']:,}" + (
-        f" of {found['of']:,}" if found.get("of", found["cases"]) != found["cases"] else ""
+    cases, of = found["cases"], found.get("of", found["cases"])
+    told = (
+        f"{cases:,}" + (f" of {of:,}" if of != cases else "") + ("" if found["ended"] else " (stopped before its end)")
     )
-    cases += "" if found["ended"] else " (stopped before its end)"
     return f"| {title} | {told} | {len(found['wrong'])} | {found['date']} | {found['seed']} |"
 
 
