@@ -24,7 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast campaign notebooks lint docs reference lock clean
+.PHONY: help setup demo test test-fast campaign gpu gpu-kit notebooks lint docs reference lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,12 @@ campaign: setup  ## kills, full disks, damaged files, bad input: hours, of which
 	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; rm -rf build/campaign; \
 	  $(PY) tests/campaign/run.py build/campaign $$seed whole; \
 	  $(PY) tests/campaign/report.py build/campaign/found.json && echo "→ docs/development/robustness.md"
+
+gpu: setup  ## all measurements of a GPU, nine minutes a call, to OUT (default gpu-results); ROOT=FOLDER: a store for fits
+	$(PY) -m alexnet_pl bench gpu bench.output=$(or $(OUT),gpu-results) $(if $(ROOT),data.root=$(ROOT))
+
+gpu-kit: setup  ## wheels for a GPU machine without network, in build/gpu-kit; ROOT=FOLDER: a store too, in parts
+	$(PY) scripts/gpu_kit.py build/gpu-kit $(if $(ROOT),--store $(ROOT))
 
 notebooks: setup  ## notebooks, run, with their pictures, as HTML in build/notebooks (RUN=FOLDER: of your own run)
 	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb

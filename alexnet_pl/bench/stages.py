@@ -40,7 +40,7 @@ class Clock:
 def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> dict[str, Any]:
     """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its floor."""
     device = runtime.device(cfg)
-    clock, module = Clock(device), build_module(cfg, splits["raw"], device)
+    clock, module = Clock(device), build_module(cfg, device)
     sgd = optimizer(module)
     for number in range(rounds + 2):
         if number == 2:  # two to warm up
@@ -56,10 +56,11 @@ def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> di
     }
 
 
-def build_module(cfg: DictConfig, split: Split, device: torch.device) -> Classifier:
+def build_module(cfg: DictConfig, device: torch.device) -> Classifier:
+    """The recipe's module on `device`, with a mean image and colours like photographs'."""
     module = build.make_module(cfg).to(device).train()
     module.apply_performance(device)
-    module.augment.set_statistics(np.full((3, *split.shape[1:]), 118.0), np.diag([400.0, 1400.0, 14800.0]))
+    module.augment.set_statistics(np.full((3, cfg.data.size, cfg.data.size), 118.0), np.diag([400.0, 1400.0, 14800.0]))
     return module
 
 

@@ -16,7 +16,8 @@ from alexnet_pl.runtime import SWITCH, ask_for_large_pages
 BF16, TF32, FLOAT32 = "bf16", "tf32", "float32"
 OURS, STOCK, TORCHVISION = "ours", "stock PyTorch", "torchvision's alexnet"
 CONTENDERS = (f"{OURS}, {BF16}", f"{OURS}, {FLOAT32}", f"{STOCK}, {FLOAT32}", f"{TORCHVISION}, {FLOAT32}")
-ON_GPU = (f"{OURS}, {TF32}",)  # besides
+EAGER, COMPILED = "ours, neither compiled nor a graph", "ours, compiled, no graph"
+ON_GPU = (f"{OURS}, {TF32}", f"{EAGER}, {BF16}", f"{COMPILED}, {BF16}")  # besides
 NORMS = ("ours, compiled", "ours, eager", "F.local_response_norm")
 REPEATED = 20  # steps of a run on a GPU, which is waited for at the end
 
@@ -43,15 +44,16 @@ def make_step(name: str, work: Work) -> Callable[[], None]:
 
     from alexnet_pl.runtime import use_tf32
 
-    who, _, kind = name.partition(", ")
-    os.environ[SWITCH] = str(int(who == OURS))
+    who, _, kind = name.rpartition(", ")
+    ours = who in (OURS, EAGER, COMPILED)
+    os.environ[SWITCH] = str(int(ours))
     torch.set_num_threads(work.threads)
     torch.manual_seed(0)
-    if who == OURS:  # others as PyTorch has it
+    if ours:  # others as PyTorch has it
         use_tf32(kind == TF32)
     images = 60 * torch.randn(work.batch_size, 3, work.crop, work.crop, device=work.device)
     labels = torch.arange(work.batch_size, device=work.device) % work.model["num_classes"]
-    if who == OURS:
+    if ours:
         images = images.contiguous(memory_format=torch.channels_last)
     step = captured(stepping(who, kind, work), images, labels) if who == OURS else stepping(who, kind, work)
 
@@ -114,7 +116,7 @@ def contender(who: str, work: Work) -> tuple[Any, Any]:
     if who == STOCK:
         net = stock(net)
         return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
-    speed = Performance(**work.speed)
+    speed = Performance(**work.speed | ({"compile": False} if who == EAGER else {}))
     speed.apply(net, torch.device(work.device))
     groups = parameter_groups(net, 0.01, 0.0005, 2.0, False)
     return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=speed.optimized)

@@ -11,7 +11,7 @@ from alexnet_pl.bench.report import show_preparing, show_training
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 
-STAGES = ("train", "prepare", "report")
+STAGES = ("train", "prepare", "gpu", "report")
 PAGE = Path("docs/benchmarks.md")
 
 
@@ -20,6 +20,8 @@ def bench(cfg: DictConfig, folder: Path) -> None:
         raise UserError(f"bench {cfg.bench.suite}: one of {', '.join(STAGES)}")
     if cfg.bench.suite == "report":
         return report(cfg)
+    if cfg.bench.suite == "gpu":
+        return measure_on_gpu(cfg)
     if not isinstance(cfg.bench.rounds, int) or cfg.bench.rounds < 1:
         raise UserError(f"bench.rounds={cfg.bench.rounds}: a whole number from 1")
     if cfg.bench.output and not (
@@ -52,6 +54,14 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if cfg.bench.profile:
         print_message("a trace for chrome://tracing or ui.perfetto.dev", folder / end_to_end.TRACE)
     return found
+
+
+def measure_on_gpu(cfg: DictConfig) -> None:
+    from alexnet_pl.bench.gpu_suite import measure_gpu  # imports the trainer, which takes seconds
+
+    if not isinstance(cfg.bench.output, str):
+        raise UserError("bench.output is required: pass bench.output=FOLDER, to which the same command can be repeated")
+    measure_gpu(cfg, Path(cfg.bench.output))
 
 
 def report(cfg: DictConfig) -> None:

@@ -152,7 +152,7 @@ COMMANDS = {
         ),
         Command(
             "bench",
-            "what each stage costs here; `bench prepare`: making a store",
+            "what each stage costs here; `bench prepare`: making a store; `bench gpu`: all that needs a GPU",
             f"{HOME}.bench:bench",
             default_recipe="ilsvrc2012.yaml",
             keys=("bench", "prepare", "data", *NET, *MACHINE),

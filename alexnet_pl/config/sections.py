@@ -45,9 +45,13 @@ class BenchSection:
     rounds: int = 5
     output: Any = None
     profile: bool = False
+    minutes: float = 9
+    curves: str = "imagenette"
 
     def __post_init__(self) -> None:
         check_paths(self.output, "output", optional=True)
+        if not 0 < self.minutes < math.inf:
+            raise ValueError(f"minutes={self.minutes}: above 0")
         if self.rounds < 1:
             raise ValueError(f"rounds={self.rounds}: at least 1")
 

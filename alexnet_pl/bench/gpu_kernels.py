@@ -1,0 +1,60 @@
+"""Time of each GPU kernel of a training step, beside the least time that its operations or bytes allow."""
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+
+from alexnet_pl.bench import stages
+from alexnet_pl.runtime import precision, uncached_autocast
+
+STEPS, WARM = 10, 5
+KERNELS = 40  # the slowest that are listed
+
+
+def profile_step(cfg: DictConfig) -> dict[str, Any]:
+    """Microseconds a step of each kernel, slowest first, and of all; `rooflines`: milliseconds of the stages."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    module = stages.build_module(cfg, device).train()
+    sgd = stages.optimizer(module)
+    half = precision(cfg.trainer.precision, device.type).startswith("bf16")
+    size, crop = cfg.data.batch_size, cfg.augment.crop
+    view = module.speed.to_memory_format(60 * torch.randn(size, 3, crop, crop, device=device))
+    labels = torch.arange(size, device=device) % module.net.num_classes
+
+    def step() -> None:
+        sgd.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=half), uncached_autocast(device.type):
+            loss = F.cross_entropy(module.net(view).float(), labels)
+        loss.backward()
+        sgd.step()
+
+    for _ in range(WARM):
+        step()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        for _ in range(STEPS):
+            step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+    kernels = kernel_times(profiler.events() or [], device.type)
+    slowest = dict(sorted(kernels.items(), key=lambda item: -item[1])[:KERNELS])
+    floors = {name: 1e3 * value for name, value in stages.rooflines(cfg, module, device).items()}
+    return {
+        "batch_size": size,
+        "microseconds": {name: value / STEPS for name, value in slowest.items()},
+        "all_kernels": sum(kernels.values()) / STEPS,
+        "rooflines": floors,
+    }
+
+
+def kernel_times(events: Any, device: str) -> dict[str, float]:
+    """Microseconds by kernel; on the CPU, by operator without those that it calls."""
+    found: dict[str, float] = {}
+    for event in events:
+        if event.device_type.name != device.upper() or getattr(event, "is_user_annotation", False):
+            continue
+        duration = event.self_cpu_time_total if device == "cpu" else event.time_range.elapsed_us()
+        found[event.name] = found.get(event.name, 0.0) + duration
+    return found

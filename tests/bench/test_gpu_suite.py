@@ -1,0 +1,114 @@
+"""`bench gpu`: slices are resumed, retried and stopped by the clock; none of it needs a GPU."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from alexnet_pl.bench import gpu_curves, gpu_kernels, gpu_suite
+from alexnet_pl.errors import UserError
+
+LATER = time.monotonic() + 3600
+
+
+def counted(calls: list[str], name: str, result: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    def measure(cfg: Any, folder: Path) -> dict[str, Any]:
+        calls.append(name)
+        return result
+
+    return measure
+
+
+def test_a_slice_with_a_file_is_not_measured_again(config, tmp_path: Path) -> None:
+    calls: list[str] = []
+    slices = {name: counted(calls, name, {"value": 1}) for name in ("a", "b")}
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == []
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == []
+    assert calls == ["a", "b"]
+    assert json.loads((tmp_path / "a.json").read_text())["value"] == 1
+
+
+def test_a_failed_slice_leaves_its_error_and_is_tried_again(config, tmp_path: Path, capsys) -> None:
+    calls: list[str] = []
+
+    def broken(cfg: Any, folder: Path) -> dict[str, Any]:
+        raise RuntimeError("CUDA error: an illegal memory access\nmore")
+
+    slices = {"broken": broken, "sound": counted(calls, "sound", {})}
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == ["broken"]
+    assert json.loads((tmp_path / "broken.json").read_text())["error"] == (
+        "RuntimeError: CUDA error: an illegal memory access"
+    )
+    assert "illegal memory access" in capsys.readouterr().err
+    slices["broken"] = counted(calls, "broken", {})
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == []
+    assert calls == ["sound", "broken"]
+
+
+def test_no_slice_starts_after_the_deadline(config, tmp_path: Path) -> None:
+    calls: list[str] = []
+    slices = {name: counted(calls, name, {}) for name in ("a", "b")}
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, time.monotonic() - 1) == ["a", "b"]
+    assert calls == []
+
+
+def test_a_curve_that_was_stopped_is_continued(config, tmp_path: Path) -> None:
+    calls: list[str] = []
+    slices = {"curve": counted(calls, "curve", {"complete": False})}
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == ["curve"]
+    slices = {"curve": counted(calls, "curve", {"complete": True})}
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == []
+    assert calls == ["curve", "curve"]
+
+
+def test_a_fit_past_its_minutes_gets_one_signal_and_counts_as_incomplete(
+    config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for the command: it notes the signal, as a fit saves its checkpoint, and ends."""
+    script = tmp_path / "fit.py"
+    script.write_text(
+        "import signal, sys, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (open({str(tmp_path / 'saved')!r}, 'w'), sys.exit(0)))\n"
+        f"open({str(tmp_path / 'ready')!r}, 'w')\n"
+        "time.sleep(60)\n"
+    )
+    plain = gpu_curves.subprocess.Popen
+
+    def stand_in(command: list[str], **options: Any) -> Any:
+        assert command[:4] == [sys.executable, "-m", "alexnet_pl", "reproduce"]
+        process = plain([sys.executable, str(script)], **options)
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.01)
+        return process
+
+    monkeypatch.setattr(gpu_curves.subprocess, "Popen", stand_in)
+    cfg = config("demo", f"data.root={tmp_path}", "bench.minutes=0.001")
+    assert gpu_curves.continue_fit(cfg, tmp_path / "run", [])["complete"] is False
+    assert (tmp_path / "saved").exists()
+
+
+def test_curves_are_both_variants_in_both_precisions_by_three_seeds(config) -> None:
+    names = list(gpu_curves.curve_slices(config("demo")))
+    assert len(set(names)) == 2 * 2 * 3
+    assert all("seed0" in name for name in names[:4]), "whole comparisons first"
+
+
+def test_kernels_of_a_step_are_listed_slowest_first(config) -> None:
+    """Here operators of the CPU; convolutions are among the slowest, and the list adds up to no more than all."""
+    found = gpu_kernels.profile_step(config("demo", "data.batch_size=4", "trainer.accelerator=cpu"))
+    times = list(found["microseconds"].values())
+    assert times == sorted(times, reverse=True)
+    assert any("conv" in name for name in list(found["microseconds"])[:10])
+    assert sum(times) <= found["all_kernels"] * 1.000001
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_it_says_so_in_one_line(config, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no CUDA GPU"):
+        gpu_suite.measure_gpu(config("demo"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

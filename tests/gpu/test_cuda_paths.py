@@ -1,0 +1,149 @@
+"""Every path that a CUDA GPU takes, against the CPU's numbers. On the CPU the same tests keep themselves from rotting."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from networks import images, small
+from torch import Tensor
+from torch.nn import functional as F
+
+from alexnet_pl.data.loading.augment import Augment, Batch, Draws
+from alexnet_pl.data.loading.streaming import CpuBuffer, GpuDecodeBuffer, batches_on_gpu, stream_batches
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.models.layers import LocalResponseNorm, NormLayer, SpatialNorm
+from alexnet_pl.training.classifier import Classifier
+from alexnet_pl.training.cuda_graph import WARM_UP, CudaGraphStep
+from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
+from alexnet_pl.training.performance import Performance
+
+CUDA = pytest.param(
+    "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")]
+)
+
+
+@pytest.fixture(params=["cpu", CUDA])
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """Float32 in all of its bits, as the CPU computes."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    yield torch.device(request.param)
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.parametrize("norm", [LocalResponseNorm(towers=2), SpatialNorm()], ids=["maps", "pixels"])
+def test_compiled_norms_equal_float64_forward_and_backward(norm: NormLayer, device: torch.device) -> None:
+    a, grad = (80 * torch.randn(2, 8, 13, 13, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    exact = a.double().requires_grad_()
+    norm.compiled = False
+    norm(exact).backward(grad.double())
+    own = a.to(device).requires_grad_()
+    norm.compiled = True
+    norm(own).backward(grad.to(device))
+    assert exact.grad is not None
+    assert own.grad is not None
+    torch.testing.assert_close(norm(own).double().cpu(), norm(a.double()), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(own.grad.double().cpu(), exact.grad, rtol=1e-4, atol=1e-4)
+
+
+def make_augment(**options) -> Augment:
+    augment = Augment(size=40, crop=32, **options)
+    mean = np.random.default_rng(0).uniform(90, 140, (3, 40, 40)).astype(np.float32)
+    augment.set_statistics(mean, np.array([[900.0, 200, 100], [200, 1400, 300], [100, 300, 2000]]))
+    return augment
+
+
+def stored_images(count: int = 6) -> Tensor:
+    return torch.randint(256, (count, 3, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("mean", ["center", "per_position"])
+def test_augmentation_as_one_kernel_equals_the_plain_one(mean: str, device: torch.device) -> None:
+    stored, plain = stored_images(), make_augment(mean=mean)
+    draws = plain.draw(seed=1, epoch=2, batch=3, count=len(stored))
+    fused = make_augment(mean=mean).to(device)
+    fused.fused = True
+    view = fused(stored.to(device), Draws(*(each.to(device) for each in draws)))
+    torch.testing.assert_close(view.cpu(), plain(stored, draws), rtol=1e-5, atol=1e-3)
+
+
+def test_the_fused_update_equals_the_formula_over_a_change_of_the_rate(device: torch.device) -> None:
+    """v ← 0.9 · v − 0.0005 · ε · w − ε · g, in float64 (§6)."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(5, 7, generator=generator)
+    weight = torch.nn.Parameter(start.clone().to(device))
+    sgd = MomentumSGD([{"params": [weight]}], 0.01, 0.9, 0.0005, fused=True)
+    w, v = start.double(), torch.zeros(5, 7, dtype=torch.float64)
+    for rate in (0.01, 0.01, 0.001, 0.001):
+        sgd.param_groups[0]["lr"] = rate
+        gradient = torch.randn(5, 7, generator=generator)
+        weight.grad = gradient.to(device)
+        sgd.step()
+        v = 0.9 * v - 0.0005 * rate * w - rate * gradient.double()
+        w = w + v
+    torch.testing.assert_close(weight.detach().double().cpu(), w, rtol=1e-6, atol=1e-6)
+
+
+def train(device: torch.device, graph: bool) -> Tensor:
+    """Weights of fc8 after ten steps of a small network, the rate a tenth after seven."""
+    net = small(dropout=0.0).train().to(device, memory_format=torch.channels_last)
+    sgd = MomentumSGD(parameter_groups(net, 1e-3, 5e-4, 2.0, False), 1e-3, 0.9, 5e-4, fused=True)
+    none = Draws(*(torch.zeros(0, device=device) for _ in range(3)))
+
+    def step(batch: Batch) -> None:
+        sgd.zero_grad()
+        F.cross_entropy(net(batch.images), batch.labels).backward()
+        sgd.step()
+
+    run = CudaGraphStep(step, lambda: tuple(group["lr"] for group in sgd.param_groups)) if graph else step
+    for number in range(WARM_UP + 7):
+        for group in sgd.param_groups:
+            group["lr"] = group["initial_lr"] / (10 if number >= 7 else 1)
+        run(Batch(images(4, seed=number).to(device), torch.arange(4, device=device), none))
+    return net.fc8.weight.detach().cpu()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_replayed_steps_equal_launched_ones() -> None:
+    gpu = torch.device("cuda")
+    torch.testing.assert_close(train(gpu, graph=True), train(gpu, graph=False), rtol=1e-4, atol=1e-6)
+
+
+def test_training_steps_equal_the_cpus(device: torch.device) -> None:
+    torch.testing.assert_close(train(device, graph=False), train(torch.device("cpu"), graph=False), rtol=1e-3, atol=1e-5)
+
+
+def test_ten_views_together_equal_one_after_the_other(device: torch.device) -> None:
+    """(N, 10) mean probabilities of §5.1, by one batch of ten views on the device and by single views in float64."""
+    net, augment = small(crop=67), Augment(size=80, crop=67)
+    augment.set_statistics(np.full((3, 80, 80), 120, np.float32), np.eye(3))
+    stored = torch.randint(256, (3, 3, 80, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        views = [F.softmax(net.double()(view.double()), 1) for view in augment.views(stored, "ten")]
+        module = Classifier(net.float(), augment, {}, performance=Performance()).to(device).eval()
+        module.apply_performance(device)
+        together = module.log_probabilities(stored.to(device), "ten").exp()
+    torch.testing.assert_close(together.double().cpu(), torch.stack(views).mean(0), rtol=1e-4, atol=1e-6)
+
+
+def test_batches_of_a_resident_split_are_those_that_are_streamed(tiny_store: Path, device: torch.device) -> None:
+    split, order = Store(tiny_store).split("train"), np.arange(12)[::-1].copy()
+    batches = [order[:5], order[5:10], order[10:]]
+    for (kept, kept_labels), (read, labels) in zip(
+        batches_on_gpu(split, batches, 5, device), stream_batches(split, batches, 5, torch.device("cpu")), strict=True
+    ):
+        assert torch.equal(kept.cpu(), read)
+        assert torch.equal(kept_labels.cpu(), labels)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_jpegs_decoded_by_the_gpu_differ_little(jpeg_store: Path) -> None:
+    """Two grey levels on average: its interpolation of colours is another."""
+    split, batches = Store(jpeg_store).split("val"), [np.arange(8)]
+    (own, _), *_ = stream_batches(split, batches, 8, torch.device("cpu"), buffer_class=CpuBuffer)
+    (other, _), *_ = stream_batches(split, batches, 8, torch.device("cuda"), buffer_class=GpuDecodeBuffer)
+    assert (own.float() - other.cpu().float()).abs().mean() < 2
