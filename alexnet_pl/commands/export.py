@@ -1,7 +1,6 @@
 """`export`: write a run's network for other programs, with a model card, and check what was written."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from alexnet_pl.commands.options import ExportOptions
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.files import to_json
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
 from alexnet_pl.inference.trained_network import TrainedNetwork
@@ -48,8 +48,8 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         partial.replace(out / name)
     finally:
         partial.unlink(missing_ok=True)
-    (out / "config.json").write_text(json.dumps(asdict(weights.facts), indent=1) + "\n")
-    (out / "README.md").write_text(model_card(weights.facts, run, str(out / name)))
+    (out / "config.json").write_text(json.dumps(to_json(weights.info), indent=1) + "\n")
+    (out / "README.md").write_text(model_card(weights.info, run, str(out / name)))
     megabytes = (out / name).stat().st_size / 1e6
     print_message(
         f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",

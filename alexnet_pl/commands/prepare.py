@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -17,6 +16,7 @@ from alexnet_pl.data.prepare.options import PrepareOptions, StoreTarget
 from alexnet_pl.data.prepare.pipeline import check_same_store, make_store, repair_store
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.prepare.workers import configure_worker
+from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.data.store.remote import is_remote
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -44,15 +44,17 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
         )
     configure_worker()
     began = time.perf_counter()
-    about = make_store(options)
+    manifest = make_store(options)
     seconds = time.perf_counter() - began
-    if about is None:
+    if manifest is None:
         part = (
             f"part {options.part} is done; when all are, the same command without prepare.part makes the store of them"
         )
         return print_message(part, where.with_name(f"{where.name}.partial"))
-    report_nonstandard(about, where)
-    return print_message(f"{describe_store(Store(where))}, {size_of(about)} in {format_duration(seconds)}", where)
+    report_nonstandard(manifest, where)
+    return print_message(
+        f"{describe_store(Store(where))}, {format_bytes(manifest)} in {format_duration(seconds)}", where
+    )
 
 
 def repair_and_report(options: PrepareOptions, store: Store) -> None:
@@ -64,9 +66,9 @@ def repair_and_report(options: PrepareOptions, store: Store) -> None:
     print_message(f"{names} repaired; complete: {describe_store(store)}", store.root)
 
 
-def report_nonstandard(about: dict[str, Any], where: Path) -> None:
+def report_nonstandard(manifest: StoreManifest, where: Path) -> None:
     """Print the counts of non-standard images by kind, with the first few names."""
-    if not about["odd"] + about["unreadable"]:
+    if not manifest.odd + manifest.unreadable:
         return
     odd = json.loads((where / "odd.json").read_text())
     for kind in sorted({(entry["done"], entry["what"]) for entry in odd}):
@@ -74,7 +76,7 @@ def report_nonstandard(about: dict[str, Any], where: Path) -> None:
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
         print(f"  {kind[0]}, {kind[1]}: {printable(', '.join(names[:SHOWN]))}{more}")
     print_message(
-        f"{about['unreadable']} unreadable images left out, {about['odd']} that were not plain RGB JPEGs converted",
+        f"{manifest.unreadable} unreadable images left out, {manifest.odd} that were not plain RGB JPEGs converted",
         where / "odd.json",
     )
 
@@ -95,12 +97,12 @@ def verify(cfg: DictConfig, folder: Path) -> None:
 
 
 def describe_store(store: Store) -> str:
-    splits = ", ".join(f"{split['images']:,} {name}" for name, split in store.manifest["splits"].items())
+    splits = ", ".join(f"{split.images:,} {name}" for name, split in store.manifest.splits.items())
     return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
 
 
-def size_of(about: dict[str, Any]) -> str:
-    return f"{sum(split['bytes'] for split in about['splits'].values()) / 1e9:,.2f} GB"
+def format_bytes(manifest: StoreManifest) -> str:
+    return f"{sum(split.bytes for split in manifest.splits.values()) / 1e9:,.2f} GB"
 
 
 def format_duration(seconds: float) -> str:

@@ -6,10 +6,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.options import make_options
 
+Settings = dict[str, Any]
+"""Settings that decide a network: keys of config sections, by section."""
 
-def training(cfg: DictConfig, source: dict[str, Any]) -> dict[str, Any]:
-    """As `recipe.training`: what decides the codes beside their seed."""
-    trainer: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+
+def codes_signature(cfg: DictConfig, source: dict[str, Any]) -> Settings:
+    """Settings that decide an auto-encoder (§7.1) beside its seed. `source`: `Features.identity`."""
+    trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
         "codes": {**make_options(cfg).net, **source},
         "optim": OmegaConf.to_container(cfg.optim, resolve=True),
@@ -33,10 +36,10 @@ def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
     }
 
 
-def training_signature(cfg: DictConfig) -> dict[str, Any]:
-    """What decides a trained network beside its images, its seed and rounding: two runs that agree in it may be
-    averaged in a table, and one that agrees with a recipe answers that recipe's row."""
-    whole: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+def training_signature(cfg: DictConfig) -> Settings:
+    """Settings that decide a network beside its images, its seed and rounding: two runs that agree in them may be
+    averaged in a table, and a run that agrees with a recipe answers that recipe's row."""
+    whole: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name = whole["schedule"]["name"]
     return {
         "data": {key: whole["data"].get(key) for key in ("size", "batch_size", "include_val_after_epoch")},

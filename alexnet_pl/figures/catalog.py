@@ -77,13 +77,13 @@ def bars(run: TrainedRun, photographs: bool) -> Picture:
 
 def from_test(run: TrainedRun, reader: Reader) -> tuple[list[Answer], str, Split | None, str]:
     """Answers, whose they are, and the split of the images; or None and why, since bars need no images."""
-    about, views = reader.facts["dataset"], reader.facts["views"]
+    dataset, views = reader.test.dataset, reader.test.views
     answers = examples.saved_answers(reader, examples.spread(reader.rows, examples.ASKED))
-    source = f"of the {reader.rows:,} {about['split']} images (test, {views} views)"
+    source = f"of the {reader.rows:,} {dataset.split} images (test, {views} views)"
     try:
-        if about["fingerprint"] != run.store.fingerprint:
+        if dataset.fingerprint != run.store.fingerprint:
             raise UserError("the test was of other images than those of data.root")
-        return answers, source, run.store.split(about["split"]), ""
+        return answers, source, run.store.split(dataset.split), ""
     except UserError as error:
         return answers, source, None, f"without photographs: {error}"
 

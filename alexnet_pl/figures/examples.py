@@ -11,7 +11,7 @@ import torch
 from alexnet_pl.data.store.store import Split
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.runs.checkpoint import about_checkpoint
+from alexnet_pl.files import sha256
 
 ASKED, QUERIES, NEAREST = 8, 5, 6  # images, queries, neighbours of each, as printed
 
@@ -37,9 +37,9 @@ def tested(run: TrainedRun) -> Reader | None:
     paths = sorted(run.folder.glob("results/*/probabilities.parquet"), key=lambda path: path.stat().st_mtime)
     if not paths:
         return None
-    mine = about_checkpoint(run.checkpoint)["sha256"]
+    mine = sha256(run.checkpoint)
     readers = (Reader(path) for path in reversed(paths))
-    return next((one for one in readers if one.kept and one.facts["checkpoint"].get("sha256") == mine), None)
+    return next((one for one in readers if one.kept and one.test.checkpoint.sha256 == mine), None)
 
 
 def saved_answers(reader: Reader, numbers: np.ndarray) -> list[Answer]:

@@ -5,7 +5,6 @@ minibatch came, before it learned from them. It is drawn at the epoch's end, and
 straight; where it crosses 25 % is the number of epochs.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import mean, stdev
@@ -19,8 +18,9 @@ from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.paper.claims import BY_KEY
-from alexnet_pl.runs.layout import CONFIG, METRICS, PROVENANCE
+from alexnet_pl.runs.layout import CONFIG, METRICS
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
+from alexnet_pl.runs.provenance import read_sessions
 
 LINE = 25.0  # percent, Figure 1's
 CLAIM = BY_KEY["figure1"].values["epochs_to_25"]  # "six times faster"
@@ -206,15 +206,13 @@ def method(best: dict[str, Group]) -> Iterator[str]:
 
 def describe_run(run: Path) -> str:
     """Data, machine, precision, and commit of a run."""
-    path = run / PROVENANCE
-    if not path.is_file():
+    if not (sessions := read_sessions(run)):
         return "of unknown origin (no provenance.json)"
-    facts: dict[str, Any] = json.loads(path.read_text())["sessions"][0]
+    session = sessions[0]
     precision = OmegaConf.create(read_own_keys(run / CONFIG)).trainer.precision
-    machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
-    changed = " with uncommitted changes" if facts["changed_files"] else ""
-    store, commit = facts["store"], (facts["commit"] or "none")[:10]
-    return f"{store['name']} ({store['fingerprint'][:12]}), {machine}, {precision}, commit {commit}{changed}"
+    changed = " with uncommitted changes" if session.changed_files else ""
+    store, commit = session.store, (session.commit or "none")[:10]
+    return f"{store.name} ({store.fingerprint[:12]}), {session.machine}, {precision}, commit {commit}{changed}"
 
 
 def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:

@@ -33,19 +33,19 @@ def facts(run: TrainedRun) -> list[str]:
     """Facts of a run: images, duration, machine, test result."""
     lines, fit, result = [], fit_status.read_fit_status(run.folder), run.folder / RESULT
     if fit:
-        store = fit["store"]
-        other = "" if store["name"] in {images.name for images in DATA.values()} else ", a stand-in for the paper's"
-        ended = f"{fit['steps']:,} steps, {fit['epochs']} epochs" if fit["finished"] else so_far(run)
-        lines += [f"- trained on {store['images']:,} images of {store['classes']} classes{other}: {ended}"]
+        store = fit.store
+        other = "" if store.name in {images.name for images in DATA.values()} else ", a stand-in for the paper's"
+        ended = f"{fit.steps:,} steps, {fit.epochs} epochs" if fit.finished else so_far(run)
+        lines += [f"- trained on {store.images:,} images of {store.classes} classes{other}: {ended}"]
     if (run.folder / PROVENANCE).is_file():
         lines += [f"- {describe_run(run.folder)}"]
     if result.is_file():
-        found = read_result(result)
-        low, high = found["top1_error_interval"]
+        test = read_result(result)
+        low, high = test.top1_error_interval
         lines += [
-            f"- top-1 error {found['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), top-5 error "
-            f"{found['top5_error']:.2f} %, of {found['images']:,} {found['dataset']['split']} images, "
-            f"{found['views']} views, step {found['checkpoint']['step']:,}"
+            f"- top-1 error {test.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f}), top-5 error "
+            f"{test.top5_error:.2f} %, of {test.images:,} {test.dataset.split} images, "
+            f"{test.views} views, step {test.checkpoint.step:,}"
         ]
     return ["", *lines] if lines else []
 

@@ -9,6 +9,7 @@ from statistics import median
 
 from omegaconf import DictConfig, ListConfig
 
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claims import Claim
 from alexnet_pl.paper.proxies import ProxyResults
@@ -17,7 +18,8 @@ from alexnet_pl.paper.rows import Row, images_seen, reproduce_command, shipped
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.runs import metrics_log
-from alexnet_pl.runs.layout import PROVENANCE
+from alexnet_pl.runs.fit_status import read_fit_status
+from alexnet_pl.runs.provenance import read_sessions
 
 NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv_share": "%"}
 MISSING = "not yet measured"
@@ -132,18 +134,18 @@ def throughput(roots: Sequence[Path]) -> float | None:
         measured = json.loads(path.read_text())
         if measured.get("host") in (None, platform.node()) and measured.get("images_per_second"):
             return float(measured["images_per_second"])
-    rates = [rate for root in roots for path in root.glob("**/fit.json") if (rate := logged_rate(path))]
+    rates = [rate for root in roots for path in root.glob("**/fit.json") if (rate := logged_rate(path.parent))]
     return median(rates) if rates else None
 
 
-def logged_rate(path: Path) -> float | None:
+def logged_rate(run: Path) -> float | None:
     """Images per second of a run on this machine with crops of 224 pixels."""
     try:
-        sessions = json.loads((path.parent / PROVENANCE).read_text())["sessions"]
-        here = all(session["host"] == platform.node() for session in sessions)
-        full = json.loads(path.read_text())["training"]["augment"]["crop"] == 224
-        return metrics_log.images_per_second(path.parent) if here and full else None
-    except (OSError, ValueError, KeyError):
+        here = all(session.host == platform.node() for session in read_sessions(run))
+        fit = read_fit_status(run)
+        full = fit is not None and fit.training["augment"]["crop"] == 224
+        return metrics_log.images_per_second(run) if here and full else None
+    except (UserError, OSError, ValueError, KeyError):
         return None
 
 

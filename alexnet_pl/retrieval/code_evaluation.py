@@ -48,7 +48,7 @@ class Comparison:
 
     def learned(self, book: CodeBook, tested: Features) -> list[dict[str, Any]]:
         """The auto-encoder's row; of pixels, also what these find without being compressed."""
-        layer = book.features.about["layer"]
+        layer = book.features.info.layer
         if book.features.names != self.train.names or tested.names != self.tested.names:
             raise UserError(f"{book.features.folder}: of other images than {self.train.folder}; make both again")
         queries = tested.rows(self.numbers)

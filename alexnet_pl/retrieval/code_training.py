@@ -9,7 +9,7 @@ trained as a whole.
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -18,15 +18,18 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig
 from torch import Tensor
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import Options, make_options
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
+from alexnet_pl.files import JsonObject
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
 from alexnet_pl.retrieval.codebook import check_source
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
+from alexnet_pl.runs.records import StoreIdentity
 
 
 def statistics(features: Features) -> tuple[np.ndarray, float]:
@@ -48,7 +51,7 @@ class Codes(L.LightningModule):
     """
 
     def __init__(
-        self, net: AutoEncoder, switches: dict[str, Any], source: dict[str, Any], lr: float = 0.001, epochs: int = 1
+        self, net: AutoEncoder, switches: Settings, source: JsonObject, lr: float = 0.001, epochs: int = 1
     ) -> None:
         super().__init__()
         if lr < 0:
@@ -111,13 +114,6 @@ class VectorLoader(EpochPosition):
             yield torch.from_numpy(self.features.rows(np.sort(numbers)))
 
 
-class Origin(NamedTuple):
-    """The store that the features are of, as provenance names it."""
-
-    name: str
-    fingerprint: str
-
-
 class Vectors(L.LightningDataModule):
     """Features to learn from, and others to see how well."""
 
@@ -129,9 +125,9 @@ class Vectors(L.LightningDataModule):
         self.position: dict[str, int] | None = None
 
     @property
-    def store(self) -> Origin:
-        about = self.train.about["dataset"]
-        return Origin(about["name"], about["fingerprint"])
+    def store(self) -> StoreIdentity:
+        """The store that the features are of, as provenance names it."""
+        return self.train.info.dataset
 
     def place(self) -> tuple[int, int]:
         """Rank and number of devices."""

@@ -2,17 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.models.autoencoder import AutoEncoder
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.hamming import HammingIndex, encode, pack
 from alexnet_pl.retrieval.search import Neighbours
-from alexnet_pl.runs.checkpoint import about_checkpoint, read_checkpoint
+from alexnet_pl.runs.checkpoint import describe_checkpoint, read_checkpoint
 from alexnet_pl.runs.layout import LAST
 
 CPU = torch.device("cpu")
@@ -29,13 +29,16 @@ class CodeBook:
         check_source(checkpoint, saved["alexnet_pl"], features)
         self.net = make_net(saved).to(device)
         self.features, self.bits = features, self.net.bits
-        self.about = about_checkpoint(checkpoint, saved["global_step"])
-        self.path = checkpoint.parent.parent / "codes" / f"{features.about['dataset']['split']}.npy"
+        self.checkpoint = describe_checkpoint(checkpoint)
+        self.path = checkpoint.parent.parent / "codes" / f"{features.info.dataset.split}.npy"
         self.codes = self.read()
         self.index = HammingIndex(self.codes)
 
     def read(self) -> np.ndarray:
-        note, facts = self.path.with_suffix(".json"), {"checkpoint": self.about, "features": self.features.identity}
+        note, facts = (
+            self.path.with_suffix(".json"),
+            {"checkpoint": to_json(self.checkpoint), "features": self.features.identity},
+        )
         try:
             if json.loads(note.read_text()) == facts:
                 codes = np.load(self.path)
@@ -55,14 +58,14 @@ class CodeBook:
         return self.index.search(pack(self.net.encode(vectors)), k, own)
 
 
-def make_net(checkpoint: dict[str, Any]) -> AutoEncoder:
+def make_net(checkpoint: JsonObject) -> AutoEncoder:
     built = {key: value for key, value in checkpoint["alexnet_pl"]["switches"]["codes"].items() if key != "layer"}
     net = AutoEncoder(**built)
     net.load_state_dict({key.removeprefix("net."): value for key, value in checkpoint["state_dict"].items()})
     return net.eval()
 
 
-def check_source(path: str | Path, saved: dict[str, Any], features: Features) -> None:
+def check_source(path: str | Path, saved: JsonObject, features: Features) -> None:
     """Raise UserError unless the codes were learned from features of the same checkpoint and layer."""
     learned = saved.get("source")
     if learned is None:

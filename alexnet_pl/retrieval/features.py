@@ -14,9 +14,9 @@ only a block is ever in memory. Until all are there the folder is `….partial`,
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from torch.nn import functional as F
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, batch_pipeline
 from alexnet_pl.data.store.store import Split
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.files import Count, JsonObject, parse_record, read_record, to_json, write_json
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
 
 SIDE = 32  # pixels of Krizhevsky & Hinton's (2011) images
@@ -34,6 +36,24 @@ BLOCK = 1024  # images between two notes of how far it is; fewer than a batch ar
 
 Layer = Callable[[Classifier, Tensor], Tensor]
 """(N, 3, crop, crop) view → (N, width)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSource:
+    """Images and network of features."""
+
+    dataset: DatasetInfo
+    checkpoint: CheckpointInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesInfo(FeatureSource):
+    """about.json. `width`: numbers an image; `precision`: in which the network computed them."""
+
+    layer: str
+    width: Count
+    images: Count
+    precision: str = "32-true"
 
 
 def fc7(module: Classifier, view: Tensor) -> Tensor:
@@ -77,15 +97,18 @@ def features_dir(run: Path, split: str, layer: str = "fc7") -> Path:
     return run / "features" / f"{split}-{layer}"
 
 
-def extract(folder: Path, extractor: Extractor, split: Split, facts: dict[str, Any], batch_size: int) -> None:
-    """All images of `split` into `folder`, going on where an earlier call was stopped.
-
-    `facts`: {"dataset": evaluate.dataset(…), "checkpoint": result.about_checkpoint(…)}.
-    """
+def extract(folder: Path, extractor: Extractor, split: Split, source: FeatureSource, batch_size: int) -> None:
+    """Write the features of all images of `split` into `folder`, resuming where an earlier call was stopped."""
     partial = folder.with_name(f"{folder.name}.partial")
-    about = {"layer": extractor.layer, "width": extractor.width, "images": len(split), "precision": extractor.precision}
-    facts = {**about, **facts}
-    done = resume_from(partial, facts)
+    info = FeaturesInfo(
+        layer=extractor.layer,
+        width=extractor.width,
+        images=len(split),
+        precision=extractor.precision,
+        dataset=source.dataset,
+        checkpoint=source.checkpoint,
+    )
+    done = resume_from(partial, info)
     step = max(BLOCK // batch_size, 1) * batch_size
     starts = range(done, len(split), batch_size)
     batches = (np.arange(start, min(start + batch_size, len(split))) for start in starts)
@@ -108,20 +131,21 @@ def extract(folder: Path, extractor: Extractor, split: Split, facts: dict[str, A
     partial.rename(folder)
 
 
-def resume_from(partial: Path, facts: dict[str, Any]) -> int:
-    """Images that are there already; what is of another checkpoint, store or layer is begun anew."""
+def resume_from(partial: Path, info: FeaturesInfo) -> int:
+    """Number of images already extracted. Restarts from zero if the partial folder belongs to another checkpoint, store
+    or layer."""
     try:
-        if json.loads((partial / "about.json").read_text()) == facts:
+        if read_record(partial / "about.json", FeaturesInfo, "") == info:
             return json.loads((partial / "done.json").read_text())
-    except (OSError, ValueError):
+    except (UserError, OSError, ValueError):
         pass
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    shape = facts["images"], facts["width"]
+    shape = info.images, info.width
     np.lib.format.open_memmap(partial / "features.npy", "w+", np.float16, shape)
     note(partial, 0)
-    (partial / "about.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_json(partial / "about.json", to_json(info))
     return 0
 
 
@@ -169,14 +193,13 @@ class Features:
             how = f"features -c RUN features.split={split} features.layer={layer}"
             raise UserError(f"{folder}: {state}; {'go on with' if unfinished else 'make it with'} {how}")
         try:
-            self.about: dict[str, Any] = json.loads((folder / "about.json").read_text())
+            self.info = parse_record(json.loads((folder / "about.json").read_text()), FeaturesInfo)
             self.values = np.load(folder / "features.npy", mmap_mode="r")
             self.labels = np.load(folder / "labels.npy")
-            shape = self.about["images"], self.about["width"]
+            shape = self.info.images, self.info.width
             if self.values.shape != shape or self.values.dtype != np.float16 or len(self.labels) != shape[0]:
                 raise ValueError(f"{self.values.shape} numbers and {len(self.labels)} labels, not {shape}")
-            _ = self.about["checkpoint"]["sha256"], self.about["dataset"]["fingerprint"], self.about["layer"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"{folder}: damaged or cut short ({reason(error)}); make them again by `features`"
             ) from error
@@ -189,14 +212,13 @@ class Features:
         return self.values.shape[1]
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """Identity of these features; a copy has the same."""
-        about = self.about["dataset"]
         return {
-            "checkpoint": self.about["checkpoint"]["sha256"],
-            "fingerprint": about["fingerprint"],
-            "split": about["split"],
-            "layer": self.about["layer"],
+            "checkpoint": self.info.checkpoint.sha256,
+            "fingerprint": self.info.dataset.fingerprint,
+            "split": self.info.dataset.split,
+            "layer": self.info.layer,
             "images": len(self),
             "width": self.width,
         }
@@ -216,13 +238,13 @@ class Features:
         """(len(numbers), width) float32, read from the disk."""
         return self.values[numbers].astype(np.float32)
 
-    def check_checkpoint(self, about: dict[str, Any]) -> None:
-        """Raise UserError unless they are of this checkpoint (`result.about_checkpoint`)."""
-        own = self.about["checkpoint"]
-        if own["sha256"] != about["sha256"]:
+    def check_checkpoint(self, checkpoint: CheckpointInfo) -> None:
+        """Raise UserError unless they are of this checkpoint."""
+        own = self.info.checkpoint
+        if own.sha256 != checkpoint.sha256:
             raise UserError(
-                f"{self.folder}: made from another checkpoint (step {own['step']:,}) than {about['file']} "
-                f"(step {about['step']:,}); make them again by `features`"
+                f"{self.folder}: made from another checkpoint (step {own.step:,}) than {checkpoint.file} "
+                f"(step {checkpoint.step:,}); make them again by `features`"
             )
 
     def check_alike(self, other: "Features") -> None:

@@ -15,11 +15,12 @@ from alexnet_pl.evaluation import predictions
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.experiment.trained_run import open_trained_run
 from alexnet_pl.retrieval import features, search
-from alexnet_pl.retrieval.features import Extractor, Features
-from alexnet_pl.runs.checkpoint import about_checkpoint, check_compatible, checkpoint_step
+from alexnet_pl.retrieval.features import Extractor, Features, FeatureSource
+from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint
+from alexnet_pl.runs.records import CheckpointInfo
 from alexnet_pl.runtime import precision
 
-NO_WEIGHTS = {"file": "none", "sha256": "none", "step": 0}  # that pixels are of
+NO_CHECKPOINT = CheckpointInfo(file="none", sha256="none")  # of raw pixels
 
 
 def make_extractor(cfg: DictConfig) -> Extractor:
@@ -35,15 +36,15 @@ def make_extractor(cfg: DictConfig) -> Extractor:
 def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> tuple[Features, bool]:
     """The features of a split, and whether they had to be made."""
     store = build.make_data(cfg).store
-    weights = NO_WEIGHTS if extractor.layer == "pixels" else about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))
-    facts = {"dataset": predictions.dataset_info(store, split), "checkpoint": weights}
-    where = features.features_dir(folder, split, extractor.layer)
-    there = Features(where) if (where / "about.json").is_file() else None
-    if there and all(there.about[key] == value for key, value in facts.items()):
-        return there, False
+    checkpoint = NO_CHECKPOINT if extractor.layer == "pixels" else describe_checkpoint(Path(cfg.ckpt_path))
+    source = FeatureSource(dataset=predictions.dataset_info(store, split), checkpoint=checkpoint)
+    path = features.features_dir(folder, split, extractor.layer)
+    existing = Features(path) if (path / "about.json").is_file() else None
+    if existing and FeatureSource(dataset=existing.info.dataset, checkpoint=existing.info.checkpoint) == source:
+        return existing, False
     extractor.module.speed.apply(extractor.module.net, extractor.device)
-    features.extract(where, extractor, store.split(split), facts, cfg.data.batch_size)
-    return Features(where), True
+    features.extract(path, extractor, store.split(split), source, cfg.data.batch_size)
+    return Features(path), True
 
 
 class ImageIndex:
@@ -55,8 +56,8 @@ class ImageIndex:
     def __init__(self, cfg: DictConfig, run: Path, split: str = "train") -> None:
         self.cfg, self.run = cfg, run
         self.features = Features(features.features_dir(run, split, feature_options(cfg).layer))
-        if self.features.about["layer"] != "pixels":
-            self.features.check_checkpoint(about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)))
+        if self.features.info.layer != "pixels":
+            self.features.check_checkpoint(describe_checkpoint(Path(cfg.ckpt_path)))
         self.extractor = make_extractor(cfg)
         self.split_name = split
 
@@ -68,7 +69,7 @@ class ImageIndex:
     def images(self) -> Split:
         """The store's split that the features are of. Raises UserError where the store was moved away or changed."""
         store: Store = build.make_data(self.cfg).store
-        if store.fingerprint != self.features.about["dataset"]["fingerprint"]:
+        if store.fingerprint != self.features.info.dataset.fingerprint:
             raise UserError(
                 f"data.root: the store at {store.root} is not the one that {self.features.folder} was made of"
             )

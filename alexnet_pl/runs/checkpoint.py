@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from alexnet_pl.config.migration import migrate_record
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import sha256
+from alexnet_pl.files import parse_record, sha256
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
+from alexnet_pl.runs.records import CheckpointInfo, LineageStage
 
 
 def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path") -> dict[str, Any]:
@@ -81,18 +83,24 @@ def checkpoint_step(cfg: DictConfig) -> int:
     return read_checkpoint(cfg.ckpt_path)["global_step"]
 
 
-def about_checkpoint(path: Path, step: int = 0) -> dict[str, Any]:
-    """Identity of a checkpoint: two files with the same weights agree in `weights`."""
-    return {"file": path.name, "sha256": sha256(path), "weights": weights_sha256(path), "step": step}
+def describe_checkpoint(path: Path) -> CheckpointInfo:
+    checkpoint = read_checkpoint(path)
+    weights = weights_sha256(checkpoint["state_dict"])
+    return CheckpointInfo(file=path.name, sha256=sha256(path), weights=weights, step=checkpoint["global_step"])
 
 
-def weights_sha256(path: Path) -> str:
-    """SHA-256 of all tensors of a checkpoint's `state_dict`, in hexadecimal digits, in the order of their names."""
+def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all tensors of a `state_dict`, in hexadecimal digits, in the order of their names."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(read_checkpoint(path)["state_dict"].items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
+    """Earlier runs that a checkpoint's own entry, `alexnet_pl`, lists."""
+    return [parse_record(stage, LineageStage) for stage in metadata.get("lineage", [])]
 
 
 def checkpoint_seed(path: Path) -> int | None:

@@ -77,7 +77,7 @@ def keep_previous(path: Path) -> None:
         link.replace(path.with_name(PREVIOUS_NAME))
 
 
-def keep_last(trainer: L.Trainer, path: Path, began: int) -> None:
+def keep_last(trainer: L.Trainer, path: Path) -> None:
     """`last.ckpt` is written by validations; where a fit ends without one, it must hold the end all the same."""
     there = read_checkpoint(path)["global_step"] if path.is_file() else -1
     if trainer.strategy.broadcast(there) != trainer.global_step:

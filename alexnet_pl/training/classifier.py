@@ -16,8 +16,12 @@ from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment, Batch
 from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.metrics import ErrorRates
+from alexnet_pl.evaluation.predictions import dataset_info
+from alexnet_pl.files import to_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.runs.checkpoint import read_lineage
+from alexnet_pl.runs.records import DatasetInfo, LineageStage
 from alexnet_pl.runtime import uncached_autocast
 from alexnet_pl.training.cuda_graph import CudaGraphStep
 from alexnet_pl.training.loggers import logs_now, write_metrics
@@ -73,10 +77,10 @@ class Classifier(L.LightningModule):
             raise ValueError(f"no_decay_layers={sorted(unknown)[0]}: the network has no such layer")
         self.classes: list[list[str]] = []
         self.last_metrics: dict[str, Tensor] = {}  # of the last validation or test
-        self.dataset_info: dict[str, Any] = {}  # of the images trained on
+        self.trained_on = DatasetInfo()
         self.progress_metrics: dict[str, float] = {}  # `log(prog_bar=True)` would read the GPU each step
         self.labelled = True  # whether the labels of the tested split are known
-        self.lineage: list[dict[str, Any]] = []  # runs whose layers were carried over, oldest first
+        self.lineage: list[LineageStage] = []  # runs whose layers were carried over, oldest first
         self.val_errors, self.test_errors = ErrorRates(), ErrorRates()
         for name in ("train_sums", "epoch_sums"):
             self.register_buffer(name, torch.zeros(3), persistent=False)
@@ -92,8 +96,7 @@ class Classifier(L.LightningModule):
         if stage != "fit":
             return self.check_classes(self.classes, store.classes)
         self.classes = store.classes
-        counts = {"classes": len(store.classes), "images": len(store.split("train"))}
-        self.dataset_info = {"name": store.name, "fingerprint": store.fingerprint, **counts}
+        self.trained_on = dataset_info(store, "train")
         self.augment.set_statistics(store.mean, store.covariance)
 
     def configure_model(self) -> None:
@@ -230,19 +233,19 @@ class Classifier(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
-        self.check_images(checkpoint["alexnet_pl"].get("store", {}))
+        self.check_images(checkpoint["alexnet_pl"].get("store", {}).get("fingerprint", ""))
         if "sums" in checkpoint["alexnet_pl"]:
             first = self.trainer.is_global_zero  # which goes on from what all had counted
             self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device) * first
-        self.lineage = checkpoint["alexnet_pl"].get("lineage", [])
+        self.lineage = read_lineage(checkpoint["alexnet_pl"])
 
     def check_classes(self, learned: list[list[str]], there: list[list[str]]) -> None:
         if [identity for identity, _ in learned] != [identity for identity, _ in there]:
             raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
 
-    def check_images(self, trained_on: dict[str, Any]) -> None:
-        """Raise UserError if the store at `data.root` is not the one that the fit was started with."""
-        before, now = trained_on.get("fingerprint"), self.dataset_info.get("fingerprint")
+    def check_images(self, before: str) -> None:
+        """Raise UserError if the store at `data.root` is not the one that the fit was started with, by fingerprint."""
+        now = self.trained_on.fingerprint
         if before and now and before != now:
             raise UserError(
                 f"data.root: the store holds other images ({now[:12]}) than the checkpoint was trained on "
@@ -250,9 +253,13 @@ class Classifier(L.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        about = {"schema": SCHEMA, "switches": self.architecture, "classes": self.classes, "store": self.dataset_info}
-        checkpoint["alexnet_pl"] = about
-        checkpoint["alexnet_pl"]["lineage"] = self.lineage
+        checkpoint["alexnet_pl"] = {
+            "schema": SCHEMA,
+            "switches": self.architecture,
+            "classes": self.classes,
+            "store": to_json(self.trained_on),
+            "lineage": [to_json(stage) for stage in self.lineage],
+        }
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         sums = torch.stack([self.train_sums, self.epoch_sums])
         sums = sums.to(self.trainer.strategy.root_device)  # where processes meet, also when a fit has ended

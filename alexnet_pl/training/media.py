@@ -12,6 +12,8 @@ from PIL import Image
 from tabulate import tabulate
 
 from alexnet_pl.errors import reason
+from alexnet_pl.evaluation.result import TestResult
+from alexnet_pl.files import to_json
 
 Cell = str | float | bool | np.ndarray
 """Of a table; an array is an image, (height, width, 3) uint8."""
@@ -76,14 +78,15 @@ def log_summary(loggers: Sequence[Logger], facts: dict[str, Any], files: Iterabl
 
 
 @plain_text
-def log_result(loggers: Sequence[Logger], result: dict[str, Any], step: int) -> None:
+def log_result(loggers: Sequence[Logger], result: TestResult) -> None:
     """The errors as `test/…`, and in the run's summary the whole of result.json as `result`."""
-    names = {"test/top1_error": "top1_error", "test/top5_error": "top5_error", "test/loss": "nll"}
-    errors = {name: result[key] for name, key in names.items() if result[key] is not None}
+    errors = {"test/top1_error": result.top1_error, "test/top5_error": result.top5_error}
+    if result.nll is not None:
+        errors["test/loss"] = result.nll
     for logger in loggers:
-        logger.log_metrics(errors, step)
+        logger.log_metrics(errors, result.checkpoint.step)
     for logger in of_wandb(loggers):
-        logger.experiment.summary.update({"result": result})
+        logger.experiment.summary.update({"result": to_json(result)})
 
 
 @plain_text

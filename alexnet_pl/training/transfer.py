@@ -18,13 +18,15 @@ from torch import Tensor, nn
 
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.files import parse_record
+from alexnet_pl.runs.checkpoint import read_checkpoint, read_lineage
 from alexnet_pl.runs.fit_status import finished_fit
+from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
 
-def carry_over(net: nn.Module, path: Path, layers: list[str]) -> dict[str, Any]:
+def carry_over(net: nn.Module, path: Path, layers: list[str]) -> list[LineageStage]:
     """Copy `layers` of the checkpoint at `path` into `net`, print layer by layer what came from where, and return the
-    earlier run's facts. Velocities start at zero, as the program's do (layer.py:794).
+    earlier runs, oldest first. Velocities start at zero, as the program's do (layer.py:794).
 
     Raises UserError that names the layer which is not there or has another shape.
     """
@@ -76,17 +78,17 @@ def print_transfer(net: nn.Module, layers: list[str], checkpoint: dict[str, Any]
     Console().print(table)
 
 
-def earlier_runs(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Images, settings and completeness of the run that the layers come from."""
-    about, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
-    done = finished_fit(path, step)
-    return {
-        "schema": SCHEMA,
-        "store": about.get("store", {}),
-        "step": step,
-        "training": done.get("training"),
-        "finished": bool(done),
-        "ended_by": done.get("ended_by"),
-        "changed": done.get("changed", False),
-        "lineage": about.get("lineage", []),
-    }
+def earlier_runs(checkpoint: dict[str, Any], path: Path) -> list[LineageStage]:
+    """The run that the layers come from, after those that it started from itself."""
+    metadata, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
+    fit = finished_fit(path, step)
+    stage = LineageStage(
+        schema=SCHEMA,
+        store=parse_record(metadata.get("store", {}), DatasetInfo),
+        step=step,
+        training=fit.training if fit else None,
+        finished=fit is not None,
+        ended_by=fit.ended_by if fit else None,
+        changed=fit is not None and fit.changed,
+    )
+    return [*read_lineage(metadata), stage]

@@ -3,8 +3,8 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,40 +16,42 @@ from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import fingerprint, small_files
-from alexnet_pl.data.store.store import EMPTY, FORMAT
+from alexnet_pl.data.store.manifest import FORMAT, MANIFEST, SplitManifest, StoreManifest
+from alexnet_pl.data.store.store import EMPTY
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import write_json
+from alexnet_pl.files import to_json, write_json
 
 
-def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSettings) -> dict[str, Any]:
+def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSettings) -> StoreManifest:
     """Merge the metadata of all shards into the manifest and write the store's remaining files."""
-    about: dict[str, Any] = {
-        "format": FORMAT,
-        "name": settings.name,
-        "size": settings.size,
-        "settings": settings.how,
-        "encoding": settings.encoding.describe(),
-        "classes": [list(pair) for pair in source.classes],
-        "ilsvrc_ids": source.numbers,
-        "shard": settings.shard,
-        "splits": {},
-    }
     odd: list[dict[str, str]] = []
-    for split in plan.counts:
-        about["splits"][split] = finalize_split(split, plan, root, settings, odd)
+    splits = {split: finalize_split(split, plan, root, settings, odd) for split in plan.counts}
     write_json(root / "odd.json", odd)
-    about["unreadable"] = sum(entry["done"] == "left out" for entry in odd)
-    about["odd"] = len(odd) - about["unreadable"]
-    about["fingerprint"] = fingerprint(about, root)
-    write_json(root / "store.json", about)
-    for name in (*small_files(about), "store.json", "."):
+    unreadable = sum(entry["done"] == "left out" for entry in odd)
+    manifest = StoreManifest(
+        format=FORMAT,
+        name=settings.name,
+        size=settings.size,
+        settings=settings.how,
+        encoding=settings.encoding.describe(),
+        classes=[list(pair) for pair in source.classes],
+        ilsvrc_ids=source.numbers,
+        shard=settings.shard,
+        splits=splits,
+        unreadable=unreadable,
+        odd=len(odd) - unreadable,
+        fingerprint="",
+    )
+    manifest = replace(manifest, fingerprint=fingerprint(to_json(manifest), root, manifest))
+    write_json(root / MANIFEST, to_json(manifest))
+    for name in (*small_files(manifest), MANIFEST, "."):
         sync(root / name)
-    return about
+    return manifest
 
 
 def finalize_split(
     split: str, plan: Plan, root: Path, settings: StoreSettings, odd: list[dict[str, str]]
-) -> dict[str, Any]:
+) -> SplitManifest:
     paths = [root / shard_name(s.split, s.number, settings.encoding) for s in plan.shards if s.split == split]
     labels, sizes, hashes = [], [], []
 
@@ -76,7 +78,7 @@ def finalize_split(
     if split == "train":
         save_statistics(root, sums)
     taken_bytes = sum(path.stat().st_size for path in paths)
-    return {"images": images, "records": plan.counts[split], "bytes": taken_bytes, "blake3": hashes}
+    return SplitManifest(images=images, records=plan.counts[split], bytes=taken_bytes, blake3=hashes)
 
 
 def check_size(path: Path, wanted: int) -> None:

@@ -14,8 +14,10 @@ from alexnet_pl.data.prepare.verify import repair
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.detect import ARCHIVES, read_source
+from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import JsonObject
 
 OFFICIAL = ("ilsvrc2010", "ilsvrc2012")  # stores of which the splits are the organisers'
 
@@ -40,7 +42,7 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
 
 
 def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> StoreSettings:
-    how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # a name in store.json, whatever the module is called
+    how: JsonObject = {"drawn": "alexnet_pl.data.demo"}  # a name in store.json, whatever the module is called
     if options.name != "demo":
         how = {"filter": options.filter, "crop": "centre", "orientation": "ignored"}
     if form == ARCHIVES:
@@ -58,8 +60,8 @@ def image_reader(options: PrepareOptions) -> Callable[[ImageRecord], tuple[np.nd
     return partial(read, size=options.size, how=options.filter)
 
 
-def make_store(options: PrepareOptions) -> dict[str, Any] | None:
-    """Make the store and return its description; None where another part is still to come."""
+def make_store(options: PrepareOptions) -> StoreManifest | None:
+    """Make the store and return its manifest; None where another part is still to come."""
     form, source = list_source(options)
     numbers = "" if source.numbers is None else ", with their ILSVRC ids"
     classes, splits = len(source.classes), ", ".join(source.splits)
@@ -75,7 +77,7 @@ def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
     form, source = list_source(options)
     settings = store_settings(options, form, source.missing)
     check_same_store(options, store, settings=settings.how)
-    settings = settings._replace(shard=store.manifest["shard"])
+    settings = settings._replace(shard=store.manifest.shard)
     return repair(store, source, settings, image_reader(options))
 
 
@@ -83,6 +85,6 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
     """Raise UserError if these options would make another store than this one."""
     described = {"name": options.name, "size": options.size, "encoding": options.store_encoding.describe(), **more}
     for key, value in described.items():
-        if store.manifest[key] != value:
+        if (existing := getattr(store.manifest, key)) != value:
             section = "data" if key in ("name", "size") else "prepare"
-            raise UserError(f"{section}.{key}: the store at {store.root} has {store.manifest[key]}, the recipe {value}")
+            raise UserError(f"{section}.{key}: the store at {store.root} has {existing}, the recipe {value}")

@@ -26,16 +26,17 @@ from alexnet_pl.data.prepare.shard import Reader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
+from alexnet_pl.data.store.manifest import StoreManifest, read_manifest
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import write_json
+from alexnet_pl.files import JsonObject, write_json
 
 WHOLE = Part()
 
 
 def prepare(
     source: DatasetListing, root: Path, settings: StoreSettings, read: Reader, part: Part = WHOLE
-) -> dict[str, Any] | None:
-    """Write a store at `root` and return its description; None where this was one part of several.
+) -> StoreManifest | None:
+    """Write a store at `root` and return its manifest; None where this was one part of several.
 
     Nothing is at `root` until all of it is on the disk. Raises UserError where `root` is taken, the disk is too small
     or fills up, a split has no image that reads, or the source changes meanwhile; what was done is kept.
@@ -56,8 +57,8 @@ def prepare(
             if part.of > 1:
                 return None
             with exclusive_lock(partial / "lock"):
-                about = finalize(source, plan, partial, settings) if partial.exists() else {}
-                if about:
+                manifest = finalize(source, plan, partial, settings) if partial.exists() else None
+                if manifest:
                     if root.exists():
                         root.rmdir()
                     partial.rename(root)
@@ -71,7 +72,7 @@ def prepare(
     except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
         print(f"interrupted; {saved_bytes(partial)}", flush=True)
         raise
-    return about or json.loads((root / "store.json").read_text())
+    return manifest or read_manifest(root)
 
 
 def report_missing(plan: Plan, source: DatasetListing) -> None:
@@ -90,7 +91,7 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
+def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> JsonObject:
     """Settings that a partial store must share with the run that resumes it."""
     described = {key: value for key, value in settings._asdict().items() if key != "workers"}
     return json.loads(
@@ -98,7 +99,7 @@ def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSett
     )
 
 
-def start_store(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
+def start_store(partial: Path, now: JsonObject, file: IO[str]) -> None:
     """Raise UserError where the folder was begun from other images or with other settings; of parts that begin
     together, the first one's count."""
     remove_stale(partial)

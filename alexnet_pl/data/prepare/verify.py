@@ -12,8 +12,8 @@ from alexnet_pl.data.prepare.plan import Plan, items
 from alexnet_pl.data.prepare.run import build_plan, os_error_message
 from alexnet_pl.data.prepare.shard import Reader, write_shard
 from alexnet_pl.data.sources.base import DatasetListing
-from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
-from alexnet_pl.data.store.integrity import checksum, fingerprint, small_files
+from alexnet_pl.data.store.encoding import shard_name
+from alexnet_pl.data.store.integrity import checksum, read_fingerprint, small_files
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import cores
@@ -24,24 +24,24 @@ def find_corrupt(store: Store) -> Iterator[str]:
     for split in store.splits:
         store.fetch(split)
         for number in corrupt_shards(store, split):
-            first = number * store.manifest["shard"]
-            last = min(first + store.manifest["shard"], store.manifest["splits"][split]["records"]) - 1
+            first = number * store.manifest.shard
+            last = min(first + store.manifest.shard, store.manifest.splits[split].records) - 1
             path = shard_path(store, split, number)
             yield f"{path}: {'damaged' if path.is_file() else 'missing'} (images {first:,} to {last:,})"
     if missing := [name for name in small_files(store.manifest) if not (store.root / name).is_file()]:
         yield f"{store.root / missing[0]}: missing"
         return
-    if fingerprint(store.manifest, store.root) != store.fingerprint:
+    if read_fingerprint(store.root, store.manifest) != store.fingerprint:
         yield f"{store.root}: labels, names, statistics or description are not those that were written"
 
 
 def shard_path(store: Store, split: str, number: int) -> Path:
-    return store.root / shard_name(split, number, StoreEncoding(**store.manifest["encoding"]))
+    return store.root / shard_name(split, number, store.encoding)
 
 
 def corrupt_shards(store: Store, split: str) -> Iterator[int]:
     """The numbers of those whose bytes are not what was written."""
-    wanted = store.manifest["splits"][split]["blake3"]
+    wanted = store.manifest.splits[split].blake3
     if None in wanted:
         raise UserError(f"{store.root}: has no checksums, as blake3 was not installed where it was made")
     with ThreadPoolExecutor(cores()) as threads:
@@ -71,9 +71,9 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
 
 
 def check_same(plan: Plan, store: Store) -> None:
-    for split, about in store.manifest["splits"].items():
+    for split, manifest in store.manifest.splits.items():
         with (store.root / f"{split}.names.jsonl").open() as file:
-            same = plan.counts.get(split) == about["records"] and all(
+            same = plan.counts.get(split) == manifest.records and all(
                 line == written for line, written in zip_longest(file, plan.lines(split))
             )
         if not same:
@@ -86,7 +86,7 @@ def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: St
     own = path.with_name(f"{path.name}.tmp")
     try:
         made = write_shard(own, items(plan.folder, shard), shard.start, store.size, settings.encoding, read, False)
-        if made.blake3 != store.manifest["splits"][split]["blake3"][number]:
+        if made.blake3 != store.manifest.splits[split].blake3[number]:
             raise UserError(f"{path}: the source no longer gives the same images, or another version of a decoder does")
         own.rename(path)
     finally:

@@ -7,6 +7,10 @@ from typing import Any
 
 from blake3 import blake3
 
+from alexnet_pl.data.store import jpeg
+from alexnet_pl.data.store.manifest import MANIFEST, StoreManifest
+from alexnet_pl.files import JsonObject
+
 
 class Checksum:
     """BLAKE3 of bytes as they are written."""
@@ -26,22 +30,27 @@ def checksum(path: Path) -> str:
     return blake3().update_mmap(path).hexdigest()
 
 
-def small_files(about: dict[str, Any]) -> list[str]:
-    """The names of all files but those with images and the description itself."""
-    kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if about["encoding"]["name"] == "jpeg" else [])]
+def small_files(manifest: StoreManifest) -> list[str]:
+    """Names of all files but those with images and the manifest itself."""
+    kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if manifest.encoding["name"] == jpeg.NAME else [])]
     return [
-        *(f"{split}.{kind}" for split in about["splits"] for kind in kinds),
+        *(f"{split}.{kind}" for split in manifest.splits for kind in kinds),
         "mean.npy",
         "covariance.npy",
         "odd.json",
     ]
 
 
-def fingerprint(about: dict[str, Any], root: Path) -> str:
-    """Fingerprint of a manifest, with or without its own, and the small files at `root`."""
-    described = {key: value for key, value in about.items() if key != "fingerprint"}
+def read_fingerprint(root: Path, manifest: StoreManifest) -> str:
+    """Fingerprint of the store.json at `root`, whichever version wrote it, and of the small files beside it."""
+    return fingerprint(json.loads((root / MANIFEST).read_text()), root, manifest)
+
+
+def fingerprint(content: JsonObject, root: Path, manifest: StoreManifest) -> str:
+    """SHA-256 of a manifest's `content`, without the fingerprint in it, and of the small files at `root`."""
+    described = {key: value for key, value in content.items() if key != "fingerprint"}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for name in small_files(about):
+    for name in small_files(manifest):
         with (root / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -14,11 +14,8 @@ A folder with these is whole or it is not there: it is made under another name a
 """
 
 import json
-import re
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,43 +23,11 @@ from torch import Tensor
 
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
+from alexnet_pl.data.store.manifest import read_manifest
 from alexnet_pl.data.store.remote import Mirror, is_remote
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, read_record
 
-FORMAT = 2
-EMPTY = -2
-
-
-@dataclass
-class StoreFormat:
-    format: Count
-
-
-@dataclass
-class SplitManifest:
-    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3."""
-
-    images: Count
-    records: Count
-    bytes: Count
-    blake3: list[str | None]
-
-
-@dataclass
-class StoreManifest(StoreFormat):
-    """store.json. `size`: pixels of a side; `shard`: images a file; `classes`: [id, name], sorted by id."""
-
-    name: str
-    size: Count
-    classes: list[list[str]]
-    splits: dict[str, SplitManifest]
-    fingerprint: str
-    encoding: dict[str, Any]
-    shard: Count
-    settings: dict[str, Any] | None = None
-    unreadable: Count = 0
-    odd: Count = 0
+EMPTY = -2  # label of a record without an image
 
 
 class Store:
@@ -71,23 +36,21 @@ class Store:
     def __init__(self, root: str | Path) -> None:
         self.mirror = Mirror(str(root)) if is_remote(root) else None
         self.root = self.mirror.root if self.mirror else Path(root)
-        self.manifest: dict[str, Any] = read_manifest(self.root)
-        self.name: str = self.manifest["name"]
-        self.size: int = self.manifest["size"]
-        self.classes: list[list[str]] = self.manifest["classes"]
-        self.fingerprint: str = self.manifest["fingerprint"]
-        self.encoding = StoreEncoding(**self.manifest["encoding"])
+        self.manifest = read_manifest(self.root)
+        self.name, self.size, self.classes = self.manifest.name, self.manifest.size, self.manifest.classes
+        self.fingerprint = self.manifest.fingerprint
+        self.encoding = StoreEncoding(**self.manifest.encoding)
         if self.mirror:
             self.mirror.fetch_small(self.manifest)
         self.opened: dict[str, Split] = {}
 
     @property
     def splits(self) -> list[str]:
-        return list(self.manifest["splits"])
+        return list(self.manifest.splits)
 
     def split(self, name: str) -> "Split":
         """The same object every time, so that what it keeps on a device is kept once."""
-        if name not in self.manifest["splits"]:
+        if name not in self.manifest.splits:
             raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
         if name not in self.opened:
             self.fetch(name)
@@ -98,9 +61,9 @@ class Store:
         """Fetch the files of a split from a remote store if they are not cached."""
         if self.mirror is None:
             return
-        about = self.manifest["splits"][name]
-        shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
-        self.mirror.check_room(about, shards)
+        split = self.manifest.splits[name]
+        shards = {shard_name(name, number, self.encoding): digest for number, digest in enumerate(split.blake3)}
+        self.mirror.check_room(split.bytes, shards)
         self.mirror.fetch(shards, shards, label=name)
 
     def fetch_again(self, name: str, number: int) -> bool:
@@ -109,7 +72,7 @@ class Store:
             return False
         shard = shard_name(name, number, self.encoding)
         (self.root / shard).unlink(missing_ok=True)
-        self.mirror.fetch([shard], {shard: self.manifest["splits"][name]["blake3"][number]})
+        self.mirror.fetch([shard], {shard: self.manifest.splits[name].blake3[number]})
         return True
 
     @cached_property
@@ -125,9 +88,9 @@ class Split:
     """The images of one split, in the store's order; those that could not be read are not among them."""
 
     def __init__(self, store: Store, name: str) -> None:
-        about, encoding = store.manifest["splits"][name], store.encoding
+        encoding = store.encoding
         labels = load(store.root / f"{name}.labels.npy")
-        records, shard = about["records"], store.manifest["shard"]
+        records, shard = store.manifest.splits[name].records, store.manifest.shard
         if len(labels) != records:
             raise corrupt_error(
                 store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}")
@@ -218,22 +181,3 @@ def load(path: Path) -> np.ndarray:
 
 def corrupt_error(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: missing or damaged ({error}); prepare the store again or copy it whole")
-
-
-def read_manifest(root: Path) -> dict[str, Any]:
-    path = root / "store.json"
-    if not path.is_file():
-        state = "is not there" if not root.exists() else "holds no prepared store (no store.json)"
-        raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
-    number = read_record(path, StoreFormat, "prepare it again")["format"]
-    if number != FORMAT:
-        raise UserError(f"{path}: format {number}, this version reads {FORMAT}; prepare it again")
-    manifest = read_record(path, StoreManifest, "prepare it again")
-    try:
-        StoreEncoding(**manifest["encoding"]).check()
-        for name in manifest["splits"]:
-            if not re.fullmatch(r"\w+", name):  # it becomes part of file names
-                raise ValueError(f"splits.{name}: not a name of a split")
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: damaged or not written by this package ({error}); prepare it again") from error
-    return manifest

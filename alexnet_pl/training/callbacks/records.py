@@ -7,10 +7,13 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
-from alexnet_pl.evaluation import predictions
+from alexnet_pl.config.identity import Settings
+from alexnet_pl.evaluation.predictions import dataset_info
+from alexnet_pl.files import to_json
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
+from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.media import log_summary
 from alexnet_pl.training.schedules import end_of_fit
 
@@ -22,7 +25,7 @@ class FitRecord(L.Callback):
     killed or a checkpoint is copied into another folder.
     """
 
-    def __init__(self, run: Path, training: dict[str, Any]) -> None:
+    def __init__(self, run: Path, training: Settings) -> None:
         self.run, self.training = run, training
         self.changed: list[str] = []
         self.earlier_seconds, self.began = 0.0, time.perf_counter()
@@ -48,8 +51,8 @@ class FitRecord(L.Callback):
     @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        fit_status.start_fit(self.run, self.training, predictions.dataset_info(store, "train"), self.changed)
-        self.changed = fit_status.read_fit_status(self.run)["changed_settings"]
+        status = fit_status.start_fit(self.run, self.training, dataset_info(store, "train"), self.changed)
+        self.changed = status.changed_settings
         link_latest(self.run)
 
     @rank_zero_only
@@ -71,11 +74,11 @@ class Provenance(L.Callback):
         if not trainer.is_global_zero:
             return
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        facts = describe_session(self.command, {"name": store.name, "fingerprint": store.fingerprint})
-        append_session(self.run, facts)
+        session = describe_session(self.command, StoreIdentity(name=store.name, fingerprint=store.fingerprint))
+        append_session(self.run, session)
         if self.command == "fit":
-            log_summary(trainer.loggers, {"provenance": facts}, [self.run / PROVENANCE])
-        if facts["changed_files"] and self.command == "fit":
+            log_summary(trainer.loggers, {"provenance": to_json(session)}, [self.run / PROVENANCE])
+        if session.changed_files and self.command == "fit":
             changes = self.run / "changes.diff"
             changes.write_text((git("diff", "--no-ext-diff", "--no-textconv", "HEAD") or "") + "\n")
             log_summary(trainer.loggers, {}, [changes])
