@@ -282,14 +282,16 @@ def test_a_checkpoint_carries_its_settings_into_another_folder(cfg: DictConfig, 
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path / "first")
     before = read_fit_status(tmp_path / "first")
-    assert (before["changed_settings"], before["ended_by"]) == ([], "max_epochs")
+    assert before is not None
+    assert (before.changed_settings, before.ended_by) == ([], "max_epochs")
     copied = shutil.copy(last(tmp_path / "first"), tmp_path / "copied.ckpt")
     cfg.trainer.max_epochs, cfg.optim.lr, cfg.optim.momentum = 2, 0.005, 0.8
     run(cfg, "fit", tmp_path / "second", Path(copied))
     after = read_fit_status(tmp_path / "second")
-    assert after["changed_settings"] == ["optim.lr", "optim.momentum"]
-    assert after["seconds"] > before["seconds"] > 0
-    assert load(last(tmp_path / "second"))["callbacks"]["FitRecord"]["changed_settings"] == after["changed_settings"]
+    assert after is not None
+    assert after.changed_settings == ["optim.lr", "optim.momentum"]
+    assert after.seconds > before.seconds > 0
+    assert load(last(tmp_path / "second"))["callbacks"]["FitRecord"]["changed_settings"] == after.changed_settings
 
 
 def test_a_fit_is_not_resumed_on_other_images(cfg: DictConfig, tmp_path: Path) -> None:

@@ -187,12 +187,14 @@ def test_fit_and_result_files_of_before_say_what_todays_recipe_says(tmp_path: Pa
     (tmp_path / "fit.json").write_text(
         json.dumps({"finished": True, "training": OLD_TRAINING, "store": {}, "steps": 5})
     )
-    assert fit_status.read_fit_status(tmp_path)["training"] == NEW_TRAINING
+    status = fit_status.read_fit_status(tmp_path)
+    assert status is not None
+    assert status.training == NEW_TRAINING
     assert fit_status.resume_point(tmp_path, NEW_TRAINING) == (False, None), "begun by the same settings"
     result = {"dataset": {}, "views": "centre", "images": 1, "top1_error": 0.0, "checkpoint": {"sha256": "a"}}
     (tmp_path / "result.json").write_text(json.dumps({**result, "training": OLD_TRAINING}))
     found = read_result(tmp_path / "result.json")
-    assert (found["views"], found["training"]) == ("center", NEW_TRAINING)
+    assert (found.views, found.training) == ("center", NEW_TRAINING)
 
 
 def test_a_checkpoint_of_before_has_todays_switches(tmp_path: Path) -> None:

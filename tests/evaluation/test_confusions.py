@@ -16,6 +16,8 @@ from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.confusions import confusions, count_answers, errors_by_class, write_confusions
 from alexnet_pl.evaluation.predictions import Block, Writer, dataset_info, should_save_predictions
+from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 CLASSES = [[f"n{i}", f"name {i}"] for i in range(9)]
 
@@ -62,7 +64,7 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     best[labels == 4] = [7, 4, 1, 2, 3]  # all of class 4 are taken for class 7
     writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
     writer.add(Block(store.split("val").names, labels, best, None))
-    writer.close({})
+    writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
     write_confusions(tmp_path, store, "val")
     with (tmp_path / "confusions.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -74,7 +76,7 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     best[labels == 4, 0], best[labels == 4, 1] = 4, 7
     writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
     writer.add(Block(store.split("val").names, labels, best, None))
-    writer.close({})
+    writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
     write_confusions(tmp_path, store, "val")
     assert not (tmp_path / "confusions.png").exists(), "pictures of an earlier test"
     assert (count_answers(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
@@ -88,11 +90,11 @@ def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
         partial(synthetic.read, size=32),
     )
     found = dataset_info(Store(tmp_path / "store"), "val")
-    assert (found["name"], found["images"], found["train_images"], found["classes"]) == ("ilsvrc2012", 10, 20, 10)
+    assert (found.name, found.images, found.train_images, found.classes) == ("ilsvrc2012", 10, 20, 10)
     prepare(
         synthetic.source(20, 10), tmp_path / "other", StoreSettings("other", 32, {}), partial(synthetic.read, size=32)
     )
-    assert dataset_info(Store(tmp_path / "other"), "val")["class_list"] == found["class_list"]
+    assert dataset_info(Store(tmp_path / "other"), "val").class_list == found.class_list
 
 
 def test_probabilities_are_kept_where_they_fit() -> None:

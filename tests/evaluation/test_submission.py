@@ -15,7 +15,9 @@ from alexnet_pl.data.sources.devkit import read_devkit
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import Block, Writer
+from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.evaluation.submission import labels, writable, write_submission
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 KIT = Path(__file__).parents[3] / "shared/data/devkit/ILSVRC2012_devkit_t12"
 IDS = [7, 3, 10, 1, 9, 2, 8, 4, 6, 5]
@@ -43,7 +45,7 @@ def answer(path: Path, names: list[str]) -> np.ndarray:
     best = np.stack([chance.permutation(10)[:5] for _ in names]).astype(np.int32)
     writer = Writer(path, 10, kept=False)
     writer.add(Block(names, np.full(len(names), -1), best, None))
-    writer.close({})
+    writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
     return best
 
 

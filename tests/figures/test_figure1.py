@@ -24,6 +24,9 @@ def write_run(folder: Path, activation: str, rate: float, seed: int, errors: lis
     rows = [f"{50 * i},2.0,\n{100 * i},,{error}\n" for i, error in enumerate(errors, 1)]
     (folder / "metrics.csv").write_text("step,train/loss,train/epoch_top1_error\n" + "".join(rows))
     session = {
+        "time": "now",
+        "command": "fit",
+        "argv": [],
         "store": {"name": "cifar10", "fingerprint": "f" * 64},
         "gpus": [],
         "cpus": 2,

@@ -30,8 +30,8 @@ class SplitManifest:
 @dataclass(frozen=True, kw_only=True)
 class StoreManifest(StoreFormat):
     """`size`: pixels of a side; `classes`: [id, name], sorted by id; `ilsvrc_ids`: the benchmark's numbers of the
-    classes, where it has such; `shard`: images a file; `settings`: how the images were made; `unreadable`: images left out;
-    `odd`: images that were not plain RGB JPEGs and were converted; `fingerprint`: of all this and the small files."""
+    classes, where it has such; `shard`: images a file; `settings`: how the images were made; `unreadable`: images left
+    out; `odd`: images converted, as they were not plain RGB JPEGs; `fingerprint`: of all this and the small files."""
 
     name: str
     size: Count

@@ -11,7 +11,8 @@ from pathlib import Path
 import fsspec
 from rich.progress import track
 
-from alexnet_pl.data.store.integrity import checksum, small_files
+from alexnet_pl.data.store.integrity import checksum, read_fingerprint, small_files
+from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE
 

@@ -278,7 +278,7 @@ def test_an_incomplete_copy_may_be_taken_and_its_store_says_so(tmp_path: Path) -
     assert source.missing == ["imagenet22k-train-0000.tar"]
     options = PrepareOptions(str(tmp_path / "store"), "part", 16, source=str(copy), allow_incomplete=True)
     make_store(options)
-    assert dataset_info(Store(tmp_path / "store"), "train")["missing"] == ["imagenet22k-train-0000.tar"]
+    assert dataset_info(Store(tmp_path / "store"), "train").missing == ["imagenet22k-train-0000.tar"]
 
 
 def test_what_a_desktop_left_is_no_image_and_no_archive(tmp_path: Path) -> None:
