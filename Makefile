@@ -62,8 +62,10 @@ test: setup  ## all tests, end-to-end ones included
 test-fast: setup  ## the tests that take no more than seconds
 	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
 
-campaign: setup  ## every bad input (about half an hour), of which `make test` tries some; prints its seed
-	ALEXNET_PL_CAMPAIGN=1 $(PY) -m pytest -s tests/campaign
+campaign: setup  ## kills, full disks, damaged files, bad input: hours, of which `make test` tries seconds; SEED=NUMBER
+	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; rm -rf build/campaign; \
+	  $(PY) tests/campaign/run.py build/campaign $$seed whole; \
+	  $(PY) tests/campaign/report.py build/campaign/found.json && echo "→ docs/development/robustness.md"
 
 notebooks: setup  ## notebooks, run, with their pictures, as HTML in build/notebooks (RUN=FOLDER: of your own run)
 	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb

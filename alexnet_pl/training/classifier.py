@@ -20,6 +20,7 @@ from alexnet_pl.evaluation.predictions import dataset_info
 from alexnet_pl.files import to_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import read_lineage
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 from alexnet_pl.runtime import uncached_autocast
@@ -28,7 +29,7 @@ from alexnet_pl.training.loggers import logs_now, write_metrics
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 from alexnet_pl.training.performance import UNOPTIMIZED, Performance
 
-Net = AlexNet | ConvNet | LocalNet
+Net = AlexNet | ConvNet | LocalNet | OverFeat
 
 
 class Classifier(L.LightningModule):
