@@ -355,7 +355,7 @@ def test_a_test_that_was_cut_short_is_made_again(
     monkeypatch.undo()
     for already in (False, True):
         error = run(cfg, "reproduce", tmp_path / "run")
-        assert ("tested already" in capsys.readouterr().out) == already
+        assert ("already tested" in capsys.readouterr().out) == already
         for place in ("result.json", "results/val-ten/result.json"):
             assert json.loads((tmp_path / "run" / place).read_text())["top1_error"] == pytest.approx(error)
     assert (tmp_path / "run/results/val-ten/confusions.csv").is_file()
