@@ -3,6 +3,8 @@
 ILSVRC/Data/CLS-LOC/train/n########/*.JPEG, …/val/*.JPEG, …/test/*.JPEG
 LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" a line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
+LOC_train_solution.csv    the same of the training images that have boxes; not needed
+ILSVRC/Annotations/CLS-LOC/{train/n########,val}/*.xml    the boxes with the images' sizes; used before the tables
 ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    the images that there should be, a line each; not needed
 
 As a folder, or in the one .zip or .tar.gz it is downloaded as; the two tables lie in the archive or beside it.
@@ -19,11 +21,17 @@ from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.tar import GZIPPED, is_complete
 from alexnet_pl.data.archives.zip import members
+from alexnet_pl.data.boxes.annotation import Coverage
+from alexnet_pl.data.boxes.index import BoxIndex, image_key
+from alexnet_pl.data.boxes.voc_xml import FoundBoxes, parse_voc
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.box_files import read_boxes, read_table, xml_files
 from alexnet_pl.data.sources.image_folder import class_folders, images, is_image
 from alexnet_pl.errors import UserError
 
 MAPPING, SOLUTION, IMAGES = "LOC_synset_mapping.txt", "LOC_val_solution.csv", "ILSVRC/Data/CLS-LOC"
+TRAIN_SOLUTION, ANNOTATIONS = "LOC_train_solution.csv", "ILSVRC/Annotations/CLS-LOC"
+SOLUTIONS = {"train": TRAIN_SOLUTION, "val": SOLUTION}
 LISTS = {"train": "train_cls.txt", "test": "test.txt"}  # of ILSVRC/ImageSets/CLS-LOC; val's is as long as its table
 
 
@@ -37,13 +45,14 @@ class Found(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """The two tables, all images of the tree, and how many its own lists tell of."""
+    """The two tables, all images of the tree, how many its own lists tell of, and what reads its boxes."""
 
     where: Path
     mapping: str
     solution: str
     found: Callable[[], Iterable[Found]]
     expected: dict[str, int]
+    boxes: Callable[[], Iterator[FoundBoxes]]
 
 
 def find_kaggle(source: Path) -> Path | None:
@@ -81,7 +90,12 @@ def read_kaggle(path: Path) -> DatasetListing:
         ),
     }
     test = [ImageRecord(f"test/{each.name}", -1, each.place) for each in of(copy, "test")]
-    return DatasetListing(classes, splits | ({"test": sorted(test)} if test else {}), expected=copy.expected)
+    return DatasetListing(
+        classes,
+        splits | ({"test": sorted(test)} if test else {}),
+        expected=copy.expected,
+        boxes=lambda: BoxIndex(copy.boxes()),
+    )
 
 
 def of(copy: Copy, split: str) -> Iterator[Found]:
@@ -127,9 +141,16 @@ def from_folder(root: Path) -> Copy:
 
     lists = {split: root / "ILSVRC/ImageSets/CLS-LOC" / name for split, name in LISTS.items()}
     expected = {split: lines(path.read_bytes()) for split, path in lists.items() if path.is_file()}
-    return Copy(
-        root, (root / MAPPING).read_text("utf-8-sig"), (root / SOLUTION).read_text("utf-8-sig"), found, expected
-    )
+    mapping, solution = ((root / name).read_text("utf-8-sig") for name in (MAPPING, SOLUTION))
+    return Copy(root, mapping, solution, found, expected, lambda: boxes_in_folder(root))
+
+
+def boxes_in_folder(root: Path) -> Iterator[FoundBoxes]:
+    for split, table in SOLUTIONS.items():
+        if (root / ANNOTATIONS / split).is_dir():
+            yield from read_boxes(root / ANNOTATIONS / split, 0, Coverage.PARTIAL)
+        elif (root / table).is_file():
+            yield from read_boxes(root / table, 0, Coverage.PARTIAL)
 
 
 def lines(data: bytes) -> int:
@@ -146,7 +167,11 @@ def from_zip(path: Path) -> Iterator[tuple[str, ByteLocation]]:
 
 
 def is_of_use(name: str) -> bool:
-    return is_table(name) or split_of(name) is not None
+    return is_table(name) or is_train_solution(name) or split_of(name) is not None
+
+
+def is_train_solution(name: str) -> bool:
+    return Path(name).name == TRAIN_SOLUTION
 
 
 def is_table(name: str) -> bool:
@@ -171,7 +196,22 @@ def from_archive(path: Path) -> Copy:
         return tables[name].decode("utf-8-sig") if name in tables else beside(path, name)
 
     expected = {split: lines(tables[name]) for split, name in LISTS.items() if name in tables}
-    return Copy(path, table(MAPPING), table(SOLUTION), found, expected)
+    mapping, solution = table(MAPPING), table(SOLUTION)
+
+    def boxes() -> Iterator[FoundBoxes]:
+        annotated: set[str] = set()
+        for name, data in xml_files(path):
+            parts = Path(name).parts
+            if "CLS-LOC" in parts:
+                annotated.add(parts[parts.index("CLS-LOC") + 1])
+                yield parse_voc(data, f"prepare.source: {path}: {name}", image_key(name), Coverage.PARTIAL, 0)
+        if "val" not in annotated:
+            yield from read_table(solution, f"prepare.source: {path}: {SOLUTION}")
+        places = [ByteLocation(Path(archive), *where) for at, (archive, *where) in listing if is_train_solution(at)]
+        if "train" not in annotated and places:
+            yield from read_table(places[0].read().decode("utf-8-sig"), f"prepare.source: {path}: {TRAIN_SOLUTION}")
+
+    return Copy(path, mapping, solution, found, expected, boxes)
 
 
 def beside(path: Path, name: str) -> str:
