@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from pathlib import PurePosixPath
 
@@ -49,6 +49,11 @@ class BoxIndex:
         self.unknown: dict[str, int] = {}
         self.known = list(numbers)
         self.images, self.boxes = len(self.keys), len(self.edges)
+
+    @classmethod
+    def read(cls, *found: Callable[[], Iterable[FoundBoxes]]) -> "BoxIndex":
+        """All that these read."""
+        return cls(each for one in found for each in one())
 
     def annotation(self, image: str, label: int, classes: Mapping[str, int]) -> Annotation | None:
         """Of an image, by its name and class index; None where it has none. `classes`: class index by name.

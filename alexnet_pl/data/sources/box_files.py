@@ -42,7 +42,7 @@ def index_boxes(path: Path, first: int = 0, coverage: int = Coverage.PARTIAL) ->
 
 def read_boxes(path: Path, first: int, coverage: int) -> Iterator[FoundBoxes]:
     if path.suffix == ".csv":
-        yield from read_table(path.read_text("utf-8-sig"), str(path))
+        yield from parse_table(path.read_text("utf-8-sig"), str(path))
         return
     for name, data in xml_files(path):
         yield parse_voc(data, f"prepare.boxes: {path}: {name}", image_key(name), coverage, first)
@@ -86,7 +86,7 @@ def is_xml(name: str) -> bool:
     return name.endswith(".xml") and not is_litter(PurePosixPath(name).name)
 
 
-def read_table(text: str, where: str) -> Iterator[FoundBoxes]:
+def parse_table(text: str, where: str) -> Iterator[FoundBoxes]:
     """Kaggle's table. Coordinates are of the image itself, from 0, inclusive."""
     if not text.startswith(HEADER):
         raise UserError(f"{where}: does not begin with {HEADER}")

@@ -12,7 +12,8 @@ Boxes: ILSVRC2012_bbox_train_v2.tar.gz and ILSVRC2012_bbox_val_v3.tgz, or folder
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -53,11 +54,15 @@ def read_ilsvrc(source: Path) -> DatasetListing:
     }
     test = numbered(source, kit, archives, patches, "test", test_labels(source, kit))
     splits |= {"test": test} if test else {}
-    boxes = find_boxes(source)
-    read = (
-        (lambda: BoxIndex(each for path in boxes for each in read_boxes(path, 0, Coverage.PARTIAL))) if boxes else None
+    return DatasetListing(kit.classes, splits, kit.numbers, {"train": kit.images}, boxes=box_reader(source))
+
+
+def box_reader(source: Path) -> Callable[[], BoxIndex] | None:
+    """What reads the boxes that lie beside the images; None where there are none."""
+    places = find_boxes(source)
+    return (
+        partial(BoxIndex.read, *(partial(read_boxes, path, 0, Coverage.PARTIAL) for path in places)) if places else None
     )
-    return DatasetListing(kit.classes, splits, kit.numbers, {"train": kit.images}, boxes=read)
 
 
 def find_boxes(source: Path) -> list[Path]:
