@@ -57,7 +57,7 @@ class WholeSplit(Split):
         """(n, 4) float32: left, top, right, bottom edges of image i's boxes in stored pixels."""
         height, width = self.sizes[i].tolist()
         scale = torch.tensor([width, height, width, height], dtype=torch.float32)
-        return torch.from_numpy(self.all_boxes["edges"][self.rows(i)]) * scale
+        return torch.from_numpy(self.all_boxes["edges"][self.rows(i)].copy()) * scale
 
     def box_labels(self, i: int) -> Tensor:
         """(n,) int64: the class index of each box of image i."""
@@ -65,7 +65,7 @@ class WholeSplit(Split):
 
     def box_difficult(self, i: int) -> Tensor:
         """(n,) bool: which boxes of image i PASCAL VOC's evaluation ignores."""
-        return torch.from_numpy(self.all_boxes["difficult"][self.rows(i)])
+        return torch.from_numpy(self.all_boxes["difficult"][self.rows(i)].copy())
 
     def box_counts(self) -> np.ndarray:
         """(N,) int64: how many boxes each image has."""

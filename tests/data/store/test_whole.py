@@ -38,7 +38,7 @@ LABELS = [1, -1, 0, 1, 1, 1]
 
 def photograph(height: int, width: int, seed: int) -> bytes:
     rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8))
+    small = Image.fromarray(rng.integers(0, 256, (height // 8, width // 8), dtype=np.uint8)).convert("RGB")
     buffer = io.BytesIO()
     small.resize((width, height), Image.Resampling.BILINEAR).save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
