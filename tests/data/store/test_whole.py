@@ -100,7 +100,7 @@ def test_boxes_are_in_stored_pixels_cut_off_at_the_image(store: Store) -> None:
         found = split.boxes(i)
         assert found.dtype == torch.float32
         assert found.shape == (len(wanted), 4)
-        assert torch.allclose(found, torch.tensor(wanted).reshape(-1, 4), atol=1e-4)
+        assert torch.allclose(found, torch.tensor(wanted, dtype=torch.float32).reshape(-1, 4), atol=1e-4)
     assert split.box_labels(0).tolist() == [1, 0]
     assert split.box_difficult(0).tolist() == [False, True]
     assert split.box_counts().tolist() == [2, 0, 1, 1, 0, 1]
