@@ -7,9 +7,11 @@ from typing import Any
 
 from blake3 import blake3
 
-from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.manifest import MANIFEST, StoreManifest
 from alexnet_pl.files import JsonObject
+
+# Files of a split by encoding
+OWN_FILES = {"jpeg": ["index.npy"], "whole": ["index.npy", "sizes.npy", "boxes.npy", "box_offsets.npy", "coverage.npy"]}
 
 
 class Checksum:
@@ -32,7 +34,7 @@ def checksum(path: Path) -> str:
 
 def small_files(manifest: StoreManifest) -> list[str]:
     """Names of all files but those with images and the manifest itself."""
-    kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if manifest.encoding["name"] == jpeg.NAME else [])]
+    kinds = ["labels.npy", "names.jsonl", *OWN_FILES.get(manifest.encoding["name"], [])]
     return [
         *(f"{split}.{kind}" for split in manifest.splits for kind in kinds),
         "mean.npy",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, JsonObject, read_record
+from alexnet_pl.files import Count, JsonObject, read_record, to_json
 
 MANIFEST = "store.json"
 FORMAT = 2
@@ -19,12 +19,14 @@ class StoreFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitManifest:
-    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3."""
+    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3;
+    `boxes`: how many, in a store of whole images."""
 
     images: Count
     records: Count
     bytes: Count
     blake3: list[str | None]
+    boxes: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,15 @@ class StoreManifest(StoreFormat):
     unreadable: Count = 0
     odd: Count = 0
     fingerprint: str
+
+    @property
+    def content(self) -> JsonObject:
+        """The JSON object of the file, in which stores of squares have no `boxes`."""
+        content = to_json(self)
+        for split in content["splits"].values():
+            if split["boxes"] is None:
+                del split["boxes"]
+        return content
 
 
 def read_manifest(root: Path) -> StoreManifest:
