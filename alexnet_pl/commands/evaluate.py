@@ -6,6 +6,7 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config.options import make_test
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
@@ -31,7 +32,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     module = trained_run.load_module(cfg.ckpt_path, module)
     tested = describe_test(cfg, module, data)
-    results = predictions.results_dir(folder, data.test_split_name, cfg.test.views)
+    results = predictions.results_dir(folder, data.test_split_name, make_test(cfg).view_set)
     saved = predictions.should_save_predictions(
         cfg.test.save_predictions, tested.dataset.images, tested.dataset.classes
     )
@@ -52,7 +53,7 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> Test
     fit = finished_fit(path, checkpoint.step)
     tested = TestDescription(
         dataset=predictions.dataset_info(data.store, data.test_split_name),
-        views=cfg.test.views,
+        views=module.views,
         checkpoint=checkpoint,
         seed=cfg.seed if (seed := checkpoint_seed(path)) is None else seed,
         finished=fit is not None,
@@ -114,7 +115,7 @@ def write_server_file(results: Path, store: Store, split: str) -> None:
 def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
     """Results folder of the test that `cfg` asks for, if this checkpoint was tested completely; else None."""
     data = make_data(cfg)
-    results = predictions.results_dir(folder, data.test_split_name, cfg.test.views)
+    results = predictions.results_dir(folder, data.test_split_name, make_test(cfg).view_set)
     split, saved, result = data.store.split(data.test_split_name), results / PROBABILITIES, results / RESULT
     if not saved.is_file() or (split.labelled and not result.is_file()):
         return None

@@ -16,7 +16,8 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import compose, shipped
 from alexnet_pl.evaluation.network_identity import are_independent
 from alexnet_pl.evaluation.result import TestDescription, TestedNetwork
-from alexnet_pl.paper.claims import CLAIMS, DATA, PRETRAINING, Claim, Images
+from alexnet_pl.paper.claim import DATA, PRETRAINING, Claim, Images
+from alexnet_pl.paper.claims import CLAIMS
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
 
@@ -94,8 +95,8 @@ def is_stage(stage: LineageStage, name: str, training: Settings) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def default_views(name: str) -> str:
-    """`test.views` of a recipe."""
-    return str(compose(name).test.views)
+    """Name of the views that a recipe tests with."""
+    return options.make_test(compose(name)).view_set
 
 
 @functools.lru_cache(maxsize=64)

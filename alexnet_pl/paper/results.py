@@ -21,10 +21,16 @@ from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.network_identity import network_key
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, read_result
-from alexnet_pl.paper import claims, matching
+from alexnet_pl.paper import matching
+from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.runs.layout import METRICS, PROBABILITIES
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
+OF_A_PROXY = (
+    "augment.crop",
+    "model.width",
+    "model.init",
+)  # keys in which a proxy's networks may differ from the paper's
 Kind = tuple[str, frozenset[tuple[str, int]], str]
 """Views, how many networks of which variant, and the images that an ensemble's weights were tuned on, if any."""
 
@@ -101,7 +107,7 @@ class TestRun:
         if metric == "epochs_to_25":
             log = self.run / METRICS
             return epochs_to(read_errors(log), 25.0) if log.is_file() else None
-        return getattr(self.result if metric in claims.ERRORS else trained, metric)
+        return getattr(self.result if metric in ERRORS else trained, metric)
 
 
 def collect(roots: Iterable[Path]) -> list[TestRun]:
@@ -122,13 +128,13 @@ def collect(roots: Iterable[Path]) -> list[TestRun]:
 
 
 def variant_key(training: Settings, pretrained: bool) -> str:
-    """Text of what the paper's rows differ in: the network without its size, and the augmentation."""
+    """Text of what the paper's rows differ in: the network without its size and first weights, and the augmentation."""
     parts = {
         ".".join(map(str, path)): value
         for path, value in leaves({"model": training["model"], "augment": training["augment"]})
     }
-    parts.pop("augment.crop", None)
-    return json.dumps([parts, pretrained], sort_keys=True)
+    compared = {key: value for key, value in parts.items() if key not in OF_A_PROXY}
+    return json.dumps([compared, pretrained], sort_keys=True)
 
 
 def course_key(training: Settings) -> Settings:
@@ -139,7 +145,7 @@ def course_key(training: Settings) -> Settings:
     }
 
 
-def kind_of(claim: claims.Claim) -> Kind | None:
+def kind_of(claim: Claim) -> Kind | None:
     """The kind of test that answers a row, on whatever images; None where no recipe of ours makes it."""
     if not claim.recipe or not shipped(claim.recipe):
         return None
