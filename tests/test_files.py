@@ -55,7 +55,7 @@ GOOD: dict[type, dict[str, Any]] = {
     },
     StoreManifest: {
         "format": 2, "name": "d", "size": 8, "classes": [["n1", "one"]], "fingerprint": "f", "encoding": {},
-        "splits": {"train": {"images": 1, "records": 2, "bytes": 3, "blake3": ["b", None]}},
+        "splits": {"train": {"images": 1, "records": 2, "bytes": 3, "blake3": ["b", None], "boxes": 4}},
         "shard": 4, "settings": {}, "ilsvrc_ids": [1], "unreadable": 0, "odd": 1,
     },
     ProvenanceRecord: {
