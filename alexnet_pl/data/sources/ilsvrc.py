@@ -47,7 +47,8 @@ def read_ilsvrc(source: Path) -> DatasetListing:
         "val": numbered(source, kit, archives, patches, "val", kit.truth),
     }
     test = numbered(source, kit, archives, patches, "test", test_labels(source, kit))
-    return DatasetListing(kit.classes, splits | ({"test": test} if test else {}), kit.numbers, {"train": kit.images})
+    splits |= {"test": test} if test else {}
+    return DatasetListing(kit.classes, splits, kit.numbers, {"val": len(kit.truth)}, kit.class_counts)
 
 
 def own_archives(source: Path) -> list[Path]:
