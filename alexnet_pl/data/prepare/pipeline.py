@@ -9,9 +9,9 @@ import numpy as np
 
 from alexnet_pl.data.prepare.counts import KNOWN_COUNTS
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
+from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read
-from alexnet_pl.data.prepare.verify import repair
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.detect import read_source
