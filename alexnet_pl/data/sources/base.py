@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.boxes.annotation import Annotation
+from alexnet_pl.data.boxes.index import BoxIndex
 
 
 class ImageRecord(NamedTuple):
-    """One image of a copy: its name there, its class index (−1: not known), and where its reader finds it."""
+    """One image of a copy: its name there, its class index (−1: not known), where its reader finds it, and its bounding
+    boxes where a store of whole images is made."""
 
     name: str
     label: int
     place: ByteLocation
+    annotation: Annotation | None = None
 
 
 class LazyRecords:
@@ -35,7 +39,8 @@ class DatasetListing:
     `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
     in the order of the ids. `expected`: how many images a split should have, where the copy itself says so, and
     `class_counts` how many training images each class. `missing`: files that an incomplete copy lacks. `held_out`: the
-    share of the images that became `val` by their names, where the copy has no such split.
+    share of the images that became `val` by their names, where the copy has no such split. `boxes`: reads the copy's
+    bounding boxes, which takes time and is done for a store of whole images alone.
     """
 
     classes: list[tuple[str, str]]
@@ -45,6 +50,7 @@ class DatasetListing:
     class_counts: list[int] | None = None
     missing: list[str] = field(default_factory=list)
     held_out: float | None = None
+    boxes: Callable[[], BoxIndex] | None = None
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         """(split, image): every image once, in the order that the store will have within each split."""

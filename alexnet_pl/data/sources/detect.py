@@ -19,6 +19,7 @@ from alexnet_pl.data.sources.image_folder import has_class_folders, read_folders
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.sources.split_lists import find_lists, read_lists
 from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_fall
+from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
 from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_imagenet
 from alexnet_pl.errors import UserError
 
@@ -42,9 +43,12 @@ def read_source(
         raise UserError(f"prepare.source: {source} is not there; give the folder that holds the images")
     if known := read_published(source, allow_incomplete):
         return known
+    share = HELD_OUT if val_share is None else val_share
+    if source.is_dir() and (table := find_table(source)):
+        return "validation images with Kaggle's table", read_tabled(table, share)
     check_archives(source)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
-        return ARCHIVES, read_fall(source, synsets, HELD_OUT if val_share is None else val_share)
+        return ARCHIVES, read_fall(source, synsets, share)
     if shards := find_shards(source):
         return "WebDataset shards", read_shards(shards, allow_incomplete)
     if not has_class_folders(source) and (lists := find_lists(source)):
