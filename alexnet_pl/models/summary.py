@@ -76,8 +76,8 @@ def op_label(part: nn.Module, out: tuple[int, ...]) -> str:
 
 @cache
 def of_network(metric: str) -> float:
-    """`parameters`, `neurons` or `<layer>_share`, percent of the parameters, of the network of the main recipe, which is
-    built on the meta device."""
+    """`parameters`, `neurons` or `<layer>_share`, in percent of the parameters, of the main recipe's network, built on
+    the meta device."""
     with torch.device("meta"):
         net = AlexNet()
         sizes = {name: sum(map(torch.numel, layer.parameters())) for name, layer in count_parameters(net).items()}

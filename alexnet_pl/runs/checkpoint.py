@@ -17,9 +17,8 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, check_record, sha256
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
 
-
 SKIP_CHECKSUM = "ALEXNET_PL_SKIP_CHECKSUM"
-"""Environment variable: 1 reads checkpoints without the checksums of their tensors, as where they were verified just before."""
+"""Environment variable: 1 reads checkpoints without verifying the checksums of their tensors."""
 
 
 @dataclass
