@@ -274,3 +274,10 @@ def test_a_kill_while_leftovers_are_removed_is_made_up_for(tmp_path: Path, monke
         if (tmp_path / "plan.json").exists():  # as `prepare` asks
             remove_leftovers(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["store.json"], kept
+
+
+def test_a_kill_while_the_plan_is_written_does_not_hinder_the_next_run(source: DatasetListing, tmp_path: Path) -> None:
+    partial = tmp_path / "store.partial"
+    partial.mkdir()
+    (partial / "plan-host-1.json.tmp").write_text("{")
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
