@@ -14,6 +14,8 @@ from alexnet_pl.errors import UserError
 CACHE = "ALEXNET_PL_CACHE"  # environment variable that names the cache folder
 DEFAULT_CACHE = "~/.cache/alexnet_pl"
 
+LARGEST_RECORD = 2**28  # bytes; a store's with 21,843 classes has 2 million
+
 Count = Annotated[int, (0, math.inf)]
 Percent = Annotated[float, (0, 100)]
 NonNegative = Annotated[float, (0, math.inf)]
@@ -43,12 +45,22 @@ def read_record(
 
     Raises UserError that names the file, the field and `advice`.
     """
+    content = read_checked(path, record, advice)
+    return parse_record(migrate(content) if migrate else content, record)
+
+
+def read_checked(path: Path, record: type, advice: str) -> JsonObject:
+    """The JSON object in `path` as it is, checked by `read_record`, with the keys that `record` does not declare."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise ValueError("not a file")
+        if path.stat().st_size > LARGEST_RECORD:
+            raise ValueError(f"larger than {LARGEST_RECORD:,} bytes")
         content = json.loads(path.read_text(encoding="utf-8"))
-        parsed = parse_record(content, record)
-        return parse_record(migrate(content), record) if migrate else parsed
-    except (OSError, ValueError) as error:
+        parse_record(content, record)
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged or not written by this package ({error}); {advice}") from error
+    return content
 
 
 def parse_record(content: Any, record: type[Record], prefix: str = "") -> Record:

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from alexnet_pl.data.store.manifest import StoreManifest
+from alexnet_pl.data.store.store import StoreManifest
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.files import parse_record, read_record, to_json
@@ -56,7 +56,7 @@ GOOD: dict[type, dict[str, Any]] = {
     StoreManifest: {
         "format": 2, "name": "d", "size": 8, "classes": [["n1", "one"]], "fingerprint": "f", "encoding": {},
         "splits": {"train": {"images": 1, "records": 2, "bytes": 3, "blake3": ["b", None], "boxes": 4}},
-        "shard": 4, "settings": {}, "ilsvrc_ids": [1], "unreadable": 0, "odd": 1,
+        "shard": 4, "settings": {}, "unreadable": 0, "odd": 1, "files": {"mean.npy": "b"},
     },
     ProvenanceRecord: {
         "schema": 1,

@@ -76,9 +76,9 @@ def made(folder: Path, encoding: StoreEncoding) -> int:
     with tempfile.TemporaryDirectory(dir=folder) as name, contextlib.redirect_stdout(io.StringIO()):
         settings = StoreSettings("bench", SIZE, {}, encoding, shard=128)
         source = read_folders(folder / "tree", {})
-        manifest = prepare(source, Path(name) / "store", settings, partial(read, size=SIZE, how="bilinear"))
-    assert manifest is not None
-    return manifest.splits["train"].records
+        about = prepare(source, Path(name) / "store", settings, partial(read, size=SIZE, how="bilinear"))
+    assert about is not None
+    return about["splits"]["train"]["records"]
 
 
 def peak_memory(folder: Path) -> float:

@@ -166,16 +166,15 @@ def interleave_ranks(blocks: list[Block]) -> Block:
 
 def dataset_info(store: Store, split: str) -> DatasetInfo:
     identities = "\n".join(identity for identity, _ in store.classes)
-    train = store.manifest.splits.get("train")
     return DatasetInfo(
         name=store.name,
         fingerprint=store.fingerprint,
         split=split,
         images=len(store.split(split)),
-        train_images=train.images if train else 0,
+        train_images=store.manifest["splits"].get("train", {}).get("images", 0),
         classes=len(store.classes),
         class_list=hashlib.sha256(identities.encode()).hexdigest(),
-        missing=store.manifest.settings.get("missing", []),
+        missing=(store.manifest.get("settings") or {}).get("missing") or [],
     )
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from alexnet_pl.config.identity import Settings
+from alexnet_pl.data.images import FILTERS
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestResult, read_result
 from alexnet_pl.files import Count, parse_record, to_json
@@ -82,9 +83,20 @@ def exported_weights(path: Path) -> Weights:
     try:
         with safe_open(path, "pt") as file:
             info = parse_record(json.loads((file.metadata() or {})[KEY]), WeightsInfo)
+            check_info(info)
             return Weights(info, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: damaged, or not exported by this package ({reason(error)})") from error
+
+
+def check_info(info: WeightsInfo) -> None:
+    """Raise ValueError, naming the field, for metadata that no network could be built from."""
+    if info.filter not in FILTERS:
+        raise ValueError(f"filter: {info.filter} is not one of {', '.join(FILTERS)}")
+    if not info.architecture.keys() >= {"model", "augment"}:
+        raise ValueError("architecture: without model and augment")
+    if not all(len(pair) == 2 for pair in info.classes):
+        raise ValueError("classes: not pairs of id and name")
 
 
 def write_safetensors(weights: Weights, path: Path) -> None:

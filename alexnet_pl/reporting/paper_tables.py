@@ -22,7 +22,7 @@ from alexnet_pl.runs import metrics_log
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.provenance import read_sessions
 
-NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv_share": "%"}
+NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv3_share": "%", "conv4_share": "%"}
 MISSING = "not yet measured"
 
 

@@ -77,8 +77,8 @@ class ImageStore(L.LightningDataModule):
     def store(self) -> Store:
         store = Store(self.root)
         for key, wanted in {"name": self.dataset, "size": self.size}.items():
-            if (existing := getattr(store.manifest, key)) != wanted:
-                raise UserError(f"data.{key}: the store at {self.root} has {existing}, the recipe {wanted}")
+            if store.manifest[key] != wanted:
+                raise UserError(f"data.{key}: the store at {self.root} has {store.manifest[key]}, the recipe {wanted}")
         return store
 
     def setup(self, stage: str) -> None:

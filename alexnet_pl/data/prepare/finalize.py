@@ -3,8 +3,8 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,43 +16,43 @@ from alexnet_pl.data.prepare.statistics import save_statistics, total
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.data.store.integrity import fingerprint, small_files
-from alexnet_pl.data.store.manifest import FORMAT, MANIFEST, SplitManifest, StoreManifest
+from alexnet_pl.data.store.integrity import checksum, fingerprint, small_files
 from alexnet_pl.data.store.split import EMPTY
+from alexnet_pl.data.store.store import FORMAT
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
 
-def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSettings) -> StoreManifest:
+def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSettings) -> dict[str, Any]:
     """Merge the metadata of all shards into the manifest and write the store's remaining files."""
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "name": settings.name,
+        "size": settings.size,
+        "settings": settings.how,
+        "encoding": settings.encoding.describe(),
+        "classes": [list(pair) for pair in source.classes],
+        "ilsvrc_ids": source.numbers,
+        "shard": settings.shard,
+        "splits": {},
+    }
     odd: list[dict[str, str]] = []
-    splits = {split: finalize_split(split, plan, root, settings, odd) for split in plan.counts}
+    for split in plan.counts:
+        about["splits"][split] = finalize_split(split, plan, root, settings, odd)
     write_json(root / "odd.json", odd)
-    unreadable = sum(entry["done"] == "left out" for entry in odd)
-    manifest = StoreManifest(
-        format=FORMAT,
-        name=settings.name,
-        size=settings.size,
-        settings=settings.how,
-        encoding=settings.encoding.describe(),
-        classes=[list(pair) for pair in source.classes],
-        ilsvrc_ids=source.numbers,
-        shard=settings.shard,
-        splits=splits,
-        unreadable=unreadable,
-        odd=len(odd) - unreadable,
-        fingerprint="",
-    )
-    manifest = replace(manifest, fingerprint=fingerprint(manifest.content, root, manifest))
-    write_json(root / MANIFEST, manifest.content)
-    for name in (*small_files(manifest), MANIFEST, "."):
+    about["unreadable"] = sum(entry["done"] == "left out" for entry in odd)
+    about["odd"] = len(odd) - about["unreadable"]
+    about["fingerprint"] = fingerprint(about, root)
+    about["files"] = {name: checksum(root / name) for name in small_files(about)}
+    write_json(root / "store.json", about)
+    for name in (*small_files(about), "store.json", "."):
         sync(root / name)
-    return manifest
+    return about
 
 
 def finalize_split(
     split: str, plan: Plan, root: Path, settings: StoreSettings, odd: list[dict[str, str]]
-) -> SplitManifest:
+) -> dict[str, Any]:
     paths = [root / shard_name(s.split, s.number, settings.encoding) for s in plan.shards if s.split == split]
     labels, sizes, hashes, boxes = [], [], [], []
 
@@ -80,8 +80,8 @@ def finalize_split(
     if split == "train":
         save_statistics(root, sums)
     taken_bytes = sum(path.stat().st_size for path in paths)
-    count = save_boxes(root, split, boxes) if settings.encoding.is_whole else None
-    return SplitManifest(images=images, records=plan.counts[split], bytes=taken_bytes, blake3=hashes, boxes=count)
+    about = {"images": images, "records": plan.counts[split], "bytes": taken_bytes, "blake3": hashes}
+    return about | ({"boxes": save_boxes(root, split, boxes)} if settings.encoding.is_whole else {})
 
 
 def check_size(path: Path, wanted: int) -> None:
@@ -91,13 +91,14 @@ def check_size(path: Path, wanted: int) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete from a whole store what its making left beside it: notes, listings, the plan at last. Nothing else."""
+    """Delete from a whole store what its making left beside it, and nothing else: the plan last, by which the next
+    `prepare` knows that something was left."""
     for listing in root.glob("listing-*"):
         if not listing.is_symlink():
             shutil.rmtree(listing, ignore_errors=True)
-    for pattern in ("*.npz", "*.tmp", "plan*.json", "plan.lock", "lock", "users"):
+    for pattern in ("*.npz", "*.tmp", "plan-*.json", "plan.lock", "lock", "users", "plan.json"):
         for path in root.glob(pattern):
-            path.unlink()
+            path.unlink(missing_ok=True)  # another process may do the same
 
 
 def sync(path: Path) -> None:

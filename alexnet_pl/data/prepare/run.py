@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from alexnet_pl.data.prepare.counts import check_counts
 from alexnet_pl.data.prepare.finalize import finalize, remove_leftovers
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Part, Plan, Shard
@@ -26,17 +27,16 @@ from alexnet_pl.data.prepare.shard import Reader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.data.store.manifest import StoreManifest, read_manifest
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject, write_json
+from alexnet_pl.files import write_json
 
 WHOLE = Part()
 
 
 def prepare(
     source: DatasetListing, root: Path, settings: StoreSettings, read: Reader, part: Part = WHOLE
-) -> StoreManifest | None:
-    """Write a store at `root` and return its manifest; None where this was one part of several.
+) -> dict[str, Any] | None:
+    """Write a store at `root` and return its description; None where this was one part of several.
 
     Nothing is at `root` until all of it is on the disk. Raises UserError where `root` is taken, the disk is too small
     or fills up, a split has no image that reads, or the source changes meanwhile; what was done is kept.
@@ -50,15 +50,16 @@ def prepare(
     try:
         partial.mkdir(parents=True, exist_ok=True)
         with shared_lock(partial) as file, build_plan(source, partial, settings) as plan:
+            wrong = check_counts(plan, source, settings.name, settings.allow_incomplete)
+            settings = add_missing(settings, wrong)
             start_store(partial, describe_preparation(plan, source, settings), file)
-            report_missing(plan, source)
             make_shards(plan, partial, settings, read, part)
             plan.check_unchanged()
             if part.of > 1:
                 return None
             with exclusive_lock(partial / "lock"):
-                manifest = finalize(source, plan, partial, settings) if partial.exists() else None
-                if manifest:
+                about = finalize(source, plan, partial, settings) if partial.exists() else {}
+                if about:
                     if root.exists():
                         root.rmdir()
                     partial.rename(root)
@@ -72,13 +73,15 @@ def prepare(
     except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
         print(f"interrupted; {saved_bytes(partial)}", flush=True)
         raise
-    return manifest or read_manifest(root)
+    return about or json.loads((root / "store.json").read_text())
 
 
-def report_missing(plan: Plan, source: DatasetListing) -> None:
-    for split, wanted in source.expected.items():
-        if plan.counts[split] != wanted:
-            print(f"{split}: {plan.counts[split]:,} images, but by the copy's own lists there should be {wanted:,}")
+def add_missing(settings: StoreSettings, wrong: list[str]) -> StoreSettings:
+    """Settings whose store says, beside the files that the copy lacks, which numbers of images are `wrong`."""
+    for text in wrong:
+        print(f"  {text}", flush=True)
+    missing = [*settings.how.get("missing", []), *wrong]
+    return settings._replace(how=settings.how | {"missing": missing}) if wrong else settings
 
 
 @contextmanager
@@ -91,21 +94,22 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> JsonObject:
+def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
     """Settings that a partial store must share with the run that resumes it."""
-    described = {key: value for key, value in settings._asdict().items() if key != "workers"}
+    described = {k: v for k, v in settings._asdict().items() if k not in ("workers", "allow_incomplete")}
     return json.loads(
         json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **described})
     )
 
 
-def start_store(partial: Path, now: JsonObject, file: IO[str]) -> None:
+def start_store(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
     """Raise UserError where the folder was begun from other images or with other settings; of parts that begin
     together, the first one's count."""
     remove_stale(partial)
     path = partial / "plan.json"
     with exclusive_lock(partial / "plan.lock"):
-        begun = any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
+        writing = (path for path in partial.glob("*.tmp") if not path.name.startswith("plan"))  # a kill leaves those
+        begun = any(partial.glob("*.npz")) or any(writing)
         if begun and not path.exists():
             raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
         if not path.exists() or (not begun and is_sole_holder(file)):  # one of a process that ended with nothing made

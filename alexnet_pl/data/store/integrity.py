@@ -7,9 +7,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from alexnet_pl.data.store.manifest import MANIFEST, StoreManifest
-from alexnet_pl.files import JsonObject
-
+DESCRIPTION = "store.json"
 # Files of a split by encoding
 OWN_FILES = {"jpeg": ["index.npy"], "whole": ["index.npy", "sizes.npy", "boxes.npy", "box_offsets.npy", "coverage.npy"]}
 
@@ -32,27 +30,36 @@ def checksum(path: Path) -> str:
     return blake3().update_mmap(path).hexdigest()
 
 
-def small_files(manifest: StoreManifest) -> list[str]:
-    """Names of all files but those with images and the manifest itself."""
-    kinds = ["labels.npy", "names.jsonl", *OWN_FILES.get(manifest.encoding["name"], [])]
+def small_files(about: dict[str, Any]) -> list[str]:
+    """The names of all files but those with images and the description itself."""
+    kinds = ["labels.npy", "names.jsonl", *OWN_FILES.get(about["encoding"]["name"], [])]
     return [
-        *(f"{split}.{kind}" for split in manifest.splits for kind in kinds),
+        *(f"{split}.{kind}" for split in about["splits"] for kind in kinds),
         "mean.npy",
         "covariance.npy",
         "odd.json",
     ]
 
 
-def read_fingerprint(root: Path, manifest: StoreManifest) -> str:
-    """Fingerprint of the store.json at `root`, whichever version wrote it, and of the small files beside it."""
-    return fingerprint(json.loads((root / MANIFEST).read_text()), root, manifest)
-
-
-def fingerprint(content: JsonObject, root: Path, manifest: StoreManifest) -> str:
-    """SHA-256 of a manifest's `content`, without the fingerprint in it, and of the small files at `root`."""
-    described = {key: value for key, value in content.items() if key != "fingerprint"}
+def fingerprint(about: dict[str, Any], root: Path) -> str:
+    """Fingerprint of a manifest, without the checksums that it holds itself, and the small files at `root`."""
+    described = {key: value for key, value in about.items() if key not in ("fingerprint", "files")}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for name in small_files(manifest):
+    for name in small_files(about):
         with (root / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def damaged_files(about: dict[str, Any], root: Path) -> list[str]:
+    """The names of small files of a store that are missing or not as they were written, or of its description.
+
+    In stores made before descriptions had a checksum of each, a changed file is not told from a changed description.
+    """
+    names = small_files(about)
+    missing = [name for name in names if not (root / name).is_file()]
+    if not missing and fingerprint(about, root) == about["fingerprint"]:
+        return []
+    hashes = about.get("files") or {}
+    there = [name for name in names if name in hashes and name not in missing]
+    return missing + [name for name in there if checksum(root / name) != hashes[name]] or [DESCRIPTION]

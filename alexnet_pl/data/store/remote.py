@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from rich.progress import track
 
-from alexnet_pl.data.store.integrity import checksum, read_fingerprint, small_files
-from alexnet_pl.data.store.manifest import StoreManifest
+from alexnet_pl.data.store.integrity import checksum, fingerprint, small_files
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE
 
@@ -54,13 +54,13 @@ class Mirror:
         own.write_bytes(about)
         own.rename(self.root / "store.json")
 
-    def fetch_small(self, manifest: StoreManifest) -> None:
+    def fetch_small(self, about: dict[str, Any]) -> None:
         """Labels, names, statistics: all that is not images. Checked when something of it was fetched."""
-        names = small_files(manifest)
+        names = small_files(about)
         if all((self.root / name).is_file() for name in names):
             return
         self.fetch(names, {})
-        if read_fingerprint(self.root, manifest) != manifest.fingerprint:
+        if fingerprint(about, self.root) != about["fingerprint"]:
             for name in names:
                 (self.root / name).unlink()
             raise UserError(
@@ -93,10 +93,9 @@ class Mirror:
         finally:
             own.unlink(missing_ok=True)
 
-    def check_room(self, size: int, shards: Iterable[str]) -> None:
-        """Raise UserError unless the disk has room for shards of `size` bytes together."""
+    def check_room(self, split: dict[str, Any], shards: Iterable[str]) -> None:
         here = sum(path.stat().st_size for name in shards if (path := self.root / name).is_file())
-        needed, free = size - here, shutil.disk_usage(self.root).free
+        needed, free = split["bytes"] - here, shutil.disk_usage(self.root).free
         if free < needed:
             room = f"{needed / 1e9:.1f} GB are still to be fetched, {self.root.parent} has {free / 1e9:.1f} GB free"
             raise UserError(f"data.root: {self.url}: {room}; another place: {CACHE}=FOLDER")

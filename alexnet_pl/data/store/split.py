@@ -3,6 +3,7 @@
 import json
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import StoreEncoding
-from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 
 EMPTY = -2  # the label of a record without an image
@@ -24,10 +24,10 @@ class Split:
 
     constant = True
 
-    def __init__(self, root: Path, name: str, manifest: StoreManifest) -> None:
-        encoding, size = StoreEncoding(**manifest.encoding), manifest.size
+    def __init__(self, root: Path, name: str, manifest: dict[str, Any]) -> None:
+        about, encoding, size = manifest["splits"][name], StoreEncoding(**manifest["encoding"]), manifest["size"]
         labels = load(root / f"{name}.labels.npy")
-        records, shard = manifest.splits[name].records, manifest.shard
+        records, shard = about["records"], manifest["shard"]
         if len(labels) != records:
             raise corrupt_error(root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}"))
         index = load(root / f"{name}.index.npy") if encoding.is_jpeg else None

@@ -14,31 +14,80 @@
 A folder with these is whole or it is not there: it is made under another name and renamed when all is on the disk.
 """
 
+import re
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
-from alexnet_pl.data.store.manifest import read_manifest
+from alexnet_pl.data.store.integrity import DESCRIPTION, damaged_files
+from alexnet_pl.data.store.raw import REPAIR
 from alexnet_pl.data.store.remote import Mirror, is_remote
 from alexnet_pl.data.store.split import Split, load
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import Count, read_checked
+
+FORMAT = 2
+
+
+@dataclass
+class StoreFormat:
+    format: Count
+
+
+@dataclass
+class SplitManifest:
+    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3;
+    `boxes`: of a store of whole images."""
+
+    images: Count
+    records: Count
+    bytes: Count
+    blake3: list[str | None]
+    boxes: Count = 0
+
+
+@dataclass
+class StoreManifest(StoreFormat):
+    """store.json. `size`: pixels of a side; `shard`: images a file; `classes`: [id, name], sorted by id; `files`:
+    BLAKE3 of each file without images."""
+
+    name: str
+    size: Count
+    classes: list[list[str]]
+    splits: dict[str, SplitManifest]
+    fingerprint: str
+    encoding: dict[str, Any]
+    shard: Count
+    settings: dict[str, Any] | None = None
+    unreadable: Count = 0
+    odd: Count = 0
+    files: dict[str, str] | None = None
 
 
 class Store:
-    """Read-only view of a prepared store. Raises UserError if `root` holds none or one of another format."""
+    """Read-only view of a prepared store. Raises UserError if `root` holds none or one of another format.
 
-    def __init__(self, root: str | Path) -> None:
+    Every file but the images is held against its checksum, unless `check` is False, for a store that is to be repaired.
+    """
+
+    def __init__(self, root: str | Path, check: bool = True) -> None:
         self.mirror = Mirror(str(root)) if is_remote(root) else None
         self.root = self.mirror.root if self.mirror else Path(root)
-        self.manifest = read_manifest(self.root)
-        self.name, self.size, self.classes = self.manifest.name, self.manifest.size, self.manifest.classes
-        self.fingerprint = self.manifest.fingerprint
-        self.encoding = StoreEncoding(**self.manifest.encoding)
+        self.manifest: dict[str, Any] = read_manifest(self.root)
+        self.name: str = self.manifest["name"]
+        self.size: int = self.manifest["size"]
+        self.classes: list[list[str]] = self.manifest["classes"]
+        self.fingerprint: str = self.manifest["fingerprint"]
+        self.encoding = StoreEncoding(**self.manifest["encoding"])
         if self.mirror:
             self.mirror.fetch_small(self.manifest)
+        if check and (damaged := damaged_files(self.manifest, self.root)):
+            raise damage_error(self.root, damaged)
         self.opened: dict[str, Split] = {}
         self.opened_whole: dict[str, WholeSplit] = {}
 
@@ -49,7 +98,7 @@ class Store:
 
     @property
     def splits(self) -> list[str]:
-        return list(self.manifest.splits)
+        return list(self.manifest["splits"])
 
     def split(self, name: str) -> Split:
         """The same object every time, so that what it keeps on a device is kept once. Of whole images, those that have
@@ -74,16 +123,16 @@ class Store:
         return self.opened_whole[name]
 
     def check_split(self, name: str) -> None:
-        if name not in self.manifest.splits:
+        if name not in self.manifest["splits"]:
             raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
 
     def fetch(self, name: str) -> None:
         """Fetch the files of a split from a remote store if they are not cached."""
         if self.mirror is None:
             return
-        split = self.manifest.splits[name]
-        shards = {shard_name(name, number, self.encoding): digest for number, digest in enumerate(split.blake3)}
-        self.mirror.check_room(split.bytes, shards)
+        about = self.manifest["splits"][name]
+        shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
+        self.mirror.check_room(about, shards)
         self.mirror.fetch(shards, shards, label=name)
 
     def fetch_again(self, name: str, number: int) -> bool:
@@ -92,7 +141,7 @@ class Store:
             return False
         shard = shard_name(name, number, self.encoding)
         (self.root / shard).unlink(missing_ok=True)
-        self.mirror.fetch([shard], {shard: self.manifest.splits[name].blake3[number]})
+        self.mirror.fetch([shard], {shard: self.manifest["splits"][name]["blake3"][number]})
         return True
 
     @cached_property
@@ -102,3 +151,36 @@ class Store:
     @cached_property
     def covariance(self) -> np.ndarray:
         return load(self.root / "covariance.npy")
+
+
+def damage_error(root: Path, damaged: list[str]) -> UserError:
+    path = root / damaged[0]
+    if damaged[0] == DESCRIPTION:
+        advice = "it or a file beside it was changed; prepare the store again or copy it again"
+        return UserError(f"{path}: does not match its checksum; {advice}")
+    state = "damaged" if path.is_file() else "missing"
+    more = f", and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+    return UserError(f"{path}: {state}{more}; {REPAIR}")
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    path = root / "store.json"
+    if not path.is_file():
+        state = "is not there" if not root.exists() else "holds no prepared store (no store.json)"
+        raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
+    number = read_checked(path, StoreFormat, "prepare it again")["format"]
+    if number != FORMAT:
+        raise UserError(f"{path}: format {number}, this version reads {FORMAT}; prepare it again")
+    manifest = read_checked(path, StoreManifest, "prepare it again")
+    try:
+        if "name" not in manifest["encoding"]:
+            raise ValueError("encoding.name: missing")
+        StoreEncoding(**manifest["encoding"]).check()
+        if not manifest["splits"] or not manifest["size"] or not manifest["shard"]:
+            raise ValueError("splits, size and shard: at least one of each")
+        for name in manifest["splits"]:
+            if not re.fullmatch(r"\w+", name):  # it becomes part of file names
+                raise ValueError(f"splits.{name}: not a name of a split")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: damaged or not written by this package ({error}); prepare it again") from error
+    return manifest

@@ -26,13 +26,13 @@ def squares(source: DatasetListing, split: str) -> list[tuple[str, int, np.ndarr
 
 
 def test_every_record_is_the_square_of_its_file_with_its_label_and_name(source: DatasetListing, tmp_path: Path) -> None:
-    manifest = make(source, tmp_path / "store")
+    about = make(source, tmp_path / "store")
     store = Store(tmp_path / "store")
-    assert store.manifest == manifest
+    assert store.manifest == about
     assert store.classes == [["a", "ant"], ["b", "bee"], ["c", "c"]]
     for name, count in (("train", 12), ("val", 3)):
         split, wanted = store.split(name), squares(source, name)
-        assert len(split) == len(wanted) == manifest.splits[name].images == count
+        assert len(split) == len(wanted) == about["splits"][name]["images"] == count
         assert split.names == [each[0] for each in wanted]
         assert split.labels.tolist() == [each[1] for each in wanted]
         out = np.empty((count, 3, SIZE, SIZE), np.uint8)
@@ -43,15 +43,15 @@ def test_every_record_is_the_square_of_its_file_with_its_label_and_name(source: 
 def test_what_could_not_be_read_is_listed_with_its_reason_and_nothing_else_moves(
     source: DatasetListing, tmp_path: Path
 ) -> None:
-    manifest = make(source, tmp_path / "store")
+    about = make(source, tmp_path / "store")
     odd = json.loads((tmp_path / "store/odd.json").read_text())
     left_out = [entry for entry in odd if entry["done"] == "left out"]
     assert [entry["name"] for entry in left_out] == BAD
     assert all(entry["what"].strip() for entry in left_out)
     converted = [entry for entry in odd if entry not in left_out]
     assert [(entry["name"], "L" in entry["what"]) for entry in converted] == [("train/b/1.jpg", True)]
-    assert (manifest.unreadable, manifest.odd) == (3, 1)
-    assert manifest.splits["train"].records == 15
+    assert (about["unreadable"], about["odd"]) == (3, 1)
+    assert about["splits"]["train"]["records"] == 15
 
 
 def test_mean_and_covariance_are_numpys_over_all_pixels_of_the_images_that_could_be_read(

@@ -45,8 +45,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_a_store_says_what_it_holds(store: Store) -> None:
     assert (store.name, store.size, store.splits) == ("numbers", SIZE, ["train", "val"])
     assert store.classes == [["a", "ant"], ["b", "bee"], ["c", "cat"]]
-    assert store.manifest.settings == {"filter": "none"}
-    assert store.manifest.splits["train"].images == len(GOOD)
+    assert store.manifest["settings"] == {"filter": "none"}
+    assert store.manifest["splits"]["train"]["images"] == len(GOOD)
     assert len(store.fingerprint) == 64
     assert Store(str(store.root)).fingerprint == store.fingerprint
 
@@ -171,7 +171,7 @@ def use(root: Path) -> None:
 def test_images_of_a_wrong_size_on_disk_are_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     root = make(tmp_path / "store")
     damage(root / "train-000001.u8")
-    with pytest.raises(UserError, match=rf"{root}/train-000001\.u8: .* prepare it again"):
+    with pytest.raises(UserError, match=rf"{root}/train-000001\.u8: .*`verify` lists all"):
         use(root)
 
 
