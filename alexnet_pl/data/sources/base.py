@@ -39,7 +39,8 @@ class DatasetListing:
     `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
     in the order of the ids. `expected`: how many images a split should have, where the copy itself says so. `missing`:
     what an incomplete copy lacks. `boxes`: reads the copy's bounding boxes, which takes time and is done for a store of
-    whole images alone.
+    whole images alone. `unannotated`: by split, the `Coverage` of images of which no annotation was made since they
+    show no object.
     """
 
     classes: list[tuple[str, str]]
@@ -48,6 +49,7 @@ class DatasetListing:
     expected: Mapping[str, int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     boxes: Callable[[], BoxIndex] | None = None
+    unannotated: Mapping[str, int] = field(default_factory=dict)
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         """(split, image): every image once, in the order that the store will have within each split."""
