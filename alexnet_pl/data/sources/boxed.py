@@ -4,6 +4,7 @@ from pathlib import Path
 
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.ilsvrc_det import find_det, read_det
+from alexnet_pl.data.sources.kaggle import find_kaggle
 from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
 from alexnet_pl.data.sources.voc import find_voc, read_voc
 
@@ -20,6 +21,6 @@ def read_boxed(source: Path, held_out_share: float, first_pixel: int | None) -> 
         return DETECTION, read_det(source)
     if years := find_voc(source):
         return VOC, read_voc(years, first_pixel, held_out_share)
-    if table := find_table(source):
+    if (table := find_table(source)) and find_kaggle(source) is None:
         return TABLED, read_tabled(table, held_out_share)
     return None
