@@ -12,7 +12,7 @@ DETECTION, VOC, TABLED = "ILSVRC's detection images", "PASCAL VOC's layout", "va
 UNCLASSIFIED = (DETECTION, VOC)  # forms whose images have no class but that of their largest box
 
 
-def read_boxed(source: Path, held_out_share: float, first_pixel: int | None) -> tuple[str, DatasetListing] | None:
+def read_boxed(source: Path, val_share: float, first_pixel: int | None) -> tuple[str, DatasetListing] | None:
     """(what it is, its classes and images), None for any other copy. `first_pixel`: number of an image's first pixel in
     annotations of VOC's layout, 1 if None."""
     if not source.is_dir():
@@ -20,7 +20,7 @@ def read_boxed(source: Path, held_out_share: float, first_pixel: int | None) -> 
     if find_det(source):
         return DETECTION, read_det(source)
     if years := find_voc(source):
-        return VOC, read_voc(years, first_pixel, held_out_share)
+        return VOC, read_voc(years, first_pixel, val_share)
     if (table := find_table(source)) and find_kaggle(source) is None:
-        return TABLED, read_tabled(table, held_out_share)
+        return TABLED, read_tabled(table, val_share)
     return None
