@@ -25,6 +25,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.runtime import device, precision, use_tf32
@@ -38,6 +39,7 @@ from alexnet_pl.training.callbacks.monitoring import (
     WeightAndGradientNorms,
 )
 from alexnet_pl.training.callbacks.records import Provenance
+from alexnet_pl.training.callbacks.restored_state import RestoredState
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
@@ -51,7 +53,7 @@ from alexnet_pl.training.schedules import (
     StepSchedule,
 )
 
-NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
+NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet, "overfeat": OverFeat}
 SCHEDULES = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,
@@ -154,11 +156,12 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
     resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
-    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows")
+    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows") if resumed else 0
     folder = run / CHECKPOINTS
     fitting = [
         *(classifier_callbacks(cfg, run) if own is None else own),
         RandomState(),
+        RestoredState(cfg.ckpt_path),
         MetricsPosition(),
         Throughput(cfg.data.batch_size),
         *make_checkpoints(folder, cfg.objective),
