@@ -134,7 +134,9 @@ def median_rate() -> float | None:
 
 def print_plan(left: list[Run]) -> None:
     rate = median_rate()
-    hours = f"about {len(left) * IMAGES * EPOCHS / rate / 3600:.1f} hours" if rate else "no run yet to tell the hours by"
+    hours = (
+        f"about {len(left) * IMAGES * EPOCHS / rate / 3600:.1f} hours" if rate else "no run yet to tell the hours by"
+    )
     print(f"{len(left)} runs left: {hours}", flush=True)
 
 
