@@ -72,7 +72,7 @@ class AlexNet(nn.Module):
         wide_init: bool = True,
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.towers = num_classes, towers
         check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout)
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
         widths = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
