@@ -93,9 +93,8 @@ def launch(cfg: DictConfig) -> Fabric:
     options = {key: cfg.trainer.get(key) for key in ("devices", "num_nodes")}
     kind = device(cfg).type
     set_processes(options)
-    fabric = Fabric(
-        kind, devices=options["devices"] or 1, num_nodes=options["num_nodes"] or 1, plugins=cluster_plugins()
-    )
+    counts = {"devices": options["devices"] or 1, "num_nodes": options["num_nodes"] or 1}
+    fabric = Fabric(accelerator=kind, plugins=cluster_plugins(), **counts)
     fabric.launch()
     return fabric
 

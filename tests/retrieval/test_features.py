@@ -116,6 +116,18 @@ def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other
     assert not np.load(tmp_path / "partial/features.npy").any()
 
 
+def test_shares_of_three_processes_are_the_whole(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
+    split, extractor = Store(tiny_store).split("train"), Extractor(module, "pixels", CPU)
+    whole = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
+    partial = tmp_path / "shared.partial"
+    features.open_partial(partial, {**FACTS, "images": len(split), "width": extractor.width})
+    shares = [Share(rank, 3) for rank in range(3)]
+    assert [row for share in shares for row in share.rows(100)] == list(range(100))
+    for share in shares:
+        features.extract_share(partial, extractor, split, 16, share)
+    assert np.array_equal(np.load(partial / "features.npy"), whole.values)
+
+
 def test_values_stay_on_the_disk(tmp_path: Path) -> None:
     assert isinstance(make_features(tmp_path / "train-fc7", sparse(10, 0)).values, np.memmap)
 

@@ -123,7 +123,8 @@ class EpochTrainError(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         error = pl_module.epoch_error()
-        pl_module.log(self.NAME, error, logger=False)  # for checkpoints and schedules that monitor it
+        # for checkpoints and schedules that monitor it; every process has the same
+        pl_module.log(self.NAME, error, logger=False, sync_dist=True, reduce_fx="max")
         write_metrics(trainer, {self.NAME: error})
 
 

@@ -35,8 +35,8 @@ class WatchedLauncher(_SubprocessScriptLauncher):
             self._call_children_scripts()
             first = cluster.node_rank() * self.num_processes
             self.watch.start(children={first + i: child for i, child in enumerate(self.procs, 1)})
-        elif isinstance(cluster, LightningEnvironment) and PARENT in os.environ:
-            self.watch.start(parent=int(os.environ[PARENT]))
+        elif isinstance(cluster, LightningEnvironment) and (parent := int(os.environ.get(PARENT, 0))) != os.getpid():
+            self.watch.start(parent=parent or None)
         else:
             self.watch.start()
         _set_num_threads_if_needed(num_processes=self.num_processes)

@@ -97,7 +97,8 @@ class PeerWatch:
             if not isinstance(error, UserError):  # which the command line prints
                 self.print_line(summary(error))
         error.reported = True  # type: ignore[attr-defined]
-        threading.Thread(target=self.end_later, args=[2 if isinstance(error, UserError) else 1], daemon=True).start()
+        code = 2 if isinstance(error, UserError) else 1
+        threading.Thread(target=self.end_later, args=[code]).start()  # the interpreter waits for it
 
     def others_failed(self) -> bool:
         """Whether another process has ended or said why it fails, after some time to do so."""
@@ -133,13 +134,17 @@ class PeerWatch:
 
     def print_line(self, cause: str) -> None:
         if (self.run / LAST).is_file():
-            advice = f"continue with: {self.command} {self.run}"
+            lies = os.path.relpath(self.run)
+            advice = f"continue with: {self.command} {self.run if lies.startswith('..') else lies}"
         else:
             advice = "no checkpoint was written yet: start it again"
         print(f"alexnet_pl: rank {self.rank} of {self.world}: {cause}; {advice}", file=sys.stderr, flush=True)
 
     def end_later(self, code: int) -> None:
-        time.sleep(TEARDOWN)
+        """Once this process is done with its teardown, or has had its time for it."""
+        until = time.monotonic() + TEARDOWN
+        while threading.main_thread().is_alive() and time.monotonic() < until:
+            time.sleep(INTERVAL / 5)
         self.end_all(code)
 
     def end_all(self, code: int) -> None:
