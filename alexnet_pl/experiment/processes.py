@@ -93,13 +93,13 @@ def launch(cfg: DictConfig) -> Fabric:
     options = {key: cfg.trainer.get(key) for key in ("devices", "num_nodes")}
     kind = device(cfg).type
     set_processes(options)
-    counts = {"devices": options["devices"] or 1, "num_nodes": options["num_nodes"] or 1}
-    fabric = Fabric(accelerator=kind, plugins=cluster_plugins(), **counts)
+    devices, nodes = options["devices"] or 1, options["num_nodes"] or 1
+    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, plugins=cluster_plugins())
     fabric.launch()
     return fabric
 
 
-def cluster_plugins() -> list[SLURMEnvironment]:
+def cluster_plugins() -> list[Any]:
     """SLURM without Lightning's own requeue, whose checkpoint a new run folder would not find: `ckpt_path=auto`
     continues a job that SLURM starts again."""
     ours = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()

@@ -32,7 +32,7 @@ def assert_same_network(one: Path, other: Path) -> None:
     here, there = checkpoint(one), checkpoint(other)
     assert list(here["state_dict"]) == list(there["state_dict"])
     for name, value in here["state_dict"].items():
-        torch.testing.assert_close(there["state_dict"][name], value, rtol=1e-3, atol=2e-5)
+        assert (there["state_dict"][name] - value).norm() <= 1e-4 * value.norm()
     (a,), (b,) = here["optimizer_states"], there["optimizer_states"]
     assert [group["name"] for group in a["param_groups"]] == [group["name"] for group in b["param_groups"]]
     for number, kept in a["state"].items():
@@ -58,7 +58,7 @@ def test_logged_losses_and_errors_are_those_of_the_whole_batch(runs: Path) -> No
 
 def test_towers_learn_what_one_process_does_with_the_same_dropout(runs: Path) -> None:
     assert_same_network(runs / "first", runs / "towers")
-    for name in ("train/loss", "val/loss", "train/epoch_top1_error", "gradient_norm/conv1", "weight_norm/fc7"):
+    for name in ("train/loss", "val/loss", "train/epoch_top1_error", "gradient_norm/conv1", "weight_norm/conv1"):
         expected = logged(runs / "first", name)
         assert expected
         assert logged(runs / "towers", name) == pytest.approx(expected, rel=1e-4)

@@ -26,7 +26,7 @@ def settings(store: Path, *more: str) -> Any:
     words = ["data.name=tiny", f"data.root={store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     words += ["logger=csv", "performance.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
     words += ["trainer.precision=32-true", "trainer.accelerator=cpu", "+trainer.limit_train_batches=3"]
-    words += ["test.views=center", "+trainer.enable_progress_bar=false"]
+    words += ["test.views=center", "optim.lr=0.001", "+trainer.enable_progress_bar=false"]
     return recipes.compose("imagenette", [*words, *more])
 
 

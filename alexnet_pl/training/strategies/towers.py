@@ -31,7 +31,9 @@ class TowerStrategy(DataParallelStrategy):
     pair: ProcessGroup  # both towers of one network
 
     def setup_environment(self) -> None:
-        super().setup_environment()
+        state = torch.get_rng_state()
+        super().setup_environment()  # in which Lightning seeds anew; dropout is to go on as in a single process
+        torch.set_rng_state(state)
         if self.world_size % TOWERS:
             raise UserError(f"trainer.strategy=towers: {self.world_size} devices are not an even number")
         self.axes = {}
