@@ -3,6 +3,7 @@
 
 import io
 import math
+import warnings
 import zlib
 from collections.abc import Sequence
 
@@ -13,7 +14,10 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from alexnet_pl.data.native_stderr import catch_stderr
 from alexnet_pl.errors import UserError, reason
+
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of notes in a photograph that nobody reads
 
 FILTERS = ("bilinear", "bicubic")
 GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a JPEG compressed once more
@@ -63,6 +67,8 @@ def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
             if width * height > LARGEST:
                 raise ValueError(f"{width:,} × {height:,} pixels, more than any photograph: a decompression bomb?")
             odd = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
+            if picture.format == "TIFF":
+                load_tiff(picture)
             return torch.from_numpy(np.array(to_rgb(picture))).permute(2, 0, 1), odd
     except UnidentifiedImageError as error:
         raise ValueError("not an image") from error
@@ -70,6 +76,18 @@ def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
         raise ValueError(f"a decompression bomb? {reason(error)}") from error
     except (OSError, EOFError, zlib.error, SyntaxError, ValueError) as error:
         raise ValueError(reason(error)) from error
+
+
+def load_tiff(picture: Image.Image) -> None:
+    """Decode, with libtiff's lines as the error's message; Pillow's own is a number."""
+    with catch_stderr() as lines:
+        try:
+            picture.load()
+        except OSError as error:
+            failed = error
+        else:
+            return
+    raise ValueError(lines[0] if lines else reason(failed)) from failed
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
@@ -97,12 +115,29 @@ def resize_center_crop(image: torch.Tensor, size: int, how: str) -> torch.Tensor
     if max(height, width) > THIN * min(height, width):  # a thread of pixels need not be made whole
         pixels = crop_center(pixels, min(height, THIN * width), min(width, THIN * height))
         height, width = pixels.shape[1:]
+    return torch.from_numpy(crop_center(shorten(pixels, size, how), size, size))
+
+
+def resize_shorter_side(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
+    """(3, H, W) → the whole image with its shorter side of `size` pixels, antialiased as Pillow does.
+
+    Raises ValueError for an image so long that it would take the memory of many.
+    """
+    height, width = image.shape[1:]
+    if max(height, width) > THIN * min(height, width):
+        raise ValueError(f"{width:,} × {height:,} pixels, more than {THIN} times as long as it is wide")
+    return torch.from_numpy(shorten(image.numpy(), size, how))
+
+
+def shorten(pixels: np.ndarray, size: int, how: str) -> np.ndarray:
+    """(3, H, W) uint8, resized so that the shorter side has `size` pixels."""
+    height, width = pixels.shape[1:]
     short = min(height, width)
-    if short != size:
-        longer = int(size * max(height, width) / short)
-        shape = [size, longer] if height <= width else [longer, size]
-        pixels = interpolate(torch.from_numpy(pixels[None]), shape, mode=how, antialias=True).numpy()[0]
-    return torch.from_numpy(crop_center(pixels, size, size))
+    if short == size:
+        return pixels
+    longer = int(size * max(height, width) / short)
+    shape = [size, longer] if height <= width else [longer, size]
+    return interpolate(torch.from_numpy(pixels[None]), shape, mode=how, antialias=True).numpy()[0]
 
 
 def crop_center(image: np.ndarray, height: int, width: int) -> np.ndarray:

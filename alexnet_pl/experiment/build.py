@@ -15,7 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.options import distributed_options, make_watch
+from alexnet_pl.config.options import distributed_options, make_test, make_watch
 from alexnet_pl.config.schema import check_keys, instantiate, store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.loading.augment import Augment
@@ -27,6 +27,7 @@ from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.runtime import device, precision, use_tf32
@@ -40,6 +41,7 @@ from alexnet_pl.training.callbacks.monitoring import (
     WeightAndGradientNorms,
 )
 from alexnet_pl.training.callbacks.records import Provenance
+from alexnet_pl.training.callbacks.restored_state import RestoredState
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
@@ -53,7 +55,7 @@ from alexnet_pl.training.schedules import (
     StepSchedule,
 )
 
-NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
+NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet, "overfeat": OverFeat}
 SCHEDULES = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,
@@ -66,7 +68,10 @@ SCHEDULES = {
 def make_data(cfg: DictConfig) -> ImageStore:
     speed = make_speed(cfg)
     given = {"seed": cfg.seed, "way": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
-    return instantiate(ImageStore, cfg.data, "data", tested_split=cfg.test.split, **given)
+    test = make_test(cfg)
+    return instantiate(
+        ImageStore, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given
+    )
 
 
 def make_module(cfg: DictConfig) -> Classifier:
@@ -83,7 +88,8 @@ def make_module(cfg: DictConfig) -> Classifier:
         net=net,
         augment=augment,
         switches=switches,
-        views=cfg.test.views,
+        views=(test := make_test(cfg)).view_set,
+        dense=test.dense,
         speed=make_speed(cfg),
     )
 
@@ -177,11 +183,12 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
     resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
-    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows")
+    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows") if resumed else 0
     folder = run / CHECKPOINTS
     fitting = [
         *(classifier_callbacks(cfg, run) if own is None else own),
         RandomState(),
+        RestoredState(cfg.ckpt_path),
         MetricsPosition(),
         Throughput(cfg.data.batch_size),
         *make_checkpoints(folder, cfg.objective),

@@ -51,6 +51,8 @@ class Augment(nn.Module):
       include_last_offset  a crop may also start at the last of the size − crop + 1 offsets: 33 × 33 × 2 variants, not
                     2048
       images_per_crop  consecutive images that get the same crop and reflection; 32 in the program, 1 here by default
+    Of OverFeat:
+      pixel_mean    one number that is subtracted from all pixels and colours, in place of the mean image
     """
 
     mean_image: Tensor
@@ -67,6 +69,7 @@ class Augment(nn.Module):
         mean: str = "center",
         include_last_offset: bool = True,
         images_per_crop: int = 1,
+        pixel_mean: float | None = None,
     ) -> None:
         super().__init__()
         if not 0 < crop <= size:
@@ -77,8 +80,10 @@ class Augment(nn.Module):
             raise ValueError(f"mean={mean}: one of {', '.join(MEANS)}")
         if images_per_crop < 1 or noise < 0:
             raise ValueError(f"images_per_crop={images_per_crop}, noise={noise}: at least 1, and not negative")
+        if pixel_mean is not None and not 0 <= pixel_mean <= 255:
+            raise ValueError(f"pixel_mean={pixel_mean}: from 0 to 255, or null for the mean image")
         self.size, self.crop, self.noise, self.noise_scale, self.rescale = size, crop, noise, noise_scale, rescale
-        self.mean, self.images_per_crop, self.flip = mean, images_per_crop, flip
+        self.mean, self.images_per_crop, self.flip, self.pixel_mean = mean, images_per_crop, flip, pixel_mean
         self.blocked = False  # image after image, the faster way on a CPU
         self.fused = False  # in one kernel, the faster way on a GPU
         self.places = size - crop + 1 if include_last_offset or size == crop else size - crop
@@ -87,6 +92,8 @@ class Augment(nn.Module):
 
     def set_statistics(self, mean_image: np.ndarray, covariance: np.ndarray) -> None:
         """Take the training split's (3, size, size) mean and (3, 3) covariance of RGB, both on 0 … 255."""
+        if self.pixel_mean is not None:
+            mean_image = np.full_like(mean_image, self.pixel_mean)
         variances, vectors = np.linalg.eigh(covariance)
         scales = {
             "stdev": np.sqrt(variances.clip(0)),
@@ -164,6 +171,11 @@ class Augment(nn.Module):
     def centre_mean(self) -> Tensor:
         edge = (self.size - self.crop) // 2
         return self.mean_image[:, edge : edge + self.crop, edge : edge + self.crop]
+
+    @property
+    def color_mean(self) -> Tensor:
+        """(3, 1, 1): the mean of the mean image's centre by colour, for pictures of another size than the store's."""
+        return self.centre_mean.mean((1, 2))[:, None, None]
 
     def view(self, images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
         """Crops and reflections minus the mean: (N, 3, crop, crop) float32."""
