@@ -11,11 +11,13 @@ from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
+from torch.distributed.distributed_c10d import _set_pg_timeout
 from torch.nn.parallel import DistributedDataParallel
 
 from alexnet_pl.config.options import DistributedOptions
 from alexnet_pl.training.strategies.peers import PeerWatch
 
+START = timedelta(minutes=30)  # in which processes find each other; one that ends before is noticed at once
 PARENT = "ALEXNET_PL_PARENT"  # the process that started this one
 
 
@@ -29,6 +31,8 @@ class WatchedLauncher(_SubprocessScriptLauncher):
 
     def launch(self, function: Callable, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
         cluster = self.cluster_environment
+        self.watch.world = self.num_processes * self.num_nodes
+        self.watch.rank = cluster.node_rank() * self.num_processes + cluster.local_rank()
         cluster.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not cluster.creates_processes_externally:
             os.environ[PARENT] = str(os.getpid())
@@ -53,7 +57,7 @@ class DataParallelStrategy(DDPStrategy):
     kind = "ddp"  # as trainer.strategy names it
 
     def __init__(self, run: Path, command: str, options: DistributedOptions, **kwargs: Any) -> None:
-        super().__init__(timeout=timedelta(seconds=options.timeout), **kwargs)
+        super().__init__(timeout=START, **kwargs)
         self.options, self.watch = options, PeerWatch(run, command)
 
     def _configure_launcher(self) -> None:
@@ -63,6 +67,7 @@ class DataParallelStrategy(DDPStrategy):
     def setup_environment(self) -> None:
         super().setup_environment()
         self.watch.meet()
+        _set_pg_timeout(timedelta(seconds=self.options.timeout), None)
 
     def configure_ddp(self) -> None:
         assert self.model is not None
