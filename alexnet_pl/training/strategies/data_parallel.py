@@ -6,12 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
-from torch.distributed.distributed_c10d import _set_pg_timeout
 from torch.nn.parallel import DistributedDataParallel
 
 from alexnet_pl.config.options import DistributedOptions
@@ -67,7 +67,8 @@ class DataParallelStrategy(DDPStrategy):
     def setup_environment(self) -> None:
         super().setup_environment()
         self.watch.meet()
-        _set_pg_timeout(timedelta(seconds=self.options.timeout), None)
+        set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout  # older PyTorch
+        set_timeout(timedelta(seconds=self.options.timeout), None)
 
     def configure_ddp(self) -> None:
         assert self.model is not None
