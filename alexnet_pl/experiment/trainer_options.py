@@ -18,7 +18,6 @@ REFUSED: dict[str, str] = {
     "limit_predict_batches": "`predict` reads the images of predict.images; give fewer",
     "sync_batchnorm": "no network here has batch normalisation",
     "enable_autolog_hparams": "the whole config is logged",
-    "model_registry": "uploads are set by monitor.upload_checkpoints",
     "use_distributed_sampler": "the loaders share the images among the devices",
     "reload_dataloaders_every_n_epochs": "set from data.include_val_after_epoch",
     "num_sanity_val_steps": "a validation before the first step would count as one",
