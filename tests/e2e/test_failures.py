@@ -19,8 +19,10 @@ START = 400  # seconds for two processes to start on a busy machine
 def start(words: list[str], folder: Path) -> subprocess.Popen[str]:
     """Two processes, of which the one returned has started the other, once both train."""
     command = [sys.executable, "-m", "alexnet_pl", "fit", "-c", "imagenette", *words, "hydra.run.dir=run"]
-    log = (folder / "log.txt").open("w")
-    started = subprocess.Popen(command, cwd=folder, env={**os.environ, **ONE_THREAD}, stdout=log, stderr=log, text=True)
+    with (folder / "log.txt").open("w") as log:
+        started = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **ONE_THREAD}, stdout=log, stderr=log, text=True
+        )
     wait(lambda: (folder / "run/checkpoints/last.ckpt").is_file() or started.poll() is not None, START)
     assert started.poll() is None, (folder / "log.txt").read_text()
     return started
