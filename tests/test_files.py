@@ -62,7 +62,7 @@ GOOD: dict[type, dict[str, Any]] = {
         "schema": 1,
         "sessions": [{"time": "t", "command": "fit", "argv": ["a"], "commit": "c", "changed_files": ["M a.py"],
                       "store": {"name": "d", "fingerprint": "f"}, "packages": {"torch": "2", "wandb": None},
-                      "python": "3", "platform": "p", "host": "h", "cpus": 2, "gpus": ["H100"]}],
+                      "python": "3", "platform": "p", "host": "h", "cpus": 2, "gpus": ["H100"], "processes": {}}],
     },
 }  # fmt: skip
 

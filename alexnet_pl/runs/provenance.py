@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from alexnet_pl.files import Count, read_record, to_json, write_json
+from alexnet_pl.files import Count, JsonObject, read_record, to_json, write_json
 from alexnet_pl.runs.layout import PROVENANCE
 from alexnet_pl.runs.records import StoreIdentity
 
@@ -28,7 +28,8 @@ GIT_OPTIONS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One run of a command: when, from which commit, with which arguments, on which images and machine."""
+    """One run of a command: when, from which commit, with which arguments, on which images and machine;
+    `processes`: how those that shared a batch did."""
 
     time: str
     command: str
@@ -42,6 +43,7 @@ class Session:
     host: str = ""
     cpus: Count | None = None
     gpus: list[str] = field(default_factory=list)
+    processes: JsonObject = field(default_factory=dict)
 
     @property
     def machine(self) -> str:

@@ -1,7 +1,7 @@
 """Callbacks that write fit.json and provenance.json."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_pl.config.identity import Settings
+from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.evaluation.predictions import dataset_info
 from alexnet_pl.files import NonNegative, parse_record, to_json
 from alexnet_pl.runs import fit_status
@@ -76,6 +77,27 @@ class FitRecord(L.Callback):
         return ended_by
 
 
+def describe_processes(trainer: L.Trainer) -> dict[str, Any]:
+    """How many processes share a batch. `per_process`: images of each step that one of them reads."""
+    kind = getattr(trainer.strategy, "kind", "single")
+    size: int = trainer.datamodule.batch_size  # type: ignore[attr-defined]
+    return {
+        "world_size": trainer.world_size,
+        "nodes": trainer.num_nodes,
+        "strategy": kind,
+        "batch_size": size,
+        "per_process": size // image_share(trainer)[1],
+    }
+
+
+def print_shares(processes: dict[str, Any]) -> None:
+    print(
+        f"{processes['world_size']} processes ({processes['strategy']}): a step has {processes['batch_size']} images "
+        f"(data.batch_size), {processes['per_process']} on each",
+        flush=True,
+    )
+
+
 class Provenance(L.Callback):
     """Appends a session to the run folder's `provenance.json`; a fit also keeps what its commit does not hold."""
 
@@ -86,7 +108,10 @@ class Provenance(L.Callback):
         if not trainer.is_global_zero:
             return
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        session = describe_session(self.command, StoreIdentity(name=store.name, fingerprint=store.fingerprint))
+        identity = StoreIdentity(name=store.name, fingerprint=store.fingerprint)
+        session = replace(describe_session(self.command, identity), processes=describe_processes(trainer))
+        if self.command == "fit" and trainer.world_size > 1:
+            print_shares(session.processes)
         append_session(self.run, session)
         if self.command == "fit":
             log_summary(trainer.loggers, {"provenance": to_json(session)}, [self.run / PROVENANCE])
