@@ -91,7 +91,7 @@ def from_test(run: TrainedRun, reader: Reader) -> tuple[list[Answer], str, Split
 def from_network(run: TrainedRun) -> tuple[list[Answer], str, Split | None, str]:
     split = run.store.split(run.data.test_split_name)
     answers = examples.new_answers(run, split, examples.spread(len(split), examples.ASKED))
-    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.cfg.test.views} views)", split, ""
+    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)", split, ""
 
 
 def neighbor_figure(run: TrainedRun, photographs: bool) -> Picture:

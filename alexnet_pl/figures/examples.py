@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.store import Split
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -58,8 +59,7 @@ def saved_answers(reader: Reader, numbers: np.ndarray) -> list[Answer]:
 @torch.inference_mode()
 def new_answers(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[Answer]:
     """Answers for some images by running the network, with the views of the run's test."""
-    shares, best = (
-        run.module.log_probabilities(split.images(numbers), run.cfg.test.views).exp().topk(min(5, len(run.classes)))
-    )
+    images = whole_images(split, numbers) if run.module.dense else split.images(numbers)
+    shares, best = run.module.test_scores(images).exp().topk(min(5, len(run.classes)))
     rows = zip(numbers.tolist(), best.numpy(), shares.double().numpy(), strict=True)
     return [Answer(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]

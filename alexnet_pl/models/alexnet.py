@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet_pl.models.layers import Dropout, LocalResponseNorm, SpatialNorm
+from alexnet_pl.models.sliding_window import WindowGeometry
 
 ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh}
 REMOVABLE = ("conv2", "conv3", "conv4", "conv5")
@@ -72,7 +73,7 @@ class AlexNet(nn.Module):
         wide_init: bool = True,
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.crop, self.overlap = num_classes, crop, overlap
         check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout)
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
         widths = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
@@ -135,8 +136,8 @@ class AlexNet(nn.Module):
             raise ValueError(f"crop={crop}: too few pixels for five convolutions and three poolings")
         return side
 
-    def maps(self, image: Tensor) -> Tensor:
-        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 6, 6): what fc6 reads.
+    def last_maps(self, image: Tensor) -> Tensor:
+        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 13, 13): conv5's linear outputs, unpooled.
 
         The program counts 1 + ceil((crop − 11)/4) windows and reads zeros past the edge (layer.py:1004): 55 for 224,
         and 55 as well for the 227 of others, with nothing to fill.
@@ -149,7 +150,12 @@ class AlexNet(nn.Module):
         x = self.pool(x)
         for name in self.upper[:-1]:
             x = act(getattr(self, name)(x))
-        x = act(self.pool(getattr(self, self.upper[-1])(x)))  # a maximum commutes with a monotone function
+        return getattr(self, self.upper[-1])(x)
+
+    def maps(self, image: Tensor) -> Tensor:
+        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 6, 6): what fc6 reads."""
+        act = self.activation
+        x = act(self.pool(self.last_maps(image)))  # a maximum commutes with a monotone function
         return act(self.conv6(x)) if self.conv6 is not None else x
 
     def features(self, image: Tensor) -> Tensor:
@@ -160,6 +166,36 @@ class AlexNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         x = self.drop(self.features(image))
         return self.fc8(x if self.bottleneck is None else self.bottleneck(x))
+
+    @property
+    def window(self) -> WindowGeometry:
+        """The network as a sliding window, which the paper does not use it as. Raises ValueError without overlap,
+        where the last pooling cuts its windows off at a crop's edge."""
+        if not self.overlap:
+            raise ValueError("overlap=false: pooling that is cut off at the edge has no windows beyond it")
+        stride = self.pool.stride
+        assert isinstance(stride, int)
+        return WindowGeometry(self.crop, 224, 4 * stride**3, 3, stride, self.side(self.crop))
+
+    def convolve(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, 256, h, w): conv5's outputs before their pooling, of an image of any size."""
+        return self.activation(self.last_maps(image))
+
+    def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
+        """Pooled maps of conv5 (N, 256, h, w) → (N, classes, h′, w′) logits: the fully connected layers as
+        convolutions. `dilation`: of maps that were pooled at stride 1."""
+        x, act = pooled, self.activation
+        if self.conv6 is not None:
+            x = act(F.conv2d(x, self.conv6.weight, self.conv6.bias, padding=dilation, dilation=dilation))
+        kernels = self.fc6.weight.unflatten(1, (-1, *2 * (self.window.classifier,)))
+        x = self.drop(act(F.conv2d(x, kernels, self.fc6.bias, dilation=dilation)))
+        x = self.drop(act(as_convolution(self.fc7, x)))
+        return as_convolution(self.fc8, x if self.bottleneck is None else as_convolution(self.bottleneck, x))
+
+
+def as_convolution(layer: nn.Linear, maps: Tensor) -> Tensor:
+    """A fully connected layer at every place of (N, inputs, h, w) maps → (N, outputs, h, w)."""
+    return F.conv2d(maps, layer.weight[:, :, None, None], layer.bias)
 
 
 def check_alexnet_options(

@@ -93,8 +93,8 @@ def came_from(stage: dict[str, Any], name: str, training: dict[str, Any]) -> boo
 
 @functools.lru_cache(maxsize=64)
 def default_views(name: str) -> str:
-    """`test.views` of a recipe."""
-    return str(compose(name).test.views)
+    """Name of the views that a recipe tests with."""
+    return options.make_test(compose(name)).view_set
 
 
 @functools.lru_cache(maxsize=64)

@@ -89,7 +89,7 @@ class ImageLookup:
     @torch.inference_mode()
     def labels(self, image: Tensor) -> tuple[list[Label], float]:
         began = time.perf_counter()
-        scores = self.module.log_probabilities(image.to(self.extractor.device), self.module.views).exp()[0]
+        scores = self.module.test_scores(image.to(self.extractor.device)).exp()[0]
         best = scores.topk(min(FIVE, len(self.classes)))
         found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [Label(self.classes[i], p) for i, p in found], time.perf_counter() - began

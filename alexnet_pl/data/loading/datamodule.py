@@ -10,6 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
+from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.store.concat import ConcatSplit
@@ -22,8 +23,9 @@ class ImageStore(L.LightningDataModule):
     """Batches from the store at `root`: `train` to fit, `val` to validate, `test` or where there is none `val` to test.
 
     `batch_size` counts the images of a step over all devices together, as 128 does in §6; `way`: how
-    they are loaded. After `include_val_after_epoch` epochs the validation images are trained on too, as in the
-    program's CIFAR-10 runs; from then on their error says nothing.
+    they are loaded; `whole_images`: test on images of any size and aspect, as dense views want them. After
+    `include_val_after_epoch` epochs the validation images are trained on too, as in the program's CIFAR-10 runs; from
+    then on their error says nothing.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class ImageStore(L.LightningDataModule):
         batch_size: int = 128,
         include_val_after_epoch: int | None = None,
         tested_split: str | None = None,
+        whole_images: bool = False,
         seed: int = 0,
         way: LoaderOptions = DEFAULT_OPTIONS,
     ) -> None:
@@ -44,6 +47,7 @@ class ImageStore(L.LightningDataModule):
             raise ValueError(f"include_val_after_epoch={include_val_after_epoch}: a number of epochs, or null")
         self.root, self.dataset, self.size, self.seed = root, name, size, seed
         self.batch_size, self.tested_split, self.way = batch_size, tested_split, way
+        self.whole_images = whole_images
         self.include_val_after_epoch = include_val_after_epoch
 
         self.train_loader: TrainLoader | None = None
@@ -127,9 +131,9 @@ class ImageStore(L.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.position = state_dict["position"]
 
-    def eval_loader(self, split: str, limit: int | float) -> EvalLoader:
+    def eval_loader(self, split: str, limit: int | float, kind: type[EvalLoader] = EvalLoader) -> EvalLoader:
         assert self.trainer is not None
-        return EvalLoader(self.store.split(split), self.batch_size // self.trainer.world_size, **self.rank_info(limit))
+        return kind(self.store.split(split), self.batch_size // self.trainer.world_size, **self.rank_info(limit))
 
     def val_dataloader(self) -> EvalLoader:
         assert self.trainer is not None
@@ -137,7 +141,8 @@ class ImageStore(L.LightningDataModule):
 
     def test_dataloader(self) -> EvalLoader:
         assert self.trainer is not None
-        return self.eval_loader(self.test_split_name, self.trainer.limit_test_batches)
+        kind = WholeImageLoader if self.whole_images else EvalLoader
+        return self.eval_loader(self.test_split_name, self.trainer.limit_test_batches, kind)
 
     @property
     def test_split_name(self) -> str:
