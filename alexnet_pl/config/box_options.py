@@ -79,6 +79,7 @@ class DetectOptions:
     iou          of nms: boxes that overlap more are left out
     rule         of average precision: ilsvrc, voc or voc2007
     blacklist    a file of image numbers, from 1, that a second localisation error leaves out
+    confidence   boxes that `detect` is less sure of are left out; of merging a sum over windows, not a probability
     show         images of which `test` draws the boxes
     """
 
@@ -94,6 +95,7 @@ class DetectOptions:
     iou: float = 0.5
     rule: str = "ilsvrc"
     blacklist: str | None = None
+    confidence: float = 0.5
     show: int = 8
 
     def __post_init__(self) -> None:

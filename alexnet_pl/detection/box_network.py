@@ -73,7 +73,8 @@ class Trained(NamedTuple):
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        return self.checkpoint["state_dict"]
+        """Without the prefix of a training module."""
+        return {name.removeprefix("network."): value for name, value in self.checkpoint["state_dict"].items()}
 
 
 def open_trained(weights: str, key: str = "transfer.weights") -> Trained:
