@@ -12,6 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
+from alexnet_pl.errors import reason
+
 POINTS = 1024  # places where decompression of a gzip file can begin; 32 kB of memory each
 KEPT = threading.local()  # per thread: gzip files that stand open where it last read
 
@@ -58,12 +60,20 @@ INDICES: dict[Path, bytes] = {}
 INDICES_LOCK = threading.Lock()
 
 
-def share_index(path: Path) -> None:
-    """Let other threads begin where this one's pass over `path` found that one can."""
-    index = BytesIO()
-    gunzip_whole(path).export_index(fileobj=index)  # type: ignore[attr-defined]
+def check_and_share_index(path: Path) -> None:
+    """Check all of `path` against its own CRC-32, which reading in place never reaches, and let other threads begin
+    decompression where this pass found that one can. Raises OSError."""
+    file, index = gunzip_whole(path), BytesIO()
+    file.build_full_index()  # type: ignore[attr-defined]
+    file.export_index(fileobj=index)  # type: ignore[attr-defined]
     with INDICES_LOCK:
         INDICES[path] = index.getvalue()
+
+
+def explain(error: Exception) -> str:
+    """What is wrong with an archive. indexed_gzip gives a wrong checksum as a code, which a buffer may wrap."""
+    text = reason(error)
+    return "its content does not match its checksum" if "CRC" in text or "length -4" in text else text
 
 
 class DiskList:

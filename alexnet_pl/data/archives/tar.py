@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from alexnet_pl.data.archives.gzip import open_packed, share_index
+from alexnet_pl.data.archives.gzip import check_and_share_index, explain, open_packed
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.errors import UserError
 
@@ -75,10 +75,10 @@ def members(place: ByteLocation) -> Iterator[Member]:
                 tar.members.clear()  # tarfile would keep them all
             check_end(tar.fileobj, tar.offset)  # type: ignore[arg-type]
         if place.packed and place.size is None:
-            share_index(place.path)
+            check_and_share_index(place.path)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UserError(
-            f"prepare.source: {place.path}: damaged or incomplete archive ({error}); get it again"
+            f"prepare.source: {place.path}: damaged or incomplete archive ({explain(error)}); get it again"
         ) from error
 
 

@@ -5,19 +5,21 @@ LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" a line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
 ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    the images that there should be, a line each; not needed
 
-As a folder, or in the one .zip or .tar.gz it is downloaded as; the two tables lie in the archive or beside it.
+As a folder, or in the one .zip or .tar.gz it is downloaded as; the two tables lie in the archive or beside it. Without
+LOC_synset_mapping.txt, which only adds readable names, the classes are those of LOC_val_solution.csv.
 """
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_pl.data.archives import tar
 from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import GZIPPED, is_complete
+from alexnet_pl.data.archives.tar import GZIPPED, WNID, is_complete
 from alexnet_pl.data.archives.zip import members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.image_folder import class_folders, images, is_image
@@ -37,10 +39,10 @@ class Found(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """The two tables, all images of the tree, and how many its own lists tell of."""
+    """The two tables (`mapping` may be None), all images of the tree, and how many its own lists tell of."""
 
     where: Path
-    mapping: str
+    mapping: str | None
     solution: str
     found: Callable[[], Iterable[Found]]
     expected: dict[str, int]
@@ -48,7 +50,7 @@ class Copy(NamedTuple):
 
 def find_kaggle(source: Path) -> Path | None:
     """The folder with the tables, or Kaggle's archive: the file itself, or in the folder."""
-    if (source / MAPPING).is_file() and (source / "ILSVRC").is_dir():
+    if (source / IMAGES).is_dir() or ((source / MAPPING).is_file() and (source / "ILSVRC").is_dir()):
         return source
     inside = sorted(source.iterdir()) if source.is_dir() else [source]
     return next((path for path in inside if path.name.startswith("imagenet") and is_kaggle(path)), None)
@@ -63,25 +65,31 @@ def is_kaggle(path: Path) -> bool:
 def read_kaggle(path: Path) -> DatasetListing:
     """Raises UserError that names what is missing or does not agree."""
     copy = from_folder(path) if path.is_dir() else from_archive(path)
-    lines = copy.mapping.splitlines()
-    classes = sorted((wnid, words) for wnid, _, words in (line.partition(" ") for line in lines if line))
-    index = {wnid: label for label, (wnid, _) in enumerate(classes)}
     if not copy.solution.startswith("ImageId,PredictionString"):
         raise UserError(f"prepare.source: {SOLUTION} of {path} does not begin with ImageId,PredictionString")
     truth = {
-        row["ImageId"]: row["PredictionString"].split(" ")[0] for row in csv.DictReader(io.StringIO(copy.solution))
+        row["ImageId"]: (row["PredictionString"] or "").split(" ")[0]
+        for row in csv.DictReader(io.StringIO(copy.solution))
     }
+    classes = classes_of(copy, truth)
+    index = {wnid: label for label, (wnid, _) in enumerate(classes)}
     if unknown := set(truth.values()) - set(index):
         raise UserError(f"prepare.source: {SOLUTION}: class {min(unknown)} is not in {MAPPING}")
-    check(copy, set(index), set(truth))
-    splits = {
-        "train": LazyRecords(lambda: train(copy, index)),
-        "val": sorted(
-            ImageRecord(f"val/{each.name}", index[truth[Path(each.name).stem]], each.place) for each in of(copy, "val")
-        ),
-    }
+    check(copy, set(index), truth)
+    val = sorted(ImageRecord(f"val/{e.name}", index[truth[Path(e.name).stem]], e.place) for e in of(copy, "val"))
+    splits = {"train": LazyRecords(lambda: train(copy, index)), "val": val}
     test = [ImageRecord(f"test/{each.name}", -1, each.place) for each in of(copy, "test")]
     return DatasetListing(classes, splits | ({"test": sorted(test)} if test else {}), expected=copy.expected)
+
+
+def classes_of(copy: Copy, truth: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(wnid, words) in the order of the wnids."""
+    if copy.mapping is None:
+        note = f"without {MAPPING}: the classes are those of {SOLUTION}, named by their WordNet ids"
+        print(f"{copy.where}: {note}", file=sys.stderr, flush=True)
+        return [(wnid, wnid) for wnid in sorted(set(truth.values()))]
+    rows = (line.partition(" ") for line in copy.mapping.splitlines() if line)
+    return sorted((wnid, words) for wnid, _, words in rows)
 
 
 def of(copy: Copy, split: str) -> Iterator[Found]:
@@ -92,16 +100,21 @@ def train(copy: Copy, index: dict[str, int]) -> Iterator[ImageRecord]:
     return (ImageRecord(f"train/{e.folder}/{e.name}", index[e.folder], e.place) for e in of(copy, "train"))
 
 
-def check(copy: Copy, classes: set[str], validated: set[str]) -> None:
-    folders, stems = set(), set()
+def check(copy: Copy, classes: set[str], truth: Mapping[str, str]) -> None:
+    folders, stems, validated = set(), set(), set(truth)
     for each in copy.found():
+        stem = Path(each.name).stem
         if each.split == "train":
             folders.add(each.folder)
         elif each.split == "val":
-            stems.add(Path(each.name).stem)
+            stems.add(stem)
+            if WNID.fullmatch(each.folder) and each.folder != truth.get(stem, each.folder):
+                where = f"{copy.where}: {each.name} is in {each.folder}"
+                raise UserError(f"prepare.source: {where}, but {SOLUTION} says {truth[stem]}")
     if folders != classes:
+        table = SOLUTION if copy.mapping is None else MAPPING
         raise UserError(
-            f"prepare.source: {copy.where}: train and {MAPPING} do not agree on class {odd(folders, classes)}"
+            f"prepare.source: {copy.where}: train and {table} do not agree on class {odd(folders, classes)}"
         )
     if stems != validated:
         raise UserError(
@@ -114,22 +127,22 @@ def odd(one: set[str], other: set[str]) -> str:
 
 
 def from_folder(root: Path) -> Copy:
-    for name in (MAPPING, SOLUTION, f"{IMAGES}/train", f"{IMAGES}/val"):
-        if not (root / name).exists():
+    for name in (f"{IMAGES}/train", f"{IMAGES}/val"):
+        if not (root / name).is_dir():
             raise UserError(f"prepare.source: {root}/{name} is missing")
 
     def found() -> Iterator[Found]:
         for split in ("train", "val", "test"):
             folder = root / IMAGES / split
-            classes = sorted(class_folders(folder).values()) if split == "train" else [folder]
-            for each in filter(Path.is_dir, classes):
-                yield from (Found(split, each.name, path.name, ByteLocation(path)) for path in images(each))
+            if split == "train":
+                paths = (path for each in sorted(class_folders(folder).values()) for path in images(each))
+            else:  # flat, or sorted into class folders by its owner
+                paths = filter(is_image, sorted(folder.rglob("*.*")))
+            yield from (Found(split, path.parent.name, path.name, ByteLocation(path)) for path in paths)
 
     lists = {split: root / "ILSVRC/ImageSets/CLS-LOC" / name for split, name in LISTS.items()}
     expected = {split: lines(path.read_bytes()) for split, path in lists.items() if path.is_file()}
-    return Copy(
-        root, (root / MAPPING).read_text("utf-8-sig"), (root / SOLUTION).read_text("utf-8-sig"), found, expected
-    )
+    return Copy(root, read_table(root / MAPPING), required(read_table(root / SOLUTION), root), found, expected)
 
 
 def lines(data: bytes) -> int:
@@ -167,19 +180,31 @@ def from_archive(path: Path) -> Copy:
         Path(at).name: ByteLocation(Path(archive), *where).read() for at, (archive, *where) in listing if is_table(at)
     }
 
-    def table(name: str) -> str:
-        return tables[name].decode("utf-8-sig") if name in tables else beside(path, name)
+    def table(name: str) -> str | None:
+        return text(tables[name], f"{path}: {name}") if name in tables else read_table(path.with_name(name))
 
     expected = {split: lines(tables[name]) for split, name in LISTS.items() if name in tables}
-    return Copy(path, table(MAPPING), table(SOLUTION), found, expected)
+    return Copy(path, table(MAPPING), required(table(SOLUTION), path), found, expected)
 
 
-def beside(path: Path, name: str) -> str:
-    if not path.with_name(name).is_file():
+def read_table(path: Path) -> str | None:
+    return text(path.read_bytes(), str(path)) if path.is_file() else None
+
+
+def text(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"prepare.source: {where}: not a text ({error}); get it again") from error
+
+
+def required(solution: str | None, where: Path) -> str:
+    if solution is None:
         raise UserError(
-            f"prepare.source: {path} has no {name}, nor is it beside it; get it from the same page of Kaggle"
+            f"prepare.source: {where} has no {SOLUTION}, which tells the classes of the validation images, nor is it "
+            "beside it; download it from the Data page of the same competition of Kaggle"
         )
-    return path.with_name(name).read_text("utf-8-sig")
+    return solution
 
 
 def split_of(inside: str) -> tuple[str, str, str] | None:
