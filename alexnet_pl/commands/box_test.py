@@ -27,10 +27,11 @@ from alexnet_pl.detection.build import open_box_store
 from alexnet_pl.detection.finder import BoxFinder, Found
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation import predictions
 from alexnet_pl.figures.boxes import draw_merging, draw_mistakes
 from alexnet_pl.files import write_json
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import about_checkpoint, checkpoint_seed, checkpoint_step
+from alexnet_pl.runs.checkpoint import about_checkpoint, checkpoint_seed, checkpoint_step, read_checkpoint
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.training.loggers import reopen_loggers
 from alexnet_pl.training.media import log_boxes, log_picture, log_summary
@@ -43,8 +44,7 @@ def test(cfg: DictConfig, folder: Path) -> float:
     network, classes, trained_with = load_box_network(cfg.ckpt_path)
     if [identity for identity, _ in classes] != [identity for identity, _ in store.classes]:
         raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
-    split, train = store.split(tested_split(cfg, store)), store.split("train")
-    assert isinstance(split, WholeSplit) and isinstance(train, WholeSplit)
+    split, train = store.whole(tested_split(cfg, store)), store.whole("train")
     finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
     if trained_with.task == "detect":
         tested = evaluate_detector(finder, split, options)
@@ -64,10 +64,10 @@ def test(cfg: DictConfig, folder: Path) -> float:
 
 
 def tested_split(cfg: DictConfig, store: Store) -> str:
-    """`test.split`, else the test split if its labels are known, else `val`."""
+    """`test.split`, else the test split if its boxes are known, else `val`."""
     if cfg.test.split:
         return cfg.test.split
-    return "test" if "test" in store.splits and store.split("test").labelled else "val"
+    return "test" if "test" in store.splits and store.whole("test").box_counts().any() else "val"
 
 
 def name_of(options: DetectOptions, scales: Sequence[int]) -> str:
@@ -87,11 +87,13 @@ def describe_test(
     finder: BoxFinder,
 ) -> dict[str, Any]:
     path, fitted = Path(cfg.ckpt_path), fit_status.read_fit_status(folder)
-    about = {"name": store.name, "fingerprint": store.fingerprint, "split": split, "images": len(store.split(split))}
+    counts = {"images": len(store.whole(split)), "train_images": len(store.whole("train"))}
     return {
         "task": trained_with.task,
-        "dataset": {**about, "train_images": len(store.split("train")), "classes": len(store.classes)},
+        "dataset": {**predictions.dataset_info(store, split), **counts},
         "checkpoint": about_checkpoint(path, checkpoint_step(cfg)),
+        "model": read_checkpoint(path)["alexnet_pl"]["switches"]["model"],
+        "window": finder.network.window.window,
         "seed": checkpoint_seed(path),
         "finished": bool(fitted.get("finished")),
         "training": fitted.get("training"),

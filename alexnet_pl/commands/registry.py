@@ -24,8 +24,9 @@ MACHINE = ("trainer", "performance")
 class Command:
     """`target` is `module:function`: of (config, run folder), or of (folders, options) for `takes="runs"`.
 
-    `others`: the targets for recipes of codes and of boxes, by the section that tells such a recipe. `keys`: sections and top-level keys of the
-    config that it reads. `next`: what to type afterwards; {run}, {recipe} and {root} are filled in.
+    `others`: the targets for recipes of codes and of boxes, by the section that tells such a recipe; a command without
+    `target` is for these alone. `keys`: sections and top-level keys of the config that it reads. `next`: what to type
+    afterwards; {run}, {recipe} and {root} are filled in.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Sections `boxes` and `detect`: what a box network learns from, and how boxes are found in an image (OverFeat §4, §5)."""
+"""Sections `boxes` and `detect`: what a box network learns from, how boxes are found in an image (OverFeat §4, §5)."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,8 +25,8 @@ class BoxOptions:
     flip       windows of the reflected image are learned from, too
     fine_tune  of `detect`: all layers, or the classifier alone
     positives  of `detect`: windows of an image with an object, at most
-    random_negatives, hard_negatives   of `detect`: background windows of an image, chosen at random, and those that look
-               least like background
+    random_negatives, hard_negatives   of `detect`: background windows of an image, at random, and those that look least
+               like background
     """
 
     task: str

@@ -1,4 +1,4 @@
-"""Build trainer, module and data of a recipe of boxes (configs/overfeat_localise.yaml, configs/overfeat_detect.yaml)."""
+"""Build trainer, module and data of a recipe of boxes (overfeat_localise.yaml, overfeat_detect.yaml)."""
 
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,14 @@ from alexnet_pl.training.transfer import earlier_runs
 
 
 def open_box_store(cfg: DictConfig) -> Store:
-    """The store of whole images at `data.root`."""
+    """The store at `data.root`. Raises UserError for one of squares."""
     store = Store(store_root(cfg))
-    if not store.is_whole:
-        raise UserError(f"data.root: {store.root} holds squares without boxes; prepare it with prepare.encoding=whole")
+    store.whole("train")
     return store
 
 
 def describe_store(store: Store) -> dict[str, Any]:
-    counts = {"classes": len(store.classes), "images": len(store.split("train"))}
+    counts = {"classes": len(store.classes), "images": len(store.whole("train"))}
     return {"name": store.name, "fingerprint": store.fingerprint, **counts}
 
 
@@ -103,8 +102,7 @@ def make_windows(
     device = runtime.device(cfg)
     network.to(device).eval()
     train, val = (
-        open_or_make(run / "windows", store.split(name), network, options, facts)  # type: ignore[arg-type]
-        for name in ("train", "val")
+        open_or_make(run / "windows", store.whole(name), network, options, facts) for name in ("train", "val")
     )
-    network.cpu()
+    network.cpu().train()
     return train, val

@@ -5,8 +5,6 @@ Of each image, one pass without gradients scores all windows; those that are lea
 from the windows with an object, and its gradients end at the features, as in localisation.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -71,8 +69,8 @@ class DetectorModule(BoxModule):
         real = picked.boxes >= 0
         targets[real] = to_window_frame(boxes[picked.boxes[real]], windows[picked.windows[real]])
         features = gather_windows(network.pool(maps), network.window, torch.from_numpy(picked.windows))
-        on = {"device": features.device}
-        return Windows(features, torch.tensor(targets, dtype=torch.float32, **on), torch.tensor(picked.labels, **on))
+        edges, classes = torch.from_numpy(targets).float(), torch.from_numpy(picked.labels)
+        return Windows(features, edges.to(features.device), classes.to(features.device))
 
     @torch.no_grad()
     def offending(self, maps: Tensor) -> np.ndarray:

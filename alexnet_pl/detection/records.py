@@ -10,7 +10,7 @@ import numpy as np
 
 from alexnet_pl.detection.finder import Found
 
-COLUMNS = ("file", "class", "name", "confidence", "left", "top", "right", "bottom")
+COLUMNS: tuple[str, ...] = ("file", "class", "name", "confidence", "left", "top", "right", "bottom")
 
 
 def box_rows(name: str, found: Found, classes: Sequence[Sequence[str]]) -> list[dict[str, Any]]:

@@ -96,10 +96,8 @@ class SceneData(L.LightningDataModule):
 
     def make_loader(self, split: str, training: bool) -> SceneLoader:
         assert self.trainer is not None
-        images = self.store.split(split)
-        assert isinstance(images, WholeSplit)
         place = self.trainer.global_rank, self.trainer.world_size
-        return SceneLoader(images, self.options, self.batch_size, self.seed, training, *place)
+        return SceneLoader(self.store.whole(split), self.options, self.batch_size, self.seed, training, *place)
 
     def train_dataloader(self) -> SceneLoader:
         self.loader = self.make_loader("train", True)

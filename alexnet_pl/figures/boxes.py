@@ -127,7 +127,7 @@ def add_mistakes(
         image, label = int(some.images[number]), int(some.labels[number])
         axes.imshow(image_of(image).permute(1, 2, 0).numpy())
         for truth in np.flatnonzero(truths.images == image):
-            add_box(axes, truths.boxes[truth], "#ffffff", names[truths.labels[truth]], 1.2, "--")
+            add_box(axes, truths.boxes[truth], "#ffffff", names[int(truths.labels[truth])], 1.2, "--")
         add_box(axes, some.boxes[number], color_of(label), f"{names[label]} {some.scores[number]:.2f}")
 
 
@@ -138,7 +138,7 @@ def add_missed(
     largest = sorted(np.flatnonzero(missed), key=lambda number: -areas[number])
     for axes, number in zip(row, largest, strict=False):
         axes.imshow(image_of(int(truths.images[number])).permute(1, 2, 0).numpy())
-        add_box(axes, truths.boxes[number], "#ffffff", names[truths.labels[number]], 1.2, "--")
+        add_box(axes, truths.boxes[number], "#ffffff", names[int(truths.labels[number])], 1.2, "--")
 
 
 def draw_mistakes(

@@ -69,8 +69,8 @@ def as_wandb(cell: Cell) -> Any:
 def log_boxes(
     loggers: Sequence[Logger], key: str, images: Sequence[tuple[Any, Any]], names: Sequence[str], step: int
 ) -> None:
-    """Images with boxes that W&B lays over them. `images`: (3, H, W) uint8 tensors, each with its `labels`, `scores` and
-    `boxes` (N, 4) in pixels."""
+    """Images with boxes that W&B lays over them. `images`: (3, H, W) uint8 tensors, each with what was found: `labels`,
+    `scores` and `boxes` (N, 4) in pixels."""
     import wandb
 
     shown = [
