@@ -15,6 +15,7 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.callbacks.restored_state import restoring
 from alexnet_pl.training.checkpointing import keep_last
 from alexnet_pl.training.media import log_summary, upload_checkpoints
 from alexnet_pl.training.transfer import carry_over
@@ -64,7 +65,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     steps = checkpoint_step(cfg) if cfg.ckpt_path else 0
     record = FitRecord(folder, identity.training_signature(cfg))
     trainer.callbacks.append(record)  # type: ignore[attr-defined]
-    trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
+    with restoring(cfg.ckpt_path):
+        trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     keep_last(trainer, folder / LAST, steps)
     if options.make_watch(cfg).upload_checkpoints:
         kept = [path for name in (BEST, LAST) if (path := folder / name).is_file()]

@@ -115,12 +115,29 @@ def resize_center_crop(image: torch.Tensor, size: int, how: str) -> torch.Tensor
     if max(height, width) > THIN * min(height, width):  # a thread of pixels need not be made whole
         pixels = crop_center(pixels, min(height, THIN * width), min(width, THIN * height))
         height, width = pixels.shape[1:]
+    return torch.from_numpy(crop_center(shorten(pixels, size, how), size, size))
+
+
+def resize_shorter_side(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
+    """(3, H, W) → the whole image with its shorter side of `size` pixels, antialiased as Pillow does.
+
+    Raises ValueError for an image so long that it would take the memory of many.
+    """
+    height, width = image.shape[1:]
+    if max(height, width) > THIN * min(height, width):
+        raise ValueError(f"{width:,} × {height:,} pixels, more than {THIN} times as long as it is wide")
+    return torch.from_numpy(shorten(image.numpy(), size, how))
+
+
+def shorten(pixels: np.ndarray, size: int, how: str) -> np.ndarray:
+    """(3, H, W) uint8, resized so that the shorter side has `size` pixels."""
+    height, width = pixels.shape[1:]
     short = min(height, width)
-    if short != size:
-        longer = int(size * max(height, width) / short)
-        shape = [size, longer] if height <= width else [longer, size]
-        pixels = interpolate(torch.from_numpy(pixels[None]), shape, mode=how, antialias=True).numpy()[0]
-    return torch.from_numpy(crop_center(pixels, size, size))
+    if short == size:
+        return pixels
+    longer = int(size * max(height, width) / short)
+    shape = [size, longer] if height <= width else [longer, size]
+    return interpolate(torch.from_numpy(pixels[None]), shape, mode=how, antialias=True).numpy()[0]
 
 
 def crop_center(image: np.ndarray, height: int, width: int) -> np.ndarray:

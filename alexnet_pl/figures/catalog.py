@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from alexnet_pl.data.loading.whole_images import whole_images
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.runs.checkpoint import about_checkpoint

@@ -15,7 +15,8 @@ from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.remote import is_remote
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 
@@ -110,7 +111,8 @@ class ImageStore(L.LightningDataModule):
         if self.train_loader is not None and self.trainer.current_epoch:
             self.position = self.train_loader.state_dict()  # one of another length goes on where this one ended
         split = self.training_images(self.trainer.current_epoch)
-        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **place)
+        crop = augment.crop if self.store.is_whole else None
+        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **place, crop=crop)
         if self.position is not None:
             self.train_loader.load_state_dict(self.position)
         return self.train_loader

@@ -8,7 +8,9 @@ import torch
 
 from alexnet_pl.data.loading.augment import Batch, Draws
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions, batch_pipeline
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.concat import ConcatSplit
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.whole import WholeSplit
 
 
 class EpochPosition:
@@ -40,6 +42,8 @@ class TrainLoader(EpochPosition):
 
     Order and draws are functions of (seed, epoch, batch), so all that a resumed run needs is (epoch, done). On several
     devices each takes its share of every batch, so the run is the same whatever their number.
+
+    `crop`: of whole images, side of the window that is read of each; its place is a function of (seed, epoch, image).
     """
 
     def __init__(
@@ -53,8 +57,10 @@ class TrainLoader(EpochPosition):
         world: int = 1,
         limit: int | None = None,
         way: LoaderOptions = DEFAULT_OPTIONS,
+        crop: int | None = None,
     ) -> None:
         super().__init__()
+        self.crop = crop
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.batches = len(split) // batch_size
@@ -75,10 +81,19 @@ class TrainLoader(EpochPosition):
         todo = range(self.done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in todo)
         size = self.share.stop - self.share.start
-        for i, (images, labels) in zip(todo, self.feed(self.split, shares, size, self.device), strict=True):
+        split = self.split_of_epoch()
+        for i, (images, labels) in zip(todo, self.feed(split, shares, size, self.device), strict=True):
             drawn = self.draw(self.seed, self.epoch, i, self.batch_size)
+            if split is not self.split:
+                drawn = drawn._replace(offsets=torch.zeros_like(drawn.offsets))  # cropped already
             self.done = i + 1
             yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in drawn)))
+
+    def split_of_epoch(self) -> Split:
+        """The images of this epoch: of whole images a random window of each."""
+        if self.crop is not None and isinstance(self.split, WholeSplit | ConcatSplit):
+            return self.split.random_crops(self.crop, self.seed, self.epoch)
+        return self.split
 
 
 class EvalLoader:

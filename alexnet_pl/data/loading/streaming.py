@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 
 DEPTH = 4  # buffers: one in use, one ready, one being filled, one to spare
@@ -191,7 +191,7 @@ def batches_auto(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Decided as an epoch begins, not before: two splits that each would fit may not fit together."""
     free, total = torch.cuda.mem_get_info(device)
-    fits = split.kept is not None or split.bytes < free - total // 4
+    fits = split.constant and (split.kept is not None or split.bytes < free - total // 4)
     return (batches_on_gpu if fits else streamed)(split, batches, batch_size, device)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_pl.data.prepare.box_records import save_boxes
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Plan
 from alexnet_pl.data.prepare.shard import ShardResult, metadata_path, read_shard_metadata
@@ -16,7 +17,8 @@ from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import fingerprint, small_files
-from alexnet_pl.data.store.store import EMPTY, FORMAT
+from alexnet_pl.data.store.split import EMPTY
+from alexnet_pl.data.store.store import FORMAT
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
@@ -51,24 +53,25 @@ def finalize_split(
     split: str, plan: Plan, root: Path, settings: StoreSettings, odd: list[dict[str, str]]
 ) -> dict[str, Any]:
     paths = [root / shard_name(s.split, s.number, settings.encoding) for s in plan.shards if s.split == split]
-    labels, sizes, hashes = [], [], []
+    labels, sizes, hashes, boxes = [], [], [], []
 
     def taken() -> Iterator[ShardResult]:
         for path in paths:
-            each = read_shard_metadata(metadata_path(path), settings.size)
+            each = read_shard_metadata(metadata_path(path))
             check_size(path, each.bytes)
             labels.append(each.labels)
             sizes.append(each.sizes)
             hashes.append(each.blake3)
+            boxes.append(each.boxes)
             odd.extend(each.odd)
             yield each
 
-    sums = total((each.sums for each in taken()), settings.size)
+    sums = total(each.sums for each in taken())
     images = int(sum((part != EMPTY).sum() for part in labels))
     if not images:
         raise UserError(f"prepare.source: none of the {plan.counts[split]:,} images of {split} could be read")
     np.save(root / f"{split}.labels.npy", np.concatenate(labels), allow_pickle=False)
-    if settings.encoding.name == jpeg.NAME:
+    if settings.encoding.is_jpeg:
         index = np.concatenate([jpeg.byte_ranges(each) for each in sizes])
         np.save(root / f"{split}.index.npy", index, allow_pickle=False)
     with (root / f"{split}.names.jsonl").open("w") as file:
@@ -76,7 +79,8 @@ def finalize_split(
     if split == "train":
         save_statistics(root, sums)
     taken_bytes = sum(path.stat().st_size for path in paths)
-    return {"images": images, "records": plan.counts[split], "bytes": taken_bytes, "blake3": hashes}
+    about = {"images": images, "records": plan.counts[split], "bytes": taken_bytes, "blake3": hashes}
+    return about | ({"boxes": save_boxes(root, split, boxes)} if settings.encoding.is_whole else {})
 
 
 def check_size(path: Path, wanted: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.sources.scenes import MOST_OBJECTS
 from alexnet_pl.data.sources.synset_archives import HELD_OUT
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.runtime import cores
@@ -49,6 +50,8 @@ class StoreTarget:
 class PrepareOptions:
     """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's archives,
     and `held_out_share` the share of each that becomes val; `part`: "2/8" is the second of eight parts of the work;
+    `boxes`: the folder, archive or table of the boxes, for a copy that has none itself, and `first_pixel` the number of
+    an image's first pixel in it, 0 or 1; `objects`: the least and the most objects of a drawn scene;
     `workers`: processes, one more than cores where not given, one for few images; `allow_incomplete`: take a copy of
     which files are missing.
 
@@ -65,6 +68,9 @@ class PrepareOptions:
     filter: str = "bilinear"
     encoding: str = "raw"
     quality: int = 95
+    boxes: str | None = None
+    first_pixel: int | None = None
+    objects: list[int] = field(default_factory=lambda: [0, 3])
     images_per_shard: int = SHARD
     workers: int | None = None
     part: str | None = None
@@ -79,6 +85,12 @@ class PrepareOptions:
         for key in ("size", "images_per_shard", "workers"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ValueError(f"{key}={value}: at least 1")
+        if self.first_pixel not in (None, 0, 1):
+            raise ValueError(f"first_pixel={self.first_pixel}: 0 as in ILSVRC's files, or 1 as in PASCAL VOC's")
+        if self.boxes is not None and not self.store_encoding.is_whole:
+            raise ValueError(f"boxes={self.boxes}: only a store of whole images has boxes; add prepare.encoding=whole")
+        if len(self.objects) != 2 or not 0 <= self.objects[0] <= self.objects[1] <= MOST_OBJECTS:
+            raise ValueError(f"objects={self.objects}: the least and the most of a scene, from 0 to {MOST_OBJECTS}")
         self.store_encoding.check()
         _ = self.work_part
 

@@ -1,21 +1,22 @@
 """From the options of `prepare` to a store: list the images, make the store, repair it."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import Reader, read, read_whole
 from alexnet_pl.data.prepare.verify import repair
-from alexnet_pl.data.sources import synthetic
-from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.sources import scenes, synthetic
+from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.box_files import index_boxes
 from alexnet_pl.data.sources.detect import ARCHIVES, read_source
+from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+
+SCENES = "scenes"  # the value of prepare.source that draws them
 
 OFFICIAL = ("ilsvrc2010", "ilsvrc2012")  # stores of which the splits are the organisers'
 
@@ -24,6 +25,8 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     """Name of the form that was recognised, and its images."""
     if options.name == "demo":
         return "drawn by the program itself", synthetic.source()
+    if options.source == SCENES:
+        return "drawn by the program itself", scenes.source(options.size, (options.objects[0], options.objects[1]))
     if not options.source:
         raise UserError("prepare.source has no value yet: add prepare.source=FOLDER, the copy of the images to prepare")
     synsets = Path(options.synsets) if options.synsets else None
@@ -41,8 +44,11 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
 
 def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> StoreSettings:
     how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # a name in store.json, whatever the module is called
-    if options.name != "demo":
-        how = {"filter": options.filter, "crop": "centre", "orientation": "ignored"}
+    if options.source == SCENES:
+        how = {"drawn": "scenes", "objects": options.objects}
+    elif options.name != "demo":
+        crop = "none" if options.store_encoding.is_whole else "centre"
+        how = {"filter": options.filter, "crop": crop, "orientation": "ignored"}
     if form == ARCHIVES:
         how["held_out"] = options.held_out_share
     if missing:
@@ -51,11 +57,28 @@ def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> St
     return StoreSettings(options.name, options.size, how, encoding, shard, options.workers)
 
 
-def image_reader(options: PrepareOptions) -> Callable[[ImageRecord], tuple[np.ndarray, str]]:
-    """Function from an image's record to its square, (size, size, 3) uint8, and a note on a non-standard file."""
+def image_reader(options: PrepareOptions) -> Reader:
+    """Function from an image's record to its pixels and a note on a non-standard file."""
     if options.name == "demo":
         return partial(synthetic.read, size=options.size)
-    return partial(read, size=options.size, how=options.filter)
+    if options.source == SCENES:
+        return partial(scenes.read, size=options.size, objects=(options.objects[0], options.objects[1]))
+    reader = read_whole if options.store_encoding.is_whole else read
+    return partial(reader, size=options.size, how=options.filter)
+
+
+def with_boxes(options: PrepareOptions, form: str, source: DatasetListing) -> DatasetListing:
+    """The images with the boxes that the copy has or that `prepare.boxes` names."""
+    if options.boxes:
+        first = 0 if options.first_pixel is None else options.first_pixel
+        index = index_boxes(Path(options.boxes), first)
+    elif source.boxes is not None:
+        index = source.boxes()
+    else:
+        print(f"  no boxes in this copy ({form}); prepare.boxes=FOLDER names those that lie elsewhere", flush=True)
+        return source
+    print(f"  {index.boxes:,} boxes of {index.images:,} annotated images", flush=True)
+    return add_boxes(source, index)
 
 
 def make_store(options: PrepareOptions) -> dict[str, Any] | None:
@@ -67,6 +90,8 @@ def make_store(options: PrepareOptions) -> dict[str, Any] | None:
     if source.missing:
         print(f"  incomplete, without {', '.join(source.missing)}", flush=True)
     settings, read_image = store_settings(options, form, source.missing), image_reader(options)
+    if settings.encoding.is_whole and options.source != SCENES:
+        source = with_boxes(options, form, source)
     return prepare(source, Path(options.root), settings, read_image, options.work_part)
 
 

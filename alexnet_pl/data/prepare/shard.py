@@ -13,22 +13,25 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+import torch
 
-from alexnet_pl.data.images import decode, raw_rgb, resize_center_crop
-from alexnet_pl.data.prepare.statistics import RunningStatistics, Sums
+from alexnet_pl.data.images import decode, raw_rgb, resize_center_crop, resize_shorter_side
+from alexnet_pl.data.prepare.box_records import NAMES, BoxCollector
+from alexnet_pl.data.prepare.statistics import Sums, running_statistics
 from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.integrity import Checksum
-from alexnet_pl.data.store.store import EMPTY
+from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError, reason
 
-Reader = Callable[[ImageRecord], tuple[np.ndarray, str]]
-"""An item → its (3, size, size) uint8 image and what was odd about the file; ValueError where there is no image."""
+Reader = Callable[[ImageRecord], tuple[np.ndarray, str] | tuple[np.ndarray, str, tuple[int, int]]]
+"""An item → its (3, size, size) uint8 image, what was odd about the file, and of a whole image that was resized the
+(height, width) that it had; ValueError where there is no image."""
 
 
 class ShardResult(NamedTuple):
     """What came of a run of images: labels, bytes of each, sums over those that count, size and hash of the file, odd
-    files."""
+    files, and of whole images their sizes and boxes (box_records.py)."""
 
     labels: np.ndarray
     sizes: np.ndarray
@@ -36,6 +39,7 @@ class ShardResult(NamedTuple):
     bytes: int
     blake3: str | None
     odd: list[dict[str, str]]
+    boxes: dict[str, np.ndarray] = {}  # noqa: RUF012 (never changed)
 
 
 class HashingWriter:
@@ -60,18 +64,21 @@ def write_shard(
     report: Callable[[], None] = lambda: None,
 ) -> ShardResult:
     """Write `items`, from image `start` of their split, to `path`; `count`: sum them up for the statistics, too."""
-    labels, sizes, odd, summing = [], [], [], RunningStatistics(size)
+    labels, sizes, odd, summing = [], [], [], running_statistics(size, encoding.is_whole)
+    boxes = BoxCollector()
     with path.open("wb") as file:
         hashed = HashingWriter(file)
         writer = encoding.writer(hashed, size)  # type: ignore[arg-type]
         for number, item in enumerate(items, start):
-            image, entry = square(item, read)
+            image, original, entry = read_record(item, read)
             if entry:
                 odd.append(entry)
             if image is not None:
                 image = np.ascontiguousarray(image)  # as planes: what is written, and soonest summed up
                 if count:
                     summing.add(image)
+            if encoding.is_whole:
+                boxes.add(item, image, original)
             labels.append(EMPTY if image is None else item.label)
             sizes.append(writer.add(number, item.label, image))
             report()
@@ -79,17 +86,18 @@ def write_shard(
         file.flush()
         os.fsync(file.fileno())
     kinds = np.array(labels, np.int32), np.array(sizes, np.int64)
-    return ShardResult(*kinds, summing.sums, path.stat().st_size, hashed.checksum.hexdigest(), odd)
+    about = path.stat().st_size, hashed.checksum.hexdigest(), odd
+    return ShardResult(*kinds, summing.sums, *about, boxes.arrays() if encoding.is_whole else {})
 
 
-def square(item: ImageRecord, read: Reader) -> tuple[np.ndarray | None, dict[str, str] | None]:
-    """(image or None, what is to be said of it or None)."""
+def read_record(item: ImageRecord, read: Reader) -> tuple[np.ndarray | None, tuple[int, int], dict[str, str] | None]:
+    """(image or None, height and width of the original, what is to be said of it or None)."""
     try:
-        image, what = read(item)
+        image, what, *original = read(item)
     except ValueError as error:
-        return None, {"name": item.name, "what": str(error), "done": "left out"}
+        return None, (0, 0), {"name": item.name, "what": str(error), "done": "left out"}
     said = {"name": item.name, "what": what, "done": "converted to RGB"} if what else None
-    return image, said
+    return image, original[0] if original else image.shape[1:], said
 
 
 def make_shard(path: Path, *args: Any) -> None:
@@ -111,21 +119,23 @@ def metadata_path(path: Path) -> Path:
 
 
 def write_shard_metadata(path: Path, made: ShardResult) -> None:
-    text = json.dumps({"images": made.sums.images, "bytes": made.bytes, "blake3": made.blake3, "odd": made.odd})
+    about = {"images": made.sums.images, "bytes": made.bytes, "blake3": made.blake3, "odd": made.odd}
+    text = json.dumps(about | ({"area": made.sums.area} if made.sums.area else {}))
     sums = {"pixels": made.sums.pixels, "products": made.sums.products} if made.sums.images else {}
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, labels=made.labels, sizes=made.sizes, text=np.array(text), **sums)
+        arrays = {"labels": made.labels, "sizes": made.sizes, "text": np.array(text), **sums, **made.boxes}
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_shard_metadata(path: Path, size: int) -> ShardResult:
+def read_shard_metadata(path: Path) -> ShardResult:
     with np.load(path, allow_pickle=False) as file:
         text = json.loads(str(file["text"]))
-        sums = (
-            Sums(text["images"], file["pixels"], file["products"]) if text["images"] else RunningStatistics(size).sums
-        )
-        return ShardResult(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"])
+        summed = (file["pixels"], file["products"]) if text["images"] else (np.zeros(0), np.zeros(0))
+        sums = Sums(text["images"], *summed, text.get("area", 0))
+        boxes = {name: file[name] for name in NAMES if name in file}
+        return ShardResult(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"], boxes)
 
 
 def read(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str]:
@@ -133,11 +143,22 @@ def read(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str]:
 
     Raises ValueError where the file is no image, UserError where it is no longer there.
     """
+    image, odd = decoded(item)
+    return resize_center_crop(image, size, how).numpy(), odd
+
+
+def read_whole(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str, tuple[int, int]]:
+    """As `read`, but the whole image with a shorter side of `size`, and the (height, width) that it had."""
+    image, odd = decoded(item)
+    return resize_shorter_side(image, size, how).numpy(), odd, (image.shape[1], image.shape[2])
+
+
+def decoded(item: ImageRecord) -> tuple[torch.Tensor, str]:
+    """(3, height, width) uint8, and what was odd about the file."""
     try:
         data = item.place.read()
     except zlib.error as error:
         raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
-    image, odd = (raw_rgb(data), "") if item.place.packed == "planes" else decode(data)
-    return resize_center_crop(image, size, how).numpy(), odd
+    return (raw_rgb(data), "") if item.place.packed == "planes" else decode(data)

@@ -14,12 +14,16 @@ FLUSHED = 1024  # images whose grey levels are summed in float32, which would do
 class Sums(NamedTuple):
     """How many images, the sum of each pixel, (3, size, size), and of products of channels, (3, 3).
 
+    Of whole images, which have no common size, `pixels` is the sum of each channel, (3, 1, 1), and `area` the number of
+    pixels.
+
     Whole numbers, so that no order of adding changes a bit.
     """
 
     images: int
     pixels: np.ndarray
     products: np.ndarray
+    area: int = 0
 
 
 class RunningStatistics:
@@ -57,18 +61,44 @@ class RunningStatistics:
         return Sums(self.images, self.pixels.numpy(), self.products.sum(0).to(torch.int64).numpy())
 
 
-def total(parts: Iterable[Sums], size: int) -> Sums:
-    images, pixels, mixed = 0, np.zeros((3, size, size), np.int64), np.zeros((3, 3), np.int64)
+class WholeStatistics:
+    """`Sums` of whole images as they come in, exact."""
+
+    def __init__(self) -> None:
+        self.images, self.area = 0, 0
+        self.pixels, self.products = np.zeros((3, 1, 1), np.int64), np.zeros((3, 3), np.int64)
+
+    def add(self, image: np.ndarray) -> None:
+        """A (3, height, width) uint8 image."""
+        channels = image.reshape(3, -1).astype(np.float64)  # whole numbers below 2⁵³
+        self.pixels += channels.sum(1).astype(np.int64).reshape(3, 1, 1)
+        self.products += (channels @ channels.T).astype(np.int64)
+        self.images, self.area = self.images + 1, self.area + channels.shape[1]
+
+    @property
+    def sums(self) -> Sums:
+        return Sums(self.images, self.pixels, self.products, self.area)
+
+
+def running_statistics(size: int, whole: bool) -> RunningStatistics | WholeStatistics:
+    """What sums up squares of `size` pixels, or whole images."""
+    return WholeStatistics() if whole else RunningStatistics(size)
+
+
+def total(parts: Iterable[Sums]) -> Sums:
+    images, area, pixels, mixed = 0, 0, np.zeros((3, 1, 1), np.int64), np.zeros((3, 3), np.int64)
     for part in parts:
-        images += part.images
-        pixels += part.pixels
+        if not part.images:
+            continue
+        images, area = images + part.images, area + part.area
+        pixels = pixels + part.pixels
         mixed += part.products
-    return Sums(images, pixels, mixed)
+    return Sums(images, pixels, mixed, area)
 
 
 def save_statistics(root: Path, sums: Sums) -> None:
-    """mean.npy and covariance.npy, in float64."""
-    pixels = sums.images * sums.pixels[0].size
+    """mean.npy, of each pixel or of whole images' channels, and covariance.npy, in float64."""
+    pixels = sums.area or sums.images * sums.pixels[0].size
     mean = sums.pixels.reshape(3, -1).sum(1) / pixels
-    np.save(root / "mean.npy", sums.pixels / sums.images, allow_pickle=False)
+    np.save(root / "mean.npy", sums.pixels / (sums.area or sums.images), allow_pickle=False)
     np.save(root / "covariance.npy", sums.products / pixels - np.outer(mean, mean), allow_pickle=False)

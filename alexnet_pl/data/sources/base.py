@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.boxes.annotation import Annotation
+from alexnet_pl.data.boxes.index import BoxIndex
 
 
 class ImageRecord(NamedTuple):
-    """One image of a copy: its name there, its class index (−1: not known), and where its reader finds it."""
+    """One image of a copy: its name there, its class index (−1: not known), where its reader finds it, and its bounding
+    boxes where a store of whole images is made."""
 
     name: str
     label: int
     place: ByteLocation
+    annotation: Annotation | None = None
 
 
 class LazyRecords:
@@ -34,7 +38,8 @@ class DatasetListing:
 
     `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
     in the order of the ids. `expected`: how many images a split should have, where the copy itself says so. `missing`:
-    what an incomplete copy lacks.
+    what an incomplete copy lacks. `boxes`: reads the copy's bounding boxes, which takes time and is done for a store of
+    whole images alone.
     """
 
     classes: list[tuple[str, str]]
@@ -42,6 +47,7 @@ class DatasetListing:
     numbers: list[int] | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    boxes: Callable[[], BoxIndex] | None = None
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         """(split, image): every image once, in the order that the store will have within each split."""

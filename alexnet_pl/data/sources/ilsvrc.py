@@ -7,23 +7,29 @@
 
 2010 likewise, with ILSVRC2010_images_{train,val,test}.tar, devkit-1.0 and, for its test set, which Table 1 is about,
 ILSVRC2010_test_ground_truth.txt. patch_images.tar (train/, val/, test/) replaces blank images by the same names.
+Boxes: ILSVRC2012_bbox_train_v2.tar.gz and ILSVRC2012_bbox_val_v3.tgz, or folders that they are unpacked to.
 """
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.tar import WNID, Member, by_class, first, is_litter, members
+from alexnet_pl.data.boxes.annotation import Coverage
+from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.box_files import TARS, read_boxes
 from alexnet_pl.data.sources.devkit import Devkit, read_devkit, read_truth
 from alexnet_pl.data.sources.image_folder import class_folders, images, is_image
 from alexnet_pl.errors import UserError
 
 KITS = (".tar.gz", ".tgz", ".tar")
 OTHER_TASK = re.compile(r"_t3\b")
+ANNOTATIONS = ("Annotation", "Annotations")  # folders of XML files
 NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
 
 
@@ -47,7 +53,22 @@ def read_ilsvrc(source: Path) -> DatasetListing:
         "val": numbered(source, kit, archives, patches, "val", kit.truth),
     }
     test = numbered(source, kit, archives, patches, "test", test_labels(source, kit))
-    return DatasetListing(kit.classes, splits | ({"test": test} if test else {}), kit.numbers, {"train": kit.images})
+    splits |= {"test": test} if test else {}
+    return DatasetListing(kit.classes, splits, kit.numbers, {"train": kit.images}, boxes=box_reader(source))
+
+
+def box_reader(source: Path) -> Callable[[], BoxIndex] | None:
+    """What reads the boxes that lie beside the images; None where there are none."""
+    places = find_boxes(source)
+    return (
+        partial(BoxIndex.read, *(partial(read_boxes, path, 0, Coverage.PARTIAL) for path in places)) if places else None
+    )
+
+
+def find_boxes(source: Path) -> list[Path]:
+    """The organisers' archives of boxes, and folders that such were unpacked to."""
+    found = [path for path in sorted(source.iterdir()) if "bbox" in path.name.lower() or path.name in ANNOTATIONS]
+    return [path for path in found if not is_litter(path.name) and (path.is_dir() or path.name.endswith(TARS))]
 
 
 def own_archives(source: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 ILSVRC/Data/CLS-LOC/train/n########/*.JPEG, …/val/*.JPEG, …/test/*.JPEG
 LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" a line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
+Boxes, which only a store of whole images takes: kaggle_boxes.py
 ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    the images that there should be, a line each; not needed
 
 As a folder, or in the one .zip or .tar.gz it is downloaded as; the two tables lie in the archive or beside it. Without
@@ -13,6 +14,7 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +23,10 @@ from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.tar import GZIPPED, WNID, is_complete
 from alexnet_pl.data.archives.zip import members
+from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.image_folder import class_folders, images, is_image
+from alexnet_pl.data.sources.kaggle_boxes import read_kaggle_boxes
 from alexnet_pl.errors import UserError
 
 MAPPING, SOLUTION, IMAGES = "LOC_synset_mapping.txt", "LOC_val_solution.csv", "ILSVRC/Data/CLS-LOC"
@@ -77,9 +81,11 @@ def read_kaggle(path: Path) -> DatasetListing:
         raise UserError(f"prepare.source: {SOLUTION}: class {min(unknown)} is not in {MAPPING}")
     check(copy, set(index), truth)
     val = sorted(ImageRecord(f"val/{e.name}", index[truth[Path(e.name).stem]], e.place) for e in of(copy, "val"))
-    splits = {"train": LazyRecords(lambda: train(copy, index)), "val": val}
+    splits: dict[str, Iterable[ImageRecord]] = {"train": LazyRecords(lambda: train(copy, index)), "val": val}
     test = [ImageRecord(f"test/{each.name}", -1, each.place) for each in of(copy, "test")]
-    return DatasetListing(classes, splits | ({"test": sorted(test)} if test else {}), expected=copy.expected)
+    splits |= {"test": sorted(test)} if test else {}
+    boxes = partial(BoxIndex.read, partial(read_kaggle_boxes, path, copy.solution))
+    return DatasetListing(classes, splits, expected=copy.expected, boxes=boxes)
 
 
 def classes_of(copy: Copy, truth: Mapping[str, str]) -> list[tuple[str, str]]:

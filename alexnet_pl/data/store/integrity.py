@@ -7,6 +7,9 @@ from typing import Any
 
 from blake3 import blake3
 
+# Files of a split by encoding
+OWN_FILES = {"jpeg": ["index.npy"], "whole": ["index.npy", "sizes.npy", "boxes.npy", "box_offsets.npy", "coverage.npy"]}
+
 
 class Checksum:
     """BLAKE3 of bytes as they are written."""
@@ -28,7 +31,7 @@ def checksum(path: Path) -> str:
 
 def small_files(about: dict[str, Any]) -> list[str]:
     """The names of all files but those with images and the description itself."""
-    kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if about["encoding"]["name"] == "jpeg" else [])]
+    kinds = ["labels.npy", "names.jsonl", *OWN_FILES.get(about["encoding"]["name"], [])]
     return [
         *(f"{split}.{kind}" for split in about["splits"] for kind in kinds),
         "mean.npy",

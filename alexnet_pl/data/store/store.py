@@ -6,14 +6,14 @@
     train.labels.npy   (records,) int32 class index; −1 no label known; −2 no image in this record
     train.names.jsonl  a JSON string per record: the file it came from
     train.index.npy    of JPEGs: where in its shard each begins, and its bytes
-    mean.npy           (3, size, size) float64, grey levels 0 … 255, over the training split
+    train.sizes.npy …  of whole images: their sizes and bounding boxes (whole.py says how)
+    mean.npy           (3, size, size) float64, grey levels 0 … 255, over the training split; of whole images (3, 1, 1)
     covariance.npy     (3, 3) float64, of RGB over all pixels of the training split
     odd.json           images that could not be read or were not plain RGB, and what was done with each
 
 A folder with these is whole or it is not there: it is made under another name and renamed when all is on the disk.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,17 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from alexnet_pl.data.store import jpeg
-from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
+from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
 from alexnet_pl.data.store.remote import Mirror, is_remote
+from alexnet_pl.data.store.split import Split, load
+from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, read_record
 
 FORMAT = 2
-EMPTY = -2
 
 
 @dataclass
@@ -41,12 +39,14 @@ class StoreFormat:
 
 @dataclass
 class SplitManifest:
-    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3."""
+    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3;
+    `boxes`: of a store of whole images."""
 
     images: Count
     records: Count
     bytes: Count
     blake3: list[str | None]
+    boxes: Count = 0
 
 
 @dataclass
@@ -80,19 +80,42 @@ class Store:
         if self.mirror:
             self.mirror.fetch_small(self.manifest)
         self.opened: dict[str, Split] = {}
+        self.opened_whole: dict[str, WholeSplit] = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are whole images with boxes (`WholeSplit`), not squares."""
+        return self.encoding.name == WHOLE
 
     @property
     def splits(self) -> list[str]:
         return list(self.manifest["splits"])
 
-    def split(self, name: str) -> "Split":
-        """The same object every time, so that what it keeps on a device is kept once."""
-        if name not in self.manifest["splits"]:
-            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
+    def split(self, name: str) -> Split:
+        """The same object every time, so that what it keeps on a device is kept once. Of whole images, those that have
+        a class: a scene without objects has none."""
+        self.check_split(name)
         if name not in self.opened:
             self.fetch(name)
-            self.opened[name] = Split(self, name)
+            whole = self.is_whole
+            self.opened[name] = self.whole(name).classified() if whole else Split(self.root, name, self.manifest)
         return self.opened[name]
+
+    def whole(self, name: str) -> WholeSplit:
+        """All images of a split, with their boxes and also without a class. Raises UserError for a store of squares."""
+        self.check_split(name)
+        if not self.is_whole:
+            raise UserError(
+                f"data.root: {self.root} holds squares without boxes; prepare it with prepare.encoding=whole"
+            )
+        if name not in self.opened_whole:
+            self.fetch(name)
+            self.opened_whole[name] = WholeSplit(self.root, name, self.manifest)
+        return self.opened_whole[name]
+
+    def check_split(self, name: str) -> None:
+        if name not in self.manifest["splits"]:
+            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
 
     def fetch(self, name: str) -> None:
         """Fetch the files of a split from a remote store if they are not cached."""
@@ -119,105 +142,6 @@ class Store:
     @cached_property
     def covariance(self) -> np.ndarray:
         return load(self.root / "covariance.npy")
-
-
-class Split:
-    """The images of one split, in the store's order; those that could not be read are not among them."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        about, encoding = store.manifest["splits"][name], store.encoding
-        labels = load(store.root / f"{name}.labels.npy")
-        records, shard = about["records"], store.manifest["shard"]
-        if len(labels) != records:
-            raise corrupt_error(
-                store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}")
-            )
-        index = load(store.root / f"{name}.index.npy") if encoding.name == jpeg.NAME else None
-        counts = [min(shard, records - start) for start in range(0, records, shard)]
-        self.reader = encoding.reader(store.root, name, counts, store.size, index)
-        self.shape = (3, store.size, store.size)
-        self.channels_last = self.reader.channels_last
-        self.slots = np.flatnonzero(labels != EMPTY)
-        self.labels = labels[self.slots].astype(np.int64)
-        self.root, self.name = store.root, name
-        self.kept: tuple[Tensor, Tensor] | None = None
-
-    def __len__(self) -> int:
-        return len(self.slots)
-
-    @property
-    def labelled(self) -> bool:
-        return bool((self.labels >= 0).all())
-
-    @property
-    def bytes(self) -> int:
-        return len(self) * int(np.prod(self.shape))
-
-    def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """All images and labels in the memory of `device`, copied there once."""
-        if self.kept is None:
-            images = self.buffer(len(self), device)
-            some = self.buffer(min(1024, len(self)))
-            for start in range(0, len(self), 1024):
-                indices = np.arange(start, min(start + 1024, len(self)))
-                self.read(indices, some[: len(indices)].numpy())
-                images[start : start + len(indices)] = some[: len(indices)]
-            self.kept = images, torch.from_numpy(self.labels).to(device)
-        return self.kept
-
-    def buffer(self, count: int, device: torch.device | None = None, pinned: bool = False) -> Tensor:
-        """Room for `count` images, (count, 3, size, size) uint8, laid out in memory as `read` fills it soonest."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        shape = (count, *self.shape)
-        return torch.empty(shape, dtype=torch.uint8, device=device, pin_memory=pinned, memory_format=layout).zero_()
-
-    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
-        self.reader.read(self.slots[indices], out)
-
-    @property
-    def is_jpeg(self) -> bool:
-        """Whether these are JPEGs, which `decoded` takes."""
-        return isinstance(self.reader, jpeg.JpegReader)
-
-    def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
-        """JPEGs `indices`: (N, 3, size, size) uint8, decoded by the device and in its memory."""
-        assert isinstance(self.reader, jpeg.JpegReader)
-        try:
-            return self.reader.decoded(self.slots[indices], device)
-        except RuntimeError:
-            self.images(indices)  # which tells the image that is damaged
-            raise
-
-    def images(self, indices: np.ndarray) -> Tensor:
-        """Images `indices`: (N, 3, size, size) uint8, in memory of their own."""
-        found = self.buffer(len(indices))
-        self.read(np.asarray(indices), found.numpy())
-        return found
-
-    def prefetch(self, indices: np.ndarray) -> None:
-        """Images `indices` will be read soon: they are asked of the disk, without waiting."""
-        self.reader.expect(self.slots[indices])
-
-    @cached_property
-    def names(self) -> list[str]:
-        path = self.root / f"{self.name}.names.jsonl"
-        try:
-            names = [json.loads(line) for line in path.read_text().splitlines()]
-            return [names[slot] for slot in self.slots]
-        except (OSError, ValueError, IndexError) as error:
-            raise corrupt_error(path, error) from error
-
-
-def load(path: Path) -> np.ndarray:
-    try:
-        return np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise corrupt_error(path, error) from error
-
-
-def corrupt_error(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: missing or damaged ({error}); prepare the store again or copy it whole")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
