@@ -75,3 +75,14 @@ class TestSection:
     def view_set(self) -> str:
         """Name of what is averaged: ten, center, nine, or that of `dense`."""
         return self.dense.name if self.dense else str(self.views)
+
+
+def view_overrides(view_set: str) -> list[str]:
+    """Words of a command line that set `TestSection.view_set` to this name."""
+    kind, *rest = view_set.split("_")
+    if kind != "dense":
+        return [f"test.views={view_set}"]
+    scales = [word for word in rest if word.isdigit()]
+    others = {"stride": STRIDES, "aspect": ASPECTS, "score": SCORES}
+    set_apart = [f"test.{key}={word}" for word in rest for key, known in others.items() if word in known]
+    return ["test.views=dense", f"test.scales={','.join(scales)}", *set_apart]

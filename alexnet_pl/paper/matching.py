@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.recipes import compose, shipped
 from alexnet_pl.evaluation.network_identity import are_independent
-from alexnet_pl.paper.claims import CLAIMS, DATA, PRETRAINING, Claim, Images
+from alexnet_pl.paper.claim import DATA, PRETRAINING, Claim, Images
+from alexnet_pl.paper.claims import CLAIMS
 
 
 def lineage(cfg: DictConfig) -> list[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.data.loading.loaders import EvalLoader
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.runtime import cores
 
 
@@ -41,7 +42,7 @@ class WholeImageLoader(EvalLoader):
 
 def whole_image(split: Split, i: int) -> Tensor:
     """Image i of a split, (3, H, W) uint8: the whole of it where the store keeps whole images, else its square."""
-    return split.image(i) if hasattr(split, "image") else split.images(np.array([i]))[0]  # type: ignore[attr-defined]
+    return split.image(i) if isinstance(split, WholeSplit) else split.images(np.array([i]))[0]
 
 
 def whole_images(split: Split, numbers: Iterable[int]) -> list[Tensor]:
