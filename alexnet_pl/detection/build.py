@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from alexnet_pl import runtime
@@ -12,7 +13,7 @@ from alexnet_pl.config.box_options import BoxOptions, make_box_options
 from alexnet_pl.config.schema import instantiate, store_root
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
-from alexnet_pl.detection.box_network import BoxNetwork, Trained, begin_with, make_box_network, open_trained
+from alexnet_pl.detection.box_network import BoxNetwork, Trained, begin_with, ids, make_box_network, open_trained
 from alexnet_pl.detection.detection_training import DetectorModule
 from alexnet_pl.detection.localisation_training import RegressorModule, WindowData
 from alexnet_pl.detection.scene_loader import SceneData
@@ -54,8 +55,11 @@ def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.
     """Everything that can be wrong is found before a logger starts."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     options, store, trained = make_box_options(cfg), open_box_store(cfg), beginning(cfg)
-    if options.task == "localise" and len(trained.about["classes"]) != len(store.classes):
-        raise UserError(f"data.root: {store.root} has other classes than {trained.path}, whose answers are not trained")
+    if options.task == "localise" and ids(trained.about["classes"]) != ids(store.classes):
+        rank_zero_only(print)(
+            f"the classes of {store.root} are not those of {trained.path}: outputs of others stay as they start, and "
+            "only the error of boxes given the class says something"
+        )
     switches = make_switches(trained, options)
     if cfg.ckpt_path:
         check_compatible(cfg.ckpt_path, switches)
