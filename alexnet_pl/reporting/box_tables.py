@@ -22,11 +22,12 @@ LOCALISER_HEADER = [
     "box error, class given, %",
     "constant box, class given, %",
     "constant box, localisation, %",
+    "learned from",
     "seeds",
 ]
 LOCALISER = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
 KINDS = ("right", "double", "badly placed", "wrong class", "background", "missed")
-DETECTOR_HEADER = ["negatives and test", "mAP, %", *KINDS, "seeds"]
+DETECTOR_HEADER = ["negatives and test", "mAP, %", *KINDS, "learned from", "seeds"]
 
 Tests = list[dict[str, Any]]
 
@@ -34,7 +35,13 @@ Tests = list[dict[str, Any]]
 def read_boxes(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
-        _ = found["dataset"]["fingerprint"], found["boxes"]["task"], found["detect"]["scales"], found["model"]
+        _ = (
+            found["trained"]["images"],
+            found["dataset"]["fingerprint"],
+            found["boxes"]["task"],
+            found["detect"]["scales"],
+            found["model"],
+        )
         _ = found["map"] if found["task"] == "detect" else found["loc_error"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a test of boxes, or damaged ({reason(error)}); test again") from error
@@ -118,10 +125,17 @@ def rows_of(tests: Tests, label: Callable[[dict[str, Any]], str]) -> dict[str, T
 
 def localiser_table(tests: Tests) -> Table:
     rows = [
-        [name, *(cell([test[metric] for test in some], some[0]["images"]) for metric in LOCALISER), str(len(some))]
+        [name, *(cell([test[metric] for test in some], some[0]["images"]) for metric in LOCALISER), *amount(some)]
         for name, some in rows_of(tests, localiser_label).items()
     ]
     return Table(f"Localisation, no row of the paper: {describe(tests[0])}", LOCALISER_HEADER, rows, LOCALISER_NOTES)
+
+
+def amount(tests: Tests) -> list[str]:
+    """What was seen in training, repetitions counted, and the number of seeds."""
+    seen = {test["trained"]["images"] for test in tests}
+    what = "windows" if tests[0]["task"] == "localise" else "images"
+    return [" to ".join(f"{count:,}" for count in sorted({min(seen), max(seen)})) + f" {what}", str(len(tests))]
 
 
 LOCALISER_NOTES = (
@@ -153,7 +167,7 @@ def detector_table(tests: Tests) -> Table:
     rows = []
     for name, some in rows_of(tests, detector_label).items():
         kinds = [f"{sum(test['mistakes'][kind] for test in some) / len(some):,.0f}" for kind in KINDS]
-        rows.append([name, cell([test["map"] for test in some]), *kinds, str(len(some))])
+        rows.append([name, cell([test["map"] for test in some]), *kinds, *amount(some)])
     return Table(f"Detection, no row of the paper: {describe(tests[0])}", DETECTOR_HEADER, rows, DETECTOR_NOTES)
 
 

@@ -24,6 +24,7 @@ def made(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any]:
         "finished": True,
         "boxes": asdict(BoxOptions("localise")),
         "detect": {**asdict(DetectOptions()), "scales": [1, 2, 4, 6], "zoom": 1.0},
+        "trained": {"steps": 10, "images": 2560, "epochs": 1},
         "images": 50_000,
     }
     names = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
@@ -94,9 +95,9 @@ def test_other_images_have_tables_of_their_own() -> None:
         "shared; all windows, scales 1, 2, 4, 6, merged",
         "shared; all windows, scales 1, 2, 4, 6, suppression",
     ]
-    assert [row[-1] for row in localiser.rows] == ["2", "1"]
+    assert [row[-2:] for row in localiser.rows] == [["2,560 windows", "2"], ["2,560 windows", "1"]]
     assert detection.rows[0][1] == "12.0"
-    assert detection.rows[0][2:] == ["3"] * 6 + ["1"]
+    assert detection.rows[0][2:] == ["3"] * 6 + ["2,560 images", "1"]
 
 
 def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
