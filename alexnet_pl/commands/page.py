@@ -36,7 +36,7 @@ def check_port(host: str, port: int) -> None:
 
 def serve(lookup: ImageLookup, host: str, port: int, folder: Path) -> None:
     """`folder` holds uploads while the page is open."""
-    app = application(lookup, folder)
+    app = application(lookup, folder, host)
     import uvicorn
 
     class Server(uvicorn.Server):

@@ -77,15 +77,15 @@ def op_label(part: nn.Module, out: tuple[int, ...]) -> str:
 
 @cache
 def of_network(metric: str) -> float:
-    """Counts of the network of the main recipe, built on the meta device."""
+    """`parameters`, `neurons` or `<layer>_share`, in percent of the parameters, of the main recipe's network, built on
+    the meta device."""
     with torch.device("meta"):
         net = AlexNet()
         sizes = {name: sum(map(torch.numel, layer.parameters())) for name, layer in count_parameters(net).items()}
         if metric == "neurons":
             return float(count_neurons(net))
-    total = sum(sizes.values())
-    largest = max(size for name, size in sizes.items() if name.startswith("conv"))
-    return {"parameters": float(total), "conv_share": 100 * largest / total}[metric]
+    total = float(sum(sizes.values()))
+    return total if metric == "parameters" else 100 * sizes[metric.removesuffix("_share")] / total
 
 
 @cache

@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image
 
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.webapp.access import AccessControl
+from alexnet_pl.webapp.access import LIMIT, AccessControl
 from alexnet_pl.webapp.service import Answer, ImageLookup, Label, Search
 
-LIMIT = 20  # megabytes of an upload
 STYLE = """
 .ours { --bar: #2f6db5; --track: #e4e8ee; line-height: 1.35 }
 .dark .ours { --bar: #7ab2ee; --track: #39414d }
@@ -48,7 +47,7 @@ def gradio() -> Any:
     return library
 
 
-def application(lookup: ImageLookup, folder: Path) -> AccessControl:
+def application(lookup: ImageLookup, folder: Path, host: str = "127.0.0.1") -> AccessControl:
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     library = gradio()
     import fastapi
@@ -59,7 +58,7 @@ def application(lookup: ImageLookup, folder: Path) -> AccessControl:
     look: dict[str, Any] = {"theme": theme, "css": STYLE, "footer_links": [], "ssr_mode": False}
     closed: dict[str, Any] = {"allowed_paths": [], "max_file_size": f"{LIMIT}mb", "show_error": True}
     return AccessControl(
-        library.mount_gradio_app(fastapi.FastAPI(openapi_url=None), blocks, "/", **look, **closed), folder
+        library.mount_gradio_app(fastapi.FastAPI(openapi_url=None), blocks, "/", **look, **closed), folder, host
     )
 
 

@@ -1,7 +1,9 @@
 """Random access into gzip archives without unpacking them."""
 
+import errno
 import json
 import os
+import stat
 import tempfile
 import threading
 import weakref
@@ -27,9 +29,12 @@ def open_packed(path: Path, packed: str) -> AbstractContextManager[IO[bytes]]:
 
 def read_plain(path: Path, start: int, size: int | None) -> bytes:
     """Bytes of a file that is not compressed, by few calls: each of them hands the interpreter to another thread."""
-    file = os.open(path, os.O_RDONLY)
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # of a pipe, not wait for somebody to write
     try:
-        count = os.fstat(file).st_size if size is None else size
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "neither a file nor a link to one")
+        count = about.st_size if size is None else size
         data = os.pread(file, count, start)
         while len(data) < count and (more := os.pread(file, count - len(data), start + len(data))):
             data += more

@@ -7,6 +7,8 @@ from alexnet_pl.data.archives.gzip import open_packed, read_plain
 from alexnet_pl.data.archives.parquet import read_row
 from alexnet_pl.data.archives.zip import read_member
 
+LARGEST_FILE = 2**30  # bytes of an image; a raw photograph of 89 million pixels has 270 million
+
 
 class ByteLocation(NamedTuple):
     """Location of an image's bytes: a file, or `size` bytes from `start` in an archive's content.
@@ -24,6 +26,8 @@ class ByteLocation(NamedTuple):
     def read(self) -> bytes:
         """Raises OSError where the file is gone, or shorter than it was when it was listed; ValueError where a checksum
         beside the image is another."""
+        if self.size is not None and self.size > LARGEST_FILE:
+            raise ValueError(f"{self.size:,} bytes, more than any photograph: a decompression bomb?")
         if self.packed == "parquet":
             return read_row(self.path, self.start)
         if self.packed == "zip":

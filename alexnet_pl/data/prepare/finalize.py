@@ -90,13 +90,14 @@ def check_size(path: Path, wanted: int) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete from a whole store what its making left beside it: notes, listings, the plan at last. Nothing else."""
+    """Delete from a whole store what its making left beside it, and nothing else: the plan last, by which the next
+    `prepare` knows that something was left."""
     for listing in root.glob("listing-*"):
         if not listing.is_symlink():
             shutil.rmtree(listing, ignore_errors=True)
-    for pattern in ("*.npz", "*.tmp", "plan*.json", "plan.lock", "lock", "users"):
+    for pattern in ("*.npz", "*.tmp", "plan-*.json", "plan.lock", "lock", "users", "plan.json"):
         for path in root.glob(pattern):
-            path.unlink()
+            path.unlink(missing_ok=True)  # another process may do the same
 
 
 def sync(path: Path) -> None:

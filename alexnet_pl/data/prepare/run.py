@@ -104,7 +104,8 @@ def start_store(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
     remove_stale(partial)
     path = partial / "plan.json"
     with exclusive_lock(partial / "plan.lock"):
-        begun = any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
+        writing = (path for path in partial.glob("*.tmp") if not path.name.startswith("plan"))  # a kill leaves those
+        begun = any(partial.glob("*.npz")) or any(writing)
         if begun and not path.exists():
             raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
         if not path.exists() or (not begun and is_sole_holder(file)):  # one of a process that ended with nothing made
