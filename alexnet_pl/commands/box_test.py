@@ -28,7 +28,7 @@ from alexnet_pl.detection.finder import BoxFinder, Found
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
-from alexnet_pl.figures.boxes import draw_merging, draw_mistakes
+from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import write_json
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import about_checkpoint, checkpoint_seed, checkpoint_step, read_checkpoint
@@ -117,9 +117,9 @@ def draw_test(
     shown = np.unique(tested.truths.images)[:count].tolist()
     if not shown:
         return []
-    pictures = [draw_merging(where / "merging.png", finder, [split.image(i) for i in shown], names)]
+    pictures = [save_merging(where / "merging.png", finder, [split.image(i) for i in shown], names)]
     if "mistakes" in tested.numbers:
-        pictures.append(draw_mistakes(where / "mistakes.png", split.image, tested.found, tested.truths, names))
+        pictures.append(save_mistakes(where / "mistakes.png", split.image, tested.found, tested.truths, names))
     return pictures
 
 

@@ -14,7 +14,7 @@ from alexnet_pl.detection.finder import BoxFinder, Found
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images
-from alexnet_pl.figures.boxes import draw_boxes
+from alexnet_pl.figures.boxes import save_boxes
 from alexnet_pl.reporting.tables import Table, print_table
 
 SHOWN = 20  # lines of the table on the console; the files hold all boxes
@@ -34,7 +34,7 @@ def detect(cfg: DictConfig, folder: Path) -> None:
             continue
         some = finder.confident(finder.find(image))
         found.append((str(path), some))
-        draw_boxes(where / f"{path.stem}.png", image, some, [name for _, name in classes])
+        save_boxes(where / f"{path.stem}.png", image, some, [name for _, name in classes])
     for path, reason in unread.items():
         print(f"not read: {path} ({reason})")
     if not found:

@@ -1,6 +1,6 @@
 """Pictures of boxes: before and after merging (OverFeat's Figures 6 and 7), found boxes, and mistakes by kind."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from alexnet_pl.detection.average_precision import Detections, Truths
+from alexnet_pl.detection.box_evaluation import detections, truths_of
+from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.finder import BoxFinder, Candidates, Found
 from alexnet_pl.detection.mistakes import KINDS, MISSED, RIGHT, sort_mistakes
 from alexnet_pl.figures.style import LIGHT
@@ -57,7 +59,7 @@ def add_found(axes: Any, found: Found, names: Sequence[str], most: int = 20) -> 
         add_box(axes, box, color_of(label), f"{names[label]} {score:.2f}")
 
 
-def draw_boxes(path: Path, image: Tensor, found: Found, names: Sequence[str]) -> Path:
+def save_boxes(path: Path, image: Tensor, found: Found, names: Sequence[str]) -> Path:
     """The image with its boxes, their classes and confidences."""
     height, width = image.shape[1:]
     with rc_context(LIGHT.settings):
@@ -91,7 +93,7 @@ def merging_figure(finder: BoxFinder, images: Sequence[Tensor], names: Sequence[
         return figure
 
 
-def draw_merging(path: Path, finder: BoxFinder, images: Sequence[Tensor], names: Sequence[str]) -> Path:
+def save_merging(path: Path, finder: BoxFinder, images: Sequence[Tensor], names: Sequence[str]) -> Path:
     return save(merging_figure(finder, images, names), path)
 
 
@@ -141,7 +143,23 @@ def add_missed(
         add_box(axes, truths.boxes[number], "#ffffff", names[int(truths.labels[number])], 1.2, "--")
 
 
-def draw_mistakes(
+def save_mistakes(
     path: Path, image_of: Callable[[int], Tensor], found: Detections, truths: Truths, names: Sequence[str]
 ) -> Path:
     return save(mistakes_figure(image_of, found, truths, names), path)
+
+
+def draw_merging(run: BoxRun, numbers: Iterable[int], split: str = "val") -> Figure:
+    """Images of a split, by number: the boxes of a run's windows, and what merging makes of them (Figures 6 and 7)."""
+    images = run.images(split)
+    return merging_figure(run.finder, [images.image(int(number)) for number in numbers], run.names)
+
+
+def draw_mistakes(run: BoxRun, numbers: Iterable[int], split: str = "val") -> Figure:
+    """Mistakes of a run on images of a split, by kind, the surest of each."""
+    images = run.images(split)
+    kept = [int(number) for number in numbers]
+    found = detections(kept, [run.finder.find(images.image(number)) for number in kept])
+    whole = truths_of(images)
+    truths = Truths(*(column[np.isin(whole.images, kept)] for column in whole))
+    return mistakes_figure(images.image, found, truths, run.names)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from box_runs import CPU, KEYS
 from omegaconf import DictConfig
 from PIL import Image
 from run_folders import table, whole_and_cut
@@ -20,14 +21,6 @@ from alexnet_pl.detection.pyramid import picture_sides, resized, window_boxes
 from alexnet_pl.detection.window_cache import WindowCache
 from alexnet_pl.errors import UserError
 
-KEYS = (
-    "boxes.units=[16,8]",
-    "boxes.scales=[1,4]",
-    "boxes.windows=4",
-    "trainer.max_epochs=2",
-    "trainer.log_every_n_steps=1",
-)
-
 
 @pytest.fixture
 def localise(config: Compose, scene_root: Path, classifier_run: Path) -> DictConfig:
@@ -40,8 +33,7 @@ def detect(config: Compose, scene_root: Path, classifier_run: Path) -> DictConfi
 
 
 def composed(config: Compose, recipe: str, root: Path, weights: Path) -> DictConfig:
-    where = (f"data.root={root}", f"transfer.weights={weights}", "data.batch_size=4")
-    return config(recipe, *where, "trainer.precision=32-true", "trainer.accelerator=cpu", "logger=csv", *KEYS)
+    return config(recipe, f"data.root={root}", f"transfer.weights={weights}", *CPU, *KEYS)
 
 
 def result(folder: Path) -> dict[str, Any]:
