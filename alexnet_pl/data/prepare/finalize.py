@@ -16,7 +16,7 @@ from alexnet_pl.data.prepare.statistics import save_statistics, total
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.data.store.integrity import fingerprint, small_files
+from alexnet_pl.data.store.integrity import checksum, fingerprint, small_files
 from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.data.store.store import FORMAT
 from alexnet_pl.errors import UserError
@@ -43,6 +43,7 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
     about["unreadable"] = sum(entry["done"] == "left out" for entry in odd)
     about["odd"] = len(odd) - about["unreadable"]
     about["fingerprint"] = fingerprint(about, root)
+    about["files"] = {name: checksum(root / name) for name in small_files(about)}
     write_json(root / "store.json", about)
     for name in (*small_files(about), "store.json", "."):
         sync(root / name)

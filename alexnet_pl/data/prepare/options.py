@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.sources.scenes import MOST_OBJECTS
-from alexnet_pl.data.sources.synset_archives import HELD_OUT
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.runtime import cores
 
@@ -17,7 +16,8 @@ FEW = 2048
 class StoreSettings(NamedTuple):
     """What a store is made with. `how`: the making of the squares, in words, kept in store.json.
 
-    `shard`: images a file; `workers`: processes; None: as many as suit the machine.
+    `shard`: images a file; `workers`: processes; None: as many as suit the machine; `allow_incomplete`: take a copy
+    that has another number of images than there should be.
     """
 
     name: str
@@ -26,6 +26,7 @@ class StoreSettings(NamedTuple):
     encoding: StoreEncoding = StoreEncoding()
     shard: int = SHARD
     workers: int | None = None
+    allow_incomplete: bool = False
 
     def num_workers(self, images: int) -> int:
         """Workers for so many images: one more than there are cores, as one of them waits for the disk; few images are
@@ -48,12 +49,12 @@ class StoreTarget:
 
 @dataclass
 class PrepareOptions:
-    """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's archives,
-    and `held_out_share` the share of each that becomes val; `part`: "2/8" is the second of eight parts of the work;
-    `boxes`: the folder, archive or table of the boxes, for a copy that has none itself, and `first_pixel` the number of
-    an image's first pixel in it, 0 or 1; `objects`: the least and the most objects of a drawn scene;
-    `workers`: processes, one more than cores where not given, one for few images; `allow_incomplete`: take a copy of
-    which files are missing.
+    """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's archives;
+    `val_share`: of each class, the share that becomes val in a copy without such a split; `part`: "2/8" is the second
+    of eight parts of the work; `boxes`: the folder, archive or table of the boxes, for a copy that has none itself, and
+    `first_pixel` the number of an image's first pixel in it, 0 or 1; `objects`: the least and the most objects of a
+    drawn scene; `workers`: processes, one more than cores where not given, one for few images; `allow_incomplete`: take
+    a copy of which files or images are missing.
 
     Raises ValueError, beginning with the key, for a value that there is none of.
     """
@@ -64,7 +65,7 @@ class PrepareOptions:
     source: str | None = None
     names: dict[str, str] = field(default_factory=dict)
     synsets: str | None = None
-    held_out_share: float = HELD_OUT
+    val_share: float | None = None
     filter: str = "bilinear"
     encoding: str = "raw"
     quality: int = 95
@@ -80,8 +81,8 @@ class PrepareOptions:
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:
             raise ValueError(f"filter={self.filter}: one of {', '.join(FILTERS)}")
-        if not 0 <= self.held_out_share < 1:
-            raise ValueError(f"held_out_share={self.held_out_share}: a share, from 0 to less than 1")
+        if self.val_share is not None and not 0 <= self.val_share < 1:
+            raise ValueError(f"val_share={self.val_share}: a share, from 0 to less than 1")
         for key in ("size", "images_per_shard", "workers"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ValueError(f"{key}={value}: at least 1")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -41,6 +42,7 @@ class SplitPlan:
         self.names = array("Q")  # eight bytes of each name's digest: 0.1 GB for 14 million
         self.offsets: list[int] = []
         self.digest = hashlib.sha256()
+        self.class_counts: Counter[int] = Counter()
 
     def add(self, item: ImageRecord) -> None:
         identity = [item.name, item.label, size_of(item.place), *([item.annotation] if item.annotation else [])]
@@ -49,6 +51,7 @@ class SplitPlan:
         self.file.write(json.dumps(item, default=str) + "\n")
         self.digest.update(json.dumps(identity).encode())
         self.names.frombytes(digest(item.name))
+        self.class_counts[item.label] += 1
         self.count += 1
 
     def check_names(self) -> None:
@@ -96,6 +99,7 @@ class Plan:
         self.folder = folder
         self.shards = [shard for each in listed.values() for shard in each.shards()]
         self.counts = {split: each.count for split, each in listed.items()}
+        self.class_counts = listed["train"].class_counts if "train" in listed else Counter()
         self.identity = {split: each.digest.hexdigest() for split, each in listed.items()}
         self.archives = {path: stamp(path) for path in archives}
 

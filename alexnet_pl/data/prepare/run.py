@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from alexnet_pl.data.prepare.counts import check_counts
 from alexnet_pl.data.prepare.finalize import finalize, remove_leftovers
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Part, Plan, Shard
@@ -49,8 +50,9 @@ def prepare(
     try:
         partial.mkdir(parents=True, exist_ok=True)
         with shared_lock(partial) as file, build_plan(source, partial, settings) as plan:
+            wrong = check_counts(plan, source, settings.name, settings.allow_incomplete)
+            settings = add_missing(settings, wrong)
             start_store(partial, describe_preparation(plan, source, settings), file)
-            report_missing(plan, source)
             make_shards(plan, partial, settings, read, part)
             plan.check_unchanged()
             if part.of > 1:
@@ -74,10 +76,12 @@ def prepare(
     return about or json.loads((root / "store.json").read_text())
 
 
-def report_missing(plan: Plan, source: DatasetListing) -> None:
-    for split, wanted in source.expected.items():
-        if plan.counts[split] != wanted:
-            print(f"{split}: {plan.counts[split]:,} images, but by the copy's own lists there should be {wanted:,}")
+def add_missing(settings: StoreSettings, wrong: list[str]) -> StoreSettings:
+    """Settings whose store says, beside the files that the copy lacks, which numbers of images are `wrong`."""
+    for text in wrong:
+        print(f"  {text}", flush=True)
+    missing = [*settings.how.get("missing", []), *wrong]
+    return settings._replace(how=settings.how | {"missing": missing}) if wrong else settings
 
 
 @contextmanager
@@ -92,7 +96,7 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
 
 def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
     """Settings that a partial store must share with the run that resumes it."""
-    described = {key: value for key, value in settings._asdict().items() if key != "workers"}
+    described = {k: v for k, v in settings._asdict().items() if k not in ("workers", "allow_incomplete")}
     return json.loads(
         json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **described})
     )

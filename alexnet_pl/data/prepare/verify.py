@@ -1,26 +1,30 @@
-"""Verify every byte of a store against its manifest, and repair corrupt shards from the source."""
+"""Verify every byte of a store against its manifest."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import zip_longest
 from pathlib import Path
 
 from rich.progress import track
 
-from alexnet_pl.data.prepare.options import StoreSettings
-from alexnet_pl.data.prepare.plan import Plan, items
-from alexnet_pl.data.prepare.run import build_plan, os_error_message
-from alexnet_pl.data.prepare.shard import Reader, write_shard
-from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
-from alexnet_pl.data.store.integrity import checksum, fingerprint, small_files
+from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, damaged_files, small_files
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import cores
 
 
 def find_corrupt(store: Store) -> Iterator[str]:
-    """What is not as it was, a line each: shards by the numbers of their images, and everything else."""
+    """What is not as it was, a line each: shards by the numbers of their images, and every other file.
+
+    Where the description itself was changed, its checksums say nothing of the other files.
+    """
+    damaged = damaged_files(store.manifest, store.root)
+    for name in damaged:
+        yield f"{store.root / name}: {'damaged' if (store.root / name).is_file() else 'missing'}"
+    if DESCRIPTION in damaged:
+        return
+    for name in [] if damaged else odd_checksums(store):
+        yield f"{store.root / DESCRIPTION}: files.{name} is not the checksum of {name}"
     for split in store.splits:
         store.fetch(split)
         for number in corrupt_shards(store, split):
@@ -28,11 +32,14 @@ def find_corrupt(store: Store) -> Iterator[str]:
             last = min(first + store.manifest["shard"], store.manifest["splits"][split]["records"]) - 1
             path = shard_path(store, split, number)
             yield f"{path}: {'damaged' if path.is_file() else 'missing'} (images {first:,} to {last:,})"
-    if missing := [name for name in small_files(store.manifest) if not (store.root / name).is_file()]:
-        yield f"{store.root / missing[0]}: missing"
-        return
-    if fingerprint(store.manifest, store.root) != store.fingerprint:
-        yield f"{store.root}: labels, names, statistics or description are not those that were written"
+
+
+def odd_checksums(store: Store) -> list[str]:
+    """Files of which the description has a wrong checksum or none, though they match its fingerprint."""
+    hashes = store.manifest.get("files")
+    if hashes is None:
+        return []
+    return [name for name in small_files(store.manifest) if hashes.get(name) != checksum(store.root / name)]
 
 
 def shard_path(store: Store, split: str, number: int) -> Path:
@@ -54,41 +61,3 @@ def corrupt_shards(store: Store, split: str) -> Iterator[int]:
 def found_in(path: Path) -> str | None:
     """Its checksum; None where it is not there."""
     return checksum(path) if path.is_file() else None
-
-
-def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: Reader) -> list[Path]:
-    """Prepare damaged shards again, and no other; their paths. Raises UserError where one is not what it was."""
-    try:
-        with build_plan(source, store.root, settings) as plan:
-            check_same(plan, store)
-            return [
-                repair_shard(store, plan, split, n, settings, read)
-                for split in store.splits
-                for n in corrupt_shards(store, split)
-            ]
-    except OSError as error:
-        raise UserError(f"data.root: {store.root}: {os_error_message(error)}") from error
-
-
-def check_same(plan: Plan, store: Store) -> None:
-    for split, about in store.manifest["splits"].items():
-        with (store.root / f"{split}.names.jsonl").open() as file:
-            same = plan.counts.get(split) == about["records"] and all(
-                line == written for line, written in zip_longest(file, plan.lines(split))
-            )
-        if not same:
-            raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
-
-
-def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: StoreSettings, read: Reader) -> Path:
-    shard = next(each for each in plan.shards if (each.split, each.number) == (split, number))
-    path = shard_path(store, split, number)
-    own = path.with_name(f"{path.name}.tmp")
-    try:
-        made = write_shard(own, items(plan.folder, shard), shard.start, store.size, settings.encoding, read, False)
-        if made.blake3 != store.manifest["splits"][split]["blake3"][number]:
-            raise UserError(f"{path}: the source no longer gives the same images, or another version of a decoder does")
-        own.rename(path)
-    finally:
-        own.unlink(missing_ok=True)
-    return path

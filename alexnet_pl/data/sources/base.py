@@ -37,16 +37,19 @@ class DatasetListing:
     """Classes as (id, readable name), sorted by id; the images of each split; the benchmark's own class numbers.
 
     `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
-    in the order of the ids. `expected`: how many images a split should have, where the copy itself says so. `missing`:
-    what an incomplete copy lacks. `boxes`: reads the copy's bounding boxes, which takes time and is done for a store of
-    whole images alone.
+    in the order of the ids. `expected`: how many images a split should have, where the copy itself says so, and
+    `class_counts` how many training images each class. `missing`: files that an incomplete copy lacks. `held_out`: the
+    share of the images that became `val` by their names, where the copy has no such split. `boxes`: reads the copy's
+    bounding boxes, which takes time and is done for a store of whole images alone.
     """
 
     classes: list[tuple[str, str]]
     splits: Mapping[str, Iterable[ImageRecord]]
     numbers: list[int] | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
+    class_counts: list[int] | None = None
     missing: list[str] = field(default_factory=list)
+    held_out: float | None = None
     boxes: Callable[[], BoxIndex] | None = None
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:

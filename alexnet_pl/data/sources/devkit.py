@@ -17,13 +17,13 @@ from alexnet_pl.errors import UserError
 
 class Devkit(NamedTuple):
     """`synsets`: number → (wnid, words); `truth`: each validation image's number, in the order of their names;
-    `images`: how many there are to train on."""
+    `images`: number → how many there are to train on."""
 
     path: Path
     year: int
     synsets: dict[int, tuple[str, str]]
     truth: list[int]
-    images: int
+    images: dict[int, int]
 
     @property
     def classes(self) -> list[tuple[str, str]]:
@@ -34,6 +34,11 @@ class Devkit(NamedTuple):
     def numbers(self) -> list[int]:
         """The number of each class of `classes`."""
         return sorted(self.synsets, key=lambda number: self.synsets[number][0])
+
+    @property
+    def class_counts(self) -> list[int]:
+        """The training images of each class of `classes`."""
+        return [self.images[number] for number in self.numbers]
 
     def labels(self, numbers: Iterable[int]) -> list[int]:
         """Numbers of a ground-truth file → indices into `classes`."""
@@ -70,7 +75,7 @@ def wanted(name: str) -> bool:
     return name == "meta.mat" or (name[0] != "." and name.endswith("_validation_ground_truth.txt"))
 
 
-def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[str, str]], int]:
+def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[str, str]], dict[int, int]]:
     """The leaves of the kit's hierarchy: synsets without children, numbered from 1 without a gap; their images."""
     from scipy.io import loadmat
 
@@ -83,7 +88,7 @@ def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[st
     leaves = {number: (wnid, words) for number, wnid, words, children, _ in rows if children == 0}
     if sorted(leaves) != list(range(1, len(leaves) + 1)) or len(set(leaves.values())) != len(leaves):
         raise UserError(f"prepare.source: {path}: meta.mat numbers its {len(leaves)} classes twice or with gaps")
-    return leaves, sum(images for _, _, _, children, images in rows if children == 0)
+    return leaves, {number: images for number, _, _, children, images in rows if children == 0}
 
 
 def read_truth(where: str, data: bytes, synsets: Iterable[int]) -> list[int]:

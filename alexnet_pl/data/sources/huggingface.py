@@ -75,25 +75,29 @@ def read_packed(found: Mapping[str, list[Path]], allow_incomplete: bool = False)
 
 def read_shards(found: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
     where = next(iter(found.values()))[0].parent
-    missing = check_whole(where, missing_numbers(found), allow_incomplete)
-    expected = {} if allow_incomplete else counted(where / "_info.json", found)
+    expected, listed = read_info(where / "_info.json")
+    missing = missing_numbers(found)
+    missing += [name for name in listed if name not in missing and not (where / name).is_file()]
+    if not listed:
+        absent = [split for split, count in expected.items() if count and split not in found]
+        missing += [f"all files of {split}" for split in absent if split != "val"]
+    missing = check_whole(where, missing, allow_incomplete)
     return replace(read_rows(where, found, rows_of_shard, []), expected=expected, missing=missing)
 
 
-def counted(path: Path, found: Mapping[str, list[Path]]) -> dict[str, int]:
-    """Samples of each split that is there, as the one who packed them wrote it down; nothing where nobody did."""
+def read_info(path: Path) -> tuple[dict[str, int], list[str]]:
+    """(samples of each split, names of the shards) as the one who packed them wrote them down; nothing where nobody
+    did."""
     if not path.is_file():
-        return {}
+        return {}, []
     try:
         splits = json.loads(path.read_text()).get("splits", {})
-        counts = {SPLITS[name]: int(about["num_samples"]) for name, about in splits.items() if name in SPLITS}
+        known = {SPLITS[name]: about for name, about in splits.items() if name in SPLITS}
+        counts = {split: int(about["num_samples"]) for split, about in known.items()}
+        names = [str(name) for about in known.values() for name in about.get("filenames", [])]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"prepare.source: {path} does not tell the samples of its splits ({error!r})") from error
-    if absent := [split for split, count in counts.items() if count and split not in found]:
-        raise UserError(
-            f"prepare.source: {path.parent}: no files of {absent[0]}, of which {path.name} counts some; {ALLOW}"
-        )
-    return counts
+    return counts, [name for name in names if Path(name).name == name]
 
 
 def read_rows(

@@ -54,7 +54,8 @@ def read_ilsvrc(source: Path) -> DatasetListing:
     }
     test = numbered(source, kit, archives, patches, "test", test_labels(source, kit))
     splits |= {"test": test} if test else {}
-    return DatasetListing(kit.classes, splits, kit.numbers, {"train": kit.images}, boxes=box_reader(source))
+    counts = {"val": len(kit.truth)}
+    return DatasetListing(kit.classes, splits, kit.numbers, counts, kit.class_counts, boxes=box_reader(source))
 
 
 def box_reader(source: Path) -> Callable[[], BoxIndex] | None:

@@ -1,4 +1,8 @@
-"""Images in class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, without labels, test/*."""
+"""Images in class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, without labels, test/*.
+
+Without val/, or as <class>/* with no split at all (Caltech-101), a share of each class becomes val, by the names of the
+images.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -6,45 +10,89 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.errors import UserError
 
 SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"}
 INNER = "images"  # folder within a class folder that may hold its images, as in tiny-ImageNet's train/
+SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
-def read_folders(source: Path, names: Mapping[str, str]) -> DatasetListing:
-    """List a tree of class folders. `names` gives readable class names by folder name.
+def read_folders(source: Path, names: Mapping[str, str], val_share: float | None = None) -> DatasetListing:
+    """List a tree of class folders. `names` gives readable class names by folder name; `val_share`: the share of each
+    class that becomes val, where there is no folder of validation images.
 
-    Raises UserError where there is no such tree or where its splits differ in their classes.
+    Raises UserError where there is no such tree, where its splits differ in their classes, or for an image that is in
+    no class folder.
     """
     if not source.is_dir():
         raise UserError(f"prepare.source: {source} is not there; give the folder that holds train/ and val/")
-    found = {split: class_folders(source / split) for split in ("train", "val", "test") if (source / split).is_dir()}
-    for split in ("train", "val"):
-        if not found.get(split):
-            raise UserError(f"prepare.source: {source}/{split} {no_classes(source / split, split)}")
+    roots = split_roots(source)
+    whole = roots["train"].is_dir() or roots["val"].is_dir() or not any(map(has_images, class_folders(source).values()))
+    if not whole:
+        roots = {"train": source}
+        if val_share is None:
+            some = ", ".join(sorted(class_folders(source))[:3])
+            offer = offer_val_share("each class")
+            raise UserError(f"prepare.source: {source} holds class folders ({some}, …), not train/ and val/; {offer}")
+    found = {split: class_folders(root) for split, root in roots.items() if root.is_dir()}
+    check_splits(source, roots, found, val_share)
     classes = sorted(found["train"])
-    for split, folders in found.items():
-        if folders and sorted(folders) != classes:
-            raise UserError(f"prepare.source: {difference(source, split, classes, folders)}")
-    for folders in found.values():
-        for folder in folders.values():
-            if not has_images(folder) and not has_images(folder / INNER):
-                raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+    prefix = "train/" if whole else ""
     splits = {
-        split: LazyRecords(lambda split=split: list_images(source / split, classes))
+        split: LazyRecords(lambda split=split: list_images(roots[split], classes, prefix and f"{roots[split].name}/"))
         for split, own in found.items()
         if own
     }
-    if flat := test_images(source / "test", found):
+    if whole and (flat := test_images(roots["test"], found)):
         splits["test"] = flat
-    return DatasetListing([(name, names.get(name, name)) for name in classes], splits)
+    readable = [(name, names.get(name, name)) for name in classes]
+    if "val" in splits:
+        return DatasetListing(readable, splits)
+    parts = split_by_name(lambda: list_images(roots["train"], classes, prefix), val_share or 0)
+    return DatasetListing(readable, splits | parts, held_out=val_share)
 
 
-def list_images(root: Path, classes: list[str]) -> Iterator[ImageRecord]:
+def split_roots(source: Path) -> dict[str, Path]:
+    return {
+        split: next((source / name for name in names if (source / name).is_dir()), source / split)
+        for split, names in SPLITS.items()
+    }
+
+
+def has_class_folders(source: Path) -> bool:
+    """Whether both splits that training needs are there as folders of class folders."""
+    roots = split_roots(source)
+    return all(roots[split].is_dir() and bool(class_folders(roots[split])) for split in ("train", "val"))
+
+
+def offer_val_share(what: str) -> str:
+    return f"prepare.val_share=0.1 holds out a tenth of {what} for validation, by the images' names"
+
+
+def check_splits(
+    source: Path, roots: Mapping[str, Path], found: Mapping[str, Mapping[str, Path]], val_share: float | None
+) -> None:
+    """Raise UserError where a split or its classes are missing, a class is empty, or an image has no class."""
+    for split in ("train", "val") if val_share is None or found.get("val") is not None else ("train",):
+        if not found.get(split):
+            offer = f"; {offer_val_share('train')}" if split == "val" and not roots["val"].is_dir() else ""
+            raise UserError(f"prepare.source: {roots[split]} {no_classes(roots[split], split)}{offer}")
+    classes = sorted(found["train"])
+    for split, folders in found.items():
+        if folders and sorted(folders) != classes:
+            raise UserError(f"prepare.source: {difference(source, roots[split].name, classes, folders)}")
+        if folders and (loose := sorted(filter(is_image, roots[split].iterdir()))):
+            raise UserError(f"prepare.source: {loose[0]} is in no class folder")
+    for folder in (folder for folders in found.values() for folder in folders.values()):
+        if not has_images(folder) and not has_images(folder / INNER):
+            raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+
+
+def list_images(root: Path, classes: list[str], prefix: str) -> Iterator[ImageRecord]:
     for label, name in enumerate(classes):
         yield from (
-            ImageRecord(f"{root.name}/{name}/{path.name}", label, ByteLocation(path)) for path in images(root / name)
+            ImageRecord(f"{prefix}{name}/{path.name}", label, ByteLocation(path)) for path in images(root / name)
         )
 
 

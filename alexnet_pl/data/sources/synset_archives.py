@@ -5,15 +5,15 @@ There is no official split. Half of each synset's images, by the hash of their n
 2009 ("half of the images for training and half for testing"); which half an image is in depends on its name alone.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import GZIPPED, WNID, Member, by_class, first, is_litter, members
+from alexnet_pl.data.archives.tar import GZIPPED, WNID, by_class, first, is_litter, members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.errors import UserError
 
 HELD_OUT = 0.5
@@ -29,9 +29,9 @@ def find_archives(source: Path) -> list[Path]:
     return inner or [path for path in outer if WNID.match(first(path)) and first(path).endswith(".tar")]
 
 
-def read_fall(source: Path, synsets: Path | None = None, held_out_share: float = HELD_OUT) -> DatasetListing:
+def read_fall(source: Path, synsets: Path | None = None, val_share: float = HELD_OUT) -> DatasetListing:
     """Every synset that has an archive, or of these the ones that a file `synsets` lists, a wnid a line.
-    `held_out_share`: the share of each that becomes `val`."""
+    `val_share`: the share of each that becomes `val`."""
     archives = sorted(pair for path in find_archives(source) for pair in by_class(path))
     if not archives:
         raise UserError(f"prepare.source: {source} holds no n########.tar archives, nor an archive of such")
@@ -40,7 +40,7 @@ def read_fall(source: Path, synsets: Path | None = None, held_out_share: float =
     return HashSplitListing(
         [(wnid, wnid) for wnid in sorted({wnid for wnid, _ in archives})],
         archives=archives,
-        held_out_share=held_out_share,
+        held_out=val_share,
     )
 
 
@@ -66,7 +66,7 @@ class HashSplitListing(DatasetListing):
 
     splits: dict[str, LazyRecords] = field(init=False)
     archives: list[tuple[str, ByteLocation]] = field(default_factory=list)
-    held_out_share: float = HELD_OUT
+    held_out: float = HELD_OUT
 
     def __post_init__(self) -> None:
         halves = {split: LazyRecords(lambda split=split: self.half(split)) for split in ("train", "val")}
@@ -78,10 +78,5 @@ class HashSplitListing(DatasetListing):
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         for label, (wnid, places) in enumerate(groupby(self.archives, key=lambda pair: pair[0])):
             for member in sorted(member for _, place in places for member in members(place)):
-                split = "val" if name_hash_fraction(member) < self.held_out_share else "train"
+                split = "val" if is_held_out(member.name, self.held_out) else "train"
                 yield split, ImageRecord(f"{wnid}/{member.name}", label, member.place)
-
-
-def name_hash_fraction(member: Member) -> float:
-    """A number from 0 to 1 that the name determines and nothing else."""
-    return int.from_bytes(hashlib.sha256(member.name.encode("utf8", "surrogateescape")).digest()[:8]) / 2**64

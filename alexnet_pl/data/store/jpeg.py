@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from alexnet_pl.data.images import decode_batch, decode_into
-from alexnet_pl.data.store.raw import advise_willneed
+from alexnet_pl.data.store.raw import REPAIR, advise_willneed, check_size
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import cores
 
@@ -71,6 +71,12 @@ def byte_ranges(sizes: np.ndarray) -> np.ndarray:
     return found
 
 
+def shard_bytes(sizes: np.ndarray) -> int:
+    """Bytes of a shard by those of its images: two headers and a label of one block each, and two blocks at the end."""
+    there = sizes[sizes > 0]
+    return int((3 * HEADER + there + -there % HEADER).sum()) + 2 * HEADER
+
+
 class JpegReader:
     """The images of a split, mapped into memory and decoded by one thread a core, to RGB with channels last."""
 
@@ -78,10 +84,9 @@ class JpegReader:
 
     def __init__(self, paths: Iterable[Path], counts: Iterable[int], index: np.ndarray) -> None:
         self.paths, self.counts, self.index = list(paths), list(counts), index
-        for path in self.paths:
-            if not path.is_file():
-                raise UserError(f"{path}: missing; prepare it again")
         self.per_shard = self.counts[0]
+        for number, path in enumerate(self.paths):
+            check_size(path, shard_bytes(index[number * self.per_shard :][: self.counts[number], 1]))
         self.shards: dict[int, mmap.mmap] = {}
 
     @cached_property
@@ -100,9 +105,7 @@ class JpegReader:
                 decode_into(self.file(slot), row)
             except ValueError as error:
                 where = f"{self.paths[slot // self.per_shard]}: image {slot:,} is damaged ({error})"
-                raise UserError(
-                    f"{where}; `verify` lists all corrupt files, `prepare prepare.repair=true` repairs them"
-                ) from error
+                raise UserError(f"{where}; {REPAIR}") from error
 
     def read_windows(self, slots: np.ndarray, sizes: np.ndarray, corners: np.ndarray, out: np.ndarray) -> None:
         """A window of each image: `sizes`, (n, 2) height and width of the images; `corners`, (n, 2) its top and left
