@@ -97,7 +97,6 @@ def describe_test(
         "seed": checkpoint_seed(path),
         "finished": bool(fitted.get("finished")),
         "training": fitted.get("training"),
-        "trained": {key: fitted.get(key) for key in ("steps", "images", "epochs")},
         "boxes": asdict(trained_with),
         "detect": {**asdict(options), "scales": list(finder.scales), "zoom": finder.zoom},
         "commit": git("rev-parse", "HEAD"),

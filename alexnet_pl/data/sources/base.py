@@ -40,7 +40,8 @@ class DatasetListing:
     in the order of the ids. `expected`: how many images a split should have, where the copy itself says so, and
     `class_counts` how many training images each class. `missing`: files that an incomplete copy lacks. `held_out`: the
     share of the images that became `val` by their names, where the copy has no such split. `boxes`: reads the copy's
-    bounding boxes, which takes time and is done for a store of whole images alone.
+    bounding boxes, which takes time and is done for a store of whole images alone. `unannotated`: by split, the
+    `Coverage` of images of which no annotation was made since they show no object.
     """
 
     classes: list[tuple[str, str]]
@@ -51,6 +52,7 @@ class DatasetListing:
     missing: list[str] = field(default_factory=list)
     held_out: float | None = None
     boxes: Callable[[], BoxIndex] | None = None
+    unannotated: Mapping[str, int] = field(default_factory=dict)
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         """(split, image): every image once, in the order that the store will have within each split."""

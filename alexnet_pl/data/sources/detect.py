@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.tar import GZIPPED
 from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.boxed import read_boxed
 from alexnet_pl.data.sources.cifar10 import find_batches, read_cifar
 from alexnet_pl.data.sources.huggingface import (
     find_packed,
@@ -19,7 +20,6 @@ from alexnet_pl.data.sources.image_folder import has_class_folders, read_folders
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.sources.split_lists import find_lists, read_lists
 from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_fall
-from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
 from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_imagenet
 from alexnet_pl.errors import UserError
 
@@ -32,20 +32,19 @@ def read_source(
     synsets: Path | None = None,
     val_share: float | None = None,
     allow_incomplete: bool = False,
+    first_pixel: int | None = None,
 ) -> tuple[str, DatasetListing]:
     """(what it is, its classes and images). `names`: readable class names for forms that bring none; of the archives of
     all of ImageNet, `synsets` lists those to take; `val_share` is the share of each class that becomes `val` in a copy
-    without such a split. `allow_incomplete`: take a copy of which files are missing.
+    without such a split. `allow_incomplete`: take a copy of which files are missing; `first_pixel`: see `read_boxed`.
 
     Raises UserError where nothing is recognised, or where something of what was recognised is missing or wrong.
     """
     if not source.exists():
         raise UserError(f"prepare.source: {source} is not there; give the folder that holds the images")
-    if known := read_published(source, allow_incomplete):
-        return known
     share = HELD_OUT if val_share is None else val_share
-    if source.is_dir() and (table := find_table(source)):
-        return "validation images with Kaggle's table", read_tabled(table, share)
+    if known := read_boxed(source, share, first_pixel) or read_published(source, allow_incomplete):
+        return known
     check_archives(source)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
         return ARCHIVES, read_fall(source, synsets, share)

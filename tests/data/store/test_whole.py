@@ -15,10 +15,12 @@ from alexnet_pl.data.boxes.annotation import Annotation, Box, Coverage
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
 from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read_whole
-from alexnet_pl.data.prepare.verify import find_corrupt
+from alexnet_pl.data.prepare.verify import find_corrupt, repair
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -55,11 +57,15 @@ def listing(folder: Path) -> DatasetListing:
     return DatasetListing([("a", "first"), ("b", "second")], {"train": items, "val": items[:3]})
 
 
-def make(folder: Path, root: Path) -> Store:
-    def read(item: ImageRecord) -> tuple[np.ndarray, str, tuple[int, int]]:
-        return read_whole(item, SIZE, "bilinear")
+SETTINGS = StoreSettings("whole", SIZE, {}, StoreEncoding("whole"), shard=4)
 
-    prepare(listing(folder), root, StoreSettings("whole", SIZE, {}, StoreEncoding("whole"), shard=4), read)
+
+def read_one(item: ImageRecord) -> tuple[np.ndarray, str, tuple[int, int]]:
+    return read_whole(item, SIZE, "bilinear")
+
+
+def make(folder: Path, root: Path) -> Store:
+    prepare(listing(folder), root, SETTINGS, read_one)
     return Store(root)
 
 
@@ -190,6 +196,38 @@ def test_verify_finds_a_changed_box_and_a_lost_file(store: Store, tmp_path: Path
     assert len(list(find_corrupt(other))) == 1
     (other.root / "train.coverage.npy").unlink()
     assert "train.coverage.npy: missing" in next(iter(find_corrupt(other)))
+
+
+def test_parts_and_a_repaired_shard_give_the_same_store(store: Store, tmp_path: Path) -> None:
+    images = listing(tmp_path / "images")
+    for number in (1, 2):
+        assert prepare(images, tmp_path / "parts", SETTINGS, read_one, Part(number, 2)) is None
+    prepare(images, tmp_path / "parts", SETTINGS, read_one)
+    parts = Store(tmp_path / "parts")
+    assert parts.fingerprint == store.fingerprint
+    shard = tmp_path / "parts/train-000001.tar"
+    shard.write_bytes(shard.read_bytes()[:-2000] + bytes(2000))
+    assert len(list(find_corrupt(parts))) == 1
+    assert repair(parts, images, SETTINGS, read_one) == [shard]
+    assert list(find_corrupt(parts)) == []
+
+
+def test_a_store_begun_with_other_boxes_is_not_continued(tmp_path: Path) -> None:
+    prepare(listing(tmp_path / "images"), tmp_path / "parts", SETTINGS, read_one, Part(1, 2))
+    other = listing(tmp_path / "images")
+    first = other.splits["train"][0]  # type: ignore[index]
+    other.splits["train"][0] = first._replace(annotation=Annotation([], Coverage.ALL))  # type: ignore[index]
+    with pytest.raises(UserError, match="was begun with other images"):
+        prepare(other, tmp_path / "parts", SETTINGS, read_one)
+
+
+def test_training_and_validation_images_together_are_cropped_as_each_by_itself(store: Store) -> None:
+    train, val = store.whole("train"), store.whole("val")
+    both = ConcatSplit([train, val]).random_crops(32, 1, 4)
+    found = both.images(np.array([7, 2]))
+    assert torch.equal(found[0], val.random_crops(32, 1, 4).images(np.array([1]))[0])
+    assert torch.equal(found[1], train.random_crops(32, 1, 4).images(np.array([2]))[0])
+    assert not both.constant
 
 
 def test_squares_have_no_boxes(tmp_path: Path) -> None:
