@@ -12,6 +12,7 @@ from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, answers
 from alexnet_pl.reporting.tables import Table
+from alexnet_pl.runs import fit_status
 
 UNSEEN = "†"
 PAPER_HEADER = ["row", "place", "paper, %", "ours, %", "command"]
@@ -36,7 +37,6 @@ def read_boxes(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
         _ = (
-            found["trained"]["images"],
             found["dataset"]["fingerprint"],
             found["boxes"]["task"],
             found["detect"]["scales"],
@@ -49,11 +49,12 @@ def read_boxes(path: Path) -> dict[str, Any]:
 
 
 def collect(roots: Iterable[Path]) -> Tests:
-    """Tests of finished fits below the folders; one that is damaged is named and left out."""
+    """Tests of finished fits below the folders, with what fit.json says of these; damaged ones are named and left out."""
     found: Tests = []
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/boxes.json")}):
         try:
             test = read_boxes(path)
+            test["trained"] = fit_status.read_fit_status(path.parents[2])
         except UserError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
@@ -133,7 +134,7 @@ def localiser_table(tests: Tests) -> Table:
 
 def amount(tests: Tests) -> list[str]:
     """What was seen in training, repetitions counted, and the number of seeds."""
-    seen = {test["trained"]["images"] for test in tests}
+    seen = {test["trained"].get("images") or 0 for test in tests}
     what = "windows" if tests[0]["task"] == "localise" else "images"
     return [" to ".join(f"{count:,}" for count in sorted({min(seen), max(seen)})) + f" {what}", str(len(tests))]
 
