@@ -49,7 +49,7 @@ def read_boxes(path: Path) -> dict[str, Any]:
 
 
 def collect(roots: Iterable[Path]) -> Tests:
-    """Tests of finished fits below the folders, with what fit.json says of these; damaged ones are named and left out."""
+    """Tests of finished fits below the folders, with what fit.json says of these; damaged ones are named, left out."""
     found: Tests = []
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/boxes.json")}):
         try:

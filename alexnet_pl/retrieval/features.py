@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,42 +77,72 @@ def features_dir(run: Path, split: str, layer: str = "fc7") -> Path:
     return run / "features" / f"{split}-{layer}"
 
 
-def extract(folder: Path, extractor: Extractor, split: Split, facts: dict[str, Any], batch_size: int) -> None:
-    """All images of `split` into `folder`, going on where an earlier call was stopped.
+class Share(NamedTuple):
+    """Which part of a split a process computes: the `rank`-th of `world` ranges. `barrier`: wait for the others."""
+
+    rank: int = 0
+    world: int = 1
+    barrier: Callable[[], None] = lambda: None
+
+    def rows(self, count: int) -> range:
+        return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)
+
+    def note(self, partial: Path) -> Path:
+        """The file that holds how many of its rows are done."""
+        return partial / ("done.json" if self.world == 1 else f"done-{self.rank}-of-{self.world}.json")
+
+
+def extract(
+    folder: Path, extractor: Extractor, split: Split, facts: dict[str, Any], batch_size: int, share: Share | None = None
+) -> None:
+    """All images of `split` into `folder`, going on where an earlier call was stopped. Each of several processes
+    computes its share.
 
     `facts`: {"dataset": evaluate.dataset(…), "checkpoint": result.about_checkpoint(…)}.
     """
+    share = share or Share()
     partial = folder.with_name(f"{folder.name}.partial")
     about = {"layer": extractor.layer, "width": extractor.width, "images": len(split), "precision": extractor.precision}
-    facts = {**about, **facts}
-    done = resume_from(partial, facts)
+    if share.rank == 0:
+        open_partial(partial, {**about, **facts})
+    share.barrier()
+    extract_share(partial, extractor, split, batch_size, share)
+    share.barrier()
+    if share.rank == 0:
+        finish(partial, folder, split)
+    share.barrier()
+
+
+def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size: int, share: Share) -> None:
+    rows, done = share.rows(len(split)), read_done(share.note(partial))
     step = max(BLOCK // batch_size, 1) * batch_size
-    starts = range(done, len(split), batch_size)
-    batches = (np.arange(start, min(start + batch_size, len(split))) for start in starts)
-    answers = blocks(
-        extractor,
-        batch_pipeline(split, extractor.device, DEFAULT_OPTIONS)(split, batches, batch_size, extractor.device),
-        step,
-    )
-    with Progress() as bar:
-        task = bar.add_task(f"{folder.name}", total=len(split), completed=done)
-        for block in answers:
-            write_features(partial, done, block)
+    starts = range(rows.start + done, rows.stop, batch_size)
+    batches = (np.arange(start, min(start + batch_size, rows.stop)) for start in starts)
+    stream = batch_pipeline(split, extractor.device, DEFAULT_OPTIONS)(split, batches, batch_size, extractor.device)
+    with Progress(disable=share.rank > 0) as bar:
+        task = bar.add_task(partial.stem, total=len(rows), completed=done)
+        for block in blocks(extractor, stream, step):
+            write_features(partial, rows.start + done, block)
             done += len(block)
+            note(share.note(partial), done)
             bar.update(task, completed=done)
+
+
+def finish(partial: Path, folder: Path, split: Split) -> None:
     np.save(partial / "labels.npy", split.labels)
     (partial / "names.jsonl").write_text("".join(f"{json.dumps(name)}\n" for name in split.names))
-    (partial / "done.json").unlink()
+    for path in partial.glob("done*.json"):
+        path.unlink()
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
 
 
-def resume_from(partial: Path, facts: dict[str, Any]) -> int:
-    """Images that are there already; what is of another checkpoint, store or layer is begun anew."""
+def open_partial(partial: Path, facts: dict[str, Any]) -> None:
+    """Keep what is there already; what is of another checkpoint, store or layer is begun anew."""
     try:
         if json.loads((partial / "about.json").read_text()) == facts:
-            return json.loads((partial / "done.json").read_text())
+            return
     except (OSError, ValueError):
         pass
     if partial.exists():
@@ -120,15 +150,20 @@ def resume_from(partial: Path, facts: dict[str, Any]) -> int:
     partial.mkdir(parents=True)
     shape = facts["images"], facts["width"]
     np.lib.format.open_memmap(partial / "features.npy", "w+", np.float16, shape)
-    note(partial, 0)
     (partial / "about.json").write_text(json.dumps(facts, indent=1) + "\n")
-    return 0
 
 
-def note(partial: Path, done: int) -> None:
-    fresh = partial / "done.json.new"
+def read_done(path: Path) -> int:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def note(path: Path, done: int) -> None:
+    fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(json.dumps(done))
-    fresh.replace(partial / "done.json")
+    fresh.replace(path)
 
 
 def blocks(extractor: Extractor, batches: Iterator[tuple[Tensor, Tensor]], step: int) -> Iterator[np.ndarray]:
@@ -144,15 +179,13 @@ def blocks(extractor: Extractor, batches: Iterator[tuple[Tensor, Tensor]], step:
 
 
 def write_features(partial: Path, start: int, block: np.ndarray) -> None:
-    """The note of how far it is comes after the block is on the disk."""
     if not np.isfinite(block).all():
         raise UserError(
             f"ckpt_path: activities of images {start:,} … are not finite in float16; take another checkpoint"
         )
     values = np.load(partial / "features.npy", mmap_mode="r+")
     values[start : start + len(block)] = block
-    values.flush()
-    note(partial, start + len(block))
+    values.flush()  # before the note of how far it is
 
 
 class Features:

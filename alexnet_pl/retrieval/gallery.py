@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -16,25 +17,27 @@ from alexnet_pl.evaluation import predictions
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.experiment.trained_run import open_trained_run
 from alexnet_pl.retrieval import features, search
-from alexnet_pl.retrieval.features import Extractor, Features
+from alexnet_pl.retrieval.features import Extractor, Features, Share
 from alexnet_pl.runs.checkpoint import about_checkpoint, check_compatible, checkpoint_step
 from alexnet_pl.runtime import precision
 
 NO_WEIGHTS = {"file": "none", "sha256": "none", "step": 0}  # that pixels are of
 
 
-def make_extractor(cfg: DictConfig) -> Extractor:
-    """The network of `cfg.ckpt_path`, as `predict` loads it."""
+def make_extractor(cfg: DictConfig, device: torch.device | None = None) -> Extractor:
+    """The network of `cfg.ckpt_path`, as `predict` loads it; by default on the recipe's device."""
     build.count_classes(cfg)
     module = build.make_module(cfg)
     check_compatible(cfg.ckpt_path, module.architecture)
-    device = runtime.device(cfg)
+    device = device or runtime.device(cfg)
     how = precision(cfg.trainer.precision, device.type)
     return Extractor(trained_run.load_module(cfg.ckpt_path, module), feature_options(cfg).layer, device, how)
 
 
-def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> tuple[Features, bool]:
-    """The features of a split, and whether they had to be made."""
+def extract(
+    cfg: DictConfig, folder: Path, split: str, extractor: Extractor, share: Share | None = None
+) -> tuple[Features, bool]:
+    """The features of a split, and whether they had to be made; each of several processes makes its share."""
     store = build.make_data(cfg).store
     weights = NO_WEIGHTS if extractor.layer == "pixels" else about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {"dataset": predictions.dataset_info(store, split), "checkpoint": weights}
@@ -43,7 +46,7 @@ def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> 
     if there and all(there.about[key] == value for key, value in facts.items()):
         return there, False
     extractor.module.speed.apply(extractor.module.net, extractor.device)
-    features.extract(where, extractor, store.split(split), facts, cfg.data.batch_size)
+    features.extract(where, extractor, store.split(split), facts, cfg.data.batch_size, share)
     return Features(where), True
 
 

@@ -169,9 +169,9 @@ def wandb_logger(run: Path, project: str, entity: str | None = None) -> WandbLog
         settings = wandb.Settings(silent=True, console="off", init_timeout=30)
         where = {"project": project, "entity": entity, "mode": mode, "settings": settings}
         logger = WandbLogger(name=name, save_dir=str(run), id=identity, resume="allow", **where)
-        _ = logger.experiment
+        experiment = logger.experiment
         if rank_zero_only.rank == 0 and not kept.exists():
-            kept.write_text(identity + "\n")
+            kept.write_text(f"{experiment.id}\n")  # a sweep's agent has chosen another than ours
         return logger
     except Exception as error:  # whatever it is, losing the dashboard must not lose the run
         rank_zero_warn(f"W&B is left out ({str(error).splitlines()[0] if str(error) else type(error).__name__})")

@@ -13,7 +13,7 @@ from alexnet_pl import run_command
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PICTURES = {"detection": 2, "filters": 3, "results": 3, "retrieval": 1}  # at least
+PICTURES = {"detection": 2, "filters": 3, "overfeat": 3, "results": 3, "retrieval": 1}  # at least
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 

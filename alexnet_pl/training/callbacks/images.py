@@ -15,6 +15,7 @@ from alexnet_pl.models.filters import draw_filters
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.media import Cell, log_picture, log_table
 from alexnet_pl.training.metric_names import FILTERS, PREDICTIONS
+from alexnet_pl.training.strategies.towers import TowerStrategy
 
 HEADER = ["image", "label", "answer", "right", "probability of the label", "five most probable"]
 
@@ -112,6 +113,10 @@ class FilterImage(L.Callback):
         self.path = path
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.is_global_zero and not trainer.sanity_checking and trainer.state.fn == "fit":
-            assert isinstance(pl_module, Classifier)
-            save_image(draw_filters(pl_module.net.conv1.weight), self.path)
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        assert isinstance(pl_module, Classifier)
+        weight, strategy = pl_module.net.conv1.weight, trainer.strategy
+        kernels = strategy.whole("conv1.weight", weight) if isinstance(strategy, TowerStrategy) else weight
+        if trainer.is_global_zero:
+            save_image(draw_filters(kernels), self.path)

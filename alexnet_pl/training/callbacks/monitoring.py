@@ -1,6 +1,7 @@
 """Callbacks that log learning rates, norms of gradients, weights and updates (§6), throughput and GPU idle time."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
@@ -12,6 +13,7 @@ from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.loggers import logs_now, write_metrics
 from alexnet_pl.training.metric_names import GRADIENT, IDLE, RATE, UPDATE, WEIGHT
 from alexnet_pl.training.optimizer import MomentumSGD
+from alexnet_pl.training.strategies.towers import TowerStrategy
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -31,23 +33,27 @@ class WeightAndGradientNorms(L.Callback):
     """Logs `norms` at each line of the log, when the host waits for the device anyway."""
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if trainer.is_global_zero and logs_now(trainer):
-            assert isinstance(pl_module, Classifier)
+        if not logs_now(trainer):
+            return
+        assert isinstance(pl_module, Classifier)
+        if isinstance(trainer.strategy, TowerStrategy):
+            write_metrics(trainer, norms(pl_module.sgd, trainer.strategy.whole_norms))
+        elif trainer.is_global_zero:
             write_metrics(trainer, norms(pl_module.sgd))
 
 
 @torch.no_grad()
-def norms(sgd: MomentumSGD) -> dict[str, float]:
+def norms(sgd: MomentumSGD, whole: Callable[[Tensor], Tensor] = lambda rows: rows) -> dict[str, float]:
     """After a step, for the weights w of every layer: `gradient_norm/conv1` ‖∂L/∂w‖, `weight_norm/conv1` ‖w‖, and
     `update_ratio/conv1` ‖Δw‖ / ‖w‖. Biases, which begin at 0, have no useful ratio.
 
     Δw is the velocity of §6, kept as u with Δw = −ε · u, so nothing has to be remembered from before the step. The
-    device computes them all, and they are read at once.
+    device computes them all, and they are read at once. `whole`: from norms of a process's part to those of a layer.
     """
     groups = [group for group in sgd.param_groups if group["name"].endswith(".weight")]
     rows = [sizes(group["params"][0], sgd.state[group["params"][0]].get("u")) for group in groups]
     found: dict[str, float] = {}
-    for group, (gradient, weight, velocity) in zip(groups, torch.stack(rows).tolist(), strict=True):
+    for group, (gradient, weight, velocity) in zip(groups, whole(torch.stack(rows)).tolist(), strict=True):
         layer = group["name"].removesuffix(".weight")
         found[f"{GRADIENT}/{layer}"], found[f"{WEIGHT}/{layer}"] = gradient, weight
         found[f"{UPDATE}/{layer}"] = group["lr"] * velocity / max(weight, TINY)
@@ -117,7 +123,8 @@ class EpochTrainError(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         error = pl_module.epoch_error()
-        pl_module.log(self.NAME, error, logger=False)  # for checkpoints and schedules that monitor it
+        # for checkpoints and schedules that monitor it; every process has the same
+        pl_module.log(self.NAME, error, logger=False, sync_dist=True, reduce_fx="max")
         write_metrics(trainer, {self.NAME: error})
 
 

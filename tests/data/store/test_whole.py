@@ -16,9 +16,10 @@ from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read_whole
-from alexnet_pl.data.prepare.verify import find_corrupt, repair
+from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.encoding import StoreEncoding
