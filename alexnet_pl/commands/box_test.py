@@ -29,10 +29,11 @@ from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
-from alexnet_pl.files import write_json
+from alexnet_pl.files import to_json, write_json
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import about_checkpoint, checkpoint_seed, checkpoint_step, read_checkpoint
+from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint
 from alexnet_pl.runs.provenance import append_session, describe_session, git
+from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.loggers import reopen_loggers
 from alexnet_pl.training.media import log_boxes, log_picture, log_summary
 
@@ -58,7 +59,7 @@ def test(cfg: DictConfig, folder: Path) -> float:
     pictures = draw_test(where, finder, split, tested, options.show, names)
     overlays = [(split.image(number), found) for number, found in by_number(tested.found)[: options.show]]
     publish(cfg, folder, pictures, overlays, names, result)
-    append_session(folder, describe_session("test", {"name": store.name, "fingerprint": store.fingerprint}))
+    append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
     print_message(sentence(result), where / RESULT)
     return result["map"] if "map" in result else result["loc_error"]
 
@@ -86,17 +87,17 @@ def describe_test(
     options: DetectOptions,
     finder: BoxFinder,
 ) -> dict[str, Any]:
-    path, fitted = Path(cfg.ckpt_path), fit_status.read_fit_status(folder)
+    path, fit = Path(cfg.ckpt_path), fit_status.read_fit_status(folder)
     counts = {"images": len(store.whole(split)), "train_images": len(store.whole("train"))}
     return {
         "task": trained_with.task,
-        "dataset": {**predictions.dataset_info(store, split), **counts},
-        "checkpoint": about_checkpoint(path, checkpoint_step(cfg)),
+        "dataset": {**to_json(predictions.dataset_info(store, split)), **counts},
+        "checkpoint": to_json(describe_checkpoint(path)),
         "model": read_checkpoint(path)["alexnet_pl"]["switches"]["model"],
         "window": finder.network.window.window,
         "seed": checkpoint_seed(path),
-        "finished": bool(fitted.get("finished")),
-        "training": fitted.get("training"),
+        "finished": fit is not None and fit.finished,
+        "training": fit.training if fit else None,
         "boxes": asdict(trained_with),
         "detect": {**asdict(options), "scales": list(finder.scales), "zoom": finder.zoom},
         "commit": git("rev-parse", "HEAD"),

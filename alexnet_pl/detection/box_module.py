@@ -14,6 +14,8 @@ from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import to_json
+from alexnet_pl.runs.records import LineageStage
 
 
 class BoxModule(L.LightningModule):
@@ -37,7 +39,7 @@ class BoxModule(L.LightningModule):
             raise ValueError(f"lr={lr}, weight_decay={weight_decay}: not below 0")
         self.network, self.switches, self.classes, self.store_info = network, switches, classes, store
         self.lr, self.weight_decay, self.epochs = lr, weight_decay, epochs
-        self.lineage: list[dict[str, Any]] = []
+        self.lineage: list[LineageStage] = []
         self.progress_metrics: dict[str, float] = {}  # beside the progress bar
         self.options = BoxOptions(**switches["boxes"])
         self.freeze()
@@ -67,6 +69,6 @@ class BoxModule(L.LightningModule):
             "switches": self.switches,
             "classes": self.classes,
             "store": self.store_info,
-            "lineage": self.lineage,
+            "lineage": [to_json(stage) for stage in self.lineage],
             "course": {"seed": data.seed, "batch_size": data.batch_size},
         }

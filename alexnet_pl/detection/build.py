@@ -20,7 +20,7 @@ from alexnet_pl.detection.scene_loader import SceneData
 from alexnet_pl.detection.window_cache import WindowCache, open_or_make
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
-from alexnet_pl.runs.checkpoint import about_checkpoint, check_compatible
+from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint, read_lineage
 from alexnet_pl.training.transfer import earlier_runs
 
 
@@ -66,8 +66,7 @@ def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.
     network = make_box_network(switches, len(store.classes), options)
     begin_with(network, trained, store.classes)
     module, data = make_parts(cfg, options, store, network, switches, trained)
-    before = earlier_runs(trained.checkpoint, trained.path)
-    module.lineage = trained.about.get("lineage", []) if cfg.ckpt_path else [*before.pop("lineage"), before]
+    module.lineage = read_lineage(trained.about) if cfg.ckpt_path else earlier_runs(trained.checkpoint, trained.path)
     return make_trainer(cfg, folder, [LearningRateMonitor(logging_interval="epoch")]), module, data
 
 
@@ -102,7 +101,7 @@ def make_windows(
     """Windows of the training and validation images, beside the checkpoint whose features they are."""
     source = open_trained(cfg.transfer.weights) if cfg.transfer.weights else trained
     run = source.path.parent.parent if source.path.parent.name == "checkpoints" else source.path.parent
-    facts = {"weights": about_checkpoint(source.path)["weights"], "fingerprint": store.fingerprint}
+    facts = {"weights": describe_checkpoint(source.path).weights, "fingerprint": store.fingerprint}
     device = runtime.device(cfg)
     network.to(device).eval()
     train, val = (

@@ -1,6 +1,7 @@
 """Features are a plain forward pass of the network, to the bit after an interruption too; what is cut short is said."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,13 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
 from alexnet_pl.retrieval import features
-from alexnet_pl.retrieval.features import Extractor, Features, Share, extract
+from alexnet_pl.retrieval.features import Extractor, Features, FeaturesInfo, FeatureSource, Share, extract
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
 
 CPU = torch.device("cpu")
-FACTS = {
-    "dataset": {"fingerprint": "f", "split": "train"},
-    "checkpoint": {"sha256": "a", "step": 1, "file": "last.ckpt"},
-}
+CHECKPOINT = CheckpointInfo(sha256="a", step=1, file="last.ckpt")
+SOURCE = FeatureSource(dataset=DatasetInfo(fingerprint="f", split="train"), checkpoint=CHECKPOINT)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def module(tiny_store: Path) -> Classifier:
 
 def make(folder: Path, module: Classifier, store: Path, layer: str = "fc7", **facts: Any) -> Features:
     split = Store(store).split("train")
-    extract(folder, Extractor(module, layer, CPU), split, FACTS | facts, batch_size=16)
+    extract(folder, Extractor(module, layer, CPU), split, replace(SOURCE, **facts), batch_size=16)
     return Features(folder)
 
 
@@ -100,18 +100,20 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
     assert not (tmp_path / "cut/train-fc7.partial").exists()
 
 
-@pytest.mark.parametrize("other", [{"checkpoint": {"sha256": "b", "step": 2, "file": "last.ckpt"}}, {"dataset": {}}])
+@pytest.mark.parametrize(
+    "other", [{"checkpoint": CheckpointInfo(sha256="b", step=2, file="last.ckpt")}, {"dataset": DatasetInfo()}]
+)
 def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other: dict[str, Any]) -> None:
-    facts = {**FACTS, "images": 8, "width": 4}
+    info = FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4)
     partial = tmp_path / "partial"
     note = Share().note(partial)
-    features.open_partial(partial, facts)
+    features.open_partial(partial, info)
     assert features.read_done(note) == 0
     features.write_features(partial, 0, np.ones((4, 4), np.float16))
     features.note(note, 4)
-    features.open_partial(partial, facts)
+    features.open_partial(partial, info)
     assert features.read_done(note) == 4
-    features.open_partial(partial, facts | other)
+    features.open_partial(partial, replace(info, **other))
     assert features.read_done(note) == 0
     assert not np.load(tmp_path / "partial/features.npy").any()
 
@@ -120,7 +122,9 @@ def test_shares_of_three_processes_are_the_whole(module: Classifier, tiny_store:
     split, extractor = Store(tiny_store).split("train"), Extractor(module, "pixels", CPU)
     whole = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
     partial = tmp_path / "shared.partial"
-    features.open_partial(partial, {**FACTS, "images": len(split), "width": extractor.width})
+    features.open_partial(
+        partial, FeaturesInfo(**vars(SOURCE), layer="pixels", images=len(split), width=extractor.width)
+    )
     shares = [Share(rank, 3) for rank in range(3)]
     assert [row for share in shares for row in share.rows(100)] == list(range(100))
     for share in shares:
@@ -133,7 +137,7 @@ def test_values_stay_on_the_disk(tmp_path: Path) -> None:
 
 
 def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
-    features.open_partial(tmp_path / "partial", {**FACTS, "images": 8, "width": 4})
+    features.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4))
     with pytest.raises(UserError, match=r"^ckpt_path: activities of images 0 … are not finite"):
         features.write_features(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
 
@@ -184,9 +188,9 @@ def test_features_that_are_not_there_say_how_to_make_them(tmp_path: Path) -> Non
 
 def test_features_of_different_checkpoints_are_not_compared(tmp_path: Path) -> None:
     one = make_features(tmp_path / "train-fc7", sparse(10, 0))
-    about = {"sha256": "b" * 64, "step": 24, "file": "last.ckpt"}
+    about: dict[str, Any] = {"sha256": "b" * 64, "step": 24, "file": "last.ckpt"}
     other = make_features(tmp_path / "val-fc7", sparse(10, 1), checkpoint=about)
     with pytest.raises(UserError, match=r"val-fc7: of another checkpoint or layer than .*train-fc7"):
         one.check_alike(other)
     with pytest.raises(UserError, match=r"made from another checkpoint \(step 12\) than last.ckpt \(step 24\)"):
-        one.check_checkpoint(about)
+        one.check_checkpoint(CheckpointInfo(**about))
