@@ -23,12 +23,12 @@ from alexnet_pl.retrieval.code_training import build_codes, open_features, stati
 from alexnet_pl.retrieval.codebook import CodeBook
 from alexnet_pl.retrieval.search import faiss
 from alexnet_pl.runs import fit_status, metrics_log
-from alexnet_pl.runs.checkpoint import check_compatible, checkpoint_step
+from alexnet_pl.runs.checkpoint import check_compatible
 from alexnet_pl.runs.layout import LAST, METRICS, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.training import checkpointing
 from alexnet_pl.training.media import log_summary
-from alexnet_pl.training.schedules import end_of_fit
+from alexnet_pl.training.schedules import find_end_of_fit
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -43,13 +43,13 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     if not cfg.ckpt_path:
         module.net.set_statistics(*statistics(data.train))
-    began, steps = time.perf_counter(), checkpoint_step(cfg) if cfg.ckpt_path else 0
+    began = time.perf_counter()
     rank_zero_only(fit_status.start_fit)(folder, training(cfg, module.source), data.train.about["dataset"])
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    checkpointing.keep_last(trainer, folder / LAST, steps)
+    checkpointing.save_last(trainer, folder / LAST)
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     counts = (trainer.global_step, trainer.current_epoch, seen)
-    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, end_of_fit(trainer))
+    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, find_end_of_fit(trainer))
     lost = float(trainer.callback_metrics["val/loss"])
     trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
     print_message(f"{trained}: {100 * lost:.1f} % of the variance lost", folder)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet_pl.figures.style import Theme
-from alexnet_pl.models.filters import grid, scaled
+from alexnet_pl.models.filters import scale_to_unit_range, tile_kernels
 
 PIXEL = 0.043  # inches
 
@@ -16,7 +16,7 @@ PIXEL = 0.043  # inches
 def draw_figure3(kernels: Tensor, shares: dict[str, Any], theme: Theme) -> Figure:
     """(K, 3, h, w) and their `kernels.colour_shares` → a panel for each GPU, zero being the middle grey."""
     towers = len(shares["gpus"])
-    pictures = [panel(half, theme) for half in scaled(kernels).chunk(towers)]
+    pictures = [panel(half, theme) for half in scale_to_unit_range(kernels).chunk(towers)]
     height, width, _ = pictures[0].shape
     figure = Figure(figsize=(width * PIXEL, towers * (height * PIXEL + 0.3)), layout="constrained")
     panels = figure.subplots(towers, 1, squeeze=False)[:, 0]
@@ -30,5 +30,5 @@ def draw_figure3(kernels: Tensor, shares: dict[str, Any], theme: Theme) -> Figur
 
 def panel(tiles: Tensor, theme: Theme) -> np.ndarray:
     """(K, 3, h, w) from 0 to 1 → (H, W, 3), the page's colour between kernels."""
-    picture = grid(tiles, 1, 1, float("nan")).permute(1, 2, 0).numpy()
+    picture = tile_kernels(tiles, 1, 1, float("nan")).permute(1, 2, 0).numpy()
     return np.where(np.isnan(picture), np.array(to_rgb(theme.page)), picture)

@@ -13,7 +13,7 @@ from alexnet_pl.figures.examples import spread
 from alexnet_pl.figures.figure4 import panel
 from alexnet_pl.figures.style import Theme, show
 from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.filters import largest_filters, scaled
+from alexnet_pl.models.filters import largest_filters, scale_to_unit_range
 from alexnet_pl.training.classifier import Classifier
 
 
@@ -21,7 +21,7 @@ from alexnet_pl.training.classifier import Classifier
 def responses(module: Classifier, images: Tensor) -> Tensor:
     """(N, 3, size, size) uint8 → (N, K, side, side), of the centre view."""
     (view,) = module.augment.views(images, "center")
-    fill = module.net.fill if isinstance(module.net, AlexNet) else 0
+    fill = module.net.edge_padding if isinstance(module.net, AlexNet) else 0
     return module.net.conv1(F.pad(view, (0, fill, 0, fill)))
 
 
@@ -66,7 +66,7 @@ SIDE, GAP = 0.62, 0.06  # inches
 
 def draw_patches(kernels: Tensor, numbers: Tensor, found: Patches, theme: Theme) -> Figure:
     """A row a kernel: its number, itself (all K of them by one scale), its patches, the strongest first."""
-    shown = scaled(kernels)[numbers]
+    shown = scale_to_unit_range(kernels)[numbers]
     rows, columns = found.responses.shape
     pitch, left = SIDE + GAP, 0.45
     figure = Figure(figsize=(left + (columns + 1) * pitch + 0.2, rows * pitch + GAP))
@@ -88,7 +88,7 @@ def draw_responses(kernels: Tensor, numbers: Tensor, image: Tensor, maps: Tensor
     places = [cells[:, :2], *(cells[row, column] for row in (0, 1) for column in range(2, len(numbers) + 2))]
     whole, *panels = (figure.add_subplot(place) for place in places)
     whole.imshow(image.permute(1, 2, 0).numpy())
-    shown, reach = scaled(kernels)[numbers], float(maps.abs().flatten().quantile(0.995))
+    shown, reach = scale_to_unit_range(kernels)[numbers], float(maps.abs().flatten().quantile(0.995))
     for i, number in enumerate(numbers.tolist()):
         panels[i].imshow(shown[i].permute(1, 2, 0).numpy(), interpolation="none")
         panels[i].set_title(f"{number}", fontsize=8)

@@ -19,9 +19,8 @@ from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.style import Theme
 from alexnet_pl.runs.layout import METRICS
 from alexnet_pl.runs.metrics_log import column
-from alexnet_pl.training.callbacks.monitoring import EpochTrainError
-from alexnet_pl.training.metric_names import RATE_METRIC
-from alexnet_pl.training.schedules import StagedSchedule
+from alexnet_pl.training.epoch_schedules import StagedSchedule
+from alexnet_pl.training.metric_names import EPOCH_ERROR, RATE
 
 PANELS = {  # its columns, and how each is called and drawn: place in the theme's series, style
     "Loss": {"train/loss": ("training", 0, "-"), "val/loss": ("validation", 1, "-")},
@@ -73,14 +72,14 @@ def read_course(run: TrainedRun) -> Course:
 
 def find_ends(rows: list[dict[str, str]], rates: list[int]) -> np.ndarray:
     """Steps at which epochs ended; in older logs, at which rates were logged."""
-    ended = {int(row["step"]) for row in rows if row.get(EpochTrainError.NAME)}
+    ended = {int(row["step"]) for row in rows if row.get(EPOCH_ERROR)}
     return np.array(sorted({0, *ended} if ended else {0, *rates}))
 
 
 def weights(row: dict[str, str]) -> dict[str, float]:
     """Rates of the layers' weights; those of biases go their own ways."""
-    names = [name for name in row if name.startswith(RATE_METRIC) and name.endswith(".weight")]
-    return {name.removeprefix(RATE_METRIC).removesuffix(".weight"): float(row[name]) for name in names if row[name]}
+    names = [name for name in row if name.startswith(f"{RATE}/") and name.endswith(".weight")]
+    return {name.removeprefix(f"{RATE}/").removesuffix(".weight"): float(row[name]) for name in names if row[name]}
 
 
 def find_drops(run: TrainedRun, rates: list[tuple[int, dict[str, float]]], ends: np.ndarray) -> list[Drop]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from alexnet_pl.config import recipes
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.models.summary import of_network
+from alexnet_pl.models.summary import measure_network
 from alexnet_pl.paper import claims, comparing, matching
 from alexnet_pl.paper.claims import CLAIMS, EPOCH, Claim
 from alexnet_pl.paper.results import TestRun
@@ -38,7 +38,7 @@ def make_rows(tests: Sequence[TestRun]) -> list[Row]:
 def measured_value(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) -> dict[str, Estimate | Difference]:
     """Each metric's mean and interval; of a relative claim, the difference or ratio to the claim it is against."""
     if claim.recipe and not claim.data:
-        counts = {metric: of_network(metric) for metric in claim.values}
+        counts = {metric: measure_network(metric) for metric in claim.values}
         return {metric: Estimate(count, count, count, 0) for metric, count in counts.items()}
     own, other = tests_of(run_key(claim)), tests_of(claim.against) if claim.relative and claim.against else []
     found = {metric: estimate(claim, metric, own, other) for metric in claim.values}

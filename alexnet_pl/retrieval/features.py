@@ -41,7 +41,7 @@ def fc7(module: Classifier, view: Tensor) -> Tensor:
         raise UserError(
             "features.layer=fc7: this run's network has no such layer; features.layer=pixels has none to ask"
         )
-    return module.net.features(module.speed.to_memory_format(view))  # type: ignore[operator]
+    return module.net.features(module.performance.to_memory_format(view))  # type: ignore[operator]
 
 
 def pixels(module: Classifier, view: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> 
     there = Features(where) if (where / "about.json").is_file() else None
     if there and all(there.about[key] == value for key, value in facts.items()):
         return there, False
-    extractor.module.speed.apply(extractor.module.net, extractor.device)
+    extractor.module.performance.apply(extractor.module.net, extractor.device)
     features.extract(where, extractor, store.split(split), facts, cfg.data.batch_size)
     return Features(where), True
 

@@ -27,7 +27,7 @@ from alexnet_pl.evaluation.confusions import count_answers
 from alexnet_pl.evaluation.result import load_result
 from alexnet_pl.experiment import build
 from alexnet_pl.runs.fit_status import read_fit_status
-from alexnet_pl.training.loggers import Continued
+from alexnet_pl.training.loggers import ResumableMetricsWriter
 
 Fit = Callable[..., Path]
 
@@ -73,18 +73,18 @@ def test_metrics_csv_of_a_fit_that_was_killed_after_any_row_equals_the_uninterru
 ) -> None:
     cfg.trainer.log_every_n_steps, cfg.trainer.precision = 2, "32-true"
     run(cfg, "fit", tmp_path / "whole")
-    wanted, plain = rows_without_times(tmp_path / "whole"), Continued.save
+    wanted, plain = rows_without_times(tmp_path / "whole"), ResumableMetricsWriter.save
     total = len(table(tmp_path / "whole/metrics.csv"))
     for count in range(total // 2 - 4, total, 3):  # from before the first checkpoint on
 
-        def save(self: Continued, count: int = count) -> None:
+        def save(self: ResumableMetricsWriter, count: int = count) -> None:
             plain(self)
             if self.rows == count:
                 raise Killed
 
         cut = tmp_path / f"cut{count}"
         with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
-            patch.setattr(Continued, "save", save)
+            patch.setattr(ResumableMetricsWriter, "save", save)
             run(cfg, "fit", cut)
         if last(cut).is_file():
             run(cfg, "fit", cut, last(cut))

@@ -15,7 +15,8 @@ from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.training.schedules import LoggedSchedule, PlateauSchedule
+from alexnet_pl.training.epoch_schedules import LoggedSchedule
+from alexnet_pl.training.schedules import PlateauSchedule
 
 OTHERS = ("cifar10", "codes")  # other networks than the paper's
 RECIPES = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml") if not path.stem.startswith(OTHERS))
@@ -31,7 +32,7 @@ def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str
     with torch.device("meta"):
         net = build.make_module(cfg).net
     assert net.fc8.out_features == cfg.model.num_classes
-    assert net.norm1.rule.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
+    assert net.norm1.spec.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
     build.make_data(cfg)
     trainer = build.make_trainer(cfg, tmp_path)
     assert trainer.max_epochs == cfg.trainer.max_epochs

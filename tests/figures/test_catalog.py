@@ -135,7 +135,7 @@ def test_the_neighbours_of_figure_4_are_those_of_a_plain_search(run: TrainedRun)
         split.read(np.arange(len(split)), whole)
         view = torch.from_numpy(whole[:, :, crop, crop] - store.mean[None, :, crop, crop]).float()
         with torch.inference_mode():
-            maps = net.maps(view).flatten(1)
+            maps = net.conv_maps(view).flatten(1)
             fc7 = torch.relu(net.fc7(torch.relu(net.fc6(maps)) / 2))
         seen[name] = whole, fc7.half().double().numpy()
     figure = drawn(catalog.neighbor_figure(run, True))

@@ -57,7 +57,7 @@ def test_they_are_a_plain_forward_pass(module: Classifier, tiny_store: Path, tmp
     view = images(tiny_store).double()[:, :, 2:69, 2:69] - torch.from_numpy(store.mean)[:, 2:69, 2:69]
     wide = AlexNet(10, crop=67).double().eval()
     wide.load_state_dict(net.state_dict())
-    fc6 = F.relu(wide.maps(view).flatten(1) @ wide.fc6.weight.T + wide.fc6.bias) / 2
+    fc6 = F.relu(wide.conv_maps(view).flatten(1) @ wide.fc6.weight.T + wide.fc6.bias) / 2
     fc7 = F.relu(fc6 @ wide.fc7.weight.T + wide.fc7.bias)
     assert found.values.shape == (96, 4096)
     np.testing.assert_allclose(found.values, fc7.numpy(), rtol=2e-3, atol=1e-3)
