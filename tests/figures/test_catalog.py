@@ -28,7 +28,7 @@ from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import catalog, examples, figure4, training_curves
 from alexnet_pl.figures.filter_responses import responses, top_activating_patches
 from alexnet_pl.figures.style import DARK, LIGHT, THEMES, Theme, show
-from alexnet_pl.models.filters import scaled
+from alexnet_pl.models.filters import scale_to_unit_range
 
 
 def command(words: list[str]) -> None:
@@ -72,7 +72,7 @@ def test_figure_3_has_every_kernel_of_the_network(run: TrainedRun) -> None:
     weight = run.module.net.conv1.weight
     halves = images_in(drawn(catalog.kernels(run, True), DARK))
     assert len(halves) == 2
-    wanted = scaled(weight).permute(0, 2, 3, 1).numpy()
+    wanted = scale_to_unit_range(weight).permute(0, 2, 3, 1).numpy()
     tiles = [
         half[1 + 12 * r : 12 * r + 12, 1 + 12 * c : 12 * c + 12] for half in halves for r in range(3) for c in range(16)
     ]
