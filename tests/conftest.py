@@ -40,7 +40,12 @@ def config() -> Compose:
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stores") / "tiny"
-    prepare(synthetic.source(TRAIN, VAL), root, StoreSettings("tiny", 72, {}), partial(synthetic.read, size=72))
+    prepare(
+        synthetic.list_synthetic(TRAIN, VAL),
+        root,
+        StoreSettings("tiny", 72, {}),
+        partial(synthetic.read_drawn, size=72),
+    )
     return root
 
 

@@ -61,7 +61,7 @@ def photographs(source: Path | None, folder: Path) -> list[Path]:
 
 def drawn(path: Path, number: int) -> Path:
     """As large as ImageNet's usual photograph."""
-    image = synthetic.draw(number, 500)[0][:, :375].transpose(1, 2, 0)
+    image = synthetic.draw_image(number, 500)[0][:, :375].transpose(1, 2, 0)
     Image.fromarray(image).save(path, quality=92, subsampling="4:4:4")
     return path
 

@@ -61,7 +61,7 @@ def measure_overhead(cfg: DictConfig, rounds: int) -> dict[str, Rate]:
     """Microseconds a step with bar, logger and metrics on."""
     with tempfile.TemporaryDirectory() as name, hidden_terminal():
         root = Path(name) / "store"
-        prepare(synthetic.source(64, 64), root, StoreSettings("empty", SIDE, {}), draw_image)
+        prepare(synthetic.list_synthetic(64, 64), root, StoreSettings("empty", SIDE, {}), draw_image)
         contenders: dict[str, Callable[[], float]] = {
             OURS: lambda: time_ours(cfg, root),
             STOCK: lambda: time_stock(Path(name)),
@@ -71,7 +71,7 @@ def measure_overhead(cfg: DictConfig, rounds: int) -> dict[str, Rate]:
 
 
 def draw_image(item: ImageRecord) -> tuple[Any, str]:
-    return synthetic.read(item, SIDE)
+    return synthetic.read_drawn(item, SIDE)
 
 
 def time_ours(cfg: DictConfig, root: Path) -> float:

@@ -17,7 +17,7 @@ from alexnet_pl.errors import UserError, reason
 
 FILTERS = ("bilinear", "bicubic")
 GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a JPEG compressed once more
-THIN = 16  # sides' ratio above which an image is cropped before it is resized
+MAX_ASPECT_RATIO = 16  # sides' ratio above which an image is cropped before it is resized
 
 
 def decode(data: bytes) -> tuple[torch.Tensor, str]:
@@ -28,42 +28,42 @@ def decode(data: bytes) -> tuple[torch.Tensor, str]:
     if not data:
         raise ValueError("empty file")
     if data.startswith(GZIP):
-        image, odd = decode_image(gunzip(data))
-        return image, f"gzip of {odd or 'JPEG RGB'}"
-    return decode_image(data)
+        image, note = decode_uncompressed(gunzip(data))
+        return image, f"gzip of {note or 'JPEG RGB'}"
+    return decode_uncompressed(data)
 
 
 def gunzip(data: bytes) -> bytes:
     stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        inside = stream.decompress(data, LARGEST)
+        content = stream.decompress(data, MAX_PIXELS)
     except zlib.error as error:
         raise ValueError(reason(error)) from error
     if not stream.eof:
         raise ValueError("a gzip that is cut off, or more than any photograph: a decompression bomb?")
-    return inside
+    return content
 
 
-def decode_image(data: bytes) -> tuple[torch.Tensor, str]:
-    return decode_plain_jpeg(data) or decode_any(data)
+def decode_uncompressed(data: bytes) -> tuple[torch.Tensor, str]:
+    return decode_jpeg_tensor(data) or decode_with_pillow(data)
 
 
-def decode_plain_jpeg(data: bytes) -> tuple[torch.Tensor, str] | None:
+def decode_jpeg_tensor(data: bytes) -> tuple[torch.Tensor, str] | None:
     """Decode a YCbCr or gray JPEG, as nearly all files are, without Pillow's copies."""
-    if (found := decode_rgb_jpeg(data)) is None:
+    if (decoded := decode_rgb_jpeg(data)) is None:
         return None
-    pixels, space = found
+    pixels, space = decoded
     return torch.from_numpy(pixels.transpose(2, 0, 1)), "" if space == "YCbCr" else "JPEG L"
 
 
-def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
+def decode_with_pillow(data: bytes) -> tuple[torch.Tensor, str]:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             width, height = picture.size
-            if width * height > LARGEST:
+            if width * height > MAX_PIXELS:
                 raise ValueError(f"{width:,} × {height:,} pixels, more than any photograph: a decompression bomb?")
-            odd = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
-            return torch.from_numpy(np.array(to_rgb(picture))).permute(2, 0, 1), odd
+            note = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
+            return torch.from_numpy(np.array(to_rgb(picture))).permute(2, 0, 1), note
     except UnidentifiedImageError as error:
         raise ValueError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -87,31 +87,31 @@ def raw_rgb(data: bytes) -> torch.Tensor:
     return torch.from_numpy(np.frombuffer(data, np.uint8).reshape(3, side, side).copy())
 
 
-def resize_center_crop(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
+def resize_center_crop(image: torch.Tensor, size: int, filter_name: str) -> torch.Tensor:
     """(3, H, W) → (3, size, size): shorter side to `size` pixels, antialiased as Pillow does, then the centre.
 
     Views are NumPy's: each of PyTorch's would hand the interpreter to another thread and wait to get it back.
     """
     pixels = image.numpy()
     height, width = pixels.shape[1:]
-    if max(height, width) > THIN * min(height, width):  # a thread of pixels need not be made whole
-        pixels = crop_center(pixels, min(height, THIN * width), min(width, THIN * height))
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):  # a thread of pixels need not be made whole
+        pixels = crop_center(pixels, min(height, MAX_ASPECT_RATIO * width), min(width, MAX_ASPECT_RATIO * height))
         height, width = pixels.shape[1:]
     short = min(height, width)
     if short != size:
         longer = int(size * max(height, width) / short)
         shape = [size, longer] if height <= width else [longer, size]
-        pixels = interpolate(torch.from_numpy(pixels[None]), shape, mode=how, antialias=True).numpy()[0]
+        pixels = interpolate(torch.from_numpy(pixels[None]), shape, mode=filter_name, antialias=True).numpy()[0]
     return torch.from_numpy(crop_center(pixels, size, size))
 
 
 def crop_center(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The central part, rounded as torchvision's `center_crop` does."""
-    top, left = (round((whole - part) / 2) for whole, part in zip(image.shape[1:], (height, width), strict=True))
+    top, left = (round((length - part) / 2) for length, part in zip(image.shape[1:], (height, width), strict=True))
     return image[:, top : top + height, left : left + width]
 
 
-LARGEST = 89_478_485  # pixels: Pillow's own guard against files that unpack to fill the memory
+MAX_PIXELS = 89_478_485  # pixels: Pillow's own guard against files that unpack to fill the memory
 
 
 def decode_rgb_jpeg(data: bytes) -> tuple[np.ndarray, str] | None:
@@ -121,7 +121,7 @@ def decode_rgb_jpeg(data: bytes) -> tuple[np.ndarray, str] | None:
     """
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        if space not in ("YCbCr", "Gray") or int(height) * int(width) > LARGEST:
+        if space not in ("YCbCr", "Gray") or int(height) * int(width) > MAX_PIXELS:
             return None
         return simplejpeg.decode_jpeg(data, "RGB"), space
     except ValueError:
@@ -144,10 +144,10 @@ def decode_batch(files: Sequence[memoryview], device: torch.device) -> Tensor:
         raise UserError(
             "performance.jpeg_decoder=gpu: this torchvision no longer decodes; install torchvision<0.30"
         ) from error
-    found = decode_jpeg([encode_jpeg(data) for data in files], ImageReadMode.RGB, device)
-    assert isinstance(found, list)
-    return torch.stack(found)
+    images = decode_jpeg([to_byte_tensor(data) for data in files], ImageReadMode.RGB, device)
+    assert isinstance(images, list)
+    return torch.stack(images)
 
 
-def encode_jpeg(data: memoryview) -> Tensor:
+def to_byte_tensor(data: memoryview) -> Tensor:
     return torch.from_numpy(np.array(np.frombuffer(data, np.uint8)))  # a copy, as a file's own memory is read-only

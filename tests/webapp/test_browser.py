@@ -64,7 +64,7 @@ def _here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drawn(number: int, side: int = 90) -> torch.Tensor:
-    return torch.from_numpy(synthetic.draw(number, side)[0])
+    return torch.from_numpy(synthetic.draw_image(number, side)[0])
 
 
 def png(path: Path, image: torch.Tensor) -> Path:

@@ -12,18 +12,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-POINTS = 1024  # places where decompression of a gzip file can begin; 32 kB of memory each
-KEPT = threading.local()  # per thread: gzip files that stand open where it last read
+SEEK_POINTS = 1024  # places where decompression of a gzip file can begin; 32 kB of memory each
+THREAD_STATE = threading.local()  # per thread: gzip files that stand open where it last read
 
 
-def open_packed(path: Path, packed: str) -> AbstractContextManager[IO[bytes]]:
+def open_content(path: Path, compression: str) -> AbstractContextManager[IO[bytes]]:
     """The content of an archive as a file that can be read from any place."""
-    if packed == "gzip":
-        return nullcontext(gunzip_whole(path))
+    if compression == "gzip":
+        return nullcontext(open_gzip(path))
     return path.open("rb")
 
 
-def read_plain(path: Path, start: int, size: int | None) -> bytes:
+def read_range(path: Path, start: int, size: int | None) -> bytes:
     """Bytes of a file that is not compressed, by few calls: each of them hands the interpreter to another thread."""
     file = os.open(path, os.O_RDONLY)
     try:
@@ -38,20 +38,20 @@ def read_plain(path: Path, start: int, size: int | None) -> bytes:
         os.close(file)
 
 
-def gunzip_whole(path: Path) -> IO[bytes]:
+def open_gzip(path: Path) -> IO[bytes]:
     """A gzip file's content, open once a thread; a pass over it notes where later ones can begin."""
     from indexed_gzip import IndexedGzipFile
 
-    kept: OrderedDict[Path, IO[bytes]] = KEPT.__dict__.setdefault("files", OrderedDict())
-    if path not in kept:
-        spacing = max(1 << 20, path.stat().st_size // POINTS)
-        kept[path] = IndexedGzipFile(str(path), spacing=spacing, drop_handles=False)
+    open_files: OrderedDict[Path, IO[bytes]] = THREAD_STATE.__dict__.setdefault("files", OrderedDict())
+    if path not in open_files:
+        spacing = max(1 << 20, path.stat().st_size // SEEK_POINTS)
+        open_files[path] = IndexedGzipFile(str(path), spacing=spacing, drop_handles=False)
         with INDICES_LOCK:
             if path in INDICES:
-                kept[path].import_index(fileobj=BytesIO(INDICES[path]))  # type: ignore[attr-defined]
-        while len(kept) > 2:
-            kept.popitem(last=False)[1].close()
-    return kept[path]
+                open_files[path].import_index(fileobj=BytesIO(INDICES[path]))  # type: ignore[attr-defined]
+        while len(open_files) > 2:
+            open_files.popitem(last=False)[1].close()
+    return open_files[path]
 
 
 INDICES: dict[Path, bytes] = {}
@@ -61,7 +61,7 @@ INDICES_LOCK = threading.Lock()
 def share_index(path: Path) -> None:
     """Let other threads begin where this one's pass over `path` found that one can."""
     index = BytesIO()
-    gunzip_whole(path).export_index(fileobj=index)  # type: ignore[attr-defined]
+    open_gzip(path).export_index(fileobj=index)  # type: ignore[attr-defined]
     with INDICES_LOCK:
         INDICES[path] = index.getvalue()
 

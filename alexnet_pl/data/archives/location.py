@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from alexnet_pl.data.archives.gzip import open_packed, read_plain
+from alexnet_pl.data.archives.gzip import open_content, read_range
 from alexnet_pl.data.archives.parquet import read_row
 from alexnet_pl.data.archives.zip import read_member
 
@@ -19,21 +19,21 @@ class ByteLocation(NamedTuple):
     path: Path
     start: int = 0
     size: int | None = None
-    packed: str = ""
+    compression: str = ""
 
     def read(self) -> bytes:
         """Raises OSError where the file is gone, or shorter than it was when it was listed; ValueError where a checksum
         beside the image is another."""
-        if self.packed == "parquet":
+        if self.compression == "parquet":
             return read_row(self.path, self.start)
-        if self.packed == "zip":
+        if self.compression == "zip":
             data = read_member(self.path, self.start, self.size or 0)
-        elif self.packed:
-            with open_packed(self.path, self.packed) as file:
+        elif self.compression:
+            with open_content(self.path, self.compression) as file:
                 file.seek(self.start)
                 data = file.read(-1 if self.size is None else self.size)
         else:
-            data = read_plain(self.path, self.start, self.size)
+            data = read_range(self.path, self.start, self.size)
         if self.size is not None and len(data) < self.size:
             raise OSError(f"{self.path}: shorter than it was when it was listed")
         return data

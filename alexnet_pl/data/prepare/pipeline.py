@@ -23,7 +23,7 @@ OFFICIAL = ("ilsvrc2010", "ilsvrc2012")  # stores of which the splits are the or
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     """Name of the form that was recognised, and its images."""
     if options.name == "demo":
-        return "drawn by the program itself", synthetic.source()
+        return "drawn by the program itself", synthetic.list_synthetic()
     if not options.source:
         raise UserError("prepare.source has no value yet: add prepare.source=FOLDER, the copy of the images to prepare")
     synsets = Path(options.synsets) if options.synsets else None
@@ -54,7 +54,7 @@ def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> St
 def image_reader(options: PrepareOptions) -> Callable[[ImageRecord], tuple[np.ndarray, str]]:
     """Function from an image's record to its square, (size, size, 3) uint8, and a note on a non-standard file."""
     if options.name == "demo":
-        return partial(synthetic.read, size=options.size)
+        return partial(synthetic.read_drawn, size=options.size)
     return partial(read, size=options.size, how=options.filter)
 
 

@@ -45,7 +45,7 @@ class SplitPlan:
         if self.count % self.per_shard == 0:
             self.offsets.append(self.file.tell())
         self.file.write(json.dumps(item, default=str) + "\n")
-        self.digest.update(json.dumps([item.name, item.label, size_of(item.place)]).encode())
+        self.digest.update(json.dumps([item.name, item.label, size_of(item.location)]).encode())
         self.names.frombytes(digest(item.name))
         self.count += 1
 
@@ -82,8 +82,10 @@ class Plan:
         try:
             for split, item in state_part(source.items()):
                 listed[split].add(item)
-                if isinstance(item.place, ByteLocation) and (item.place.size is not None or item.place.packed):
-                    archives.add(item.place.path)
+                if isinstance(item.location, ByteLocation) and (
+                    item.location.size is not None or item.location.compression
+                ):
+                    archives.add(item.location.path)
         finally:
             for each in listed.values():
                 each.file.close()
@@ -135,7 +137,7 @@ def item(line: str) -> ImageRecord:
 
 def size_of(place: Any) -> int | None:
     """Size that reveals a different image of the same name; None for drawn images and table rows."""
-    if not isinstance(place, ByteLocation) or place.packed == "parquet":
+    if not isinstance(place, ByteLocation) or place.compression == "parquet":
         return None
     if place.size is not None:
         return place.size

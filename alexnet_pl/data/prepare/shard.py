@@ -134,10 +134,10 @@ def read(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str]:
     Raises ValueError where the file is no image, UserError where it is no longer there.
     """
     try:
-        data = item.place.read()
+        data = item.location.read()
     except zlib.error as error:
         raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
-    image, odd = (raw_rgb(data), "") if item.place.packed == "planes" else decode(data)
+    image, odd = (raw_rgb(data), "") if item.location.compression == "planes" else decode(data)
     return resize_center_crop(image, size, how).numpy(), odd

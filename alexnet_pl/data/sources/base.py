@@ -15,17 +15,17 @@ class ImageRecord(NamedTuple):
 
     name: str
     label: int
-    place: ByteLocation
+    location: ByteLocation
 
 
 class LazyRecords:
     """Items listed anew each time they are asked for, so that they need not be kept."""
 
-    def __init__(self, listed: Callable[[], Iterable[ImageRecord]]) -> None:
-        self.listed = listed
+    def __init__(self, list_records: Callable[[], Iterable[ImageRecord]]) -> None:
+        self.list_records = list_records
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        return iter(self.listed())
+        return iter(self.list_records())
 
 
 @dataclass(frozen=True)

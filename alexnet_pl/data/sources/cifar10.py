@@ -32,7 +32,7 @@ MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
     META: "5ff9c542aee3614f3951f8cda6e48888",
 }
-MAKERS = {  # of arrays, by the names that numpy 1 and numpy 2 give them
+ALLOWED = {  # of arrays, by the names that numpy 1 and numpy 2 give them
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy", "ndarray"): np.ndarray,
@@ -40,13 +40,13 @@ MAKERS = {  # of arrays, by the names that numpy 1 and numpy 2 give them
 }
 
 
-class PlainUnpickler(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
     """Dictionaries, lists, numbers, strings and arrays of them; anything else is refused before it is called."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in MAKERS:
+        if (module, name) not in ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return MAKERS[module, name]
+        return ALLOWED[module, name]
 
 
 def find_batches(source: Path) -> Path | None:
@@ -56,7 +56,7 @@ def find_batches(source: Path) -> Path | None:
 
 def read_cifar(folder: Path) -> DatasetListing:
     """Classes and images of the official batches. Raises UserError where a file is missing or not the official one."""
-    names = [name.decode() for name in official(folder / META)[1][b"label_names"]]
+    names = [name.decode() for name in read_official_file(folder / META)[1][b"label_names"]]
     items = {
         split: [item for batch in batches for item in read_batch(folder / batch)] for split, batches in SPLITS.items()
     }
@@ -64,7 +64,7 @@ def read_cifar(folder: Path) -> DatasetListing:
 
 
 def read_batch(path: Path) -> list[ImageRecord]:
-    data, content = official(path)
+    data, content = read_official_file(path)
     pixels = content[b"data"].tobytes()
     start, size = data.index(pixels), 3 * SIDE**2
     names = [name.decode() for name in content[b"filenames"]]
@@ -74,16 +74,16 @@ def read_batch(path: Path) -> list[ImageRecord]:
     ]
 
 
-def official(path: Path) -> tuple[bytes, dict[bytes, Any]]:
+def read_official_file(path: Path) -> tuple[bytes, dict[bytes, Any]]:
     """A file's bytes and what they say."""
     if not path.is_file():
         raise UserError(f"prepare.source: {path} is not there; unpack the whole of cifar-10-python.tar.gz")
     data = path.read_bytes()
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     try:
-        content = PlainUnpickler(io.BytesIO(data), encoding="bytes").load()
+        content = ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
     except Exception as error:  # a pickle can go wrong in any way
         raise UserError(f"prepare.source: {path} is no batch of CIFAR-10 ({error}); download it again") from error
-    if found != MD5[path.name]:
-        raise UserError(f"prepare.source: {path} is not the official file (md5 {found}, not {MD5[path.name]})")
+    if md5 != MD5[path.name]:
+        raise UserError(f"prepare.source: {path} is not the official file (md5 {md5}, not {MD5[path.name]})")
     return data, content

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from alexnet_pl.data.archives.tar import GZIPPED
+from alexnet_pl.data.archives.tar import GZIP_SUFFIXES
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.cifar10 import find_batches, read_cifar
 from alexnet_pl.data.sources.huggingface import (
@@ -17,7 +17,7 @@ from alexnet_pl.data.sources.huggingface import (
 from alexnet_pl.data.sources.ilsvrc import find_devkit, read_ilsvrc
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
-from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_fall
+from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
 from alexnet_pl.errors import UserError
 
 ARCHIVES = "archives of synsets"
@@ -48,17 +48,17 @@ def read_source(
         return "Hugging Face's Parquet files", read_tables(tables, allow_incomplete)
     if packed := find_packed(source):
         return "Hugging Face's archives", read_packed(packed, allow_incomplete)
-    check_archives(source)
+    check_devkit_present(source)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
-        return ARCHIVES, read_fall(source, synsets, held_out_share)
+        return ARCHIVES, read_synset_archives(source, synsets, held_out_share)
     if shards := find_shards(source):
         return "WebDataset shards", read_shards(shards, allow_incomplete)
     return "class folders", read_folders(source, names)
 
 
-def check_archives(source: Path) -> None:
+def check_devkit_present(source: Path) -> None:
     """Images of the benchmark are not to be taken for synsets of all of ImageNet."""
-    if unkitted := sorted(source.glob("ILSVRC20*.tar")):
-        raise UserError(f"prepare.source: {unkitted[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
-    if source.is_file() and not source.name.endswith((".tar", *GZIPPED)):
+    if archives := sorted(source.glob("ILSVRC20*.tar")):
+        raise UserError(f"prepare.source: {archives[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
+    if source.is_file() and not source.name.endswith((".tar", *GZIP_SUFFIXES)):
         raise UserError(f"prepare.source: {source} is no archive that is known; give the folder that holds the images")

@@ -43,7 +43,7 @@ class Devkit(NamedTuple):
 
 def read_devkit(path: Path) -> Devkit:
     """Read the kit from its archive or unpacked folder. Raises UserError for anything else."""
-    files = from_archive(path) if path.is_file() else from_folder(path)
+    files = read_kit_archive(path) if path.is_file() else read_kit_folder(path)
     truth = next((name for name in files if name.endswith("_validation_ground_truth.txt")), "")
     year = re.match(r"ILSVRC(\d{4})_", truth)
     if "meta.mat" not in files or year is None:
@@ -53,20 +53,20 @@ def read_devkit(path: Path) -> Devkit:
     return Devkit(path, int(year[1]), synsets, numbers, images)
 
 
-def from_folder(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(path.glob("**/data/*")) if wanted(file.name)}
+def read_kit_folder(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(path.glob("**/data/*")) if is_kit_file(file.name)}
 
 
-def from_archive(path: Path) -> dict[str, bytes]:
+def read_kit_archive(path: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(path) as tar:
-            inside = [member for member in tar if member.isreg() and wanted(Path(member.name).name)]
-            return {Path(member.name).name: tar.extractfile(member).read() for member in inside}  # type: ignore[union-attr]
+            kit_members = [member for member in tar if member.isreg() and is_kit_file(Path(member.name).name)]
+            return {Path(member.name).name: tar.extractfile(member).read() for member in kit_members}  # type: ignore[union-attr]
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UserError(f"prepare.source: {path}: damaged or incomplete devkit ({error}); get it again") from error
 
 
-def wanted(name: str) -> bool:
+def is_kit_file(name: str) -> bool:
     return name == "meta.mat" or (name[0] != "." and name.endswith("_validation_ground_truth.txt"))
 
 

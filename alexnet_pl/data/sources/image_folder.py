@@ -17,47 +17,50 @@ def read_folders(source: Path, names: Mapping[str, str]) -> DatasetListing:
     """
     if not source.is_dir():
         raise UserError(f"prepare.source: {source} is not there; give the folder that holds train/ and val/")
-    found = {split: class_folders(source / split) for split in ("train", "val", "test") if (source / split).is_dir()}
+    folders_of_split = {
+        split: find_class_folders(source / split) for split in ("train", "val", "test") if (source / split).is_dir()
+    }
     for split in ("train", "val"):
-        if not found.get(split):
+        if not folders_of_split.get(split):
             raise UserError(f"prepare.source: {source}/{split} has no class folders (wanted: {split}/<class>/<image>)")
-    classes = sorted(found["train"])
-    for split, folders in found.items():
+    classes = sorted(folders_of_split["train"])
+    for split, folders in folders_of_split.items():
         if folders and sorted(folders) != classes:
-            raise UserError(f"prepare.source: {difference(source, split, classes, folders)}")
-    for folders in found.values():
+            raise UserError(f"prepare.source: {describe_difference(source, split, classes, folders)}")
+    for folders in folders_of_split.values():
         for folder in folders.values():
             if not any(map(is_image, folder.iterdir())):
                 raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
     splits = {
-        split: LazyRecords(lambda split=split: list_images(source / split, classes))
-        for split, own in found.items()
-        if own
+        split: LazyRecords(lambda split=split: list_class_folders(source / split, classes))
+        for split, class_dirs in folders_of_split.items()
+        if class_dirs
     }
-    if flat := test_images(source / "test", found):
-        splits["test"] = flat
+    if unlabelled := list_unlabelled_images(source / "test", folders_of_split):
+        splits["test"] = unlabelled
     return DatasetListing([(name, names.get(name, name)) for name in classes], splits)
 
 
-def list_images(root: Path, classes: list[str]) -> Iterator[ImageRecord]:
+def list_class_folders(root: Path, classes: list[str]) -> Iterator[ImageRecord]:
     for label, name in enumerate(classes):
         yield from (
-            ImageRecord(f"{root.name}/{name}/{path.name}", label, ByteLocation(path)) for path in images(root / name)
+            ImageRecord(f"{root.name}/{name}/{path.name}", label, ByteLocation(path))
+            for path in find_images(root / name)
         )
 
 
-def test_images(root: Path, found: Mapping[str, Mapping[str, Path]]) -> LazyRecords | None:
+def list_unlabelled_images(root: Path, folders_of_split: Mapping[str, Mapping[str, Path]]) -> LazyRecords | None:
     """Images that lie in test/ itself have no labels."""
-    if found.get("test") or not root.is_dir() or not images(root):
+    if folders_of_split.get("test") or not root.is_dir() or not find_images(root):
         return None
-    return LazyRecords(lambda: (ImageRecord(f"test/{path.name}", -1, ByteLocation(path)) for path in images(root)))
+    return LazyRecords(lambda: (ImageRecord(f"test/{path.name}", -1, ByteLocation(path)) for path in find_images(root)))
 
 
-def class_folders(root: Path) -> dict[str, Path]:
+def find_class_folders(root: Path) -> dict[str, Path]:
     return {path.name: path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
 
-def images(folder: Path) -> list[Path]:
+def find_images(folder: Path) -> list[Path]:
     return sorted(filter(is_image, folder.iterdir()))
 
 
@@ -65,7 +68,7 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name[0] != "."
 
 
-def difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:
+def describe_difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:
     missing, extra = sorted(set(classes) - set(folders)), sorted(set(folders) - set(classes))
     parts = [f"lacks {', '.join(missing[:3])}" for _ in missing[:1]] + [
         f"has {', '.join(extra[:3])}" for _ in extra[:1]

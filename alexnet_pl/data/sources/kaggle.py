@@ -17,32 +17,32 @@ from typing import NamedTuple
 from alexnet_pl.data.archives import tar
 from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import GZIPPED, is_complete
-from alexnet_pl.data.archives.zip import members
+from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, whole_archive
+from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
-from alexnet_pl.data.sources.image_folder import class_folders, images, is_image
+from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
 from alexnet_pl.errors import UserError
 
 MAPPING, SOLUTION, IMAGES = "LOC_synset_mapping.txt", "LOC_val_solution.csv", "ILSVRC/Data/CLS-LOC"
 LISTS = {"train": "train_cls.txt", "test": "test.txt"}  # of ILSVRC/ImageSets/CLS-LOC; val's is as long as its table
 
 
-class Found(NamedTuple):
+class KaggleImage(NamedTuple):
     """An image by the last parts of its path: split, folder (that of a training image is its class), name."""
 
     split: str
     folder: str
     name: str
-    place: ByteLocation
+    location: ByteLocation
 
 
-class Copy(NamedTuple):
+class KaggleCopy(NamedTuple):
     """The two tables, all images of the tree, and how many its own lists tell of."""
 
-    where: Path
+    path: Path
     mapping: str
     solution: str
-    found: Callable[[], Iterable[Found]]
+    images: Callable[[], Iterable[KaggleImage]]
     expected: dict[str, int]
 
 
@@ -50,19 +50,19 @@ def find_kaggle(source: Path) -> Path | None:
     """The folder with the tables, or Kaggle's archive: the file itself, or in the folder."""
     if (source / MAPPING).is_file() and (source / "ILSVRC").is_dir():
         return source
-    inside = sorted(source.iterdir()) if source.is_dir() else [source]
-    return next((path for path in inside if path.name.startswith("imagenet") and is_kaggle(path)), None)
+    candidates = sorted(source.iterdir()) if source.is_dir() else [source]
+    return next((path for path in candidates if path.name.startswith("imagenet") and is_kaggle(path)), None)
 
 
 def is_kaggle(path: Path) -> bool:
     if path.suffix == ".zip":
-        return next(members(path, is_of_use), None) is not None
-    return path.name.endswith(GZIPPED) and "object" in path.name
+        return next(list_zip_members(path, is_needed), None) is not None
+    return path.name.endswith(GZIP_SUFFIXES) and "object" in path.name
 
 
 def read_kaggle(path: Path) -> DatasetListing:
     """Raises UserError that names what is missing or does not agree."""
-    copy = from_folder(path) if path.is_dir() else from_archive(path)
+    copy = open_kaggle_folder(path) if path.is_dir() else open_kaggle_archive(path)
     lines = copy.mapping.splitlines()
     classes = sorted((wnid, words) for wnid, _, words in (line.partition(" ") for line in lines if line))
     index = {wnid: label for label, (wnid, _) in enumerate(classes)}
@@ -73,79 +73,86 @@ def read_kaggle(path: Path) -> DatasetListing:
     }
     if unknown := set(truth.values()) - set(index):
         raise UserError(f"prepare.source: {SOLUTION}: class {min(unknown)} is not in {MAPPING}")
-    check(copy, set(index), set(truth))
+    check_tables(copy, set(index), set(truth))
     splits = {
-        "train": LazyRecords(lambda: train(copy, index)),
+        "train": LazyRecords(lambda: list_train_records(copy, index)),
         "val": sorted(
-            ImageRecord(f"val/{each.name}", index[truth[Path(each.name).stem]], each.place) for each in of(copy, "val")
+            ImageRecord(f"val/{image.name}", index[truth[Path(image.name).stem]], image.location)
+            for image in images_of_split(copy, "val")
         ),
     }
-    test = [ImageRecord(f"test/{each.name}", -1, each.place) for each in of(copy, "test")]
+    test = [ImageRecord(f"test/{each.name}", -1, each.location) for each in images_of_split(copy, "test")]
     return DatasetListing(classes, splits | ({"test": sorted(test)} if test else {}), expected=copy.expected)
 
 
-def of(copy: Copy, split: str) -> Iterator[Found]:
-    return (each for each in copy.found() if each.split == split)
+def images_of_split(copy: KaggleCopy, split: str) -> Iterator[KaggleImage]:
+    return (image for image in copy.images() if image.split == split)
 
 
-def train(copy: Copy, index: dict[str, int]) -> Iterator[ImageRecord]:
-    return (ImageRecord(f"train/{e.folder}/{e.name}", index[e.folder], e.place) for e in of(copy, "train"))
+def list_train_records(copy: KaggleCopy, index: dict[str, int]) -> Iterator[ImageRecord]:
+    return (
+        ImageRecord(f"train/{image.folder}/{image.name}", index[image.folder], image.location)
+        for image in images_of_split(copy, "train")
+    )
 
 
-def check(copy: Copy, classes: set[str], validated: set[str]) -> None:
+def check_tables(copy: KaggleCopy, classes: set[str], solution_stems: set[str]) -> None:
     folders, stems = set(), set()
-    for each in copy.found():
-        if each.split == "train":
-            folders.add(each.folder)
-        elif each.split == "val":
-            stems.add(Path(each.name).stem)
+    for image in copy.images():
+        if image.split == "train":
+            folders.add(image.folder)
+        elif image.split == "val":
+            stems.add(Path(image.name).stem)
     if folders != classes:
         raise UserError(
-            f"prepare.source: {copy.where}: train and {MAPPING} do not agree on class {odd(folders, classes)}"
+            f"prepare.source: {copy.path}: train and {MAPPING} do not agree on class {first_difference(folders, classes)}"
         )
-    if stems != validated:
+    if stems != solution_stems:
         raise UserError(
-            f"prepare.source: {copy.where}: val and {SOLUTION} do not agree on image {odd(stems, validated)}"
+            f"prepare.source: {copy.path}: val and {SOLUTION} do not agree on image {first_difference(stems, solution_stems)}"
         )
 
 
-def odd(one: set[str], other: set[str]) -> str:
-    return min(one ^ other)
+def first_difference(a: set[str], b: set[str]) -> str:
+    return min(a ^ b)
 
 
-def from_folder(root: Path) -> Copy:
+def open_kaggle_folder(root: Path) -> KaggleCopy:
     for name in (MAPPING, SOLUTION, f"{IMAGES}/train", f"{IMAGES}/val"):
         if not (root / name).exists():
             raise UserError(f"prepare.source: {root}/{name} is missing")
 
-    def found() -> Iterator[Found]:
+    def list_tree() -> Iterator[KaggleImage]:
         for split in ("train", "val", "test"):
             folder = root / IMAGES / split
-            classes = sorted(class_folders(folder).values()) if split == "train" else [folder]
-            for each in filter(Path.is_dir, classes):
-                yield from (Found(split, each.name, path.name, ByteLocation(path)) for path in images(each))
+            classes = sorted(find_class_folders(folder).values()) if split == "train" else [folder]
+            for class_folder in filter(Path.is_dir, classes):
+                yield from (
+                    KaggleImage(split, class_folder.name, path.name, ByteLocation(path))
+                    for path in find_images(class_folder)
+                )
 
     lists = {split: root / "ILSVRC/ImageSets/CLS-LOC" / name for split, name in LISTS.items()}
-    expected = {split: lines(path.read_bytes()) for split, path in lists.items() if path.is_file()}
-    return Copy(
-        root, (root / MAPPING).read_text("utf-8-sig"), (root / SOLUTION).read_text("utf-8-sig"), found, expected
+    expected = {split: count_lines(path.read_bytes()) for split, path in lists.items() if path.is_file()}
+    return KaggleCopy(
+        root, (root / MAPPING).read_text("utf-8-sig"), (root / SOLUTION).read_text("utf-8-sig"), list_tree, expected
     )
 
 
-def lines(data: bytes) -> int:
+def count_lines(data: bytes) -> int:
     return sum(1 for line in data.splitlines() if line.strip())
 
 
-def from_zip(path: Path) -> Iterator[tuple[str, ByteLocation]]:
+def list_zip(path: Path) -> Iterator[tuple[str, ByteLocation]]:
     """(path in the archive, where it lies) of the images and tables, by path: a text each, of two million at most."""
-    rows = [f"{name}\0{start}\0{size}" for name, start, size in members(path, is_of_use)]
+    rows = [f"{name}\0{start}\0{size}" for name, start, size in list_zip_members(path, is_needed)]
     rows.sort()
     for row in rows:
         name, start, size = row.split("\0")
         yield name, ByteLocation(path, int(start), int(size), "zip")
 
 
-def is_of_use(name: str) -> bool:
+def is_needed(name: str) -> bool:
     return is_table(name) or split_of(name) is not None
 
 
@@ -154,27 +161,33 @@ def is_table(name: str) -> bool:
     return path.name in (MAPPING, SOLUTION) or (path.name in LISTS.values() and path.parent.name == "CLS-LOC")
 
 
-def from_archive(path: Path) -> Copy:
-    inside = from_zip(path) if path.suffix == ".zip" else ((m.path, m.place) for m in tar.members(is_complete(path)))
-    listing = DiskList(inside)
+def open_kaggle_archive(path: Path) -> KaggleCopy:
+    entries = (
+        list_zip(path)
+        if path.suffix == ".zip"
+        else ((m.path, m.location) for m in tar.list_members(whole_archive(path)))
+    )
+    listing = DiskList(entries)
 
-    def found() -> Iterator[Found]:
-        for name, (archive, *where) in listing:
-            if known := split_of(name):
-                yield Found(*known, ByteLocation(Path(archive), *where))
+    def list_archive() -> Iterator[KaggleImage]:
+        for name, (archive, *location) in listing:
+            if parts := split_of(name):
+                yield KaggleImage(*parts, ByteLocation(Path(archive), *location))
 
     tables = {
-        Path(at).name: ByteLocation(Path(archive), *where).read() for at, (archive, *where) in listing if is_table(at)
+        Path(name).name: ByteLocation(Path(archive), *where).read()
+        for name, (archive, *where) in listing
+        if is_table(name)
     }
 
     def table(name: str) -> str:
-        return tables[name].decode("utf-8-sig") if name in tables else beside(path, name)
+        return tables[name].decode("utf-8-sig") if name in tables else read_table_beside(path, name)
 
-    expected = {split: lines(tables[name]) for split, name in LISTS.items() if name in tables}
-    return Copy(path, table(MAPPING), table(SOLUTION), found, expected)
+    expected = {split: count_lines(tables[name]) for split, name in LISTS.items() if name in tables}
+    return KaggleCopy(path, table(MAPPING), table(SOLUTION), list_archive, expected)
 
 
-def beside(path: Path, name: str) -> str:
+def read_table_beside(path: Path, name: str) -> str:
     if not path.with_name(name).is_file():
         raise UserError(
             f"prepare.source: {path} has no {name}, nor is it beside it; get it from the same page of Kaggle"
@@ -182,9 +195,9 @@ def beside(path: Path, name: str) -> str:
     return path.with_name(name).read_text("utf-8-sig")
 
 
-def split_of(inside: str) -> tuple[str, str, str] | None:
+def split_of(member: str) -> tuple[str, str, str] | None:
     """(split, folder, name) of an image's path in the archive; None for any other file."""
-    path = Path(inside)
+    path = Path(member)
     parts = path.parts
     if "CLS-LOC" not in parts or "Data" not in parts or not is_image(path):
         return None

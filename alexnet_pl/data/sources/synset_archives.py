@@ -12,7 +12,15 @@ from itertools import groupby
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import GZIPPED, WNID, Member, by_class, first, is_litter, members
+from alexnet_pl.data.archives.tar import (
+    GZIP_SUFFIXES,
+    WNID,
+    Member,
+    list_class_archives,
+    first_member_name,
+    is_desktop_file,
+    list_members,
+)
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.errors import UserError
 
@@ -24,19 +32,21 @@ def find_archives(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     inner = [path for path in sorted(source.glob("n*.tar")) if WNID.match(path.name)]
-    named = [path for path in sorted(source.iterdir()) if path.name.endswith((".tar", *GZIPPED))]
-    outer = [path for path in named if not is_litter(path.name)]
-    return inner or [path for path in outer if WNID.match(first(path)) and first(path).endswith(".tar")]
+    named = [path for path in sorted(source.iterdir()) if path.name.endswith((".tar", *GZIP_SUFFIXES))]
+    outer = [path for path in named if not is_desktop_file(path.name)]
+    return inner or [
+        path for path in outer if WNID.match(first_member_name(path)) and first_member_name(path).endswith(".tar")
+    ]
 
 
-def read_fall(source: Path, synsets: Path | None = None, held_out_share: float = HELD_OUT) -> DatasetListing:
+def read_synset_archives(source: Path, synsets: Path | None = None, held_out_share: float = HELD_OUT) -> DatasetListing:
     """Every synset that has an archive, or of these the ones that a file `synsets` lists, a wnid a line.
     `held_out_share`: the share of each that becomes `val`."""
-    archives = sorted(pair for path in find_archives(source) for pair in by_class(path))
+    archives = sorted(pair for path in find_archives(source) for pair in list_class_archives(path))
     if not archives:
         raise UserError(f"prepare.source: {source} holds no n########.tar archives, nor an archive of such")
     if synsets is not None:
-        archives = list_images(archives, synsets, source)
+        archives = filter_synsets(archives, synsets, source)
     return HashSplitListing(
         [(wnid, wnid) for wnid in sorted({wnid for wnid, _ in archives})],
         archives=archives,
@@ -44,7 +54,7 @@ def read_fall(source: Path, synsets: Path | None = None, held_out_share: float =
     )
 
 
-def list_images(
+def filter_synsets(
     archives: list[tuple[str, ByteLocation]], synsets: Path, source: Path
 ) -> list[tuple[str, ByteLocation]]:
     """Fall 2009's 10,184 synsets are a list that its owner has."""
@@ -52,12 +62,12 @@ def list_images(
         wanted = set(synsets.read_text().split())
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"prepare.synsets: {synsets}: cannot be read ({error})") from error
-    if odd := sorted(word for word in wanted if not WNID.fullmatch(word)):
-        raise UserError(f"prepare.synsets: {synsets}: {odd[0]!r} is no wnid; give one such as n01440764 a line")
+    if invalid := sorted(word for word in wanted if not WNID.fullmatch(word)):
+        raise UserError(f"prepare.synsets: {synsets}: {invalid[0]!r} is no wnid; give one such as n01440764 a line")
     if missing := sorted(wanted - {wnid for wnid, _ in archives}):
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         raise UserError(f"prepare.synsets: {source} has no archive of {missing[0]}{more}, which {synsets} lists")
-    return [(wnid, place) for wnid, place in archives if wnid in wanted]
+    return [(wnid, location) for wnid, location in archives if wnid in wanted]
 
 
 @dataclass(frozen=True)
@@ -69,17 +79,17 @@ class HashSplitListing(DatasetListing):
     held_out_share: float = HELD_OUT
 
     def __post_init__(self) -> None:
-        halves = {split: LazyRecords(lambda split=split: self.half(split)) for split in ("train", "val")}
+        halves = {split: LazyRecords(lambda split=split: self.images_of(split)) for split in ("train", "val")}
         object.__setattr__(self, "splits", halves)
 
-    def half(self, wanted: str) -> Iterator[ImageRecord]:
+    def images_of(self, wanted: str) -> Iterator[ImageRecord]:
         return (item for split, item in self.items() if split == wanted)
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
-        for label, (wnid, places) in enumerate(groupby(self.archives, key=lambda pair: pair[0])):
-            for member in sorted(member for _, place in places for member in members(place)):
+        for label, (wnid, group) in enumerate(groupby(self.archives, key=lambda pair: pair[0])):
+            for member in sorted(member for _, location in group for member in list_members(location)):
                 split = "val" if name_hash_fraction(member) < self.held_out_share else "train"
-                yield split, ImageRecord(f"{wnid}/{member.name}", label, member.place)
+                yield split, ImageRecord(f"{wnid}/{member.name}", label, member.location)
 
 
 def name_hash_fraction(member: Member) -> float:

@@ -28,9 +28,9 @@ UNREADABLE = -1
 
 def read(item: ImageRecord) -> tuple[np.ndarray, str]:
     """The image of number n is n everywhere, so that a batch says which images it holds."""
-    if item.place == UNREADABLE:
+    if item.location == UNREADABLE:
         raise ValueError("broken on purpose")
-    return np.full((3, SIZE, SIZE), item.place, dtype=np.uint8), ""
+    return np.full((3, SIZE, SIZE), item.location, dtype=np.uint8), ""
 
 
 def label(number: int) -> int:

@@ -24,7 +24,7 @@ IMAGES, SIDE = 48, 64
 @pytest.fixture(params=["raw", "jpeg"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     settings = StoreSettings("small", SIDE, {}, StoreEncoding(request.param), shard=16)
-    prepare(synthetic.source(IMAGES, 8), tmp_path / "store", settings, partial(synthetic.read, size=SIDE))
+    prepare(synthetic.list_synthetic(IMAGES, 8), tmp_path / "store", settings, partial(synthetic.read_drawn, size=SIDE))
     return tmp_path / "store"
 
 
@@ -48,7 +48,7 @@ def in_memory(path: Path, begin: int) -> bool:
 def test_what_is_announced_comes_into_memory_by_itself(tmp_path: Path) -> None:
     """A record alone, and not one far from it. 200 kB a record, as the kernel reads ahead less."""
     settings = StoreSettings("small", 256, {}, shard=64)
-    prepare(synthetic.source(64, 8), tmp_path / "store", settings, partial(synthetic.read, size=256))
+    prepare(synthetic.list_synthetic(64, 8), tmp_path / "store", settings, partial(synthetic.read_drawn, size=256))
     path = tmp_path / "store/train-000000.u8"
     evict(tmp_path / "store")
     if in_memory(path, 0):

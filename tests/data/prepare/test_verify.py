@@ -28,7 +28,7 @@ ITEMS = [ImageRecord(f"{i}.png", i % 2, ByteLocation(Path("made"), i)) for i in 
 
 
 def flat(item: ImageRecord) -> tuple[np.ndarray, str]:
-    return np.full((3, 8, 8), item.place.start, np.uint8), ""
+    return np.full((3, 8, 8), item.location.start, np.uint8), ""
 
 
 @pytest.fixture

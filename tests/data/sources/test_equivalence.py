@@ -76,7 +76,7 @@ def test_synset_archives_are_split_in_halves_by_name_alone(tmp_path: Path) -> No
     listed = [(split, item.name) for split, item in read_source(whole, {})[1].items()]
     assert sorted(listed) == sorted((split, name) for split, own in names[0].items() for name in own)
     for item in read_source(winter, {})[1].splits["val"]:
-        assert item.place.read() == photo(int(item.name[:-5].split("_")[1]))
+        assert item.location.read() == photo(int(item.name[:-5].split("_")[1]))
     assert len(names[0]["train"]) + len(names[0]["val"]) == 180
     assert 60 < len(names[0]["train"]) < 120
     assert not set(names[0]["train"]) & set(names[0]["val"])

@@ -44,7 +44,7 @@ def test_classes_are_sorted_and_their_images_too(tree: Tree) -> None:
         "train": [("train/a/1.jpg", 0), ("train/b/1.jpg", 1), ("train/b/2.jpg", 1)],
         "val": [("val/a/9.jpg", 0), ("val/b/8.jpg", 1)],
     }
-    assert all(item.place.path == root / item.name for items in source.splits.values() for item in items)
+    assert all(item.location.path == root / item.name for items in source.splits.values() for item in items)
 
 
 def test_the_order_of_making_or_of_the_disk_does_not_matter(tree: Tree) -> None:

@@ -29,13 +29,13 @@ GOOD = [number for number in range(COUNT) if number not in BROKEN]
 
 
 def image(number: int) -> np.ndarray:
-    return synthetic.draw(number, SIZE)[0]
+    return synthetic.draw_image(number, SIZE)[0]
 
 
 def read(item: ImageRecord) -> tuple[np.ndarray, str]:
-    if item.place in BROKEN:
+    if item.location in BROKEN:
         raise ValueError("broken on purpose")
-    return image(int(item.place)), ""  # type: ignore[call-overload]
+    return image(int(item.location)), ""  # type: ignore[call-overload]
 
 
 def make(root: Path, encoding: StoreEncoding) -> Store:

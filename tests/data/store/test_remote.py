@@ -28,7 +28,7 @@ def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     """A store in a folder, and its copy at URL."""
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     settings = StoreSettings("tiny", 72, {}, StoreEncoding(request.param), shard=16)
-    prepare(synthetic.source(96, 40), tmp_path / "here", settings, partial(synthetic.read, size=72))
+    prepare(synthetic.list_synthetic(96, 40), tmp_path / "here", settings, partial(synthetic.read_drawn, size=72))
     files = fsspec.filesystem("memory")
     for path in (tmp_path / "here").iterdir():
         files.pipe_file(f"/bucket/store/{path.name}", path.read_bytes())
@@ -64,7 +64,10 @@ def test_files_are_fetched_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_another_store_at_the_same_place_is_another_one_here(here: Path, tmp_path: Path) -> None:
     before = Store(URL).root
     prepare(
-        synthetic.source(96, 40), tmp_path / "new", StoreSettings("other", 72, {}), partial(synthetic.read, size=72)
+        synthetic.list_synthetic(96, 40),
+        tmp_path / "new",
+        StoreSettings("other", 72, {}),
+        partial(synthetic.read_drawn, size=72),
     )
     files = fsspec.filesystem("memory")
     for path in (tmp_path / "new").iterdir():

@@ -23,9 +23,9 @@ def image(number: int, size: int = SIZE) -> np.ndarray:
 
 
 def read(item: ImageRecord) -> tuple[np.ndarray, str]:
-    if item.place in BROKEN:
+    if item.location in BROKEN:
         raise ValueError("broken on purpose")
-    return image(item.place), ""
+    return image(item.location), ""
 
 
 def make(root: Path) -> Path:
@@ -88,9 +88,9 @@ def test_more_images_than_are_copied_at_a_time_all_arrive(tmp_path: Path) -> Non
     source = DatasetListing([(str(c), str(c)) for c in range(7)], {"train": items})
 
     def odd_ones_only(item: ImageRecord) -> tuple[np.ndarray, str]:
-        if item.place % 100 == 0:
+        if item.location % 100 == 0:
             raise ValueError("broken on purpose")
-        return image(item.place, 2), ""
+        return image(item.location, 2), ""
 
     prepare(source, tmp_path / "store", StoreSettings("many", 2, {}, workers=1), odd_ones_only)
     images, labels = Store(tmp_path / "store").split("train").to_device(torch.device("cpu"))
