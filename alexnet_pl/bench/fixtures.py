@@ -11,7 +11,7 @@ from PIL import Image
 
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.image_folder import is_image, read_folders
 from alexnet_pl.data.store.encoding import StoreEncoding
@@ -31,7 +31,7 @@ def stores(photographs: list[Path], folder: Path, size: int, images: int) -> Non
     for encoding in (StoreEncoding("raw"), StoreEncoding("jpeg")):
         settings = StoreSettings("bench", size, {}, encoding, shard=max(1, images // 4))
         with contextlib.redirect_stdout(io.StringIO()):
-            prepare(source, folder / encoding.name, settings, partial(read, size=size, how="bilinear"))
+            prepare(source, folder / encoding.name, settings, partial(read_square, size=size, filter_name="bilinear"))
     torch.set_num_threads(threads)
     files(folder)
 
@@ -43,7 +43,7 @@ def files(folder: Path) -> None:
     for slot, label in zip(split.slots.tolist(), split.labels.tolist(), strict=True):
         path = folder / f"squares/{label}/{slot:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(split.reader.file(slot))
+        path.write_bytes(split.reader.jpeg_bytes(slot))
 
 
 IMAGES = 4096  # of one measurement, seconds long; fewer photographs are gone through several times

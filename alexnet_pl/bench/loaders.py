@@ -64,7 +64,7 @@ def streamed(
     """Our loader, in the order of one epoch after the other."""
     orders = (epoch_order(len(split), 0, epoch) for epoch in count())
     batches = (order[start : start + BATCH] for order in orders for start in range(0, len(order), BATCH))
-    for _, labels in stream_batches(split, batches, BATCH, device, room=room):
+    for _, labels in stream_batches(split, batches, BATCH, device, buffer_class=room):
         yield len(labels)
 
 

@@ -21,7 +21,7 @@ from alexnet_pl.bench.timing import Job, Rate, interleaved, machine
 from alexnet_pl.data.images import decode, resize_center_crop
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.prepare.workers import configure_worker
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.store.encoding import StoreEncoding
@@ -76,7 +76,7 @@ def made(folder: Path, encoding: StoreEncoding) -> int:
     with tempfile.TemporaryDirectory(dir=folder) as name, contextlib.redirect_stdout(io.StringIO()):
         settings = StoreSettings("bench", SIZE, {}, encoding, shard=128)
         source = read_folders(folder / "tree", {})
-        about = prepare(source, Path(name) / "store", settings, partial(read, size=SIZE, how="bilinear"))
+        about = prepare(source, Path(name) / "store", settings, partial(read_square, size=SIZE, filter_name="bilinear"))
     assert about is not None
     return about["splits"]["train"]["records"]
 

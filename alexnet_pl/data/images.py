@@ -1,5 +1,5 @@
-"""Decode an image file and cut the square of §2: "we first rescaled the image such that the shorter side was of length
-256, and then cropped out the central 256 × 256 patch from the resulting image"."""
+"""Image decoding and the resize and centre crop of §2: "we first rescaled the image such that the shorter side was of
+length 256, and then cropped out the central 256 × 256 patch from the resulting image"."""
 
 import io
 import math
@@ -16,14 +16,14 @@ from torch.nn.functional import interpolate
 from alexnet_pl.errors import UserError, reason
 
 FILTERS = ("bilinear", "bicubic")
-GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a JPEG compressed once more
-MAX_ASPECT_RATIO = 16  # sides' ratio above which an image is cropped before it is resized
+GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a gzipped JPEG
+MAX_ASPECT_RATIO = 16  # longer images are cropped before they are resized
 
 
 def decode(data: bytes) -> tuple[torch.Tensor, str]:
-    """Any image file → (3, H, W) uint8 RGB, and what was odd about it ("" for a plain RGB JPEG).
+    """Decode any image file to (3, H, W) uint8 RGB, with a note on its format ("" for an RGB JPEG).
 
-    An orientation that a camera noted (EXIF) is ignored, as Pillow ignored it in 2012. Raises ValueError.
+    The EXIF orientation is ignored, as Pillow ignored it in 2012. Raises ValueError if it is not an image.
     """
     if not data:
         raise ValueError("empty file")
@@ -40,7 +40,7 @@ def gunzip(data: bytes) -> bytes:
     except zlib.error as error:
         raise ValueError(reason(error)) from error
     if not stream.eof:
-        raise ValueError("a gzip that is cut off, or more than any photograph: a decompression bomb?")
+        raise ValueError("truncated gzip, or a decompression bomb (more than 89 MB)")
     return content
 
 
@@ -49,7 +49,7 @@ def decode_uncompressed(data: bytes) -> tuple[torch.Tensor, str]:
 
 
 def decode_jpeg_tensor(data: bytes) -> tuple[torch.Tensor, str] | None:
-    """Decode a YCbCr or gray JPEG, as nearly all files are, without Pillow's copies."""
+    """Decode a YCbCr or gray JPEG, as nearly all files are, without Pillow's copies; None for any other file."""
     if (decoded := decode_rgb_jpeg(data)) is None:
         return None
     pixels, space = decoded
@@ -61,7 +61,7 @@ def decode_with_pillow(data: bytes) -> tuple[torch.Tensor, str]:
         with Image.open(io.BytesIO(data)) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
-                raise ValueError(f"{width:,} × {height:,} pixels, more than any photograph: a decompression bomb?")
+                raise ValueError(f"{width:,} × {height:,} pixels: more than 89 megapixels, a decompression bomb?")
             note = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
             return torch.from_numpy(np.array(to_rgb(picture))).permute(2, 0, 1), note
     except UnidentifiedImageError as error:
@@ -73,7 +73,7 @@ def decode_with_pillow(data: bytes) -> tuple[torch.Tensor, str]:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any mode → RGB: 16-bit grey scaled to 8, transparency dropped; Pillow clips the one and warns of the other."""
+    """Convert any mode to RGB: scale 16-bit grey to 8 bits, which Pillow would clip, and drop transparency."""
     if picture.mode.startswith("I"):
         picture = Image.fromarray((np.asarray(picture, np.float64) * 255 / 65535).round().clip(0, 255).astype(np.uint8))
     if "transparency" in picture.info:
@@ -82,19 +82,19 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def raw_rgb(data: bytes) -> torch.Tensor:
-    """Pixels that were never compressed → (3, side, side) uint8."""
+    """Uncompressed pixels, planes of red, green and blue, as a (3, side, side) uint8 tensor."""
     side = math.isqrt(len(data) // 3)
     return torch.from_numpy(np.frombuffer(data, np.uint8).reshape(3, side, side).copy())
 
 
 def resize_center_crop(image: torch.Tensor, size: int, filter_name: str) -> torch.Tensor:
-    """(3, H, W) → (3, size, size): shorter side to `size` pixels, antialiased as Pillow does, then the centre.
+    """Resize the shorter side to `size`, antialiased as in Pillow, and crop the centre: (3, H, W) → (3, size, size).
 
-    Views are NumPy's: each of PyTorch's would hand the interpreter to another thread and wait to get it back.
+    `filter_name`: "bilinear" or "bicubic". Slices are taken in NumPy, since PyTorch releases the GIL for each slice.
     """
     pixels = image.numpy()
     height, width = pixels.shape[1:]
-    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):  # a thread of pixels need not be made whole
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
         pixels = crop_center(pixels, min(height, MAX_ASPECT_RATIO * width), min(width, MAX_ASPECT_RATIO * height))
         height, width = pixels.shape[1:]
     short = min(height, width)
@@ -106,18 +106,18 @@ def resize_center_crop(image: torch.Tensor, size: int, filter_name: str) -> torc
 
 
 def crop_center(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The central part, rounded as torchvision's `center_crop` does."""
+    """Crop the centre of (3, H, W) to (3, height, width), rounded as in torchvision's `center_crop`."""
     top, left = (round((length - part) / 2) for length, part in zip(image.shape[1:], (height, width), strict=True))
     return image[:, top : top + height, left : left + width]
 
 
-MAX_PIXELS = 89_478_485  # pixels: Pillow's own guard against files that unpack to fill the memory
+MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs
 
 
 def decode_rgb_jpeg(data: bytes) -> tuple[np.ndarray, str] | None:
-    """(H, W, 3) uint8 of a JPEG and its colours, YCbCr or Gray.
+    """Decode a YCbCr or gray JPEG with libjpeg-turbo: (H, W, 3) uint8 RGB, and "YCbCr" or "Gray".
 
-    None for everything else and where anything is wrong with the file: Pillow is then to judge.
+    None for any other file and for corrupt ones, which are left to Pillow.
     """
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
@@ -129,14 +129,14 @@ def decode_rgb_jpeg(data: bytes) -> tuple[np.ndarray, str] | None:
 
 
 def decode_into(data: memoryview, row: np.ndarray) -> None:
-    """A JPEG to `row`, (H, W, 3) uint8 as large as it. Raises ValueError."""
+    """Decode a JPEG into `row`, (H, W, 3) uint8 of the same size. Raises ValueError for a corrupt file."""
     simplejpeg.decode_jpeg(data, "RGB", buffer=row)
 
 
 def decode_batch(files: Sequence[memoryview], device: torch.device) -> Tensor:
-    """JPEGs of one size to (N, 3, H, W) uint8 on `device`, all in one call. Raises RuntimeError, without saying which.
+    """Decode JPEGs of one size in one call: (N, 3, H, W) uint8 on `device`. Raises RuntimeError if any is corrupt.
 
-    nvJPEG repeats the colours of a half resolution where libjpeg-turbo interpolates, so pixels may differ at edges.
+    nvJPEG repeats half-resolution chroma where libjpeg-turbo interpolates, so pixels may differ at edges.
     """
     try:
         from torchvision.io import ImageReadMode, decode_jpeg
@@ -150,4 +150,4 @@ def decode_batch(files: Sequence[memoryview], device: torch.device) -> Tensor:
 
 
 def to_byte_tensor(data: memoryview) -> Tensor:
-    return torch.from_numpy(np.array(np.frombuffer(data, np.uint8)))  # a copy, as a file's own memory is read-only
+    return torch.from_numpy(np.array(np.frombuffer(data, np.uint8)))  # copied, since a mapped file is read-only

@@ -58,7 +58,7 @@ SCHEDULES = {
 
 def make_data(cfg: DictConfig) -> ImageStore:
     speed = make_speed(cfg)
-    given = {"seed": cfg.seed, "way": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
+    given = {"seed": cfg.seed, "loader_options": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
     return instantiate(ImageStore, cfg.data, "data", tested_split=cfg.test.split, **given)
 
 

@@ -101,7 +101,7 @@ class VectorLoader(EpochPosition):
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.shuffled:
-            self.begin()
+            self.start_epoch()
         first = self.done if self.shuffled else 0
         count = len(self.features)
         order = epoch_order(count, self.seed, self.epoch) if self.shuffled else np.arange(count)

@@ -1,4 +1,4 @@
-"""Random access into gzip archives without unpacking them."""
+"""Random access into gzip files without unpacking them."""
 
 import json
 import os
@@ -12,19 +12,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-SEEK_POINTS = 1024  # places where decompression of a gzip file can begin; 32 kB of memory each
-THREAD_STATE = threading.local()  # per thread: gzip files that stand open where it last read
+SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each
+THREAD_STATE = threading.local()  # per thread: open gzip files, positioned where it last read
 
 
 def open_content(path: Path, compression: str) -> AbstractContextManager[IO[bytes]]:
-    """The content of an archive as a file that can be read from any place."""
+    """Open the uncompressed content of an archive as a seekable file."""
     if compression == "gzip":
         return nullcontext(open_gzip(path))
     return path.open("rb")
 
 
 def read_range(path: Path, start: int, size: int | None) -> bytes:
-    """Bytes of a file that is not compressed, by few calls: each of them hands the interpreter to another thread."""
+    """Read bytes of an uncompressed file with few system calls, each of which releases the GIL."""
     file = os.open(path, os.O_RDONLY)
     try:
         count = os.fstat(file).st_size if size is None else size
@@ -39,7 +39,7 @@ def read_range(path: Path, start: int, size: int | None) -> bytes:
 
 
 def open_gzip(path: Path) -> IO[bytes]:
-    """A gzip file's content, open once a thread; a pass over it notes where later ones can begin."""
+    """Open the content of a gzip file once per thread; reading it builds an index of seek positions."""
     from indexed_gzip import IndexedGzipFile
 
     open_files: OrderedDict[Path, IO[bytes]] = THREAD_STATE.__dict__.setdefault("files", OrderedDict())
@@ -59,7 +59,7 @@ INDICES_LOCK = threading.Lock()
 
 
 def share_index(path: Path) -> None:
-    """Let other threads begin where this one's pass over `path` found that one can."""
+    """Share the index that this thread has built for `path` with other threads."""
     index = BytesIO()
     open_gzip(path).export_index(fileobj=index)  # type: ignore[attr-defined]
     with INDICES_LOCK:
@@ -67,10 +67,10 @@ def share_index(path: Path) -> None:
 
 
 class DiskList:
-    """Rows kept in a temporary file, to be gone through more than once: what took a pass over an archive to list."""
+    """List of JSON rows in a temporary file, for listings of archives that do not fit in memory."""
 
     def __init__(self, rows: Iterable[Any]) -> None:
-        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with its owner)
+        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by the finalizer)
         weakref.finalize(self, self.file.close)
         for row in rows:
             self.file.write(json.dumps(row, default=str) + "\n")

@@ -1,4 +1,4 @@
-"""Location of one image's bytes: a file, or a range within an archive."""
+"""Location of an image's bytes: a file, or a range within an archive."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +11,12 @@ from alexnet_pl.data.archives.zip import read_member
 class ByteLocation(NamedTuple):
     """Location of an image's bytes: a file, or `size` bytes from `start` in an archive's content.
 
-    `packed` says how that content is compressed: "" not at all, "gzip" as a whole, "zip" for a file of such an archive,
-    whose own header is at `start`, or "parquet" for row `start` of a table. "planes" is no compression: the bytes are a
-    square image's pixels, red, green and blue one after the other.
+    `compression` is one of
+      ""         none
+      "gzip"     the archive as a whole; `start` counts in its uncompressed content
+      "zip"      a member of a zip archive, whose local header is at `start`
+      "parquet"  row `start` of a table
+      "planes"   none, and the bytes are pixels of a square image: red, green and blue planes
     """
 
     path: Path
@@ -22,8 +25,8 @@ class ByteLocation(NamedTuple):
     compression: str = ""
 
     def read(self) -> bytes:
-        """Raises OSError where the file is gone, or shorter than it was when it was listed; ValueError where a checksum
-        beside the image is another."""
+        """Read the bytes. Raises OSError if the file is gone or shorter than when it was listed, ValueError if the
+        archive's checksum differs."""
         if self.compression == "parquet":
             return read_row(self.path, self.start)
         if self.compression == "zip":
@@ -35,5 +38,5 @@ class ByteLocation(NamedTuple):
         else:
             data = read_range(self.path, self.start, self.size)
         if self.size is not None and len(data) < self.size:
-            raise OSError(f"{self.path}: shorter than it was when it was listed")
+            raise OSError(f"{self.path}: shorter than when it was listed")
         return data

@@ -1,4 +1,4 @@
-"""Random access into tar archives: byte ranges of members, also of archives within archives."""
+"""Tar archives: byte ranges of their members, also of archives within archives."""
 
 import re
 import tarfile
@@ -16,14 +16,15 @@ GZIP_SUFFIXES = (".tar.gz", ".tgz")
 
 
 def is_desktop_file(name: str) -> bool:
-    """Whether a desktop left the file there (`.DS_Store`, `._image.JPEG`, `Thumbs.db`), not the organisers."""
+    """Whether a desktop environment wrote the file (`.DS_Store`, `._image.JPEG`, `Thumbs.db`)."""
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
 
 
 class Member(NamedTuple):
-    """A regular file of an archive; `name` is its last part alone, so that no path of an archive is ever followed.
+    """Regular file in an archive.
 
-    `path` is all of it as the archive says, only ever compared.
+    `name`: the last part of its path, so that no path in an archive is ever followed. `path`: the whole path, used only
+    for comparison.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Member(NamedTuple):
 
 
 class FileRange:
-    """The bytes `start` … `start + size` of a file, as a file: what lies in an archive without copying it out."""
+    """Bytes `start` … `start + size` of a file as a file object, without copying them."""
 
     def __init__(self, file: IO[bytes], start: int, size: int | None) -> None:
         self.file, self.start, self.size, self.position = file, start, size, 0
@@ -41,7 +42,7 @@ class FileRange:
         return self.position
 
     def seek(self, position: int, whence: int = 0) -> int:
-        assert whence == 0  # all that tarfile asks for
+        assert whence == 0  # the only mode that tarfile uses
         self.position = position
         return self.position
 
@@ -56,9 +57,9 @@ class FileRange:
 
 
 def list_members(location: ByteLocation) -> Iterator[Member]:
-    """The regular files of a tar, in its order. Links, devices and folders are passed over.
+    """List the regular files of a tar archive, in its order; links, devices and folders are skipped.
 
-    Raises UserError, naming the file, where the archive is damaged or cut off.
+    Raises UserError, naming the file, if the archive is corrupt or truncated.
     """
     size = location.path.stat().st_size if location.size is None and not location.compression else location.size
     try:
@@ -74,35 +75,35 @@ def list_members(location: ByteLocation) -> Iterator[Member]:
                         location.path, location.start + info.offset_data, info.size, location.compression
                     )
                     yield Member(Path(info.name).name, member_location, info.name)
-                tar.members.clear()  # tarfile would keep them all
+                tar.members.clear()  # tarfile keeps all members otherwise
             check_end(tar.fileobj, tar.offset)  # type: ignore[arg-type]
         if location.compression and location.size is None:
             share_index(location.path)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UserError(
-            f"prepare.source: {location.path}: damaged or incomplete archive ({error}); get it again"
+            f"prepare.source: {location.path}: corrupt or incomplete archive ({error}); download it again"
         ) from error
 
 
 def check_end(file: IO[bytes], position: int) -> None:
-    """tarfile takes a damaged header for the end; the end is zeros, a block of them at least, and nothing else."""
+    """Raise tarfile.ReadError unless only zeros follow, at least one block: tarfile takes a corrupt header for the end."""
     file.seek(position)
     zeros = 0
     while block := file.read(1 << 16):
         if block.strip(b"\0"):
-            raise tarfile.ReadError(f"a damaged header at byte {position:,}")
+            raise tarfile.ReadError(f"corrupt header at byte {position:,}")
         zeros += len(block)
     if zeros < tarfile.BLOCKSIZE:
         raise tarfile.ReadError("unexpected end of data")
 
 
 def whole_archive(path: Path) -> ByteLocation:
-    """All of an archive, by its name compressed or not."""
+    """Location of a whole archive; its name tells whether it is gzipped."""
     return ByteLocation(path, compression="gzip" if path.name.endswith(GZIP_SUFFIXES) else "")
 
 
 def list_class_archives(path: Path) -> Iterator[tuple[str, ByteLocation]]:
-    """(wnid, archive of its images): an archive n########.tar itself, or those in an archive of such."""
+    """List (wnid, archive of its images) of n########.tar itself, or of an archive that contains such archives."""
     if match := WNID.match(path.name):
         yield match[0], whole_archive(path)
         return
@@ -112,5 +113,5 @@ def list_class_archives(path: Path) -> Iterator[tuple[str, ByteLocation]]:
 
 
 def first_member_name(path: Path) -> str:
-    """The name of the first regular file of an archive: enough to tell what it is."""
+    """Name of the first regular file, which shows what kind of archive it is; "" if there is none."""
     return next((member.name for member in list_members(whole_archive(path))), "")

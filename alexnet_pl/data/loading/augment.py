@@ -79,9 +79,9 @@ class Augment(nn.Module):
             raise ValueError(f"images_per_crop={images_per_crop}, noise={noise}: at least 1, and not negative")
         self.size, self.crop, self.noise, self.noise_scale, self.rescale = size, crop, noise, noise_scale, rescale
         self.mean, self.images_per_crop, self.flip = mean, images_per_crop, flip
-        self.blocked = False  # image after image, the faster way on a CPU
+        self.image_by_image = False  # image after image, the faster way on a CPU
         self.fused = False  # in one kernel, the faster way on a GPU
-        self.places = size - crop + 1 if include_last_offset or size == crop else size - crop
+        self.num_offsets = size - crop + 1 if include_last_offset or size == crop else size - crop
         self.register_buffer("mean_image", torch.zeros(3, size, size))
         self.register_buffer("components", torch.zeros(3, 3))
 
@@ -98,32 +98,32 @@ class Augment(nn.Module):
 
     def draw(self, seed: int, epoch: int, batch: int, count: int) -> Draws:
         """Random draws for the `count` images of a (global) batch: a function of (seed, epoch, batch) alone."""
-        chance = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, batch, 1]))
+        generator = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, batch, 1]))
         groups = -(-count // self.images_per_crop)
-        offsets = chance.integers(self.places, size=(groups, 2)).repeat(self.images_per_crop, 0)[:count]
-        flips = chance.integers(2, size=groups).astype(bool).repeat(self.images_per_crop)[:count] & self.flip
-        noise = chance.standard_normal((count, 3), dtype=np.float32)
+        offsets = generator.integers(self.num_offsets, size=(groups, 2)).repeat(self.images_per_crop, 0)[:count]
+        flips = generator.integers(2, size=groups).astype(bool).repeat(self.images_per_crop)[:count] & self.flip
+        noise = generator.standard_normal((count, 3), dtype=np.float32)
         return Draws(torch.from_numpy(offsets), torch.from_numpy(flips), torch.from_numpy(noise))
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
         """The training view; under autocast, blocked or fused, in the precision to which the first layer would round
         it."""
-        if self.blocked:
-            return self.one_by_one(images, draws, autocast_to(images.device.type))
-        place = self.mean == "per_position"
+        if self.image_by_image:
+            return self.augment_image_by_image(images, draws, autocast_to(images.device.type))
+        per_position = self.mean == "per_position"
         if self.fused:
-            mean, kind = self.mean_image if place else self.centre_mean, autocast_to(images.device.type)
+            mean, dtype = self.mean_image if per_position else self.center_mean, autocast_to(images.device.type)
             return compiled(gather_pixels)(
-                images, draws, mean, self.colours(draws), self.divisor, self.crop, place, kind
+                images, draws, mean, self.noise_colors(draws), self.divisor, self.crop, per_position, dtype
             )
         view = self.view(images, draws.offsets, draws.flips)
         if self.noise:
-            view += self.colours(draws)[:, :, None, None]
+            view += self.noise_colors(draws)[:, :, None, None]
             if self.rescale:
                 view /= self.divisor
         return view
 
-    def colours(self, draws: Draws) -> Tensor:
+    def noise_colors(self, draws: Draws) -> Tensor:
         """(N, 3): what the noise adds to all pixels of an image. No matrix product, which autocast would round to eight
         bits and TF32 to eleven."""
         return (draws.noise[:, None] * self.components).sum(2) * self.noise
@@ -132,36 +132,36 @@ class Augment(nn.Module):
     def divisor(self) -> float:
         return 1 + self.noise if self.rescale else 1
 
-    def one_by_one(self, images: Tensor, draws: Draws, kind: torch.dtype) -> Tensor:
+    def augment_image_by_image(self, images: Tensor, draws: Draws, dtype: torch.dtype) -> Tensor:
         """The same numbers, image after image: each stays in a core's cache from its uint8 pixels to its last division,
         where the whole batch would go through memory once an operation. Channels come last, as the network wants them.
         """
-        out = torch.empty((len(images), self.crop, self.crop, 3), dtype=kind)
-        exact = out if kind == torch.float32 else torch.empty((1, *out.shape[1:])).expand(out.shape)
-        colours = self.colours(draws).repeat(1, self.crop)  # as long as a row of pixels
-        mean, centre = (m.permute(1, 2, 0).contiguous() for m in (self.mean_image, self.centre_mean))
+        out = torch.empty((len(images), self.crop, self.crop, 3), dtype=dtype)
+        exact = out if dtype == torch.float32 else torch.empty((1, *out.shape[1:])).expand(out.shape)
+        colors = self.noise_colors(draws).repeat(1, self.crop)  # as long as a row of pixels
+        mean, center_mean = (m.permute(1, 2, 0).contiguous() for m in (self.mean_image, self.center_mean))
         places = zip(draws.offsets.tolist(), draws.flips.tolist(), strict=True)
-        for image, ((top, left), flip), colour, own, last in zip(images, places, colours, exact, out, strict=True):
+        for image, ((top, left), flip), color, row, target in zip(images, places, colors, exact, out, strict=True):
             area = slice(top, top + self.crop), slice(left, left + self.crop)
             view = image.permute(1, 2, 0)[area].contiguous()
             if self.mean == "per_position":
                 view = view - mean[area]
             view = view.flip(1) if flip else view
             if self.mean == "per_position":
-                own.copy_(view)
+                row.copy_(view)
             else:
-                torch.sub(view, centre, out=own)
+                torch.sub(view, center_mean, out=row)
             if self.noise:
-                rows = own.view(self.crop, -1)
-                rows += colour
+                rows = row.view(self.crop, -1)
+                rows += color
                 if self.rescale:
                     rows /= self.divisor
-            if own.dtype != kind:
-                last.copy_(own)
+            if row.dtype != dtype:
+                target.copy_(row)
         return out.permute(0, 3, 1, 2)
 
     @property
-    def centre_mean(self) -> Tensor:
+    def center_mean(self) -> Tensor:
         edge = (self.size - self.crop) // 2
         return self.mean_image[:, edge : edge + self.crop, edge : edge + self.crop]
 
@@ -169,58 +169,58 @@ class Augment(nn.Module):
         """Crops and reflections minus the mean: (N, 3, crop, crop) float32."""
         if self.mean == "per_position":
             return crop_windows(images - self.mean_image, offsets, flips, self.crop)
-        return crop_windows(images, offsets, flips, self.crop) - self.centre_mean
+        return crop_windows(images, offsets, flips, self.crop) - self.center_mean
 
-    def views(self, images: Tensor, which: str) -> Iterator[Tensor]:
+    def views(self, images: Tensor, view_set: str) -> Iterator[Tensor]:
         """center: one view. ten: "the four corner patches and the center patch" and their reflections (§5.1).
         nine: a grid of three by three places without reflections, with which the program tests its CIFAR-10 nets.
 
         One at a time: ten of a batch of 128 take 0.8 GB.
         """
-        rest = self.size - self.crop
-        for flip in (False, True) if which == "ten" else (False,):
-            for corner in CROP_POSITIONS[which]:
-                down, right = (slice(half * rest // 2, half * rest // 2 + self.crop) for half in corner)
+        margin = self.size - self.crop
+        for flip in (False, True) if view_set == "ten" else (False,):
+            for corner in CROP_POSITIONS[view_set]:
+                down, right = (slice(half * margin // 2, half * margin // 2 + self.crop) for half in corner)
                 view, mean = images[..., down, right], self.mean_image[..., down, right]
                 view = view - mean if self.mean == "per_position" else view
                 view = view.flip(3) if flip else view
-                yield view if self.mean == "per_position" else view - self.centre_mean
+                yield view if self.mean == "per_position" else view - self.center_mean
 
 
 def gather_pixels(
     images: Tensor,
     draws: Draws,
     mean: Tensor,
-    colours: Tensor,
+    colors: Tensor,
     divisor: float,
     crop: int,
-    place: bool,
-    kind: torch.dtype = torch.float32,
+    per_position: bool,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """`Augment.forward` as it becomes one kernel: each pixel tells which stored one it is. (N, 3, crop, crop), channels
     last in memory. `mean`: the mean image's centre, or with `place` the whole of it."""
-    rows, columns = (axis[:, None] for axis in lines(draws.offsets, draws.flips, crop))
+    rows, columns = (axis[:, None] for axis in source_lines(draws.offsets, draws.flips, crop))
     rows, columns = rows[..., None], columns[:, :, None]
     number = torch.arange(len(images), device=images.device)[:, None, None, None]
     channel = torch.arange(images.shape[1], device=images.device)[:, None, None]
-    own = mean[channel, rows, columns] if place else mean
-    view = (images[number, channel, rows, columns] - own + colours[:, :, None, None]) / divisor
-    return view.to(kind, memory_format=torch.channels_last)
+    mean_of_pixel = mean[channel, rows, columns] if per_position else mean
+    view = (images[number, channel, rows, columns] - mean_of_pixel + colors[:, :, None, None]) / divisor
+    return view.to(dtype, memory_format=torch.channels_last)
 
 
-def lines(offsets: Tensor, flips: Tensor, crop: int) -> tuple[Tensor, Tensor]:
+def source_lines(offsets: Tensor, flips: Tensor, crop: int) -> tuple[Tensor, Tensor]:
     """(N, crop) each: the stored rows and columns that a view's own are."""
-    ramp = torch.arange(crop, device=offsets.device)
-    return offsets[:, :1] + ramp, offsets[:, 1:] + torch.where(flips[:, None], ramp.flip(0), ramp)
+    steps = torch.arange(crop, device=offsets.device)
+    return offsets[:, :1] + steps, offsets[:, 1:] + torch.where(flips[:, None], steps.flip(0), steps)
 
 
 def crop_windows(images: Tensor, offsets: Tensor, flips: Tensor, crop: int) -> Tensor:
     """(N, C, S, S), (N, 2), (N,) → (N, C, crop, crop): rows are gathered whole, then their columns in either order."""
     count, channels, size, _ = images.shape
-    rows, columns = lines(offsets, flips, crop)
+    rows, columns = source_lines(offsets, flips, crop)
     planes = torch.arange(count * channels, device=images.device).view(count, channels, 1) * size
     strips = (
         images.reshape(-1, size).index_select(0, (planes + rows[:, None]).flatten()).view(count, channels * crop, size)
     )
-    picked = strips.gather(2, columns[:, None].expand(count, channels * crop, crop))
-    return picked.view(count, channels, crop, crop)
+    pixels = strips.gather(2, columns[:, None].expand(count, channels * crop, crop))
+    return pixels.view(count, channels, crop, crop)

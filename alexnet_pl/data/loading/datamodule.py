@@ -35,7 +35,7 @@ class ImageStore(L.LightningDataModule):
         include_val_after_epoch: int | None = None,
         tested_split: str | None = None,
         seed: int = 0,
-        way: LoaderOptions = DEFAULT_OPTIONS,
+        loader_options: LoaderOptions = DEFAULT_OPTIONS,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -43,7 +43,7 @@ class ImageStore(L.LightningDataModule):
         if include_val_after_epoch is not None and include_val_after_epoch < 0:
             raise ValueError(f"include_val_after_epoch={include_val_after_epoch}: a number of epochs, or null")
         self.root, self.dataset, self.size, self.seed = root, name, size, seed
-        self.batch_size, self.tested_split, self.way = batch_size, tested_split, way
+        self.batch_size, self.tested_split, self.loader_options = batch_size, tested_split, loader_options
         self.include_val_after_epoch = include_val_after_epoch
 
         self.train_loader: TrainLoader | None = None
@@ -94,7 +94,7 @@ class ImageStore(L.LightningDataModule):
             "device": trainer.strategy.root_device,
             "rank": trainer.global_rank,
             "world": trainer.world_size,
-            "way": self.way,
+            "options": self.loader_options,
             "limit": limit if isinstance(limit, int) else None,
         }
 
@@ -102,16 +102,16 @@ class ImageStore(L.LightningDataModule):
         assert self.trainer is not None
         augment = self.trainer.lightning_module.augment
         assert isinstance(augment, Augment)
-        place = self.rank_info(self.trainer.limit_train_batches)
+        rank_info = self.rank_info(self.trainer.limit_train_batches)
         if self.train_loader is not None and self.trainer.current_epoch:
             self.position = self.train_loader.state_dict()  # one of another length goes on where this one ended
-        split = self.training_images(self.trainer.current_epoch)
-        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **place)
+        split = self.training_split(self.trainer.current_epoch)
+        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **rank_info)
         if self.position is not None:
             self.train_loader.load_state_dict(self.position)
         return self.train_loader
 
-    def training_images(self, epoch: int) -> Split:
+    def training_split(self, epoch: int) -> Split:
         split = self.store.split("train")
         if self.include_val_after_epoch is None or epoch < self.include_val_after_epoch:
             return split

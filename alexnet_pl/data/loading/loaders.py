@@ -17,22 +17,22 @@ class EpochPosition:
     batches: int
 
     def __init__(self) -> None:
-        self.epoch, self.done, self.resumed = 0, 0, False
+        self.epoch, self.batches_done, self.resumed = 0, 0, False
 
-    def begin(self) -> None:
+    def start_epoch(self) -> None:
         """A new epoch, unless the loader goes on in one from which a checkpoint came."""
-        if self.done and not self.resumed:
-            self.epoch, self.done = self.epoch + 1, 0
+        if self.batches_done and not self.resumed:
+            self.epoch, self.batches_done = self.epoch + 1, 0
         self.resumed = False
 
     def state_dict(self) -> dict[str, int]:
         """The epoch and how many of its batches were handed out; a finished epoch is the next one's start."""
-        if self.done == self.batches:
+        if self.batches_done == self.batches:
             return {"epoch": self.epoch + 1, "done": 0}
-        return {"epoch": self.epoch, "done": self.done}
+        return {"epoch": self.epoch, "done": self.batches_done}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self.epoch, self.done, self.resumed = state_dict["epoch"], state_dict["done"], True
+        self.epoch, self.batches_done, self.resumed = state_dict["epoch"], state_dict["done"], True
 
 
 class TrainLoader(EpochPosition):
@@ -52,7 +52,7 @@ class TrainLoader(EpochPosition):
         rank: int = 0,
         world: int = 1,
         limit: int | None = None,
-        way: LoaderOptions = DEFAULT_OPTIONS,
+        options: LoaderOptions = DEFAULT_OPTIONS,
     ) -> None:
         super().__init__()
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
@@ -60,25 +60,25 @@ class TrainLoader(EpochPosition):
         self.batches = len(split) // batch_size
         if limit is not None:
             self.batches = min(self.batches, limit)
-        self.feed = batch_pipeline(split, device, way)
+        self.pipeline = batch_pipeline(split, device, options)
 
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[Batch]:
-        self.begin()
+        self.start_epoch()
         return self.epoch_batches()
 
     def epoch_batches(self) -> Iterator[Batch]:
         """Remaining batches of this epoch."""
         order = epoch_order(len(self.split), self.seed, self.epoch)
-        todo = range(self.done, self.batches)
-        shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in todo)
+        remaining = range(self.done, self.batches)
+        shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)
         size = self.share.stop - self.share.start
-        for i, (images, labels) in zip(todo, self.feed(self.split, shares, size, self.device), strict=True):
-            drawn = self.draw(self.seed, self.epoch, i, self.batch_size)
+        for i, (images, labels) in zip(remaining, self.pipeline(self.split, shares, size, self.device), strict=True):
+            draws = self.draw(self.seed, self.epoch, i, self.batch_size)
             self.done = i + 1
-            yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in drawn)))
+            yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in draws)))
 
 
 class EvalLoader:
@@ -96,10 +96,10 @@ class EvalLoader:
         rank: int = 0,
         world: int = 1,
         limit: int | None = None,
-        way: LoaderOptions = DEFAULT_OPTIONS,
+        options: LoaderOptions = DEFAULT_OPTIONS,
     ) -> None:
         self.split, self.batch_size, self.device = split, batch_size, device
-        self.feed = batch_pipeline(split, device, way)
+        self.pipeline = batch_pipeline(split, device, options)
         self.total = len(split) if limit is None else min(len(split), limit * batch_size * world)
         self.indices = np.arange(rank, self.total, world)
 
@@ -109,7 +109,7 @@ class EvalLoader:
     def __iter__(self) -> Iterator[Batch]:
         starts = range(0, len(self.indices), self.batch_size)
         batches = (self.indices[start : start + self.batch_size] for start in starts)
-        for images, labels in self.feed(self.split, batches, self.batch_size, self.device):
+        for images, labels in self.pipeline(self.split, batches, self.batch_size, self.device):
             yield Batch(images, labels)
 
 

@@ -10,7 +10,7 @@ from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.runtime import cores
 
 SHARD = 1024  # images a file: as many as the program's own batch files held
-FEW = 2048
+IMAGES_PER_WORKER = 2048
 
 
 class StoreSettings(NamedTuple):
@@ -21,7 +21,7 @@ class StoreSettings(NamedTuple):
 
     name: str
     size: int
-    how: dict[str, Any]
+    preparation: dict[str, Any]
     encoding: StoreEncoding = StoreEncoding()
     shard: int = SHARD
     workers: int | None = None
@@ -29,7 +29,7 @@ class StoreSettings(NamedTuple):
     def num_workers(self, images: int) -> int:
         """Workers for so many images: one more than there are cores, as one of them waits for the disk; few images are
         made by one while others would still be starting."""
-        return self.workers or min(cores() + 1, 1 + images // FEW)
+        return self.workers or min(cores() + 1, 1 + images // IMAGES_PER_WORKER)
 
 
 @dataclass

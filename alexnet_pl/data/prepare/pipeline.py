@@ -9,7 +9,7 @@ import numpy as np
 
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.prepare.verify import repair
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
@@ -40,22 +40,24 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
 
 
 def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> StoreSettings:
-    how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # a name in store.json, whatever the module is called
+    preparation: dict[str, Any] = {
+        "drawn": "alexnet_pl.data.demo"
+    }  # a name in store.json, whatever the module is called
     if options.name != "demo":
-        how = {"filter": options.filter, "crop": "centre", "orientation": "ignored"}
+        preparation = {"filter": options.filter, "crop": "centre", "orientation": "ignored"}
     if form == ARCHIVES:
-        how["held_out"] = options.held_out_share
+        preparation["held_out"] = options.held_out_share
     if missing:
-        how["missing"] = missing
+        preparation["missing"] = missing
     encoding, shard = options.store_encoding, options.images_per_shard
-    return StoreSettings(options.name, options.size, how, encoding, shard, options.workers)
+    return StoreSettings(options.name, options.size, preparation, encoding, shard, options.workers)
 
 
 def image_reader(options: PrepareOptions) -> Callable[[ImageRecord], tuple[np.ndarray, str]]:
     """Function from an image's record to its square, (size, size, 3) uint8, and a note on a non-standard file."""
     if options.name == "demo":
         return partial(synthetic.read_drawn, size=options.size)
-    return partial(read, size=options.size, how=options.filter)
+    return partial(read_square, size=options.size, filter_name=options.filter)
 
 
 def make_store(options: PrepareOptions) -> dict[str, Any] | None:
@@ -74,7 +76,7 @@ def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
     """Make the corrupt shards again from the source, and return their paths."""
     form, source = list_source(options)
     settings = store_settings(options, form, source.missing)
-    check_same_store(options, store, settings=settings.how)
+    check_same_store(options, store, settings=settings.preparation)
     settings = settings._replace(shard=store.manifest["shard"])
     return repair(store, source, settings, image_reader(options))
 

@@ -45,21 +45,21 @@ class SplitPlan:
         if self.count % self.per_shard == 0:
             self.offsets.append(self.file.tell())
         self.file.write(json.dumps(item, default=str) + "\n")
-        self.digest.update(json.dumps([item.name, item.label, size_of(item.location)]).encode())
-        self.names.frombytes(digest(item.name))
+        self.digest.update(json.dumps([item.name, item.label, record_size(item.location)]).encode())
+        self.names.frombytes(hash_name(item.name))
         self.count += 1
 
     def check_names(self) -> None:
         """Raises UserError where two images have the same one: neither could be found again by it."""
         digests, counts = np.unique(np.frombuffer(self.names, np.uint64), return_counts=True)
-        if not (twice := {number.tobytes() for number in digests[counts > 1]}):
+        if not (duplicates := {number.tobytes() for number in digests[counts > 1]}):
             return
         seen = set()
         with Path(self.file.name).open() as file:
             for name in (json.loads(line)[0] for line in file):
                 if name in seen:
                     raise UserError(f"prepare.source: two images are called {name}")
-                if digest(name) in twice:
+                if hash_name(name) in duplicates:
                     seen.add(name)
 
     def shards(self) -> list[Shard]:
@@ -77,65 +77,67 @@ class Plan:
     """
 
     def __init__(self, source: DatasetListing, folder: Path, per_shard: int) -> None:
-        listed: dict[str, SplitPlan] = {split: SplitPlan(folder / split, split, per_shard) for split in source.splits}
+        split_plans: dict[str, SplitPlan] = {
+            split: SplitPlan(folder / split, split, per_shard) for split in source.splits
+        }
         archives: set[Path] = set()
         try:
-            for split, item in state_part(source.items()):
-                listed[split].add(item)
+            for split, item in name_source_in_errors(source.items()):
+                split_plans[split].add(item)
                 if isinstance(item.location, ByteLocation) and (
                     item.location.size is not None or item.location.compression
                 ):
                     archives.add(item.location.path)
         finally:
-            for each in listed.values():
-                each.file.close()
-        for split, each in listed.items():
-            each.check_names()
-            if not each.count:
+            for split_plan in split_plans.values():
+                split_plan.file.close()
+        for split, split_plan in split_plans.items():
+            split_plan.check_names()
+            if not split_plan.count:
                 raise UserError(f"prepare.source: not one image of {split}")
         self.folder = folder
-        self.shards = [shard for each in listed.values() for shard in each.shards()]
-        self.counts = {split: each.count for split, each in listed.items()}
-        self.identity = {split: each.digest.hexdigest() for split, each in listed.items()}
-        self.archives = {path: stamp(path) for path in archives}
+        self.shards = [shard for each in split_plans.values() for shard in each.shards()]
+        self.counts = {split: each.count for split, each in split_plans.items()}
+        self.identity = {split: each.digest.hexdigest() for split, each in split_plans.items()}
+        self.archives = {path: file_version(path) for path in archives}
 
-    def lines(self, split: str) -> Iterator[str]:
+    def name_lines(self, split: str) -> Iterator[str]:
         """The names, a JSON string a line."""
         with (self.folder / split).open() as file:
             yield from (json.dumps(json.loads(line)[0]) + "\n" for line in file)
 
     def check_unchanged(self) -> None:
         for path, before in self.archives.items():
-            if stamp(path) != before:
+            if file_version(path) != before:
                 raise UserError(f"prepare.source: {path} changed while it was read; when it is whole, prepare again")
 
 
-def digest(name: str) -> bytes:
+def hash_name(name: str) -> bytes:
     return hashlib.blake2b(json.dumps(name).encode(), digest_size=8).digest()
 
 
-def state_part(found: Iterator[tuple[str, ImageRecord]]) -> Iterator[tuple[str, ImageRecord]]:
+def name_source_in_errors(records: Iterator[tuple[str, ImageRecord]]) -> Iterator[tuple[str, ImageRecord]]:
     """Name the source in errors that concern it, not the store."""
     try:
-        yield from found
+        yield from records
     except OSError as error:
         raise UserError(f"prepare.source: {reason(error)}") from error
 
 
-def items(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
+def read_records(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
     """Image records of a shard, from the plan's `folder`."""
     with (listing / shard.split).open() as file:
         file.seek(shard.offset)
         for _ in range(shard.count):
-            yield item(file.readline())
+            yield parse_record(file.readline())
 
 
-def item(line: str) -> ImageRecord:
+def parse_record(line: str) -> ImageRecord:
     name, label, place = json.loads(line)
     return ImageRecord(name, label, ByteLocation(Path(place[0]), *place[1:]) if isinstance(place, list) else place)
 
 
-def size_of(place: Any) -> int | None:
+def record_size(place: Any) -> int | None:
     """Size that reveals a different image of the same name; None for drawn images and table rows."""
     if not isinstance(place, ByteLocation) or place.compression == "parquet":
         return None
@@ -144,9 +146,9 @@ def size_of(place: Any) -> int | None:
     return place.path.stat().st_size if place.path.is_file() else None
 
 
-def stamp(path: Path) -> tuple[int, int]:
+def file_version(path: Path) -> tuple[int, int]:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError as error:
         raise UserError(f"prepare.source: {path} is no longer there ({error.strerror})") from error
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns

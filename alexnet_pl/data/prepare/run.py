@@ -22,18 +22,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from alexnet_pl.data.prepare.finalize import finalize, remove_leftovers
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Part, Plan, Shard
-from alexnet_pl.data.prepare.shard import Reader, metadata_path
+from alexnet_pl.data.prepare.shard import ImageReader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
-WHOLE = Part()
+ALL_SHARDS = Part()
 
 
 def prepare(
-    source: DatasetListing, root: Path, settings: StoreSettings, read: Reader, part: Part = WHOLE
+    source: DatasetListing, root: Path, settings: StoreSettings, read: ImageReader, part: Part = ALL_SHARDS
 ) -> dict[str, Any] | None:
     """Write a store at `root` and return its description; None where this was one part of several.
 
@@ -50,31 +50,31 @@ def prepare(
         partial.mkdir(parents=True, exist_ok=True)
         with shared_lock(partial) as file, build_plan(source, partial, settings) as plan:
             start_store(partial, describe_preparation(plan, source, settings), file)
-            report_missing(plan, source)
+            warn_missing(plan, source)
             make_shards(plan, partial, settings, read, part)
             plan.check_unchanged()
             if part.of > 1:
                 return None
             with exclusive_lock(partial / "lock"):
-                about = finalize(source, plan, partial, settings) if partial.exists() else {}
-                if about:
+                manifest = finalize(source, plan, partial, settings) if partial.exists() else {}
+                if manifest:
                     if root.exists():
                         root.rmdir()
                     partial.rename(root)
         remove_leftovers(root)
     except OSError as error:
-        raise UserError(f"data.root: {root}: {os_error_message(error)}; {saved_bytes(partial)}") from error
+        raise UserError(f"data.root: {root}: {os_error_message(error)}; {describe_progress(partial)}") from error
     except BrokenProcessPool as error:
         raise UserError(
-            f"prepare.workers: one was killed; if memory ran out, take fewer; {saved_bytes(partial)}"
+            f"prepare.workers: one was killed; if memory ran out, take fewer; {describe_progress(partial)}"
         ) from error
     except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
-        print(f"interrupted; {saved_bytes(partial)}", flush=True)
+        print(f"interrupted; {describe_progress(partial)}", flush=True)
         raise
-    return about or json.loads((root / "store.json").read_text())
+    return manifest or json.loads((root / "store.json").read_text())
 
 
-def report_missing(plan: Plan, source: DatasetListing) -> None:
+def warn_missing(plan: Plan, source: DatasetListing) -> None:
     for split, wanted in source.expected.items():
         if plan.counts[split] != wanted:
             print(f"{split}: {plan.counts[split]:,} images, but by the copy's own lists there should be {wanted:,}")
@@ -92,28 +92,30 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
 
 def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
     """Settings that a partial store must share with the run that resumes it."""
-    described = {key: value for key, value in settings._asdict().items() if key != "workers"}
+    settings_of_store = {key: value for key, value in settings._asdict().items() if key != "workers"}
     return json.loads(
-        json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **described})
+        json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **settings_of_store})
     )
 
 
-def start_store(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
+def start_store(partial: Path, preparation: dict[str, Any], file: IO[str]) -> None:
     """Raise UserError where the folder was begun from other images or with other settings; of parts that begin
     together, the first one's count."""
     remove_stale(partial)
     path = partial / "plan.json"
     with exclusive_lock(partial / "plan.lock"):
-        begun = any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
-        if begun and not path.exists():
+        has_files = any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
+        if has_files and not path.exists():
             raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
-        if not path.exists() or (not begun and is_sole_holder(file)):  # one of a process that ended with nothing made
-            own = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
-            write_json(own, now)
-            own.rename(path)
-    before = json.loads(path.read_text())
-    if odd := [key for key in now if now[key] != before.get(key)]:
-        raise UserError(f"data.root: {partial} was begun with other {odd[0]}; go on with the same, or delete it")
+        if not path.exists() or (
+            not has_files and is_sole_holder(file)
+        ):  # one of a process that ended with nothing made
+            temporary = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
+            write_json(temporary, preparation)
+            temporary.rename(path)
+    existing = json.loads(path.read_text())
+    if differing := [key for key in preparation if preparation[key] != existing.get(key)]:
+        raise UserError(f"data.root: {partial} was begun with other {differing[0]}; go on with the same, or delete it")
 
 
 @contextmanager
@@ -160,28 +162,28 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: Reader, part: Part) -> None:
+def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: ImageReader, part: Part) -> None:
     """Make the shards of this part that are not done."""
-    own = plan.shards[part.number - 1 :: part.of]
-    todo = [shard for shard in own if not is_done(partial, shard, settings)]
-    notes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
-    left = sum(shard.count for shard in todo)
-    check_room(partial, notes + left * settings.encoding.record(settings.size))
-    images = sum(shard.count for shard in own)
-    already = images - left
-    if already:
-        print(f"going on: {already:,} of {images:,} images are done", flush=True)
+    shards = plan.shards[part.number - 1 :: part.of]
+    todo = [shard for shard in shards if not is_done(partial, shard, settings)]
+    metadata_bytes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
+    remaining = sum(shard.count for shard in todo)
+    check_free_space(partial, metadata_bytes + remaining * settings.encoding.bytes_per_image(settings.size))
+    images = sum(shard.count for shard in shards)
+    done = images - remaining
+    if done:
+        print(f"going on: {done:,} of {images:,} images are done", flush=True)
     if not todo:
         return
-    with progress() as bar:
-        task = bar.add_task("prepare", total=images, completed=already, rate="-")
-        pool = WorkerPool(min(settings.num_workers(left), len(todo)), plan.folder, partial, settings, read)
-        pool.make(todo, lambda made: update_progress(bar, task, already, made))
+    with make_progress_bar() as bar:
+        task = bar.add_task("prepare", total=images, completed=done, rate="-")
+        pool = WorkerPool(min(settings.num_workers(remaining), len(todo)), plan.folder, partial, settings, read)
+        pool.make(todo, lambda made: update_progress(bar, task, done, made))
 
 
-def update_progress(bar: Progress, task: Any, already: int, new: int) -> None:
+def update_progress(bar: Progress, task: Any, before: int, new: int) -> None:
     rate = new / (bar.tasks[task].elapsed or 1)
-    bar.update(task, completed=already + new, rate=f"{rate:,.0f}")
+    bar.update(task, completed=before + new, rate=f"{rate:,.0f}")
 
 
 def is_done(partial: Path, shard: Shard, settings: StoreSettings) -> bool:
@@ -189,13 +191,13 @@ def is_done(partial: Path, shard: Shard, settings: StoreSettings) -> bool:
     return path.exists() and metadata_path(path).exists()
 
 
-def check_room(partial: Path, needed: int) -> None:
+def check_free_space(partial: Path, needed: int) -> None:
     free = shutil.disk_usage(partial).free
     if free < needed:
         raise UserError(f"data.root: {partial.parent} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed")
 
 
-def saved_bytes(partial: Path) -> str:
+def describe_progress(partial: Path) -> str:
     done = len(list(partial.glob("*.npz")))
     return f"{done} files of images are done and kept; the same command goes on" if done else "nothing was kept"
 
@@ -204,7 +206,7 @@ def os_error_message(error: OSError) -> str:
     return "no space left on the disk" if error.errno == errno.ENOSPC else str(error)
 
 
-def progress() -> Progress:
+def make_progress_bar() -> Progress:
     """A bar with images done, images a second and the time left."""
     rate = TextColumn("{task.fields[rate]} images/s")
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())

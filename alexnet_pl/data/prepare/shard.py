@@ -22,7 +22,7 @@ from alexnet_pl.data.store.integrity import Checksum
 from alexnet_pl.data.store.store import EMPTY
 from alexnet_pl.errors import UserError, reason
 
-Reader = Callable[[ImageRecord], tuple[np.ndarray, str]]
+ImageReader = Callable[[ImageRecord], tuple[np.ndarray, str]]
 """An item → its (3, size, size) uint8 image and what was odd about the file; ValueError where there is no image."""
 
 
@@ -55,23 +55,23 @@ def write_shard(
     start: int,
     size: int,
     encoding: StoreEncoding,
-    read: Reader,
+    read: ImageReader,
     count: bool,
     report: Callable[[], None] = lambda: None,
 ) -> ShardResult:
     """Write `items`, from image `start` of their split, to `path`; `count`: sum them up for the statistics, too."""
-    labels, sizes, odd, summing = [], [], [], RunningStatistics(size)
+    labels, sizes, irregular, statistics = [], [], [], RunningStatistics(size)
     with path.open("wb") as file:
         hashed = HashingWriter(file)
         writer = encoding.writer(hashed, size)  # type: ignore[arg-type]
         for number, item in enumerate(items, start):
-            image, entry = square(item, read)
+            image, entry = read_image(item, read)
             if entry:
-                odd.append(entry)
+                irregular.append(entry)
             if image is not None:
                 image = np.ascontiguousarray(image)  # as planes: what is written, and soonest summed up
                 if count:
-                    summing.add(image)
+                    statistics.add(image)
             labels.append(EMPTY if image is None else item.label)
             sizes.append(writer.add(number, item.label, image))
             report()
@@ -79,42 +79,42 @@ def write_shard(
         file.flush()
         os.fsync(file.fileno())
     kinds = np.array(labels, np.int32), np.array(sizes, np.int64)
-    return ShardResult(*kinds, summing.sums, path.stat().st_size, hashed.checksum.hexdigest(), odd)
+    return ShardResult(*kinds, statistics.sums, path.stat().st_size, hashed.checksum.hexdigest(), irregular)
 
 
-def square(item: ImageRecord, read: Reader) -> tuple[np.ndarray | None, dict[str, str] | None]:
+def read_image(item: ImageRecord, read: ImageReader) -> tuple[np.ndarray | None, dict[str, str] | None]:
     """(image or None, what is to be said of it or None)."""
     try:
-        image, what = read(item)
+        image, note = read(item)
     except ValueError as error:
         return None, {"name": item.name, "what": str(error), "done": "left out"}
-    said = {"name": item.name, "what": what, "done": "converted to RGB"} if what else None
-    return image, said
+    entry = {"name": item.name, "what": note, "done": "converted to RGB"} if note else None
+    return image, entry
 
 
 def make_shard(path: Path, *args: Any) -> None:
     """`write_shard` under a name of this process's own, then what is to be known of it, then both by their names."""
-    own = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
-    note = own.with_name(f"{own.name}.npz")
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    metadata = temporary.with_name(f"{temporary.name}.npz")
     try:
-        made = write_shard(own, *args)
-        write_shard_metadata(note, made)
-        own.rename(path)
-        note.rename(metadata_path(path))
+        result = write_shard(temporary, *args)
+        write_shard_metadata(metadata, result)
+        temporary.rename(path)
+        metadata.rename(metadata_path(path))
     finally:
-        own.unlink(missing_ok=True)
-        note.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+        metadata.unlink(missing_ok=True)
 
 
 def metadata_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.npz")
 
 
-def write_shard_metadata(path: Path, made: ShardResult) -> None:
-    text = json.dumps({"images": made.sums.images, "bytes": made.bytes, "blake3": made.blake3, "odd": made.odd})
-    sums = {"pixels": made.sums.pixels, "products": made.sums.products} if made.sums.images else {}
+def write_shard_metadata(path: Path, result: ShardResult) -> None:
+    text = json.dumps({"images": result.sums.images, "bytes": result.bytes, "blake3": result.blake3, "odd": result.odd})
+    sums = {"pixels": result.sums.pixels, "products": result.sums.products} if result.sums.images else {}
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, labels=made.labels, sizes=made.sizes, text=np.array(text), **sums)
+        np.savez(file, allow_pickle=False, labels=result.labels, sizes=result.sizes, text=np.array(text), **sums)
         file.flush()
         os.fsync(file.fileno())
 
@@ -128,7 +128,7 @@ def read_shard_metadata(path: Path, size: int) -> ShardResult:
         return ShardResult(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"])
 
 
-def read(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str]:
+def read_square(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str]:
     """An item whose place is a path → its (3, size, size) square and what was odd about the file.
 
     Raises ValueError where the file is no image, UserError where it is no longer there.
@@ -139,5 +139,5 @@ def read(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str]:
         raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
-    image, odd = (raw_rgb(data), "") if item.location.compression == "planes" else decode(data)
-    return resize_center_crop(image, size, how).numpy(), odd
+    image, note = (raw_rgb(data), "") if item.location.compression == "planes" else decode(data)
+    return resize_center_crop(image, size, filter_name).numpy(), note

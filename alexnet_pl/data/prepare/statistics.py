@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-EXACT = 256  # products of two grey levels whose sum float32 holds exactly: 256 · 255² < 2²⁴
-FLUSHED = 1024  # images whose grey levels are summed in float32, which would do for 2²⁴ / 255 of them
+EXACT_FLOAT32_SIZE = 256  # products of two grey levels whose sum float32 holds exactly: 256 · 255² < 2²⁴
+IMAGES_PER_FLUSH = 1024  # images whose grey levels are summed in float32, which would do for 2²⁴ / 255 of them
 
 
 class Sums(NamedTuple):
@@ -29,27 +29,27 @@ class RunningStatistics:
     """
 
     def __init__(self, size: int) -> None:
-        self.images, self.waiting = 0, 0
+        self.images, self.unflushed = 0, 0
         self.pixels = torch.zeros((3, size, size), dtype=torch.int64)
         self.products = torch.zeros((size, 3, 3), dtype=torch.float64)
-        self.image = torch.empty((3, size, size), dtype=torch.float32 if size <= EXACT else torch.float64)
+        self.image = torch.empty((3, size, size), dtype=torch.float32 if size <= EXACT_FLOAT32_SIZE else torch.float64)
         self.recent = torch.zeros_like(self.image)  # sums of those that wait
         self.rows = self.image.transpose(0, 1)
         self.columns = self.rows.transpose(1, 2)
-        self.mixed = torch.empty((size, 3, 3), dtype=self.image.dtype)
+        self.row_products = torch.empty((size, 3, 3), dtype=self.image.dtype)
 
     def add(self, image: np.ndarray) -> None:
         """A (3, size, size) uint8 image."""
         self.recent.add_(self.image.copy_(torch.from_numpy(image)))
-        self.products.add_(torch.bmm(self.rows, self.columns, out=self.mixed))  # Σ RGBᵀRGB over each of its rows
-        self.images, self.waiting = self.images + 1, self.waiting + 1
-        if self.waiting == FLUSHED:
+        self.products.add_(torch.bmm(self.rows, self.columns, out=self.row_products))  # Σ RGBᵀRGB over each of its rows
+        self.images, self.unflushed = self.images + 1, self.unflushed + 1
+        if self.unflushed == IMAGES_PER_FLUSH:
             self.flush()
 
     def flush(self) -> None:
         self.pixels += self.recent.to(torch.int64)
         self.recent.zero_()
-        self.waiting = 0
+        self.unflushed = 0
 
     @property
     def sums(self) -> Sums:
@@ -57,13 +57,13 @@ class RunningStatistics:
         return Sums(self.images, self.pixels.numpy(), self.products.sum(0).to(torch.int64).numpy())
 
 
-def total(parts: Iterable[Sums], size: int) -> Sums:
-    images, pixels, mixed = 0, np.zeros((3, size, size), np.int64), np.zeros((3, 3), np.int64)
+def add_sums(parts: Iterable[Sums], size: int) -> Sums:
+    images, pixels, products = 0, np.zeros((3, size, size), np.int64), np.zeros((3, 3), np.int64)
     for part in parts:
         images += part.images
         pixels += part.pixels
-        mixed += part.products
-    return Sums(images, pixels, mixed)
+        products += part.products
+    return Sums(images, pixels, products)
 
 
 def save_statistics(root: Path, sums: Sums) -> None:

@@ -19,14 +19,14 @@ from PIL import Image
 
 from alexnet_pl.data.archives.gzip import INDICES
 from alexnet_pl.data.prepare.options import StoreSettings
-from alexnet_pl.data.prepare.plan import Shard, items
-from alexnet_pl.data.prepare.shard import Reader, make_shard
+from alexnet_pl.data.prepare.plan import Shard, read_records
+from alexnet_pl.data.prepare.shard import ImageReader, make_shard
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.runtime import keep_freed_memory
 
-CONTEXT = get_context("forkserver")  # forked from a process of one thread, which has loaded what they need
-CONTEXT.set_forkserver_preload([__name__])
-HERE = threading.local()
+MULTIPROCESSING = get_context("forkserver")  # forked from a process of one thread, which has loaded what they need
+MULTIPROCESSING.set_forkserver_preload([__name__])
+THREAD_STATE = threading.local()
 
 
 class Cancelled(Exception):
@@ -39,34 +39,34 @@ class WorkerContext(NamedTuple):
     listing: Path
     partial: Path
     settings: StoreSettings
-    read: Reader
+    read: ImageReader
     indices: dict[Path, bytes]
-    made: Any
+    images_done: Any
     stop: Any
 
 
 class WorkerPool:
     """`count` worker processes; an error in one stops all."""
 
-    def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: Reader) -> None:
-        self.made, self.stop = CONTEXT.Value("q"), CONTEXT.Event()
-        job = WorkerContext(listing, partial, settings, read, INDICES, self.made, self.stop)
+    def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: ImageReader) -> None:
+        self.images_done, self.stop = MULTIPROCESSING.Value("q"), MULTIPROCESSING.Event()
+        context = WorkerContext(listing, partial, settings, read, INDICES, self.images_done, self.stop)
         self.pool: Executor = (
-            ThreadPoolExecutor(1, initializer=set_context, initargs=(job,))
+            ThreadPoolExecutor(1, initializer=set_context, initargs=(context,))
             if count == 1
-            else ProcessPoolExecutor(count, CONTEXT, start_worker, (job,))
+            else ProcessPoolExecutor(count, MULTIPROCESSING, start_worker, (context,))
         )
 
-    def make(self, shards: list[Shard], show: Callable[[int], None]) -> None:
+    def make(self, shards: list[Shard], on_progress: Callable[[int], None]) -> None:
         """Process all shards; `show` is called with the number of images done. Raises the first worker's error."""
         try:
             futures = [self.pool.submit(process_shard, shard) for shard in shards]
-            self.watch(futures, lambda: show(self.made.value))
+            self.wait_for(futures, lambda: on_progress(self.images_done.value))
         finally:
             self.stop.set()
             self.pool.shutdown(cancel_futures=True)
 
-    def watch(self, futures: list[Future[None]], show: Callable[[], None]) -> None:
+    def wait_for(self, futures: list[Future[None]], on_progress: Callable[[], None]) -> None:
         """Until all are done or one fails; its error."""
         for future in futures:
             future.add_done_callback(
@@ -75,19 +75,19 @@ class WorkerPool:
         pending = set(futures)
         while pending and not self.stop.is_set():
             _, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-            show()
+            on_progress()
         errors = [error for future in futures if future.done() and (error := future.exception())]
         for error in sorted(errors, key=lambda error: isinstance(error, Cancelled)):
             raise error
 
 
-def start_worker(job: WorkerContext) -> None:
+def start_worker(context: WorkerContext) -> None:
     """Set up a process: Ctrl-C is its parent's to answer, and it does not outlive its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     configure_worker()
-    INDICES.update(job.indices)
-    set_context(job)
+    INDICES.update(context.indices)
+    set_context(context)
 
 
 def end_with_parent() -> None:
@@ -104,23 +104,23 @@ def configure_worker() -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said of each such image in the end
 
 
-def set_context(job: WorkerContext) -> None:
-    HERE.job = job
+def set_context(context: WorkerContext) -> None:
+    THREAD_STATE.job = context
 
 
 def process_shard(shard: Shard) -> None:
-    job: WorkerContext = HERE.job
+    context: WorkerContext = THREAD_STATE.job
 
     def report() -> None:
-        with job.made.get_lock():
-            job.made.value += 1
-        if job.stop.is_set():
+        with context.images_done.get_lock():
+            context.images_done.value += 1
+        if context.stop.is_set():
             raise Cancelled
 
-    if job.stop.is_set():
+    if context.stop.is_set():
         raise Cancelled
-    encoding = job.settings.encoding
+    encoding = context.settings.encoding
     make_shard(
-        job.partial / shard_name(shard.split, shard.number, encoding),
-        items(job.listing, shard), shard.start, job.settings.size, encoding, job.read, shard.split == "train", report,
+        context.partial / shard_name(shard.split, shard.number, encoding),
+        read_records(context.listing, shard), shard.start, context.settings.size, encoding, context.read, shard.split == "train", report,
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""Common form of every copy of ImageNet: classes, and a stream of image records by split.
+"""Common listing of every copy of ImageNet: its classes, and a stream of image records per split.
 
-A copy of 14 million images is listed as it is read, a class at a time; no list of all images is ever in memory.
+A copy of 14 million images is listed while it is read, class by class; no list of all images is ever in memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from alexnet_pl.data.archives.location import ByteLocation
 
 
 class ImageRecord(NamedTuple):
-    """One image of a copy: its name there, its class index (−1: not known), and where its reader finds it."""
+    """Image of a copy: its name, its class index (−1 if unknown), and the location of its bytes."""
 
     name: str
     label: int
@@ -19,7 +19,7 @@ class ImageRecord(NamedTuple):
 
 
 class LazyRecords:
-    """Items listed anew each time they are asked for, so that they need not be kept."""
+    """Iterable of records that lists them again on each iteration, instead of keeping them in memory."""
 
     def __init__(self, list_records: Callable[[], Iterable[ImageRecord]]) -> None:
         self.list_records = list_records
@@ -30,11 +30,14 @@ class LazyRecords:
 
 @dataclass(frozen=True)
 class DatasetListing:
-    """Classes as (id, readable name), sorted by id; the images of each split; the benchmark's own class numbers.
+    """Classes and images of a copy.
 
-    `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
-    in the order of the ids. `expected`: how many images a split should have, where the copy itself says so. `missing`:
-    what an incomplete copy lacks.
+    classes: (id, readable name), sorted by id.
+    splits: image records by split.
+    numbers: ILSVRC class number, from 1, of each class, as in ground-truth files and on the test server; these numbers
+        are in another order than the ids. None for other datasets.
+    expected: number of images of each split according to the copy itself, where it says so.
+    missing: files that an incomplete copy lacks.
     """
 
     classes: list[tuple[str, str]]
@@ -44,6 +47,6 @@ class DatasetListing:
     missing: list[str] = field(default_factory=list)
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
-        """(split, image): every image once, in the order that the store will have within each split."""
+        """Yield (split, record) of every image once, within each split in the order of the store."""
         for split, items in self.splits.items():
             yield from ((split, item) for item in items)

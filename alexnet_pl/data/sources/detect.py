@@ -1,4 +1,4 @@
-"""Detect which form of ImageNet a folder holds, from its files."""
+"""Detection of the form of ImageNet in a folder, from its files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,14 +30,17 @@ def read_source(
     held_out_share: float = HELD_OUT,
     allow_incomplete: bool = False,
 ) -> tuple[str, DatasetListing]:
-    """(what it is, its classes and images). `names`: readable class names for forms that bring none; of the archives of
-    all of ImageNet, `synsets` lists those to take and `held_out_share` is the share of each that becomes `val`.
-    `allow_incomplete`: take a copy of which files are missing.
+    """Detect the form of a copy and list it: (name of the form, listing).
 
-    Raises UserError where nothing is recognised, or where something of what was recognised is missing or wrong.
+    names: readable class names, for forms that have none.
+    synsets, held_out_share: for archives of all of ImageNet, a file of the wnids to use, and the fraction of each
+        synset that becomes `val`.
+    allow_incomplete: accept a copy with missing files.
+
+    Raises UserError if the form is unknown, or if files of it are missing or wrong.
     """
     if not source.exists():
-        raise UserError(f"prepare.source: {source} is not there; give the folder that holds the images")
+        raise UserError(f"prepare.source: {source} does not exist; give the folder that holds the images")
     if source.is_dir() and find_devkit(source):
         return "ILSVRC with its development kit", read_ilsvrc(source)
     if kaggle := find_kaggle(source):
@@ -57,8 +60,8 @@ def read_source(
 
 
 def check_devkit_present(source: Path) -> None:
-    """Images of the benchmark are not to be taken for synsets of all of ImageNet."""
+    """Raise UserError for ILSVRC archives without their devkit, and for a file that is no archive."""
     if archives := sorted(source.glob("ILSVRC20*.tar")):
         raise UserError(f"prepare.source: {archives[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
     if source.is_file() and not source.name.endswith((".tar", *GZIP_SUFFIXES)):
-        raise UserError(f"prepare.source: {source} is no archive that is known; give the folder that holds the images")
+        raise UserError(f"prepare.source: {source} is not a known archive; give the folder that holds the images")

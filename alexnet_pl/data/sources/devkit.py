@@ -1,8 +1,8 @@
 """Development kits of ILSVRC-2010 and ILSVRC-2012: class numbers and validation labels.
 
-Their class numbers (ILSVRC2012_ID, from 1) are in no order that anything else uses. All software since sorts classes by
-their WordNet id, and so do we; a label file read by the wrong order is the classic silent error, so a number becomes a
-class here only by way of the kit's own meta.mat.
+The kits number classes (ILSVRC2012_ID, from 1) in an order of their own. Later software, and this package, sorts classes
+by WordNet id. Mixing the two orders is a classic silent error, so numbers are converted to classes only here, with the
+kit's own meta.mat.
 """
 
 import io
@@ -16,8 +16,12 @@ from alexnet_pl.errors import UserError
 
 
 class Devkit(NamedTuple):
-    """`synsets`: number → (wnid, words); `truth`: each validation image's number, in the order of their names;
-    `images`: how many there are to train on."""
+    """Content of a development kit.
+
+    synsets: class number → (wnid, words).
+    truth: class number of each validation image, in the order of their names.
+    images: number of training images.
+    """
 
     path: Path
     year: int
@@ -32,17 +36,17 @@ class Devkit(NamedTuple):
 
     @property
     def numbers(self) -> list[int]:
-        """The number of each class of `classes`."""
+        """Class number of each class in `classes`."""
         return sorted(self.synsets, key=lambda number: self.synsets[number][0])
 
     def labels(self, numbers: Iterable[int]) -> list[int]:
-        """Numbers of a ground-truth file → indices into `classes`."""
+        """Convert class numbers of a ground-truth file to indices into `classes`."""
         index = {number: i for i, number in enumerate(self.numbers)}
         return [index[number] for number in numbers]
 
 
 def read_devkit(path: Path) -> Devkit:
-    """Read the kit from its archive or unpacked folder. Raises UserError for anything else."""
+    """Read the kit from its archive or unpacked folder. Raises UserError if it is no kit, or corrupt."""
     files = read_kit_archive(path) if path.is_file() else read_kit_folder(path)
     truth = next((name for name in files if name.endswith("_validation_ground_truth.txt")), "")
     year = re.match(r"ILSVRC(\d{4})_", truth)
@@ -63,7 +67,7 @@ def read_kit_archive(path: Path) -> dict[str, bytes]:
             kit_members = [member for member in tar if member.isreg() and is_kit_file(Path(member.name).name)]
             return {Path(member.name).name: tar.extractfile(member).read() for member in kit_members}  # type: ignore[union-attr]
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"prepare.source: {path}: damaged or incomplete devkit ({error}); get it again") from error
+        raise UserError(f"prepare.source: {path}: corrupt or incomplete devkit ({error}); download it again") from error
 
 
 def is_kit_file(name: str) -> bool:
@@ -71,7 +75,7 @@ def is_kit_file(name: str) -> bool:
 
 
 def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[str, str]], int]:
-    """The leaves of the kit's hierarchy: synsets without children, numbered from 1 without a gap; their images."""
+    """Read the leaf synsets, number → (wnid, words), numbered from 1 without gaps, and their number of images."""
     from scipy.io import loadmat
 
     try:

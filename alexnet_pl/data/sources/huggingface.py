@@ -1,12 +1,12 @@
-"""ImageNet as Hugging Face distributes it: imagenet-1k's Parquet files, its older archives, timm's WebDataset shards.
+"""Hugging Face's forms of ImageNet: imagenet-1k's Parquet files, its older archives, timm's WebDataset shards.
 
     data/train-00000-of-00294.parquet …, validation-…, test-…      columns image: {bytes, path}, label (−1 in test)
     data/train_images_0.tar.gz … 4, val_images.tar.gz, test_images.tar.gz    n01440764_10026_n01440764.JPEG
     imagenet22k-train-0000.tar …, imagenet22k-validation-…                   key.jpg, key.cls, key.json
-    _info.json beside such shards                                            how many samples each split has
+    _info.json beside such shards                                            number of samples of each split
 
-A class is known by the wnid in an image's name. Labels are numbers in the order of the sorted wnids; where both are
-there they must agree.
+The class of an image is given by the wnid in its name, or by a label, which counts the sorted wnids. If an image has
+both, they must agree.
 """
 
 import json
@@ -26,12 +26,12 @@ SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "
 SPLIT = re.compile(r"(?:^|[-_.])(train|validation|valid|val|test)(?=[-_.\d]|$)")
 SHARD = re.compile(r".*\d{3,}\.tar$")
 WNID = re.compile(r"n\d{8}")
-ALLOW = "get it again, or prepare what is there with prepare.allow_incomplete=true"
+ADVICE = "download it again, or prepare the files you have with prepare.allow_incomplete=true"
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class SourceRow(NamedTuple):
-    """One image: its name, what it says of its class (a wnid, a number, or both), and where it lies."""
+    """Image of a copy: its name, its class as a wnid, a number, or both, and its location."""
 
     name: str
     wnid: str | None
@@ -53,7 +53,7 @@ def find_shards(source: Path) -> dict[str, list[Path]]:
 
 
 def group_by_split(source: Path, pattern: str) -> dict[str, list[Path]]:
-    """Files of a folder or its data/, by the split in their names; `train` comes first."""
+    """Group files of a folder or its data/ by the split in their names; `train` comes first."""
     files: dict[str, list[Path]] = {}
     for path in sorted((*source.glob(pattern), *(source / "data").glob(pattern))):
         if match := SPLIT.search(path.name):
@@ -81,17 +81,20 @@ def read_shards(files: Mapping[str, list[Path]], allow_incomplete: bool = False)
 
 
 def read_sample_counts(path: Path, files: Mapping[str, list[Path]]) -> dict[str, int]:
-    """Samples of each split that is there, as the one who packed them wrote it down; nothing where nobody did."""
+    """Read the number of samples of each split from _info.json; {} if there is no such file.
+
+    Raises UserError if it cannot be read, or if it counts samples of a split without files.
+    """
     if not path.is_file():
         return {}
     try:
         splits = json.loads(path.read_text()).get("splits", {})
         counts = {SPLITS[name]: int(info["num_samples"]) for name, info in splits.items() if name in SPLITS}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"prepare.source: {path} does not tell the samples of its splits ({error!r})") from error
+        raise UserError(f"prepare.source: {path} has no sample counts of its splits ({error!r})") from error
     if absent := [split for split, count in counts.items() if count and split not in files]:
         raise UserError(
-            f"prepare.source: {path.parent}: no files of {absent[0]}, of which {path.name} counts some; {ALLOW}"
+            f"prepare.source: {path.parent}: no files of {absent[0]}, although {path.name} counts some; {ADVICE}"
         )
     return counts
 
@@ -99,7 +102,7 @@ def read_sample_counts(path: Path, files: Mapping[str, list[Path]]) -> dict[str,
 def read_rows(
     folder: Path, files: Mapping[str, list[Path]], rows: Callable[[Path], Iterable[SourceRow]], names: list[str]
 ) -> DatasetListing:
-    """Listed once into a file; the classes are known when all is listed. Raises UserError for labels that disagree."""
+    """List rows into temporary files, then find classes and check labels. Raises UserError for labels that disagree."""
     if "train" not in files:
         raise UserError(f"prepare.source: {folder} has no files of the training split, only of {', '.join(files)}")
     lists = {split: DiskList(row for path in paths for row in rows(path)) for split, paths in files.items()}
@@ -113,15 +116,15 @@ def read_rows(
 
 
 def check_complete(folder: Path, missing: list[str], allow_incomplete: bool) -> list[str]:
-    """`missing`, for the store to carry. Raises UserError naming them unless incomplete copies are allowed."""
+    """Return `missing`, which the store records. Raises UserError if files are missing, unless that is allowed."""
     if missing and not allow_incomplete:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"prepare.source: {folder}: {missing[0]}{more} missing; {ALLOW}")
+        raise UserError(f"prepare.source: {folder}: {missing[0]}{more} missing; {ADVICE}")
     return missing
 
 
 def find_missing_parts(files: Mapping[str, list[Path]]) -> list[str]:
-    """train-00000-of-00294.parquet says how many there are."""
+    """Names of missing files, given that names state the number of files, as train-00000-of-00294.parquet."""
     missing = [] if "val" in files or "train" not in files else ["all files of the validation split"]
     for paths in files.values():
         parts = [match for path in paths if (match := re.match(r"(.*-)(\d+)-of-(\d+)(\..*)", path.name))]
@@ -134,7 +137,7 @@ def find_missing_parts(files: Mapping[str, list[Path]]) -> list[str]:
 
 
 def find_missing_numbers(files: Mapping[str, list[Path]]) -> list[str]:
-    """Numbers begin at 0 and leave none out; how many there should be, the names do not say."""
+    """Names of missing files, given that numbers start at 0 without gaps; files after the last are not detected."""
     missing = [] if "val" in files or "train" not in files else ["all files of the validation split"]
     for paths in files.values():
         numbered = [match for path in paths if (match := re.match(r"(.*\D)(\d+)(\.tar(?:\.gz)?)$", path.name))]
@@ -147,7 +150,7 @@ def find_missing_numbers(files: Mapping[str, list[Path]]) -> list[str]:
 
 
 def find_classes(folder: Path, lists: Mapping[str, DiskList]) -> list[str]:
-    """The sorted wnids; where names carry none, the numbers themselves, from 0."""
+    """Class ids: the sorted wnids, or if names have none, the labels from 0 as five digits."""
     wnids = {wnid for rows in lists.values() for _, wnid, _, _ in rows if wnid}
     if wnids:
         return sorted(wnids)
@@ -158,7 +161,7 @@ def find_classes(folder: Path, lists: Mapping[str, DiskList]) -> list[str]:
 
 
 def check_labels(folder: Path, split: str, rows: DiskList, index: Mapping[str, int]) -> None:
-    """The silent error of every label file is to be read by another order than it was written in."""
+    """Raise UserError if labels and wnids disagree, which means that labels are in another order than assumed."""
     for name, wnid, label, _ in rows:
         if wnid and label is not None and label >= 0 and index[wnid] != label:
             raise UserError(
@@ -182,7 +185,7 @@ def to_records(split: str, rows: DiskList, index: Mapping[str, int]) -> Iterator
 
 
 def find_wnid(name: str) -> str | None:
-    """The last wnid of a name: n01440764_10026_n01440764.JPEG, ILSVRC2012_val_00000001_n01751748.JPEG."""
+    """Find the last wnid in a name: n01440764_10026_n01440764.JPEG, ILSVRC2012_val_00000001_n01751748.JPEG."""
     wnids = WNID.findall(Path(name).name)
     return wnids[-1] if wnids else None
 
@@ -194,7 +197,7 @@ def read_archive_rows(path: Path) -> Iterator[SourceRow]:
 
 
 def read_shard_rows(path: Path) -> Iterator[SourceRow]:
-    """WebDataset: the files of one sample follow each other and share their name up to the first dot."""
+    """Read a WebDataset shard: the files of a sample are adjacent and share their name up to the first dot."""
     sample: dict[str, Member] = {}
     key = None
     for member in list_members(whole_archive(path)):
@@ -215,7 +218,7 @@ def read_sample(path: Path, key: str, sample: Mapping[str, Member]) -> Iterator[
     label = parse_json(path, key, sample[".cls"].location.read()) if ".cls" in sample else metadata.get("label")
     name = str(metadata.get("filename") or image.name)
     if label is not None and not isinstance(label, int):
-        raise UserError(f"prepare.source: {path}: {key}.cls holds no class number ({label!r})")
+        raise UserError(f"prepare.source: {path}: {key}.cls is not a class number ({label!r})")
     yield SourceRow(Path(name).name, find_wnid(name) or find_wnid(image.name), label, image.location)
 
 
@@ -223,7 +226,7 @@ def parse_json(path: Path, key: str, data: bytes) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise UserError(f"prepare.source: {path}: {key} is described by what is no JSON ({error})") from error
+        raise UserError(f"prepare.source: {path}: the description of {key} is not JSON ({error})") from error
 
 
 def read_table_rows(path: Path) -> Iterator[SourceRow]:

@@ -1,12 +1,13 @@
-"""ILSVRC-2010 and ILSVRC-2012 as the organisers distribute them (§2): archives, or the folders they are unpacked to.
+"""ILSVRC-2010 and ILSVRC-2012 as the organisers distribute them (§2): archives, or the folders unpacked from them.
 
     ILSVRC2012_img_train.tar    of 1000 n########.tar            or  train/n########/*.JPEG
     ILSVRC2012_img_val.tar      ILSVRC2012_val_00000001.JPEG …   or  val/*.JPEG, or val/n########/*.JPEG
     ILSVRC2012_img_test.tar     no labels                        or  test/*.JPEG
     ILSVRC2012_devkit_t12.tar.gz                                 or  a folder with data/meta.mat
 
-2010 likewise, with ILSVRC2010_images_{train,val,test}.tar, devkit-1.0 and, for its test set, which Table 1 is about,
-ILSVRC2010_test_ground_truth.txt. patch_images.tar (train/, val/, test/) replaces blank images by the same names.
+2010 has ILSVRC2010_images_{train,val,test}.tar, devkit-1.0 and, for its test set (Table 1),
+ILSVRC2010_test_ground_truth.txt. The images in patch_images.tar (train/, val/, test/) replace blank ones of the same
+names.
 """
 
 import re
@@ -35,14 +36,14 @@ NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
 
 
 def find_devkit(source: Path) -> Path | None:
-    """The kit in a folder: its archive, its own folder, or the folder itself."""
+    """Find the devkit in a folder: its archive, its own folder, or the folder itself; None if there is none."""
     kits = (*sorted(source.glob("*devkit*")), *sorted(source.glob("*/*devkit*")))
     candidates = [path for path in kits if path.name[0] != "." and (path.is_dir() or path.name.endswith(KITS))]
     return candidates[0] if candidates else (source if (source / "data/meta.mat").is_file() else None)
 
 
 def read_ilsvrc(source: Path) -> DatasetListing:
-    """A folder that holds a development kit beside its images. Raises UserError that names what is missing or wrong."""
+    """List a folder with a development kit and images. Raises UserError, naming what is missing or wrong."""
     kit_path = find_devkit(source)
     if kit_path is None:
         raise UserError(f"prepare.source: {source} has no development kit (ILSVRC…devkit….tar.gz or its folder)")
@@ -58,14 +59,14 @@ def read_ilsvrc(source: Path) -> DatasetListing:
 
 
 def find_archives_of_task(source: Path) -> list[Path]:
-    """The archives of this task, without what a desktop left beside them; those of the other task are named.
+    """Find the archives of the classification task; print those of task 3, which are left out.
 
-    ILSVRC2012_img_train_t3.tar holds the dogs of task 3, again, which would be counted twice.
+    ILSVRC2012_img_train_t3.tar contains the dog images of task 3 again, which would be counted twice.
     """
     archives = [path for path in sorted(source.glob("*.tar")) if not is_desktop_file(path.name)]
     for path in archives:
         if OTHER_TASK.search(path.name):
-            print(f"left out: {path}, the images of another task", file=sys.stderr, flush=True)
+            print(f"ignored: {path}, images of another task", file=sys.stderr, flush=True)
     return [path for path in archives if not OTHER_TASK.search(path.name)]
 
 
@@ -81,7 +82,7 @@ def find_patches(archives: dict[Path, str]) -> dict[str, ByteLocation]:
 def list_training_images(
     source: Path, kit: Devkit, archives: dict[Path, str], patches: dict[str, ByteLocation]
 ) -> LazyRecords:
-    """Listed a class at a time, by archive or by folder."""
+    """List training images class by class, from archives or folders."""
     outer = [path for path, name in archives.items() if "patch" not in path.name and re.match(r"n\d{8}.*\.tar$", name)]
     by_class: list[tuple[str, ByteLocation]] = sorted(pair for path in outer for pair in list_class_archives(path))
     if not outer and (source / "train").is_dir():
@@ -129,7 +130,10 @@ def list_numbered_images(
     split: str,
     truth: list[int] | None,
 ) -> list[ImageRecord]:
-    """Images whose names carry their place in the ground truth; where there is none, without labels."""
+    """List validation or test images, whose numbers index the ground truth `truth`; without one, labels are −1.
+
+    Raises UserError for misnamed, repeated or missing images.
+    """
     found_members = [
         m
         for path, name in archives.items()
@@ -144,7 +148,7 @@ def list_numbered_images(
     by_number = {int(m[3]): member for member in found_members if (m := NUMBERED.match(member.name)) and m[2] == split}
     if len(by_number) != len(found_members):
         raise UserError(
-            f"prepare.source: {source}: {split} images that are not numbered ILSVRC{kit.year}_{split}_…, or twice"
+            f"prepare.source: {source}: {split} images that are not named ILSVRC{kit.year}_{split}_…, or appear twice"
         )
     if truth is not None:
         check_count(source, split, by_number, len(truth))
@@ -171,10 +175,10 @@ def is_image_of_split(name: str, split: str, kit: Devkit, path: Path) -> bool:
 
 
 def check_folder(member: Member, kit: Devkit, wnid: str) -> None:
-    """Check that class folders agree with the labels, where labelled images were sorted into class folders."""
+    """Raise UserError if an image is in the folder of another class than its label."""
     folder = member.location.path.parent.name
     if member.location.size is None and WNID.fullmatch(folder) and folder != wnid:
-        raise UserError(f"prepare.source: {member.location.path} lies in {folder}, {kit.path.name} says {wnid}")
+        raise UserError(f"prepare.source: {member.location.path} is in {folder}, but {kit.path.name} says {wnid}")
 
 
 def check_count(source: Path, split: str, present: Iterable[int], expected: int) -> None:
@@ -187,7 +191,7 @@ def check_count(source: Path, split: str, present: Iterable[int], expected: int)
 
 
 def read_test_labels(source: Path, kit: Devkit) -> list[int] | None:
-    """The labels of the 2010 test set; those of 2012 were never released."""
+    """Read the labels of the 2010 test set; None for 2012, whose labels were never released."""
     name = f"ILSVRC{kit.year}_test_ground_truth.txt"
     folders = (source, kit.path, kit.path / "data", *sorted(filter(Path.is_dir, source.iterdir())))
     path = next((folder / name for folder in folders if (folder / name).is_file()), None)

@@ -1,4 +1,4 @@
-"""Images in class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, without labels, test/*."""
+"""Class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, without labels, test/*."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,18 +11,20 @@ SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".
 
 
 def read_folders(source: Path, names: Mapping[str, str]) -> DatasetListing:
-    """List a tree of class folders. `names` gives readable class names by folder name.
+    """List a tree of class folders. `names`: readable class names by folder name.
 
-    Raises UserError where there is no such tree or where its splits differ in their classes.
+    Raises UserError if there is no such tree or if its splits have different classes.
     """
     if not source.is_dir():
-        raise UserError(f"prepare.source: {source} is not there; give the folder that holds train/ and val/")
+        raise UserError(f"prepare.source: {source} does not exist; give the folder that holds train/ and val/")
     folders_of_split = {
         split: find_class_folders(source / split) for split in ("train", "val", "test") if (source / split).is_dir()
     }
     for split in ("train", "val"):
         if not folders_of_split.get(split):
-            raise UserError(f"prepare.source: {source}/{split} has no class folders (wanted: {split}/<class>/<image>)")
+            raise UserError(
+                f"prepare.source: {source}/{split} has no class folders (expected: {split}/<class>/<image>)"
+            )
     classes = sorted(folders_of_split["train"])
     for split, folders in folders_of_split.items():
         if folders and sorted(folders) != classes:
@@ -50,7 +52,7 @@ def list_class_folders(root: Path, classes: list[str]) -> Iterator[ImageRecord]:
 
 
 def list_unlabelled_images(root: Path, folders_of_split: Mapping[str, Mapping[str, Path]]) -> LazyRecords | None:
-    """Images that lie in test/ itself have no labels."""
+    """List images directly in test/, which have no labels; None if there are none."""
     if folders_of_split.get("test") or not root.is_dir() or not find_images(root):
         return None
     return LazyRecords(lambda: (ImageRecord(f"test/{path.name}", -1, ByteLocation(path)) for path in find_images(root)))

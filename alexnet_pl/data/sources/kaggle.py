@@ -1,11 +1,11 @@
-"""Kaggle's imagenet-object-localization-challenge: ILSVRC-2012 in a tree of its own, labels in a table.
+"""Kaggle's imagenet-object-localization-challenge: ILSVRC-2012 with the labels in a table.
 
 ILSVRC/Data/CLS-LOC/train/n########/*.JPEG, …/val/*.JPEG, …/test/*.JPEG
 LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" a line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
-ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    the images that there should be, a line each; not needed
+ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    list of the images, one per line; optional
 
-As a folder, or in the one .zip or .tar.gz it is downloaded as; the two tables lie in the archive or beside it.
+Either a folder, or the .zip or .tar.gz that is downloaded, with the two tables inside or beside it.
 """
 
 import csv
@@ -24,11 +24,11 @@ from alexnet_pl.data.sources.image_folder import find_class_folders, find_images
 from alexnet_pl.errors import UserError
 
 MAPPING, SOLUTION, IMAGES = "LOC_synset_mapping.txt", "LOC_val_solution.csv", "ILSVRC/Data/CLS-LOC"
-LISTS = {"train": "train_cls.txt", "test": "test.txt"}  # of ILSVRC/ImageSets/CLS-LOC; val's is as long as its table
+LISTS = {"train": "train_cls.txt", "test": "test.txt"}  # in ILSVRC/ImageSets/CLS-LOC; val is checked by its table
 
 
 class KaggleImage(NamedTuple):
-    """An image by the last parts of its path: split, folder (that of a training image is its class), name."""
+    """Image with the last parts of its path: split, folder (for training images, the class), name."""
 
     split: str
     folder: str
@@ -37,7 +37,7 @@ class KaggleImage(NamedTuple):
 
 
 class KaggleCopy(NamedTuple):
-    """The two tables, all images of the tree, and how many its own lists tell of."""
+    """Content of the two tables, all images, and the number of images of each split by the copy's own lists."""
 
     path: Path
     mapping: str
@@ -47,7 +47,7 @@ class KaggleCopy(NamedTuple):
 
 
 def find_kaggle(source: Path) -> Path | None:
-    """The folder with the tables, or Kaggle's archive: the file itself, or in the folder."""
+    """Find the folder with the tables, or Kaggle's archive (`source` itself or in it); None if there is none."""
     if (source / MAPPING).is_file() and (source / "ILSVRC").is_dir():
         return source
     candidates = sorted(source.iterdir()) if source.is_dir() else [source]
@@ -61,7 +61,7 @@ def is_kaggle(path: Path) -> bool:
 
 
 def read_kaggle(path: Path) -> DatasetListing:
-    """Raises UserError that names what is missing or does not agree."""
+    """List a copy. Raises UserError, naming what is missing or does not agree."""
     copy = open_kaggle_folder(path) if path.is_dir() else open_kaggle_archive(path)
     lines = copy.mapping.splitlines()
     classes = sorted((wnid, words) for wnid, _, words in (line.partition(" ") for line in lines if line))
@@ -144,7 +144,7 @@ def count_lines(data: bytes) -> int:
 
 
 def list_zip(path: Path) -> Iterator[tuple[str, ByteLocation]]:
-    """(path in the archive, where it lies) of the images and tables, by path: a text each, of two million at most."""
+    """List (path in the archive, location) of images and tables, sorted by path; kept in memory as one string each."""
     rows = [f"{name}\0{start}\0{size}" for name, start, size in list_zip_members(path, is_needed)]
     rows.sort()
     for row in rows:
@@ -190,13 +190,13 @@ def open_kaggle_archive(path: Path) -> KaggleCopy:
 def read_table_beside(path: Path, name: str) -> str:
     if not path.with_name(name).is_file():
         raise UserError(
-            f"prepare.source: {path} has no {name}, nor is it beside it; get it from the same page of Kaggle"
+            f"prepare.source: {name} is neither in {path} nor beside it; download it from the same Kaggle page"
         )
     return path.with_name(name).read_text("utf-8-sig")
 
 
 def split_of(member: str) -> tuple[str, str, str] | None:
-    """(split, folder, name) of an image's path in the archive; None for any other file."""
+    """Split an image's path in the archive into (split, folder, name); None for any other file."""
     path = Path(member)
     parts = path.parts
     if "CLS-LOC" not in parts or "Data" not in parts or not is_image(path):

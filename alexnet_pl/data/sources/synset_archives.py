@@ -1,8 +1,8 @@
-"""The whole of ImageNet (§7): Fall 2011, Fall 2009 or Winter 2021, one archive n########.tar a synset, in a folder or
-in an archive of such.
+"""Whole releases of ImageNet (§7): Fall 2011, Fall 2009, Winter 2021; one archive n########.tar per synset, in a folder
+or in an outer archive.
 
-There is no official split. Half of each synset's images, by the hash of their names, are held out, as §7 does for Fall
-2009 ("half of the images for training and half for testing"); which half an image is in depends on its name alone.
+There is no official split. Half of each synset's images are held out, as in §7 for Fall 2009 ("half of the images for
+training and half for testing"). The half is chosen by a hash of the image's name.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ HELD_OUT = 0.5
 
 
 def find_archives(source: Path) -> list[Path]:
-    """n########.tar files, or archives of such."""
+    """Find n########.tar files, or archives that contain such files."""
     if source.is_file():
         return [source]
     inner = [path for path in sorted(source.glob("n*.tar")) if WNID.match(path.name)]
@@ -40,8 +40,11 @@ def find_archives(source: Path) -> list[Path]:
 
 
 def read_synset_archives(source: Path, synsets: Path | None = None, held_out_share: float = HELD_OUT) -> DatasetListing:
-    """Every synset that has an archive, or of these the ones that a file `synsets` lists, a wnid a line.
-    `held_out_share`: the share of each that becomes `val`."""
+    """List all synsets that have an archive.
+
+    `synsets`: a file of the wnids to keep, one per line. `held_out_share`: fraction of each synset that becomes `val`.
+    Raises UserError if there are no archives, or none of a listed synset.
+    """
     archives = sorted(pair for path in find_archives(source) for pair in list_class_archives(path))
     if not archives:
         raise UserError(f"prepare.source: {source} holds no n########.tar archives, nor an archive of such")
@@ -57,13 +60,15 @@ def read_synset_archives(source: Path, synsets: Path | None = None, held_out_sha
 def filter_synsets(
     archives: list[tuple[str, ByteLocation]], synsets: Path, source: Path
 ) -> list[tuple[str, ByteLocation]]:
-    """Fall 2009's 10,184 synsets are a list that its owner has."""
+    """Keep the archives of the wnids listed in the file `synsets`, such as the 10,184 of Fall 2009."""
     try:
         wanted = set(synsets.read_text().split())
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"prepare.synsets: {synsets}: cannot be read ({error})") from error
     if invalid := sorted(word for word in wanted if not WNID.fullmatch(word)):
-        raise UserError(f"prepare.synsets: {synsets}: {invalid[0]!r} is no wnid; give one such as n01440764 a line")
+        raise UserError(
+            f"prepare.synsets: {synsets}: {invalid[0]!r} is not a wnid; give one per line, such as n01440764"
+        )
     if missing := sorted(wanted - {wnid for wnid, _ in archives}):
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         raise UserError(f"prepare.synsets: {source} has no archive of {missing[0]}{more}, which {synsets} lists")
@@ -72,7 +77,7 @@ def filter_synsets(
 
 @dataclass(frozen=True)
 class HashSplitListing(DatasetListing):
-    """Both halves in one pass over the archives."""
+    """Listing that splits images by a hash of their names, in one pass over the archives."""
 
     splits: dict[str, LazyRecords] = field(init=False)
     archives: list[tuple[str, ByteLocation]] = field(default_factory=list)
@@ -93,5 +98,5 @@ class HashSplitListing(DatasetListing):
 
 
 def name_hash_fraction(member: Member) -> float:
-    """A number from 0 to 1 that the name determines and nothing else."""
+    """Hash of the member's name as a number from 0 to 1."""
     return int.from_bytes(hashlib.sha256(member.name.encode("utf8", "surrogateescape")).digest()[:8]) / 2**64

@@ -31,7 +31,7 @@ class StoreEncoding(NamedTuple):
     def describe(self) -> dict[str, Any]:
         return {"name": raw.NAME} if self.name == raw.NAME else self._asdict()
 
-    def record(self, size: int) -> int:
+    def bytes_per_image(self, size: int) -> int:
         """Bytes of an image of size × size pixels; of JPEGs about, as measured on photographs."""
         if self.name == raw.NAME:
             return 3 * size**2

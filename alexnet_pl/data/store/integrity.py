@@ -26,22 +26,22 @@ def checksum(path: Path) -> str:
     return blake3().update_mmap(path).hexdigest()
 
 
-def small_files(about: dict[str, Any]) -> list[str]:
+def list_small_files(manifest: dict[str, Any]) -> list[str]:
     """The names of all files but those with images and the description itself."""
-    kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if about["encoding"]["name"] == "jpeg" else [])]
+    kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if manifest["encoding"]["name"] == "jpeg" else [])]
     return [
-        *(f"{split}.{kind}" for split in about["splits"] for kind in kinds),
+        *(f"{split}.{kind}" for split in manifest["splits"] for kind in kinds),
         "mean.npy",
         "covariance.npy",
         "odd.json",
     ]
 
 
-def fingerprint(about: dict[str, Any], root: Path) -> str:
+def compute_fingerprint(manifest: dict[str, Any], root: Path) -> str:
     """Fingerprint of a manifest, with or without its own, and the small files at `root`."""
-    described = {key: value for key, value in about.items() if key != "fingerprint"}
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for name in small_files(about):
+    content = {key: value for key, value in manifest.items() if key != "fingerprint"}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for name in list_small_files(manifest):
         with (root / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -29,7 +29,7 @@ from alexnet_pl.runtime import cores
 NAME, SUFFIX = "jpeg", "tar"
 SUBSAMPLINGS = {420: "4:2:0", 422: "4:2:2", 444: "4:4:4"}
 HEADER = tarfile.BLOCKSIZE
-PART = 8  # images that a thread decodes in a row: handing over each by itself costs a fourth of the rate
+IMAGES_PER_TASK = 8  # images that a thread decodes in a row: handing over each by itself costs a fourth of the rate
 
 
 class JpegWriter:
@@ -43,15 +43,15 @@ class JpegWriter:
         JPEG. Pillow weaves the planes faster than NumPy does."""
         if image is None:
             return 0
-        packed = io.BytesIO()  # by Pillow: simplejpeg encodes by the fast transform alone, at a loss of 0.3 dB
+        buffer = io.BytesIO()  # by Pillow: simplejpeg encodes by the fast transform alone, at a loss of 0.3 dB
         pixels = Image.merge("RGB", [Image.fromarray(plane) for plane in image])
-        pixels.save(packed, "JPEG", quality=self.quality, subsampling=self.subsampling)
-        data = packed.getvalue()
-        self.write(f"{number:08d}.jpg", data)
-        self.write(f"{number:08d}.cls", str(label).encode())
+        pixels.save(buffer, "JPEG", quality=self.quality, subsampling=self.subsampling)
+        data = buffer.getvalue()
+        self.write_member(f"{number:08d}.jpg", data)
+        self.write_member(f"{number:08d}.cls", str(label).encode())
         return len(data)
 
-    def write(self, name: str, data: bytes) -> None:
+    def write_member(self, name: str, data: bytes) -> None:
         """A member; nothing of when, where or by whom it was written."""
         member = tarfile.TarInfo(name)
         member.size = len(data)
@@ -61,14 +61,14 @@ class JpegWriter:
         self.file.write(bytes(2 * HEADER))
 
 
-def byte_ranges(sizes: np.ndarray) -> np.ndarray:
+def compute_byte_ranges(sizes: np.ndarray) -> np.ndarray:
     """(records, 2): begin and size of the JPEGs of one shard, from what `add` returned for each."""
-    found, at = np.zeros((len(sizes), 2), np.int64), 0
+    ranges, position = np.zeros((len(sizes), 2), np.int64), 0
     for record, size in enumerate(sizes.tolist()):
         if size:
-            found[record] = at + HEADER, size
-            at += 3 * HEADER + size + -size % HEADER
-    return found
+            ranges[record] = position + HEADER, size
+            position += 3 * HEADER + size + -size % HEADER
+    return ranges
 
 
 class JpegReader:
@@ -91,38 +91,38 @@ class JpegReader:
     def read(self, slots: np.ndarray, out: np.ndarray) -> None:
         """`out`: (len(slots), 3, size, size) uint8 over memory in which channels come last."""
         rows = out.transpose(0, 2, 3, 1)
-        parts = [slice(start, start + PART) for start in range(0, len(slots), PART)]
+        parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(slots), IMAGES_PER_TASK)]
         list(self.threads.map(self.decode, (slots[part] for part in parts), (rows[part] for part in parts)))
 
     def decode(self, slots: np.ndarray, rows: np.ndarray) -> None:
         for slot, row in zip(slots.tolist(), rows, strict=True):
             try:
-                decode_into(self.file(slot), row)
+                decode_into(self.jpeg_bytes(slot), row)
             except ValueError as error:
-                where = f"{self.paths[slot // self.per_shard]}: image {slot:,} is damaged ({error})"
+                problem = f"{self.paths[slot // self.per_shard]}: image {slot:,} is damaged ({error})"
                 raise UserError(
-                    f"{where}; `verify` lists all corrupt files, `prepare prepare.repair=true` repairs them"
+                    f"{problem}; `verify` lists all corrupt files, `prepare prepare.repair=true` repairs them"
                 ) from error
 
-    def decoded(self, slots: np.ndarray, device: torch.device) -> Tensor:
+    def decode_on(self, slots: np.ndarray, device: torch.device) -> Tensor:
         """(len(slots), 3, size, size) uint8, decoded by `device` and in its memory. Raises RuntimeError."""
-        return decode_batch([self.file(slot) for slot in slots.tolist()], device)
+        return decode_batch([self.jpeg_bytes(slot) for slot in slots.tolist()], device)
 
-    def file(self, slot: int) -> memoryview:
+    def jpeg_bytes(self, slot: int) -> memoryview:
         """The bytes of an image's JPEG."""
         begin, size = self.index[slot].tolist()
-        return self.mapped(slot // self.per_shard)[begin : begin + size]
+        return self.view_shard(slot // self.per_shard)[begin : begin + size]
 
-    def expect(self, slots: np.ndarray) -> None:
+    def prefetch(self, slots: np.ndarray) -> None:
         """These will be read soon."""
         for slot in slots.tolist():
             begin, size = self.index[slot].tolist()
-            advise_willneed(self.opened(slot // self.per_shard), begin, size)
+            advise_willneed(self.open_shard(slot // self.per_shard), begin, size)
 
-    def mapped(self, shard: int) -> memoryview:
-        return memoryview(self.opened(shard))
+    def view_shard(self, shard: int) -> memoryview:
+        return memoryview(self.open_shard(shard))
 
-    def opened(self, shard: int) -> mmap.mmap:
+    def open_shard(self, shard: int) -> mmap.mmap:
         if shard not in self.shards:
             with self.paths[shard].open("rb") as file:
                 self.shards[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

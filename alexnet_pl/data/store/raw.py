@@ -15,7 +15,7 @@ import numpy as np
 from alexnet_pl.errors import UserError
 
 NAME, SUFFIX = "raw", "u8"
-LARGE = 4 << 20  # bytes that are worth a second thread
+TWO_THREADS_FROM = 4 << 20  # bytes that are worth a second thread
 
 
 class RawWriter:
@@ -42,15 +42,15 @@ class RawReader:
         self.maps: list[mmap.mmap] = []
         for path, count in zip(paths, counts, strict=True):
             shape = (count, 3, size, size)
-            if (found := size_of(path)) != np.prod(shape, dtype=np.int64):
-                raise UserError(f"{path}: {found:,} bytes, not those of {count:,} images; prepare it again")
+            if (bytes_found := file_size(path)) != np.prod(shape, dtype=np.int64):
+                raise UserError(f"{path}: {bytes_found:,} bytes, not those of {count:,} images; prepare it again")
             with path.open("rb") as file:
                 self.maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             self.shards.append(np.frombuffer(self.maps[-1], np.uint8).reshape(shape))
         self.per_shard, self.record = len(self.shards[0]), 3 * size**2
 
     def read(self, slots: np.ndarray, out: np.ndarray) -> None:
-        if out.nbytes < LARGE:
+        if out.nbytes < TWO_THREADS_FROM:
             return self.copy(slots, out)
         half = len(slots) // 2  # one core alone does not fill the way to the memory
         rest = self.helper.submit(self.copy, slots[half:], out[half:])
@@ -68,13 +68,13 @@ class RawReader:
     def helper(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(1, "reader")
 
-    def expect(self, slots: np.ndarray) -> None:
+    def prefetch(self, slots: np.ndarray) -> None:
         """These will be read soon."""
         for shard, record in zip(*np.divmod(slots, self.per_shard), strict=True):
             advise_willneed(self.maps[shard], int(record) * self.record, self.record)
 
 
-def size_of(path: Path) -> int:
+def file_size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 

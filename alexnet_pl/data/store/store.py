@@ -98,9 +98,11 @@ class Store:
         """Fetch the files of a split from a remote store if they are not cached."""
         if self.mirror is None:
             return
-        about = self.manifest["splits"][name]
-        shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
-        self.mirror.check_room(about, shards)
+        split_info = self.manifest["splits"][name]
+        shards = {
+            shard_name(name, number, self.encoding): checksum for number, checksum in enumerate(split_info["blake3"])
+        }
+        self.mirror.check_free_space(split_info, shards)
         self.mirror.fetch(shards, shards, label=name)
 
     def fetch_again(self, name: str, number: int) -> bool:
@@ -114,25 +116,25 @@ class Store:
 
     @cached_property
     def mean(self) -> np.ndarray:
-        return load(self.root / "mean.npy")
+        return load_array(self.root / "mean.npy")
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        return load(self.root / "covariance.npy")
+        return load_array(self.root / "covariance.npy")
 
 
 class Split:
     """The images of one split, in the store's order; those that could not be read are not among them."""
 
     def __init__(self, store: Store, name: str) -> None:
-        about, encoding = store.manifest["splits"][name], store.encoding
-        labels = load(store.root / f"{name}.labels.npy")
-        records, shard = about["records"], store.manifest["shard"]
+        info, encoding = store.manifest["splits"][name], store.encoding
+        labels = load_array(store.root / f"{name}.labels.npy")
+        records, shard = info["records"], store.manifest["shard"]
         if len(labels) != records:
             raise corrupt_error(
                 store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}")
             )
-        index = load(store.root / f"{name}.index.npy") if encoding.name == jpeg.NAME else None
+        index = load_array(store.root / f"{name}.index.npy") if encoding.name == jpeg.NAME else None
         counts = [min(shard, records - start) for start in range(0, records, shard)]
         self.reader = encoding.reader(store.root, name, counts, store.size, index)
         self.shape = (3, store.size, store.size)
@@ -140,7 +142,7 @@ class Split:
         self.slots = np.flatnonzero(labels != EMPTY)
         self.labels = labels[self.slots].astype(np.int64)
         self.root, self.name = store.root, name
-        self.kept: tuple[Tensor, Tensor] | None = None
+        self.on_device: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -155,15 +157,15 @@ class Split:
 
     def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """All images and labels in the memory of `device`, copied there once."""
-        if self.kept is None:
+        if self.on_device is None:
             images = self.buffer(len(self), device)
-            some = self.buffer(min(1024, len(self)))
+            block = self.buffer(min(1024, len(self)))
             for start in range(0, len(self), 1024):
                 indices = np.arange(start, min(start + 1024, len(self)))
-                self.read(indices, some[: len(indices)].numpy())
-                images[start : start + len(indices)] = some[: len(indices)]
-            self.kept = images, torch.from_numpy(self.labels).to(device)
-        return self.kept
+                self.read(indices, block[: len(indices)].numpy())
+                images[start : start + len(indices)] = block[: len(indices)]
+            self.on_device = images, torch.from_numpy(self.labels).to(device)
+        return self.on_device
 
     def buffer(self, count: int, device: torch.device | None = None, pinned: bool = False) -> Tensor:
         """Room for `count` images, (count, 3, size, size) uint8, laid out in memory as `read` fills it soonest."""
@@ -184,20 +186,20 @@ class Split:
         """JPEGs `indices`: (N, 3, size, size) uint8, decoded by the device and in its memory."""
         assert isinstance(self.reader, jpeg.JpegReader)
         try:
-            return self.reader.decoded(self.slots[indices], device)
+            return self.reader.decode_on(self.slots[indices], device)
         except RuntimeError:
             self.images(indices)  # which tells the image that is damaged
             raise
 
     def images(self, indices: np.ndarray) -> Tensor:
         """Images `indices`: (N, 3, size, size) uint8, in memory of their own."""
-        found = self.buffer(len(indices))
-        self.read(np.asarray(indices), found.numpy())
-        return found
+        images = self.buffer(len(indices))
+        self.read(np.asarray(indices), images.numpy())
+        return images
 
     def prefetch(self, indices: np.ndarray) -> None:
         """Images `indices` will be read soon: they are asked of the disk, without waiting."""
-        self.reader.expect(self.slots[indices])
+        self.reader.prefetch(self.slots[indices])
 
     @cached_property
     def names(self) -> list[str]:
@@ -209,7 +211,7 @@ class Split:
             raise corrupt_error(path, error) from error
 
 
-def load(path: Path) -> np.ndarray:
+def load_array(path: Path) -> np.ndarray:
     try:
         return np.load(path)
     except (OSError, ValueError, EOFError) as error:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from alexnet_pl.data.loading import streaming
-from alexnet_pl.data.loading.streaming import DISTANCE, HELD, stream_batches, with_readahead
+from alexnet_pl.data.loading.streaming import READAHEAD_BATCHES, BATCHES_AFTER_FAULT, stream_batches, with_readahead
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
@@ -75,7 +75,7 @@ def test_batches_are_the_same_with_and_without(root: Path) -> None:
     found = []
     for on in (True, False):
         batches = (order[start : start + 4] for start in range(0, IMAGES, 4))
-        pairs = stream_batches(split, batches, 4, torch.device("cpu"), ahead=on)
+        pairs = stream_batches(split, batches, 4, torch.device("cpu"), readahead=on)
         found.append([(images.clone(), labels) for images, labels in pairs])
     assert len(found[0]) == IMAGES // 4
     for (images, labels), (others, same) in zip(*found, strict=True):
@@ -109,8 +109,11 @@ def test_batches_are_announced_before_they_are_due_until_no_read_has_to_wait(mon
     monkeypatch.setattr(streaming, "disk_reads", lambda: reads[0])
     for batch in with_readahead(split, batches(400)):
         given.append(int(batch[0]))
-        assert len(given) > HELD or split.asked[-1] == given[-1] + DISTANCE
+        assert len(given) > BATCHES_AFTER_FAULT or split.asked[-1] == given[-1] + READAHEAD_BATCHES
         reads[0] += len(given) == 200  # this one had to wait
     assert given == list(range(400))
-    begun, again = range(HELD + DISTANCE), range(200 + DISTANCE, 200 + DISTANCE + HELD)
+    begun, again = (
+        range(BATCHES_AFTER_FAULT + READAHEAD_BATCHES),
+        range(200 + READAHEAD_BATCHES, 200 + READAHEAD_BATCHES + BATCHES_AFTER_FAULT),
+    )
     assert split.asked == [*begun, *again]

@@ -144,7 +144,7 @@ def test_another_size_of_the_same_images_does_not_go_on(tmp_path: Path) -> None:
             path = tmp_path / name / ("val" if number > 5 else "train") / "a" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path)
-    read = partial(shard.read, size=8, how="bilinear")
+    read = partial(shard.read_square, size=8, filter_name="bilinear")
     prepare(read_folders(tmp_path / "low", {}), tmp_path / "store", SETTINGS, read, Part(1, 2))
     with pytest.raises(UserError, match="was begun with other images"):
         prepare(read_folders(tmp_path / "high", {}), tmp_path / "store", SETTINGS, read)

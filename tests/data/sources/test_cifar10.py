@@ -14,7 +14,7 @@ import torch
 from running import Compose
 
 from alexnet_pl.commands import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import cifar10
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.store.store import Split, Store
@@ -113,7 +113,7 @@ def test_the_official_batches_are_read_as_pickle_reads_them(official_cifar: Path
         "val": 10_000,
         "test": 10_000,
     }
-    pixels = partial(read, size=32, how="bilinear")
+    pixels = partial(read_square, size=32, filter_name="bilinear")
     for split, name in (("val", "data_batch_5"), ("test", "test_batch")):
         content = pickle.loads((official_cifar / name).read_bytes(), encoding="bytes")
         for i in (0, 1, 4_321, 9_999):

@@ -34,7 +34,7 @@ from copies import (
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.store.store import Store
@@ -78,7 +78,7 @@ def test_a_source_that_changes_while_it_is_read_makes_no_store(tmp_path: Path) -
     def growing(item: ImageRecord) -> tuple[np.ndarray, str]:
         with (copy / "ILSVRC2012_img_train.tar").open("ab") as file:
             file.write(bytes(512))
-        return read(item, 16, "bilinear")
+        return read_square(item, 16, "bilinear")
 
     with pytest.raises(UserError, match=r"ILSVRC2012_img_train.tar changed while it was read"):
         prepare(source, tmp_path / "store", StoreSettings("x", 16, {}), growing)

@@ -159,7 +159,8 @@ def test_a_device_that_decodes_hands_out_the_batches_that_the_loader_does(store:
     split, cpu = store.split("train"), torch.device("cpu")
     batches = [np.array([4, 0, 17]), np.array([3, 3, 1]), np.array([5])]
     found = [
-        (images.clone(), labels) for images, labels in stream_batches(split, batches, 3, cpu, room=GpuDecodeBuffer)
+        (images.clone(), labels)
+        for images, labels in stream_batches(split, batches, 3, cpu, buffer_class=GpuDecodeBuffer)
     ]
     wanted = [(images.clone(), labels.clone()) for images, labels in stream_batches(split, batches, 3, cpu)]
     assert [len(images) for images, _ in found] == [3, 3, 3]
@@ -184,4 +185,4 @@ def test_an_image_that_a_device_cannot_decode_is_told_by_its_file(tmp_path: Path
 
 def test_a_gpu_that_is_to_decode_must_be_there(store: Store) -> None:
     with pytest.raises(UserError, match=r"performance.jpeg_decoder=gpu: there is no GPU here"):
-        EvalLoader(store.split("train"), 4, torch.device("cpu"), way=LoaderOptions(decode="gpu"))
+        EvalLoader(store.split("train"), 4, torch.device("cpu"), options=LoaderOptions(jpeg_decoder="gpu"))
