@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__
     from alexnet_pl.reporting.code_tables import code_report as code_report
     from alexnet_pl.reporting.learning_curves import curves as learning_curves
     from alexnet_pl.retrieval.codebook import open_codes as open_codes
-    from alexnet_pl.retrieval.gallery import open_run as open_index
+    from alexnet_pl.retrieval.gallery import open_image_index as open_index
     from alexnet_pl.training.classifier import Classifier as Classifier
 
 __version__ = "0.1.0"

@@ -17,7 +17,7 @@ from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.code_tables import HEADER, code_tables
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
 from alexnet_pl.retrieval.features import Features
-from alexnet_pl.retrieval.search import search
+from alexnet_pl.retrieval.search import search_exactly
 
 TRAIN, VAL = 160, 40
 METHODS = ("PCA of fc7, signs", "random projections of fc7, signs")
@@ -86,7 +86,7 @@ def test_recall_is_of_the_codes_that_the_checkpoint_gives(cfg: DictConfig, netwo
     distances = (codes[None] != queries[:, None]).sum(2)
     found = book.nearest(val.values, 100)
     assert np.array_equal(found.distances, np.sort(distances, 1)[:, :100])
-    true = search(train, val.rows(slice(None)), 100).numbers
+    true = search_exactly(train, val.rows(slice(None)), 100).numbers
     shared = [len({*a} & {*b}) for a, b in zip(found.numbers.tolist(), true.tolist(), strict=True)]
     row = next(row for row in result(tmp_path / "codes")["rows"] if row["method"] == "auto-encoder on fc7")
     assert row["recall_100"]["mean"] == pytest.approx(np.mean(shared))

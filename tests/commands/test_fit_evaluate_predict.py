@@ -216,7 +216,7 @@ def test_a_checkpoint_of_another_network_is_refused_by_the_switch_that_differs(
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("data.root", "nowhere", "data.root: nowhere is not there; make one"),
+        ("data.root", "nowhere", "data.root: nowhere does not exist; make one"),
         ("data.name", "imagenette", "data.name: the store at .* has tiny, the recipe imagenette"),
         ("data.size", 80, "data.size: the store at .* has 72, the recipe 80"),
         ("model.num_classes", 7, "model.num_classes=7: the store at .* has 10 classes"),

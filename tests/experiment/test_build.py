@@ -189,7 +189,7 @@ def test_a_wish_that_prepare_cannot_fulfil_is_named(config: Compose, tmp_path: P
 
 
 def test_preparing_without_a_source_is_refused(config: Compose, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"prepare.source has no value yet"):
+    with pytest.raises(UserError, match=r"prepare.source is required"):
         prepare.prepare(config("imagenette", f"data.root={tmp_path}"), tmp_path)
 
 

@@ -10,7 +10,7 @@ from running import check_words
 from torch import nn
 
 from alexnet_pl.figures import figure2
-from alexnet_pl.figures.style import DARK, LIGHT, show
+from alexnet_pl.figures.style import DARK, LIGHT, draw_for_notebook
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.summary import read_layers
 
@@ -83,5 +83,5 @@ def test_lines_cross_from_tower_to_tower_where_a_layer_reads_all_maps(switches: 
 def test_no_words_overlap_or_are_cut_off(switches: dict[str, Any], crop: int) -> None:
     net = AlexNet(crop=crop, **switches)
     layers = read_layers(net, crop)
-    figure = show(lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), DARK)
+    figure = draw_for_notebook(lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), DARK)
     check_words(figure)

@@ -17,7 +17,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
 from alexnet_pl.retrieval import features
-from alexnet_pl.retrieval.features import Extractor, Features, extract
+from alexnet_pl.retrieval.features import Extractor, Features, extract_split
 from alexnet_pl.training.classifier import Classifier
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def module(tiny_store: Path) -> Classifier:
 
 def make(folder: Path, module: Classifier, store: Path, layer: str = "fc7", **facts: Any) -> Features:
     split = Store(store).split("train")
-    extract(folder, Extractor(module, layer, CPU), split, FACTS | facts, batch_size=16)
+    extract_split(folder, Extractor(module, layer, CPU), split, FACTS | facts, batch_size=16)
     return Features(folder)
 
 
@@ -169,6 +169,6 @@ def test_features_of_different_checkpoints_are_not_compared(tmp_path: Path) -> N
     about = {"sha256": "b" * 64, "step": 24, "file": "last.ckpt"}
     other = make_features(tmp_path / "val-fc7", sparse(10, 1), checkpoint=about)
     with pytest.raises(UserError, match=r"val-fc7: of another checkpoint or layer than .*train-fc7"):
-        one.check_alike(other)
+        one.check_comparable(other)
     with pytest.raises(UserError, match=r"made from another checkpoint \(step 12\) than last.ckpt \(step 24\)"):
         one.check_checkpoint(about)

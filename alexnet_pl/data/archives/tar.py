@@ -86,7 +86,7 @@ def list_members(location: ByteLocation) -> Iterator[Member]:
 
 
 def check_end(file: IO[bytes], position: int) -> None:
-    """Raise tarfile.ReadError unless only zeros follow, at least one block: tarfile takes a corrupt header for the end."""
+    """Raise tarfile.ReadError unless a block of zeros follows: tarfile takes a corrupt header for the end."""
     file.seek(position)
     zeros = 0
     while block := file.read(1 << 16):

@@ -1,7 +1,7 @@
 """Zip archives of any size, read in place; Kaggle's has two million files.
 
-`zipfile` keeps a 0.65 kB object per file in memory, 1.3 GB in total. Here the central directory is read as a stream, and
-a file's local header is read together with its data. Format: PKWARE's APPNOTE.TXT, sections 4.3 (headers) and 4.5.3
+`zipfile` keeps a 0.65 kB object per file in memory, 1.3 GB in total. Here the central directory is read as a stream,
+and a file's local header is read together with its data. Format: PKWARE's APPNOTE.TXT, sections 4.3 (headers) and 4.5.3
 (64-bit sizes).
 """
 
@@ -113,7 +113,7 @@ def read_64bit_sizes(extra: bytes, size: int, packed: int, start: int) -> tuple[
 
 
 def read_member(path: Path, start: int, size: int) -> bytes:
-    """Read the file whose local header is at `start`. Raises ValueError if its checksum differs, OSError if truncated."""
+    """Read the file whose local header is at `start`. Raises ValueError for a wrong checksum, OSError if truncated."""
     with path.open("rb") as file:
         file.seek(start)
         head = file.read(LOCAL_HEADER.size)

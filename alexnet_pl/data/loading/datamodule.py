@@ -19,11 +19,14 @@ from alexnet_pl.errors import UserError
 
 
 class ImageStore(L.LightningDataModule):
-    """Batches from the store at `root`: `train` to fit, `val` to validate, `test` or where there is none `val` to test.
+    """LightningDataModule of the store at `root`: `train` to fit, `val` to validate, `test` (or `val`) to test.
 
-    `batch_size` counts the images of a step over all devices together, as 128 does in §6; `way`: how
-    they are loaded. After `include_val_after_epoch` epochs the validation images are trained on too, as in the
-    program's CIFAR-10 runs; from then on their error says nothing.
+    batch_size: images per step over all devices, 128 in §6.
+    include_val_after_epoch: after this number of epochs, also train on the validation images, as the program's CIFAR-10
+        runs do. From then on the validation error is meaningless.
+    tested_split: split to test on instead of the default.
+
+    Raises ValueError, naming the argument, for values out of range.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class ImageStore(L.LightningDataModule):
         self.train_and_val: ConcatSplit | None = None
 
     def prepare_data(self) -> None:
-        """Fetch a remote store, or draw the demo's images, on one process only."""
+        """Download a remote store, or draw the images of the demo, on one process only."""
         if self.is_undrawn_demo:
             make_store(PrepareOptions(self.root, self.dataset, self.size))
         elif self.trainer is not None:
@@ -60,11 +63,11 @@ class ImageStore(L.LightningDataModule):
 
     @property
     def is_undrawn_demo(self) -> bool:
-        """The demonstration's store, which nobody has made yet."""
+        """Whether this is the demo's store and it does not exist yet."""
         return self.dataset == "demo" and not is_remote(self.root) and not Path(self.root).exists()
 
     def check(self) -> None:
-        """Raise UserError where there is no store that fits, before anything else is set up."""
+        """Raise UserError unless there is a store of the right name and size, before anything else is set up."""
         if not self.is_undrawn_demo:
             _ = self.store
 
@@ -87,7 +90,7 @@ class ImageStore(L.LightningDataModule):
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
 
     def rank_info(self, limit: int | float) -> dict[str, Any]:
-        """Which device, and which part of the work is its own."""
+        """Arguments of a loader for this process: device, rank, world size, options and limit of batches."""
         trainer = self.trainer
         assert trainer is not None
         return {
@@ -104,7 +107,7 @@ class ImageStore(L.LightningDataModule):
         assert isinstance(augment, Augment)
         rank_info = self.rank_info(self.trainer.limit_train_batches)
         if self.train_loader is not None and self.trainer.current_epoch:
-            self.position = self.train_loader.state_dict()  # one of another length goes on where this one ended
+            self.position = self.train_loader.state_dict()  # the next loader may have another length
         split = self.training_split(self.trainer.current_epoch)
         self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **rank_info)
         if self.position is not None:
@@ -120,8 +123,8 @@ class ImageStore(L.LightningDataModule):
         return self.train_and_val
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in which epoch training is. Lightning saves this too, but does not give it back to the loader where the
-        checkpoint was written at an epoch's end."""
+        """Position of training. Lightning saves it too, but does not restore it to the loader if the checkpoint was
+        written at the end of an epoch."""
         return {"position": self.train_loader.state_dict() if self.train_loader else None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -141,7 +144,7 @@ class ImageStore(L.LightningDataModule):
 
     @property
     def test_split_name(self) -> str:
-        """Split that `test` uses: `test.split`, else the test split if its labels are known, else `val`."""
+        """Split that `test` uses: `test.split` if given, else `test` if its labels are known, else `val`."""
         if self.tested_split:
             return self.store.split(self.tested_split).name
         return "test" if "test" in self.store.splits and self.store.split("test").labelled else "val"

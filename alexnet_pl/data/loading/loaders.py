@@ -1,5 +1,5 @@
-"""Loaders for training and evaluation. The order is a function of (seed, epoch), so that resuming needs only the
-position."""
+"""Loaders for training and evaluation. The order is a function of (seed, epoch), so a resumed run needs only the
+position in the epoch."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,7 +12,7 @@ from alexnet_pl.data.store.store import Split
 
 
 class EpochPosition:
-    """Position of a loader: the epoch, and how many of its `batches` are done."""
+    """Position of a loader: the epoch, and the number of its `batches` that were handed out."""
 
     batches: int
 
@@ -20,13 +20,13 @@ class EpochPosition:
         self.epoch, self.batches_done, self.resumed = 0, 0, False
 
     def start_epoch(self) -> None:
-        """A new epoch, unless the loader goes on in one from which a checkpoint came."""
+        """Start the next epoch, or continue the epoch that a checkpoint was saved in."""
         if self.batches_done and not self.resumed:
             self.epoch, self.batches_done = self.epoch + 1, 0
         self.resumed = False
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and how many of its batches were handed out; a finished epoch is the next one's start."""
+        """Epoch and batches handed out; a finished epoch is saved as the start of the next."""
         if self.batches_done == self.batches:
             return {"epoch": self.epoch + 1, "done": 0}
         return {"epoch": self.epoch, "done": self.batches_done}
@@ -36,10 +36,11 @@ class EpochPosition:
 
 
 class TrainLoader(EpochPosition):
-    """A split in a new random order each epoch, in batches of exactly `batch_size` (the rest waits for another epoch).
+    """Training batches of a split, in a new random order each epoch, all of exactly `batch_size` images.
 
-    Order and draws are functions of (seed, epoch, batch), so all that a resumed run needs is (epoch, done). On several
-    devices each takes its share of every batch, so the run is the same whatever their number.
+    The images that do not fill a batch are left out of the epoch. Order and draws are functions of (seed, epoch,
+    batch), so a resumed run needs only its position. Each device loads its share of every batch, so results do not
+    depend on the number of devices.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class TrainLoader(EpochPosition):
         return self.epoch_batches()
 
     def epoch_batches(self) -> Iterator[Batch]:
-        """Remaining batches of this epoch."""
+        """Yield the remaining batches of this epoch."""
         order = epoch_order(len(self.split), self.seed, self.epoch)
         remaining = range(self.done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)
@@ -82,10 +83,10 @@ class TrainLoader(EpochPosition):
 
 
 class EvalLoader:
-    """Each image of a split once, in order; of several devices, device `rank` of `world` takes every world-th image.
+    """Each image of a split once, in order; with several devices, device `rank` of `world` loads every world-th image.
 
-    A batch's labels say how many of its images count (the last batch is filled up with others).
-    `total` counts the images over all devices, so that a report can prove that none was missed or counted twice.
+    A batch has as many labels as images that count; the last batch is padded with other images. `total` is the number
+    of images over all devices, by which a test can check that none was skipped or counted twice.
     """
 
     def __init__(
@@ -114,5 +115,5 @@ class EvalLoader:
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """A random order of `count` images, the same for the same (seed, epoch)."""
+    """Random order of `count` images, a function of (seed, epoch): (count,) int64."""
     return np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 2])).permutation(count)

@@ -1,4 +1,4 @@
-"""Last step of `prepare`: merge the metadata of all shards into the labels, names and manifest of the store."""
+"""Last step of `prepare`: merge the metadata of all shards into the store's labels, names, statistics and manifest."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ import numpy as np
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Plan
 from alexnet_pl.data.prepare.shard import ShardResult, metadata_path, read_shard_metadata
-from alexnet_pl.data.prepare.statistics import save_statistics, add_sums
+from alexnet_pl.data.prepare.statistics import add_sums, save_statistics
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
@@ -22,7 +22,7 @@ from alexnet_pl.files import write_json
 
 
 def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSettings) -> dict[str, Any]:
-    """Merge the metadata of all shards into the manifest and write the store's remaining files."""
+    """Merge the metadata of all shards, write the store's remaining files, and return its manifest."""
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": settings.name,
@@ -80,13 +80,13 @@ def finalize_split(
 
 
 def check_size(path: Path, expected: int) -> None:
-    """A shard that another machine made may have come here by half."""
+    """Raise UserError if a shard is truncated, as one copied from another machine may be."""
     if (size := path.stat().st_size) != expected:
         raise UserError(f"{path}: {size:,} bytes, not {expected:,}; delete it and prepare again")
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete from a whole store what its making left beside it: notes, listings, the plan at last. Nothing else."""
+    """Delete temporary files of the preparation from a complete store: shard metadata, listings, plan and locks."""
     for listing in root.glob("listing-*"):
         if not listing.is_symlink():
             shutil.rmtree(listing, ignore_errors=True)

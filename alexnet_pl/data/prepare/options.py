@@ -1,4 +1,4 @@
-"""Options of `prepare`, and the settings that a store is made with."""
+"""Options of `prepare`, and the settings of a store."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,15 +9,13 @@ from alexnet_pl.data.sources.synset_archives import HELD_OUT
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.runtime import cores
 
-SHARD = 1024  # images a file: as many as the program's own batch files held
+SHARD = 1024  # images per shard, as in the authors' batch files
 IMAGES_PER_WORKER = 2048
 
 
 class StoreSettings(NamedTuple):
-    """What a store is made with. `how`: the making of the squares, in words, kept in store.json.
-
-    `shard`: images a file; `workers`: processes; None: as many as suit the machine.
-    """
+    """Settings of a store. `preparation`: filter, crop and so on, saved as `settings` in store.json; `shard`: images
+    per file; `workers`: number of processes, None for a number that suits the machine."""
 
     name: str
     size: int
@@ -27,14 +25,14 @@ class StoreSettings(NamedTuple):
     workers: int | None = None
 
     def num_workers(self, images: int) -> int:
-        """Workers for so many images: one more than there are cores, as one of them waits for the disk; few images are
-        made by one while others would still be starting."""
+        """Default worker count: cores + 1, since one is usually blocked on I/O; 1 below 2,048 images, where start-up
+        dominates."""
         return self.workers or min(cores() + 1, 1 + images // IMAGES_PER_WORKER)
 
 
 @dataclass
 class StoreTarget:
-    """The store to make: of `data`, the keys that `prepare` reads."""
+    """Keys of the `data` section that `prepare` reads."""
 
     root: str
     name: str
@@ -47,12 +45,16 @@ class StoreTarget:
 
 @dataclass
 class PrepareOptions:
-    """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's archives,
-    and `held_out_share` the share of each that becomes val; `part`: "2/8" is the second of eight parts of the work;
-    `workers`: processes, one more than cores where not given, one for few images; `allow_incomplete`: take a copy of
-    which files are missing.
+    """Options of `prepare`.
 
-    Raises ValueError, beginning with the key, for a value that there is none of.
+    names: readable class names by folder name.
+    synsets, held_out_share: for archives of all of ImageNet, a file of the wnids to use, and the fraction of each
+        synset that becomes `val`.
+    part: "2/8" prepares the second of eight parts of the shards.
+    workers: number of processes; by default cores + 1, or 1 for few images.
+    allow_incomplete: accept a copy with missing files.
+
+    Raises ValueError, naming the key, for a value out of range.
     """
 
     root: str
@@ -75,7 +77,7 @@ class PrepareOptions:
         if self.filter not in FILTERS:
             raise ValueError(f"filter={self.filter}: one of {', '.join(FILTERS)}")
         if not 0 <= self.held_out_share < 1:
-            raise ValueError(f"held_out_share={self.held_out_share}: a share, from 0 to less than 1")
+            raise ValueError(f"held_out_share={self.held_out_share}: at least 0 and below 1")
         for key in ("size", "images_per_shard", "workers"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ValueError(f"{key}={value}: at least 1")

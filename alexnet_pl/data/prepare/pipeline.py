@@ -1,4 +1,4 @@
-"""From the options of `prepare` to a store: list the images, make the store, repair it."""
+"""Preparation from options: list the source, make the store, repair it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,32 +17,30 @@ from alexnet_pl.data.sources.detect import ARCHIVES, read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
-OFFICIAL = ("ilsvrc2010", "ilsvrc2012")  # stores of which the splits are the organisers'
+OFFICIAL = ("ilsvrc2010", "ilsvrc2012")  # stores that must have the organisers' splits
 
 
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
-    """Name of the form that was recognised, and its images."""
+    """Detect the form of the source and list it: (name of the form, listing)."""
     if options.name == "demo":
-        return "drawn by the program itself", synthetic.list_synthetic()
+        return "synthetic images", synthetic.list_synthetic()
     if not options.source:
-        raise UserError("prepare.source has no value yet: add prepare.source=FOLDER, the copy of the images to prepare")
+        raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
     synsets = Path(options.synsets) if options.synsets else None
     form, source = read_source(
         Path(options.source), options.names, synsets, options.held_out_share, options.allow_incomplete
     )
     if form == ARCHIVES and options.name in OFFICIAL:
         raise UserError(
-            f"prepare.source: {options.source} holds archives of synsets, of which none is for validation; a store "
-            f"named {options.name} needs the validation images and the development kit beside them (for a split by "
-            "name, give the store another data.name)"
+            f"prepare.source: {options.source} holds only archives of synsets; a store named {options.name} also needs "
+            "the validation images and the development kit beside them (to split by a hash of the names instead, "
+            "choose another data.name)"
         )
     return form, source
 
 
 def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> StoreSettings:
-    preparation: dict[str, Any] = {
-        "drawn": "alexnet_pl.data.demo"
-    }  # a name in store.json, whatever the module is called
+    preparation: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # fixed string, since it is part of the fingerprint
     if options.name != "demo":
         preparation = {"filter": options.filter, "crop": "centre", "orientation": "ignored"}
     if form == ARCHIVES:
@@ -54,14 +52,14 @@ def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> St
 
 
 def image_reader(options: PrepareOptions) -> Callable[[ImageRecord], tuple[np.ndarray, str]]:
-    """Function from an image's record to its square, (size, size, 3) uint8, and a note on a non-standard file."""
+    """Function from a record to its (3, size, size) uint8 image and a note on a non-standard file."""
     if options.name == "demo":
         return partial(synthetic.read_drawn, size=options.size)
     return partial(read_square, size=options.size, filter_name=options.filter)
 
 
 def make_store(options: PrepareOptions) -> dict[str, Any] | None:
-    """Make the store and return its description; None where another part is still to come."""
+    """Make the store and return its manifest; None if this was one part of several."""
     form, source = list_source(options)
     numbers = "" if source.numbers is None else ", with their ILSVRC ids"
     classes, splits = len(source.classes), ", ".join(source.splits)
@@ -73,7 +71,7 @@ def make_store(options: PrepareOptions) -> dict[str, Any] | None:
 
 
 def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
-    """Make the corrupt shards again from the source, and return their paths."""
+    """Prepare the corrupt shards again from the source; return their paths."""
     form, source = list_source(options)
     settings = store_settings(options, form, source.missing)
     check_same_store(options, store, settings=settings.preparation)

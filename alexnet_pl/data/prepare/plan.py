@@ -1,4 +1,4 @@
-"""Assign each image of a copy to a shard. The list lies on disk, so memory does not grow with the number of images."""
+"""Plan of a store: the assignment of images to shards. Records are kept on disk, so memory use is constant."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from alexnet_pl.errors import UserError, reason
 
 
 class Part(NamedTuple):
-    """Share `number` of `of`, from 1, of the shards: what one machine of several prepares."""
+    """Part `number` of `of`, from 1, of the shards: the work of one machine of several."""
 
     number: int = 1
     of: int = 1
 
 
 class Shard(NamedTuple):
-    """`count` images of a split from image `start`; `offset`: where the plan's file tells of them."""
+    """Shard of a plan: `count` images of a split from image `start`; `offset`: their position in the plan's file."""
 
     split: str
     number: int
@@ -32,7 +32,7 @@ class Shard(NamedTuple):
 
 
 class SplitPlan:
-    """One split, as it is written down."""
+    """Plan of one split, written to a file of records."""
 
     def __init__(self, path: Path, split: str, per_shard: int) -> None:
         self.file: IO[str] = path.open("w")
@@ -50,7 +50,7 @@ class SplitPlan:
         self.count += 1
 
     def check_names(self) -> None:
-        """Raises UserError where two images have the same one: neither could be found again by it."""
+        """Raise UserError if two images have the same name."""
         digests, counts = np.unique(np.frombuffer(self.names, np.uint64), return_counts=True)
         if not (duplicates := {number.tobytes() for number in digests[counts > 1]}):
             return
@@ -71,9 +71,12 @@ class SplitPlan:
 
 
 class Plan:
-    """A source, listed. `identity` is the same for the same images, wherever they lie.
+    """Plan of a store, made by listing the source.
 
-    `archives`: each archive's size and time of last change, by which a change while it is read is noticed.
+    identity: digest of each split, which does not depend on where the images are stored.
+    archives: size and modification time of each archive, to detect changes while it is read.
+
+    Raises UserError if a split is empty, if two images have one name, or if the source cannot be read.
     """
 
     def __init__(self, source: DatasetListing, folder: Path, per_shard: int) -> None:
@@ -102,14 +105,14 @@ class Plan:
         self.archives = {path: file_version(path) for path in archives}
 
     def name_lines(self, split: str) -> Iterator[str]:
-        """The names, a JSON string a line."""
+        """Names of a split, one JSON string per line."""
         with (self.folder / split).open() as file:
             yield from (json.dumps(json.loads(line)[0]) + "\n" for line in file)
 
     def check_unchanged(self) -> None:
         for path, before in self.archives.items():
             if file_version(path) != before:
-                raise UserError(f"prepare.source: {path} changed while it was read; when it is whole, prepare again")
+                raise UserError(f"prepare.source: {path} changed while it was read; prepare again when it is complete")
 
 
 def hash_name(name: str) -> bytes:
@@ -117,7 +120,7 @@ def hash_name(name: str) -> bytes:
 
 
 def name_source_in_errors(records: Iterator[tuple[str, ImageRecord]]) -> Iterator[tuple[str, ImageRecord]]:
-    """Name the source in errors that concern it, not the store."""
+    """Pass records on; turn an OSError into a UserError that names the source, not the store."""
     try:
         yield from records
     except OSError as error:
@@ -125,7 +128,7 @@ def name_source_in_errors(records: Iterator[tuple[str, ImageRecord]]) -> Iterato
 
 
 def read_records(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
-    """Image records of a shard, from the plan's `folder`."""
+    """Read the image records of a shard from the plan's `folder`."""
     with (listing / shard.split).open() as file:
         file.seek(shard.offset)
         for _ in range(shard.count):
@@ -138,7 +141,7 @@ def parse_record(line: str) -> ImageRecord:
 
 
 def record_size(place: Any) -> int | None:
-    """Size that reveals a different image of the same name; None for drawn images and table rows."""
+    """Size in bytes, to detect another image of the same name; None for synthetic images and table rows."""
     if not isinstance(place, ByteLocation) or place.compression == "parquet":
         return None
     if place.size is not None:

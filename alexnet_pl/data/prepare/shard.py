@@ -1,7 +1,6 @@
-"""Write one shard of a store, and beside it a metadata file that marks the shard as done.
+"""Shard of a store, and the metadata file that marks it as finished.
 
-The metadata file is written last and atomically, after the shard is on the disk. A run that was killed resumes after
-the shards that have one.
+The metadata file is written atomically, after the shard is on disk. A resumed run skips shards that have one.
 """
 
 import json
@@ -23,12 +22,13 @@ from alexnet_pl.data.store.store import EMPTY
 from alexnet_pl.errors import UserError, reason
 
 ImageReader = Callable[[ImageRecord], tuple[np.ndarray, str]]
-"""An item → its (3, size, size) uint8 image and what was odd about the file; ValueError where there is no image."""
+"""Function from a record to its (3, size, size) uint8 image and a note on a non-standard file; raises ValueError if
+there is no image."""
 
 
 class ShardResult(NamedTuple):
-    """What came of a run of images: labels, bytes of each, sums over those that count, size and hash of the file, odd
-    files."""
+    """Metadata of a shard: label and bytes of each image, sums for the statistics, size and checksum of the file,
+    irregular images."""
 
     labels: np.ndarray
     sizes: np.ndarray
@@ -39,7 +39,7 @@ class ShardResult(NamedTuple):
 
 
 class HashingWriter:
-    """A file that is hashed as it is written."""
+    """File wrapper that computes the checksum of what is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.checksum = file, Checksum()
@@ -59,7 +59,10 @@ def write_shard(
     count: bool,
     report: Callable[[], None] = lambda: None,
 ) -> ShardResult:
-    """Write `items`, from image `start` of their split, to `path`; `count`: sum them up for the statistics, too."""
+    """Write the images of `items`, the first being image `start` of its split, to `path`.
+
+    `count`: add them to the statistics; `report`: called after each image.
+    """
     labels, sizes, irregular, statistics = [], [], [], RunningStatistics(size)
     with path.open("wb") as file:
         hashed = HashingWriter(file)
@@ -69,7 +72,7 @@ def write_shard(
             if entry:
                 irregular.append(entry)
             if image is not None:
-                image = np.ascontiguousarray(image)  # as planes: what is written, and soonest summed up
+                image = np.ascontiguousarray(image)  # contiguous planes: the stored format, and the fastest to sum
                 if count:
                     statistics.add(image)
             labels.append(EMPTY if image is None else item.label)
@@ -83,7 +86,7 @@ def write_shard(
 
 
 def read_image(item: ImageRecord, read: ImageReader) -> tuple[np.ndarray | None, dict[str, str] | None]:
-    """(image or None, what is to be said of it or None)."""
+    """Read an image: (image or None if unreadable, entry for odd.json or None)."""
     try:
         image, note = read(item)
     except ValueError as error:
@@ -93,7 +96,7 @@ def read_image(item: ImageRecord, read: ImageReader) -> tuple[np.ndarray | None,
 
 
 def make_shard(path: Path, *args: Any) -> None:
-    """`write_shard` under a name of this process's own, then what is to be known of it, then both by their names."""
+    """Write shard and metadata under temporary names, then rename both."""
     temporary = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
     metadata = temporary.with_name(f"{temporary.name}.npz")
     try:
@@ -129,9 +132,9 @@ def read_shard_metadata(path: Path, size: int) -> ShardResult:
 
 
 def read_square(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str]:
-    """An item whose place is a path → its (3, size, size) square and what was odd about the file.
+    """Read the bytes of a record, decode, resize and crop: (3, size, size) uint8, and a note on a non-standard file.
 
-    Raises ValueError where the file is no image, UserError where it is no longer there.
+    Raises ValueError if the file is no image, UserError if it no longer exists.
     """
     try:
         data = item.location.read()

@@ -1,4 +1,4 @@
-"""Mean image (§2) and RGB covariance (§5.1) of the training images, exact, in one pass."""
+"""Mean image (§2) and RGB covariance (§5.1) of the training images, computed exactly in one pass."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-EXACT_FLOAT32_SIZE = 256  # products of two grey levels whose sum float32 holds exactly: 256 · 255² < 2²⁴
-IMAGES_PER_FLUSH = 1024  # images whose grey levels are summed in float32, which would do for 2²⁴ / 255 of them
+EXACT_FLOAT32_SIZE = 256  # largest row whose sum of products is exact in float32: 256 · 255² < 2²⁴
+IMAGES_PER_FLUSH = 1024  # images summed in float32 before adding to int64; exact up to 2²⁴ / 255
 
 
 class Sums(NamedTuple):
-    """How many images, the sum of each pixel, (3, size, size), and of products of channels, (3, 3).
+    """Number of images, sum of each pixel, (3, size, size), and sums of products of channels, (3, 3).
 
-    Whole numbers, so that no order of adding changes a bit.
+    All are integers, so the order of addition does not matter.
     """
 
     images: int
@@ -23,9 +23,9 @@ class Sums(NamedTuple):
 
 
 class RunningStatistics:
-    """`Sums` as images come in. Every intermediate sum is a whole number that its type holds exactly.
+    """Accumulator of `Sums`. All intermediate sums are integers that their types hold exactly.
 
-    Buffers are kept: allocating them anew for each image would cost more than the sums.
+    Buffers are reused, since allocation would cost more than the sums.
     """
 
     def __init__(self, size: int) -> None:
@@ -33,15 +33,15 @@ class RunningStatistics:
         self.pixels = torch.zeros((3, size, size), dtype=torch.int64)
         self.products = torch.zeros((size, 3, 3), dtype=torch.float64)
         self.image = torch.empty((3, size, size), dtype=torch.float32 if size <= EXACT_FLOAT32_SIZE else torch.float64)
-        self.recent = torch.zeros_like(self.image)  # sums of those that wait
+        self.recent = torch.zeros_like(self.image)  # sums since the last flush
         self.rows = self.image.transpose(0, 1)
         self.columns = self.rows.transpose(1, 2)
         self.row_products = torch.empty((size, 3, 3), dtype=self.image.dtype)
 
     def add(self, image: np.ndarray) -> None:
-        """A (3, size, size) uint8 image."""
+        """Add a (3, size, size) uint8 image."""
         self.recent.add_(self.image.copy_(torch.from_numpy(image)))
-        self.products.add_(torch.bmm(self.rows, self.columns, out=self.row_products))  # Σ RGBᵀRGB over each of its rows
+        self.products.add_(torch.bmm(self.rows, self.columns, out=self.row_products))  # Σ RGBᵀRGB over each row
         self.images, self.unflushed = self.images + 1, self.unflushed + 1
         if self.unflushed == IMAGES_PER_FLUSH:
             self.flush()
@@ -67,7 +67,7 @@ def add_sums(parts: Iterable[Sums], size: int) -> Sums:
 
 
 def save_statistics(root: Path, sums: Sums) -> None:
-    """mean.npy and covariance.npy, in float64."""
+    """Write mean.npy and covariance.npy, in float64."""
     pixels = sums.images * sums.pixels[0].size
     mean = sums.pixels.reshape(3, -1).sum(1) / pixels
     np.save(root / "mean.npy", sums.pixels / sums.images, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Verify every byte of a store against its manifest, and repair corrupt shards from the source."""
+"""Verification of every byte of a store against its manifest, and repair of corrupt shards from the source."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,19 +20,19 @@ from alexnet_pl.runtime import cores
 
 
 def find_corrupt(store: Store) -> Iterator[str]:
-    """What is not as it was, a line each: shards by the numbers of their images, and everything else."""
+    """Yield a line for each corrupt or missing file of a store, with the range of images for shards."""
     for split in store.splits:
         store.fetch(split)
         for number in find_corrupt_shards(store, split):
             first = number * store.manifest["shard"]
             last = min(first + store.manifest["shard"], store.manifest["splits"][split]["records"]) - 1
             path = shard_path(store, split, number)
-            yield f"{path}: {'damaged' if path.is_file() else 'missing'} (images {first:,} to {last:,})"
+            yield f"{path}: {'corrupt' if path.is_file() else 'missing'} (images {first:,} to {last:,})"
     if missing := [name for name in list_small_files(store.manifest) if not (store.root / name).is_file()]:
         yield f"{store.root / missing[0]}: missing"
         return
     if compute_fingerprint(store.manifest, store.root) != store.fingerprint:
-        yield f"{store.root}: labels, names, statistics or description are not those that were written"
+        yield f"{store.root}: labels, names, statistics or store.json differ from what was written"
 
 
 def shard_path(store: Store, split: str, number: int) -> Path:
@@ -40,10 +40,10 @@ def shard_path(store: Store, split: str, number: int) -> Path:
 
 
 def find_corrupt_shards(store: Store, split: str) -> Iterator[int]:
-    """The numbers of those whose bytes are not what was written."""
+    """Yield the numbers of shards whose checksum differs."""
     expected = store.manifest["splits"][split]["blake3"]
     if None in expected:
-        raise UserError(f"{store.root}: has no checksums, as blake3 was not installed where it was made")
+        raise UserError(f"{store.root}: has no checksums, since blake3 was not installed when it was made")
     with ThreadPoolExecutor(cores()) as threads:
         hashes = threads.map(lambda number: checksum_or_none(shard_path(store, split, number)), range(len(expected)))
         for number, actual in enumerate(track(hashes, f"verify {split:<5}", len(expected))):
@@ -52,12 +52,12 @@ def find_corrupt_shards(store: Store, split: str) -> Iterator[int]:
 
 
 def checksum_or_none(path: Path) -> str | None:
-    """Its checksum; None where it is not there."""
+    """Checksum of a file; None if it does not exist."""
     return checksum(path) if path.is_file() else None
 
 
 def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: ImageReader) -> list[Path]:
-    """Prepare damaged shards again, and no other; their paths. Raises UserError where one is not what it was."""
+    """Prepare the corrupt shards again; return their paths. Raises UserError if the source gives other images."""
     try:
         with build_plan(source, store.root, settings) as plan:
             check_same_images(plan, store)
@@ -89,7 +89,7 @@ def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: St
             temporary, read_records(plan.folder, shard), shard.start, store.size, settings.encoding, read, False
         )
         if result.blake3 != store.manifest["splits"][split]["blake3"][number]:
-            raise UserError(f"{path}: the source no longer gives the same images, or another version of a decoder does")
+            raise UserError(f"{path}: the source gives other images than before, or a decoder has another version")
         temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -24,17 +24,17 @@ from alexnet_pl.data.prepare.shard import ImageReader, make_shard
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.runtime import keep_freed_memory
 
-MULTIPROCESSING = get_context("forkserver")  # forked from a process of one thread, which has loaded what they need
+MULTIPROCESSING = get_context("forkserver")  # forks a single-threaded process that has imported everything
 MULTIPROCESSING.set_forkserver_preload([__name__])
 THREAD_STATE = threading.local()
 
 
 class Cancelled(Exception):
-    """Raised in a worker when another one failed or the user interrupted the command."""
+    """Raised in a worker after another worker failed or the user interrupted the command."""
 
 
 class WorkerContext(NamedTuple):
-    """State that each worker gets once. `made`: images processed by all workers; `stop`: set to end them."""
+    """State that each worker gets once. `images_done`: shared counter; `stop`: event that ends all workers."""
 
     listing: Path
     partial: Path
@@ -46,7 +46,7 @@ class WorkerContext(NamedTuple):
 
 
 class WorkerPool:
-    """`count` worker processes; an error in one stops all."""
+    """Pool of `count` worker processes; an error in one stops all. One worker is a thread of this process."""
 
     def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: ImageReader) -> None:
         self.images_done, self.stop = MULTIPROCESSING.Value("q"), MULTIPROCESSING.Event()
@@ -58,7 +58,7 @@ class WorkerPool:
         )
 
     def make(self, shards: list[Shard], on_progress: Callable[[int], None]) -> None:
-        """Process all shards; `show` is called with the number of images done. Raises the first worker's error."""
+        """Process all shards; `on_progress` gets the number of images done. Raises the first error of a worker."""
         try:
             futures = [self.pool.submit(process_shard, shard) for shard in shards]
             self.wait_for(futures, lambda: on_progress(self.images_done.value))
@@ -67,7 +67,7 @@ class WorkerPool:
             self.pool.shutdown(cancel_futures=True)
 
     def wait_for(self, futures: list[Future[None]], on_progress: Callable[[], None]) -> None:
-        """Until all are done or one fails; its error."""
+        """Wait until all are done or one fails, and raise its error."""
         for future in futures:
             future.add_done_callback(
                 lambda done: self.stop.set() if not done.cancelled() and done.exception() else None
@@ -82,7 +82,7 @@ class WorkerPool:
 
 
 def start_worker(context: WorkerContext) -> None:
-    """Set up a process: Ctrl-C is its parent's to answer, and it does not outlive its parent."""
+    """Set up a worker process: it ignores Ctrl-C, which its parent handles, and ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     configure_worker()
@@ -91,17 +91,17 @@ def start_worker(context: WorkerContext) -> None:
 
 
 def end_with_parent() -> None:
-    """A process whose parent was killed would wait for its next shard for ever."""
+    """Exit when the parent is gone; otherwise the worker would wait for its next shard forever."""
     if parent := parent_process():
         parent.join()
         os._exit(1)
 
 
 def configure_worker() -> None:
-    """How a process that makes shards computes."""
+    """Use one thread and keep freed memory, in a process that makes shards."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said of each such image in the end
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported per image in odd.json
 
 
 def set_context(context: WorkerContext) -> None:
@@ -120,7 +120,6 @@ def process_shard(shard: Shard) -> None:
     if context.stop.is_set():
         raise Cancelled
     encoding = context.settings.encoding
-    make_shard(
-        context.partial / shard_name(shard.split, shard.number, encoding),
-        read_records(context.listing, shard), shard.start, context.settings.size, encoding, context.read, shard.split == "train", report,
-    )  # fmt: skip
+    path = context.partial / shard_name(shard.split, shard.number, encoding)
+    records, is_training = read_records(context.listing, shard), shard.split == "train"
+    make_shard(path, records, shard.start, context.settings.size, encoding, context.read, is_training, report)

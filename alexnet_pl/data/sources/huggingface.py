@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import Member, whole_archive, list_members
+from alexnet_pl.data.archives.tar import Member, list_members, whole_archive
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.errors import UserError
 
@@ -165,7 +165,7 @@ def check_labels(folder: Path, split: str, rows: DiskList, index: Mapping[str, i
     for name, wnid, label, _ in rows:
         if wnid and label is not None and label >= 0 and index[wnid] != label:
             raise UserError(
-                f"prepare.source: {folder}: {name} is of {wnid}, class {index[wnid]} of {len(index):,} in sorted order, "
+                f"prepare.source: {folder}: {name} is of {wnid}, class {index[wnid]} of {len(index):,} when sorted, "
                 f"but labelled {label}; are all {split} files there?"
             )
         if not wnid and label is not None and label >= len(index):

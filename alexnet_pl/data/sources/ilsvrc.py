@@ -20,9 +20,9 @@ from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.tar import (
     WNID,
     Member,
-    list_class_archives,
     first_member_name,
     is_desktop_file,
+    list_class_archives,
     list_members,
 )
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords

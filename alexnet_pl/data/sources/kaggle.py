@@ -104,13 +104,11 @@ def check_tables(copy: KaggleCopy, classes: set[str], solution_stems: set[str]) 
         elif image.split == "val":
             stems.add(Path(image.name).stem)
     if folders != classes:
-        raise UserError(
-            f"prepare.source: {copy.path}: train and {MAPPING} do not agree on class {first_difference(folders, classes)}"
-        )
+        differing = first_difference(folders, classes)
+        raise UserError(f"prepare.source: {copy.path}: train and {MAPPING} do not agree on class {differing}")
     if stems != solution_stems:
-        raise UserError(
-            f"prepare.source: {copy.path}: val and {SOLUTION} do not agree on image {first_difference(stems, solution_stems)}"
-        )
+        differing = first_difference(stems, solution_stems)
+        raise UserError(f"prepare.source: {copy.path}: val and {SOLUTION} do not agree on image {differing}")
 
 
 def first_difference(a: set[str], b: set[str]) -> str:

@@ -16,9 +16,9 @@ from alexnet_pl.data.archives.tar import (
     GZIP_SUFFIXES,
     WNID,
     Member,
-    list_class_archives,
     first_member_name,
     is_desktop_file,
+    list_class_archives,
     list_members,
 )
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords

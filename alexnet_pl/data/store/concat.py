@@ -1,4 +1,4 @@
-"""Concatenate several splits of a store, for runs that train on the validation images at the end."""
+"""Concatenation of splits of a store, for runs that also train on the validation images at the end."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,7 +11,7 @@ from alexnet_pl.data.store.store import Split
 
 
 class ConcatSplit(Split):
-    """The images of one split after those of another."""
+    """Split that concatenates several splits."""
 
     def __init__(self, splits: list[Split]) -> None:
         self.splits = splits
@@ -33,7 +33,7 @@ class ConcatSplit(Split):
             images, labels = zip(*(split.to_device(device) for split in self.splits), strict=True)
             self.on_device = torch.cat(images), torch.cat(labels)
             for split in self.splits:
-                split.on_device = None  # once is enough
+                split.on_device = None  # free the separate copies
         return self.on_device
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
@@ -57,7 +57,7 @@ class ConcatSplit(Split):
             split.prefetch(split_indices)
 
     def by_split(self, indices: np.ndarray) -> Iterator[tuple[Split, np.ndarray, np.ndarray]]:
-        """(split, which of the indices are its own, what they are there)."""
+        """Yield (split, positions in `indices` of its images, their indices within the split)."""
         for split, start in zip(self.splits, self.starts, strict=False):
             (positions,) = np.nonzero((indices >= start) & (indices < start + len(split)))
             yield split, positions, indices[positions] - start

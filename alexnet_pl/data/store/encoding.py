@@ -1,4 +1,4 @@
-"""Encoding of a store's pixels: `raw`, or `jpeg` at a sixth of the size."""
+"""Image encoding of a store: `raw`, or `jpeg` at a sixth of the size."""
 
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -9,14 +9,14 @@ from alexnet_pl.data.store import jpeg, raw
 
 
 class StoreEncoding(NamedTuple):
-    """`quality` (1 … 100) and `subsampling` of the colours (420, 422, 444) are JPEG's."""
+    """Encoding by name; `quality` (1 … 100) and chroma `subsampling` (420, 422, 444) apply to JPEG only."""
 
     name: str = raw.NAME
     quality: int = 95
     subsampling: int = 420
 
     def check(self) -> None:
-        """Raise ValueError, beginning with the key, for what there is none of."""
+        """Raise ValueError, naming the key, for an unknown encoding or a value out of range."""
         if self.name not in (raw.NAME, jpeg.NAME):
             raise ValueError(f"encoding={self.name}: {raw.NAME} or {jpeg.NAME}")
         if not 1 <= self.quality <= 100:
@@ -32,7 +32,7 @@ class StoreEncoding(NamedTuple):
         return {"name": raw.NAME} if self.name == raw.NAME else self._asdict()
 
     def bytes_per_image(self, size: int) -> int:
-        """Bytes of an image of size × size pixels; of JPEGs about, as measured on photographs."""
+        """Bytes of an image of size × size pixels; for JPEG an estimate from photographs."""
         if self.name == raw.NAME:
             return 3 * size**2
         return int(size**2 * (0.5 if self.quality <= 95 and self.subsampling == 420 else 1.3))

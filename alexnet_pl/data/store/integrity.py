@@ -1,4 +1,4 @@
-"""Checksums and fingerprint of a store: BLAKE3, as `b3sum` prints it, at four times the rate of SHA-256."""
+"""Checksums (BLAKE3, as `b3sum` prints them, four times as fast as SHA-256) and fingerprint of a store."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from blake3 import blake3
 
 
 class Checksum:
-    """BLAKE3 of bytes as they are written."""
+    """BLAKE3 checksum, updated as bytes are written."""
 
     def __init__(self) -> None:
         self.digest = blake3()
@@ -22,12 +22,12 @@ class Checksum:
 
 
 def checksum(path: Path) -> str:
-    """BLAKE3 of a whole file, in hexadecimal digits."""
+    """BLAKE3 checksum of a file, in hexadecimal."""
     return blake3().update_mmap(path).hexdigest()
 
 
 def list_small_files(manifest: dict[str, Any]) -> list[str]:
-    """The names of all files but those with images and the description itself."""
+    """Names of all files of a store except shards and store.json."""
     kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if manifest["encoding"]["name"] == "jpeg" else [])]
     return [
         *(f"{split}.{kind}" for split in manifest["splits"] for kind in kinds),
@@ -38,7 +38,7 @@ def list_small_files(manifest: dict[str, Any]) -> list[str]:
 
 
 def compute_fingerprint(manifest: dict[str, Any], root: Path) -> str:
-    """Fingerprint of a manifest, with or without its own, and the small files at `root`."""
+    """SHA-256 over the manifest, without its fingerprint, and the small files at `root`."""
     content = {key: value for key, value in manifest.items() if key != "fingerprint"}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for name in list_small_files(manifest):

@@ -1,6 +1,6 @@
-"""`raw` encoding of a store: records of 3 · size · size bytes, one image as RGB planes, without gaps.
+"""`raw` encoding of a store: uncompressed RGB planes, records of 3 · size · size bytes without gaps.
 
-A record of 256 × 256 pixels is 48 pages of memory exactly, and reading a batch is one copy from the mapped files.
+A record of 256 × 256 pixels is exactly 48 memory pages. Reading a batch is one copy from memory-mapped files.
 """
 
 import mmap
@@ -15,17 +15,17 @@ import numpy as np
 from alexnet_pl.errors import UserError
 
 NAME, SUFFIX = "raw", "u8"
-TWO_THREADS_FROM = 4 << 20  # bytes that are worth a second thread
+TWO_THREADS_FROM = 4 << 20  # bytes of a batch
 
 
 class RawWriter:
-    """One shard. An image that could not be read leaves its record black, so that all others keep their place."""
+    """Writer of one shard. Unreadable images become black records, so that positions stay regular."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self.file, self.black = file, bytes(3 * size**2)
 
     def add(self, number: int, label: int, image: np.ndarray | None) -> int:
-        """Write image `number` of the split, (3, size, size) uint8 with dense planes, or None; the bytes it takes."""
+        """Write an image, (3, size, size) uint8 with contiguous planes, or None; return the bytes written."""
         return self.file.write(self.black if image is None else image.data)
 
     def finish(self) -> None:
@@ -33,7 +33,7 @@ class RawWriter:
 
 
 class RawReader:
-    """The records of a split, mapped into memory, read-only. Raises UserError for a shard of a wrong size."""
+    """Reader of a split: memory-mapped shards. Raises UserError if a shard has the wrong size."""
 
     channels_last = False
 
@@ -52,7 +52,7 @@ class RawReader:
     def read(self, slots: np.ndarray, out: np.ndarray) -> None:
         if out.nbytes < TWO_THREADS_FROM:
             return self.copy(slots, out)
-        half = len(slots) // 2  # one core alone does not fill the way to the memory
+        half = len(slots) // 2  # one core does not saturate the memory bandwidth
         rest = self.helper.submit(self.copy, slots[half:], out[half:])
         self.copy(slots[:half], out[:half])
         rest.result()
@@ -69,7 +69,7 @@ class RawReader:
         return ThreadPoolExecutor(1, "reader")
 
     def prefetch(self, slots: np.ndarray) -> None:
-        """These will be read soon."""
+        """Ask the kernel to read the records `slots` ahead."""
         for shard, record in zip(*np.divmod(slots, self.per_shard), strict=True):
             advise_willneed(self.maps[shard], int(record) * self.record, self.record)
 
@@ -79,6 +79,6 @@ def file_size(path: Path) -> int:
 
 
 def advise_willneed(mapped: mmap.mmap, begin: int, size: int) -> None:
-    """Ask for a range of a mapped file, without waiting for it."""
+    """Read a range of a mapped file ahead (`madvise(WILLNEED)`), without waiting."""
     start = begin - begin % mmap.PAGESIZE
     mapped.madvise(mmap.MADV_WILLNEED, start, begin + size - start)

@@ -1,4 +1,4 @@
-"""Mirror of a remote store (s3://, gs://, hf://, …): whole files are fetched once, checked and cached."""
+"""Local mirror of a remote store (s3://, gs://, hf://, …): files are downloaded once, checked and cached."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE
 
-PARALLEL_DOWNLOADS = 8  # files fetched side by side
+PARALLEL_DOWNLOADS = 8
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "https", "ssh", "sftp", "file", "memory")
-"""What `data.root` may name. Others of fsspec's chain file systems or render templates out of the files they read."""
+"""Protocols allowed in `data.root`. fsspec has others, which chain file systems or expand templates from files."""
 
 
 def is_remote(root: str | Path) -> bool:
@@ -33,7 +33,10 @@ def check_protocol(url: str) -> None:
 
 
 class Mirror:
-    """The folder here for the store at `url`; another one when the store there is another. Raises UserError."""
+    """Local folder that mirrors the store at `url`; a store with another fingerprint gets another folder.
+
+    Raises UserError if the URL cannot be read or holds no store.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -41,12 +44,12 @@ class Mirror:
         try:
             self.files, self.path = fsspec.core.url_to_fs(self.url)
             manifest = self.files.cat_file(f"{self.path}/store.json")
-        except Exception as error:  # every protocol has errors of its own
+        except Exception as error:  # each protocol raises errors of its own
             raise UserError(f"data.root: {self.url}: cannot be read ({reason(error)})") from error
         try:
             key = json.loads(manifest)["fingerprint"]
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"data.root: {self.url}/store.json: not a store's description ({error})") from error
+            raise UserError(f"data.root: {self.url}/store.json: not the manifest of a store ({error})") from error
         name = hashlib.sha256(f"{self.url} {key}".encode()).hexdigest()[:16]
         self.root = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / name
         self.root.mkdir(parents=True, exist_ok=True)
@@ -55,7 +58,7 @@ class Mirror:
         temporary.rename(self.root / "store.json")
 
     def fetch_small(self, manifest: dict[str, Any]) -> None:
-        """Labels, names, statistics: all that is not images. Checked when something of it was fetched."""
+        """Download labels, names and statistics unless cached. Raises UserError if their fingerprint differs."""
         names = list_small_files(manifest)
         if all((self.root / name).is_file() for name in names):
             return
@@ -64,11 +67,11 @@ class Mirror:
             for name in names:
                 (self.root / name).unlink()
             raise UserError(
-                f"data.root: {self.url}: labels, names or statistics are damaged there, or came here damaged"
+                f"data.root: {self.url}: checksum mismatch after download: labels, names or statistics are corrupt"
             )
 
     def fetch(self, names: Iterable[str], hashes: Mapping[str, str | None], label: str = "") -> None:
-        """Files that are not here yet; those with a hash, by name, are checked."""
+        """Download the files that are not cached, and check those with a checksum in `hashes`."""
         missing = [name for name in names if not (self.root / name).is_file()]
         if not missing:
             return
@@ -84,12 +87,15 @@ class Mirror:
         try:
             self.files.get_file(f"{self.path}/{name}", str(temporary))
             if expected and checksum(temporary) != expected:
-                raise UserError(f"data.root: {self.url}/{name} is damaged there, or came here damaged")
+                raise UserError(
+                    f"data.root: {self.url}/{name}: checksum mismatch after download: the remote file or the transfer "
+                    "is corrupt"
+                )
             temporary.rename(self.root / name)
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"data.root: {self.url}/{name}: cannot be fetched ({reason(error)})") from error
+            raise UserError(f"data.root: {self.url}/{name}: cannot be downloaded ({reason(error)})") from error
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -97,5 +103,5 @@ class Mirror:
         cached = sum(path.stat().st_size for name in shards if (path := self.root / name).is_file())
         needed, free = split["bytes"] - cached, shutil.disk_usage(self.root).free
         if free < needed:
-            problem = f"{needed / 1e9:.1f} GB are still to be fetched, {self.root.parent} has {free / 1e9:.1f} GB free"
-            raise UserError(f"data.root: {self.url}: {problem}; another place: {CACHE}=FOLDER")
+            problem = f"{needed / 1e9:.1f} GB left to download, but {self.root.parent} has {free / 1e9:.1f} GB free"
+            raise UserError(f"data.root: {self.url}: {problem}; choose another folder: {CACHE}=FOLDER")

@@ -1,16 +1,16 @@
-"""The prepared store: fixed-size images (§2), labels, mean image and color covariance.
+"""Prepared store: images of one size (§2), labels, mean image and colour covariance.
 
-    store.json         format, name, fingerprint, classes (id, name) sorted by id and their ILSVRC ids where they have
-                       such, size, splits, how the images were made; written last
-    train-000000.u8 …  shards of the images, raw; or as JPEG, train-000000.tar … (raw.py and jpeg.py say how)
-    train.labels.npy   (records,) int32 class index; −1 no label known; −2 no image in this record
-    train.names.jsonl  a JSON string per record: the file it came from
-    train.index.npy    of JPEGs: where in its shard each begins, and its bytes
-    mean.npy           (3, size, size) float64, grey levels 0 … 255, over the training split
-    covariance.npy     (3, 3) float64, of RGB over all pixels of the training split
-    odd.json           images that could not be read or were not plain RGB, and what was done with each
+    store.json         manifest: format, name, fingerprint, classes (id, name) sorted by id, ILSVRC ids if any, size,
+                       splits, and how the images were prepared; written last
+    train-000000.u8 …  raw shards of images; or JPEG shards, train-000000.tar … (see raw.py and jpeg.py)
+    train.labels.npy   (records,) int32 class index; −1: label unknown; −2: no image in this record
+    train.names.jsonl  one JSON string per record: the name of the source file
+    train.index.npy    JPEG only: offset of each image in its shard, and its size in bytes
+    mean.npy           (3, size, size) float64 mean of the training split, grey levels 0 … 255
+    covariance.npy     (3, 3) float64 covariance of RGB over all pixels of the training split
+    odd.json           images that could not be read or were not RGB JPEGs, and what was done with each
 
-A folder with these is whole or it is not there: it is made under another name and renamed when all is on the disk.
+A store is always complete: it is built in another folder, which is renamed when everything is on disk.
 """
 
 import json
@@ -41,7 +41,7 @@ class StoreFormat:
 
 @dataclass
 class SplitManifest:
-    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3."""
+    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores."""
 
     images: Count
     records: Count
@@ -51,7 +51,7 @@ class SplitManifest:
 
 @dataclass
 class StoreManifest(StoreFormat):
-    """store.json. `size`: pixels of a side; `shard`: images a file; `classes`: [id, name], sorted by id."""
+    """Content of store.json. `size`: side in pixels; `shard`: images per file; `classes`: [id, name] sorted by id."""
 
     name: str
     size: Count
@@ -66,7 +66,7 @@ class StoreManifest(StoreFormat):
 
 
 class Store:
-    """Read-only view of a prepared store. Raises UserError if `root` holds none or one of another format."""
+    """Prepared store, read-only. `root`: a folder or a URL. Raises UserError if it holds no store of this format."""
 
     def __init__(self, root: str | Path) -> None:
         self.mirror = Mirror(str(root)) if is_remote(root) else None
@@ -86,7 +86,7 @@ class Store:
         return list(self.manifest["splits"])
 
     def split(self, name: str) -> "Split":
-        """The same object every time, so that what it keeps on a device is kept once."""
+        """Open a split, once, so that images cached on a device are cached once. Raises UserError if there is none."""
         if name not in self.manifest["splits"]:
             raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
         if name not in self.opened:
@@ -95,7 +95,7 @@ class Store:
         return self.opened[name]
 
     def fetch(self, name: str) -> None:
-        """Fetch the files of a split from a remote store if they are not cached."""
+        """Download the files of a split of a remote store, unless cached."""
         if self.mirror is None:
             return
         split_info = self.manifest["splits"][name]
@@ -106,7 +106,7 @@ class Store:
         self.mirror.fetch(shards, shards, label=name)
 
     def fetch_again(self, name: str, number: int) -> bool:
-        """Fetch a corrupt shard again from a remote store; False for a local one."""
+        """Download a corrupt shard of a remote store again; False for a local store."""
         if self.mirror is None:
             return False
         shard = shard_name(name, number, self.encoding)
@@ -124,7 +124,7 @@ class Store:
 
 
 class Split:
-    """The images of one split, in the store's order; those that could not be read are not among them."""
+    """Images of a split, in the order of the store, without unreadable ones."""
 
     def __init__(self, store: Store, name: str) -> None:
         info, encoding = store.manifest["splits"][name], store.encoding
@@ -168,37 +168,37 @@ class Split:
         return self.on_device
 
     def buffer(self, count: int, device: torch.device | None = None, pinned: bool = False) -> Tensor:
-        """Room for `count` images, (count, 3, size, size) uint8, laid out in memory as `read` fills it soonest."""
+        """Allocate (count, 3, size, size) uint8 in the memory format that `read` fills fastest."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         shape = (count, *self.shape)
         return torch.empty(shape, dtype=torch.uint8, device=device, pin_memory=pinned, memory_format=layout).zero_()
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
+        """Read images into `out`, (len(indices), 3, size, size) uint8 in the memory format of `buffer`."""
         self.reader.read(self.slots[indices], out)
 
     @property
     def is_jpeg(self) -> bool:
-        """Whether these are JPEGs, which `decoded` takes."""
+        """Whether images are JPEGs, which `decode_on` needs."""
         return isinstance(self.reader, jpeg.JpegReader)
 
     def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
-        """JPEGs `indices`: (N, 3, size, size) uint8, decoded by the device and in its memory."""
+        """Decode JPEGs on `device`: (N, 3, size, size) uint8. Raises UserError naming a corrupt image."""
         assert isinstance(self.reader, jpeg.JpegReader)
         try:
             return self.reader.decode_on(self.slots[indices], device)
         except RuntimeError:
-            self.images(indices)  # which tells the image that is damaged
+            self.images(indices)  # raises a UserError that names the corrupt image
             raise
 
     def images(self, indices: np.ndarray) -> Tensor:
-        """Images `indices`: (N, 3, size, size) uint8, in memory of their own."""
+        """Read images into new memory: (N, 3, size, size) uint8."""
         images = self.buffer(len(indices))
         self.read(np.asarray(indices), images.numpy())
         return images
 
     def prefetch(self, indices: np.ndarray) -> None:
-        """Images `indices` will be read soon: they are asked of the disk, without waiting."""
+        """Ask the kernel to read images ahead, without waiting."""
         self.reader.prefetch(self.slots[indices])
 
     @cached_property
@@ -219,13 +219,13 @@ def load_array(path: Path) -> np.ndarray:
 
 
 def corrupt_error(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: missing or damaged ({error}); prepare the store again or copy it whole")
+    return UserError(f"{path}: missing or corrupt ({error}); prepare the store again, or copy it again completely")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
     path = root / "store.json"
     if not path.is_file():
-        state = "is not there" if not root.exists() else "holds no prepared store (no store.json)"
+        state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"
         raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
     number = read_record(path, StoreFormat, "prepare it again")["format"]
     if number != FORMAT:
@@ -237,5 +237,5 @@ def read_manifest(root: Path) -> dict[str, Any]:
             if not re.fullmatch(r"\w+", name):  # it becomes part of file names
                 raise ValueError(f"splits.{name}: not a name of a split")
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: damaged or not written by this package ({error}); prepare it again") from error
+        raise UserError(f"{path}: corrupt or not written by this package ({error}); prepare it again") from error
     return manifest

@@ -73,7 +73,7 @@ def test_links_and_folders_are_no_files_and_names_that_are_not_wanted_stay_out(t
 def test_an_archive_cut_short_is_told(tmp_path: Path, kept: int) -> None:
     path = zipped(tmp_path / "x.zip")
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"^prepare.source: .*x.zip: damaged or incomplete archive"):
+    with pytest.raises(UserError, match=r"^prepare.source: .*x.zip: corrupt or incomplete archive"):
         list(zip.list_zip_members(path, lambda name: True))
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from alexnet_pl.data.loading import streaming
-from alexnet_pl.data.loading.streaming import READAHEAD_BATCHES, BATCHES_AFTER_FAULT, stream_batches, with_readahead
+from alexnet_pl.data.loading.streaming import BATCHES_AFTER_FAULT, READAHEAD_BATCHES, stream_batches, with_readahead
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic

@@ -46,7 +46,7 @@ def killed(item: ImageRecord) -> tuple[np.ndarray, str]:
 
 
 def test_a_worker_that_is_killed_is_told_and_what_is_done_is_kept(source: DatasetListing, tmp_path: Path) -> None:
-    says = r"^prepare\.workers: one was killed; .* the same command goes on$"
+    says = r"^prepare\.workers: a worker was killed; .* the same command resumes$"
     with pytest.raises(UserError, match=says):
         make(source, tmp_path / "store", killed, workers=2)
     assert beside(tmp_path / "store") == ["store.partial"]
@@ -107,15 +107,13 @@ def test_what_is_done_is_not_done_again(
             raise OSError(errno.ENOSPC, "full")
         return READ(item)
 
-    with pytest.raises(
-        UserError, match=r"no space left on the disk; 3 files of images are done and kept; the same com"
-    ):
+    with pytest.raises(UserError, match=r"no space left on the disk; 3 shards are finished; the same com"):
         make(source, tmp_path / "store", once, workers=1)
     first = len(seen)
     about = make(source, tmp_path / "store", once, workers=1)
     assert first == 15
     assert seen[first:] == [item.name for split in ("train", "val") for item in source.splits[split]][12:]
-    assert "going on: 12 of 18 images are done" in capsys.readouterr().out
+    assert "resuming: 12 of 18 images done" in capsys.readouterr().out
     assert about == make(source, tmp_path / "undisturbed")
 
 
@@ -141,7 +139,7 @@ def test_of_two_that_begin_together_the_first_ones_settings_count(source: Datase
     partial = tmp_path / "store.partial"
     partial.mkdir()
     (partial / "plan.json").write_text('{"size": 5}\n')
-    with shared_lock(partial), pytest.raises(UserError, match=r"store.partial was begun with other"):
+    with shared_lock(partial), pytest.raises(UserError, match=r"store.partial was started with other"):
         make(source, tmp_path / "store")
     make(source, tmp_path / "store")  # the other one ended with nothing made
     assert Store(tmp_path / "store").size == PLAIN.size
@@ -154,7 +152,7 @@ def test_what_was_begun_from_other_images_is_not_gone_on_with(source: DatasetLis
     other = DatasetListing(
         source.classes, {"train": source.splits["train"], "val": [*val[:-1], val[-1]._replace(label=0)]}
     )
-    with pytest.raises(UserError, match=r"was begun with other images"):
+    with pytest.raises(UserError, match=r"was started with other images"):
         make(other, tmp_path / "store")
 
 

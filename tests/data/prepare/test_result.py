@@ -147,7 +147,7 @@ def test_what_lies_there_by_the_same_name_is_not_mixed_in(source: DatasetListing
     assert not (tmp_path / "store.partial").exists()
     (tmp_path / "new.partial").mkdir()
     (tmp_path / "new.partial/train-000000.u8.npz").write_bytes(b"of who knows what")
-    with pytest.raises(UserError, match=r"new.partial holds files of something else"):
+    with pytest.raises(UserError, match=r"new.partial holds unrelated files"):
         make(source, tmp_path / "new")
 
 

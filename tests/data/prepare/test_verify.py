@@ -53,7 +53,7 @@ def test_an_untouched_store_has_no_damage(root: Path) -> None:
 def test_one_changed_bit_is_told_by_its_shard(root: Path, image: int, says: str) -> None:
     path = root / f"train-{image // 6:06d}.u8"
     flip(path, image % 6 * 192 + 77)
-    assert list(find_corrupt(Store(root))) == [f"{path}: damaged ({says})"]
+    assert list(find_corrupt(Store(root))) == [f"{path}: corrupt ({says})"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_one_changed_bit_is_told_by_its_shard(root: Path, image: int, says: str)
         (lambda root: flip(root / "train.names.jsonl", 3), "labels, names, statistics"),
         (lambda root: flip(root / "mean.npy", -9), "labels, names, statistics"),
         (lambda root: (root / "covariance.npy").unlink(), "covariance.npy: missing"),
-        (lambda root: (root / "val-000000.u8").write_bytes(b""), "val-000000.u8: damaged (images 0 to 4)"),
+        (lambda root: (root / "val-000000.u8").write_bytes(b""), "val-000000.u8: corrupt (images 0 to 4)"),
         (lambda root: (root / "train-000002.u8").unlink(), "train-000002.u8: missing (images 12 to 17)"),
     ],
 )
@@ -106,7 +106,7 @@ def test_another_source_mends_nothing(root: Path) -> None:
         (
             DatasetListing([("a", "one"), ("b", "two")], {"train": ITEMS, "val": ITEMS[:5]}),
             brighter,
-            "no longer gives the same",
+            "gives other images than before",
         ),
     ):
         with pytest.raises(UserError, match=says):
@@ -146,7 +146,7 @@ def test_another_size_of_the_same_images_does_not_go_on(tmp_path: Path) -> None:
             Image.fromarray(np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path)
     read = partial(shard.read_square, size=8, filter_name="bilinear")
     prepare(read_folders(tmp_path / "low", {}), tmp_path / "store", SETTINGS, read, Part(1, 2))
-    with pytest.raises(UserError, match="was begun with other images"):
+    with pytest.raises(UserError, match="was started with other images"):
         prepare(read_folders(tmp_path / "high", {}), tmp_path / "store", SETTINGS, read)
 
 

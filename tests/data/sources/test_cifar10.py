@@ -85,7 +85,7 @@ def test_a_pickle_that_calls_anything_is_refused_before_it_does(made_up: Path, b
 
     content = {**batch("data_batch_2"), b"labels": Bomb()}
     (made_up / "data_batch_2").write_bytes(pickle.dumps(content, protocol=3))
-    with pytest.raises(UserError, match=r"data_batch_2 is no batch of CIFAR-10 \(it asks for "):
+    with pytest.raises(UserError, match=r"data_batch_2 is not a CIFAR-10 batch \(refusing to unpickle "):
         read_source(made_up, {})
     assert not (tmp_path / "boom").exists()
 
@@ -94,13 +94,13 @@ def test_a_pickle_that_calls_anything_is_refused_before_it_does(made_up: Path, b
 def test_a_file_that_is_damaged_or_another_is_named(made_up: Path, damage: bytes | None) -> None:
     path = made_up / "data_batch_4"
     path.write_bytes(pickle.dumps(batch("data_batch_7"), protocol=3) if damage is None else damage)
-    with pytest.raises(UserError, match=r"data_batch_4 is (no batch of CIFAR-10|not the official file \(md5 )"):
+    with pytest.raises(UserError, match=r"data_batch_4 is (not a CIFAR-10 batch|not the official file \(md5 )"):
         read_source(made_up, {})
 
 
 def test_a_missing_batch_is_named(made_up: Path) -> None:
     (made_up / "test_batch").unlink()
-    with pytest.raises(UserError, match="test_batch is not there; unpack the whole"):
+    with pytest.raises(UserError, match="test_batch does not exist; unpack all"):
         read_source(made_up, {})
 
 

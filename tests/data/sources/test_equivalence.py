@@ -90,7 +90,10 @@ def test_fall_2009_is_a_list_of_synsets_that_a_person_has(tmp_path: Path) -> Non
     items = [item for _, item in source.items()]
     assert {(item.label, item.name[:9]) for item in items} == {(0, WNIDS[0]), (1, WNIDS[2])}
     assert len(items) == 40
-    for text, says in ((f"{WNIDS[0]}\nn07000000\n", "no archive of n07000000, which"), ("tench", "'tench' is no wnid")):
+    for text, says in (
+        (f"{WNIDS[0]}\nn07000000\n", "no archive of n07000000, which"),
+        ("tench", "'tench' is not a wnid"),
+    ):
         (copy / "list.txt").write_text(text)
         with pytest.raises(UserError, match=rf"^prepare.synsets: .*{says}"):
             read_source(copy, {}, copy / "list.txt")

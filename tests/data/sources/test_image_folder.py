@@ -129,5 +129,5 @@ def test_a_tree_without_images_is_refused_and_the_place_is_named(tree: Tree, fil
 def test_a_source_that_is_not_there_or_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "archive.tar").write_bytes(b"")
     for name in ("away", "archive.tar"):
-        with pytest.raises(UserError, match=rf"^prepare.source: {tmp_path}/{name} is not there"):
+        with pytest.raises(UserError, match=rf"^prepare.source: {tmp_path}/{name} does not exist"):
             read_folders(tmp_path / name, {})

@@ -81,7 +81,7 @@ def test_damage_on_the_way_and_a_missing_file_are_told_and_nothing_of_it_is_kept
     files, (name,) = fsspec.filesystem("memory"), [path.name for path in here.glob("val-000001.*")]
     data = files.cat_file(f"/bucket/store/{name}")
     files.pipe_file(f"/bucket/store/{name}", data[:-1] + b"?")
-    with pytest.raises(UserError, match=rf"{URL}/{name} is damaged there, or came here damaged"):
+    with pytest.raises(UserError, match=rf"{URL}/{name}: checksum mismatch after download"):
         Store(URL).split("val")
     files.rm(f"/bucket/store/{name}")
     with pytest.raises(UserError, match=rf"{URL}/{name}: cannot be fetched"):
@@ -101,7 +101,7 @@ def test_a_place_that_cannot_be_read_is_told(url: str) -> None:
 @pytest.mark.usefixtures("here")
 def test_a_disk_too_small_for_the_split_is_told_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
-    with pytest.raises(UserError, match=rf"{URL}: .* GB are still to be fetched, .* another place: {files.CACHE}="):
+    with pytest.raises(UserError, match=rf"{URL}: .* GB left to download, .* choose another folder: {files.CACHE}="):
         Store(URL).split("train")
     assert not list(Store(URL).root.glob("train-*"))
 

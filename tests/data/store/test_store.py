@@ -119,7 +119,9 @@ def test_a_split_that_is_not_there_is_named_beside_those_that_are(store: Store) 
 
 
 def test_a_folder_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"{tmp_path}/away is not there; .*alexnet_pl prepare .*data\.root={tmp_path}"):
+    with pytest.raises(
+        UserError, match=rf"{tmp_path}/away does not exist; .*alexnet_pl prepare .*data\.root={tmp_path}"
+    ):
         Store(tmp_path / "away")
 
 
