@@ -47,7 +47,7 @@ PUBLIC = {  # name → module:definition
     "load": "inference.trained_network:load",
     "load_result": "evaluation.result:load_result",
     "open_codes": "retrieval.codebook:open_codes",
-    "open_index": "retrieval.gallery:open_run",
+    "open_index": "retrieval.gallery:open_image_index",
     "open_run": "experiment.trained_run:TrainedRun",
     "run_command": "experiment.trained_run:train",
 }

@@ -114,8 +114,8 @@ def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     share = float((neighbor_labels == labels[:, None]).mean())
     caption = (
         f"{len(numbers)} of the {len(split):,} {split.name} images, evenly spaced, and the {examples.NUM_NEIGHBORS} "
-        f"nearest of {len(index.features):,} training images by Euclidean distance of fc7; {100 * share:.0f} % of these "
-        "have the query's class, the names of the others are in italics."
+        f"nearest of {len(index.features):,} training images by Euclidean distance of fc7; {100 * share:.0f} % of "
+        "these have the query's class, the names of the others are in italics."
     )
 
     def drawing(theme: Theme) -> Figure:

@@ -50,7 +50,8 @@ def run_facts(run: TrainedRun) -> list[str]:
         lines += [
             f"- top-1 error {result_record['top1_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), top-5 error "
             f"{result_record['top5_error']:.2f} %, of {result_record['images']:,} "
-            f"{result_record['dataset']['split']} images, {result_record['views']} views, step {result_record['checkpoint']['step']:,}"
+            f"{result_record['dataset']['split']} images, {result_record['views']} views, "
+            f"step {result_record['checkpoint']['step']:,}"
         ]
     return ["", *lines] if lines else []
 

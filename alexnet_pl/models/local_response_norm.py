@@ -177,7 +177,7 @@ class NormFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, spec: NormSpec, use_compile: bool) -> Tensor:
         ctx.save_for_backward(a)
-        ctx.rule, ctx.fast = spec, use_compile
+        ctx.spec, ctx.use_compile = spec, use_compile
         if a.device.type == "cpu":
             return normalize_in_blocks(a.detach(), spec, use_compile)
         return maybe_compile(normalize, use_compile)(a.detach(), spec)
@@ -186,6 +186,6 @@ class NormFunction(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (a,) = ctx.saved_tensors
         if a.device.type == "cpu":
-            return gradient_in_blocks(a, grads[0], ctx.rule, ctx.fast), None, None
-        compute_gradient = compiled(gradient, whole=not ctx.rule.spatial) if ctx.fast else gradient
-        return compute_gradient(a, grads[0], ctx.rule), None, None
+            return gradient_in_blocks(a, grads[0], ctx.spec, ctx.use_compile), None, None
+        compute_gradient = compiled(gradient, whole=not ctx.spec.spatial) if ctx.use_compile else gradient
+        return compute_gradient(a, grads[0], ctx.spec), None, None

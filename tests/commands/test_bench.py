@@ -159,7 +159,7 @@ def test_a_whole_run_at_toy_size(
     monkeypatch.setattr(training_steps, "NORMS", ("ours, eager", "F.local_response_norm"))
     monkeypatch.setattr(training_steps, "CONTENDERS", ("ours, float32", "stock PyTorch, float32"))
     monkeypatch.setattr(trainer_overhead, "STEPS", 200)
-    monkeypatch.setattr(end_to_end, "FEW", 10)
+    monkeypatch.setattr(end_to_end, "MIN_STEPS", 10)
     sizes = (
         "data.size=72",
         "data.batch_size=8",

@@ -77,7 +77,7 @@ def test_pixels_are_the_view_made_small(module: Classifier, tiny_store: Path, tm
 def test_an_interrupted_pass_goes_on_to_the_same_bits(
     module: Classifier, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "BLOCK", 32)
+    monkeypatch.setattr(features, "IMAGES_PER_BLOCK", 32)
     whole = make(tmp_path / "train-fc7", module, tiny_store)
     plain, blocks = features.write_features, []
 

@@ -1,8 +1,8 @@
 """Development kits of ILSVRC-2010 and ILSVRC-2012: class numbers and validation labels.
 
 The kits number classes (ILSVRC2012_ID, from 1) in an order of their own. Later software, and this package, sorts
-classes by WordNet id. Mixing the two orders is a classic silent error, so numbers are converted to classes only here, with the
-kit's own meta.mat.
+classes by WordNet id. Mixing the two orders is a classic silent error, so numbers are converted to classes only here,
+with the kit's own meta.mat.
 """
 
 import io

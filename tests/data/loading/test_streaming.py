@@ -106,7 +106,7 @@ def batches(count: int) -> Iterator[np.ndarray]:
 
 def test_batches_are_announced_before_they_are_due_until_no_read_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     reads, split, given = [0], RecordingSplit(), []
-    monkeypatch.setattr(streaming, "disk_reads", lambda: reads[0])
+    monkeypatch.setattr(streaming, "count_major_faults", lambda: reads[0])
     for batch in with_readahead(split, batches(400)):
         given.append(int(batch[0]))
         assert len(given) > BATCHES_AFTER_FAULT or split.asked[-1] == given[-1] + READAHEAD_BATCHES

@@ -17,7 +17,7 @@ from alexnet_pl.data.store.store import Store
 def test_a_batch_is_the_records_that_were_asked_for_in_their_order(
     shard: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(raw, "LARGE", 0)
+    monkeypatch.setattr(raw, "TWO_THREADS_FROM", 0)
     prepare(
         synthetic.list_synthetic(20, 4),
         tmp_path / "store",
