@@ -3,6 +3,7 @@ length 256, and then cropped out the central 256 × 256 patch from the resulting
 
 import io
 import math
+import warnings
 import zlib
 from collections.abc import Sequence
 
@@ -13,7 +14,10 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from alexnet_pl.data.native_stderr import catch_stderr
 from alexnet_pl.errors import UserError, reason
+
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of notes in a photograph that nobody reads
 
 FILTERS = ("bilinear", "bicubic")
 GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a gzipped JPEG
@@ -63,6 +67,8 @@ def decode_with_pillow(data: bytes) -> tuple[torch.Tensor, str]:
             if width * height > MAX_PIXELS:
                 raise ValueError(f"{width:,} × {height:,} pixels: more than 89 megapixels, a decompression bomb?")
             note = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
+            if picture.format == "TIFF":
+                load_tiff(picture)
             return torch.from_numpy(np.array(to_rgb(picture))).permute(2, 0, 1), note
     except UnidentifiedImageError as error:
         raise ValueError("not an image") from error
@@ -70,6 +76,18 @@ def decode_with_pillow(data: bytes) -> tuple[torch.Tensor, str]:
         raise ValueError(f"a decompression bomb? {reason(error)}") from error
     except (OSError, EOFError, zlib.error, SyntaxError, ValueError) as error:
         raise ValueError(reason(error)) from error
+
+
+def load_tiff(picture: Image.Image) -> None:
+    """Decode, with libtiff's lines as the error's message; Pillow's own is a number."""
+    with catch_stderr() as lines:
+        try:
+            picture.load()
+        except OSError as error:
+            failed = error
+        else:
+            return
+    raise ValueError(lines[0] if lines else reason(failed)) from failed
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:

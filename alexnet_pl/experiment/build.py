@@ -25,6 +25,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.runtime import device, precision, use_tf32
@@ -46,7 +47,7 @@ from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import Performance
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 
-NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet}
+NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet, "overfeat": OverFeat}
 SCHEDULES = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,

@@ -18,13 +18,14 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.metrics import ErrorRates
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runtime import uncached_autocast
 from alexnet_pl.training.cuda_graph import CudaGraphStep
 from alexnet_pl.training.loggers import should_log, write_metrics
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 from alexnet_pl.training.performance import UNOPTIMIZED, Performance
 
-Net = AlexNet | ConvNet | LocalNet
+Net = AlexNet | ConvNet | LocalNet | OverFeat
 
 
 class Classifier(L.LightningModule):

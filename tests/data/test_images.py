@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -231,3 +233,25 @@ def test_a_damaged_file_is_refused_or_read_and_never_anything_else() -> None:
             except ValueError:
                 refused += 1
     assert refused > 50
+
+
+@pytest.mark.parametrize("compression", ["tiff_deflate", "jpeg"])
+def test_what_libtiff_says_of_a_damaged_file_is_the_reason_and_not_on_the_terminal(
+    compression: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(encoded(noise(64, 48), "TIFF", compression=compression))
+    data[len(data) // 2 if compression == "tiff_deflate" else data.index(b"\xff\xdb") + 1] ^= 1
+    with pytest.raises(ValueError, match=r"^ZIPDecode: Decoding error|^JPEGLib: "):
+        decode(bytes(data))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_notes_of_a_camera_that_are_cut_off_are_no_lines_on_the_terminal(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Pillow warns of them; in a process of its own, as pytest keeps warnings for itself."""
+    data = bytearray(encoded(noise(64, 48), "TIFF", compression="tiff_lzw"))
+    (tmp_path / "cut.tif").write_bytes(data[:-40])
+    code = f"from alexnet_pl.data.images import decode; decode(open({str(tmp_path / 'cut.tif')!r}, 'rb').read())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Warning" not in done.stderr

@@ -121,6 +121,21 @@ def test_steps_out_of_order_are_refused(drops: list[int]) -> None:
         StepSchedule(drops)
 
 
+def test_overfeats_rates_halve_after_30_50_60_70_and_80_epochs_for_all_weights() -> None:
+    """OverFeat §3.1; epochs count from 1, so the 31st is the first at half the rate."""
+    trainer, schedule = a_trainer(), StepSchedule([31, 51, 61, 71, 81], divide_by=2, biases=True)
+    for done, epochs in enumerate([(1, 30), (31, 50), (51, 60), (61, 70), (71, 80), (81, 90)]):
+        for epoch in epochs:
+            trainer.current_epoch = epoch - 1
+            schedule.on_train_epoch_start(trainer, a_module())
+            assert rates(trainer) == {name: rate * 0.5**done for name, rate in rates(a_trainer()).items()}
+
+
+def test_a_rate_that_would_grow_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"divide_by=0\.5"):
+        StepSchedule([2], divide_by=0.5)
+
+
 def test_a_line_that_no_error_is_at_is_refused() -> None:
     with pytest.raises(ValueError, match="until=250"):
         ConstantSchedule(250)

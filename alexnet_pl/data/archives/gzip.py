@@ -12,6 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
+from alexnet_pl.errors import reason
+
 SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each
 THREAD_STATE = threading.local()  # per thread: open gzip files, positioned where it last read
 
@@ -58,12 +60,22 @@ INDICES: dict[Path, bytes] = {}
 INDICES_LOCK = threading.Lock()
 
 
-def share_index(path: Path) -> None:
-    """Share the index that this thread has built for `path` with other threads."""
-    index = BytesIO()
-    open_gzip(path).export_index(fileobj=index)  # type: ignore[attr-defined]
+def check_and_share_index(path: Path) -> None:
+    """Check a gzip file against its CRC-32, which random access never reaches, and share its index with other threads.
+
+    Raises OSError if the checksum differs.
+    """
+    file, index = open_gzip(path), BytesIO()
+    file.build_full_index()  # type: ignore[attr-defined]
+    file.export_index(fileobj=index)  # type: ignore[attr-defined]
     with INDICES_LOCK:
         INDICES[path] = index.getvalue()
+
+
+def explain(error: Exception) -> str:
+    """What is wrong with an archive. indexed_gzip gives a wrong checksum as a code, which a buffer may wrap."""
+    text = reason(error)
+    return "its content does not match its checksum" if "CRC" in text or "length -4" in text else text
 
 
 class DiskList:

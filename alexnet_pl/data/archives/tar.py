@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from alexnet_pl.data.archives.gzip import open_content, share_index
+from alexnet_pl.data.archives.gzip import check_and_share_index, explain, open_content
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.errors import UserError
 
@@ -78,10 +78,10 @@ def list_members(location: ByteLocation) -> Iterator[Member]:
                 tar.members.clear()  # tarfile keeps all members otherwise
             check_end(tar.fileobj, tar.offset)  # type: ignore[arg-type]
         if location.compression and location.size is None:
-            share_index(location.path)
+            check_and_share_index(location.path)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UserError(
-            f"prepare.source: {location.path}: corrupt or incomplete archive ({error}); download it again"
+            f"prepare.source: {location.path}: corrupt or incomplete archive ({explain(error)}); download it again"
         ) from error
 
 

@@ -53,6 +53,10 @@ class Augment(nn.Module):
       include_last_offset  also start crops at the last of the size − crop + 1 offsets: 33 × 33 × 2 variants, not 2048
       images_per_crop  consecutive images that share crop and reflection; 32 in the program, 1 here by default
 
+    Argument for OverFeat:
+
+      pixel_mean    one number subtracted from all pixels and colours, in place of the mean image
+
     Raises ValueError, naming the argument, for values out of range.
     """
 
@@ -70,6 +74,7 @@ class Augment(nn.Module):
         mean: str = "center",
         include_last_offset: bool = True,
         images_per_crop: int = 1,
+        pixel_mean: float | None = None,
     ) -> None:
         super().__init__()
         if not 0 < crop <= size:
@@ -80,8 +85,10 @@ class Augment(nn.Module):
             raise ValueError(f"mean={mean}: one of {', '.join(MEANS)}")
         if images_per_crop < 1 or noise < 0:
             raise ValueError(f"images_per_crop={images_per_crop}, noise={noise}: at least 1, and not negative")
+        if pixel_mean is not None and not 0 <= pixel_mean <= 255:
+            raise ValueError(f"pixel_mean={pixel_mean}: from 0 to 255, or null for the mean image")
         self.size, self.crop, self.noise, self.noise_scale, self.rescale = size, crop, noise, noise_scale, rescale
-        self.mean, self.images_per_crop, self.flip = mean, images_per_crop, flip
+        self.mean, self.images_per_crop, self.flip, self.pixel_mean = mean, images_per_crop, flip, pixel_mean
         self.image_by_image = False  # faster on a CPU
         self.fused = False  # one compiled kernel, faster on a GPU
         self.num_offsets = size - crop + 1 if include_last_offset or size == crop else size - crop
@@ -90,6 +97,8 @@ class Augment(nn.Module):
 
     def set_statistics(self, mean_image: np.ndarray, covariance: np.ndarray) -> None:
         """Set mean image (3, size, size) and RGB covariance (3, 3) of the training split, for pixels in 0 … 255."""
+        if self.pixel_mean is not None:
+            mean_image = np.full_like(mean_image, self.pixel_mean)
         variances, vectors = np.linalg.eigh(covariance)
         scales = {
             "stdev": np.sqrt(variances.clip(0)),

@@ -1,5 +1,6 @@
 """Class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, without labels, test/*."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecord
 from alexnet_pl.errors import UserError
 
 SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"}
+INNER = "images"  # folder within a class folder that may hold its images, as in tiny-ImageNet's train/
 
 
 def read_folders(source: Path, names: Mapping[str, str]) -> DatasetListing:
@@ -22,16 +24,14 @@ def read_folders(source: Path, names: Mapping[str, str]) -> DatasetListing:
     }
     for split in ("train", "val"):
         if not folders_of_split.get(split):
-            raise UserError(
-                f"prepare.source: {source}/{split} has no class folders (expected: {split}/<class>/<image>)"
-            )
+            raise UserError(f"prepare.source: {source}/{split} {explain_no_classes(source / split, split)}")
     classes = sorted(folders_of_split["train"])
     for split, folders in folders_of_split.items():
         if folders and sorted(folders) != classes:
             raise UserError(f"prepare.source: {describe_difference(source, split, classes, folders)}")
     for folders in folders_of_split.values():
         for folder in folders.values():
-            if not any(map(is_image, folder.iterdir())):
+            if not has_images(folder) and not has_images(folder / INNER):
                 raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
     splits = {
         split: LazyRecords(lambda split=split: list_class_folders(source / split, classes))
@@ -62,12 +62,45 @@ def find_class_folders(root: Path) -> dict[str, Path]:
     return {path.name: path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
 
+def has_images(folder: Path) -> bool:
+    return folder.is_dir() and any(map(is_image, folder.iterdir()))
+
+
 def find_images(folder: Path) -> list[Path]:
-    return sorted(filter(is_image, folder.iterdir()))
+    """Find the images of a class, sorted: in its folder, or all in a folder `images` within it.
+
+    Raises UserError for images in any other folder within it, which would be ignored.
+    """
+    found, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir() and entry.name[0] != ".":
+                folders.append(folder / entry.name)
+            elif is_image(Path(entry.name)):
+                found.append(folder / entry.name)
+    if not found and folders == [folder / INNER]:
+        return find_images(folder / INNER)
+    for inner in sorted(folders):
+        if lost := next(filter(is_image, sorted(inner.rglob("*"))), None):
+            raise UserError(
+                f"prepare.source: {lost} is in a folder within {folder}, which is not read; move the images "
+                f"of {lost.parent} to {folder}, or out of the copy"
+            )
+    return sorted(found)
 
 
 def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name[0] != "."
+
+
+def explain_no_classes(folder: Path, split: str) -> str:
+    """Why the images in `folder` have no classes, as the end of a message."""
+    if folder.is_dir() and any(path.name.startswith("ILSVRC20") for path in find_images(folder)):
+        return (
+            "holds images without their classes; put their labels beside the folder: the development kit "
+            "(ILSVRC…_devkit….tar.gz), or give Kaggle's tree as a whole, with LOC_val_solution.csv"
+        )
+    return f"has no class folders (expected: {split}/<class>/<image>)"
 
 
 def describe_difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:

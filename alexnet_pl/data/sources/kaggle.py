@@ -5,19 +5,21 @@ LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" a line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
 ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    list of the images, one per line; optional
 
-Either a folder, or the .zip or .tar.gz that is downloaded, with the two tables inside or beside it.
+Either a folder, or the .zip or .tar.gz that is downloaded, with the two tables inside or beside it. Without
+LOC_synset_mapping.txt, which only adds readable names, the classes are those of LOC_val_solution.csv.
 """
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_pl.data.archives import tar
 from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, whole_archive
+from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, whole_archive
 from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
@@ -37,10 +39,10 @@ class KaggleImage(NamedTuple):
 
 
 class KaggleCopy(NamedTuple):
-    """Content of the two tables, all images, and the number of images of each split by the copy's own lists."""
+    """Content of the two tables (`mapping` may be None), all images, and their number by the copy's own lists."""
 
     path: Path
-    mapping: str
+    mapping: str | None
     solution: str
     images: Callable[[], Iterable[KaggleImage]]
     expected: dict[str, int]
@@ -48,10 +50,10 @@ class KaggleCopy(NamedTuple):
 
 def find_kaggle(source: Path) -> Path | None:
     """Find the folder with the tables, or Kaggle's archive (`source` itself or in it); None if there is none."""
-    if (source / MAPPING).is_file() and (source / "ILSVRC").is_dir():
+    if (source / IMAGES).is_dir() or ((source / MAPPING).is_file() and (source / "ILSVRC").is_dir()):
         return source
-    candidates = sorted(source.iterdir()) if source.is_dir() else [source]
-    return next((path for path in candidates if path.name.startswith("imagenet") and is_kaggle(path)), None)
+    inside = sorted(source.iterdir()) if source.is_dir() else [source]
+    return next((path for path in inside if path.name.startswith("imagenet") and is_kaggle(path)), None)
 
 
 def is_kaggle(path: Path) -> bool:
@@ -63,26 +65,33 @@ def is_kaggle(path: Path) -> bool:
 def read_kaggle(path: Path) -> DatasetListing:
     """List a copy. Raises UserError, naming what is missing or does not agree."""
     copy = open_kaggle_folder(path) if path.is_dir() else open_kaggle_archive(path)
-    lines = copy.mapping.splitlines()
-    classes = sorted((wnid, words) for wnid, _, words in (line.partition(" ") for line in lines if line))
-    index = {wnid: label for label, (wnid, _) in enumerate(classes)}
     if not copy.solution.startswith("ImageId,PredictionString"):
         raise UserError(f"prepare.source: {SOLUTION} of {path} does not begin with ImageId,PredictionString")
     truth = {
-        row["ImageId"]: row["PredictionString"].split(" ")[0] for row in csv.DictReader(io.StringIO(copy.solution))
+        row["ImageId"]: (row["PredictionString"] or "").split(" ")[0]
+        for row in csv.DictReader(io.StringIO(copy.solution))
     }
+    classes = find_kaggle_classes(copy, truth)
+    index = {wnid: label for label, (wnid, _) in enumerate(classes)}
     if unknown := set(truth.values()) - set(index):
         raise UserError(f"prepare.source: {SOLUTION}: class {min(unknown)} is not in {MAPPING}")
-    check_tables(copy, set(index), set(truth))
-    splits = {
-        "train": LazyRecords(lambda: list_train_records(copy, index)),
-        "val": sorted(
-            ImageRecord(f"val/{image.name}", index[truth[Path(image.name).stem]], image.location)
-            for image in images_of_split(copy, "val")
-        ),
-    }
+    check_tables(copy, set(index), truth)
+    val = sorted(
+        ImageRecord(f"val/{e.name}", index[truth[Path(e.name).stem]], e.location) for e in images_of_split(copy, "val")
+    )
+    splits = {"train": LazyRecords(lambda: list_train_records(copy, index)), "val": val}
     test = [ImageRecord(f"test/{each.name}", -1, each.location) for each in images_of_split(copy, "test")]
     return DatasetListing(classes, splits | ({"test": sorted(test)} if test else {}), expected=copy.expected)
+
+
+def find_kaggle_classes(copy: KaggleCopy, truth: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Classes as (wnid, words), sorted by wnid; without the mapping, those of the solution, with the wnid as name."""
+    if copy.mapping is None:
+        note = f"without {MAPPING}: the classes are those of {SOLUTION}, named by their WordNet ids"
+        print(f"{copy.path}: {note}", file=sys.stderr, flush=True)
+        return [(wnid, wnid) for wnid in sorted(set(truth.values()))]
+    rows = (line.partition(" ") for line in copy.mapping.splitlines() if line)
+    return sorted((wnid, words) for wnid, _, words in rows)
 
 
 def images_of_split(copy: KaggleCopy, split: str) -> Iterator[KaggleImage]:
@@ -91,21 +100,25 @@ def images_of_split(copy: KaggleCopy, split: str) -> Iterator[KaggleImage]:
 
 def list_train_records(copy: KaggleCopy, index: dict[str, int]) -> Iterator[ImageRecord]:
     return (
-        ImageRecord(f"train/{image.folder}/{image.name}", index[image.folder], image.location)
-        for image in images_of_split(copy, "train")
+        ImageRecord(f"train/{e.folder}/{e.name}", index[e.folder], e.location) for e in images_of_split(copy, "train")
     )
 
 
-def check_tables(copy: KaggleCopy, classes: set[str], solution_stems: set[str]) -> None:
-    folders, stems = set(), set()
+def check_tables(copy: KaggleCopy, classes: set[str], truth: Mapping[str, str]) -> None:
+    folders, stems, solution_stems = set(), set(), set(truth)
     for image in copy.images():
+        stem = Path(image.name).stem
         if image.split == "train":
             folders.add(image.folder)
         elif image.split == "val":
-            stems.add(Path(image.name).stem)
+            stems.add(stem)
+            if WNID.fullmatch(image.folder) and image.folder != truth.get(stem, image.folder):
+                problem = f"{image.name} is in {image.folder}, but {SOLUTION} says {truth[stem]}"
+                raise UserError(f"prepare.source: {copy.path}: {problem}")
     if folders != classes:
+        table = SOLUTION if copy.mapping is None else MAPPING
         differing = first_difference(folders, classes)
-        raise UserError(f"prepare.source: {copy.path}: train and {MAPPING} do not agree on class {differing}")
+        raise UserError(f"prepare.source: {copy.path}: train and {table} do not agree on class {differing}")
     if stems != solution_stems:
         differing = first_difference(stems, solution_stems)
         raise UserError(f"prepare.source: {copy.path}: val and {SOLUTION} do not agree on image {differing}")
@@ -116,24 +129,23 @@ def first_difference(a: set[str], b: set[str]) -> str:
 
 
 def open_kaggle_folder(root: Path) -> KaggleCopy:
-    for name in (MAPPING, SOLUTION, f"{IMAGES}/train", f"{IMAGES}/val"):
-        if not (root / name).exists():
+    for name in (f"{IMAGES}/train", f"{IMAGES}/val"):
+        if not (root / name).is_dir():
             raise UserError(f"prepare.source: {root}/{name} is missing")
 
     def list_tree() -> Iterator[KaggleImage]:
         for split in ("train", "val", "test"):
             folder = root / IMAGES / split
-            classes = sorted(find_class_folders(folder).values()) if split == "train" else [folder]
-            for class_folder in filter(Path.is_dir, classes):
-                yield from (
-                    KaggleImage(split, class_folder.name, path.name, ByteLocation(path))
-                    for path in find_images(class_folder)
-                )
+            if split == "train":
+                paths = (path for each in sorted(find_class_folders(folder).values()) for path in find_images(each))
+            else:  # flat, or sorted into class folders by its owner
+                paths = filter(is_image, sorted(folder.rglob("*.*")))
+            yield from (KaggleImage(split, path.parent.name, path.name, ByteLocation(path)) for path in paths)
 
     lists = {split: root / "ILSVRC/ImageSets/CLS-LOC" / name for split, name in LISTS.items()}
     expected = {split: count_lines(path.read_bytes()) for split, path in lists.items() if path.is_file()}
     return KaggleCopy(
-        root, (root / MAPPING).read_text("utf-8-sig"), (root / SOLUTION).read_text("utf-8-sig"), list_tree, expected
+        root, read_table(root / MAPPING), require_solution(read_table(root / SOLUTION), root), list_tree, expected
     )
 
 
@@ -142,7 +154,7 @@ def count_lines(data: bytes) -> int:
 
 
 def list_zip(path: Path) -> Iterator[tuple[str, ByteLocation]]:
-    """List (path in the archive, location) of images and tables, sorted by path; kept in memory as one string each."""
+    """List (path in the archive, location) of images and tables, sorted by path; in memory as one string each."""
     rows = [f"{name}\0{start}\0{size}" for name, start, size in list_zip_members(path, is_needed)]
     rows.sort()
     for row in rows:
@@ -168,29 +180,39 @@ def open_kaggle_archive(path: Path) -> KaggleCopy:
     listing = DiskList(entries)
 
     def list_archive() -> Iterator[KaggleImage]:
-        for name, (archive, *location) in listing:
-            if parts := split_of(name):
-                yield KaggleImage(*parts, ByteLocation(Path(archive), *location))
+        for name, (archive, *where) in listing:
+            if known := split_of(name):
+                yield KaggleImage(*known, ByteLocation(Path(archive), *where))
 
     tables = {
-        Path(name).name: ByteLocation(Path(archive), *where).read()
-        for name, (archive, *where) in listing
-        if is_table(name)
+        Path(at).name: ByteLocation(Path(archive), *where).read() for at, (archive, *where) in listing if is_table(at)
     }
 
-    def table(name: str) -> str:
-        return tables[name].decode("utf-8-sig") if name in tables else read_table_beside(path, name)
+    def table(name: str) -> str | None:
+        return decode_text(tables[name], f"{path}: {name}") if name in tables else read_table(path.with_name(name))
 
     expected = {split: count_lines(tables[name]) for split, name in LISTS.items() if name in tables}
-    return KaggleCopy(path, table(MAPPING), table(SOLUTION), list_archive, expected)
+    return KaggleCopy(path, table(MAPPING), require_solution(table(SOLUTION), path), list_archive, expected)
 
 
-def read_table_beside(path: Path, name: str) -> str:
-    if not path.with_name(name).is_file():
+def read_table(path: Path) -> str | None:
+    return decode_text(path.read_bytes(), str(path)) if path.is_file() else None
+
+
+def decode_text(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"prepare.source: {where}: not a text ({error}); download it again") from error
+
+
+def require_solution(solution: str | None, where: Path) -> str:
+    if solution is None:
         raise UserError(
-            f"prepare.source: {name} is neither in {path} nor beside it; download it from the same Kaggle page"
+            f"prepare.source: {where} has no {SOLUTION}, which labels the validation images, nor is it beside it; "
+            "download it from the Data page of the same Kaggle competition"
         )
-    return path.with_name(name).read_text("utf-8-sig")
+    return solution
 
 
 def split_of(member: str) -> tuple[str, str, str] | None:

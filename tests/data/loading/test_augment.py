@@ -301,6 +301,18 @@ def test_test_views_lose_the_same_mean_as_training_views(which: str) -> None:
             assert sum(np.abs(view - wanted).max() < 1e-3 for view in views) == 1
 
 
+def test_one_number_is_subtracted_everywhere_in_place_of_the_mean_image_where_given() -> None:
+    """OverFeat's released networks: 118.380948 for all pixels and colours."""
+    images = photographs(2, 32)
+    one = eye(32, 24, uneven_mean(32), pixel_mean=118.380948, noise=0)
+    (view,) = one.views(torch.from_numpy(images), "center")
+    np.testing.assert_allclose(view.numpy(), images[:, :, 4:28, 4:28] - 118.380948, atol=1e-4)
+    drawn = one.draw(0, 0, 0, 2)
+    (top, left), flip = drawn.offsets[0].tolist(), bool(drawn.flips[0])
+    wanted = cut(images[0], top, left, 24, flip) - 118.380948
+    np.testing.assert_allclose(one(torch.from_numpy(images), drawn)[0].numpy(), wanted, atol=1e-4)
+
+
 def test_the_one_view_of_validation_is_the_centre_unreflected() -> None:
     """SOURCE_FACTS §4: single-view test = central 224, no flip."""
     images, mean = photographs(2, 256), uneven_mean(256)
@@ -317,6 +329,7 @@ def test_the_one_view_of_validation_is_the_centre_unreflected() -> None:
         ("mean", "median"),
         ("images_per_crop", 0),
         ("noise", -0.1),
+        ("pixel_mean", 256),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(name: str, value) -> None:

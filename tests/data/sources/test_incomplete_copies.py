@@ -58,7 +58,7 @@ from alexnet_pl.evaluation.predictions import dataset_info
         ({"imagenet-object-localization-challenge.zip": b"PK no zip"}, "challenge.zip: corrupt or incomplete"),
         (
             {"imagenet_object_localization_patched2019.tar.gz": gzip.compress(tar({"x": b""}))},
-            "has no LOC_synset_mapping",
+            "has no LOC_val_solution.csv",
         ),
         ({"data/train-00000-of-00001.parquet": b"PAR1"}, "train-00000-of-00001.parquet: corrupt or incomplete"),
     ],

@@ -1,0 +1,51 @@
+"""Compressed archives: their own checksum is held, though images are read at random places."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from copies import Files, kaggle_tar, numbered, packed, tar, write
+
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.errors import UserError
+
+
+def flip_stored_byte(path: Path, wanted: bytes) -> None:
+    """Pack the archive again without compression, with one bit of an image changed and the checksum of before."""
+    content = gzip.decompress(path.read_bytes())
+    data = bytearray(gzip.compress(content, 0))
+    data[data.index(wanted) + len(wanted) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_one_bit_in_an_image_of_kaggles_archive_is_noticed(tmp_path: Path) -> None:
+    copy = kaggle_tar(tmp_path / "copy")
+    (path,) = copy.glob("*.tar.gz")
+    flip_stored_byte(path, numbered(2012, "val", 5)["ILSVRC2012_val_00000003.JPEG"])
+    with pytest.raises(UserError, match=rf"{path.name}: .*its content does not match its checksum.*download it again"):
+        read_source(copy, {})
+
+
+def test_one_bit_in_hugging_faces_archive_is_noticed(tmp_path: Path) -> None:
+    copy = packed(tmp_path / "copy")
+    path = copy / "train_images_1.tar.gz"
+    data = bytearray(path.read_bytes())
+    data[-6] ^= 1  # of the checksum itself
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"train_images_1.tar.gz: .*does not match its checksum"):
+        read_source(copy, {})
+
+
+def test_a_sound_archive_of_many_megabytes_and_several_streams_is_read(tmp_path: Path) -> None:
+    """As pigz and `cat` leave it, with points for random access in between."""
+    rng = np.random.default_rng(0)
+    files: Files = {f"n0100000{c}_{i}.JPEG": rng.bytes(300_000) for c in range(2) for i in range(5)}
+    data = tar(files)
+    write(
+        tmp_path / "copy", {"train_images_0.tar.gz": gzip.compress(data[:2_000_000]) + gzip.compress(data[2_000_000:])}
+    )
+    write(tmp_path / "copy", {"val_images.tar.gz": gzip.compress(tar({"x_1_n01000000.JPEG": b"x"}))})
+    listed = read_source(tmp_path / "copy", {})[1].splits["train"]
+    found = {record.name.removeprefix("train/"): record.location.read() for record in listed}
+    assert found == files

@@ -1,0 +1,76 @@
+"""Kaggle's tree and archives: what may be missing, and what is said of the rest."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from copies import SYNSETS, TRUTH, WNIDS, kaggle, kaggle_tar, kaggle_zip, shades, store, zipped
+
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.errors import UserError
+
+
+def test_without_its_mapping_the_classes_are_those_of_the_solution(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = store(kaggle(tmp_path / "whole"), tmp_path / "whole-store")
+    copy = kaggle(tmp_path / "copy")
+    (copy / "LOC_synset_mapping.txt").unlink()
+    found = store(copy, tmp_path / "store")
+    assert found.classes == [[wnid, wnid] for wnid in WNIDS]
+    for split in ("train", "val", "test"):
+        assert shades(found, split) == shades(whole, split)
+    assert "without LOC_synset_mapping.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [kaggle, kaggle_tar])
+def test_without_its_solution_the_missing_table_is_named(form: Callable[[Path], Path], tmp_path: Path) -> None:
+    copy = form(tmp_path / "copy")
+    (copy / "LOC_val_solution.csv").unlink()
+    with pytest.raises(UserError, match=r"has no LOC_val_solution.csv, which tells the classes .* Kaggle$"):
+        read_source(copy, {})
+
+
+def test_a_class_that_only_the_solution_knows_is_named(tmp_path: Path) -> None:
+    copy = kaggle(tmp_path / "copy")
+    (copy / "LOC_synset_mapping.txt").unlink()
+    (copy / f"ILSVRC/Data/CLS-LOC/train/{WNIDS[1]}").rename(tmp_path / "away")
+    with pytest.raises(UserError, match=rf"train and LOC_val_solution.csv do not agree on class {WNIDS[1]}"):
+        read_source(copy, {})
+
+
+def test_validation_images_sorted_into_class_folders_are_read_and_held_against_the_solution(tmp_path: Path) -> None:
+    flat = store(kaggle(tmp_path / "flat"), tmp_path / "flat-store")
+    copy = kaggle(tmp_path / "copy")
+    val = copy / "ILSVRC/Data/CLS-LOC/val"
+    for number, truth in enumerate(TRUTH, 1):
+        folder = val / SYNSETS[truth][0]
+        folder.mkdir(exist_ok=True)
+        (val / f"ILSVRC2012_val_{number:08d}.JPEG").rename(folder / f"ILSVRC2012_val_{number:08d}.JPEG")
+    assert shades(store(copy, tmp_path / "store"), "val") == shades(flat, "val")
+    name = "ILSVRC2012_val_00000001.JPEG"
+    (val / SYNSETS[TRUTH[0]][0] / name).rename(val / SYNSETS[TRUTH[1]][0] / name)
+    with pytest.raises(UserError, match=rf"{name} is in n02000003, but LOC_val_solution.csv says n09000009"):
+        read_source(copy, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("LOC_val_solution.csv", b"ImageId,PredictionString\n\xff\xfe\n", "LOC_val_solution.csv: not a text"),
+        ("LOC_val_solution.csv", b"ImageId,PredictionString\nILSVRC2012_val_00000001\n", "class  is not in"),
+        ("LOC_synset_mapping.txt", b"\xff\xfe\n", "LOC_synset_mapping.txt: not a text"),
+    ],
+)
+def test_a_damaged_table_is_named(name: str, content: bytes, says: str, tmp_path: Path) -> None:
+    copy = kaggle(tmp_path / "copy")
+    (copy / name).write_bytes(content)
+    with pytest.raises(UserError, match=says):
+        read_source(copy, {})
+
+
+def test_a_zip_needs_no_mapping_either(tmp_path: Path) -> None:
+    tree = kaggle(tmp_path / "copy/tree")
+    (tree / "LOC_synset_mapping.txt").unlink()
+    assert read_source(zipped(tree, tmp_path / "copy"), {})[1].classes == [(wnid, wnid) for wnid in WNIDS]
+    assert read_source(kaggle_zip(tmp_path / "whole"), {})[1].classes[1] == ("n02000003", "crane")

@@ -1,0 +1,37 @@
+"""Mistakes by kind, on a scene made by hand."""
+
+import numpy as np
+
+from alexnet_pl.detection.average_precision import Detections, Truths
+from alexnet_pl.detection.mistakes import KINDS, count_mistakes, sort_mistakes
+
+
+def test_each_kind_once() -> None:
+    truths = Truths(
+        np.array([0, 0, 1]),
+        np.array([0, 1, 0]),
+        np.array([[0, 0, 100, 100], [200, 0, 300, 100], [0, 0, 50, 50]], float),
+        np.zeros(3, bool),
+    )
+    rows = [
+        (0.9, 0, [0, 0, 100, 95], "right"),
+        (0.8, 0, [0, 5, 100, 100], "double"),
+        (0.7, 0, [200, 0, 300, 90], "wrong class"),
+        (0.6, 1, [200, 60, 300, 160], "badly placed"),
+        (0.5, 1, [400, 400, 450, 450], "background"),
+        (0.4, 0, [198, 0, 300, 100], "wrong class"),
+    ]
+    boxes = np.array([row[2] for row in rows], float)
+    found = Detections(np.zeros(6, int), np.array([row[1] for row in rows]), np.array([row[0] for row in rows]), boxes)
+    kinds, missed = sort_mistakes(found, truths)
+    assert kinds.tolist() == [row[3] for row in rows]
+    assert missed.tolist() == [False, True, True]
+    counts = count_mistakes(kinds, missed)
+    assert tuple(counts) == KINDS
+    assert list(counts.values()) == [1, 1, 1, 2, 1, 2]
+
+
+def test_difficult_boxes_are_not_missed() -> None:
+    truths = Truths(np.array([0]), np.array([0]), np.array([[0.0, 0, 9, 9]]), np.array([True]))
+    nothing = Detections(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty((0, 4)))
+    assert not sort_mistakes(nothing, truths)[1].any()
