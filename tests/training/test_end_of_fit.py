@@ -5,15 +5,8 @@ from typing import Any
 
 import pytest
 
-from alexnet_pl.training.schedules import (
-    ConstantSchedule,
-    LoggedSchedule,
-    PlateauSchedule,
-    Schedule,
-    StagedSchedule,
-    StepSchedule,
-    find_end_of_fit,
-)
+from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
+from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule, Schedule, find_end_of_fit
 
 STAGED = [{"epoch": 1, "weights": {"all": 0.01}}]
 
