@@ -102,11 +102,11 @@ class VectorLoader(EpochPosition):
     def __iter__(self) -> Iterator[Tensor]:
         if self.shuffled:
             self.start_epoch()
-        first = self.done if self.shuffled else 0
+        first = self.batches_done if self.shuffled else 0
         count = len(self.features)
         order = epoch_order(count, self.seed, self.epoch) if self.shuffled else np.arange(count)
         for i in range(first, len(self)):
-            self.done = i + 1
+            self.batches_done = i + 1
             numbers = order[i * self.batch_size : (i + 1) * self.batch_size][self.share]
             yield torch.from_numpy(self.features.rows(np.sort(numbers)))
 

@@ -73,12 +73,12 @@ class TrainLoader(EpochPosition):
     def epoch_batches(self) -> Iterator[Batch]:
         """Yield the remaining batches of this epoch."""
         order = epoch_order(len(self.split), self.seed, self.epoch)
-        remaining = range(self.done, self.batches)
+        remaining = range(self.batches_done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)
         size = self.share.stop - self.share.start
         for i, (images, labels) in zip(remaining, self.pipeline(self.split, shares, size, self.device), strict=True):
             draws = self.draw(self.seed, self.epoch, i, self.batch_size)
-            self.done = i + 1
+            self.batches_done = i + 1
             yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in draws)))
 
 

@@ -27,7 +27,7 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
         "format": FORMAT,
         "name": settings.name,
         "size": settings.size,
-        "settings": settings.preparation,
+        "settings": settings.how,
         "encoding": settings.encoding.describe(),
         "classes": [list(pair) for pair in source.classes],
         "ilsvrc_ids": source.numbers,

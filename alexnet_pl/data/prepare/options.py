@@ -14,12 +14,12 @@ IMAGES_PER_WORKER = 2048
 
 
 class StoreSettings(NamedTuple):
-    """Settings of a store. `preparation`: filter, crop and so on, saved as `settings` in store.json; `shard`: images
+    """Settings of a store. `how`: filter, crop and so on, saved as `settings` in store.json; `shard`: images
     per file; `workers`: number of processes, None for a number that suits the machine."""
 
     name: str
     size: int
-    preparation: dict[str, Any]
+    how: dict[str, Any]
     encoding: StoreEncoding = StoreEncoding()
     shard: int = SHARD
     workers: int | None = None

@@ -74,7 +74,7 @@ def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
     """Prepare the corrupt shards again from the source; return their paths."""
     form, source = list_source(options)
     settings = store_settings(options, form, source.missing)
-    check_same_store(options, store, settings=settings.preparation)
+    check_same_store(options, store, settings=settings.how)
     settings = settings._replace(shard=store.manifest["shard"])
     return repair(store, source, settings, image_reader(options))
 

@@ -58,7 +58,7 @@ def test_a_reader_that_crashes_leaves_nothing_at_root(source: DatasetListing, tm
     """The error comes out as it is; an image that cannot be read is a ValueError and no crash."""
     with pytest.raises(RuntimeError, match="a bug"):
         make(source, tmp_path / "store", crashing, workers=workers)
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="does not exist"):
         Store(tmp_path / "store")
     assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
 
@@ -88,7 +88,7 @@ def test_a_run_that_ends_anywhere_leaves_no_store_and_does_not_hinder_the_next(
     with monkeypatch.context() as patch, told:
         patch.setattr(where, what, fail(error))
         make(source, tmp_path / "store")
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="does not exist"):
         Store(tmp_path / "store")
     assert set(beside(tmp_path / "store")) <= {"store.partial"}
     assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
@@ -120,17 +120,17 @@ def test_what_is_done_is_not_done_again(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"name": "four"}, "begun with other name"),
-        ({"how": {}}, "begun with other how"),
-        ({"shard": 5}, "begun with other shard"),
-        ({"encoding": StoreEncoding("jpeg")}, "begun with other encoding"),
+        ({"name": "four"}, "started with other name"),
+        ({"how": {}}, "started with other how"),
+        ({"shard": 5}, "started with other shard"),
+        ({"encoding": StoreEncoding("jpeg")}, "started with other encoding"),
     ],
 )
 def test_what_was_begun_otherwise_is_not_gone_on_with(
     source: DatasetListing, tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
-    with pytest.raises(UserError, match=rf"^data.root: .*store.partial was {says}; go on with the same, or delete it"):
+    with pytest.raises(UserError, match=rf"^data.root: .*store.partial was {says}; resume with the same, or delete it"):
         make(source, tmp_path / "store", **changes)
     make(source, tmp_path / "store")
 
@@ -160,7 +160,7 @@ KILLED = """
 import os, random, signal, sys, time
 from functools import partial
 from pathlib import Path
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.prepare.options import StoreSettings as Settings
 from alexnet_pl.data.prepare.run import prepare
@@ -173,7 +173,7 @@ def child(root):
     if pid == 0:
         sys.stdout = open(os.devnull, "w")
         settings = Settings("x", 64, {}, encoding, shard=5, workers=1)
-        prepare(read_folders(copy, {}), root, settings, partial(read, size=64, how="bilinear"))
+        prepare(read_folders(copy, {}), root, settings, partial(read_square, size=64, filter_name="bilinear"))
         os._exit(0)
     return pid
 

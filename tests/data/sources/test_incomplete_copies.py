@@ -47,8 +47,8 @@ from alexnet_pl.evaluation.predictions import dataset_info
     [
         ({"a-val-000.tar": tar({"0.jpg": photo(1), "0.cls": b"0"})}, "no files of the training split, only of val"),
         ({"a-train-000.tar": tar({"0.jpg": photo(1)})}, "training images without a class"),
-        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"x"})}, "0 is described by what is no JSON"),
-        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"[1]"})}, "0.cls holds no class number"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"x"})}, "the description of 0 is not JSON"),
+        ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"[1]"})}, "0.cls is not a class number"),
         ({"a-train-000.tar": tar({"0.jpg": photo(1), "0.cls": b"0"})[:700]}, "corrupt or incomplete"),
         ({"train_images_0.tar.gz": b"\x1f\x8bno gzip"}, "train_images_0.tar.gz: corrupt or incomplete"),
         (
