@@ -62,8 +62,10 @@ test: setup  ## all tests, end-to-end ones included
 test-fast: setup  ## the tests that take no more than seconds
 	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
 
-campaign: setup  ## every bad input (about half an hour), of which `make test` tries some; prints its seed
-	ALEXNET_PL_CAMPAIGN=1 $(PY) -m pytest -s tests/campaign
+campaign: setup  ## kills, full disks, damaged files, bad input: hours, of which `make test` tries seconds; SEED=NUMBER
+	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; rm -rf build/campaign; \
+	  $(PY) tests/campaign/run.py build/campaign $$seed whole; \
+	  $(PY) tests/campaign/report.py build/campaign/found.json && echo "→ docs/development/robustness.md"
 
 notebooks: setup  ## notebooks, run, with their pictures, as HTML in build/notebooks (RUN=FOLDER: of your own run)
 	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb
@@ -80,15 +82,20 @@ docs: setup  ## the documentation site, in build/site; every warning is an error
 reference: setup  ## write the pages that come from the code: docs/reference, and README's results
 	$(PY) scripts/reference.py
 
-lock:  ## pin every dependency anew in requirements.lock.txt (needs uv)
+# $(1): the file, $(2): what is in it, $(3): options of `uv export`
+define EXPORT_LOCK
+@{ echo "# $(2), pinned, with hashes. Made by \`make lock\`; do not edit."; \
+  echo "# Use:  python -m pip install -r $(1) && python -m pip install --no-deps -e ."; \
+  echo; \
+  uv export --frozen --quiet --format requirements-txt $(3) --no-emit-project --no-header --no-annotate; } > $(1)
+@! grep -n '://' $(1)
+endef
+
+lock:  ## pin every dependency anew in requirements.lock.txt, and the package's own in requirements-core.lock.txt (needs uv)
 	uv lock --upgrade --quiet
-	@{ echo "# Every dependency, pinned, with hashes. Made by \`make lock\`; do not edit."; \
-	  echo "# Use:  python -m pip install -r requirements.lock.txt && python -m pip install --no-deps -e ."; \
-	  echo; \
-	  uv export --frozen --quiet --format requirements-txt --all-extras --group dev --no-emit-project \
-	    --no-header --no-annotate; } > requirements.lock.txt
+	$(call EXPORT_LOCK,requirements.lock.txt,Every dependency,--all-extras --group dev)
+	$(call EXPORT_LOCK,requirements-core.lock.txt,What the package itself needs without extras and tools,--no-dev)
 	@rm uv.lock
-	@! grep -n '://' requirements.lock.txt
 
 clean:  ## caches and build outputs; leaves data, runs and the environment
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,5 +1,14 @@
-"""`python -m alexnet_pl`."""
+"""`python -m alexnet_pl`, and the program `alexnet_pl`."""
 
-from alexnet_pl.cli.main import main
+import signal
 
-main()
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends without a traceback
+    from alexnet_pl.cli.main import main as answer
+
+    answer()
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from alexnet_pl.experiment.build import build
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.callbacks.restored_state import restoring
 from alexnet_pl.training.checkpointing import save_last
 from alexnet_pl.training.media import log_summary, upload_checkpoints
 from alexnet_pl.training.transfer import carry_over
@@ -62,7 +63,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     record = FitRecord(folder, identity.training_signature(cfg))
     trainer.callbacks.append(record)  # type: ignore[attr-defined]
-    trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
+    with restoring(cfg.ckpt_path):
+        trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     save_last(trainer, folder / LAST)
     if options.make_watch(cfg).upload_checkpoints:
         kept = [path for name in (BEST, LAST) if (path := folder / name).is_file()]

@@ -13,6 +13,7 @@ from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.lock import run_lock
 
 
 def run_with_trainer(
@@ -25,7 +26,8 @@ def run_with_trainer(
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
     try:
-        return command(cfg, folder)
+        with run_lock(folder, cfg.command):
+            return command(cfg, folder)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
 
@@ -33,9 +35,11 @@ def run_with_trainer(
 def check_checkpoint(cfg: DictConfig) -> None:
     """Say which checkpoint is meant; `best.ckpt` holds weights alone, from which a fit cannot go on."""
     checkpoint = read_checkpoint(cfg.ckpt_path)
-    if cfg.command == "fit" and "optimizer_states" not in checkpoint:
+    if cfg.command == "fit" and not (
+        checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")
+    ):
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds weights alone; a fit goes on from last.ckpt")
-    began = checkpoint["alexnet_pl"]["course"] if cfg.command == "fit" else {}
+    began = checkpoint["alexnet_pl"].get("course", {}) if cfg.command == "fit" else {}
     for name, (key, value) in identity.resume_signature(cfg).items():
         if name in began and began[name] != value:
             raise UserError(f"{key}={value}: the run that is to go on has {began[name]}; add {key}={began[name]}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import ListConfig
 
 from alexnet_pl.config.migration import check_recipe_keys, migrate
 from alexnet_pl.config.sections import SECTIONS, VALUES
@@ -161,6 +162,8 @@ def included(folder: Path, defaults: Any) -> Iterator[Path]:
 
 def check_overrides(words: Any, where: str) -> None:
     """Overrides that stand in a config become words of a command line: keys of the recipe alone, none of Hydra's."""
+    if words is not None and not isinstance(words, list | ListConfig):
+        raise UserError(f"{where}={words}: a list of words key=value")
     for word in words or ():
         key = str(word).lstrip("+~")
         if str(word).startswith("-") or "=" not in str(word) or re.split(r"[./=@:]", key)[0] == "hydra":

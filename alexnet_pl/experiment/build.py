@@ -39,6 +39,7 @@ from alexnet_pl.training.callbacks.monitoring import (
     WeightAndGradientNorms,
 )
 from alexnet_pl.training.callbacks.records import Provenance
+from alexnet_pl.training.callbacks.restored_state import RestoredState
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
@@ -149,11 +150,12 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
     resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
-    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows")
+    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows") if resumed else 0
     folder = run / CHECKPOINTS
     fitting = [
         *(classifier_callbacks(cfg, run) if own is None else own),
         RandomState(),
+        RestoredState(cfg.ckpt_path),
         MetricsPosition(),
         Throughput(cfg.data.batch_size),
         *make_checkpoints(folder, cfg.objective),

@@ -107,7 +107,11 @@ def open_trained_run(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> 
 def load_module(path: str, module: Classifier) -> Classifier:
     """Fill `module` from a checkpoint, class list, mean image and earlier networks included."""
     checkpoint = read_checkpoint(path)
-    module.load_state_dict(checkpoint["state_dict"])
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        why = str(error).splitlines()[-1].strip()
+        raise UserError(f"ckpt_path: {path}: its weights are not those of this network ({why})") from error
     module.classes = checkpoint["alexnet_pl"]["classes"]
     module.lineage = checkpoint["alexnet_pl"].get("lineage", [])
     return module.eval()

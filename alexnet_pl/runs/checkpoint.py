@@ -4,16 +4,46 @@ import functools
 import hashlib
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from omegaconf import DictConfig
 
-from alexnet_pl.config.migration import migrate_record
+from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import sha256
+from alexnet_pl.files import Count, check_record, sha256
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
+
+
+@dataclass
+class NetworkRecord:
+    """`alexnet_pl` of a checkpoint. `switches`: model and augment; `classes`: (id, name), in the order of the outputs;
+    `store`: the images trained on; `lineage`: networks that layers were taken from; `sums`: of the epoch so far,
+    (2, 3); `course`: settings that a resumed fit must share."""
+
+    switches: dict[str, dict[str, Any]]
+    classes: list[list[str]] = field(default_factory=list)  # codes have none
+    store: dict[str, Any] = field(default_factory=dict)
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+    sums: torch.Tensor | None = None
+    course: dict[str, Any] = field(default_factory=dict)
+    schema: Annotated[int, (1, SCHEMA)] = 1
+
+
+@dataclass
+class CheckpointRecord:
+    """The parts of a checkpoint that this package reads; Lightning's own are checked when a fit is resumed."""
+
+    state_dict: dict[str, torch.Tensor]
+    global_step: Count
+    alexnet_pl: NetworkRecord
+    epoch: Count = 0
+    metrics_rows: Count | None = None
+    optimizer_states: list[dict[str, Any]] = field(default_factory=list)
+    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    loops: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path") -> dict[str, Any]:
@@ -22,7 +52,7 @@ def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path")
         check_bytes(Path(path), Path(path).stat().st_mtime_ns, key)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-        checkpoint["alexnet_pl"]["switches"]
+        check_record(checkpoint, CheckpointRecord)
         checkpoint["alexnet_pl"] = migrate_record(checkpoint["alexnet_pl"])
     except Exception as error:  # whatever a foreign file makes of itself
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -78,6 +78,7 @@ def link_previous(path: Path) -> None:
         link.unlink(missing_ok=True)
         os.link(path, link)
         link.replace(path.with_name(PREVIOUS_NAME))
+        link.unlink(missing_ok=True)  # a rename onto another name of the same file leaves both (POSIX)
 
 
 def save_last(trainer: L.Trainer, path: Path) -> None:
@@ -96,6 +97,10 @@ class RelocatableCheckpoint(ModelCheckpoint):
         return super().state_key.replace(type(self).__qualname__, "Checkpoint", 1)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises TypeError for a score that is no number."""
+        for score in (state_dict["best_model_score"], state_dict["kth_value"], *state_dict["best_k_models"].values()):
+            if score is not None and not isinstance(score, torch.Tensor):
+                raise TypeError(f"best_model_score: {score!r} is no score")
         folder = Path(self.dirpath or ".")
         paths = {key: self.relocate(value, folder) for key, value in state_dict.items() if key.endswith("_model_path")}
         models = {self.relocate(path, folder): score for path, score in state_dict["best_k_models"].items()}

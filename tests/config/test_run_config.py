@@ -139,8 +139,9 @@ def test_a_recipe_beside_its_own_logging_configs_is_refused(tmp_path: Path) -> N
 )
 def test_overrides_in_a_config_are_keys_of_the_recipe(word: str) -> None:
     check_overrides(["optim.lr=0.1", "++trainer.max_epochs=3"], "transfer.overrides")
-    with pytest.raises(UserError, match=r"transfer.overrides"):
-        check_overrides([word], "transfer.overrides")
+    for words in ([word], word, True, {"a": 1}):
+        with pytest.raises(UserError, match=r"transfer.overrides"):
+            check_overrides(words, "transfer.overrides")
 
 
 def test_git_obeys_neither_environment_nor_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

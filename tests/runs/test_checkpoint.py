@@ -231,3 +231,43 @@ def test_a_damaged_tensor_is_named_with_the_sound_checkpoint_before_it(saved: Pa
         read_checkpoint(tmp_path / "last.ckpt")
     assert f"ckpt_path={tmp_path / 'previous.ckpt'}" in str(error.value)
     assert read_checkpoint(tmp_path / "previous.ckpt")["global_step"] == 7
+
+
+def test_a_kill_between_keeping_the_previous_checkpoint_and_writing_the_last_leaves_no_file_behind(
+    saved: Path,
+) -> None:
+    """last.ckpt and previous.ckpt are then one file by two names, of which a rename makes nothing (POSIX)."""
+    os.link(saved, saved.with_name("previous.ckpt"))
+    (saved.with_name("previous.ckpt.tmp")).write_bytes(b"of a kill just before")
+    before = saved.read_bytes()
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "global_step": 8, "alexnet_pl": {"switches": {}}}, saved)
+    assert sorted(path.name for path in saved.parent.iterdir()) == ["last.ckpt", "previous.ckpt"]
+    assert saved.with_name("previous.ckpt").read_bytes() == before
+    assert read_checkpoint(saved)["global_step"] == 8
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("state_dict",), {"weight": 3}),
+        (("global_step",), "7"),
+        (("global_step",), -1),
+        (("metrics_rows",), "x"),
+        (("alexnet_pl", "classes"), [3]),
+        (("alexnet_pl", "classes"), None),
+        (("alexnet_pl", "store"), []),
+        (("alexnet_pl", "lineage"), ["x"]),
+        (("alexnet_pl", "switches"), {"model": None}),
+        (("alexnet_pl", "course"), 3),
+        (("loops",), {"fit_loop": 3}),
+    ],
+)
+def test_an_entry_of_another_type_is_named(saved: Path, keys: tuple[str, ...], value: Any) -> None:
+    checkpoint = torch.load(saved, weights_only=True)
+    node = checkpoint
+    for key in keys[:-1]:
+        node = node[key]
+    node[keys[-1]] = value
+    torch.save(checkpoint, saved)
+    with pytest.raises(UserError, match=rf"last\.ckpt is not a checkpoint of alexnet_pl \({'.'.join(keys)}"):
+        read_checkpoint(saved)

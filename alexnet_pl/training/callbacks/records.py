@@ -1,6 +1,7 @@
 """Callbacks that write fit.json and provenance.json into the run folder."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,21 @@ import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_pl.evaluation import predictions
+from alexnet_pl.files import NonNegative, check_record
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.training.media import log_summary
 from alexnet_pl.training.schedules import find_end_of_fit
+
+
+@dataclass
+class FitState:
+    """What a checkpoint keeps of a fit's record."""
+
+    training: dict[str, Any]
+    changed_settings: list[str]
+    seconds: NonNegative
 
 
 class FitRecord(L.Callback):
@@ -41,6 +52,8 @@ class FitRecord(L.Callback):
         return {"training": self.training, "changed_settings": self.changed_settings, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises ValueError naming a field that is missing or of another type."""
+        check_record(state_dict, FitState)
         differing = fit_status.changed_settings(state_dict["training"], self.training)
         self.changed_settings = sorted({*state_dict["changed_settings"], *differing})
         self.earlier_seconds = state_dict["seconds"]

@@ -35,7 +35,15 @@ class RandomState(L.Callback):
         return states
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises TypeError for what is no generator's state."""
+        for state in state_dict["cpu"]:
+            if not isinstance(state, Tensor) or (state.dtype, state.shape) != (torch.uint8, self.shape):
+                raise TypeError("RandomState.cpu: not the state of a generator")
         self.states = state_dict
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.get_rng_state().shape
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         rank, states = trainer.global_rank, self.states

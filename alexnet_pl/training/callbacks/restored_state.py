@@ -1,0 +1,81 @@
+"""Check of the state that a fit was resumed with: what a checkpoint that was edited or damaged would break later on."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+import torch
+
+from alexnet_pl.errors import UserError, reason
+
+RESTORING = (
+    "restore",
+    "_restore",
+    "load_state_dict",
+    "_load_combined_loader",
+    "on_load_checkpoint",
+    "_call_callbacks_load",
+)
+"""How functions begin, here and in Lightning, that take state out of a checkpoint."""
+
+
+@contextmanager
+def restoring(path: str | None) -> Iterator[None]:
+    """Turn an error that arises while the checkpoint at `path` is restored into a UserError that names the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if path is None or not restores(error):
+            raise
+        raise damaged(path, f"{type(error).__name__}: {reason(error)}") from error
+
+
+def restores(error: Exception) -> bool:
+    return any(frame.name.startswith(RESTORING) for frame in traceback.extract_tb(error.__traceback__))
+
+
+def damaged(path: str | None, why: str) -> UserError:
+    return UserError(f"ckpt_path: {path}: its training state cannot be restored ({why}); take another checkpoint")
+
+
+class RestoredState(L.Callback):
+    """Raises UserError at the start of a resumed fit where counters are no numbers, weights are not finite, or
+    velocities do not fit the weights."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.path is None:
+            return
+        for name, weights in pl_module.named_parameters():
+            if not weights.isfinite().all():
+                raise damaged(self.path, f"state_dict: {name} is not finite")
+        for name, progress in trainer.fit_loop.state_dict().items():
+            if name.endswith("progress"):
+                self.check_counters(name, progress)
+        for optimizer in trainer.optimizers:
+            self.check_optimizer(optimizer)
+
+    def check_counters(self, name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                self.check_counters(f"{name}.{key}", inner)
+        elif not isinstance(value, int) or value < 0:
+            raise damaged(self.path, f"loops.fit_loop.{name}: {value!r} is no count")
+
+    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        for parameter, state in optimizer.state.items():
+            for name, value in state.items():
+                if not isinstance(value, torch.Tensor) or value.shape != parameter.shape:
+                    raise damaged(self.path, f"optimizer_states: {name} does not have the shape of its weights")
+                if not value.isfinite().all():
+                    raise damaged(self.path, f"optimizer_states: {name} is not finite")
+        for group in optimizer.param_groups:
+            for name, value in group.items():
+                if name not in ("params", "name") and (isinstance(value, bool) or not isinstance(value, int | float)):
+                    raise damaged(self.path, f"optimizer_states: {name}={value!r} is no number")

@@ -1,0 +1,109 @@
+"""Run commands in forks of one process that has imported everything: a second each, where a fresh Python takes ten."""
+
+import importlib
+import os
+import pkgutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+SECONDS = 300.0  # in which every command must end, also on a busy machine
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. `code`: its exit code, negative for a signal; None where it did not end in time."""
+
+    code: int | None
+    text: str
+    seconds: float
+
+    @property
+    def well(self) -> bool:
+        """Exit code 0, or 2 with one line that starts with "alexnet_pl:", and no traceback."""
+        told = [line for line in self.text.splitlines() if line.startswith("alexnet_pl: ")]
+        return "Traceback" not in self.text and (self.code == 0 or (self.code == 2 and len(told) == 1))
+
+    @property
+    def last_line(self) -> str:
+        return (self.text.strip().splitlines() or [""])[-1]
+
+
+def preload() -> None:
+    """Import what commands import, so that forks need not."""
+    import torch
+
+    import alexnet_pl
+
+    torch.set_num_threads(1)
+    for module in pkgutil.walk_packages(alexnet_pl.__path__, "alexnet_pl."):
+        if not module.name.endswith(("__main__", "third_party_loaders")) and ".webapp" not in module.name:
+            importlib.import_module(module.name)
+
+
+def start(argv: Sequence[str], output: Path, hook: Callable[[], None] | None = None) -> int:
+    """Begin a command in a process group of its own, and return its number. `hook` is called first, in the fork."""
+    pid = os.fork()
+    if pid == 0:
+        run_here(argv, output, hook)
+    return pid
+
+
+def run_here(argv: Sequence[str], output: Path, hook: Callable[[], None] | None) -> None:
+    from alexnet_pl.cli.main import main
+
+    code = 1
+    try:
+        os.setsid()
+        with output.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        sys.argv = ["alexnet_pl", *argv]
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as `python -m alexnet_pl` does while it imports
+        if hook:
+            hook()
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def wait(pid: int, output: Path, seconds: float = SECONDS) -> Ended:
+    """Until the command ends; after `seconds` it is killed, with all that it started."""
+    began = time.monotonic()
+    while time.monotonic() < began + seconds:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            return Ended(code, output.read_text(errors="replace"), time.monotonic() - began)
+        time.sleep(0.005)
+    stop(pid)
+    os.waitpid(pid, 0)
+    return Ended(None, output.read_text(errors="replace"), seconds)
+
+
+def signal_group(pid: int, number: int) -> None:
+    """A signal to a command and to all that it started, as a terminal and a batch system send it."""
+    os.killpg(pid, number)
+
+
+def stop(pid: int) -> None:
+    """SIGKILL to a command and to all that it started."""
+    with suppress(ProcessLookupError):
+        signal_group(pid, signal.SIGKILL)
+
+
+def run(argv: Sequence[str], output: Path, hook: Callable[[], None] | None = None, seconds: float = SECONDS) -> Ended:
+    return wait(start(argv, output, hook), output, seconds)

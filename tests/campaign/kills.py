@@ -1,0 +1,125 @@
+"""Kills: a process ends by SIGKILL before, or within, any write to its files, or at any moment; it is started again.
+
+What comes out must be what an undisturbed run gives: weights, optimizer and random states to the bit, metrics.csv row
+by row, the records, the store and the features byte by byte; and at no moment may a checkpoint or record be damaged.
+"""
+
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from file_events import FileEvents, kill, read_kinds, tear
+from forks import run, start, stop, wait
+from tally import Tally
+from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
+
+CHAIN = 3  # kills at random moments before a run is left to end
+
+
+class Kills:
+    """Kills of one command, and the check of what it has made once it ended."""
+
+    def __init__(
+        self, place: Workplace, tally: Tally, name: str, folder: Path, words: list[str],
+        check: Callable[[], list[str]], begin: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`folder`: in which all is written; `begin`: makes what must be there first."""
+        self.place, self.tally, self.name, self.folder, self.words = place, tally, name, folder, words
+        self.check, self.begin = check, begin
+        self.log = place.folder / "events.txt"
+        self.start_anew()
+        ended = run(words, place.output, lambda: FileEvents(folder, self.log).install())
+        self.kinds, self.seconds = read_kinds(self.log), ended.seconds
+        tally.note(f"{name}, undisturbed", "" if ended.code == 0 else ended.last_line)
+
+    def start_anew(self) -> None:
+        """The folder is remade, and files whose names begin with its name beside it are removed."""
+        for path in self.folder.parent.glob(f"{self.folder.name}*"):
+            shutil.rmtree(path)
+        self.begin()
+
+    def finish(self, what: str) -> None:
+        """The same command once more, to its end."""
+        ended = run(self.words, self.place.output)
+        if ended.code == 0:
+            self.tally.note(what, ", ".join(self.check()))
+        else:
+            self.tally.note(what, f"exit code {ended.code}: {ended.last_line}")
+
+    def at_event(self, number: int, act: Callable[[str, Path], None]) -> None:
+        verb = "before" if act is kill else "within"
+        what = f"{self.name}, {verb} event {number} ({self.kinds[number]})"
+        self.start_anew()
+        ended = run(self.words, self.place.output, lambda: FileEvents(self.folder, self.log, number, act).install())
+        self.tally.note(what, "" if ended.code == -9 else f"exit code {ended.code}, not killed: {ended.last_line}")
+        self.tally.note(what, "; ".join(damaged_files(self.folder)))
+        self.finish(what)
+        self.tally.count(f"{self.name}: {verb} {self.kinds[number]}")
+
+    def at_moments(self, draw: random.Random) -> None:
+        """Several kills at random moments, one after the other."""
+        self.start_anew()
+        moments = [draw.uniform(0, self.seconds) for _ in range(CHAIN)]
+        for moment in moments:
+            pid = start(self.words, self.place.output)
+            time.sleep(moment)
+            stop(pid)
+            wait(pid, self.place.output)
+            self.tally.note(f"{self.name}, killed after {moment:.2f} s", "; ".join(damaged_files(self.folder)))
+        self.finish(f"{self.name}, killed after {', '.join(f'{moment:.2f}' for moment in moments)} s")
+        self.tally.count(f"{self.name}: at a random moment", CHAIN)
+
+    def events(self, draw: random.Random, most: int) -> Iterator[tuple[int, Callable[[str, Path], None]]]:
+        """One event of each kind, before it and, where a file is written there, within it; at most `most`."""
+        by_kind: dict[str, list[int]] = {}
+        for number, kind in enumerate(self.kinds):
+            by_kind.setdefault(kind, []).append(number)
+        both = [(draw.choice(numbers), act) for numbers in by_kind.values() for act in (kill, tear)]
+        both = [(n, act) for n, act in both if act is kill or self.kinds[n].startswith(("replace", "append"))]
+        draw.shuffle(both)
+        yield from both[:most]
+
+    def campaign(self, draw: random.Random, events: int, chains: int) -> None:
+        for number, act in self.events(draw, events):
+            self.at_event(number, act)
+        for _ in range(chains):
+            self.at_moments(draw)
+
+
+def fits(place: Workplace, tally: Tally, net: str) -> Kills:
+    folder, wanted = place.folder / "killed", place.reference(net)
+    name = f"fit and test of {net}"
+    return Kills(place, tally, name, folder, place.words(net, folder), lambda: compare_runs(folder, wanted))
+
+
+def stores(place: Workplace, tally: Tally) -> Kills:
+    store, wanted = place.folder / "killed_stores/store", place.store(32)
+    words = prepare_words(place.images, store, 32)
+    return Kills(place, tally, "prepare", store, words, lambda: compare_folders(store, wanted))
+
+
+def features(place: Workplace, tally: Tally) -> Kills:
+    wanted = place.copy("alexnet", "with_features")
+    place.must(["features", "-c", str(wanted), "features.split=train"])
+    folder = place.folder / "killed"
+
+    def check() -> list[str]:
+        return compare_folders(folder / "features", wanted / "features")
+
+    words = ["features", "-c", str(folder), "features.split=train"]
+    return Kills(place, tally, "features", folder, words, check, lambda: place.copy("alexnet", "killed"))
+
+
+def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
+    """All kinds of writes of all commands and more than 100 kills, or a few."""
+    draw = random.Random(tally.seed)
+    if not whole:
+        fits(place, tally, "convnet").campaign(draw, events=2, chains=0)
+        return stores(place, tally).campaign(draw, events=1, chains=0)
+    fits(place, tally, "convnet").campaign(draw, events=1000, chains=10)
+    stores(place, tally).campaign(draw, events=1000, chains=3)
+    features(place, tally).campaign(draw, events=1000, chains=2)
+    fits(place, tally, "alexnet").campaign(draw, events=8, chains=4)
+    return None

@@ -1,0 +1,73 @@
+"""Write docs/data/campaign.json and docs/development/robustness.md from the found.json of a whole campaign.
+
+    python tests/campaign/report.py [FOUND]
+
+Figures of campaigns that FOUND lacks stay as they are; without it, the page alone is written anew.
+"""
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA, PAGE = ROOT / "docs/data/campaign.json", ROOT / "docs/development/robustness.md"
+SECTIONS = tomllib.loads(Path(__file__).with_name("promises.toml").read_text())
+HEAD = """# Robustness
+
+What the package promises when processes are killed, disks fill up and files are damaged, and how it is tested.
+`make campaign` does all of it and writes this page; `make test` tries a small part, always the same. Networks are tiny
+there, so that a fit takes seconds; commands run in forks of one process on a CPU.
+"""
+
+
+def main() -> None:
+    there: dict[str, Any] = json.loads(DATA.read_text()) if DATA.is_file() else {}
+    if len(sys.argv) > 1:
+        there |= {name: summary(found) for name, found in json.loads(Path(sys.argv[1]).read_text()).items()}
+    DATA.parent.mkdir(exist_ok=True)
+    DATA.write_text(json.dumps(there, indent=1, ensure_ascii=False) + "\n")
+    PAGE.write_text(page(there))
+
+
+def summary(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key != "seconds"}
+
+
+def page(there: dict[str, Any]) -> str:
+    rows = ["| campaign | cases | not as promised | date | seed |", "| --- | ---: | ---: | --- | ---: |"]
+    rows += [row(section["title"], there.get(name)) for name, section in SECTIONS.items()]
+    parts = [HEAD, "## Last campaign\n", "\n".join(rows) + "\n"]
+    for name, section in SECTIONS.items():
+        parts += [f"## {section['title']}\n", f"{section['promise']}\n", f"Tested: {section['how']}\n"]
+        parts += details(there.get(name))
+    return "\n".join(parts)
+
+
+def row(title: str, found: dict[str, Any] | None) -> str:
+    if found is None:
+        return f"| {title} | not yet run | | | |"
+    cases, of = found["cases"], found.get("of", found["cases"])
+    told = (
+        f"{cases:,}" + (f" of {of:,}" if of != cases else "") + ("" if found["ended"] else " (stopped before its end)")
+    )
+    return f"| {title} | {told} | {len(found['wrong'])} | {found['date']} | {found['seed']} |"
+
+
+def details(found: dict[str, Any] | None) -> list[str]:
+    """Which cases there were, by kind, and those that did not end as promised."""
+    if found is None:
+        return []
+    where = [f"Here: {found['how']}.\n"] if "how" in found else []
+    kinds = "\n".join(f"| {kind} | {count:,} |" for kind, count in found["kinds"].items())
+    wrong = "\n".join(f"- {one}" for one in found["wrong"])
+    return [
+        *where,
+        f"| case | times |\n| --- | ---: |\n{kinds}\n",
+        *([f"Not as promised:\n\n{wrong}\n"] if wrong else []),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What installs the package elsewhere: the Docker image's context, the conda environment, the release workflow."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import yaml
+
+import alexnet_pl
+
+ROOT = Path(__file__).parents[2]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+def test_the_docker_context_is_all_that_a_wheel_needs(tmp_path: Path) -> None:
+    """Built from the files that .dockerignore lets through and no others; every recipe is in it."""
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for name in kept:
+        source, copy = ROOT / name, tmp_path / "context" / name
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, copy)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist")]
+    subprocess.run([*command, str(tmp_path / "context")], check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    recipes = {f"alexnet_pl/configs/{path.relative_to(ROOT / 'configs')}" for path in ROOT.glob("configs/**/*.yaml")}
+    modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("alexnet_pl/**/*.py")}
+    assert recipes | modules <= names
+
+
+def test_extras_of_the_image_and_of_conda_exist() -> None:
+    image = re.search(r"^ARG EXTRAS=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    (pip,) = [part["pip"] for part in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1:]]
+    conda = re.search(r"\[(\S+)\]", pip[0])
+    assert image
+    assert conda
+    assert {*image[1].split(","), *conda[1].split(",")} <= set(EXTRAS)
+
+
+def test_a_release_is_refused_unless_its_tag_is_the_version() -> None:
+    """The workflow's own line, run on this version's tag and on another."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    (check,) = [
+        step["run"] for step in workflow["jobs"]["build"]["steps"] if step.get("name") == "The tag is the version"
+    ]
+    for tag, code in ((f"v{alexnet_pl.__version__}", 0), ("v99.0.0", 1)):
+        assert subprocess.run(check, shell=True, cwd=ROOT, env={"GITHUB_REF_NAME": tag}).returncode == code, tag
+
+
+def test_both_locks_pin_what_the_package_needs() -> None:
+    """Every dependency by its exact version, and no address of an index."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[<>=\[; ]", line)[0].lower() for line in project["dependencies"]}
+    for name in ("requirements.lock.txt", "requirements-core.lock.txt"):
+        text = (ROOT / name).read_text()
+        assert wanted <= set(re.findall(r"^([a-z0-9_.-]+)==", text, re.MULTILINE)), name
+        assert "://" not in text, name

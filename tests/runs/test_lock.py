@@ -1,0 +1,60 @@
+"""A run folder is written by one process of a command at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.lock import run_lock
+
+HOLD = "import sys, time\nfrom pathlib import Path\nfrom alexnet_pl.runs.lock import run_lock\n"
+HOLD += "with run_lock(Path(sys.argv[1]), 'fit'):\n    print('held', flush=True)\n    time.sleep(60)\n"
+
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended_even_by_a_kill(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=rf"^{tmp_path}: another process runs `fit`"), run_lock(tmp_path, "fit"):
+            pytest.fail("the lock was given twice")
+        with run_lock(tmp_path, "test"):
+            pass  # another command may run meanwhile
+        os.kill(holder.pid, signal.SIGKILL)
+    with run_lock(tmp_path, "fit"):
+        assert [path.name for path in tmp_path.iterdir()] == [".fit.lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_ends_with_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), run_lock(tmp_path, "fit"):
+        raise RuntimeError
+    with run_lock(tmp_path, "fit"):
+        pass
+
+
+def test_the_other_processes_of_a_distributed_fit_need_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with run_lock(tmp_path, "fit"):
+        monkeypatch.setenv("RANK", "1")
+        with run_lock(tmp_path, "fit"):
+            pass
+        assert (tmp_path / ".fit.lock").is_file()
+        monkeypatch.delenv("RANK")
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / ".fit.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(UserError, match=r"fit\.lock: a link"), run_lock(tmp_path, "fit"):
+        pass
+    assert (tmp_path / "precious").read_text() == "kept"
