@@ -222,7 +222,8 @@ def results_table(labels: tuple[str, ...] | None, docs: str) -> str:
 
 
 def ours_of(label: str, values: list[str], docs: str) -> str:
-    return join(values) if any(values) else PAGES.get(label, "not yet measured").format(docs=docs, ratio=figure1_ratio())
+    cell = PAGES.get(label, "not yet measured")
+    return join(values) if any(values) else cell.format(docs=docs, ratio=figure1_ratio())
 
 
 def number(text: str, digits: int) -> str:
