@@ -15,7 +15,8 @@ from alexnet_pl.bench.timing import Flow, Rate, rate
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.data.loading.streaming import BatchBuffer, CpuBuffer, GpuDecodeBuffer, stream_batches
 from alexnet_pl.data.store.raw import RawReader
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 
 CPU = torch.device("cpu")
 DECODED = "ours, jpeg, decoded by the GPU"

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from alexnet_pl import runtime
 from alexnet_pl.data.loading.loaders import epoch_order
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.experiment import build
 from alexnet_pl.runtime import precision, uncached_autocast
 from alexnet_pl.training.classifier import Classifier

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.evaluate import submit, write_test_result
 from alexnet_pl.config import schema
-from alexnet_pl.config.options import make_ensemble
+from alexnet_pl.config.options import make_ensemble, make_test
 from alexnet_pl.config.overrides import quote_for_sweep
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import ensemble, predictions
@@ -22,9 +22,10 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     for name, group in options.members_to_make().items():
         words = quote_for_sweep([*group.overrides, *subruns.inherited_overrides()])
         runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words)
-    readers = ensemble.find_members(runs, cfg.test.split, cfg.test.views)
+    views = make_test(cfg).view_set
+    readers = ensemble.find_members(runs, cfg.test.split, views)
     about = readers[0].facts["dataset"]
-    place = predictions.results_dir(folder, about["split"], cfg.test.views)
+    place = predictions.results_dir(folder, about["split"], views)
     facts, found = ensemble.average_members(readers, options, place / PROBABILITIES)
     store = None if OmegaConf.is_missing(cfg.data, "root") else Store(cfg.data.root)
     if store and store.fingerprint != about["fingerprint"]:

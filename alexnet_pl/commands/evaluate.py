@@ -6,6 +6,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config.options import make_test
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
@@ -31,7 +32,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     module = trained_run.load_module(cfg.ckpt_path, module)
     facts = describe_test(cfg, module, data)
-    place = predictions.results_dir(folder, data.test_split_name, cfg.test.views)
+    place = predictions.results_dir(folder, data.test_split_name, make_test(cfg).view_set)
     about = facts["dataset"]
     kept = predictions.should_save_predictions(cfg.test.save_predictions, about["images"], about["classes"])
     trainer.callbacks.append(predictions.PredictionWriter(place / PROBABILITIES, data.store, facts, kept))  # type: ignore[attr-defined]
@@ -49,7 +50,7 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> dict
     trained = fit_status.finished_fit(Path(cfg.ckpt_path), checkpoint_step(cfg))
     facts = {
         "dataset": predictions.dataset_info(data.store, data.test_split_name),
-        "views": cfg.test.views,
+        "views": module.views,
         "checkpoint": about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)),
         "seed": cfg.seed if (seed := checkpoint_seed(Path(cfg.ckpt_path))) is None else seed,
         "finished": bool(trained),
@@ -102,7 +103,7 @@ def submit(place: Path, store: Store, split: str) -> None:
 def tested(cfg: DictConfig, folder: Path) -> Path | None:
     """Results folder of the test that `cfg` asks for, if this checkpoint was tested completely; else None."""
     data = make_data(cfg)
-    place = predictions.results_dir(folder, data.test_split_name, cfg.test.views)
+    place = predictions.results_dir(folder, data.test_split_name, make_test(cfg).view_set)
     split, kept, result = data.store.split(data.test_split_name), place / PROBABILITIES, place / RESULT
     if not kept.is_file() or (split.labelled and not result.is_file()):
         return None

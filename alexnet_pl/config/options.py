@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.schema import instantiate
+from alexnet_pl.config.test_views import TestSection
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ class RetrievalOptions:
     index: str = "flat"
     per_file: int | None = None
     codes: str | None = None
+
+
+def make_test(cfg: DictConfig) -> TestSection:
+    return instantiate(TestSection, cfg.test, "test")
 
 
 def feature_options(cfg: DictConfig) -> FeatureOptions:

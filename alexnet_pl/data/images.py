@@ -115,12 +115,29 @@ def resize_center_crop(image: torch.Tensor, size: int, filter_name: str) -> torc
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
         pixels = crop_center(pixels, min(height, MAX_ASPECT_RATIO * width), min(width, MAX_ASPECT_RATIO * height))
         height, width = pixels.shape[1:]
+    return torch.from_numpy(crop_center(shorten(pixels, size, filter_name), size, size))
+
+
+def resize_shorter_side(image: torch.Tensor, size: int, filter_name: str) -> torch.Tensor:
+    """Resize a whole image so that its shorter side has `size` pixels, antialiased as in Pillow: (3, H, W) uint8.
+
+    Raises ValueError for an image so long that it would need the memory of many.
+    """
+    height, width = image.shape[1:]
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        raise ValueError(f"{width:,} × {height:,} pixels, more than {MAX_ASPECT_RATIO} times as long as it is wide")
+    return torch.from_numpy(shorten(image.numpy(), size, filter_name))
+
+
+def shorten(pixels: np.ndarray, size: int, filter_name: str) -> np.ndarray:
+    """Resize (3, H, W) uint8 so that the shorter side has `size` pixels."""
+    height, width = pixels.shape[1:]
     short = min(height, width)
-    if short != size:
-        longer = int(size * max(height, width) / short)
-        shape = [size, longer] if height <= width else [longer, size]
-        pixels = interpolate(torch.from_numpy(pixels[None]), shape, mode=filter_name, antialias=True).numpy()[0]
-    return torch.from_numpy(crop_center(pixels, size, size))
+    if short == size:
+        return pixels
+    longer = int(size * max(height, width) / short)
+    shape = [size, longer] if height <= width else [longer, size]
+    return interpolate(torch.from_numpy(pixels[None]), shape, mode=filter_name, antialias=True).numpy()[0]
 
 
 def crop_center(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.options import make_watch
+from alexnet_pl.config.options import make_test, make_watch
 from alexnet_pl.config.schema import check_keys, instantiate, store_root
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.datamodule import ImageStore
@@ -61,7 +61,10 @@ SCHEDULES = {
 def make_data(cfg: DictConfig) -> ImageStore:
     speed = make_speed(cfg)
     given = {"seed": cfg.seed, "loader_options": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
-    return instantiate(ImageStore, cfg.data, "data", tested_split=cfg.test.split, **given)
+    test = make_test(cfg)
+    return instantiate(
+        ImageStore, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given
+    )
 
 
 def make_module(cfg: DictConfig) -> Classifier:
@@ -78,7 +81,8 @@ def make_module(cfg: DictConfig) -> Classifier:
         net=net,
         augment=augment,
         architecture=architecture,
-        views=cfg.test.views,
+        views=(test := make_test(cfg)).view_set,
+        dense=test.dense,
         performance=make_speed(cfg),
     )
 

@@ -56,7 +56,7 @@ def predict(module: Classifier, paths: list[Path], how: str, device: torch.devic
         good, squares, bad = read_squares(paths[start : start + BATCH], module.augment.size, how)
         unread |= bad
         if good:
-            best = module.log_probabilities(squares.to(device), module.views).exp().topk(min(5, len(module.classes)))
+            best = module.test_scores(squares.to(device)).exp().topk(min(5, len(module.classes)))
             rows += [
                 row(module, *found) for found in zip(good, best.values.tolist(), best.indices.tolist(), strict=True)
             ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -95,7 +95,7 @@ def saved_predictions(run: TrainedRun, reader: Reader) -> tuple[list[Prediction]
 def new_predictions(run: TrainedRun) -> tuple[list[Prediction], str, Split | None, str]:
     split = run.store.split(run.data.test_split_name)
     answers = examples.predict_images(run, split, examples.spread_evenly(len(split), examples.NUM_IMAGES))
-    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.cfg.test.views} views)", split, ""
+    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)", split, ""
 
 
 def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.loading.whole_images import whole_images
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.runs.checkpoint import about_checkpoint
@@ -60,8 +61,7 @@ def read_predictions(reader: Reader, numbers: np.ndarray) -> list[Prediction]:
 @torch.inference_mode()
 def predict_images(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[Prediction]:
     """Predict images `numbers` by running the network, with the views of the run's test."""
-    shares, best = (
-        run.module.log_probabilities(split.images(numbers), run.cfg.test.views).exp().topk(min(5, len(run.classes)))
-    )
+    images = whole_images(split, numbers) if run.module.dense else split.images(numbers)
+    shares, best = run.module.test_scores(images).exp().topk(min(5, len(run.classes)))
     rows = zip(numbers.tolist(), best.numpy(), shares.double().numpy(), strict=True)
     return [Prediction(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]

@@ -4,7 +4,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.figure1 import describe_run
-from alexnet_pl.paper.claims import DATA
+from alexnet_pl.paper.claim import DATA
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import PROVENANCE, RESULT

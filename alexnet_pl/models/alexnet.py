@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet_pl.models.layers import Dropout, LocalResponseNorm, SpatialNorm
+from alexnet_pl.models.sliding_window import WindowGeometry
 
 ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh}
 REMOVABLE = ("conv2", "conv3", "conv4", "conv5")
@@ -74,7 +75,7 @@ class AlexNet(nn.Module):
         wide_init: bool = True,
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.crop, self.overlap = num_classes, crop, overlap
         check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout)
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
         widths = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
@@ -137,8 +138,8 @@ class AlexNet(nn.Module):
             raise ValueError(f"crop={crop}: too few pixels for five convolutions and three poolings")
         return side
 
-    def conv_maps(self, image: Tensor) -> Tensor:
-        """Input of fc6: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 6, 6).
+    def last_maps(self, image: Tensor) -> Tensor:
+        """Linear outputs of conv5, unpooled: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 13, 13).
 
         As in the program, conv1 has 1 + ceil((crop − 11)/4) windows a side and reads zeros beyond the edge
         (layer.py:1004). That is 55 for 224 pixels, and also for the 227 of other programs, which need no padding.
@@ -151,7 +152,12 @@ class AlexNet(nn.Module):
         x = self.pool(x)
         for name in self.upper_convs[:-1]:
             x = activation(getattr(self, name)(x))
-        x = activation(self.pool(getattr(self, self.upper_convs[-1])(x)))  # a maximum commutes with a monotone function
+        return getattr(self, self.upper_convs[-1])(x)
+
+    def conv_maps(self, image: Tensor) -> Tensor:
+        """Input of fc6: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 6, 6)."""
+        activation = self.activation
+        x = activation(self.pool(self.last_maps(image)))  # a maximum commutes with a monotone function
         return activation(self.conv6(x)) if self.conv6 is not None else x
 
     def features(self, image: Tensor) -> Tensor:
@@ -163,6 +169,36 @@ class AlexNet(nn.Module):
         """Logits: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
         x = self.drop(self.features(image))
         return self.fc8(x if self.bottleneck is None else self.bottleneck(x))
+
+    @property
+    def window(self) -> WindowGeometry:
+        """The network as a sliding window, which the paper does not use it as. Raises ValueError without overlap,
+        where the last pooling cuts its windows off at a crop's edge."""
+        if not self.overlap:
+            raise ValueError("overlap=false: pooling that is cut off at the edge has no windows beyond it")
+        stride = self.pool.stride
+        assert isinstance(stride, int)
+        return WindowGeometry(self.crop, 224, 4 * stride**3, 3, stride, self.pooled_side(self.crop))
+
+    def convolve(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, 256, h, w): conv5's outputs before their pooling, of an image of any size."""
+        return self.activation(self.last_maps(image))
+
+    def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
+        """Pooled maps of conv5 (N, 256, h, w) → (N, classes, h′, w′) logits: the fully connected layers as
+        convolutions. `dilation`: of maps that were pooled at stride 1."""
+        x, act = pooled, self.activation
+        if self.conv6 is not None:
+            x = act(F.conv2d(x, self.conv6.weight, self.conv6.bias, padding=dilation, dilation=dilation))
+        kernels = self.fc6.weight.unflatten(1, (-1, *2 * (self.window.classifier,)))
+        x = self.drop(act(F.conv2d(x, kernels, self.fc6.bias, dilation=dilation)))
+        x = self.drop(act(as_convolution(self.read_fc7, x)))
+        return as_convolution(self.fc8, x if self.bottleneck is None else as_convolution(self.bottleneck, x))
+
+
+def as_convolution(layer: nn.Linear, conv_maps: Tensor) -> Tensor:
+    """A fully connected layer at every place of (N, inputs, h, w) maps → (N, outputs, h, w)."""
+    return F.conv2d(conv_maps, layer.weight[:, :, None, None], layer.bias)
 
 
 def check_alexnet_options(

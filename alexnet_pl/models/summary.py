@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.layers import Dropout, LocalResponseNorm, SpatialNorm
+from alexnet_pl.models.overfeat import PLANS, OverFeat
 
 
 class Layer(NamedTuple):
@@ -88,6 +89,25 @@ def measure_network(metric: str) -> float:
     total = sum(sizes.values())
     largest = max(size for name, size in sizes.items() if name.startswith("conv"))
     return {"parameters": float(total), "conv_share": 100 * largest / total}[metric]
+
+
+@cache
+def of_overfeat(net: str, metric: str) -> float:
+    """Parameters, or connections, of OverFeat's `fast` or `accurate` network, built on the meta device.
+
+    Connections are multiplications of one crop: what each output of a layer reads.
+    """
+    with torch.device("meta"):
+        made = OverFeat(net=net, crop=PLANS[net].crop)
+        if metric == "parameters":
+            return float(sum(parameter.numel() for parameter in made.parameters()))
+        counts: list[int] = []
+        for layer in find_learned_layers(made).values():
+            layer.register_forward_hook(
+                lambda layer, _, out: counts.append(out.numel() * layer.weight[0].numel())  # type: ignore[operator, union-attr]
+            )
+        made(torch.empty(1, 3, made.crop, made.crop))
+    return {"connections": float(sum(counts))}[metric]
 
 
 def find_learned_layers(net: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:

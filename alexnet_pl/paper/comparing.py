@@ -6,7 +6,7 @@ import numpy as np
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Sample
-from alexnet_pl.paper.claims import ERRORS
+from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.results import TestRun, independent
 
 

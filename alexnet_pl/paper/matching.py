@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.recipes import compose, shipped
 from alexnet_pl.evaluation.network_identity import are_independent
-from alexnet_pl.paper.claims import CLAIMS, DATA, PRETRAINING, Claim, Images
+from alexnet_pl.paper.claim import DATA, PRETRAINING, Claim, Images
+from alexnet_pl.paper.claims import CLAIMS
 
 
 def lineage(cfg: DictConfig) -> list[tuple[str, dict[str, Any]]]:
@@ -93,8 +94,8 @@ def came_from(stage: dict[str, Any], name: str, training: dict[str, Any]) -> boo
 
 @functools.lru_cache(maxsize=64)
 def default_views(name: str) -> str:
-    """`test.views` of a recipe."""
-    return str(compose(name).test.views)
+    """Name of the views that a recipe tests with."""
+    return options.make_test(compose(name)).view_set
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.paper.claims import BY_KEY, CLAIMS, ERRORS, Claim
+from alexnet_pl.paper.claim import ERRORS, Claim
+from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.comparing import difference, sample
 from alexnet_pl.paper.results import Kind, TestRun, kind_of
 

@@ -20,10 +20,16 @@ from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.network_identity import network_key, weights_of
 from alexnet_pl.evaluation.result import read_result
-from alexnet_pl.paper import claims, matching
+from alexnet_pl.paper import matching
+from alexnet_pl.paper.claim import Claim
 from alexnet_pl.runs.layout import METRICS, PROBABILITIES
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
+OF_A_PROXY = (
+    "augment.crop",
+    "model.width",
+    "model.init",
+)  # keys in which a proxy's networks may differ from the paper's
 Kind = tuple[str, frozenset[tuple[str, int]], str]
 """Views, how many networks of which variant, and the images that an ensemble's weights were tuned on, if any."""
 
@@ -129,11 +135,10 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def variant_key(training: dict[str, Any], pretrained: bool) -> str:
-    """Text of what the paper's rows differ in: the network without its size, and the augmentation."""
+    """Text of what the paper's rows differ in: the network without its size and first weights, and the augmentation."""
     parts = flat({"model": training["model"], "augment": training["augment"]})
-    return json.dumps(
-        [{key: value for key, value in parts.items() if key != "augment.crop"}, pretrained], sort_keys=True
-    )
+    compared = {key: value for key, value in parts.items() if key not in OF_A_PROXY}
+    return json.dumps([compared, pretrained], sort_keys=True)
 
 
 def course_key(training: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +149,7 @@ def course_key(training: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def kind_of(claim: claims.Claim) -> Kind | None:
+def kind_of(claim: Claim) -> Kind | None:
     """The kind of test that answers a row, on whatever images; None where no recipe of ours makes it."""
     if not claim.recipe or not shipped(claim.recipe):
         return None

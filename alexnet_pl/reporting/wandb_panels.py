@@ -10,7 +10,8 @@ import torch
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.summary import find_learned_layers
-from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, ERRORS, TABLE1, TABLE2, Claim
+from alexnet_pl.paper.claim import ERRORS, Claim
+from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, TABLE1, TABLE2
 from alexnet_pl.paper.rows import Row
 from alexnet_pl.reporting import paper_tables as paper_tables_module
 from alexnet_pl.reporting import tables

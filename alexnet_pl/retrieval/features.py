@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, batch_pipeline
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.training.classifier import Classifier
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from alexnet_pl import runtime
 from alexnet_pl.config.options import feature_options
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.experiment import build, trained_run

@@ -12,9 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.config.migration import SCHEMA
+from alexnet_pl.config.test_views import DenseViews
 from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment, Batch
 from alexnet_pl.data.loading.loaders import EvalLoader
+from alexnet_pl.data.loading.whole_images import WholeBatch
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.dense import dense_scores
 from alexnet_pl.evaluation.metrics import ErrorRates
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
@@ -52,12 +55,15 @@ class Classifier(L.LightningModule):
         decay_biases: bool = False,
         no_decay_layers: list[str] | None = None,
         views: str = "ten",
+        dense: DenseViews | None = None,
         performance: Performance = UNOPTIMIZED,
     ) -> None:
         """Set up training; `lr` … `no_decay_layers` are the settings of §6.
 
         `architecture`: the arguments that `net` and `augment` were built with, {"model": …, "augment": …}. `views`: the
-        crops averaged in a test, "center", "ten" or "nine". Raises ValueError or UserError for a value out of range.
+        crops averaged in a test, "center", "ten" or "nine". `dense`: test with OverFeat's windows instead of `views`.
+
+        Raises ValueError or UserError for a value out of range.
         """
         super().__init__()
         if min(lr, momentum, weight_decay, bias_lr_scale) < 0:
@@ -67,9 +73,12 @@ class Classifier(L.LightningModule):
             )
         if momentum >= 1:
             raise ValueError(f"momentum={momentum}: below 1, or no step would ever fade")
-        if views not in CROP_POSITIONS:
-            raise UserError(f"test.views={views}: one of {', '.join(CROP_POSITIONS)}")
-        self.net, self.augment, self.architecture, self.views = net, augment, dict(architecture), views
+        if dense is None and views not in CROP_POSITIONS:
+            raise UserError(f"test.views={views}: one of {', '.join(CROP_POSITIONS)}, dense")
+        if dense is not None:
+            check_sliding(net)
+        self.net, self.augment, self.architecture = net, augment, dict(architecture)
+        self.views, self.dense = dense.name if dense else views, dense
         self.performance, self.step_function = performance, self.train_step
         self.automatic_optimization = False  # the update rule is the paper's, and a CUDA graph may replay the step
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
@@ -201,9 +210,9 @@ class Classifier(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.log_errors("val", self.val_errors)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def test_step(self, batch: Batch | WholeBatch, batch_idx: int) -> Tensor:
         """Update the test errors; return (N, classes) log-probabilities for callbacks."""
-        scores = self.log_probabilities(batch.images, self.views)[: len(batch.labels)]
+        scores = self.test_scores(batch.images)[: len(batch.labels)]
         if self.labelled:
             self.test_errors.update(scores, batch.labels)
         return scores
@@ -211,6 +220,20 @@ class Classifier(L.LightningModule):
     def on_test_epoch_end(self) -> None:
         if self.labelled:
             self.log_errors("test", self.test_errors)
+
+    def test_scores(self, images: Tensor | list[Tensor]) -> Tensor:
+        """Log-probabilities (N, classes) with the views of the test.
+
+        `images`: (N, 3, size, size) uint8, or for dense views also a list of (3, H, W) of any sizes.
+        """
+        if self.dense is None:
+            assert isinstance(images, Tensor)
+            return self.log_probabilities(images, self.views)
+        return dense_scores(self.net, self.prepare_picture, list(images), self.dense)  # type: ignore[arg-type]
+
+    def prepare_picture(self, pictures: Tensor) -> Tensor:
+        """Input of the network for images of any size: (N, 3, H, W), 0 … 255 → the same shape, minus the mean."""
+        return self.performance.to_memory_format(pictures - self.augment.color_mean)
 
     def log_probabilities(self, images: Tensor, view_set: str) -> Tensor:
         """Log of the softmax outputs averaged over views: (N, 3, size, size) uint8 → (N, classes).
@@ -285,3 +308,13 @@ class Classifier(L.LightningModule):
             "batch_size": data.batch_size,
             "include_val_after_epoch": data.include_val_after_epoch,
         }
+
+
+def check_sliding(net: Net) -> None:
+    """Raise UserError for a network that cannot be used as a sliding window."""
+    if isinstance(net, ConvNet | LocalNet):
+        raise UserError("test.views=dense: for the networks of ImageNet, model.name=alexnet or overfeat")
+    try:
+        _ = net.window
+    except ValueError as error:
+        raise UserError(f"test.views=dense: model.{error}") from error

@@ -95,7 +95,7 @@ class DemoService:
     @torch.inference_mode()
     def predict_labels(self, image: Tensor) -> tuple[list[Label], float]:
         start = time.perf_counter()
-        scores = self.module.log_probabilities(image.to(self.extractor.device), self.module.views).exp()[0]
+        scores = self.module.test_scores(image.to(self.extractor.device)).exp()[0]
         top = scores.topk(min(NUM_LABELS, len(self.classes)))
         pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
         return [Label(self.classes[i], p) for i, p in pairs], time.perf_counter() - start

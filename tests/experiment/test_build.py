@@ -18,9 +18,10 @@ from alexnet_pl.experiment import build
 from alexnet_pl.training.epoch_schedules import LoggedSchedule
 from alexnet_pl.training.schedules import PlateauSchedule
 
-OTHERS = ("cifar10", "codes")  # other networks than the paper's
-RECIPES = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml") if not path.stem.startswith(OTHERS))
-CIFAR = sorted(path.stem for path in SHIPPED.glob("cifar10*.yaml"))
+ALL = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml"))
+CIFAR = [name for name in ALL if name.startswith("cifar10")]
+OVERFEAT = [name for name in ALL if "overfeat" in name]
+RECIPES = [name for name in ALL if name not in (*CIFAR, *OVERFEAT, "codes")]
 
 
 @pytest.mark.parametrize("variant", ["as_run", "as_printed"])
@@ -46,6 +47,26 @@ def test_the_recipes_of_cifar10_build(config: Compose, name: str, tmp_path: Path
     assert net(torch.zeros(2, 3, cfg.augment.crop, cfg.augment.crop)).shape == (2, 10)
     build.make_data(cfg)
     assert build.make_trainer(cfg, tmp_path).max_epochs == cfg.trainer.max_epochs
+
+
+@pytest.mark.parametrize("name", OVERFEAT)
+def test_the_recipes_of_overfeat_build(config: Compose, name: str, tmp_path: Path) -> None:
+    cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
+    schema.check_config(cfg)
+    with torch.device("meta"):
+        module = build.make_module(cfg)
+        picture = torch.empty(2, 3, cfg.augment.crop, cfg.augment.crop)
+    assert module.net(picture).shape == (2, cfg.model.num_classes)
+    assert module.views.startswith("dense_fine_1_2_4_6")
+    build.make_data(cfg)
+    assert build.make_trainer(cfg, tmp_path).max_epochs == cfg.trainer.max_epochs
+
+
+def test_windows_are_for_the_networks_of_imagenet(config: Compose) -> None:
+    with pytest.raises(UserError, match=r"model\.name=alexnet or overfeat"):
+        build.make_module(config("cifar10_13pct", "test.views=dense"))
+    with torch.device("meta"), pytest.raises(UserError, match=r"test\.views=dense: model\.overlap=false"):
+        build.make_module(config("ilsvrc2012", "test.views=dense", "model.overlap=false"))
 
 
 def test_figure_1s_two_networks_learn_at_rates_of_their_own_and_without_any_regularisation(config: Compose) -> None:

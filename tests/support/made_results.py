@@ -4,7 +4,8 @@ import copy
 from typing import Any
 
 from alexnet_pl.paper import matching
-from alexnet_pl.paper.claims import BY_KEY, DATA
+from alexnet_pl.paper.claim import DATA
+from alexnet_pl.paper.claims import BY_KEY
 
 
 def images(name: str) -> dict[str, Any]:

@@ -182,6 +182,11 @@ class Augment(nn.Module):
         edge = (self.size - self.crop) // 2
         return self.mean_image[:, edge : edge + self.crop, edge : edge + self.crop]
 
+    @property
+    def color_mean(self) -> Tensor:
+        """(3, 1, 1): the mean of the mean image's centre by colour, for pictures of another size than the store's."""
+        return self.centre_mean.mean((1, 2))[:, None, None]
+
     def view(self, images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
         """Crop, reflect and subtract the mean: (N, 3, crop, crop) float32."""
         if self.mean == "per_position":

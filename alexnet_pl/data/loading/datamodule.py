@@ -10,11 +10,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
+from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.remote import is_remote
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 
@@ -24,6 +26,7 @@ class ImageStore(L.LightningDataModule):
     batch_size: images per step over all devices, 128 in §6.
     include_val_after_epoch: after this number of epochs, also train on the validation images, as the program's CIFAR-10
         runs do. From then on the validation error is meaningless.
+    whole_images: test on images of any size and aspect ratio, as dense views need.
     tested_split: split to test on instead of the default.
 
     Raises ValueError, naming the argument, for values out of range.
@@ -37,6 +40,7 @@ class ImageStore(L.LightningDataModule):
         batch_size: int = 128,
         include_val_after_epoch: int | None = None,
         tested_split: str | None = None,
+        whole_images: bool = False,
         seed: int = 0,
         loader_options: LoaderOptions = DEFAULT_OPTIONS,
     ) -> None:
@@ -47,6 +51,7 @@ class ImageStore(L.LightningDataModule):
             raise ValueError(f"include_val_after_epoch={include_val_after_epoch}: a number of epochs, or null")
         self.root, self.dataset, self.size, self.seed = root, name, size, seed
         self.batch_size, self.tested_split, self.loader_options = batch_size, tested_split, loader_options
+        self.whole_images = whole_images
         self.include_val_after_epoch = include_val_after_epoch
 
         self.train_loader: TrainLoader | None = None
@@ -109,7 +114,8 @@ class ImageStore(L.LightningDataModule):
         if self.train_loader is not None and self.trainer.current_epoch:
             self.position = self.train_loader.state_dict()  # the next loader may have another length
         split = self.training_split(self.trainer.current_epoch)
-        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **rank_info)
+        crop = augment.crop if self.store.is_whole else None
+        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **rank_info, crop=crop)
         if self.position is not None:
             self.train_loader.load_state_dict(self.position)
         return self.train_loader
@@ -130,9 +136,9 @@ class ImageStore(L.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.position = state_dict["position"]
 
-    def eval_loader(self, split: str, limit: int | float) -> EvalLoader:
+    def eval_loader(self, split: str, limit: int | float, kind: type[EvalLoader] = EvalLoader) -> EvalLoader:
         assert self.trainer is not None
-        return EvalLoader(self.store.split(split), self.batch_size // self.trainer.world_size, **self.rank_info(limit))
+        return kind(self.store.split(split), self.batch_size // self.trainer.world_size, **self.rank_info(limit))
 
     def val_dataloader(self) -> EvalLoader:
         assert self.trainer is not None
@@ -140,7 +146,8 @@ class ImageStore(L.LightningDataModule):
 
     def test_dataloader(self) -> EvalLoader:
         assert self.trainer is not None
-        return self.eval_loader(self.test_split_name, self.trainer.limit_test_batches)
+        kind = WholeImageLoader if self.whole_images else EvalLoader
+        return self.eval_loader(self.test_split_name, self.trainer.limit_test_batches, kind)
 
     @property
     def test_split_name(self) -> str:

@@ -8,7 +8,9 @@ import torch
 
 from alexnet_pl.data.loading.augment import Batch, Draws
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions, batch_pipeline
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.concat import ConcatSplit
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.whole import WholeSplit
 
 
 class EpochPosition:
@@ -41,6 +43,9 @@ class TrainLoader(EpochPosition):
     The images that do not fill a batch are left out of the epoch. Order and draws are functions of (seed, epoch,
     batch), so a resumed run needs only its position. Each device loads its share of every batch, so results do not
     depend on the number of devices.
+
+    `crop`: for whole images, side of the window that is read of each, at a position that is a function of (seed, epoch,
+    image).
     """
 
     def __init__(
@@ -54,8 +59,10 @@ class TrainLoader(EpochPosition):
         world: int = 1,
         limit: int | None = None,
         options: LoaderOptions = DEFAULT_OPTIONS,
+        crop: int | None = None,
     ) -> None:
         super().__init__()
+        self.crop = crop
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.batches = len(split) // batch_size
@@ -76,10 +83,19 @@ class TrainLoader(EpochPosition):
         remaining = range(self.batches_done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)
         size = self.share.stop - self.share.start
-        for i, (images, labels) in zip(remaining, self.pipeline(self.split, shares, size, self.device), strict=True):
+        split = self.split_of_epoch()
+        for i, (images, labels) in zip(remaining, self.pipeline(split, shares, size, self.device), strict=True):
             draws = self.draw(self.seed, self.epoch, i, self.batch_size)
+            if split is not self.split:
+                draws = draws._replace(offsets=torch.zeros_like(draws.offsets))  # already cropped
             self.batches_done = i + 1
             yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in draws)))
+
+    def split_of_epoch(self) -> Split:
+        """The images of this epoch: of whole images a random window of each."""
+        if self.crop is not None and isinstance(self.split, WholeSplit | ConcatSplit):
+            return self.split.random_crops(self.crop, self.seed, self.epoch)
+        return self.split
 
 
 class EvalLoader:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 
 NUM_BUFFERS = 4  # one in use, one ready, one being filled, one spare
@@ -200,7 +200,7 @@ def batches_auto(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Choose at the start of an epoch whether the split fits into the GPU's memory; two splits may not fit together."""
     free, total = torch.cuda.mem_get_info(device)
-    fits = split.on_device is not None or split.bytes < free - total // 4
+    fits = split.constant and (split.on_device is not None or split.bytes < free - total // 4)
     return (batches_on_gpu if fits else stream)(split, batches, batch_size, device)
 
 

@@ -10,13 +10,14 @@ import numpy as np
 
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Plan
-from alexnet_pl.data.prepare.shard import ShardResult, metadata_path, read_shard_metadata
+from alexnet_pl.data.prepare.shard import ShardResult
 from alexnet_pl.data.prepare.statistics import add_sums, save_statistics
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import compute_fingerprint, list_small_files
-from alexnet_pl.data.store.store import EMPTY, FORMAT
+from alexnet_pl.data.store.split import EMPTY
+from alexnet_pl.data.store.store import FORMAT
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
@@ -51,24 +52,25 @@ def finalize_split(
     split: str, plan: Plan, root: Path, settings: StoreSettings, irregular: list[dict[str, str]]
 ) -> dict[str, Any]:
     paths = [root / shard_name(s.split, s.number, settings.encoding) for s in plan.shards if s.split == split]
-    labels, sizes, hashes = [], [], []
+    labels, sizes, hashes, boxes = [], [], [], []
 
     def read_results() -> Iterator[ShardResult]:
         for path in paths:
-            result = read_shard_metadata(metadata_path(path), settings.size)
+            result = read_shard_metadata(metadata_path(path))
             check_size(path, result.bytes)
             labels.append(result.labels)
             sizes.append(result.sizes)
             hashes.append(result.blake3)
+            boxes.append(result.boxes)
             irregular.extend(result.odd)
             yield result
 
-    sums = add_sums((each.sums for each in read_results()), settings.size)
+    sums = add_sums(each.sums for each in read_results())
     images = int(sum((part != EMPTY).sum() for part in labels))
     if not images:
         raise UserError(f"prepare.source: none of the {plan.counts[split]:,} images of {split} could be read")
     np.save(root / f"{split}.labels.npy", np.concatenate(labels), allow_pickle=False)
-    if settings.encoding.name == jpeg.NAME:
+    if settings.encoding.is_jpeg:
         index = np.concatenate([jpeg.compute_byte_ranges(each) for each in sizes])
         np.save(root / f"{split}.index.npy", index, allow_pickle=False)
     with (root / f"{split}.names.jsonl").open("w") as file:
@@ -76,7 +78,8 @@ def finalize_split(
     if split == "train":
         save_statistics(root, sums)
     size = sum(path.stat().st_size for path in paths)
-    return {"images": images, "records": plan.counts[split], "bytes": size, "blake3": hashes}
+    info = {"images": images, "records": plan.counts[split], "bytes": size, "blake3": hashes}
+    return info | ({"boxes": save_boxes(root, split, boxes)} if settings.encoding.is_whole else {})
 
 
 def check_size(path: Path, expected: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.sources.scenes import MOST_OBJECTS
 from alexnet_pl.data.sources.synset_archives import HELD_OUT
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.runtime import cores
@@ -50,6 +51,9 @@ class PrepareOptions:
     names: readable class names by folder name.
     synsets, held_out_share: for archives of all of ImageNet, a file of the wnids to use, and the fraction of each
         synset that becomes `val`.
+    boxes, first_pixel: folder, archive or table of bounding boxes, for a copy that has none itself, and the number of
+        an image's first pixel in it, 0 or 1.
+    objects: least and most objects of a synthetic scene.
     part: "2/8" prepares the second of eight parts of the shards.
     workers: number of processes; by default cores + 1, or 1 for few images.
     allow_incomplete: accept a copy with missing files.
@@ -67,6 +71,9 @@ class PrepareOptions:
     filter: str = "bilinear"
     encoding: str = "raw"
     quality: int = 95
+    boxes: str | None = None
+    first_pixel: int | None = None
+    objects: list[int] = field(default_factory=lambda: [0, 3])
     images_per_shard: int = SHARD
     workers: int | None = None
     part: str | None = None
@@ -81,6 +88,12 @@ class PrepareOptions:
         for key in ("size", "images_per_shard", "workers"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ValueError(f"{key}={value}: at least 1")
+        if self.first_pixel not in (None, 0, 1):
+            raise ValueError(f"first_pixel={self.first_pixel}: 0 as in ILSVRC's files, or 1 as in PASCAL VOC's")
+        if self.boxes is not None and not self.store_encoding.is_whole:
+            raise ValueError(f"boxes={self.boxes}: only a store of whole images has boxes; add prepare.encoding=whole")
+        if len(self.objects) != 2 or not 0 <= self.objects[0] <= self.objects[1] <= MOST_OBJECTS:
+            raise ValueError(f"objects={self.objects}: the least and the most of a scene, from 0 to {MOST_OBJECTS}")
         self.store_encoding.check()
         _ = self.work_part
 

@@ -1,21 +1,22 @@
 """Preparation from options: list the source, make the store, repair it."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read_square
+from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.prepare.verify import repair
-from alexnet_pl.data.sources import synthetic
-from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.sources import scenes, synthetic
+from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.box_files import index_boxes
 from alexnet_pl.data.sources.detect import ARCHIVES, read_source
+from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+
+SCENES = "scenes"  # value of prepare.source for synthetic scenes
 
 OFFICIAL = ("ilsvrc2010", "ilsvrc2012")  # stores that must have the organisers' splits
 
@@ -24,6 +25,8 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     """Detect the form of the source and list it: (name of the form, listing)."""
     if options.name == "demo":
         return "synthetic images", synthetic.list_synthetic()
+    if options.source == SCENES:
+        return "synthetic scenes", scenes.source(options.size, (options.objects[0], options.objects[1]))
     if not options.source:
         raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
     synsets = Path(options.synsets) if options.synsets else None
@@ -41,8 +44,11 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
 
 def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> StoreSettings:
     preparation: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # fixed string, since it is part of the fingerprint
-    if options.name != "demo":
-        preparation = {"filter": options.filter, "crop": "centre", "orientation": "ignored"}
+    if options.source == SCENES:
+        preparation = {"drawn": "scenes", "objects": options.objects}
+    elif options.name != "demo":
+        crop = "none" if options.store_encoding.is_whole else "centre"
+        preparation = {"filter": options.filter, "crop": crop, "orientation": "ignored"}
     if form == ARCHIVES:
         preparation["held_out"] = options.held_out_share
     if missing:
@@ -51,11 +57,28 @@ def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> St
     return StoreSettings(options.name, options.size, preparation, encoding, shard, options.workers)
 
 
-def image_reader(options: PrepareOptions) -> Callable[[ImageRecord], tuple[np.ndarray, str]]:
-    """Function from a record to its (3, size, size) uint8 image and a note on a non-standard file."""
+def image_reader(options: PrepareOptions) -> ImageReader:
+    """Function from a record to its pixels and a note on a non-standard file."""
     if options.name == "demo":
         return partial(synthetic.read_drawn, size=options.size)
-    return partial(read_square, size=options.size, filter_name=options.filter)
+    if options.source == SCENES:
+        return partial(scenes.read, size=options.size, objects=(options.objects[0], options.objects[1]))
+    reader = read_whole if options.store_encoding.is_whole else read_square
+    return partial(reader, size=options.size, filter_name=options.filter)
+
+
+def with_boxes(options: PrepareOptions, form: str, source: DatasetListing) -> DatasetListing:
+    """Listing with the bounding boxes of the copy, or of `prepare.boxes`."""
+    if options.boxes:
+        first = 0 if options.first_pixel is None else options.first_pixel
+        index = index_boxes(Path(options.boxes), first)
+    elif source.boxes is not None:
+        index = source.boxes()
+    else:
+        print(f"  no boxes in this copy ({form}); prepare.boxes=FOLDER names those that lie elsewhere", flush=True)
+        return source
+    print(f"  {index.boxes:,} boxes of {index.images:,} annotated images", flush=True)
+    return add_boxes(source, index)
 
 
 def make_store(options: PrepareOptions) -> dict[str, Any] | None:
@@ -67,6 +90,8 @@ def make_store(options: PrepareOptions) -> dict[str, Any] | None:
     if source.missing:
         print(f"  incomplete, without {', '.join(source.missing)}", flush=True)
     settings, read_image = store_settings(options, form, source.missing), image_reader(options)
+    if settings.encoding.is_whole and options.source != SCENES:
+        source = with_boxes(options, form, source)
     return prepare(source, Path(options.root), settings, read_image, options.work_part)
 
 

@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.errors import UserError, reason
 
@@ -42,10 +43,12 @@ class SplitPlan:
         self.digest = hashlib.sha256()
 
     def add(self, item: ImageRecord) -> None:
+        annotation = [item.annotation] if item.annotation else []
+        identity = [item.name, item.label, record_size(item.location), *annotation]
         if self.count % self.per_shard == 0:
             self.offsets.append(self.file.tell())
         self.file.write(json.dumps(item, default=str) + "\n")
-        self.digest.update(json.dumps([item.name, item.label, record_size(item.location)]).encode())
+        self.digest.update(json.dumps(identity).encode())
         self.names.frombytes(hash_name(item.name))
         self.count += 1
 
@@ -136,8 +139,13 @@ def read_records(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
 
 
 def parse_record(line: str) -> ImageRecord:
-    name, label, place = json.loads(line)
-    return ImageRecord(name, label, ByteLocation(Path(place[0]), *place[1:]) if isinstance(place, list) else place)
+    name, label, place, annotation = json.loads(line)
+    found = ByteLocation(Path(place[0]), *place[1:]) if isinstance(place, list) else place
+    return ImageRecord(name, label, found, None if annotation is None else annotation_of(*annotation))
+
+
+def annotation_of(boxes: list[list[Any]], *rest: int) -> Annotation:
+    return Annotation([Box(*box) for box in boxes], *rest)
 
 
 def record_size(place: Any) -> int | None:

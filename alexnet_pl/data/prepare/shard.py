@@ -12,23 +12,25 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+import torch
 
-from alexnet_pl.data.images import decode, raw_rgb, resize_center_crop
-from alexnet_pl.data.prepare.statistics import RunningStatistics, Sums
+from alexnet_pl.data.images import decode, raw_rgb, resize_center_crop, resize_shorter_side
+from alexnet_pl.data.prepare.box_records import NAMES, BoxCollector
+from alexnet_pl.data.prepare.statistics import Sums, running_statistics
 from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.integrity import Checksum
-from alexnet_pl.data.store.store import EMPTY
+from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError, reason
 
-ImageReader = Callable[[ImageRecord], tuple[np.ndarray, str]]
-"""Function from a record to its (3, size, size) uint8 image and a note on a non-standard file; raises ValueError if
-there is no image."""
+ImageReader = Callable[[ImageRecord], tuple[np.ndarray, str] | tuple[np.ndarray, str, tuple[int, int]]]
+"""Function from a record to its (3, size, size) uint8 image, a note on a non-standard file, and for a resized whole
+image its original (height, width); raises ValueError if there is no image."""
 
 
 class ShardResult(NamedTuple):
     """Metadata of a shard: label and bytes of each image, sums for the statistics, size and checksum of the file,
-    irregular images."""
+    irregular images; for whole images also sizes and boxes (box_records.py)."""
 
     labels: np.ndarray
     sizes: np.ndarray
@@ -36,6 +38,7 @@ class ShardResult(NamedTuple):
     bytes: int
     blake3: str | None
     odd: list[dict[str, str]]
+    boxes: dict[str, np.ndarray] = {}  # noqa: RUF012 (never changed)
 
 
 class HashingWriter:
@@ -63,18 +66,21 @@ def write_shard(
 
     `count`: add them to the statistics; `report`: called after each image.
     """
-    labels, sizes, irregular, statistics = [], [], [], RunningStatistics(size)
+    labels, sizes, irregular, statistics = [], [], [], running_statistics(size, encoding.is_whole)
+    boxes = BoxCollector()
     with path.open("wb") as file:
         hashed = HashingWriter(file)
         writer = encoding.writer(hashed, size)  # type: ignore[arg-type]
         for number, item in enumerate(items, start):
-            image, entry = read_image(item, read)
+            image, original, entry = read_image(item, read)
             if entry:
                 irregular.append(entry)
             if image is not None:
                 image = np.ascontiguousarray(image)  # contiguous planes: the stored format, and the fastest to sum
                 if count:
                     statistics.add(image)
+            if encoding.is_whole:
+                boxes.add(item, image, original)
             labels.append(EMPTY if image is None else item.label)
             sizes.append(writer.add(number, item.label, image))
             report()
@@ -82,17 +88,20 @@ def write_shard(
         file.flush()
         os.fsync(file.fileno())
     kinds = np.array(labels, np.int32), np.array(sizes, np.int64)
-    return ShardResult(*kinds, statistics.sums, path.stat().st_size, hashed.checksum.hexdigest(), irregular)
+    file_facts = path.stat().st_size, hashed.checksum.hexdigest(), irregular
+    return ShardResult(*kinds, statistics.sums, *file_facts, boxes.arrays() if encoding.is_whole else {})
 
 
-def read_image(item: ImageRecord, read: ImageReader) -> tuple[np.ndarray | None, dict[str, str] | None]:
-    """Read an image: (image or None if unreadable, entry for odd.json or None)."""
+def read_image(
+    item: ImageRecord, read: ImageReader
+) -> tuple[np.ndarray | None, tuple[int, int], dict[str, str] | None]:
+    """Read an image: (image or None if unreadable, original height and width, entry for odd.json or None)."""
     try:
-        image, note = read(item)
+        image, note, *original = read(item)
     except ValueError as error:
-        return None, {"name": item.name, "what": str(error), "done": "left out"}
+        return None, (0, 0), {"name": item.name, "what": str(error), "done": "left out"}
     entry = {"name": item.name, "what": note, "done": "converted to RGB"} if note else None
-    return image, entry
+    return image, original[0] if original else image.shape[1:], entry
 
 
 def make_shard(path: Path, *args: Any) -> None:
@@ -114,21 +123,23 @@ def metadata_path(path: Path) -> Path:
 
 
 def write_shard_metadata(path: Path, result: ShardResult) -> None:
-    text = json.dumps({"images": result.sums.images, "bytes": result.bytes, "blake3": result.blake3, "odd": result.odd})
+    facts = {"images": result.sums.images, "bytes": result.bytes, "blake3": result.blake3, "odd": result.odd}
+    text = json.dumps(facts | ({"area": result.sums.area} if result.sums.area else {}))
     sums = {"pixels": result.sums.pixels, "products": result.sums.products} if result.sums.images else {}
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, labels=result.labels, sizes=result.sizes, text=np.array(text), **sums)
+        arrays = {"labels": result.labels, "sizes": result.sizes, "text": np.array(text), **sums, **result.boxes}
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_shard_metadata(path: Path, size: int) -> ShardResult:
+def read_shard_metadata(path: Path) -> ShardResult:
     with np.load(path, allow_pickle=False) as file:
         text = json.loads(str(file["text"]))
-        sums = (
-            Sums(text["images"], file["pixels"], file["products"]) if text["images"] else RunningStatistics(size).sums
-        )
-        return ShardResult(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"])
+        summed = (file["pixels"], file["products"]) if text["images"] else (np.zeros(0), np.zeros(0))
+        sums = Sums(text["images"], *summed, text.get("area", 0))
+        boxes = {name: file[name] for name in NAMES if name in file}
+        return ShardResult(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"], boxes)
 
 
 def read_square(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str]:
@@ -136,11 +147,22 @@ def read_square(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndar
 
     Raises ValueError if the file is no image, UserError if it no longer exists.
     """
+    image, note = decode_record(item)
+    return resize_center_crop(image, size, filter_name).numpy(), note
+
+
+def read_whole(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str, tuple[int, int]]:
+    """Like `read_square`, but the whole image with a shorter side of `size`; also returns its original (height, width)."""
+    image, note = decode_record(item)
+    return resize_shorter_side(image, size, filter_name).numpy(), note, (image.shape[1], image.shape[2])
+
+
+def decode_record(item: ImageRecord) -> tuple[torch.Tensor, str]:
+    """Decode the bytes of a record: (3, height, width) uint8, and a note on a non-standard file."""
     try:
         data = item.location.read()
     except zlib.error as error:
         raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
-    image, note = (raw_rgb(data), "") if item.location.compression == "planes" else decode(data)
-    return resize_center_crop(image, size, filter_name).numpy(), note
+    return (raw_rgb(data), "") if item.location.compression == "planes" else decode(data)

@@ -14,12 +14,16 @@ IMAGES_PER_FLUSH = 1024  # images summed in float32 before adding to int64; exac
 class Sums(NamedTuple):
     """Number of images, sum of each pixel, (3, size, size), and sums of products of channels, (3, 3).
 
+    For whole images, which have no common size, `pixels` is the sum of each channel, (3, 1, 1), and `area` the number
+    of pixels.
+
     All are integers, so the order of addition does not matter.
     """
 
     images: int
     pixels: np.ndarray
     products: np.ndarray
+    area: int = 0
 
 
 class RunningStatistics:
@@ -57,18 +61,44 @@ class RunningStatistics:
         return Sums(self.images, self.pixels.numpy(), self.products.sum(0).to(torch.int64).numpy())
 
 
-def add_sums(parts: Iterable[Sums], size: int) -> Sums:
-    images, pixels, products = 0, np.zeros((3, size, size), np.int64), np.zeros((3, 3), np.int64)
+class WholeStatistics:
+    """Accumulator of `Sums` of whole images, exact."""
+
+    def __init__(self) -> None:
+        self.images, self.area = 0, 0
+        self.pixels, self.products = np.zeros((3, 1, 1), np.int64), np.zeros((3, 3), np.int64)
+
+    def add(self, image: np.ndarray) -> None:
+        """Add a (3, height, width) uint8 image."""
+        channels = image.reshape(3, -1).astype(np.float64)  # whole numbers below 2⁵³
+        self.pixels += channels.sum(1).astype(np.int64).reshape(3, 1, 1)
+        self.products += (channels @ channels.T).astype(np.int64)
+        self.images, self.area = self.images + 1, self.area + channels.shape[1]
+
+    @property
+    def sums(self) -> Sums:
+        return Sums(self.images, self.pixels, self.products, self.area)
+
+
+def running_statistics(size: int, whole: bool) -> RunningStatistics | WholeStatistics:
+    """Accumulator for images of `size` × `size` pixels, or for whole images."""
+    return WholeStatistics() if whole else RunningStatistics(size)
+
+
+def add_sums(parts: Iterable[Sums]) -> Sums:
+    images, area, pixels, products = 0, 0, np.zeros((3, 1, 1), np.int64), np.zeros((3, 3), np.int64)
     for part in parts:
-        images += part.images
-        pixels += part.pixels
+        if not part.images:
+            continue
+        images, area = images + part.images, area + part.area
+        pixels = pixels + part.pixels
         products += part.products
-    return Sums(images, pixels, products)
+    return Sums(images, pixels, products, area)
 
 
 def save_statistics(root: Path, sums: Sums) -> None:
-    """Write mean.npy and covariance.npy, in float64."""
-    pixels = sums.images * sums.pixels[0].size
+    """Write mean.npy, per pixel, or per channel for whole images, and covariance.npy, in float64."""
+    pixels = sums.area or sums.images * sums.pixels[0].size
     mean = sums.pixels.reshape(3, -1).sum(1) / pixels
-    np.save(root / "mean.npy", sums.pixels / sums.images, allow_pickle=False)
+    np.save(root / "mean.npy", sums.pixels / (sums.area or sums.images), allow_pickle=False)
     np.save(root / "covariance.npy", sums.products / pixels - np.outer(mean, mean), allow_pickle=False)

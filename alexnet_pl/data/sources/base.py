@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.boxes.annotation import Annotation
+from alexnet_pl.data.boxes.index import BoxIndex
 
 
 class ImageRecord(NamedTuple):
-    """Image of a copy: its name, its class index (−1 if unknown), and the location of its bytes."""
+    """Image of a copy: its name, its class index (−1 if unknown), the location of its bytes, and its bounding boxes
+    if a store of whole images is made."""
 
     name: str
     label: int
     location: ByteLocation
+    annotation: Annotation | None = None
 
 
 class LazyRecords:
@@ -38,6 +42,7 @@ class DatasetListing:
         are in another order than the ids. None for other datasets.
     expected: number of images of each split according to the copy itself, where it says so.
     missing: files that an incomplete copy lacks.
+    boxes: function that reads the copy's bounding boxes, which takes time; used for a store of whole images only.
     """
 
     classes: list[tuple[str, str]]
@@ -45,6 +50,7 @@ class DatasetListing:
     numbers: list[int] | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    boxes: Callable[[], BoxIndex] | None = None
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         """Yield (split, record) of every image once, within each split in the order of the store."""

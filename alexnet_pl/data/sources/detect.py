@@ -18,6 +18,7 @@ from alexnet_pl.data.sources.ilsvrc import find_devkit, read_ilsvrc
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
+from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
 from alexnet_pl.errors import UserError
 
 ARCHIVES = "archives of synsets"
@@ -45,6 +46,8 @@ def read_source(
         return "ILSVRC with its development kit", read_ilsvrc(source)
     if kaggle := find_kaggle(source):
         return f"Kaggle's ILSVRC-2012 ({kaggle.name})", read_kaggle(kaggle)
+    if source.is_dir() and (table := find_table(source)):
+        return "validation images with Kaggle's table", read_tabled(table, held_out_share)
     if batches := find_batches(source):
         return "CIFAR-10", read_cifar(batches)
     if tables := find_tables(source):

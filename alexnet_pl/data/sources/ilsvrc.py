@@ -8,11 +8,13 @@
 2010 has ILSVRC2010_images_{train,val,test}.tar, devkit-1.0 and, for its test set (Table 1),
 ILSVRC2010_test_ground_truth.txt. The images in patch_images.tar (train/, val/, test/) replace blank ones of the same
 names.
+Boxes: ILSVRC2012_bbox_train_v2.tar.gz and ILSVRC2012_bbox_val_v3.tgz, or the folders unpacked from them.
 """
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -25,13 +27,17 @@ from alexnet_pl.data.archives.tar import (
     list_class_archives,
     list_members,
 )
+from alexnet_pl.data.boxes.annotation import Coverage
+from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.box_files import TARS, read_boxes
 from alexnet_pl.data.sources.devkit import Devkit, read_devkit, read_truth
 from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
 from alexnet_pl.errors import UserError
 
 KITS = (".tar.gz", ".tgz", ".tar")
 OTHER_TASK = re.compile(r"_t3\b")
+ANNOTATIONS = ("Annotation", "Annotations")  # folders of XML files
 NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
 
 
@@ -55,7 +61,22 @@ def read_ilsvrc(source: Path) -> DatasetListing:
         "val": list_numbered_images(source, kit, archives, patches, "val", kit.truth),
     }
     test = list_numbered_images(source, kit, archives, patches, "test", read_test_labels(source, kit))
-    return DatasetListing(kit.classes, splits | ({"test": test} if test else {}), kit.numbers, {"train": kit.images})
+    splits |= {"test": test} if test else {}
+    return DatasetListing(kit.classes, splits, kit.numbers, {"train": kit.images}, boxes=box_reader(source))
+
+
+def box_reader(source: Path) -> Callable[[], BoxIndex] | None:
+    """What reads the boxes that lie beside the images; None where there are none."""
+    places = find_boxes(source)
+    return (
+        partial(BoxIndex.read, *(partial(read_boxes, path, 0, Coverage.PARTIAL) for path in places)) if places else None
+    )
+
+
+def find_boxes(source: Path) -> list[Path]:
+    """The organisers' archives of boxes, and folders that such were unpacked to."""
+    found = [path for path in sorted(source.iterdir()) if "bbox" in path.name.lower() or path.name in ANNOTATIONS]
+    return [path for path in found if not is_desktop_file(path.name) and (path.is_dir() or path.name.endswith(TARS))]
 
 
 def find_archives_of_task(source: Path) -> list[Path]:

@@ -3,6 +3,8 @@
 ILSVRC/Data/CLS-LOC/train/n########/*.JPEG, …/val/*.JPEG, …/test/*.JPEG
 LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" a line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
+LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
+Boxes, used for a store of whole images only: see kaggle_boxes.py
 ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    list of the images, one per line; optional
 
 Either a folder, or the .zip or .tar.gz that is downloaded, with the two tables inside or beside it. Without
@@ -13,6 +15,7 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +24,10 @@ from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, whole_archive
 from alexnet_pl.data.archives.zip import list_zip_members
+from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
+from alexnet_pl.data.sources.kaggle_boxes import read_kaggle_boxes
 from alexnet_pl.errors import UserError
 
 MAPPING, SOLUTION, IMAGES = "LOC_synset_mapping.txt", "LOC_val_solution.csv", "ILSVRC/Data/CLS-LOC"
@@ -79,9 +84,16 @@ def read_kaggle(path: Path) -> DatasetListing:
     val = sorted(
         ImageRecord(f"val/{e.name}", index[truth[Path(e.name).stem]], e.location) for e in images_of_split(copy, "val")
     )
-    splits = {"train": LazyRecords(lambda: list_train_records(copy, index)), "val": val}
+    train = LazyRecords(lambda: list_train_records(copy, index))
+    splits: dict[str, Iterable[ImageRecord]] = {"train": train, "val": val}
     test = [ImageRecord(f"test/{each.name}", -1, each.location) for each in images_of_split(copy, "test")]
-    return DatasetListing(classes, splits | ({"test": sorted(test)} if test else {}), expected=copy.expected)
+    splits |= {"test": sorted(test)} if test else {}
+    boxes = partial(BoxIndex.read, partial(read_kaggle_boxes, path, copy.solution))
+    return DatasetListing(classes, splits, expected=copy.expected, boxes=boxes)
+    test = [ImageRecord(f"test/{each.name}", -1, each.location) for each in images_of_split(copy, "test")]
+    splits |= {"test": sorted(test)} if test else {}
+    boxes = partial(BoxIndex.read, partial(read_kaggle_boxes, path, copy.solution))
+    return DatasetListing(classes, splits, expected=copy.expected, boxes=boxes)
 
 
 def find_kaggle_classes(copy: KaggleCopy, truth: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.whole import WholeSplit
 
 
 class ConcatSplit(Split):
@@ -18,7 +19,7 @@ class ConcatSplit(Split):
         self.starts = np.cumsum([0, *map(len, splits)])
         self.labels = np.concatenate([split.labels for split in splits])
         self.shape, self.channels_last = splits[0].shape, splits[0].channels_last
-        self.on_device = None
+        self.on_device, self.constant = None, all(split.constant for split in splits)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -40,6 +41,11 @@ class ConcatSplit(Split):
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""
         for split, positions, split_indices in self.by_split(indices):
             out[positions] = split.images(split_indices).numpy()
+
+    def random_crops(self, crop: int, seed: int, epoch: int) -> "ConcatSplit":
+        """Random windows of whole images (`WholeSplit.random_crops`)."""
+        found = [split.random_crops(crop, seed, epoch) for split in self.splits if isinstance(split, WholeSplit)]
+        return ConcatSplit(list(found))
 
     @property
     def is_jpeg(self) -> bool:

@@ -7,6 +7,9 @@ from typing import Any
 
 from blake3 import blake3
 
+# Files of a split by encoding
+OWN_FILES = {"jpeg": ["index.npy"], "whole": ["index.npy", "sizes.npy", "boxes.npy", "box_offsets.npy", "coverage.npy"]}
+
 
 class Checksum:
     """BLAKE3 checksum, updated as bytes are written."""
@@ -28,7 +31,7 @@ def checksum(path: Path) -> str:
 
 def list_small_files(manifest: dict[str, Any]) -> list[str]:
     """Names of all files of a store except shards and store.json."""
-    kinds = ["labels.npy", "names.jsonl", *(["index.npy"] if manifest["encoding"]["name"] == "jpeg" else [])]
+    kinds = ["labels.npy", "names.jsonl", *OWN_FILES.get(manifest["encoding"]["name"], [])]
     return [
         *(f"{split}.{kind}" for split in manifest["splits"] for kind in kinds),
         "mean.npy",

@@ -110,6 +110,31 @@ class JpegReader:
                     f"{problem}; `verify` lists all corrupt files, `prepare prepare.repair=true` repairs them"
                 ) from error
 
+    def read_windows(self, slots: np.ndarray, sizes: np.ndarray, corners: np.ndarray, out: np.ndarray) -> None:
+        """A window of each image: `sizes`, (n, 2) height and width of the images; `corners`, (n, 2) its top and left
+        edge; `out`, (n, 3, crop, crop) uint8 over memory in which channels come last."""
+        rows = out.transpose(0, 2, 3, 1)
+        parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(slots), IMAGES_PER_TASK)]
+        list(
+            self.threads.map(
+                self.decode_windows, *([each[part] for part in parts] for each in (slots, sizes, corners, rows))
+            )
+        )
+
+    def decode_windows(self, slots: np.ndarray, sizes: np.ndarray, corners: np.ndarray, rows: np.ndarray) -> None:
+        crop = rows.shape[1]
+        room = np.empty(3 * sizes.prod(1).max(), np.uint8)  # one for all: none is larger
+        for slot, (height, width), (top, left), row in zip(slots, sizes.tolist(), corners.tolist(), rows, strict=True):
+            image = self.decode_whole(int(slot), height, width, room[: 3 * height * width])
+            row[:] = image[top : top + crop, left : left + crop]
+
+    def decode_whole(self, slot: int, height: int, width: int, room: np.ndarray | None = None) -> np.ndarray:
+        """An image of any shape, (height, width, 3) uint8, in `room` of its own size or in memory of its own."""
+        read_pixels = np.empty(3 * height * width, np.uint8) if room is None else room
+        image = read_pixels.reshape(height, width, 3)
+        self.jpeg_decoder(np.array([slot]), image[None])
+        return image
+
     def decode_on(self, slots: np.ndarray, device: torch.device) -> Tensor:
         """Decode images on a GPU: (len(slots), 3, size, size) uint8 on `device`. Raises RuntimeError."""
         return decode_batch([self.jpeg_bytes(slot) for slot in slots.tolist()], device)

@@ -6,14 +6,14 @@
     train.labels.npy   (records,) int32 class index; −1: label unknown; −2: no image in this record
     train.names.jsonl  one JSON string per record: the name of the source file
     train.index.npy    JPEG only: offset of each image in its shard, and its size in bytes
-    mean.npy           (3, size, size) float64 mean of the training split, grey levels 0 … 255
+    train.sizes.npy …  whole images only: their sizes and bounding boxes (see whole.py)
+    mean.npy           (3, size, size), or (3, 1, 1) for whole images, float64 mean of the training split, 0 … 255
     covariance.npy     (3, 3) float64 covariance of RGB over all pixels of the training split
     odd.json           images that could not be read or were not RGB JPEGs, and what was done with each
 
 A store is always complete: it is built in another folder, which is renamed when everything is on disk.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,17 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from alexnet_pl.data.store import jpeg
-from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
+from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
 from alexnet_pl.data.store.remote import Mirror, is_remote
+from alexnet_pl.data.store.split import Split, load_array
+from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, read_record
 
 FORMAT = 2
-EMPTY = -2
 
 
 @dataclass
@@ -41,12 +39,14 @@ class StoreFormat:
 
 @dataclass
 class SplitManifest:
-    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores."""
+    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores;
+    `boxes`, for whole images."""
 
     images: Count
     records: Count
     bytes: Count
     blake3: list[str | None]
+    boxes: Count = 0
 
 
 @dataclass
@@ -80,19 +80,44 @@ class Store:
         if self.mirror:
             self.mirror.fetch_small(self.manifest)
         self.opened: dict[str, Split] = {}
+        self.opened_whole: dict[str, WholeSplit] = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are whole images with boxes (`WholeSplit`), not squares."""
+        return self.encoding.name == WHOLE
 
     @property
     def splits(self) -> list[str]:
         return list(self.manifest["splits"])
 
-    def split(self, name: str) -> "Split":
-        """Open a split, once, so that images cached on a device are cached once. Raises UserError if there is none."""
-        if name not in self.manifest["splits"]:
-            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
+    def split(self, name: str) -> Split:
+        """Open a split, once, so that images cached on a device are cached once. Raises UserError if there is none.
+
+        For whole images, those that have a class; a scene without objects has none.
+        """
+        self.check_split(name)
         if name not in self.opened:
             self.fetch(name)
-            self.opened[name] = Split(self, name)
+            whole = self.is_whole
+            self.opened[name] = self.whole(name).classified() if whole else Split(self.root, name, self.manifest)
         return self.opened[name]
+
+    def whole(self, name: str) -> WholeSplit:
+        """All images of a split, with their boxes and also without a class. Raises UserError for a store of squares."""
+        self.check_split(name)
+        if not self.is_whole:
+            raise UserError(
+                f"data.root: {self.root} holds squares without boxes; prepare it with prepare.encoding=whole"
+            )
+        if name not in self.opened_whole:
+            self.fetch(name)
+            self.opened_whole[name] = WholeSplit(self.root, name, self.manifest)
+        return self.opened_whole[name]
+
+    def check_split(self, name: str) -> None:
+        if name not in self.manifest["splits"]:
+            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
 
     def fetch(self, name: str) -> None:
         """Download the files of a split of a remote store, unless cached."""
@@ -121,105 +146,6 @@ class Store:
     @cached_property
     def covariance(self) -> np.ndarray:
         return load_array(self.root / "covariance.npy")
-
-
-class Split:
-    """Images of a split, in the order of the store, without unreadable ones."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        info, encoding = store.manifest["splits"][name], store.encoding
-        labels = load_array(store.root / f"{name}.labels.npy")
-        records, shard = info["records"], store.manifest["shard"]
-        if len(labels) != records:
-            raise corrupt_error(
-                store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}")
-            )
-        index = load_array(store.root / f"{name}.index.npy") if encoding.name == jpeg.NAME else None
-        counts = [min(shard, records - start) for start in range(0, records, shard)]
-        self.reader = encoding.reader(store.root, name, counts, store.size, index)
-        self.shape = (3, store.size, store.size)
-        self.channels_last = self.reader.channels_last
-        self.slots = np.flatnonzero(labels != EMPTY)
-        self.labels = labels[self.slots].astype(np.int64)
-        self.root, self.name = store.root, name
-        self.on_device: tuple[Tensor, Tensor] | None = None
-
-    def __len__(self) -> int:
-        return len(self.slots)
-
-    @property
-    def labelled(self) -> bool:
-        return bool((self.labels >= 0).all())
-
-    @property
-    def bytes(self) -> int:
-        return len(self) * int(np.prod(self.shape))
-
-    def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """All images and labels in the memory of `device`, copied there once."""
-        if self.on_device is None:
-            images = self.buffer(len(self), device)
-            block = self.buffer(min(1024, len(self)))
-            for start in range(0, len(self), 1024):
-                indices = np.arange(start, min(start + 1024, len(self)))
-                self.read(indices, block[: len(indices)].numpy())
-                images[start : start + len(indices)] = block[: len(indices)]
-            self.on_device = images, torch.from_numpy(self.labels).to(device)
-        return self.on_device
-
-    def buffer(self, count: int, device: torch.device | None = None, pinned: bool = False) -> Tensor:
-        """Allocate (count, 3, size, size) uint8 in the memory format that `read` fills fastest."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        shape = (count, *self.shape)
-        return torch.empty(shape, dtype=torch.uint8, device=device, pin_memory=pinned, memory_format=layout).zero_()
-
-    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Read images into `out`, (len(indices), 3, size, size) uint8 in the memory format of `buffer`."""
-        self.reader.read(self.slots[indices], out)
-
-    @property
-    def is_jpeg(self) -> bool:
-        """Whether images are JPEGs, which `decode_on` needs."""
-        return isinstance(self.reader, jpeg.JpegReader)
-
-    def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
-        """Decode JPEGs on `device`: (N, 3, size, size) uint8. Raises UserError naming a corrupt image."""
-        assert isinstance(self.reader, jpeg.JpegReader)
-        try:
-            return self.reader.decode_on(self.slots[indices], device)
-        except RuntimeError:
-            self.images(indices)  # raises a UserError that names the corrupt image
-            raise
-
-    def images(self, indices: np.ndarray) -> Tensor:
-        """Read images into new memory: (N, 3, size, size) uint8."""
-        images = self.buffer(len(indices))
-        self.read(np.asarray(indices), images.numpy())
-        return images
-
-    def prefetch(self, indices: np.ndarray) -> None:
-        """Ask the kernel to read images ahead, without waiting."""
-        self.reader.prefetch(self.slots[indices])
-
-    @cached_property
-    def names(self) -> list[str]:
-        path = self.root / f"{self.name}.names.jsonl"
-        try:
-            names = [json.loads(line) for line in path.read_text().splitlines()]
-            return [names[slot] for slot in self.slots]
-        except (OSError, ValueError, IndexError) as error:
-            raise corrupt_error(path, error) from error
-
-
-def load_array(path: Path) -> np.ndarray:
-    try:
-        return np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise corrupt_error(path, error) from error
-
-
-def corrupt_error(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: missing or corrupt ({error}); prepare the store again, or copy it again completely")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:

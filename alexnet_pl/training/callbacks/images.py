@@ -20,26 +20,26 @@ HEADER = ["image", "label", "prediction", "correct", "probability of the label",
 
 
 class EveryNEpochs(L.Callback):
-    """Calls `log` after the validation of the first and of every `every`-th epoch, and at the end of the fit."""
+    """Calls `upload` after the validation of the first and of every `every`-th epoch, and at the end of the fit."""
 
     def __init__(self, every: int) -> None:
-        self.every, self.step, self.logged_step = every, -1, -1
+        self.every, self.step, self.uploaded_step = every, -1, -1
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         epoch, self.step = trainer.current_epoch + 1, trainer.global_step
         if epoch == 1 or epoch % self.every == 0:
-            self.log_once(trainer)
+            self.upload_once(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.log_once(trainer)
+        self.upload_once(trainer)
 
-    def log_once(self, trainer: L.Trainer) -> None:
-        """Log the state of the last validation, unless that was done."""
-        if trainer.is_global_zero and self.step != self.logged_step:
-            self.logged_step = self.step
-            self.log(trainer)
+    def upload_once(self, trainer: L.Trainer) -> None:
+        """Upload once per validation."""
+        if trainer.is_global_zero and self.step != self.uploaded_step:
+            self.uploaded_step = self.step
+            self.upload(trainer)
 
-    def log(self, trainer: L.Trainer) -> None:
+    def upload(self, trainer: L.Trainer) -> None:
         raise NotImplementedError
 
 
@@ -59,7 +59,7 @@ class FilterImage(EveryNEpochs):
             save_image(draw_filters(pl_module.net.conv1.weight), self.path)
         super().on_validation_end(trainer, pl_module)
 
-    def log(self, trainer: L.Trainer) -> None:
+    def upload(self, trainer: L.Trainer) -> None:
         if self.path.is_file():
             log_picture(trainer.loggers, FILTERS, self.path, self.step)
 
@@ -91,7 +91,7 @@ class PredictionTable(EveryNEpochs):
         rows = self.positions - batch_idx * loader.batch_size
         self.outputs += [outputs[row] for row in rows[(rows >= 0) & (rows < len(outputs))]]
 
-    def log(self, trainer: L.Trainer) -> None:
+    def upload(self, trainer: L.Trainer) -> None:
         module = trainer.lightning_module
         assert isinstance(module, Classifier)
         if self.outputs:

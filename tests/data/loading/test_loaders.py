@@ -19,7 +19,8 @@ from alexnet_pl.data.loading.streaming import LoaderOptions, batch_pipeline, gat
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 
 CPU, SIZE = torch.device("cpu"), 4
 AUGMENT = Augment(size=SIZE, crop=3)
