@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_pl.data.prepare.box_records import save_boxes
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Plan
-from alexnet_pl.data.prepare.shard import ShardResult
+from alexnet_pl.data.prepare.shard import ShardResult, metadata_path, read_shard_metadata
 from alexnet_pl.data.prepare.statistics import add_sums, save_statistics
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg

@@ -152,7 +152,7 @@ def read_square(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndar
 
 
 def read_whole(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str, tuple[int, int]]:
-    """Like `read_square`, but the whole image with a shorter side of `size`; also returns its original (height, width)."""
+    """Like `read_square`, but the whole image with a shorter side of `size`; also its original (height, width)."""
     image, note = decode_record(item)
     return resize_shorter_side(image, size, filter_name).numpy(), note, (image.shape[1], image.shape[2])
 
