@@ -192,13 +192,13 @@ class AlexNet(nn.Module):
             x = act(F.conv2d(x, self.conv6.weight, self.conv6.bias, padding=dilation, dilation=dilation))
         kernels = self.fc6.weight.unflatten(1, (-1, *2 * (self.window.classifier,)))
         x = self.drop(act(F.conv2d(x, kernels, self.fc6.bias, dilation=dilation)))
-        x = self.drop(act(as_convolution(self.read_fc7, x)))
+        x = self.drop(act(as_convolution(self.fc7, x)))
         return as_convolution(self.fc8, x if self.bottleneck is None else as_convolution(self.bottleneck, x))
 
 
-def as_convolution(layer: nn.Linear, conv_maps: Tensor) -> Tensor:
+def as_convolution(layer: nn.Linear, maps: Tensor) -> Tensor:
     """A fully connected layer at every place of (N, inputs, h, w) maps → (N, outputs, h, w)."""
-    return F.conv2d(conv_maps, layer.weight[:, :, None, None], layer.bias)
+    return F.conv2d(maps, layer.weight[:, :, None, None], layer.bias)
 
 
 def check_alexnet_options(

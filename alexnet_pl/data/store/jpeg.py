@@ -130,9 +130,9 @@ class JpegReader:
 
     def decode_whole(self, slot: int, height: int, width: int, room: np.ndarray | None = None) -> np.ndarray:
         """An image of any shape, (height, width, 3) uint8, in `room` of its own size or in memory of its own."""
-        read_pixels = np.empty(3 * height * width, np.uint8) if room is None else room
-        image = read_pixels.reshape(height, width, 3)
-        self.jpeg_decoder(np.array([slot]), image[None])
+        pixels = np.empty(3 * height * width, np.uint8) if room is None else room
+        image = pixels.reshape(height, width, 3)
+        self.decode(np.array([slot]), image[None])
         return image
 
     def decode_on(self, slots: np.ndarray, device: torch.device) -> Tensor:
