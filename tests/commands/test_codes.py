@@ -171,9 +171,9 @@ def test_a_code_book_is_kept_and_made_anew_when_its_codes_learned_on(
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"features": "away"}, "codes.features: away is not there"),
+        ({"features": "away"}, "codes.features: away does not exist"),
         ({"bits": 0}, "codes.bits=0: from 1"),
-        ({"layer": "fc6"}, "train-fc6: is not there; make it with"),
+        ({"layer": "fc6"}, "train-fc6: does not exist; make it with"),
         ({"bits": 64}, "codes.bits=64: more than the 24 components"),
         ({"deep": True}, "codes.deep: unknown key"),
     ],
@@ -188,7 +188,7 @@ def test_a_network_is_no_auto_encoder(cfg: DictConfig, network: Path, tmp_path: 
     (tmp_path / "run/checkpoints").mkdir(parents=True)
     torch.save({"alexnet_pl": {"switches": {}}, "state_dict": {}, "global_step": 1}, last(tmp_path / "run"))
     features = Features(network / "features/train-fc7")
-    with pytest.raises(UserError, match=r"last.ckpt: a network's checkpoint, not one of codes"):
+    with pytest.raises(UserError, match=r"last.ckpt: checkpoint of a network, not of codes"):
         open_codes(tmp_path / "run", features)
     with pytest.raises(UserError, match=r"has no checkpoints/last.ckpt; fit codes first"):
         open_codes(tmp_path, features)

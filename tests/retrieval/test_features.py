@@ -90,7 +90,7 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
         patch.setattr(features, "write_features", write)
         make(tmp_path / "cut/train-fc7", module, tiny_store)
     with pytest.raises(
-        UserError, match=r"train-fc7: was not finished; go on with features -c RUN features.split=train"
+        UserError, match=r"train-fc7: is unfinished; resume with features -c RUN features.split=train"
     ):
         Features(tmp_path / "cut/train-fc7")
     monkeypatch.setattr(features, "write_features", lambda *words: (blocks.append(words[1]), plain(*words)))
@@ -116,7 +116,7 @@ def test_values_stay_on_the_disk(tmp_path: Path) -> None:
 
 def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
     features.resume_from(tmp_path / "partial", {**FACTS, "images": 8, "width": 4})
-    with pytest.raises(UserError, match=r"^ckpt_path: activities of images 0 … are not finite"):
+    with pytest.raises(UserError, match=r"^ckpt_path: activations from image 0 on are not finite"):
         features.write_features(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
 
 
@@ -148,7 +148,7 @@ def cut_about(folder: Path) -> None:
 def test_what_is_cut_short_is_said_in_one_line(tmp_path: Path, cut: Any) -> None:
     folder = make_features(tmp_path / "train-fc7", sparse(10, 0)).folder
     cut(folder)
-    with pytest.raises(UserError, match=r"train-fc7: damaged or cut short \(.*\); make them again by `features`$"):
+    with pytest.raises(UserError, match=r"train-fc7: corrupt or truncated \(.*\); make them again with `features`$"):
         Features(folder)
 
 
@@ -160,7 +160,7 @@ def test_names_that_are_cut_short_are_said(tmp_path: Path) -> None:
 
 
 def test_features_that_are_not_there_say_how_to_make_them(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"val-pixels: is not there; make it with .* features.split=val .*layer=pixels"):
+    with pytest.raises(UserError, match=r"val-pixels: does not exist; make it with .* features.split=val .*layer=pixels"):
         Features(tmp_path / "val-pixels")
 
 

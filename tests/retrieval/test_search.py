@@ -113,7 +113,7 @@ def test_a_damaged_index_is_said(images: Features) -> None:
     ApproximateIndex(images, "ivf")
     path = images.folder / "ivf.faiss"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"ivf\.faiss: damaged .* remove it"):
+    with pytest.raises(UserError, match=r"ivf\.faiss: corrupt .* remove it"):
         ApproximateIndex(images, "ivf")
 
 

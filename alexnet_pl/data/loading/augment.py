@@ -185,7 +185,7 @@ class Augment(nn.Module):
     @property
     def color_mean(self) -> Tensor:
         """(3, 1, 1): the mean of the mean image's centre by colour, for pictures of another size than the store's."""
-        return self.centre_mean.mean((1, 2))[:, None, None]
+        return self.center_mean.mean((1, 2))[:, None, None]
 
     def view(self, images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
         """Crop, reflect and subtract the mean: (N, 3, crop, crop) float32."""
