@@ -51,7 +51,7 @@ def search_exactly(
     queries: np.ndarray,
     k: int = 6,
     per_file: int | None = None,
-    query_rows: np.ndarray | None = None,
+    own: np.ndarray | None = None,
     rows: int = ROWS,
 ) -> Neighbors:
     """Find the exact `k` nearest images to each of `queries`, (N, width).
@@ -60,19 +60,19 @@ def search_exactly(
     its batch files. `own`: (N,) rows of the queries themselves, which are left out. Raises UserError for values out of
     range.
     """
-    check_search(features, queries, k, per_file, query_rows is not None)
+    check_search(features, queries, k, per_file, own is not None)
     start = time.perf_counter()
-    candidates = k + OVERSAMPLE + (query_rows is not None)
+    candidates = k + OVERSAMPLE + (own is not None)
     best = TopK(len(queries), candidates)
     exact = np.ascontiguousarray(queries, np.float32)
     for numbers in random_groups(len(features), per_file) if per_file else consecutive_groups(len(features), rows):
-        per_block = 2 if per_file and query_rows is not None else 1 if per_file else candidates
+        per_block = 2 if per_file and own is not None else 1 if per_file else candidates
         squares, positions = import_faiss().knn(exact, features.rows(numbers), min(per_block, len(numbers)))
         block_numbers = numbers[positions]
         if per_file:
-            squares, block_numbers = drop_self(query_rows, squares, block_numbers, 1)
+            squares, block_numbers = drop_self(own, squares, block_numbers, 1)
         best.add(squares, block_numbers)
-    numbers = drop_self(query_rows, best.squares, best.numbers, min(k + OVERSAMPLE, best.squares.shape[1]))[1]
+    numbers = drop_self(own, best.squares, best.numbers, min(k + OVERSAMPLE, best.squares.shape[1]))[1]
     return Neighbors(*rerank_exactly(features, queries, numbers, k), time.perf_counter() - start)
 
 

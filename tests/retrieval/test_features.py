@@ -89,9 +89,7 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patch.setattr(features, "write_features", write)
         make(tmp_path / "cut/train-fc7", module, tiny_store)
-    with pytest.raises(
-        UserError, match=r"train-fc7: is unfinished; resume with features -c RUN features.split=train"
-    ):
+    with pytest.raises(UserError, match=r"train-fc7: is unfinished; resume with features -c RUN features.split=train"):
         Features(tmp_path / "cut/train-fc7")
     monkeypatch.setattr(features, "write_features", lambda *words: (blocks.append(words[1]), plain(*words)))
     cut = make(tmp_path / "cut/train-fc7", module, tiny_store)
@@ -160,7 +158,9 @@ def test_names_that_are_cut_short_are_said(tmp_path: Path) -> None:
 
 
 def test_features_that_are_not_there_say_how_to_make_them(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"val-pixels: does not exist; make it with .* features.split=val .*layer=pixels"):
+    with pytest.raises(
+        UserError, match=r"val-pixels: does not exist; make it with .* features.split=val .*layer=pixels"
+    ):
         Features(tmp_path / "val-pixels")
 
 
