@@ -53,7 +53,7 @@ def test_equal_images_come_in_the_order_of_the_store(tmp_path: Path) -> None:
 
 def test_images_are_no_neighbours_of_their_own(images: Features) -> None:
     queries = np.asarray(images.values)
-    found = search_exactly(images, queries, 6, query_rows=np.arange(IMAGES), rows=64)
+    found = search_exactly(images, queries, 6, own=np.arange(IMAGES), rows=64)
     distances = brute_force(images.values, queries)
     np.fill_diagonal(distances, np.inf)
     assert np.array_equal(found.numbers, np.argsort(distances, 1, kind="stable")[:, :6])
@@ -63,7 +63,7 @@ def test_images_are_no_neighbours_of_their_own(images: Features) -> None:
 def test_the_programs_way_keeps_the_nearest_of_each_file(images: Features, itself: bool) -> None:
     """findsimilar.py: of each batch file its nearest image, then the nearest of those."""
     queries = np.asarray(images.values[:20]) if itself else sparse(20, 1)
-    found = search_exactly(images, queries, 6, per_file=30, query_rows=np.arange(20) if itself else None)
+    found = search_exactly(images, queries, 6, per_file=30, own=np.arange(20) if itself else None)
     distances, order = brute_force(images.values, queries), epoch_order(IMAGES, 0, 0)
     for i, row in enumerate(distances):
         row[i if itself else slice(0)] = np.inf
@@ -90,7 +90,7 @@ def test_what_cannot_be_searched_is_said(images: Features) -> None:
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_an_approximate_index_finds_nearly_all_and_is_kept(images: Features, kind: str) -> None:
     queries = np.asarray(images.values[:40])
-    exact = search_exactly(images, queries, 6, query_rows=np.arange(40))
+    exact = search_exactly(images, queries, 6, own=np.arange(40))
     found = find_nearest(images, queries, 6, kind, own=np.arange(40))
     shared = np.mean([len(set(a) & set(b)) / 6 for a, b in zip(found.numbers, exact.numbers, strict=True)])
     assert shared > 0.95
