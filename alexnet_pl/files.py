@@ -13,6 +13,8 @@ from alexnet_pl.errors import UserError
 CACHE = "ALEXNET_PL_CACHE"  # environment variable that names the cache folder
 DEFAULT_CACHE = "~/.cache/alexnet_pl"
 
+LARGEST_RECORD = 2**28  # bytes; a store's with 21,843 classes has 2 million
+
 Count = Annotated[int, (0, math.inf)]
 Percent = Annotated[float, (0, 100)]
 NonNegative = Annotated[float, (0, math.inf)]
@@ -31,9 +33,13 @@ def read_record(path: Path, record: type, advice: str) -> dict[str, Any]:
     Fields that `record` does not declare are kept. Raises UserError that names the file, the field and `advice`.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise ValueError("not a file")
+        if path.stat().st_size > LARGEST_RECORD:
+            raise ValueError(f"larger than {LARGEST_RECORD:,} bytes")
         content = json.loads(path.read_text(encoding="utf-8"))
         check_record(content, record)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged or not written by this package ({error}); {advice}") from error
     return content
 

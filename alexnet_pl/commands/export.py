@@ -1,6 +1,7 @@
 """`export`: write a run's network for other programs, with a model card, and check what was written."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     name, write, run_written = FORMATS[options.format]
     out = Path(options.out) if options.out else run / "export"
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / f"partial-{name}"
+    partial = out / f"partial-{os.getpid()}-{name}"  # another process may export at the same time
     try:
         write(network, weights, partial)
         images, kind = images_to_check(run, options.root, network.size)

@@ -36,7 +36,7 @@ def check_port(host: str, port: int) -> None:
 
 def serve(lookup: DemoService, host: str, port: int, folder: Path) -> None:
     """`folder` holds uploads while the page is open."""
-    app = make_application(lookup, folder)
+    app = make_application(lookup, folder, host)
     import uvicorn
 
     class Server(uvicorn.Server):

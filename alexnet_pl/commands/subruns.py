@@ -15,10 +15,11 @@ from omegaconf import DictConfig
 
 from alexnet_pl.config.options import Transfer
 from alexnet_pl.config.overrides import STORES, quote_value
-from alexnet_pl.config.recipes import compose
+from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import LAST
 
+RUN_CONFIG_NAME = "config"  # of a run folder's config, as Hydra sees it
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -36,9 +37,23 @@ def run_cli(*words: str) -> None:
         raise SystemExit(code if code > 0 else 128 - code)
 
 
+def check_named_recipe(recipe: str) -> None:
+    """Raise UserError where a run folder's config, not the command line, names a recipe file, which Hydra obeys."""
+    if recipe in recipe_names() or not HydraConfig.initialized():
+        return
+    job = HydraConfig.get()
+    typed = any(word.lstrip("+").startswith("transfer.pretrain_recipe=") for word in job.overrides.task)
+    if job.job.config_name == RUN_CONFIG_NAME and not typed:
+        raise UserError(
+            f"transfer.pretrain_recipe={recipe}: named by a run folder, which may name shipped recipes alone; if it is "
+            f"yours, add transfer.pretrain_recipe={recipe}"
+        )
+
+
 def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
     """Make the network that `transfer.pretrain_recipe` describes, unless it is there, and return its checkpoint."""
     assert transfer.pretrain_recipe
+    check_named_recipe(transfer.pretrain_recipe)
     run = folder / "pretrained"
     composed = compose(transfer.pretrain_recipe, transfer.overrides)
     name = composed.data.name

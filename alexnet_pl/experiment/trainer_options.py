@@ -21,6 +21,7 @@ REFUSED: dict[str, str] = {
     "logger": "set by the key logger",
     "callbacks": "a config may not name code",
     "plugins": "a config may not name code",
+    "model_registry": "it would upload checkpoints; export with publish=hf://USER/REPOSITORY",
     "default_root_dir": "set by hydra.run.dir",
     "enable_checkpointing": "a fit always writes checkpoints",
     "enable_model_summary": "`figures` draws the network",

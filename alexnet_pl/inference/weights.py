@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from alexnet_pl.data.images import FILTERS
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import load_result
 from alexnet_pl.files import check_record
@@ -82,9 +83,20 @@ def exported_weights(path: Path) -> Weights:
             content: Any = json.loads((file.metadata() or {})[KEY])
             check_record(content, Facts)
             facts = Facts(**content)
+            check_facts(facts)
             return Weights(facts, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: damaged, or not exported by this package ({reason(error)})") from error
+
+
+def check_facts(facts: Facts) -> None:
+    """Raise ValueError, naming the field, for facts that no network could be built from."""
+    if facts.filter not in FILTERS:
+        raise ValueError(f"filter: {facts.filter} is not one of {', '.join(FILTERS)}")
+    if not facts.architecture.keys() >= {"model", "augment"}:
+        raise ValueError("architecture: without model and augment")
+    if not all(len(pair) == 2 for pair in facts.classes):
+        raise ValueError("classes: not pairs of id and name")
 
 
 def write_safetensors(weights: Weights, path: Path) -> None:

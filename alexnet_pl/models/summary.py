@@ -80,15 +80,15 @@ def op_label(part: nn.Module, output_shape: tuple[int, ...]) -> str:
 
 @cache
 def measure_network(metric: str) -> float:
-    """`parameters`, `neurons`, or `conv_share` (percent) of the main recipe's network, built on the meta device."""
+    """`parameters`, `neurons` or `<layer>_share` (percent of the parameters) of the main recipe's network, on the meta
+    device."""
     with torch.device("meta"):
         net = AlexNet()
         sizes = {name: sum(map(torch.numel, layer.parameters())) for name, layer in find_learned_layers(net).items()}
         if metric == "neurons":
             return float(count_neurons(net))
-    total = sum(sizes.values())
-    largest = max(size for name, size in sizes.items() if name.startswith("conv"))
-    return {"parameters": float(total), "conv_share": 100 * largest / total}[metric]
+    total = float(sum(sizes.values()))
+    return total if metric == "parameters" else 100 * sizes[metric.removesuffix("_share")] / total
 
 
 @cache

@@ -20,7 +20,7 @@ from alexnet_pl.reporting.tables import Table
 from alexnet_pl.runs import metrics_log
 from alexnet_pl.runs.layout import PROVENANCE
 
-NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv_share": "%"}
+NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv3_share": "%", "conv4_share": "%"}
 MISSING = "not yet measured"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from alexnet_pl.config.run_config import check_links
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.autoencoder import AutoEncoder
 from alexnet_pl.retrieval.features import Features
@@ -85,4 +86,5 @@ def open_codes(run: str | Path, features: Features) -> CodeBook:
     checkpoint = Path(run) / LAST
     if not checkpoint.is_file():
         raise UserError(f"{run}: has no {LAST}; fit codes first: fit -c codes codes.features=RUN")
+    check_links(Path(run))  # codes are written there
     return CodeBook(checkpoint, features)

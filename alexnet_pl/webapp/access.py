@@ -9,12 +9,17 @@ import re
 from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from starlette.responses import PlainTextResponse
 
 App = Callable[[MutableMapping[str, Any], Callable, Callable], Any]
 FILE, QUEUE = "/gradio_api/file=", "/gradio_api/queue/join"
+UPLOAD = "/gradio_api/upload"
+MAX_UPLOAD = 20  # megabytes of an upload
+LARGEST_UPLOAD = MAX_UPLOAD * 2**20 + 2**16  # bytes, with the form around it
+ALL_UPLOADS = 2**30  # bytes of all that wait
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_BODY = 1_000_000  # bytes of a request, which names an upload but does not contain it
 OPEN_ROUTES = re.compile(
     r"/|/config/?|/(theme\.css|robots\.txt|favicon\.ico|manifest\.json)|/(assets|static|svelte)/.*"
@@ -35,22 +40,43 @@ class AccessControl:
     """ASGI middleware: allows only the routes in `OPEN_ROUTES` and files in `folder`, and sets a strict CSP.
 
     Without it Gradio would copy any server file named in a request into its public cache.
-    """
 
-    def __init__(self, app: App, folder: Path) -> None:
-        self.app, self.folder = app, folder.resolve()
+
+    Pages of other sites, which the same browser has open, are refused by `Origin`, and where the app listens on this
+    machine alone (`host`), by `Host`, which they can make point here."""
+
+    def __init__(self, app: App, folder: Path, host: str = "127.0.0.1") -> None:
+        self.app, self.folder, self.local = app, folder.resolve(), host in LOOPBACK
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
-        if scope["type"] == "http" and not self.allows(scope["path"]):
-            return await PlainTextResponse("Not found", 404)(scope, receive, send)
         if scope["type"] == "websocket":
             return None
+        if scope["type"] == "http" and (refusal := self.refusal(scope)):
+            return await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
         if scope["type"] == "http" and scope["path"].startswith(QUEUE):
             body = await read_body(receive)
             if body is None or not self.names_only_uploads(body):
                 return await PlainTextResponse("Only uploaded files are allowed", 403)(scope, receive, send)
             receive = replay_body(body, receive)
         return await self.app(scope, receive, with_security_headers(send))
+
+    def refusal(self, scope: MutableMapping[str, Any]) -> tuple[int, str] | None:
+        """(status, reason) of a request that is answered here, from its headers alone; None for one that goes on."""
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        host = headers.get("host", "")
+        if self.local and hostname(f"//{host}") not in LOOPBACK:
+            return 421, "This page is of this machine alone"
+        if "origin" in headers and urlsplit(headers["origin"]).netloc != host:
+            return 403, "Not from another page"
+        if not self.allows(scope["path"]):
+            return 404, "Not found"
+        if scope["path"] == UPLOAD:
+            size = headers.get("content-length", "")
+            if size.isdigit() and int(size) > LARGEST_UPLOAD:
+                return 413, "Too large"
+            if sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()) > ALL_UPLOADS:
+                return 503, "Too many uploads; they are deleted after ten minutes"
+        return None
 
     def allows(self, path: str) -> bool:
         if not path.startswith(FILE):
@@ -68,6 +94,13 @@ class AccessControl:
             return all(map(self.is_in_folder, find_paths(json.loads(body))))
         except ValueError:
             return False
+
+
+def hostname(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
 
 
 def find_paths(value: object) -> Iterator[object]:

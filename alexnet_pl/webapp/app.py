@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image
 
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.webapp.access import AccessControl
+from alexnet_pl.webapp.access import MAX_UPLOAD, AccessControl
 from alexnet_pl.webapp.service import Answer, DemoService, Label, SearchAnswer
 
-MAX_UPLOAD = 20  # megabytes of an upload
 STYLE = """
 .ours { --bar: #2f6db5; --track: #e4e8ee; line-height: 1.35 }
 .dark .ours { --bar: #7ab2ee; --track: #39414d }
@@ -48,7 +47,7 @@ def import_gradio() -> Any:
     return library
 
 
-def make_application(lookup: DemoService, folder: Path) -> AccessControl:
+def make_application(lookup: DemoService, folder: Path, host: str = "127.0.0.1") -> AccessControl:
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     library = import_gradio()
     import fastapi
@@ -59,7 +58,7 @@ def make_application(lookup: DemoService, folder: Path) -> AccessControl:
     appearance: dict[str, Any] = {"theme": theme, "css": STYLE, "footer_links": [], "ssr_mode": False}
     limits: dict[str, Any] = {"allowed_paths": [], "max_file_size": f"{MAX_UPLOAD}mb", "show_error": True}
     return AccessControl(
-        library.mount_gradio_app(fastapi.FastAPI(openapi_url=None), blocks, "/", **appearance, **limits), folder
+        library.mount_gradio_app(fastapi.FastAPI(openapi_url=None), blocks, "/", **appearance, **limits), folder, host
     )
 
 

@@ -63,7 +63,7 @@ NEW = {
     "bench": {"suite": "train", "rounds": 5, "output": None, "profile": False},
     "data": {"name": "demo", "root": "/old", "size": 128, "batch_size": 64, "include_val_after_epoch": 7},
     "prepare": {
-        "source": None, "filter": "bicubic", "held_out_share": 0.25, "names": {"n.1": "a b"}, "synsets": None,
+        "source": None, "filter": "bicubic", "val_share": 0.25, "names": {"n.1": "a b"}, "synsets": None,
         "encoding": "jpeg", "quality": 90, "images_per_shard": 64, "workers": 2, "part": None, "repair": False,
     },
     "augment": {

@@ -1,7 +1,9 @@
 """Random access into gzip files without unpacking them."""
 
+import errno
 import json
 import os
+import stat
 import tempfile
 import threading
 import weakref
@@ -27,9 +29,12 @@ def open_content(path: Path, compression: str) -> AbstractContextManager[IO[byte
 
 def read_range(path: Path, start: int, size: int | None) -> bytes:
     """Read bytes of an uncompressed file with few system calls, each of which releases the GIL."""
-    file = os.open(path, os.O_RDONLY)
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # never waits for the writer of a pipe
     try:
-        count = os.fstat(file).st_size if size is None else size
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "neither a file nor a link to one")
+        count = about.st_size if size is None else size
         data = os.pread(file, count, start)
         while len(data) < count and (more := os.pread(file, count - len(data), start + len(data))):
             data += more

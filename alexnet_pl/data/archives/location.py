@@ -7,6 +7,8 @@ from alexnet_pl.data.archives.gzip import open_content, read_range
 from alexnet_pl.data.archives.parquet import read_row
 from alexnet_pl.data.archives.zip import read_member
 
+LARGEST_FILE = 2**30  # bytes of an image; a raw photograph of 89 million pixels has 270 million
+
 
 class ByteLocation(NamedTuple):
     """Location of an image's bytes: a file, or `size` bytes from `start` in an archive's content.
@@ -27,6 +29,8 @@ class ByteLocation(NamedTuple):
     def read(self) -> bytes:
         """Read the bytes. Raises OSError if the file is gone or shorter than when it was listed, ValueError if the
         archive's checksum differs."""
+        if self.size is not None and self.size > LARGEST_FILE:
+            raise ValueError(f"{self.size:,} bytes, more than any photograph: a decompression bomb?")
         if self.compression == "parquet":
             return read_row(self.path, self.start)
         if self.compression == "zip":

@@ -16,7 +16,7 @@ from alexnet_pl.data.prepare.statistics import add_sums, save_statistics
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.data.store.integrity import compute_fingerprint, list_small_files
+from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
 from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.data.store.store import FORMAT
 from alexnet_pl.errors import UserError
@@ -43,6 +43,7 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
     manifest["unreadable"] = sum(entry["done"] == "left out" for entry in irregular)
     manifest["odd"] = len(irregular) - manifest["unreadable"]
     manifest["fingerprint"] = compute_fingerprint(manifest, root)
+    manifest["files"] = {name: checksum(root / name) for name in list_small_files(manifest)}
     write_json(root / "store.json", manifest)
     for name in (*list_small_files(manifest), "store.json", "."):
         fsync(root / name)
@@ -90,13 +91,16 @@ def check_size(path: Path, expected: int) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete temporary files of the preparation from a complete store: shard metadata, listings, plan and locks."""
+    """Delete temporary files of the preparation from a complete store: shard metadata, listings, locks, the plan last.
+
+    The plan tells the next `prepare` that something was left.
+    """
     for listing in root.glob("listing-*"):
         if not listing.is_symlink():
             shutil.rmtree(listing, ignore_errors=True)
-    for pattern in ("*.npz", "*.tmp", "plan*.json", "plan.lock", "lock", "users"):
+    for pattern in ("*.npz", "*.tmp", "plan-*.json", "plan.lock", "lock", "users", "plan.json"):
         for path in root.glob(pattern):
-            path.unlink()
+            path.unlink(missing_ok=True)  # another process may do the same
 
 
 def fsync(path: Path) -> None:

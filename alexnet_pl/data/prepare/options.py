@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.sources.scenes import MOST_OBJECTS
-from alexnet_pl.data.sources.synset_archives import HELD_OUT
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.runtime import cores
 
@@ -16,7 +15,8 @@ IMAGES_PER_WORKER = 2048
 
 class StoreSettings(NamedTuple):
     """Settings of a store. `how`: filter, crop and so on, saved as `settings` in store.json; `shard`: images
-    per file; `workers`: number of processes, None for a number that suits the machine."""
+    per file; `workers`: number of processes, None for a number that suits the machine;
+    `allow_incomplete`: accept another number of images than there should be."""
 
     name: str
     size: int
@@ -24,6 +24,7 @@ class StoreSettings(NamedTuple):
     encoding: StoreEncoding = StoreEncoding()
     shard: int = SHARD
     workers: int | None = None
+    allow_incomplete: bool = False
 
     def num_workers(self, images: int) -> int:
         """Default worker count: cores + 1, since one is usually blocked on I/O; 1 below 2,048 images, where start-up
@@ -49,14 +50,14 @@ class PrepareOptions:
     """Options of `prepare`.
 
     names: readable class names by folder name.
-    synsets, held_out_share: for archives of all of ImageNet, a file of the wnids to use, and the fraction of each
-        synset that becomes `val`.
+    synsets: for archives of all of ImageNet, a file of the wnids to use.
+    val_share: fraction of each class that becomes `val` in a copy without such a split.
     boxes, first_pixel: folder, archive or table of bounding boxes, for a copy that has none itself, and the number of
         an image's first pixel in it, 0 or 1.
     objects: least and most objects of a synthetic scene.
     part: "2/8" prepares the second of eight parts of the shards.
     workers: number of processes; by default cores + 1, or 1 for few images.
-    allow_incomplete: accept a copy with missing files.
+    allow_incomplete: accept a copy with missing files or images.
 
     Raises ValueError, naming the key, for a value out of range.
     """
@@ -67,7 +68,7 @@ class PrepareOptions:
     source: str | None = None
     names: dict[str, str] = field(default_factory=dict)
     synsets: str | None = None
-    held_out_share: float = HELD_OUT
+    val_share: float | None = None
     filter: str = "bilinear"
     encoding: str = "raw"
     quality: int = 95
@@ -83,8 +84,8 @@ class PrepareOptions:
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:
             raise ValueError(f"filter={self.filter}: one of {', '.join(FILTERS)}")
-        if not 0 <= self.held_out_share < 1:
-            raise ValueError(f"held_out_share={self.held_out_share}: at least 0 and below 1")
+        if self.val_share is not None and not 0 <= self.val_share < 1:
+            raise ValueError(f"val_share={self.val_share}: at least 0 and below 1")
         for key in ("size", "images_per_shard", "workers"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ValueError(f"{key}={value}: at least 1")

@@ -4,21 +4,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from alexnet_pl.data.prepare.counts import KNOWN_COUNTS
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
+from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
-from alexnet_pl.data.prepare.verify import repair
 from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
-from alexnet_pl.data.sources.detect import ARCHIVES, read_source
+from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 SCENES = "scenes"  # value of prepare.source for synthetic scenes
-
-OFFICIAL = ("ilsvrc2010", "ilsvrc2012")  # stores that must have the organisers' splits
 
 
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
@@ -31,30 +30,32 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
         raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
     synsets = Path(options.synsets) if options.synsets else None
     form, source = read_source(
-        Path(options.source), options.names, synsets, options.held_out_share, options.allow_incomplete
+        Path(options.source), options.names, synsets, options.val_share, options.allow_incomplete
     )
-    if form == ARCHIVES and options.name in OFFICIAL:
+    if source.held_out is not None and options.name in KNOWN_COUNTS:
         raise UserError(
-            f"prepare.source: {options.source} holds only archives of synsets; a store named {options.name} also needs "
-            "the validation images and the development kit beside them (to split by a hash of the names instead, "
-            "choose another data.name)"
+            f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "
+            "validation images and the development kit beside them (to split by a hash of the names instead, choose another "
+            "data.name)"
         )
     return form, source
 
 
-def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> StoreSettings:
+def store_settings(options: PrepareOptions, source: DatasetListing) -> StoreSettings:
     preparation: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # fixed string, since it is part of the fingerprint
     if options.source == SCENES:
         preparation = {"drawn": "scenes", "objects": options.objects}
     elif options.name != "demo":
         crop = "none" if options.store_encoding.is_whole else "centre"
         preparation = {"filter": options.filter, "crop": crop, "orientation": "ignored"}
-    if form == ARCHIVES:
-        preparation["held_out"] = options.held_out_share
-    if missing:
-        preparation["missing"] = missing
+    if source.held_out is not None:
+        preparation["held_out"] = source.held_out
+    if source.missing:
+        preparation["missing"] = source.missing
     encoding, shard = options.store_encoding, options.images_per_shard
-    return StoreSettings(options.name, options.size, preparation, encoding, shard, options.workers)
+    return StoreSettings(
+        options.name, options.size, preparation, encoding, shard, options.workers, options.allow_incomplete
+    )
 
 
 def image_reader(options: PrepareOptions) -> ImageReader:
@@ -89,17 +90,23 @@ def make_store(options: PrepareOptions) -> dict[str, Any] | None:
     print(f"{options.source or options.name}: {form}, {classes:,} classes{numbers}, splits {splits}", flush=True)
     if source.missing:
         print(f"  incomplete, without {', '.join(source.missing)}", flush=True)
-    settings, read_image = store_settings(options, form, source.missing), image_reader(options)
+    if source.held_out is not None:
+        print(f"  no validation split: {100 * source.held_out:g} % of the images are held out by name", flush=True)
+    elif options.val_share is not None:
+        print("  prepare.val_share is not used: the copy has a validation split of its own", flush=True)
+    settings, read_image = store_settings(options, source), image_reader(options)
     if settings.encoding.is_whole and options.source != SCENES:
         source = with_boxes(options, form, source)
     return prepare(source, Path(options.root), settings, read_image, options.work_part)
 
 
 def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
-    """Prepare the corrupt shards again from the source; return their paths."""
+    """Prepare the corrupt files again from the source; return their paths."""
     form, source = list_source(options)
-    settings = store_settings(options, form, source.missing)
+    settings = store_settings(options, source)
     check_same_store(options, store, settings=settings.how)
+    if settings.encoding.is_whole and options.source != SCENES:
+        source = with_boxes(options, form, source)
     settings = settings._replace(shard=store.manifest["shard"])
     return repair(store, source, settings, image_reader(options))
 
@@ -108,6 +115,11 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
     """Raise UserError if these options would make another store than this one."""
     described = {"name": options.name, "size": options.size, "encoding": options.store_encoding.describe(), **more}
     for key, value in described.items():
-        if store.manifest[key] != value:
+        if without_missing(store.manifest[key]) != without_missing(value):
             section = "data" if key in ("name", "size") else "prepare"
             raise UserError(f"{section}.{key}: the store at {store.root} has {store.manifest[key]}, the recipe {value}")
+
+
+def without_missing(value: Any) -> Any:
+    """Settings but for what the copy lacked, which the images' names are compared for."""
+    return {k: v for k, v in value.items() if k != "missing"} if isinstance(value, dict) else value

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -41,6 +42,7 @@ class SplitPlan:
         self.names = array("Q")  # eight bytes of each name's digest: 0.1 GB for 14 million
         self.offsets: list[int] = []
         self.digest = hashlib.sha256()
+        self.class_counts: Counter[int] = Counter()
 
     def add(self, item: ImageRecord) -> None:
         annotation = [item.annotation] if item.annotation else []
@@ -50,6 +52,7 @@ class SplitPlan:
         self.file.write(json.dumps(item, default=str) + "\n")
         self.digest.update(json.dumps(identity).encode())
         self.names.frombytes(hash_name(item.name))
+        self.class_counts[item.label] += 1
         self.count += 1
 
     def check_names(self) -> None:
@@ -104,6 +107,7 @@ class Plan:
         self.folder = folder
         self.shards = [shard for each in split_plans.values() for shard in each.shards()]
         self.counts = {split: each.count for split, each in split_plans.items()}
+        self.class_counts = split_plans["train"].class_counts if "train" in split_plans else Counter()
         self.identity = {split: each.digest.hexdigest() for split, each in split_plans.items()}
         self.archives = {path: file_version(path) for path in archives}
 

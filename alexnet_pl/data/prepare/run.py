@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from alexnet_pl.data.prepare.counts import check_counts
 from alexnet_pl.data.prepare.finalize import finalize, remove_leftovers
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Part, Plan, Shard
@@ -49,8 +50,9 @@ def prepare(
     try:
         partial.mkdir(parents=True, exist_ok=True)
         with shared_lock(partial) as file, build_plan(source, partial, settings) as plan:
+            wrong = check_counts(plan, source, settings.name, settings.allow_incomplete)
+            settings = add_missing(settings, wrong)
             start_store(partial, describe_preparation(plan, source, settings), file)
-            warn_missing(plan, source)
             make_shards(plan, partial, settings, read, part)
             plan.check_unchanged()
             if part.of > 1:
@@ -74,10 +76,12 @@ def prepare(
     return manifest or json.loads((root / "store.json").read_text())
 
 
-def warn_missing(plan: Plan, source: DatasetListing) -> None:
-    for split, wanted in source.expected.items():
-        if plan.counts[split] != wanted:
-            print(f"{split}: {plan.counts[split]:,} images, but the copy's own list has {wanted:,}")
+def add_missing(settings: StoreSettings, wrong: list[str]) -> StoreSettings:
+    """Settings with the missing files of the copy and the `wrong` numbers of images, which are printed."""
+    for text in wrong:
+        print(f"  {text}", flush=True)
+    missing = [*settings.how.get("missing", []), *wrong]
+    return settings._replace(how=settings.how | {"missing": missing}) if wrong else settings
 
 
 @contextmanager
@@ -92,7 +96,7 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
 
 def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
     """Images and settings that a partial store must share with the run that resumes it."""
-    settings_of_store = {key: value for key, value in settings._asdict().items() if key != "workers"}
+    settings_of_store = {k: v for k, v in settings._asdict().items() if k not in ("workers", "allow_incomplete")}
     return json.loads(
         json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **settings_of_store})
     )
@@ -106,7 +110,8 @@ def start_store(partial: Path, preparation: dict[str, Any], file: IO[str]) -> No
     remove_stale(partial)
     path = partial / "plan.json"
     with exclusive_lock(partial / "plan.lock"):
-        has_files = any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
+        unfinished = (path for path in partial.glob("*.tmp") if not path.name.startswith("plan"))  # a kill leaves those
+        has_files = any(partial.glob("*.npz")) or any(unfinished)
         if has_files and not path.exists():
             raise UserError(f"data.root: {partial} holds unrelated files; move them away and prepare again")
         if not path.exists() or (

@@ -41,6 +41,8 @@ class DatasetListing:
     numbers: ILSVRC class number, from 1, of each class, as in ground-truth files and on the test server; these numbers
         are in another order than the ids. None for other datasets.
     expected: number of images of each split according to the copy itself, where it says so.
+    class_counts: number of training images of each class, where the copy says so.
+    held_out: fraction of the images that became `val` by their names, in a copy without such a split.
     missing: files that an incomplete copy lacks.
     boxes: function that reads the copy's bounding boxes, which takes time; used for a store of whole images only.
     """
@@ -49,7 +51,9 @@ class DatasetListing:
     splits: Mapping[str, Iterable[ImageRecord]]
     numbers: list[int] | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
+    class_counts: list[int] | None = None
     missing: list[str] = field(default_factory=list)
+    held_out: float | None = None
     boxes: Callable[[], BoxIndex] | None = None
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:

@@ -15,10 +15,12 @@ from alexnet_pl.data.sources.huggingface import (
     read_tables,
 )
 from alexnet_pl.data.sources.ilsvrc import find_devkit, read_ilsvrc
-from alexnet_pl.data.sources.image_folder import read_folders
+from alexnet_pl.data.sources.image_folder import has_class_folders, read_folders
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
+from alexnet_pl.data.sources.split_lists import find_lists, read_lists
 from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
 from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
+from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_imagenet
 from alexnet_pl.errors import UserError
 
 ARCHIVES = "archives of synsets"
@@ -28,7 +30,7 @@ def read_source(
     source: Path,
     names: Mapping[str, str],
     synsets: Path | None = None,
-    held_out_share: float = HELD_OUT,
+    val_share: float | None = None,
     allow_incomplete: bool = False,
 ) -> tuple[str, DatasetListing]:
     """Detect the form of a copy and list it: (name of the form, listing).
@@ -42,24 +44,36 @@ def read_source(
     """
     if not source.exists():
         raise UserError(f"prepare.source: {source} does not exist; give the folder that holds the images")
+    if known := read_published(source, allow_incomplete):
+        return known
+    share = HELD_OUT if val_share is None else val_share
+    if source.is_dir() and (table := find_table(source)):
+        return "validation images with Kaggle's table", read_tabled(table, share)
+    check_devkit_present(source)
+    if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
+        return ARCHIVES, read_synset_archives(source, synsets, share)
+    if shards := find_shards(source):
+        return "WebDataset shards", read_shards(shards, allow_incomplete)
+    if not has_class_folders(source) and (lists := find_lists(source)):
+        return "images with split lists", read_lists(source, lists, names, val_share)
+    return "class folders", read_folders(source, names, val_share)
+
+
+def read_published(source: Path, allow_incomplete: bool) -> tuple[str, DatasetListing] | None:
+    """Detect and list a copy in its publisher's form, with its own splits; None for any other."""
     if source.is_dir() and find_devkit(source):
         return "ILSVRC with its development kit", read_ilsvrc(source)
     if kaggle := find_kaggle(source):
         return f"Kaggle's ILSVRC-2012 ({kaggle.name})", read_kaggle(kaggle)
-    if source.is_dir() and (table := find_table(source)):
-        return "validation images with Kaggle's table", read_tabled(table, held_out_share)
     if batches := find_batches(source):
         return "CIFAR-10", read_cifar(batches)
+    if tiny := find_tiny_imagenet(source):
+        return "tiny-ImageNet", read_tiny_imagenet(tiny)
     if tables := find_tables(source):
         return "Hugging Face's Parquet files", read_tables(tables, allow_incomplete)
     if packed := find_packed(source):
         return "Hugging Face's archives", read_packed(packed, allow_incomplete)
-    check_devkit_present(source)
-    if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
-        return ARCHIVES, read_synset_archives(source, synsets, held_out_share)
-    if shards := find_shards(source):
-        return "WebDataset shards", read_shards(shards, allow_incomplete)
-    return "class folders", read_folders(source, names)
+    return None
 
 
 def check_devkit_present(source: Path) -> None:

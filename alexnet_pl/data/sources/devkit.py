@@ -20,14 +20,14 @@ class Devkit(NamedTuple):
 
     synsets: class number → (wnid, words).
     truth: class number of each validation image, in the order of their names.
-    images: number of training images.
+    images: class number → number of training images.
     """
 
     path: Path
     year: int
     synsets: dict[int, tuple[str, str]]
     truth: list[int]
-    images: int
+    images: dict[int, int]
 
     @property
     def classes(self) -> list[tuple[str, str]]:
@@ -38,6 +38,11 @@ class Devkit(NamedTuple):
     def numbers(self) -> list[int]:
         """Class number of each class in `classes`."""
         return sorted(self.synsets, key=lambda number: self.synsets[number][0])
+
+    @property
+    def class_counts(self) -> list[int]:
+        """The training images of each class of `classes`."""
+        return [self.images[number] for number in self.numbers]
 
     def labels(self, numbers: Iterable[int]) -> list[int]:
         """Convert class numbers of a ground-truth file to indices into `classes`."""
@@ -74,8 +79,8 @@ def is_kit_file(name: str) -> bool:
     return name == "meta.mat" or (name[0] != "." and name.endswith("_validation_ground_truth.txt"))
 
 
-def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[str, str]], int]:
-    """Read the leaf synsets, number → (wnid, words), numbered from 1 without gaps, and their number of images."""
+def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[str, str]], dict[int, int]]:
+    """Read the leaf synsets, number → (wnid, words), numbered from 1 without gaps, and their numbers of images."""
     from scipy.io import loadmat
 
     try:
@@ -87,7 +92,7 @@ def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[st
     leaves = {number: (wnid, words) for number, wnid, words, children, _ in rows if children == 0}
     if sorted(leaves) != list(range(1, len(leaves) + 1)) or len(set(leaves.values())) != len(leaves):
         raise UserError(f"prepare.source: {path}: meta.mat numbers its {len(leaves)} classes twice or with gaps")
-    return leaves, sum(images for _, _, _, children, images in rows if children == 0)
+    return leaves, {number: images for number, _, _, children, images in rows if children == 0}
 
 
 def read_truth(where: str, data: bytes, synsets: Iterable[int]) -> list[int]:

@@ -75,28 +75,31 @@ def read_packed(files: Mapping[str, list[Path]], allow_incomplete: bool = False)
 
 def read_shards(files: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
     folder = next(iter(files.values()))[0].parent
-    missing = check_complete(folder, find_missing_numbers(files), allow_incomplete)
-    expected = {} if allow_incomplete else read_sample_counts(folder / "_info.json", files)
+    expected, listed = read_info(folder / "_info.json")
+    missing = find_missing_numbers(files)
+    missing += [name for name in listed if name not in missing and not (folder / name).is_file()]
+    if not listed:
+        absent = [split for split, count in expected.items() if count and split not in files]
+        missing += [f"all files of {split}" for split in absent if split != "val"]
+    missing = check_complete(folder, missing, allow_incomplete)
     return replace(read_rows(folder, files, read_shard_rows, []), expected=expected, missing=missing)
 
 
-def read_sample_counts(path: Path, files: Mapping[str, list[Path]]) -> dict[str, int]:
-    """Read the number of samples of each split from _info.json; {} if there is no such file.
+def read_info(path: Path) -> tuple[dict[str, int], list[str]]:
+    """Read (samples of each split, names of the shards) from _info.json; empty if there is no such file.
 
-    Raises UserError if it cannot be read, or if it counts samples of a split without files.
+    Raises UserError if it cannot be read.
     """
     if not path.is_file():
-        return {}
+        return {}, []
     try:
         splits = json.loads(path.read_text()).get("splits", {})
-        counts = {SPLITS[name]: int(info["num_samples"]) for name, info in splits.items() if name in SPLITS}
+        known = {SPLITS[name]: info for name, info in splits.items() if name in SPLITS}
+        counts = {split: int(info["num_samples"]) for split, info in known.items()}
+        names = [str(name) for info in known.values() for name in info.get("filenames", [])]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"prepare.source: {path} has no sample counts of its splits ({error!r})") from error
-    if absent := [split for split, count in counts.items() if count and split not in files]:
-        raise UserError(
-            f"prepare.source: {path.parent}: no files of {absent[0]}, although {path.name} counts some; {ADVICE}"
-        )
-    return counts
+    return counts, [name for name in names if Path(name).name == name]
 
 
 def read_rows(

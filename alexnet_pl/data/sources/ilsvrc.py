@@ -62,7 +62,8 @@ def read_ilsvrc(source: Path) -> DatasetListing:
     }
     test = list_numbered_images(source, kit, archives, patches, "test", read_test_labels(source, kit))
     splits |= {"test": test} if test else {}
-    return DatasetListing(kit.classes, splits, kit.numbers, {"train": kit.images}, boxes=box_reader(source))
+    counts = {"val": len(kit.truth)}
+    return DatasetListing(kit.classes, splits, kit.numbers, counts, kit.class_counts, boxes=box_reader(source))
 
 
 def box_reader(source: Path) -> Callable[[], BoxIndex] | None:

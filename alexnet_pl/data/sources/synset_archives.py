@@ -5,7 +5,6 @@ There is no official split. Half of each synset's images are held out, as in §7
 training and half for testing"). The half is chosen by a hash of the image's name.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,13 +14,13 @@ from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.tar import (
     GZIP_SUFFIXES,
     WNID,
-    Member,
     first_member_name,
     is_desktop_file,
     list_class_archives,
     list_members,
 )
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.errors import UserError
 
 HELD_OUT = 0.5
@@ -39,10 +38,10 @@ def find_archives(source: Path) -> list[Path]:
     ]
 
 
-def read_synset_archives(source: Path, synsets: Path | None = None, held_out_share: float = HELD_OUT) -> DatasetListing:
+def read_synset_archives(source: Path, synsets: Path | None = None, val_share: float = HELD_OUT) -> DatasetListing:
     """List all synsets that have an archive.
 
-    `synsets`: a file of the wnids to keep, one per line. `held_out_share`: fraction of each synset that becomes `val`.
+    `synsets`: a file of the wnids to keep, one per line. `val_share`: fraction of each synset that becomes `val`.
     Raises UserError if there are no archives, or none of a listed synset.
     """
     archives = sorted(pair for path in find_archives(source) for pair in list_class_archives(path))
@@ -53,7 +52,7 @@ def read_synset_archives(source: Path, synsets: Path | None = None, held_out_sha
     return HashSplitListing(
         [(wnid, wnid) for wnid in sorted({wnid for wnid, _ in archives})],
         archives=archives,
-        held_out_share=held_out_share,
+        held_out=val_share,
     )
 
 
@@ -81,7 +80,7 @@ class HashSplitListing(DatasetListing):
 
     splits: dict[str, LazyRecords] = field(init=False)
     archives: list[tuple[str, ByteLocation]] = field(default_factory=list)
-    held_out_share: float = HELD_OUT
+    held_out: float = HELD_OUT
 
     def __post_init__(self) -> None:
         halves = {split: LazyRecords(lambda split=split: self.images_of(split)) for split in ("train", "val")}
@@ -93,10 +92,5 @@ class HashSplitListing(DatasetListing):
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         for label, (wnid, group) in enumerate(groupby(self.archives, key=lambda pair: pair[0])):
             for member in sorted(member for _, location in group for member in list_members(location)):
-                split = "val" if name_hash_fraction(member) < self.held_out_share else "train"
+                split = "val" if is_held_out(member.name, self.held_out) else "train"
                 yield split, ImageRecord(f"{wnid}/{member.name}", label, member.location)
-
-
-def name_hash_fraction(member: Member) -> float:
-    """Hash of the member's name as a number from 0 to 1."""
-    return int.from_bytes(hashlib.sha256(member.name.encode("utf8", "surrogateescape")).digest()[:8]) / 2**64

@@ -4,20 +4,19 @@
     LOC_synset_mapping.txt      readable names of the classes; without it the classes are those of the table
     any folder/*.JPEG           ILSVRC2012_val_00000001.JPEG …, those of which the table tells
 
-There is no training split: `held_out_share` of the images, by the hash of their names, becomes `val`, the rest `train`.
+There is no training split: `val_share` of the images, by the hash of their names, becomes `val`, the rest `train`.
 """
 
 from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import Member
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.box_files import parse_table
 from alexnet_pl.data.sources.image_folder import is_image
-from alexnet_pl.data.sources.synset_archives import name_hash_fraction
+from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.errors import UserError
 
 TABLE, MAPPING = "LOC_val_solution.csv", "LOC_synset_mapping.txt"
@@ -28,7 +27,7 @@ def find_table(source: Path) -> Path | None:
     return source / TABLE if (source / TABLE).is_file() and not (source / "ILSVRC").exists() else None
 
 
-def read_tabled(table: Path, held_out_share: float) -> DatasetListing:
+def read_tabled(table: Path, val_share: float) -> DatasetListing:
     """Raises UserError where the table is damaged or tells of none of the images."""
     rows = {row.key: row for row in parse_table(table.read_text("utf-8-sig"), f"prepare.source: {table}")}
     classes = read_classes(table.with_name(MAPPING), rows)
@@ -39,11 +38,11 @@ def read_tabled(table: Path, held_out_share: float) -> DatasetListing:
     splits: dict[str, list[ImageRecord]] = {"train": [], "val": []}
     for path in there:
         place = ByteLocation(path)
-        split = "val" if name_hash_fraction(Member(path.name, place)) < held_out_share else "train"
+        split = "val" if is_held_out(path.name, val_share) else "train"
         splits[split].append(ImageRecord(f"{split}/{path.name}", labels[rows[path.stem].boxes[0].name], place))
     if missing := [split for split, items in splits.items() if not items]:
-        raise UserError(f"prepare.held_out_share={held_out_share}: leaves no images for {missing[0]}")
-    return DatasetListing(classes, splits, boxes=partial(BoxIndex, rows.values()))
+        raise UserError(f"prepare.val_share={val_share}: leaves no images for {missing[0]}")
+    return DatasetListing(classes, splits, held_out=val_share, boxes=partial(BoxIndex, rows.values()))
 
 
 def read_classes(mapping: Path, rows: dict[str, FoundBoxes]) -> list[tuple[str, str]]:

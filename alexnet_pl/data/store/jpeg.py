@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from alexnet_pl.data.images import decode_batch, decode_into
-from alexnet_pl.data.store.raw import advise_willneed
+from alexnet_pl.data.store.raw import REPAIR, advise_willneed, check_size
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import cores
 
@@ -74,6 +74,12 @@ def compute_byte_ranges(sizes: np.ndarray) -> np.ndarray:
     return ranges
 
 
+def shard_bytes(sizes: np.ndarray) -> int:
+    """Bytes of a shard by those of its images: two headers and a label of one block each, and two blocks at the end."""
+    there = sizes[sizes > 0]
+    return int((3 * HEADER + there + -there % HEADER).sum()) + 2 * HEADER
+
+
 class JpegReader:
     """Reader of a split: memory-mapped shards, decoded by one thread per core to channels-last RGB.
 
@@ -84,10 +90,9 @@ class JpegReader:
 
     def __init__(self, paths: Iterable[Path], counts: Iterable[int], index: np.ndarray) -> None:
         self.paths, self.counts, self.index = list(paths), list(counts), index
-        for path in self.paths:
-            if not path.is_file():
-                raise UserError(f"{path}: missing; prepare it again")
         self.per_shard = self.counts[0]
+        for number, path in enumerate(self.paths):
+            check_size(path, shard_bytes(index[number * self.per_shard :][: self.counts[number], 1]))
         self.shards: dict[int, mmap.mmap] = {}
 
     @cached_property
@@ -106,9 +111,7 @@ class JpegReader:
                 decode_into(self.jpeg_bytes(slot), row)
             except ValueError as error:
                 problem = f"{self.paths[slot // self.per_shard]}: image {slot:,} is corrupt ({error})"
-                raise UserError(
-                    f"{problem}; `verify` lists all corrupt files, `prepare prepare.repair=true` repairs them"
-                ) from error
+                raise UserError(f"{problem}; {REPAIR}") from error
 
     def read_windows(self, slots: np.ndarray, sizes: np.ndarray, corners: np.ndarray, out: np.ndarray) -> None:
         """A window of each image: `sizes`, (n, 2) height and width of the images; `corners`, (n, 2) its top and left

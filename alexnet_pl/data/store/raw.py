@@ -15,6 +15,7 @@ import numpy as np
 from alexnet_pl.errors import UserError
 
 NAME, SUFFIX = "raw", "u8"
+REPAIR = "`verify` lists all corrupt files, `prepare prepare.repair=true` repairs them"
 TWO_THREADS_FROM = 4 << 20  # bytes of a batch
 
 
@@ -42,8 +43,7 @@ class RawReader:
         self.maps: list[mmap.mmap] = []
         for path, count in zip(paths, counts, strict=True):
             shape = (count, 3, size, size)
-            if (bytes_found := file_size(path)) != np.prod(shape, dtype=np.int64):
-                raise UserError(f"{path}: {bytes_found:,} bytes, not those of {count:,} images; prepare it again")
+            check_size(path, int(np.prod(shape, dtype=np.int64)))
             with path.open("rb") as file:
                 self.maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             self.shards.append(np.frombuffer(self.maps[-1], np.uint8).reshape(shape))
@@ -74,8 +74,12 @@ class RawReader:
             advise_willneed(self.maps[shard], int(record) * self.record, self.record)
 
 
-def file_size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def check_size(path: Path, expected: int) -> None:
+    """Raise UserError for a shard that is missing or has other than `expected` bytes."""
+    if not path.is_file():
+        raise UserError(f"{path}: missing; {REPAIR}")
+    if (size := path.stat().st_size) != expected:
+        raise UserError(f"{path}: {size:,} bytes, not {expected:,}; {REPAIR}")
 
 
 def advise_willneed(mapped: mmap.mmap, begin: int, size: int) -> None:

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
+from alexnet_pl.data.store.integrity import DESCRIPTION, damaged_files
+from alexnet_pl.data.store.raw import REPAIR
 from alexnet_pl.data.store.remote import Mirror, is_remote
 from alexnet_pl.data.store.split import Split, load_array
 from alexnet_pl.data.store.whole import WholeSplit
@@ -51,7 +53,8 @@ class SplitManifest:
 
 @dataclass
 class StoreManifest(StoreFormat):
-    """Content of store.json. `size`: side in pixels; `shard`: images per file; `classes`: [id, name] sorted by id."""
+    """Content of store.json. `size`: side in pixels; `shard`: images per file; `classes`: [id, name] sorted by id;
+    `files`: BLAKE3 of each file without images."""
 
     name: str
     size: Count
@@ -63,12 +66,16 @@ class StoreManifest(StoreFormat):
     settings: dict[str, Any] | None = None
     unreadable: Count = 0
     odd: Count = 0
+    files: dict[str, str] | None = None
 
 
 class Store:
-    """Prepared store, read-only. `root`: a folder or a URL. Raises UserError if it holds no store of this format."""
+    """Prepared store, read-only. `root`: a folder or a URL. Raises UserError if it holds no store of this format.
 
-    def __init__(self, root: str | Path) -> None:
+    Every file but the images is held against its checksum, unless `check` is False, for a store that is to be repaired.
+    """
+
+    def __init__(self, root: str | Path, check: bool = True) -> None:
         self.mirror = Mirror(str(root)) if is_remote(root) else None
         self.root = self.mirror.root if self.mirror else Path(root)
         self.manifest: dict[str, Any] = read_manifest(self.root)
@@ -79,6 +86,8 @@ class Store:
         self.encoding = StoreEncoding(**self.manifest["encoding"])
         if self.mirror:
             self.mirror.fetch_small(self.manifest)
+        if check and (damaged := damaged_files(self.manifest, self.root)):
+            raise damage_error(self.root, damaged)
         self.opened: dict[str, Split] = {}
         self.opened_whole: dict[str, WholeSplit] = {}
 
@@ -148,6 +157,16 @@ class Store:
         return load_array(self.root / "covariance.npy")
 
 
+def damage_error(root: Path, damaged: list[str]) -> UserError:
+    path = root / damaged[0]
+    if damaged[0] == DESCRIPTION:
+        advice = "it or a file beside it was changed; prepare the store again or copy it again"
+        return UserError(f"{path}: does not match its checksum; {advice}")
+    state = "damaged" if path.is_file() else "missing"
+    more = f", and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+    return UserError(f"{path}: {state}{more}; {REPAIR}")
+
+
 def read_manifest(root: Path) -> dict[str, Any]:
     path = root / "store.json"
     if not path.is_file():
@@ -158,7 +177,11 @@ def read_manifest(root: Path) -> dict[str, Any]:
         raise UserError(f"{path}: format {number}, this version reads {FORMAT}; prepare it again")
     manifest = read_record(path, StoreManifest, "prepare it again")
     try:
+        if "name" not in manifest["encoding"]:
+            raise ValueError("encoding.name: missing")
         StoreEncoding(**manifest["encoding"]).check()
+        if not manifest["splits"] or not manifest["size"] or not manifest["shard"]:
+            raise ValueError("splits, size and shard: at least one of each")
         for name in manifest["splits"]:
             if not re.fullmatch(r"\w+", name):  # it becomes part of file names
                 raise ValueError(f"splits.{name}: not a name of a split")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,32 @@ def waited(done: Callable[[], bool], seconds: float = 120) -> None:
 def descendants(pid: int) -> list[int]:
     found = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
     return found + [below for child in found for below in descendants(child)]
+
+
+def test_a_kill_while_leftovers_are_removed_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every file: plan.json, by which the next `prepare` knows, goes last."""
+    names = ["train-000000.npz", "x.tmp", "plan.json", "plan-host-1.json", "plan.lock", "lock", "users", "store.json"]
+    unlink = Path.unlink
+    for kept in range(len(names)):
+        for name in names:
+            (tmp_path / name).write_text("")
+        left = iter(range(kept))
+
+        def remove_some(self: Path, missing_ok: bool = False, left: Any = left) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            unlink(self, missing_ok)
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(Path, "unlink", remove_some)
+            remove_leftovers(tmp_path)
+        if (tmp_path / "plan.json").exists():  # as `prepare` asks
+            remove_leftovers(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["store.json"], kept
+
+
+def test_a_kill_while_the_plan_is_written_does_not_hinder_the_next_run(source: DatasetListing, tmp_path: Path) -> None:
+    partial = tmp_path / "store.partial"
+    partial.mkdir()
+    (partial / "plan-host-1.json.tmp").write_text("{")
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")

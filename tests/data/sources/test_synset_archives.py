@@ -25,7 +25,7 @@ def test_half_of_fall_2009_is_held_out_and_little_of_fall_2011(archives: Path) -
     """§7; who is held out of little is held out of much, so a larger share only adds."""
     held = {}
     for share in (0.0, 0.004, 0.1, 0.5):
-        what, source = read_source(archives, {}, held_out_share=share)
+        what, source = read_source(archives, {}, val_share=share)
         train, val = ({item.name for item in source.splits[split]} for split in ("train", "val"))
         assert what == "archives of synsets"
         assert len(train) + len(val) == 1000

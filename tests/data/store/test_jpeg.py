@@ -149,7 +149,7 @@ def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
 def test_a_shard_that_is_missing_is_told(tmp_path: Path) -> None:
     store = make(tmp_path / "store", StoreEncoding("jpeg"))
     (store.root / "train-000002.tar").unlink()
-    with pytest.raises(UserError, match=r"train-000002.tar: missing; prepare it again"):
+    with pytest.raises(UserError, match=r"train-000002.tar: missing; `verify` lists all"):
         Store(store.root).split("train")
 
 

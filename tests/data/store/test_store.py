@@ -173,7 +173,7 @@ def use(root: Path) -> None:
 def test_images_of_a_wrong_size_on_disk_are_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     root = make(tmp_path / "store")
     damage(root / "train-000001.u8")
-    with pytest.raises(UserError, match=rf"{root}/train-000001\.u8: .* prepare it again"):
+    with pytest.raises(UserError, match=rf"{root}/train-000001\.u8: .*`verify` lists all"):
         use(root)
 
 
