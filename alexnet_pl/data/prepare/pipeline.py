@@ -35,8 +35,8 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     if source.held_out is not None and options.name in KNOWN_COUNTS:
         raise UserError(
             f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "
-            "validation images and the development kit beside them (to split by a hash of the names instead, choose another "
-            "data.name)"
+            "validation images and the development kit beside them (to split by a hash of the names instead, choose "
+            "another data.name)"
         )
     return form, source
 
