@@ -42,6 +42,7 @@ class AlexNet(nn.Module):
         conv6       the sixth layer "over the last pooling layer" of the pre-trained nets (§7)
         bottleneck  units of a linear layer between fc7 and fc8; 2048 in the authors' 21,843-class net
         crop        side of the input image in pixels; 224 in the paper
+        width       share of the paper's kernels and units in every layer but the last; below 1 for small proxies
 
     Arguments for differences between the authors' program (the default) and the printed text (False):
 
@@ -68,6 +69,7 @@ class AlexNet(nn.Module):
         dropout: float = 0.5,
         conv6: bool = False,
         bottleneck: int = 0,
+        width: float = 1,
         relu_after_pool1: bool = True,
         norm_per_tower: bool = True,
         alpha_over_n: bool = True,
@@ -75,10 +77,11 @@ class AlexNet(nn.Module):
         wide_init: bool = True,
     ) -> None:
         super().__init__()
-        self.num_classes, self.crop, self.overlap = num_classes, crop, overlap
-        check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout)
+        check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout, width)
+        self.num_classes, self.crop, self.width, self.overlap = num_classes, crop, width, overlap
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
-        widths = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
+        kernels = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
+        widths, units = [scaled_width(count, width) for count in kernels], scaled_width(4096, width)
         specs = {  # kernels, their side, stride, padding, groups
             "conv1": (widths[0], 11, 4, 0, 1),
             "conv2": (widths[1], 5, 1, 2 if overlap else 1, towers),
@@ -100,13 +103,13 @@ class AlexNet(nn.Module):
         self.pool = nn.MaxPool2d(3, stride=2) if overlap else nn.MaxPool2d(2, stride=2, ceil_mode=True)
         self.edge_padding = (11 - crop) % 4
 
-        self.conv6 = nn.Conv2d(maps, 256, 3, padding=1) if conv6 else None
-        maps = 256 if conv6 else maps
-        self.fc6 = nn.Linear(maps * self.pooled_side(crop) ** 2, 4096)
-        self.fc7 = nn.Linear(4096, 4096)
+        self.conv6 = nn.Conv2d(maps, widths[4], 3, padding=1) if conv6 else None
+        maps = widths[4] if conv6 else maps
+        self.fc6 = nn.Linear(maps * self.pooled_side(crop) ** 2, units)
+        self.fc7 = nn.Linear(units, units)
         self.drop = Dropout(dropout)
-        self.bottleneck = nn.Linear(4096, bottleneck) if bottleneck else None
-        self.fc8 = nn.Linear(bottleneck or 4096, num_classes)
+        self.bottleneck = nn.Linear(units, bottleneck) if bottleneck else None
+        self.fc8 = nn.Linear(bottleneck or units, num_classes)
         self.reset_parameters()
 
     @torch.no_grad()
@@ -117,11 +120,15 @@ class AlexNet(nn.Module):
         σ, program    .01    .01    .03    .03    .03    .03   .01   .01      .01      .01
         σ, printed    .01    .01    .01    .01    .01    .01   .01   .01      .01      .01
         bias           0      1      0      1      1      1     1     1        0        0
+
+        With `width`, σ is divided by its square root in every layer but conv1, so that sums of fewer inputs have the
+        spread that they have in the paper's network.
         """
         for name, layer in self.named_children():
             if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
                 wide = self.wide_init and name in ("conv3", "conv4", "conv5", "conv6")
-                nn.init.normal_(layer.weight, std=0.03 if wide else 0.01)
+                fewer_inputs = 1 if name == "conv1" else self.width**-0.5
+                nn.init.normal_(layer.weight, std=(0.03 if wide else 0.01) * fewer_inputs)
                 layer.bias.fill_(float(name in ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")))
 
     def pooled_side(self, crop: int) -> int:
@@ -201,8 +208,13 @@ def as_convolution(layer: nn.Linear, maps: Tensor) -> Tensor:
     return F.conv2d(maps, layer.weight[:, :, None, None], layer.bias)
 
 
+def scaled_width(count: int, width: float) -> int:
+    """Kernels or units of a layer that has `count` in the paper: an even number, so that two towers share them."""
+    return max(2, 2 * round(count * width / 2))
+
+
 def check_alexnet_options(
-    num_classes: int, bottleneck: int, towers: int, without: str | None, activation: str, dropout: float
+    num_classes: int, bottleneck: int, towers: int, without: str | None, activation: str, dropout: float, width: float
 ) -> None:
     """Raise ValueError, naming the argument, if `AlexNet` cannot be built with these."""
     if num_classes < 1 or bottleneck < 0:
@@ -215,3 +227,5 @@ def check_alexnet_options(
         raise ValueError(f"activation={activation}: one of {', '.join(ACTIVATIONS)}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout={dropout}: at least 0 and below 1")
+    if not 0 < width <= 4:
+        raise ValueError(f"width={width}: above 0, and at most 4")

@@ -22,7 +22,7 @@ from running import check_words
 from alexnet_pl.cli.main import main
 from alexnet_pl.commands import registry
 from alexnet_pl.commands.figures import find_runs
-from alexnet_pl.data.store.integrity import fingerprint
+from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -347,7 +347,7 @@ def test_another_store_is_not_taken_for_the_runs(copy: Path, tmp_path: Path, tin
     shutil.copytree(tiny_store, other)
     about = json.loads((other / "store.json").read_text())
     about["settings"] = {"drawn": "otherwise"}
-    about["fingerprint"] = fingerprint(about, other)
+    about["fingerprint"] = compute_fingerprint(about, other)
     (other / "store.json").write_text(json.dumps(about))
     with pytest.raises(UserError, match=rf"data.root: .*other holds other images \({about['fingerprint'][:12]}\)"):
         _ = TrainedRun(copy, str(other)).store

@@ -12,7 +12,7 @@ from torch import nn
 from alexnet_pl.figures import figure2
 from alexnet_pl.figures.style import DARK, LIGHT, draw_for_notebook
 from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.summary import of_network, read_layers
+from alexnet_pl.models.summary import measure_network, read_layers
 
 VARIANTS: list[tuple[dict[str, Any], int]] = [
     ({"towers": 1}, 112),
@@ -92,7 +92,7 @@ def test_two_convolutional_layers_have_more_than_the_one_percent_that_the_paper_
     maps = {"conv1": (96, 3, 11), "conv2": (256, 48, 5), "conv3": (384, 256, 3), "conv4": (384, 192, 3)}
     counts = {name: out * read * side**2 + out for name, (out, read, side) in {**maps, "conv5": (256, 192, 3)}.items()}
     total = sum(counts.values()) + (256 * 36 + 1) * 4096 + 4097 * 4096 + 4097 * 1000
-    assert of_network("parameters") == total
-    shares = {name: of_network(f"{name}_share") for name in counts}
+    assert measure_network("parameters") == total
+    shares = {name: measure_network(f"{name}_share") for name in counts}
     assert shares == pytest.approx({name: 100 * count / total for name, count in counts.items()})
     assert [name for name, share in shares.items() if share > 1] == ["conv3", "conv4"]
