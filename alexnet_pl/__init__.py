@@ -17,11 +17,14 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__
     from alexnet_pl.figures.catalog import draw_figure as draw_figure
     from alexnet_pl.figures.filter_responses import draw_filter_responses as draw_filter_responses
     from alexnet_pl.figures.filter_responses import draw_top_patches as draw_top_patches
+    from alexnet_pl.figures.offset_pooling import draw_offset_pooling as draw_offset_pooling
+    from alexnet_pl.figures.offset_pooling import draw_scale_table as draw_scale_table
     from alexnet_pl.figures.retrieval_sheet import compare_neighbors as compare_neighbors
     from alexnet_pl.inference.trained_network import TrainedNetwork as TrainedNetwork
     from alexnet_pl.inference.trained_network import load as load
     from alexnet_pl.models.alexnet import AlexNet as AlexNet
     from alexnet_pl.models.filters import color_selectivity as color_selectivity
+    from alexnet_pl.models.overfeat import OverFeat as OverFeat
     from alexnet_pl.reporting.code_tables import code_report as code_report
     from alexnet_pl.reporting.learning_curves import curves as learning_curves
     from alexnet_pl.retrieval.codebook import open_codes as open_codes
@@ -33,6 +36,7 @@ __version__ = "0.1.0"
 PUBLIC = {  # name → module:definition
     "AlexNet": "models.alexnet:AlexNet",
     "Classifier": "training.classifier:Classifier",
+    "OverFeat": "models.overfeat:OverFeat",
     "Store": "data.store.store:Store",
     "TrainedNetwork": "inference.trained_network:TrainedNetwork",
     "UserError": "errors:UserError",
@@ -41,6 +45,8 @@ PUBLIC = {  # name → module:definition
     "compare_neighbors": "figures.retrieval_sheet:compare_neighbors",
     "draw_figure": "figures.catalog:draw_figure",
     "draw_filter_responses": "figures.filter_responses:draw_filter_responses",
+    "draw_offset_pooling": "figures.offset_pooling:draw_offset_pooling",
+    "draw_scale_table": "figures.offset_pooling:draw_scale_table",
     "draw_top_patches": "figures.filter_responses:draw_top_patches",
     "example_run": "experiment.trained_run:run_folder",
     "learning_curves": "reporting.learning_curves:curves",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
+from alexnet_pl.experiment.trainer_options import OTHER_STRATEGIES, REFUSED, WORKS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -47,6 +48,7 @@ def pages() -> dict[Path, str]:
         reference / "commands.md": commands_page(),
         reference / "recipes.md": recipes_page(),
         reference / "config.md": config_page(),
+        reference / "trainer.md": trainer_page(),
         ROOT / "README.md": with_table(ROOT / "README.md", "results", results_table(ROWS, "docs/")),
         ROOT / "docs/results.md": with_table(ROOT / "docs/results.md", "results", results_table(None, "")),
     }
@@ -154,6 +156,29 @@ def config_page() -> str:
     return "\n".join(parts)
 
 
+def trainer_page() -> str:
+    works = [(f"`trainer.{name}`", about) for name, about in sorted(WORKS.items())]
+    refused = [(f"`trainer.{name}`", why) for name, why in sorted(REFUSED.items())]
+    strategies = [(f"`{name.rstrip('_')}{'_*' * name.endswith('_')}`", why) for name, why in OTHER_STRATEGIES.items()]
+    return "\n".join(
+        [
+            NOTE + "# Trainer options\n",
+            TRAINER_HEAD,
+            "## Options that work\n",
+            table(("option", "meaning"), works),
+            "## Options that are refused\n",
+            table(("option", "why, and what to set instead"), refused),
+            "## Strategies that are refused\n",
+            table(("trainer.strategy", "why"), strategies),
+        ]
+    )
+
+
+TRAINER_HEAD = """\
+`trainer.OPTION=value` sets an option of
+[Lightning's Trainer](https://lightning.ai/docs/pytorch/stable/common/trainer.html). Each either works or is refused in
+one line that says why; none is ignored. The defaults that recipes set are in [Config keys](config.md#trainer).
+"""
 CONFIG_HEAD = """\
 Every key that recipes share, from `configs/_base.yaml`. `python -m alexnet_pl fit -c RECIPE --cfg job` prints those of
 a recipe with its values; a key that nothing reads is an error that names the nearest one. Every option of Lightning's

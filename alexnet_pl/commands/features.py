@@ -15,11 +15,11 @@ from alexnet_pl.config import options
 from alexnet_pl.config.options import RetrievalOptions, retrieval_options
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment import build, predict
+from alexnet_pl.experiment import build, predict, processes
 from alexnet_pl.reporting.tables import Table, print_table
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
-from alexnet_pl.retrieval.features import Features, features_dir
+from alexnet_pl.retrieval.features import Features, Share, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
 
@@ -32,10 +32,12 @@ def features(cfg: DictConfig, folder: Path) -> None:
     splits = [wanted] if wanted else ["train", data.test_split_name]
     for split in splits:
         data.store.split(split)  # before the first is begun
-    extractor = gallery.make_extractor(cfg)
+    fabric = processes.launch(cfg)
+    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
+    extractor = gallery.make_extractor(cfg, fabric.device)
     for split in splits:
         began = time.perf_counter()
-        found, made = gallery.extract_features(cfg, folder, split, extractor)
+        found, made = gallery.extract_features(cfg, folder, split, extractor, share)
         rate = f", {len(found) / (time.perf_counter() - began):,.0f} images/s" if made else ", made before"
         size = f"{found.values.nbytes / 1e6:,.0f} MB"
         print_message(

@@ -13,7 +13,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import figure1
-from alexnet_pl.figures.catalog import FIGURES
+from alexnet_pl.figures.catalog import pictures_of
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, read_config
@@ -57,7 +57,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 def draw(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
     """All of one run, and the page beside `out`."""
     drawn, missing = {}, {}
-    for name, (title, make) in FIGURES.items():
+    for name, (title, make) in pictures_of(run).items():
         try:
             picture = make(run, photographs)
         except UserError as error:

@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
 HOME = "alexnet_pl.commands"
 NET = ("model", "augment")  # what decides the network of a checkpoint
-MACHINE = ("trainer", "performance")
+MACHINE = ("trainer", "performance", "distributed")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Command:
     needs_checkpoint: bool = False  # of an earlier run: the newest last.ckpt of the recipe unless one is given
     stable_run_dir: bool = False  # the same command finds the folder that it had
     uses_trainer: bool = False
+    first_process_only: bool = False  # of several that torchrun or srun start, one does it all
     takes: Literal["recipe", "runs"] = "recipe"
     options: str = ""  # for takes="runs": the dataclass that key=value fills
     keys: tuple[str, ...] = ()
@@ -118,6 +120,7 @@ COMMANDS = {
             f"{HOME}.ensemble:average",
             stable_run_dir=True,
             uses_trainer=True,
+            first_process_only=True,
             keys=("ensemble", "test", "data"),
             examples=("ensemble -c ensemble_5cnns data.root=/fast/ilsvrc2012",),
             next="report",
@@ -128,6 +131,7 @@ COMMANDS = {
             f"{HOME}.predict:predict",
             needs_checkpoint=True,
             uses_trainer=True,
+            first_process_only=True,
             keys=("predict", "prepare", "ckpt_path", "test", *NET, *MACHINE),
             examples=("predict runs/demo/latest predict.images=holiday.jpg",),
         ),
@@ -147,6 +151,7 @@ COMMANDS = {
             f"{HOME}.features:retrieve",
             needs_checkpoint=True,
             uses_trainer=True,
+            first_process_only=True,
             keys=("retrieval", "predict", "features", "ckpt_path", "data", *NET, *MACHINE),
             examples=("retrieve runs/demo/latest predict.images=holiday.jpg",),
         ),
@@ -230,6 +235,9 @@ def load(target: str) -> Callable[..., Any]:
 def run(cfg: DictConfig, folder: Path) -> float | None:
     """Run `cfg.command` and return the sweep's objective, where the command measures it."""
     command = find(cfg.command)
+    if command.first_process_only and not is_first_process():
+        print(f"{command.name}: the first process does it alone; nothing is left for this one", flush=True)
+        return None
     target = load(target_of(command, cfg))
     if command.uses_trainer:
         return load(f"{HOME}.trainer:run_with_trainer")(target, cfg, folder)

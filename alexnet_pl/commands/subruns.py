@@ -17,6 +17,7 @@ from alexnet_pl.config.options import Transfer
 from alexnet_pl.config.overrides import STORES, quote_value
 from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST
 
 RUN_CONFIG_NAME = "config"  # of a run folder's config, as Hydra sees it
@@ -26,6 +27,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def run_cli(*words: str) -> None:
     """Run `python -m alexnet_pl WORDS` to its end. A signal is handed on once, so that a fit leaves its checkpoint; an
     exit code other than 0 becomes this process's own, whose reason was told by then."""
+    if launched := launched_processes():
+        raise UserError(
+            f"{words[0]}: a stage of its own, which one of several processes of {launched.launcher} cannot start; "
+            "start a single process, with trainer.devices=N"
+        )
     child = subprocess.Popen([sys.executable, "-m", "alexnet_pl", *words], start_new_session=True)
     before = {number: signal.signal(number, lambda caught, _: child.send_signal(caught)) for number in SIGNALS}
     try:

@@ -24,6 +24,9 @@ HARDWARE = (  # keys of `trainer` that say where and how fast, not what
 )  # fmt: skip
 
 
+SCALING = "scale_rate_from_batch"  # a key that configs of before it lack, and that null leaves without effect
+
+
 def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
     """Settings that a resumed run must share with its start: name in a checkpoint → (key, value)."""
     return {
@@ -42,7 +45,7 @@ def training_signature(cfg: DictConfig) -> dict[str, Any]:
         "data": {key: whole["data"].get(key) for key in ("size", "batch_size", "include_val_after_epoch")},
         "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # the data's matter
         "augment": whole["augment"],
-        "optim": whole["optim"],
+        "optim": {key: value for key, value in whole["optim"].items() if key != SCALING or value is not None},
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
         "trainer": {key: value for key, value in whole["trainer"].items() if key not in HARDWARE},
         "transfer": {"layers": sorted(whole["transfer"]["layers"])},

@@ -130,6 +130,23 @@ def make_watch(cfg: DictConfig) -> MonitorOptions:
 
 
 @dataclass(frozen=True)
+class DistributedOptions:
+    """`timeout`: seconds that processes which train together wait for each other; `compress_gradients`: send them as
+    bfloat16, half of the bytes."""
+
+    timeout: float = 600
+    compress_gradients: bool = False
+
+    def __post_init__(self) -> None:
+        if self.timeout <= 0:
+            raise ValueError(f"timeout={self.timeout}: seconds, above 0")
+
+
+def distributed_options(cfg: DictConfig) -> DistributedOptions:
+    return instantiate(DistributedOptions, cfg.get("distributed") or {}, "distributed")  # which older run folders lack
+
+
+@dataclass(frozen=True)
 class Transfer:
     """`layers`: copied from `weights`, a checkpoint; the others are initialised afresh. `pretrain_recipe`: the recipe
     with which `fit` trains that network first if there is no checkpoint; `data_roots`: the stores of such recipes, by

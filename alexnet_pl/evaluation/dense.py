@@ -10,13 +10,14 @@ the paper, too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.config.test_views import DenseViews
-from alexnet_pl.evaluation.image_scales import by_sides, stack_resized
+from alexnet_pl.evaluation.image_scales import by_sides, resize, stack_resized, target_sides
 from alexnet_pl.models.sliding_window import SlidingNetwork
 
 PIXELS = {"cpu": 1 << 21, "cuda": 1 << 25}  # of images that go through a network together
@@ -79,6 +80,25 @@ def dense_scores(
     if options.score == "logit":
         return F.log_softmax(total / count, 1)
     return (total / total.sum(1, keepdim=True)).clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+class ScaleMap(NamedTuple):
+    """An image at one scale: `picture` (3, H, W) float32, 0 … 255; `scores` (classes, rows, columns), one a window."""
+
+    picture: Tensor
+    scores: Tensor
+
+
+def confidence_maps(
+    net: SlidingNetwork, prepare: Callable[[Tensor], Tensor], image: Tensor, options: DenseViews
+) -> list[ScaleMap]:
+    """Scores in every window of an image (3, H, W) uint8 at each scale, without reflections: where a class is found."""
+    found = []
+    for scale in options.scales:
+        picture = resize(image, target_sides(image, net.window, scale, options.aspect), options.aspect)
+        logits = dense_logits(net, prepare(picture[None]), options.stride)
+        found.append(ScaleMap(picture, score_windows(logits, options.score)[0]))
+    return found
 
 
 def chunks(numbers: list[int], sides: tuple[int, int], device: torch.device) -> Iterator[list[int]]:

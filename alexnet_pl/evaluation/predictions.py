@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from alexnet_pl.config.migration import SCHEMA, migrate_record
+from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -196,20 +197,26 @@ class PredictionWriter(L.Callback):
     def __init__(self, path: Path, store: Store, facts: dict[str, Any], kept: bool) -> None:
         self.path, self.facts, self.kept = path, facts, kept
         self.classes, self.split = len(store.classes), store.split(facts["dataset"]["split"])
+        self.writer: Writer | None = None
 
-    def part(self, rank: int, world: int) -> Path:
-        return self.path if world == 1 else self.path.with_name(f"{self.path.name}.{rank}")
+    def part(self, share: int, shares: int) -> Path:
+        return self.path if shares == 1 else self.path.with_name(f"{self.path.name}.{share}")
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.writer = Writer(self.part(trainer.global_rank, trainer.world_size), self.classes, self.kept)
+        """Of processes that hold parts of one network and have the same images, the first writes."""
+        self.share, self.shares = image_share(trainer)
+        if trainer.global_rank == self.share * (trainer.world_size // self.shares):
+            self.writer = Writer(self.part(self.share, self.shares), self.classes, self.kept)
 
     def on_test_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """`outputs`: (N, classes) logarithms of probabilities."""
         assert isinstance(outputs, Tensor)
-        first = trainer.global_rank + self.writer.rows * trainer.world_size
-        numbers = range(first, first + len(outputs) * trainer.world_size, trainer.world_size)
+        if self.writer is None:
+            return
+        first = self.share + self.writer.rows * self.shares
+        numbers = range(first, first + len(outputs) * self.shares, self.shares)
         self.writer.add(
             Block(
                 [self.split.names[i] for i in numbers],
@@ -220,8 +227,9 @@ class PredictionWriter(L.Callback):
         )
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.writer.close(self.facts)
+        if self.writer is not None:
+            self.writer.close(self.facts)
         trainer.strategy.barrier()
-        if trainer.world_size > 1 and trainer.is_global_zero:
-            parts = [self.part(rank, trainer.world_size) for rank in range(trainer.world_size)]
+        if self.shares > 1 and trainer.is_global_zero:
+            parts = [self.part(share, self.shares) for share in range(self.shares)]
             interleave(parts, self.path, self.classes, self.kept, self.facts)

@@ -5,20 +5,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
+from alexnet_pl.config.test_views import DenseViews
+from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.dense import confidence_maps, dense_scores
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import examples, figure2, figure3, figure4, training_curves
+from alexnet_pl.figures.confidence_maps import MappedImage, draw_confidence_maps
 from alexnet_pl.figures.examples import Prediction
+from alexnet_pl.figures.offset_pooling import draw_offset_pooling, draw_scale_table, scale_table
 from alexnet_pl.figures.style import Drawing, Theme, draw_for_notebook
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.filters import color_selectivity
+from alexnet_pl.models.overfeat import OverFeat
+from alexnet_pl.models.sliding_window import SlidingNetwork
 from alexnet_pl.models.summary import read_layers
 from alexnet_pl.retrieval import gallery
+from alexnet_pl.training.classifier import check_sliding
 
+SHOWN = 3  # images with their confidence maps
 ERRORS = {"val/top1_error": "top-1 error", "val/top5_error": "top-5 error"}
 
 
@@ -138,6 +148,60 @@ def training_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     return FigureEntry(lambda theme: training_curves.draw_training_curves(course, theme), caption, summary)
 
 
+def confidence(run: TrainedRun, photographs: bool) -> FigureEntry:
+    """Confidence maps of a few test images, as a dense test sees them."""
+    if not photographs:
+        raise UserError("it consists of photographs, which are left out (`photographs=false`)")
+    module, options = run.module, run.module.dense or DenseViews()
+    check_sliding(module.net)
+    net: SlidingNetwork = module.net  # type: ignore[assignment]
+    split = run.store.split(run.data.test_split_name)
+    numbers = examples.spread_evenly(len(split), SHOWN)
+    found = []
+    with torch.inference_mode():
+        for number, image in zip(numbers, whole_images(split, numbers), strict=True):
+            answer = int(dense_scores(net, module.prepare_picture, [image], options)[0].argmax())
+            maps = confidence_maps(net, module.prepare_picture, image, options)
+            label = run.classes[int(split.labels[number])]
+            found.append(MappedImage(maps, answer, run.classes[answer], label))
+    stride = net.window.fine_stride if options.stride == "fine" else net.window.stride
+    windows = sum(one.scores[0].numel() for one in found[0].maps)
+    caption = (
+        f"{len(found)} of the {len(split):,} {split.name} images, spread evenly over them, at {len(options.scales)} "
+        f"scales, and the softmax output of each image's answer in every window of {net.window.window} pixels; "
+        f"{windows} windows of the first image."
+    )
+
+    def drawing(theme: Theme) -> Figure:
+        return draw_confidence_maps(found, options.scales, net.window, stride, theme)
+
+    return FigureEntry(drawing, caption, f"{windows} windows an image")
+
+
+def offsets(run: TrainedRun, photographs: bool) -> FigureEntry:
+    net = overfeat_network(run)
+    caption = (
+        "(a) The last convolution's maps along one axis; (b), (c) max-pooled from each offset Δ; (d) the classifier, "
+        "as wide as the bar, slid over each pooled map; (e) all answers interleaved. Sizes are the network's own."
+    )
+    return FigureEntry(lambda theme: draw_offset_pooling(net, theme), caption, f"{net.window.pool_stride} offsets")
+
+
+def scale_sizes(run: TrainedRun, photographs: bool) -> FigureEntry:
+    net = overfeat_network(run)
+    caption = (
+        f"Table 5 for windows of {net.window.window} pixels, read off by running the network on images of each size."
+    )
+    return FigureEntry(lambda theme: draw_scale_table(net, theme), caption, f"{len(scale_table(net))} scales")
+
+
+def overfeat_network(run: TrainedRun) -> OverFeat:
+    net = run.module.net
+    if not isinstance(net, OverFeat):
+        raise UserError(f"model.name={run.cfg.model.get('name', 'alexnet')}: drawn of OverFeat's networks only")
+    return net
+
+
 Maker = Callable[[TrainedRun, bool], FigureEntry]
 FIGURES: dict[str, tuple[str, Maker]] = {  # file name → title, function
     "figure2": ("Figure 2, the network", network_figure),
@@ -146,11 +210,24 @@ FIGURES: dict[str, tuple[str, Maker]] = {  # file name → title, function
     "figure4-right": ("Figure 4, right, the nearest training images", neighbor_figure),
     "training": ("Training", training_figure),
 }
+OVERFEAT_PICTURES: dict[str, tuple[str, Maker]] = {
+    "kernels": ("Kernels of the first layer", kernel_figure),
+    "offsets": ("OverFeat's Figure 3, pooling from every offset", offsets),
+    "scales": ("OverFeat's Table 5, sizes at each scale", scale_sizes),
+    "confidence": ("Confidence maps", confidence),
+    "labels": ("The five most probable labels", prediction_figure),
+    "training": FIGURES["training"],
+}
+
+
+def pictures_of(run: TrainedRun) -> dict[str, tuple[str, Maker]]:
+    """The figures that a run's network can have."""
+    return OVERFEAT_PICTURES if run.cfg.model.get("name") == "overfeat" else FIGURES
 
 
 def draw_figure(run: TrainedRun, name: str) -> Figure:
     """Draw one of `FIGURES` of a run, for a notebook. Raises UserError if the run lacks the data for it."""
-    if name not in FIGURES:
-        raise UserError(f"{name}: no figure; one of {', '.join(FIGURES)}")
-    _, make = FIGURES[name]
+    if name not in (known := {**FIGURES, **OVERFEAT_PICTURES}):
+        raise UserError(f"{name}: no figure; one of {', '.join(known)}")
+    _, make = known[name]
     return draw_for_notebook(make(run, True).drawing)

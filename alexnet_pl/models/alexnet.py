@@ -78,7 +78,8 @@ class AlexNet(nn.Module):
     ) -> None:
         super().__init__()
         check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout, width)
-        self.num_classes, self.crop, self.width, self.overlap = num_classes, crop, width, overlap
+        self.num_classes, self.towers, self.crop, self.overlap = num_classes, towers, crop, overlap
+        self.width = width
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
         kernels = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
         widths, units = [scaled_width(count, width) for count in kernels], scaled_width(4096, width)

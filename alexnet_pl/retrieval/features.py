@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -78,11 +78,36 @@ def features_dir(run: Path, split: str, layer: str = "fc7") -> Path:
     return run / "features" / f"{split}-{layer}"
 
 
-def extract_split(folder: Path, extractor: Extractor, split: Split, metadata: dict[str, Any], batch_size: int) -> None:
+class Share(NamedTuple):
+    """Part of a split that a process extracts: the `rank`-th of `world` ranges. `barrier`: waits for all processes."""
+
+    rank: int = 0
+    world: int = 1
+    barrier: Callable[[], None] = lambda: None
+
+    def rows(self, count: int) -> range:
+        return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)
+
+    def progress_path(self, partial: Path) -> Path:
+        """File that holds how many of its rows are done."""
+        return partial / ("done.json" if self.world == 1 else f"done-{self.rank}-of-{self.world}.json")
+
+
+def extract_split(
+    folder: Path,
+    extractor: Extractor,
+    split: Split,
+    metadata: dict[str, Any],
+    batch_size: int,
+    share: Share | None = None,
+) -> None:
     """Extract the features of all images of `split` into `folder`; resume if an earlier call was interrupted.
+
+    Each of several processes extracts its share.
 
     `metadata`: {"dataset": predictions.dataset_info(…), "checkpoint": checkpoint.about_checkpoint(…)}.
     """
+    share = share or Share()
     partial = folder.with_name(f"{folder.name}.partial")
     layer_info = {
         "layer": extractor.layer,
@@ -90,35 +115,46 @@ def extract_split(folder: Path, extractor: Extractor, split: Split, metadata: di
         "images": len(split),
         "precision": extractor.precision,
     }
-    metadata = {**layer_info, **metadata}
-    done = resume_from(partial, metadata)
+    if share.rank == 0:
+        open_partial(partial, {**layer_info, **metadata})
+    share.barrier()
+    extract_share(partial, extractor, split, batch_size, share)
+    share.barrier()
+    if share.rank == 0:
+        finish(partial, folder, split)
+    share.barrier()
+
+
+def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size: int, share: Share) -> None:
+    rows, done = share.rows(len(split)), read_done(share.progress_path(partial))
     step = max(IMAGES_PER_BLOCK // batch_size, 1) * batch_size
-    starts = range(done, len(split), batch_size)
-    batches = (np.arange(start, min(start + batch_size, len(split))) for start in starts)
-    blocks_of_features = extract_blocks(
-        extractor,
-        batch_pipeline(split, extractor.device, DEFAULT_OPTIONS)(split, batches, batch_size, extractor.device),
-        step,
-    )
-    with Progress() as bar:
-        task = bar.add_task(f"{folder.name}", total=len(split), completed=done)
-        for block in blocks_of_features:
-            write_features(partial, done, block)
+    starts = range(rows.start + done, rows.stop, batch_size)
+    batches = (np.arange(start, min(start + batch_size, rows.stop)) for start in starts)
+    stream = batch_pipeline(split, extractor.device, DEFAULT_OPTIONS)(split, batches, batch_size, extractor.device)
+    with Progress(disable=share.rank > 0) as bar:
+        task = bar.add_task(partial.stem, total=len(rows), completed=done)
+        for block in extract_blocks(extractor, stream, step):
+            write_features(partial, rows.start + done, block)
             done += len(block)
+            write_progress(share.progress_path(partial), done)
             bar.update(task, completed=done)
+
+
+def finish(partial: Path, folder: Path, split: Split) -> None:
     np.save(partial / "labels.npy", split.labels)
     (partial / "names.jsonl").write_text("".join(f"{json.dumps(name)}\n" for name in split.names))
-    (partial / "done.json").unlink()
+    for path in partial.glob("done*.json"):
+        path.unlink()
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
 
 
-def resume_from(partial: Path, metadata: dict[str, Any]) -> int:
-    """Number of images already extracted. Restarts from zero if the partial folder has other `metadata`."""
+def open_partial(partial: Path, metadata: dict[str, Any]) -> None:
+    """Keep what was extracted already; start from zero if the partial folder has other `metadata`."""
     try:
         if json.loads((partial / "about.json").read_text()) == metadata:
-            return json.loads((partial / "done.json").read_text())
+            return
     except (OSError, ValueError):
         pass
     if partial.exists():
@@ -126,15 +162,20 @@ def resume_from(partial: Path, metadata: dict[str, Any]) -> int:
     partial.mkdir(parents=True)
     shape = metadata["images"], metadata["width"]
     np.lib.format.open_memmap(partial / "features.npy", "w+", np.float16, shape)
-    write_progress(partial, 0)
     (partial / "about.json").write_text(json.dumps(metadata, indent=1) + "\n")
-    return 0
 
 
-def write_progress(partial: Path, done: int) -> None:
-    fresh = partial / "done.json.new"
+def read_done(path: Path) -> int:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def write_progress(path: Path, done: int) -> None:
+    fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(json.dumps(done))
-    fresh.replace(partial / "done.json")
+    fresh.replace(path)
 
 
 def extract_blocks(extractor: Extractor, batches: Iterator[tuple[Tensor, Tensor]], step: int) -> Iterator[np.ndarray]:
@@ -150,15 +191,14 @@ def extract_blocks(extractor: Extractor, batches: Iterator[tuple[Tensor, Tensor]
 
 
 def write_features(partial: Path, start: int, block: np.ndarray) -> None:
-    """Write a block, then the progress. Raises UserError if values overflow float16."""
+    """Write a block. Raises UserError if values overflow float16."""
     if not np.isfinite(block).all():
         raise UserError(
             f"ckpt_path: activations from image {start:,} on are not finite in float16; use another checkpoint"
         )
     values = np.load(partial / "features.npy", mmap_mode="r+")
     values[start : start + len(block)] = block
-    values.flush()
-    write_progress(partial, start + len(block))
+    values.flush()  # before the note of how far it is
 
 
 class Features:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -16,25 +17,31 @@ from alexnet_pl.evaluation import predictions
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.experiment.trained_run import open_trained_run
 from alexnet_pl.retrieval import features, search
-from alexnet_pl.retrieval.features import Extractor, Features
+from alexnet_pl.retrieval.features import Extractor, Features, Share
 from alexnet_pl.runs.checkpoint import about_checkpoint, check_compatible, checkpoint_step
 from alexnet_pl.runtime import precision
 
 NO_WEIGHTS = {"file": "none", "sha256": "none", "step": 0}  # checkpoint of pixel features
 
 
-def make_extractor(cfg: DictConfig) -> Extractor:
-    """Load the network of `cfg.ckpt_path`, as `predict` does, for extracting features."""
+def make_extractor(cfg: DictConfig, device: torch.device | None = None) -> Extractor:
+    """Load the network of `cfg.ckpt_path`, as `predict` does, for extracting features; by default on the recipe's
+    device."""
     build.count_classes(cfg)
     module = build.make_module(cfg)
     check_compatible(cfg.ckpt_path, module.architecture)
-    device = runtime.device(cfg)
+    device = device or runtime.device(cfg)
     precision_name = precision(cfg.trainer.precision, device.type)
     return Extractor(trained_run.load_module(cfg.ckpt_path, module), feature_options(cfg).layer, device, precision_name)
 
 
-def extract_features(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> tuple[Features, bool]:
-    """Features of a split, extracted if needed: (features, whether they were extracted now)."""
+def extract_features(
+    cfg: DictConfig, folder: Path, split: str, extractor: Extractor, share: Share | None = None
+) -> tuple[Features, bool]:
+    """Features of a split, extracted if needed: (features, whether they were extracted now).
+
+    Each of several processes extracts its share.
+    """
     store = build.make_data(cfg).store
     weights = NO_WEIGHTS if extractor.layer == "pixels" else about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))
     metadata = {"dataset": predictions.dataset_info(store, split), "checkpoint": weights}
@@ -43,7 +50,7 @@ def extract_features(cfg: DictConfig, folder: Path, split: str, extractor: Extra
     if existing and all(existing.metadata[key] == value for key, value in metadata.items()):
         return existing, False
     extractor.module.performance.apply(extractor.module.net, extractor.device)
-    features.extract_split(directory, extractor, store.split(split), metadata, cfg.data.batch_size)
+    features.extract_split(directory, extractor, store.split(split), metadata, cfg.data.batch_size, share)
     return Features(directory), True
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.test_views import DenseViews
 from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment, Batch
+from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.loading.whole_images import WholeBatch
 from alexnet_pl.errors import UserError
@@ -97,6 +98,8 @@ class Classifier(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Take classes and, before a fit, image statistics from the store; a loaded checkpoint replaces the latter."""
+        for errors in (self.val_errors, self.test_errors):  # counted over processes with different images
+            errors.process_group = getattr(self.trainer.strategy, "data", None)
         store = self.trainer.datamodule.store  # type: ignore[attr-defined]
         outputs = self.net.num_classes
         if len(store.classes) != outputs:
@@ -271,7 +274,7 @@ class Classifier(L.LightningModule):
         self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
         self.check_images(checkpoint["alexnet_pl"].get("store", {}))
         if "sums" in checkpoint["alexnet_pl"]:
-            first = self.trainer.is_global_zero  # the saved sums are over all processes: one alone resumes them
+            first = image_share(self.trainer)[0] == 0  # the saved sums are over all processes: one alone resumes them
             self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device) * first
         self.lineage = checkpoint["alexnet_pl"].get("lineage", [])
 

@@ -174,9 +174,9 @@ def make_wandb_logger(run: Path, project: str, entity: str | None = None) -> Wan
         settings = wandb.Settings(silent=True, console="off", init_timeout=30)
         options = {"project": project, "entity": entity, "mode": mode, "settings": settings}
         logger = WandbLogger(name=name, save_dir=str(run), id=identity, resume="allow", **options)
-        _ = logger.experiment
+        experiment = logger.experiment
         if rank_zero_only.rank == 0 and not id_path.exists():
-            id_path.write_text(identity + "\n")
+            id_path.write_text(f"{experiment.id}\n")  # a sweep's agent has chosen another than ours
         return logger
     except Exception as error:  # losing the dashboard must not lose the run
         rank_zero_warn(f"logging without W&B ({reason(error)})")

@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PICTURES = {"filters": 3, "results": 3, "retrieval": 1}  # at least
+PICTURES = {"filters": 3, "overfeat": 3, "results": 3, "retrieval": 1}  # at least
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 

@@ -26,7 +26,18 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 LOG = ROOT / "docs/development/log.md"  # keeps the words of its day
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if page != LOG)]
-RUNS = ("demo", "imagenette", "ilsvrc2012", "fall2011", "cifar10", "cifar10_13pct", "cifar10_11pct", "codes")
+RUNS = (
+    "demo",
+    "imagenette",
+    "ilsvrc2012",
+    "fall2011",
+    "cifar10",
+    "cifar10_13pct",
+    "cifar10_11pct",
+    "codes",
+    "overfeat_demo",
+    "overfeat_fast",
+)
 
 
 def shell_lines(page: Path) -> list[str]:

@@ -17,7 +17,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
 from alexnet_pl.retrieval import features
-from alexnet_pl.retrieval.features import Extractor, Features, extract_split
+from alexnet_pl.retrieval.features import Extractor, Features, Share, extract_split
 from alexnet_pl.training.classifier import Classifier
 
 CPU = torch.device("cpu")
@@ -101,11 +101,29 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
 @pytest.mark.parametrize("other", [{"checkpoint": {"sha256": "b", "step": 2, "file": "last.ckpt"}}, {"dataset": {}}])
 def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other: dict[str, Any]) -> None:
     facts = {**FACTS, "images": 8, "width": 4}
-    assert features.resume_from(tmp_path / "partial", facts) == 0
-    features.write_features(tmp_path / "partial", 0, np.ones((4, 4), np.float16))
-    assert features.resume_from(tmp_path / "partial", facts) == 4
-    assert features.resume_from(tmp_path / "partial", facts | other) == 0
+    partial = tmp_path / "partial"
+    note = Share().note(partial)
+    features.open_partial(partial, facts)
+    assert features.read_done(note) == 0
+    features.write_features(partial, 0, np.ones((4, 4), np.float16))
+    features.write_progress(note, 4)
+    features.open_partial(partial, facts)
+    assert features.read_done(note) == 4
+    features.open_partial(partial, facts | other)
+    assert features.read_done(note) == 0
     assert not np.load(tmp_path / "partial/features.npy").any()
+
+
+def test_shares_of_three_processes_are_the_whole(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
+    split, extractor = Store(tiny_store).split("train"), Extractor(module, "pixels", CPU)
+    whole = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
+    partial = tmp_path / "shared.partial"
+    features.open_partial(partial, {**FACTS, "images": len(split), "width": extractor.width})
+    shares = [Share(rank, 3) for rank in range(3)]
+    assert [row for share in shares for row in share.rows(100)] == list(range(100))
+    for share in shares:
+        features.extract_share(partial, extractor, split, 16, share)
+    assert np.array_equal(np.load(partial / "features.npy"), whole.values)
 
 
 def test_values_stay_on_the_disk(tmp_path: Path) -> None:
@@ -113,7 +131,7 @@ def test_values_stay_on_the_disk(tmp_path: Path) -> None:
 
 
 def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
-    features.resume_from(tmp_path / "partial", {**FACTS, "images": 8, "width": 4})
+    features.open_partial(tmp_path / "partial", {**FACTS, "images": 8, "width": 4})
     with pytest.raises(UserError, match=r"^ckpt_path: activations from image 0 on are not finite"):
         features.write_features(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
 

@@ -20,6 +20,13 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 
+def image_share(trainer: L.Trainer) -> tuple[int, int]:
+    """(number of this process's share of the images, number of shares). Two processes that hold the halves of one
+    network have the same share."""
+    share = getattr(trainer.strategy, "distributed_sampler_kwargs", {"rank": 0, "num_replicas": 1})
+    return share["rank"], share["num_replicas"]
+
+
 class ImageStore(L.LightningDataModule):
     """LightningDataModule of the store at `root`: `train` to fit, `val` to validate, `test` (or `val`) to test.
 
@@ -85,7 +92,7 @@ class ImageStore(L.LightningDataModule):
         return store
 
     def setup(self, stage: str) -> None:
-        world = self.trainer.world_size if self.trainer else 1
+        world = image_share(self.trainer)[1] if self.trainer else 1
         if self.batch_size % world:
             raise UserError(f"data.batch_size={self.batch_size} does not divide by {world} devices")
         if stage == "fit" and len(self.store.split("train")) < self.batch_size:
@@ -100,8 +107,7 @@ class ImageStore(L.LightningDataModule):
         assert trainer is not None
         return {
             "device": trainer.strategy.root_device,
-            "rank": trainer.global_rank,
-            "world": trainer.world_size,
+            **dict(zip(("rank", "world"), image_share(trainer), strict=True)),
             "options": self.loader_options,
             "limit": limit if isinstance(limit, int) else None,
         }
@@ -138,7 +144,8 @@ class ImageStore(L.LightningDataModule):
 
     def eval_loader(self, split: str, limit: int | float, kind: type[EvalLoader] = EvalLoader) -> EvalLoader:
         assert self.trainer is not None
-        return kind(self.store.split(split), self.batch_size // self.trainer.world_size, **self.rank_info(limit))
+        size = self.batch_size // image_share(self.trainer)[1]
+        return kind(self.store.split(split), size, **self.rank_info(limit))
 
     def val_dataloader(self) -> EvalLoader:
         assert self.trainer is not None

@@ -12,6 +12,7 @@ from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
+from alexnet_pl.data.sources.boxed import UNCLASSIFIED
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
@@ -29,9 +30,10 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     if not options.source:
         raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
     synsets = Path(options.synsets) if options.synsets else None
-    form, source = read_source(
-        Path(options.source), options.names, synsets, options.val_share, options.allow_incomplete
-    )
+    share, incomplete = options.val_share, options.allow_incomplete
+    form, source = read_source(Path(options.source), options.names, synsets, share, incomplete, options.first_pixel)
+    if form in UNCLASSIFIED and not options.store_encoding.is_whole:
+        raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
     if source.held_out is not None and options.name in KNOWN_COUNTS:
         raise UserError(
             f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "

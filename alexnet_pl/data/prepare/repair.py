@@ -47,7 +47,7 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
 
 
 def check_same_images(plan: Plan, store: Store) -> None:
-    for split, info in store.manifest["splits"].read_records():
+    for split, info in store.manifest["splits"].items():
         with (store.root / f"{split}.names.jsonl").open() as file:
             same = plan.counts.get(split) == info["records"] and all(
                 line == written for line, written in zip_longest(file, plan.name_lines(split))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES
 from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.boxed import read_boxed
 from alexnet_pl.data.sources.cifar10 import find_batches, read_cifar
 from alexnet_pl.data.sources.huggingface import (
     find_packed,
@@ -19,7 +20,6 @@ from alexnet_pl.data.sources.image_folder import has_class_folders, read_folders
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.sources.split_lists import find_lists, read_lists
 from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
-from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
 from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_imagenet
 from alexnet_pl.errors import UserError
 
@@ -32,6 +32,7 @@ def read_source(
     synsets: Path | None = None,
     val_share: float | None = None,
     allow_incomplete: bool = False,
+    first_pixel: int | None = None,
 ) -> tuple[str, DatasetListing]:
     """Detect the form of a copy and list it: (name of the form, listing).
 
@@ -44,11 +45,9 @@ def read_source(
     """
     if not source.exists():
         raise UserError(f"prepare.source: {source} does not exist; give the folder that holds the images")
-    if known := read_published(source, allow_incomplete):
-        return known
     share = HELD_OUT if val_share is None else val_share
-    if source.is_dir() and (table := find_table(source)):
-        return "validation images with Kaggle's table", read_tabled(table, share)
+    if known := read_boxed(source, share, first_pixel) or read_published(source, allow_incomplete):
+        return known
     check_devkit_present(source)
     if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
         return ARCHIVES, read_synset_archives(source, synsets, share)

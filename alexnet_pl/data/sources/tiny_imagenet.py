@@ -8,11 +8,15 @@ val/val_annotations.txt              "name<TAB>wnid<TAB>x1<TAB>y1<TAB>x2<TAB>y2"
 test/images/*.JPEG                   without labels
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.zip import list_zip_members
+from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
+from alexnet_pl.data.boxes.index import BoxIndex, image_key
+from alexnet_pl.data.boxes.voc_xml import FoundBoxes, NamedBox
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.image_folder import is_image
 from alexnet_pl.errors import UserError
@@ -41,7 +45,8 @@ def read_tiny_imagenet(where: Path) -> DatasetListing:
     splits = {"train": train, "val": val_images(where, files, index)}
     if test := [ImageRecord(f"test/{Path(p).name}", -1, files[p]) for p in images_in(files, "test/images")]:
         splits["test"] = test
-    return DatasetListing([(wnid, words.get(wnid, wnid)) for wnid in wnids], splits, class_counts=counts)
+    boxes = partial(BoxIndex.read, partial(read_tiny_boxes, where, files, wnids))
+    return DatasetListing([(wnid, words.get(wnid, wnid)) for wnid in wnids], splits, class_counts=counts, boxes=boxes)
 
 
 def train_images(where: Path, files: Files, index: Mapping[str, int]) -> tuple[list[ImageRecord], list[int] | None]:
@@ -68,6 +73,26 @@ def val_images(where: Path, files: Files, index: Mapping[str, int]) -> list[Imag
     if unknown := set(truth.values()) - set(index):
         raise UserError(f"prepare.source: {where}: {ANNOTATIONS}: class {min(unknown)} is not in {WNIDS}")
     return [ImageRecord(f"val/{name}", index[truth[name]], files[path]) for name, path in sorted(paths.items())]
+
+
+def read_tiny_boxes(where: Path, files: Files, wnids: list[str]) -> Iterator[FoundBoxes]:
+    """The one box of each image, from 0 to 63 inclusive; 475 of the 110,000 have no extent and are left out."""
+    for wnid in wnids:
+        if (path := f"train/{wnid}/{wnid}_boxes.txt") in files:
+            for name, *corners in table(where, files, path, 5):
+                yield box_of(where, f"train/{wnid}/{name}", wnid, corners)
+    for name, wnid, *corners in table(where, files, ANNOTATIONS, 2):
+        if corners:  # some copies were trimmed for classification
+            yield box_of(where, f"val/{name}", wnid, corners)
+
+
+def box_of(where: Path, image: str, wnid: str, corners: list[str]) -> FoundBoxes:
+    try:
+        x1, y1, x2, y2 = (int(corner) for corner in corners[:4])
+    except ValueError as error:
+        raise UserError(f"prepare.source: {where}: the box of {image} is not four numbers ({error})") from error
+    edges = from_inclusive((x1, y1, x2, y2), 0)
+    return FoundBoxes(image_key(image), [NamedBox(edges, wnid)] if edges else [], Coverage.PARTIAL)
 
 
 def table(where: Path, files: Files, name: str, columns: int) -> list[list[str]]:

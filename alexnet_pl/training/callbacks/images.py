@@ -15,6 +15,7 @@ from alexnet_pl.models.filters import draw_filters
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.media import Cell, log_picture, log_table
 from alexnet_pl.training.metric_names import FILTERS, PREDICTIONS
+from alexnet_pl.training.strategies.towers import TowerStrategy
 
 HEADER = ["image", "label", "prediction", "correct", "probability of the label", "top 5"]
 
@@ -54,10 +55,16 @@ class FilterImage(EveryNEpochs):
         self.path = path
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.is_global_zero and not trainer.sanity_checking and trainer.state.fn == "fit":
-            assert isinstance(pl_module, Classifier)
-            save_image(draw_filters(pl_module.net.conv1.weight), self.path)
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self.draw(trainer, pl_module)
         super().on_validation_end(trainer, pl_module)
+
+    def draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        weight, strategy = pl_module.net.conv1.weight, trainer.strategy
+        kernels = strategy.whole("conv1.weight", weight) if isinstance(strategy, TowerStrategy) else weight
+        if trainer.is_global_zero:
+            save_image(draw_filters(kernels), self.path)
 
     def upload(self, trainer: L.Trainer) -> None:
         if self.path.is_file():

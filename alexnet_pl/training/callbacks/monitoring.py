@@ -1,6 +1,7 @@
 """Monitoring callbacks: learning rates, norms of gradients, weights and updates (§6), throughput, GPU idle time."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
@@ -12,6 +13,7 @@ from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.loggers import should_log, write_metrics
 from alexnet_pl.training.metric_names import EPOCH_ERROR, GRADIENT, IDLE, RATE, THROUGHPUT, UPDATE, WEIGHT
 from alexnet_pl.training.optimizer import MomentumSGD
+from alexnet_pl.training.strategies.towers import TowerStrategy
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -31,22 +33,27 @@ class WeightAndGradientNorms(L.Callback):
     """Logs `measure_norms` every `log_every_n_steps` steps, when the host waits for the device anyway."""
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if trainer.is_global_zero and should_log(trainer):
-            assert isinstance(pl_module, Classifier)
+        if not should_log(trainer):
+            return
+        assert isinstance(pl_module, Classifier)
+        if isinstance(trainer.strategy, TowerStrategy):
+            write_metrics(trainer, measure_norms(pl_module.sgd, trainer.strategy.whole_norms))
+        elif trainer.is_global_zero:
             write_metrics(trainer, measure_norms(pl_module.sgd))
 
 
 @torch.no_grad()
-def measure_norms(sgd: MomentumSGD) -> dict[str, float]:
+def measure_norms(sgd: MomentumSGD, whole: Callable[[Tensor], Tensor] = lambda rows: rows) -> dict[str, float]:
     """Norms of the weights w of every layer after a step: `gradient_norm/conv1` ‖∂L/∂w‖, `weight_norm/conv1` ‖w‖, and
     `update_ratio/conv1` ‖Δw‖ / ‖w‖. Biases are left out: they start at 0, so the ratio says nothing.
 
     Δw is the velocity of §6, stored as u with Δw = −ε · u. All norms are computed on the device and copied at once.
+    `whole`: function from the norms of a process's part of the weights to those of the layers.
     """
     groups = [group for group in sgd.param_groups if group["name"].endswith(".weight")]
     rows = [stack_norms(group["params"][0], sgd.state[group["params"][0]].get("u")) for group in groups]
     values: dict[str, float] = {}
-    for group, (gradient, weight, velocity) in zip(groups, torch.stack(rows).tolist(), strict=True):
+    for group, (gradient, weight, velocity) in zip(groups, whole(torch.stack(rows)).tolist(), strict=True):
         layer = group["name"].removesuffix(".weight")
         values[f"{GRADIENT}/{layer}"], values[f"{WEIGHT}/{layer}"] = gradient, weight
         values[f"{UPDATE}/{layer}"] = group["lr"] * velocity / max(weight, TINY)
@@ -117,7 +124,8 @@ class EpochTrainError(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         error = pl_module.epoch_error()
-        pl_module.log(self.NAME, error, logger=False)  # for checkpoints and schedules that monitor it
+        # for checkpoints and schedules that monitor it; every process has the same value
+        pl_module.log(self.NAME, error, logger=False, sync_dist=True, reduce_fx="max")
         write_metrics(trainer, {self.NAME: error})
 
 

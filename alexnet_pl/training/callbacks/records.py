@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
+from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.files import NonNegative, check_record
 from alexnet_pl.runs import fit_status
@@ -74,6 +75,27 @@ class FitRecord(L.Callback):
         return ended_by
 
 
+def describe_processes(trainer: L.Trainer) -> dict[str, Any]:
+    """How many processes share a batch. `per_process`: images of each step that one of them reads."""
+    kind = getattr(trainer.strategy, "kind", "single")
+    size: int = trainer.datamodule.batch_size  # type: ignore[attr-defined]
+    return {
+        "world_size": trainer.world_size,
+        "nodes": trainer.num_nodes,
+        "strategy": kind,
+        "batch_size": size,
+        "per_process": size // image_share(trainer)[1],
+    }
+
+
+def print_shares(processes: dict[str, Any]) -> None:
+    print(
+        f"{processes['world_size']} processes ({processes['strategy']}): a step has {processes['batch_size']} images "
+        f"(data.batch_size), {processes['per_process']} on each",
+        flush=True,
+    )
+
+
 class Provenance(L.Callback):
     """Appends the current session to provenance.json: command, store, machine, commit, uncommitted changes."""
 
@@ -85,6 +107,9 @@ class Provenance(L.Callback):
             return
         store = trainer.datamodule.store  # type: ignore[attr-defined]
         session = describe_session(self.command, {"name": store.name, "fingerprint": store.fingerprint})
+        session["processes"] = describe_processes(trainer)
+        if self.command == "fit" and trainer.world_size > 1:
+            print_shares(session["processes"])
         append_session(self.run, session)
         if self.command == "fit":
             log_summary(trainer.loggers, {"provenance": session}, [self.run / PROVENANCE])

@@ -10,6 +10,8 @@ import torch.distributed as dist
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from alexnet_pl.console import is_first_process
+from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.training.loggers import MetricsFile
 
 
@@ -22,6 +24,10 @@ class RandomState(L.Callback):
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
+        self.copies = 1  # processes that have the same images and draw alike
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self.copies = trainer.world_size // image_share(trainer)[1]
 
     @property
     def state_key(self) -> str:
@@ -29,9 +35,9 @@ class RandomState(L.Callback):
         return "RandomState"
 
     def state_dict(self) -> dict[str, Any]:
-        states = {"cpu": gather_states(torch.get_rng_state())}
+        states = {"cpu": gather_states(torch.get_rng_state())[:: self.copies]}
         if torch.cuda.is_available():
-            states["cuda"] = gather_states(torch.cuda.get_rng_state())
+            states["cuda"] = gather_states(torch.cuda.get_rng_state())[:: self.copies]
         return states
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -46,7 +52,7 @@ class RandomState(L.Callback):
         return torch.get_rng_state().shape
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        rank, states = trainer.global_rank, self.states
+        (rank, _), states = image_share(trainer), self.states
         if rank and len(states.get("cpu", [])) <= rank:
             torch.manual_seed(torch.initial_seed() + rank)  # else every process would drop the same units
         if len(states.get("cpu", [])) > rank:
@@ -75,13 +81,14 @@ class MetricsPosition(L.Callback):
 
 
 class GracefulInterrupt(L.Callback):
-    """Finishes the current step on Ctrl-C or SIGTERM, saves `last.ckpt`, and exits with code 128 + signal.
+    """Finishes the current step on Ctrl-C, SIGTERM or SIGUSR1 (SLURM's notice of a time limit), saves `last.ckpt`, and
+    exits with code 128 + signal.
 
     During validation the signal takes effect when validation ends. A second signal exits at once, without saving.
     Processes that train together agree every `every` batches, so that all stop after the same step.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
     def __init__(self, path: Path, every: int = 20) -> None:
         self.path, self.every, self.caught, self.batches = path, every, 0, 0
@@ -95,7 +102,8 @@ class GracefulInterrupt(L.Callback):
         if self.caught:
             raise SystemExit(128 + number)
         self.caught = number
-        print("\nfinishing this step, then saving; press Ctrl-C again to quit without saving", flush=True)
+        if is_first_process():
+            print("\nfinishing this step, then saving; press Ctrl-C again to quit without saving", flush=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Stop here, except after the last step of an epoch: a resumed run would skip that epoch's validation."""

@@ -61,9 +61,9 @@ def test_one_changed_bit_is_told_by_its_shard(root: Path, image: int, says: str)
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda root: flip(root / "val.labels.npy", -1), "val.labels.npy: damaged"),
-        (lambda root: flip(root / "train.names.jsonl", 3), "train.names.jsonl: damaged"),
-        (lambda root: flip(root / "mean.npy", -9), "mean.npy: damaged"),
+        (lambda root: flip(root / "val.labels.npy", -1), "val.labels.npy: corrupt"),
+        (lambda root: flip(root / "train.names.jsonl", 3), "train.names.jsonl: corrupt"),
+        (lambda root: flip(root / "mean.npy", -9), "mean.npy: corrupt"),
         (lambda root: (root / "covariance.npy").unlink(), "covariance.npy: missing"),
         (lambda root: (root / "val-000000.u8").write_bytes(b""), "val-000000.u8: corrupt (images 0 to 4)"),
         (lambda root: (root / "train-000002.u8").unlink(), "train-000002.u8: missing (images 12 to 17)"),

@@ -1,11 +1,24 @@
 """Boxes of every copy that has some, in all the quirks of ILSVRC's annotations."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from copies import SYNSETS, TRUTH, WNIDS, archives, kaggle, kaggle_zip, packed, tar, write
+from copies import (
+    SYNSETS,
+    TRUTH,
+    WNIDS,
+    archives,
+    kaggle,
+    kaggle_zip,
+    packed,
+    tar,
+    tiny_imagenet,
+    tiny_imagenet_zip,
+    write,
+)
 
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.prepare.options import PrepareOptions
@@ -91,7 +104,7 @@ def test_the_organisers_archives_of_boxes_are_read_in_all_their_quirks(tmp_path:
 
 
 @pytest.mark.parametrize("form", [kaggle, kaggle_zip])
-def test_kaggles_table_gives_all_boxes_of_an_image(form, tmp_path: Path) -> None:
+def test_kaggles_table_gives_all_boxes_of_an_image(form: Callable[[Path], Path], tmp_path: Path) -> None:
     store = prepared(form(tmp_path / "copy"), tmp_path / "store")
     assert inclusive(store, "val") == {f"ILSVRC2012_val_{i:08d}": [[1, 2, 3, 4], [5, 6, 7, 8]] for i in range(1, 6)}
     whole = store.whole("val")
@@ -127,6 +140,15 @@ def test_a_part_of_the_validation_images_with_the_table_is_split_by_name(tmp_pat
     store = prepared(tmp_path, tmp_path / "store")
     images = {**inclusive(store, "train"), **inclusive(store, "val")}
     assert images == {f"ILSVRC2012_val_{i:08d}": [[1, 2, 3, 4], [5, 6, 7, 8]] for i in range(1, 5)}
+
+
+@pytest.mark.parametrize("form", [tiny_imagenet, tiny_imagenet_zip])
+def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_path: Path) -> None:
+    store = prepared(form(tmp_path / "copy"), tmp_path / "store")
+    assert set(map(str, inclusive(store, "train").values())) == {"[[1, 2, 15, 16]]"}
+    assert inclusive(store, "val") == {f"val_{i}": [[0, 3, 20, 19]] for i in range(5)}
+    val = store.whole("val")
+    assert [val.box_labels(i).tolist() for i in range(5)] == [[label] for label in val.labels]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_damage_on_the_way_and_a_missing_file_are_told_and_nothing_of_it_is_kept
     with pytest.raises(UserError, match=rf"{URL}/{name}: checksum mismatch after download"):
         Store(URL).split("val")
     files.rm(f"/bucket/store/{name}")
-    with pytest.raises(UserError, match=rf"{URL}/{name}: cannot be fetched"):
+    with pytest.raises(UserError, match=rf"{URL}/{name}: cannot be downloaded"):
         Store(URL).split("val")
     assert not (Store(URL).root / name).exists()
     assert not list(Store(URL).root.glob("*.tmp"))

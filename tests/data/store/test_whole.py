@@ -15,10 +15,13 @@ from alexnet_pl.data.boxes.annotation import Annotation, Box, Coverage
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
 from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read_whole
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -55,11 +58,15 @@ def listing(folder: Path) -> DatasetListing:
     return DatasetListing([("a", "first"), ("b", "second")], {"train": items, "val": items[:3]})
 
 
-def make(folder: Path, root: Path) -> Store:
-    def read(item: ImageRecord) -> tuple[np.ndarray, str, tuple[int, int]]:
-        return read_whole(item, SIZE, "bilinear")
+SETTINGS = StoreSettings("whole", SIZE, {}, StoreEncoding("whole"), shard=4)
 
-    prepare(listing(folder), root, StoreSettings("whole", SIZE, {}, StoreEncoding("whole"), shard=4), read)
+
+def read_one(item: ImageRecord) -> tuple[np.ndarray, str, tuple[int, int]]:
+    return read_whole(item, SIZE, "bilinear")
+
+
+def make(folder: Path, root: Path) -> Store:
+    prepare(listing(folder), root, SETTINGS, read_one)
     return Store(root)
 
 
@@ -170,7 +177,7 @@ def test_statistics_are_of_all_pixels(store: Store) -> None:
     rows = []
     for i, (height, width) in enumerate(SHAPES):
         item = ImageRecord("", 0, ByteLocation(store.root.parent / "images" / f"{i}.jpg"))
-        assert simplejpeg.decode_jpeg_header(item.place.read())[:2] == (height, width)
+        assert simplejpeg.decode_jpeg_header(item.location.read())[:2] == (height, width)
         rows.append(read_whole(item, SIZE, "bilinear")[0].reshape(3, -1).astype(float))
     pixels = np.concatenate(rows, 1)
     assert np.allclose(store.mean.ravel(), pixels.mean(1))
@@ -192,11 +199,43 @@ def test_verify_finds_a_changed_box_and_a_lost_file(store: Store, tmp_path: Path
     assert "train.coverage.npy: missing" in next(iter(find_corrupt(other)))
 
 
+def test_parts_and_a_repaired_shard_give_the_same_store(store: Store, tmp_path: Path) -> None:
+    images = listing(tmp_path / "images")
+    for number in (1, 2):
+        assert prepare(images, tmp_path / "parts", SETTINGS, read_one, Part(number, 2)) is None
+    prepare(images, tmp_path / "parts", SETTINGS, read_one)
+    parts = Store(tmp_path / "parts")
+    assert parts.fingerprint == store.fingerprint
+    shard = tmp_path / "parts/train-000001.tar"
+    shard.write_bytes(shard.read_bytes()[:-2000] + bytes(2000))
+    assert len(list(find_corrupt(parts))) == 1
+    assert repair(parts, images, SETTINGS, read_one) == [shard]
+    assert list(find_corrupt(parts)) == []
+
+
+def test_a_store_begun_with_other_boxes_is_not_continued(tmp_path: Path) -> None:
+    prepare(listing(tmp_path / "images"), tmp_path / "parts", SETTINGS, read_one, Part(1, 2))
+    other = listing(tmp_path / "images")
+    first = other.splits["train"][0]  # type: ignore[index]
+    other.splits["train"][0] = first._replace(annotation=Annotation([], Coverage.ALL))  # type: ignore[index]
+    with pytest.raises(UserError, match="was begun with other images"):
+        prepare(other, tmp_path / "parts", SETTINGS, read_one)
+
+
+def test_training_and_validation_images_together_are_cropped_as_each_by_itself(store: Store) -> None:
+    train, val = store.whole("train"), store.whole("val")
+    both = ConcatSplit([train, val]).random_crops(32, 1, 4)
+    found = both.images(np.array([7, 2]))
+    assert torch.equal(found[0], val.random_crops(32, 1, 4).images(np.array([1]))[0])
+    assert torch.equal(found[1], train.random_crops(32, 1, 4).images(np.array([2]))[0])
+    assert not both.constant
+
+
 def test_squares_have_no_boxes(tmp_path: Path) -> None:
     """The fingerprint is the one that these squares had before there were whole images."""
 
     def read(item: ImageRecord) -> tuple[np.ndarray, str]:
-        return (np.arange(3 * 8 * 8).reshape(3, 8, 8) * (item.place.start + 1) % 256).astype(np.uint8), ""
+        return (np.arange(3 * 8 * 8).reshape(3, 8, 8) * (item.location.start + 1) % 256).astype(np.uint8), ""
 
     def items(split: str, count: int) -> list[ImageRecord]:
         return [ImageRecord(f"{split}/{i}", i % 2, ByteLocation(Path("arithmetic"), start=i)) for i in range(count)]
