@@ -102,7 +102,7 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
 def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other: dict[str, Any]) -> None:
     facts = {**FACTS, "images": 8, "width": 4}
     partial = tmp_path / "partial"
-    note = Share().note(partial)
+    note = Share().progress_path(partial)
     features.open_partial(partial, facts)
     assert features.read_done(note) == 0
     features.write_features(partial, 0, np.ones((4, 4), np.float16))

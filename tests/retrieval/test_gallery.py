@@ -110,7 +110,7 @@ def test_features_of_another_checkpoint_are_refused(network: Path, tmp_path: Pat
 
 def test_a_store_that_was_moved_away_is_named(network: Path, tmp_path: Path) -> None:
     gallery = open_image_index(network, "train", "last", f"data.root={tmp_path}/away")
-    with pytest.raises(UserError, match=r"^data.root: .*/away is not there"):
+    with pytest.raises(UserError, match=r"^data.root: .*/away does not exist"):
         gallery.read_images(np.array([0]))
 
 
