@@ -62,6 +62,9 @@ def read_own_keys(path: Path) -> dict[str, Any]:
     if dropped := [str(key) for key in config if key not in KNOWN]:
         print(f"alexnet_pl: {path}: ignored, as no key of a run: {', '.join(dropped)}", file=sys.stderr)
     own = {key: value for key, value in config.items() if key in KNOWN}
+    for name in SECTIONS:
+        if not isinstance(own.get(name, {}), dict):
+            raise UserError(f"{path}: {name}: a section of keys, not {str(own[name])[:40]}")
     drop_writes(own, path)
     for key, value in walk(own):
         if key.split(".")[-1] in ("_target_", "()"):

@@ -105,6 +105,14 @@ def test_a_recipe_file_that_a_run_folder_names_is_not_composed(name: str, monkey
     check_named_recipe(name)  # typed by the user
 
 
+@pytest.mark.parametrize("value", [[], 3, "x", None, True])
+def test_a_section_that_is_no_mapping_is_named(run: Path, value: Any) -> None:
+    path = run / ".hydra/config.yaml"
+    path.write_text(yaml.safe_dump(OWN | {"trainer": value}))
+    with pytest.raises(UserError, match=r"config\.yaml: trainer: a section of keys, not "):
+        read_own_keys(path)
+
+
 def test_lightnings_registry_is_not_uploaded_to() -> None:
     with pytest.raises(UserError, match=r"trainer\.model_registry=x: not supported"):
         check_trainer_options({"model_registry": "x"})
