@@ -218,7 +218,7 @@ def test_a_store_begun_with_other_boxes_is_not_continued(tmp_path: Path) -> None
     other = listing(tmp_path / "images")
     first = other.splits["train"][0]  # type: ignore[index]
     other.splits["train"][0] = first._replace(annotation=Annotation([], Coverage.ALL))  # type: ignore[index]
-    with pytest.raises(UserError, match="was begun with other images"):
+    with pytest.raises(UserError, match="was started with other images"):
         prepare(other, tmp_path / "parts", SETTINGS, read_one)
 
 
