@@ -281,8 +281,6 @@ def test_synset_archives_make_no_store_of_an_official_name(tmp_path: Path, name:
     for wnid, files in train_images().items():
         (copy / f"{wnid}.tar").write_bytes(tar(files))
     options = PrepareOptions(str(tmp_path / "store"), name, 16, source=str(copy))
-    with pytest.raises(
-        UserError, match=rf"a store named {name} also needs the validation images and the"
-    ):
+    with pytest.raises(UserError, match=rf"a store named {name} also needs the validation images and the"):
         make_store(options)
     assert make_store(PrepareOptions(str(tmp_path / "store"), "fall2009", 16, source=str(copy)))
