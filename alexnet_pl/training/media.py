@@ -66,6 +66,38 @@ def as_wandb(cell: Cell) -> Any:
 
 
 @plain_text
+def log_boxes(
+    loggers: Sequence[Logger], key: str, images: Sequence[tuple[Any, Any]], names: Sequence[str], step: int
+) -> None:
+    """Images with boxes that W&B lays over them. `images`: (3, H, W) uint8 tensors, each with what was found: `labels`,
+    `scores` and `boxes` (N, 4) in pixels."""
+    import wandb
+
+    shown = [
+        wandb.Image(image.permute(1, 2, 0).numpy(), boxes={"found": wandb_boxes(found, names)})
+        for image, found in (images if of_wandb(loggers) else ())
+    ]
+    for logger in of_wandb(loggers):
+        logger.log_image(key, shown, step)
+
+
+def wandb_boxes(found: Any, names: Sequence[str]) -> dict[str, Any]:
+    """In the format of wandb.Image."""
+    edges = ("minX", "minY", "maxX", "maxY")
+    rows = [
+        {
+            "position": dict(zip(edges, map(float, box), strict=True)),
+            "domain": "pixel",
+            "class_id": int(label),
+            "box_caption": f"{names[label]} {score:.2f}",
+            "scores": {"confidence": float(score)},
+        }
+        for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True)
+    ]
+    return {"box_data": rows, "class_labels": dict(enumerate(names))}
+
+
+@plain_text
 def log_summary(loggers: Sequence[Logger], facts: dict[str, Any], files: Iterable[Path] = ()) -> None:
     """Into the run's config, by which W&B's tables filter and group; files are kept with the run."""
     for logger in of_wandb(loggers):
