@@ -18,6 +18,17 @@ def training(cfg: DictConfig, source: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def box_training(cfg: DictConfig) -> dict[str, Any]:
+    """What decides a network of boxes beside its images, its seed and what it began with."""
+    trainer: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    return {
+        "boxes": OmegaConf.to_container(cfg.boxes, resolve=True),
+        "optim": OmegaConf.to_container(cfg.optim, resolve=True),
+        "data": {"batch_size": cfg.data.batch_size},
+        "trainer": {key: value for key, value in trainer.items() if key not in HARDWARE},
+    }
+
+
 HARDWARE = (  # keys of `trainer` that say where and how fast, not what
     "accelerator", "devices", "num_nodes", "strategy", "precision", "log_every_n_steps", "limit_test_batches",
     "benchmark", "enable_progress_bar", "max_time", "profiler",

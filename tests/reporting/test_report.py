@@ -85,8 +85,10 @@ def test_runs_of_the_papers_own_images_stand_in_its_rows(tmp_path: Path) -> None
     assert rows["norm"]["top1_error"].mean == pytest.approx(np.mean([42.0 - 41.0, 41.7 - 40.2])), "paired by seed"
     assert rows["norm"]["top1_error"].runs == 2
     assert rows["table2.5cnns"]["top5_error"] == pytest.approx((16.6, *wilson(8300, 50_000), 1))
-    answered = {key for key, ours in rows.items() if ours}
+    counted = {f"overfeat.{net}.{what}" for net in ("fast", "accurate") for what in ("parameters", "connections")}
+    answered = {key for key, ours in rows.items() if ours} - counted
     assert answered == {"table2.cnn", "norm", "table2.5cnns", "parameters", "neurons", "conv3_share", "conv4_share"}
+    assert rows["overfeat.fast.parameters"]["parameters"].mean == 145_920_872
 
 
 def test_stand_ins_enter_no_row_of_the_paper(tmp_path: Path) -> None:
