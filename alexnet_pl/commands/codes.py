@@ -18,17 +18,17 @@ from alexnet_pl.commands.fit import is_finished, pin_start_for_ddp_ranks
 from alexnet_pl.config.identity import training
 from alexnet_pl.config.options import make_options
 from alexnet_pl.console import pluralize, print_message
-from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, Comparison
-from alexnet_pl.retrieval.code_training import build_codes, open_features, statistics
+from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, CodeComparison
+from alexnet_pl.retrieval.code_training import build_codes, measure_statistics, open_features
 from alexnet_pl.retrieval.codebook import CodeBook
-from alexnet_pl.retrieval.search import faiss
+from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
-from alexnet_pl.runs.checkpoint import check_compatible, checkpoint_step
+from alexnet_pl.runs.checkpoint import check_compatible
 from alexnet_pl.runs.layout import LAST, METRICS, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.training import checkpointing
 from alexnet_pl.training.media import log_summary
-from alexnet_pl.training.schedules import end_of_fit
+from alexnet_pl.training.schedules import find_end_of_fit
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -42,14 +42,14 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     rank_zero_only(link_latest)(folder)
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     if not cfg.ckpt_path:
-        module.net.set_statistics(*statistics(data.train))
-    began, steps = time.perf_counter(), checkpoint_step(cfg) if cfg.ckpt_path else 0
-    rank_zero_only(fit_status.start_fit)(folder, training(cfg, module.source), data.train.about["dataset"])
+        module.net.set_statistics(*measure_statistics(data.train))
+    began = time.perf_counter()
+    rank_zero_only(fit_status.start_fit)(folder, training(cfg, module.source), data.train.metadata["dataset"])
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    checkpointing.keep_last(trainer, folder / LAST, steps)
+    checkpointing.save_last(trainer, folder / LAST)
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     counts = (trainer.global_step, trainer.current_epoch, seen)
-    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, end_of_fit(trainer))
+    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, find_end_of_fit(trainer))
     lost = float(trainer.callback_metrics["val/loss"])
     trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
     print_message(f"{trained}: {100 * lost:.1f} % of the variance lost", folder)
@@ -62,22 +62,26 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     train, tested = open_features(options, options.layer)
     book = CodeBook(Path(cfg.ckpt_path), train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
-    compared = Comparison(*open_features(options, "fc7"), options.queries)
-    rows = [*compared.float_rows(), *compared.learned(book, tested)]
+    compared = CodeComparison(*open_features(options, "fc7"), options.queries)
+    rows = [*compared.float_rows(), *compared.learned_rows(book, tested)]
     if options.layer == "fc7":
-        rows += compared.untrained(options.bits, cfg.seed)
-    about = tested.about["dataset"]
+        rows += compared.untrained_rows(options.bits, cfg.seed)
+    about = tested.metadata["dataset"]
     result = {
         "dataset": about,
-        "network": describe_network(Path(options.features), compared.train.about),
+        "network": describe_network(Path(options.features), compared.train.metadata),
         "codes": {
             **options.net,
-            "checkpoint": book.about,
+            "checkpoint": book.checkpoint_info,
             "finished": bool(fit_status.read_fit_status(folder).get("finished")),
         },
         "queries": len(compared.labels),
         "seed": cfg.seed,
-        "machine": {"cpus": os.cpu_count(), "threads": faiss().omp_get_max_threads(), "load": os.getloadavg()[0]},
+        "machine": {
+            "cpus": os.cpu_count(),
+            "threads": import_faiss().omp_get_max_threads(),
+            "load": os.getloadavg()[0],
+        },
         "rows": rows,
         "commit": git("rev-parse", "HEAD"),
     }

@@ -1,4 +1,4 @@
-"""Callbacks that write fit.json and provenance.json."""
+"""Callbacks that write fit.json and provenance.json into the run folder."""
 
 import time
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.training.media import log_summary
-from alexnet_pl.training.schedules import end_of_fit
+from alexnet_pl.training.schedules import find_end_of_fit
 
 
 @dataclass
@@ -28,48 +28,48 @@ class FitState:
 
 
 class FitRecord(L.Callback):
-    """Writes fit.json when training starts, and points `latest` of the recipe at the run.
+    """Writes fit.json when training starts, and links the run as `latest` of its recipe.
 
-    Checkpoints carry the settings of the fit and its seconds of training, so that neither is lost when a session is
-    killed or a checkpoint is copied into another folder.
+    Settings and training time are also saved in checkpoints, so that they survive a killed session and a checkpoint
+    copied to another folder.
     """
 
     def __init__(self, run: Path, training: dict[str, Any]) -> None:
         self.run, self.training = run, training
-        self.changed: list[str] = []
-        self.earlier_seconds, self.began = 0.0, time.perf_counter()
+        self.changed_settings: list[str] = []
+        self.earlier_seconds, self.start_time = 0.0, time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Of training, over all sessions; a killed session counts up to its last checkpoint."""
-        return self.earlier_seconds + time.perf_counter() - self.began
+        """Training time over all sessions; a killed session counts up to its last checkpoint."""
+        return self.earlier_seconds + time.perf_counter() - self.start_time
 
     @property
     def state_key(self) -> str:
-        """Name of the state in checkpoints, kept whatever the class is called."""
+        """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return "FitRecord"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"training": self.training, "changed_settings": self.changed, "seconds": self.seconds}
+        return {"training": self.training, "changed_settings": self.changed_settings, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raises ValueError naming a field that is missing or of another type."""
         check_record(state_dict, FitState)
         differing = fit_status.changed_settings(state_dict["training"], self.training)
-        self.changed = sorted({*state_dict["changed_settings"], *differing})
+        self.changed_settings = sorted({*state_dict["changed_settings"], *differing})
         self.earlier_seconds = state_dict["seconds"]
 
     @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        fit_status.start_fit(self.run, self.training, predictions.dataset_info(store, "train"), self.changed)
-        self.changed = fit_status.read_fit_status(self.run)["changed_settings"]
+        fit_status.start_fit(self.run, self.training, predictions.dataset_info(store, "train"), self.changed_settings)
+        self.changed_settings = fit_status.read_fit_status(self.run)["changed_settings"]
         link_latest(self.run)
 
     @rank_zero_only
     def finish(self, trainer: L.Trainer, images: int) -> str:
-        """Write to fit.json how the fit ended, and return it. `images`: seen in training, repetitions counted."""
-        ended_by = end_of_fit(trainer)
+        """Write to fit.json what ended the fit, and return it. `images`: images seen, counted each time."""
+        ended_by = find_end_of_fit(trainer)
         counts = (trainer.global_step, trainer.current_epoch, images)
         fit_status.mark_finished(self.run, *counts, self.seconds, ended_by)
         return ended_by
@@ -97,7 +97,7 @@ def print_shares(processes: dict[str, Any]) -> None:
 
 
 class Provenance(L.Callback):
-    """Appends a session to the run folder's `provenance.json`; a fit also keeps what its commit does not hold."""
+    """Appends the current session to provenance.json: command, store, machine, commit, uncommitted changes."""
 
     def __init__(self, run: Path, command: str) -> None:
         self.run, self.command = run, command
@@ -106,14 +106,14 @@ class Provenance(L.Callback):
         if not trainer.is_global_zero:
             return
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        facts = describe_session(self.command, {"name": store.name, "fingerprint": store.fingerprint})
-        facts["processes"] = describe_processes(trainer)
+        session = describe_session(self.command, {"name": store.name, "fingerprint": store.fingerprint})
+        session["processes"] = describe_processes(trainer)
         if self.command == "fit" and trainer.world_size > 1:
-            print_shares(facts["processes"])
-        append_session(self.run, facts)
+            print_shares(session["processes"])
+        append_session(self.run, session)
         if self.command == "fit":
-            log_summary(trainer.loggers, {"provenance": facts}, [self.run / PROVENANCE])
-        if facts["changed_files"] and self.command == "fit":
+            log_summary(trainer.loggers, {"provenance": session}, [self.run / PROVENANCE])
+        if session["changed_files"] and self.command == "fit":
             changes = self.run / "changes.diff"
             changes.write_text((git("diff", "--no-ext-diff", "--no-textconv", "HEAD") or "") + "\n")
             log_summary(trainer.loggers, {}, [changes])
