@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__
     from alexnet_pl.reporting.code_tables import code_report as code_report
     from alexnet_pl.reporting.learning_curves import curves as learning_curves
     from alexnet_pl.retrieval.codebook import open_codes as open_codes
-    from alexnet_pl.retrieval.gallery import open_run as open_index
+    from alexnet_pl.retrieval.gallery import open_image_index as open_index
     from alexnet_pl.training.classifier import Classifier as Classifier
 
 __version__ = "0.1.0"
@@ -63,7 +63,7 @@ PUBLIC = {  # name → module:definition
     "match_scores": "detection.merging:match_scores",
     "open_boxes": "detection.box_run:BoxRun",
     "open_codes": "retrieval.codebook:open_codes",
-    "open_index": "retrieval.gallery:open_run",
+    "open_index": "retrieval.gallery:open_image_index",
     "open_run": "experiment.trained_run:TrainedRun",
     "run_command": "experiment.trained_run:train",
 }

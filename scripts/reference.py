@@ -25,7 +25,7 @@ ROWS = (  # of report.csv that README shows, by part and label; the rest is in d
 )  # fmt: skip
 LABELS = {"the same with tanh, times that": "tanh: epochs to 25 % training error, times ReLU's"}
 PAGES = {  # rows that were measured in a way that is not the paper's, or by runs that have a page of their own
-    "the same with tanh, times that": "[6.65 ± 0.25]({docs}figure1.md)",
+    "the same with tanh, times that": "[{ratio}]({docs}figure1.md)",
     "four layers, no normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
     "four layers, normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
 }
@@ -52,6 +52,13 @@ def pages() -> dict[Path, str]:
         ROOT / "README.md": with_table(ROOT / "README.md", "results", results_table(ROWS, "docs/")),
         ROOT / "docs/results.md": with_table(ROOT / "docs/results.md", "results", results_table(None, "")),
     }
+
+
+def figure1_ratio() -> str:
+    """Ratio of epochs in docs/figure1.md, which `figures` writes from the run folders: mean ± standard deviation."""
+    rows = (ROOT / "docs/figure1.md").read_text().splitlines()
+    row = next(row for row in rows if row.startswith("| how many times faster ReLUs are |"))
+    return row.split("|")[3].partition(",")[0].strip()
 
 
 def commands_page() -> str:
@@ -240,7 +247,8 @@ def results_table(labels: tuple[str, ...] | None, docs: str) -> str:
 
 
 def ours_of(label: str, values: list[str], docs: str) -> str:
-    return join(values) if any(values) else PAGES.get(label, "not yet measured").format(docs=docs)
+    cell = PAGES.get(label, "not yet measured")
+    return join(values) if any(values) else cell.format(docs=docs, ratio=figure1_ratio())
 
 
 def number(text: str, digits: int) -> str:

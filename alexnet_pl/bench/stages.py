@@ -65,7 +65,7 @@ def build_module(cfg: DictConfig, split: Split, device: torch.device) -> Classif
 
 def optimizer(module: Classifier) -> MomentumSGD:
     groups = parameter_groups(module.net, module.lr, module.weight_decay, module.bias_lr_scale, module.decay_biases)
-    return MomentumSGD(groups, module.lr, module.momentum, module.weight_decay, fused=module.speed.optimized)
+    return MomentumSGD(groups, module.lr, module.momentum, module.weight_decay, fused=module.performance.optimized)
 
 
 def one_step(
@@ -84,7 +84,7 @@ def one_step(
 
     def augment() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return module.speed.to_memory_format(module.augment(images, draws))
+            return module.performance.to_memory_format(module.augment(images, draws))
 
     view = clock.time("augment", augment)
 

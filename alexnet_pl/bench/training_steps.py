@@ -168,5 +168,5 @@ def stock(net: nn.Module) -> nn.Module:
     net = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
     for name, layer in list(net.named_children()):
         if isinstance(layer, NormLayer):
-            setattr(net, name, StockNorm(layer.rule))
+            setattr(net, name, StockNorm(layer.spec))
     return net

@@ -17,7 +17,7 @@ from alexnet_pl.runs.layout import LAST, link_latest
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.training import checkpointing
 from alexnet_pl.training.media import log_summary
-from alexnet_pl.training.schedules import end_of_fit
+from alexnet_pl.training.schedules import find_end_of_fit
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -31,10 +31,10 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     began = time.perf_counter()
     rank_zero_only(fit_status.start_fit)(folder, box_training(cfg), parse_record(store, DatasetInfo))
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    checkpointing.keep_last(trainer, folder / LAST)
+    checkpointing.save_last(trainer, folder / LAST)
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     counts = (trainer.global_step, trainer.current_epoch, seen)
-    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, end_of_fit(trainer))
+    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, find_end_of_fit(trainer))
     lost = float(trainer.callback_metrics["val/loss"])
     print_message(f"{pluralize(trainer.current_epoch, 'epoch')}: val loss {lost:.4f}", folder)
     return lost

@@ -17,12 +17,12 @@ from alexnet_pl.config.identity import codes_signature
 from alexnet_pl.config.options import make_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.files import to_json, write_json
-from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, Comparison
+from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, CodeComparison
 from alexnet_pl.retrieval.code_result import CodesInfo, CodesResult, FeatureNetwork, SearchMachine
-from alexnet_pl.retrieval.code_training import build_codes, open_features, statistics
+from alexnet_pl.retrieval.code_training import build_codes, measure_statistics, open_features
 from alexnet_pl.retrieval.codebook import CodeBook
 from alexnet_pl.retrieval.features import FeaturesInfo
-from alexnet_pl.retrieval.search import faiss
+from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
 from alexnet_pl.runs.checkpoint import check_compatible
 from alexnet_pl.runs.layout import LAST, METRICS, link_latest
@@ -30,7 +30,7 @@ from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training import checkpointing
 from alexnet_pl.training.media import log_summary
-from alexnet_pl.training.schedules import end_of_fit
+from alexnet_pl.training.schedules import find_end_of_fit
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -44,14 +44,14 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     rank_zero_only(link_latest)(folder)
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     if not cfg.ckpt_path:
-        module.net.set_statistics(*statistics(data.train))
+        module.net.set_statistics(*measure_statistics(data.train))
     began = time.perf_counter()
     rank_zero_only(fit_status.start_fit)(folder, codes_signature(cfg, module.source), data.train.info.dataset)
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    checkpointing.keep_last(trainer, folder / LAST)
+    checkpointing.save_last(trainer, folder / LAST)
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     counts = (trainer.global_step, trainer.current_epoch, seen)
-    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, end_of_fit(trainer))
+    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, find_end_of_fit(trainer))
     lost = float(trainer.callback_metrics["val/loss"])
     trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
     print_message(f"{trained}: {100 * lost:.1f} % of the variance lost", folder)
@@ -64,19 +64,19 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     train, tested = open_features(options, options.layer)
     book = CodeBook(Path(cfg.ckpt_path), train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
-    compared = Comparison(*open_features(options, "fc7"), options.queries)
-    rows = [*compared.float_rows(), *compared.learned(book, tested)]
+    compared = CodeComparison(*open_features(options, "fc7"), options.queries)
+    rows = [*compared.float_rows(), *compared.learned_rows(book, tested)]
     if options.layer == "fc7":
-        rows += compared.untrained(options.bits, cfg.seed)
+        rows += compared.untrained_rows(options.bits, cfg.seed)
     dataset, fit = tested.info.dataset, fit_status.read_fit_status(folder)
     result = CodesResult(
         dataset=dataset,
         network=describe_network(Path(options.features), compared.train.info),
-        codes=CodesInfo(**options.net, checkpoint=book.checkpoint, finished=fit is not None and fit.finished),
+        codes=CodesInfo(**options.net, checkpoint=book.checkpoint_info, finished=fit is not None and fit.finished),
         queries=len(compared.labels),
         seed=cfg.seed,
         machine=SearchMachine(
-            cpus=os.cpu_count(), threads=faiss().omp_get_max_threads(), load=round(os.getloadavg()[0], 2)
+            cpus=os.cpu_count(), threads=import_faiss().omp_get_max_threads(), load=round(os.getloadavg()[0], 2)
         ),
         rows=rows,
         commit=git("rev-parse", "HEAD"),

@@ -67,7 +67,7 @@ def draw(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
         save_drawing(picture.drawing, out / name)
         if picture.data is not None:
             (out / f"{name}.json").write_text(json.dumps(picture.data, indent=1) + "\n")
-        print(f"{title}: {picture.said}", flush=True)
+        print(f"{title}: {picture.summary}", flush=True)
         drawn[name] = (title, picture.caption)
     if not drawn:
         raise UserError(f"{run.folder}: nothing can be drawn yet; {next(iter(missing.values()))}")

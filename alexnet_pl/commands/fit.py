@@ -15,7 +15,7 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.restored_state import restoring
-from alexnet_pl.training.checkpointing import keep_last
+from alexnet_pl.training.checkpointing import save_last
 from alexnet_pl.training.media import log_summary, upload_checkpoints
 from alexnet_pl.training.transfer import carry_over
 
@@ -64,7 +64,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     trainer.callbacks.append(record)  # type: ignore[attr-defined]
     with restoring(cfg.ckpt_path):
         trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    keep_last(trainer, folder / LAST)
+    save_last(trainer, folder / LAST)
     if options.make_watch(cfg).upload_checkpoints:
         kept = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         upload_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})

@@ -23,7 +23,7 @@ from alexnet_pl.reporting import (
 )
 from alexnet_pl.reporting.chart import draw_comparison_chart
 from alexnet_pl.reporting.code_tables import PAGE, code_tables
-from alexnet_pl.training.loggers import offline
+from alexnet_pl.training.loggers import is_offline
 
 SAVED = "saved.json"  # which view and report of a project are ours, to be replaced the next time
 
@@ -58,7 +58,7 @@ def box_report(roots: list[Path]) -> list[tables.Table]:
 def dashboard(cfg: DictConfig, folder: Path) -> None:
     wandb_panels.libraries()
     tests = paper_tables.collected(cfg)
-    if offline():
+    if is_offline():
         entity = cfg.wandb.get("entity") or "YOU"
         project = cfg.wandb.project
         made = wandb_panels.workspace(entity, project), wandb_panels.written_report(entity, project, make_rows(tests))

@@ -53,7 +53,7 @@ class WindowLoader(EpochPosition):
 
     def __iter__(self) -> Iterator[Windows]:
         if self.shuffled:
-            self.begin()
+            self.start_epoch()
         count = len(self.windows)
         order = epoch_order(count, self.seed, self.epoch) if self.shuffled else np.arange(count)
         for i in range(self.done if self.shuffled else 0, self.batches):

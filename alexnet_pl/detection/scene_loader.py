@@ -64,7 +64,7 @@ class SceneLoader(EpochPosition):
 
     def __iter__(self) -> Iterator[list[Scene]]:
         if self.training:
-            self.begin()
+            self.start_epoch()
         count = len(self.split)
         order = epoch_order(count, self.seed, self.epoch) if self.training else np.arange(count)
         for i in range(self.done if self.training else 0, self.batches):

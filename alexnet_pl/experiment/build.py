@@ -31,7 +31,7 @@ from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.runtime import device, precision, use_tf32
-from alexnet_pl.training.callbacks.images import FilterImage, FilterImageUpload, PredictionTable
+from alexnet_pl.training.callbacks.images import FilterImage, PredictionTable
 from alexnet_pl.training.callbacks.monitoring import (
     EpochTrainError,
     GpuIdle,
@@ -45,15 +45,10 @@ from alexnet_pl.training.callbacks.restored_state import RestoredState
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
+from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
 from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import Performance
-from alexnet_pl.training.schedules import (
-    ConstantSchedule,
-    LoggedSchedule,
-    PlateauSchedule,
-    StagedSchedule,
-    StepSchedule,
-)
+from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 
 NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet, "overfeat": OverFeat}
 SCHEDULES = {
@@ -67,7 +62,7 @@ SCHEDULES = {
 
 def make_data(cfg: DictConfig) -> ImageStore:
     speed = make_speed(cfg)
-    given = {"seed": cfg.seed, "way": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
+    given = {"seed": cfg.seed, "loader_options": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
     test = make_test(cfg)
     return instantiate(
         ImageStore, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given
@@ -77,7 +72,7 @@ def make_data(cfg: DictConfig) -> ImageStore:
 def make_module(cfg: DictConfig) -> Classifier:
     augment = instantiate(Augment, cfg.augment, "augment", size=cfg.data.size)
     net = make_net(cfg, augment.crop)
-    switches = {
+    architecture = {
         "model": OmegaConf.to_container(cfg.model, resolve=True),
         "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
     }
@@ -87,10 +82,10 @@ def make_module(cfg: DictConfig) -> Classifier:
         "optim",
         net=net,
         augment=augment,
-        switches=switches,
+        architecture=architecture,
         views=(test := make_test(cfg)).view_set,
         dense=test.dense,
-        speed=make_speed(cfg),
+        performance=make_speed(cfg),
     )
 
 
@@ -161,13 +156,12 @@ def count_classes(cfg: DictConfig) -> None:
 
 
 def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
-    watch, kernels = make_watch(cfg), run / "kernels.png"
-    shown = [
-        FilterImage(kernels),
-        FilterImageUpload(kernels, watch.every_n_epochs),
-        PredictionTable(watch.num_images, watch.every_n_epochs),
+    monitor = make_watch(cfg)
+    images = [
+        FilterImage(run / "kernels.png", monitor.every_n_epochs),
+        PredictionTable(monitor.num_images, monitor.every_n_epochs),
     ]
-    return [EpochTrainError(), make_schedule(cfg), *shown, LearningRates(), WeightAndGradientNorms(), GpuIdle()]
+    return [EpochTrainError(), make_schedule(cfg), *images, LearningRates(), WeightAndGradientNorms(), GpuIdle()]
 
 
 def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:

@@ -38,7 +38,7 @@ def find_images(given: str | Iterable[str] | None) -> list[Path]:
 
 def read_squares(paths: list[Path], size: int, how: str) -> tuple[list[Path], torch.Tensor, dict[Path, str]]:
     """(files that could be read, their (N, 3, size, size) uint8 squares, reasons of the others)."""
-    good, squares, bad = read_images(paths, partial(resize_center_crop, size=size, how=how))
+    good, squares, bad = read_images(paths, partial(resize_center_crop, size=size, filter_name=how))
     return good, torch.stack(squares) if squares else torch.empty(0, 3, size, size, dtype=torch.uint8), bad
 
 
@@ -63,7 +63,7 @@ def predict(module: Classifier, paths: list[Path], how: str, device: torch.devic
     rows, unread = [], {}
     shape = resize_shorter_side if module.dense else resize_center_crop
     for start in track(range(0, len(paths), BATCH), "predict", disable=len(paths) <= BATCH):
-        resized = partial(shape, size=module.augment.size, how=how)
+        resized = partial(shape, size=module.augment.size, filter_name=how)
         good, images, bad = read_images(paths[start : start + BATCH], resized)
         unread |= bad
         if good:

@@ -7,7 +7,7 @@ from alexnet_pl.config import recipes
 from alexnet_pl.config.test_views import view_overrides
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.models.summary import of_network, of_overfeat
+from alexnet_pl.models.summary import measure_network, of_overfeat
 from alexnet_pl.paper import comparing, matching
 from alexnet_pl.paper.claim import DATA, EPOCH, OVERFEAT, Claim
 from alexnet_pl.paper.claims import CLAIMS
@@ -52,7 +52,7 @@ def count_in_network(claim: Claim, metric: str) -> float:
     return (
         of_overfeat(str(claim.recipe).removeprefix("overfeat_"), metric)
         if claim.paper == OVERFEAT
-        else of_network(metric)
+        else measure_network(metric)
     )
 
 

@@ -56,7 +56,10 @@ def test_confusions_are_those_of_a_plain_count() -> None:
 
 def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     prepare(
-        synthetic.source(20, 30), tmp_path / "store", StoreSettings("tiny", 40, {}), partial(synthetic.read, size=40)
+        synthetic.list_synthetic(20, 30),
+        tmp_path / "store",
+        StoreSettings("tiny", 40, {}),
+        partial(synthetic.read_drawn, size=40),
     )
     store = Store(tmp_path / "store")
     labels = store.split("val").labels
@@ -84,15 +87,18 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
 
 def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
     prepare(
-        synthetic.source(20, 10),
+        synthetic.list_synthetic(20, 10),
         tmp_path / "store",
         StoreSettings("ilsvrc2012", 32, {}),
-        partial(synthetic.read, size=32),
+        partial(synthetic.read_drawn, size=32),
     )
     found = dataset_info(Store(tmp_path / "store"), "val")
     assert (found.name, found.images, found.train_images, found.classes) == ("ilsvrc2012", 10, 20, 10)
     prepare(
-        synthetic.source(20, 10), tmp_path / "other", StoreSettings("other", 32, {}), partial(synthetic.read, size=32)
+        synthetic.list_synthetic(20, 10),
+        tmp_path / "other",
+        StoreSettings("other", 32, {}),
+        partial(synthetic.read_drawn, size=32),
     )
     assert dataset_info(Store(tmp_path / "other"), "val").class_list == found.class_list
 

@@ -33,10 +33,10 @@ def parse(path: Path, classes: int) -> list[list[int]]:
 
 
 def make_store(root: Path, name: str = "ILSVRC2012_test_{:08d}.JPEG", numbers: list[int] | None = IDS) -> Store:
-    drawn = synthetic.source(20, 12)
+    drawn = synthetic.list_synthetic(20, 12)
     test = [item._replace(name=f"test/{name.format(i + 1)}", label=-1) for i, item in enumerate(drawn.splits["val"])]
     source = DatasetListing(drawn.classes, {**drawn.splits, "test": test}, numbers)
-    prepare(source, root, StoreSettings("tiny", 32, {}), partial(synthetic.read, size=32))
+    prepare(source, root, StoreSettings("tiny", 32, {}), partial(synthetic.read_drawn, size=32))
     return Store(root)
 
 

@@ -15,7 +15,8 @@ from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.training.schedules import LoggedSchedule, PlateauSchedule
+from alexnet_pl.training.epoch_schedules import LoggedSchedule
+from alexnet_pl.training.schedules import PlateauSchedule
 
 ALL = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml"))
 CIFAR = [name for name in ALL if name.startswith("cifar10")]
@@ -32,7 +33,7 @@ def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str
     with torch.device("meta"):
         net = build.make_module(cfg).net
     assert net.fc8.out_features == cfg.model.num_classes
-    assert net.norm1.rule.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
+    assert net.norm1.spec.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
     build.make_data(cfg)
     trainer = build.make_trainer(cfg, tmp_path)
     assert trainer.max_epochs == cfg.trainer.max_epochs
@@ -209,7 +210,7 @@ def test_a_wish_that_prepare_cannot_fulfil_is_named(config: Compose, tmp_path: P
 
 
 def test_preparing_without_a_source_is_refused(config: Compose, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"prepare.source has no value yet"):
+    with pytest.raises(UserError, match=r"prepare.source is required"):
         prepare.prepare(config("imagenette", f"data.root={tmp_path}"), tmp_path)
 
 

@@ -16,7 +16,7 @@ from scipy.io import savemat
 
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.store.store import Store
 
@@ -251,7 +251,12 @@ def write(root: Path, files: Files) -> Path:
 
 
 def store(source: Path, root: Path) -> Store:
-    prepare(read_source(source, {})[1], root, StoreSettings("x", 16, {}), partial(read, size=16, how="bilinear"))
+    prepare(
+        read_source(source, {})[1],
+        root,
+        StoreSettings("x", 16, {}),
+        partial(read_square, size=16, filter_name="bilinear"),
+    )
     return Store(root)
 
 

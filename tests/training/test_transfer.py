@@ -50,8 +50,8 @@ def test_each_layers_origin_is_printed(before: tuple[Path, AlexNet], capsys: pyt
     carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
     rows = [line for line in capsys.readouterr().out.splitlines() if "×" in line]
     said = {row.split("│")[1].strip(): row.split("│")[3].strip() for row in rows}
-    assert said == {**dict.fromkeys(BELOW, "before, step 7"), "fc8": "afresh", "bottleneck": "left behind"} | {
-        "fc8": "afresh"
+    assert said == {**dict.fromkeys(BELOW, "before, step 7"), "fc8": "initialization", "bottleneck": "not used"} | {
+        "fc8": "initialization"
     }
 
 

@@ -109,7 +109,7 @@ def test_a_link_among_the_uploads_leads_nowhere_else(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_with_a_link_out_of_it_has_no_page(tmp_path: Path) -> None:
-    from alexnet_pl.webapp.service import ImageLookup
+    from alexnet_pl.webapp.service import DemoService
 
     run = tmp_path / "run"
     (run / ".hydra").mkdir(parents=True)
@@ -118,7 +118,7 @@ def test_a_run_folder_with_a_link_out_of_it_has_no_page(tmp_path: Path) -> None:
     (run / "checkpoints/last.ckpt").write_bytes(b"x")
     (run / "features").symlink_to("/etc")
     with pytest.raises(UserError, match="outside of the run folder"):
-        ImageLookup(run)
+        DemoService(run)
 
 
 def png_of(width: int, height: int) -> bytes:

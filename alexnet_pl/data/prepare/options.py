@@ -1,4 +1,4 @@
-"""Options of `prepare`, and the settings that a store is made with."""
+"""Options of `prepare`, and the settings of a store."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,16 +10,14 @@ from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.remote import is_remote
 from alexnet_pl.runtime import cores
 
-SHARD = 1024  # images a file: as many as the program's own batch files held
-FEW = 2048
+SHARD = 1024  # images per shard, as in the authors' batch files
+IMAGES_PER_WORKER = 2048
 
 
 class StoreSettings(NamedTuple):
-    """What a store is made with. `how`: the making of the squares, in words, kept in store.json.
-
-    `shard`: images a file; `workers`: processes; None: as many as suit the machine; `allow_incomplete`: take a copy
-    that has another number of images than there should be.
-    """
+    """Settings of a store. `how`: filter, crop and so on, saved as `settings` in store.json; `shard`: images
+    per file; `workers`: number of processes, None for a number that suits the machine;
+    `allow_incomplete`: accept another number of images than there should be."""
 
     name: str
     size: int
@@ -30,14 +28,14 @@ class StoreSettings(NamedTuple):
     allow_incomplete: bool = False
 
     def num_workers(self, images: int) -> int:
-        """Workers for so many images: one more than there are cores, as one of them waits for the disk; few images are
-        made by one while others would still be starting."""
-        return self.workers or min(cores() + 1, 1 + images // FEW)
+        """Default worker count: cores + 1, since one is usually blocked on I/O; 1 below 2,048 images, where start-up
+        dominates."""
+        return self.workers or min(cores() + 1, 1 + images // IMAGES_PER_WORKER)
 
 
 @dataclass
 class StoreTarget:
-    """The store to make: of `data`, the keys that `prepare` reads."""
+    """Keys of the `data` section that `prepare` reads."""
 
     root: str
     name: str
@@ -50,14 +48,19 @@ class StoreTarget:
 
 @dataclass
 class PrepareOptions:
-    """`names`: readable class names by folder; `synsets`: a file with the wnids to take of all of ImageNet's archives;
-    `val_share`: of each class, the share that becomes val in a copy without such a split; `part`: "2/8" is the second
-    of eight parts of the work; `boxes`: the folder, archive or table of the boxes, for a copy that has none itself, and
-    `first_pixel` the number of an image's first pixel in it, 0 or 1; `objects`: the least and the most objects of a
-    drawn scene; `workers`: processes, one more than cores where not given, one for few images; `allow_incomplete`: take
-    a copy of which files or images are missing.
+    """Options of `prepare`.
 
-    Raises ValueError, beginning with the key, for a value that there is none of.
+    names: readable class names by folder name.
+    synsets: for archives of all of ImageNet, a file of the wnids to use.
+    val_share: fraction of each class that becomes `val` in a copy without such a split.
+    boxes, first_pixel: folder, archive or table of bounding boxes, for a copy that has none itself, and the number of
+        an image's first pixel in it, 0 or 1.
+    objects: least and most objects of a synthetic scene.
+    part: "2/8" prepares the second of eight parts of the shards.
+    workers: number of processes; by default cores + 1, or 1 for few images.
+    allow_incomplete: accept a copy with missing files or images.
+
+    Raises ValueError, naming the key, for a value out of range.
     """
 
     root: str
@@ -87,7 +90,7 @@ class PrepareOptions:
         if self.filter not in FILTERS:
             raise ValueError(f"filter={self.filter}: one of {', '.join(FILTERS)}")
         if self.val_share is not None and not 0 <= self.val_share < 1:
-            raise ValueError(f"val_share={self.val_share}: a share, from 0 to less than 1")
+            raise ValueError(f"val_share={self.val_share}: at least 0 and below 1")
         for key in ("size", "images_per_shard", "workers"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ValueError(f"{key}={value}: at least 1")

@@ -1,4 +1,4 @@
-"""From the options of `prepare` to a store: list the images, make the store, repair it."""
+"""Preparation from options: list the source, make the store, repair it."""
 
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,7 @@ from alexnet_pl.data.prepare.counts import KNOWN_COUNTS
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import Reader, read, read_whole
+from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
@@ -18,17 +18,17 @@ from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
-SCENES = "scenes"  # the value of prepare.source that draws them
+SCENES = "scenes"  # value of prepare.source for synthetic scenes
 
 
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
-    """Name of the form that was recognised, and its images."""
+    """Detect the form of the source and list it: (name of the form, listing)."""
     if options.name == "demo":
-        return "drawn by the program itself", synthetic.source()
+        return "synthetic images", synthetic.list_synthetic()
     if options.source == SCENES:
-        return "drawn by the program itself", scenes.source(options.size, (options.objects[0], options.objects[1]))
+        return "synthetic scenes", scenes.source(options.size, (options.objects[0], options.objects[1]))
     if not options.source:
-        raise UserError("prepare.source has no value yet: add prepare.source=FOLDER, the copy of the images to prepare")
+        raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
     synsets = Path(options.synsets) if options.synsets else None
     share, incomplete = options.val_share, options.allow_incomplete
     form, source = read_source(Path(options.source), options.names, synsets, share, incomplete, options.first_pixel)
@@ -36,40 +36,42 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
         raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
     if source.held_out is not None and options.name in KNOWN_COUNTS:
         raise UserError(
-            f"prepare.source: {options.source} holds {form}, of which none is for validation; a store named "
-            f"{options.name} needs the validation images and the development kit beside them (for a split by name, "
-            "give the store another data.name)"
+            f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "
+            "validation images and the development kit beside them (to split by a hash of the names instead, choose "
+            "another data.name)"
         )
     return form, source
 
 
 def store_settings(options: PrepareOptions, source: DatasetListing) -> StoreSettings:
-    how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # a name in store.json, whatever the module is called
+    preparation: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # fixed string, since it is part of the fingerprint
     if options.source == SCENES:
-        how = {"drawn": "scenes", "objects": options.objects}
+        preparation = {"drawn": "scenes", "objects": options.objects}
     elif options.name != "demo":
         crop = "none" if options.store_encoding.is_whole else "centre"
-        how = {"filter": options.filter, "crop": crop, "orientation": "ignored"}
+        preparation = {"filter": options.filter, "crop": crop, "orientation": "ignored"}
     if source.held_out is not None:
-        how["held_out"] = source.held_out
+        preparation["held_out"] = source.held_out
     if source.missing:
-        how["missing"] = source.missing
+        preparation["missing"] = source.missing
     encoding, shard = options.store_encoding, options.images_per_shard
-    return StoreSettings(options.name, options.size, how, encoding, shard, options.workers, options.allow_incomplete)
+    return StoreSettings(
+        options.name, options.size, preparation, encoding, shard, options.workers, options.allow_incomplete
+    )
 
 
-def image_reader(options: PrepareOptions) -> Reader:
-    """Function from an image's record to its pixels and a note on a non-standard file."""
+def image_reader(options: PrepareOptions) -> ImageReader:
+    """Function from a record to its pixels and a note on a non-standard file."""
     if options.name == "demo":
-        return partial(synthetic.read, size=options.size)
+        return partial(synthetic.read_drawn, size=options.size)
     if options.source == SCENES:
         return partial(scenes.read, size=options.size, objects=(options.objects[0], options.objects[1]))
-    reader = read_whole if options.store_encoding.is_whole else read
-    return partial(reader, size=options.size, how=options.filter)
+    reader = read_whole if options.store_encoding.is_whole else read_square
+    return partial(reader, size=options.size, filter_name=options.filter)
 
 
 def with_boxes(options: PrepareOptions, form: str, source: DatasetListing) -> DatasetListing:
-    """The images with the boxes that the copy has or that `prepare.boxes` names."""
+    """Listing with the bounding boxes of the copy, or of `prepare.boxes`."""
     if options.boxes:
         first = 0 if options.first_pixel is None else options.first_pixel
         index = index_boxes(Path(options.boxes), first)
@@ -83,7 +85,7 @@ def with_boxes(options: PrepareOptions, form: str, source: DatasetListing) -> Da
 
 
 def make_store(options: PrepareOptions) -> dict[str, Any] | None:
-    """Make the store and return its description; None where another part is still to come."""
+    """Make the store and return its manifest; None if this was one part of several."""
     form, source = list_source(options)
     numbers = "" if source.numbers is None else ", with their ILSVRC ids"
     classes, splits = len(source.classes), ", ".join(source.splits)
@@ -101,7 +103,7 @@ def make_store(options: PrepareOptions) -> dict[str, Any] | None:
 
 
 def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
-    """Make the damaged files again from the source, and return their paths."""
+    """Prepare the corrupt files again from the source; return their paths."""
     form, source = list_source(options)
     settings = store_settings(options, source)
     check_same_store(options, store, settings=settings.how)

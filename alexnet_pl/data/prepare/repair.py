@@ -1,4 +1,4 @@
-"""Repair of a store from the copy that it was made from: damaged shards, names, labels, index, statistics, odd.json.
+"""Repair of a store from the copy that it was made from: corrupt shards, names, labels, index, statistics, odd.json.
 
 A file is replaced by one that has the checksum of the store's description, and by no other.
 """
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from alexnet_pl.data.prepare.finalize import finalize_split
 from alexnet_pl.data.prepare.options import StoreSettings
-from alexnet_pl.data.prepare.plan import Plan, items
+from alexnet_pl.data.prepare.plan import Plan, read_records
 from alexnet_pl.data.prepare.run import build_plan, os_error_message
-from alexnet_pl.data.prepare.shard import Reader, metadata_path, write_shard, write_shard_metadata
-from alexnet_pl.data.prepare.verify import corrupt_shards, shard_path
+from alexnet_pl.data.prepare.shard import ImageReader, metadata_path, write_shard, write_shard_metadata
+from alexnet_pl.data.prepare.verify import find_corrupt_shards, shard_path
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, damaged_files
@@ -22,10 +22,10 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
 
-def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: Reader) -> list[Path]:
-    """Make damaged files again, and no other; their paths. Labels, index and statistics take as long as `prepare`.
+def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: ImageReader) -> list[Path]:
+    """Prepare corrupt files again; return their paths. Labels, index and statistics take as long as `prepare`.
 
-    Raises UserError where the source no longer gives what the store was made of, or the description was changed.
+    Raises UserError if the source gives other images than before, or if store.json was changed.
     """
     damaged = damaged_files(store.manifest, store.root)
     hashes = store.manifest.get("files") or {}
@@ -34,11 +34,11 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
     try:
         with build_plan(source, store.root, settings) as plan:
             repaired = [repair_names(store, plan, name) for name in damaged if name.endswith(".names.jsonl")]
-            check_same(plan, store)
+            check_same_images(plan, store)
             repaired += [
                 repair_shard(store, plan, split, n, settings, read)
                 for split in store.splits
-                for n in corrupt_shards(store, split)
+                for n in find_corrupt_shards(store, split)
             ]
             rest = [name for name in damaged if not name.endswith(".names.jsonl")]
             return repaired + (repair_metadata(store, plan, rest, settings, read) if rest else [])
@@ -46,11 +46,11 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
         raise UserError(f"data.root: {store.root}: {os_error_message(error)}") from error
 
 
-def check_same(plan: Plan, store: Store) -> None:
-    for split, about in store.manifest["splits"].items():
+def check_same_images(plan: Plan, store: Store) -> None:
+    for split, info in store.manifest["splits"].items():
         with (store.root / f"{split}.names.jsonl").open() as file:
-            same = plan.counts.get(split) == about["records"] and all(
-                line == written for line, written in zip_longest(file, plan.lines(split))
+            same = plan.counts.get(split) == info["records"] and all(
+                line == written for line, written in zip_longest(file, plan.name_lines(split))
             )
         if not same:
             raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
@@ -60,18 +60,20 @@ def repair_names(store: Store, plan: Plan, name: str) -> Path:
     split = name.partition(".")[0]
     made = plan.folder / name
     with made.open("w") as file:
-        file.writelines(plan.lines(split) if split in plan.counts else [])
+        file.writelines(plan.name_lines(split) if split in plan.counts else [])
     if checksum(made) != store.manifest["files"][name]:
         raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
     return replace_file(made, store.root / name)
 
 
-def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: StoreSettings, read: Reader) -> Path:
+def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: StoreSettings, read: ImageReader) -> Path:
     shard = next(each for each in plan.shards if (each.split, each.number) == (split, number))
     path = shard_path(store, split, number)
     own = path.with_name(f"{path.name}.tmp")
     try:
-        made = write_shard(own, items(plan.folder, shard), shard.start, store.size, settings.encoding, read, False)
+        made = write_shard(
+            own, read_records(plan.folder, shard), shard.start, store.size, settings.encoding, read, False
+        )
         if made.blake3 != store.manifest["splits"][split]["blake3"][number]:
             raise changed_error(path)
         replace_file(own, path)
@@ -80,13 +82,15 @@ def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: St
     return path
 
 
-def repair_metadata(store: Store, plan: Plan, names: list[str], settings: StoreSettings, read: Reader) -> list[Path]:
+def repair_metadata(
+    store: Store, plan: Plan, names: list[str], settings: StoreSettings, read: ImageReader
+) -> list[Path]:
     """Make all shards again, one at a time and without keeping them, for what only the images tell."""
     with tempfile.TemporaryDirectory(prefix="listing-", dir=store.root) as folder:
         for shard in plan.shards:
             own = Path(folder) / shard_name(shard.split, shard.number, settings.encoding)
             training = shard.split == "train"
-            records = items(plan.folder, shard)
+            records = read_records(plan.folder, shard)
             made = write_shard(own, records, shard.start, store.size, settings.encoding, read, training)
             own.unlink()
             own.symlink_to(store.root.resolve() / own.name)
@@ -110,4 +114,4 @@ def replace_file(made: Path, path: Path) -> Path:
 
 
 def changed_error(path: Path) -> UserError:
-    return UserError(f"{path}: the source no longer gives the same images, or another version of a decoder does")
+    return UserError(f"{path}: the source gives other images than before, or a decoder has another version")

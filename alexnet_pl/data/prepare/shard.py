@@ -1,7 +1,6 @@
-"""Write one shard of a store, and beside it a metadata file that marks the shard as done.
+"""Shard of a store, and the metadata file that marks it as finished.
 
-The metadata file is written last and atomically, after the shard is on the disk. A run that was killed resumes after
-the shards that have one.
+The metadata file is written atomically, after the shard is on disk. A resumed run skips shards that have one.
 """
 
 import json
@@ -24,14 +23,14 @@ from alexnet_pl.data.store.integrity import Checksum
 from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError, reason
 
-Reader = Callable[[ImageRecord], tuple[np.ndarray, str] | tuple[np.ndarray, str, tuple[int, int]]]
-"""An item → its (3, size, size) uint8 image, what was odd about the file, and of a whole image that was resized the
-(height, width) that it had; ValueError where there is no image."""
+ImageReader = Callable[[ImageRecord], tuple[np.ndarray, str] | tuple[np.ndarray, str, tuple[int, int]]]
+"""Function from a record to its (3, size, size) uint8 image, a note on a non-standard file, and for a resized whole
+image its original (height, width); raises ValueError if there is no image."""
 
 
 class ShardResult(NamedTuple):
-    """What came of a run of images: labels, bytes of each, sums over those that count, size and hash of the file, odd
-    files, and of whole images their sizes and boxes (box_records.py)."""
+    """Metadata of a shard: label and bytes of each image, sums for the statistics, size and checksum of the file,
+    irregular images; for whole images also sizes and boxes (box_records.py)."""
 
     labels: np.ndarray
     sizes: np.ndarray
@@ -43,7 +42,7 @@ class ShardResult(NamedTuple):
 
 
 class HashingWriter:
-    """A file that is hashed as it is written."""
+    """File wrapper that computes the checksum of what is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.checksum = file, Checksum()
@@ -59,24 +58,27 @@ def write_shard(
     start: int,
     size: int,
     encoding: StoreEncoding,
-    read: Reader,
+    read: ImageReader,
     count: bool,
     report: Callable[[], None] = lambda: None,
 ) -> ShardResult:
-    """Write `items`, from image `start` of their split, to `path`; `count`: sum them up for the statistics, too."""
-    labels, sizes, odd, summing = [], [], [], running_statistics(size, encoding.is_whole)
+    """Write the images of `items`, the first being image `start` of its split, to `path`.
+
+    `count`: add them to the statistics; `report`: called after each image.
+    """
+    labels, sizes, irregular, statistics = [], [], [], running_statistics(size, encoding.is_whole)
     boxes = BoxCollector()
     with path.open("wb") as file:
         hashed = HashingWriter(file)
         writer = encoding.writer(hashed, size)  # type: ignore[arg-type]
         for number, item in enumerate(items, start):
-            image, original, entry = read_record(item, read)
+            image, original, entry = read_image(item, read)
             if entry:
-                odd.append(entry)
+                irregular.append(entry)
             if image is not None:
-                image = np.ascontiguousarray(image)  # as planes: what is written, and soonest summed up
+                image = np.ascontiguousarray(image)  # contiguous planes: the stored format, and the fastest to sum
                 if count:
-                    summing.add(image)
+                    statistics.add(image)
             if encoding.is_whole:
                 boxes.add(item, image, original)
             labels.append(EMPTY if image is None else item.label)
@@ -86,44 +88,46 @@ def write_shard(
         file.flush()
         os.fsync(file.fileno())
     kinds = np.array(labels, np.int32), np.array(sizes, np.int64)
-    about = path.stat().st_size, hashed.checksum.hexdigest(), odd
-    return ShardResult(*kinds, summing.sums, *about, boxes.arrays() if encoding.is_whole else {})
+    file_facts = path.stat().st_size, hashed.checksum.hexdigest(), irregular
+    return ShardResult(*kinds, statistics.sums, *file_facts, boxes.arrays() if encoding.is_whole else {})
 
 
-def read_record(item: ImageRecord, read: Reader) -> tuple[np.ndarray | None, tuple[int, int], dict[str, str] | None]:
-    """(image or None, height and width of the original, what is to be said of it or None)."""
+def read_image(
+    item: ImageRecord, read: ImageReader
+) -> tuple[np.ndarray | None, tuple[int, int], dict[str, str] | None]:
+    """Read an image: (image or None if unreadable, original height and width, entry for odd.json or None)."""
     try:
-        image, what, *original = read(item)
+        image, note, *original = read(item)
     except ValueError as error:
         return None, (0, 0), {"name": item.name, "what": str(error), "done": "left out"}
-    said = {"name": item.name, "what": what, "done": "converted to RGB"} if what else None
-    return image, original[0] if original else image.shape[1:], said
+    entry = {"name": item.name, "what": note, "done": "converted to RGB"} if note else None
+    return image, original[0] if original else image.shape[1:], entry
 
 
 def make_shard(path: Path, *args: Any) -> None:
-    """`write_shard` under a name of this process's own, then what is to be known of it, then both by their names."""
-    own = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
-    note = own.with_name(f"{own.name}.npz")
+    """Write shard and metadata under temporary names, then rename both."""
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    metadata = temporary.with_name(f"{temporary.name}.npz")
     try:
-        made = write_shard(own, *args)
-        write_shard_metadata(note, made)
-        own.rename(path)
-        note.rename(metadata_path(path))
+        result = write_shard(temporary, *args)
+        write_shard_metadata(metadata, result)
+        temporary.rename(path)
+        metadata.rename(metadata_path(path))
     finally:
-        own.unlink(missing_ok=True)
-        note.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+        metadata.unlink(missing_ok=True)
 
 
 def metadata_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.npz")
 
 
-def write_shard_metadata(path: Path, made: ShardResult) -> None:
-    about = {"images": made.sums.images, "bytes": made.bytes, "blake3": made.blake3, "odd": made.odd}
-    text = json.dumps(about | ({"area": made.sums.area} if made.sums.area else {}))
-    sums = {"pixels": made.sums.pixels, "products": made.sums.products} if made.sums.images else {}
+def write_shard_metadata(path: Path, result: ShardResult) -> None:
+    facts = {"images": result.sums.images, "bytes": result.bytes, "blake3": result.blake3, "odd": result.odd}
+    text = json.dumps(facts | ({"area": result.sums.area} if result.sums.area else {}))
+    sums = {"pixels": result.sums.pixels, "products": result.sums.products} if result.sums.images else {}
     with path.open("wb") as file:
-        arrays = {"labels": made.labels, "sizes": made.sizes, "text": np.array(text), **sums, **made.boxes}
+        arrays = {"labels": result.labels, "sizes": result.sizes, "text": np.array(text), **sums, **result.boxes}
         np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
@@ -138,27 +142,27 @@ def read_shard_metadata(path: Path) -> ShardResult:
         return ShardResult(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"], boxes)
 
 
-def read(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str]:
-    """An item whose place is a path → its (3, size, size) square and what was odd about the file.
+def read_square(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str]:
+    """Read the bytes of a record, decode, resize and crop: (3, size, size) uint8, and a note on a non-standard file.
 
-    Raises ValueError where the file is no image, UserError where it is no longer there.
+    Raises ValueError if the file is no image, UserError if it no longer exists.
     """
-    image, odd = decoded(item)
-    return resize_center_crop(image, size, how).numpy(), odd
+    image, note = decode_record(item)
+    return resize_center_crop(image, size, filter_name).numpy(), note
 
 
-def read_whole(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str, tuple[int, int]]:
-    """As `read`, but the whole image with a shorter side of `size`, and the (height, width) that it had."""
-    image, odd = decoded(item)
-    return resize_shorter_side(image, size, how).numpy(), odd, (image.shape[1], image.shape[2])
+def read_whole(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str, tuple[int, int]]:
+    """Like `read_square`, but the whole image with a shorter side of `size`; also its original (height, width)."""
+    image, note = decode_record(item)
+    return resize_shorter_side(image, size, filter_name).numpy(), note, (image.shape[1], image.shape[2])
 
 
-def decoded(item: ImageRecord) -> tuple[torch.Tensor, str]:
-    """(3, height, width) uint8, and what was odd about the file."""
+def decode_record(item: ImageRecord) -> tuple[torch.Tensor, str]:
+    """Decode the bytes of a record: (3, height, width) uint8, and a note on a non-standard file."""
     try:
-        data = item.place.read()
+        data = item.location.read()
     except zlib.error as error:
         raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
-    return (raw_rgb(data), "") if item.place.packed == "planes" else decode(data)
+    return (raw_rgb(data), "") if item.location.compression == "planes" else decode(data)

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from alexnet_pl.data.archives.tar import is_litter
-from alexnet_pl.data.archives.zip import members, read_member
+from alexnet_pl.data.archives.tar import is_desktop_file
+from alexnet_pl.data.archives.zip import list_zip_members, read_member
 from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes, NamedBox, parse_voc
@@ -55,13 +55,13 @@ def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """(path within, bytes) of all XML files of a folder and the archives in it, or of an archive."""
     if path.is_dir():
         for each in sorted(path.rglob("*.xml")):
-            if not is_litter(each.name):
+            if not is_desktop_file(each.name):
                 yield each.relative_to(path).as_posix(), each.read_bytes()
         for each in sorted(path.iterdir()):
-            if each.name.endswith((*TARS, ".zip")) and not is_litter(each.name):
+            if each.name.endswith((*TARS, ".zip")) and not is_desktop_file(each.name):
                 yield from xml_files(each)
     elif path.suffix == ".zip":
-        for name, start, size in members(path, is_xml):
+        for name, start, size in list_zip_members(path, is_xml):
             yield name, read_member(path, start, size)
     elif path.name.endswith(TARS):
         with path.open("rb") as file:
@@ -75,7 +75,7 @@ def xml_in_tar(file: IO[bytes], path: Path) -> Iterator[tuple[str, bytes]]:
             for member in tar:
                 if member.isreg() and is_xml(member.name):
                     yield member.name, tar.extractfile(member).read()  # type: ignore[union-attr]
-                tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+                tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all members otherwise
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UserError(
             f"prepare.boxes: {path}: damaged or incomplete archive ({reason(error)}); get it again"
@@ -83,7 +83,7 @@ def xml_in_tar(file: IO[bytes], path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def is_xml(name: str) -> bool:
-    return name.endswith(".xml") and not is_litter(PurePosixPath(name).name)
+    return name.endswith(".xml") and not is_desktop_file(PurePosixPath(name).name)
 
 
 def parse_table(text: str, where: str) -> Iterator[FoundBoxes]:

@@ -20,7 +20,7 @@ from numpy.random import Generator, Philox
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.boxes.annotation import Annotation, Box, Coverage
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
-from alexnet_pl.data.sources.synthetic import CLASSES, KINDS, TRAIN, VAL, backdrop, grid, illumination
+from alexnet_pl.data.sources.synthetic import CLASSES, PATTERNS, TRAIN, VAL, draw_background, illumination, pixel_grid
 
 OBJECTS = (0, 3)
 MOST_OBJECTS = 8
@@ -53,10 +53,10 @@ class Scene(NamedTuple):
 def draw_scene(index: int, size: int = 160, objects: tuple[int, int] = OBJECTS, seed: int = 0) -> Scene:
     """A scene whose shorter side has `size` pixels: a pure function of its arguments."""
     rng, height, width, found = lay_out(index, size, objects, seed)
-    image = backdrop(rng, -(-max(height, width) // STEP) * STEP)[:, :height, :width].copy()
+    image = draw_background(rng, -(-max(height, width) // STEP) * STEP)[:, :height, :width].copy()
     for each in found:
         paint_object(image, each, rng.uniform(0.7, 1))
-    x, y = grid(width)[0], grid(height)[1]
+    x, y = pixel_grid(width)[0], pixel_grid(height)[1]
     image *= illumination(rng, x, y)
     boxes = [each.box for each in found]
     return Scene(np.clip(255 * image, 0, 255).astype(np.uint8), boxes, label_of(boxes))
@@ -100,12 +100,12 @@ class Patch(NamedTuple):
 
 def make_patch(rng: Generator, label: int, longer: int) -> Patch:
     """An object of a class whose box has a longer side of about `longer` pixels, at least 1 and at most `longer`."""
-    pattern, palette = KINDS[CLASSES[label][1]]
+    pattern, palette = PATTERNS[CLASSES[label][1]]
     key = rng.integers(2**63, size=2)
     colours = palette(rng)
 
     def at(side: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int, int]]:
-        x, y = grid(side)
+        x, y = pixel_grid(side)
         blend, opacity = pattern(Generator(Philox(key=key)), x, y)
         opacity = opacity * np.clip(6 * (1 - np.sqrt(x**4 + y**4)), 0, 1)  # a rounded square: no object ends in an edge
         return blend, opacity, extent_of(opacity)
@@ -170,4 +170,4 @@ def source(size: int, objects: tuple[int, int] = OBJECTS, train: int = TRAIN, va
 
 def read(item: ImageRecord, size: int, objects: tuple[int, int]) -> tuple[np.ndarray, str]:
     """Draw an item of `source`; never odd."""
-    return draw_scene(item.place.start, size, objects).image, ""
+    return draw_scene(item.location.start, size, objects).image, ""

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.zip import members
+from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes, NamedBox
@@ -118,5 +118,7 @@ def files_of_folder(root: Path) -> dict[str, ByteLocation]:
 
 def files_of_zip(path: Path) -> dict[str, ByteLocation]:
     """By the path below the archive's one folder."""
-    found = {each.name: ByteLocation(path, each.start, each.size, "zip") for each in members(path, lambda _: True)}
+    found = {
+        each.name: ByteLocation(path, each.start, each.size, "zip") for each in list_zip_members(path, lambda _: True)
+    }
     return {name.partition("/")[2]: place for name, place in found.items() if name.startswith(f"{FOLDER}/")}

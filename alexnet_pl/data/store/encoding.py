@@ -1,4 +1,4 @@
-"""Encoding of a store's images: squares as `raw` pixels, as `jpeg` at a sixth of the size, or `whole` images."""
+"""Image encoding of a store: squares as `raw` pixels or, at a sixth of the size, as `jpeg`; or `whole` images."""
 
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -12,14 +12,14 @@ NAMES = (raw.NAME, jpeg.NAME, WHOLE)
 
 
 class StoreEncoding(NamedTuple):
-    """`quality` (1 … 100) and `subsampling` of the colours (420, 422, 444) are JPEG's."""
+    """Encoding by name; `quality` (1 … 100) and chroma `subsampling` (420, 422, 444) apply to JPEG only."""
 
     name: str = raw.NAME
     quality: int = 95
     subsampling: int = 420
 
     def check(self) -> None:
-        """Raise ValueError, beginning with the key, for what there is none of."""
+        """Raise ValueError, naming the key, for an unknown encoding or a value out of range."""
         if self.name not in NAMES:
             raise ValueError(f"encoding={self.name}: one of {', '.join(NAMES)}")
         if not 1 <= self.quality <= 100:
@@ -44,8 +44,8 @@ class StoreEncoding(NamedTuple):
     def describe(self) -> dict[str, Any]:
         return {"name": raw.NAME} if self.name == raw.NAME else self._asdict()
 
-    def record(self, size: int) -> int:
-        """Bytes of an image whose shorter side has `size` pixels; of JPEGs about, as measured on photographs."""
+    def bytes_per_image(self, size: int) -> int:
+        """Bytes of an image whose shorter side has `size` pixels; for JPEG an estimate from photographs."""
         if self.name == raw.NAME:
             return 3 * size**2
         longer = 1.5 if self.is_whole else 1  # photographs of 3:2

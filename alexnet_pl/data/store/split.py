@@ -1,4 +1,4 @@
-"""One split of a store: its images, labels and names."""
+"""Split of a store: its images, labels and names."""
 
 import json
 from functools import cached_property
@@ -13,24 +13,24 @@ from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.errors import UserError
 
-EMPTY = -2  # the label of a record without an image
+EMPTY = -2  # label of a record without an image
 
 
 class Split:
-    """The images of one split, in the store's order; those that could not be read are not among them.
+    """Images of a split, in the order of the store, without unreadable ones.
 
-    `constant`: an image is the same in every epoch, so that a device may keep it.
+    `constant`: whether an image is the same in every epoch, so that a device may cache it.
     """
 
     constant = True
 
     def __init__(self, root: Path, name: str, manifest: dict[str, Any]) -> None:
-        about, encoding, size = manifest["splits"][name], StoreEncoding(**manifest["encoding"]), manifest["size"]
-        labels = load(root / f"{name}.labels.npy")
-        records, shard = about["records"], manifest["shard"]
+        info, encoding, size = manifest["splits"][name], StoreEncoding(**manifest["encoding"]), manifest["size"]
+        labels = load_array(root / f"{name}.labels.npy")
+        records, shard = info["records"], manifest["shard"]
         if len(labels) != records:
             raise corrupt_error(root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}"))
-        index = load(root / f"{name}.index.npy") if encoding.is_jpeg else None
+        index = load_array(root / f"{name}.index.npy") if encoding.is_jpeg else None
         counts = [min(shard, records - start) for start in range(0, records, shard)]
         self.reader = encoding.reader(root, name, counts, size, index)
         self.shape = (3, size, size)
@@ -38,7 +38,7 @@ class Split:
         self.slots = np.flatnonzero(labels != EMPTY)
         self.labels = labels[self.slots].astype(np.int64)
         self.root, self.name = root, name
-        self.kept: tuple[Tensor, Tensor] | None = None
+        self.on_device: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -53,49 +53,49 @@ class Split:
 
     def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """All images and labels in the memory of `device`, copied there once."""
-        if self.kept is None:
+        if self.on_device is None:
             images = self.buffer(len(self), device)
-            some = self.buffer(min(1024, len(self)))
+            block = self.buffer(min(1024, len(self)))
             for start in range(0, len(self), 1024):
                 indices = np.arange(start, min(start + 1024, len(self)))
-                self.read(indices, some[: len(indices)].numpy())
-                images[start : start + len(indices)] = some[: len(indices)]
-            self.kept = images, torch.from_numpy(self.labels).to(device)
-        return self.kept
+                self.read(indices, block[: len(indices)].numpy())
+                images[start : start + len(indices)] = block[: len(indices)]
+            self.on_device = images, torch.from_numpy(self.labels).to(device)
+        return self.on_device
 
     def buffer(self, count: int, device: torch.device | None = None, pinned: bool = False) -> Tensor:
-        """Room for `count` images, (count, 3, size, size) uint8, laid out in memory as `read` fills it soonest."""
+        """Allocate (count, 3, size, size) uint8 in the memory format that `read` fills fastest."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         shape = (count, *self.shape)
         return torch.empty(shape, dtype=torch.uint8, device=device, pin_memory=pinned, memory_format=layout).zero_()
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
+        """Read images into `out`, (len(indices), 3, size, size) uint8 in the memory format of `buffer`."""
         self.reader.read(self.slots[indices], out)
 
     @property
     def is_jpeg(self) -> bool:
-        """Whether these are JPEGs, which `decoded` takes."""
+        """Whether images are JPEGs, which `decode_on` needs."""
         return isinstance(self.reader, jpeg.JpegReader)
 
     def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
-        """JPEGs `indices`: (N, 3, size, size) uint8, decoded by the device and in its memory."""
+        """Decode JPEGs on `device`: (N, 3, size, size) uint8. Raises UserError naming a corrupt image."""
         assert isinstance(self.reader, jpeg.JpegReader)
         try:
-            return self.reader.decoded(self.slots[indices], device)
+            return self.reader.decode_on(self.slots[indices], device)
         except RuntimeError:
-            self.images(indices)  # which tells the image that is damaged
+            self.images(indices)  # raises a UserError that names the corrupt image
             raise
 
     def images(self, indices: np.ndarray) -> Tensor:
-        """Images `indices`: (N, 3, size, size) uint8, in memory of their own."""
-        found = self.buffer(len(indices))
-        self.read(np.asarray(indices), found.numpy())
-        return found
+        """Read images into new memory: (N, 3, size, size) uint8."""
+        images = self.buffer(len(indices))
+        self.read(np.asarray(indices), images.numpy())
+        return images
 
     def prefetch(self, indices: np.ndarray) -> None:
-        """Images `indices` will be read soon: they are asked of the disk, without waiting."""
-        self.reader.expect(self.slots[indices])
+        """Ask the kernel to read images ahead, without waiting."""
+        self.reader.prefetch(self.slots[indices])
 
     @cached_property
     def names(self) -> list[str]:
@@ -107,7 +107,7 @@ class Split:
             raise corrupt_error(path, error) from error
 
 
-def load(path: Path) -> np.ndarray:
+def load_array(path: Path) -> np.ndarray:
     try:
         return np.load(path)
     except (OSError, ValueError, EOFError) as error:
@@ -115,4 +115,4 @@ def load(path: Path) -> np.ndarray:
 
 
 def corrupt_error(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: missing or damaged ({error}); prepare the store again or copy it whole")
+    return UserError(f"{path}: missing or corrupt ({error}); prepare the store again, or copy it again completely")

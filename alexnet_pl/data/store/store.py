@@ -1,17 +1,17 @@
-"""The prepared store: fixed-size images (§2), labels, mean image and color covariance.
+"""Prepared store: images of one size (§2), labels, mean image and colour covariance.
 
-    store.json         format, name, fingerprint, classes (id, name) sorted by id and their ILSVRC ids where they have
-                       such, size, splits, how the images were made; written last
-    train-000000.u8 …  shards of the images, raw; or as JPEG, train-000000.tar … (raw.py and jpeg.py say how)
-    train.labels.npy   (records,) int32 class index; −1 no label known; −2 no image in this record
-    train.names.jsonl  a JSON string per record: the file it came from
-    train.index.npy    of JPEGs: where in its shard each begins, and its bytes
-    train.sizes.npy …  of whole images: their sizes and bounding boxes (whole.py says how)
-    mean.npy           (3, size, size) float64, grey levels 0 … 255, over the training split; of whole images (3, 1, 1)
-    covariance.npy     (3, 3) float64, of RGB over all pixels of the training split
-    odd.json           images that could not be read or were not plain RGB, and what was done with each
+    store.json         manifest: format, name, fingerprint, classes (id, name) sorted by id, ILSVRC ids if any, size,
+                       splits, and how the images were prepared; written last
+    train-000000.u8 …  raw shards of images; or JPEG shards, train-000000.tar … (see raw.py and jpeg.py)
+    train.labels.npy   (records,) int32 class index; −1: label unknown; −2: no image in this record
+    train.names.jsonl  one JSON string per record: the name of the source file
+    train.index.npy    JPEG only: offset of each image in its shard, and its size in bytes
+    train.sizes.npy …  whole images only: their sizes and bounding boxes (see whole.py)
+    mean.npy           (3, size, size), or (3, 1, 1) for whole images, float64 mean of the training split, 0 … 255
+    covariance.npy     (3, 3) float64 covariance of RGB over all pixels of the training split
+    odd.json           images that could not be read or were not RGB JPEGs, and what was done with each
 
-A folder with these is whole or it is not there: it is made under another name and renamed when all is on the disk.
+A store is always complete: it is built in another folder, which is renamed when everything is on disk.
 """
 
 import re
@@ -26,7 +26,7 @@ from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, damaged_files
 from alexnet_pl.data.store.raw import REPAIR
 from alexnet_pl.data.store.remote import Mirror, is_remote
-from alexnet_pl.data.store.split import Split, load
+from alexnet_pl.data.store.split import Split, load_array
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, read_checked
@@ -41,8 +41,8 @@ class StoreFormat:
 
 @dataclass
 class SplitManifest:
-    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3;
-    `boxes`: of a store of whole images."""
+    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores;
+    `boxes`, for whole images."""
 
     images: Count
     records: Count
@@ -53,8 +53,8 @@ class SplitManifest:
 
 @dataclass
 class StoreManifest(StoreFormat):
-    """store.json. `size`: pixels of a side; `shard`: images a file; `classes`: [id, name], sorted by id; `files`:
-    BLAKE3 of each file without images."""
+    """Content of store.json. `size`: side in pixels; `shard`: images per file; `classes`: [id, name] sorted by id;
+    `files`: BLAKE3 of each file without images."""
 
     name: str
     size: Count
@@ -70,7 +70,7 @@ class StoreManifest(StoreFormat):
 
 
 class Store:
-    """Read-only view of a prepared store. Raises UserError if `root` holds none or one of another format.
+    """Prepared store, read-only. `root`: a folder or a URL. Raises UserError if it holds no store of this format.
 
     Every file but the images is held against its checksum, unless `check` is False, for a store that is to be repaired.
     """
@@ -101,8 +101,10 @@ class Store:
         return list(self.manifest["splits"])
 
     def split(self, name: str) -> Split:
-        """The same object every time, so that what it keeps on a device is kept once. Of whole images, those that have
-        a class: a scene without objects has none."""
+        """Open a split, once, so that images cached on a device are cached once. Raises UserError if there is none.
+
+        For whole images, those that have a class; a scene without objects has none.
+        """
         self.check_split(name)
         if name not in self.opened:
             self.fetch(name)
@@ -127,16 +129,18 @@ class Store:
             raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
 
     def fetch(self, name: str) -> None:
-        """Fetch the files of a split from a remote store if they are not cached."""
+        """Download the files of a split of a remote store, unless cached."""
         if self.mirror is None:
             return
-        about = self.manifest["splits"][name]
-        shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
-        self.mirror.check_room(about, shards)
+        split_info = self.manifest["splits"][name]
+        shards = {
+            shard_name(name, number, self.encoding): checksum for number, checksum in enumerate(split_info["blake3"])
+        }
+        self.mirror.check_free_space(split_info, shards)
         self.mirror.fetch(shards, shards, label=name)
 
     def fetch_again(self, name: str, number: int) -> bool:
-        """Fetch a corrupt shard again from a remote store; False for a local one."""
+        """Download a corrupt shard of a remote store again; False for a local store."""
         if self.mirror is None:
             return False
         shard = shard_name(name, number, self.encoding)
@@ -146,11 +150,11 @@ class Store:
 
     @cached_property
     def mean(self) -> np.ndarray:
-        return load(self.root / "mean.npy")
+        return load_array(self.root / "mean.npy")
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        return load(self.root / "covariance.npy")
+        return load_array(self.root / "covariance.npy")
 
 
 def damage_error(root: Path, damaged: list[str]) -> UserError:
@@ -166,7 +170,7 @@ def damage_error(root: Path, damaged: list[str]) -> UserError:
 def read_manifest(root: Path) -> dict[str, Any]:
     path = root / "store.json"
     if not path.is_file():
-        state = "is not there" if not root.exists() else "holds no prepared store (no store.json)"
+        state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"
         raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
     number = read_checked(path, StoreFormat, "prepare it again")["format"]
     if number != FORMAT:
@@ -182,5 +186,5 @@ def read_manifest(root: Path) -> dict[str, Any]:
             if not re.fullmatch(r"\w+", name):  # it becomes part of file names
                 raise ValueError(f"splits.{name}: not a name of a split")
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: damaged or not written by this package ({error}); prepare it again") from error
+        raise UserError(f"{path}: corrupt or not written by this package ({error}); prepare it again") from error
     return manifest

@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate
 
 from alexnet_pl.data.boxes.geometry import crop_boxes, has_area
 from alexnet_pl.data.store.jpeg import JpegReader
-from alexnet_pl.data.store.split import Split, corrupt_error, load
+from alexnet_pl.data.store.split import Split, corrupt_error, load_array
 from alexnet_pl.errors import UserError
 
 BOX = np.dtype([("edges", np.float32, (4,)), ("label", np.int32), ("difficult", np.bool_)])
@@ -38,10 +38,10 @@ class WholeSplit(Split):
 
     def __init__(self, root: Path, name: str, manifest: dict[str, Any]) -> None:
         super().__init__(root, name, manifest)
-        sizes = load(root / f"{name}.sizes.npy")[self.slots].astype(np.int64)
+        sizes = load_array(root / f"{name}.sizes.npy")[self.slots].astype(np.int64)
         self.original_sizes, self.sizes = sizes[:, :2], sizes[:, 2:]
         self.all_boxes, self.offsets = load_boxes(root, name, manifest["splits"][name]["records"])
-        self.coverage = load(root / f"{name}.coverage.npy")[self.slots]
+        self.coverage = load_array(root / f"{name}.coverage.npy")[self.slots]
         self.crop = manifest["size"]
 
     @property
@@ -90,7 +90,7 @@ class WholeSplit(Split):
         """The images `kept`, a mask or indices, as a split of their own."""
         found = copy.copy(self)
         found.__dict__.pop("names", None)
-        found.slots, found.labels, found.kept = self.slots[kept], self.labels[kept], None
+        found.slots, found.labels, found.on_device = self.slots[kept], self.labels[kept], None
         found.sizes, found.original_sizes = self.sizes[kept], self.original_sizes[kept]
         found.coverage = self.coverage[kept]
         return found
@@ -128,7 +128,7 @@ class Crops(Split):
         self.whole, self.corners, self.crop = whole, corners, crop
         self.labels, self.slots, self.reader = whole.labels, whole.slots, whole.reader
         self.root, self.name = whole.root, whole.name
-        self.shape, self.channels_last, self.kept = (3, crop, crop), whole.channels_last, None
+        self.shape, self.channels_last, self.on_device = (3, crop, crop), whole.channels_last, None
 
     @property
     def is_jpeg(self) -> bool:
@@ -165,7 +165,7 @@ def scaled(height: int, width: int, size: int) -> tuple[int, int]:
 def load_boxes(root: Path, name: str, records: int) -> tuple[np.ndarray, np.ndarray]:
     """(boxes, offsets) of a split."""
     path = root / f"{name}.boxes.npy"
-    boxes, offsets = load(path), load(root / f"{name}.box_offsets.npy")
+    boxes, offsets = load_array(path), load_array(root / f"{name}.box_offsets.npy")
     if boxes.dtype != BOX or len(offsets) != records + 1 or offsets[-1] != len(boxes):
         raise corrupt_error(path, ValueError(f"not the boxes of {records:,} images"))
     return boxes, offsets

@@ -97,7 +97,7 @@ def test_the_last_shards_are_missed_by_what_info_json_counts_or_lists(tmp_path: 
     with pytest.raises(UserError, match=r"imagenet22k-train-0001.tar missing"):
         read_source(copy, {})
     (copy / "_info.json").write_text('{"splits": {"train": {}}}')
-    with pytest.raises(UserError, match=r"_info.json does not tell the samples of its splits"):
+    with pytest.raises(UserError, match=r"_info.json has no sample counts of its splits"):
         read_source(copy, {})
 
 

@@ -44,7 +44,7 @@ def test_boxes_have_the_promised_sizes_lie_within_and_the_largest_names_the_clas
 @pytest.mark.parametrize("label", range(10))
 def test_what_is_drawn_fills_its_box(label: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """On black instead of noise, in even light: all edges of the box are touched by something that can be seen."""
-    monkeypatch.setattr(scenes, "backdrop", lambda rng, size: np.zeros((3, size, size), np.float32))
+    monkeypatch.setattr(scenes, "draw_background", lambda rng, size: np.zeros((3, size, size), np.float32))
     monkeypatch.setattr(scenes, "illumination", lambda rng, x, y: np.ones((1, 1), np.float32))
     monkeypatch.setattr(scenes, "paint_object", paint_white)
     scene = scenes.draw_scene(10 * label + label, SIZE, (1, 1))

@@ -30,7 +30,7 @@ def test_caffes_lists_number_classes_that_folders_name(tmp_path: Path) -> None:
         "train": [("train/n2/a.JPEG", "n2"), ("train/n1/b.JPEG", "n1"), ("train/n2/c.JPEG", "n2")],
         "val": [("val/x_1.JPEG", "n1"), ("val/x_2.JPEG", "n2")],
     }
-    assert [record.place.read() for record in source.splits["val"]] == [photo(30), photo(40)]
+    assert [record.location.read() for record in source.splits["val"]] == [photo(30), photo(40)]
 
 
 def test_food_101s_lists_name_no_suffix_and_leave_validation_to_a_share(tmp_path: Path) -> None:

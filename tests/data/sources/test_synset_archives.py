@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alexnet_pl.data.sources.detect import read_source
-from alexnet_pl.data.sources.synset_archives import read_fall
+from alexnet_pl.data.sources.synset_archives import read_synset_archives
 
 
 @pytest.fixture
@@ -34,4 +34,4 @@ def test_half_of_fall_2009_is_held_out_and_little_of_fall_2011(archives: Path) -
     assert not held[0.0]
     assert held[0.004] <= held[0.1] <= held[0.5]
     assert (70 < len(held[0.1]) < 130, 450 < len(held[0.5]) < 550) == (True, True)
-    assert {item.name for item in read_fall(archives).splits["val"]} == held[0.5]
+    assert {item.name for item in read_synset_archives(archives).splits["val"]} == held[0.5]

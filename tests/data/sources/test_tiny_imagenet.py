@@ -23,7 +23,7 @@ def test_the_folder_and_the_zip_may_be_given_themselves(inside: str, tmp_path: P
     assert found["train"][:3] == [(f"train/{w}/{w}_{i}.JPEG", n) for n, w in enumerate(WNIDS) for i in range(2)][:3]
     assert found["val"] == [(f"val/val_{i}.JPEG", WNIDS.index(SYNSETS[t][0])) for i, t in enumerate(TRUTH)]
     assert found["test"][0] == ("test/test_0.JPEG", -1)
-    assert next(iter(source.splits["val"])).place.read() == photo(30)
+    assert next(iter(source.splits["val"])).location.read() == photo(30)
 
 
 DAMAGES: dict[str, tuple[str, bytes | None, str]] = {
@@ -73,5 +73,5 @@ def test_a_cut_zip_is_named_and_a_folder_of_another_name_is_read(form: Callable[
         return
     path = copy / f"{FOLDER}.zip"
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(UserError, match=r"tiny-imagenet-200.zip: damaged or incomplete"):
+    with pytest.raises(UserError, match=r"tiny-imagenet-200.zip: corrupt or incomplete"):
         read_source(copy, {})

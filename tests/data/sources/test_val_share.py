@@ -87,11 +87,11 @@ def test_an_official_name_takes_no_share_of_the_training_images(tmp_path: Path) 
         tmp_path / "copy", {f"{wnid}/{name}": d for wnid, f in train_images().items() for name, d in f.items()}
     )
     options = PrepareOptions(str(tmp_path / "store"), "ilsvrc2012", 16, source=str(copy), val_share=0.5)
-    with pytest.raises(UserError, match=r"a store named ilsvrc2012 needs the validation images"):
+    with pytest.raises(UserError, match=r"a store named ilsvrc2012 also needs the validation images"):
         make_store(options)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
-    with pytest.raises(ValueError, match=r"^val_share=.*: a share, from 0 to less than 1"):
+    with pytest.raises(ValueError, match=r"^val_share=.*: at least 0 and below 1"):
         PrepareOptions("x", "x", val_share=share)

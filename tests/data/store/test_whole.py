@@ -177,7 +177,7 @@ def test_statistics_are_of_all_pixels(store: Store) -> None:
     rows = []
     for i, (height, width) in enumerate(SHAPES):
         item = ImageRecord("", 0, ByteLocation(store.root.parent / "images" / f"{i}.jpg"))
-        assert simplejpeg.decode_jpeg_header(item.place.read())[:2] == (height, width)
+        assert simplejpeg.decode_jpeg_header(item.location.read())[:2] == (height, width)
         rows.append(read_whole(item, SIZE, "bilinear")[0].reshape(3, -1).astype(float))
     pixels = np.concatenate(rows, 1)
     assert np.allclose(store.mean.ravel(), pixels.mean(1))
@@ -218,7 +218,7 @@ def test_a_store_begun_with_other_boxes_is_not_continued(tmp_path: Path) -> None
     other = listing(tmp_path / "images")
     first = other.splits["train"][0]  # type: ignore[index]
     other.splits["train"][0] = first._replace(annotation=Annotation([], Coverage.ALL))  # type: ignore[index]
-    with pytest.raises(UserError, match="was begun with other images"):
+    with pytest.raises(UserError, match="was started with other images"):
         prepare(other, tmp_path / "parts", SETTINGS, read_one)
 
 
@@ -235,7 +235,7 @@ def test_squares_have_no_boxes(tmp_path: Path) -> None:
     """The fingerprint is the one that these squares had before there were whole images."""
 
     def read(item: ImageRecord) -> tuple[np.ndarray, str]:
-        return (np.arange(3 * 8 * 8).reshape(3, 8, 8) * (item.place.start + 1) % 256).astype(np.uint8), ""
+        return (np.arange(3 * 8 * 8).reshape(3, 8, 8) * (item.location.start + 1) % 256).astype(np.uint8), ""
 
     def items(split: str, count: int) -> list[ImageRecord]:
         return [ImageRecord(f"{split}/{i}", i % 2, ByteLocation(Path("arithmetic"), start=i)) for i in range(count)]
