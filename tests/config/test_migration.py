@@ -197,7 +197,7 @@ def test_fit_and_result_files_of_before_say_what_todays_recipe_says(tmp_path: Pa
 
 def test_a_checkpoint_of_before_has_todays_switches(tmp_path: Path) -> None:
     about = {"switches": {"augment": {"size": 8, "crop": 6, "share": 1}}, "course": {"seed": 0, "fold_in": None}}
-    torch.save({"alexnet_pl": about}, tmp_path / "last.ckpt")
+    torch.save({"state_dict": {}, "global_step": 7, "alexnet_pl": about}, tmp_path / "last.ckpt")
     found = read_checkpoint(tmp_path / "last.ckpt")["alexnet_pl"]
     assert found["switches"] == {"augment": {"size": 8, "crop": 6, "images_per_crop": 1}}
     assert found["course"] == {"seed": 0, "include_val_after_epoch": None}
