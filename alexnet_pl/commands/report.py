@@ -33,7 +33,8 @@ def report(cfg: DictConfig, folder: Path) -> None:
     roots, tests = paper_tables.roots_of(cfg), paper_tables.collected(cfg)
     rows, others = make_rows(tests), make_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.throughput(roots)
-    codes, boxes = code_tables(roots), box_report(roots)
+    codes, box_tests = code_tables(roots), box_tables.collect(roots)
+    boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.stand_in_tables(box_tests)]
     standins = [table for one in others for table in proxy_tables.proxy_tables(one)]
     made = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *standins, *codes, *boxes]
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,15 +45,10 @@ def report(cfg: DictConfig, folder: Path) -> None:
     (folder / "standins.md").write_text(proxy_tables.PROXIES + tables.markdown(standins))
     if codes:
         (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
-    (folder / "boxes.md").write_text(box_tables.PAGE + tables.markdown(boxes))
+    if box_tests:
+        (folder / "boxes.md").write_text(box_tables.PAGE + tables.markdown(boxes))
     draw_comparison_chart(folder / "report.png", rows, others)
     print_message(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
-
-
-def box_report(roots: list[Path]) -> list[tables.Table]:
-    """Localisation and detection: the paper's rows, then tests of other images."""
-    found = box_tables.collect(roots)
-    return [*box_tables.box_claim_tables(found), *box_tables.stand_in_tables(found)]
 
 
 def dashboard(cfg: DictConfig, folder: Path) -> None:

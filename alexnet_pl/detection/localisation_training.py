@@ -56,8 +56,8 @@ class WindowLoader(EpochPosition):
             self.start_epoch()
         count = len(self.windows)
         order = epoch_order(count, self.seed, self.epoch) if self.shuffled else np.arange(count)
-        for i in range(self.done if self.shuffled else 0, self.batches):
-            self.done = i + 1
+        for i in range(self.batches_done if self.shuffled else 0, self.batches):
+            self.batches_done = i + 1
             yield self.windows.rows(np.sort(order[i * self.batch_size : (i + 1) * self.batch_size][self.share]))
 
 

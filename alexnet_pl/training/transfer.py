@@ -40,7 +40,7 @@ def carry_over(net: nn.Module, path: Path, layers: list[str]) -> list[LineageSta
             if name.split(".")[0] in layers:
                 parameter.copy_(matching_weight(name, parameter, weights, path))
     print_transfer(net, layers, checkpoint, path)
-    return earlier_runs(checkpoint, path)
+    return describe_lineage(checkpoint, path)
 
 
 def matching_weight(name: str, parameter: Tensor, weights: dict[str, Tensor], path: Path) -> Tensor:
@@ -80,7 +80,7 @@ def print_transfer(net: nn.Module, layers: list[str], checkpoint: dict[str, Any]
     Console().print(table)
 
 
-def earlier_runs(checkpoint: dict[str, Any], path: Path) -> list[LineageStage]:
+def describe_lineage(checkpoint: dict[str, Any], path: Path) -> list[LineageStage]:
     """The run that the layers come from, after those that it started from itself."""
     metadata, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
     fit = finished_fit(path, step)

@@ -124,7 +124,7 @@ class NormAcrossTowers(NormLayer):
 
     def __init__(self, norm: NormLayer, tower: int, group: ProcessGroup) -> None:
         super().__init__()
-        self.rule, self.compiled, self.tower, self.group = norm.spec, norm.compiled, tower, group
+        self.spec, self.compiled, self.tower, self.group = norm.spec, norm.compiled, tower, group
 
     def forward(self, a: Tensor) -> Tensor:
         return own_half(super().forward(GatherMaps.apply(a, self.group)), 1, self.tower)
