@@ -12,11 +12,10 @@ from alexnet_pl.config.identity import box_training
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.detection.build import build_boxes, describe_store, open_box_store
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import LAST, link_latest
 from alexnet_pl.training import checkpointing
 from alexnet_pl.training.media import log_summary
-from alexnet_pl.training.schedules import end_of_fit
+from alexnet_pl.training.schedules import find_end_of_fit
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -27,13 +26,13 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build_boxes(cfg, folder)
     rank_zero_only(link_latest)(folder)
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
-    began, steps = time.perf_counter(), checkpoint_step(cfg) if cfg.ckpt_path else 0
+    began = time.perf_counter()
     rank_zero_only(fit_status.start_fit)(folder, box_training(cfg), store)
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    checkpointing.keep_last(trainer, folder / LAST, steps)
+    checkpointing.save_last(trainer, folder / LAST)
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     counts = (trainer.global_step, trainer.current_epoch, seen)
-    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, end_of_fit(trainer))
+    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, find_end_of_fit(trainer))
     lost = float(trainer.callback_metrics["val/loss"])
     print_message(f"{pluralize(trainer.current_epoch, 'epoch')}: val loss {lost:.4f}", folder)
     return lost

@@ -21,7 +21,7 @@ from alexnet_pl.detection.window_cache import WindowCache, open_or_make
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.runs.checkpoint import about_checkpoint, check_compatible
-from alexnet_pl.training.transfer import earlier_runs
+from alexnet_pl.training.transfer import describe_lineage
 
 
 def open_box_store(cfg: DictConfig) -> Store:
@@ -66,7 +66,7 @@ def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.
     network = make_box_network(switches, len(store.classes), options)
     begin_with(network, trained, store.classes)
     module, data = make_parts(cfg, options, store, network, switches, trained)
-    before = earlier_runs(trained.checkpoint, trained.path)
+    before = describe_lineage(trained.checkpoint, trained.path)
     module.lineage = trained.about.get("lineage", []) if cfg.ckpt_path else [*before.pop("lineage"), before]
     return make_trainer(cfg, folder, [LearningRateMonitor(logging_interval="epoch")]), module, data
 

@@ -53,11 +53,11 @@ class WindowLoader(EpochPosition):
 
     def __iter__(self) -> Iterator[Windows]:
         if self.shuffled:
-            self.begin()
+            self.start_epoch()
         count = len(self.windows)
         order = epoch_order(count, self.seed, self.epoch) if self.shuffled else np.arange(count)
-        for i in range(self.done if self.shuffled else 0, self.batches):
-            self.done = i + 1
+        for i in range(self.batches_done if self.shuffled else 0, self.batches):
+            self.batches_done = i + 1
             yield self.windows.rows(np.sort(order[i * self.batch_size : (i + 1) * self.batch_size][self.share]))
 
 

@@ -64,11 +64,11 @@ class SceneLoader(EpochPosition):
 
     def __iter__(self) -> Iterator[list[Scene]]:
         if self.training:
-            self.begin()
+            self.start_epoch()
         count = len(self.split)
         order = epoch_order(count, self.seed, self.epoch) if self.training else np.arange(count)
-        for i in range(self.done if self.training else 0, self.batches):
-            self.done = i + 1
+        for i in range(self.batches_done if self.training else 0, self.batches):
+            self.batches_done = i + 1
             numbers = order[i * self.batch_size : (i + 1) * self.batch_size]
             scale, flips = self.draw(i, len(numbers))
             pairs = zip(numbers[self.share].tolist(), flips[self.share].tolist(), strict=True)

@@ -124,7 +124,7 @@ class NormAcrossTowers(NormLayer):
 
     def __init__(self, norm: NormLayer, tower: int, group: ProcessGroup) -> None:
         super().__init__()
-        self.rule, self.compiled, self.tower, self.group = norm.rule, norm.compiled, tower, group
+        self.spec, self.compiled, self.tower, self.group = norm.spec, norm.compiled, tower, group
 
     def forward(self, a: Tensor) -> Tensor:
         return own_half(super().forward(GatherMaps.apply(a, self.group)), 1, self.tower)
@@ -159,10 +159,10 @@ def half_of(name: str, layer: nn.Module, tower: int, group: ProcessGroup) -> nn.
         return half_output(layer, tower, group) if name == "fc8" else half_units(layer, tower, group)
     if isinstance(layer, Dropout):
         return TowerDropout(layer.p, tower)
-    if isinstance(layer, NormLayer) and not layer.rule.spatial:
-        if layer.rule.towers != TOWERS:
+    if isinstance(layer, NormLayer) and not layer.spec.spatial:
+        if layer.spec.towers != TOWERS:
             return NormAcrossTowers(layer, tower, group)
-        layer.rule = layer.rule._replace(towers=1)
+        layer.spec = layer.spec._replace(towers=1)
     return layer
 
 
