@@ -146,7 +146,7 @@ def publish(
 def sentence(result: dict[str, Any]) -> str:
     about = f"{result['dataset']['name']}, {result['images']:,} {result['dataset']['split']} images"
     if "map" in result:
-        return f"{about}, {result['boxes']:,} boxes: mAP {result['map']:.2f} %"
+        return f"{about}, {result['objects']:,} objects: mAP {result['map']:.2f} %"
     low, high = result["loc_error_interval"]
     return (
         f"{about}: localisation error {result['loc_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "

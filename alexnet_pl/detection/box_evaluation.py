@@ -69,7 +69,7 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
     surest = most_confident(found, int((~truths.difficult).sum()))
     numbers = {
         "images": len(split),
-        "boxes": len(truths.images),
+        "objects": len(truths.images),
         "map": mean_average_precision(precisions),
         "average_precisions": [None if np.isnan(value) else round(100 * float(value), 2) for value in precisions],
         "mistakes": count_mistakes(*sort_mistakes(surest, truths)),
