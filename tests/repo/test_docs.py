@@ -37,6 +37,11 @@ RUNS = (
     "codes",
     "overfeat_demo",
     "overfeat_fast",
+    "overfeat_localise",
+    "overfeat_detect",
+    "boxes_demo",
+    "boxes_demo_classifier",
+    "boxes_demo_localise",
 )
 
 
