@@ -89,11 +89,11 @@ def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
     prepare(
         synthetic.list_synthetic(20, 10),
         tmp_path / "store",
-        StoreSettings("ilsvrc2012", 32, {}),
+        StoreSettings("drawn", 32, {}),
         partial(synthetic.read_drawn, size=32),
     )
     found = dataset_info(Store(tmp_path / "store"), "val")
-    assert (found.name, found.images, found.train_images, found.classes) == ("ilsvrc2012", 10, 20, 10)
+    assert (found.name, found.images, found.train_images, found.classes) == ("drawn", 10, 20, 10)
     prepare(
         synthetic.list_synthetic(20, 10),
         tmp_path / "other",
