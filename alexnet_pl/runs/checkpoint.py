@@ -59,11 +59,19 @@ def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         parse_record(checkpoint, CheckpointRecord)
+        check_entries(checkpoint["alexnet_pl"])
         checkpoint["alexnet_pl"] = migrate_record(checkpoint["alexnet_pl"])
     except Exception as error:  # whatever a foreign file makes of itself
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl ({reason})") from error
     return checkpoint
+
+
+def check_entries(metadata: dict[str, Any]) -> None:
+    """Raise ValueError for an entry without a value, which no checkpoint is written with."""
+    for name, value in metadata.items():
+        if value is None:
+            raise ValueError(f"alexnet_pl.{name}: missing")
 
 
 @functools.lru_cache(maxsize=64)

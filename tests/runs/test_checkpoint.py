@@ -173,7 +173,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
 
     monkeypatch.setattr(torch, "save", half)
     with pytest.raises(
-        UserError, match=r"last.ckpt: not written \(No space left on device\); .* is the one before, whole"
+        UserError, match=r"last.ckpt: not written \(No space left on device\); .* still holds the previous checkpoint"
     ):
         AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(2)}, path)
     assert torch.load(path, weights_only=True)["a"].sum() == 2
