@@ -64,6 +64,7 @@ test-fast: setup  ## the tests that take no more than seconds
 
 campaign: setup  ## kills, full disks, damaged files, bad input: hours, of which `make test` tries seconds; SEED=NUMBER
 	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; rm -rf build/campaign; \
+	  ALEXNET_PL_CAMPAIGN=1 $(PY) -m pytest -q -s tests/campaign/test_store_damage.py; \
 	  $(PY) tests/campaign/run.py build/campaign $$seed whole; \
 	  $(PY) tests/campaign/report.py build/campaign/found.json && echo "→ docs/development/robustness.md"
 

@@ -9,23 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__
     from alexnet_pl.data.store.store import Store as Store
+    from alexnet_pl.detection.box_run import BoxRun as open_boxes
+    from alexnet_pl.detection.box_run import example_box_run as example_box_run
+    from alexnet_pl.detection.merging import match_scores as match_scores
     from alexnet_pl.errors import UserError as UserError
     from alexnet_pl.evaluation.result import load_result as load_result
     from alexnet_pl.experiment.trained_run import TrainedRun as open_run
     from alexnet_pl.experiment.trained_run import run_folder as example_run
     from alexnet_pl.experiment.trained_run import train as run_command
+    from alexnet_pl.figures.boxes import draw_merging as draw_merging
+    from alexnet_pl.figures.boxes import draw_mistakes as draw_mistakes
     from alexnet_pl.figures.catalog import draw_figure as draw_figure
     from alexnet_pl.figures.filter_responses import draw_filter_responses as draw_filter_responses
     from alexnet_pl.figures.filter_responses import draw_top_patches as draw_top_patches
+    from alexnet_pl.figures.offset_pooling import draw_offset_pooling as draw_offset_pooling
+    from alexnet_pl.figures.offset_pooling import draw_scale_table as draw_scale_table
     from alexnet_pl.figures.retrieval_sheet import compare_neighbors as compare_neighbors
     from alexnet_pl.inference.trained_network import TrainedNetwork as TrainedNetwork
     from alexnet_pl.inference.trained_network import load as load
     from alexnet_pl.models.alexnet import AlexNet as AlexNet
     from alexnet_pl.models.filters import color_selectivity as color_selectivity
+    from alexnet_pl.models.overfeat import OverFeat as OverFeat
     from alexnet_pl.reporting.code_tables import code_report as code_report
     from alexnet_pl.reporting.learning_curves import curves as learning_curves
     from alexnet_pl.retrieval.codebook import open_codes as open_codes
-    from alexnet_pl.retrieval.gallery import open_run as open_index
+    from alexnet_pl.retrieval.gallery import open_image_index as open_index
     from alexnet_pl.training.classifier import Classifier as Classifier
 
 __version__ = "0.1.0"
@@ -33,6 +41,7 @@ __version__ = "0.1.0"
 PUBLIC = {  # name → module:definition
     "AlexNet": "models.alexnet:AlexNet",
     "Classifier": "training.classifier:Classifier",
+    "OverFeat": "models.overfeat:OverFeat",
     "Store": "data.store.store:Store",
     "TrainedNetwork": "inference.trained_network:TrainedNetwork",
     "UserError": "errors:UserError",
@@ -41,13 +50,20 @@ PUBLIC = {  # name → module:definition
     "compare_neighbors": "figures.retrieval_sheet:compare_neighbors",
     "draw_figure": "figures.catalog:draw_figure",
     "draw_filter_responses": "figures.filter_responses:draw_filter_responses",
+    "draw_merging": "figures.boxes:draw_merging",
+    "draw_mistakes": "figures.boxes:draw_mistakes",
+    "draw_offset_pooling": "figures.offset_pooling:draw_offset_pooling",
+    "draw_scale_table": "figures.offset_pooling:draw_scale_table",
     "draw_top_patches": "figures.filter_responses:draw_top_patches",
+    "example_box_run": "detection.box_run:example_box_run",
     "example_run": "experiment.trained_run:run_folder",
     "learning_curves": "reporting.learning_curves:curves",
     "load": "inference.trained_network:load",
     "load_result": "evaluation.result:load_result",
+    "match_scores": "detection.merging:match_scores",
+    "open_boxes": "detection.box_run:BoxRun",
     "open_codes": "retrieval.codebook:open_codes",
-    "open_index": "retrieval.gallery:open_run",
+    "open_index": "retrieval.gallery:open_image_index",
     "open_run": "experiment.trained_run:TrainedRun",
     "run_command": "experiment.trained_run:train",
 }

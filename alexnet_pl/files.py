@@ -4,18 +4,26 @@ import hashlib
 import json
 import math
 import types
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from alexnet_pl.errors import UserError
 
 CACHE = "ALEXNET_PL_CACHE"  # environment variable that names the cache folder
 DEFAULT_CACHE = "~/.cache/alexnet_pl"
 
+LARGEST_RECORD = 2**28  # bytes; a store's with 21,843 classes has 2 million
+
 Count = Annotated[int, (0, math.inf)]
 Percent = Annotated[float, (0, 100)]
 NonNegative = Annotated[float, (0, math.inf)]
+
+JsonObject = dict[str, Any]
+"""A JSON object whose keys this package does not declare as a record."""
+
+Record = TypeVar("Record")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -25,54 +33,83 @@ def write_json(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
-def read_record(path: Path, record: type, advice: str) -> dict[str, Any]:
-    """The JSON object in `path`, with every field that the dataclass `record` declares of its type and range.
+def to_json(record: Any) -> JsonObject:
+    """A record, a dataclass, as the JSON object that `parse_record` reads."""
+    return asdict(record)
 
-    Fields that `record` does not declare are kept. Raises UserError that names the file, the field and `advice`.
+
+def read_record(
+    path: Path, record: type[Record], advice: str, migrate: Callable[[JsonObject], JsonObject] | None = None
+) -> Record:
+    """The JSON object in `path` as the dataclass `record`; `migrate` turns one of an older format into the present one.
+
+    Raises UserError that names the file, the field and `advice`.
     """
+    content = read_checked(path, record, advice)
+    return parse_record(migrate(content) if migrate else content, record)
+
+
+def read_checked(path: Path, record: type, advice: str) -> JsonObject:
+    """The JSON object in `path` as it is, checked by `read_record`, with the keys that `record` does not declare."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise ValueError("not a file")
+        if path.stat().st_size > LARGEST_RECORD:
+            raise ValueError(f"larger than {LARGEST_RECORD:,} bytes")
         content = json.loads(path.read_text(encoding="utf-8"))
-        check_record(content, record)
-    except (OSError, ValueError) as error:
+        parse_record(content, record)
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged or not written by this package ({error}); {advice}") from error
     return content
 
 
-def check_record(content: Any, record: type, prefix: str = "") -> None:
-    """Raise ValueError naming the dotted field of `content` that is missing, of another type, or out of range."""
+def parse_record(content: Any, record: type[Record], prefix: str = "") -> Record:
+    """The JSON object `content` as the dataclass `record`, of whose fields type and range are checked.
+
+    Keys that `record` does not declare are left out; null for a field with a default is that default. Raises ValueError
+    naming the dotted field that is missing, of another type, or out of range.
+    """
     if not isinstance(content, dict):
         raise ValueError(f"{prefix.rstrip('.') or 'content'}: not an object")
     hints = get_type_hints(record, include_extras=True)
-    for field in fields(record):
-        if field.name in content:
-            check_value(content[field.name], hints[field.name], f"{prefix}{field.name}")
-        elif field.default is MISSING and field.default_factory is MISSING:
+    values = {}
+    for field in fields(record):  # type: ignore[arg-type]
+        if content.get(field.name) is not None or (is_required(field) and field.name in content):
+            values[field.name] = parse_value(content[field.name], hints[field.name], f"{prefix}{field.name}")
+        elif is_required(field):
             raise ValueError(f"{prefix}{field.name}: missing")
+    return record(**values)
 
 
-def check_value(value: Any, hint: Any, name: str) -> None:
+def is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def parse_value(value: Any, hint: Any, name: str) -> Any:
     if get_origin(hint) is Annotated:
         kind, (low, high) = get_args(hint)
-        check_value(value, kind, name)
+        parse_value(value, kind, name)
         if not low <= value <= high or value == math.inf:
             raise ValueError(f"{name}: {value} is not within {low} and {high}")
     elif isinstance(hint, types.UnionType) or get_origin(hint) is Union:
         if value is not None or type(None) not in get_args(hint):
-            check_value(value, next(kind for kind in get_args(hint) if kind is not type(None)), name)
+            return parse_value(value, next(kind for kind in get_args(hint) if kind is not type(None)), name)
     elif is_dataclass(hint):
-        check_record(value, hint, f"{name}.")  # type: ignore[arg-type]
+        return parse_record(value, hint, f"{name}.")  # type: ignore[arg-type]
     elif get_origin(hint) in (list, dict):
-        check_items(value, hint, name)
+        return parse_items(value, hint, name)
     elif hint is not Any and not is_instance(value, hint):
         raise ValueError(f"{name}: {value!r} is no {hint.__name__}")
+    return value
 
 
-def check_items(value: Any, hint: Any, name: str) -> None:
+def parse_items(value: Any, hint: Any, name: str) -> Any:
     kind, inner = get_origin(hint), get_args(hint)[-1]
     if not isinstance(value, kind):
         raise ValueError(f"{name}: not a {kind.__name__}")
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        check_value(item, inner, f"{name}.{key}")
+    if isinstance(value, dict):
+        return {key: parse_value(item, inner, f"{name}.{key}") for key, item in value.items()}
+    return [parse_value(item, inner, f"{name}.{number}") for number, item in enumerate(value)]
 
 
 def is_instance(value: Any, kind: type) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
+from alexnet_pl.experiment.trainer_options import OTHER_STRATEGIES, REFUSED, WORKS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -24,7 +25,7 @@ ROWS = (  # of report.csv that README shows, by part and label; the rest is in d
 )  # fmt: skip
 LABELS = {"the same with tanh, times that": "tanh: epochs to 25 % training error, times ReLU's"}
 PAGES = {  # rows that were measured in a way that is not the paper's, or by runs that have a page of their own
-    "the same with tanh, times that": "[6.65 ± 0.25]({docs}figure1.md)",
+    "the same with tanh, times that": "[{ratio}]({docs}figure1.md)",
     "four layers, no normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
     "four layers, normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
 }
@@ -47,9 +48,17 @@ def pages() -> dict[Path, str]:
         reference / "commands.md": commands_page(),
         reference / "recipes.md": recipes_page(),
         reference / "config.md": config_page(),
+        reference / "trainer.md": trainer_page(),
         ROOT / "README.md": with_table(ROOT / "README.md", "results", results_table(ROWS, "docs/")),
         ROOT / "docs/results.md": with_table(ROOT / "docs/results.md", "results", results_table(None, "")),
     }
+
+
+def figure1_ratio() -> str:
+    """Ratio of epochs in docs/figure1.md, which `figures` writes from the run folders: mean ± standard deviation."""
+    rows = (ROOT / "docs/figure1.md").read_text().splitlines()
+    row = next(row for row in rows if row.startswith("| how many times faster ReLUs are |"))
+    return row.split("|")[3].partition(",")[0].strip()
 
 
 def commands_page() -> str:
@@ -147,6 +156,29 @@ def config_page() -> str:
     return "\n".join(parts)
 
 
+def trainer_page() -> str:
+    works = [(f"`trainer.{name}`", about) for name, about in sorted(WORKS.items())]
+    refused = [(f"`trainer.{name}`", why) for name, why in sorted(REFUSED.items())]
+    strategies = [(f"`{name.rstrip('_')}{'_*' * name.endswith('_')}`", why) for name, why in OTHER_STRATEGIES.items()]
+    return "\n".join(
+        [
+            NOTE + "# Trainer options\n",
+            TRAINER_HEAD,
+            "## Options that work\n",
+            table(("option", "meaning"), works),
+            "## Options that are refused\n",
+            table(("option", "why, and what to set instead"), refused),
+            "## Strategies that are refused\n",
+            table(("trainer.strategy", "why"), strategies),
+        ]
+    )
+
+
+TRAINER_HEAD = """\
+`trainer.OPTION=value` sets an option of
+[Lightning's Trainer](https://lightning.ai/docs/pytorch/stable/common/trainer.html). Each either works or is refused in
+one line that says why; none is ignored. The defaults that recipes set are in [Config keys](config.md#trainer).
+"""
 CONFIG_HEAD = """\
 Every key that recipes share, from `configs/_base.yaml`. `python -m alexnet_pl fit -c RECIPE --cfg job` prints those of
 a recipe with its values; a key that nothing reads is an error that names the nearest one. Every option of Lightning's
@@ -215,7 +247,8 @@ def results_table(labels: tuple[str, ...] | None, docs: str) -> str:
 
 
 def ours_of(label: str, values: list[str], docs: str) -> str:
-    return join(values) if any(values) else PAGES.get(label, "not yet measured").format(docs=docs)
+    cell = PAGES.get(label, "not yet measured")
+    return join(values) if any(values) else cell.format(docs=docs, ratio=figure1_ratio())
 
 
 def number(text: str, digits: int) -> str:

@@ -19,7 +19,7 @@ from alexnet_pl.config import recipes
 from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.cifar10 import read_cifar
 
@@ -40,7 +40,12 @@ def config() -> Compose:
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stores") / "tiny"
-    prepare(synthetic.source(TRAIN, VAL), root, StoreSettings("tiny", 72, {}), partial(synthetic.read, size=72))
+    prepare(
+        synthetic.list_synthetic(TRAIN, VAL),
+        root,
+        StoreSettings("tiny", 72, {}),
+        partial(synthetic.read_drawn, size=72),
+    )
     return root
 
 
@@ -94,7 +99,12 @@ def cifar_store(official_cifar: Path, tmp_path_factory: pytest.TempPathFactory) 
     source = read_cifar(official_cifar)
     few = {split: [*source.splits[split]][:count] for split, count in (("train", 320), ("val", 96), ("test", 100))}
     root = tmp_path_factory.mktemp("stores") / "cifar10"
-    prepare(replace(source, splits=few), root, StoreSettings("cifar10", 32, {}), partial(read, size=32, how="bilinear"))
+    prepare(
+        replace(source, splits=few),
+        root,
+        StoreSettings("cifar10", 32, {}),
+        partial(read_square, size=32, filter_name="bilinear"),
+    )
     return root
 
 

@@ -18,16 +18,16 @@ from omegaconf import DictConfig, OmegaConf
 from torch.profiler import ProfilerActivity, profile
 
 from alexnet_pl import runtime
-from alexnet_pl.bench.energy import Meter
+from alexnet_pl.bench.energy import EnergyMeter
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
 from alexnet_pl.training.classifier import Classifier
 
-WARM = 6  # steps that do not count: compiling, capturing, first touches of memory
-TRACED = 4  # of the trainer's batches, in a trace
+WARMUP_STEPS = 6  # steps that do not count: compiling, capturing, first touches of memory
+TRACED_BATCHES = 4  # of the trainer's batches, in a trace
 TRACE = "trace.json"
-FEW = 24  # steps at least of a fit that is timed
+MIN_STEPS = 24  # steps at least of a fit that is timed
 STEPS = {"cuda": 10_000}  # those of an epoch of ILSVRC-2012
 
 
@@ -36,24 +36,24 @@ class Shares:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self.inside = False
+        self.is_timing = False
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def inner(*args: Any, **kwargs: Any) -> Any:
-            if self.inside:
+            if self.is_timing:
                 return function(*args, **kwargs)
-            self.inside, began = True, time.perf_counter()
+            self.is_timing, began = True, time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
-                self.inside = False
+                self.is_timing = False
                 self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
         return inner
 
 
-class Watched(L.Callback):
+class FitTimer(L.Callback):
     """From the first batch that counts to the last of the last epoch, its validation and checkpoints included.
 
     On a CPU, where nothing runs ahead, the module's own parts are timed as they are called.
@@ -61,7 +61,7 @@ class Watched(L.Callback):
 
     def __init__(self, shares: Shares | None) -> None:
         self.shares, self.began, self.since, self.steps = shares, 0.0, 0, 0
-        self.meter: Meter | None = None
+        self.meter: EnergyMeter | None = None
         self.joules: dict[str, float] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -70,11 +70,11 @@ class Watched(L.Callback):
             time_parts(self.shares, pl_module, trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        if self.meter is None and trainer.global_step >= WARM:
+        if self.meter is None and trainer.global_step >= WARMUP_STEPS:
             synchronize(pl_module.device)
             if self.shares is not None:
                 self.shares.seconds.clear()
-            self.began, self.since, self.meter = time.perf_counter(), trainer.global_step, Meter()
+            self.began, self.since, self.meter = time.perf_counter(), trainer.global_step, EnergyMeter()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         synchronize(pl_module.device)
@@ -84,15 +84,15 @@ class Watched(L.Callback):
 
 
 def time_parts(shares: Shares, module: Classifier, trainer: L.Trainer) -> None:
-    def put(owner: Any, name: str, stage: str) -> None:
+    def time_method(owner: Any, name: str, stage: str) -> None:
         setattr(owner, name, shares.timed(stage, getattr(owner, name)))
 
-    put(module.augment, "forward", "augment")
-    put(module.augment, "view", "augment")
-    put(module.net, "forward", "forward")
-    put(module, "manual_backward", "backward")
-    put(module.sgd, "step", "update")
-    put(trainer, "save_checkpoint", "checkpoints")
+    time_method(module.augment, "forward", "augment")
+    time_method(module.augment, "view", "augment")
+    time_method(module.net, "forward", "forward")
+    time_method(module, "manual_backward", "backward")
+    time_method(module.sgd, "step", "update")
+    time_method(trainer, "save_checkpoint", "checkpoints")
 
 
 def synchronize(device: torch.device) -> None:
@@ -109,11 +109,11 @@ class Trace(L.Callback):
         self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu])
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        if trainer.global_step < WARM:
+        if trainer.global_step < WARMUP_STEPS:
             return
         if self.batches == 0:
             self.profiler.start()
-        if self.batches == TRACED:
+        if self.batches == TRACED_BATCHES:
             synchronize(pl_module.device)
             self.profiler.stop()
             if self.path:
@@ -149,21 +149,21 @@ def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> dict[str, An
     store = Store(root)
     device, steps = runtime.device(cfg), len(store.split("train")) // cfg.data.batch_size
     shares = Shares() if device.type == "cpu" else None
-    watched, traced = Watched(shares), Trace(trace)
-    needed = WARM + max(STEPS.get(device.type, FEW), 1 + TRACED)
-    own = fit_config(cfg, store, epochs=-(-needed // max(1, steps)))
-    run_fit(own, watched)
+    timer, trace_callback = FitTimer(shares), Trace(trace)
+    needed = WARMUP_STEPS + max(STEPS.get(device.type, MIN_STEPS), 1 + TRACED_BATCHES)
+    fit_cfg = fit_config(cfg, store, epochs=-(-needed // max(1, steps)))
+    run_fit(fit_cfg, timer)
     if trace or device.type == "cuda":
-        run_fit(own, traced)
-    images = watched.steps * cfg.data.batch_size
+        run_fit(fit_cfg, trace_callback)
+    images = timer.steps * cfg.data.batch_size
     return {
         "images": f"{store.name}, {len(store.split('train')):,} training images",
-        "steps": watched.steps,
-        "images_per_second": images / watched.seconds,
-        "seconds": watched.seconds,
-        "shares": percent_shares(shares.seconds, watched.seconds) if shares else None,
-        "joules_per_image": {name: joules / images for name, joules in watched.joules.items()},
-        "idle_share": traced.idle,
+        "steps": timer.steps,
+        "images_per_second": images / timer.seconds,
+        "seconds": timer.seconds,
+        "shares": percent_shares(shares.seconds, timer.seconds) if shares else None,
+        "joules_per_image": {name: joules / images for name, joules in timer.joules.items()},
+        "idle_share": trace_callback.idle,
     }
 
 

@@ -5,24 +5,24 @@ from pathlib import Path
 RAPL = Path("/sys/class/powercap")
 
 
-class Meter:
+class EnergyMeter:
     """Energy since the meter was created, of the GPU in use and of the CPU packages, by counter."""
 
     def __init__(self) -> None:
-        self.before = counted()
+        self.before = read_counters()
 
     def joules(self) -> dict[str, float]:
         """Empty where nothing counts; a counter that has begun anew meanwhile is left out."""
-        now = counted()
+        now = read_counters()
         used = {name: now[name] - before for name, before in self.before.items() if name in now}
         return {name: joules for name, joules in used.items() if joules >= 0}
 
 
-def counted() -> dict[str, float]:
-    return gpu() | processors(RAPL)
+def read_counters() -> dict[str, float]:
+    return read_gpu_joules() | read_cpu_joules(RAPL)
 
 
-def gpu() -> dict[str, float]:
+def read_gpu_joules() -> dict[str, float]:
     try:
         import pynvml  # type: ignore[import-not-found]
         import torch
@@ -34,7 +34,7 @@ def gpu() -> dict[str, float]:
         return {}
 
 
-def processors(root: Path) -> dict[str, float]:
+def read_cpu_joules(root: Path) -> dict[str, float]:
     """Packages alone: `intel-rapl:0`, not its parts `intel-rapl:0:0`. Often only root may read them."""
     try:
         paths = [path / "energy_uj" for path in root.glob("intel-rapl:*") if path.name.count(":") == 1]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.image_folder import is_image, read_folders
 from alexnet_pl.data.store.encoding import StoreEncoding
@@ -22,56 +22,56 @@ from alexnet_pl.errors import UserError
 CLASSES = 10
 
 
-def stores(photographs: list[Path], folder: Path, size: int, images: int) -> None:
+def make_stores(photographs: list[Path], folder: Path, size: int, images: int) -> None:
     """In `folder`: photographs/, class folders of links; the stores raw/ and jpeg/; squares/, a file for each image of
     the latter."""
-    tree(photographs, folder / "photographs", images, CLASSES)
+    make_tree(photographs, folder / "photographs", images, CLASSES)
     source, threads = read_folders(folder / "photographs", {}), torch.get_num_threads()
     torch.set_num_threads(1)
     for encoding in (StoreEncoding("raw"), StoreEncoding("jpeg")):
         settings = StoreSettings("bench", size, {}, encoding, shard=max(1, images // 4))
         with contextlib.redirect_stdout(io.StringIO()):
-            prepare(source, folder / encoding.name, settings, partial(read, size=size, how="bilinear"))
+            prepare(source, folder / encoding.name, settings, partial(read_square, size=size, filter_name="bilinear"))
     torch.set_num_threads(threads)
-    files(folder)
+    write_squares(folder)
 
 
-def files(folder: Path) -> None:
+def write_squares(folder: Path) -> None:
     """squares/<class>/<number>.jpg, to the byte what is in the store."""
     split = Store(folder / "jpeg").split("train")
     assert isinstance(split.reader, JpegReader)
     for slot, label in zip(split.slots.tolist(), split.labels.tolist(), strict=True):
         path = folder / f"squares/{label}/{slot:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(split.reader.file(slot))
+        path.write_bytes(split.reader.jpeg_bytes(slot))
 
 
 IMAGES = 4096  # of one measurement, seconds long; fewer photographs are gone through several times
 SIZE = 256
 
 
-def photographs(source: Path | None, folder: Path) -> list[Path]:
+def find_photographs(source: Path | None, folder: Path) -> list[Path]:
     if source is None:
-        return [drawn(folder / f"{number}.JPEG", number) for number in range(64)]
-    found = sorted(path for path in source.rglob("*") if is_image(path))[:IMAGES]
-    if not found:
+        return [draw_photograph(folder / f"{number}.JPEG", number) for number in range(64)]
+    paths = sorted(path for path in source.rglob("*") if is_image(path))[:IMAGES]
+    if not paths:
         raise UserError(f"prepare.source: {source} holds no images to measure with; leave it out to have some drawn")
-    return found
+    return paths
 
 
-def drawn(path: Path, number: int) -> Path:
+def draw_photograph(path: Path, number: int) -> Path:
     """As large as ImageNet's usual photograph."""
-    image = synthetic.draw(number, 500)[0][:, :375].transpose(1, 2, 0)
+    image = synthetic.draw_image(number, 500)[0][:, :375].transpose(1, 2, 0)
     Image.fromarray(image).save(path, quality=92, subsampling="4:4:4")
     return path
 
 
-def tree(found: list[Path], root: Path, images: int, classes: int = 1) -> None:
+def make_tree(paths: list[Path], root: Path, images: int, classes: int = 1) -> None:
     """Class folders of links to the photographs, dealt out in turn."""
     for split in ("train", "val"):
         for name in range(classes):
             (root / split / str(name)).mkdir(parents=True)
-    for number, path in enumerate(islice(cycle(found), images)):
+    for number, path in enumerate(islice(cycle(paths), images)):
         (root / "train" / str(number % classes) / f"{number:06d}{path.suffix}").symlink_to(path.absolute())
-    for number, path in enumerate(islice(cycle(found), classes)):
+    for number, path in enumerate(islice(cycle(paths), classes)):
         (root / "val" / str(number) / f"0{path.suffix}").symlink_to(path.absolute())

@@ -15,7 +15,8 @@ from alexnet_pl.bench.timing import Flow, Rate, rate
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.data.loading.streaming import BatchBuffer, CpuBuffer, GpuDecodeBuffer, stream_batches
 from alexnet_pl.data.store.raw import RawReader
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 
 CPU = torch.device("cpu")
 DECODED = "ours, jpeg, decoded by the GPU"
@@ -31,44 +32,44 @@ def loader_candidates(folder: Path, workers: int, crop: int) -> tuple[dict[str, 
     raw, jpeg = (Store(folder / name).split("train") for name in ("raw", "jpeg"))
     place = Place(folder, workers)
     flows: dict[str, Flow] = {
-        COPY: lambda: copied(raw),
-        RAW: lambda: streamed(raw),
-        JPEG: lambda: streamed(jpeg),
-        EXAMPLE: lambda: folders(folder / "photographs/train", example(), workers),
-        "ImageFolder, the same JPEGs": lambda: folders(folder / "squares", small(crop), workers),
+        COPY: lambda: copy_batches(raw),
+        RAW: lambda: stream_split(raw),
+        JPEG: lambda: stream_split(jpeg),
+        EXAMPLE: lambda: load_folders(folder / "photographs/train", example_transform(), workers),
+        "ImageFolder, the same JPEGs": lambda: load_folders(folder / "squares", crop_transform(crop), workers),
     }
     others: dict[str, tuple[str, Flow]] = {
         name: (module, lambda make=make: make(place)) for name, (module, make) in PEERS.items()
     }
     if torch.cuda.is_available():
-        others[DECODED] = "torchvision", lambda: streamed(jpeg, torch.device("cuda"), GpuDecodeBuffer)
+        others[DECODED] = "torchvision", lambda: stream_split(jpeg, torch.device("cuda"), GpuDecodeBuffer)
     missing = {name: reason for name, other in others.items() if (reason := unavailable_reason(*other))}
     return flows | {name: flow for name, (_, flow) in others.items() if name not in missing}, missing
 
 
-def copied(split: Split) -> Generator[int, None, None]:
+def copy_batches(split: Split) -> Generator[int, None, None]:
     """As many bytes, in batches that lie in a row, from one place in memory to another."""
     assert isinstance(split.reader, RawReader)
-    room = np.empty((BATCH, *split.shape), np.uint8)
+    buffer = np.empty((BATCH, *split.shape), np.uint8)
     while True:
         for shard in split.reader.shards:
             for start in range(0, len(shard), BATCH):
-                some = shard[start : start + BATCH]
-                np.copyto(room[: len(some)], some)
-                yield len(some)
+                block = shard[start : start + BATCH]
+                np.copyto(buffer[: len(block)], block)
+                yield len(block)
 
 
-def streamed(
-    split: Split, device: torch.device = CPU, room: type[BatchBuffer] = CpuBuffer
+def stream_split(
+    split: Split, device: torch.device = CPU, buffer_class: type[BatchBuffer] = CpuBuffer
 ) -> Generator[int, None, None]:
     """Our loader, in the order of one epoch after the other."""
     orders = (epoch_order(len(split), 0, epoch) for epoch in count())
     batches = (order[start : start + BATCH] for order in orders for start in range(0, len(order), BATCH))
-    for _, labels in stream_batches(split, batches, BATCH, device, room=room):
+    for _, labels in stream_batches(split, batches, BATCH, device, buffer_class=buffer_class):
         yield len(labels)
 
 
-def folders(root: Path, transform: Callable[[Any], Any], workers: int) -> Generator[int, None, None]:
+def load_folders(root: Path, transform: Callable[[Any], Any], workers: int) -> Generator[int, None, None]:
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
 
@@ -78,7 +79,7 @@ def folders(root: Path, transform: Callable[[Any], Any], workers: int) -> Genera
         yield from (len(labels) for _, labels in loader)
 
 
-def example() -> Callable[[Any], Any]:
+def example_transform() -> Callable[[Any], Any]:
     """The transform of pytorch/examples' ImageNet script."""
     from torchvision import transforms
 
@@ -87,7 +88,7 @@ def example() -> Callable[[Any], Any]:
     return transforms.Compose(steps)
 
 
-def small(crop: int) -> Callable[[Any], Any]:
+def crop_transform(crop: int) -> Callable[[Any], Any]:
     from torchvision import transforms
 
     return transforms.Compose(
@@ -96,17 +97,17 @@ def small(crop: int) -> Callable[[Any], Any]:
 
 
 IMAGES = 4096  # at most, a round
-WAYS = {"memory map": False, "read ahead": True}
+READ_MODES = {"memory map": False, "read ahead": True}
 
 
 def measure_cold_reads(root: Path, rounds: int) -> dict[str, Rate]:
     """Images a second. Where the kernel does not forget a file when asked to, both read from memory."""
-    found: dict[str, list[float]] = {name: [] for name in WAYS}
+    rates: dict[str, list[float]] = {name: [] for name in READ_MODES}
     for _ in range(rounds):
-        for name, ahead in WAYS.items():
+        for name, ahead in READ_MODES.items():
             drop_page_cache(root)
-            found[name].append(once(root, ahead))
-    return {name: rate(rates) for name, rates in found.items()}
+            rates[name].append(read_once(root, ahead))
+    return {name: rate(rates) for name, rates in rates.items()}
 
 
 def drop_page_cache(root: Path) -> None:
@@ -116,7 +117,7 @@ def drop_page_cache(root: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def once(root: Path, ahead: bool) -> float:
+def read_once(root: Path, ahead: bool) -> float:
     split = Store(root).split("train")
     order = epoch_order(len(split), 0, 0)[:IMAGES]
     batches = (order[start : start + BATCH] for start in range(0, len(order), BATCH))

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alexnet_pl.bench.fixtures import IMAGES, SIZE, photographs, tree
+from alexnet_pl.bench.fixtures import IMAGES, SIZE, find_photographs, make_tree
 from alexnet_pl.bench.timing import Job, Rate, interleaved, machine
 from alexnet_pl.data.images import decode, resize_center_crop
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.prepare.workers import configure_worker
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.store.encoding import StoreEncoding
 
-SETS = {"ILSVRC-2012": 1_431_167, "Fall 2011": 14_197_122}  # images, of all splits
+DATASETS = {"ILSVRC-2012": 1_431_167, "Fall 2011": 14_197_122}  # images, of all splits
 CORES = (2, 16, 64)
 
 
@@ -36,9 +36,9 @@ def measure_prepare(source: Path | None, rounds: int) -> dict[str, Any]:
     host = machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tree(photographs(source, folder), folder / "tree", IMAGES)
+        make_tree(find_photographs(source, folder), folder / "tree", IMAGES)
         workers = host["cores"]
-        with contenders(folder, workers) as jobs:
+        with start_candidates(folder, workers) as jobs:
             rates = interleaved(jobs, rounds)
         peak = peak_memory(folder)
     return {
@@ -48,35 +48,35 @@ def measure_prepare(source: Path | None, rounds: int) -> dict[str, Any]:
         "images": IMAGES,
         "workers": workers,
         "images_per_second": {name: rate._asdict() for name, rate in rates.items()},
-        "ratios": ratios(rates),
+        "ratios": rate_ratios(rates),
         "peak_memory_gb": peak,
-        "hours": hours(rates["prepare, raw"].median / workers),
+        "hours": project_hours(rates["prepare, raw"].median / workers),
     }
 
 
 @contextlib.contextmanager
-def contenders(folder: Path, workers: int) -> Iterator[dict[str, Job]]:
+def start_candidates(folder: Path, workers: int) -> Iterator[dict[str, Job]]:
     paths = sorted((folder / "tree/train/0").iterdir())
     shares = [paths[worker::workers] for worker in range(workers)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as processes, ThreadPoolExecutor(workers) as threads:
         yield {
-            f"Pillow, {workers} processes": lambda: sum(processes.map(partial(count, size=SIZE), shares)),
-            "decode + resize alone": lambda: sum(threads.map(squares, shares)),
-            "prepare, raw": lambda: made(folder, StoreEncoding()),
-            "prepare, jpeg": lambda: made(folder, StoreEncoding("jpeg")),
+            f"Pillow, {workers} processes": lambda: sum(processes.map(partial(count_squares, size=SIZE), shares)),
+            "decode + resize alone": lambda: sum(threads.map(resize_all, shares)),
+            "prepare, raw": lambda: prepare_store(folder, StoreEncoding()),
+            "prepare, jpeg": lambda: prepare_store(folder, StoreEncoding("jpeg")),
         }
 
 
-def squares(paths: list[Path]) -> int:
+def resize_all(paths: list[Path]) -> int:
     return sum(len(resize_center_crop(decode(path.read_bytes())[0], SIZE, "bilinear")) > 0 for path in paths)
 
 
-def made(folder: Path, encoding: StoreEncoding) -> int:
+def prepare_store(folder: Path, encoding: StoreEncoding) -> int:
     """A whole store: listed, read, decoded, resized, summed, encoded, hashed, written, synced."""
     with tempfile.TemporaryDirectory(dir=folder) as name, contextlib.redirect_stdout(io.StringIO()):
         settings = StoreSettings("bench", SIZE, {}, encoding, shard=128)
         source = read_folders(folder / "tree", {})
-        about = prepare(source, Path(name) / "store", settings, partial(read, size=SIZE, how="bilinear"))
+        about = prepare(source, Path(name) / "store", settings, partial(read_square, size=SIZE, filter_name="bilinear"))
     assert about is not None
     return about["splits"]["train"]["records"]
 
@@ -88,20 +88,20 @@ def peak_memory(folder: Path) -> float:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
     peak = 0.0
     while process.poll() is None:
-        peak = max(peak, sum(map(memory, family(process.pid))))
+        peak = max(peak, sum(map(resident_share, process_tree(process.pid))))
         time.sleep(0.05)
     return peak
 
 
-def family(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """A process and all that it has begun."""
     with contextlib.suppress(OSError):  # one may end while it is looked at
-        found = (path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children"))
-        return [pid, *(each for children in found for child in children for each in family(int(child)))]
+        children_files = (path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children"))
+        return [pid, *(each for children in children_files for child in children for each in process_tree(int(child)))]
     return [pid]
 
 
-def memory(pid: int) -> float:
+def resident_share(pid: int) -> float:
     """Its share of the pages that it uses, in GB."""
     with contextlib.suppress(OSError):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
@@ -109,22 +109,22 @@ def memory(pid: int) -> float:
     return 0.0
 
 
-def ratios(rates: dict[str, Rate]) -> dict[str, float]:
+def rate_ratios(rates: dict[str, Rate]) -> dict[str, float]:
     named = {name.partition(",")[0] if name.startswith("Pillow") else name: rate.median for name, rate in rates.items()}
-    alone = named["decode + resize alone"]
+    decode_only = named["decode + resize alone"]
     return {
         f"{name} / {other}": named[name] / named[other]
         for name in ("prepare, raw", "prepare, jpeg")
         for other in ("Pillow", "decode + resize alone")
-    } | {"decode + resize alone / Pillow": alone / named["Pillow"]}
+    } | {"decode + resize alone / Pillow": decode_only / named["Pillow"]}
 
 
-def hours(rate: float) -> dict[str, dict[str, float]]:
+def project_hours(rate: float) -> dict[str, dict[str, float]]:
     """If the rate a core stays what it is here, and the disks keep up."""
-    return {name: {str(cores): images / rate / cores / 3600 for cores in CORES} for name, images in SETS.items()}
+    return {name: {str(cores): images / rate / cores / 3600 for cores in CORES} for name, images in DATASETS.items()}
 
 
-def square(path: Path, size: int) -> np.ndarray:
+def pillow_square(path: Path, size: int) -> np.ndarray:
     """Shorter side to `size`, bilinear, then the centre: (size, size, 3)."""
     with Image.open(io.BytesIO(path.read_bytes())) as opened:
         picture = opened.convert("RGB")
@@ -135,5 +135,5 @@ def square(path: Path, size: int) -> np.ndarray:
     return np.asarray(picture.crop((left, top, left + size, top + size)))
 
 
-def count(paths: list[Path], size: int) -> int:
-    return sum(len(square(path, size)) > 0 for path in paths)
+def count_squares(paths: list[Path], size: int) -> int:
+    return sum(len(pillow_square(path, size)) > 0 for path in paths)

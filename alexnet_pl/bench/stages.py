@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from alexnet_pl import runtime
 from alexnet_pl.data.loading.loaders import epoch_order
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.experiment import build
 from alexnet_pl.runtime import precision, uncached_autocast
 from alexnet_pl.training.classifier import Classifier
@@ -66,7 +66,7 @@ def build_module(cfg: DictConfig, device: torch.device) -> Classifier:
 
 def optimizer(module: Classifier) -> MomentumSGD:
     groups = parameter_groups(module.net, module.lr, module.weight_decay, module.bias_lr_scale, module.decay_biases)
-    return MomentumSGD(groups, module.lr, module.momentum, module.weight_decay, fused=module.speed.optimized)
+    return MomentumSGD(groups, module.lr, module.momentum, module.weight_decay, fused=module.performance.optimized)
 
 
 def one_step(
@@ -85,7 +85,7 @@ def one_step(
 
     def augment() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return module.speed.to_memory_format(module.augment(images, draws))
+            return module.performance.to_memory_format(module.augment(images, draws))
 
     view = clock.time("augment", augment)
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, loaders, stages, trainer_overhead, training_steps
-from alexnet_pl.bench.fixtures import photographs, stores
+from alexnet_pl.bench.fixtures import find_photographs, make_stores
 from alexnet_pl.bench.targets import check_targets
 from alexnet_pl.bench.timing import Rate, Window, machine, time_in_processes, time_streams
 from alexnet_pl.console import progress, silence_library_logs
@@ -40,7 +40,7 @@ def measure_training(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         progress("stores of the photographs")
-        stores(photographs(source, place), place, cfg.data.size, IMAGES.get(runtime.device(cfg).type, FEW))
+        make_stores(find_photographs(source, place), place, cfg.data.size, IMAGES.get(runtime.device(cfg).type, FEW))
         root = place / "raw" if OmegaConf.is_missing(cfg.data, "root") else Path(cfg.data.root)
         progress("a store that is not in memory yet")
         found["cold"] = rates(loaders.measure_cold_reads(root, cfg.bench.rounds))

@@ -15,7 +15,8 @@ import torch
 
 from alexnet_pl.bench.timing import Flow
 from alexnet_pl.data.store.raw import RawReader
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 
 BATCH = 128
 

@@ -61,7 +61,7 @@ def measure_overhead(cfg: DictConfig, rounds: int) -> dict[str, Rate]:
     """Microseconds a step with bar, logger and metrics on."""
     with tempfile.TemporaryDirectory() as name, hidden_terminal():
         root = Path(name) / "store"
-        prepare(synthetic.source(64, 64), root, StoreSettings("empty", SIDE, {}), draw_image)
+        prepare(synthetic.list_synthetic(64, 64), root, StoreSettings("empty", SIDE, {}), draw_image)
         contenders: dict[str, Callable[[], float]] = {
             OURS: lambda: time_ours(cfg, root),
             STOCK: lambda: time_stock(Path(name)),
@@ -71,7 +71,7 @@ def measure_overhead(cfg: DictConfig, rounds: int) -> dict[str, Rate]:
 
 
 def draw_image(item: ImageRecord) -> tuple[Any, str]:
-    return synthetic.read(item, SIDE)
+    return synthetic.read_drawn(item, SIDE)
 
 
 def time_ours(cfg: DictConfig, root: Path) -> float:
@@ -92,7 +92,7 @@ def time_ours(cfg: DictConfig, root: Path) -> float:
     cfg = OmegaConf.merge(plain, own)  # type: ignore[assignment]
     section = {key: cfg.data[key] for key in ("root", "name", "size", "batch_size")}
     module, clock = build.make_module(cfg), Clock()
-    module.step = lambda _: module.train_sums.add_(1)  # type: ignore[method-assign, assignment]
+    module.step_function = lambda _: module.train_sums.add_(1)  # type: ignore[method-assign, assignment]
     run_fit(cfg, clock, Empty(**section), module)
     return clock.seconds - time_bare_loop()
 

@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -116,7 +117,9 @@ def contender(who: str, work: Work) -> tuple[Any, Any]:
     if who == STOCK:
         net = stock(net)
         return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
-    speed = Performance(**work.speed | ({"compile": False} if who == EAGER else {}))
+    speed = Performance(**work.speed)
+    if who == EAGER:
+        speed = replace(speed, compile=False)
     speed.apply(net, torch.device(work.device))
     groups = parameter_groups(net, 0.01, 0.0005, 2.0, False)
     return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=speed.optimized)
@@ -170,5 +173,5 @@ def stock(net: nn.Module) -> nn.Module:
     net = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
     for name, layer in list(net.named_children()):
         if isinstance(layer, NormLayer):
-            setattr(net, name, StockNorm(layer.rule))
+            setattr(net, name, StockNorm(layer.spec))
     return net

@@ -17,8 +17,10 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 
 NOT_IN_FOLDER_NAME = (
-    "data.root", "codes.features", "prepare.", "test.", "logger", "wandb.", "monitor.", "performance.",
-            "hydra", "trainer.accelerator", "trainer.devices", "trainer.precision", STORES)  # fmt: skip
+    "data.root", "codes.features", "prepare.", "test.", "logger", "wandb.", "monitor.", "performance.", "distributed.",
+    "hydra", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.precision",
+    STORES,
+)  # fmt: skip
 SUITE = "bench.suite"  # the key that the word after `bench` sets
 
 

@@ -30,6 +30,7 @@ from alexnet_pl.errors import UserError
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # errors that the user can correct
 HELP = ("-h", "--help")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names out of archives and records could steer the terminal
 
 
 def main() -> None:
@@ -111,7 +112,7 @@ def exit_on_signal(number: int, frame: object) -> NoReturn:
 
 
 def fail(message: str) -> NoReturn:
-    print(f"alexnet_pl: {message}", file=sys.stderr)
+    print(f"alexnet_pl: {CONTROL.sub('?', message)}", file=sys.stderr)
     raise SystemExit(2)
 
 

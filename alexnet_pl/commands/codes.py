@@ -4,52 +4,54 @@ float vectors and against untrained codes.
 `test` leaves in the run folder `codes/<split>.npy`, every image's code, and `results/<split>-codes/codes.json`.
 """
 
-import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl import runtime
 from alexnet_pl.commands.fit import is_finished, pin_start_for_ddp_ranks
-from alexnet_pl.config.identity import training
+from alexnet_pl.config.identity import codes_signature
 from alexnet_pl.config.options import make_options
 from alexnet_pl.console import pluralize, print_message
-from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, Comparison
-from alexnet_pl.retrieval.code_training import build_codes, open_features, statistics
+from alexnet_pl.files import to_json, write_json
+from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, CodeComparison
+from alexnet_pl.retrieval.code_result import CodesInfo, CodesResult, FeatureNetwork, SearchMachine
+from alexnet_pl.retrieval.code_training import build_codes, measure_statistics, open_features
 from alexnet_pl.retrieval.codebook import CodeBook
-from alexnet_pl.retrieval.search import faiss
+from alexnet_pl.retrieval.features import FeaturesInfo
+from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
-from alexnet_pl.runs.checkpoint import check_compatible, checkpoint_step
+from alexnet_pl.runs.checkpoint import check_compatible
 from alexnet_pl.runs.layout import LAST, METRICS, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
+from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training import checkpointing
 from alexnet_pl.training.media import log_summary
-from alexnet_pl.training.schedules import end_of_fit
+from alexnet_pl.training.schedules import find_end_of_fit
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.ckpt_path == "auto":
         options = make_options(cfg)
         source = open_features(options, options.layer)[0].identity
-        if is_finished(cfg, folder, training(cfg, source)):
+        if is_finished(cfg, folder, codes_signature(cfg, source)):
             return None
     pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_codes(cfg, folder)
     rank_zero_only(link_latest)(folder)
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     if not cfg.ckpt_path:
-        module.net.set_statistics(*statistics(data.train))
-    began, steps = time.perf_counter(), checkpoint_step(cfg) if cfg.ckpt_path else 0
-    rank_zero_only(fit_status.start_fit)(folder, training(cfg, module.source), data.train.about["dataset"])
+        module.net.set_statistics(*measure_statistics(data.train))
+    began = time.perf_counter()
+    rank_zero_only(fit_status.start_fit)(folder, codes_signature(cfg, module.source), data.train.info.dataset)
     trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    checkpointing.keep_last(trainer, folder / LAST, steps)
+    checkpointing.save_last(trainer, folder / LAST)
     seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
     counts = (trainer.global_step, trainer.current_epoch, seen)
-    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, end_of_fit(trainer))
+    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, find_end_of_fit(trainer))
     lost = float(trainer.callback_metrics["val/loss"])
     trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
     print_message(f"{trained}: {100 * lost:.1f} % of the variance lost", folder)
@@ -62,54 +64,52 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     train, tested = open_features(options, options.layer)
     book = CodeBook(Path(cfg.ckpt_path), train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
-    compared = Comparison(*open_features(options, "fc7"), options.queries)
-    rows = [*compared.float_rows(), *compared.learned(book, tested)]
+    compared = CodeComparison(*open_features(options, "fc7"), options.queries)
+    rows = [*compared.float_rows(), *compared.learned_rows(book, tested)]
     if options.layer == "fc7":
-        rows += compared.untrained(options.bits, cfg.seed)
-    about = tested.about["dataset"]
-    result = {
-        "dataset": about,
-        "network": describe_network(Path(options.features), compared.train.about),
-        "codes": {
-            **options.net,
-            "checkpoint": book.about,
-            "finished": bool(fit_status.read_fit_status(folder).get("finished")),
-        },
-        "queries": len(compared.labels),
-        "seed": cfg.seed,
-        "machine": {"cpus": os.cpu_count(), "threads": faiss().omp_get_max_threads(), "load": os.getloadavg()[0]},
-        "rows": rows,
-        "commit": git("rev-parse", "HEAD"),
-    }
-    where = folder / "results" / f"{about['split']}-codes"
-    where.mkdir(parents=True, exist_ok=True)
-    (where / "codes.json").write_text(json.dumps(result, indent=1) + "\n")
-    append_session(folder, describe_session("test", {key: about[key] for key in ("name", "fingerprint")}))
-    found = next(row for row in rows if row["method"] == METHODS[options.layer])
-    first = RANKS[0]
-    print_message(
-        f"{options.bits} bits, {len(compared.labels):,} {about['split']} images looked up: "
-        f"{found[f'recall_{first}']['mean']:.2f} % of the {first} true neighbours",
-        where / "codes.json",
+        rows += compared.untrained_rows(options.bits, cfg.seed)
+    dataset, fit = tested.info.dataset, fit_status.read_fit_status(folder)
+    result = CodesResult(
+        dataset=dataset,
+        network=describe_network(Path(options.features), compared.train.info),
+        codes=CodesInfo(**options.net, checkpoint=book.checkpoint_info, finished=fit is not None and fit.finished),
+        queries=len(compared.labels),
+        seed=cfg.seed,
+        machine=SearchMachine(
+            cpus=os.cpu_count(), threads=import_faiss().omp_get_max_threads(), load=round(os.getloadavg()[0], 2)
+        ),
+        rows=rows,
+        commit=git("rev-parse", "HEAD"),
     )
-    return found[f"recall_{first}"]["mean"]
+    results = folder / "results" / f"{dataset.split}-codes"
+    results.mkdir(parents=True, exist_ok=True)
+    write_json(results / "codes.json", to_json(result))
+    append_session(folder, describe_session("test", StoreIdentity(name=dataset.name, fingerprint=dataset.fingerprint)))
+    own, first = next(row for row in rows if row["method"] == METHODS[options.layer]), RANKS[0]
+    recall = own[f"recall_{first}"]["mean"]
+    print_message(
+        f"{options.bits} bits, {len(compared.labels):,} {dataset.split} images looked up: "
+        f"{recall:.2f} % of the {first} true neighbours",
+        results / "codes.json",
+    )
+    return recall
 
 
-def describe_network(run: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Whose features they are: how long it was trained, and its error at that moment where the run's log has it."""
-    fitted, checkpoint = fit_status.read_fit_status(run), about["checkpoint"]
-    wanted = fitted.get("training", {})
-    batch, epochs = wanted.get("data", {}).get("batch_size"), wanted.get("trainer", {}).get("max_epochs")
-    steps = about["dataset"]["train_images"] // batch if batch else 0
+def describe_network(run: Path, features: FeaturesInfo) -> FeatureNetwork:
+    """The network of the features: how long it was trained, and its error then where the run's log has it."""
+    fit, checkpoint = fit_status.read_fit_status(run), features.checkpoint
+    settings = fit.training if fit else {}
+    batch, epochs = settings.get("data", {}).get("batch_size"), settings.get("trainer", {}).get("max_epochs")
+    steps = features.dataset.train_images // batch if batch else 0
     logged = metrics_log.validations(run) if (run / METRICS).is_file() else {}
-    error = logged.get(checkpoint["step"], {}).get("val/top1_error")
-    return {
-        "checkpoint": checkpoint,
-        "epochs": checkpoint["step"] / steps if steps else None,
-        "epochs_wanted": epochs,
-        "finished": bool(fitted.get("finished")) and fitted.get("steps") == checkpoint["step"],
-        "val_top1_error": float(error) if error else None,
-    }
+    error = logged.get(checkpoint.step, {}).get("val/top1_error")
+    return FeatureNetwork(
+        checkpoint=checkpoint,
+        epochs=checkpoint.step / steps if steps else None,
+        epochs_wanted=epochs,
+        finished=fit is not None and fit.finished and fit.steps == checkpoint.step,
+        val_top1_error=float(error) if error else None,
+    )
 
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:

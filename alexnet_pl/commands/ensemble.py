@@ -1,13 +1,14 @@
 """`ensemble`: train, test and average several networks (§7)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
-from alexnet_pl.commands.evaluate import submit, write_test_result
+from alexnet_pl.commands.evaluate import write_server_file, write_test_result
 from alexnet_pl.config import schema
-from alexnet_pl.config.options import make_ensemble
+from alexnet_pl.config.options import make_ensemble, make_test
 from alexnet_pl.config.overrides import quote_for_sweep
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import ensemble, predictions
@@ -22,16 +23,17 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     for name, group in options.members_to_make().items():
         words = quote_for_sweep([*group.overrides, *subruns.inherited_overrides()])
         runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words)
-    readers = ensemble.find_members(runs, cfg.test.split, cfg.test.views)
-    about = readers[0].facts["dataset"]
-    place = predictions.results_dir(folder, about["split"], cfg.test.views)
-    facts, found = ensemble.average_members(readers, options, place / PROBABILITIES)
+    views = make_test(cfg).view_set
+    readers = ensemble.find_members(runs, cfg.test.split, views)
+    dataset = readers[0].test.dataset
+    results = predictions.results_dir(folder, dataset.split, views)
+    tested, errors = ensemble.average_members(readers, options, results / PROBABILITIES)
     store = None if OmegaConf.is_missing(cfg.data, "root") else Store(cfg.data.root)
-    if store and store.fingerprint != about["fingerprint"]:
+    if store and store.fingerprint != dataset.fingerprint:
         store = None  # of other images: no pictures of mistakes
-    if found is None:
-        submit(place, store or Store(schema.store_root(cfg)), about["split"])
+    if errors is None:
+        write_server_file(results, store or Store(schema.store_root(cfg)), dataset.split)
         return None
-    facts["claim"] = matching.matching_claim(facts) if found["count"] == about["images"] else None
-    write_test_result(cfg, folder, place, found, facts, store)
-    return found["top1_error"]
+    claim = matching.matching_claim(tested) if errors["count"] == dataset.images else None
+    write_test_result(cfg, folder, results, errors, replace(tested, claim=claim), store)
+    return errors["top1_error"]

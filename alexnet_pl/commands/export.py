@@ -1,7 +1,7 @@
 """`export`: write a run's network for other programs, with a model card, and check what was written."""
 
 import json
-from dataclasses import asdict
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from alexnet_pl.commands.options import ExportOptions
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.files import to_json
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
 from alexnet_pl.inference.trained_network import TrainedNetwork
@@ -40,7 +41,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     name, write, run_written = FORMATS[options.format]
     out = Path(options.out) if options.out else run / "export"
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / f"partial-{name}"
+    partial = out / f"partial-{os.getpid()}-{name}"  # another process may export at the same time
     try:
         write(network, weights, partial)
         images, kind = images_to_check(run, options.root, network.size)
@@ -48,8 +49,8 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         partial.replace(out / name)
     finally:
         partial.unlink(missing_ok=True)
-    (out / "config.json").write_text(json.dumps(asdict(weights.facts), indent=1) + "\n")
-    (out / "README.md").write_text(model_card(weights.facts, run, str(out / name)))
+    (out / "config.json").write_text(json.dumps(to_json(weights.info), indent=1) + "\n")
+    (out / "README.md").write_text(model_card(weights.info, run, str(out / name)))
     megabytes = (out / name).stat().st_size / 1e6
     print_message(
         f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",

@@ -15,13 +15,13 @@ from alexnet_pl.config import options
 from alexnet_pl.config.options import RetrievalOptions, retrieval_options
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment import build, predict
+from alexnet_pl.experiment import build, predict, processes
 from alexnet_pl.reporting.tables import Table, print_table
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
-from alexnet_pl.retrieval.features import Features, features_dir
+from alexnet_pl.retrieval.features import Features, Share, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
-from alexnet_pl.retrieval.search import Neighbours
+from alexnet_pl.retrieval.search import Neighbors
 
 SHOWN = 20  # queries on the console; the file holds all
 
@@ -32,10 +32,12 @@ def features(cfg: DictConfig, folder: Path) -> None:
     splits = [wanted] if wanted else ["train", data.test_split_name]
     for split in splits:
         data.store.split(split)  # before the first is begun
-    extractor = gallery.make_extractor(cfg)
+    fabric = processes.launch(cfg)
+    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
+    extractor = gallery.make_extractor(cfg, fabric.device)
     for split in splits:
         began = time.perf_counter()
-        found, made = gallery.extract(cfg, folder, split, extractor)
+        found, made = gallery.extract_features(cfg, folder, split, extractor, share)
         rate = f", {len(found) / (time.perf_counter() - began):,.0f} images/s" if made else ", made before"
         size = f"{found.values.nbytes / 1e6:,.0f} MB"
         print_message(
@@ -65,11 +67,11 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
 
 def find_neighbors(
     options: RetrievalOptions, there: ImageIndex, queries: np.ndarray, own: np.ndarray | None
-) -> Neighbours:
+) -> Neighbors:
     if options.codes:
         return open_codes(options.codes, there.features).nearest(queries, options.k, own)
     extra: dict[str, Any] = {"per_file": options.per_file} if options.per_file else {}
-    return search.nearest(there.features, queries, options.k, options.index, own=own, **extra)
+    return search.find_nearest(there.features, queries, options.k, options.index, own=own, **extra)
 
 
 def query_images(cfg: DictConfig, there: ImageIndex) -> tuple[list[str], np.ndarray, None]:
@@ -94,11 +96,11 @@ def tested_images(cfg: DictConfig, there: ImageIndex, folder: Path) -> tuple[lis
     queries = (
         there.features if split == there.split_name else Features(features_dir(folder, split, there.extractor.layer))
     )
-    there.features.check_alike(queries)
+    there.features.check_comparable(queries)
     return queries.names, np.asarray(queries.values), queries.labels
 
 
-def precision(found: Neighbours, features: Features, labels: np.ndarray) -> float | None:
+def precision(found: Neighbors, features: Features, labels: np.ndarray) -> float | None:
     """The mean share of neighbours of the query's own class; None where a label is not known."""
     if (labels < 0).any() or (features.labels < 0).any():
         return None
@@ -106,9 +108,7 @@ def precision(found: Neighbours, features: Features, labels: np.ndarray) -> floa
     return float(right.sum() / (found.numbers >= 0).sum())
 
 
-def write_neighbors(
-    folder: Path, names: list[str], found: Neighbours, there: ImageIndex, facts: dict[str, Any]
-) -> Path:
+def write_neighbors(folder: Path, names: list[str], found: Neighbors, there: ImageIndex, facts: dict[str, Any]) -> Path:
     """neighbours.csv, a line a neighbour, and retrieval.json: among what, and how fast."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "neighbours.csv"
@@ -125,7 +125,7 @@ def write_neighbors(
     return path
 
 
-def neighbors_table(names: list[str], found: Neighbours, there: ImageIndex) -> Table:
+def neighbors_table(names: list[str], found: Neighbors, there: ImageIndex) -> Table:
     rows = []
     for name, numbers, distances in list(zip(names, found.numbers, found.distances, strict=True))[:SHOWN]:
         near = [

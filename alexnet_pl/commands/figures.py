@@ -13,7 +13,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import figure1
-from alexnet_pl.figures.catalog import PICTURES
+from alexnet_pl.figures.catalog import pictures_of
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, read_config
@@ -57,7 +57,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 def draw(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
     """All of one run, and the page beside `out`."""
     drawn, missing = {}, {}
-    for name, (title, make) in PICTURES.items():
+    for name, (title, make) in pictures_of(run).items():
         try:
             picture = make(run, photographs)
         except UserError as error:
@@ -67,7 +67,7 @@ def draw(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
         save_drawing(picture.drawing, out / name)
         if picture.data is not None:
             (out / f"{name}.json").write_text(json.dumps(picture.data, indent=1) + "\n")
-        print(f"{title}: {picture.said}", flush=True)
+        print(f"{title}: {picture.summary}", flush=True)
         drawn[name] = (title, picture.caption)
     if not drawn:
         raise UserError(f"{run.folder}: nothing can be drawn yet; {next(iter(missing.values()))}")

@@ -1,22 +1,21 @@
 """`fit`: train a network (§6) from scratch, from a checkpoint, or from layers of an earlier network (§7)."""
 
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
 from alexnet_pl.config import identity, options
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.overrides import quote_value
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.experiment.build import build
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.restored_state import restoring
-from alexnet_pl.training.checkpointing import keep_last
+from alexnet_pl.training.checkpointing import save_last
 from alexnet_pl.training.media import log_summary, upload_checkpoints
 from alexnet_pl.training.transfer import carry_over
 
@@ -30,7 +29,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     return train(cfg, folder)
 
 
-def is_finished(cfg: DictConfig, folder: Path, training: dict[str, Any]) -> bool:
+def is_finished(cfg: DictConfig, folder: Path, training: Settings) -> bool:
     """Whether the fit is finished, for `ckpt_path=auto`; if not, set the checkpoint to resume from."""
     finished, last = fit_status.resume_point(folder, training)
     if finished:
@@ -59,15 +58,13 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     transfer = options.make_transfer(cfg)
     if transfer.layers and not cfg.ckpt_path:
         assert transfer.weights
-        before = carry_over(module.net, Path(transfer.weights), transfer.layers)
-        module.lineage = [*before.pop("lineage"), before]
+        module.lineage = carry_over(module.net, Path(transfer.weights), transfer.layers)
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
-    steps = checkpoint_step(cfg) if cfg.ckpt_path else 0
     record = FitRecord(folder, identity.training_signature(cfg))
     trainer.callbacks.append(record)  # type: ignore[attr-defined]
     with restoring(cfg.ckpt_path):
         trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    keep_last(trainer, folder / LAST, steps)
+    save_last(trainer, folder / LAST)
     if options.make_watch(cfg).upload_checkpoints:
         kept = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         upload_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})

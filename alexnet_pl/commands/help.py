@@ -9,7 +9,7 @@ from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.config.recipes import SHIPPED, recipe_names
 
 SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # in which a section is looked up
-OWN = "codes.yaml"  # for the sections that no shared file has
+OWN = ("codes.yaml", "_boxes.yaml")  # for the sections that no shared file has
 
 
 def usage() -> str:
@@ -66,7 +66,8 @@ def option_lines(command: Command) -> str:
 
 def config_lines(command: Command) -> str:
     """The command's sections as configs/*.yaml have them, with their comments."""
-    shared, own = [sections((SHIPPED / name).read_text()) for name in SHARED], sections((SHIPPED / OWN).read_text())
+    shared = [sections((SHIPPED / name).read_text()) for name in SHARED]
+    own = {name: text for file in OWN for name, text in sections((SHIPPED / file).read_text()).items()}
     lines: list[str] = []
     for key in command.keys:
         first, *more = [text[key] for text in shared if key in text] or [own[key]]

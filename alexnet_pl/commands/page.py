@@ -7,8 +7,8 @@ from typing import Any
 
 from alexnet_pl.commands.options import PageOptions
 from alexnet_pl.errors import UserError
-from alexnet_pl.webapp.app import application
-from alexnet_pl.webapp.service import ImageLookup
+from alexnet_pl.webapp.app import make_application
+from alexnet_pl.webapp.service import DemoService
 
 
 def page(runs: list[Path], options: PageOptions) -> None:
@@ -16,7 +16,7 @@ def page(runs: list[Path], options: PageOptions) -> None:
         raise UserError("page: give one run folder: page RUN [port=7860] [host=127.0.0.1]")
     check_port(options.host, options.port)
     overrides = [f"data.root={options.root}"] if options.root else []
-    lookup = ImageLookup(runs[0], options.ckpt_path, options.codes or "", *overrides)
+    lookup = DemoService(runs[0], options.ckpt_path, options.codes or "", *overrides)
     with tempfile.TemporaryDirectory(prefix="alexnet_pl-page-") as folder:
         serve(lookup, options.host, options.port, Path(folder))
 
@@ -34,15 +34,15 @@ def check_port(host: str, port: int) -> None:
         raise UserError(f"{host}:{port} cannot be listened at ({error.strerror}); give another port=NUMBER") from error
 
 
-def serve(lookup: ImageLookup, host: str, port: int, folder: Path) -> None:
+def serve(lookup: DemoService, host: str, port: int, folder: Path) -> None:
     """`folder` holds uploads while the page is open."""
-    app = application(lookup, folder)
+    app = make_application(lookup, folder, host)
     import uvicorn
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             if self.started:
-                print(f"{lookup.about}\n→ http://{host}:{port}, until Ctrl-C", flush=True)
+                print(f"{lookup.description}\n→ http://{host}:{port}, until Ctrl-C", flush=True)
 
     Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).run()

@@ -33,7 +33,7 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
     )
     options = instantiate(PrepareOptions, cfg.prepare, "prepare", **asdict(target))
     if (where / "store.json").exists():
-        store = Store(where)
+        store = Store(where, check=not options.repair)
         if (where / "plan.json").exists():  # left by a run that was killed in its last moment
             remove_leftovers(where)
         check_same_store(options, store)
@@ -59,7 +59,7 @@ def repair_and_report(options: PrepareOptions, store: Store) -> None:
     repaired = repair_store(options, store)
     left = list(find_corrupt(store))
     if left:
-        raise UserError(f"{left[0]}: only images can be repaired; prepare the store again")
+        raise UserError(f"{left[0]}: cannot be repaired; prepare the store again")
     names = ", ".join(path.name for path in repaired) or "nothing"
     print_message(f"{names} repaired; complete: {describe_store(store)}", store.root)
 
@@ -85,11 +85,13 @@ def printable(text: str) -> str:
 
 
 def verify(cfg: DictConfig, folder: Path) -> None:
-    store = Store(store_root(cfg))
+    store = Store(store_root(cfg), check=False)
     found = list(find_corrupt(store))
     if found:
-        more = f" and {len(found) - 1} more damages" if len(found) > 1 else ""
-        advice = "prepare … prepare.repair=true repairs images from their source; or copy the store again"
+        more = f" and {len(found) - 1} more damages, all listed above" if len(found) > 1 else ""
+        for line in found if more else []:
+            print(line, flush=True)
+        advice = "prepare … prepare.repair=true repairs files from their source; or copy the store again"
         raise UserError(f"{found[0]}{more}; {advice}")
     print_message(f"whole: {describe_store(store)}", store.root)
 

@@ -7,35 +7,38 @@ strings and imported when they are called, so that `--help` needs neither torch 
 import difflib
 import importlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
 HOME = "alexnet_pl.commands"
 NET = ("model", "augment")  # what decides the network of a checkpoint
-MACHINE = ("trainer", "performance")
+MACHINE = ("trainer", "performance", "distributed")
 
 
 @dataclass(frozen=True)
 class Command:
     """`target` is `module:function`: of (config, run folder), or of (folders, options) for `takes="runs"`.
 
-    `codes`: the target for a recipe of codes, where the command has one. `keys`: sections and top-level keys of the
-    config that it reads. `next`: what to type afterwards; {run}, {recipe} and {root} are filled in.
+    `others`: the targets for recipes of codes and of boxes, by the section that tells such a recipe; a command without
+    `target` is for these alone. `keys`: sections and top-level keys of the config that it reads. `next`: what to type
+    afterwards; {run}, {recipe} and {root} are filled in.
     """
 
     name: str
     help: str
     target: str
-    codes: str = ""
+    others: dict[str, str] = field(default_factory=dict)
     default_recipe: str = ""  # without -c
     needs_checkpoint: bool = False  # of an earlier run: the newest last.ckpt of the recipe unless one is given
     stable_run_dir: bool = False  # the same command finds the folder that it had
     uses_trainer: bool = False
+    first_process_only: bool = False  # of several that torchrun or srun start, one does it all
     takes: Literal["recipe", "runs"] = "recipe"
     options: str = ""  # for takes="runs": the dataclass that key=value fills
     keys: tuple[str, ...] = ()
@@ -67,11 +70,11 @@ COMMANDS = {
             "fit",
             "train; ckpt_path=last goes on with the newest run of the recipe",
             f"{HOME}.fit:fit",
-            codes=f"{HOME}.codes:fit",
+            others={"codes": f"{HOME}.codes:fit", "boxes": f"{HOME}.boxes:fit"},
             uses_trainer=True,
             keys=(
                 *("seed", "ckpt_path", "objective", "logger", "wandb", "data", *NET, "optim", "schedule"),
-                *("transfer", "monitor", "codes", *MACHINE),
+                *("transfer", "monitor", "codes", "boxes", *MACHINE),
             ),
             examples=(
                 "fit -c demo",
@@ -94,10 +97,10 @@ COMMANDS = {
             "test",
             "errors with ten views (§5.1), written to result.json",
             f"{HOME}.evaluate:test",
-            codes=f"{HOME}.codes:test",
+            others={"codes": f"{HOME}.codes:test", "boxes": f"{HOME}.box_test:test"},
             needs_checkpoint=True,
             uses_trainer=True,
-            keys=("ckpt_path", "test", "logger", "data", *NET, "codes", *MACHINE),
+            keys=("ckpt_path", "test", "logger", "data", *NET, "codes", "detect", *MACHINE),
             examples=("test runs/demo/latest", "test -c demo ckpt_path=best test.views=center"),
             next="figures {run}",
         ),
@@ -105,10 +108,10 @@ COMMANDS = {
             "reproduce",
             "fit to the end and test; the same command again goes on where it stopped",
             f"{HOME}.reproduce:reproduce",
-            codes=f"{HOME}.codes:reproduce",
+            others={"codes": f"{HOME}.codes:reproduce", "boxes": f"{HOME}.boxes:reproduce"},
             stable_run_dir=True,
             uses_trainer=True,
-            keys=("seed", "test", "data", *NET, "optim", "schedule", "transfer", "codes", *MACHINE),
+            keys=("seed", "test", "data", *NET, "optim", "schedule", "transfer", "codes", "boxes", "detect", *MACHINE),
             examples=("reproduce -c ilsvrc2010 data.root=/fast/ilsvrc2010",),
             next="report",
         ),
@@ -118,6 +121,7 @@ COMMANDS = {
             f"{HOME}.ensemble:average",
             stable_run_dir=True,
             uses_trainer=True,
+            first_process_only=True,
             keys=("ensemble", "test", "data"),
             examples=("ensemble -c ensemble_5cnns data.root=/fast/ilsvrc2012",),
             next="report",
@@ -128,8 +132,19 @@ COMMANDS = {
             f"{HOME}.predict:predict",
             needs_checkpoint=True,
             uses_trainer=True,
+            first_process_only=True,
             keys=("predict", "prepare", "ckpt_path", "test", *NET, *MACHINE),
             examples=("predict runs/demo/latest predict.images=holiday.jpg",),
+        ),
+        Command(
+            "detect",
+            "boxes, classes and confidences for predict.images=FILE_OR_FOLDER",
+            "",
+            others={"boxes": f"{HOME}.detect:detect"},
+            needs_checkpoint=True,
+            uses_trainer=True,
+            keys=("detect", "predict", "ckpt_path", "trainer"),
+            examples=("detect runs/overfeat_detect/latest predict.images=holiday.jpg",),
         ),
         Command(
             "features",
@@ -147,6 +162,7 @@ COMMANDS = {
             f"{HOME}.features:retrieve",
             needs_checkpoint=True,
             uses_trainer=True,
+            first_process_only=True,
             keys=("retrieval", "predict", "features", "ckpt_path", "data", *NET, *MACHINE),
             examples=("retrieve runs/demo/latest predict.images=holiday.jpg",),
         ),
@@ -230,6 +246,9 @@ def load(target: str) -> Callable[..., Any]:
 def run(cfg: DictConfig, folder: Path) -> float | None:
     """Run `cfg.command` and return the sweep's objective, where the command measures it."""
     command = find(cfg.command)
+    if command.first_process_only and not is_first_process():
+        print(f"{command.name}: the first process does it alone; nothing is left for this one", flush=True)
+        return None
     target = load(target_of(command, cfg))
     if command.uses_trainer:
         return load(f"{HOME}.trainer:run_with_trainer")(target, cfg, folder)
@@ -237,12 +256,18 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def target_of(command: Command, cfg: DictConfig) -> str:
-    """The function of a command, of which a recipe of codes has its own."""
-    if "codes" not in cfg or not command.uses_trainer:
+    """The function of a command, of which recipes of codes and of boxes have their own."""
+    kind = next((section for section in ("codes", "boxes") if section in cfg), "")
+    if not command.uses_trainer:
         return command.target
-    if not command.codes:
-        raise UserError(f"{command.name}: not for codes, only {', '.join(n for n, c in COMMANDS.items() if c.codes)}")
-    return command.codes
+    if not kind and not command.target:
+        raise UserError(f"{command.name}: needs a run of boxes; fit -c configs/overfeat_detect.yaml makes one")
+    if not kind:
+        return command.target
+    if kind not in command.others:
+        able = ", ".join(name for name, one in COMMANDS.items() if kind in one.others)
+        raise UserError(f"{command.name}: not for {kind}, only {able}")
+    return command.others[kind]
 
 
 def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:

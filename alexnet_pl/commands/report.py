@@ -12,6 +12,7 @@ from alexnet_pl.errors import UserError, reason
 from alexnet_pl.paper.proxies import make_proxies
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting import (
+    box_tables,
     learning_curves,
     norms_comparison,
     paper_tables,
@@ -22,7 +23,7 @@ from alexnet_pl.reporting import (
 )
 from alexnet_pl.reporting.chart import draw_comparison_chart
 from alexnet_pl.reporting.code_tables import PAGE, code_tables
-from alexnet_pl.training.loggers import offline
+from alexnet_pl.training.loggers import is_offline
 
 SAVED = "saved.json"  # which view and report of a project are ours, to be replaced the next time
 
@@ -32,9 +33,10 @@ def report(cfg: DictConfig, folder: Path) -> None:
     roots, tests = paper_tables.roots_of(cfg), paper_tables.collected(cfg)
     rows, others = make_rows(tests), make_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.throughput(roots)
-    codes = code_tables(roots)
+    codes, box_tests = code_tables(roots), box_tables.collect(roots)
+    boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.stand_in_tables(box_tests)]
     standins = [table for one in others for table in proxy_tables.proxy_tables(one)]
-    made = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *standins, *codes]
+    made = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *standins, *codes, *boxes]
     folder.mkdir(parents=True, exist_ok=True)
     tables.print_table(made)
     for suffix, write in {"md": tables.markdown, "tex": tables.latex, "html": tables.html}.items():
@@ -43,6 +45,8 @@ def report(cfg: DictConfig, folder: Path) -> None:
     (folder / "standins.md").write_text(proxy_tables.PROXIES + tables.markdown(standins))
     if codes:
         (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
+    if box_tests:
+        (folder / "boxes.md").write_text(box_tables.PAGE + tables.markdown(boxes))
     draw_comparison_chart(folder / "report.png", rows, others)
     print_message(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
 
@@ -50,7 +54,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
 def dashboard(cfg: DictConfig, folder: Path) -> None:
     wandb_panels.libraries()
     tests = paper_tables.collected(cfg)
-    if offline():
+    if is_offline():
         entity = cfg.wandb.get("entity") or "YOU"
         project = cfg.wandb.project
         made = wandb_panels.workspace(entity, project), wandb_panels.written_report(entity, project, make_rows(tests))

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alexnet_pl.commands import registry
-from alexnet_pl.commands.evaluate import earlier_error, tested
+from alexnet_pl.commands.evaluate import earlier_error, finished_test
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.overrides import quote_value
 from alexnet_pl.config.run_config import isolated_config
@@ -19,9 +19,9 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
     for command, checkpoint in {"fit": "auto", "test": str(last)}.items():
         step = cfg.copy()
         step.command, step.ckpt_path = command, checkpoint
-        if command == "test" and (place := tested(step, folder)):
-            print_message("tested already", place)
-            return earlier_error(place)
+        if command == "test" and (results := finished_test(step, folder)):
+            print_message("already tested", results)
+            return earlier_error(results)
         with own_process_state():
             words = [f"++command={command}", f"ckpt_path={quote_value(checkpoint)}"]
             words.append(f"hydra.run.dir={quote_value(str(folder.absolute()))}")

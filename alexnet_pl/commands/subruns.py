@@ -15,16 +15,23 @@ from omegaconf import DictConfig
 
 from alexnet_pl.config.options import Transfer
 from alexnet_pl.config.overrides import STORES, quote_value
-from alexnet_pl.config.recipes import compose
+from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST
 
+RUN_CONFIG_NAME = "config"  # of a run folder's config, as Hydra sees it
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_cli(*words: str) -> None:
     """Run `python -m alexnet_pl WORDS` to its end. A signal is handed on once, so that a fit leaves its checkpoint; an
     exit code other than 0 becomes this process's own, whose reason was told by then."""
+    if launched := launched_processes():
+        raise UserError(
+            f"{words[0]}: a stage of its own, which one of several processes of {launched.launcher} cannot start; "
+            "start a single process, with trainer.devices=N"
+        )
     child = subprocess.Popen([sys.executable, "-m", "alexnet_pl", *words], start_new_session=True)
     before = {number: signal.signal(number, lambda caught, _: child.send_signal(caught)) for number in SIGNALS}
     try:
@@ -36,9 +43,23 @@ def run_cli(*words: str) -> None:
         raise SystemExit(code if code > 0 else 128 - code)
 
 
+def check_named_recipe(recipe: str) -> None:
+    """Raise UserError where a run folder's config, not the command line, names a recipe file, which Hydra obeys."""
+    if recipe in recipe_names() or not HydraConfig.initialized():
+        return
+    job = HydraConfig.get()
+    typed = any(word.lstrip("+").startswith("transfer.pretrain_recipe=") for word in job.overrides.task)
+    if job.job.config_name == RUN_CONFIG_NAME and not typed:
+        raise UserError(
+            f"transfer.pretrain_recipe={recipe}: named by a run folder, which may name shipped recipes alone; if it is "
+            f"yours, add transfer.pretrain_recipe={recipe}"
+        )
+
+
 def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
     """Make the network that `transfer.pretrain_recipe` describes, unless it is there, and return its checkpoint."""
     assert transfer.pretrain_recipe
+    check_named_recipe(transfer.pretrain_recipe)
     run = folder / "pretrained"
     composed = compose(transfer.pretrain_recipe, transfer.overrides)
     name = composed.data.name

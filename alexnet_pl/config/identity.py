@@ -6,12 +6,26 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.options import make_options
 
+Settings = dict[str, Any]
+"""Settings that decide a network: keys of config sections, by section."""
 
-def training(cfg: DictConfig, source: dict[str, Any]) -> dict[str, Any]:
-    """As `recipe.training`: what decides the codes beside their seed."""
-    trainer: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+
+def codes_signature(cfg: DictConfig, source: dict[str, Any]) -> Settings:
+    """Settings that decide an auto-encoder (§7.1) beside its seed. `source`: `Features.identity`."""
+    trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
         "codes": {**make_options(cfg).net, **source},
+        "optim": OmegaConf.to_container(cfg.optim, resolve=True),
+        "data": {"batch_size": cfg.data.batch_size},
+        "trainer": {key: value for key, value in trainer.items() if key not in HARDWARE},
+    }
+
+
+def box_training(cfg: DictConfig) -> dict[str, Any]:
+    """What decides a network of boxes beside its images, its seed and what it began with."""
+    trainer: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    return {
+        "boxes": OmegaConf.to_container(cfg.boxes, resolve=True),
         "optim": OmegaConf.to_container(cfg.optim, resolve=True),
         "data": {"batch_size": cfg.data.batch_size},
         "trainer": {key: value for key, value in trainer.items() if key not in HARDWARE},
@@ -24,6 +38,9 @@ HARDWARE = (  # keys of `trainer` that say where and how fast, not what
 )  # fmt: skip
 
 
+SCALING = "scale_rate_from_batch"  # a key that configs of before it lack, and that null leaves without effect
+
+
 def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
     """Settings that a resumed run must share with its start: name in a checkpoint → (key, value)."""
     return {
@@ -33,16 +50,16 @@ def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
     }
 
 
-def training_signature(cfg: DictConfig) -> dict[str, Any]:
-    """What decides a trained network beside its images, its seed and rounding: two runs that agree in it may be
-    averaged in a table, and one that agrees with a recipe answers that recipe's row."""
-    whole: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+def training_signature(cfg: DictConfig) -> Settings:
+    """Settings that decide a network beside its images, its seed and rounding: two runs that agree in them may be
+    averaged in a table, and a run that agrees with a recipe answers that recipe's row."""
+    whole: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name = whole["schedule"]["name"]
     return {
         "data": {key: whole["data"].get(key) for key in ("size", "batch_size", "include_val_after_epoch")},
         "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # the data's matter
         "augment": whole["augment"],
-        "optim": whole["optim"],
+        "optim": {key: value for key, value in whole["optim"].items() if key != SCALING or value is not None},
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
         "trainer": {key: value for key, value in whole["trainer"].items() if key not in HARDWARE},
         "transfer": {"layers": sorted(whole["transfer"]["layers"])},

@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.schema import instantiate
+from alexnet_pl.config.test_views import TestSection
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,10 @@ class RetrievalOptions:
     codes: str | None = None
 
 
+def make_test(cfg: DictConfig) -> TestSection:
+    return instantiate(TestSection, cfg.test, "test")
+
+
 def feature_options(cfg: DictConfig) -> FeatureOptions:
     return instantiate(FeatureOptions, cfg.get("features") or {}, "features")
 
@@ -122,6 +127,23 @@ class MonitorOptions:
 
 def make_watch(cfg: DictConfig) -> MonitorOptions:
     return instantiate(MonitorOptions, cfg.get("monitor") or {}, "monitor")  # which older run folders lack
+
+
+@dataclass(frozen=True)
+class DistributedOptions:
+    """`timeout`: seconds that processes which train together wait for each other; `compress_gradients`: send them as
+    bfloat16, half of the bytes."""
+
+    timeout: float = 600
+    compress_gradients: bool = False
+
+    def __post_init__(self) -> None:
+        if self.timeout <= 0:
+            raise ValueError(f"timeout={self.timeout}: seconds, above 0")
+
+
+def distributed_options(cfg: DictConfig) -> DistributedOptions:
+    return instantiate(DistributedOptions, cfg.get("distributed") or {}, "distributed")  # which older run folders lack
 
 
 @dataclass(frozen=True)

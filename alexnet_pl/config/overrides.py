@@ -12,7 +12,11 @@ PATHS = (
 )  # fmt: skip
 STORES = "transfer.data_roots."  # also paths
 # keys that an older run folder may not mention
-LATER = ("trainer.", "schedule.logged", "features.", "retrieval.", "monitor.", "wandb.entity=", "report.output=")
+LATER = (
+    "trainer.", "schedule.logged", "features.", "retrieval.", "monitor.", "wandb.entity=", "report.output=",
+    "test.scales=", "test.stride=", "test.aspect=", "test.score=",
+)  # fmt: skip
+LISTS = ("test.scales",)  # keys whose value is a list, which may be written without its brackets: 1,2,4,6
 
 
 def is_override(word: str) -> bool:
@@ -23,6 +27,8 @@ def is_override(word: str) -> bool:
 def allow_new_key(word: str, sweep: bool = False) -> str:
     """Let any option of Lightning's Trainer be given, also those that the recipes do not mention, and any path."""
     key, _, value = word.partition("=")
+    if key in LISTS and not sweep and value[:1] != "[":
+        word = f"{key}=[{value}]"
     if (
         (key in PATHS or key.startswith(STORES))
         and not sweep

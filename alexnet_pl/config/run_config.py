@@ -27,6 +27,7 @@ KNOWN = (*VALUES, *SECTIONS)  # what a run's config may have at its top
 MAX_BYTES = 2**20  # a composed config has about 5 kB
 MAX_ALIASES = 16  # in a recipe of the user's; nested, each can double the size
 RESOLVER = re.compile(r"\$\{\s*([\w.]+)\s*:")  # ${oc.env:HOME} would put the environment into what a run logs
+WRITES = (("bench", "output"), ("report", "output"), ("prepare", "repair"))
 FORBIDDEN = ("job_logging", "hydra_logging", "callbacks")  # nodes of Hydra's that write files or call code
 
 
@@ -61,12 +62,25 @@ def read_own_keys(path: Path) -> dict[str, Any]:
     if dropped := [str(key) for key in config if key not in KNOWN]:
         print(f"alexnet_pl: {path}: ignored, as no key of a run: {', '.join(dropped)}", file=sys.stderr)
     own = {key: value for key, value in config.items() if key in KNOWN}
+    for name in SECTIONS:
+        if not isinstance(own.get(name, {}), dict):
+            raise UserError(f"{path}: {name}: a section of keys, not {str(own[name])[:40]}")
+    drop_writes(own, path)
     for key, value in walk(own):
         if key.split(".")[-1] in ("_target_", "()"):
             raise UserError(f"{path}: {key}: a run's config may not name code to call")
         if isinstance(value, str) and (found := RESOLVER.search(value)):
             raise UserError(f"{path}: {key}: ${{{found[1]}:…}} is not allowed in a run's config")
     return own
+
+
+def drop_writes(config: dict[str, Any], path: Path) -> None:
+    """Set to null, and name on stderr, the keys that would have a command write or repair files outside of the run."""
+    for section, key in WRITES:
+        node = config.get(section)
+        if isinstance(node, dict) and node.get(key):
+            print(f"alexnet_pl: {path}: ignored, as it writes elsewhere: {section}.{key}={node[key]}", file=sys.stderr)
+            node[key] = False if isinstance(node[key], bool) else None
 
 
 def read_yaml(path: Path, aliases: int = 0) -> dict[Any, Any]:
@@ -105,13 +119,18 @@ def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_links(folder: Path) -> None:
-    root, wandb = (
-        folder.resolve(),
-        folder / "wandb",
-    )  # in which W&B links to its own logs, and nothing of ours is written
+    """Raise UserError for a link out of the run folder, through which a command would write, and for what is neither a
+    file nor a folder, on which it would wait for ever."""
+    root = folder.resolve()
+    wandb = folder / "wandb"  # in which W&B links to its own logs, and nothing of ours is written
     for path in folder.rglob("*"):
-        if path.is_symlink() and wandb not in path.parents and not path.resolve().is_relative_to(root):
-            raise UserError(f"{path}: links to {path.resolve()}, outside of the run folder; replace it by a copy")
+        if wandb in path.parents:
+            continue
+        if path.is_symlink():
+            if not path.resolve().is_relative_to(root):
+                raise UserError(f"{path}: links to {path.resolve()}, outside of the run folder; replace it by a copy")
+        elif not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path}: neither a file nor a folder; remove it")
 
 
 def check_recipe(path: Path) -> None:

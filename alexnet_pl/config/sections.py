@@ -4,9 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from alexnet_pl.config.test_views import TestSection
+
 SECTIONS = (  # mappings; what else stands at the top of a config is a single value
     "wandb", "data", "prepare", "model", "augment", "optim", "schedule", "trainer", "test", "predict", "bench",
-    "performance", "monitor", "transfer", "ensemble", "report", "features", "retrieval", "codes",
+    "performance", "distributed", "monitor", "transfer", "ensemble", "report", "features", "retrieval", "codes",
+    "boxes", "detect",
 )  # fmt: skip
 VALUES = ("command", "seed", "ckpt_path", "objective", "logger")
 OBJECTIVES = ("val/top1_error", "val/top5_error", "val/loss", "train/epoch_top1_error")
@@ -16,19 +19,6 @@ OBJECTIVES = ("val/top1_error", "val/top5_error", "val/loss", "train/epoch_top1_
 class WandbSection:
     project: str = "alexnet_pl"
     entity: str | None = None
-
-
-@dataclass(frozen=True)
-class TestSection:
-    __test__ = False  # not a test, whatever pytest makes of the name
-
-    views: Any = "ten"
-    save_predictions: Any = "auto"
-    split: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.save_predictions not in (True, False, "auto"):
-            raise ValueError(f"save_predictions={self.save_predictions}: true, false or auto")
 
 
 @dataclass(frozen=True)

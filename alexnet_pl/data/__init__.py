@@ -1,1 +1,1 @@
-"""Any copy of ImageNet to a prepared store to batches on the device (§2, §5.1)."""
+"""Data pipeline (§2, §5.1): from any copy of ImageNet to a prepared store to batches on the device."""

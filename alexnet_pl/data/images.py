@@ -1,5 +1,5 @@
-"""Decode an image file and cut the square of §2: "we first rescaled the image such that the shorter side was of length
-256, and then cropped out the central 256 × 256 patch from the resulting image"."""
+"""Image decoding and the resize and centre crop of §2: "we first rescaled the image such that the shorter side was of
+length 256, and then cropped out the central 256 × 256 patch from the resulting image"."""
 
 import io
 import math
@@ -20,56 +20,56 @@ from alexnet_pl.errors import UserError, reason
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of notes in a photograph that nobody reads
 
 FILTERS = ("bilinear", "bicubic")
-GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a JPEG compressed once more
-THIN = 16  # sides' ratio above which an image is cropped before it is resized
+GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a gzipped JPEG
+MAX_ASPECT_RATIO = 16  # longer images are cropped before they are resized
 
 
 def decode(data: bytes) -> tuple[torch.Tensor, str]:
-    """Any image file → (3, H, W) uint8 RGB, and what was odd about it ("" for a plain RGB JPEG).
+    """Decode any image file to (3, H, W) uint8 RGB, with a note on its format ("" for an RGB JPEG).
 
-    An orientation that a camera noted (EXIF) is ignored, as Pillow ignored it in 2012. Raises ValueError.
+    The EXIF orientation is ignored, as Pillow ignored it in 2012. Raises ValueError if it is not an image.
     """
     if not data:
         raise ValueError("empty file")
     if data.startswith(GZIP):
-        image, odd = decode_image(gunzip(data))
-        return image, f"gzip of {odd or 'JPEG RGB'}"
-    return decode_image(data)
+        image, note = decode_uncompressed(gunzip(data))
+        return image, f"gzip of {note or 'JPEG RGB'}"
+    return decode_uncompressed(data)
 
 
 def gunzip(data: bytes) -> bytes:
     stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        inside = stream.decompress(data, LARGEST)
+        content = stream.decompress(data, MAX_PIXELS)
     except zlib.error as error:
         raise ValueError(reason(error)) from error
     if not stream.eof:
-        raise ValueError("a gzip that is cut off, or more than any photograph: a decompression bomb?")
-    return inside
+        raise ValueError("truncated gzip, or a decompression bomb (more than 89 MB)")
+    return content
 
 
-def decode_image(data: bytes) -> tuple[torch.Tensor, str]:
-    return decode_plain_jpeg(data) or decode_any(data)
+def decode_uncompressed(data: bytes) -> tuple[torch.Tensor, str]:
+    return decode_jpeg_tensor(data) or decode_with_pillow(data)
 
 
-def decode_plain_jpeg(data: bytes) -> tuple[torch.Tensor, str] | None:
-    """Decode a YCbCr or gray JPEG, as nearly all files are, without Pillow's copies."""
-    if (found := decode_rgb_jpeg(data)) is None:
+def decode_jpeg_tensor(data: bytes) -> tuple[torch.Tensor, str] | None:
+    """Decode a YCbCr or gray JPEG, as nearly all files are, without Pillow's copies; None for any other file."""
+    if (decoded := decode_rgb_jpeg(data)) is None:
         return None
-    pixels, space = found
+    pixels, space = decoded
     return torch.from_numpy(pixels.transpose(2, 0, 1)), "" if space == "YCbCr" else "JPEG L"
 
 
-def decode_any(data: bytes) -> tuple[torch.Tensor, str]:
+def decode_with_pillow(data: bytes) -> tuple[torch.Tensor, str]:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             width, height = picture.size
-            if width * height > LARGEST:
-                raise ValueError(f"{width:,} × {height:,} pixels, more than any photograph: a decompression bomb?")
-            odd = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"{width:,} × {height:,} pixels: more than 89 megapixels, a decompression bomb?")
+            note = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
             if picture.format == "TIFF":
                 load_tiff(picture)
-            return torch.from_numpy(np.array(to_rgb(picture))).permute(2, 0, 1), odd
+            return torch.from_numpy(np.array(to_rgb(picture))).permute(2, 0, 1), note
     except UnidentifiedImageError as error:
         raise ValueError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -91,7 +91,7 @@ def load_tiff(picture: Image.Image) -> None:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any mode → RGB: 16-bit grey scaled to 8, transparency dropped; Pillow clips the one and warns of the other."""
+    """Convert any mode to RGB: scale 16-bit grey to 8 bits, which Pillow would clip, and drop transparency."""
     if picture.mode.startswith("I"):
         picture = Image.fromarray((np.asarray(picture, np.float64) * 255 / 65535).round().clip(0, 255).astype(np.uint8))
     if "transparency" in picture.info:
@@ -100,46 +100,63 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def raw_rgb(data: bytes) -> torch.Tensor:
-    """Pixels that were never compressed → (3, side, side) uint8."""
+    """Uncompressed pixels, planes of red, green and blue, as a (3, side, side) uint8 tensor."""
     side = math.isqrt(len(data) // 3)
     return torch.from_numpy(np.frombuffer(data, np.uint8).reshape(3, side, side).copy())
 
 
-def resize_center_crop(image: torch.Tensor, size: int, how: str) -> torch.Tensor:
-    """(3, H, W) → (3, size, size): shorter side to `size` pixels, antialiased as Pillow does, then the centre.
+def resize_center_crop(image: torch.Tensor, size: int, filter_name: str) -> torch.Tensor:
+    """Resize the shorter side to `size`, antialiased as in Pillow, and crop the centre: (3, H, W) → (3, size, size).
 
-    Views are NumPy's: each of PyTorch's would hand the interpreter to another thread and wait to get it back.
+    `filter_name`: "bilinear" or "bicubic". Slices are taken in NumPy, since PyTorch releases the GIL for each slice.
     """
     pixels = image.numpy()
     height, width = pixels.shape[1:]
-    if max(height, width) > THIN * min(height, width):  # a thread of pixels need not be made whole
-        pixels = crop_center(pixels, min(height, THIN * width), min(width, THIN * height))
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        pixels = crop_center(pixels, min(height, MAX_ASPECT_RATIO * width), min(width, MAX_ASPECT_RATIO * height))
         height, width = pixels.shape[1:]
+    return torch.from_numpy(crop_center(shorten(pixels, size, filter_name), size, size))
+
+
+def resize_shorter_side(image: torch.Tensor, size: int, filter_name: str) -> torch.Tensor:
+    """Resize a whole image so that its shorter side has `size` pixels, antialiased as in Pillow: (3, H, W) uint8.
+
+    Raises ValueError for an image so long that it would need the memory of many.
+    """
+    height, width = image.shape[1:]
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        raise ValueError(f"{width:,} × {height:,} pixels, more than {MAX_ASPECT_RATIO} times as long as it is wide")
+    return torch.from_numpy(shorten(image.numpy(), size, filter_name))
+
+
+def shorten(pixels: np.ndarray, size: int, filter_name: str) -> np.ndarray:
+    """Resize (3, H, W) uint8 so that the shorter side has `size` pixels."""
+    height, width = pixels.shape[1:]
     short = min(height, width)
-    if short != size:
-        longer = int(size * max(height, width) / short)
-        shape = [size, longer] if height <= width else [longer, size]
-        pixels = interpolate(torch.from_numpy(pixels[None]), shape, mode=how, antialias=True).numpy()[0]
-    return torch.from_numpy(crop_center(pixels, size, size))
+    if short == size:
+        return pixels
+    longer = int(size * max(height, width) / short)
+    shape = [size, longer] if height <= width else [longer, size]
+    return interpolate(torch.from_numpy(pixels[None]), shape, mode=filter_name, antialias=True).numpy()[0]
 
 
 def crop_center(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The central part, rounded as torchvision's `center_crop` does."""
-    top, left = (round((whole - part) / 2) for whole, part in zip(image.shape[1:], (height, width), strict=True))
+    """Crop the centre of (3, H, W) to (3, height, width), rounded as in torchvision's `center_crop`."""
+    top, left = (round((length - part) / 2) for length, part in zip(image.shape[1:], (height, width), strict=True))
     return image[:, top : top + height, left : left + width]
 
 
-LARGEST = 89_478_485  # pixels: Pillow's own guard against files that unpack to fill the memory
+MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs
 
 
 def decode_rgb_jpeg(data: bytes) -> tuple[np.ndarray, str] | None:
-    """(H, W, 3) uint8 of a JPEG and its colours, YCbCr or Gray.
+    """Decode a YCbCr or gray JPEG with libjpeg-turbo: (H, W, 3) uint8 RGB, and "YCbCr" or "Gray".
 
-    None for everything else and where anything is wrong with the file: Pillow is then to judge.
+    None for any other file and for corrupt ones, which are left to Pillow.
     """
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        if space not in ("YCbCr", "Gray") or int(height) * int(width) > LARGEST:
+        if space not in ("YCbCr", "Gray") or int(height) * int(width) > MAX_PIXELS:
             return None
         return simplejpeg.decode_jpeg(data, "RGB"), space
     except ValueError:
@@ -147,14 +164,14 @@ def decode_rgb_jpeg(data: bytes) -> tuple[np.ndarray, str] | None:
 
 
 def decode_into(data: memoryview, row: np.ndarray) -> None:
-    """A JPEG to `row`, (H, W, 3) uint8 as large as it. Raises ValueError."""
+    """Decode a JPEG into `row`, (H, W, 3) uint8 of the same size. Raises ValueError for a corrupt file."""
     simplejpeg.decode_jpeg(data, "RGB", buffer=row)
 
 
 def decode_batch(files: Sequence[memoryview], device: torch.device) -> Tensor:
-    """JPEGs of one size to (N, 3, H, W) uint8 on `device`, all in one call. Raises RuntimeError, without saying which.
+    """Decode JPEGs of one size in one call: (N, 3, H, W) uint8 on `device`. Raises RuntimeError if any is corrupt.
 
-    nvJPEG repeats the colours of a half resolution where libjpeg-turbo interpolates, so pixels may differ at edges.
+    nvJPEG repeats half-resolution chroma where libjpeg-turbo interpolates, so pixels may differ at edges.
     """
     try:
         from torchvision.io import ImageReadMode, decode_jpeg
@@ -162,10 +179,10 @@ def decode_batch(files: Sequence[memoryview], device: torch.device) -> Tensor:
         raise UserError(
             "performance.jpeg_decoder=gpu: this torchvision no longer decodes; install torchvision<0.30"
         ) from error
-    found = decode_jpeg([encode_jpeg(data) for data in files], ImageReadMode.RGB, device)
-    assert isinstance(found, list)
-    return torch.stack(found)
+    images = decode_jpeg([to_byte_tensor(data) for data in files], ImageReadMode.RGB, device)
+    assert isinstance(images, list)
+    return torch.stack(images)
 
 
-def encode_jpeg(data: memoryview) -> Tensor:
-    return torch.from_numpy(np.array(np.frombuffer(data, np.uint8)))  # a copy, as a file's own memory is read-only
+def to_byte_tensor(data: memoryview) -> Tensor:
+    return torch.from_numpy(np.array(np.frombuffer(data, np.uint8)))  # copied, since a mapped file is read-only

@@ -7,19 +7,18 @@ tests saved, a block of images at a time. Equal weights by default; `search` is 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from alexnet_pl.config.options import Ensemble
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.network_identity import weights_of
 from alexnet_pl.evaluation.predictions import Block, Reader, Writer
+from alexnet_pl.evaluation.result import EnsembleMember, TestDescription
+from alexnet_pl.runs.records import CheckpointInfo
 
 ALIKE = ("classes", "class_list", "name", "split", "fingerprint", "images")  # of what members were tested on
 GRID = np.arange(21) / 20  # avg-valid.py: 0 … 1 by 0.05
 PASSES = 5
-KEPT = ("checkpoint", "seed", "training", "trained", "lineage", "claim")  # of a member, in the ensemble's result.json
 
 Mask = Callable[[list[str]], np.ndarray]
 """Image names → (N,) bool: which of them count."""
@@ -27,20 +26,23 @@ Mask = Callable[[list[str]], np.ndarray]
 
 def average_members(
     readers: Sequence[Reader], options: Ensemble, path: Path
-) -> tuple[dict[str, Any], dict[str, float] | None]:
-    """Average, and write the averages as a network's own test would. Returns (facts, errors where there are labels)."""
+) -> tuple[TestDescription, dict[str, float] | None]:
+    """Average, and write the averages as a network's own test would.
+
+    Returns (what was tested, errors); errors are None where labels are not known.
+    """
     images = {None: all_images, "same": all_images, "half": hash_half}[options.tune_on]
     weights = tune_weights(readers, images) if options.weights == "tuned" else [1.0] * len(readers)
-    facts = describe_ensemble(readers, weights, options.tune_on)
-    writer, counts = Writer(path, facts["dataset"]["classes"]), ErrorCounter()
+    described = describe_ensemble(readers, weights, options.tune_on)
+    writer, counts = Writer(path, described.dataset.classes), ErrorCounter()
     for block in averages(readers, weights):
         writer.add(block)
         if (block.labels >= 0).all():
             counts.add(
                 selected(block, ~hash_half(block.images) if options.tune_on == "half" else all_images(block.images))
             )
-    writer.close(facts)
-    return facts, counts.errors() if counts.images else None
+    writer.close(described)
+    return described, counts.errors() if counts.images else None
 
 
 def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Reader]:
@@ -55,15 +57,15 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Re
     for reader in readers[1:]:
         check_alike(readers[0], reader)
     for run, reader in zip(runs, readers, strict=True):
-        if not reader.facts["finished"]:
+        if not reader.test.finished:
             raise UserError(f"ensemble: {run} was tested before its training had come to its end; fit it on, then test")
-    hashes = [weights_of(reader.facts["checkpoint"]) for reader in readers]
+    hashes = [reader.test.checkpoint.network for reader in readers]
     for run, one in zip(runs, hashes, strict=True):
         if hashes.count(one) > 1:
             raise UserError(
                 f"ensemble: {run} is there twice, with the same weights; an average needs different networks"
             )
-    return sorted(readers, key=lambda reader: reader.facts["checkpoint"]["sha256"])
+    return sorted(readers, key=lambda reader: reader.test.checkpoint.sha256)
 
 
 def open_predictions(run: Path, split: str | None, views: str) -> Path:
@@ -82,12 +84,12 @@ def open_predictions(run: Path, split: str | None, views: str) -> Path:
 
 def check_alike(one: Reader, other: Reader) -> None:
     for key in ALIKE:
-        a, b = one.facts["dataset"][key], other.facts["dataset"][key]
+        a, b = getattr(one.test.dataset, key), getattr(other.test.dataset, key)
         if a != b:
             differs = f"{key} {str(b)[:12]}, not {str(a)[:12]}"
             raise UserError(f"ensemble: {other.path} is of other images or classes than {one.path}: {differs}")
-    if one.facts["views"] != other.facts["views"] or one.rows != other.rows:
-        a, b = (f"{reader.rows:,} images, views {reader.facts['views']}" for reader in (one, other))
+    if one.test.views != other.test.views or one.rows != other.rows:
+        a, b = (f"{reader.rows:,} images, views {reader.test.views}" for reader in (one, other))
         raise UserError(f"ensemble: {other.path} has {b}; {one.path} has {a}")
 
 
@@ -205,19 +207,30 @@ def grid_errors(readers: Sequence[Reader], weights: Sequence[float], index: int,
     return wrong
 
 
-def describe_ensemble(readers: Sequence[Reader], weights: Sequence[float], tuned_on: str | None) -> dict[str, Any]:
-    """Entries of an ensemble's result.json beside its errors; `checkpoint` stands for all members."""
-    first, members = readers[0].facts, [reader.facts["checkpoint"]["sha256"] for reader in readers]
-    about = {"file": "ensemble", "sha256": hashlib.sha256(" ".join(members).encode()).hexdigest(), "step": 0}
-    share = [weight / sum(weights) for weight in weights]
-    runs = [
-        {"run": str(reader.path.parents[2]), "weight": w, **{key: reader.facts.get(key) for key in KEPT}}
-        for reader, w in zip(readers, share, strict=True)
-    ]
-    return {
-        "dataset": first["dataset"],
-        "views": first["views"],
-        "checkpoint": about,
-        "members": runs,
-        "weights_tuned_on": tuned_on,
-    }
+def describe_ensemble(readers: Sequence[Reader], weights: Sequence[float], tuned_on: str | None) -> TestDescription:
+    """Description of an ensemble's test; its `checkpoint` stands for all members."""
+    first, files = readers[0].test, [reader.test.checkpoint.sha256 for reader in readers]
+    return TestDescription(
+        dataset=first.dataset,
+        views=first.views,
+        checkpoint=CheckpointInfo(file="ensemble", sha256=hashlib.sha256(" ".join(files).encode()).hexdigest()),
+        finished=True,  # as `find_members` has checked of each
+        members=[
+            describe_member(reader, weight / sum(weights)) for reader, weight in zip(readers, weights, strict=True)
+        ],
+        weights_tuned_on=tuned_on,
+    )
+
+
+def describe_member(reader: Reader, weight: float) -> EnsembleMember:
+    test = reader.test
+    return EnsembleMember(
+        run=str(reader.path.parents[2]),
+        weight=weight,
+        checkpoint=test.checkpoint,
+        seed=test.seed,
+        training=test.training,
+        trained=test.trained,
+        lineage=test.lineage,
+        claim=test.claim,
+    )

@@ -24,8 +24,12 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from alexnet_pl.config.migration import SCHEMA, migrate_record
+from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.files import parse_record, to_json
+from alexnet_pl.runs.records import DatasetInfo
 
 ROWS = 1024  # images in memory at a time
 LARGEST = 2 * 10**9  # bytes of probabilities that are kept without being asked for
@@ -75,9 +79,9 @@ class Writer:
         self.file.write_batch(pa.record_batch(columns, schema=self.file.schema))
         self.waiting = []
 
-    def close(self, facts: dict[str, Any]) -> None:
+    def close(self, test: TestDescription) -> None:
         self.flush()
-        self.file.add_key_value_metadata({"alexnet_pl": json.dumps({"schema": SCHEMA, **facts})})
+        self.file.add_key_value_metadata({"alexnet_pl": json.dumps({**to_json(test), "schema": SCHEMA})})
         self.file.close()
         self.partial.replace(self.path)
 
@@ -103,11 +107,12 @@ class Reader:
         self.path = path
         try:
             with pq.ParquetFile(path, memory_map=True) as file:
-                self.facts = migrate_record(json.loads((file.metadata.metadata or {})[b"alexnet_pl"]))
+                footer = migrate_record(json.loads((file.metadata.metadata or {})[b"alexnet_pl"]))
+                self.test = parse_record(footer, TestDescription)
                 self.rows: int = file.metadata.num_rows
-                found = file.schema_arrow
-                self.kept = "probabilities" in found.names
-                if not {"image", "label", "best"} <= set(found.names):
+                columns = set(file.schema_arrow.names)
+                self.kept = "probabilities" in columns
+                if not {"image", "label", "best"} <= columns:
                     raise KeyError("image, label, best")
         except FileNotFoundError as error:
             raise UserError(f"{path}: is not there; `test` writes it") from error
@@ -139,13 +144,13 @@ def matrix(column: Any) -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
 
 
-def interleave(parts: list[Path], path: Path, classes: int, kept: bool, facts: dict[str, Any]) -> None:
+def interleave(parts: list[Path], path: Path, classes: int, kept: bool, test: TestDescription) -> None:
     """Put together what several devices wrote, of which device r of n had every n-th image from r on."""
     writer = Writer(path, classes, kept)
     streams = [Reader(part).blocks(probabilities=kept) for part in parts]
     while blocks := [block for stream in streams if (block := next(stream, None)) is not None]:
         writer.add(interleave_ranks(blocks))
-    writer.close(facts)
+    writer.close(test)
     for part in parts:
         part.unlink()
 
@@ -160,20 +165,18 @@ def interleave_ranks(blocks: list[Block]) -> Block:
     return Block([images[i] for i in order], labels[order], best[order], kept)
 
 
-def dataset_info(store: Store, split: str) -> dict[str, Any]:
-    """Identity of a set of images, independent of its name."""
+def dataset_info(store: Store, split: str) -> DatasetInfo:
     identities = "\n".join(identity for identity, _ in store.classes)
-    missing = (store.manifest.get("settings") or {}).get("missing")
-    return {
-        **({"missing": missing} if missing else {}),
-        "name": store.name,
-        "fingerprint": store.fingerprint,
-        "split": split,
-        "images": len(store.split(split)),
-        "train_images": store.manifest["splits"].get("train", {}).get("images", 0),
-        "classes": len(store.classes),
-        "class_list": hashlib.sha256(identities.encode()).hexdigest(),
-    }
+    return DatasetInfo(
+        name=store.name,
+        fingerprint=store.fingerprint,
+        split=split,
+        images=len(store.split(split)),
+        train_images=store.manifest["splits"].get("train", {}).get("images", 0),
+        classes=len(store.classes),
+        class_list=hashlib.sha256(identities.encode()).hexdigest(),
+        missing=(store.manifest.get("settings") or {}).get("missing") or [],
+    )
 
 
 def results_dir(run: Path, split: str, views: str) -> Path:
@@ -193,23 +196,29 @@ class PredictionWriter(L.Callback):
     One batch is in memory, and up to `probabilities.ROWS` images that wait for a full block of the file.
     """
 
-    def __init__(self, path: Path, store: Store, facts: dict[str, Any], kept: bool) -> None:
-        self.path, self.facts, self.kept = path, facts, kept
-        self.classes, self.split = len(store.classes), store.split(facts["dataset"]["split"])
+    def __init__(self, path: Path, store: Store, test: TestDescription, kept: bool) -> None:
+        self.path, self.test, self.kept = path, test, kept
+        self.classes, self.split = len(store.classes), store.split(test.dataset.split)
+        self.writer: Writer | None = None
 
-    def part(self, rank: int, world: int) -> Path:
-        return self.path if world == 1 else self.path.with_name(f"{self.path.name}.{rank}")
+    def part(self, share: int, shares: int) -> Path:
+        return self.path if shares == 1 else self.path.with_name(f"{self.path.name}.{share}")
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.writer = Writer(self.part(trainer.global_rank, trainer.world_size), self.classes, self.kept)
+        """Of processes that hold parts of one network and have the same images, the first writes."""
+        self.share, self.shares = image_share(trainer)
+        if trainer.global_rank == self.share * (trainer.world_size // self.shares):
+            self.writer = Writer(self.part(self.share, self.shares), self.classes, self.kept)
 
     def on_test_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """`outputs`: (N, classes) logarithms of probabilities."""
         assert isinstance(outputs, Tensor)
-        first = trainer.global_rank + self.writer.rows * trainer.world_size
-        numbers = range(first, first + len(outputs) * trainer.world_size, trainer.world_size)
+        if self.writer is None:
+            return
+        first = self.share + self.writer.rows * self.shares
+        numbers = range(first, first + len(outputs) * self.shares, self.shares)
         self.writer.add(
             Block(
                 [self.split.names[i] for i in numbers],
@@ -220,8 +229,9 @@ class PredictionWriter(L.Callback):
         )
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.writer.close(self.facts)
+        if self.writer is not None:
+            self.writer.close(self.test)
         trainer.strategy.barrier()
-        if trainer.world_size > 1 and trainer.is_global_zero:
-            parts = [self.part(rank, trainer.world_size) for rank in range(trainer.world_size)]
-            interleave(parts, self.path, self.classes, self.kept, self.facts)
+        if self.shares > 1 and trainer.is_global_zero:
+            parts = [self.part(share, self.shares) for share in range(self.shares)]
+            interleave(parts, self.path, self.classes, self.kept, self.test)

@@ -1,92 +1,114 @@
 """result.json: error rates with intervals, the images they were measured on, and the weights (§7)."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.evaluation.intervals import wilson
-from alexnet_pl.files import Count, NonNegative, Percent, read_record, write_json
+from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record, to_json, write_json
+from alexnet_pl.runs.layout import RESULT
 from alexnet_pl.runs.provenance import git
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, LineageStage, Schema
 
 
-@dataclass
-class DatasetInfo:
-    """`dataset` of a result: the tested images. `images`: of the whole split; `train_images`: trained on."""
+@dataclass(frozen=True, kw_only=True)
+class FitSummary:
+    """How a finished fit ended, from fit.json; all None for one that was not finished."""
 
-    name: str | None = None
-    fingerprint: str | None = None
-    split: str | None = None
+    steps: Count | None = None
+    epochs: Count | None = None
     images: Count | None = None
-    train_images: Count | None = None
-    classes: Count | None = None
+    seconds: NonNegative | None = None
+    ended_by: str | None = None
+    store: DatasetInfo = field(default_factory=DatasetInfo)
 
 
-@dataclass
-class CheckpointInfo:
-    sha256: str  # of the file
-    weights: str | None = None  # of the tensors in it
-    file: str | None = None
-    step: Count | None = None
-
-
-@dataclass
-class TestResult:
-    """result.json and validation.json. Errors in percent, intervals of 95 %; `images` counts those tested."""
+@dataclass(frozen=True, kw_only=True)
+class TestedNetwork:
+    """`training`: its settings, None unless its fit was finished with the settings it began with; `lineage`: earlier
+    runs whose layers it started from, oldest first; `claim`: the row of the paper that its test answers, or None."""
 
     __test__ = False  # not a test, whatever pytest makes of the name
 
+    checkpoint: CheckpointInfo
+    seed: Count | None = None
+    training: Settings | None = None
+    trained: FitSummary = field(default_factory=FitSummary)
+    lineage: list[LineageStage] = field(default_factory=list)
+    claim: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleMember(TestedNetwork):
+    """`run`: its folder when the ensemble was averaged; `weight`: its share of the average."""
+
+    run: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestDescription(TestedNetwork):
+    """What was tested: the images, the views, and the network, or the `members` of an ensemble."""
+
+    schema: Schema = 1  # absent in files written before there was a number
     dataset: DatasetInfo
     views: str
+    finished: bool = False
+    members: list[EnsembleMember] = field(default_factory=list)
+    weights_tuned_on: str | None = None
+
+    @property
+    def networks(self) -> list[EnsembleMember] | list["TestDescription"]:
+        """The members of an ensemble, or the network itself."""
+        return self.members or [self]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestResult(TestDescription):
+    """result.json and validation.json. Errors in percent, intervals of 95 %; `images` counts those tested; `nll` in
+    nats an image; `nonfinite`: images whose scores were not all finite."""
+
     images: Count
     top1_error: Percent
-    checkpoint: CheckpointInfo
-    schema: Annotated[int, (1, SCHEMA)] = 1  # absent in files written before there was a number
-    top5_error: Percent | None = None
-    top1_error_interval: list[Percent] | None = None
-    top5_error_interval: list[Percent] | None = None
+    top5_error: Percent = math.nan
+    top1_error_interval: list[Percent] = field(default_factory=lambda: [math.nan, math.nan])
+    top5_error_interval: list[Percent] = field(default_factory=lambda: [math.nan, math.nan])
     nll: NonNegative | None = None
     nonfinite: Count | None = None
-    seed: Count | None = None
-    claim: str | None = None
     commit: str | None = None
-    training: dict[str, Any] | None = None
 
 
-def describe_errors(errors: dict[str, float]) -> dict[str, Any]:
-    """Errors in percent and their 95 % intervals from the exact counts of `Errors`."""
+def describe_errors(errors: Mapping[str, float]) -> JsonObject:
+    """Fields of `TestResult` from the exact counts of `ErrorRates`: errors and their 95 % intervals."""
     count = int(errors["count"])
-    found: dict[str, Any] = {"images": count}
+    found: JsonObject = {"images": count}
     for name in ("top1_error", "top5_error"):
         found[name] = errors[name]
-        found[f"{name}_interval"] = wilson(round(errors[name] * count / 100), count)
+        found[f"{name}_interval"] = list(wilson(round(errors[name] * count / 100), count))
     nll = errors["nll"] if math.isfinite(errors["nll"]) else None
     return {**found, "nll": nll, "nonfinite": int(errors["nonfinite"])}
 
 
-def write_result(path: Path, errors: dict[str, float], **facts: Any) -> dict[str, Any]:
-    """Write `errors` and `facts` (dataset, views, checkpoint, and whatever else was noted of the test); return what was
-    written.
-
-    `claim`: the row of the paper that this is a measurement of, by settings and images (paper.py), or null.
-    """
-    result = {
-        "schema": SCHEMA,
-        "claim": None,
-        **facts,
-        **describe_errors(errors),
-        "commit": git("rev-parse", "HEAD"),
-    }
-    write_json(path, result)
+def write_result(path: Path, errors: Mapping[str, float], tested: TestDescription) -> TestResult:
+    """Write the errors of a test and its description; return what was written."""
+    described = {**vars(tested), "schema": SCHEMA, "commit": git("rev-parse", "HEAD")}
+    result = TestResult(**described, **describe_errors(errors))
+    write_json(path, to_json(result))
     return result
 
 
-def read_result(path: Path) -> dict[str, Any]:
-    """A checked result.json, in the format of `SCHEMA`. Raises UserError naming the file and the field."""
-    return migrate_record(read_record(path, TestResult, "test again"))
+def read_result(path: Path) -> TestResult:
+    """A result.json of any schema. Raises UserError naming the file and the field."""
+    return read_record(path, TestResult, "test again", migrate_record)
 
 
 def load_result(folder: str | Path) -> dict[str, Any]:
-    """`result.json` of a run folder (its newest test) or of one of its `results/`. Raises UserError where none is."""
-    return read_result(Path(folder) / "result.json")
+    """`result.json` of a run folder (its newest test) or of one of its `results/`, as a dictionary.
+
+    Checked, and with the keys of today's format whichever version wrote it. Raises UserError where there is none.
+    """
+    return to_json(read_result(Path(folder) / RESULT))

@@ -15,13 +15,15 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.options import make_watch
+from alexnet_pl.config.options import distributed_options, make_test, make_watch
 from alexnet_pl.config.schema import check_keys, instantiate, store_root
+from alexnet_pl.console import is_first_process
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.loading.streaming import LoaderOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_processes
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
@@ -29,7 +31,7 @@ from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.runtime import device, precision, use_tf32
-from alexnet_pl.training.callbacks.images import FilterImage, FilterImageUpload, PredictionTable
+from alexnet_pl.training.callbacks.images import FilterImage, PredictionTable
 from alexnet_pl.training.callbacks.monitoring import (
     EpochTrainError,
     GpuIdle,
@@ -43,15 +45,10 @@ from alexnet_pl.training.callbacks.restored_state import RestoredState
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
+from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
 from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import Performance
-from alexnet_pl.training.schedules import (
-    ConstantSchedule,
-    LoggedSchedule,
-    PlateauSchedule,
-    StagedSchedule,
-    StepSchedule,
-)
+from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 
 NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet, "overfeat": OverFeat}
 SCHEDULES = {
@@ -65,27 +62,49 @@ SCHEDULES = {
 
 def make_data(cfg: DictConfig) -> ImageStore:
     speed = make_speed(cfg)
-    given = {"seed": cfg.seed, "way": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
-    return instantiate(ImageStore, cfg.data, "data", tested_split=cfg.test.split, **given)
+    given = {"seed": cfg.seed, "loader_options": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
+    test = make_test(cfg)
+    return instantiate(
+        ImageStore, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given
+    )
 
 
 def make_module(cfg: DictConfig) -> Classifier:
     augment = instantiate(Augment, cfg.augment, "augment", size=cfg.data.size)
     net = make_net(cfg, augment.crop)
-    switches = {
+    architecture = {
         "model": OmegaConf.to_container(cfg.model, resolve=True),
         "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
     }
     return instantiate(
         Classifier,
-        cfg.optim,
+        scaled_optim(cfg),
         "optim",
         net=net,
         augment=augment,
-        switches=switches,
-        views=cfg.test.views,
-        speed=make_speed(cfg),
+        architecture=architecture,
+        views=(test := make_test(cfg)).view_set,
+        dense=test.dense,
+        performance=make_speed(cfg),
     )
+
+
+def scaled_optim(cfg: DictConfig) -> dict[str, Any]:
+    """Section `optim` with the rate that `scale_rate_from_batch` asks for: in proportion to the batch, as the authors
+    did in 2013 (batches of 256 at twice the rates "match exactly", layer-params-170-256-double.cfg). A fit says so."""
+    section: dict[str, Any] = OmegaConf.to_container(cfg.optim, resolve=True)  # type: ignore[assignment]
+    base = section.pop("scale_rate_from_batch", None)
+    if base is None:
+        return section
+    if isinstance(base, bool) or not isinstance(base, int) or base < 1:
+        raise UserError(f"optim.scale_rate_from_batch={base}: a number of images, at least 1, or null")
+    if cfg.schedule.name == "staged":
+        raise UserError("optim.scale_rate_from_batch: schedule.name=staged sets every rate itself; scale them there")
+    rate = section["lr"] * cfg.data.batch_size / base
+    if cfg.command == "fit" and is_first_process():
+        factor = f"{cfg.data.batch_size}/{base}"
+        print(f"learning rate {section['lr']:g} × {factor} = {rate:g} (optim.scale_rate_from_batch)")
+    return {**section, "lr": rate}
 
 
 def make_net(cfg: DictConfig, crop: int) -> Net:
@@ -137,13 +156,12 @@ def count_classes(cfg: DictConfig) -> None:
 
 
 def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
-    watch, kernels = make_watch(cfg), run / "kernels.png"
-    shown = [
-        FilterImage(kernels),
-        FilterImageUpload(kernels, watch.every_n_epochs),
-        PredictionTable(watch.num_images, watch.every_n_epochs),
+    monitor = make_watch(cfg)
+    images = [
+        FilterImage(run / "kernels.png", monitor.every_n_epochs),
+        PredictionTable(monitor.num_images, monitor.every_n_epochs),
     ]
-    return [EpochTrainError(), make_schedule(cfg), *shown, LearningRates(), WeightAndGradientNorms(), GpuIdle()]
+    return [EpochTrainError(), make_schedule(cfg), *images, LearningRates(), WeightAndGradientNorms(), GpuIdle()]
 
 
 def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
@@ -151,7 +169,10 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     check_trainer_options({**options, "accelerator": device(cfg).type})
-    options["precision"] = precision(cfg.trainer.precision, device(cfg).type)
+    kind = device(cfg).type
+    set_processes(options)
+    options["strategy"] = make_strategy(options, kind, run, cfg.command, distributed_options(cfg))
+    options["precision"] = precision(cfg.trainer.precision, kind)
     use_tf32(cfg.trainer.precision == "tf32")
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
@@ -168,12 +189,13 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
         GracefulInterrupt(run / LAST),
     ]
     fits = cfg.command == "fit"
-    always = [ProgressBar(refresh_rate=10, leave=True), Provenance(run, cfg.command)]
+    bar = [ProgressBar(refresh_rate=10, leave=True)] if options.get("enable_progress_bar", True) else []
+    always = [*bar, Provenance(run, cfg.command)]
     try:
         return L.Trainer(
             **options,
             default_root_dir=run,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *cluster_plugins()],
             callbacks=[*always, *(fitting if fits else [])],
             logger=make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity"), rows)
             if fits

@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from alexnet_pl.data.images import decode, resize_center_crop
+from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
 from alexnet_pl.training.classifier import Classifier
@@ -37,14 +38,22 @@ def find_images(given: str | Iterable[str] | None) -> list[Path]:
 
 def read_squares(paths: list[Path], size: int, how: str) -> tuple[list[Path], torch.Tensor, dict[Path, str]]:
     """(files that could be read, their (N, 3, size, size) uint8 squares, reasons of the others)."""
-    good, squares, bad = [], [], {}
+    good, squares, bad = read_images(paths, partial(resize_center_crop, size=size, filter_name=how))
+    return good, torch.stack(squares) if squares else torch.empty(0, 3, size, size, dtype=torch.uint8), bad
+
+
+def read_images(
+    paths: list[Path], resized: Callable[[torch.Tensor], torch.Tensor]
+) -> tuple[list[Path], list[torch.Tensor], dict[Path, str]]:
+    """(files that could be read, their images (3, H, W) uint8 as `resized` returns them, reasons of the others)."""
+    good, images, bad = [], [], {}
     for path in paths:
         try:
-            squares.append(resize_center_crop(decode(path.read_bytes())[0], size, how))
+            images.append(resized(decode(path.read_bytes())[0]))
             good.append(path)
         except (OSError, ValueError) as error:
             bad[path] = str(error)
-    return good, torch.stack(squares) if squares else torch.empty(0, 3, size, size, dtype=torch.uint8), bad
+    return good, images, bad
 
 
 @torch.inference_mode()
@@ -52,11 +61,18 @@ def predict(module: Classifier, paths: list[Path], how: str, device: torch.devic
     """The five most probable classes of each image, best first, and the files that could not be read."""
     module.to(device)
     rows, unread = [], {}
+    shape = resize_shorter_side if module.dense else resize_center_crop
     for start in track(range(0, len(paths), BATCH), "predict", disable=len(paths) <= BATCH):
-        good, squares, bad = read_squares(paths[start : start + BATCH], module.augment.size, how)
+        resized = partial(shape, size=module.augment.size, filter_name=how)
+        good, images, bad = read_images(paths[start : start + BATCH], resized)
         unread |= bad
         if good:
-            best = module.log_probabilities(squares.to(device), module.views).exp().topk(min(5, len(module.classes)))
+            shown = [image.to(device) for image in images]
+            best = (
+                module.test_scores(shown if module.dense else torch.stack(shown))
+                .exp()
+                .topk(min(5, len(module.classes)))
+            )
             rows += [
                 row(module, *found) for found in zip(good, best.values.tolist(), best.indices.tolist(), strict=True)
             ]

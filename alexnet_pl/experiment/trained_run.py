@@ -16,7 +16,7 @@ from alexnet_pl.data.store.remote import is_remote
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import read_checkpoint, read_lineage
 from alexnet_pl.runs.layout import CONFIG, LAST, RESULT, is_run, latest_checkpoint, read_config
 from alexnet_pl.training.classifier import Classifier
 
@@ -113,5 +113,5 @@ def load_module(path: str, module: Classifier) -> Classifier:
         why = str(error).splitlines()[-1].strip()
         raise UserError(f"ckpt_path: {path}: its weights are not those of this network ({why})") from error
     module.classes = checkpoint["alexnet_pl"]["classes"]
-    module.lineage = checkpoint["alexnet_pl"].get("lineage", [])
+    module.lineage = read_lineage(checkpoint["alexnet_pl"])
     return module.eval()

@@ -15,17 +15,50 @@ REFUSED: dict[str, str] = {
     "overfit_batches": "the loaders hand out each image once; use trainer.limit_train_batches",
     "fast_dev_run": "it would leave out checkpoints and logs; use trainer.max_steps",
     "barebones": "it would leave out checkpoints and logs",
+    "limit_predict_batches": "`predict` reads the images of predict.images; give fewer",
+    "sync_batchnorm": "no network here has batch normalisation",
+    "enable_autolog_hparams": "the whole config is logged",
     "use_distributed_sampler": "the loaders share the images among the devices",
     "reload_dataloaders_every_n_epochs": "set from data.include_val_after_epoch",
     "num_sanity_val_steps": "a validation before the first step would count as one",
     "logger": "set by the key logger",
     "callbacks": "a config may not name code",
     "plugins": "a config may not name code",
+    "model_registry": "it would upload checkpoints; export with publish=hf://USER/REPOSITORY",
     "default_root_dir": "set by hydra.run.dir",
     "enable_checkpointing": "a fit always writes checkpoints",
     "enable_model_summary": "`figures` draws the network",
 }
-NEUTRAL = {"accumulate_grad_batches": 1, "overfit_batches": 0, "fast_dev_run": 0, "barebones": False}
+WORKS: dict[str, str] = {  # the other options of Lightning's Trainer
+    "accelerator": "auto, cpu, gpu, cuda or mps",
+    "devices": "processes on each machine, a list of device numbers, or auto for all devices; under torchrun and srun "
+    "as many as they have started",
+    "num_nodes": "machines; under torchrun and srun as many as they have started",
+    "strategy": "auto, ddp (each device its share of every batch) or towers (half of the network on each of two); "
+    "Lightning's others are refused by name",
+    "precision": "auto, 32-true, tf32 or bf16-mixed; Lightning's others are refused by name",
+    "max_epochs": "epochs at most; the schedule may end a fit earlier",
+    "min_epochs": "epochs at least, whatever the schedule says",
+    "max_steps": "steps at most",
+    "min_steps": "steps at least",
+    "max_time": "DD:HH:MM:SS; a fit that it ends is not finished, and ckpt_path=last continues",
+    "limit_train_batches": "batches of an epoch, a number; 1.0 for all",
+    "limit_val_batches": "batches of a validation, a number; 0 for no validation",
+    "limit_test_batches": "batches of a test, a number; such a result answers no row of the paper",
+    "val_check_interval": "validate within an epoch: after so many batches, or such a share of the epoch",
+    "check_val_every_n_epoch": "epochs from one validation to the next",
+    "log_every_n_steps": "steps from one line of metrics.csv to the next; the host waits for the device at each",
+    "enable_progress_bar": "false for none",
+    "deterministic": "true, false or warn: kernels of PyTorch that give the same result every time",
+    "benchmark": "let cuDNN try its algorithms; the result then depends on what it chose",
+    "inference_mode": "false: validate and test under no_grad",
+    "profiler": "simple or advanced: time in each hook, printed at the end",
+    "detect_anomaly": "name the operation whose gradient is NaN; slow",
+}
+NEUTRAL = {  # values of these that change nothing
+    "accumulate_grad_batches": 1, "overfit_batches": 0, "fast_dev_run": 0, "barebones": False,
+    "enable_autolog_hparams": True, "sync_batchnorm": False,
+}  # fmt: skip
 
 
 LEAST: dict[str, int] = {  # of options that count something; null is Lightning's default
@@ -55,12 +88,28 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
     fewest, most = options.get("min_epochs"), options.get("max_epochs")
     if fewest is not None and most is not None and 0 <= most < fewest:
         raise UserError(f"trainer.min_epochs={fewest}: more than trainer.max_epochs={most}")
+    check_strategy(options.get("strategy"))
     interval = options.get("val_check_interval")
     if interval is not None and not isinstance(interval, str) and (isinstance(interval, bool) or interval <= 0):
         raise UserError(f"trainer.val_check_interval={interval}: above 0")
     if options.get("deterministic") not in (None, True, False, "warn"):
         raise UserError(f"trainer.deterministic={options['deterministic']}: true, false or warn")
     check_machines(options)
+
+
+STRATEGIES = ("auto", "ddp", "towers")
+OTHER_STRATEGIES = {
+    "fsdp": "60 million weights fit on every device; ddp holds them on each, towers half on each of two",
+    "deepspeed": "60 million weights fit on every device; ddp holds them on each, towers half on each of two",
+    "ddp_": "the network uses all of its weights in every step, and processes are started by the command line; use ddp",
+}
+
+
+def check_strategy(name: Any) -> None:
+    if name is None or name in STRATEGIES:
+        return
+    why = next((why for start, why in OTHER_STRATEGIES.items() if str(name).startswith(start)), "unknown")
+    raise UserError(f"trainer.strategy={name}: not supported, {why}; one of {', '.join(STRATEGIES)}")
 
 
 def check_count(name: str, value: Any, least: int) -> None:

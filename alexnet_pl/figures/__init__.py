@@ -1,1 +1,1 @@
-"""`figures`: the paper's figures and the curves of training, drawn from run folders."""
+"""Figures of the paper and training curves, drawn from run folders (`figures`)."""

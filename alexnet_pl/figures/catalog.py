@@ -1,152 +1,233 @@
-"""Catalog of the figures of a run folder: what each needs and its caption. Raises UserError where data is missing."""
+"""Catalog of the figures of a run folder, with their captions. Each raises UserError if its data is missing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.config.test_views import DenseViews
+from alexnet_pl.data.loading.whole_images import whole_images
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.dense import confidence_maps, dense_scores
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import examples, figure2, figure3, figure4, training_curves
-from alexnet_pl.figures.examples import Answer
-from alexnet_pl.figures.style import Drawing, Theme, show
+from alexnet_pl.figures.confidence_maps import MappedImage, draw_confidence_maps
+from alexnet_pl.figures.examples import Prediction
+from alexnet_pl.figures.offset_pooling import draw_offset_pooling, draw_scale_table, scale_table
+from alexnet_pl.figures.style import Drawing, Theme, draw_for_notebook
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.filters import color_selectivity
+from alexnet_pl.models.overfeat import OverFeat
+from alexnet_pl.models.sliding_window import SlidingNetwork
 from alexnet_pl.models.summary import read_layers
 from alexnet_pl.retrieval import gallery
+from alexnet_pl.training.classifier import check_sliding
 
+SHOWN = 3  # images with their confidence maps
 ERRORS = {"val/top1_error": "top-1 error", "val/top5_error": "top-5 error"}
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawing, the words below it and on the console; `data` is written beside it as JSON."""
+class FigureEntry:
+    """Figure with its caption, a summary for the console, and `data` to be written beside it as JSON."""
 
     drawing: Drawing
     caption: str
-    said: str
+    summary: str
     data: dict[str, Any] | None = None
 
 
-def network(run: TrainedRun, photographs: bool) -> Picture:
+def network_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     net, crop = run.module.net, run.module.augment.crop
     if not isinstance(net, AlexNet):
-        raise UserError(f"model.name={run.cfg.model.name}: drawn of the paper's ImageNet network only")
+        raise UserError(f"model.name={run.cfg.model.name}: Figure 2 is only drawn for the AlexNet architecture")
     layers = read_layers(net, crop)
     count = sum(parameter.numel() for parameter in net.parameters())
-    caption = f"The network, sizes read off by running it on an image of {crop} × {crop} pixels; {count:,} parameters."
-    return Picture(lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), caption, f"{len(layers)} layers")
+    caption = (
+        f"The network, with sizes from a forward pass on an image of {crop} × {crop} pixels; {count:,} parameters."
+    )
+    return FigureEntry(
+        lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), caption, f"{len(layers)} layers"
+    )
 
 
-def kernels(run: TrainedRun, photographs: bool) -> Picture:
+def kernel_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     net = run.module.net
     weight, towers = net.conv1.weight, run.cfg.model.get("towers", 1)
     shares = color_selectivity(weight, towers)
     count, _, height, width = weight.shape
     gpus = (f"GPU {number} {share:.2f}" for number, share in enumerate(shares["gpus"], 1))
-    said = f"colour share {shares['gpus'][0]:.2f}"
+    summary = f"colour share {shares['gpus'][0]:.2f}"
     if towers > 1:
-        said = f"colour share {', '.join(gpus)} (by chance so far apart: p = {shares['p']:.2g})"
+        summary = f"colour share {', '.join(gpus)} (permutation test: p = {shares['p']:.2g})"
     caption = (
-        f"{count} kernels of {height} × {width} × 3 of the first layer, by one scale, zero in the middle grey; {said}. "
-        "The share of what a kernel weighs that is colour, not grey: 0 sees brightness alone, 1 differences between "
-        "colours alone, noise 2/3."
+        f"{count} kernels of {height} × {width} × 3 of the first layer on a common scale, zero in grey; {summary}. "
+        "The colour share of a kernel is 0 if it responds to brightness alone, 1 if it responds to colour differences "
+        "alone, and 2/3 on average for noise."
     )
-    return Picture(lambda theme: figure3.draw_figure3(weight, shares, theme), caption, said, shares)
+    return FigureEntry(lambda theme: figure3.draw_figure3(weight, shares, theme), caption, summary, shares)
 
 
-def bars(run: TrainedRun, photographs: bool) -> Picture:
-    """Figure 4 left, from saved predictions of this checkpoint or by running the network."""
-    reader = examples.tested(run)
-    answers, source, split, gap = from_test(run, reader) if reader else from_network(run)
+def prediction_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
+    """Figure 4, left, from saved predictions of this checkpoint, or by running the network."""
+    reader = examples.find_saved_predictions(run)
+    answers, source, split, note = saved_predictions(run, reader) if reader else new_predictions(run)
     if not photographs:
-        split, gap = None, "photographs are left out (`photographs=false`)"
+        split, note = None, "without photographs (`photographs=false`)"
     images = split.images(np.array([answer.number for answer in answers])) if split else None
     right = sum(answer.best[0] == answer.label for answer in answers)
     caption = (
-        f"{len(answers)} {source}, spread evenly over them, and the labels considered most probable; the correct one "
-        f"in red, with a check. It comes first {right} times{gap and f'; {gap}'}."
+        f"{len(answers)} {source}, evenly spaced, with the five most probable labels; the correct label is red, with a "
+        f"check mark. It comes first {right} times{note and f'; {note}'}."
     )
-    said = f"{right} of {len(answers)} right{gap and f'; {gap}'}"
-    return Picture(lambda theme: figure4.draw_bars(answers, images, run.classes, theme), caption, said)
+    summary = f"{right} of {len(answers)} right{note and f'; {note}'}"
+    return FigureEntry(lambda theme: figure4.draw_bars(answers, images, run.classes, theme), caption, summary)
 
 
-def from_test(run: TrainedRun, reader: Reader) -> tuple[list[Answer], str, Split | None, str]:
-    """Answers, whose they are, and the split of the images; or None and why, since bars need no images."""
-    about, views = reader.facts["dataset"], reader.facts["views"]
-    answers = examples.saved_answers(reader, examples.spread(reader.rows, examples.ASKED))
-    source = f"of the {reader.rows:,} {about['split']} images (test, {views} views)"
+def saved_predictions(run: TrainedRun, reader: Reader) -> tuple[list[Prediction], str, Split | None, str]:
+    """Saved predictions, their origin in words, and the split of the images; or None and the reason in words."""
+    dataset, views = reader.test.dataset, reader.test.views
+    answers = examples.read_predictions(reader, examples.spread_evenly(reader.rows, examples.NUM_IMAGES))
+    source = f"of the {reader.rows:,} {dataset.split} images (test, {views} views)"
     try:
-        if about["fingerprint"] != run.store.fingerprint:
-            raise UserError("the test was of other images than those of data.root")
-        return answers, source, run.store.split(about["split"]), ""
+        if dataset.fingerprint != run.store.fingerprint:
+            raise UserError("the test was on other images than those at data.root")
+        return answers, source, run.store.split(dataset.split), ""
     except UserError as error:
         return answers, source, None, f"without photographs: {error}"
 
 
-def from_network(run: TrainedRun) -> tuple[list[Answer], str, Split | None, str]:
+def new_predictions(run: TrainedRun) -> tuple[list[Prediction], str, Split | None, str]:
     split = run.store.split(run.data.test_split_name)
-    answers = examples.new_answers(run, split, examples.spread(len(split), examples.ASKED))
-    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.cfg.test.views} views)", split, ""
+    answers = examples.predict_images(run, split, examples.spread_evenly(len(split), examples.NUM_IMAGES))
+    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)", split, ""
 
 
-def neighbor_figure(run: TrainedRun, photographs: bool) -> Picture:
-    """Figure 4 right, from the features that `features` saved for this checkpoint."""
+def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
+    """Figure 4, right, from the features that `features` saved for this checkpoint."""
     if not isinstance(run.module.net, AlexNet):
         raise UserError(f"model.name={run.cfg.model.name}: has no fc7")
     if not photographs:
-        raise UserError("it consists of photographs, which are left out (`photographs=false`)")
-    found = gallery.open_run(run.folder, "train", "last", *run.root_override)
+        raise UserError("it consists of photographs (`photographs=false`)")
+    index = gallery.open_image_index(run.folder, "train", "last", *run.root_override)
     split = run.store.split(run.data.test_split_name)
-    numbers = examples.spread(len(split), examples.QUERIES)
+    numbers = examples.spread_evenly(len(split), examples.NUM_QUERIES)
     queries = split.images(numbers)
-    near = found.nearest(queries, examples.NEAREST).numbers
-    images = found.images_at(near.ravel()).unflatten(0, near.shape)
-    labels, theirs = split.labels[numbers], found.features.labels[near]
-    share = float((theirs == labels[:, None]).mean())
+    neighbors = index.nearest(queries, examples.NUM_NEIGHBORS).numbers
+    images = index.read_images(neighbors.ravel()).unflatten(0, neighbors.shape)
+    labels, neighbor_labels = split.labels[numbers], index.features.labels[neighbors]
+    share = float((neighbor_labels == labels[:, None]).mean())
     caption = (
-        f"{len(numbers)} of the {len(split):,} {split.name} images, spread evenly over them, and of "
-        f"{len(found.features):,} training images the {examples.NEAREST} whose fc7 is nearest by Euclidean distance; "
-        f"{100 * share:.0f} % of those are of the query's class, the others' names slanted."
+        f"{len(numbers)} of the {len(split):,} {split.name} images, evenly spaced, and the {examples.NUM_NEIGHBORS} "
+        f"nearest of {len(index.features):,} training images by Euclidean distance of fc7; {100 * share:.0f} % of "
+        "these have the query's class, the names of the others are in italics."
     )
 
     def drawing(theme: Theme) -> Figure:
-        return figure4.draw_neighbours(queries, images, labels, theirs, run.classes, theme)
+        return figure4.draw_neighbors(queries, images, labels, neighbor_labels, run.classes, theme)
 
-    return Picture(drawing, caption, f"{100 * share:.0f} % of the query's class")
+    return FigureEntry(drawing, caption, f"{100 * share:.0f} % of the query's class")
 
 
-def training_course(run: TrainedRun, photographs: bool) -> Picture:
-    found = training_curves.read_course(run)
-    falls = [f"{float(found.epochs(np.array([drop.step]))[0]):g} ({drop.label})" for drop in found.drops]
-    unit = "epochs" if len(found.ends) > 1 else "steps"
-    rates = f"rates fell after {', '.join(falls)} {unit}" if falls else "rates never fell"
-    last = [f"{name} {found.columns[key][1][-1]:.2f} %" for key, name in ERRORS.items() if key in found.columns]
-    said = f"{rates}; last validation: {', '.join(last)}" if last else rates
+def training_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
+    course = training_curves.read_training_curves(run)
+    drops = [f"{float(course.epochs(np.array([drop.step]))[0]):g} ({drop.label})" for drop in course.drops]
+    unit = "epochs" if len(course.ends) > 1 else "steps"
+    rates = f"learning rate dropped after {', '.join(drops)} {unit}" if drops else "constant learning rate"
+    last = [f"{name} {course.columns[key][1][-1]:.2f} %" for key, name in ERRORS.items() if key in course.columns]
+    summary = f"{rates}; last validation: {', '.join(last)}" if last else rates
     caption = (
-        "Loss and errors, of training images as they came, augmented and with dropout, and of validation images, "
-        f"centre view; {said}."
+        "Loss and errors on training images (running, with augmentation and dropout) and on validation images (centre "
+        f"view); {summary}."
     )
-    return Picture(lambda theme: training_curves.draw_training_curves(found, theme), caption, said)
+    return FigureEntry(lambda theme: training_curves.draw_training_curves(course, theme), caption, summary)
 
 
-Maker = Callable[[TrainedRun, bool], Picture]
-PICTURES: dict[str, tuple[str, Maker]] = {  # file → title, and what makes it
-    "figure2": ("Figure 2, the network", network),
-    "figure3": ("Figure 3, kernels of the first layer", kernels),
-    "figure4-left": ("Figure 4, left, the five most probable labels", bars),
+def confidence(run: TrainedRun, photographs: bool) -> FigureEntry:
+    """Confidence maps of a few test images, as a dense test sees them."""
+    if not photographs:
+        raise UserError("it consists of photographs, which are left out (`photographs=false`)")
+    module, options = run.module, run.module.dense or DenseViews()
+    check_sliding(module.net)
+    net: SlidingNetwork = module.net  # type: ignore[assignment]
+    split = run.store.split(run.data.test_split_name)
+    numbers = examples.spread_evenly(len(split), SHOWN)
+    found = []
+    with torch.inference_mode():
+        for number, image in zip(numbers, whole_images(split, numbers), strict=True):
+            answer = int(dense_scores(net, module.prepare_picture, [image], options)[0].argmax())
+            maps = confidence_maps(net, module.prepare_picture, image, options)
+            label = run.classes[int(split.labels[number])]
+            found.append(MappedImage(maps, answer, run.classes[answer], label))
+    stride = net.window.fine_stride if options.stride == "fine" else net.window.stride
+    windows = sum(one.scores[0].numel() for one in found[0].maps)
+    caption = (
+        f"{len(found)} of the {len(split):,} {split.name} images, spread evenly over them, at {len(options.scales)} "
+        f"scales, and the softmax output of each image's answer in every window of {net.window.window} pixels; "
+        f"{windows} windows of the first image."
+    )
+
+    def drawing(theme: Theme) -> Figure:
+        return draw_confidence_maps(found, options.scales, net.window, stride, theme)
+
+    return FigureEntry(drawing, caption, f"{windows} windows an image")
+
+
+def offsets(run: TrainedRun, photographs: bool) -> FigureEntry:
+    net = overfeat_network(run)
+    caption = (
+        "(a) The last convolution's maps along one axis; (b), (c) max-pooled from each offset Δ; (d) the classifier, "
+        "as wide as the bar, slid over each pooled map; (e) all answers interleaved. Sizes are the network's own."
+    )
+    return FigureEntry(lambda theme: draw_offset_pooling(net, theme), caption, f"{net.window.pool_stride} offsets")
+
+
+def scale_sizes(run: TrainedRun, photographs: bool) -> FigureEntry:
+    net = overfeat_network(run)
+    caption = (
+        f"Table 5 for windows of {net.window.window} pixels, read off by running the network on images of each size."
+    )
+    return FigureEntry(lambda theme: draw_scale_table(net, theme), caption, f"{len(scale_table(net))} scales")
+
+
+def overfeat_network(run: TrainedRun) -> OverFeat:
+    net = run.module.net
+    if not isinstance(net, OverFeat):
+        raise UserError(f"model.name={run.cfg.model.get('name', 'alexnet')}: drawn of OverFeat's networks only")
+    return net
+
+
+Maker = Callable[[TrainedRun, bool], FigureEntry]
+FIGURES: dict[str, tuple[str, Maker]] = {  # file name → title, function
+    "figure2": ("Figure 2, the network", network_figure),
+    "figure3": ("Figure 3, kernels of the first layer", kernel_figure),
+    "figure4-left": ("Figure 4, left, the five most probable labels", prediction_figure),
     "figure4-right": ("Figure 4, right, the nearest training images", neighbor_figure),
-    "training": ("Training", training_course),
+    "training": ("Training", training_figure),
+}
+OVERFEAT_PICTURES: dict[str, tuple[str, Maker]] = {
+    "kernels": ("Kernels of the first layer", kernel_figure),
+    "offsets": ("OverFeat's Figure 3, pooling from every offset", offsets),
+    "scales": ("OverFeat's Table 5, sizes at each scale", scale_sizes),
+    "confidence": ("Confidence maps", confidence),
+    "labels": ("The five most probable labels", prediction_figure),
+    "training": FIGURES["training"],
 }
 
 
+def pictures_of(run: TrainedRun) -> dict[str, tuple[str, Maker]]:
+    """The figures that a run's network can have."""
+    return OVERFEAT_PICTURES if run.cfg.model.get("name") == "overfeat" else FIGURES
+
+
 def draw_figure(run: TrainedRun, name: str) -> Figure:
-    """One of `PICTURES` of a run, for a notebook. Raises UserError where it cannot be drawn yet."""
-    if name not in PICTURES:
-        raise UserError(f"{name}: no figure; one of {', '.join(PICTURES)}")
-    _, make = PICTURES[name]
-    return show(make(run, True).drawing)
+    """Draw one of `FIGURES` of a run, for a notebook. Raises UserError if the run lacks the data for it."""
+    if name not in (known := {**FIGURES, **OVERFEAT_PICTURES}):
+        raise UserError(f"{name}: no figure; one of {', '.join(known)}")
+    _, make = known[name]
+    return draw_for_notebook(make(run, True).drawing)

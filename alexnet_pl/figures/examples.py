@@ -1,6 +1,6 @@
-"""Test images for Figure 4 (§7.1; §6.1 of 2012): five most probable labels, and nearest training images in fc7.
+"""Example images for Figure 4 (§7.1; §6.1 of 2012): five most probable labels, and nearest training images by fc7.
 
-The images are spread evenly over the tested split, not chosen as the paper's eight and five were.
+The images are evenly spaced over the tested split, not selected as the paper's eight and five were.
 """
 
 from typing import NamedTuple
@@ -8,58 +8,58 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.loading.whole_images import whole_images
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.evaluation.predictions import Reader
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.runs.checkpoint import about_checkpoint
+from alexnet_pl.files import sha256
 
-ASKED, QUERIES, NEAREST = 8, 5, 6  # images, queries, neighbours of each, as printed
+NUM_IMAGES, NUM_QUERIES, NUM_NEIGHBORS = 8, 5, 6  # as in the paper's figure
 
 
-class Answer(NamedTuple):
-    """The five most probable classes of an image, best first."""
+class Prediction(NamedTuple):
+    """Five most probable classes of an image, best first."""
 
-    number: int  # of the image in its split
+    number: int  # index of the image in its split
     name: str  # of its file
-    label: int  # its class, −1 where that is not known
+    label: int  # its class, −1 if unknown
     best: np.ndarray  # (5,) classes
     probabilities: np.ndarray  # (5,)
 
 
-def spread(count: int, some: int) -> np.ndarray:
-    """Numbers of `some` images, the middles of as many equal parts of `count`."""
-    some = min(some, count)
-    return (2 * np.arange(some) + 1) * count // (2 * some)
+def spread_evenly(count: int, chosen: int) -> np.ndarray:
+    """Indices of `chosen` of `count` images: the middles of equal parts."""
+    chosen = min(chosen, count)
+    return (2 * np.arange(chosen) + 1) * count // (2 * chosen)
 
 
-def tested(run: TrainedRun) -> Reader | None:
-    """The newest test's answers, if it was of the checkpoint that lies there and kept probabilities."""
+def find_saved_predictions(run: TrainedRun) -> Reader | None:
+    """Newest saved predictions of the run's checkpoint that include probabilities; None if there are none."""
     paths = sorted(run.folder.glob("results/*/probabilities.parquet"), key=lambda path: path.stat().st_mtime)
     if not paths:
         return None
-    mine = about_checkpoint(run.checkpoint)["sha256"]
+    digest = sha256(run.checkpoint)
     readers = (Reader(path) for path in reversed(paths))
-    return next((one for one in readers if one.kept and one.facts["checkpoint"].get("sha256") == mine), None)
+    return next((reader for reader in readers if reader.kept and reader.test.checkpoint.sha256 == digest), None)
 
 
-def saved_answers(reader: Reader, numbers: np.ndarray) -> list[Answer]:
-    """Answers for some images from saved predictions, in the order of the split."""
-    found, start = [], 0
+def read_predictions(reader: Reader, numbers: np.ndarray) -> list[Prediction]:
+    """Read the predictions of images `numbers` from saved predictions, in the order of the split."""
+    predictions, start = [], 0
     for block in reader.blocks():
         assert block.probabilities is not None
         for i in numbers[(numbers >= start) & (numbers < start + len(block.images))] - start:
             best = block.best[i]
             shares = block.probabilities[i, best].astype(float)
-            found.append(Answer(start + int(i), block.images[i], int(block.labels[i]), best, shares))
+            predictions.append(Prediction(start + int(i), block.images[i], int(block.labels[i]), best, shares))
         start += len(block.images)
-    return found
+    return predictions
 
 
 @torch.inference_mode()
-def new_answers(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[Answer]:
-    """Answers for some images by running the network, with the views of the run's test."""
-    shares, best = (
-        run.module.log_probabilities(split.images(numbers), run.cfg.test.views).exp().topk(min(5, len(run.classes)))
-    )
+def predict_images(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[Prediction]:
+    """Predict images `numbers` by running the network, with the views of the run's test."""
+    images = whole_images(split, numbers) if run.module.dense else split.images(numbers)
+    shares, best = run.module.test_scores(images).exp().topk(min(5, len(run.classes)))
     rows = zip(numbers.tolist(), best.numpy(), shares.double().numpy(), strict=True)
-    return [Answer(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]
+    return [Prediction(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]

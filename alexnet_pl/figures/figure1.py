@@ -1,11 +1,10 @@
 """Figure 1 (§4.1) from run folders of configs/cifar10.yaml: epochs that ReLU and tanh networks need to 25 % error.
 
-The training error of an epoch is the running one: the percentage of its images that the network got wrong when their
-minibatch came, before it learned from them. It is drawn at the epoch's end, and between two epochs the line is
-straight; where it crosses 25 % is the number of epochs.
+The training error of an epoch is the running one: the percentage of its images that the network misclassified when
+their minibatch came, before the update. It is drawn at the end of the epoch. The number of epochs is where the line
+between two epochs crosses 25 %.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import mean, stdev
@@ -19,16 +18,17 @@ from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.paper.claims import BY_KEY
-from alexnet_pl.runs.layout import CONFIG, METRICS, PROVENANCE
+from alexnet_pl.runs.layout import CONFIG, METRICS
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
+from alexnet_pl.runs.provenance import read_sessions
 
-LINE = 25.0  # percent, Figure 1's
+LINE = 25.0  # percent, as in Figure 1
 CLAIM = BY_KEY["figure1"].values["epochs_to_25"]  # "six times faster"
 STYLES = {"relu": ("ReLU", "-"), "tanh": ("tanh", "--")}  # solid and dashed, as printed
 
 
-class Run(NamedTuple):
-    """A run of the network of Figure 1: its settings and the training error of each epoch in percent."""
+class Figure1Run(NamedTuple):
+    """Run of the network of Figure 1: its settings, and the training error of each epoch in percent."""
 
     folder: Path
     activation: str
@@ -38,33 +38,36 @@ class Run(NamedTuple):
 
     @property
     def epochs(self) -> float | None:
-        """Epochs until the error is down to the line, if it ever is."""
+        """Epochs until the error reaches the line; None if it does not."""
         return epochs_to(self.errors, LINE)
 
 
-Group = list[Run]  # of one activation and rate, a run a seed
+Group = list[Figure1Run]  # runs of one activation and rate, one per seed
 
 
-def find_runs(folders: Iterable[Path]) -> list[Run]:
-    """The runs of Figure 1's network among `folders` and all below them; of two alike, the longer one."""
-    found: dict[tuple[str, float, int], Run] = {}
+def find_runs(folders: Iterable[Path]) -> list[Figure1Run]:
+    """Find the runs of Figure 1's network in `folders` and below; of two with the same settings, the longer one.
+
+    Raises UserError if a folder does not exist, or if there is no such run.
+    """
+    runs: dict[tuple[str, float, int], Figure1Run] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{folder}: there is no such folder")
+            raise UserError(f"{folder}: no such folder")
         for path in sorted(folder.rglob(METRICS)):
-            run = read_run(path.parent)
+            run = read_figure1_run(path.parent)
             if run is None:
                 continue
             key = (run.activation, run.rate, run.seed)
-            if key not in found or len(found[key].errors) < len(run.errors):
-                found[key] = run
-    if not found:
-        raise UserError(f"{', '.join(map(str, folders))}: no run of configs/cifar10.yaml in there")
-    return [found[key] for key in sorted(found)]
+            if key not in runs or len(runs[key].errors) < len(run.errors):
+                runs[key] = run
+    if not runs:
+        raise UserError(f"{', '.join(map(str, folders))}: no run of configs/cifar10.yaml found")
+    return [runs[key] for key in sorted(runs)]
 
 
-def read_run(folder: Path) -> Run | None:
-    """None for a run of another network."""
+def read_figure1_run(folder: Path) -> Figure1Run | None:
+    """Read a run folder; None if it is of another network."""
     config = folder / CONFIG
     if not config.is_file():
         return None
@@ -75,54 +78,54 @@ def read_run(folder: Path) -> Run | None:
         settings = cfg.model.activation, float(cfg.optim.lr), int(cfg.seed)
     except (OmegaConfBaseException, AttributeError, ValueError) as error:
         raise UserError(f"{config}: not the config of a run ({str(error).splitlines()[0]})") from error
-    return Run(folder, *settings, read_errors(folder / METRICS))
+    return Figure1Run(folder, *settings, read_errors(folder / METRICS))
 
 
-def grouped(runs: list[Run]) -> dict[tuple[str, float], Group]:
+def group_runs(runs: list[Figure1Run]) -> dict[tuple[str, float], Group]:
     groups: dict[tuple[str, float], Group] = {}
     for run in runs:
         groups.setdefault((run.activation, run.rate), []).append(run)
     return groups
 
 
-def chosen(runs: list[Run]) -> dict[str, Group]:
-    """Runs at the rate with the most seeds, by activation; the others belong to the search.
+def choose_rates(runs: list[Figure1Run]) -> dict[str, Group]:
+    """Choose, for each activation, the rate with the most seeds; other rates belong to the search.
 
-    Of equals the fastest, or where none arrived the one that was lowest after as many epochs as all of them have.
+    Ties go to the fastest, or if no run reached the line, to the lowest error after the epochs that all runs have.
     """
     best: dict[str, Group] = {}
     for activation in sorted({run.activation for run in runs}):
-        groups = [group for (name, _), group in grouped(runs).items() if name == activation]
-        common = shared_epochs(groups)
-        best[activation] = max(groups, key=lambda group: rank(group, common))
+        groups = [group for (name, _), group in group_runs(runs).items() if name == activation]
+        common = count_shared_epochs(groups)
+        best[activation] = max(groups, key=lambda group: rank_group(group, common))
     return best
 
 
-def rank(group: Group, epochs: int) -> tuple[float, ...]:
+def rank_group(group: Group, epochs: int) -> tuple[float, ...]:
     error = mean(run.errors[epochs - 1] if run.errors else 100.0 for run in group)
     return len(group), -mean(run.epochs or float("inf") for run in group), -error
 
 
-def shared_epochs(groups: Iterable[Group]) -> int:
-    """Epochs that every run has, those that have none aside."""
+def count_shared_epochs(groups: Iterable[Group]) -> int:
+    """Number of epochs that all runs have, except runs without any."""
     return min((len(run.errors) for group in groups for run in group if run.errors), default=0)
 
 
-def ratios(relu: Group, tanh: Group) -> list[float]:
-    """Epochs of tanh over epochs of ReLU, for each seed of which both reached the line."""
+def speed_ratios(relu: Group, tanh: Group) -> list[float]:
+    """Ratio of tanh's to ReLU's epochs, for each seed with which both reached the line."""
     fast = {run.seed: run.epochs for run in relu}
     pairs = [(run.epochs, fast.get(run.seed)) for run in tanh]
     return [slow / quick for slow, quick in pairs if slow and quick]
 
 
-def spread(values: list[float]) -> str:
-    """Mean ± standard deviation, or the one value there is."""
+def format_mean(values: list[float]) -> str:
+    """Format mean ± standard deviation, or a single value."""
     return f"{mean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
 
 
-def figure1_page(runs: list[Run], picture: str, source: str) -> str:
-    """The whole of figure1.md."""
-    best = chosen(runs)
+def figure1_page(runs: list[Figure1Run], picture: str, source: str) -> str:
+    """Content of figure1.md."""
+    best = choose_rates(runs)
     lines = [
         "# Figure 1: ReLU against tanh on CIFAR-10",
         "",
@@ -130,37 +133,39 @@ def figure1_page(runs: list[Run], picture: str, source: str) -> str:
         "",
         f"![Training error against epochs]({picture})",
         "",
-        *summary(best),
+        *summary_lines(best),
         "",
-        *seeds(best),
+        *seed_lines(best),
         "",
         "## The search for the rates",
         "",
-        *search(runs, best),
+        *search_lines(runs, best),
         "",
         "## How it was measured",
         "",
-        *method(best),
+        *method_lines(best),
     ]
     return "\n".join(lines) + "\n"
 
 
-def summary(best: dict[str, Group]) -> Iterator[str]:
-    found = ratios(best.get("relu", []), best.get("tanh", []))
-    ours = f"{spread(found)}, {len(found)} seed{'s' * (len(found) != 1)}" if found else "not yet measured"
+def summary_lines(best: dict[str, Group]) -> Iterator[str]:
+    ratios = speed_ratios(best.get("relu", []), best.get("tanh", []))
+    ours = f"{format_mean(ratios)}, {len(ratios)} seed{'s' * (len(ratios) != 1)}" if ratios else "not yet measured"
     yield "| | paper | ours |"
     yield "| --- | ---: | ---: |"
     for activation, name in (("relu", "ReLU"), ("tanh", "tanh")):
         epochs = [run.epochs for run in best.get(activation, []) if run.epochs]
-        said = f"{spread(epochs)}, {len(epochs)} seed{'s' * (len(epochs) != 1)}" if epochs else "not yet measured"
-        yield f"| epochs to {LINE:g} % training error, {name} | | {said} |"
+        measured = (
+            f"{format_mean(epochs)}, {len(epochs)} seed{'s' * (len(epochs) != 1)}" if epochs else "not yet measured"
+        )
+        yield f"| epochs to {LINE:g} % training error, {name} | | {measured} |"
     yield f"| how many times faster ReLUs are | {CLAIM:g} | {ours} |"
     yield ""
     yield "Mean ± standard deviation over seeds; the ratio is taken seed by seed."
 
 
-def seeds(best: dict[str, Group]) -> Iterator[str]:
-    """One row a seed."""
+def seed_lines(best: dict[str, Group]) -> Iterator[str]:
+    """Yield the table with one row per seed."""
     runs = {(activation, run.seed): run for activation, group in best.items() for run in group}
     yield "| seed | ReLU, epochs | tanh, epochs | ratio |"
     yield "| ---: | ---: | ---: | ---: |"
@@ -168,30 +173,30 @@ def seeds(best: dict[str, Group]) -> Iterator[str]:
         pair = [runs.get((activation, seed)) for activation in ("relu", "tanh")]
         both = [run.epochs for run in pair if run and run.epochs]
         ratio = f"{both[1] / both[0]:.2f}" if len(both) == 2 else ""
-        yield f"| {seed} | {' | '.join(map(reached, pair))} | {ratio} |"
+        yield f"| {seed} | {' | '.join(map(format_epochs, pair))} | {ratio} |"
 
 
-def reached(run: Run | None) -> str:
+def format_epochs(run: Figure1Run | None) -> str:
     if run is None or not run.errors:
         return "not run" if run is None else "no finished epoch"
     return f"{run.epochs:.2f}" if run.epochs else f"more than {len(run.errors)}"
 
 
-def search(runs: list[Run], best: dict[str, Group]) -> Iterator[str]:
-    """One row a rate, of its first seed; the errors of one activation are those after the same epoch."""
-    first = {key: min(group, key=lambda run: run.seed) for key, group in grouped(runs).items()}
+def search_lines(runs: list[Figure1Run], best: dict[str, Group]) -> Iterator[str]:
+    """Yield the table with one row per rate, for its first seed; errors of one activation are after the same epoch."""
+    first = {key: min(group, key=lambda run: run.seed) for key, group in group_runs(runs).items()}
     yield "Each rate's run of the lowest seed. The rate is the weights'; the biases' is twice that."
     yield ""
     yield "| activation | rate | epochs to the line | training error % | |"
     yield "| --- | ---: | ---: | ---: | --- |"
     for (activation, rate), run in sorted(first.items()):
-        common = shared_epochs([[other] for key, other in first.items() if key[0] == activation])
+        common = count_shared_epochs([[other] for key, other in first.items() if key[0] == activation])
         error = f" {run.errors[common - 1]:.1f} after {common}" if run.errors else ""
         mark = " chosen" if run in best[activation] else ""
-        yield f"| {activation} | {rate:g} | {reached(run)} |{error} |{mark} |"
+        yield f"| {activation} | {rate:g} | {format_epochs(run)} |{error} |{mark} |"
 
 
-def method(best: dict[str, Group]) -> Iterator[str]:
+def method_lines(best: dict[str, Group]) -> Iterator[str]:
     yield (
         "The training error of an epoch is the share of its images that the network got wrong when their minibatch "
         "came, before it learned from them; it is drawn at the epoch's end and joined by straight lines. A run ends "
@@ -199,26 +204,24 @@ def method(best: dict[str, Group]) -> Iterator[str]:
     )
     yield ""
     for activation, group in sorted(best.items()):
-        for facts in sorted({describe_run(run.folder) for run in group}):
-            count = sum(describe_run(run.folder) == facts for run in group)
-            yield f"- {activation}, {count} run{'s' * (count != 1)}: rate {group[0].rate:g}, {facts}"
+        for description in sorted({describe_run(run.folder) for run in group}):
+            count = sum(describe_run(run.folder) == description for run in group)
+            yield f"- {activation}, {count} run{'s' * (count != 1)}: rate {group[0].rate:g}, {description}"
 
 
 def describe_run(run: Path) -> str:
-    """Data, machine, precision, and commit of a run."""
-    path = run / PROVENANCE
-    if not path.is_file():
+    """Describe data, machine, precision and commit of a run."""
+    if not (sessions := read_sessions(run)):
         return "of unknown origin (no provenance.json)"
-    facts: dict[str, Any] = json.loads(path.read_text())["sessions"][0]
+    session = sessions[0]
     precision = OmegaConf.create(read_own_keys(run / CONFIG)).trainer.precision
-    machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
-    changed = " with uncommitted changes" if facts["changed_files"] else ""
-    store, commit = facts["store"], (facts["commit"] or "none")[:10]
-    return f"{store['name']} ({store['fingerprint'][:12]}), {machine}, {precision}, commit {commit}{changed}"
+    changed = " with uncommitted changes" if session.changed_files else ""
+    store, commit = session.store, (session.commit or "none")[:10]
+    return f"{store.name} ({store.fingerprint[:12]}), {session.machine}, {precision}, commit {commit}{changed}"
 
 
 def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
-    """Training error against epochs, a thin line a run, and where each kind is down to 25 % on average."""
+    """Draw training error against epochs, one line per run, and the mean epochs to 25 % of each activation."""
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.axhline(LINE, color=theme.right, linewidth=0.8)
@@ -228,9 +231,11 @@ def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
             label = f"{name}, {len(runs)} seed{'s' * (len(runs) != 1)}" if run is runs[0] else None
             epochs = range(1, len(run.errors) + 1)
             axes.plot(epochs, run.errors, style, color=theme.ink, linewidth=1, alpha=0.8, label=label)
-        if there := [run.epochs for run in runs if run.epochs]:
-            axes.plot(mean(there), LINE, "o", color=theme.right, markersize=5)
-            axes.annotate(f"{mean(there):.1f} epochs", (mean(there), LINE), (4, 6), textcoords="offset points")
+        if epochs_to_line := [run.epochs for run in runs if run.epochs]:
+            axes.plot(mean(epochs_to_line), LINE, "o", color=theme.right, markersize=5)
+            axes.annotate(
+                f"{mean(epochs_to_line):.1f} epochs", (mean(epochs_to_line), LINE), (4, 6), textcoords="offset points"
+            )
     axes.set(xlabel="Epochs", ylabel="Training error rate, %", ylim=(0, 80), xlim=(0, None))
     axes.yaxis.set_ticks([0, 25, 50, 75])
     if axes.get_legend_handles_labels()[1]:
@@ -239,9 +244,9 @@ def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
 
 
 def write_figure1(folders: list[Path], out: Path) -> Path:
-    """Draw figure1 and write figure1.md into `out`; returns the latter."""
+    """Draw figure1 and write figure1.md into `out`; return the path of the latter."""
     runs = find_runs(folders)
-    best = chosen(runs)
+    best = choose_rates(runs)
     save_drawing(lambda theme: draw_figure1(best, theme), out / "figure1")
     path = out / "figure1.md"
     path.write_text(figure1_page(runs, "figure1.png", " and ".join(f"`{folder.name}`" for folder in folders)))

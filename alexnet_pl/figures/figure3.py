@@ -1,4 +1,4 @@
-"""Figure 3 (§7.1; §6.1 of 2012): kernels of the first layer, GPU 1's 48 above GPU 2's, and their color selectivity."""
+"""Figure 3 (§7.1; §6.1 of 2012): first-layer kernels, GPU 1's 48 above GPU 2's, and their colour selectivity."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet_pl.figures.style import Theme
-from alexnet_pl.models.filters import grid, scaled
+from alexnet_pl.models.filters import scale_to_unit_range, tile_kernels
 
 PIXEL = 0.043  # inches
 
 
 def draw_figure3(kernels: Tensor, shares: dict[str, Any], theme: Theme) -> Figure:
-    """(K, 3, h, w) and their `kernels.colour_shares` → a panel for each GPU, zero being the middle grey."""
+    """Draw kernels (K, 3, h, w), one panel per GPU, zero in middle grey. `shares`: `filters.color_selectivity`."""
     towers = len(shares["gpus"])
-    pictures = [panel(half, theme) for half in scaled(kernels).chunk(towers)]
+    pictures = [kernel_panel(half, theme) for half in scale_to_unit_range(kernels).chunk(towers)]
     height, width, _ = pictures[0].shape
     figure = Figure(figsize=(width * PIXEL, towers * (height * PIXEL + 0.3)), layout="constrained")
     panels = figure.subplots(towers, 1, squeeze=False)[:, 0]
@@ -28,7 +28,7 @@ def draw_figure3(kernels: Tensor, shares: dict[str, Any], theme: Theme) -> Figur
     return figure
 
 
-def panel(tiles: Tensor, theme: Theme) -> np.ndarray:
-    """(K, 3, h, w) from 0 to 1 → (H, W, 3), the page's colour between kernels."""
-    picture = grid(tiles, 1, 1, float("nan")).permute(1, 2, 0).numpy()
+def kernel_panel(tiles: Tensor, theme: Theme) -> np.ndarray:
+    """Tile (K, 3, h, w) in 0 … 1 to (H, W, 3), with the page's colour between kernels."""
+    picture = tile_kernels(tiles, 1, 1, float("nan")).permute(1, 2, 0).numpy()
     return np.where(np.isnan(picture), np.array(to_rgb(theme.page)), picture)

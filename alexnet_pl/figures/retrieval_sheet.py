@@ -1,4 +1,4 @@
-"""Queries beside their nearest images (Figure 4, right), by several search methods side by side."""
+"""Comparison of search methods (Figure 4, right): queries beside the nearest images that each method finds."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,21 +9,21 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet_pl.retrieval.gallery import ImageIndex
-from alexnet_pl.retrieval.search import Neighbours
+from alexnet_pl.retrieval.search import Neighbors
 
-RIGHT, WRONG = "#0072B2", "#D55E00"  # told apart by colour-blind people too; wrong ones are also dashed
+RIGHT, WRONG = "#0072B2", "#D55E00"  # distinct for colour-blind readers; wrong ones are also dashed
 
 
-class Found(NamedTuple):
-    """Result of one search method: (queries, k, 3, size, size) uint8, and whether each has its query's class."""
+class SearchResult(NamedTuple):
+    """Result of one method: images (queries, k, 3, size, size) uint8, and whether each has its query's class."""
 
     pictures: Tensor
     right: np.ndarray
 
 
-def draw_sheet(queries: Tensor, ways: Mapping[str, Found], inch: float = 0.85) -> Figure:
-    """A line a query, (queries, 3, size, size) uint8: itself, then each way's neighbours, nearest first."""
-    blocks = [found.pictures.shape[1] for found in ways.values()]
+def draw_sheet(queries: Tensor, results: Mapping[str, SearchResult], inch: float = 0.85) -> Figure:
+    """Draw one row per query, (queries, 3, size, size) uint8: the query, then each method's results, nearest first."""
+    blocks = [result.pictures.shape[1] for result in results.values()]
     widths = [1.0, *(width for count in blocks for width in (0.25, *[1.0] * count))]
     size = inch * sum(widths), inch * (len(queries) + 0.7)
     figure = Figure(size)
@@ -34,28 +34,28 @@ def draw_sheet(queries: Tensor, ways: Mapping[str, Found], inch: float = 0.85) -
     for i, query in enumerate(queries):
         show_image(figure.add_subplot(grid[i, 0]), query, "query" if i == 0 else "")
         column = 1
-        for name, found in ways.items():
+        for name, found in results.items():
             for j, picture in enumerate(found.pictures[i]):
                 axes = figure.add_subplot(grid[i, column + 1 + j])
                 show_image(axes, picture, name if i == 0 and j == 0 else "")
-                frame(axes, bool(found.right[i, j]))
+                frame_image(axes, bool(found.right[i, j]))
             column += 1 + found.pictures.shape[1]
     return figure
 
 
 def compare_neighbors(
-    queries: ImageIndex, numbers: np.ndarray, index: ImageIndex, found: Mapping[str, Neighbours]
+    queries: ImageIndex, numbers: np.ndarray, index: ImageIndex, neighbors: Mapping[str, Neighbors]
 ) -> Figure:
-    """Images `numbers` of `queries`, and beside each what every search has found in `index`."""
+    """Draw images `numbers` of `queries`, and beside each the neighbours that each method found in `index`."""
     labels = queries.features.labels[numbers, None]
-    ways = {
-        name: Found(
-            index.images_at(near.numbers.ravel()).unflatten(0, near.numbers.shape),
+    results = {
+        name: SearchResult(
+            index.read_images(near.numbers.ravel()).unflatten(0, near.numbers.shape),
             index.features.labels[near.numbers] == labels,
         )
-        for name, near in found.items()
+        for name, near in neighbors.items()
     }
-    return draw_sheet(queries.images_at(numbers), ways)
+    return draw_sheet(queries.read_images(numbers), results)
 
 
 def show_image(axes: Axes, picture: Tensor, title: str) -> None:
@@ -66,6 +66,6 @@ def show_image(axes: Axes, picture: Tensor, title: str) -> None:
         axes.set_title(title, loc="left", fontsize=10)
 
 
-def frame(axes: Axes, right: bool) -> None:
+def frame_image(axes: Axes, right: bool) -> None:
     colour, style = (RIGHT, "-") if right else (WRONG, (0, (2, 1)))
     axes.spines[:].set(visible=True, linewidth=2.5, color=colour, linestyle=style, capstyle="butt")

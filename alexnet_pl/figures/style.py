@@ -1,7 +1,7 @@
-"""Style of all figures on light and dark backgrounds; saving as PNG and as SVG with text kept as text.
+"""Style of all figures, light and dark, and their export as PNG and SVG (with text as text).
 
-Colours are Okabe and Ito's (2008) or, on dark pages, lighter ones of their hues, which people of all kinds of colour
-vision tell apart; what a colour says, a line's style or a mark says as well.
+Colours are those of Okabe and Ito (2008), on dark pages lighter ones of the same hues, which readers with any colour
+vision can distinguish. Line styles or marks repeat what colours say.
 """
 
 from collections.abc import Callable
@@ -13,25 +13,25 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 DPI = 160  # of PNG
-FONTS = ["DejaVu Sans", "Verdana", "Arial", "sans-serif"]  # of about the same width, where a reader lacks the first
+FONTS = ["DejaVu Sans", "Verdana", "Arial", "sans-serif"]  # fallbacks of similar width
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours by what they say."""
+    """Colours of a theme, by role."""
 
-    suffix: str  # of the file's name
-    page: str
-    ink: str
-    faint: str  # lines of a grid, and what stands back
+    suffix: str  # of the file name
+    page: str  # background
+    ink: str  # text and lines
+    faint: str  # grid lines
     right: str  # the correct label
-    other: str  # another label
-    series: tuple[str, str, str]  # training, validation, validation of another kind
-    box: tuple[str, str, str]  # a solid's faces: front, side, top
+    other: str  # other labels
+    series: tuple[str, str, str]  # training, validation, a third series
+    box: tuple[str, str, str]  # faces of a box: front, side, top
 
     @property
     def settings(self) -> Any:
-        """Settings of matplotlib."""
+        """Matplotlib settings (rcParams)."""
         inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
         pages = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
         return {
@@ -45,7 +45,7 @@ class Theme:
             "axes.spines.right": False,
             "legend.frameon": False,
             "svg.fonttype": "none",
-            "svg.hashsalt": "alexnet_pl",  # the same drawing is the same file
+            "svg.hashsalt": "alexnet_pl",  # reproducible files
             "savefig.dpi": DPI,
         }
 
@@ -64,7 +64,7 @@ Drawing = Callable[[Theme], Figure]
 
 
 def save_drawing(drawing: Drawing, path: Path) -> list[Path]:
-    """Write `path`.png and .svg, and -dark.png and -dark.svg; `path` has no suffix. Returns what was written."""
+    """Write `path`.png, .svg, -dark.png and -dark.svg; `path` has no suffix. Returns the paths."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written = []
     for theme in THEMES:
@@ -76,7 +76,7 @@ def save_drawing(drawing: Drawing, path: Path) -> list[Path]:
     return written
 
 
-def show(drawing: Drawing, theme: Theme = LIGHT) -> Figure:
-    """The figure itself, for a notebook."""
+def draw_for_notebook(drawing: Drawing, theme: Theme = LIGHT) -> Figure:
+    """Draw a figure for a notebook."""
     with rc_context(theme.settings):
         return drawing(theme)

@@ -7,7 +7,6 @@ normalisation (§4.3) becomes standard operators.
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import to_json
 from alexnet_pl.inference.trained_network import TrainedNetwork
 from alexnet_pl.inference.weights import KEY, Weights, read_weights, write_safetensors
 
@@ -32,7 +32,7 @@ def export_torch(network: TrainedNetwork, weights: Weights, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, of how it groups what it saves
         program = torch.export.export(network, inputs, dynamic_shapes=dynamic)
-        torch.export.save(program, path, extra_files={f"{KEY}.json": json.dumps(asdict(weights.facts))})
+        torch.export.save(program, path, extra_files={f"{KEY}.json": json.dumps(to_json(weights.info))})
 
 
 def run_torch(path: Path, images: Tensor, views: str) -> Tensor:
@@ -47,7 +47,7 @@ def export_onnx(network: TrainedNetwork, weights: Weights, path: Path) -> None:
         network, inputs, dynamo=True, dynamic_shapes=dynamic, input_names=[INPUT], output_names=[OUTPUT], verbose=False
     )
     assert program is not None
-    program.model.metadata_props[KEY] = json.dumps(asdict(weights.facts))
+    program.model.metadata_props[KEY] = json.dumps(to_json(weights.info))
     program.save(path, external_data=False)
 
 

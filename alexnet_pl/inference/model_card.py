@@ -5,10 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from alexnet_pl.files import read_record
-from alexnet_pl.inference.weights import Facts
-from alexnet_pl.runs.layout import PROVENANCE
-from alexnet_pl.runs.provenance import ProvenanceRecord
+from alexnet_pl.evaluation.result import TestResult
+from alexnet_pl.inference.weights import WeightsInfo
+from alexnet_pl.runs.provenance import read_sessions
 
 NOT_FOR = """## Not for
 
@@ -17,15 +16,15 @@ them for every picture. It inherits whatever is unbalanced in its training image
 """
 
 
-def model_card(facts: Facts, run: Path, file: str) -> str:
+def model_card(info: WeightsInfo, run: Path, file: str) -> str:
     """Markdown with the header that the Hugging Face hub reads."""
-    name = facts.store.get("name", "unknown images")
+    name = info.store.name or "unknown images"
     parts = [
         HEADER,
         f"# AlexNet, trained on {name}\n",
         "The network of Krizhevsky, Sutskever and Hinton (2012), trained with `alexnet_pl`: "
-        f"{len(facts.classes):,} classes, {facts.step:,} steps.\n",
-        measured(facts),
+        f"{len(info.classes):,} classes, {info.step:,} steps.\n",
+        measured(info.result),
         f"## Use\n\n{USE.format(folder=repr(str(Path(file).parent)))}",
         f"## How it was made\n\n{history(run)}",
         NOT_FOR,
@@ -50,20 +49,18 @@ print(model.predict("picture.jpg"))
 """
 
 
-def measured(facts: Facts) -> str:
+def measured(result: TestResult | None) -> str:
     """Errors with their intervals; says so where none were measured."""
-    found = facts.result
-    if not found:
+    if not result:
         return "## Errors\n\nNot yet measured: `python -m alexnet_pl test RUN`.\n"
-    about, rows = found["dataset"], []
-    for metric, label in (("top1_error", "top-1"), ("top5_error", "top-5")):
-        low, high = found[f"{metric}_interval"]
-        rows.append(f"| {label} | {found[metric]:.2f} | {low:.2f} to {high:.2f} |")
-    claim = f"This is the paper's row `{found['claim']}`." if found.get("claim") else "This is no row of the paper."
+    dataset, intervals = result.dataset, (result.top1_error_interval, result.top5_error_interval)
+    errors = zip(("top-1", "top-5"), (result.top1_error, result.top5_error), intervals, strict=True)
+    rows = [f"| {label} | {error:.2f} | {low:.2f} to {high:.2f} |" for label, error, (low, high) in errors]
+    claim = f"This is the paper's row `{result.claim}`." if result.claim else "This is no row of the paper."
     return "\n".join(
         [
             "## Errors\n",
-            f"On {found['images']:,} {about['split']} images of {about['name']}, {found['views']} views. {claim}\n",
+            f"On {result.images:,} {dataset.split} images of {dataset.name}, {result.views} views. {claim}\n",
             "| error | % | 95 % interval, over images |",
             "| --- | ---: | ---: |",
             *rows,
@@ -74,13 +71,12 @@ def measured(facts: Facts) -> str:
 
 def history(run: Path) -> str:
     """The command that trains it again; commit and versions of the newest session."""
-    path = run / PROVENANCE
-    if not path.is_file():
-        return "No provenance was kept.\n"
-    last = read_record(path, ProvenanceRecord, "remove it")["sessions"][-1]
-    packages = ", ".join(f"{name} {version}" for name, version in (last.get("packages") or {}).items() if version)
-    changed = " with uncommitted changes" if last.get("changed_files") else ""
-    commit = f"Commit {last.get('commit') or 'unknown'}{changed}; {packages}."
+    if not (sessions := read_sessions(run)):
+        return "The run folder has no provenance.json.\n"
+    newest = sessions[-1]
+    packages = ", ".join(f"{name} {version}" for name, version in newest.packages.items() if version)
+    changed = " with uncommitted changes" if newest.changed_files else ""
+    commit = f"Commit {newest.commit or 'unknown'}{changed}; {packages}."
     return f"```\n{reproduce_command(run)}\n```\n\n{commit}\n"
 
 

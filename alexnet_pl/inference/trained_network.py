@@ -45,11 +45,11 @@ class TrainedNetwork(nn.Module):
         super().__init__()
         if views not in CROP_POSITIONS:
             raise UserError(f"views={views}: one of {', '.join(CROP_POSITIONS)}")
-        self.weights_info, self.view_set = weights.facts, views
-        architecture = weights.facts.architecture
+        self.weights_info, self.view_set = weights.info, views
+        architecture = weights.info.architecture
         with torch.device("meta"):  # no memory before the tensors are known to fit
             self.augment = instantiate(Augment, architecture["augment"], "augment")
-            model = {**architecture["model"], "num_classes": len(weights.facts.classes)}
+            model = {**architecture["model"], "num_classes": len(weights.info.classes)}
             self.net = make_named_net(model, self.augment.crop)
         try:
             self.load_state_dict(weights.tensors, assign=True)

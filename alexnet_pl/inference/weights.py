@@ -5,19 +5,21 @@ is read can run code.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from alexnet_pl.config.identity import Settings
+from alexnet_pl.data.images import FILTERS
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.evaluation.result import load_result
-from alexnet_pl.files import check_record
+from alexnet_pl.evaluation.result import TestResult, read_result
+from alexnet_pl.files import Count, parse_record, to_json
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import LAST, RESULT, is_run, read_config
+from alexnet_pl.runs.records import DatasetInfo
 
 FILE = "model.safetensors"
 KEY = "alexnet_pl"  # of the metadata in exported files
@@ -26,25 +28,25 @@ PARTS = ("net.", "augment.")  # of a checkpoint's state_dict: what a network nee
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of exported weights. `architecture`: {"model": …, "augment": …}, how network and preprocessing are
+class WeightsInfo:
+    """Metadata of exported weights. `architecture`: {"model": …, "augment": …}, how network and preprocessing are
     built; `classes`: (id, name) in the order of the outputs; `filter`: with which images are resized; `step`: of
     training; `result`: of the newest test, if there was one."""
 
-    architecture: dict[str, Any]
+    architecture: Settings
     classes: list[list[str]]
     filter: str = "bilinear"
-    step: int = 0
-    store: dict[str, Any] = field(default_factory=dict)
-    result: dict[str, Any] | None = None
-    schema: int = 1
+    step: Count = 0
+    store: DatasetInfo = field(default_factory=DatasetInfo)
+    result: TestResult | None = None
+    schema: Count = 1
 
 
 @dataclass(frozen=True)
 class Weights:
     """`tensors`: by name, those of the network (`net.`) and of the preprocessing (`augment.`), on the CPU."""
 
-    facts: Facts
+    info: WeightsInfo
     tensors: dict[str, Tensor]
 
 
@@ -69,28 +71,38 @@ def run_weights(run: Path | None, checkpoint: Path) -> Weights:
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: is not there; train first: python -m alexnet_pl fit -c {run}")
     content = read_checkpoint(checkpoint)
-    about = content["alexnet_pl"]
+    metadata = content["alexnet_pl"]
+    store = parse_record(metadata.get("store", {}), DatasetInfo)
     how = str((read_config(run).get("prepare") or {}).get("filter", "bilinear")) if run else "bilinear"
-    result = load_result(run) if run and (run / RESULT).is_file() else None
-    facts = Facts(about["switches"], about["classes"], how, content["global_step"], about.get("store", {}), result)
-    return Weights(facts, {name: t for name, t in content["state_dict"].items() if name.startswith(PARTS)})
+    result = read_result(run / RESULT) if run and (run / RESULT).is_file() else None
+    info = WeightsInfo(metadata["switches"], metadata["classes"], how, content["global_step"], store, result)
+    return Weights(info, {name: t for name, t in content["state_dict"].items() if name.startswith(PARTS)})
 
 
 def exported_weights(path: Path) -> Weights:
     try:
         with safe_open(path, "pt") as file:
-            content: Any = json.loads((file.metadata() or {})[KEY])
-            check_record(content, Facts)
-            facts = Facts(**content)
-            return Weights(facts, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            info = parse_record(json.loads((file.metadata() or {})[KEY]), WeightsInfo)
+            check_info(info)
+            return Weights(info, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: damaged, or not exported by this package ({reason(error)})") from error
+
+
+def check_info(info: WeightsInfo) -> None:
+    """Raise ValueError, naming the field, for metadata that no network could be built from."""
+    if info.filter not in FILTERS:
+        raise ValueError(f"filter: {info.filter} is not one of {', '.join(FILTERS)}")
+    if not info.architecture.keys() >= {"model", "augment"}:
+        raise ValueError("architecture: without model and augment")
+    if not all(len(pair) == 2 for pair in info.classes):
+        raise ValueError("classes: not pairs of id and name")
 
 
 def write_safetensors(weights: Weights, path: Path) -> None:
     """To be read back to the bit by `read_weights`, and by any program that reads safetensors."""
     tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
-    path.write_bytes(save(tensors, {KEY: json.dumps(asdict(weights.facts))}))
+    path.write_bytes(save(tensors, {KEY: json.dumps(to_json(weights.info))}))
 
 
 def download(source: str) -> Path:

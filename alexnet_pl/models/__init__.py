@@ -1,1 +1,1 @@
-"""The networks of the paper and their layers, in plain torch.nn (§4)."""
+"""Networks of the paper and their layers (§4), as plain torch.nn modules."""

@@ -1,10 +1,11 @@
-"""The network of Figure 2 (§4; §3 of 2012) with the dropout of §5.2 and the initial values of §6, and its variants."""
+"""AlexNet (Figure 2; §4; §3 of 2012) with the dropout of §5.2, the initial weights of §6, and the paper's variants."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet_pl.models.layers import Dropout, LocalResponseNorm, SpatialNorm
+from alexnet_pl.models.sliding_window import WindowGeometry
 
 ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh}
 REMOVABLE = ("conv2", "conv3", "conv4", "conv5")
@@ -13,7 +14,7 @@ REMOVABLE = ("conv2", "conv3", "conv4", "conv5")
 class AlexNet(nn.Module):
     """Five convolutional and three fully connected layers; 60,965,224 parameters, "60 million" in the abstract.
 
-        layer   kernels              reads      output             then (program)
+        layer   kernels              input      output             followed by (as run)
         image                                   (N,   3, 224, 224) 3 rows and columns of zeros, right and bottom
         conv1    96 of 11×11 by 4    all maps   (N,  96,  55,  55) norm, pool to 27×27, ReLU
         conv2   256 of 5×5           own tower  (N, 256,  27,  27) ReLU, norm, spatial norm, pool to 13×13
@@ -25,30 +26,33 @@ class AlexNet(nn.Module):
         fc7     4096                            (N, 4096)          ReLU, dropout
         fc8     num_classes                     (N, num_classes)   logits
 
-    "Own tower": the maps lie on two GPUs that talk only where a layer reads all of them (§4.2); groups compute the
-    same function on one device.
+    "Own tower": the maps are split over two GPUs, which communicate only at layers that read all maps (§4.2). Grouped
+    convolutions compute the same function on one device.
 
-    The variants of the paper:
+    Arguments for the paper's variants:
 
         towers      1: the one-GPU net, "half as many kernels" but in conv5 and the fully connected layers (footnote b)
         norm        False: none of the three norms (§4.3)
         overlap     False: pooling of 2×2 every 2 (§4.4), with conv2 padded by 1, conv5 by 0 and sizes rounded up, as
                     the authors' layers-147.cfg keeps "equivalent dimensions"
-        without     a layer of conv2 … conv5 that is left out (§8); the next layer reads what the removed one read, the
-                    pooling that followed it stays, its norms go with it
+        without     name of the layer to remove, conv2 … conv5 (§8); the next layer takes over its input, the pooling
+                    after it stays, its norms are removed with it
         activation  tanh in place of ReLU (§4.1)
         dropout     0: none (§5.2)
         conv6       the sixth layer "over the last pooling layer" of the pre-trained nets (§7)
         bottleneck  units of a linear layer between fc7 and fc8; 2048 in the authors' 21,843-class net
-        crop        pixels of the image's side; 224 in the paper
+        crop        side of the input image in pixels; 224 in the paper
+        width       share of the paper's kernels and units in every layer but the last; below 1 for small proxies
 
-    Where program and printed text differ, each difference is an argument (the program's value is the default):
+    Arguments for differences between the authors' program (the default) and the printed text (False):
 
-        relu_after_pool1   False: ReLU directly on conv1, so that the norm sees no negative responses
+        relu_after_pool1   False: ReLU directly after conv1, so that the norm's input is never negative
         norm_per_tower     False: norms sum across the two GPUs' maps
         alpha_over_n       False: α undivided, five times as strong
         spatial_norm       False: no norm over pixels
         wide_init          False: standard deviation 0.01 in conv3 … conv6 too, not 0.03
+
+    Raises ValueError, naming the argument, for a network that cannot be built.
     """
 
     conv1: nn.Conv2d
@@ -65,6 +69,7 @@ class AlexNet(nn.Module):
         dropout: float = 0.5,
         conv6: bool = False,
         bottleneck: int = 0,
+        width: float = 1,
         relu_after_pool1: bool = True,
         norm_per_tower: bool = True,
         alpha_over_n: bool = True,
@@ -72,10 +77,12 @@ class AlexNet(nn.Module):
         wide_init: bool = True,
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
-        check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout)
+        check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout, width)
+        self.num_classes, self.towers, self.crop, self.overlap = num_classes, towers, crop, overlap
+        self.width = width
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
-        widths = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
+        kernels = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
+        widths, units = [scaled_width(count, width) for count in kernels], scaled_width(4096, width)
         specs = {  # kernels, their side, stride, padding, groups
             "conv1": (widths[0], 11, 4, 0, 1),
             "conv2": (widths[1], 5, 1, 2 if overlap else 1, towers),
@@ -88,44 +95,48 @@ class AlexNet(nn.Module):
             if name != without:
                 setattr(self, name, nn.Conv2d(maps, kernels, side, stride, padding, groups=groups))
                 maps = kernels
-        self.upper = [name for name in ("conv3", "conv4", "conv5") if name != without]
+        self.upper_convs = [name for name in ("conv3", "conv4", "conv5") if name != without]
 
         norms = {"towers": towers if norm_per_tower else 1, "alpha_over_n": alpha_over_n}
         self.norm1 = LocalResponseNorm(**norms) if norm else nn.Identity()
         self.norm2 = LocalResponseNorm(**norms) if norm else nn.Identity()
         self.spatial2 = SpatialNorm() if norm and spatial_norm else nn.Identity()
         self.pool = nn.MaxPool2d(3, stride=2) if overlap else nn.MaxPool2d(2, stride=2, ceil_mode=True)
-        self.fill = (11 - crop) % 4
+        self.edge_padding = (11 - crop) % 4
 
-        self.conv6 = nn.Conv2d(maps, 256, 3, padding=1) if conv6 else None
-        maps = 256 if conv6 else maps
-        self.fc6 = nn.Linear(maps * self.side(crop) ** 2, 4096)
-        self.fc7 = nn.Linear(4096, 4096)
+        self.conv6 = nn.Conv2d(maps, widths[4], 3, padding=1) if conv6 else None
+        maps = widths[4] if conv6 else maps
+        self.fc6 = nn.Linear(maps * self.pooled_side(crop) ** 2, units)
+        self.fc7 = nn.Linear(units, units)
         self.drop = Dropout(dropout)
-        self.bottleneck = nn.Linear(4096, bottleneck) if bottleneck else None
-        self.fc8 = nn.Linear(bottleneck or 4096, num_classes)
+        self.bottleneck = nn.Linear(units, bottleneck) if bottleneck else None
+        self.fc8 = nn.Linear(bottleneck or units, num_classes)
         self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """§6: weights from N(0, σ²), biases 1 where that gives ReLUs positive inputs to start from, else 0.
+        """Initialize as in §6: weights from N(0, σ²); biases 1 where that gives ReLUs positive inputs, else 0.
 
         layer        conv1  conv2  conv3  conv4  conv5  conv6  fc6   fc7   bottleneck  fc8
         σ, program    .01    .01    .03    .03    .03    .03   .01   .01      .01      .01
         σ, printed    .01    .01    .01    .01    .01    .01   .01   .01      .01      .01
         bias           0      1      0      1      1      1     1     1        0        0
+
+        With `width`, σ is divided by its square root in every layer but conv1, so that sums of fewer inputs have the
+        spread that they have in the paper's network.
         """
         for name, layer in self.named_children():
             if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
                 wide = self.wide_init and name in ("conv3", "conv4", "conv5", "conv6")
-                nn.init.normal_(layer.weight, std=0.03 if wide else 0.01)
+                fewer_inputs = 1 if name == "conv1" else self.width**-0.5
+                nn.init.normal_(layer.weight, std=(0.03 if wide else 0.01) * fewer_inputs)
                 layer.bias.fill_(float(name in ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")))
 
-    def side(self, crop: int) -> int:
-        """Pixels of a side of the last pooling's output for images of `crop` pixels; 6 for 224."""
+    def pooled_side(self, crop: int) -> int:
+        """Side of the last pooling's output in pixels, for images of `crop` pixels; 6 for 224."""
         pooled = (lambda side: (side - 3) // 2 + 1) if self.pool.kernel_size == 3 else (lambda side: (side + 1) // 2)
-        side = pooled((crop + self.fill - 11) // 4 + 1)
-        for name in ("conv2", *self.upper):
+        side = pooled((crop + self.edge_padding - 11) // 4 + 1)
+        for name in ("conv2", *self.upper_convs):
             if conv := getattr(self, name, None):
                 side += 2 * conv.padding[0] - conv.kernel_size[0] + 1
             if name == "conv2":
@@ -135,37 +146,78 @@ class AlexNet(nn.Module):
             raise ValueError(f"crop={crop}: too few pixels for five convolutions and three poolings")
         return side
 
-    def maps(self, image: Tensor) -> Tensor:
-        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 6, 6): what fc6 reads.
+    def last_maps(self, image: Tensor) -> Tensor:
+        """Linear outputs of conv5, unpooled: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 13, 13).
 
-        The program counts 1 + ceil((crop − 11)/4) windows and reads zeros past the edge (layer.py:1004): 55 for 224,
-        and 55 as well for the 227 of others, with nothing to fill.
+        As in the program, conv1 has 1 + ceil((crop − 11)/4) windows a side and reads zeros beyond the edge
+        (layer.py:1004). That is 55 for 224 pixels, and also for the 227 of other programs, which need no padding.
         """
-        x = self.conv1(F.pad(image, (0, self.fill, 0, self.fill)))
-        act = self.activation
-        x = act(self.pool(self.norm1(x))) if self.relu_after_pool1 else self.pool(self.norm1(act(x)))
+        x = self.conv1(F.pad(image, (0, self.edge_padding, 0, self.edge_padding)))
+        activation = self.activation
+        x = activation(self.pool(self.norm1(x))) if self.relu_after_pool1 else self.pool(self.norm1(activation(x)))
         if conv2 := getattr(self, "conv2", None):
-            x = self.spatial2(self.norm2(act(conv2(x))))
+            x = self.spatial2(self.norm2(activation(conv2(x))))
         x = self.pool(x)
-        for name in self.upper[:-1]:
-            x = act(getattr(self, name)(x))
-        x = act(self.pool(getattr(self, self.upper[-1])(x)))  # a maximum commutes with a monotone function
-        return act(self.conv6(x)) if self.conv6 is not None else x
+        for name in self.upper_convs[:-1]:
+            x = activation(getattr(self, name)(x))
+        return getattr(self, self.upper_convs[-1])(x)
+
+    def conv_maps(self, image: Tensor) -> Tensor:
+        """Input of fc6: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 6, 6)."""
+        activation = self.activation
+        x = activation(self.pool(self.last_maps(image)))  # a maximum commutes with a monotone function
+        return activation(self.conv6(x)) if self.conv6 is not None else x
 
     def features(self, image: Tensor) -> Tensor:
-        """(N, 3, crop, crop) → (N, 4096): the activities of fc7, by which Figure 4 compares images (§7.1)."""
-        x = self.drop(self.activation(self.fc6(self.maps(image).flatten(1))))
+        """Activations of fc7, by which Figure 4 compares images (§7.1): (N, 3, crop, crop) → (N, 4096)."""
+        x = self.drop(self.activation(self.fc6(self.conv_maps(image).flatten(1))))
         return self.activation(self.fc7(x))
 
     def forward(self, image: Tensor) -> Tensor:
+        """Logits: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
         x = self.drop(self.features(image))
         return self.fc8(x if self.bottleneck is None else self.bottleneck(x))
 
+    @property
+    def window(self) -> WindowGeometry:
+        """The network as a sliding window, which the paper does not use it as. Raises ValueError without overlap,
+        where the last pooling cuts its windows off at a crop's edge."""
+        if not self.overlap:
+            raise ValueError("overlap=false: pooling that is cut off at the edge has no windows beyond it")
+        stride = self.pool.stride
+        assert isinstance(stride, int)
+        return WindowGeometry(self.crop, 224, 4 * stride**3, 3, stride, self.pooled_side(self.crop))
+
+    def convolve(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, 256, h, w): conv5's outputs before their pooling, of an image of any size."""
+        return self.activation(self.last_maps(image))
+
+    def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
+        """Pooled maps of conv5 (N, 256, h, w) → (N, classes, h′, w′) logits: the fully connected layers as
+        convolutions. `dilation`: of maps that were pooled at stride 1."""
+        x, act = pooled, self.activation
+        if self.conv6 is not None:
+            x = act(F.conv2d(x, self.conv6.weight, self.conv6.bias, padding=dilation, dilation=dilation))
+        kernels = self.fc6.weight.unflatten(1, (-1, *2 * (self.window.classifier,)))
+        x = self.drop(act(F.conv2d(x, kernels, self.fc6.bias, dilation=dilation)))
+        x = self.drop(act(as_convolution(self.fc7, x)))
+        return as_convolution(self.fc8, x if self.bottleneck is None else as_convolution(self.bottleneck, x))
+
+
+def as_convolution(layer: nn.Linear, maps: Tensor) -> Tensor:
+    """A fully connected layer at every place of (N, inputs, h, w) maps → (N, outputs, h, w)."""
+    return F.conv2d(maps, layer.weight[:, :, None, None], layer.bias)
+
+
+def scaled_width(count: int, width: float) -> int:
+    """Kernels or units of a layer that has `count` in the paper: an even number, so that two towers share them."""
+    return max(2, 2 * round(count * width / 2))
+
 
 def check_alexnet_options(
-    num_classes: int, bottleneck: int, towers: int, without: str | None, activation: str, dropout: float
+    num_classes: int, bottleneck: int, towers: int, without: str | None, activation: str, dropout: float, width: float
 ) -> None:
-    """Raise ValueError, naming the argument, for what `AlexNet` cannot build."""
+    """Raise ValueError, naming the argument, if `AlexNet` cannot be built with these."""
     if num_classes < 1 or bottleneck < 0:
         raise ValueError(f"num_classes={num_classes}, bottleneck={bottleneck}: at least 1, and not negative")
     if towers not in (1, 2):
@@ -176,3 +228,5 @@ def check_alexnet_options(
         raise ValueError(f"activation={activation}: one of {', '.join(ACTIVATIONS)}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout={dropout}: at least 0 and below 1")
+    if not 0 < width <= 4:
+        raise ValueError(f"width={width}: above 0, and at most 4")

@@ -1,4 +1,4 @@
-"""Deep auto-encoder for short binary codes of fc7's activations (§6.1, reference [16] of the paper)."""
+"""Auto-encoder for short binary codes of fc7's activations (§7.1; §6.1 of 2012, reference [16])."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,14 +11,14 @@ BLOCK = 4096  # vectors encoded at a time
 
 
 def straight_through(logits: Tensor, noise: float, training: bool) -> Tensor:
-    """Logistic units rounded to 0 or 1; the gradient ignores the rounding, as theirs does."""
+    """Round logistic units to 0 or 1; the gradient ignores the rounding, as in the authors' auto-encoder."""
     soft = torch.sigmoid(logits)
     return soft + (soft.round() - soft).detach()
 
 
 def noisy_sigmoid(logits: Tensor, noise: float, training: bool) -> Tensor:
-    """Logistic units whose inputs get Gaussian noise while they learn, so that only large ones carry anything
-    (Salakhutdinov & Hinton's semantic hashing); rounded in use."""
+    """Add Gaussian noise to the inputs of logistic units in training, so that only large inputs carry information
+    (semantic hashing, Salakhutdinov & Hinton); round to 0 or 1 in evaluation."""
     return torch.sigmoid(logits + noise * torch.randn_like(logits)) if training else (logits > 0).to(logits.dtype)
 
 
@@ -29,9 +29,12 @@ BINARY: dict[str, Callable[[Tensor, float, bool], Tensor]] = {
 
 
 class AutoEncoder(nn.Module):
-    """(N, width) → (N, bits) → (N, width), through `hidden` layers and back through the same.
+    """Auto-encoder with a binary code: (N, width) → (N, bits) → (N, width).
 
-    Vectors are centred and divided by one number, so that an error of 1 is that of always answering the mean.
+    The encoder has `hidden` layers of ReLUs, the decoder the same in reverse. Inputs are centred and divided by one
+    number, so that an error of 1 is the error of always predicting the mean.
+
+    Raises ValueError, naming the argument, for sizes that cannot be built.
     """
 
     mean: Tensor
@@ -48,11 +51,15 @@ class AutoEncoder(nn.Module):
         if min([*hidden, 1]) < 1 or noise < 0:
             raise ValueError(f"hidden={hidden}, noise={noise}: at least 1 unit a layer, and not negative")
         self.bits, self.binary, self.noise = bits, binary, noise
-        self.encoder, self.decoder = stack([width, *hidden, bits]), stack([bits, *reversed(hidden), width])
+        self.encoder, self.decoder = (
+            stack_linear([width, *hidden, bits]),
+            stack_linear([bits, *reversed(hidden), width]),
+        )
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(()))
 
     def set_statistics(self, mean: np.ndarray, deviation: float) -> None:
+        """Set the (width,) mean and the standard deviation of the training vectors."""
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.fill_(deviation or 1.0)
 
@@ -60,23 +67,23 @@ class AutoEncoder(nn.Module):
         return self.encoder((vectors - self.mean) / self.scale)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """The mean squared error of each vector, (N,): the share of the variance that the code does not hold."""
+        """Mean squared reconstruction error of each vector, (N,): the fraction of variance that the code loses."""
         code = BINARY[self.binary](self.logits(vectors), self.noise, self.training)
         reconstruction = self.decoder(2 * code - 1)
         return (reconstruction - (vectors - self.mean) / self.scale).square().mean(1)
 
     @torch.inference_mode()
     def encode(self, vectors: np.ndarray) -> np.ndarray:
-        """(N, width) → (N, bits) bool, on the network's device."""
-        found = [
+        """Codes of vectors: (N, width) → (N, bits) bool. Computed on the network's device."""
+        codes = [
             (self.logits(torch.from_numpy(vectors[i : i + BLOCK].astype(np.float32)).to(self.mean.device)) > 0).cpu()
             for i in range(0, len(vectors), BLOCK)
         ]
-        return torch.cat(found).numpy() if found else np.zeros((0, self.bits), bool)
+        return torch.cat(codes).numpy() if codes else np.zeros((0, self.bits), bool)
 
 
-def stack(widths: list[int]) -> nn.Sequential:
+def stack_linear(widths: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for reads, writes in pairwise(widths):
-        layers += [nn.Linear(reads, writes), nn.ReLU()]
+    for in_features, out_features in pairwise(widths):
+        layers += [nn.Linear(in_features, out_features), nn.ReLU()]
     return nn.Sequential(*layers[:-1])

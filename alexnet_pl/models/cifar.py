@@ -1,7 +1,7 @@
-"""The four-layer networks that the paper tries on CIFAR-10: Figure 1 (§4.1) and 13 % to 11 % (§4.3).
+"""CIFAR-10 networks of four layers: Figure 1 (§4.1), and the 13 % and 11 % errors of §4.3.
 
-The paper prints neither. The second is the authors' program's layers-conv-local-13pct.cfg and -11pct.cfg to the letter;
-the first is its layers-19pct.cfg, the one small net there that learns in four layers, without its weight decay.
+The paper specifies neither. `LocalNet` is exactly layers-conv-local-13pct.cfg and -11pct.cfg of the authors' program.
+`ConvNet` is its layers-19pct.cfg without weight decay, the only small four-layer network in the program.
 """
 
 import torch
@@ -13,16 +13,17 @@ from alexnet_pl.models.layers import LocallyConnected, LocalResponseNorm
 
 
 class ConvNet(nn.Module):
-    """Figure 1's: three convolutional layers and a fully connected one; 89,578 parameters for images of 32 × 32.
+    """Network of Figure 1: three convolutional layers and a fully connected one; 89,578 parameters at 32 × 32 pixels.
 
-        layer   kernels         output             then
+        layer   kernels         output             followed by
         image                   (N,  3, 32, 32)
         conv1   32 of 5×5       (N, 32, 32, 32)    max-pool to 16×16, ReLU
         conv2   32 of 5×5       (N, 32, 16, 16)    ReLU, average-pool to 8×8
         conv3   64 of 5×5       (N, 64,  8,  8)    ReLU, average-pool to 4×4
         fc10    num_classes     (N, num_classes)   logits
 
-    Every pooling window has 3×3 pixels, every 2; at the right and bottom edge it is cut off, its average too.
+    Pooling windows are 3×3 with stride 2. At the right and bottom edges they are clipped, and averages are taken over
+    the clipped window.
     """
 
     def __init__(self, num_classes: int = 10, crop: int = 32, activation: str = "relu") -> None:
@@ -32,8 +33,8 @@ class ConvNet(nn.Module):
         self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
         self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
         self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
-        self.fc10 = nn.Linear(64 * side(crop, poolings=3) ** 2, num_classes)
-        initialise(self, {"conv1": 0.0001, "conv2": 0.01, "conv3": 0.01, "fc10": 0.01})
+        self.fc10 = nn.Linear(64 * side_after_pooling(crop, poolings=3) ** 2, num_classes)
+        init_weights(self, {"conv1": 0.0001, "conv2": 0.01, "conv3": 0.01, "fc10": 0.01})
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
@@ -44,9 +45,9 @@ class ConvNet(nn.Module):
 
 
 class LocalNet(nn.Module):
-    """The 13 % net, and with `norm` the 11 % one: two convolutional and two locally connected layers, and the last.
+    """Network of §4.3: 13 % error, or 11 % with `norm`; two convolutional, two locally connected layers, one dense.
 
-        layer    kernels                       output             then
+        layer    kernels                       output             followed by
         image                                  (N,  3, 24, 24)
         conv1    64 of 5×5                     (N, 64, 24, 24)    ReLU, (norm), max-pool to 12×12
         conv2    64 of 5×5                     (N, 64, 12, 12)    ReLU, (norm), max-pool to 6×6
@@ -62,7 +63,7 @@ class LocalNet(nn.Module):
         super().__init__()
         check_cifar_options(num_classes, crop, activation)
         self.num_classes, self.activation = num_classes, ACTIVATIONS[activation]
-        pixels = side(crop, poolings=2)
+        pixels = side_after_pooling(crop, poolings=2)
         self.conv1 = nn.Conv2d(3, 64, 5, padding=2)
         self.conv2 = nn.Conv2d(64, 64, 5, padding=2)
         self.local3 = LocallyConnected(64, 32, 3, pixels)
@@ -71,7 +72,7 @@ class LocalNet(nn.Module):
         self.norm1, self.norm2 = (
             LocalResponseNorm(n=5, k=1.0, alpha=0.001, beta=0.75) if norm else nn.Identity() for _ in range(2)
         )
-        initialise(self, {"conv1": 0.0001, "conv2": 0.01, "local3": 0.04, "local4": 0.04, "fc10": 0.01})
+        init_weights(self, {"conv1": 0.0001, "conv2": 0.01, "local3": 0.04, "local4": 0.04, "fc10": 0.01})
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
@@ -82,8 +83,8 @@ class LocalNet(nn.Module):
 
 
 @torch.no_grad()
-def initialise(net: nn.Module, deviations: dict[str, float]) -> None:
-    """`initW` of the layer files: weights from N(0, σ²), biases 0."""
+def init_weights(net: nn.Module, deviations: dict[str, float]) -> None:
+    """Initialize weights from N(0, σ²), `initW` in the program's layer files, and biases to 0."""
     for name, deviation in deviations.items():
         layer = net.get_submodule(name)
         nn.init.normal_(layer.weight, std=deviation)  # type: ignore[arg-type]
@@ -98,8 +99,8 @@ def average_pool(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=2, ceil_mode=True)
 
 
-def side(crop: int, poolings: int) -> int:
-    """Pixels of a side after `poolings` of 3 every 2, rounded up."""
+def side_after_pooling(crop: int, poolings: int) -> int:
+    """Side in pixels after `poolings` of 3×3 windows with stride 2, rounded up."""
     for _ in range(poolings):
         crop = -(-(crop - 3) // 2) + 1
     return crop

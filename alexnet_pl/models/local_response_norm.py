@@ -1,4 +1,8 @@
-"""Local response normalisation (§4.3; §3.3 of 2012), forward and backward, in few passes over memory."""
+"""Local response normalisation (§4.3; §3.3 of 2012), forward and backward, in few passes over memory.
+
+`normalize` and `gradient` are the reference, in plain tensor operations. GPUs run them compiled; CPUs run the same
+operations block by block, so that intermediate results stay in cache.
+"""
 
 import functools
 from collections.abc import Callable
@@ -12,7 +16,7 @@ from alexnet_pl.runtime import compiled
 
 
 class NormSpec(NamedTuple):
-    """b = a / (k + α · Σ a²)^β, summed over `n` neighbours: maps of the same tower, or n × n pixels of the same map."""
+    """Constants of b = a / (k + α · Σ a²)^β, with the sum over `n` maps of the same tower, or n × n pixels of a map."""
 
     n: int
     k: float
@@ -23,26 +27,26 @@ class NormSpec(NamedTuple):
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Axes of (N, towers, maps, H, W) along which neighbors lie."""
+        """Axes of (N, towers, maps, H, W) along which is summed."""
         return (3, 4) if self.spatial else (2,)
 
 
-def window(padded: Tensor, rule: NormSpec) -> Tensor:
-    """Sums over the rule's neighbours; each axis shrinks by n − 1. Plain additions: the same to the bit every time."""
-    for axis in rule.axes:
-        size = padded.shape[axis] - rule.n + 1
-        padded = functools.reduce(torch.add, (padded.narrow(axis, i, size) for i in range(rule.n)))
+def window_sum(padded: Tensor, spec: NormSpec) -> Tensor:
+    """Sum over neighbours; each summed axis shrinks by n − 1. Plain additions, so that results are reproducible."""
+    for axis in spec.axes:
+        size = padded.shape[axis] - spec.n + 1
+        padded = functools.reduce(torch.add, (padded.narrow(axis, i, size) for i in range(spec.n)))
     return padded
 
 
-def pad(x: Tensor, rule: NormSpec) -> Tensor:
-    """Zeros beyond a tower's ends or a map's edges, so that sums are clipped there."""
-    sides = [rule.n // 2 if axis in rule.axes else 0 for axis in (4, 3, 2)]
+def zero_pad(x: Tensor, spec: NormSpec) -> Tensor:
+    """Pad with zeros beyond the first and last map, or beyond a map's edges, where sums are clipped."""
+    sides = [spec.n // 2 if axis in spec.axes else 0 for axis in (4, 3, 2)]
     return F.pad(x, [side for side in sides for _ in range(2)])
 
 
 def inverse_power(s: Tensor, beta: float) -> Tensor:
-    """s^−β; for β = 3/4 by two square roots, several times as fast as a power."""
+    """Compute s^−β; for β = 3/4 with two square roots, several times as fast as a power."""
     if beta != 0.75:
         return s.pow(-beta)
     root = s.rsqrt()
@@ -50,7 +54,7 @@ def inverse_power(s: Tensor, beta: float) -> Tensor:
 
 
 def at_least_float32(a: Tensor) -> Tensor:
-    """float32 for the half precisions, whose eight or eleven bits a sum of squares would exhaust; else as it is."""
+    """Convert float16 and bfloat16, too short for sums of squares, to float32; keep other types."""
     return a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
 
 
@@ -58,124 +62,130 @@ def square(a: Tensor) -> Tensor:
     return at_least_float32(a).square()
 
 
-def apply_norm(a: Tensor, squares: Tensor, rule: NormSpec) -> Tensor:
-    """b, from a and its padded squares."""
-    s = rule.k + rule.alpha * window(squares, rule)
-    return (at_least_float32(a) * inverse_power(s, rule.beta)).to(a.dtype)
+def apply_norm(a: Tensor, squares: Tensor, spec: NormSpec) -> Tensor:
+    """Compute b from a and its padded squares."""
+    s = spec.k + spec.alpha * window_sum(squares, spec)
+    return (at_least_float32(a) * inverse_power(s, spec.beta)).to(a.dtype)
 
 
-def gradient_terms(a: Tensor, grad: Tensor, squares: Tensor, rule: NormSpec) -> tuple[Tensor, Tensor]:
-    """Terms of the gradient: g · s^−β, and g · a · s^(−β−1), which is summed over neighbors."""
-    s = rule.k + rule.alpha * window(squares, rule)
-    direct = at_least_float32(grad) * inverse_power(s, rule.beta)
+def gradient_terms(a: Tensor, grad: Tensor, squares: Tensor, spec: NormSpec) -> tuple[Tensor, Tensor]:
+    """Compute the two terms of the gradient: g · s^−β, and g · a · s^(−β−1), which is summed over neighbours."""
+    s = spec.k + spec.alpha * window_sum(squares, spec)
+    direct = at_least_float32(grad) * inverse_power(s, spec.beta)
     return direct, direct * at_least_float32(a) / s
 
 
-def combine_gradient(a: Tensor, direct: Tensor, others: Tensor, rule: NormSpec) -> Tensor:
-    """The gradient from both terms, the second padded."""
-    return (direct - 2 * rule.alpha * rule.beta * at_least_float32(a) * window(others, rule)).to(a.dtype)
+def combine_gradient(a: Tensor, direct: Tensor, neighbor_terms: Tensor, spec: NormSpec) -> Tensor:
+    """Compute the gradient from its two terms, the second padded."""
+    return (direct - 2 * spec.alpha * spec.beta * at_least_float32(a) * window_sum(neighbor_terms, spec)).to(a.dtype)
 
 
-def normalize(a: Tensor, rule: NormSpec) -> Tensor:
-    return apply_norm(a, pad(square(a), rule), rule)
+def normalize(a: Tensor, spec: NormSpec) -> Tensor:
+    """Normalize (N, towers, maps, H, W)."""
+    return apply_norm(a, zero_pad(square(a), spec), spec)
 
 
-def gradient(a: Tensor, grad: Tensor, rule: NormSpec) -> Tensor:
-    """∂L/∂a from g = ∂L/∂b:  g · s^−β − 2αβ · a · Σ (g · a · s^(−β−1)), the same sum again since it is symmetric."""
-    direct, others = gradient_terms(a, grad, pad(square(a), rule), rule)
-    return combine_gradient(a, direct, pad(others, rule), rule)
+def gradient(a: Tensor, grad: Tensor, spec: NormSpec) -> Tensor:
+    """Compute ∂L/∂a from g = ∂L/∂b:  g · s^−β − 2αβ · a · Σ (g · a · s^(−β−1)). The sum is symmetric, so the same."""
+    direct, neighbor_terms = gradient_terms(a, grad, zero_pad(square(a), spec), spec)
+    return combine_gradient(a, direct, zero_pad(neighbor_terms, spec), spec)
 
 
-# On a CPU the same steps go a few images at a time, through padded memory that stays in a cache. A compiler left with
-# the whole would test of each neighbour whether there is one, and take the roots of all five again for each value.
+# CPU: cache-blocked. The operations run on a few images at a time, in padded buffers that stay in cache. Compiling
+# `normalize` as a whole would test at each neighbour whether it exists, and recompute the roots of all five per value.
 
 
 def square_into(squares: Tensor, a: Tensor) -> None:
     squares.copy_(square(a))
 
 
-def apply_norm_into(out: Tensor, a: Tensor, squares: Tensor, rule: NormSpec) -> None:
-    out.copy_(apply_norm(a, squares, rule))
+def apply_norm_into(out: Tensor, a: Tensor, squares: Tensor, spec: NormSpec) -> None:
+    out.copy_(apply_norm(a, squares, spec))
 
 
 def gradient_terms_into(
-    direct: Tensor, others: Tensor, a: Tensor, grad: Tensor, squares: Tensor, rule: NormSpec
+    direct: Tensor, neighbor_terms: Tensor, a: Tensor, grad: Tensor, squares: Tensor, spec: NormSpec
 ) -> None:
-    for out, found in zip((direct, others), gradient_terms(a, grad, squares, rule), strict=True):
-        out.copy_(found)
+    for out, term in zip((direct, neighbor_terms), gradient_terms(a, grad, squares, spec), strict=True):
+        out.copy_(term)
 
 
-def combine_gradient_into(out: Tensor, a: Tensor, direct: Tensor, others: Tensor, rule: NormSpec) -> None:
-    out.copy_(combine_gradient(a, direct, others, rule))
+def combine_gradient_into(out: Tensor, a: Tensor, direct: Tensor, neighbor_terms: Tensor, spec: NormSpec) -> None:
+    out.copy_(combine_gradient(a, direct, neighbor_terms, spec))
 
 
 class PaddedBuffer(NamedTuple):
-    """Memory for float32 values of some images with zeros around them, in the order in which those lie in theirs."""
+    """float32 buffer for a block of images with zeros around, in the memory order of the images themselves.
+
+    `interior` is the view of `padded` without its zeros.
+    """
 
     padded: Tensor
-    middle: Tensor
+    interior: Tensor
 
     @classmethod
-    def around(cls, a: Tensor, rule: NormSpec) -> "PaddedBuffer":
-        shape = [size + (rule.n - 1) * (axis in rule.axes) for axis, size in enumerate(a.shape)]
+    def around(cls, a: Tensor, spec: NormSpec) -> "PaddedBuffer":
+        shape = [size + (spec.n - 1) * (axis in spec.axes) for axis, size in enumerate(a.shape)]
         order = sorted(range(a.dim()), key=lambda axis: (-a.stride(axis), axis))
         stored = torch.zeros([shape[axis] for axis in order], dtype=at_least_float32(a[:0]).dtype)
-        middle = padded = stored.permute([order.index(axis) for axis in range(a.dim())])
-        for axis in rule.axes:
-            middle = middle.narrow(axis, rule.n // 2, a.shape[axis])
-        return cls(padded, middle)
+        interior = padded = stored.permute([order.index(axis) for axis in range(a.dim())])
+        for axis in spec.axes:
+            interior = interior.narrow(axis, spec.n // 2, a.shape[axis])
+        return cls(padded, interior)
 
 
-BLOCK = {True: 1 << 21, False: 1 << 18}  # values at a time, of compiled steps and of plain ones
+VALUES_PER_BLOCK = {True: 1 << 21, False: 1 << 18}  # by whether the operations are compiled
 
 
-def blocks(a: Tensor, fast: bool) -> list[slice]:
-    """Equal ones, as each size would be compiled for itself."""
-    count = max(1, min(len(a), BLOCK[fast] // max(1, a[:1].numel())))
+def block_slices(a: Tensor, use_compile: bool) -> list[slice]:
+    """Slices of equal length over the images, since each length would be compiled separately."""
+    count = max(1, min(len(a), VALUES_PER_BLOCK[use_compile] // max(1, a[:1].numel())))
     while len(a) % count:
         count -= 1
     return [slice(start, start + count) for start in range(0, max(1, len(a)), count)]
 
 
-def normalize_in_blocks(a: Tensor, rule: NormSpec, fast: bool) -> Tensor:
-    parts = blocks(a, fast)
-    out, squares = torch.empty_like(a), PaddedBuffer.around(a[parts[0]], rule)
-    for part in parts:
-        step(square_into, fast)(squares.middle, a[part])
-        step(apply_norm_into, fast)(out[part], a[part], squares.padded, rule)
+def normalize_in_blocks(a: Tensor, spec: NormSpec, use_compile: bool) -> Tensor:
+    slices = block_slices(a, use_compile)
+    out, squares = torch.empty_like(a), PaddedBuffer.around(a[slices[0]], spec)
+    for part in slices:
+        maybe_compile(square_into, use_compile)(squares.interior, a[part])
+        maybe_compile(apply_norm_into, use_compile)(out[part], a[part], squares.padded, spec)
     return out
 
 
-def gradient_in_blocks(a: Tensor, grad: Tensor, rule: NormSpec, fast: bool) -> Tensor:
-    parts = blocks(a, fast)
-    out, squares, others = torch.empty_like(a), *(PaddedBuffer.around(a[parts[0]], rule) for _ in range(2))
-    direct = torch.empty_like(squares.middle)
-    for part in parts:
-        step(square_into, fast)(squares.middle, a[part])
-        step(gradient_terms_into, fast)(direct, others.middle, a[part], grad[part], squares.padded, rule)
-        step(combine_gradient_into, fast)(out[part], a[part], direct, others.padded, rule)
+def gradient_in_blocks(a: Tensor, grad: Tensor, spec: NormSpec, use_compile: bool) -> Tensor:
+    slices = block_slices(a, use_compile)
+    out, squares, neighbor_terms = torch.empty_like(a), *(PaddedBuffer.around(a[slices[0]], spec) for _ in range(2))
+    direct = torch.empty_like(squares.interior)
+    for part in slices:
+        maybe_compile(square_into, use_compile)(squares.interior, a[part])
+        maybe_compile(gradient_terms_into, use_compile)(
+            direct, neighbor_terms.interior, a[part], grad[part], squares.padded, spec
+        )
+        maybe_compile(combine_gradient_into, use_compile)(out[part], a[part], direct, neighbor_terms.padded, spec)
     return out
 
 
-def step(function: Callable[..., Any], fast: bool) -> Callable[..., Any]:
-    return compiled(function) if fast else function
+def maybe_compile(function: Callable[..., Any], use_compile: bool) -> Callable[..., Any]:
+    return compiled(function) if use_compile else function
 
 
-class Norm(torch.autograd.Function):
-    """`normalise` and its `gradient` of (N, towers, maps, H, W), which need nothing kept but a."""
+class NormFunction(torch.autograd.Function):
+    """`normalize` and `gradient` of (N, towers, maps, H, W); saves only `a` for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, rule: NormSpec, fast: bool) -> Tensor:
+    def forward(ctx: Any, a: Tensor, spec: NormSpec, use_compile: bool) -> Tensor:
         ctx.save_for_backward(a)
-        ctx.rule, ctx.fast = rule, fast
+        ctx.spec, ctx.use_compile = spec, use_compile
         if a.device.type == "cpu":
-            return normalize_in_blocks(a.detach(), rule, fast)
-        return step(normalize, fast)(a.detach(), rule)
+            return normalize_in_blocks(a.detach(), spec, use_compile)
+        return maybe_compile(normalize, use_compile)(a.detach(), spec)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (a,) = ctx.saved_tensors
         if a.device.type == "cpu":
-            return gradient_in_blocks(a, grads[0], ctx.rule, ctx.fast), None, None
-        one = compiled(gradient, whole=not ctx.rule.spatial) if ctx.fast else gradient
-        return one(a, grads[0], ctx.rule), None, None
+            return gradient_in_blocks(a, grads[0], ctx.spec, ctx.use_compile), None, None
+        compute_gradient = compiled(gradient, whole=not ctx.spec.spatial) if ctx.use_compile else gradient
+        return compute_gradient(a, grads[0], ctx.spec), None, None

@@ -102,7 +102,7 @@ class OverFeat(nn.Module):
     ) -> None:
         super().__init__()
         check_overfeat_options(num_classes, net, width, dropout, init, sigma)
-        self.num_classes, self.crop, self.sigma = num_classes, crop, sigma
+        self.num_classes, self.crop, self.sigma, self.kind = num_classes, crop, sigma, net
         plan = PLANS[net]
         self.pools = [spec.pool for spec in plan.convolutions]
         self.window = window_geometry(net, crop)

@@ -7,80 +7,9 @@ assumed, on which "we performed most of our experiments" (§3).
 """
 
 import math
-from dataclasses import dataclass, field
 
-ERRORS = ("top1_error", "top5_error")
-
-
-@dataclass(frozen=True)
-class Images:
-    """Criteria for a set of images to count as the paper's, whatever the store is called.
-
-    `class_list`: SHA-256 of the sorted WordNet ids, a line each, where they are fixed; `images`, `train`: numbers of
-    tested and training images, least ones where not `exact`.
-    """
-
-    name: str
-    split: str
-    classes: int
-    images: int
-    train: int
-    class_list: str | None = None
-    exact: bool = True
-    labelled: bool = True
-
-
-ILSVRC2010 = "5365280f1c0b13c7f97e278f62f1d9b82b91ea06c4aeb6a68b6ac8caa374059e"
-ILSVRC2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
-DATA = {
-    "ILSVRC-2010 test": Images("ilsvrc2010", "test", 1000, 150_000, 1_261_406, ILSVRC2010),
-    "ILSVRC-2012 val": Images("ilsvrc2012", "val", 1000, 50_000, 1_281_167, ILSVRC2012),
-    "ILSVRC-2012 test": Images("ilsvrc2012", "test", 1000, 100_000, 1_281_167, ILSVRC2012, labelled=False),
-    "Fall 2009": Images("fall2009", "val", 10_184, 4_000_000, 4_000_000, exact=False),
-    "CIFAR-10 test": Images("cifar10", "test", 10, 10_000, 40_000),
-}
-PRETRAINING = {  # least numbers of classes and training images of the sets that layers may come from (§7, §2)
-    "fall2011": (21_000, 13_000_000),
-    "fall2009": (10_184, 4_000_000),
-    "ilsvrc2012": (1000, 1_200_000),
-}
-EPOCH = {  # images of an epoch, to estimate how long a row takes
-    "ilsvrc2010": 1_261_406,
-    "ilsvrc2012": 1_281_167,
-    "fall2009": 4_450_000,
-    "fall2011": 14_100_000,
-    "cifar10": 50_000,
-}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One row. `values`: metric → number, errors in percent; nan where the text has words and no number.
-
-    `recipe` with `overrides` makes it, and `also` lists other ways that count; none: somebody else's result.
-    `against`: with `relative`, values say by how much this is worse than that claim (or how many times as much, where
-    `ratio`); without, the claim that it is compared with. `bound`: "over", "about", "at most" a value.
-    """
-
-    key: str
-    part: str
-    place: str
-    label: str
-    quote: str
-    values: dict[str, float]
-    data: str | None = None
-    recipe: str | None = None
-    overrides: tuple[str, ...] = ()
-    also: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
-    views: str = "ten"
-    against: str | None = None
-    relative: bool = False
-    ratio: bool = False
-    bound: str = ""
-
-
-def errors(top1: float, top5: float) -> dict[str, float]:
-    return dict(zip(ERRORS, (top1, top5), strict=True))
+from alexnet_pl.paper.claim import Claim, errors
+from alexnet_pl.paper.overfeat_claims import OVERFEAT_CLAIMS
 
 
 def prior_work(key: str, part: str, place: str, label: str, quote: str, data: str, values: dict[str, float]) -> Claim:
@@ -189,10 +118,13 @@ CLAIMS = [
         "neurons", NETWORK, "abstract", "neurons", "which has 60 million parameters and 650,000 neurons",
         {"neurons": 650_000}, None, "ilsvrc2012", bound="about",
     ),
-    Claim(
-        "conv_share", NETWORK, "§2", "largest convolutional layer's share of the parameters, %",
-        "each of which contains no more than 1% of the model's parameters",
-        {"conv_share": 1.0}, None, "ilsvrc2012", bound="at most",
+    *(  # the two of five convolutional layers that have more
+        Claim(
+            f"{layer}_share", NETWORK, "§2", f"share of the parameters in {layer}, %",
+            "each of which contains no more than 1% of the model's parameters",
+            {f"{layer}_share": 1.0}, None, "ilsvrc2012", bound="at most",
+        )
+        for layer in ("conv3", "conv4")
     ),
     Claim(
         "epochs", NETWORK, "§6", "epochs", "roughly 90 cycles through the training set of 1.2 million images",
@@ -225,5 +157,6 @@ CLAIMS = [
         {"epochs_to_25": 6.0}, "CIFAR-10 test", "cifar10", ("model.activation=tanh",),
         views="center", against="figure1.relu", relative=True, ratio=True,
     ),
+    *OVERFEAT_CLAIMS,
 ]  # fmt: skip
 BY_KEY = {claim.key: claim for claim in CLAIMS}

@@ -6,7 +6,7 @@ import numpy as np
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Sample
-from alexnet_pl.paper.claims import ERRORS
+from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.results import TestRun, independent
 
 
@@ -14,7 +14,7 @@ def sample(tests: Sequence[TestRun], metric: str) -> Sample | None:
     """The metric of each independent test; None where no test has it."""
     counted = independent(tests)
     values = [value for test in counted if (value := test.number(metric)) is not None]
-    images = counted[0].result["images"] if metric in ERRORS and counted else 0
+    images = counted[0].result.images if metric in ERRORS and counted else 0
     return Sample(values, images) if values else None
 
 

@@ -7,101 +7,103 @@ recipe, each a network of its own, by its own seed, with equal weights.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from omegaconf import DictConfig
 
 from alexnet_pl.config import identity, options
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import compose, shipped
 from alexnet_pl.evaluation.network_identity import are_independent
-from alexnet_pl.paper.claims import CLAIMS, DATA, PRETRAINING, Claim, Images
+from alexnet_pl.evaluation.result import TestDescription, TestedNetwork
+from alexnet_pl.paper.claim import DATA, PRETRAINING, Claim, Images
+from alexnet_pl.paper.claims import CLAIMS
+from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
 
-def lineage(cfg: DictConfig) -> list[tuple[str, dict[str, Any]]]:
-    """The recipes whose layers a recipe starts from, the first one first."""
+def recipe_lineage(cfg: DictConfig) -> list[tuple[str, Settings]]:
+    """(name of images, settings) of the networks whose layers a recipe starts from, the first one first."""
     transfer = options.make_transfer(cfg)
     if not transfer.pretrain_recipe:
         return []
     before = compose(transfer.pretrain_recipe, transfer.overrides)
-    return [*lineage(before), (before.data.name, identity.training_signature(before))]
+    return [*recipe_lineage(before), (before.data.name, identity.training_signature(before))]
 
 
-class Network(NamedTuple):
-    """`training` as of recipe.training; `lineage`: (name of images, training) of the networks it started from;
-    `images`: the name of those that it is trained on."""
+class RecipeNetwork(NamedTuple):
+    """A network that a recipe trains. `training`: its settings (`training_signature`); `lineage`: (name of images,
+    settings) of the networks that it starts from; `images`: the name of those that it is trained on."""
 
-    training: dict[str, Any]
-    lineage: list[tuple[str, dict[str, Any]]]
+    training: Settings
+    lineage: list[tuple[str, Settings]]
     images: str
 
 
-def matching_claim(facts: dict[str, Any]) -> str | None:
-    """The key of the row that a test answers, given what its result.json says beside the errors, or None."""
+def matching_claim(test: TestDescription) -> str | None:
+    """The key of the row that a test answers, or None."""
     for claim in CLAIMS:
-        if claim.recipe and claim.data and matches_claim(claim, facts):
+        if claim.recipe and claim.data and matches_claim(claim, test):
             return claim.key
     return None
 
 
-def matches_claim(claim: Claim, facts: dict[str, Any]) -> bool:
-    if not claim.data or claim.views != facts["views"] or not is_official_dataset(facts["dataset"], DATA[claim.data]):
+def matches_claim(claim: Claim, test: TestDescription) -> bool:
+    if not claim.data or claim.views != test.views or not is_official_dataset(test.dataset, DATA[claim.data]):
         return False
     ways = [(claim.recipe, claim.overrides), *claim.also]
-    return any(matches(networks(name, overrides), facts) for name, overrides in ways if name and shipped(name))
+    return any(matches_networks(networks(name, overrides), test) for name, overrides in ways if name and shipped(name))
 
 
-def is_official_dataset(dataset: dict[str, Any], wanted: Images) -> bool:
+def is_official_dataset(dataset: DatasetInfo, wanted: Images) -> bool:
     """Whether images are the paper's own, by everything that is known of those."""
-    count = dataset["images"] == wanted.images if wanted.exact else dataset["images"] >= wanted.images
-    same = (dataset["name"], dataset["split"], dataset.get("classes")) == (wanted.name, wanted.split, wanted.classes)
-    listed = wanted.class_list in (None, dataset.get("class_list"))
-    train = dataset.get("train_images", 0)
+    count = dataset.images == wanted.images if wanted.exact else dataset.images >= wanted.images
+    same = (dataset.name, dataset.split, dataset.classes) == (wanted.name, wanted.split, wanted.classes)
+    listed = wanted.class_list in (None, dataset.class_list)
+    train = dataset.train_images
     return same and count and listed and (train == wanted.train if wanted.exact else train >= wanted.train)
 
 
-def matches(wanted: list[Network], facts: dict[str, Any]) -> bool:
-    images = facts["dataset"]["fingerprint"]
-    if "members" not in facts:
-        return len(wanted) == 1 and is_network(facts, wanted[0], images)
-    members, left = facts["members"], list(wanted)
-    for member in members:
-        found = next((network for network in left if is_network(member, network, images)), None)
-        if found is None:
+def matches_networks(wanted: list[RecipeNetwork], test: TestDescription) -> bool:
+    """Whether the tested networks are those of a recipe, one for one."""
+    unmatched = list(wanted)
+    for network in test.networks:
+        match = next((one for one in unmatched if is_trained_as(network, one, test.dataset.fingerprint)), None)
+        if match is None:
             return False
-        left.remove(found)
-    return not left and facts.get("weights_tuned_on") is None and are_independent(members)
+        unmatched.remove(match)
+    return not unmatched and test.weights_tuned_on is None and are_independent(test.networks)
 
 
-def is_network(facts: dict[str, Any], wanted: Network, images: str) -> bool:
-    """Whether a tested network, or a member of an ensemble, was trained as `wanted`, on the store `images`."""
-    lineage, trained = facts.get("lineage") or [], facts.get("trained") or {}
+def is_trained_as(network: TestedNetwork, wanted: RecipeNetwork, fingerprint: str) -> bool:
+    """Whether a tested network was trained as `wanted`, on the store of that fingerprint."""
     return (
-        facts.get("training") == wanted.training
-        and trained.get("ended_by") == "schedule"
-        and (trained.get("store") or {}).get("fingerprint") == images
-        and len(lineage) == len(wanted.lineage)
-        and all(came_from(stage, *there) for stage, there in zip(lineage, wanted.lineage, strict=True))
+        network.training == wanted.training
+        and network.trained.ended_by == "schedule"
+        and network.trained.store.fingerprint == fingerprint
+        and len(network.lineage) == len(wanted.lineage)
+        and all(is_stage(stage, *recipe) for stage, recipe in zip(network.lineage, wanted.lineage, strict=True))
     )
 
 
-def came_from(stage: dict[str, Any], name: str, training: dict[str, Any]) -> bool:
+def is_stage(stage: LineageStage, name: str, training: Settings) -> bool:
+    """Whether an earlier run was pre-training by a recipe: by its settings, to its end, on enough images."""
     classes, images = PRETRAINING.get(name, (0, 0))
-    store, whole = stage["store"], stage.get("ended_by") == "schedule" and not stage["changed"]
-    enough = store.get("classes", 0) >= classes and store.get("images", 0) >= images
-    return whole and enough and store.get("name") == name and stage["training"] == training
+    complete = stage.ended_by == "schedule" and not stage.changed
+    enough = stage.store.classes >= classes and stage.store.images >= images
+    return complete and enough and stage.store.name == name and stage.training == training
 
 
 @functools.lru_cache(maxsize=64)
 def default_views(name: str) -> str:
-    """`test.views` of a recipe."""
-    return str(compose(name).test.views)
+    """Name of the views that a recipe tests with."""
+    return options.make_test(compose(name)).view_set
 
 
 @functools.lru_cache(maxsize=64)
-def networks(name: str, overrides: tuple[str, ...] = ()) -> list[Network]:
+def networks(name: str, overrides: tuple[str, ...] = ()) -> list[RecipeNetwork]:
     """The networks that a recipe trains: one, or an ensemble's members."""
     cfg = compose(name, overrides)
     groups = options.make_ensemble(cfg).groups.values()
     if not groups:
-        return [Network(identity.training_signature(cfg), lineage(cfg), cfg.data.name)]
+        return [RecipeNetwork(identity.training_signature(cfg), recipe_lineage(cfg), cfg.data.name)]
     return [one for group in groups for one in networks(group.recipe, tuple(group.overrides)) * len(group.seeds)]

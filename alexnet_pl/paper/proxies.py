@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.paper.claims import BY_KEY, CLAIMS, ERRORS, Claim
+from alexnet_pl.paper.claim import ERRORS, Claim
+from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.comparing import difference, sample
 from alexnet_pl.paper.results import Kind, TestRun, kind_of
 
@@ -104,7 +105,7 @@ def place_of(kind: Kind, order: list[Kind]) -> int:
 
 def other_kind(test: TestRun) -> str:
     count = len(test.networks)
-    weights = f", weights tuned on the {tuned} images" if (tuned := test.result.get("weights_tuned_on")) else ""
+    weights = f", weights tuned on the {tuned} images" if (tuned := test.result.weights_tuned_on) else ""
     return f"{count} networks{weights} ({test.run.name})" if count > 1 else f"other settings ({test.run.name})"
 
 
@@ -127,17 +128,17 @@ def compare(claim: Claim, kinds: dict[Kind, list[TestRun]]) -> Comparison | None
 
 
 def has_learned(tests: list[TestRun]) -> bool:
-    guessing = 100 * (1 - 1 / tests[0].result["dataset"]["classes"])
+    guessing = 100 * (1 - 1 / tests[0].result.dataset.classes)
     return mean_errors(tests)["top1_error"].mean < guessing / 2
 
 
 def describe_variant(test: TestRun) -> str:
-    about, trained = test.result["dataset"], test.networks[0]["training"]
-    most = max(epochs) if (epochs := [one["training"]["trainer"]["max_epochs"] for one in test.networks]) else 0
+    dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
+    epochs = max(training["trainer"]["max_epochs"] for training in settings)
     return (
-        f"{about['name']}: {about['images']:,} {about['split']} images of {about['classes']} classes, trained on "
-        f"{about['train_images']:,} (store {about['fingerprint'][:12]}), crops of {trained['augment']['crop']} pixels, "
-        f"at most {most} epochs"
+        f"{dataset.name}: {dataset.images:,} {dataset.split} images of {dataset.classes} classes, trained on "
+        f"{dataset.train_images:,} (store {dataset.fingerprint[:12]}), crops of {settings[0]['augment']['crop']} "
+        f"pixels, at most {epochs} epochs"
     )
 
 

@@ -8,22 +8,29 @@ the network, augmentation, views, pre-training, number of networks.
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from alexnet_pl.config.identity import Settings
+from alexnet_pl.config.migration import leaves
 from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.network_identity import network_key, weights_of
-from alexnet_pl.evaluation.result import read_result
-from alexnet_pl.paper import claims, matching
+from alexnet_pl.evaluation.network_identity import network_key
+from alexnet_pl.evaluation.result import TestedNetwork, TestResult, read_result
+from alexnet_pl.paper import matching
+from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.runs.layout import METRICS, PROBABILITIES
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
+OF_A_PROXY = (
+    "augment.crop",
+    "model.width",
+    "model.init",
+)  # keys in which a proxy's networks may differ from the paper's
 Kind = tuple[str, frozenset[tuple[str, int]], str]
 """Views, how many networks of which variant, and the images that an ensemble's weights were tuned on, if any."""
 
@@ -33,7 +40,7 @@ class TestRun:
     """One result.json."""
 
     path: Path
-    result: dict[str, Any]
+    result: TestResult
 
     @property
     def run(self) -> Path:
@@ -46,17 +53,17 @@ class TestRun:
     @property
     def whole(self) -> bool:
         """Whether all images of the split were counted and all fits were at their ends."""
-        ends = all(network.get("training") for network in self.networks)
-        return self.result["images"] == self.result["dataset"]["images"] and ends
+        ends = all(network.training for network in self.networks)
+        return self.result.images == self.result.dataset.images and ends
 
     @property
-    def networks(self) -> list[dict[str, Any]]:
-        return self.result.get("members") or [self.result]
+    def networks(self) -> Sequence[TestedNetwork]:
+        return self.result.networks
 
     @cached_property
     def kind(self) -> Kind:
-        found = Counter(variant_key(one["training"], bool(one.get("lineage"))) for one in self.networks)
-        return self.result["views"], frozenset(found.items()), self.result.get("weights_tuned_on") or ""
+        variants = Counter(variant_key(one.training or {}, bool(one.lineage)) for one in self.networks)
+        return self.result.views, frozenset(variants.items()), self.result.weights_tuned_on or ""
 
     @cached_property
     def key(self) -> str:
@@ -66,8 +73,8 @@ class TestRun:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of its networks, sorted; () where one was not noted."""
-        found = [network.get("seed") for network in self.networks]
-        return () if None in found else tuple(sorted(map(int, found)))  # type: ignore[arg-type]
+        known = [network.seed for network in self.networks if network.seed is not None]
+        return tuple(sorted(known)) if len(known) == len(self.networks) else ()
 
     def wrong(self, metric: str) -> np.ndarray | None:
         """(images,) bool: the images that it got wrong; None if it did not keep its answers, or not of all images."""
@@ -77,30 +84,30 @@ class TestRun:
         if not path.is_file():
             return None
         reader = Reader(path)
-        if reader.facts["checkpoint"]["sha256"] != self.result["checkpoint"]["sha256"]:
+        if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256:
             return None
         best = 1 if metric == "top1_error" else 5
         blocks = list(reader.blocks(probabilities=False))
-        found = np.concatenate([(block.best[:, :best] != block.labels[:, None]).all(1) for block in blocks])
-        return found if len(found) == self.result["images"] else None
+        wrong = np.concatenate([(block.best[:, :best] != block.labels[:, None]).all(1) for block in blocks])
+        return wrong if len(wrong) == self.result.images else None
 
     @cached_property
     def frame(self) -> str:
         """Images and course of training, which comparisons must share."""
-        about = self.result["dataset"]
-        courses = {json.dumps(course_key(network["training"]), sort_keys=True) for network in self.networks}
+        dataset = self.result.dataset
+        courses = {json.dumps(course_key(network.training or {}), sort_keys=True) for network in self.networks}
         same = courses.pop() if len(courses) == 1 else f"several: {self.path}"
-        return json.dumps([about["name"], about["split"], about["fingerprint"], same])
+        return json.dumps([dataset.name, dataset.split, dataset.fingerprint, same])
 
     def number(self, metric: str) -> float | None:
         """Errors in percent; `steps`, `epochs` and `days` of the fit; `epochs_to_25` from its log."""
-        trained = self.result.get("trained") or {}
+        trained = self.result.trained
         if metric == "days":
-            return trained["seconds"] / 86400 if trained.get("seconds") else None
+            return trained.seconds / 86400 if trained.seconds else None
         if metric == "epochs_to_25":
             log = self.run / METRICS
             return epochs_to(read_errors(log), 25.0) if log.is_file() else None
-        return self.result.get(metric, trained.get(metric))
+        return getattr(self.result if metric in ERRORS else trained, metric)
 
 
 def collect(roots: Iterable[Path]) -> list[TestRun]:
@@ -115,28 +122,22 @@ def collect(roots: Iterable[Path]) -> list[TestRun]:
             except UserError as error:  # one broken run must not hide the others
                 print(f"left out: {error}", file=sys.stderr)
                 continue
-            about = result["dataset"]
-            key = (weights_of(result["checkpoint"]), about["fingerprint"], about["split"], result["views"])
+            key = (result.checkpoint.network, result.dataset.fingerprint, result.dataset.split, result.views)
             found.setdefault(key, TestRun(path, result))
     return list(found.values())
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
+def variant_key(training: Settings, pretrained: bool) -> str:
+    """Text of what the paper's rows differ in: the network without its size and first weights, and the augmentation."""
+    parts = {
+        ".".join(map(str, path)): value
+        for path, value in leaves({"model": training["model"], "augment": training["augment"]})
+    }
+    compared = {key: value for key, value in parts.items() if key not in OF_A_PROXY}
+    return json.dumps([compared, pretrained], sort_keys=True)
 
 
-def variant_key(training: dict[str, Any], pretrained: bool) -> str:
-    """Text of what the paper's rows differ in: the network without its size, and the augmentation."""
-    parts = flat({"model": training["model"], "augment": training["augment"]})
-    return json.dumps(
-        [{key: value for key, value in parts.items() if key != "augment.crop"}, pretrained], sort_keys=True
-    )
-
-
-def course_key(training: dict[str, Any]) -> dict[str, Any]:
+def course_key(training: Settings) -> Settings:
     """Settings that comparable runs share."""
     return {
         "crop": training["augment"]["crop"],
@@ -144,7 +145,7 @@ def course_key(training: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def kind_of(claim: claims.Claim) -> Kind | None:
+def kind_of(claim: Claim) -> Kind | None:
     """The kind of test that answers a row, on whatever images; None where no recipe of ours makes it."""
     if not claim.recipe or not shipped(claim.recipe):
         return None

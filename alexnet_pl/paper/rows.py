@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from alexnet_pl.config import recipes
+from alexnet_pl.config.test_views import view_overrides
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.models.summary import of_network
-from alexnet_pl.paper import claims, comparing, matching
-from alexnet_pl.paper.claims import CLAIMS, EPOCH, Claim
+from alexnet_pl.models.summary import measure_network, of_overfeat
+from alexnet_pl.paper import comparing, matching
+from alexnet_pl.paper.claim import DATA, EPOCH, OVERFEAT, Claim
+from alexnet_pl.paper.claims import CLAIMS
 from alexnet_pl.paper.results import TestRun
 
 
@@ -23,7 +25,7 @@ class Row:
     def made_here(self) -> bool:
         """Whether a run of ours can give the number at all."""
         claim = self.claim
-        return bool(claim.recipe) and (claim.data is None or claims.DATA[claim.data].labelled)
+        return bool(claim.recipe) and (claim.data is None or DATA[claim.data].labelled)
 
 
 def make_rows(tests: Sequence[TestRun]) -> list[Row]:
@@ -38,11 +40,20 @@ def make_rows(tests: Sequence[TestRun]) -> list[Row]:
 def measured_value(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) -> dict[str, Estimate | Difference]:
     """Each metric's mean and interval; of a relative claim, the difference or ratio to the claim it is against."""
     if claim.recipe and not claim.data:
-        counts = {metric: of_network(metric) for metric in claim.values}
+        counts = {metric: count_in_network(claim, metric) for metric in claim.values}
         return {metric: Estimate(count, count, count, 0) for metric, count in counts.items()}
     own, other = tests_of(run_key(claim)), tests_of(claim.against) if claim.relative and claim.against else []
     found = {metric: estimate(claim, metric, own, other) for metric in claim.values}
     return {metric: value for metric, value in found.items() if value}
+
+
+def count_in_network(claim: Claim, metric: str) -> float:
+    """Parameters, neurons or connections of the network that a claim without images is about."""
+    return (
+        of_overfeat(str(claim.recipe).removeprefix("overfeat_"), metric)
+        if claim.paper == OVERFEAT
+        else measure_network(metric)
+    )
 
 
 def estimate(
@@ -71,9 +82,9 @@ def reproduce_command(claim: Claim) -> str:
     several = shipped(claim) and len(matching.networks(claim.recipe, claim.overrides)) > 1
     words = [f"python -m alexnet_pl {'ensemble' if several else 'reproduce'} -c {claim.recipe}", *claim.overrides]
     if shipped(claim) and claim.views != matching.default_views(claim.recipe):
-        words.append(f"test.views={claim.views}")
+        words += view_overrides(claim.views)
     words.append("data.root=FOLDER")
-    if claim.data and not claims.DATA[claim.data].labelled:
+    if claim.data and not DATA[claim.data].labelled:
         words.append("test.split=test")
     return " ".join([*words, *(f"transfer.data_roots.{name}=FOLDER" for name in stores_before(claim))])
 

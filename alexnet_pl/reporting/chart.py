@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.paper.claims import CIFAR, ERRORS
+from alexnet_pl.paper.claim import ERRORS
+from alexnet_pl.paper.claims import CIFAR
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.rows import Row
 

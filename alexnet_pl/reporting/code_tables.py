@@ -1,16 +1,15 @@
 """Table of short binary codes (§7.1) from tests of configs/codes.yaml."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
+from alexnet_pl.files import JsonObject
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.retrieval.code_evaluation import FLOAT, FLOAT_PIXELS, METHODS, RANKS, UNTRAINED
+from alexnet_pl.retrieval.code_result import CodesResult, read_codes_result
 
 ORDER = [FLOAT, METHODS["fc7"], *UNTRAINED, METHODS["pixels"], FLOAT_PIXELS]
 METRICS = {f"recall_{k}": f"neighbours found of {k}, %" for k in RANKS} | {
@@ -21,35 +20,19 @@ HEADER = ["method", "bits", *METRICS.values(), "bytes an image", "queries/s"]
 Key = tuple[str, int | None]
 
 
-def read_codes(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text())
-        _ = (
-            found["network"]["checkpoint"]["sha256"],
-            found["dataset"]["fingerprint"],
-            found["rows"],
-            found["queries"],
-            found["machine"]["load"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a test of codes, or damaged ({reason(error)}); test again") from error
-    return found
-
-
-def collect(roots: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
-    """Finished codes' tests below the folders, by what was searched."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:
+    """Tests of finished codes below the folders, in groups that searched for the same images."""
+    groups: dict[tuple[object, ...], list[CodesResult]] = {}
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/codes.json")}):
-        found = read_codes(path)
-        about = found["dataset"]
-        what = found["network"]["checkpoint"]["sha256"], about["fingerprint"], about["split"], found["queries"]
-        if found["codes"]["finished"]:
-            groups.setdefault(json.dumps(what), []).append(found)
-    return groups
+        test = read_codes_result(path)
+        searched = test.network.checkpoint.sha256, test.dataset.fingerprint, test.dataset.split, test.queries
+        if test.codes.finished:
+            groups.setdefault(searched, []).append(test)
+    return list(groups.values())
 
 
 def code_tables(roots: Iterable[Path]) -> list[Table]:
-    return [code_table(tests) for tests in collect(roots).values()]
+    return [code_table(tests) for tests in collect_codes(roots)]
 
 
 def code_report(run: Path) -> str:
@@ -57,17 +40,17 @@ def code_report(run: Path) -> str:
     return tables.markdown(code_tables([run]))
 
 
-def code_table(tests: list[dict[str, Any]]) -> Table:
-    by_key: dict[Key, dict[int, dict[str, Any]]] = {}
-    for test in sorted(tests, key=lambda test: -test["machine"]["load"]):  # of equal rows the least disturbed one stays
-        for row in test["rows"]:
-            by_key.setdefault((row["method"], row["bits"]), {})[test["seed"]] = row
+def code_table(tests: list[CodesResult]) -> Table:
+    by_key: dict[Key, dict[int, JsonObject]] = {}
+    for test in sorted(tests, key=lambda test: -test.machine.load):  # of equal rows the least disturbed one stays
+        for row in test.rows:
+            by_key.setdefault((row["method"], row["bits"]), {})[test.seed] = row
     keys = sorted(by_key, key=lambda key: (key[1] or 0, ORDER.index(key[0])))
     rows = [line(key, list(by_key[key].values())) for key in keys]
     return Table(f"Short codes (§7.1), no row of the paper: {describe_code(tests[0])}", HEADER, rows, notes(tests))
 
 
-def line(key: Key, rows: Sequence[dict[str, Any]]) -> list[str]:
+def line(key: Key, rows: Sequence[JsonObject]) -> list[str]:
     method, bits = key
     speed = sum(row["queries_per_second"] for row in rows) / len(rows)
     cells = [cell([row[metric] for row in rows if row.get(metric)]) for metric in METRICS]
@@ -87,30 +70,30 @@ def cell(values: Sequence[dict[str, float]]) -> str:
     return f"{found.mean:.1f} ± {found.high - found.mean:.1f}, {found.runs} seeds"
 
 
-def describe_code(test: dict[str, Any]) -> str:
-    about, network = test["dataset"], test["network"]
-    queries = f"{test['queries']:,} of {about['images']:,} {about['split']} images"
-    among = f"{about['train_images']:,} training images (store {about['fingerprint'][:12]})"
-    trained = f", network of {network['epochs']:.0f} epochs" if network["epochs"] else ""
-    return f"{about['name']}, {queries} looked up among {among}{trained}"
+def describe_code(test: CodesResult) -> str:
+    dataset, epochs = test.dataset, test.network.epochs
+    queries = f"{test.queries:,} of {dataset.images:,} {dataset.split} images"
+    among = f"{dataset.train_images:,} training images (store {dataset.fingerprint[:12]})"
+    trained = f", network of {epochs:.0f} epochs" if epochs else ""
+    return f"{dataset.name}, {queries} looked up among {among}{trained}"
 
 
-def notes(tests: list[dict[str, Any]]) -> tuple[str, ...]:
-    network, about = tests[0]["network"], tests[0]["dataset"]
-    error = f", top-1 error {network['val_top1_error']:.2f} % on val by then" if network["val_top1_error"] else ""
-    end = "" if network["finished"] else f", before the end of its training ({network['epochs_wanted']} epochs)"
-    step, name = network["checkpoint"]["step"], network["checkpoint"]["sha256"][:12]
-    machine = max((test["machine"] for test in tests), key=lambda machine: machine["load"])
+def notes(tests: list[CodesResult]) -> tuple[str, ...]:
+    network, dataset = tests[0].network, tests[0].dataset
+    error = f", top-1 error {network.val_top1_error:.2f} % on val by then" if network.val_top1_error else ""
+    end = "" if network.finished else f", before the end of its training ({network.epochs_wanted} epochs)"
+    step, name = network.checkpoint.step, network.checkpoint.sha256[:12]
+    machine = max((test.machine for test in tests), key=lambda machine: machine.load)
     return (
-        f"The network: checkpoint {name}, step {step:,}{end}{error}. Of {about['classes']} equally frequent classes, "
-        f"one image in {about['classes']} is of the query's class by chance.",
+        f"The network: checkpoint {name}, step {step:,}{end}{error}. Of {dataset.classes} equally frequent classes, "
+        f"one image in {dataset.classes} is of the query's class by chance.",
         "Neighbours: the share of the nearest by fc7's float vectors, exactly searched, that the method finds too; of "
         "these vectors themselves 100 % by definition.",
         "After ± half of the 95 % interval, over queries; over runs where several seeds are there. Equal Hamming "
         "distances are ordered by chance, once for all.",
-        f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {machine['threads']} threads, without "
-        f"computing vectors or codes; of codes the fastest of five times. {machine['cpus']} CPU cores, on which up to "
-        f"{machine['load']:.0f} programs wanted to run meanwhile (load average).",
+        f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {machine.threads} threads, without "
+        f"computing vectors or codes; of codes the fastest of five times. {machine.cpus} CPU cores, on which up to "
+        f"{machine.load:.0f} programs wanted to run meanwhile (load average).",
     )
 
 

@@ -3,15 +3,14 @@
 Every number is read from a run's own files; the documentation is filled with what `curves` prints.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from alexnet_pl.config.migration import migrate_record
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT
 from alexnet_pl.runs.metrics_log import images_per_second, validations
+from alexnet_pl.runs.provenance import read_sessions
 
 
 def curves(runs: list[Path]) -> Iterator[str]:
@@ -30,26 +29,24 @@ def cell(row: dict[str, str], name: str) -> str:
 
 def describe_run(run: Path) -> str:
     """The data, the machine and the commit of a run's first session."""
-    facts: dict[str, Any] = json.loads((run / PROVENANCE).read_text())["sessions"][0]
-    machine = ", ".join(facts["gpus"]) or f"{facts['cpus']} CPU cores"
+    session = read_sessions(run)[0]
     rate = images_per_second(run)
     speed = f"{rate:,.0f} images/s" if rate else "images/s not logged"
-    changed = " with uncommitted changes" if facts["changed_files"] else ""
+    changed = " with uncommitted changes" if session.changed_files else ""
     return (
-        f"- `{run.name}`: {facts['store']['name']} ({facts['store']['fingerprint'][:12]}), {machine}, "
-        f"{speed}, commit {(facts['commit'] or 'none')[:10]}{changed}"
+        f"- `{run.name}`: {session.store.name} ({session.store.fingerprint[:12]}), {session.machine}, "
+        f"{speed}, commit {(session.commit or 'none')[:10]}{changed}"
     )
 
 
-def result(run: Path) -> str:
-    """One line of a run's `result.json`."""
-    found = migrate_record(json.loads((run / RESULT).read_text()))
-    low, high = found["top1_error_interval"]
-    total, step = found["dataset"]["images"], found["checkpoint"]["step"]
-    part = "" if found["images"] == total else f" of {total:,}"
-    what, count = f"{found['dataset']['name']} {found['dataset']['split']}", f"{found['images']:,}{part}"
-    errors = f"{found['top1_error']:.2f} ({low:.2f} to {high:.2f}) | {found['top5_error']:.2f}"
-    return f"| {run.name}, step {step:,} | {what} | {count} | {found['views']} | {errors} |"
+def result_row(run: Path) -> str:
+    """Table row of a run's `result.json`."""
+    result = read_result(run / RESULT)
+    low, high = result.top1_error_interval
+    part = "" if result.images == result.dataset.images else f" of {result.dataset.images:,}"
+    images, count = f"{result.dataset.name} {result.dataset.split}", f"{result.images:,}{part}"
+    errors = f"{result.top1_error:.2f} ({low:.2f} to {high:.2f}) | {result.top5_error:.2f}"
+    return f"| {run.name}, step {result.checkpoint.step:,} | {images} | {count} | {result.views} | {errors} |"
 
 
 def curves_page(runs: list[Path]) -> Iterator[str]:
@@ -64,4 +61,4 @@ def curves_page(runs: list[Path]) -> Iterator[str]:
     if tested := [run for run in runs if (run / RESULT).is_file()]:
         yield "\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |"
         yield "| --- | --- | ---: | --- | --- | ---: |"
-        yield from map(result, tested)
+        yield from map(result_row, tested)

@@ -43,16 +43,16 @@ def tested(folder: Path) -> CifarTest | None:
     cfg: Any = OmegaConf.create(read_own_keys(config))
     if cfg.model.get("name") != "local":
         return None
-    found = read_result(result)
-    if not found.get("finished") or found["images"] != found["dataset"].get("images"):
+    test = read_result(result)
+    if not test.finished or test.images != test.dataset.images:
         return None
-    about, split = found["dataset"], f"{found['images']:,} {found['dataset']['split']} images"
+    split = f"{test.images:,} {test.dataset.split} images"
     course = (
         f"all images after {cfg.data.include_val_after_epoch} epochs, rates divided by ten with epochs "
         f"{' and '.join(map(str, cfg.schedule.steps.drops))}"
     )
-    facts = f"{course}; {about['name']} ({about['fingerprint'][:12]}), {split}, {found['views']} views"
-    return CifarTest(bool(cfg.model.norm), cfg.trainer.max_epochs, cfg.seed, found["top1_error"], facts)
+    facts = f"{course}; {test.dataset.name} ({test.dataset.fingerprint[:12]}), {split}, {test.views} views"
+    return CifarTest(bool(cfg.model.norm), cfg.trainer.max_epochs, cfg.seed, test.top1_error, facts)
 
 
 def lines(runs: list[CifarTest]) -> Iterator[str]:

@@ -9,17 +9,20 @@ from statistics import median
 
 from omegaconf import DictConfig, ListConfig
 
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.paper.claims import Claim
+from alexnet_pl.paper.claim import ALEXNET, Claim
+from alexnet_pl.paper.overfeat_claims import CLASSIFICATION, SIZES
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect
 from alexnet_pl.paper.rows import Row, images_seen, reproduce_command, shipped
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.runs import metrics_log
-from alexnet_pl.runs.layout import PROVENANCE
+from alexnet_pl.runs.fit_status import read_fit_status
+from alexnet_pl.runs.provenance import read_sessions
 
-NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv_share": "%"}
+NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv3_share": "%", "conv4_share": "%"}
 MISSING = "not yet measured"
 
 
@@ -43,12 +46,21 @@ def paper_tables(rows: Sequence[Row]) -> list[Table]:
     return [Table(part, header, found, NOTES.get(part, ())) for part, found in parts.items()]
 
 
+UNSEEN = "†"
 NOTES = {
     "What each part brings": (
         "Points of error by which the network is worse without the part, on the images the paper measured it on: "
         "ILSVRC-2012 validation for response normalisation and overlap, ILSVRC-2010 test for the others.",
     ),
     "Table 2: ILSVRC-2012": ("Test errors are the test server's to tell; test.split=test writes its file.",),
+    CLASSIFICATION: (
+        f"{UNSEEN} printed source not seen: the number is from memory and was never compared with the paper's table.",
+        "Offsets of the fast network's fine stride are two a side here, as its last pooling is 2 × 2.",
+    ),
+    SIZES: (
+        f"{UNSEEN} printed source not seen.",
+        "Connections: multiplications of one crop; the printed ones are 0.3 % above.",
+    ),
 }
 
 
@@ -57,6 +69,7 @@ def cells(row: Row) -> list[str]:
     runs = max((value.runs for value in row.ours.values()), default=0)
     basis = {f" ({value.basis})" for value in row.ours.values() if isinstance(value, Difference)}
     paper = " / ".join(f"{claim.bound} {number(value, claim)}".strip() for value in claim.values.values())
+    paper += "" if claim.seen else f" {UNSEEN}"
     if not row.made_here:
         ours = "reported by others" if not claim.recipe else "the test server's"
         return [claim.label, claim.place, paper, ours, "", ""]
@@ -76,7 +89,9 @@ def cells(row: Row) -> list[str]:
 def number(value: float, claim: Claim) -> str:
     if math.isnan(value):
         return "no number"
-    return f"{value:,.0f}" if value >= 1000 or claim.key == "epochs" else f"{value:.1f}"
+    if value >= 1000 or claim.key == "epochs":
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if round(value, 1) != value else f"{value:.1f}"
 
 
 def interval(value: Estimate | Difference) -> str:
@@ -105,7 +120,8 @@ def missing(rows: Sequence[Row], rate: float | None) -> Table:
             body.append([claim.label, f"needs configs/{claim.recipe}.yaml, which is not here", "", ""])
             continue
         seen = images_seen(claim)
-        hours = f"{seen / rate / 3600:,.0f} hours" if rate else "hours not known"
+        known = rate and claim.paper == ALEXNET  # the rate is that of its network
+        hours = f"{seen / rate / 3600:,.0f} hours" if rate and known else "hours not known"
         body.append([f"{claim.label} ({claim.place})", line, f"{seen / 1e6:,.0f} million images", hours])
     notes = (
         f"Hours at {rate:,.0f} images/s, as measured on this machine."
@@ -132,24 +148,38 @@ def throughput(roots: Sequence[Path]) -> float | None:
         measured = json.loads(path.read_text())
         if measured.get("host") in (None, platform.node()) and measured.get("images_per_second"):
             return float(measured["images_per_second"])
-    rates = [rate for root in roots for path in root.glob("**/fit.json") if (rate := logged_rate(path))]
+    rates = [rate for root in roots for path in root.glob("**/fit.json") if (rate := logged_rate(path.parent))]
     return median(rates) if rates else None
 
 
-def logged_rate(path: Path) -> float | None:
+def logged_rate(run: Path) -> float | None:
     """Images per second of a run on this machine with crops of 224 pixels."""
     try:
-        sessions = json.loads((path.parent / PROVENANCE).read_text())["sessions"]
-        here = all(session["host"] == platform.node() for session in sessions)
-        full = json.loads(path.read_text())["training"]["augment"]["crop"] == 224
-        return metrics_log.images_per_second(path.parent) if here and full else None
-    except (OSError, ValueError, KeyError):
+        here = all(session.host == platform.node() for session in read_sessions(run))
+        fit = read_fit_status(run)
+        full = fit is not None and fit.training["augment"]["crop"] == 224
+        return metrics_log.images_per_second(run) if here and full else None
+    except (UserError, OSError, ValueError, KeyError):
         return None
 
 
 def as_csv(rows: Sequence[Row], others: Sequence[ProxyResults]) -> str:
     """Every value that the tables show, unrounded, a line a number."""
-    header = ["part", "row", "place", "data", "metric", "paper", "bound", "ours", "low", "high", "runs", "command"]
+    header = [
+        "part",
+        "row",
+        "place",
+        "data",
+        "metric",
+        "paper",
+        "bound",
+        "ours",
+        "low",
+        "high",
+        "runs",
+        "command",
+        "source",
+    ]
     lines: list[list[object]] = []
     for row in rows:
         claim = row.claim
@@ -159,16 +189,17 @@ def as_csv(rows: Sequence[Row], others: Sequence[ProxyResults]) -> str:
             how = reproduce_command(claim) if claim.recipe else ""
             data = claim.data or ""
             paper = "" if math.isnan(value) else value
-            lines.append([claim.part, claim.label, claim.place, data, metric, paper, claim.bound, *found, how])
+            source = "" if claim.seen else "printed source not seen"
+            lines.append([claim.part, claim.label, claim.place, data, metric, paper, claim.bound, *found, how, source])
     for one in others:
         for kind in one.errors:
             for metric, ours in kind.values.items():
-                lines.append(["stand-in", kind.label, "", one.about, metric, "", "", *ours[:4], ""])
+                lines.append(["stand-in", kind.label, "", one.about, metric, "", "", *ours[:4], "", ""])
         for compared in one.comparisons:
             for metric, ours in compared.ours.items():
                 claim = compared.claim
                 paper = "" if math.isnan(compared.paper[metric]) else compared.paper[metric]
                 lines.append(
-                    ["stand-in, difference", claim.label, claim.place, one.about, metric, paper, "", *ours[:4], ""]
+                    ["stand-in, difference", claim.label, claim.place, one.about, metric, paper, "", *ours[:4], "", ""]
                 )
     return tables.values(header, lines)

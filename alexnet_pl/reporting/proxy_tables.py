@@ -3,7 +3,7 @@
 import math
 
 from alexnet_pl.evaluation.intervals import Estimate
-from alexnet_pl.paper.claims import ERRORS
+from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.proxies import ProxyResults, verdicts
 from alexnet_pl.reporting.tables import Table
 

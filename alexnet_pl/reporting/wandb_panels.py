@@ -9,8 +9,9 @@ import torch
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.summary import count_parameters
-from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, ERRORS, TABLE1, TABLE2, Claim
+from alexnet_pl.models.summary import find_learned_layers
+from alexnet_pl.paper.claim import ERRORS, Claim
+from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, TABLE1, TABLE2
 from alexnet_pl.paper.rows import Row
 from alexnet_pl.reporting import paper_tables as paper_tables_module
 from alexnet_pl.reporting import tables
@@ -35,7 +36,7 @@ def libraries() -> tuple[Any, Any]:
 
 def layers() -> list[str]:
     with torch.device("meta"):
-        return list(count_parameters(AlexNet()))
+        return list(find_learned_layers(AlexNet()))
 
 
 def curves(wr: Any) -> dict[str, list[Any]]:

@@ -1,1 +1,1 @@
-"""Features of fc7, nearest neighbors, short binary codes (§7.1)."""
+"""Image retrieval (§7.1): fc7 features, nearest neighbours, short binary codes."""

@@ -1,15 +1,15 @@
-"""Short binary codes (§7.1; §6.1 of 2012): retrieval "could be made efficient by training an auto-encoder to compress
-these vectors to short binary codes".
+"""Training of short binary codes (§7.1; §6.1 of 2012): retrieval "could be made efficient by training an auto-encoder
+to compress these vectors to short binary codes".
 
-A deep auto-encoder in the manner of Krizhevsky & Hinton (2011), the paper's reference for it, trained by squared error.
-Theirs has logistic units and is pre-trained layer by layer as a belief network; here hidden units are ReLUs, and it is
-trained as a whole.
+The auto-encoder follows Krizhevsky & Hinton (2011), the paper's reference, and is trained by squared error. Theirs has
+logistic units and is pre-trained layer by layer as a belief network; here hidden units are ReLUs and all layers are
+trained together.
 """
 
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -24,13 +24,14 @@ from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
-from alexnet_pl.retrieval.codebook import check_source
+from alexnet_pl.retrieval.codebook import check_code_source
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
+from alexnet_pl.runs.records import StoreIdentity
 
 
-def statistics(features: Features) -> tuple[np.ndarray, float]:
-    """Mean, (width,) float32, and the root of the mean variance of all numbers, in one pass."""
+def measure_statistics(features: Features) -> tuple[np.ndarray, float]:
+    """Mean, (width,) float32, and square root of the mean variance, computed in one pass."""
     total, squares = np.zeros(features.width), np.zeros(features.width)
     for start in range(0, len(features), BLOCK):
         block = features.values[start : start + BLOCK].astype(np.float64)
@@ -40,11 +41,11 @@ def statistics(features: Features) -> tuple[np.ndarray, float]:
     return mean.astype(np.float32), float(np.sqrt(variance.mean()))
 
 
-class Codes(L.LightningModule):
-    """The auto-encoder and how it learns: Adam, at a rate that falls to zero along a straight line.
+class CodeLearner(L.LightningModule):
+    """LightningModule that trains an auto-encoder with Adam and a learning rate that decays linearly to zero.
 
-    `source`: what its features are of (`Features.identity`); a checkpoint carries it, and codes of other features are
-    refused.
+    `source`: identity of the features (`Features.identity`), saved in checkpoints so that the codes are used with the
+    same features only.
     """
 
     def __init__(
@@ -81,10 +82,10 @@ class Codes(L.LightningModule):
 
 
 class VectorLoader(EpochPosition):
-    """(batch, width) float32 in a new random order each epoch, or with `shuffled` false in order, all of them.
+    """Loader of feature vectors, (batch, width) float32: shuffled each epoch, or in order without `shuffled`.
 
-    The order is a function of (seed, epoch), so that a resumed run needs only (epoch, done). Of several devices, each
-    takes its share of every batch.
+    The order is a function of (seed, epoch), so a resumed run needs only its position. With several devices, each loads
+    its share of every batch.
     """
 
     def __init__(
@@ -101,25 +102,18 @@ class VectorLoader(EpochPosition):
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.shuffled:
-            self.begin()
-        first = self.done if self.shuffled else 0
+            self.start_epoch()
+        first = self.batches_done if self.shuffled else 0
         count = len(self.features)
         order = epoch_order(count, self.seed, self.epoch) if self.shuffled else np.arange(count)
         for i in range(first, len(self)):
-            self.done = i + 1
+            self.batches_done = i + 1
             numbers = order[i * self.batch_size : (i + 1) * self.batch_size][self.share]
             yield torch.from_numpy(self.features.rows(np.sort(numbers)))
 
 
-class Origin(NamedTuple):
-    """The store that the features are of, as provenance names it."""
-
-    name: str
-    fingerprint: str
-
-
-class Vectors(L.LightningDataModule):
-    """Features to learn from, and others to see how well."""
+class FeatureDataModule(L.LightningDataModule):
+    """LightningDataModule of feature vectors for training and validation."""
 
     def __init__(self, train: Features, val: Features, batch_size: int, seed: int = 0) -> None:
         super().__init__()
@@ -129,58 +123,61 @@ class Vectors(L.LightningDataModule):
         self.position: dict[str, int] | None = None
 
     @property
-    def store(self) -> Origin:
-        about = self.train.about["dataset"]
-        return Origin(about["name"], about["fingerprint"])
+    def store(self) -> StoreIdentity:
+        """The store that the features are of."""
+        return self.train.info.dataset
 
-    def place(self) -> tuple[int, int]:
-        """Rank and number of devices."""
+    def rank_and_world(self) -> tuple[int, int]:
+        """Rank of this process and number of processes."""
         assert self.trainer is not None
         return self.trainer.global_rank, self.trainer.world_size
 
     @cached_property
-    def training(self) -> VectorLoader:
-        return VectorLoader(self.train, self.batch_size, self.seed, True, *self.place())
+    def training_loader(self) -> VectorLoader:
+        return VectorLoader(self.train, self.batch_size, self.seed, True, *self.rank_and_world())
 
     def train_dataloader(self) -> VectorLoader:
         if self.position is not None:
-            self.training.load_state_dict(self.position)
-        return self.training
+            self.training_loader.load_state_dict(self.position)
+        return self.training_loader
 
     def val_dataloader(self) -> VectorLoader:
-        return VectorLoader(self.val, self.batch_size, self.seed, False, *self.place())
+        return VectorLoader(self.val, self.batch_size, self.seed, False, *self.rank_and_world())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"position": self.training.state_dict()}
+        return {"position": self.training_loader.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.position = state_dict["position"]
 
 
 def open_features(options: Options, layer: str) -> tuple[Features, Features]:
-    """Features of the training images and of the tested ones."""
+    """Open the features of the training images and of the test (or validation) images of a run.
+
+    Raises UserError if they do not exist or are not of the same checkpoint and layer.
+    """
     run = Path(options.features)
     if not run.is_dir():
-        raise UserError(f"codes.features: {run} is not there; give the run folder of a network after `features`")
+        raise UserError(f"codes.features: {run} does not exist; give the run folder of a network after `features`")
     train = Features(features_dir(run, "train", layer))
-    others = sorted(path.name for path in (run / "features").glob(f"*-{layer}") if path.name != f"train-{layer}")
-    if not others:
-        raise UserError(f"codes.features: {run}/features has {layer} of the training images alone; run features again")
-    tested = Features(run / "features" / ("test-" + layer if f"test-{layer}" in others else others[-1]))
-    train.check_alike(tested)
+    other_splits = sorted(path.name for path in (run / "features").glob(f"*-{layer}") if path.name != f"train-{layer}")
+    if not other_splits:
+        raise UserError(f"codes.features: {run}/features has {layer} of the training images only; run `features` again")
+    tested = Features(run / "features" / ("test-" + layer if f"test-{layer}" in other_splits else other_splits[-1]))
+    train.check_comparable(tested)
     return train, tested
 
 
-def build_codes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Codes, Vectors]:
+def build_codes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, CodeLearner, FeatureDataModule]:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     options = make_options(cfg)
     train, tested = open_features(options, options.layer)
     net = instantiate(AutoEncoder, {k: v for k, v in options.net.items() if k != "layer"}, "codes", width=train.width)
     switches = {"codes": {**options.net, "width": train.width}}
-    given = {"net": net, "switches": switches, "source": train.identity, "epochs": cfg.trainer.max_epochs}
-    module = instantiate(Codes, cfg.optim, "optim", **given)
+    arguments = {"net": net, "switches": switches, "source": train.identity, "epochs": cfg.trainer.max_epochs}
+    module = instantiate(CodeLearner, cfg.optim, "optim", **arguments)
     check_compatible(cfg.ckpt_path, switches)
     if cfg.ckpt_path:
-        check_source(cfg.ckpt_path, read_checkpoint(cfg.ckpt_path)["alexnet_pl"], train)
-    rates: list[L.Callback] = [LearningRateMonitor(logging_interval="epoch")]
-    return make_trainer(cfg, folder, rates), module, Vectors(train, tested, cfg.data.batch_size, cfg.seed)
+        check_code_source(cfg.ckpt_path, read_checkpoint(cfg.ckpt_path)["alexnet_pl"], train)
+    callbacks: list[L.Callback] = [LearningRateMonitor(logging_interval="epoch")]
+    return make_trainer(cfg, folder, callbacks), module, FeatureDataModule(train, tested, cfg.data.batch_size, cfg.seed)

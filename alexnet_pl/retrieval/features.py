@@ -1,22 +1,23 @@
-"""Features of every image of a split (§7.1; §6.1 of 2012): by default fc7's activations, which Figure 4 compares.
+"""Features of all images of a split (§7.1; §6.1 of 2012): by default activations of fc7, which Figure 4 compares.
 
-`features` leaves `features/<split>-<layer>/` in the run folder:
+`features` writes `features/<split>-<layer>/` in the run folder:
 
-    features.npy   (images, width) float16, in the split's order; numpy.load(…, mmap_mode="r") opens it
-    labels.npy     (images,) int64 class index; −1 where none is known
-    names.jsonl    a JSON string an image: its name in the store
-    about.json     of which checkpoint, store, split and layer they are
+    features.npy   (images, width) float16 in the order of the split; open with numpy.load(…, mmap_mode="r")
+    labels.npy     (images,) int64 class index; −1 if unknown
+    names.jsonl    one JSON string per image: its name in the store
+    about.json     checkpoint, store, split and layer of the features
 
-Of the centre view, with dropout's factors as in any test. 1.28 million images of 4,096 numbers are 10.5 GB, of which
-only a block is ever in memory. Until all are there the folder is `….partial`, from which the same command goes on.
+They are computed on the centre view, with the network in evaluation mode. 1.28 million images of 4,096 numbers take
+10.5 GB, of which one block at a time is in memory. An unfinished folder is named `….partial`; the same command resumes.
 """
 
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,35 +26,56 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, batch_pipeline
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.files import Count, JsonObject, parse_record, read_record, to_json, write_json
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
 
-SIDE = 32  # pixels of Krizhevsky & Hinton's (2011) images
-BLOCK = 1024  # images between two notes of how far it is; fewer than a batch are one batch
+PIXELS_SIDE = 32  # as in Krizhevsky & Hinton (2011)
+IMAGES_PER_BLOCK = 1024  # progress is saved after each block; at least one batch
 
-Layer = Callable[[Classifier, Tensor], Tensor]
+LayerReader = Callable[[Classifier, Tensor], Tensor]
 """(N, 3, crop, crop) view → (N, width)."""
 
 
-def fc7(module: Classifier, view: Tensor) -> Tensor:
+def read_fc7(module: Classifier, view: Tensor) -> Tensor:
     if not hasattr(module.net, "features"):
-        raise UserError(
-            "features.layer=fc7: this run's network has no such layer; features.layer=pixels has none to ask"
-        )
-    return module.net.features(module.speed.to_memory_format(view))  # type: ignore[operator]
+        raise UserError("features.layer=fc7: this run's network has no such layer; use features.layer=pixels")
+    return module.net.features(module.performance.to_memory_format(view))  # type: ignore[operator]
 
 
-def pixels(module: Classifier, view: Tensor) -> Tensor:
-    """The view itself, 32 × 32 and minus its mean: what an auto-encoder on raw pixels reads (§7.1's comparison)."""
-    return F.interpolate(view, size=(SIDE, SIDE), mode="bilinear", antialias=True).flatten(1)
+def read_pixels(module: Classifier, view: Tensor) -> Tensor:
+    """Centre view at 32 × 32 pixels minus the mean, for auto-encoders on raw pixels (§7.1's comparison)."""
+    return F.interpolate(view, size=(PIXELS_SIDE, PIXELS_SIDE), mode="bilinear", antialias=True).flatten(1)
 
 
-LAYERS: dict[str, Layer] = {"fc7": fc7, "pixels": pixels}
+LAYERS: dict[str, LayerReader] = {"fc7": read_fc7, "pixels": read_pixels}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSource:
+    """Images and network of features."""
+
+    dataset: DatasetInfo
+    checkpoint: CheckpointInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesInfo(FeatureSource):
+    """about.json. `width`: numbers an image; `precision`: in which the network computed them."""
+
+    layer: str
+    width: Count
+    images: Count
+    precision: str = "32-true"
 
 
 class Extractor:
-    """uint8 images (N, 3, size, size) → (N, width) float32, by the centre view, on the network's device."""
+    """Function from uint8 images (N, 3, size, size) to features (N, width) float32 of their centre view.
+
+    Raises UserError for an unknown layer.
+    """
 
     def __init__(self, module: Classifier, layer: str, device: torch.device, precision: str = "32-true") -> None:
         if layer not in LAYERS:
@@ -77,86 +99,131 @@ def features_dir(run: Path, split: str, layer: str = "fc7") -> Path:
     return run / "features" / f"{split}-{layer}"
 
 
-def extract(folder: Path, extractor: Extractor, split: Split, facts: dict[str, Any], batch_size: int) -> None:
-    """All images of `split` into `folder`, going on where an earlier call was stopped.
+class Share(NamedTuple):
+    """Part of a split that a process extracts: the `rank`-th of `world` ranges. `barrier`: waits for all processes."""
 
-    `facts`: {"dataset": evaluate.dataset(…), "checkpoint": result.about_checkpoint(…)}.
+    rank: int = 0
+    world: int = 1
+    barrier: Callable[[], None] = lambda: None
+
+    def rows(self, count: int) -> range:
+        return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)
+
+    def progress_path(self, partial: Path) -> Path:
+        """File that holds how many of its rows are done."""
+        return partial / ("done.json" if self.world == 1 else f"done-{self.rank}-of-{self.world}.json")
+
+
+def extract_split(
+    folder: Path,
+    extractor: Extractor,
+    split: Split,
+    source: FeatureSource,
+    batch_size: int,
+    share: Share | None = None,
+) -> None:
+    """Extract the features of all images of `split` into `folder`; resume if an earlier call was interrupted.
+
+    Each of several processes extracts its share.
     """
+    share = share or Share()
     partial = folder.with_name(f"{folder.name}.partial")
-    about = {"layer": extractor.layer, "width": extractor.width, "images": len(split), "precision": extractor.precision}
-    facts = {**about, **facts}
-    done = resume_from(partial, facts)
-    step = max(BLOCK // batch_size, 1) * batch_size
-    starts = range(done, len(split), batch_size)
-    batches = (np.arange(start, min(start + batch_size, len(split))) for start in starts)
-    answers = blocks(
-        extractor,
-        batch_pipeline(split, extractor.device, DEFAULT_OPTIONS)(split, batches, batch_size, extractor.device),
-        step,
+    info = FeaturesInfo(
+        layer=extractor.layer,
+        width=extractor.width,
+        images=len(split),
+        precision=extractor.precision,
+        dataset=source.dataset,
+        checkpoint=source.checkpoint,
     )
-    with Progress() as bar:
-        task = bar.add_task(f"{folder.name}", total=len(split), completed=done)
-        for block in answers:
-            write_features(partial, done, block)
+    if share.rank == 0:
+        open_partial(partial, info)
+    share.barrier()
+    extract_share(partial, extractor, split, batch_size, share)
+    share.barrier()
+    if share.rank == 0:
+        finish(partial, folder, split)
+    share.barrier()
+
+
+def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size: int, share: Share) -> None:
+    rows, done = share.rows(len(split)), read_done(share.progress_path(partial))
+    step = max(IMAGES_PER_BLOCK // batch_size, 1) * batch_size
+    starts = range(rows.start + done, rows.stop, batch_size)
+    batches = (np.arange(start, min(start + batch_size, rows.stop)) for start in starts)
+    stream = batch_pipeline(split, extractor.device, DEFAULT_OPTIONS)(split, batches, batch_size, extractor.device)
+    with Progress(disable=share.rank > 0) as bar:
+        task = bar.add_task(partial.stem, total=len(rows), completed=done)
+        for block in extract_blocks(extractor, stream, step):
+            write_features(partial, rows.start + done, block)
             done += len(block)
+            write_progress(share.progress_path(partial), done)
             bar.update(task, completed=done)
+
+
+def finish(partial: Path, folder: Path, split: Split) -> None:
     np.save(partial / "labels.npy", split.labels)
     (partial / "names.jsonl").write_text("".join(f"{json.dumps(name)}\n" for name in split.names))
-    (partial / "done.json").unlink()
+    for path in partial.glob("done*.json"):
+        path.unlink()
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
 
 
-def resume_from(partial: Path, facts: dict[str, Any]) -> int:
-    """Images that are there already; what is of another checkpoint, store or layer is begun anew."""
+def open_partial(partial: Path, info: FeaturesInfo) -> None:
+    """Keep what was extracted already; start from zero if the partial folder has other `info`."""
     try:
-        if json.loads((partial / "about.json").read_text()) == facts:
-            return json.loads((partial / "done.json").read_text())
-    except (OSError, ValueError):
+        if read_record(partial / "about.json", FeaturesInfo, "") == info:
+            return
+    except UserError:
         pass
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    shape = facts["images"], facts["width"]
+    shape = info.images, info.width
     np.lib.format.open_memmap(partial / "features.npy", "w+", np.float16, shape)
-    note(partial, 0)
-    (partial / "about.json").write_text(json.dumps(facts, indent=1) + "\n")
-    return 0
+    write_json(partial / "about.json", to_json(info))
 
 
-def note(partial: Path, done: int) -> None:
-    fresh = partial / "done.json.new"
+def read_done(path: Path) -> int:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def write_progress(path: Path, done: int) -> None:
+    fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(json.dumps(done))
-    fresh.replace(partial / "done.json")
+    fresh.replace(path)
 
 
-def blocks(extractor: Extractor, batches: Iterator[tuple[Tensor, Tensor]], step: int) -> Iterator[np.ndarray]:
-    """(step or, at the end, fewer, width) float16."""
-    waiting: list[Tensor] = []
+def extract_blocks(extractor: Extractor, batches: Iterator[tuple[Tensor, Tensor]], step: int) -> Iterator[np.ndarray]:
+    """Yield features of `step` images at a time, fewer at the end: (n, width) float16."""
+    pending: list[Tensor] = []
     for images, labels in batches:
-        waiting.append(extractor(images)[: len(labels)].half().cpu())
-        if sum(map(len, waiting)) >= step:
-            yield torch.cat(waiting).numpy()
-            waiting = []
-    if waiting:
-        yield torch.cat(waiting).numpy()
+        pending.append(extractor(images)[: len(labels)].half().cpu())
+        if sum(map(len, pending)) >= step:
+            yield torch.cat(pending).numpy()
+            pending = []
+    if pending:
+        yield torch.cat(pending).numpy()
 
 
 def write_features(partial: Path, start: int, block: np.ndarray) -> None:
-    """The note of how far it is comes after the block is on the disk."""
+    """Write a block. Raises UserError if values overflow float16."""
     if not np.isfinite(block).all():
         raise UserError(
-            f"ckpt_path: activities of images {start:,} … are not finite in float16; take another checkpoint"
+            f"ckpt_path: activations from image {start:,} on are not finite in float16; use another checkpoint"
         )
     values = np.load(partial / "features.npy", mmap_mode="r+")
     values[start : start + len(block)] = block
-    values.flush()
-    note(partial, start + len(block))
+    values.flush()  # before the note of how far it is
 
 
 class Features:
-    """Finished features, their values left on the disk. Raises UserError that names what is missing or cut short."""
+    """Finished features of a split, memory-mapped. Raises UserError, naming what is missing or truncated."""
 
     values: np.ndarray  # (images, width) float16
 
@@ -164,21 +231,20 @@ class Features:
         self.folder = folder
         if not (folder / "about.json").is_file():
             unfinished = folder.with_name(f"{folder.name}.partial").exists()
-            state = "was not finished" if unfinished else "is not there"
+            state = "is unfinished" if unfinished else "does not exist"
             split, _, layer = folder.name.rpartition("-")
             how = f"features -c RUN features.split={split} features.layer={layer}"
-            raise UserError(f"{folder}: {state}; {'go on with' if unfinished else 'make it with'} {how}")
+            raise UserError(f"{folder}: {state}; {'resume with' if unfinished else 'make it with'} {how}")
         try:
-            self.about: dict[str, Any] = json.loads((folder / "about.json").read_text())
+            self.info = parse_record(json.loads((folder / "about.json").read_text()), FeaturesInfo)
             self.values = np.load(folder / "features.npy", mmap_mode="r")
             self.labels = np.load(folder / "labels.npy")
-            shape = self.about["images"], self.about["width"]
+            shape = self.info.images, self.info.width
             if self.values.shape != shape or self.values.dtype != np.float16 or len(self.labels) != shape[0]:
                 raise ValueError(f"{self.values.shape} numbers and {len(self.labels)} labels, not {shape}")
-            _ = self.about["checkpoint"]["sha256"], self.about["dataset"]["fingerprint"], self.about["layer"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(
-                f"{folder}: damaged or cut short ({reason(error)}); make them again by `features`"
+                f"{folder}: corrupt or truncated ({reason(error)}); make them again with `features`"
             ) from error
 
     def __len__(self) -> int:
@@ -189,14 +255,13 @@ class Features:
         return self.values.shape[1]
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """Identity of these features; a copy has the same."""
-        about = self.about["dataset"]
+    def identity(self) -> JsonObject:
+        """Checkpoint, store, split, layer and shape of these features; the same for a copy."""
         return {
-            "checkpoint": self.about["checkpoint"]["sha256"],
-            "fingerprint": about["fingerprint"],
-            "split": about["split"],
-            "layer": self.about["layer"],
+            "checkpoint": self.info.checkpoint.sha256,
+            "fingerprint": self.info.dataset.fingerprint,
+            "split": self.info.dataset.split,
+            "layer": self.info.layer,
             "images": len(self),
             "width": self.width,
         }
@@ -207,26 +272,26 @@ class Features:
         try:
             names = [json.loads(line) for line in path.read_text().splitlines()]
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: damaged ({reason(error)}); make the features again") from error
+            raise UserError(f"{path}: corrupt ({reason(error)}); make the features again") from error
         if len(names) != len(self):
             raise UserError(f"{path}: {len(names):,} names, not {len(self):,}; make the features again")
         return names
 
     def rows(self, numbers: np.ndarray | slice) -> np.ndarray:
-        """(len(numbers), width) float32, read from the disk."""
+        """Read rows from disk: (len(numbers), width) float32."""
         return self.values[numbers].astype(np.float32)
 
-    def check_checkpoint(self, about: dict[str, Any]) -> None:
-        """Raise UserError unless they are of this checkpoint (`result.about_checkpoint`)."""
-        own = self.about["checkpoint"]
-        if own["sha256"] != about["sha256"]:
+    def check_checkpoint(self, checkpoint: CheckpointInfo) -> None:
+        """Raise UserError unless they were extracted with this checkpoint."""
+        own = self.info.checkpoint
+        if own.sha256 != checkpoint.sha256:
             raise UserError(
-                f"{self.folder}: made from another checkpoint (step {own['step']:,}) than {about['file']} "
-                f"(step {about['step']:,}); make them again by `features`"
+                f"{self.folder}: made from another checkpoint (step {own.step:,}) than {checkpoint.file} "
+                f"(step {checkpoint.step:,}); make them again with `features`"
             )
 
-    def check_alike(self, other: "Features") -> None:
-        """Raise UserError unless distances between the two mean anything: same checkpoint, same layer."""
+    def check_comparable(self, other: "Features") -> None:
+        """Raise UserError unless both are of the same checkpoint and layer, so that distances make sense."""
         if [self.identity[key] for key in ("checkpoint", "layer")] != [
             other.identity[key] for key in ("checkpoint", "layer")
         ]:

@@ -1,62 +1,71 @@
-"""Index of a run's images for retrieval (Figure 4, right): network, features of a split, and the images."""
+"""Image index of a run for retrieval (Figure 4, right): network, features of a split, and images."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl import runtime
 from alexnet_pl.config.options import feature_options
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.experiment.trained_run import open_trained_run
 from alexnet_pl.retrieval import features, search
-from alexnet_pl.retrieval.features import Extractor, Features
-from alexnet_pl.runs.checkpoint import about_checkpoint, check_compatible, checkpoint_step
+from alexnet_pl.retrieval.features import Extractor, Features, FeatureSource, Share
+from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint
+from alexnet_pl.runs.records import CheckpointInfo
 from alexnet_pl.runtime import precision
 
-NO_WEIGHTS = {"file": "none", "sha256": "none", "step": 0}  # that pixels are of
+NO_CHECKPOINT = CheckpointInfo(file="none", sha256="none")  # of pixel features
 
 
-def make_extractor(cfg: DictConfig) -> Extractor:
-    """The network of `cfg.ckpt_path`, as `predict` loads it."""
+def make_extractor(cfg: DictConfig, device: torch.device | None = None) -> Extractor:
+    """Load the network of `cfg.ckpt_path`, as `predict` does, for extracting features; by default on the recipe's
+    device."""
     build.count_classes(cfg)
     module = build.make_module(cfg)
     check_compatible(cfg.ckpt_path, module.architecture)
-    device = runtime.device(cfg)
-    how = precision(cfg.trainer.precision, device.type)
-    return Extractor(trained_run.load_module(cfg.ckpt_path, module), feature_options(cfg).layer, device, how)
+    device = device or runtime.device(cfg)
+    precision_name = precision(cfg.trainer.precision, device.type)
+    return Extractor(trained_run.load_module(cfg.ckpt_path, module), feature_options(cfg).layer, device, precision_name)
 
 
-def extract(cfg: DictConfig, folder: Path, split: str, extractor: Extractor) -> tuple[Features, bool]:
-    """The features of a split, and whether they had to be made."""
+def extract_features(
+    cfg: DictConfig, folder: Path, split: str, extractor: Extractor, share: Share | None = None
+) -> tuple[Features, bool]:
+    """Features of a split, extracted if needed: (features, whether they were extracted now).
+
+    Each of several processes extracts its share.
+    """
     store = build.make_data(cfg).store
-    weights = NO_WEIGHTS if extractor.layer == "pixels" else about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg))
-    facts = {"dataset": predictions.dataset_info(store, split), "checkpoint": weights}
-    where = features.features_dir(folder, split, extractor.layer)
-    there = Features(where) if (where / "about.json").is_file() else None
-    if there and all(there.about[key] == value for key, value in facts.items()):
-        return there, False
-    extractor.module.speed.apply(extractor.module.net, extractor.device)
-    features.extract(where, extractor, store.split(split), facts, cfg.data.batch_size)
-    return Features(where), True
+    checkpoint = NO_CHECKPOINT if extractor.layer == "pixels" else describe_checkpoint(Path(cfg.ckpt_path))
+    source = FeatureSource(dataset=predictions.dataset_info(store, split), checkpoint=checkpoint)
+    directory = features.features_dir(folder, split, extractor.layer)
+    existing = Features(directory) if (directory / "about.json").is_file() else None
+    if existing and (existing.info.dataset, existing.info.checkpoint) == (source.dataset, source.checkpoint):
+        return existing, False
+    extractor.module.performance.apply(extractor.module.net, extractor.device)
+    features.extract_split(directory, extractor, store.split(split), source, cfg.data.batch_size, share)
+    return Features(directory), True
 
 
 class ImageIndex:
-    """Index of a run's images: find the images nearest to a query.
+    """Index of a run's images, to find those nearest to a query image.
 
-    `features` must be of this very checkpoint; the store is opened when a picture is first asked for.
+    Raises UserError unless the features are of the checkpoint of `cfg`. The store is opened when images are needed.
     """
 
     def __init__(self, cfg: DictConfig, run: Path, split: str = "train") -> None:
         self.cfg, self.run = cfg, run
         self.features = Features(features.features_dir(run, split, feature_options(cfg).layer))
-        if self.features.about["layer"] != "pixels":
-            self.features.check_checkpoint(about_checkpoint(Path(cfg.ckpt_path), checkpoint_step(cfg)))
+        if self.features.info.layer != "pixels":
+            self.features.check_checkpoint(describe_checkpoint(Path(cfg.ckpt_path)))
         self.extractor = make_extractor(cfg)
         self.split_name = split
 
@@ -65,32 +74,35 @@ class ImageIndex:
         return self.extractor.module.classes
 
     @property
-    def images(self) -> Split:
-        """The store's split that the features are of. Raises UserError where the store was moved away or changed."""
+    def split(self) -> Split:
+        """Split that the features were extracted from. Raises UserError if the store was moved or changed."""
         store: Store = build.make_data(self.cfg).store
-        if store.fingerprint != self.features.about["dataset"]["fingerprint"]:
+        if store.fingerprint != self.features.info.dataset.fingerprint:
             raise UserError(
-                f"data.root: the store at {store.root} is not the one that {self.features.folder} was made of"
+                f"data.root: the store at {store.root} is not the one that {self.features.folder} was made from"
             )
         return store.split(self.split_name)
 
     def embed(self, images: Tensor) -> np.ndarray:
-        """uint8 (N, 3, size, size) → (N, width) float16, as the features on the disk are."""
+        """Compute features as on disk: uint8 (N, 3, size, size) → (N, width) float16."""
         return self.extractor(images).half().cpu().numpy()
 
-    def nearest(self, images: Tensor, k: int = 6, **options: Any) -> search.Neighbours:
-        """The `k` images most like each of `images`, uint8 (N, 3, size, size) as the store has them."""
+    def nearest(self, images: Tensor, k: int = 6, **options: Any) -> search.Neighbors:
+        """Find the `k` images nearest to each of `images`, uint8 (N, 3, size, size) as in the store."""
         return self.find(self.embed(images), k, **options)
 
-    def find(self, vectors: np.ndarray, k: int = 6, **options: Any) -> search.Neighbours:
-        """The `k` images whose features are nearest to `vectors`, (N, width); options as of `retrieval.nearest`."""
-        return search.nearest(self.features, vectors, k, **options)
+    def find(self, vectors: np.ndarray, k: int = 6, **options: Any) -> search.Neighbors:
+        """Find the `k` images nearest to `vectors`, (N, width); options as for `search.find_nearest`."""
+        return search.find_nearest(self.features, vectors, k, **options)
 
-    def images_at(self, numbers: np.ndarray) -> Tensor:
-        """Images of the split by their numbers: (N, 3, size, size) uint8."""
-        return self.images.images(numbers)
+    def read_images(self, numbers: np.ndarray) -> Tensor:
+        """Read images of the split by their numbers: (N, 3, size, size) uint8."""
+        return self.split.images(numbers)
 
 
-def open_run(run: str | Path, split: str = "train", checkpoint: str = "last", *overrides: str) -> ImageIndex:
-    """A run folder after `features`; overrides such as "data.root=FOLDER" where the store lies elsewhere by now."""
+def open_image_index(run: str | Path, split: str = "train", checkpoint: str = "last", *overrides: str) -> ImageIndex:
+    """Open the image index of a run folder after `features`.
+
+    `overrides`: such as "data.root=FOLDER" if the store was moved.
+    """
     return ImageIndex(open_trained_run(Path(run), checkpoint, overrides), Path(run), split)

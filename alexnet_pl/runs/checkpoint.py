@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +11,16 @@ from typing import Annotated, Any
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, check_record, sha256
+from alexnet_pl.files import Count, parse_record, sha256
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, LineageStage
+
+SKIP_CHECKSUM = "ALEXNET_PL_SKIP_CHECKSUM"
+"""Environment variable: 1 reads checkpoints without verifying the checksums of their tensors."""
 
 
 @dataclass
@@ -25,8 +31,8 @@ class NetworkRecord:
 
     switches: dict[str, dict[str, Any]]
     classes: list[list[str]] = field(default_factory=list)  # codes have none
-    store: dict[str, Any] = field(default_factory=dict)
-    lineage: list[dict[str, Any]] = field(default_factory=list)
+    store: DatasetInfo = field(default_factory=DatasetInfo)
+    lineage: list[LineageStage] = field(default_factory=list)
     sums: torch.Tensor | None = None
     course: dict[str, Any] = field(default_factory=dict)
     schema: Annotated[int, (1, SCHEMA)] = 1
@@ -48,16 +54,24 @@ class CheckpointRecord:
 
 def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path") -> dict[str, Any]:
     """A checkpoint of this package, on the CPU. Raises UserError, naming the config's `key`, for anything else."""
-    if Path(path).is_file():
+    if Path(path).is_file() and os.environ.get(SKIP_CHECKSUM, "0") in ("", "0"):
         check_bytes(Path(path), Path(path).stat().st_mtime_ns, key)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-        check_record(checkpoint, CheckpointRecord)
+        parse_record(checkpoint, CheckpointRecord)
+        check_entries(checkpoint["alexnet_pl"])
         checkpoint["alexnet_pl"] = migrate_record(checkpoint["alexnet_pl"])
     except Exception as error:  # whatever a foreign file makes of itself
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl ({reason})") from error
     return checkpoint
+
+
+def check_entries(metadata: dict[str, Any]) -> None:
+    """Raise ValueError for an entry without a value, which no checkpoint is written with."""
+    for name, value in metadata.items():
+        if value is None:
+            raise ValueError(f"alexnet_pl.{name}: missing")
 
 
 @functools.lru_cache(maxsize=64)
@@ -111,18 +125,24 @@ def checkpoint_step(cfg: DictConfig) -> int:
     return read_checkpoint(cfg.ckpt_path)["global_step"]
 
 
-def about_checkpoint(path: Path, step: int = 0) -> dict[str, Any]:
-    """Identity of a checkpoint: two files with the same weights agree in `weights`."""
-    return {"file": path.name, "sha256": sha256(path), "weights": weights_sha256(path), "step": step}
+def describe_checkpoint(path: Path) -> CheckpointInfo:
+    checkpoint = read_checkpoint(path)
+    weights = weights_sha256(checkpoint["state_dict"])
+    return CheckpointInfo(file=path.name, sha256=sha256(path), weights=weights, step=checkpoint["global_step"])
 
 
-def weights_sha256(path: Path) -> str:
-    """SHA-256 of all tensors of a checkpoint's `state_dict`, in hexadecimal digits, in the order of their names."""
+def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all tensors of a `state_dict`, in hexadecimal digits, in the order of their names."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(read_checkpoint(path)["state_dict"].items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
+    """Earlier runs that a checkpoint's own entry, `alexnet_pl`, lists."""
+    return [parse_record(stage, LineageStage) for stage in metadata.get("lineage", [])]
 
 
 def checkpoint_seed(path: Path) -> int | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config.run_config import read_own_keys
+from alexnet_pl.config.run_config import check_links, read_own_keys
 from alexnet_pl.errors import UserError, reason
 
 ROOT = Path("runs")  # where run folders are made, below the working folder
@@ -31,6 +31,7 @@ def read_config(folder: Path) -> DictConfig:
     path = folder / CONFIG
     if not path.is_file():
         raise UserError(f"{folder}: not a run folder (no {CONFIG} in it)")
+    check_links(folder)
     try:
         cfg = OmegaConf.create(read_own_keys(path))
         _ = cfg.model

@@ -5,15 +5,15 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from alexnet_pl.files import Count, read_record, write_json
+from alexnet_pl.files import Count, JsonObject, read_record, to_json, write_json
 from alexnet_pl.runs.layout import PROVENANCE
+from alexnet_pl.runs.records import StoreIdentity
 
 PACKAGES = ("alexnet_pl", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "wandb")
 
@@ -26,49 +26,64 @@ GIT_ENVIRONMENT = {
 GIT_OPTIONS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.pager=cat")
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Session:
-    """One run of a command: when, from which commit, with which arguments."""
+    """One run of a command: when, from which commit, with which arguments, on which images and machine;
+    `processes`: how those that shared a batch did."""
 
     time: str
     command: str
     argv: list[str]
     commit: str | None = None
-    changed_files: list[str] | None = None
-    packages: dict[str, str | None] | None = None
+    changed_files: list[str] = field(default_factory=list)
+    store: StoreIdentity = field(default_factory=StoreIdentity)
+    packages: dict[str, str | None] = field(default_factory=dict)
+    python: str = ""
+    platform: str = ""
+    host: str = ""
+    cpus: Count | None = None
+    gpus: list[str] = field(default_factory=list)
+    processes: JsonObject = field(default_factory=dict)
+
+    @property
+    def machine(self) -> str:
+        return ", ".join(self.gpus) or f"{self.cpus} CPU cores"
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class ProvenanceRecord:
     """provenance.json: the sessions of a run folder, oldest first."""
 
-    sessions: list[Session]
     schema: Count = 1
+    sessions: list[Session]
 
 
-def append_session(run: Path, facts: dict[str, Any]) -> None:
+def read_sessions(run: Path) -> list[Session]:
+    """Sessions of provenance.json, oldest first; [] if there is no such file."""
     path = run / PROVENANCE
-    advice = "move it away to start a new one"
-    sessions = read_record(path, ProvenanceRecord, advice)["sessions"] if path.exists() else []
-    write_json(path, {"schema": 1, "sessions": [*sessions, facts]})
+    return read_record(path, ProvenanceRecord, "move it away to start a new one").sessions if path.is_file() else []
 
 
-def describe_session(command: str, store: dict[str, Any]) -> dict[str, Any]:
-    """One session's facts; `store`: the data set's name and fingerprint."""
-    return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": command,
-        "argv": sys.argv[1:],
-        "commit": git("rev-parse", "HEAD"),
-        "changed_files": (git("status", "--porcelain", "--", "alexnet_pl", "configs") or "").splitlines(),
-        "store": store,
-        "packages": {name: installed(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "host": platform.node(),
-        "cpus": os.cpu_count(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-    }
+def append_session(run: Path, session: Session) -> None:
+    write_json(run / PROVENANCE, to_json(ProvenanceRecord(sessions=[*read_sessions(run), session])))
+
+
+def describe_session(command: str, store: StoreIdentity) -> Session:
+    """The session that is running."""
+    return Session(
+        time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        command=command,
+        argv=sys.argv[1:],
+        commit=git("rev-parse", "HEAD"),
+        changed_files=(git("status", "--porcelain", "--", "alexnet_pl", "configs") or "").splitlines(),
+        store=store,
+        packages={name: installed(name) for name in PACKAGES},
+        python=platform.python_version(),
+        platform=platform.platform(),
+        host=platform.node(),
+        cpus=os.cpu_count(),
+        gpus=[torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    )
 
 
 def git(*words: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Checkpoints that a fit writes: `last.ckpt` after each validation, `best.ckpt`."""
+"""Checkpoint files of a fit: `last.ckpt` after each validation, `previous.ckpt`, and `best.ckpt`."""
 
 import contextlib
 import os
@@ -16,29 +16,33 @@ from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoint I/O without Lightning's in-memory copy, which takes as long as the write. A reader finds the old file
-    or the new one, and the `last.ckpt` that a new one replaces stays as `previous.ckpt`."""
+    """Checkpoint I/O that replaces files atomically, without Lightning's in-memory copy (as slow as the write itself).
+
+    The `last.ckpt` that a new one replaces stays as `previous.ckpt`.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Raises UserError, naming the checkpoint that is left, if the disk is full."""
-        to = Path(path)
-        to.parent.mkdir(parents=True, exist_ok=True)
-        part = to.with_name(f"{to.name}.part")
+        """Write a checkpoint. Raises UserError if the disk is full, naming the checkpoint that still exists."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.part")
         try:
-            with part.open("wb") as file:
+            with partial.open("wb") as file:
                 write_checkpoint(checkpoint, file)
-            keep_previous(to)
-            part.replace(to)
+            link_previous(target)
+            partial.replace(target)
         except OSError as error:
-            left = f"; {to} is the one before, whole" if to.is_file() else ""
-            raise UserError(f"{to}: not written ({error.strerror}){left}; free space, then ckpt_path=last") from error
+            remaining = f"; {target} still holds the previous checkpoint" if target.is_file() else ""
+            raise UserError(
+                f"{target}: not written ({error.strerror}){remaining}; free space, then ckpt_path=last"
+            ) from error
         finally:
-            part.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
 
 def write_checkpoint(checkpoint: dict[str, Any], file: BinaryIO) -> None:
-    """torch.save, whose writer turns an error of the file, such as a full disk, into a RuntimeError of its own."""
-    recorder = ErrorRecorder(file)
+    """Call torch.save; a failed write, such as on a full disk, raises its OSError, not torch's RuntimeError."""
+    recorder = ErrorRecordingFile(file)
     try:
         torch.save(checkpoint, recorder)  # type: ignore[arg-type]
     except RuntimeError:
@@ -47,8 +51,8 @@ def write_checkpoint(checkpoint: dict[str, Any], file: BinaryIO) -> None:
         raise
 
 
-class ErrorRecorder:
-    """A file that remembers why it could not be written."""
+class ErrorRecordingFile:
+    """File wrapper that keeps the OSError of a failed write."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -65,9 +69,8 @@ class ErrorRecorder:
         self.file.flush()
 
 
-def keep_previous(path: Path) -> None:
-    """Give last.ckpt the further name previous.ckpt before another file takes its name; skipped on file systems
-    without hard links."""
+def link_previous(path: Path) -> None:
+    """Hard-link last.ckpt as previous.ckpt before it is replaced; skipped on file systems without hard links."""
     if path.name != Path(LAST).name or not path.is_file():
         return
     link = path.with_name(f"{PREVIOUS_NAME}.tmp")
@@ -78,19 +81,19 @@ def keep_previous(path: Path) -> None:
         link.unlink(missing_ok=True)  # a rename onto another name of the same file leaves both (POSIX)
 
 
-def keep_last(trainer: L.Trainer, path: Path, began: int) -> None:
-    """`last.ckpt` is written by validations; where a fit ends without one, it must hold the end all the same."""
-    there = read_checkpoint(path)["global_step"] if path.is_file() else -1
-    if trainer.strategy.broadcast(there) != trainer.global_step:
+def save_last(trainer: L.Trainer, path: Path) -> None:
+    """Save `last.ckpt` at the end of a fit, unless its last validation has just written it."""
+    saved_step = read_checkpoint(path)["global_step"] if path.is_file() else -1
+    if trainer.strategy.broadcast(saved_step) != trainer.global_step:
         trainer.save_checkpoint(path)
 
 
 class RelocatableCheckpoint(ModelCheckpoint):
-    """Lightning's, that knows its earlier files and scores again after the run folder was moved."""
+    """ModelCheckpoint that still knows its files and scores after the run folder was moved."""
 
     @property
     def state_key(self) -> str:
-        """Name of the state in checkpoints, kept whatever the class is called."""
+        """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return super().state_key.replace(type(self).__qualname__, "Checkpoint", 1)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -99,19 +102,20 @@ class RelocatableCheckpoint(ModelCheckpoint):
             if score is not None and not isinstance(score, torch.Tensor):
                 raise TypeError(f"best_model_score: {score!r} is no score")
         folder = Path(self.dirpath or ".")
-        here = {key: self.moved(value, folder) for key, value in state_dict.items() if key.endswith("_model_path")}
-        models = {self.moved(path, folder): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict({**state_dict, **here, "best_k_models": models, "dirpath": self.dirpath})
+        paths = {key: self.relocate(value, folder) for key, value in state_dict.items() if key.endswith("_model_path")}
+        models = {self.relocate(path, folder): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": models, "dirpath": self.dirpath})
 
     @staticmethod
-    def moved(path: str, folder: Path) -> str:
+    def relocate(path: str, folder: Path) -> str:
         return str(folder / Path(path).name) if path else path
 
 
 def make_checkpoints(folder: Path, monitor: str) -> list[ModelCheckpoint]:
-    """`last.ckpt` after every validation, to go on from, and `best.ckpt`, the weights of the lowest error so far."""
-    same: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "auto_insert_metric_name": False}
+    """Callbacks that save `last.ckpt` after every validation, to resume from, and the weights of the lowest `monitor`
+    as `best.ckpt`."""
+    common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "auto_insert_metric_name": False}
     return [
-        RelocatableCheckpoint(filename="best", monitor=monitor, mode="min", save_weights_only=True, **same),
-        RelocatableCheckpoint(filename="last", monitor=None, **same),
+        RelocatableCheckpoint(filename="best", monitor=monitor, mode="min", save_weights_only=True, **common),
+        RelocatableCheckpoint(filename="last", monitor=None, **common),
     ]

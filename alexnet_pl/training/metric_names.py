@@ -1,8 +1,6 @@
-"""Names under which a fit logs its metrics."""
-
-RATE_METRIC = "lr-MomentumSGD/"
+"""Metric names that a fit logs."""
 
 RATE, GRADIENT, WEIGHT, UPDATE = "lr-MomentumSGD", "gradient_norm", "weight_norm", "update_ratio"
-IDLE = "train/gpu_idle_percent"
+IDLE, THROUGHPUT, EPOCH_ERROR = "train/gpu_idle_percent", "train/images_per_second", "train/epoch_top1_error"
 
 FILTERS, PREDICTIONS, CONFUSIONS = "kernels", "val/predictions", "test/confusions"

@@ -1,4 +1,4 @@
-"""Update rule of §6 (§5 of 2012), with the learning rate inside the velocity, and its parameter groups."""
+"""Optimizer of §6 (§5 of 2012): momentum SGD with the learning rate inside the velocity, and its parameter groups."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,13 +10,15 @@ from torch.optim.sgd import sgd
 
 
 class MomentumSGD(Optimizer):
-    """v ← 0.9 · v − 0.0005 · ε · w − ε · ⟨∂L/∂w⟩;  w ← w + v   (§6; weights.cu:146 of the authors' program)
+    """Momentum SGD of §6 (weights.cu:146 of the authors' program):
 
-    `torch.optim.SGD` keeps u with v = −ε · u, which is the same while ε stays. When ε changes, the paper's velocity
-    goes on at its old size for some ten steps where torch's shrinks at once; so u is then rescaled to leave v as it
-    was. The arithmetic, `fused` into one pass over memory or not, is torch's.
+        v ← 0.9 · v − 0.0005 · ε · w − ε · ⟨∂L/∂w⟩;  w ← w + v
 
-    A group whose rate is 0 is left alone: no decay, no last steps of an old velocity (weights.cu:148).
+    `torch.optim.SGD` stores u with v = −ε · u, which is equivalent while ε is constant. When ε changes, the paper's
+    velocity keeps its size for about ten steps, while torch's shrinks at once. Therefore u is rescaled when ε changes,
+    so that v stays the same. The arithmetic is torch's, with `fused` in one pass over memory.
+
+    Groups with a learning rate of 0 are frozen: neither weight decay nor the old velocity moves them (weights.cu:148).
     """
 
     def __init__(
@@ -39,30 +41,33 @@ class MomentumSGD(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        together: dict[tuple[float, float, float, bool, bool], list[Tensor]] = {}
+        by_settings: dict[tuple[float, float, float, bool, bool], list[Tensor]] = {}
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
             if group["lr"] != 0 and weights:
-                self.keep_velocity(group, weights)
+                self.rescale_velocity(group, weights)
                 settings = group["lr"], group["momentum"], group["weight_decay"]
                 for weight in weights:
-                    kind = self.fused and self.alike(weight), "u" in self.state[weight]
-                    together.setdefault((*settings, *kind), []).append(weight)
-        for (*settings, _), weights in together.items():  # of those that begin, the fused kernel takes none with others
+                    layout = self.fused and self.has_uniform_layout(weight), "u" in self.state[weight]
+                    by_settings.setdefault((*settings, *layout), []).append(weight)
+        for (
+            *settings,
+            _,
+        ), weights in by_settings.items():  # of those that begin, the fused kernel takes none with others
             self.update(weights, *settings)  # type: ignore[arg-type]
         return loss
 
-    def keep_velocity(self, group: dict[str, Any], weights: list[Tensor]) -> None:
-        """At a new rate the velocity goes on at its old size."""
-        before = group.setdefault("last_lr", group["lr"])
-        if before != group["lr"]:
+    def rescale_velocity(self, group: dict[str, Any], weights: list[Tensor]) -> None:
+        """Rescale u when the learning rate of a group has changed, so that v keeps its size."""
+        previous = group.setdefault("last_lr", group["lr"])
+        if previous != group["lr"]:
             for weight in weights:
                 if (u := self.state[weight].get("u")) is not None:
-                    u.mul_(before / group["lr"])
+                    u.mul_(previous / group["lr"])
             group["last_lr"] = group["lr"]
 
     def update(self, weights: list[Tensor], lr: float, momentum: float, weight_decay: float, fused: bool) -> None:
-        """All weights of the same settings, whatever their groups, in one call: to a GPU, one launch for many."""
+        """Update all weights that share the same settings in one call, across groups: fewer kernel launches."""
         grads: list[Tensor] = [weight.grad for weight in weights]  # type: ignore[misc]
         velocities: list[Tensor | None] = [self.state[weight].get("u") for weight in weights]
         sgd(
@@ -81,9 +86,8 @@ class MomentumSGD(Optimizer):
         for weight, u in zip(weights, velocities, strict=True):
             self.state[weight]["u"] = u
 
-    def alike(self, weight: Tensor) -> bool:
-        """Whether all of it lies in memory in the same order, which torch's fused kernel takes for granted without a
-        word."""
+    def has_uniform_layout(self, weight: Tensor) -> bool:
+        """Whether weight, gradient and velocity have the same strides, which torch's fused kernel assumes unchecked."""
         u, grad = self.state[weight].get("u"), weight.grad
         assert grad is not None
         return weight.stride() == grad.stride() and (u is None or weight.stride() == u.stride())
@@ -97,11 +101,11 @@ def parameter_groups(
     decay_biases: bool,
     no_decay_layers: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """One group each for the weights and the biases of every layer, named `conv1.weight`, `conv1.bias`, …
+    """Parameter groups for MomentumSGD, one per parameter, named `conv1.weight`, `conv1.bias`, …
 
-    `bias_lr_scale` is a bias's rate over a weight's: 2 in the program's logs at the start, 1 ("an equal learning rate
-    for all layers") in print. The program decays weights alone (layer.cu:565), and in its CIFAR-10 nets not those of
-    `no_decay_layers`.
+    `bias_lr_scale`: ratio of a bias's learning rate to a weight's. In the program's logs it starts at 2; in print it is
+    1 ("an equal learning rate for all layers"). The program decays weights only (layer.cu:565), and in its CIFAR-10
+    networks not those of `no_decay_layers`.
     """
     groups = []
     for name, parameter in net.named_parameters():

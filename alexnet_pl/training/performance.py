@@ -1,4 +1,4 @@
-"""Options that make a run faster and change its numbers by no more than rounding."""
+"""Performance options of a run, which change its numbers by no more than rounding."""
 
 import shutil
 import sysconfig
@@ -11,20 +11,22 @@ from torch import Tensor, nn
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runtime import keep_freed_memory
 
-TOGETHER = {"cuda": 1280, "cpu": 128}  # images that are no slower each than fewer; 1280 views are 0.8 GB in float32
+IMAGES_PER_PASS = {"cuda": 1280, "cpu": 128}  # in a test; larger passes are no faster. 1280 take 0.8 GB in float32
 
 
 @dataclass(frozen=True)
 class Performance:
-    """Options that change the speed of a run and nothing else beyond rounding.
+    """Options that change the speed of a run, but its results only by rounding.
 
-    optimized: channels-last layout and the update in one pass over memory.
-    compile: the norms, and on a GPU the augmentation, as fused kernels; `auto` where a compiler is found.
-    cuda_graph: on one GPU, replay each step as a CUDA graph.
-    cache_on_gpu: hold a split that fits in the GPU's memory.
-    retain_memory: keep freed CPU memory for the next batch.
-    readahead: ask the disk early for what later batches will read.
+    optimized: channels-last memory format, and the update in one pass over memory.
+    compile: compile the norms, and on a GPU the augmentation, into fused kernels; `auto`: if a compiler is found.
+    cuda_graph: on a single GPU, replay each step as a CUDA graph.
+    cache_on_gpu: keep a split in the GPU's memory if it fits.
+    retain_memory: keep freed CPU memory for the next batch instead of returning it to the system.
+    readahead: prefetch what later batches will read from disk.
     jpeg_decoder: decode JPEGs on the `cpu` or the `gpu`.
+
+    Raises ValueError, naming the option, for another value.
     """
 
     optimized: bool = True
@@ -42,7 +44,7 @@ class Performance:
             raise ValueError(f"jpeg_decoder={self.jpeg_decoder}: cpu or gpu")
 
     def apply(self, net: nn.Module, device: torch.device) -> None:
-        """Set up a network that runs on `device`."""
+        """Set memory format, compiled norms and allocator for a network that runs on `device`."""
         net.to(memory_format=torch.channels_last if self.optimized else torch.contiguous_format)
         for layer in net.modules():
             if isinstance(layer, NormLayer):
@@ -51,21 +53,25 @@ class Performance:
             keep_freed_memory()
 
     def uses_compile(self, device: torch.device) -> bool:
-        """torch.compile needs a C++ compiler for the CPU, a C compiler for its GPU launchers, and for both Python's
-        headers, which some systems have in a package of their own."""
+        """Whether to use torch.compile on `device`.
+
+        It needs a C++ compiler for the CPU, a C compiler for GPU launchers, and for both the Python headers, which some
+        systems ship in a separate package.
+        """
         if self.compile != "auto":
             return bool(self.compile)
         compilers = ("gcc", "clang") if device.type == "cuda" else ("c++", "g++", "clang++")
         headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
         return self.optimized and headers and any(map(shutil.which, compilers))
 
-    def uses_cuda_graph(self, device: torch.device, alone: bool) -> bool:
-        """`alone`: no other process, and no strategy for several either, which keeps what a capture must make anew."""
-        return self.cuda_graph and device.type == "cuda" and alone
+    def uses_cuda_graph(self, device: torch.device, single_device: bool) -> bool:
+        """Whether to replay steps as a CUDA graph. `single_device`: the strategy is Lightning's for one device; others
+        keep tensors that a capture must allocate itself."""
+        return self.cuda_graph and device.type == "cuda" and single_device
 
-    def views_together(self, images: Tensor) -> int:
-        """How many of the views to test with go through the network at once, of all these images each."""
-        return max(1, TOGETHER.get(images.device.type, 1) // len(images)) if self.optimized else 1
+    def views_per_pass(self, images: Tensor) -> int:
+        """Number of test views per forward pass, for a batch of `images`."""
+        return max(1, IMAGES_PER_PASS.get(images.device.type, 1) // len(images)) if self.optimized else 1
 
     def to_memory_format(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.optimized else images

@@ -1,1 +1,1 @@
-"""The local demo app."""
+"""Local demo app in the browser (`page`)."""

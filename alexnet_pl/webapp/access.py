@@ -1,7 +1,7 @@
-"""Access control of the demo app: only the page, uploads and answers can be reached, and no file but the page's own.
+"""Access control of the demo app: an allow-list of routes, and of files in the app's own folder.
 
-The library behind the page serves much else: other files, addresses that it fetches for the caller, development
-routes. A list of what the page needs is shorter than one of what could go wrong.
+Gradio serves much more: other files, URLs that it fetches for the caller, development routes. A list of what the app
+needs is shorter than a list of what could go wrong.
 """
 
 import json
@@ -9,14 +9,19 @@ import re
 from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from starlette.responses import PlainTextResponse
 
 App = Callable[[MutableMapping[str, Any], Callable, Callable], Any]
-FILE, ASK = "/gradio_api/file=", "/gradio_api/queue/join"
-LONGEST = 1_000_000  # bytes of a question, which names an upload and does not hold it
-OPEN = re.compile(
+FILE, QUEUE = "/gradio_api/file=", "/gradio_api/queue/join"
+UPLOAD = "/gradio_api/upload"
+MAX_UPLOAD = 20  # megabytes of an upload
+LARGEST_UPLOAD = MAX_UPLOAD * 2**20 + 2**16  # bytes, with the form around it
+ALL_UPLOADS = 2**30  # bytes of all that wait
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MAX_BODY = 1_000_000  # bytes of a request, which names an upload but does not contain it
+OPEN_ROUTES = re.compile(
     r"/|/config/?|/(theme\.css|robots\.txt|favicon\.ico|manifest\.json)|/(assets|static|svelte)/.*"
     r"|/gradio_api/(startup-events|app_id/?|info/?|upload|upload_progress|queue/join|queue/data|cancel|heartbeat/\w+)"
 )
@@ -32,68 +37,98 @@ HEADERS = {
 
 
 class AccessControl:
-    """ASGI middleware that allows the routes in `OPEN` and files of `folder`; a strict CSP lets the browser fetch from
-    nowhere else. The library, mounted, would copy any file that a question names to where it can be had."""
+    """ASGI middleware: allows only the routes in `OPEN_ROUTES` and files in `folder`, and sets a strict CSP.
 
-    def __init__(self, app: App, folder: Path) -> None:
-        self.app, self.folder = app, folder.resolve()
+    Without it Gradio would copy any server file named in a request into its public cache.
+
+
+    Pages of other sites, which the same browser has open, are refused by `Origin`, and where the app listens on this
+    machine alone (`host`), by `Host`, which they can make point here."""
+
+    def __init__(self, app: App, folder: Path, host: str = "127.0.0.1") -> None:
+        self.app, self.folder, self.local = app, folder.resolve(), host in LOOPBACK
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
-        if scope["type"] == "http" and not self.allows(scope["path"]):
-            return await PlainTextResponse("Not found", 404)(scope, receive, send)
         if scope["type"] == "websocket":
             return None
-        if scope["type"] == "http" and scope["path"].startswith(ASK):
-            body = await whole(receive)
-            if body is None or not self.asks_for_uploads(body):
-                return await PlainTextResponse("Only what was uploaded can be asked about", 403)(scope, receive, send)
-            receive = again(body, receive)
-        return await self.app(scope, receive, guarded(send))
+        if scope["type"] == "http" and (refusal := self.refusal(scope)):
+            return await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].startswith(QUEUE):
+            body = await read_body(receive)
+            if body is None or not self.names_only_uploads(body):
+                return await PlainTextResponse("Only uploaded files are allowed", 403)(scope, receive, send)
+            receive = replay_body(body, receive)
+        return await self.app(scope, receive, with_security_headers(send))
+
+    def refusal(self, scope: MutableMapping[str, Any]) -> tuple[int, str] | None:
+        """(status, reason) of a request that is answered here, from its headers alone; None for one that goes on."""
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        host = headers.get("host", "")
+        if self.local and hostname(f"//{host}") not in LOOPBACK:
+            return 421, "This page is of this machine alone"
+        if "origin" in headers and urlsplit(headers["origin"]).netloc != host:
+            return 403, "Not from another page"
+        if not self.allows(scope["path"]):
+            return 404, "Not found"
+        if scope["path"] == UPLOAD:
+            size = headers.get("content-length", "")
+            if size.isdigit() and int(size) > LARGEST_UPLOAD:
+                return 413, "Too large"
+            if sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()) > ALL_UPLOADS:
+                return 503, "Too many uploads; they are deleted after ten minutes"
+        return None
 
     def allows(self, path: str) -> bool:
         if not path.startswith(FILE):
-            return bool(OPEN.fullmatch(path)) and ".." not in unquote(path)
-        return self.holds(unquote(path.removeprefix(FILE)))
+            return bool(OPEN_ROUTES.fullmatch(path)) and ".." not in unquote(path)
+        return self.is_in_folder(unquote(path.removeprefix(FILE)))
 
-    def holds(self, path: object) -> bool:
+    def is_in_folder(self, path: object) -> bool:
         try:
             return Path(str(path)).resolve().is_relative_to(self.folder)
-        except (OSError, ValueError):  # a name that no file can have
+        except (OSError, ValueError):  # not a valid file name
             return False
 
-    def asks_for_uploads(self, body: bytes) -> bool:
+    def names_only_uploads(self, body: bytes) -> bool:
         try:
-            return all(map(self.holds, paths(json.loads(body))))
+            return all(map(self.is_in_folder, find_paths(json.loads(body))))
         except ValueError:
             return False
 
 
-def paths(value: object) -> Iterator[object]:
-    """Every "path" in nested JSON."""
+def hostname(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def find_paths(value: object) -> Iterator[object]:
+    """Yield every "path" in nested JSON."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key == "path" and inner is not None:
                 yield inner
             else:
-                yield from paths(inner)
+                yield from find_paths(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from paths(inner)
+            yield from find_paths(inner)
 
 
-async def whole(receive: Callable) -> bytes | None:
-    """A request's body, or None for one that is too long or was broken off."""
+async def read_body(receive: Callable) -> bytes | None:
+    """Read the body of a request; None if it is too long or was interrupted."""
     body, more = b"", True
     while more:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
-        if message["type"] != "http.request" or len(body) > LONGEST:
+        if message["type"] != "http.request" or len(body) > MAX_BODY:
             return None
     return body
 
 
-def again(body: bytes, receive: Callable) -> Callable:
-    """A `receive` that gives the body that was read, and then what comes after it."""
+def replay_body(body: bytes, receive: Callable) -> Callable:
+    """Make a `receive` that returns the body already read, then later messages."""
     left = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> MutableMapping[str, Any]:
@@ -102,7 +137,7 @@ def again(body: bytes, receive: Callable) -> Callable:
     return replay
 
 
-def guarded(send: Callable) -> Callable:
+def with_security_headers(send: Callable) -> Callable:
     async def with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             given = [(key.encode(), value.encode()) for key, value in HEADERS.items()]

@@ -1,4 +1,4 @@
-"""The demo app: try a network on one's own images in a browser (Figure 4)."""
+"""Demo app: classify your own images in a browser and find similar ones (Figure 4)."""
 
 import os
 from base64 import b64encode
@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image
 
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.webapp.access import AccessControl
-from alexnet_pl.webapp.service import Answer, ImageLookup, Label, Search
+from alexnet_pl.webapp.access import MAX_UPLOAD, AccessControl
+from alexnet_pl.webapp.service import Answer, DemoService, Label, SearchAnswer
 
-LIMIT = 20  # megabytes of an upload
 STYLE = """
 .ours { --bar: #2f6db5; --track: #e4e8ee; line-height: 1.35 }
 .dark .ours { --bar: #7ab2ee; --track: #39414d }
@@ -39,7 +38,7 @@ STYLE = """
 """
 
 
-def gradio() -> Any:
+def import_gradio() -> Any:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio as library
@@ -48,97 +47,95 @@ def gradio() -> Any:
     return library
 
 
-def application(lookup: ImageLookup, folder: Path) -> AccessControl:
+def make_application(lookup: DemoService, folder: Path, host: str = "127.0.0.1") -> AccessControl:
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    library = gradio()
+    library = import_gradio()
     import fastapi
 
-    blocks = build(library, lookup)
-    blocks.has_launched = True  # as the library's own server sets it; else it would take any file for an upload
+    blocks = build_blocks(library, lookup)
+    blocks.has_launched = True  # as Gradio's own server does; otherwise it accepts any file as an upload
     theme = library.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    look: dict[str, Any] = {"theme": theme, "css": STYLE, "footer_links": [], "ssr_mode": False}
-    closed: dict[str, Any] = {"allowed_paths": [], "max_file_size": f"{LIMIT}mb", "show_error": True}
+    appearance: dict[str, Any] = {"theme": theme, "css": STYLE, "footer_links": [], "ssr_mode": False}
+    limits: dict[str, Any] = {"allowed_paths": [], "max_file_size": f"{MAX_UPLOAD}mb", "show_error": True}
     return AccessControl(
-        library.mount_gradio_app(fastapi.FastAPI(openapi_url=None), blocks, "/", **look, **closed), folder
+        library.mount_gradio_app(fastapi.FastAPI(openapi_url=None), blocks, "/", **appearance, **limits), folder, host
     )
 
 
-def build(library: Any, lookup: ImageLookup) -> Any:
+def build_blocks(library: Any, lookup: DemoService) -> Any:
     with library.Blocks(analytics_enabled=False, title="alexnet_pl", delete_cache=(600, 600)) as blocks:
-        library.Markdown(f"# {escape(lookup.run.resolve().name)}\n{escape(lookup.about)}")
+        library.Markdown(f"# {escape(lookup.run.resolve().name)}\n{escape(lookup.description)}")
         with library.Row():
             with library.Column(scale=2, min_width=300):
-                picture = library.Image(sources=["upload", "clipboard"], label="A picture", height=300)
-                picture.preprocess = uploaded
-                some = library.Button("Some validation image", visible=lookup.example() is not None)
+                picture = library.Image(sources=["upload", "clipboard"], label="Image", height=300)
+                picture.preprocess = uploaded_path
+                example_button = library.Button("Random validation image", visible=lookup.example() is not None)
             with library.Column(scale=3, min_width=300):
-                labels = library.HTML(hint(), padding=False)
+                labels = library.HTML(hint_html(), padding=False)
         searches = library.HTML("", padding=False)
-        quiet = {"api_visibility": "private", "show_progress": "minimal"}
-        picture.upload(lambda path: show_answer(lookup, path), picture, [labels, searches], **quiet)
-        picture.clear(lambda: (hint(), ""), None, [labels, searches], **quiet)
-        some.click(lambda: show_some(lookup), None, [picture, labels, searches], **quiet)
+        event_options = {"api_visibility": "private", "show_progress": "minimal"}
+        picture.upload(lambda path: show_answer(lookup, path), picture, [labels, searches], **event_options)
+        picture.clear(lambda: (hint_html(), ""), None, [labels, searches], **event_options)
+        example_button.click(lambda: show_example(lookup), None, [picture, labels, searches], **event_options)
     return blocks
 
 
-def uploaded(payload: Any) -> str | None:
-    """The uploaded file, unchanged; the image reader decides whether it is an image."""
+def uploaded_path(payload: Any) -> str | None:
+    """Path of the uploaded file, unchanged, in place of Gradio's own decoding."""
     return payload.path if payload else None
 
 
-def show_answer(lookup: ImageLookup, path: str) -> tuple[str, str]:
-    """(labels, neighbours) as HTML; one clear line for a file that is no image."""
+def show_answer(lookup: DemoService, path: str) -> tuple[str, str]:
+    """Answer for an uploaded file: (labels, neighbours) as HTML, or an error if it is no image."""
     try:
         image = lookup.read(Path(path).read_bytes())
     except (ValueError, OSError) as error:
-        return wrong(f"{Path(path).name} cannot be read: {reason(error)}."), ""
-    return shown(lookup, image, None)
+        return error_html(f"{Path(path).name} cannot be read: {reason(error)}."), ""
+    return answer_html(lookup, image, None)
 
 
-def show_some(lookup: ImageLookup) -> tuple[Any, str, str]:
-    found = lookup.example()
-    if found is None:
-        return None, wrong("The store of the images is no longer there."), ""
-    image, name = found
-    return image[0].permute(1, 2, 0).numpy(), *shown(lookup, image, name)
+def show_example(lookup: DemoService) -> tuple[Any, str, str]:
+    example = lookup.example()
+    if example is None:
+        return None, error_html("The store of the images no longer exists."), ""
+    image, name = example
+    return image[0].permute(1, 2, 0).numpy(), *answer_html(lookup, image, name)
 
 
-def shown(lookup: ImageLookup, image: Any, true: str | None) -> tuple[str, str]:
+def answer_html(lookup: DemoService, image: Any, true: str | None) -> tuple[str, str]:
     try:
         answer = lookup.answer(image)
     except UserError as error:
-        return wrong(str(error)), ""
-    return bars(answer, true), "".join(map(neighbors_html, answer.searches))
+        return error_html(str(error)), ""
+    return bars_html(answer, true), "".join(map(neighbors_html, answer.searches))
 
 
-def hint() -> str:
-    return (
-        f'<div class="ours"><p class="note">Drop a picture on the left, or click there; at most {LIMIT} MB.</p></div>'
-    )
+def hint_html() -> str:
+    return f'<div class="ours"><p class="note">Drop an image on the left, or click; at most {MAX_UPLOAD} MB.</p></div>'
 
 
-def wrong(message: str) -> str:
+def error_html(message: str) -> str:
     return f'<div class="ours"><p class="wrong" role="alert">{escape(message)}</p></div>'
 
 
-def bars(answer: Answer, true: str | None) -> str:
-    said = f"Its label: {true}. " if true else ""
-    rows = "".join(bar(label, label.name == true) for label in answer.labels)
-    note = f'<p class="note">{escape(said + answer.note)}</p>'
+def bars_html(answer: Answer, true: str | None) -> str:
+    label_note = f"Its label: {true}. " if true else ""
+    rows = "".join(bar_html(label, label.name == true) for label in answer.labels)
+    note = f'<p class="note">{escape(label_note + answer.note)}</p>'
     return f'<div class="ours"><h3>Most probable labels</h3><div class="bars">{rows}</div>{note}</div>'
 
 
-def bar(label: Label, true: bool) -> str:
-    """`true`: the picture's own label, marked by more than a colour."""
+def bar_html(label: Label, true: bool) -> str:
+    """Bar of a label; `true`: whether it is the image's correct label, which gets a check mark."""
     share, name = 100 * label.probability, escape(label.name)
     mark = f'<span class="true">✓ {name}</span>' if true else f"<span>{name}</span>"
     inner = f'<div class="bar"><div style="width:{share:.2f}%"></div></div>'
     return f'{mark}{inner}<span class="share">{share:.1f} %</span>'
 
 
-def neighbors_html(search: Search) -> str:
+def neighbors_html(search: SearchAnswer) -> str:
     figures = "".join(
-        f'<figure><img src="{as_data(near.image)}" alt="{escape(near.name)}" title="{escape(near.file)}">'
+        f'<figure><img src="{to_data_url(near.image)}" alt="{escape(near.name)}" title="{escape(near.file)}">'
         f"<figcaption>{escape(near.name)}<br><span>{escape(near.distance)}</span></figcaption></figure>"
         for near in search.near
     )
@@ -146,8 +143,8 @@ def neighbors_html(search: Search) -> str:
     return f'<div class="ours"><h3>{escape(search.title)}</h3>{grid}<p class="note">{escape(search.note)}</p></div>'
 
 
-def as_data(image: np.ndarray) -> str:
-    """(3, H, W) uint8 → the picture itself as an address, so that no file has to be served."""
+def to_data_url(image: np.ndarray) -> str:
+    """Encode (3, H, W) uint8 as a data URL, so that no file has to be served."""
     file = BytesIO()
     Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(file, "png")
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"

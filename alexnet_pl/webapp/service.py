@@ -1,4 +1,4 @@
-"""Answer of the demo app to an image: five labels (Figure 4, left) and the six nearest training images (right)."""
+"""Service of the demo app: five labels of an image (Figure 4, left) and its six nearest training images (right)."""
 
 import time
 from contextlib import suppress
@@ -20,8 +20,8 @@ from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import LAST
 
-FIVE, SIX = 5, 6
-CODES = Path("runs/codes")  # where fits of configs/codes.yaml lie
+NUM_LABELS, NUM_NEIGHBORS = 5, 6
+CODES = Path("runs/codes")  # run folders of configs/codes.yaml
 
 
 class Label(NamedTuple):
@@ -29,8 +29,8 @@ class Label(NamedTuple):
     probability: float
 
 
-class Near(NamedTuple):
-    """A training image, (3, size, size) uint8, and how far it is, in words."""
+class NearImage(NamedTuple):
+    """Training image near the query: (3, size, size) uint8, class, file, and distance as text."""
 
     image: np.ndarray
     name: str
@@ -39,11 +39,11 @@ class Near(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Search:
-    """One way to search. `near` is empty where it cannot be done yet, and `note` then says how to get there."""
+class SearchAnswer:
+    """Result of one search method; `near` is empty if it is not available, and `note` then tells how to enable it."""
 
     title: str
-    near: list[Near]
+    near: list[NearImage]
     note: str
 
 
@@ -51,82 +51,92 @@ class Search:
 class Answer:
     labels: list[Label]
     note: str
-    searches: list[Search]
+    searches: list[SearchAnswer]
 
 
-class ImageLookup:
-    """A run folder's network, and its features where there are some. Raises UserError for a folder without a
-    checkpoint, for features of another one, and where the store that they are of is gone."""
+class DemoService:
+    """Classification and image search with a run folder's network.
+
+    Raises UserError if the run has no checkpoint, if its features are of another one, or if their store is gone.
+    """
 
     def __init__(self, run: Path, checkpoint: str = "last", codes: str = "", *overrides: str) -> None:
-        """`codes`: a run folder of configs/codes.yaml; else the newest in `CODES` that learned from these features."""
+        """Open a run. `codes`: run folder of configs/codes.yaml; by default the newest in `CODES` that fit."""
         self.run, self.cfg = run, trained_run.open_trained_run(run, checkpoint, overrides)
-        there = features.features_dir(run, "train") / "about.json"
-        self.gallery = ImageIndex(self.cfg, run) if there.is_file() else None
-        if self.gallery:
-            _ = self.gallery.images
-        self.codes = find_codes(codes, self.gallery)
-        self.extractor = self.gallery.extractor if self.gallery else gallery.make_extractor(self.cfg)
+        features_file = features.features_dir(run, "train") / "about.json"
+        self.index = ImageIndex(self.cfg, run) if features_file.is_file() else None
+        if self.index:
+            _ = self.index.split
+        self.codes = find_codes(codes, self.index)
+        self.extractor = self.index.extractor if self.index else gallery.make_extractor(self.cfg)
         self.module = self.extractor.module
         self.classes = [name.split(",")[0] for _, name in self.module.classes]
 
     @property
-    def about(self) -> str:
+    def description(self) -> str:
         step = f"step {checkpoint_step(self.cfg):,}"
-        among = f"; neighbours among {len(self.gallery.features):,} training images" if self.gallery else ""
-        return f"{self.cfg.data.name}, {len(self.classes):,} classes, {Path(self.cfg.ckpt_path).name}, {step}{among}"
+        neighbors = f"; neighbours among {len(self.index.features):,} training images" if self.index else ""
+        return (
+            f"{self.cfg.data.name}, {len(self.classes):,} classes, {Path(self.cfg.ckpt_path).name}, {step}{neighbors}"
+        )
 
     def read(self, data: bytes) -> Tensor:
-        """An image file → (1, 3, size, size) uint8. Raises ValueError with the reason where it is none."""
+        """Decode an image file: (1, 3, size, size) uint8. Raises ValueError, with the reason, if it is not an image."""
         return resize_center_crop(decode(data)[0], self.module.augment.size, self.cfg.prepare.filter)[None]
 
     def answer(self, image: Tensor) -> Answer:
-        """Answer for an image, (1, 3, size, size) uint8."""
-        labels, seconds = self.labels(image)
-        seen = "Centre view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
-        return Answer(labels, f"{seen}, {milliseconds(seconds)}.", [self.by_features(image), self.by_codes(image)])
+        """Classify an image, (1, 3, size, size) uint8, and search for similar ones."""
+        labels, seconds = self.predict_labels(image)
+        views = "Centre view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
+        return Answer(
+            labels, f"{views}, {format_milliseconds(seconds)}.", [self.search_features(image), self.search_codes(image)]
+        )
 
     @torch.inference_mode()
-    def labels(self, image: Tensor) -> tuple[list[Label], float]:
-        began = time.perf_counter()
-        scores = self.module.log_probabilities(image.to(self.extractor.device), self.module.views).exp()[0]
-        best = scores.topk(min(FIVE, len(self.classes)))
-        found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [Label(self.classes[i], p) for i, p in found], time.perf_counter() - began
+    def predict_labels(self, image: Tensor) -> tuple[list[Label], float]:
+        start = time.perf_counter()
+        scores = self.module.test_scores(image.to(self.extractor.device)).exp()[0]
+        top = scores.topk(min(NUM_LABELS, len(self.classes)))
+        pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        return [Label(self.classes[i], p) for i, p in pairs], time.perf_counter() - start
 
-    def by_features(self, image: Tensor) -> Search:
+    def search_features(self, image: Tensor) -> SearchAnswer:
         title = "Nearest by fc7 features"
-        if self.gallery is None:
-            return Search(title, [], f"No features yet. Make them with: python -m alexnet_pl features -c {self.run}")
-        began = time.perf_counter()
-        found = self.gallery.nearest(image, SIX)
-        width, count = self.gallery.features.width, len(self.gallery.features)
-        alone, whole = milliseconds(found.seconds), milliseconds(milliseconds_since(began))
-        note = f"{count:,} × {width:,} numbers, all compared in {alone}; with the network's pass {whole}."
-        return Search(title, self.near(found.numbers[0], found.distances[0], "{:.1f}"), note)
+        if self.index is None:
+            return SearchAnswer(
+                title, [], f"No features yet. Make them with: python -m alexnet_pl features -c {self.run}"
+            )
+        start = time.perf_counter()
+        neighbors = self.index.nearest(image, NUM_NEIGHBORS)
+        width, count = self.index.features.width, len(self.index.features)
+        search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
+        note = f"{count:,} × {width:,} numbers, all compared in {search_time}; with the network's pass {total_time}."
+        return SearchAnswer(title, self.near_images(neighbors.numbers[0], neighbors.distances[0], "{:.1f}"), note)
 
-    def by_codes(self, image: Tensor) -> Search:
+    def search_codes(self, image: Tensor) -> SearchAnswer:
         title = "Nearest by binary codes"
-        if self.gallery is None or self.codes is None:
+        if self.index is None or self.codes is None:
             how = f"python -m alexnet_pl reproduce -c codes codes.features={self.run}"
-            return Search(title, [], f"No codes yet. After features, make them with: {how}")
-        began = time.perf_counter()
-        found = self.codes.nearest(self.gallery.embed(image), SIX)
-        count, bits = len(self.gallery.features), self.codes.bits
-        alone, whole = milliseconds(found.seconds), milliseconds(milliseconds_since(began))
-        note = f"{count:,} × {bits} bits, all compared in {alone}; with the network's pass {whole}."
-        return Search(title, self.near(found.numbers[0], found.distances[0], "{:.0f} bits differ"), note)
+            return SearchAnswer(title, [], f"No codes yet. After features, make them with: {how}")
+        start = time.perf_counter()
+        neighbors = self.codes.nearest(self.index.embed(image), NUM_NEIGHBORS)
+        count, bits = len(self.index.features), self.codes.bits
+        search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
+        note = f"{count:,} × {bits} bits, all compared in {search_time}; with the network's pass {total_time}."
+        return SearchAnswer(
+            title, self.near_images(neighbors.numbers[0], neighbors.distances[0], "{:.0f} bits differ"), note
+        )
 
-    def near(self, numbers: np.ndarray, distances: np.ndarray, how: str) -> list[Near]:
-        assert self.gallery is not None
-        images, of = self.gallery.images_at(numbers).numpy(), self.gallery.features
+    def near_images(self, numbers: np.ndarray, distances: np.ndarray, how: str) -> list[NearImage]:
+        assert self.index is not None
+        images, features = self.index.read_images(numbers).numpy(), self.index.features
         return [
-            Near(image, self.classes[of.labels[number]], of.names[number], how.format(distance))
+            NearImage(image, self.classes[features.labels[number]], features.names[number], how.format(distance))
             for image, number, distance in zip(images, numbers, distances, strict=True)
         ]
 
     def example(self) -> tuple[Tensor, str] | None:
-        """Some validation image and its class, where the store is at hand."""
+        """Random validation image and its class; None if the store is not available."""
         try:
             split = self.store().split("val")
         except UserError:
@@ -138,22 +148,25 @@ class ImageLookup:
         return build.make_data(self.cfg).store
 
 
-def find_codes(given: str, there: ImageIndex | None) -> CodeBook | None:
-    """Raises UserError where the codes that were asked for are none, or of other features."""
-    if given and there is None:
-        raise UserError(f"codes={given}: this run has no features yet: python -m alexnet_pl features -c RUN")
-    if there is None or given:
-        return open_codes(given, there.features) if there else None
-    found = sorted(CODES.glob(f"**/{LAST}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in found:
+def find_codes(run: str, index: ImageIndex | None) -> CodeBook | None:
+    """Open the codes of `run`, or the newest that fit the features; None if there are none.
+
+    Raises UserError if `run` has no codes, or codes of other features.
+    """
+    if run and index is None:
+        raise UserError(f"codes={run}: this run has no features yet: python -m alexnet_pl features -c RUN")
+    if index is None or run:
+        return open_codes(run, index.features) if index else None
+    checkpoints = sorted(CODES.glob(f"**/{LAST}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in checkpoints:
         with suppress(UserError):
-            return open_codes(path.parent.parent, there.features)
+            return open_codes(path.parent.parent, index.features)
     return None
 
 
-def milliseconds_since(began: float) -> float:
-    return time.perf_counter() - began
+def seconds_since(start: float) -> float:
+    return time.perf_counter() - start
 
 
-def milliseconds(seconds: float) -> str:
+def format_milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:,.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"

@@ -28,9 +28,9 @@ def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
 
 def test_pillows_way_makes_the_same_square(tmp_path: Path) -> None:
     """The peer must do the whole work, or the comparison is none."""
-    path = fixtures.drawn(tmp_path / "1.JPEG", 1)
+    path = fixtures.draw_photograph(tmp_path / "1.JPEG", 1)
     ours = resize_center_crop(decode(path.read_bytes())[0], 256, "bilinear").numpy().transpose(1, 2, 0)
-    assert np.abs(ours.astype(int) - prepare_suite.square(path, 256)).max() <= 1
+    assert np.abs(ours.astype(int) - prepare_suite.pillow_square(path, 256)).max() <= 1
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_preparing_is_measured_from_photographs_to_the_whole_store(
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     for number in range(3):
-        fixtures.drawn(photographs / f"{number}.JPEG", number)
+        fixtures.draw_photograph(photographs / f"{number}.JPEG", number)
     cfg = config(
         "ilsvrc2012",
         "bench.suite=prepare",

@@ -169,7 +169,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
 def test_every_command_is_there_and_its_help_names_what_it_reads(name: str) -> None:
     """Each target is a function of its module; each key a section of a config, with a comment to be shown."""
     command = registry.find(name)
-    for target in filter(None, (command.target, command.codes)):
+    for target in filter(None, (command.target, *command.others.values())):
         module, function = target.split(":")
         source = (Path(registry.__file__).parent / f"{module.rsplit('.', 1)[1]}.py").read_text()
         assert f"\ndef {function}(" in source

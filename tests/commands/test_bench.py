@@ -107,8 +107,8 @@ def test_energy_is_that_of_whole_packages_or_not_measured(tmp_path: Path) -> Non
     for name, count in (("intel-rapl:0", "5000000"), ("intel-rapl:1", "2500000"), ("intel-rapl:0:0", "9")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "energy_uj").write_text(count)
-    assert energy.processors(tmp_path) == {"processor": 7.5}
-    assert energy.processors(tmp_path / "nothing") == {}
+    assert energy.read_cpu_joules(tmp_path) == {"processor": 7.5}
+    assert energy.read_cpu_joules(tmp_path / "nothing") == {}
 
 
 def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
@@ -159,7 +159,7 @@ def test_a_whole_run_at_toy_size(
     monkeypatch.setattr(training_steps, "NORMS", ("ours, eager", "F.local_response_norm"))
     monkeypatch.setattr(training_steps, "CONTENDERS", ("ours, float32", "stock PyTorch, float32"))
     monkeypatch.setattr(trainer_overhead, "STEPS", 200)
-    monkeypatch.setattr(end_to_end, "FEW", 10)
+    monkeypatch.setattr(end_to_end, "MIN_STEPS", 10)
     sizes = (
         "data.size=72",
         "data.batch_size=8",

@@ -17,7 +17,7 @@ from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.code_tables import HEADER, code_tables
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
 from alexnet_pl.retrieval.features import Features
-from alexnet_pl.retrieval.search import search
+from alexnet_pl.retrieval.search import search_exactly
 
 TRAIN, VAL = 160, 40
 METHODS = ("PCA of fc7, signs", "random projections of fc7, signs")
@@ -86,7 +86,7 @@ def test_recall_is_of_the_codes_that_the_checkpoint_gives(cfg: DictConfig, netwo
     distances = (codes[None] != queries[:, None]).sum(2)
     found = book.nearest(val.values, 100)
     assert np.array_equal(found.distances, np.sort(distances, 1)[:, :100])
-    true = search(train, val.rows(slice(None)), 100).numbers
+    true = search_exactly(train, val.rows(slice(None)), 100).numbers
     shared = [len({*a} & {*b}) for a, b in zip(found.numbers.tolist(), true.tolist(), strict=True)]
     row = next(row for row in result(tmp_path / "codes")["rows"] if row["method"] == "auto-encoder on fc7")
     assert row["recall_100"]["mean"] == pytest.approx(np.mean(shared))
@@ -171,9 +171,9 @@ def test_a_code_book_is_kept_and_made_anew_when_its_codes_learned_on(
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"features": "away"}, "codes.features: away is not there"),
+        ({"features": "away"}, "codes.features: away does not exist"),
         ({"bits": 0}, "codes.bits=0: from 1"),
-        ({"layer": "fc6"}, "train-fc6: is not there; make it with"),
+        ({"layer": "fc6"}, "train-fc6: does not exist; make it with"),
         ({"bits": 64}, "codes.bits=64: more than the 24 components"),
         ({"deep": True}, "codes.deep: unknown key"),
     ],
@@ -188,7 +188,7 @@ def test_a_network_is_no_auto_encoder(cfg: DictConfig, network: Path, tmp_path: 
     (tmp_path / "run/checkpoints").mkdir(parents=True)
     torch.save({"alexnet_pl": {"switches": {}}, "state_dict": {}, "global_step": 1}, last(tmp_path / "run"))
     features = Features(network / "features/train-fc7")
-    with pytest.raises(UserError, match=r"last.ckpt: a network's checkpoint, not one of codes"):
+    with pytest.raises(UserError, match=r"last.ckpt: checkpoint of a network, not of codes"):
         open_codes(tmp_path / "run", features)
     with pytest.raises(UserError, match=r"has no checkpoints/last.ckpt; fit codes first"):
         open_codes(tmp_path, features)

@@ -27,7 +27,7 @@ from alexnet_pl.evaluation.confusions import count_answers
 from alexnet_pl.evaluation.result import load_result
 from alexnet_pl.experiment import build
 from alexnet_pl.runs.fit_status import read_fit_status
-from alexnet_pl.training.loggers import Continued
+from alexnet_pl.training.loggers import ResumableMetricsWriter
 
 Fit = Callable[..., Path]
 
@@ -73,18 +73,18 @@ def test_metrics_csv_of_a_fit_that_was_killed_after_any_row_equals_the_uninterru
 ) -> None:
     cfg.trainer.log_every_n_steps, cfg.trainer.precision = 2, "32-true"
     run(cfg, "fit", tmp_path / "whole")
-    wanted, plain = rows_without_times(tmp_path / "whole"), Continued.save
+    wanted, plain = rows_without_times(tmp_path / "whole"), ResumableMetricsWriter.save
     total = len(table(tmp_path / "whole/metrics.csv"))
     for count in range(total // 2 - 4, total, 3):  # from before the first checkpoint on
 
-        def save(self: Continued, count: int = count) -> None:
+        def save(self: ResumableMetricsWriter, count: int = count) -> None:
             plain(self)
             if self.rows == count:
                 raise Killed
 
         cut = tmp_path / f"cut{count}"
         with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
-            patch.setattr(Continued, "save", save)
+            patch.setattr(ResumableMetricsWriter, "save", save)
             run(cfg, "fit", cut)
         if last(cut).is_file():
             run(cfg, "fit", cut, last(cut))
@@ -173,7 +173,7 @@ def test_predict_names_the_classes_of_ones_own_images_without_the_store(
     folder = tmp_path / "mine"
     folder.mkdir()
     for index in range(3):
-        Image.fromarray(synthetic.draw(index, 90)[0].transpose(1, 2, 0)).save(folder / f"{index}.png")
+        Image.fromarray(synthetic.draw_image(index, 90)[0].transpose(1, 2, 0)).save(folder / f"{index}.png")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8 no image")
     cfg.data.root = str(tmp_path / "gone")
     run(cfg, "predict", tmp_path, last(tmp_path), **{"predict.images": str(folder)})
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_another_network_is_refused_by_the_switch_that_differs(
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("data.root", "nowhere", "data.root: nowhere is not there; make one"),
+        ("data.root", "nowhere", "data.root: nowhere does not exist; make one"),
         ("data.name", "imagenette", "data.name: the store at .* has tiny, the recipe imagenette"),
         ("data.size", 80, "data.size: the store at .* has 72, the recipe 80"),
         ("model.num_classes", 7, "model.num_classes=7: the store at .* has 10 classes"),
@@ -239,7 +239,7 @@ def test_preparing_twice_does_nothing_the_second_time(
         for index in numbers:
             folder = tmp_path / "copy" / split / synthetic.CLASSES[index % 10][0]
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(synthetic.draw(index, 40)[0].transpose(1, 2, 0)).save(folder / f"{index}.png")
+            Image.fromarray(synthetic.draw_image(index, 40)[0].transpose(1, 2, 0)).save(folder / f"{index}.png")
     cfg = config("imagenette", f"prepare.source={tmp_path / 'copy'}", f"data.root={tmp_path / 'store'}", "data.size=32")
     run(cfg, "prepare", tmp_path)
     first, written = capsys.readouterr().out, (tmp_path / "store/store.json").stat().st_mtime_ns
@@ -253,10 +253,10 @@ def test_preparing_twice_does_nothing_the_second_time(
 
 def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:
     """ILSVRC-2012's: its labels were never released. Its answers are kept, where it is asked for."""
-    drawn = synthetic.source(TRAIN, VAL)
+    drawn = synthetic.list_synthetic(TRAIN, VAL)
     unknown = [item._replace(label=-1) for item in drawn.splits["val"]]
     source = replace(drawn, splits={**drawn.splits, "test": unknown})
-    prepare(source, tmp_path / "store", StoreSettings("tiny", 72, {}), partial(synthetic.read, size=72))
+    prepare(source, tmp_path / "store", StoreSettings("tiny", 72, {}), partial(synthetic.read_drawn, size=72))
     data = build.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}"))
     assert data.test_split_name == "val"
     data = build.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "test.split=test"))
@@ -282,21 +282,26 @@ def test_a_checkpoint_carries_its_settings_into_another_folder(cfg: DictConfig, 
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path / "first")
     before = read_fit_status(tmp_path / "first")
-    assert (before["changed_settings"], before["ended_by"]) == ([], "max_epochs")
+    assert before is not None
+    assert (before.changed_settings, before.ended_by) == ([], "max_epochs")
     copied = shutil.copy(last(tmp_path / "first"), tmp_path / "copied.ckpt")
     cfg.trainer.max_epochs, cfg.optim.lr, cfg.optim.momentum = 2, 0.005, 0.8
     run(cfg, "fit", tmp_path / "second", Path(copied))
     after = read_fit_status(tmp_path / "second")
-    assert after["changed_settings"] == ["optim.lr", "optim.momentum"]
-    assert after["seconds"] > before["seconds"] > 0
-    assert load(last(tmp_path / "second"))["callbacks"]["FitRecord"]["changed_settings"] == after["changed_settings"]
+    assert after is not None
+    assert after.changed_settings == ["optim.lr", "optim.momentum"]
+    assert after.seconds > before.seconds > 0
+    assert load(last(tmp_path / "second"))["callbacks"]["FitRecord"]["changed_settings"] == after.changed_settings
 
 
 def test_a_fit_is_not_resumed_on_other_images(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path / "run")
     prepare(
-        synthetic.source(48, VAL), tmp_path / "other", StoreSettings("tiny", 72, {}), partial(synthetic.read, size=72)
+        synthetic.list_synthetic(48, VAL),
+        tmp_path / "other",
+        StoreSettings("tiny", 72, {}),
+        partial(synthetic.read_drawn, size=72),
     )
     cfg.data.root, cfg.trainer.max_epochs = str(tmp_path / "other"), 2
     with pytest.raises(UserError, match=r"data.root: the store holds other images \(\w{12}\) than the checkpoint was"):
@@ -353,7 +358,7 @@ def test_a_test_that_was_cut_short_is_made_again(
     monkeypatch.undo()
     for already in (False, True):
         error = run(cfg, "reproduce", tmp_path / "run")
-        assert ("tested already" in capsys.readouterr().out) == already
+        assert ("already tested" in capsys.readouterr().out) == already
         for place in ("result.json", "results/val-ten/result.json"):
             assert json.loads((tmp_path / "run" / place).read_text())["top1_error"] == pytest.approx(error)
     assert (tmp_path / "run/results/val-ten/confusions.csv").is_file()

@@ -72,7 +72,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two stores and the recipes of a whole chain."""
     root = tmp_path_factory.mktemp("chain")
     for name, counts in {"tiny": (96, 40), "before": (64, 20)}.items():
-        prepare(synthetic.source(*counts), root / name, StoreSettings(name, 72, {}), partial(synthetic.read, size=72))
+        prepare(
+            synthetic.list_synthetic(*counts),
+            root / name,
+            StoreSettings(name, 72, {}),
+            partial(synthetic.read_drawn, size=72),
+        )
     for name, text in RECIPES.items():
         (root / f"{name}.yaml").write_text(text.format(tiny=root / "tiny", before=root / "before"))
     return root

@@ -63,7 +63,7 @@ NEW = {
     "bench": {"suite": "train", "rounds": 5, "output": None, "profile": False},
     "data": {"name": "demo", "root": "/old", "size": 128, "batch_size": 64, "include_val_after_epoch": 7},
     "prepare": {
-        "source": None, "filter": "bicubic", "held_out_share": 0.25, "names": {"n.1": "a b"}, "synsets": None,
+        "source": None, "filter": "bicubic", "val_share": 0.25, "names": {"n.1": "a b"}, "synsets": None,
         "encoding": "jpeg", "quality": 90, "images_per_shard": 64, "workers": 2, "part": None, "repair": False,
     },
     "augment": {
@@ -187,17 +187,19 @@ def test_fit_and_result_files_of_before_say_what_todays_recipe_says(tmp_path: Pa
     (tmp_path / "fit.json").write_text(
         json.dumps({"finished": True, "training": OLD_TRAINING, "store": {}, "steps": 5})
     )
-    assert fit_status.read_fit_status(tmp_path)["training"] == NEW_TRAINING
+    status = fit_status.read_fit_status(tmp_path)
+    assert status is not None
+    assert status.training == NEW_TRAINING
     assert fit_status.resume_point(tmp_path, NEW_TRAINING) == (False, None), "begun by the same settings"
     result = {"dataset": {}, "views": "centre", "images": 1, "top1_error": 0.0, "checkpoint": {"sha256": "a"}}
     (tmp_path / "result.json").write_text(json.dumps({**result, "training": OLD_TRAINING}))
     found = read_result(tmp_path / "result.json")
-    assert (found["views"], found["training"]) == ("center", NEW_TRAINING)
+    assert (found.views, found.training) == ("center", NEW_TRAINING)
 
 
 def test_a_checkpoint_of_before_has_todays_switches(tmp_path: Path) -> None:
     about = {"switches": {"augment": {"size": 8, "crop": 6, "share": 1}}, "course": {"seed": 0, "fold_in": None}}
-    torch.save({"alexnet_pl": about}, tmp_path / "last.ckpt")
+    torch.save({"state_dict": {}, "global_step": 7, "alexnet_pl": about}, tmp_path / "last.ckpt")
     found = read_checkpoint(tmp_path / "last.ckpt")["alexnet_pl"]
     assert found["switches"] == {"augment": {"size": 8, "crop": 6, "images_per_crop": 1}}
     assert found["course"] == {"seed": 0, "include_val_after_epoch": None}

@@ -14,7 +14,7 @@ from PIL import Image
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.images import FILTERS, decode, resize_center_crop
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.errors import UserError
 
@@ -114,7 +114,7 @@ def test_a_palette_png_named_jpeg_is_read_for_what_it_is(tmp_path: Path) -> None
     picture = noise(48, 32).quantize(64)
     path = tmp_path / "n02105855_2933.JPEG"
     path.write_bytes(encoded(picture, "PNG"))
-    image, odd = read(ImageRecord("any", 0, ByteLocation(path)), SIZE, "bilinear")
+    image, odd = read_square(ImageRecord("any", 0, ByteLocation(path)), SIZE, "bilinear")
     assert isinstance(image, np.ndarray)
     assert np.array_equal(image, planes(picture)[:, :, 8:40])
     assert "PNG" in odd
@@ -216,7 +216,7 @@ def test_a_file_that_can_no_longer_be_read_is_no_broken_image_but_an_end(tmp_pat
     """A disk that went away must not become a store without its images."""
     for path in (tmp_path / "gone.jpg", tmp_path):
         with pytest.raises(UserError, match=rf"^prepare.source: any can no longer be read .*{path.name}"):
-            read(ImageRecord("any", 0, ByteLocation(path)), SIZE, "bilinear")
+            read_square(ImageRecord("any", 0, ByteLocation(path)), SIZE, "bilinear")
 
 
 def test_a_damaged_file_is_refused_or_read_and_never_anything_else() -> None:

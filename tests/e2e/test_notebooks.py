@@ -6,11 +6,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from box_runs import CPU, KEYS, make_classifier_run, make_scenes
 from nbclient import NotebookClient
+
+from alexnet_pl import run_command
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PICTURES = {"filters": 3, "results": 3, "retrieval": 1}  # at least
+PICTURES = {"detection": 2, "filters": 3, "overfeat": 3, "results": 3, "retrieval": 1}  # at least
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -39,12 +42,22 @@ def test_a_notebook_holds_no_outputs_and_defines_nothing(path: Path) -> None:
     assert "import alexnet_pl" in (text := "\n".join(cell.source for cell in code(path))) or "from alexnet_pl" in text
 
 
+def tiny_detector(folder: Path) -> Path:
+    """A detector of drawn scenes that learned for two epochs."""
+    store = make_scenes(folder / "scenes")
+    where = (f"data.root={store.root}", f"transfer.weights={make_classifier_run(folder / 'classifier', store)}")
+    run_command(["fit", "-c", "overfeat_detect", *where, *CPU, *KEYS, f"hydra.run.dir={folder / 'detector'}"])
+    return folder / "detector"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_pictures(
     path: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALEXNET_PL_RUN", str(tiny_run))
+    if path.stem == "detection":
+        monkeypatch.setenv("ALEXNET_PL_BOX_RUN", str(tiny_detector(tmp_path)))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(path, 4)

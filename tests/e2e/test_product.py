@@ -42,10 +42,10 @@ def test_prepare_goes_on_where_it_was_stopped_and_mends_what_was_damaged(tmp_pat
     started.send_signal(signal.SIGINT)
     said, _ = started.communicate(timeout=60)
     assert started.returncode == 130
-    assert "files of images are done and kept; the same command goes on" in said
+    assert "shards are finished; the same command resumes" in said
     done = alexnet_pl(*words, "data.root=cut", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "going on: " in done.stdout
+    assert "resuming: " in done.stdout
     whole, cut = (json.loads((tmp_path / name / "store.json").read_text()) for name in ("whole", "cut"))
     assert whole == cut
 
@@ -53,7 +53,7 @@ def test_prepare_goes_on_where_it_was_stopped_and_mends_what_was_damaged(tmp_pat
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     told = alexnet_pl("verify", "data.root=cut", cwd=tmp_path)
     assert (told.returncode, told.stderr.count("\n")) == (2, 1)
-    assert "train-000001.u8: damaged (images 64 to 127); prepare … prepare.repair=true repairs images" in told.stderr
+    assert "train-000001.u8: corrupt (images 64 to 127); prepare … prepare.repair=true repairs images" in told.stderr
     mended = alexnet_pl(*words, "data.root=cut", "prepare.repair=true", cwd=tmp_path)
     assert "train-000001.u8 repaired; complete: " in mended.stdout
     assert damaged.read_bytes() == (tmp_path / "whole/train-000001.u8").read_bytes()
@@ -139,10 +139,10 @@ def test_the_wheel_fits_the_demonstration_from_an_empty_folder(tmp_path: Path) -
     ("words", "says"),
     [
         (["fit", "-c", "demo", "trainer.accelerator=gpu"], "trainer.accelerator=gpu: not here; auto, cpu are"),
-        (["fit", "-c", "imagenette", "data.root=nowhere"], "data.root: nowhere is not there; make one"),
+        (["fit", "-c", "imagenette", "data.root=nowhere"], "data.root: nowhere does not exist; make one"),
         (["fit", "-c", "imagenette"], "data.root has no value yet"),
-        (["prepare", "-c", "imagenette", "data.root=s"], "prepare.source has no value yet"),
-        (["prepare", "-c", "imagenette", "data.root=s", "prepare.source=away"], "prepare.source: away is not there"),
+        (["prepare", "-c", "imagenette", "data.root=s"], "prepare.source is required"),
+        (["prepare", "-c", "imagenette", "data.root=s", "prepare.source=away"], "prepare.source: away does not exist"),
         (["test", "-c", "demo", "ckpt_path=text.ckpt"], "text.ckpt is not a checkpoint of alexnet_pl"),
     ],
 )

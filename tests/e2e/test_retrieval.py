@@ -37,6 +37,6 @@ def test_from_a_network_to_the_table_of_codes(tiny: list[str], tmp_path: Path) -
     assert "data.root: away is not there" in refused("features", "-c", "net", "data.root=away", "features.split=val")
     values = tmp_path / "net/features/train-fc7/features.npy"
     values.write_bytes(values.read_bytes()[:-1])
-    assert "train-fc7: damaged or cut short" in refused("retrieve", "-c", "net")
+    assert "train-fc7: corrupt or truncated" in refused("retrieve", "-c", "net")
     (tmp_path / "net/checkpoints/last.ckpt").unlink()
     assert "no run under" in refused("retrieve", "-c", "net")

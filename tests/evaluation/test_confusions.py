@@ -16,6 +16,8 @@ from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.confusions import confusions, count_answers, errors_by_class, write_confusions
 from alexnet_pl.evaluation.predictions import Block, Writer, dataset_info, should_save_predictions
+from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 CLASSES = [[f"n{i}", f"name {i}"] for i in range(9)]
 
@@ -54,7 +56,10 @@ def test_confusions_are_those_of_a_plain_count() -> None:
 
 def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     prepare(
-        synthetic.source(20, 30), tmp_path / "store", StoreSettings("tiny", 40, {}), partial(synthetic.read, size=40)
+        synthetic.list_synthetic(20, 30),
+        tmp_path / "store",
+        StoreSettings("tiny", 40, {}),
+        partial(synthetic.read_drawn, size=40),
     )
     store = Store(tmp_path / "store")
     labels = store.split("val").labels
@@ -62,7 +67,7 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     best[labels == 4] = [7, 4, 1, 2, 3]  # all of class 4 are taken for class 7
     writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
     writer.add(Block(store.split("val").names, labels, best, None))
-    writer.close({})
+    writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
     write_confusions(tmp_path, store, "val")
     with (tmp_path / "confusions.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -74,7 +79,7 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     best[labels == 4, 0], best[labels == 4, 1] = 4, 7
     writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
     writer.add(Block(store.split("val").names, labels, best, None))
-    writer.close({})
+    writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
     write_confusions(tmp_path, store, "val")
     assert not (tmp_path / "confusions.png").exists(), "pictures of an earlier test"
     assert (count_answers(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
@@ -82,17 +87,20 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
 
 def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
     prepare(
-        synthetic.source(20, 10),
+        synthetic.list_synthetic(20, 10),
         tmp_path / "store",
-        StoreSettings("ilsvrc2012", 32, {}),
-        partial(synthetic.read, size=32),
+        StoreSettings("drawn", 32, {}),
+        partial(synthetic.read_drawn, size=32),
     )
     found = dataset_info(Store(tmp_path / "store"), "val")
-    assert (found["name"], found["images"], found["train_images"], found["classes"]) == ("ilsvrc2012", 10, 20, 10)
+    assert (found.name, found.images, found.train_images, found.classes) == ("drawn", 10, 20, 10)
     prepare(
-        synthetic.source(20, 10), tmp_path / "other", StoreSettings("other", 32, {}), partial(synthetic.read, size=32)
+        synthetic.list_synthetic(20, 10),
+        tmp_path / "other",
+        StoreSettings("other", 32, {}),
+        partial(synthetic.read_drawn, size=32),
     )
-    assert dataset_info(Store(tmp_path / "other"), "val")["class_list"] == found["class_list"]
+    assert dataset_info(Store(tmp_path / "other"), "val").class_list == found.class_list
 
 
 def test_probabilities_are_kept_where_they_fit() -> None:

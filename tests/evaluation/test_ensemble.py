@@ -13,6 +13,8 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import ensemble
 from alexnet_pl.evaluation.ensemble import find_members, hash_half
 from alexnet_pl.evaluation.predictions import Block, Reader, Writer, together
+from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.files import parse_record
 
 IMAGES, CLASSES = 1500, 12
 LABELS = np.random.default_rng(99).integers(0, CLASSES, IMAGES).astype(np.int32)
@@ -40,7 +42,7 @@ def network(run: Path, seed: int, sharp: float = 1.0, views: str = "ten", **abou
         "seed": seed,
         "finished": finished,
     }
-    writer.close({**facts, "training": {"model": {}}, "lineage": [], "claim": None})
+    writer.close(parse_record({**facts, "training": {"model": {}}}, TestDescription))
     return run, exact
 
 
@@ -53,20 +55,20 @@ def errors_by_hand(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float
 
 def averaged(runs: list[Path], folder: Path, **options: Any) -> tuple[dict[str, Any], dict[str, float], Block]:
     readers = find_members(runs, None, "ten")
-    facts, errors = ensemble.average_members(readers, Ensemble(**options), folder / "average.parquet")
+    tested, errors = ensemble.average_members(readers, Ensemble(**options), folder / "average.parquet")
     assert errors is not None
-    return facts, errors, together(list(Reader(folder / "average.parquet").blocks()))
+    return tested, errors, together(list(Reader(folder / "average.parquet").blocks()))
 
 
 def test_the_average_is_numpys_of_the_saved_probabilities(tmp_path: Path) -> None:
     runs = [network(tmp_path / name, seed)[0] for seed, name in enumerate("abc")]
     saved = [together(list(Reader(run / "results/val-ten/probabilities.parquet").blocks())) for run in runs]
     mean = np.mean([np.asarray(one.probabilities, np.float64) for one in saved], 0)
-    facts, errors, written = averaged(runs, tmp_path)
+    tested, errors, written = averaged(runs, tmp_path)
     assert np.array_equal(np.asarray(written.probabilities), mean.astype(np.float16))
     assert (errors["top1_error"], errors["top5_error"]) == pytest.approx(errors_by_hand(mean, LABELS))
     assert errors["nll"] == pytest.approx(float(-np.log(mean[np.arange(IMAGES), LABELS]).mean()))
-    assert [member["weight"] for member in facts["members"]] == pytest.approx([1 / 3] * 3)
+    assert [member.weight for member in tested.members] == pytest.approx([1 / 3] * 3)
     alone = [errors_by_hand(np.asarray(one.probabilities, np.float64), LABELS)[0] for one in saved]
     assert errors["top1_error"] < min(alone)
 
@@ -159,15 +161,15 @@ def test_the_search_finds_what_a_plain_one_finds_and_says_on_which_images(tmp_pa
     ]
     saved = [together(list(Reader(run / "results/val-ten/probabilities.parquet").blocks())) for run in runs]
     arrays = [np.asarray(one.probabilities, np.float64) for one in saved]
-    facts, errors, _ = averaged(runs, tmp_path, weights="tuned", tune_on="same")
+    tested, errors, _ = averaged(runs, tmp_path, weights="tuned", tune_on="same")
     wanted = search_by_hand(arrays, LABELS)
-    assert [one["weight"] for one in facts["members"]] == pytest.approx([w / sum(wanted) for w in wanted])
-    assert (facts["weights_tuned_on"], errors["count"]) == ("same", IMAGES)
+    assert [member.weight for member in tested.members] == pytest.approx([w / sum(wanted) for w in wanted])
+    assert (tested.weights_tuned_on, errors["count"]) == ("same", IMAGES)
     mask = hash_half(NAMES)
     halved = search_by_hand([array[mask] for array in arrays], LABELS[mask])
-    facts, errors, _ = averaged(runs, tmp_path, weights="tuned", tune_on="half")
-    assert [one["weight"] for one in facts["members"]] == pytest.approx([w / sum(halved) for w in halved])
-    assert (facts["weights_tuned_on"], errors["count"]) == ("half", int((~mask).sum()))
+    tested, errors, _ = averaged(runs, tmp_path, weights="tuned", tune_on="half")
+    assert [member.weight for member in tested.members] == pytest.approx([w / sum(halved) for w in halved])
+    assert (tested.weights_tuned_on, errors["count"]) == ("half", int((~mask).sum()))
     mean = sum(w * a for w, a in zip(halved, arrays, strict=True))
     assert errors["top5_error"] == pytest.approx(errors_by_hand(np.asarray(mean)[~mask], LABELS[~mask])[1])
 

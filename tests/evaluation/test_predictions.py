@@ -1,6 +1,7 @@
 """Saved answers: what is written is what is read, no part is taken for the whole, memory does not grow with the set."""
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import Block, Reader, Writer, interleave, together
+from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
-FACTS = {"dataset": {"name": "tiny"}, "views": "ten"}
+TEST = TestDescription(dataset=DatasetInfo(name="tiny"), views="ten", checkpoint=CheckpointInfo(sha256="a" * 64))
 
 
 def block(count: int, classes: int = 7, start: int = 0, seed: int = 0) -> Block:
@@ -28,7 +31,7 @@ def write(path: Path, blocks: list[Block], classes: int = 7, kept: bool = True) 
     writer = Writer(path, classes, kept)
     for one in blocks:
         writer.add(one)
-    writer.close(FACTS)
+    writer.close(TEST)
     return path
 
 
@@ -40,7 +43,7 @@ def same(one: Block, other: Block) -> bool:
 def test_what_was_written_comes_back_to_the_bit_in_blocks_of_any_size(tmp_path: Path) -> None:
     blocks = [block(128, start=128 * i) for i in range(20)] + [block(40, start=2560)]
     reader = Reader(write(tmp_path / "p.parquet", blocks))
-    assert (reader.rows, reader.facts) == (2600, {"schema": 2, **FACTS})
+    assert (reader.rows, reader.test) == (2600, replace(TEST, schema=2))
     for rows in (100, 700, 1024, 5000):
         found = list(reader.blocks(rows))
         assert {len(one.images) for one in found[:-1]} <= {rows}
@@ -75,7 +78,7 @@ def test_a_file_is_not_there_before_all_of_it_is(tmp_path: Path) -> None:
     writer.add(block(2000))
     writer.flush()
     assert not (tmp_path / "p.parquet").exists()
-    writer.close(FACTS)
+    writer.close(TEST)
     assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
 
 
@@ -114,7 +117,7 @@ def test_shares_of_several_devices_are_put_together_in_the_sets_order(tmp_path: 
         mine = slice(rank, None, world)
         share = Block(whole.images[mine], whole.labels[mine], whole.best[mine], whole.probabilities[mine])
         parts.append(write(tmp_path / f"p.{rank}", [share]))
-    interleave(parts, tmp_path / "p.parquet", 7, True, FACTS)
+    interleave(parts, tmp_path / "p.parquet", 7, True, TEST)
     assert same(together(list(Reader(tmp_path / "p.parquet").blocks())), whole)
     assert not any(part.exists() for part in parts)
 
@@ -127,7 +130,7 @@ def test_memory_is_that_of_a_block_however_many_images(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "p.parquet", 1000)
     for start in range(0, 20_000, 500):
         writer.add(one._replace(images=[str(start + i) for i in range(500)]))
-    writer.close(FACTS)
+    writer.close(TEST)
     assert sum(len(found.images) for found in Reader(tmp_path / "p.parquet").blocks()) == 20_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

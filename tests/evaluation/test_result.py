@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.evaluation.intervals import wilson
 from alexnet_pl.evaluation.metrics import ErrorRates
-from alexnet_pl.evaluation.result import describe_errors, write_result
-from alexnet_pl.files import sha256
+from alexnet_pl.evaluation.result import TestDescription, TestResult, describe_errors, read_result, write_result
+from alexnet_pl.files import sha256, to_json
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 HERE = Path(__file__).resolve().parents[2]
 
@@ -66,25 +68,28 @@ def test_the_intervals_come_from_the_exact_counts(count: int, data: st.DataObjec
     assert found["nll"] == pytest.approx(1.5)
 
 
-def written(folder: Path, errors: dict[str, float]) -> tuple[dict[str, Any], dict[str, Any]]:
+def written(folder: Path, errors: dict[str, float]) -> tuple[TestResult, dict[str, Any]]:
     """(what was returned, what strict JSON reads from the file)."""
-    checkpoint = {"file": "last.ckpt", "sha256": "e" * 64}
-    dataset = {"name": "imagenette", "fingerprint": "f" * 64, "split": "val"}
-    result = write_result(folder / "result.json", errors, dataset=dataset, views="ten", checkpoint=checkpoint)
+    checkpoint = CheckpointInfo(file="last.ckpt", sha256="e" * 64)
+    dataset = DatasetInfo(name="imagenette", fingerprint="f" * 64, split="val")
+    tested = TestDescription(dataset=dataset, views="ten", checkpoint=checkpoint)
+    result = write_result(folder / "result.json", errors, tested)
     return result, json.loads((folder / "result.json").read_text(), parse_constant=lambda word: pytest.fail(word))
 
 
 def test_result_json_says_what_a_report_needs(tmp_path: Path) -> None:
     returned, read = written(tmp_path, errors_of(1597, 371, 3925))
-    assert read == json.loads(json.dumps(returned))
-    assert read["dataset"] == {"name": "imagenette", "fingerprint": "f" * 64, "split": "val"}
+    assert read == json.loads(json.dumps(to_json(returned)))
+    assert read_result(tmp_path / "result.json") == returned
+    assert read["dataset"].items() >= {"name": "imagenette", "fingerprint": "f" * 64, "split": "val"}.items()
+    assert read["schema"] == SCHEMA
     assert (read["images"], read["views"], read["nonfinite"]) == (3925, "ten", 0)
     assert read["top1_error"] == pytest.approx(100 * 1597 / 3925)
     assert read["top5_error"] == pytest.approx(100 * 371 / 3925)
     assert read["top1_error_interval"] == pytest.approx(by_scipy(1597, 3925), rel=1e-6)
     assert read["top5_error_interval"] == pytest.approx(by_scipy(371, 3925), rel=1e-6)
     assert read["nll"] == pytest.approx(1.5)
-    assert read["checkpoint"] == {"file": "last.ckpt", "sha256": "e" * 64}
+    assert read["checkpoint"].items() >= {"file": "last.ckpt", "sha256": "e" * 64}.items()
     assert read["claim"] is None
 
 

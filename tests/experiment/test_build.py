@@ -15,11 +15,14 @@ from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.training.schedules import LoggedSchedule, PlateauSchedule
+from alexnet_pl.training.epoch_schedules import LoggedSchedule
+from alexnet_pl.training.schedules import PlateauSchedule
 
-OTHERS = ("cifar10", "codes")  # other networks than the paper's
-RECIPES = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml") if not path.stem.startswith(OTHERS))
-CIFAR = sorted(path.stem for path in SHIPPED.glob("cifar10*.yaml"))
+ALL = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml"))
+CIFAR = [name for name in ALL if name.startswith("cifar10")]
+BOXES = ["boxes_demo", "boxes_demo_localise", "overfeat_localise", "overfeat_detect"]
+OVERFEAT = [name for name in ALL if "overfeat" in name and name not in BOXES]
+RECIPES = [name for name in ALL if name not in (*CIFAR, *OVERFEAT, *BOXES, "boxes_demo_classifier", "codes")]
 
 
 @pytest.mark.parametrize("variant", ["as_run", "as_printed"])
@@ -31,7 +34,7 @@ def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str
     with torch.device("meta"):
         net = build.make_module(cfg).net
     assert net.fc8.out_features == cfg.model.num_classes
-    assert net.norm1.rule.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
+    assert net.norm1.spec.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
     build.make_data(cfg)
     trainer = build.make_trainer(cfg, tmp_path)
     assert trainer.max_epochs == cfg.trainer.max_epochs
@@ -45,6 +48,26 @@ def test_the_recipes_of_cifar10_build(config: Compose, name: str, tmp_path: Path
     assert net(torch.zeros(2, 3, cfg.augment.crop, cfg.augment.crop)).shape == (2, 10)
     build.make_data(cfg)
     assert build.make_trainer(cfg, tmp_path).max_epochs == cfg.trainer.max_epochs
+
+
+@pytest.mark.parametrize("name", OVERFEAT)
+def test_the_recipes_of_overfeat_build(config: Compose, name: str, tmp_path: Path) -> None:
+    cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
+    schema.check_config(cfg)
+    with torch.device("meta"):
+        module = build.make_module(cfg)
+        picture = torch.empty(2, 3, cfg.augment.crop, cfg.augment.crop)
+    assert module.net(picture).shape == (2, cfg.model.num_classes)
+    assert module.views.startswith(f"dense_fine_{'_'.join(map(str, cfg.test.scales))}")
+    build.make_data(cfg)
+    assert build.make_trainer(cfg, tmp_path).max_epochs == cfg.trainer.max_epochs
+
+
+def test_windows_are_for_the_networks_of_imagenet(config: Compose) -> None:
+    with pytest.raises(UserError, match=r"model\.name=alexnet or overfeat"):
+        build.make_module(config("cifar10_13pct", "test.views=dense"))
+    with torch.device("meta"), pytest.raises(UserError, match=r"test\.views=dense: model\.overlap=false"):
+        build.make_module(config("ilsvrc2012", "test.views=dense", "model.overlap=false"))
 
 
 def test_figure_1s_two_networks_learn_at_rates_of_their_own_and_without_any_regularisation(config: Compose) -> None:
@@ -174,7 +197,7 @@ def test_a_store_that_was_never_named_is_asked_for(config: Compose) -> None:
         ("data.size=0", "data.size=0: at least 1"),
         ("data.size=abc", "data.size: .*abc.*Integer"),
         ("prepare.names=x", "prepare.names: "),
-        ("prepare.encoding=png", "prepare.encoding=png: raw or jpeg"),
+        ("prepare.encoding=png", "prepare.encoding=png: one of raw, jpeg, whole"),
         ("prepare.quality=101", "prepare.quality=101: from 1 to 100"),
         ("prepare.images_per_shard=0", "prepare.images_per_shard=0: at least 1"),
         ("prepare.workers=-1", "prepare.workers=-1: at least 1"),
@@ -188,7 +211,7 @@ def test_a_wish_that_prepare_cannot_fulfil_is_named(config: Compose, tmp_path: P
 
 
 def test_preparing_without_a_source_is_refused(config: Compose, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"prepare.source has no value yet"):
+    with pytest.raises(UserError, match=r"prepare.source is required"):
         prepare.prepare(config("imagenette", f"data.root={tmp_path}"), tmp_path)
 
 

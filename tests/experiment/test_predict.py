@@ -152,7 +152,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         module.net.fc8.bias -= logits.mean(0) / logits.std(0)
     path = tmp_path_factory.mktemp("checkpoint") / "last.ckpt"
     about = {"switches": {}, "classes": CLASSES}
-    torch.save({"state_dict": module.state_dict(), "alexnet_pl": about}, path)
+    torch.save({"state_dict": module.state_dict(), "global_step": 0, "alexnet_pl": about}, path)
     return path
 
 

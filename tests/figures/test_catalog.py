@@ -22,13 +22,14 @@ from running import check_words
 from alexnet_pl.cli.main import main
 from alexnet_pl.commands import registry
 from alexnet_pl.commands.figures import find_runs
+from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import catalog, examples, figure4, training_curves
-from alexnet_pl.figures.filter_responses import responses, top_activating_patches
-from alexnet_pl.figures.style import DARK, LIGHT, THEMES, Theme, show
-from alexnet_pl.models.filters import scaled
+from alexnet_pl.figures.filter_responses import compute_responses, top_activating_patches
+from alexnet_pl.figures.style import DARK, LIGHT, THEMES, Theme, draw_for_notebook
+from alexnet_pl.models.filters import scale_to_unit_range
 
 
 def command(words: list[str]) -> None:
@@ -55,8 +56,8 @@ def copy(light: Path, tiny_run: Path) -> Path:
     return light
 
 
-def drawn(picture: catalog.Picture, theme: Theme = LIGHT) -> Figure:
-    return show(picture.drawing, theme)
+def drawn(picture: catalog.FigureEntry, theme: Theme = LIGHT) -> Figure:
+    return draw_for_notebook(picture.drawing, theme)
 
 
 def rows(run: TrainedRun) -> list[dict[str, str]]:
@@ -70,9 +71,9 @@ def images_in(figure: Figure) -> list[np.ndarray]:
 
 def test_figure_3_has_every_kernel_of_the_network(run: TrainedRun) -> None:
     weight = run.module.net.conv1.weight
-    halves = images_in(drawn(catalog.kernels(run, True), DARK))
+    halves = images_in(drawn(catalog.kernel_figure(run, True), DARK))
     assert len(halves) == 2
-    wanted = scaled(weight).permute(0, 2, 3, 1).numpy()
+    wanted = scale_to_unit_range(weight).permute(0, 2, 3, 1).numpy()
     tiles = [
         half[1 + 12 * r : 12 * r + 12, 1 + 12 * c : 12 * c + 12] for half in halves for r in range(3) for c in range(16)
     ]
@@ -83,7 +84,7 @@ def test_figure_3_has_every_kernel_of_the_network(run: TrainedRun) -> None:
 
 def test_the_bars_of_figure_4_are_the_numbers_of_the_test(run: TrainedRun) -> None:
     table = pq.read_table(run.folder / "results/val-center/probabilities.parquet")
-    figure = drawn(catalog.bars(run, True))
+    figure = drawn(catalog.prediction_figure(run, True))
     store = Store(run.cfg.data.root).split("val")
     numbers = [2, 7, 12, 17, 22, 27, 32, 37]  # the middles of eights of 40
     panels = [axes for axes in figure.axes if axes.patches]
@@ -109,8 +110,8 @@ def test_the_bars_of_figure_4_are_the_numbers_of_the_test(run: TrainedRun) -> No
 
 def test_without_a_test_the_network_is_run_and_says_the_same(run: TrainedRun, copy: Path) -> None:
     shutil.rmtree(copy / "results")
-    kept, _, _, _ = catalog.from_test(run, examples.tested(run))  # type: ignore[arg-type]
-    new, source, _, _ = catalog.from_network(TrainedRun(copy))
+    kept, _, _, _ = catalog.saved_predictions(run, examples.find_saved_predictions(run))  # type: ignore[arg-type]
+    new, source, _, _ = catalog.new_predictions(TrainedRun(copy))
     assert "not tested yet" in source
     for one, other in zip(kept, new, strict=True):
         assert (one.number, one.name, one.label) == (other.number, other.name, other.label)
@@ -118,11 +119,11 @@ def test_without_a_test_the_network_is_run_and_says_the_same(run: TrainedRun, co
 
 
 def test_a_test_of_another_checkpoint_is_not_drawn(run: TrainedRun, light: Path) -> None:
-    assert examples.tested(run) is not None
+    assert examples.find_saved_predictions(run) is not None
     (light / "checkpoints").mkdir()
     checkpoint = torch.load(run.checkpoint, weights_only=True)
     torch.save({**checkpoint, "global_step": 99}, light / "checkpoints/last.ckpt")
-    assert examples.tested(TrainedRun(light)) is None
+    assert examples.find_saved_predictions(TrainedRun(light)) is None
 
 
 def test_the_neighbours_of_figure_4_are_those_of_a_plain_search(run: TrainedRun) -> None:
@@ -135,7 +136,7 @@ def test_the_neighbours_of_figure_4_are_those_of_a_plain_search(run: TrainedRun)
         split.read(np.arange(len(split)), whole)
         view = torch.from_numpy(whole[:, :, crop, crop] - store.mean[None, :, crop, crop]).float()
         with torch.inference_mode():
-            maps = net.maps(view).flatten(1)
+            maps = net.conv_maps(view).flatten(1)
             fc7 = torch.relu(net.fc7(torch.relu(net.fc6(maps)) / 2))
         seen[name] = whole, fc7.half().double().numpy()
     figure = drawn(catalog.neighbor_figure(run, True))
@@ -154,9 +155,9 @@ def test_the_neighbours_of_figure_4_are_those_of_a_plain_search(run: TrainedRun)
 
 def test_the_curves_are_those_of_metrics_csv_with_the_fall_at_its_epoch(run: TrainedRun) -> None:
     """96 images in batches of 16: six steps an epoch; the rate falls with the second."""
-    course = training_curves.read_course(run)
+    course = training_curves.read_training_curves(run)
     assert course.drops == [training_curves.Drop(6, "÷10")]
-    figure = drawn(catalog.training_course(run, True))
+    figure = drawn(catalog.training_figure(run, True))
     loss, error = figure.axes
     lines = {line.get_label(): line for axes in (loss, error) for line in axes.lines}
     logged = {
@@ -191,9 +192,9 @@ def test_stages_within_an_epoch_are_marked_within_it() -> None:
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
-@pytest.mark.parametrize("name", list(catalog.PICTURES))
+@pytest.mark.parametrize("name", list(catalog.FIGURES))
 def test_no_words_of_a_figure_overlap_or_are_cut_off(run: TrainedRun, name: str, theme: Theme) -> None:
-    check_words(drawn(catalog.PICTURES[name][1](run, True), theme))
+    check_words(drawn(catalog.FIGURES[name][1](run, True), theme))
 
 
 def test_words_that_are_cut_off_would_be_seen() -> None:
@@ -210,16 +211,16 @@ def test_words_that_are_cut_off_would_be_seen() -> None:
 
 def test_long_names_of_classes_are_cut_where_bars_end() -> None:
     names = ["German short-haired pointer, a dog", "x" * 60, "tench, Tinca tinca"]
-    answer = examples.Answer(0, "a.jpg", 1, np.array([0, 1, 2]), np.array([0.5, 0.3, 0.1]))
-    figure = show(lambda theme: figure4.draw_bars([answer], None, names, theme))
+    answer = examples.Prediction(0, "a.jpg", 1, np.array([0, 1, 2]), np.array([0.5, 0.3, 0.1]))
+    figure = draw_for_notebook(lambda theme: figure4.draw_bars([answer], None, names, theme))
     check_words(figure)
     assert figure.axes[0].texts[1].get_text() == "German short-haired p…"
     assert figure.axes[0].texts[5].get_text() == "tench"
     picture, classes = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), np.array([[1, 0] * 3])
     check_words(
-        show(
+        draw_for_notebook(
             partial(
-                figure4.draw_neighbours, picture, picture[:, None].repeat(1, 6, 1, 1, 1), np.array([1]), classes, names
+                figure4.draw_neighbors, picture, picture[:, None].repeat(1, 6, 1, 1, 1), np.array([1]), classes, names
             )
         )
     )
@@ -263,7 +264,7 @@ def test_the_command_draws_all_of_a_run_light_and_dark(
 ) -> None:
     command([str(tiny_run), f"out={tmp_path}/shown"])
     said = capsys.readouterr().out
-    names = {f"{name}{theme.suffix}" for name in catalog.PICTURES for theme in THEMES}
+    names = {f"{name}{theme.suffix}" for name in catalog.FIGURES for theme in THEMES}
     there = {path.name for path in (tmp_path / "shown").iterdir()}
     assert there == {f"{name}.{kind}" for name in names for kind in ("png", "svg")} | {"figure3.json"}
     for name in names:
@@ -345,8 +346,10 @@ def test_another_store_is_not_taken_for_the_runs(copy: Path, tmp_path: Path, tin
     other = tmp_path / "other"
     shutil.copytree(tiny_store, other)
     about = json.loads((other / "store.json").read_text())
-    (other / "store.json").write_text(json.dumps({**about, "fingerprint": "0" * 64}))
-    with pytest.raises(UserError, match=r"data.root: .*other holds other images \(000000000000\)"):
+    about["settings"] = {"drawn": "otherwise"}
+    about["fingerprint"] = compute_fingerprint(about, other)
+    (other / "store.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=rf"data.root: .*other holds other images \({about['fingerprint'][:12]}\)"):
         _ = TrainedRun(copy, str(other)).store
 
 
@@ -389,5 +392,5 @@ def test_the_strongest_place_of_a_kernel_is_where_its_own_picture_is_planted(run
     assert found.images[:, 0].tolist() == [1, 2]
     for row, image in ((0, 1), (1, 2)):
         assert torch.equal(found.pixels[row, 0], images[image, :, 14:25, 22:33])
-    answers = responses(module, images)[:, kernels]
+    answers = compute_responses(module, images)[:, kernels]
     assert torch.equal(found.responses, answers.flatten(2).amax(2).sort(0, descending=True).values[:2].T)

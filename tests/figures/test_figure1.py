@@ -24,6 +24,9 @@ def write_run(folder: Path, activation: str, rate: float, seed: int, errors: lis
     rows = [f"{50 * i},2.0,\n{100 * i},,{error}\n" for i, error in enumerate(errors, 1)]
     (folder / "metrics.csv").write_text("step,train/loss,train/epoch_top1_error\n" + "".join(rows))
     session = {
+        "time": "now",
+        "command": "fit",
+        "argv": [],
         "store": {"name": "cifar10", "fingerprint": "f" * 64},
         "gpus": [],
         "cpus": 2,
@@ -50,7 +53,7 @@ def runs(tmp_path: Path) -> Path:
 
 def test_the_line_is_crossed_where_a_straight_line_between_epochs_is(tmp_path: Path) -> None:
     def epochs(errors: list[float]) -> float | None:
-        return figure1.Run(tmp_path, "relu", 0.1, 0, errors).epochs
+        return figure1.Figure1Run(tmp_path, "relu", 0.1, 0, errors).epochs
 
     assert epochs(FAST) == pytest.approx(2.5)
     assert epochs(SLOW) == pytest.approx(10.5)
@@ -84,7 +87,7 @@ def test_the_rate_with_most_seeds_is_the_chosen_one_then_the_fastest_then_the_lo
             write_run(tmp_path / f"{rate}-{seed}", "relu", rate, seed, errors)
     runs = figure1.find_runs([tmp_path])
     for left, rate in ((runs, 0.1), (runs[1:], 0.2), ([runs[0], runs[3]], 0.3)):
-        assert {run.rate for run in figure1.chosen(left)["relu"]} == {rate}
+        assert {run.rate for run in figure1.choose_rates(left)["relu"]} == {rate}
 
 
 def test_the_picture_is_one(runs: Path, tmp_path: Path) -> None:

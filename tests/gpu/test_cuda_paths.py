@@ -1,4 +1,4 @@
-"""Every path that a CUDA GPU takes, against the CPU's numbers. On the CPU the same tests keep themselves from rotting."""
+"""Every path that a CUDA GPU takes, against the CPU's numbers. Most also run on the CPU, so that they stay runnable."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from alexnet_pl.data.loading.streaming import CpuBuffer, GpuDecodeBuffer, batche
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.models.layers import LocalResponseNorm, NormLayer, SpatialNorm
 from alexnet_pl.training.classifier import Classifier
-from alexnet_pl.training.cuda_graph import WARM_UP, CudaGraphStep
+from alexnet_pl.training.cuda_graph import EAGER_STEPS, CudaGraphStep
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 from alexnet_pl.training.performance import Performance
 
@@ -98,7 +98,7 @@ def train(device: torch.device, graph: bool) -> Tensor:
         sgd.step()
 
     run = CudaGraphStep(step, lambda: tuple(group["lr"] for group in sgd.param_groups)) if graph else step
-    for number in range(WARM_UP + 7):
+    for number in range(EAGER_STEPS + 7):
         for group in sgd.param_groups:
             group["lr"] = group["initial_lr"] / (10 if number >= 7 else 1)
         run(Batch(images(4, seed=number).to(device), torch.arange(4, device=device), none))
@@ -113,7 +113,9 @@ def test_replayed_steps_equal_launched_ones() -> None:
 
 
 def test_training_steps_equal_the_cpus(device: torch.device) -> None:
-    torch.testing.assert_close(train(device, graph=False), train(torch.device("cpu"), graph=False), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        train(device, graph=False), train(torch.device("cpu"), graph=False), rtol=1e-3, atol=1e-5
+    )
 
 
 def test_ten_views_together_equal_one_after_the_other(device: torch.device) -> None:
@@ -135,7 +137,7 @@ def test_batches_of_a_resident_split_are_those_that_are_streamed(tiny_store: Pat
     for (kept, kept_labels), (read, labels) in zip(
         batches_on_gpu(split, batches, 5, device), stream_batches(split, batches, 5, torch.device("cpu")), strict=True
     ):
-        assert torch.equal(kept.cpu(), read)
+        assert torch.equal(kept.cpu()[: len(labels)], read[: len(labels)])
         assert torch.equal(kept_labels.cpu(), labels)
 
 

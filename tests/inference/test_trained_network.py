@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import alexnet_pl
 from alexnet_pl import UserError, load
 from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.files import to_json
 from alexnet_pl.inference.weights import read_weights, write_safetensors
 
 
@@ -100,7 +101,7 @@ def test_a_batch_that_is_no_images_is_refused(tiny_run: Path) -> None:
 def test_whatever_is_no_trained_network_is_one_line(exported: Path, tmp_path: Path, what: str) -> None:
     path = tmp_path / "model.safetensors"
     tensors = load_file(exported / "model.safetensors")
-    facts = json.loads(json.dumps(read_weights(exported).facts.__dict__))
+    facts = json.loads(json.dumps(to_json(read_weights(exported).info)))
     if what == "empty":
         path.touch()
     elif what == "text":
@@ -120,7 +121,7 @@ def test_whatever_is_no_trained_network_is_one_line(exported: Path, tmp_path: Pa
 
 def test_a_class_list_that_would_fill_the_memory_is_refused_before_it_does(exported: Path, tmp_path: Path) -> None:
     weights = read_weights(exported)
-    weights.facts.classes.extend([["n", "x"]] * 100_000)
+    weights.info.classes.extend([["n", "x"]] * 100_000)
     write_safetensors(weights, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match=r"weights: not those of the architecture \(size mismatch for net.fc8"):
         load(tmp_path)

@@ -122,7 +122,7 @@ def test_past_the_right_and_bottom_edges_the_first_layer_reads_zeros(crop: int) 
             nn.init.normal_(layer.weight, 0, 0.02)
             nn.init.ones_(layer.bias)
         with torch.no_grad(), watched(net, "conv1") as found:
-            maps = net.maps(image)
+            maps = net.conv_maps(image)
         return found["conv1"][0][1], maps
 
     image, missing = images(1, crop), 227 - crop

@@ -87,7 +87,7 @@ def test_the_network_is_the_function_of_its_variant(
         nn.init.normal_(layer.bias, layer.bias.mean().item(), 0.5)
     with torch.no_grad():
         wanted = reference(net.state_dict(), image)
-        found = {"maps": net.maps(image), "features": net.features(image), "logits": net(image)}
+        found = {"maps": net.conv_maps(image), "features": net.features(image), "logits": net(image)}
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-10, atol=1e-12, msg=lambda m, name=name: f"{name}: {m}")
     assert wanted["logits"].std() > 0.1

@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from networks import CONVOLUTIONS, PRINTED, images, layers, on_meta, small, through, watched
 
+from alexnet_pl.models.alexnet import AlexNet
+
 # Switches
 
 
@@ -181,3 +183,30 @@ def test_every_variant_tells_images_apart_and_learns_in_every_layer(switches: di
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("towers", [1, 2])
+def test_width_scales_kernels_and_units_but_neither_the_geometry_nor_the_classes(towers: int) -> None:
+    """A quarter of the kernels and units of Figure 2 and of footnote b, two towers with equal shares of them."""
+    narrow, full = on_meta(width=0.25, towers=towers), on_meta(towers=towers)
+    assert {name: layer.weight.shape[0] for name, layer in layers(narrow).items()} == {
+        name: 1000 if name == "fc8" else layer.weight.shape[0] // 4 for name, layer in layers(full).items()
+    }
+    image = torch.empty(1, 3, 224, 224, device="meta")
+    pixels = {name: output.shape[2:] for name, (_, output) in through(full, image).items()}
+    assert {name: output.shape[2:] for name, (_, output) in through(narrow, image).items()} == pixels
+
+
+def test_width_keeps_the_spread_of_what_each_layer_computes() -> None:
+    """Sums of a quarter of the inputs have half the spread; weights twice as large make up for it (§6)."""
+    narrow = AlexNet(width=0.25, crop=67)
+    spread = {name: layer.weight.std().item() for name, layer in layers(narrow).items()}
+    wanted = {"conv1": 0.01, "conv2": 0.02, "conv3": 0.06, "conv4": 0.06, "conv5": 0.06, "fc6": 0.02, "fc7": 0.02}
+    for name, sigma in wanted.items():
+        assert spread[name] == pytest.approx(sigma, rel=0.05), name
+
+
+@pytest.mark.parametrize("width", [0, -1, float("nan"), 5])
+def test_a_width_that_cannot_be_built_is_refused_by_name(width: float) -> None:
+    with pytest.raises(ValueError, match="width"):
+        AlexNet(width=width)

@@ -8,7 +8,7 @@ import torch
 from feature_files import make_features, sparse
 
 from alexnet_pl.models.autoencoder import BINARY, AutoEncoder, noisy_sigmoid, straight_through
-from alexnet_pl.retrieval.code_training import VectorLoader, statistics
+from alexnet_pl.retrieval.code_training import VectorLoader, measure_statistics
 
 
 def test_codes_are_rounded_logistic_units() -> None:
@@ -38,7 +38,7 @@ def test_noise_pushes_units_to_their_ends() -> None:
 def test_an_error_of_one_is_that_of_the_mean(tmp_path: Path) -> None:
     features = make_features(tmp_path / "train-fc7", sparse(500, 0) * 3 + 1)
     net = AutoEncoder(features.width, 8, [16])
-    mean, deviation = statistics(features)
+    mean, deviation = measure_statistics(features)
     exact = features.values.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(0), rtol=1e-6)
     assert deviation == pytest.approx(np.sqrt(exact.var(0).mean()))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alexnet_pl.models.cifar import ConvNet, LocalNet, side
+from alexnet_pl.models.cifar import ConvNet, LocalNet, side_after_pooling
 from alexnet_pl.models.layers import LocallyConnected
 
 
@@ -137,7 +137,7 @@ def test_the_sizes_after_pooling_are_torchs(crop: int) -> None:
     x = torch.zeros(1, 1, crop, crop)
     for poolings in (1, 2, 3):
         x = F.avg_pool2d(x, 3, stride=2, ceil_mode=True)
-        assert x.shape[2] == side(crop, poolings)
+        assert x.shape[2] == side_after_pooling(crop, poolings)
     assert ConvNet(crop=crop)(torch.zeros(1, 3, crop, crop)).shape == (1, 10)
 
 

@@ -11,7 +11,7 @@ from alexnet_pl.models.filters import (
     color_share,
     draw_filters,
     largest_filters,
-    scaled,
+    scale_to_unit_range,
 )
 
 
@@ -30,12 +30,12 @@ def test_kernels_stand_in_rows_of_sixteen_with_those_of_gpu_1_above() -> None:
 def test_all_kernels_have_one_scale_with_zero_in_the_middle() -> None:
     kernels = torch.zeros(16, 3, 11, 11)
     kernels[0, :, :, :5], kernels[1, 2, 5, 5], kernels[2, 0, 0, 0] = 0.5, -0.25, 900.0
-    found = scaled(kernels)
+    found = scale_to_unit_range(kernels)
     assert found[0, 1, 3, 4] == 1  # 165 of 5,808 weights, so that the thousandth part that is cut is theirs
     assert found[1, 2, 5, 5] == 0.25
     assert found[2, 0, 0, 0] == 1  # cut, and has not dimmed the others
     assert found[3].unique().tolist() == [0.5]
-    assert torch.isfinite(scaled(torch.zeros(2, 3, 5, 5))).all()
+    assert torch.isfinite(scale_to_unit_range(torch.zeros(2, 3, 5, 5))).all()
 
 
 def test_the_colour_of_a_kernel_is_what_is_not_grey() -> None:

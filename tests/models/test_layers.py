@@ -316,21 +316,21 @@ def test_norms_of_a_few_images_at_a_time_are_those_of_the_whole_batch(
     shape = (6, 12, 9, 9)
     a, upstream = (40 * torch.randn(shape).to(precision).contiguous(memory_format=layout) for _ in range(2))
     monkeypatch.setitem(
-        local_response_norm.BLOCK, fast, 4 * 12 * 81
+        local_response_norm.VALUES_PER_BLOCK, fast, 4 * 12 * 81
     )  # of which there would be a rest: two blocks of three
-    assert [part.stop for part in local_response_norm.blocks(a, fast)] == [3, 6]
-    a, upstream = (each.unflatten(1, (norm.rule.towers, -1)) for each in (a, upstream))
-    found = local_response_norm.normalize_in_blocks(a, norm.rule, fast)
-    back = local_response_norm.gradient_in_blocks(a, upstream, norm.rule, fast)
+    assert [part.stop for part in local_response_norm.block_slices(a, fast)] == [3, 6]
+    a, upstream = (each.unflatten(1, (norm.spec.towers, -1)) for each in (a, upstream))
+    found = local_response_norm.normalize_in_blocks(a, norm.spec, fast)
+    back = local_response_norm.gradient_in_blocks(a, upstream, norm.spec, fast)
     assert found.stride() == back.stride() == a.stride()
-    torch.testing.assert_close(found, local_response_norm.normalize(a, norm.rule))
-    torch.testing.assert_close(back, local_response_norm.gradient(a, upstream, norm.rule))
+    torch.testing.assert_close(found, local_response_norm.normalize(a, norm.spec))
+    torch.testing.assert_close(back, local_response_norm.gradient(a, upstream, norm.spec))
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
 def test_a_gradient_in_one_kernel_is_the_gradient() -> None:
     """As a GPU computes it; here compiled for the CPU."""
-    rule = LocalResponseNorm(towers=2).rule
+    rule = LocalResponseNorm(towers=2).spec
     a, upstream = torch.randn(2, 2, 2, 24, 5, 5).mul(20).unbind()
     wanted = local_response_norm.gradient(a.double(), upstream.double(), rule)
     torch.testing.assert_close(compiled(local_response_norm.gradient, whole=True)(a, upstream, rule), wanted.float())

@@ -10,9 +10,9 @@ from running import check_words
 from torch import nn
 
 from alexnet_pl.figures import figure2
-from alexnet_pl.figures.style import DARK, LIGHT, show
+from alexnet_pl.figures.style import DARK, LIGHT, draw_for_notebook
 from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.summary import read_layers
+from alexnet_pl.models.summary import measure_network, read_layers
 
 VARIANTS: list[tuple[dict[str, Any], int]] = [
     ({"towers": 1}, 112),
@@ -83,5 +83,16 @@ def test_lines_cross_from_tower_to_tower_where_a_layer_reads_all_maps(switches: 
 def test_no_words_overlap_or_are_cut_off(switches: dict[str, Any], crop: int) -> None:
     net = AlexNet(crop=crop, **switches)
     layers = read_layers(net, crop)
-    figure = show(lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), DARK)
+    figure = draw_for_notebook(lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), DARK)
     check_words(figure)
+
+
+def test_two_convolutional_layers_have_more_than_the_one_percent_that_the_paper_allows_each() -> None:
+    """§2: "each of which contains no more than 1% of the model's parameters"; by kernel sizes and maps of Figure 2."""
+    maps = {"conv1": (96, 3, 11), "conv2": (256, 48, 5), "conv3": (384, 256, 3), "conv4": (384, 192, 3)}
+    counts = {name: out * read * side**2 + out for name, (out, read, side) in {**maps, "conv5": (256, 192, 3)}.items()}
+    total = sum(counts.values()) + (256 * 36 + 1) * 4096 + 4097 * 4096 + 4097 * 1000
+    assert measure_network("parameters") == total
+    shares = {name: measure_network(f"{name}_share") for name in counts}
+    assert shares == pytest.approx({name: 100 * count / total for name, count in counts.items()})
+    assert [name for name, share in shares.items() if share > 1] == ["conv3", "conv4"]

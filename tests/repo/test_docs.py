@@ -26,7 +26,23 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 LOG = ROOT / "docs/development/log.md"  # keeps the words of its day
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if page != LOG)]
-RUNS = ("demo", "imagenette", "ilsvrc2012", "fall2011", "cifar10", "cifar10_13pct", "cifar10_11pct", "codes")
+RUNS = (
+    "demo",
+    "imagenette",
+    "ilsvrc2012",
+    "fall2011",
+    "cifar10",
+    "cifar10_13pct",
+    "cifar10_11pct",
+    "codes",
+    "overfeat_demo",
+    "overfeat_fast",
+    "overfeat_localise",
+    "overfeat_detect",
+    "boxes_demo",
+    "boxes_demo_classifier",
+    "boxes_demo_localise",
+)
 
 
 def shell_lines(page: Path) -> list[str]:
@@ -84,7 +100,16 @@ def test_every_command_composes_without_an_unknown_key(command: str) -> None:
 
 def test_shell_blocks_hold_nothing_but_known_programs() -> None:
     known = ("python -m alexnet_pl ", "pip install ", "make", "sbatch ", "python scripts/", ".venv/bin/", "scripts/")
-    known += ("docker ", "conda env create", "uv pip install ", "PYTHONPATH=")
+    known += (
+        "docker ",
+        "conda env create",
+        "uv pip install ",
+        "torchrun --n",
+        "aws s3 sync ",
+        "wandb sweep ",
+        "wandb agent ",
+        "PYTHONPATH=",
+    )
     assert not [(page.name, line) for page, line in LINES if not line.startswith(known)]
 
 

@@ -26,6 +26,9 @@ def make_run(folder: Path, name: str, metrics: str = METRICS) -> Path:
     run.mkdir()
     (run / "metrics.csv").write_text(metrics)
     session = {
+        "time": "now",
+        "command": "fit",
+        "argv": [],
         "store": {"name": "tiny", "fingerprint": "0123456789abcdef"},
         "gpus": [],
         "cpus": 2,
@@ -54,7 +57,7 @@ def test_a_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFix
     run = make_run(tmp_path, "a")
     found = {
         "dataset": {"name": "tiny", "split": "val", "images": 2000},
-        "checkpoint": {"step": 60},
+        "checkpoint": {"sha256": "s", "step": 60},
         "images": 1000,
         "views": "ten",
         "top1_error": 16.2,

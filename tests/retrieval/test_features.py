@@ -1,6 +1,7 @@
 """Features are a plain forward pass of the network, to the bit after an interruption too; what is cut short is said."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
 from alexnet_pl.retrieval import features
-from alexnet_pl.retrieval.features import Extractor, Features, extract
+from alexnet_pl.retrieval.features import Extractor, Features, FeaturesInfo, FeatureSource, Share, extract_split
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
 
 CPU = torch.device("cpu")
-FACTS = {
-    "dataset": {"fingerprint": "f", "split": "train"},
-    "checkpoint": {"sha256": "a", "step": 1, "file": "last.ckpt"},
-}
+CHECKPOINT = CheckpointInfo(sha256="a", step=1, file="last.ckpt")
+OTHER = CheckpointInfo(sha256="b", step=2, file="last.ckpt")
+SOURCE = FeatureSource(dataset=DatasetInfo(fingerprint="f", split="train"), checkpoint=CHECKPOINT)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def module(tiny_store: Path) -> Classifier:
 
 def make(folder: Path, module: Classifier, store: Path, layer: str = "fc7", **facts: Any) -> Features:
     split = Store(store).split("train")
-    extract(folder, Extractor(module, layer, CPU), split, FACTS | facts, batch_size=16)
+    extract_split(folder, Extractor(module, layer, CPU), split, replace(SOURCE, **facts), batch_size=16)
     return Features(folder)
 
 
@@ -57,7 +58,7 @@ def test_they_are_a_plain_forward_pass(module: Classifier, tiny_store: Path, tmp
     view = images(tiny_store).double()[:, :, 2:69, 2:69] - torch.from_numpy(store.mean)[:, 2:69, 2:69]
     wide = AlexNet(10, crop=67).double().eval()
     wide.load_state_dict(net.state_dict())
-    fc6 = F.relu(wide.maps(view).flatten(1) @ wide.fc6.weight.T + wide.fc6.bias) / 2
+    fc6 = F.relu(wide.conv_maps(view).flatten(1) @ wide.fc6.weight.T + wide.fc6.bias) / 2
     fc7 = F.relu(fc6 @ wide.fc7.weight.T + wide.fc7.bias)
     assert found.values.shape == (96, 4096)
     np.testing.assert_allclose(found.values, fc7.numpy(), rtol=2e-3, atol=1e-3)
@@ -77,7 +78,7 @@ def test_pixels_are_the_view_made_small(module: Classifier, tiny_store: Path, tm
 def test_an_interrupted_pass_goes_on_to_the_same_bits(
     module: Classifier, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "BLOCK", 32)
+    monkeypatch.setattr(features, "IMAGES_PER_BLOCK", 32)
     whole = make(tmp_path / "train-fc7", module, tiny_store)
     plain, blocks = features.write_features, []
 
@@ -89,9 +90,7 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patch.setattr(features, "write_features", write)
         make(tmp_path / "cut/train-fc7", module, tiny_store)
-    with pytest.raises(
-        UserError, match=r"train-fc7: was not finished; go on with features -c RUN features.split=train"
-    ):
+    with pytest.raises(UserError, match=r"train-fc7: is unfinished; resume with features -c RUN features.split=train"):
         Features(tmp_path / "cut/train-fc7")
     monkeypatch.setattr(features, "write_features", lambda *words: (blocks.append(words[1]), plain(*words)))
     cut = make(tmp_path / "cut/train-fc7", module, tiny_store)
@@ -100,14 +99,33 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
     assert not (tmp_path / "cut/train-fc7.partial").exists()
 
 
-@pytest.mark.parametrize("other", [{"checkpoint": {"sha256": "b", "step": 2, "file": "last.ckpt"}}, {"dataset": {}}])
+@pytest.mark.parametrize("other", [{"checkpoint": OTHER}, {"dataset": DatasetInfo()}])
 def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other: dict[str, Any]) -> None:
-    facts = {**FACTS, "images": 8, "width": 4}
-    assert features.resume_from(tmp_path / "partial", facts) == 0
-    features.write_features(tmp_path / "partial", 0, np.ones((4, 4), np.float16))
-    assert features.resume_from(tmp_path / "partial", facts) == 4
-    assert features.resume_from(tmp_path / "partial", facts | other) == 0
+    facts = FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4)
+    partial = tmp_path / "partial"
+    note = Share().progress_path(partial)
+    features.open_partial(partial, facts)
+    assert features.read_done(note) == 0
+    features.write_features(partial, 0, np.ones((4, 4), np.float16))
+    features.write_progress(note, 4)
+    features.open_partial(partial, facts)
+    assert features.read_done(note) == 4
+    features.open_partial(partial, replace(facts, **other))
+    assert features.read_done(note) == 0
     assert not np.load(tmp_path / "partial/features.npy").any()
+
+
+def test_shares_of_three_processes_are_the_whole(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
+    split, extractor = Store(tiny_store).split("train"), Extractor(module, "pixels", CPU)
+    whole = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
+    partial = tmp_path / "shared.partial"
+    info = FeaturesInfo(**vars(SOURCE), layer="fc7", images=len(split), width=extractor.width)
+    features.open_partial(partial, info)
+    shares = [Share(rank, 3) for rank in range(3)]
+    assert [row for share in shares for row in share.rows(100)] == list(range(100))
+    for share in shares:
+        features.extract_share(partial, extractor, split, 16, share)
+    assert np.array_equal(np.load(partial / "features.npy"), whole.values)
 
 
 def test_values_stay_on_the_disk(tmp_path: Path) -> None:
@@ -115,8 +133,8 @@ def test_values_stay_on_the_disk(tmp_path: Path) -> None:
 
 
 def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
-    features.resume_from(tmp_path / "partial", {**FACTS, "images": 8, "width": 4})
-    with pytest.raises(UserError, match=r"^ckpt_path: activities of images 0 … are not finite"):
+    features.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4))
+    with pytest.raises(UserError, match=r"^ckpt_path: activations from image 0 on are not finite"):
         features.write_features(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
 
 
@@ -148,7 +166,7 @@ def cut_about(folder: Path) -> None:
 def test_what_is_cut_short_is_said_in_one_line(tmp_path: Path, cut: Any) -> None:
     folder = make_features(tmp_path / "train-fc7", sparse(10, 0)).folder
     cut(folder)
-    with pytest.raises(UserError, match=r"train-fc7: damaged or cut short \(.*\); make them again by `features`$"):
+    with pytest.raises(UserError, match=r"train-fc7: corrupt or truncated \(.*\); make them again with `features`$"):
         Features(folder)
 
 
@@ -160,15 +178,17 @@ def test_names_that_are_cut_short_are_said(tmp_path: Path) -> None:
 
 
 def test_features_that_are_not_there_say_how_to_make_them(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"val-pixels: is not there; make it with .* features.split=val .*layer=pixels"):
+    with pytest.raises(
+        UserError, match=r"val-pixels: does not exist; make it with .* features.split=val .*layer=pixels"
+    ):
         Features(tmp_path / "val-pixels")
 
 
 def test_features_of_different_checkpoints_are_not_compared(tmp_path: Path) -> None:
     one = make_features(tmp_path / "train-fc7", sparse(10, 0))
-    about = {"sha256": "b" * 64, "step": 24, "file": "last.ckpt"}
+    about: dict[str, Any] = {"sha256": "b" * 64, "step": 24, "file": "last.ckpt"}
     other = make_features(tmp_path / "val-fc7", sparse(10, 1), checkpoint=about)
     with pytest.raises(UserError, match=r"val-fc7: of another checkpoint or layer than .*train-fc7"):
-        one.check_alike(other)
+        one.check_comparable(other)
     with pytest.raises(UserError, match=r"made from another checkpoint \(step 12\) than last.ckpt \(step 24\)"):
-        one.check_checkpoint(about)
+        one.check_checkpoint(CheckpointInfo(**about))

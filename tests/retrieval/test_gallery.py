@@ -15,9 +15,9 @@ from running import TRAIN, VAL, Compose, last, run
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.figures.retrieval_sheet import RIGHT, WRONG, Found, draw_sheet
+from alexnet_pl.figures.retrieval_sheet import RIGHT, WRONG, SearchResult, draw_sheet
 from alexnet_pl.retrieval.features import Features
-from alexnet_pl.retrieval.gallery import open_run
+from alexnet_pl.retrieval.gallery import open_image_index
 
 LOG = ["trainer.log_every_n_steps=2"]
 
@@ -48,9 +48,9 @@ def cfg(network: Path) -> DictConfig:
 
 
 def test_an_image_of_the_split_is_its_own_nearest(network: Path) -> None:
-    gallery = open_run(network)
+    gallery = open_image_index(network)
     assert len(gallery.features) == TRAIN
-    found = gallery.nearest(gallery.images_at(np.array([3, 40])), 6)
+    found = gallery.nearest(gallery.read_images(np.array([3, 40])), 6)
     assert found.numbers[:, 0].tolist() == [3, 40]
     assert found.distances[:, 0] == pytest.approx([0, 0], abs=0.01)
     assert (np.diff(found.distances) >= 0).all()
@@ -76,7 +76,7 @@ def test_pictures_of_a_person_are_looked_up_and_broken_ones_said(
     network: Path, cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A training image saved without loss finds itself."""
-    picture = open_run(network).images_at(np.array([7]))[0]
+    picture = open_image_index(network).read_images(np.array([7]))[0]
     Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_text("no picture")
     run(cfg, "retrieve", network, last(network), **{"predict.images": str(tmp_path)})
@@ -104,24 +104,24 @@ def test_features_of_another_checkpoint_are_refused(network: Path, tmp_path: Pat
     checkpoint = torch.load(last(there), weights_only=True)
     checkpoint["state_dict"]["net.fc8.bias"] += 1
     torch.save(checkpoint, last(there))
-    with pytest.raises(UserError, match=r"train-fc7: made from another checkpoint .* make them again by `features`$"):
-        open_run(there)
+    with pytest.raises(UserError, match=r"train-fc7: made from another checkpoint .* make them again with `features`$"):
+        open_image_index(there)
 
 
 def test_a_store_that_was_moved_away_is_named(network: Path, tmp_path: Path) -> None:
-    gallery = open_run(network, "train", "last", f"data.root={tmp_path}/away")
-    with pytest.raises(UserError, match=r"^data.root: .*/away is not there"):
-        gallery.images_at(np.array([0]))
+    gallery = open_image_index(network, "train", "last", f"data.root={tmp_path}/away")
+    with pytest.raises(UserError, match=r"^data.root: .*/away does not exist"):
+        gallery.read_images(np.array([0]))
 
 
 def test_a_folder_without_a_checkpoint_is_named(network: Path, tmp_path: Path) -> None:
     there = copy(network, tmp_path)
     last(there).unlink()
     with pytest.raises(UserError, match=r"^ckpt_path=last: no run under .*copy has a last.ckpt"):
-        open_run(there)
+        open_image_index(there)
     shutil.rmtree(there / ".hydra")
     with pytest.raises(UserError, match=r"copy: no run folder"):
-        open_run(there)
+        open_image_index(there)
 
 
 def test_a_run_folder_of_an_older_version_knows_the_new_keys(tmp_path: Path, config: Compose) -> None:
@@ -141,7 +141,7 @@ def test_a_run_folder_of_an_older_version_knows_the_new_keys(tmp_path: Path, con
 def test_a_sheet_has_a_line_a_query_and_frames_by_class() -> None:
     queries = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
     right = np.array([[True, False, True], [False, False, True]])
-    ways = {name: Found(torch.zeros(2, 3, 3, 4, 4, dtype=torch.uint8), right) for name in ("float", "codes")}
+    ways = {name: SearchResult(torch.zeros(2, 3, 3, 4, 4, dtype=torch.uint8), right) for name in ("float", "codes")}
     figure = draw_sheet(queries, ways)
     figure.canvas.draw()
     assert len(figure.axes) == 2 * (1 + 3 + 3)

@@ -7,7 +7,7 @@ import pytest
 from feature_files import WIDTH, make_features, sparse
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.retrieval.hamming import HammingIndex, encode, pack, pca_hash, random_projection_hash
+from alexnet_pl.retrieval.hamming import HammingIndex, encode_features, pack_bits, pca_hash, random_projection_hash
 
 
 def bits(*rows: str) -> np.ndarray:
@@ -17,20 +17,20 @@ def bits(*rows: str) -> np.ndarray:
 def test_a_case_built_by_hand() -> None:
     """Twelve bits, which take two bytes; distances from the query 3, 0, 12, 1."""
     codes = bits("000000000111", "000000000000", "111111111111", "100000000000")
-    found = HammingIndex(pack(codes)).search(pack(bits("000000000000")), 4)
+    found = HammingIndex(pack_bits(codes)).search(pack_bits(bits("000000000000")), 4)
     assert found.numbers.tolist() == [[1, 3, 0, 2]]
     assert found.distances.tolist() == [[0, 1, 3, 12]]
 
 
 def test_bits_are_packed_eight_to_a_byte() -> None:
-    assert pack(bits("1000000011", "0111111100")).tolist() == [[128, 192], [127, 0]]
-    assert pack(np.zeros((3, 28), bool)).shape == (3, 4)
+    assert pack_bits(bits("1000000011", "0111111100")).tolist() == [[128, 192], [127, 0]]
+    assert pack_bits(np.zeros((3, 28), bool)).shape == (3, 4)
 
 
 def test_distances_are_counted_bits() -> None:
     chance = np.random.default_rng(0)
     codes, queries = chance.random((200, 28)) < 0.5, chance.random((20, 28)) < 0.5
-    found = HammingIndex(pack(codes)).search(pack(queries), 50)
+    found = HammingIndex(pack_bits(codes)).search(pack_bits(queries), 50)
     counted = (codes[None] != queries[:, None]).sum(2)
     assert np.array_equal(found.distances, np.sort(counted, 1)[:, :50])
     assert np.array_equal(np.take_along_axis(counted, found.numbers, 1), found.distances)
@@ -38,7 +38,7 @@ def test_distances_are_counted_bits() -> None:
 
 def test_an_image_is_no_neighbour_of_its_own() -> None:
     codes = bits("00000000", "00000001", "00000000", "11111111")
-    found = HammingIndex(pack(codes)).search(pack(codes), 2, own=np.arange(4))
+    found = HammingIndex(pack_bits(codes)).search(pack_bits(codes), 2, own=np.arange(4))
     assert [row.tolist() for row in found.numbers[:1]] == [[2, 1]]
     assert all(i not in row for i, row in enumerate(found.numbers))
 
@@ -81,4 +81,4 @@ def test_random_directions_keep_angles(tmp_path: Path) -> None:
 def test_codes_of_a_split_are_made_in_blocks(tmp_path: Path) -> None:
     features = make_features(tmp_path / "train-fc7", sparse(100, 0))
     encoder = random_projection_hash(features, 12, 0)
-    assert np.array_equal(encode(encoder, features, rows=7), pack(encoder(features.rows(slice(None)))))
+    assert np.array_equal(encode_features(encoder, features, rows=7), pack_bits(encoder(features.rows(slice(None)))))

@@ -11,7 +11,7 @@ from feature_files import IMAGES, WIDTH, make_features, sparse
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.errors import UserError
 from alexnet_pl.retrieval.features import Features
-from alexnet_pl.retrieval.search import Index, nearest, search
+from alexnet_pl.retrieval.search import ApproximateIndex, find_nearest, search_exactly
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def brute_force(values: np.ndarray, queries: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("rows", [7, 299, 10_000])
 def test_neighbours_are_those_of_brute_force_in_float64(images: Features, rows: int) -> None:
     queries = sparse(50, 1)
-    found = search(images, queries, 6, rows=rows)
+    found = search_exactly(images, queries, 6, rows=rows)
     distances = brute_force(images.values, queries)
     order = np.argsort(distances, 1, kind="stable")[:, :6]
     assert np.array_equal(found.numbers, order)
@@ -40,7 +40,7 @@ def test_near_ties_far_from_zero_are_ordered_by_float64(tmp_path: Path) -> None:
     values = np.full((40, WIDTH), 2048.0)
     values[:, 0] += 2 * np.arange(40)[::-1]
     features = make_features(tmp_path / "train-fc7", values)
-    found = search(features, np.full((25, WIDTH), 2048.0), 6)
+    found = search_exactly(features, np.full((25, WIDTH), 2048.0), 6)
     assert found.numbers[0].tolist() == [39, 38, 37, 36, 35, 34]
     assert found.distances[0].tolist() == [0, 2, 4, 6, 8, 10]
 
@@ -48,12 +48,12 @@ def test_near_ties_far_from_zero_are_ordered_by_float64(tmp_path: Path) -> None:
 def test_equal_images_come_in_the_order_of_the_store(tmp_path: Path) -> None:
     values = np.repeat(sparse(5, 0), 4, 0)
     features = make_features(tmp_path / "train-fc7", values)
-    assert search(features, values[8:9], 4).numbers.tolist() == [[8, 9, 10, 11]]
+    assert search_exactly(features, values[8:9], 4).numbers.tolist() == [[8, 9, 10, 11]]
 
 
 def test_images_are_no_neighbours_of_their_own(images: Features) -> None:
     queries = np.asarray(images.values)
-    found = search(images, queries, 6, own=np.arange(IMAGES), rows=64)
+    found = search_exactly(images, queries, 6, own=np.arange(IMAGES), rows=64)
     distances = brute_force(images.values, queries)
     np.fill_diagonal(distances, np.inf)
     assert np.array_equal(found.numbers, np.argsort(distances, 1, kind="stable")[:, :6])
@@ -63,7 +63,7 @@ def test_images_are_no_neighbours_of_their_own(images: Features) -> None:
 def test_the_programs_way_keeps_the_nearest_of_each_file(images: Features, itself: bool) -> None:
     """findsimilar.py: of each batch file its nearest image, then the nearest of those."""
     queries = np.asarray(images.values[:20]) if itself else sparse(20, 1)
-    found = search(images, queries, 6, per_file=30, own=np.arange(20) if itself else None)
+    found = search_exactly(images, queries, 6, per_file=30, own=np.arange(20) if itself else None)
     distances, order = brute_force(images.values, queries), epoch_order(IMAGES, 0, 0)
     for i, row in enumerate(distances):
         row[i if itself else slice(0)] = np.inf
@@ -74,50 +74,50 @@ def test_the_programs_way_keeps_the_nearest_of_each_file(images: Features, itsel
 def test_what_cannot_be_searched_is_said(images: Features) -> None:
     queries = sparse(2, 1)
     with pytest.raises(UserError, match=r"^retrieval.k=301: from 1 to 300 of the 300 images of "):
-        search(images, queries, 301)
+        search_exactly(images, queries, 301)
     with pytest.raises(UserError, match=r"^retrieval.k=11: from 1 to 10 of the 300 "):
-        search(images, queries, 11, per_file=30)
+        search_exactly(images, queries, 11, per_file=30)
     with pytest.raises(UserError, match=r"^retrieval.per_file=0: "):
-        search(images, queries, 6, per_file=0)
+        search_exactly(images, queries, 6, per_file=0)
     with pytest.raises(UserError, match="vectors of 24 numbers"):
-        search(images, queries[:, :5], 6)
+        search_exactly(images, queries[:, :5], 6)
     with pytest.raises(UserError, match=r"^retrieval.index=tree: one of flat, ivf, hnsw"):
-        nearest(images, queries, 6, "tree")
+        find_nearest(images, queries, 6, "tree")
     with pytest.raises(UserError, match=r"^retrieval.per_file: only with retrieval.index=flat"):
-        nearest(images, queries, 6, "ivf", per_file=30)
+        find_nearest(images, queries, 6, "ivf", per_file=30)
 
 
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_an_approximate_index_finds_nearly_all_and_is_kept(images: Features, kind: str) -> None:
     queries = np.asarray(images.values[:40])
-    exact = search(images, queries, 6, own=np.arange(40))
-    found = nearest(images, queries, 6, kind, own=np.arange(40))
+    exact = search_exactly(images, queries, 6, own=np.arange(40))
+    found = find_nearest(images, queries, 6, kind, own=np.arange(40))
     shared = np.mean([len(set(a) & set(b)) / 6 for a, b in zip(found.numbers, exact.numbers, strict=True)])
     assert shared > 0.95
     written = (images.folder / f"{kind}.faiss").stat().st_mtime_ns
-    again = nearest(images, queries, 6, kind, own=np.arange(40))
+    again = find_nearest(images, queries, 6, kind, own=np.arange(40))
     assert np.array_equal(again.numbers, found.numbers)
     assert (images.folder / f"{kind}.faiss").stat().st_mtime_ns == written
 
 
 def test_an_index_of_other_features_is_refused(images: Features, tmp_path: Path) -> None:
-    Index(images, "ivf")
+    ApproximateIndex(images, "ivf")
     other = json.loads((images.folder / "about.json").read_text())
     other["checkpoint"]["sha256"] = "b" * 64
     (images.folder / "about.json").write_text(json.dumps(other))
     with pytest.raises(UserError, match=r"ivf\.faiss: made from other features than .*train-fc7; remove it"):
-        Index(Features(images.folder), "ivf")
+        ApproximateIndex(Features(images.folder), "ivf")
 
 
 def test_a_damaged_index_is_said(images: Features) -> None:
-    Index(images, "ivf")
+    ApproximateIndex(images, "ivf")
     path = images.folder / "ivf.faiss"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"ivf\.faiss: damaged .* remove it"):
-        Index(images, "ivf")
+    with pytest.raises(UserError, match=r"ivf\.faiss: corrupt .* remove it"):
+        ApproximateIndex(images, "ivf")
 
 
 def test_without_faiss_one_line_says_how_to_get_it(images: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(UserError, match=r"pip install alexnet_pl\[retrieval\]$"):
-        search(images, sparse(2, 1), 6)
+        search_exactly(images, sparse(2, 1), 6)

@@ -7,9 +7,10 @@ import pytest
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.records import DatasetInfo
 
 TRAINING: dict[str, Any] = {"model": {"norm": True}, "trainer": {"max_epochs": 4}, "optim": {"lr": 0.01}}
-STORE = {"name": "tiny"}
+STORE = DatasetInfo(name="tiny")
 
 
 def last(run: Path) -> Path:
@@ -19,21 +20,30 @@ def last(run: Path) -> Path:
     return path
 
 
+def read(run: Path) -> fit_status.FitStatus:
+    status = fit_status.read_fit_status(run)
+    assert status is not None
+    return status
+
+
 def with_(section: str, **values: Any) -> dict[str, Any]:
     return {**TRAINING, section: {**TRAINING[section], **values}}
 
 
 def test_only_a_fit_that_came_to_its_end_is_whole(tmp_path: Path) -> None:
-    assert fit_status.finished_fit(last(tmp_path), 10) == {}
+    assert fit_status.finished_fit(last(tmp_path), 10) is None
     fit_status.start_fit(tmp_path, TRAINING, STORE)
-    assert fit_status.finished_fit(last(tmp_path), 10) == {}
+    assert fit_status.finished_fit(last(tmp_path), 10) is None
     fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5, "schedule")
-    found = fit_status.finished_fit(last(tmp_path), 10)
-    assert (found["epochs"], found["images"], found["seconds"], found["changed"]) == (4, 640, 2.5, False)
-    assert fit_status.finished_fit(last(tmp_path), 9) == {}, "the step of another checkpoint"
-    assert fit_status.finished_fit(tmp_path / "checkpoints/best.ckpt", 10) == {}, "chosen on the images it is tested on"
+    status = fit_status.finished_fit(last(tmp_path), 10)
+    assert status is not None
+    assert (status.epochs, status.images, status.seconds, status.changed) == (4, 640, 2.5, False)
+    assert fit_status.finished_fit(last(tmp_path), 9) is None, "the step of another checkpoint"
+    assert fit_status.finished_fit(tmp_path / "checkpoints/best.ckpt", 10) is None, (
+        "chosen on the images it is tested on"
+    )
     fit_status.start_fit(tmp_path, TRAINING, STORE)
-    assert fit_status.finished_fit(last(tmp_path), 10) == {}, "it has begun again"
+    assert fit_status.finished_fit(last(tmp_path), 10) is None, "it has begun again"
 
 
 def test_auto_starts_goes_on_or_leaves_alone(tmp_path: Path) -> None:
@@ -54,11 +64,11 @@ def test_auto_starts_goes_on_or_leaves_alone(tmp_path: Path) -> None:
 def test_settings_that_changed_on_the_way_are_remembered_but_for_the_number_of_epochs(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     fit_status.start_fit(tmp_path, with_("trainer", max_epochs=9), STORE)
-    assert not fit_status.read_fit_status(tmp_path)["changed"]
+    assert not read(tmp_path).changed
     fit_status.start_fit(tmp_path, with_("model", norm=False), STORE)
     fit_status.start_fit(tmp_path, with_("model", norm=False), STORE)
     fit_status.mark_finished(tmp_path, 1, 1, 1, 1.0, "schedule")
-    assert fit_status.read_fit_status(tmp_path)["changed"]
+    assert read(tmp_path).changed
 
 
 def test_all_changed_settings_are_named_though_max_epochs_changed_too(tmp_path: Path) -> None:
@@ -67,15 +77,15 @@ def test_all_changed_settings_are_named_though_max_epochs_changed_too(tmp_path: 
     with pytest.raises(UserError, match=r"model.norm, optim.lr: the run in .* was started with another value"):
         fit_status.resume_point(tmp_path, now)
     fit_status.start_fit(tmp_path, now, STORE)
-    found = fit_status.read_fit_status(tmp_path)
-    assert (found["changed"], found["changed_settings"]) == (True, ["model.norm", "optim.lr"])
+    status = read(tmp_path)
+    assert (status.changed, status.changed_settings) == (True, ["model.norm", "optim.lr"])
 
 
 def test_a_fit_that_max_time_ended_is_not_finished(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     checkpoint = last(tmp_path)
     fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0, "max_time")
-    assert fit_status.finished_fit(checkpoint, 10) == {}
+    assert fit_status.finished_fit(checkpoint, 10) is None
     assert fit_status.resume_point(tmp_path, TRAINING) == (False, checkpoint)
 
 

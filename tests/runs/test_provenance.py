@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alexnet_pl.runs import provenance
+from alexnet_pl.runs.records import StoreIdentity
 
 
 @pytest.fixture
@@ -27,23 +28,23 @@ def head(root: Path) -> str:
 
 
 def test_the_commit_and_what_it_does_not_hold_are_named(checkout: Path) -> None:
-    clean = provenance.describe_session("fit", {"name": "x", "fingerprint": "y"})
-    assert (clean["commit"], clean["changed_files"]) == (head(checkout), [])
+    clean = provenance.describe_session("fit", StoreIdentity(name="x", fingerprint="y"))
+    assert (clean.commit, clean.changed_files) == (head(checkout), [])
     (checkout / "alexnet_pl/runs/provenance.py").write_text("second\n")
-    changed = provenance.describe_session("fit", {"name": "x", "fingerprint": "y"})
-    assert changed["changed_files"] == ["M alexnet_pl/runs/provenance.py"]
+    changed = provenance.describe_session("fit", StoreIdentity(name="x", fingerprint="y"))
+    assert changed.changed_files == ["M alexnet_pl/runs/provenance.py"]
 
 
 def test_an_installed_package_has_no_commit(checkout: Path) -> None:
     for path in sorted((checkout / ".git").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (checkout / ".git").rmdir()
-    facts = provenance.describe_session("fit", {"name": "x", "fingerprint": "y"})
-    assert (facts["commit"], facts["changed_files"]) == (None, [])
+    session = provenance.describe_session("fit", StoreIdentity(name="x", fingerprint="y"))
+    assert (session.commit, session.changed_files) == (None, [])
 
 
 def test_sessions_are_kept_in_order(tmp_path: Path) -> None:
     for command in ("fit", "fit", "test"):
-        provenance.append_session(tmp_path, {"time": "now", "command": command, "argv": []})
+        provenance.append_session(tmp_path, provenance.Session(time="now", command=command, argv=[]))
     found = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
     assert [session["command"] for session in found] == ["fit", "fit", "test"]

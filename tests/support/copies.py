@@ -16,7 +16,7 @@ from scipy.io import savemat
 
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.store.store import Store
 
@@ -218,6 +218,31 @@ def shards(root: Path) -> Path:
     return root
 
 
+def tiny_imagenet(root: Path) -> Path:
+    """tiny-imagenet-200/ as its zip unpacks: three classes, two images and their boxes each."""
+    files: Files = {}
+    for wnid, images in train_images().items():
+        files |= {f"train/{wnid}/images/{name}": data for name, data in images.items()}
+        files[f"train/{wnid}/{wnid}_boxes.txt"] = "".join(f"{name}\t1\t2\t15\t16\n" for name in images).encode()
+    truth = {f"val_{i - 1}.JPEG": SYNSETS[number][0] for i, number in enumerate(TRUTH, 1)}
+    files |= {f"val/images/val_{i - 1}.JPEG": photo(30 * i) for i in range(1, 6)}
+    files |= {f"test/images/test_{i - 1}.JPEG": photo(30 * i) for i in range(1, 4)}
+    files["val/val_annotations.txt"] = "".join(f"{n}\t{w}\t0\t3\t20\t19\n" for n, w in truth.items()).encode()
+    files["wnids.txt"] = "".join(f"{wnid}\n" for wnid, _ in SYNSETS.values()).encode()
+    words = {"n00001740": "entity", **dict(SYNSETS.values())}
+    files["words.txt"] = "".join(f"{wnid}\t{text}\n" for wnid, text in words.items()).encode()
+    return write(root / "tiny-imagenet-200", files).parent
+
+
+def tiny_imagenet_zip(root: Path) -> Path:
+    tiny_imagenet(root / "tree")
+    with zipfile.ZipFile(root / "tiny-imagenet-200.zip", "w") as archive:
+        for path in sorted((root / "tree").rglob("*")):
+            archive.write(path, path.relative_to(root / "tree").as_posix(), zipfile.ZIP_DEFLATED)
+    shutil.rmtree(root / "tree")
+    return root
+
+
 def write(root: Path, files: Files) -> Path:
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -226,7 +251,12 @@ def write(root: Path, files: Files) -> Path:
 
 
 def store(source: Path, root: Path) -> Store:
-    prepare(read_source(source, {})[1], root, StoreSettings("x", 16, {}), partial(read, size=16, how="bilinear"))
+    prepare(
+        read_source(source, {})[1],
+        root,
+        StoreSettings("x", 16, {}),
+        partial(read_square, size=16, filter_name="bilinear"),
+    )
     return Store(root)
 
 
@@ -249,5 +279,7 @@ FORMS = {
     "Parquet": parquet,
     "Hugging Face's tar.gz": packed,
     "WebDataset": shards,
+    "tiny-ImageNet": tiny_imagenet,
+    "tiny-ImageNet's zip": tiny_imagenet_zip,
     "2010": partial(archives, year=2010),
 }

@@ -4,7 +4,8 @@ import copy
 from typing import Any
 
 from alexnet_pl.paper import matching
-from alexnet_pl.paper.claims import BY_KEY, DATA
+from alexnet_pl.paper.claim import DATA
+from alexnet_pl.paper.claims import BY_KEY
 
 
 def images(name: str) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def images(name: str) -> dict[str, Any]:
     }
 
 
-def network(number: int, wanted: matching.Network) -> dict[str, Any]:
+def network(number: int, wanted: matching.RecipeNetwork) -> dict[str, Any]:
     stores = {"fall2011": (21_841, 14_100_000), "fall2009": (10_184, 8_900_000), "ilsvrc2012": (1000, 1_281_167)}
     lineage = [
         {
@@ -48,5 +49,5 @@ def facts(key: str, way: int = 0) -> dict[str, Any]:
     wanted = matching.networks(name, overrides)
     common = {"dataset": images(str(claim.data)), "views": claim.views}
     made = [network(number, one) for number, one in enumerate(wanted)]
-    found = common | (made[0] if len(made) == 1 else {"members": made, "weights_tuned_on": None})
-    return copy.deepcopy(found)
+    ensemble = {"members": made, "weights_tuned_on": None, "checkpoint": {"sha256": "ensemble"}}
+    return copy.deepcopy(common | (made[0] if len(made) == 1 else ensemble))

@@ -11,11 +11,11 @@ from PIL import Image
 from alexnet_pl.data.prepare import shard
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import Reader
+from alexnet_pl.data.prepare.shard import ImageReader
 from alexnet_pl.data.sources.base import DatasetListing
 
 SIZE = 8
-READ = partial(shard.read, size=SIZE, how="bilinear")
+READ = partial(shard.read_square, size=SIZE, filter_name="bilinear")
 HOW = {"filter": "bilinear", "crop": "centre"}
 PLAIN = StoreSettings("three", SIZE, HOW, shard=4)
 BAD = ["train/a/0.jpg", "train/b/3.jpg", "train/c/4.jpg"]  # the first, one within, and the last of the training split
@@ -28,7 +28,7 @@ def draw(path: Path, seed: int, mode: str = "RGB") -> None:
     Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).convert(mode).save(path)
 
 
-def make(source: DatasetListing, root: Path, read: Reader = READ, **changes: Any) -> dict[str, Any]:
+def make(source: DatasetListing, root: Path, read: ImageReader = READ, **changes: Any) -> dict[str, Any]:
     """In several shards, the last not full."""
     about = prepare(source, root, PLAIN._replace(**changes), read)
     assert about is not None

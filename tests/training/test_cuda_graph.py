@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from alexnet_pl.data.loading.augment import Batch
-from alexnet_pl.training.cuda_graph import WARM_UP, CudaGraphStep
+from alexnet_pl.training.cuda_graph import EAGER_STEPS, CudaGraphStep
 
 
 class Replay:
@@ -29,11 +29,11 @@ def test_a_step_at_a_new_rate_runs_plainly_before_it_is_captured(monkeypatch: py
     monkeypatch.setattr("alexnet_pl.training.cuda_graph.zip", lambda *_, strict: [], raising=False)
     batch: Any = Batch(None, None, ())  # type: ignore[arg-type]
     graphed = CudaGraphStep(lambda _: log.append("plain"), lambda: tuple(rate))
-    for step in range(WARM_UP + 4):
-        if step == WARM_UP + 2:
+    for step in range(EAGER_STEPS + 4):
+        if step == EAGER_STEPS + 2:
             rate[0] = 0.01
         graphed(batch)
-    assert log == ["plain"] * WARM_UP + ["capture", "replay", "replay", "plain", "capture", "replay"]
+    assert log == ["plain"] * EAGER_STEPS + ["capture", "replay", "replay", "plain", "capture", "replay"]
     log.clear()
     for rate[0] in (0.02, 0.03, 0.03):
         graphed(batch)

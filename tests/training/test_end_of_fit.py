@@ -5,22 +5,15 @@ from typing import Any
 
 import pytest
 
-from alexnet_pl.training.schedules import (
-    ConstantSchedule,
-    LoggedSchedule,
-    PlateauSchedule,
-    Schedule,
-    StagedSchedule,
-    StepSchedule,
-    end_of_fit,
-)
+from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
+from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule, Schedule, find_end_of_fit
 
 STAGED = [{"epoch": 1, "weights": {"all": 0.01}}]
 
 
 def ended_by(schedule: Schedule, epochs: int, max_epochs: int = 10, steps: int = 0, max_steps: int = -1) -> str:
     counts: dict[str, Any] = {"current_epoch": epochs, "max_epochs": max_epochs, "global_step": steps}
-    return end_of_fit(SimpleNamespace(callbacks=[schedule], max_steps=max_steps, **counts))  # type: ignore[arg-type]
+    return find_end_of_fit(SimpleNamespace(callbacks=[schedule], max_steps=max_steps, **counts))  # type: ignore[arg-type]
 
 
 def plateau(num_drops: int) -> PlateauSchedule:

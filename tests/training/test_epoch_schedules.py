@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from trainers import a_module, a_trainer, rates, sgd
 
-from alexnet_pl.training.schedules import ConstantSchedule, LoggedSchedule, StagedSchedule, StepSchedule
+from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
+from alexnet_pl.training.schedules import ConstantSchedule
 
 # SOURCE_FACTS §3, row "145 on 2012", epochs from 1: first epoch, fc8.weight, conv1.weight, fc8.bias, conv1.bias, noise
 LOG_OF_145 = [

@@ -17,7 +17,7 @@ from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.layers import LocalResponseNorm, NormLayer, SpatialNorm
 from alexnet_pl.runtime import precision
 from alexnet_pl.training.classifier import Classifier
-from alexnet_pl.training.performance import TOGETHER, UNOPTIMIZED, Performance
+from alexnet_pl.training.performance import IMAGES_PER_PASS, UNOPTIMIZED, Performance
 
 CPU = torch.device("cpu")
 
@@ -90,7 +90,7 @@ def test_a_graph_is_for_one_gpu_that_asked_for_it() -> None:
         False,
         False,
     ]
-    assert not Performance().uses_cuda_graph(gpu, alone=True)
+    assert not Performance().uses_cuda_graph(gpu, single_device=True)
 
 
 def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,14 +113,14 @@ def test_views_that_go_through_the_network_together_count_as_one_by_one(
     sizes: list[int] = []
     net.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
     plain, fast = (
-        Classifier(net, augment, {}, speed=speed).eval() for speed in (UNOPTIMIZED, Performance(compile=False))
+        Classifier(net, augment, {}, performance=speed).eval() for speed in (UNOPTIMIZED, Performance(compile=False))
     )
     with torch.no_grad():
         wanted = torch.stack([net(view).softmax(1) for view in augment.views(images, views)]).mean(0).log()
         count = len(sizes)
         torch.testing.assert_close(plain.log_probabilities(images, views), wanted)
         assert sizes[count:] == [3] * count
-        monkeypatch.setitem(TOGETHER, "cpu", 13)
+        monkeypatch.setitem(IMAGES_PER_PASS, "cpu", 13)
         torch.testing.assert_close(fast.log_probabilities(images, views), wanted)
     assert sizes[2 * count :] == {"ten": [12, 12, 6], "nine": [12, 12, 3], "center": [3]}[views]
 

@@ -11,6 +11,7 @@ from alexnet_pl.config.options import Transfer
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.training.transfer import carry_over
 
 BELOW = ["conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "fc6", "fc7"]
@@ -49,8 +50,8 @@ def test_each_layers_origin_is_printed(before: tuple[Path, AlexNet], capsys: pyt
     carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
     rows = [line for line in capsys.readouterr().out.splitlines() if "×" in line]
     said = {row.split("│")[1].strip(): row.split("│")[3].strip() for row in rows}
-    assert said == {**dict.fromkeys(BELOW, "before, step 7"), "fc8": "afresh", "bottleneck": "left behind"} | {
-        "fc8": "afresh"
+    assert said == {**dict.fromkeys(BELOW, "before, step 7"), "fc8": "initialization", "bottleneck": "not used"} | {
+        "fc8": "initialization"
     }
 
 
@@ -80,9 +81,9 @@ def test_what_is_no_checkpoint_of_ours_is_told(tmp_path: Path) -> None:
 
 
 def test_what_came_before_is_remembered_with_whether_it_had_ended(before: tuple[Path, AlexNet]) -> None:
-    facts = carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
-    assert facts["store"] == {"name": "before", "classes": 21, "images": 64}
-    assert (facts["step"], facts["finished"], facts["lineage"]) == (7, False, [])
+    (stage,) = carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
+    assert stage.store == DatasetInfo(name="before", classes=21, images=64)
+    assert (stage.step, stage.finished, stage.training) == (7, False, None)
     assert read_checkpoint(before[0])["global_step"] == 7
 
 

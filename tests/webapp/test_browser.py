@@ -26,7 +26,7 @@ from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp import app
-from alexnet_pl.webapp.service import ImageLookup
+from alexnet_pl.webapp.service import DemoService
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -64,7 +64,7 @@ def _here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drawn(number: int, side: int = 90) -> torch.Tensor:
-    return torch.from_numpy(synthetic.draw(number, side)[0])
+    return torch.from_numpy(synthetic.draw_image(number, side)[0])
 
 
 def png(path: Path, image: torch.Tensor) -> Path:
@@ -74,7 +74,7 @@ def png(path: Path, image: torch.Tensor) -> Path:
 
 @pytest.mark.usefixtures("_here")
 def test_the_answer_is_the_networks_and_the_neighbours_are_those_of_brute_force(place: Path, tmp_path: Path) -> None:
-    lookup = ImageLookup(place / "run")
+    lookup = DemoService(place / "run")
     image = lookup.read(png(tmp_path / "one.png", drawn(7)).read_bytes())
     answer = lookup.answer(image)
     with torch.inference_mode():
@@ -110,7 +110,7 @@ def test_the_answer_is_the_networks_and_the_neighbours_are_those_of_brute_force(
 def test_without_features_or_codes_the_page_says_which_command_makes_them(place: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(place / "run", bare, ignore=shutil.ignore_patterns("features"))
-    floats, codes = ImageLookup(bare).answer(drawn(3, 72)[None]).searches
+    floats, codes = DemoService(bare).answer(drawn(3, 72)[None]).searches
     assert (floats.near, codes.near) == ([], [])
     assert f"python -m alexnet_pl features -c {bare}" in floats.note
     assert f"python -m alexnet_pl reproduce -c codes codes.features={bare}" in codes.note
@@ -142,7 +142,7 @@ def damaged(place: Path, tmp_path: Path, how: str) -> Path:
 )
 def test_a_run_folder_that_does_not_fit_gets_one_line(place: Path, tmp_path: Path, how: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as error:
-        ImageLookup(damaged(place, tmp_path, how))
+        DemoService(damaged(place, tmp_path, how))
     assert "\n" not in str(error.value)
 
 
@@ -309,7 +309,7 @@ except Exception as error:
 @pytest.mark.slow
 def test_an_upload_has_a_limit(address: str) -> None:
     assert upload(address, 1000)[0] == 200
-    assert upload(address, app.LIMIT * 1024 * 1024 + 1)[0] == 413
+    assert upload(address, app.MAX_UPLOAD * 1024 * 1024 + 1)[0] == 413
 
 
 @pytest.fixture(scope="module")
@@ -393,7 +393,7 @@ def test_in_a_browser_a_file_above_the_limit_gets_a_message(browser: Any, addres
     view = browser.new_page()
     view.goto(address)
     view.wait_for_selector("text=Drop a picture")
-    (tmp_path / "large.png").write_bytes(b"x" * (app.LIMIT * 1024 * 1024 + 1))
+    (tmp_path / "large.png").write_bytes(b"x" * (app.MAX_UPLOAD * 1024 * 1024 + 1))
     view.locator("input[type=file]").first.set_input_files(tmp_path / "large.png")
-    view.get_by_text(re.compile(f"maximum.*{app.LIMIT}", re.IGNORECASE)).first.wait_for(timeout=30_000)
+    view.get_by_text(re.compile(f"maximum.*{app.MAX_UPLOAD}", re.IGNORECASE)).first.wait_for(timeout=30_000)
     view.close()

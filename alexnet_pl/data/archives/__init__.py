@@ -1,1 +1,1 @@
-"""Where the bytes of an image lie: tar, zip, gzip, Parquet."""
+"""Readers of archives without unpacking them: tar, zip, gzip, Parquet."""

@@ -1,7 +1,9 @@
-"""Random access into gzip archives without unpacking them."""
+"""Random access into gzip files without unpacking them."""
 
+import errno
 import json
 import os
+import stat
 import tempfile
 import threading
 import weakref
@@ -14,22 +16,25 @@ from typing import IO, Any
 
 from alexnet_pl.errors import reason
 
-POINTS = 1024  # places where decompression of a gzip file can begin; 32 kB of memory each
-KEPT = threading.local()  # per thread: gzip files that stand open where it last read
+SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each
+THREAD_STATE = threading.local()  # per thread: open gzip files, positioned where it last read
 
 
-def open_packed(path: Path, packed: str) -> AbstractContextManager[IO[bytes]]:
-    """The content of an archive as a file that can be read from any place."""
-    if packed == "gzip":
-        return nullcontext(gunzip_whole(path))
+def open_content(path: Path, compression: str) -> AbstractContextManager[IO[bytes]]:
+    """Open the uncompressed content of an archive as a seekable file."""
+    if compression == "gzip":
+        return nullcontext(open_gzip(path))
     return path.open("rb")
 
 
-def read_plain(path: Path, start: int, size: int | None) -> bytes:
-    """Bytes of a file that is not compressed, by few calls: each of them hands the interpreter to another thread."""
-    file = os.open(path, os.O_RDONLY)
+def read_range(path: Path, start: int, size: int | None) -> bytes:
+    """Read bytes of an uncompressed file with few system calls, each of which releases the GIL."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # never waits for the writer of a pipe
     try:
-        count = os.fstat(file).st_size if size is None else size
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "neither a file nor a link to one")
+        count = about.st_size if size is None else size
         data = os.pread(file, count, start)
         while len(data) < count and (more := os.pread(file, count - len(data), start + len(data))):
             data += more
@@ -40,20 +45,20 @@ def read_plain(path: Path, start: int, size: int | None) -> bytes:
         os.close(file)
 
 
-def gunzip_whole(path: Path) -> IO[bytes]:
-    """A gzip file's content, open once a thread; a pass over it notes where later ones can begin."""
+def open_gzip(path: Path) -> IO[bytes]:
+    """Open the content of a gzip file once per thread; reading it builds an index of seek positions."""
     from indexed_gzip import IndexedGzipFile
 
-    kept: OrderedDict[Path, IO[bytes]] = KEPT.__dict__.setdefault("files", OrderedDict())
-    if path not in kept:
-        spacing = max(1 << 20, path.stat().st_size // POINTS)
-        kept[path] = IndexedGzipFile(str(path), spacing=spacing, drop_handles=False)
+    open_files: OrderedDict[Path, IO[bytes]] = THREAD_STATE.__dict__.setdefault("files", OrderedDict())
+    if path not in open_files:
+        spacing = max(1 << 20, path.stat().st_size // SEEK_POINTS)
+        open_files[path] = IndexedGzipFile(str(path), spacing=spacing, drop_handles=False)
         with INDICES_LOCK:
             if path in INDICES:
-                kept[path].import_index(fileobj=BytesIO(INDICES[path]))  # type: ignore[attr-defined]
-        while len(kept) > 2:
-            kept.popitem(last=False)[1].close()
-    return kept[path]
+                open_files[path].import_index(fileobj=BytesIO(INDICES[path]))  # type: ignore[attr-defined]
+        while len(open_files) > 2:
+            open_files.popitem(last=False)[1].close()
+    return open_files[path]
 
 
 INDICES: dict[Path, bytes] = {}
@@ -61,9 +66,11 @@ INDICES_LOCK = threading.Lock()
 
 
 def check_and_share_index(path: Path) -> None:
-    """Check all of `path` against its own CRC-32, which reading in place never reaches, and let other threads begin
-    decompression where this pass found that one can. Raises OSError."""
-    file, index = gunzip_whole(path), BytesIO()
+    """Check a gzip file against its CRC-32, which random access never reaches, and share its index with other threads.
+
+    Raises OSError if the checksum differs.
+    """
+    file, index = open_gzip(path), BytesIO()
     file.build_full_index()  # type: ignore[attr-defined]
     file.export_index(fileobj=index)  # type: ignore[attr-defined]
     with INDICES_LOCK:
@@ -77,10 +84,10 @@ def explain(error: Exception) -> str:
 
 
 class DiskList:
-    """Rows kept in a temporary file, to be gone through more than once: what took a pass over an archive to list."""
+    """List of JSON rows in a temporary file, for listings of archives that do not fit in memory."""
 
     def __init__(self, rows: Iterable[Any]) -> None:
-        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with its owner)
+        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by the finalizer)
         weakref.finalize(self, self.file.close)
         for row in rows:
             self.file.write(json.dumps(row, default=str) + "\n")

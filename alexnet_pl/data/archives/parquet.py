@@ -1,4 +1,4 @@
-"""Read images from Parquet files, one row group at a time."""
+"""Parquet files of images, read one row group at a time."""
 
 import json
 import threading
@@ -8,34 +8,34 @@ from typing import Any
 
 from alexnet_pl.errors import UserError
 
-KEPT = threading.local()  # per thread: the file and the row group it read last
+THREAD_STATE = threading.local()  # per thread: the file and row group it read last
 
 
 def open_parquet(path: Path) -> Any:
-    from pyarrow import ArrowException  # takes half a second, which copies without Parquet files need not wait
+    from pyarrow import ArrowException  # takes half a second: only where needed
     from pyarrow.parquet import ParquetFile
 
     try:
         return ParquetFile(path)
     except (ArrowException, OSError) as error:
-        raise UserError(f"prepare.source: {path}: damaged or incomplete ({error}); get it again") from error
+        raise UserError(f"prepare.source: {path}: corrupt or incomplete ({error}); download it again") from error
 
 
-def columns(path: Path) -> Iterator[tuple[str | None, int | None]]:
-    """(path of the image, label) of every row; the images themselves are not read."""
+def read_labels(path: Path) -> Iterator[tuple[str | None, int | None]]:
+    """Read (image path, label) of every row, without the images. Raises UserError if there is no image column."""
     file = open_parquet(path)
     fields = set(file.schema_arrow.names)
-    kind = file.schema_arrow.field("image").type if "image" in fields else None
-    if kind is None or {"bytes", "path"} - {kind.field(i).name for i in range(kind.num_fields)}:
-        raise UserError(f"prepare.source: {path} has no column `image` of bytes and path")
+    image_type = file.schema_arrow.field("image").type if "image" in fields else None
+    if image_type is None or {"bytes", "path"} - {image_type.field(i).name for i in range(image_type.num_fields)}:
+        raise UserError(f"prepare.source: {path} has no column `image` with fields `bytes` and `path`")
     for group in range(file.num_row_groups):
-        wanted = ["image.path", *(["label"] if "label" in fields else [])]
-        for row in file.read_row_group(group, columns=wanted).to_pylist():
+        columns = ["image.path", *(["label"] if "label" in fields else [])]
+        for row in file.read_row_group(group, columns=columns).to_pylist():
             yield (row["image"] or {}).get("path"), row.get("label")
 
 
-def class_names(path: Path) -> list[str]:
-    """The readable class names that `datasets` keeps in a file's metadata; none where it did not write the file."""
+def read_class_names(path: Path) -> list[str]:
+    """Read the class names that `datasets` stores in the file's metadata; [] if another program wrote the file."""
     metadata = open_parquet(path).schema_arrow.metadata or {}
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
@@ -45,19 +45,19 @@ def class_names(path: Path) -> list[str]:
 
 
 def read_row(path: Path, row: int) -> bytes:
-    """The bytes of row `row`'s image. Rows are asked for in order, so that a row group is read once."""
-    kept = KEPT.__dict__
-    if kept.get("path") != path:
-        kept.update(path=path, file=open_parquet(path), first=0, rows=[])
-    if not kept["first"] <= row < kept["first"] + len(kept["rows"]):
-        keep_group(kept, row)
-    value = kept["rows"][row - kept["first"]]
+    """Read the image bytes of a row. Rows should be read in order, so that each row group is loaded once."""
+    cache = THREAD_STATE.__dict__
+    if cache.get("path") != path:
+        cache.update(path=path, file=open_parquet(path), first=0, rows=[])
+    if not cache["first"] <= row < cache["first"] + len(cache["rows"]):
+        load_row_group(cache, row)
+    value = cache["rows"][row - cache["first"]]
     return value.as_buffer().to_pybytes() if value.is_valid else b""
 
 
-def keep_group(kept: dict[str, Any], row: int) -> None:
-    file, first, group = kept["file"], 0, 0
+def load_row_group(cache: dict[str, Any], row: int) -> None:
+    file, first, group = cache["file"], 0, 0
     while row >= first + (count := file.metadata.row_group(group).num_rows):
         first, group = first + count, group + 1
     images = file.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
-    kept.update(first=first, rows=images.field("bytes"))
+    cache.update(first=first, rows=images.field("bytes"))

@@ -1,4 +1,4 @@
-"""Random access into tar archives: byte ranges of members, also of archives within archives."""
+"""Tar archives: byte ranges of their members, also of archives within archives."""
 
 import re
 import tarfile
@@ -7,108 +7,111 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from alexnet_pl.data.archives.gzip import check_and_share_index, explain, open_packed
+from alexnet_pl.data.archives.gzip import check_and_share_index, explain, open_content
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.errors import UserError
 
 WNID = re.compile(r"n\d{8}")
-GZIPPED = (".tar.gz", ".tgz")
+GZIP_SUFFIXES = (".tar.gz", ".tgz")
 
 
-def is_litter(name: str) -> bool:
-    """Whether a desktop left the file there (`.DS_Store`, `._image.JPEG`, `Thumbs.db`), not the organisers."""
+def is_desktop_file(name: str) -> bool:
+    """Whether a desktop environment wrote the file (`.DS_Store`, `._image.JPEG`, `Thumbs.db`)."""
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
 
 
 class Member(NamedTuple):
-    """A regular file of an archive; `name` is its last part alone, so that no path of an archive is ever followed.
+    """Regular file in an archive.
 
-    `path` is all of it as the archive says, only ever compared.
+    `name`: the last part of its path, so that no path in an archive is ever followed. `path`: the whole path, used only
+    for comparison.
     """
 
     name: str
-    place: ByteLocation
+    location: ByteLocation
     path: str = ""
 
 
-class Part:
-    """The bytes `start` … `start + size` of a file, as a file: what lies in an archive without copying it out."""
+class FileRange:
+    """Bytes `start` … `start + size` of a file as a file object, without copying them."""
 
     def __init__(self, file: IO[bytes], start: int, size: int | None) -> None:
-        self.file, self.start, self.size, self.at = file, start, size, 0
+        self.file, self.start, self.size, self.position = file, start, size, 0
 
     def tell(self) -> int:
-        return self.at
+        return self.position
 
-    def seek(self, to: int, whence: int = 0) -> int:
-        assert whence == 0  # all that tarfile asks for
-        self.at = to
-        return self.at
+    def seek(self, position: int, whence: int = 0) -> int:
+        assert whence == 0  # the only mode that tarfile uses
+        self.position = position
+        return self.position
 
     def read(self, count: int = -1) -> bytes:
         if self.size is not None:
-            left = max(0, self.size - self.at)
-            count = left if count < 0 else min(count, left)
-        self.file.seek(self.start + self.at)
+            remaining = max(0, self.size - self.position)
+            count = remaining if count < 0 else min(count, remaining)
+        self.file.seek(self.start + self.position)
         data = self.file.read(count)
-        self.at += len(data)
+        self.position += len(data)
         return data
 
 
-def members(place: ByteLocation) -> Iterator[Member]:
-    """The regular files of a tar, in its order. Links, devices and folders are passed over.
+def list_members(location: ByteLocation) -> Iterator[Member]:
+    """List the regular files of a tar archive, in its order; links, devices and folders are skipped.
 
-    Raises UserError, naming the file, where the archive is damaged or cut off.
+    Raises UserError, naming the file, if the archive is corrupt or truncated.
     """
-    size = place.path.stat().st_size if place.size is None and not place.packed else place.size
+    size = location.path.stat().st_size if location.size is None and not location.compression else location.size
     try:
         with (
-            open_packed(place.path, place.packed) as file,
-            tarfile.open(fileobj=Part(file, place.start, size), mode="r:") as tar,  # type: ignore[arg-type]
+            open_content(location.path, location.compression) as file,
+            tarfile.open(fileobj=FileRange(file, location.start, size), mode="r:") as tar,  # type: ignore[arg-type]
         ):
-            for found in tar:
-                if size is not None and found.offset_data + found.size > size:
+            for info in tar:
+                if size is not None and info.offset_data + info.size > size:
                     raise tarfile.ReadError("unexpected end of data")
-                if found.isreg() and not is_litter(Path(found.name).name):
-                    inside = ByteLocation(place.path, place.start + found.offset_data, found.size, place.packed)
-                    yield Member(Path(found.name).name, inside, found.name)
-                tar.members.clear()  # tarfile would keep them all
+                if info.isreg() and not is_desktop_file(Path(info.name).name):
+                    member_location = ByteLocation(
+                        location.path, location.start + info.offset_data, info.size, location.compression
+                    )
+                    yield Member(Path(info.name).name, member_location, info.name)
+                tar.members.clear()  # tarfile keeps all members otherwise
             check_end(tar.fileobj, tar.offset)  # type: ignore[arg-type]
-        if place.packed and place.size is None:
-            check_and_share_index(place.path)
+        if location.compression and location.size is None:
+            check_and_share_index(location.path)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UserError(
-            f"prepare.source: {place.path}: damaged or incomplete archive ({explain(error)}); get it again"
+            f"prepare.source: {location.path}: corrupt or incomplete archive ({explain(error)}); download it again"
         ) from error
 
 
-def check_end(file: IO[bytes], at: int) -> None:
-    """tarfile takes a damaged header for the end; the end is zeros, a block of them at least, and nothing else."""
-    file.seek(at)
+def check_end(file: IO[bytes], position: int) -> None:
+    """Raise tarfile.ReadError unless a block of zeros follows: tarfile takes a corrupt header for the end."""
+    file.seek(position)
     zeros = 0
-    while some := file.read(1 << 16):
-        if some.strip(b"\0"):
-            raise tarfile.ReadError(f"a damaged header at byte {at:,}")
-        zeros += len(some)
+    while block := file.read(1 << 16):
+        if block.strip(b"\0"):
+            raise tarfile.ReadError(f"corrupt header at byte {position:,}")
+        zeros += len(block)
     if zeros < tarfile.BLOCKSIZE:
         raise tarfile.ReadError("unexpected end of data")
 
 
-def is_complete(path: Path) -> ByteLocation:
-    """All of an archive, by its name compressed or not."""
-    return ByteLocation(path, packed="gzip" if path.name.endswith(GZIPPED) else "")
+def whole_archive(path: Path) -> ByteLocation:
+    """Location of a whole archive; its name tells whether it is gzipped."""
+    return ByteLocation(path, compression="gzip" if path.name.endswith(GZIP_SUFFIXES) else "")
 
 
-def by_class(path: Path) -> Iterator[tuple[str, ByteLocation]]:
-    """(wnid, archive of its images): an archive n########.tar itself, or those in an archive of such."""
-    if found := WNID.match(path.name):
-        yield found[0], is_complete(path)
+def list_class_archives(path: Path) -> Iterator[tuple[str, ByteLocation]]:
+    """List (wnid, archive of its images) of n########.tar itself, or of an archive that contains such archives."""
+    if match := WNID.match(path.name):
+        yield match[0], whole_archive(path)
         return
-    for inner in members(is_complete(path)):
-        if (found := WNID.match(inner.name)) and inner.name.endswith(".tar"):
-            yield found[0], inner.place
+    for inner in list_members(whole_archive(path)):
+        if (match := WNID.match(inner.name)) and inner.name.endswith(".tar"):
+            yield match[0], inner.location
 
 
-def first(path: Path) -> str:
-    """The name of the first regular file of an archive: enough to tell what it is."""
-    return next((member.name for member in members(is_complete(path))), "")
+def first_member_name(path: Path) -> str:
+    """Name of the first regular file, which shows what kind of archive it is; "" if there is none."""
+    return next((member.name for member in list_members(whole_archive(path))), "")

@@ -1,1 +1,1 @@
-"""From a prepared store to batches on the device."""
+"""Loading: from a prepared store to batches on the device."""

@@ -1,4 +1,4 @@
-"""Data augmentation of §5.1 (§4.1 of 2012) and the views for testing, on the device, from uint8 images."""
+"""Data augmentation on the device (§5.1; §4.1 of 2012), and the views for testing, from uint8 images."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from alexnet_pl.runtime import autocast_to, compiled
 
 NOISE_SCALES = ("stdev", "eigenvalue", "eigenvalue255")
 MEANS = ("center", "per_position")
-CROP_POSITIONS = {  # of a view's top left corner, in halves of size − crop
+CROP_POSITIONS = {  # (row, column) of the top left corner of each view, in units of (size − crop) / 2
     "center": ((1, 1),),
     "ten": ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2)),
     "nine": tuple((down, right) for down in range(3) for right in range(3)),
@@ -19,15 +19,15 @@ CROP_POSITIONS = {  # of a view's top left corner, in halves of size − crop
 
 
 class Draws(NamedTuple):
-    """Random draws for N training images."""
+    """Random numbers of the augmentation of N images."""
 
-    offsets: Tensor  # (N, 2) int64, pixels: top and left edge of the crop
-    flips: Tensor  # (N,) bool: reflected left to right
-    noise: Tensor  # (N, 3) float32, standard normal: one number per principal component of colour
+    offsets: Tensor  # (N, 2) int64: top and left edge of the crop in pixels
+    flips: Tensor  # (N,) bool: whether to reflect left to right
+    noise: Tensor  # (N, 3) float32, standard normal: one per principal component of colour
 
 
 class Batch(NamedTuple):
-    """Images as stored, (N, 3, size, size) uint8, class indices (N,) int64, and in training what chance decides."""
+    """Batch: stored images (N, 3, size, size) uint8, class indices (N,) int64, and in training the random draws."""
 
     images: Tensor
     labels: Tensor
@@ -35,24 +35,29 @@ class Batch(NamedTuple):
 
 
 class Augment(nn.Module):
-    """uint8 images (N, 3, size, size) → what the first layer reads (N, 3, crop, crop), 0 … 255 minus the mean.
+    """Augmentation (§5.1): uint8 images (N, 3, size, size) → network input (N, 3, crop, crop), 0 … 255 minus the mean.
 
-    The pixels keep their scale: norms and initial weights are tuned to it.
+    Pixels keep the scale 0 … 255, for which norms and initial weights are tuned.
 
-      noise         standard deviation of the colour noise's factor α; 0: none
-      flip          reflect an image left to right with probability 1/2
-    Where program and printed text differ (the program's value is the default):
-      noise_scale   what α multiplies along each principal component of RGB.  stdev: the standard deviation
-                    (convdata.py:40), 12 grey levels of noise along the first.  eigenvalue: the printed λ, of pixels
-                    from 0 to 1, 6 grey levels.  eigenvalue255: λ of pixels from 0 to 255, 1,483 grey levels
-      rescale       divide the noisy image by 1 + noise (convdata_jpeg.py:155), which about keeps its variance
-      mean          center: the centre of the mean image is subtracted wherever the crop lies.  per_position: the mean
-                    at the position of the crop, as "the mean activity … from each pixel" has it
-      include_last_offset  a crop may also start at the last of the size − crop + 1 offsets: 33 × 33 × 2 variants, not
-                    2048
-      images_per_crop  consecutive images that get the same crop and reflection; 32 in the program, 1 here by default
-    Of OverFeat:
-      pixel_mean    one number that is subtracted from all pixels and colours, in place of the mean image
+      noise         standard deviation of the factor α of the colour noise; 0: none
+      flip          reflect each image left to right with probability 1/2
+
+    Arguments for differences between the authors' program (the default) and the printed text:
+
+      noise_scale   factor of α along each principal component of RGB. "stdev": the standard deviation (convdata.py:40),
+                    12 grey levels of noise along the first component. "eigenvalue": the printed λ for pixels in 0 … 1,
+                    6 grey levels. "eigenvalue255": λ for pixels in 0 … 255, 1,483 grey levels
+      rescale       divide the noisy image by 1 + noise (convdata_jpeg.py:155), which roughly keeps its variance
+      mean          "center": subtract the centre of the mean image from every crop. "per_position": subtract the mean
+                    image at the position of the crop, as in "the mean activity … from each pixel"
+      include_last_offset  also start crops at the last of the size − crop + 1 offsets: 33 × 33 × 2 variants, not 2048
+      images_per_crop  consecutive images that share crop and reflection; 32 in the program, 1 here by default
+
+    Argument for OverFeat:
+
+      pixel_mean    one number subtracted from all pixels and colours, in place of the mean image
+
+    Raises ValueError, naming the argument, for values out of range.
     """
 
     mean_image: Tensor
@@ -84,150 +89,164 @@ class Augment(nn.Module):
             raise ValueError(f"pixel_mean={pixel_mean}: from 0 to 255, or null for the mean image")
         self.size, self.crop, self.noise, self.noise_scale, self.rescale = size, crop, noise, noise_scale, rescale
         self.mean, self.images_per_crop, self.flip, self.pixel_mean = mean, images_per_crop, flip, pixel_mean
-        self.blocked = False  # image after image, the faster way on a CPU
-        self.fused = False  # in one kernel, the faster way on a GPU
-        self.places = size - crop + 1 if include_last_offset or size == crop else size - crop
+        self.image_by_image = False  # faster on a CPU
+        self.fused = False  # one compiled kernel, faster on a GPU
+        self.num_offsets = size - crop + 1 if include_last_offset or size == crop else size - crop
         self.register_buffer("mean_image", torch.zeros(3, size, size))
         self.register_buffer("components", torch.zeros(3, 3))
 
     def set_statistics(self, mean_image: np.ndarray, covariance: np.ndarray) -> None:
-        """Take the training split's (3, size, size) mean and (3, 3) covariance of RGB, both on 0 … 255."""
+        """Set mean image (3, size, size) and RGB covariance (3, 3) of the training split, for pixels in 0 … 255."""
         if self.pixel_mean is not None:
             mean_image = np.full_like(mean_image, self.pixel_mean)
         variances, vectors = np.linalg.eigh(covariance)
         scales = {
             "stdev": np.sqrt(variances.clip(0)),
-            "eigenvalue": variances / 255,  # of pixels from 0 to 1, and the shift back to grey levels
+            "eigenvalue": variances / 255,  # for pixels in 0 … 1, converted back to grey levels
             "eigenvalue255": variances,
         }
         self.mean_image.copy_(torch.from_numpy(mean_image))
         self.components.copy_(torch.from_numpy(vectors * scales[self.noise_scale]))
 
     def draw(self, seed: int, epoch: int, batch: int, count: int) -> Draws:
-        """Random draws for the `count` images of a (global) batch: a function of (seed, epoch, batch) alone."""
-        chance = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, batch, 1]))
+        """Draw random numbers for the `count` images of a batch, over all devices, from (seed, epoch, batch) alone."""
+        generator = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, batch, 1]))
         groups = -(-count // self.images_per_crop)
-        offsets = chance.integers(self.places, size=(groups, 2)).repeat(self.images_per_crop, 0)[:count]
-        flips = chance.integers(2, size=groups).astype(bool).repeat(self.images_per_crop)[:count] & self.flip
-        noise = chance.standard_normal((count, 3), dtype=np.float32)
+        offsets = generator.integers(self.num_offsets, size=(groups, 2)).repeat(self.images_per_crop, 0)[:count]
+        flips = generator.integers(2, size=groups).astype(bool).repeat(self.images_per_crop)[:count] & self.flip
+        noise = generator.standard_normal((count, 3), dtype=np.float32)
         return Draws(torch.from_numpy(offsets), torch.from_numpy(flips), torch.from_numpy(noise))
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
-        """The training view; under autocast, blocked or fused, in the precision to which the first layer would round
-        it."""
-        if self.blocked:
-            return self.one_by_one(images, draws, autocast_to(images.device.type))
-        place = self.mean == "per_position"
+        """Augment images for training: (N, 3, crop, crop).
+
+        Under autocast, the image-by-image and fused versions return the precision to which conv1 would round its input.
+        """
+        if self.image_by_image:
+            return self.augment_image_by_image(images, draws, autocast_to(images.device.type))
+        per_position = self.mean == "per_position"
         if self.fused:
-            mean, kind = self.mean_image if place else self.centre_mean, autocast_to(images.device.type)
+            mean, dtype = self.mean_image if per_position else self.center_mean, autocast_to(images.device.type)
             return compiled(gather_pixels)(
-                images, draws, mean, self.colours(draws), self.divisor, self.crop, place, kind
+                images, draws, mean, self.noise_colors(draws), self.divisor, self.crop, per_position, dtype
             )
         view = self.view(images, draws.offsets, draws.flips)
         if self.noise:
-            view += self.colours(draws)[:, :, None, None]
+            view += self.noise_colors(draws)[:, :, None, None]
             if self.rescale:
                 view /= self.divisor
         return view
 
-    def colours(self, draws: Draws) -> Tensor:
-        """(N, 3): what the noise adds to all pixels of an image. No matrix product, which autocast would round to eight
-        bits and TF32 to eleven."""
+    def noise_colors(self, draws: Draws) -> Tensor:
+        """Colours (N, 3) that the noise adds to all pixels of each image.
+
+        Not a matrix product, which autocast or TF32 would round to 8 or 11 bits.
+        """
         return (draws.noise[:, None] * self.components).sum(2) * self.noise
 
     @property
     def divisor(self) -> float:
         return 1 + self.noise if self.rescale else 1
 
-    def one_by_one(self, images: Tensor, draws: Draws, kind: torch.dtype) -> Tensor:
-        """The same numbers, image after image: each stays in a core's cache from its uint8 pixels to its last division,
-        where the whole batch would go through memory once an operation. Channels come last, as the network wants them.
+    def augment_image_by_image(self, images: Tensor, draws: Draws, dtype: torch.dtype) -> Tensor:
+        """Augment image by image, so that each stays in a core's cache through all operations.
+
+        Same numbers as the batched version; the result is channels-last, as the network reads it.
         """
-        out = torch.empty((len(images), self.crop, self.crop, 3), dtype=kind)
-        exact = out if kind == torch.float32 else torch.empty((1, *out.shape[1:])).expand(out.shape)
-        colours = self.colours(draws).repeat(1, self.crop)  # as long as a row of pixels
-        mean, centre = (m.permute(1, 2, 0).contiguous() for m in (self.mean_image, self.centre_mean))
+        out = torch.empty((len(images), self.crop, self.crop, 3), dtype=dtype)
+        exact = out if dtype == torch.float32 else torch.empty((1, *out.shape[1:])).expand(out.shape)
+        colors = self.noise_colors(draws).repeat(1, self.crop)  # one row of pixels
+        mean, center_mean = (m.permute(1, 2, 0).contiguous() for m in (self.mean_image, self.center_mean))
         places = zip(draws.offsets.tolist(), draws.flips.tolist(), strict=True)
-        for image, ((top, left), flip), colour, own, last in zip(images, places, colours, exact, out, strict=True):
+        for image, ((top, left), flip), color, row, target in zip(images, places, colors, exact, out, strict=True):
             area = slice(top, top + self.crop), slice(left, left + self.crop)
             view = image.permute(1, 2, 0)[area].contiguous()
             if self.mean == "per_position":
                 view = view - mean[area]
             view = view.flip(1) if flip else view
             if self.mean == "per_position":
-                own.copy_(view)
+                row.copy_(view)
             else:
-                torch.sub(view, centre, out=own)
+                torch.sub(view, center_mean, out=row)
             if self.noise:
-                rows = own.view(self.crop, -1)
-                rows += colour
+                rows = row.view(self.crop, -1)
+                rows += color
                 if self.rescale:
                     rows /= self.divisor
-            if own.dtype != kind:
-                last.copy_(own)
+            if row.dtype != dtype:
+                target.copy_(row)
         return out.permute(0, 3, 1, 2)
 
     @property
-    def centre_mean(self) -> Tensor:
+    def center_mean(self) -> Tensor:
         edge = (self.size - self.crop) // 2
         return self.mean_image[:, edge : edge + self.crop, edge : edge + self.crop]
 
+    @property
+    def color_mean(self) -> Tensor:
+        """(3, 1, 1): the mean of the mean image's centre by colour, for pictures of another size than the store's."""
+        return self.center_mean.mean((1, 2))[:, None, None]
+
     def view(self, images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
-        """Crops and reflections minus the mean: (N, 3, crop, crop) float32."""
+        """Crop, reflect and subtract the mean: (N, 3, crop, crop) float32."""
         if self.mean == "per_position":
             return crop_windows(images - self.mean_image, offsets, flips, self.crop)
-        return crop_windows(images, offsets, flips, self.crop) - self.centre_mean
+        return crop_windows(images, offsets, flips, self.crop) - self.center_mean
 
-    def views(self, images: Tensor, which: str) -> Iterator[Tensor]:
-        """center: one view. ten: "the four corner patches and the center patch" and their reflections (§5.1).
-        nine: a grid of three by three places without reflections, with which the program tests its CIFAR-10 nets.
+    def views(self, images: Tensor, view_set: str) -> Iterator[Tensor]:
+        """Yield test views of uint8 images, each (N, 3, crop, crop).
 
-        One at a time: ten of a batch of 128 take 0.8 GB.
+        `view_set`: "center": the centre crop. "ten": "the four corner patches and the center patch" and their
+        reflections (§5.1). "nine": a grid of 3 × 3 crops without reflections, as the program tests its CIFAR-10 nets.
+
+        Views come one at a time, since ten of a batch of 128 take 0.8 GB.
         """
-        rest = self.size - self.crop
-        for flip in (False, True) if which == "ten" else (False,):
-            for corner in CROP_POSITIONS[which]:
-                down, right = (slice(half * rest // 2, half * rest // 2 + self.crop) for half in corner)
+        margin = self.size - self.crop
+        for flip in (False, True) if view_set == "ten" else (False,):
+            for corner in CROP_POSITIONS[view_set]:
+                down, right = (slice(half * margin // 2, half * margin // 2 + self.crop) for half in corner)
                 view, mean = images[..., down, right], self.mean_image[..., down, right]
                 view = view - mean if self.mean == "per_position" else view
                 view = view.flip(3) if flip else view
-                yield view if self.mean == "per_position" else view - self.centre_mean
+                yield view if self.mean == "per_position" else view - self.center_mean
 
 
 def gather_pixels(
     images: Tensor,
     draws: Draws,
     mean: Tensor,
-    colours: Tensor,
+    colors: Tensor,
     divisor: float,
     crop: int,
-    place: bool,
-    kind: torch.dtype = torch.float32,
+    per_position: bool,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """`Augment.forward` as it becomes one kernel: each pixel tells which stored one it is. (N, 3, crop, crop), channels
-    last in memory. `mean`: the mean image's centre, or with `place` the whole of it."""
-    rows, columns = (axis[:, None] for axis in lines(draws.offsets, draws.flips, crop))
+    """Augment by gathering each output pixel, which compiles to one kernel: (N, 3, crop, crop), channels-last.
+
+    `mean`: the centre of the mean image, or with `per_position` the whole image.
+    """
+    rows, columns = (axis[:, None] for axis in source_lines(draws.offsets, draws.flips, crop))
     rows, columns = rows[..., None], columns[:, :, None]
     number = torch.arange(len(images), device=images.device)[:, None, None, None]
     channel = torch.arange(images.shape[1], device=images.device)[:, None, None]
-    own = mean[channel, rows, columns] if place else mean
-    view = (images[number, channel, rows, columns] - own + colours[:, :, None, None]) / divisor
-    return view.to(kind, memory_format=torch.channels_last)
+    mean_of_pixel = mean[channel, rows, columns] if per_position else mean
+    view = (images[number, channel, rows, columns] - mean_of_pixel + colors[:, :, None, None]) / divisor
+    return view.to(dtype, memory_format=torch.channels_last)
 
 
-def lines(offsets: Tensor, flips: Tensor, crop: int) -> tuple[Tensor, Tensor]:
-    """(N, crop) each: the stored rows and columns that a view's own are."""
-    ramp = torch.arange(crop, device=offsets.device)
-    return offsets[:, :1] + ramp, offsets[:, 1:] + torch.where(flips[:, None], ramp.flip(0), ramp)
+def source_lines(offsets: Tensor, flips: Tensor, crop: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the stored image that each view consists of, (N, crop) each."""
+    steps = torch.arange(crop, device=offsets.device)
+    return offsets[:, :1] + steps, offsets[:, 1:] + torch.where(flips[:, None], steps.flip(0), steps)
 
 
 def crop_windows(images: Tensor, offsets: Tensor, flips: Tensor, crop: int) -> Tensor:
-    """(N, C, S, S), (N, 2), (N,) → (N, C, crop, crop): rows are gathered whole, then their columns in either order."""
+    """Crop and reflect: (N, C, S, S), (N, 2), (N,) → (N, C, crop, crop). Gathers whole rows, then their columns."""
     count, channels, size, _ = images.shape
-    rows, columns = lines(offsets, flips, crop)
+    rows, columns = source_lines(offsets, flips, crop)
     planes = torch.arange(count * channels, device=images.device).view(count, channels, 1) * size
     strips = (
         images.reshape(-1, size).index_select(0, (planes + rows[:, None]).flatten()).view(count, channels * crop, size)
     )
-    picked = strips.gather(2, columns[:, None].expand(count, channels * crop, crop))
-    return picked.view(count, channels, crop, crop)
+    pixels = strips.gather(2, columns[:, None].expand(count, channels * crop, crop))
+    return pixels.view(count, channels, crop, crop)

@@ -10,20 +10,33 @@ from lightning.pytorch.trainer.states import TrainerFn
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
+from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.remote import is_remote
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 
-class ImageStore(L.LightningDataModule):
-    """Batches from the store at `root`: `train` to fit, `val` to validate, `test` or where there is none `val` to test.
+def image_share(trainer: L.Trainer) -> tuple[int, int]:
+    """(number of this process's share of the images, number of shares). Two processes that hold the halves of one
+    network have the same share."""
+    share = getattr(trainer.strategy, "distributed_sampler_kwargs", {"rank": 0, "num_replicas": 1})
+    return share["rank"], share["num_replicas"]
 
-    `batch_size` counts the images of a step over all devices together, as 128 does in §6; `way`: how
-    they are loaded. After `include_val_after_epoch` epochs the validation images are trained on too, as in the
-    program's CIFAR-10 runs; from then on their error says nothing.
+
+class ImageStore(L.LightningDataModule):
+    """LightningDataModule of the store at `root`: `train` to fit, `val` to validate, `test` (or `val`) to test.
+
+    batch_size: images per step over all devices, 128 in §6.
+    include_val_after_epoch: after this number of epochs, also train on the validation images, as the program's CIFAR-10
+        runs do. From then on the validation error is meaningless.
+    whole_images: test on images of any size and aspect ratio, as dense views need.
+    tested_split: split to test on instead of the default.
+
+    Raises ValueError, naming the argument, for values out of range.
     """
 
     def __init__(
@@ -34,8 +47,9 @@ class ImageStore(L.LightningDataModule):
         batch_size: int = 128,
         include_val_after_epoch: int | None = None,
         tested_split: str | None = None,
+        whole_images: bool = False,
         seed: int = 0,
-        way: LoaderOptions = DEFAULT_OPTIONS,
+        loader_options: LoaderOptions = DEFAULT_OPTIONS,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -43,7 +57,8 @@ class ImageStore(L.LightningDataModule):
         if include_val_after_epoch is not None and include_val_after_epoch < 0:
             raise ValueError(f"include_val_after_epoch={include_val_after_epoch}: a number of epochs, or null")
         self.root, self.dataset, self.size, self.seed = root, name, size, seed
-        self.batch_size, self.tested_split, self.way = batch_size, tested_split, way
+        self.batch_size, self.tested_split, self.loader_options = batch_size, tested_split, loader_options
+        self.whole_images = whole_images
         self.include_val_after_epoch = include_val_after_epoch
 
         self.train_loader: TrainLoader | None = None
@@ -51,7 +66,7 @@ class ImageStore(L.LightningDataModule):
         self.train_and_val: ConcatSplit | None = None
 
     def prepare_data(self) -> None:
-        """Fetch a remote store, or draw the demo's images, on one process only."""
+        """Download a remote store, or draw the images of the demo, on one process only."""
         if self.is_undrawn_demo:
             make_store(PrepareOptions(self.root, self.dataset, self.size))
         elif self.trainer is not None:
@@ -60,11 +75,11 @@ class ImageStore(L.LightningDataModule):
 
     @property
     def is_undrawn_demo(self) -> bool:
-        """The demonstration's store, which nobody has made yet."""
+        """Whether this is the demo's store and it does not exist yet."""
         return self.dataset == "demo" and not is_remote(self.root) and not Path(self.root).exists()
 
     def check(self) -> None:
-        """Raise UserError where there is no store that fits, before anything else is set up."""
+        """Raise UserError unless there is a store of the right name and size, before anything else is set up."""
         if not self.is_undrawn_demo:
             _ = self.store
 
@@ -77,7 +92,7 @@ class ImageStore(L.LightningDataModule):
         return store
 
     def setup(self, stage: str) -> None:
-        world = self.trainer.world_size if self.trainer else 1
+        world = image_share(self.trainer)[1] if self.trainer else 1
         if self.batch_size % world:
             raise UserError(f"data.batch_size={self.batch_size} does not divide by {world} devices")
         if stage == "fit" and len(self.store.split("train")) < self.batch_size:
@@ -87,14 +102,13 @@ class ImageStore(L.LightningDataModule):
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
 
     def rank_info(self, limit: int | float) -> dict[str, Any]:
-        """Which device, and which part of the work is its own."""
+        """Arguments of a loader for this process: device, rank, world size, options and limit of batches."""
         trainer = self.trainer
         assert trainer is not None
         return {
             "device": trainer.strategy.root_device,
-            "rank": trainer.global_rank,
-            "world": trainer.world_size,
-            "way": self.way,
+            **dict(zip(("rank", "world"), image_share(trainer), strict=True)),
+            "options": self.loader_options,
             "limit": limit if isinstance(limit, int) else None,
         }
 
@@ -102,16 +116,17 @@ class ImageStore(L.LightningDataModule):
         assert self.trainer is not None
         augment = self.trainer.lightning_module.augment
         assert isinstance(augment, Augment)
-        place = self.rank_info(self.trainer.limit_train_batches)
+        rank_info = self.rank_info(self.trainer.limit_train_batches)
         if self.train_loader is not None and self.trainer.current_epoch:
-            self.position = self.train_loader.state_dict()  # one of another length goes on where this one ended
-        split = self.training_images(self.trainer.current_epoch)
-        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **place)
+            self.position = self.train_loader.state_dict()  # the next loader may have another length
+        split = self.training_split(self.trainer.current_epoch)
+        crop = augment.crop if self.store.is_whole else None
+        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **rank_info, crop=crop)
         if self.position is not None:
             self.train_loader.load_state_dict(self.position)
         return self.train_loader
 
-    def training_images(self, epoch: int) -> Split:
+    def training_split(self, epoch: int) -> Split:
         split = self.store.split("train")
         if self.include_val_after_epoch is None or epoch < self.include_val_after_epoch:
             return split
@@ -120,16 +135,17 @@ class ImageStore(L.LightningDataModule):
         return self.train_and_val
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in which epoch training is. Lightning saves this too, but does not give it back to the loader where the
-        checkpoint was written at an epoch's end."""
+        """Position of training. Lightning saves it too, but does not restore it to the loader if the checkpoint was
+        written at the end of an epoch."""
         return {"position": self.train_loader.state_dict() if self.train_loader else None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.position = state_dict["position"]
 
-    def eval_loader(self, split: str, limit: int | float) -> EvalLoader:
+    def eval_loader(self, split: str, limit: int | float, kind: type[EvalLoader] = EvalLoader) -> EvalLoader:
         assert self.trainer is not None
-        return EvalLoader(self.store.split(split), self.batch_size // self.trainer.world_size, **self.rank_info(limit))
+        size = self.batch_size // image_share(self.trainer)[1]
+        return kind(self.store.split(split), size, **self.rank_info(limit))
 
     def val_dataloader(self) -> EvalLoader:
         assert self.trainer is not None
@@ -137,11 +153,12 @@ class ImageStore(L.LightningDataModule):
 
     def test_dataloader(self) -> EvalLoader:
         assert self.trainer is not None
-        return self.eval_loader(self.test_split_name, self.trainer.limit_test_batches)
+        kind = WholeImageLoader if self.whole_images else EvalLoader
+        return self.eval_loader(self.test_split_name, self.trainer.limit_test_batches, kind)
 
     @property
     def test_split_name(self) -> str:
-        """Split that `test` uses: `test.split`, else the test split if its labels are known, else `val`."""
+        """Split that `test` uses: `test.split` if given, else `test` if its labels are known, else `val`."""
         if self.tested_split:
             return self.store.split(self.tested_split).name
         return "test" if "test" in self.store.splits and self.store.split("test").labelled else "val"

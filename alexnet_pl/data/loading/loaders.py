@@ -1,5 +1,5 @@
-"""Loaders for training and evaluation. The order is a function of (seed, epoch), so that resuming needs only the
-position."""
+"""Loaders for training and evaluation. The order is a function of (seed, epoch), so a resumed run needs only the
+position in the epoch."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,38 +8,44 @@ import torch
 
 from alexnet_pl.data.loading.augment import Batch, Draws
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions, batch_pipeline
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.concat import ConcatSplit
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.whole import WholeSplit
 
 
 class EpochPosition:
-    """Position of a loader: the epoch, and how many of its `batches` are done."""
+    """Position of a loader: the epoch, and the number of its `batches` that were handed out."""
 
     batches: int
 
     def __init__(self) -> None:
-        self.epoch, self.done, self.resumed = 0, 0, False
+        self.epoch, self.batches_done, self.resumed = 0, 0, False
 
-    def begin(self) -> None:
-        """A new epoch, unless the loader goes on in one from which a checkpoint came."""
-        if self.done and not self.resumed:
-            self.epoch, self.done = self.epoch + 1, 0
+    def start_epoch(self) -> None:
+        """Start the next epoch, or continue the epoch that a checkpoint was saved in."""
+        if self.batches_done and not self.resumed:
+            self.epoch, self.batches_done = self.epoch + 1, 0
         self.resumed = False
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and how many of its batches were handed out; a finished epoch is the next one's start."""
-        if self.done == self.batches:
+        """Epoch and batches handed out; a finished epoch is saved as the start of the next."""
+        if self.batches_done == self.batches:
             return {"epoch": self.epoch + 1, "done": 0}
-        return {"epoch": self.epoch, "done": self.done}
+        return {"epoch": self.epoch, "done": self.batches_done}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self.epoch, self.done, self.resumed = state_dict["epoch"], state_dict["done"], True
+        self.epoch, self.batches_done, self.resumed = state_dict["epoch"], state_dict["done"], True
 
 
 class TrainLoader(EpochPosition):
-    """A split in a new random order each epoch, in batches of exactly `batch_size` (the rest waits for another epoch).
+    """Training batches of a split, in a new random order each epoch, all of exactly `batch_size` images.
 
-    Order and draws are functions of (seed, epoch, batch), so all that a resumed run needs is (epoch, done). On several
-    devices each takes its share of every batch, so the run is the same whatever their number.
+    The images that do not fill a batch are left out of the epoch. Order and draws are functions of (seed, epoch,
+    batch), so a resumed run needs only its position. Each device loads its share of every batch, so results do not
+    depend on the number of devices.
+
+    `crop`: for whole images, side of the window that is read of each, at a position that is a function of (seed, epoch,
+    image).
     """
 
     def __init__(
@@ -52,40 +58,51 @@ class TrainLoader(EpochPosition):
         rank: int = 0,
         world: int = 1,
         limit: int | None = None,
-        way: LoaderOptions = DEFAULT_OPTIONS,
+        options: LoaderOptions = DEFAULT_OPTIONS,
+        crop: int | None = None,
     ) -> None:
         super().__init__()
+        self.crop = crop
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.batches = len(split) // batch_size
         if limit is not None:
             self.batches = min(self.batches, limit)
-        self.feed = batch_pipeline(split, device, way)
+        self.pipeline = batch_pipeline(split, device, options)
 
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[Batch]:
-        self.begin()
+        self.start_epoch()
         return self.epoch_batches()
 
     def epoch_batches(self) -> Iterator[Batch]:
-        """Remaining batches of this epoch."""
+        """Yield the remaining batches of this epoch."""
         order = epoch_order(len(self.split), self.seed, self.epoch)
-        todo = range(self.done, self.batches)
-        shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in todo)
+        remaining = range(self.batches_done, self.batches)
+        shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)
         size = self.share.stop - self.share.start
-        for i, (images, labels) in zip(todo, self.feed(self.split, shares, size, self.device), strict=True):
-            drawn = self.draw(self.seed, self.epoch, i, self.batch_size)
-            self.done = i + 1
-            yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in drawn)))
+        split = self.split_of_epoch()
+        for i, (images, labels) in zip(remaining, self.pipeline(split, shares, size, self.device), strict=True):
+            draws = self.draw(self.seed, self.epoch, i, self.batch_size)
+            if split is not self.split:
+                draws = draws._replace(offsets=torch.zeros_like(draws.offsets))  # already cropped
+            self.batches_done = i + 1
+            yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in draws)))
+
+    def split_of_epoch(self) -> Split:
+        """The images of this epoch: of whole images a random window of each."""
+        if self.crop is not None and isinstance(self.split, WholeSplit | ConcatSplit):
+            return self.split.random_crops(self.crop, self.seed, self.epoch)
+        return self.split
 
 
 class EvalLoader:
-    """Each image of a split once, in order; of several devices, device `rank` of `world` takes every world-th image.
+    """Each image of a split once, in order; with several devices, device `rank` of `world` loads every world-th image.
 
-    A batch's labels say how many of its images count (the last batch is filled up with others).
-    `total` counts the images over all devices, so that a report can prove that none was missed or counted twice.
+    A batch has as many labels as images that count; the last batch is padded with other images. `total` is the number
+    of images over all devices, by which a test can check that none was skipped or counted twice.
     """
 
     def __init__(
@@ -96,10 +113,10 @@ class EvalLoader:
         rank: int = 0,
         world: int = 1,
         limit: int | None = None,
-        way: LoaderOptions = DEFAULT_OPTIONS,
+        options: LoaderOptions = DEFAULT_OPTIONS,
     ) -> None:
         self.split, self.batch_size, self.device = split, batch_size, device
-        self.feed = batch_pipeline(split, device, way)
+        self.pipeline = batch_pipeline(split, device, options)
         self.total = len(split) if limit is None else min(len(split), limit * batch_size * world)
         self.indices = np.arange(rank, self.total, world)
 
@@ -109,10 +126,10 @@ class EvalLoader:
     def __iter__(self) -> Iterator[Batch]:
         starts = range(0, len(self.indices), self.batch_size)
         batches = (self.indices[start : start + self.batch_size] for start in starts)
-        for images, labels in self.feed(self.split, batches, self.batch_size, self.device):
+        for images, labels in self.pipeline(self.split, batches, self.batch_size, self.device):
             yield Batch(images, labels)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """A random order of `count` images, the same for the same (seed, epoch)."""
+    """Random order of `count` images, a function of (seed, epoch): (count,) int64."""
     return np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 2])).permutation(count)

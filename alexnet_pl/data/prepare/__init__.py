@@ -1,1 +1,1 @@
-"""From a copy of ImageNet to a store."""
+"""Preparation of a store from a copy of ImageNet."""

@@ -1,4 +1,4 @@
-"""Last step of `prepare`: merge the metadata of all shards into the labels, names and manifest of the store."""
+"""Last step of `prepare`: merge the metadata of all shards into the store's labels, names, statistics and manifest."""
 
 import os
 import shutil
@@ -8,22 +8,24 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_pl.data.prepare.box_records import save_boxes
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Plan
 from alexnet_pl.data.prepare.shard import ShardResult, metadata_path, read_shard_metadata
-from alexnet_pl.data.prepare.statistics import save_statistics, total
+from alexnet_pl.data.prepare.statistics import add_sums, save_statistics
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.data.store.integrity import fingerprint, small_files
-from alexnet_pl.data.store.store import EMPTY, FORMAT
+from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
+from alexnet_pl.data.store.split import EMPTY
+from alexnet_pl.data.store.store import FORMAT
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
 
 def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSettings) -> dict[str, Any]:
-    """Merge the metadata of all shards into the manifest and write the store's remaining files."""
-    about: dict[str, Any] = {
+    """Merge the metadata of all shards, write the store's remaining files, and return its manifest."""
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": settings.name,
         "size": settings.size,
@@ -34,68 +36,74 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
         "shard": settings.shard,
         "splits": {},
     }
-    odd: list[dict[str, str]] = []
+    irregular: list[dict[str, str]] = []
     for split in plan.counts:
-        about["splits"][split] = finalize_split(split, plan, root, settings, odd)
-    write_json(root / "odd.json", odd)
-    about["unreadable"] = sum(entry["done"] == "left out" for entry in odd)
-    about["odd"] = len(odd) - about["unreadable"]
-    about["fingerprint"] = fingerprint(about, root)
-    write_json(root / "store.json", about)
-    for name in (*small_files(about), "store.json", "."):
-        sync(root / name)
-    return about
+        manifest["splits"][split] = finalize_split(split, plan, root, settings, irregular)
+    write_json(root / "odd.json", irregular)
+    manifest["unreadable"] = sum(entry["done"] == "left out" for entry in irregular)
+    manifest["odd"] = len(irregular) - manifest["unreadable"]
+    manifest["fingerprint"] = compute_fingerprint(manifest, root)
+    manifest["files"] = {name: checksum(root / name) for name in list_small_files(manifest)}
+    write_json(root / "store.json", manifest)
+    for name in (*list_small_files(manifest), "store.json", "."):
+        fsync(root / name)
+    return manifest
 
 
 def finalize_split(
-    split: str, plan: Plan, root: Path, settings: StoreSettings, odd: list[dict[str, str]]
+    split: str, plan: Plan, root: Path, settings: StoreSettings, irregular: list[dict[str, str]]
 ) -> dict[str, Any]:
     paths = [root / shard_name(s.split, s.number, settings.encoding) for s in plan.shards if s.split == split]
-    labels, sizes, hashes = [], [], []
+    labels, sizes, hashes, boxes = [], [], [], []
 
-    def taken() -> Iterator[ShardResult]:
+    def read_results() -> Iterator[ShardResult]:
         for path in paths:
-            each = read_shard_metadata(metadata_path(path), settings.size)
-            check_size(path, each.bytes)
-            labels.append(each.labels)
-            sizes.append(each.sizes)
-            hashes.append(each.blake3)
-            odd.extend(each.odd)
-            yield each
+            result = read_shard_metadata(metadata_path(path))
+            check_size(path, result.bytes)
+            labels.append(result.labels)
+            sizes.append(result.sizes)
+            hashes.append(result.blake3)
+            boxes.append(result.boxes)
+            irregular.extend(result.odd)
+            yield result
 
-    sums = total((each.sums for each in taken()), settings.size)
+    sums = add_sums(each.sums for each in read_results())
     images = int(sum((part != EMPTY).sum() for part in labels))
     if not images:
         raise UserError(f"prepare.source: none of the {plan.counts[split]:,} images of {split} could be read")
     np.save(root / f"{split}.labels.npy", np.concatenate(labels), allow_pickle=False)
-    if settings.encoding.name == jpeg.NAME:
-        index = np.concatenate([jpeg.byte_ranges(each) for each in sizes])
+    if settings.encoding.is_jpeg:
+        index = np.concatenate([jpeg.compute_byte_ranges(each) for each in sizes])
         np.save(root / f"{split}.index.npy", index, allow_pickle=False)
     with (root / f"{split}.names.jsonl").open("w") as file:
-        file.writelines(plan.lines(split))
+        file.writelines(plan.name_lines(split))
     if split == "train":
         save_statistics(root, sums)
-    taken_bytes = sum(path.stat().st_size for path in paths)
-    return {"images": images, "records": plan.counts[split], "bytes": taken_bytes, "blake3": hashes}
+    size = sum(path.stat().st_size for path in paths)
+    info = {"images": images, "records": plan.counts[split], "bytes": size, "blake3": hashes}
+    return info | ({"boxes": save_boxes(root, split, boxes)} if settings.encoding.is_whole else {})
 
 
-def check_size(path: Path, wanted: int) -> None:
-    """A shard that another machine made may have come here by half."""
-    if (found := path.stat().st_size) != wanted:
-        raise UserError(f"{path}: {found:,} bytes, not {wanted:,}; delete it and prepare again")
+def check_size(path: Path, expected: int) -> None:
+    """Raise UserError if a shard is truncated, as one copied from another machine may be."""
+    if (size := path.stat().st_size) != expected:
+        raise UserError(f"{path}: {size:,} bytes, not {expected:,}; delete it and prepare again")
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete from a whole store what its making left beside it: notes, listings, the plan at last. Nothing else."""
+    """Delete temporary files of the preparation from a complete store: shard metadata, listings, locks, the plan last.
+
+    The plan tells the next `prepare` that something was left.
+    """
     for listing in root.glob("listing-*"):
         if not listing.is_symlink():
             shutil.rmtree(listing, ignore_errors=True)
-    for pattern in ("*.npz", "*.tmp", "plan*.json", "plan.lock", "lock", "users"):
+    for pattern in ("*.npz", "*.tmp", "plan-*.json", "plan.lock", "lock", "users", "plan.json"):
         for path in root.glob(pattern):
-            path.unlink()
+            path.unlink(missing_ok=True)  # another process may do the same
 
 
-def sync(path: Path) -> None:
+def fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

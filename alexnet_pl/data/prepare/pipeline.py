@@ -1,80 +1,114 @@
-"""From the options of `prepare` to a store: list the images, make the store, repair it."""
+"""Preparation from options: list the source, make the store, repair it."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from alexnet_pl.data.prepare.counts import KNOWN_COUNTS
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
+from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.shard import read
-from alexnet_pl.data.prepare.verify import repair
-from alexnet_pl.data.sources import synthetic
-from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
-from alexnet_pl.data.sources.detect import ARCHIVES, read_source
+from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
+from alexnet_pl.data.sources import scenes, synthetic
+from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.box_files import index_boxes
+from alexnet_pl.data.sources.boxed import UNCLASSIFIED
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
-OFFICIAL = ("ilsvrc2010", "ilsvrc2012")  # stores of which the splits are the organisers'
+SCENES = "scenes"  # value of prepare.source for synthetic scenes
 
 
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
-    """Name of the form that was recognised, and its images."""
+    """Detect the form of the source and list it: (name of the form, listing)."""
     if options.name == "demo":
-        return "drawn by the program itself", synthetic.source()
+        return "synthetic images", synthetic.list_synthetic()
+    if options.source == SCENES:
+        return "synthetic scenes", scenes.source(options.size, (options.objects[0], options.objects[1]))
     if not options.source:
-        raise UserError("prepare.source has no value yet: add prepare.source=FOLDER, the copy of the images to prepare")
+        raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
     synsets = Path(options.synsets) if options.synsets else None
-    form, source = read_source(
-        Path(options.source), options.names, synsets, options.held_out_share, options.allow_incomplete
-    )
-    if form == ARCHIVES and options.name in OFFICIAL:
+    share, incomplete = options.val_share, options.allow_incomplete
+    form, source = read_source(Path(options.source), options.names, synsets, share, incomplete, options.first_pixel)
+    if form in UNCLASSIFIED and not options.store_encoding.is_whole:
+        raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
+    if source.held_out is not None and options.name in KNOWN_COUNTS:
         raise UserError(
-            f"prepare.source: {options.source} holds archives of synsets, of which none is for validation; a store "
-            f"named {options.name} needs the validation images and the development kit beside them (for a split by "
-            "name, give the store another data.name)"
+            f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "
+            "validation images and the development kit beside them (to split by a hash of the names instead, choose "
+            "another data.name)"
         )
     return form, source
 
 
-def store_settings(options: PrepareOptions, form: str, missing: list[str]) -> StoreSettings:
-    how: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # a name in store.json, whatever the module is called
-    if options.name != "demo":
-        how = {"filter": options.filter, "crop": "centre", "orientation": "ignored"}
-    if form == ARCHIVES:
-        how["held_out"] = options.held_out_share
-    if missing:
-        how["missing"] = missing
+def store_settings(options: PrepareOptions, source: DatasetListing) -> StoreSettings:
+    preparation: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # fixed string, since it is part of the fingerprint
+    if options.source == SCENES:
+        preparation = {"drawn": "scenes", "objects": options.objects}
+    elif options.name != "demo":
+        crop = "none" if options.store_encoding.is_whole else "centre"
+        preparation = {"filter": options.filter, "crop": crop, "orientation": "ignored"}
+    if source.held_out is not None:
+        preparation["held_out"] = source.held_out
+    if source.missing:
+        preparation["missing"] = source.missing
     encoding, shard = options.store_encoding, options.images_per_shard
-    return StoreSettings(options.name, options.size, how, encoding, shard, options.workers)
+    return StoreSettings(
+        options.name, options.size, preparation, encoding, shard, options.workers, options.allow_incomplete
+    )
 
 
-def image_reader(options: PrepareOptions) -> Callable[[ImageRecord], tuple[np.ndarray, str]]:
-    """Function from an image's record to its square, (size, size, 3) uint8, and a note on a non-standard file."""
+def image_reader(options: PrepareOptions) -> ImageReader:
+    """Function from a record to its pixels and a note on a non-standard file."""
     if options.name == "demo":
-        return partial(synthetic.read, size=options.size)
-    return partial(read, size=options.size, how=options.filter)
+        return partial(synthetic.read_drawn, size=options.size)
+    if options.source == SCENES:
+        return partial(scenes.read, size=options.size, objects=(options.objects[0], options.objects[1]))
+    reader = read_whole if options.store_encoding.is_whole else read_square
+    return partial(reader, size=options.size, filter_name=options.filter)
+
+
+def with_boxes(options: PrepareOptions, form: str, source: DatasetListing) -> DatasetListing:
+    """Listing with the bounding boxes of the copy, or of `prepare.boxes`."""
+    if options.boxes:
+        first = 0 if options.first_pixel is None else options.first_pixel
+        index = index_boxes(Path(options.boxes), first)
+    elif source.boxes is not None:
+        index = source.boxes()
+    else:
+        print(f"  no boxes in this copy ({form}); prepare.boxes=FOLDER names those that lie elsewhere", flush=True)
+        return source
+    print(f"  {index.boxes:,} boxes of {index.images:,} annotated images", flush=True)
+    return add_boxes(source, index)
 
 
 def make_store(options: PrepareOptions) -> dict[str, Any] | None:
-    """Make the store and return its description; None where another part is still to come."""
+    """Make the store and return its manifest; None if this was one part of several."""
     form, source = list_source(options)
     numbers = "" if source.numbers is None else ", with their ILSVRC ids"
     classes, splits = len(source.classes), ", ".join(source.splits)
     print(f"{options.source or options.name}: {form}, {classes:,} classes{numbers}, splits {splits}", flush=True)
     if source.missing:
         print(f"  incomplete, without {', '.join(source.missing)}", flush=True)
-    settings, read_image = store_settings(options, form, source.missing), image_reader(options)
+    if source.held_out is not None:
+        print(f"  no validation split: {100 * source.held_out:g} % of the images are held out by name", flush=True)
+    elif options.val_share is not None:
+        print("  prepare.val_share is not used: the copy has a validation split of its own", flush=True)
+    settings, read_image = store_settings(options, source), image_reader(options)
+    if settings.encoding.is_whole and options.source != SCENES:
+        source = with_boxes(options, form, source)
     return prepare(source, Path(options.root), settings, read_image, options.work_part)
 
 
 def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
-    """Make the corrupt shards again from the source, and return their paths."""
+    """Prepare the corrupt files again from the source; return their paths."""
     form, source = list_source(options)
-    settings = store_settings(options, form, source.missing)
+    settings = store_settings(options, source)
     check_same_store(options, store, settings=settings.how)
+    if settings.encoding.is_whole and options.source != SCENES:
+        source = with_boxes(options, form, source)
     settings = settings._replace(shard=store.manifest["shard"])
     return repair(store, source, settings, image_reader(options))
 
@@ -83,6 +117,11 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
     """Raise UserError if these options would make another store than this one."""
     described = {"name": options.name, "size": options.size, "encoding": options.store_encoding.describe(), **more}
     for key, value in described.items():
-        if store.manifest[key] != value:
+        if without_missing(store.manifest[key]) != without_missing(value):
             section = "data" if key in ("name", "size") else "prepare"
             raise UserError(f"{section}.{key}: the store at {store.root} has {store.manifest[key]}, the recipe {value}")
+
+
+def without_missing(value: Any) -> Any:
+    """Settings but for what the copy lacked, which the images' names are compared for."""
+    return {k: v for k, v in value.items() if k != "missing"} if isinstance(value, dict) else value

@@ -1,8 +1,9 @@
-"""Assign each image of a copy to a shard. The list lies on disk, so memory does not grow with the number of images."""
+"""Plan of a store: the assignment of images to shards. Records are kept on disk, so memory use is constant."""
 
 import hashlib
 import json
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -10,19 +11,20 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.errors import UserError, reason
 
 
 class Part(NamedTuple):
-    """Share `number` of `of`, from 1, of the shards: what one machine of several prepares."""
+    """Part `number` of `of`, from 1, of the shards: the work of one machine of several."""
 
     number: int = 1
     of: int = 1
 
 
 class Shard(NamedTuple):
-    """`count` images of a split from image `start`; `offset`: where the plan's file tells of them."""
+    """Shard of a plan: `count` images of a split from image `start`; `offset`: their position in the plan's file."""
 
     split: str
     number: int
@@ -32,7 +34,7 @@ class Shard(NamedTuple):
 
 
 class SplitPlan:
-    """One split, as it is written down."""
+    """Plan of one split, written to a file of records."""
 
     def __init__(self, path: Path, split: str, per_shard: int) -> None:
         self.file: IO[str] = path.open("w")
@@ -40,26 +42,30 @@ class SplitPlan:
         self.names = array("Q")  # eight bytes of each name's digest: 0.1 GB for 14 million
         self.offsets: list[int] = []
         self.digest = hashlib.sha256()
+        self.class_counts: Counter[int] = Counter()
 
     def add(self, item: ImageRecord) -> None:
+        annotation = [item.annotation] if item.annotation else []
+        identity = [item.name, item.label, record_size(item.location), *annotation]
         if self.count % self.per_shard == 0:
             self.offsets.append(self.file.tell())
         self.file.write(json.dumps(item, default=str) + "\n")
-        self.digest.update(json.dumps([item.name, item.label, size_of(item.place)]).encode())
-        self.names.frombytes(digest(item.name))
+        self.digest.update(json.dumps(identity).encode())
+        self.names.frombytes(hash_name(item.name))
+        self.class_counts[item.label] += 1
         self.count += 1
 
     def check_names(self) -> None:
-        """Raises UserError where two images have the same one: neither could be found again by it."""
+        """Raise UserError if two images have the same name."""
         digests, counts = np.unique(np.frombuffer(self.names, np.uint64), return_counts=True)
-        if not (twice := {number.tobytes() for number in digests[counts > 1]}):
+        if not (duplicates := {number.tobytes() for number in digests[counts > 1]}):
             return
         seen = set()
         with Path(self.file.name).open() as file:
             for name in (json.loads(line)[0] for line in file):
                 if name in seen:
                     raise UserError(f"prepare.source: two images are called {name}")
-                if digest(name) in twice:
+                if hash_name(name) in duplicates:
                     seen.add(name)
 
     def shards(self) -> list[Shard]:
@@ -71,80 +77,93 @@ class SplitPlan:
 
 
 class Plan:
-    """A source, listed. `identity` is the same for the same images, wherever they lie.
+    """Plan of a store, made by listing the source.
 
-    `archives`: each archive's size and time of last change, by which a change while it is read is noticed.
+    identity: digest of each split, which does not depend on where the images are stored.
+    archives: size and modification time of each archive, to detect changes while it is read.
+
+    Raises UserError if a split is empty, if two images have one name, or if the source cannot be read.
     """
 
     def __init__(self, source: DatasetListing, folder: Path, per_shard: int) -> None:
-        listed: dict[str, SplitPlan] = {split: SplitPlan(folder / split, split, per_shard) for split in source.splits}
+        split_plans: dict[str, SplitPlan] = {
+            split: SplitPlan(folder / split, split, per_shard) for split in source.splits
+        }
         archives: set[Path] = set()
         try:
-            for split, item in state_part(source.items()):
-                listed[split].add(item)
-                if isinstance(item.place, ByteLocation) and (item.place.size is not None or item.place.packed):
-                    archives.add(item.place.path)
+            for split, item in name_source_in_errors(source.items()):
+                split_plans[split].add(item)
+                if isinstance(item.location, ByteLocation) and (
+                    item.location.size is not None or item.location.compression
+                ):
+                    archives.add(item.location.path)
         finally:
-            for each in listed.values():
-                each.file.close()
-        for split, each in listed.items():
-            each.check_names()
-            if not each.count:
+            for split_plan in split_plans.values():
+                split_plan.file.close()
+        for split, split_plan in split_plans.items():
+            split_plan.check_names()
+            if not split_plan.count:
                 raise UserError(f"prepare.source: not one image of {split}")
         self.folder = folder
-        self.shards = [shard for each in listed.values() for shard in each.shards()]
-        self.counts = {split: each.count for split, each in listed.items()}
-        self.identity = {split: each.digest.hexdigest() for split, each in listed.items()}
-        self.archives = {path: stamp(path) for path in archives}
+        self.shards = [shard for each in split_plans.values() for shard in each.shards()]
+        self.counts = {split: each.count for split, each in split_plans.items()}
+        self.class_counts = split_plans["train"].class_counts if "train" in split_plans else Counter()
+        self.identity = {split: each.digest.hexdigest() for split, each in split_plans.items()}
+        self.archives = {path: file_version(path) for path in archives}
 
-    def lines(self, split: str) -> Iterator[str]:
-        """The names, a JSON string a line."""
+    def name_lines(self, split: str) -> Iterator[str]:
+        """Names of a split, one JSON string per line."""
         with (self.folder / split).open() as file:
             yield from (json.dumps(json.loads(line)[0]) + "\n" for line in file)
 
     def check_unchanged(self) -> None:
         for path, before in self.archives.items():
-            if stamp(path) != before:
-                raise UserError(f"prepare.source: {path} changed while it was read; when it is whole, prepare again")
+            if file_version(path) != before:
+                raise UserError(f"prepare.source: {path} changed while it was read; prepare again when it is complete")
 
 
-def digest(name: str) -> bytes:
+def hash_name(name: str) -> bytes:
     return hashlib.blake2b(json.dumps(name).encode(), digest_size=8).digest()
 
 
-def state_part(found: Iterator[tuple[str, ImageRecord]]) -> Iterator[tuple[str, ImageRecord]]:
-    """Name the source in errors that concern it, not the store."""
+def name_source_in_errors(records: Iterator[tuple[str, ImageRecord]]) -> Iterator[tuple[str, ImageRecord]]:
+    """Pass records on; turn an OSError into a UserError that names the source, not the store."""
     try:
-        yield from found
+        yield from records
     except OSError as error:
         raise UserError(f"prepare.source: {reason(error)}") from error
 
 
-def items(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
-    """Image records of a shard, from the plan's `folder`."""
+def read_records(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
+    """Read the image records of a shard from the plan's `folder`."""
     with (listing / shard.split).open() as file:
         file.seek(shard.offset)
         for _ in range(shard.count):
-            yield item(file.readline())
+            yield parse_record(file.readline())
 
 
-def item(line: str) -> ImageRecord:
-    name, label, place = json.loads(line)
-    return ImageRecord(name, label, ByteLocation(Path(place[0]), *place[1:]) if isinstance(place, list) else place)
+def parse_record(line: str) -> ImageRecord:
+    name, label, place, annotation = json.loads(line)
+    found = ByteLocation(Path(place[0]), *place[1:]) if isinstance(place, list) else place
+    return ImageRecord(name, label, found, None if annotation is None else annotation_of(*annotation))
 
 
-def size_of(place: Any) -> int | None:
-    """Size that reveals a different image of the same name; None for drawn images and table rows."""
-    if not isinstance(place, ByteLocation) or place.packed == "parquet":
+def annotation_of(boxes: list[list[Any]], *rest: int) -> Annotation:
+    return Annotation([Box(*box) for box in boxes], *rest)
+
+
+def record_size(place: Any) -> int | None:
+    """Size in bytes, to detect another image of the same name; None for synthetic images and table rows."""
+    if not isinstance(place, ByteLocation) or place.compression == "parquet":
         return None
     if place.size is not None:
         return place.size
     return place.path.stat().st_size if place.path.is_file() else None
 
 
-def stamp(path: Path) -> tuple[int, int]:
+def file_version(path: Path) -> tuple[int, int]:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError as error:
         raise UserError(f"prepare.source: {path} is no longer there ({error.strerror})") from error
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Make a store: shards of fixed-size images (§2), the mean image, and the color covariance of §5.1.
+"""Preparation of a store: shards of images of one size (§2), the mean image, and the colour covariance of §5.1.
 
 Shards are written to ROOT.partial, which is renamed to ROOT when the store is complete. An interrupted run resumes.
 Several machines that share ROOT.partial each write a part of the shards; the last one finalizes the store.
@@ -19,70 +19,74 @@ from typing import IO, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from alexnet_pl.data.prepare.counts import check_counts
 from alexnet_pl.data.prepare.finalize import finalize, remove_leftovers
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Part, Plan, Shard
-from alexnet_pl.data.prepare.shard import Reader, metadata_path
+from alexnet_pl.data.prepare.shard import ImageReader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
-WHOLE = Part()
+ALL_SHARDS = Part()
 
 
 def prepare(
-    source: DatasetListing, root: Path, settings: StoreSettings, read: Reader, part: Part = WHOLE
+    source: DatasetListing, root: Path, settings: StoreSettings, read: ImageReader, part: Part = ALL_SHARDS
 ) -> dict[str, Any] | None:
-    """Write a store at `root` and return its description; None where this was one part of several.
+    """Write a store at `root` and return its manifest; None if this was one part of several.
 
-    Nothing is at `root` until all of it is on the disk. Raises UserError where `root` is taken, the disk is too small
-    or fills up, a split has no image that reads, or the source changes meanwhile; what was done is kept.
+    `root` appears only when the store is complete. Raises UserError if `root` is not empty, the disk is too small, a
+    split has no readable image, or the source changes meanwhile. Finished shards are kept, and the same call resumes.
     """
     root = root.resolve()
     if root.is_mount():
-        raise UserError(f"data.root: {root} is a disk of its own; give a folder in it")
+        raise UserError(f"data.root: {root} is a mount point; give a folder in it")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UserError(f"data.root: {root} is there and holds no store; give an empty or a new folder")
+        raise UserError(f"data.root: {root} exists and holds no store; give an empty or a new folder")
     partial = root.with_name(root.name + ".partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
         with shared_lock(partial) as file, build_plan(source, partial, settings) as plan:
+            wrong = check_counts(plan, source, settings.name, settings.allow_incomplete)
+            settings = add_missing(settings, wrong)
             start_store(partial, describe_preparation(plan, source, settings), file)
-            report_missing(plan, source)
             make_shards(plan, partial, settings, read, part)
             plan.check_unchanged()
             if part.of > 1:
                 return None
             with exclusive_lock(partial / "lock"):
-                about = finalize(source, plan, partial, settings) if partial.exists() else {}
-                if about:
+                manifest = finalize(source, plan, partial, settings) if partial.exists() else {}
+                if manifest:
                     if root.exists():
                         root.rmdir()
                     partial.rename(root)
         remove_leftovers(root)
     except OSError as error:
-        raise UserError(f"data.root: {root}: {os_error_message(error)}; {saved_bytes(partial)}") from error
+        raise UserError(f"data.root: {root}: {os_error_message(error)}; {describe_progress(partial)}") from error
     except BrokenProcessPool as error:
         raise UserError(
-            f"prepare.workers: one was killed; if memory ran out, take fewer; {saved_bytes(partial)}"
+            f"prepare.workers: a worker was killed; use fewer if memory ran out; {describe_progress(partial)}"
         ) from error
-    except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes on the command line
-        print(f"interrupted; {saved_bytes(partial)}", flush=True)
+    except (KeyboardInterrupt, SystemExit):  # the command line turns signals into SystemExit
+        print(f"interrupted; {describe_progress(partial)}", flush=True)
         raise
-    return about or json.loads((root / "store.json").read_text())
+    return manifest or json.loads((root / "store.json").read_text())
 
 
-def report_missing(plan: Plan, source: DatasetListing) -> None:
-    for split, wanted in source.expected.items():
-        if plan.counts[split] != wanted:
-            print(f"{split}: {plan.counts[split]:,} images, but by the copy's own lists there should be {wanted:,}")
+def add_missing(settings: StoreSettings, wrong: list[str]) -> StoreSettings:
+    """Settings with the missing files of the copy and the `wrong` numbers of images, which are printed."""
+    for text in wrong:
+        print(f"  {text}", flush=True)
+    missing = [*settings.how.get("missing", []), *wrong]
+    return settings._replace(how=settings.how | {"missing": missing}) if wrong else settings
 
 
 @contextmanager
 def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -> Iterator[Plan]:
-    """The plan, in a folder of this process's own."""
+    """Build the plan in a temporary folder of this process."""
     folder = Path(tempfile.mkdtemp(prefix="listing-", dir=partial))
     try:
         yield Plan(source, folder, settings.shard)
@@ -91,34 +95,41 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
 
 
 def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, Any]:
-    """Settings that a partial store must share with the run that resumes it."""
-    described = {key: value for key, value in settings._asdict().items() if key != "workers"}
+    """Images and settings that a partial store must share with the run that resumes it."""
+    settings_of_store = {k: v for k, v in settings._asdict().items() if k not in ("workers", "allow_incomplete")}
     return json.loads(
-        json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **described})
+        json.dumps({"images": plan.identity, "classes": source.classes, "numbers": source.numbers, **settings_of_store})
     )
 
 
-def start_store(partial: Path, now: dict[str, Any], file: IO[str]) -> None:
-    """Raise UserError where the folder was begun from other images or with other settings; of parts that begin
-    together, the first one's count."""
+def start_store(partial: Path, preparation: dict[str, Any], file: IO[str]) -> None:
+    """Write plan.json, or check it: raise UserError if the folder was started with other images or settings.
+
+    Of several parts that start together, the first writes the file.
+    """
     remove_stale(partial)
     path = partial / "plan.json"
     with exclusive_lock(partial / "plan.lock"):
-        begun = any(partial.glob("*.npz")) or any(partial.glob("*.tmp"))
-        if begun and not path.exists():
-            raise UserError(f"data.root: {partial} holds files of something else; move it away, and prepare again")
-        if not path.exists() or (not begun and is_sole_holder(file)):  # one of a process that ended with nothing made
-            own = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
-            write_json(own, now)
-            own.rename(path)
-    before = json.loads(path.read_text())
-    if odd := [key for key in now if now[key] != before.get(key)]:
-        raise UserError(f"data.root: {partial} was begun with other {odd[0]}; go on with the same, or delete it")
+        unfinished = (path for path in partial.glob("*.tmp") if not path.name.startswith("plan"))  # a kill leaves those
+        has_files = any(partial.glob("*.npz")) or any(unfinished)
+        if has_files and not path.exists():
+            raise UserError(f"data.root: {partial} holds unrelated files; move them away and prepare again")
+        if not path.exists() or (
+            not has_files and is_sole_holder(file)
+        ):  # replaces that of a process that made nothing
+            temporary = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
+            write_json(temporary, preparation)
+            temporary.rename(path)
+    existing = json.loads(path.read_text())
+    if differing := [key for key in preparation if preparation[key] != existing.get(key)]:
+        raise UserError(
+            f"data.root: {partial} was started with other {differing[0]}; resume with the same, or delete it"
+        )
 
 
 @contextmanager
 def shared_lock(partial: Path) -> Iterator[IO[str]]:
-    """While this goes on, other processes know that they are not alone."""
+    """Hold a shared lock, by which other processes see that they are not alone."""
     with (partial / "users").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         yield file
@@ -134,7 +145,7 @@ def is_sole_holder(file: IO[str]) -> bool:
 
 
 def remove_stale(partial: Path) -> None:
-    """Remove files that killed processes of this machine were writing."""
+    """Delete temporary files of killed processes of this machine."""
     for path in partial.glob(f"*.{socket.gethostname()}-*.tmp*"):
         number = path.name.rpartition("-")[2].partition(".")[0]
         if not number.isdigit() or int(number) == os.getpid() or not is_running(int(number)):
@@ -142,46 +153,46 @@ def remove_stale(partial: Path) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this machine has that number."""
+    """Whether a process of this machine has this ID."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # a process of another user
         return True
     return True
 
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """One process at a time; what another one that waited was to do is done then."""
+    """Hold an exclusive lock on `path`; wait for it if needed."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: Reader, part: Part) -> None:
-    """Make the shards of this part that are not done."""
-    own = plan.shards[part.number - 1 :: part.of]
-    todo = [shard for shard in own if not is_done(partial, shard, settings)]
-    notes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
-    left = sum(shard.count for shard in todo)
-    check_room(partial, notes + left * settings.encoding.record(settings.size))
-    images = sum(shard.count for shard in own)
-    already = images - left
-    if already:
-        print(f"going on: {already:,} of {images:,} images are done", flush=True)
+def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: ImageReader, part: Part) -> None:
+    """Make the shards of this part that are not finished."""
+    shards = plan.shards[part.number - 1 :: part.of]
+    todo = [shard for shard in shards if not is_done(partial, shard, settings)]
+    metadata_bytes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
+    remaining = sum(shard.count for shard in todo)
+    check_free_space(partial, metadata_bytes + remaining * settings.encoding.bytes_per_image(settings.size))
+    images = sum(shard.count for shard in shards)
+    done = images - remaining
+    if done:
+        print(f"resuming: {done:,} of {images:,} images done", flush=True)
     if not todo:
         return
-    with progress() as bar:
-        task = bar.add_task("prepare", total=images, completed=already, rate="-")
-        pool = WorkerPool(min(settings.num_workers(left), len(todo)), plan.folder, partial, settings, read)
-        pool.make(todo, lambda made: update_progress(bar, task, already, made))
+    with make_progress_bar() as bar:
+        task = bar.add_task("prepare", total=images, completed=done, rate="-")
+        pool = WorkerPool(min(settings.num_workers(remaining), len(todo)), plan.folder, partial, settings, read)
+        pool.make(todo, lambda made: update_progress(bar, task, done, made))
 
 
-def update_progress(bar: Progress, task: Any, already: int, new: int) -> None:
+def update_progress(bar: Progress, task: Any, before: int, new: int) -> None:
     rate = new / (bar.tasks[task].elapsed or 1)
-    bar.update(task, completed=already + new, rate=f"{rate:,.0f}")
+    bar.update(task, completed=before + new, rate=f"{rate:,.0f}")
 
 
 def is_done(partial: Path, shard: Shard, settings: StoreSettings) -> bool:
@@ -189,22 +200,22 @@ def is_done(partial: Path, shard: Shard, settings: StoreSettings) -> bool:
     return path.exists() and metadata_path(path).exists()
 
 
-def check_room(partial: Path, needed: int) -> None:
+def check_free_space(partial: Path, needed: int) -> None:
     free = shutil.disk_usage(partial).free
     if free < needed:
         raise UserError(f"data.root: {partial.parent} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed")
 
 
-def saved_bytes(partial: Path) -> str:
+def describe_progress(partial: Path) -> str:
     done = len(list(partial.glob("*.npz")))
-    return f"{done} files of images are done and kept; the same command goes on" if done else "nothing was kept"
+    return f"{done} shards are finished; the same command resumes" if done else "no shard was finished"
 
 
 def os_error_message(error: OSError) -> str:
     return "no space left on the disk" if error.errno == errno.ENOSPC else str(error)
 
 
-def progress() -> Progress:
-    """A bar with images done, images a second and the time left."""
+def make_progress_bar() -> Progress:
+    """Progress bar with images done, images per second and time left."""
     rate = TextColumn("{task.fields[rate]} images/s")
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())

@@ -1,7 +1,6 @@
-"""Write one shard of a store, and beside it a metadata file that marks the shard as done.
+"""Shard of a store, and the metadata file that marks it as finished.
 
-The metadata file is written last and atomically, after the shard is on the disk. A run that was killed resumes after
-the shards that have one.
+The metadata file is written atomically, after the shard is on disk. A resumed run skips shards that have one.
 """
 
 import json
@@ -13,22 +12,25 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+import torch
 
-from alexnet_pl.data.images import decode, raw_rgb, resize_center_crop
-from alexnet_pl.data.prepare.statistics import RunningStatistics, Sums
+from alexnet_pl.data.images import decode, raw_rgb, resize_center_crop, resize_shorter_side
+from alexnet_pl.data.prepare.box_records import NAMES, BoxCollector
+from alexnet_pl.data.prepare.statistics import Sums, running_statistics
 from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.integrity import Checksum
-from alexnet_pl.data.store.store import EMPTY
+from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError, reason
 
-Reader = Callable[[ImageRecord], tuple[np.ndarray, str]]
-"""An item → its (3, size, size) uint8 image and what was odd about the file; ValueError where there is no image."""
+ImageReader = Callable[[ImageRecord], tuple[np.ndarray, str] | tuple[np.ndarray, str, tuple[int, int]]]
+"""Function from a record to its (3, size, size) uint8 image, a note on a non-standard file, and for a resized whole
+image its original (height, width); raises ValueError if there is no image."""
 
 
 class ShardResult(NamedTuple):
-    """What came of a run of images: labels, bytes of each, sums over those that count, size and hash of the file, odd
-    files."""
+    """Metadata of a shard: label and bytes of each image, sums for the statistics, size and checksum of the file,
+    irregular images; for whole images also sizes and boxes (box_records.py)."""
 
     labels: np.ndarray
     sizes: np.ndarray
@@ -36,10 +38,11 @@ class ShardResult(NamedTuple):
     bytes: int
     blake3: str | None
     odd: list[dict[str, str]]
+    boxes: dict[str, np.ndarray] = {}  # noqa: RUF012 (never changed)
 
 
 class HashingWriter:
-    """A file that is hashed as it is written."""
+    """File wrapper that computes the checksum of what is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.checksum = file, Checksum()
@@ -55,23 +58,29 @@ def write_shard(
     start: int,
     size: int,
     encoding: StoreEncoding,
-    read: Reader,
+    read: ImageReader,
     count: bool,
     report: Callable[[], None] = lambda: None,
 ) -> ShardResult:
-    """Write `items`, from image `start` of their split, to `path`; `count`: sum them up for the statistics, too."""
-    labels, sizes, odd, summing = [], [], [], RunningStatistics(size)
+    """Write the images of `items`, the first being image `start` of its split, to `path`.
+
+    `count`: add them to the statistics; `report`: called after each image.
+    """
+    labels, sizes, irregular, statistics = [], [], [], running_statistics(size, encoding.is_whole)
+    boxes = BoxCollector()
     with path.open("wb") as file:
         hashed = HashingWriter(file)
         writer = encoding.writer(hashed, size)  # type: ignore[arg-type]
         for number, item in enumerate(items, start):
-            image, entry = square(item, read)
+            image, original, entry = read_image(item, read)
             if entry:
-                odd.append(entry)
+                irregular.append(entry)
             if image is not None:
-                image = np.ascontiguousarray(image)  # as planes: what is written, and soonest summed up
+                image = np.ascontiguousarray(image)  # contiguous planes: the stored format, and the fastest to sum
                 if count:
-                    summing.add(image)
+                    statistics.add(image)
+            if encoding.is_whole:
+                boxes.add(item, image, original)
             labels.append(EMPTY if image is None else item.label)
             sizes.append(writer.add(number, item.label, image))
             report()
@@ -79,65 +88,81 @@ def write_shard(
         file.flush()
         os.fsync(file.fileno())
     kinds = np.array(labels, np.int32), np.array(sizes, np.int64)
-    return ShardResult(*kinds, summing.sums, path.stat().st_size, hashed.checksum.hexdigest(), odd)
+    file_facts = path.stat().st_size, hashed.checksum.hexdigest(), irregular
+    return ShardResult(*kinds, statistics.sums, *file_facts, boxes.arrays() if encoding.is_whole else {})
 
 
-def square(item: ImageRecord, read: Reader) -> tuple[np.ndarray | None, dict[str, str] | None]:
-    """(image or None, what is to be said of it or None)."""
+def read_image(
+    item: ImageRecord, read: ImageReader
+) -> tuple[np.ndarray | None, tuple[int, int], dict[str, str] | None]:
+    """Read an image: (image or None if unreadable, original height and width, entry for odd.json or None)."""
     try:
-        image, what = read(item)
+        image, note, *original = read(item)
     except ValueError as error:
-        return None, {"name": item.name, "what": str(error), "done": "left out"}
-    said = {"name": item.name, "what": what, "done": "converted to RGB"} if what else None
-    return image, said
+        return None, (0, 0), {"name": item.name, "what": str(error), "done": "left out"}
+    entry = {"name": item.name, "what": note, "done": "converted to RGB"} if note else None
+    return image, original[0] if original else image.shape[1:], entry
 
 
 def make_shard(path: Path, *args: Any) -> None:
-    """`write_shard` under a name of this process's own, then what is to be known of it, then both by their names."""
-    own = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
-    note = own.with_name(f"{own.name}.npz")
+    """Write shard and metadata under temporary names, then rename both."""
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    metadata = temporary.with_name(f"{temporary.name}.npz")
     try:
-        made = write_shard(own, *args)
-        write_shard_metadata(note, made)
-        own.rename(path)
-        note.rename(metadata_path(path))
+        result = write_shard(temporary, *args)
+        write_shard_metadata(metadata, result)
+        temporary.rename(path)
+        metadata.rename(metadata_path(path))
     finally:
-        own.unlink(missing_ok=True)
-        note.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+        metadata.unlink(missing_ok=True)
 
 
 def metadata_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.npz")
 
 
-def write_shard_metadata(path: Path, made: ShardResult) -> None:
-    text = json.dumps({"images": made.sums.images, "bytes": made.bytes, "blake3": made.blake3, "odd": made.odd})
-    sums = {"pixels": made.sums.pixels, "products": made.sums.products} if made.sums.images else {}
+def write_shard_metadata(path: Path, result: ShardResult) -> None:
+    facts = {"images": result.sums.images, "bytes": result.bytes, "blake3": result.blake3, "odd": result.odd}
+    text = json.dumps(facts | ({"area": result.sums.area} if result.sums.area else {}))
+    sums = {"pixels": result.sums.pixels, "products": result.sums.products} if result.sums.images else {}
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, labels=made.labels, sizes=made.sizes, text=np.array(text), **sums)
+        arrays = {"labels": result.labels, "sizes": result.sizes, "text": np.array(text), **sums, **result.boxes}
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_shard_metadata(path: Path, size: int) -> ShardResult:
+def read_shard_metadata(path: Path) -> ShardResult:
     with np.load(path, allow_pickle=False) as file:
         text = json.loads(str(file["text"]))
-        sums = (
-            Sums(text["images"], file["pixels"], file["products"]) if text["images"] else RunningStatistics(size).sums
-        )
-        return ShardResult(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"])
+        summed = (file["pixels"], file["products"]) if text["images"] else (np.zeros(0), np.zeros(0))
+        sums = Sums(text["images"], *summed, text.get("area", 0))
+        boxes = {name: file[name] for name in NAMES if name in file}
+        return ShardResult(file["labels"], file["sizes"], sums, text["bytes"], text["blake3"], text["odd"], boxes)
 
 
-def read(item: ImageRecord, size: int, how: str) -> tuple[np.ndarray, str]:
-    """An item whose place is a path → its (3, size, size) square and what was odd about the file.
+def read_square(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str]:
+    """Read the bytes of a record, decode, resize and crop: (3, size, size) uint8, and a note on a non-standard file.
 
-    Raises ValueError where the file is no image, UserError where it is no longer there.
+    Raises ValueError if the file is no image, UserError if it no longer exists.
     """
+    image, note = decode_record(item)
+    return resize_center_crop(image, size, filter_name).numpy(), note
+
+
+def read_whole(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str, tuple[int, int]]:
+    """Like `read_square`, but the whole image with a shorter side of `size`; also its original (height, width)."""
+    image, note = decode_record(item)
+    return resize_shorter_side(image, size, filter_name).numpy(), note, (image.shape[1], image.shape[2])
+
+
+def decode_record(item: ImageRecord) -> tuple[torch.Tensor, str]:
+    """Decode the bytes of a record: (3, height, width) uint8, and a note on a non-standard file."""
     try:
-        data = item.place.read()
+        data = item.location.read()
     except zlib.error as error:
         raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
-    image, odd = (raw_rgb(data), "") if item.place.packed == "planes" else decode(data)
-    return resize_center_crop(image, size, how).numpy(), odd
+    return (raw_rgb(data), "") if item.location.compression == "planes" else decode(data)

@@ -1,94 +1,63 @@
-"""Verify every byte of a store against its manifest, and repair corrupt shards from the source."""
+"""Verification of every byte of a store against its manifest."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import zip_longest
 from pathlib import Path
 
 from rich.progress import track
 
-from alexnet_pl.data.prepare.options import StoreSettings
-from alexnet_pl.data.prepare.plan import Plan, items
-from alexnet_pl.data.prepare.run import build_plan, os_error_message
-from alexnet_pl.data.prepare.shard import Reader, write_shard
-from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
-from alexnet_pl.data.store.integrity import checksum, fingerprint, small_files
+from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, damaged_files, list_small_files
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import cores
 
 
 def find_corrupt(store: Store) -> Iterator[str]:
-    """What is not as it was, a line each: shards by the numbers of their images, and everything else."""
+    """Yield a line for each corrupt or missing file of a store, with the range of images for shards.
+
+    If store.json itself was changed, its checksums say nothing about the other files.
+    """
+    corrupt = damaged_files(store.manifest, store.root)
+    for name in corrupt:
+        yield f"{store.root / name}: {'corrupt' if (store.root / name).is_file() else 'missing'}"
+    if DESCRIPTION in corrupt:
+        return
+    for name in [] if corrupt else find_wrong_checksums(store):
+        yield f"{store.root / DESCRIPTION}: files.{name} is not the checksum of {name}"
     for split in store.splits:
         store.fetch(split)
-        for number in corrupt_shards(store, split):
+        for number in find_corrupt_shards(store, split):
             first = number * store.manifest["shard"]
             last = min(first + store.manifest["shard"], store.manifest["splits"][split]["records"]) - 1
             path = shard_path(store, split, number)
-            yield f"{path}: {'damaged' if path.is_file() else 'missing'} (images {first:,} to {last:,})"
-    if missing := [name for name in small_files(store.manifest) if not (store.root / name).is_file()]:
-        yield f"{store.root / missing[0]}: missing"
-        return
-    if fingerprint(store.manifest, store.root) != store.fingerprint:
-        yield f"{store.root}: labels, names, statistics or description are not those that were written"
+            yield f"{path}: {'corrupt' if path.is_file() else 'missing'} (images {first:,} to {last:,})"
+
+
+def find_wrong_checksums(store: Store) -> list[str]:
+    """Files whose checksum in store.json is wrong or missing, although they match its fingerprint."""
+    hashes = store.manifest.get("files")
+    if hashes is None:
+        return []
+    return [name for name in list_small_files(store.manifest) if hashes.get(name) != checksum(store.root / name)]
 
 
 def shard_path(store: Store, split: str, number: int) -> Path:
     return store.root / shard_name(split, number, StoreEncoding(**store.manifest["encoding"]))
 
 
-def corrupt_shards(store: Store, split: str) -> Iterator[int]:
-    """The numbers of those whose bytes are not what was written."""
-    wanted = store.manifest["splits"][split]["blake3"]
-    if None in wanted:
-        raise UserError(f"{store.root}: has no checksums, as blake3 was not installed where it was made")
+def find_corrupt_shards(store: Store, split: str) -> Iterator[int]:
+    """Yield the numbers of shards whose checksum differs."""
+    expected = store.manifest["splits"][split]["blake3"]
+    if None in expected:
+        raise UserError(f"{store.root}: has no checksums, since blake3 was not installed when it was made")
     with ThreadPoolExecutor(cores()) as threads:
-        hashes = threads.map(lambda number: found_in(shard_path(store, split, number)), range(len(wanted)))
-        for number, found in enumerate(track(hashes, f"verify {split:<5}", len(wanted))):
-            if found != wanted[number] and not store.fetch_again(split, number):
+        hashes = threads.map(lambda number: checksum_or_none(shard_path(store, split, number)), range(len(expected)))
+        for number, actual in enumerate(track(hashes, f"verify {split:<5}", len(expected))):
+            if actual != expected[number] and not store.fetch_again(split, number):
                 yield number
 
 
-def found_in(path: Path) -> str | None:
-    """Its checksum; None where it is not there."""
+def checksum_or_none(path: Path) -> str | None:
+    """Checksum of a file; None if it does not exist."""
     return checksum(path) if path.is_file() else None
-
-
-def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: Reader) -> list[Path]:
-    """Prepare damaged shards again, and no other; their paths. Raises UserError where one is not what it was."""
-    try:
-        with build_plan(source, store.root, settings) as plan:
-            check_same(plan, store)
-            return [
-                repair_shard(store, plan, split, n, settings, read)
-                for split in store.splits
-                for n in corrupt_shards(store, split)
-            ]
-    except OSError as error:
-        raise UserError(f"data.root: {store.root}: {os_error_message(error)}") from error
-
-
-def check_same(plan: Plan, store: Store) -> None:
-    for split, about in store.manifest["splits"].items():
-        with (store.root / f"{split}.names.jsonl").open() as file:
-            same = plan.counts.get(split) == about["records"] and all(
-                line == written for line, written in zip_longest(file, plan.lines(split))
-            )
-        if not same:
-            raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
-
-
-def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: StoreSettings, read: Reader) -> Path:
-    shard = next(each for each in plan.shards if (each.split, each.number) == (split, number))
-    path = shard_path(store, split, number)
-    own = path.with_name(f"{path.name}.tmp")
-    try:
-        made = write_shard(own, items(plan.folder, shard), shard.start, store.size, settings.encoding, read, False)
-        if made.blake3 != store.manifest["splits"][split]["blake3"][number]:
-            raise UserError(f"{path}: the source no longer gives the same images, or another version of a decoder does")
-        own.rename(path)
-    finally:
-        own.unlink(missing_ok=True)
-    return path

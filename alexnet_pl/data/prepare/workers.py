@@ -19,55 +19,55 @@ from PIL import Image
 
 from alexnet_pl.data.archives.gzip import INDICES
 from alexnet_pl.data.prepare.options import StoreSettings
-from alexnet_pl.data.prepare.plan import Shard, items
-from alexnet_pl.data.prepare.shard import Reader, make_shard
+from alexnet_pl.data.prepare.plan import Shard, read_records
+from alexnet_pl.data.prepare.shard import ImageReader, make_shard
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.runtime import keep_freed_memory
 
-CONTEXT = get_context("forkserver")  # forked from a process of one thread, which has loaded what they need
-CONTEXT.set_forkserver_preload([__name__])
-HERE = threading.local()
+MULTIPROCESSING = get_context("forkserver")  # forks a single-threaded process that has imported everything
+MULTIPROCESSING.set_forkserver_preload([__name__])
+THREAD_STATE = threading.local()
 
 
 class Cancelled(Exception):
-    """Raised in a worker when another one failed or the user interrupted the command."""
+    """Raised in a worker after another worker failed or the user interrupted the command."""
 
 
 class WorkerContext(NamedTuple):
-    """State that each worker gets once. `made`: images processed by all workers; `stop`: set to end them."""
+    """State that each worker gets once. `images_done`: shared counter; `stop`: event that ends all workers."""
 
     listing: Path
     partial: Path
     settings: StoreSettings
-    read: Reader
+    read: ImageReader
     indices: dict[Path, bytes]
-    made: Any
+    images_done: Any
     stop: Any
 
 
 class WorkerPool:
-    """`count` worker processes; an error in one stops all."""
+    """Pool of `count` worker processes; an error in one stops all. One worker is a thread of this process."""
 
-    def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: Reader) -> None:
-        self.made, self.stop = CONTEXT.Value("q"), CONTEXT.Event()
-        job = WorkerContext(listing, partial, settings, read, INDICES, self.made, self.stop)
+    def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: ImageReader) -> None:
+        self.images_done, self.stop = MULTIPROCESSING.Value("q"), MULTIPROCESSING.Event()
+        context = WorkerContext(listing, partial, settings, read, INDICES, self.images_done, self.stop)
         self.pool: Executor = (
-            ThreadPoolExecutor(1, initializer=set_context, initargs=(job,))
+            ThreadPoolExecutor(1, initializer=set_context, initargs=(context,))
             if count == 1
-            else ProcessPoolExecutor(count, CONTEXT, start_worker, (job,))
+            else ProcessPoolExecutor(count, MULTIPROCESSING, start_worker, (context,))
         )
 
-    def make(self, shards: list[Shard], show: Callable[[int], None]) -> None:
-        """Process all shards; `show` is called with the number of images done. Raises the first worker's error."""
+    def make(self, shards: list[Shard], on_progress: Callable[[int], None]) -> None:
+        """Process all shards; `on_progress` gets the number of images done. Raises the first error of a worker."""
         try:
             futures = [self.pool.submit(process_shard, shard) for shard in shards]
-            self.watch(futures, lambda: show(self.made.value))
+            self.wait_for(futures, lambda: on_progress(self.images_done.value))
         finally:
             self.stop.set()
             self.pool.shutdown(cancel_futures=True)
 
-    def watch(self, futures: list[Future[None]], show: Callable[[], None]) -> None:
-        """Until all are done or one fails; its error."""
+    def wait_for(self, futures: list[Future[None]], on_progress: Callable[[], None]) -> None:
+        """Wait until all are done or one fails, and raise its error."""
         for future in futures:
             future.add_done_callback(
                 lambda done: self.stop.set() if not done.cancelled() and done.exception() else None
@@ -75,52 +75,51 @@ class WorkerPool:
         pending = set(futures)
         while pending and not self.stop.is_set():
             _, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-            show()
+            on_progress()
         errors = [error for future in futures if future.done() and (error := future.exception())]
         for error in sorted(errors, key=lambda error: isinstance(error, Cancelled)):
             raise error
 
 
-def start_worker(job: WorkerContext) -> None:
-    """Set up a process: Ctrl-C is its parent's to answer, and it does not outlive its parent."""
+def start_worker(context: WorkerContext) -> None:
+    """Set up a worker process: it ignores Ctrl-C, which its parent handles, and ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     configure_worker()
-    INDICES.update(job.indices)
-    set_context(job)
+    INDICES.update(context.indices)
+    set_context(context)
 
 
 def end_with_parent() -> None:
-    """A process whose parent was killed would wait for its next shard for ever."""
+    """Exit when the parent is gone; otherwise the worker would wait for its next shard forever."""
     if parent := parent_process():
         parent.join()
         os._exit(1)
 
 
 def configure_worker() -> None:
-    """How a process that makes shards computes."""
+    """Use one thread and keep freed memory, in a process that makes shards."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said of each such image in the end
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported per image in odd.json
 
 
-def set_context(job: WorkerContext) -> None:
-    HERE.job = job
+def set_context(context: WorkerContext) -> None:
+    THREAD_STATE.job = context
 
 
 def process_shard(shard: Shard) -> None:
-    job: WorkerContext = HERE.job
+    context: WorkerContext = THREAD_STATE.job
 
     def report() -> None:
-        with job.made.get_lock():
-            job.made.value += 1
-        if job.stop.is_set():
+        with context.images_done.get_lock():
+            context.images_done.value += 1
+        if context.stop.is_set():
             raise Cancelled
 
-    if job.stop.is_set():
+    if context.stop.is_set():
         raise Cancelled
-    encoding = job.settings.encoding
-    make_shard(
-        job.partial / shard_name(shard.split, shard.number, encoding),
-        items(job.listing, shard), shard.start, job.settings.size, encoding, job.read, shard.split == "train", report,
-    )  # fmt: skip
+    encoding = context.settings.encoding
+    path = context.partial / shard_name(shard.split, shard.number, encoding)
+    records, is_training = read_records(context.listing, shard), shard.split == "train"
+    make_shard(path, records, shard.start, context.settings.size, encoding, context.read, is_training, report)

@@ -1,1 +1,1 @@
-"""Every form of ImageNet that people own, listed alike."""
+"""Readers of every form in which ImageNet is distributed, with one kind of listing."""

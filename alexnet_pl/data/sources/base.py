@@ -1,6 +1,6 @@
-"""Common form of every copy of ImageNet: classes, and a stream of image records by split.
+"""Common listing of every copy of ImageNet: its classes, and a stream of image records per split.
 
-A copy of 14 million images is listed as it is read, a class at a time; no list of all images is ever in memory.
+A copy of 14 million images is listed while it is read, class by class; no list of all images is ever in memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,42 +8,57 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.boxes.annotation import Annotation
+from alexnet_pl.data.boxes.index import BoxIndex
 
 
 class ImageRecord(NamedTuple):
-    """One image of a copy: its name there, its class index (−1: not known), and where its reader finds it."""
+    """Image of a copy: its name, its class index (−1 if unknown), the location of its bytes, and its bounding boxes
+    if a store of whole images is made."""
 
     name: str
     label: int
-    place: ByteLocation
+    location: ByteLocation
+    annotation: Annotation | None = None
 
 
 class LazyRecords:
-    """Items listed anew each time they are asked for, so that they need not be kept."""
+    """Iterable of records that lists them again on each iteration, instead of keeping them in memory."""
 
-    def __init__(self, listed: Callable[[], Iterable[ImageRecord]]) -> None:
-        self.listed = listed
+    def __init__(self, list_records: Callable[[], Iterable[ImageRecord]]) -> None:
+        self.list_records = list_records
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        return iter(self.listed())
+        return iter(self.list_records())
 
 
 @dataclass(frozen=True)
 class DatasetListing:
-    """Classes as (id, readable name), sorted by id; the images of each split; the benchmark's own class numbers.
+    """Classes and images of a copy.
 
-    `numbers[i]` is the ILSVRC id, from 1, of class i: what ground-truth files and the test server say. They are not
-    in the order of the ids. `expected`: how many images a split should have, where the copy itself says so. `missing`:
-    what an incomplete copy lacks.
+    classes: (id, readable name), sorted by id.
+    splits: image records by split.
+    numbers: ILSVRC class number, from 1, of each class, as in ground-truth files and on the test server; these numbers
+        are in another order than the ids. None for other datasets.
+    expected: number of images of each split according to the copy itself, where it says so.
+    class_counts: number of training images of each class, where the copy says so.
+    held_out: fraction of the images that became `val` by their names, in a copy without such a split.
+    missing: files that an incomplete copy lacks.
+    boxes: function that reads the copy's bounding boxes, which takes time; used for a store of whole images only.
+    unannotated: by split, the `Coverage` of images that have no annotation since they show no object.
     """
 
     classes: list[tuple[str, str]]
     splits: Mapping[str, Iterable[ImageRecord]]
     numbers: list[int] | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
+    class_counts: list[int] | None = None
     missing: list[str] = field(default_factory=list)
+    held_out: float | None = None
+    boxes: Callable[[], BoxIndex] | None = None
+    unannotated: Mapping[str, int] = field(default_factory=dict)
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
-        """(split, image): every image once, in the order that the store will have within each split."""
+        """Yield (split, record) of every image once, within each split in the order of the store."""
         for split, items in self.splits.items():
             yield from ((split, item) for item in items)

@@ -1,10 +1,10 @@
-"""CIFAR-10 as distributed (§4.1, §4.3): six pickle files of 10,000 images of 32 × 32.
+"""CIFAR-10 as distributed (§4.1, §4.3): six pickle files of 10,000 images of 32 × 32 pixels.
 
-The paper's program trained on batches 1 to 4, watched batch 5, and reported on the test batch
+The authors' program trained on batches 1 to 4, validated on batch 5, and reported on the test batch
 (layer-params-conv-local-11pct.cfg), so these are `train`, `val` and `test`.
 
-A pickle can name any function to be called. Here only the three that make an array are; the official files use no
-other. An image's bytes stay where they are in the file: its place is their offset.
+A pickle can call any function. Here only the three functions that build an array are allowed; the official files use no
+others. Images are read in place: the location of an image is its offset in the pickle file.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
     META: "5ff9c542aee3614f3951f8cda6e48888",
 }
-MAKERS = {  # of arrays, by the names that numpy 1 and numpy 2 give them
+ALLOWED = {  # functions that build arrays, by their names in NumPy 1 and NumPy 2
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy", "ndarray"): np.ndarray,
@@ -40,23 +40,23 @@ MAKERS = {  # of arrays, by the names that numpy 1 and numpy 2 give them
 }
 
 
-class PlainUnpickler(pickle.Unpickler):
-    """Dictionaries, lists, numbers, strings and arrays of them; anything else is refused before it is called."""
+class ArrayUnpickler(pickle.Unpickler):
+    """Unpickler for dictionaries, lists, numbers, strings and arrays; refuses to call anything else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in MAKERS:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return MAKERS[module, name]
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"refusing to unpickle {module}.{name}")
+        return ALLOWED[module, name]
 
 
 def find_batches(source: Path) -> Path | None:
-    """The folder with the batches: `source`, or the one of the archive's name within it."""
+    """Folder with the batches: `source`, or cifar-10-batches-py in it; None if there is none."""
     return next((folder for folder in (source, source / FOLDER) if (folder / META).is_file()), None)
 
 
 def read_cifar(folder: Path) -> DatasetListing:
-    """Classes and images of the official batches. Raises UserError where a file is missing or not the official one."""
-    names = [name.decode() for name in official(folder / META)[1][b"label_names"]]
+    """Read classes and images of the official batches. Raises UserError if a file is missing or not official."""
+    names = [name.decode() for name in read_official_file(folder / META)[1][b"label_names"]]
     items = {
         split: [item for batch in batches for item in read_batch(folder / batch)] for split, batches in SPLITS.items()
     }
@@ -64,7 +64,7 @@ def read_cifar(folder: Path) -> DatasetListing:
 
 
 def read_batch(path: Path) -> list[ImageRecord]:
-    data, content = official(path)
+    data, content = read_official_file(path)
     pixels = content[b"data"].tobytes()
     start, size = data.index(pixels), 3 * SIDE**2
     names = [name.decode() for name in content[b"filenames"]]
@@ -74,16 +74,16 @@ def read_batch(path: Path) -> list[ImageRecord]:
     ]
 
 
-def official(path: Path) -> tuple[bytes, dict[bytes, Any]]:
-    """A file's bytes and what they say."""
+def read_official_file(path: Path) -> tuple[bytes, dict[bytes, Any]]:
+    """Read a file's bytes and unpickled content. Raises UserError unless its MD5 is that of the official file."""
     if not path.is_file():
-        raise UserError(f"prepare.source: {path} is not there; unpack the whole of cifar-10-python.tar.gz")
+        raise UserError(f"prepare.source: {path} does not exist; unpack all of cifar-10-python.tar.gz")
     data = path.read_bytes()
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     try:
-        content = PlainUnpickler(io.BytesIO(data), encoding="bytes").load()
+        content = ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
     except Exception as error:  # a pickle can go wrong in any way
-        raise UserError(f"prepare.source: {path} is no batch of CIFAR-10 ({error}); download it again") from error
-    if found != MD5[path.name]:
-        raise UserError(f"prepare.source: {path} is not the official file (md5 {found}, not {MD5[path.name]})")
+        raise UserError(f"prepare.source: {path} is not a CIFAR-10 batch ({error}); download it again") from error
+    if md5 != MD5[path.name]:
+        raise UserError(f"prepare.source: {path} is not the official file (md5 {md5}, not {MD5[path.name]})")
     return data, content

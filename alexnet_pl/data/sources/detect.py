@@ -1,10 +1,11 @@
-"""Detect which form of ImageNet a folder holds, from its files."""
+"""Detection of the form of ImageNet in a folder, from its files."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from alexnet_pl.data.archives.tar import GZIPPED
+from alexnet_pl.data.archives.tar import GZIP_SUFFIXES
 from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.boxed import read_boxed
 from alexnet_pl.data.sources.cifar10 import find_batches, read_cifar
 from alexnet_pl.data.sources.huggingface import (
     find_packed,
@@ -15,9 +16,11 @@ from alexnet_pl.data.sources.huggingface import (
     read_tables,
 )
 from alexnet_pl.data.sources.ilsvrc import find_devkit, read_ilsvrc
-from alexnet_pl.data.sources.image_folder import read_folders
+from alexnet_pl.data.sources.image_folder import has_class_folders, read_folders
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
-from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_fall
+from alexnet_pl.data.sources.split_lists import find_lists, read_lists
+from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
+from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_imagenet
 from alexnet_pl.errors import UserError
 
 ARCHIVES = "archives of synsets"
@@ -27,38 +30,54 @@ def read_source(
     source: Path,
     names: Mapping[str, str],
     synsets: Path | None = None,
-    held_out_share: float = HELD_OUT,
+    val_share: float | None = None,
     allow_incomplete: bool = False,
+    first_pixel: int | None = None,
 ) -> tuple[str, DatasetListing]:
-    """(what it is, its classes and images). `names`: readable class names for forms that bring none; of the archives of
-    all of ImageNet, `synsets` lists those to take and `held_out_share` is the share of each that becomes `val`.
-    `allow_incomplete`: take a copy of which files are missing.
+    """Detect the form of a copy and list it: (name of the form, listing).
 
-    Raises UserError where nothing is recognised, or where something of what was recognised is missing or wrong.
+    names: readable class names, for forms that have none.
+    synsets, held_out_share: for archives of all of ImageNet, a file of the wnids to use, and the fraction of each
+        synset that becomes `val`.
+    allow_incomplete: accept a copy with missing files.
+
+    Raises UserError if the form is unknown, or if files of it are missing or wrong.
     """
     if not source.exists():
-        raise UserError(f"prepare.source: {source} is not there; give the folder that holds the images")
+        raise UserError(f"prepare.source: {source} does not exist; give the folder that holds the images")
+    share = HELD_OUT if val_share is None else val_share
+    if known := read_boxed(source, share, first_pixel) or read_published(source, allow_incomplete):
+        return known
+    check_devkit_present(source)
+    if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
+        return ARCHIVES, read_synset_archives(source, synsets, share)
+    if shards := find_shards(source):
+        return "WebDataset shards", read_shards(shards, allow_incomplete)
+    if not has_class_folders(source) and (lists := find_lists(source)):
+        return "images with split lists", read_lists(source, lists, names, val_share)
+    return "class folders", read_folders(source, names, val_share)
+
+
+def read_published(source: Path, allow_incomplete: bool) -> tuple[str, DatasetListing] | None:
+    """Detect and list a copy in its publisher's form, with its own splits; None for any other."""
     if source.is_dir() and find_devkit(source):
         return "ILSVRC with its development kit", read_ilsvrc(source)
     if kaggle := find_kaggle(source):
         return f"Kaggle's ILSVRC-2012 ({kaggle.name})", read_kaggle(kaggle)
     if batches := find_batches(source):
         return "CIFAR-10", read_cifar(batches)
+    if tiny := find_tiny_imagenet(source):
+        return "tiny-ImageNet", read_tiny_imagenet(tiny)
     if tables := find_tables(source):
         return "Hugging Face's Parquet files", read_tables(tables, allow_incomplete)
     if packed := find_packed(source):
         return "Hugging Face's archives", read_packed(packed, allow_incomplete)
-    check_archives(source)
-    if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
-        return ARCHIVES, read_fall(source, synsets, held_out_share)
-    if shards := find_shards(source):
-        return "WebDataset shards", read_shards(shards, allow_incomplete)
-    return "class folders", read_folders(source, names)
+    return None
 
 
-def check_archives(source: Path) -> None:
-    """Images of the benchmark are not to be taken for synsets of all of ImageNet."""
-    if unkitted := sorted(source.glob("ILSVRC20*.tar")):
-        raise UserError(f"prepare.source: {unkitted[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
-    if source.is_file() and not source.name.endswith((".tar", *GZIPPED)):
-        raise UserError(f"prepare.source: {source} is no archive that is known; give the folder that holds the images")
+def check_devkit_present(source: Path) -> None:
+    """Raise UserError for ILSVRC archives without their devkit, and for a file that is no archive."""
+    if archives := sorted(source.glob("ILSVRC20*.tar")):
+        raise UserError(f"prepare.source: {archives[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
+    if source.is_file() and not source.name.endswith((".tar", *GZIP_SUFFIXES)):
+        raise UserError(f"prepare.source: {source} is not a known archive; give the folder that holds the images")

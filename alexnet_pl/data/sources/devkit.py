@@ -1,8 +1,8 @@
 """Development kits of ILSVRC-2010 and ILSVRC-2012: class numbers and validation labels.
 
-Their class numbers (ILSVRC2012_ID, from 1) are in no order that anything else uses. All software since sorts classes by
-their WordNet id, and so do we; a label file read by the wrong order is the classic silent error, so a number becomes a
-class here only by way of the kit's own meta.mat.
+The kits number classes (ILSVRC2012_ID, from 1) in an order of their own. Later software, and this package, sorts
+classes by WordNet id. Mixing the two orders is a classic silent error, so numbers are converted to classes only here,
+with the kit's own meta.mat.
 """
 
 import io
@@ -16,14 +16,18 @@ from alexnet_pl.errors import UserError
 
 
 class Devkit(NamedTuple):
-    """`synsets`: number → (wnid, words); `truth`: each validation image's number, in the order of their names;
-    `images`: how many there are to train on."""
+    """Content of a development kit.
+
+    synsets: class number → (wnid, words).
+    truth: class number of each validation image, in the order of their names.
+    images: class number → number of training images.
+    """
 
     path: Path
     year: int
     synsets: dict[int, tuple[str, str]]
     truth: list[int]
-    images: int
+    images: dict[int, int]
 
     @property
     def classes(self) -> list[tuple[str, str]]:
@@ -32,18 +36,23 @@ class Devkit(NamedTuple):
 
     @property
     def numbers(self) -> list[int]:
-        """The number of each class of `classes`."""
+        """Class number of each class in `classes`."""
         return sorted(self.synsets, key=lambda number: self.synsets[number][0])
 
+    @property
+    def class_counts(self) -> list[int]:
+        """The training images of each class of `classes`."""
+        return [self.images[number] for number in self.numbers]
+
     def labels(self, numbers: Iterable[int]) -> list[int]:
-        """Numbers of a ground-truth file → indices into `classes`."""
+        """Convert class numbers of a ground-truth file to indices into `classes`."""
         index = {number: i for i, number in enumerate(self.numbers)}
         return [index[number] for number in numbers]
 
 
 def read_devkit(path: Path) -> Devkit:
-    """Read the kit from its archive or unpacked folder. Raises UserError for anything else."""
-    files = from_archive(path) if path.is_file() else from_folder(path)
+    """Read the kit from its archive or unpacked folder. Raises UserError if it is no kit, or corrupt."""
+    files = read_kit_archive(path) if path.is_file() else read_kit_folder(path)
     truth = next((name for name in files if name.endswith("_validation_ground_truth.txt")), "")
     year = re.match(r"ILSVRC(\d{4})_", truth)
     if "meta.mat" not in files or year is None:
@@ -53,25 +62,25 @@ def read_devkit(path: Path) -> Devkit:
     return Devkit(path, int(year[1]), synsets, numbers, images)
 
 
-def from_folder(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(path.glob("**/data/*")) if wanted(file.name)}
+def read_kit_folder(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(path.glob("**/data/*")) if is_kit_file(file.name)}
 
 
-def from_archive(path: Path) -> dict[str, bytes]:
+def read_kit_archive(path: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(path) as tar:
-            inside = [member for member in tar if member.isreg() and wanted(Path(member.name).name)]
-            return {Path(member.name).name: tar.extractfile(member).read() for member in inside}  # type: ignore[union-attr]
+            kit_members = [member for member in tar if member.isreg() and is_kit_file(Path(member.name).name)]
+            return {Path(member.name).name: tar.extractfile(member).read() for member in kit_members}  # type: ignore[union-attr]
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"prepare.source: {path}: damaged or incomplete devkit ({error}); get it again") from error
+        raise UserError(f"prepare.source: {path}: corrupt or incomplete devkit ({error}); download it again") from error
 
 
-def wanted(name: str) -> bool:
+def is_kit_file(name: str) -> bool:
     return name == "meta.mat" or (name[0] != "." and name.endswith("_validation_ground_truth.txt"))
 
 
-def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[str, str]], int]:
-    """The leaves of the kit's hierarchy: synsets without children, numbered from 1 without a gap; their images."""
+def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[str, str]], dict[int, int]]:
+    """Read the leaf synsets, number → (wnid, words), numbered from 1 without gaps, and their numbers of images."""
     from scipy.io import loadmat
 
     try:
@@ -83,7 +92,7 @@ def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[st
     leaves = {number: (wnid, words) for number, wnid, words, children, _ in rows if children == 0}
     if sorted(leaves) != list(range(1, len(leaves) + 1)) or len(set(leaves.values())) != len(leaves):
         raise UserError(f"prepare.source: {path}: meta.mat numbers its {len(leaves)} classes twice or with gaps")
-    return leaves, sum(images for _, _, _, children, images in rows if children == 0)
+    return leaves, {number: images for number, _, _, children, images in rows if children == 0}
 
 
 def read_truth(where: str, data: bytes, synsets: Iterable[int]) -> list[int]:

@@ -1,4 +1,8 @@
-"""Images in class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, without labels, test/*."""
+"""Class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, without labels, test/*.
+
+Without val/, or as <class>/* with no split at all (Caltech-101), a share of each class becomes val, by the names of the
+images.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -6,56 +10,106 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.errors import UserError
 
 SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"}
 INNER = "images"  # folder within a class folder that may hold its images, as in tiny-ImageNet's train/
+SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
-def read_folders(source: Path, names: Mapping[str, str]) -> DatasetListing:
-    """List a tree of class folders. `names` gives readable class names by folder name.
+def read_folders(source: Path, names: Mapping[str, str], val_share: float | None = None) -> DatasetListing:
+    """List a tree of class folders. `names` gives readable class names by folder name; `val_share`: the share of each
+    class that becomes val, where there is no folder of validation images.
 
-    Raises UserError where there is no such tree or where its splits differ in their classes.
+    Raises UserError where there is no such tree, where its splits differ in their classes, or for an image that is in
+    no class folder.
     """
     if not source.is_dir():
-        raise UserError(f"prepare.source: {source} is not there; give the folder that holds train/ and val/")
-    found = {split: class_folders(source / split) for split in ("train", "val", "test") if (source / split).is_dir()}
-    for split in ("train", "val"):
+        raise UserError(f"prepare.source: {source} does not exist; give the folder that holds train/ and val/")
+    roots = split_roots(source)
+    whole = (
+        roots["train"].is_dir()
+        or roots["val"].is_dir()
+        or not any(map(has_images, find_class_folders(source).values()))
+    )
+    if not whole:
+        roots = {"train": source}
+        if val_share is None:
+            some = ", ".join(sorted(find_class_folders(source))[:3])
+            offer = offer_val_share("each class")
+            raise UserError(f"prepare.source: {source} holds class folders ({some}, …), not train/ and val/; {offer}")
+    folders_of_split = {split: find_class_folders(root) for split, root in roots.items() if root.is_dir()}
+    check_splits(source, roots, folders_of_split, val_share)
+    classes = sorted(folders_of_split["train"])
+    prefix = "train/" if whole else ""
+    splits = {
+        split: LazyRecords(
+            lambda split=split: list_class_folders(roots[split], classes, prefix and f"{roots[split].name}/")
+        )
+        for split, class_dirs in folders_of_split.items()
+        if class_dirs
+    }
+    if whole and (flat := list_unlabelled_images(roots["test"], folders_of_split)):
+        splits["test"] = flat
+    readable = [(name, names.get(name, name)) for name in classes]
+    if "val" in splits:
+        return DatasetListing(readable, splits)
+    parts = split_by_name(lambda: list_class_folders(roots["train"], classes, prefix), val_share or 0)
+    return DatasetListing(readable, splits | parts, held_out=val_share)
+
+
+def split_roots(source: Path) -> dict[str, Path]:
+    return {
+        split: next((source / name for name in names if (source / name).is_dir()), source / split)
+        for split, names in SPLITS.items()
+    }
+
+
+def has_class_folders(source: Path) -> bool:
+    """Whether both splits that training needs are there as folders of class folders."""
+    roots = split_roots(source)
+    return all(roots[split].is_dir() and bool(find_class_folders(roots[split])) for split in ("train", "val"))
+
+
+def offer_val_share(what: str) -> str:
+    return f"prepare.val_share=0.1 holds out a tenth of {what} for validation, by the images' names"
+
+
+def check_splits(
+    source: Path, roots: Mapping[str, Path], found: Mapping[str, Mapping[str, Path]], val_share: float | None
+) -> None:
+    """Raise UserError where a split or its classes are missing, a class is empty, or an image has no class."""
+    for split in ("train", "val") if val_share is None or found.get("val") is not None else ("train",):
         if not found.get(split):
-            raise UserError(f"prepare.source: {source}/{split} {no_classes(source / split, split)}")
+            offer = f"; {offer_val_share('train')}" if split == "val" and not roots["val"].is_dir() else ""
+            raise UserError(f"prepare.source: {roots[split]} {explain_no_classes(roots[split], split)}{offer}")
     classes = sorted(found["train"])
     for split, folders in found.items():
         if folders and sorted(folders) != classes:
-            raise UserError(f"prepare.source: {difference(source, split, classes, folders)}")
-    for folders in found.values():
-        for folder in folders.values():
-            if not has_images(folder) and not has_images(folder / INNER):
-                raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
-    splits = {
-        split: LazyRecords(lambda split=split: list_images(source / split, classes))
-        for split, own in found.items()
-        if own
-    }
-    if flat := test_images(source / "test", found):
-        splits["test"] = flat
-    return DatasetListing([(name, names.get(name, name)) for name in classes], splits)
+            raise UserError(f"prepare.source: {describe_difference(source, roots[split].name, classes, folders)}")
+        if folders and (loose := sorted(filter(is_image, roots[split].iterdir()))):
+            raise UserError(f"prepare.source: {loose[0]} is in no class folder")
+    for folder in (folder for folders in found.values() for folder in folders.values()):
+        if not has_images(folder) and not has_images(folder / INNER):
+            raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
 
 
-def list_images(root: Path, classes: list[str]) -> Iterator[ImageRecord]:
+def list_class_folders(root: Path, classes: list[str], prefix: str) -> Iterator[ImageRecord]:
     for label, name in enumerate(classes):
         yield from (
-            ImageRecord(f"{root.name}/{name}/{path.name}", label, ByteLocation(path)) for path in images(root / name)
+            ImageRecord(f"{prefix}{name}/{path.name}", label, ByteLocation(path)) for path in find_images(root / name)
         )
 
 
-def test_images(root: Path, found: Mapping[str, Mapping[str, Path]]) -> LazyRecords | None:
+def list_unlabelled_images(root: Path, found: Mapping[str, Mapping[str, Path]]) -> LazyRecords | None:
     """Images that lie in test/ itself have no labels."""
-    if found.get("test") or not root.is_dir() or not images(root):
+    if found.get("test") or not root.is_dir() or not find_images(root):
         return None
-    return LazyRecords(lambda: (ImageRecord(f"test/{path.name}", -1, ByteLocation(path)) for path in images(root)))
+    return LazyRecords(lambda: (ImageRecord(f"test/{path.name}", -1, ByteLocation(path)) for path in find_images(root)))
 
 
-def class_folders(root: Path) -> dict[str, Path]:
+def find_class_folders(root: Path) -> dict[str, Path]:
     return {path.name: path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
 
@@ -63,7 +117,7 @@ def has_images(folder: Path) -> bool:
     return folder.is_dir() and any(map(is_image, folder.iterdir()))
 
 
-def images(folder: Path) -> list[Path]:
+def find_images(folder: Path) -> list[Path]:
     """The images of a class, sorted: in its folder, or all in a folder `images` within it.
 
     Raises UserError for images in any other folder within it, which would be lost.
@@ -76,7 +130,7 @@ def images(folder: Path) -> list[Path]:
             elif is_image(Path(entry.name)):
                 found.append(folder / entry.name)
     if not found and folders == [folder / INNER]:
-        return images(folder / INNER)
+        return find_images(folder / INNER)
     for inner in sorted(folders):
         if lost := next(filter(is_image, sorted(inner.rglob("*"))), None):
             raise UserError(
@@ -90,17 +144,17 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name[0] != "."
 
 
-def no_classes(folder: Path, split: str) -> str:
+def explain_no_classes(folder: Path, split: str) -> str:
     """Why no class is known of the images in `folder`."""
-    if folder.is_dir() and any(path.name.startswith("ILSVRC20") for path in images(folder)):
+    if folder.is_dir() and any(path.name.startswith("ILSVRC20") for path in find_images(folder)):
         return (
-            "holds images without their classes; put what tells them beside the folder: the development kit "
+            "holds images without their classes; put their labels beside the folder: the development kit "
             "(ILSVRC…_devkit….tar.gz), or give Kaggle's tree as a whole, with LOC_val_solution.csv"
         )
-    return f"has no class folders (wanted: {split}/<class>/<image>)"
+    return f"has no class folders (expected: {split}/<class>/<image>)"
 
 
-def difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:
+def describe_difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:
     missing, extra = sorted(set(classes) - set(folders)), sorted(set(folders) - set(classes))
     parts = [f"lacks {', '.join(missing[:3])}" for _ in missing[:1]] + [
         f"has {', '.join(extra[:3])}" for _ in extra[:1]

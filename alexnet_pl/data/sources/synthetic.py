@@ -1,12 +1,11 @@
-"""An image set that the package draws itself, for trying everything without ImageNet; reproduces nothing of the paper.
+"""Synthetic images of ten classes, to try the package without ImageNet; they reproduce no result of the paper.
 
-It only has to give the first layer the same work: what tells its ten classes apart are the orientation, the frequency,
-the colour and the outline of a pattern, so that 11x11 kernels trained on it become oriented edges and colour blobs as
-in Figure 3 of the paper.  The pattern lies over noise with the 1/f amplitude spectrum of natural images.  No class
-changes when a picture is reflected left to right, and patterns stay near the middle, so that the random crops and
-reflections of Section 4.1 keep the label true.
+The classes differ in the orientation, frequency, colour or outline of a pattern, so that 11×11 kernels trained on them
+become oriented edges and colour blobs as in Figure 3. The pattern lies over noise with the 1/f amplitude spectrum of
+natural images. Reflecting an image does not change its class, and patterns stay near the middle, so that the random
+crops and reflections of §5.1 keep the label true.
 
-Coordinates: x runs right and y down, both from -1 to 1, whatever the size; x has shape (1, size) and y (size, 1).
+Coordinates: x runs right and y down, both from −1 to 1 at any size; x has shape (1, size) and y (size, 1).
 """
 
 import math
@@ -26,110 +25,112 @@ UPRIGHT, SLANTED, LEVEL = 0.0, math.pi / 4, math.pi / 2
 
 
 @lru_cache(maxsize=8)
-def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel centres as a row x and a column y, to be broadcast against each other."""
+def pixel_grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates of pixel centres: a row x and a column y, for broadcasting."""
     centres = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
     return centres[None, :], centres[:, None]
 
 
 @lru_cache(maxsize=8)
 def inverse_frequency(size: int) -> np.ndarray:
-    """1/f over the half plane of a real transform, (size, size // 2 + 1); keeps the variance of white noise."""
+    """Filter 1/f for a real 2-D transform, (size, size // 2 + 1), that keeps the variance of white noise."""
     f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None, :])
-    f[0, 0] = np.inf  # no mean: the brightness of the picture is chosen apart from its texture
+    f[0, 0] = np.inf  # zero mean: brightness is drawn separately
     gain = 1 / f / np.sqrt(np.mean(f**-2))
     return gain[:, : size // 2 + 1].astype(np.float32)
 
 
 def natural_noise(rng: Generator, size: int) -> np.ndarray:
-    """Three independent planes (3, size, size) of zero mean, unit variance and 1/f amplitude spectrum."""
+    """Noise of three independent planes (3, size, size): zero mean, unit variance, 1/f amplitude spectrum."""
     white = rng.standard_normal((3, size, size), dtype=np.float32)
     return np.fft.irfft2(np.fft.rfft2(white) * inverse_frequency(size), s=(size, size))
 
 
-def tint(lightness: float, saturation: float, hue: float) -> np.ndarray:
-    """RGB of shape (3, 1, 1); red, green and blue lie a third of the hue circle apart."""
+def make_color(lightness: float, saturation: float, hue: float) -> np.ndarray:
+    """RGB colour of shape (3, 1, 1); red, green and blue are a third of the hue circle apart."""
     rgb = [lightness + saturation * math.cos(hue - primary) for primary in (RED, GREEN, BLUE)]
     return np.array(rgb, dtype=np.float32)[:, None, None]
 
 
-def backdrop(rng: Generator, size: int) -> np.ndarray:
-    """Natural noise in colour, (3, size, size) around mid-grey; as in photographs, hue varies less than lightness."""
-    mean = tint(rng.uniform(0.35, 0.6), rng.uniform(0, 0.12), rng.uniform(0, 2 * math.pi))
+def draw_background(rng: Generator, size: int) -> np.ndarray:
+    """Draw coloured noise (3, size, size) around mid-grey; as in photographs, hue varies less than lightness."""
+    mean = make_color(rng.uniform(0.35, 0.6), rng.uniform(0, 0.12), rng.uniform(0, 2 * math.pi))
     contrast = rng.uniform([0.06, 0.01, 0.01], [0.16, 0.04, 0.03]).astype(np.float32)
     light, red_green, blue_yellow = natural_noise(rng, size) * contrast[:, None, None]
     return mean + np.stack([light + red_green + blue_yellow, light - red_green + blue_yellow, light - 2 * blue_yellow])
 
 
-def any_two_colours(rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A dark and a light colour of any hues: where colour is no clue to the class."""
-    dark = tint(rng.uniform(0.05, 0.3), rng.uniform(0, 0.25), rng.uniform(0, 2 * math.pi))
-    light = tint(rng.uniform(0.65, 0.95), rng.uniform(0, 0.3), rng.uniform(0, 2 * math.pi))
+def pick_two_colors(rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Pick a dark and a light colour of random hues, for classes that colour does not distinguish."""
+    dark = make_color(rng.uniform(0.05, 0.3), rng.uniform(0, 0.25), rng.uniform(0, 2 * math.pi))
+    light = make_color(rng.uniform(0.65, 0.95), rng.uniform(0, 0.3), rng.uniform(0, 2 * math.pi))
     return dark, light
 
 
-def opponents(rng: Generator, *, hues: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Two colours near the given hues; their lightnesses overlap, so that grey values cannot tell them apart."""
+def pick_opponent_colors(rng: Generator, *, hues: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Pick two colours near the given hues; their lightness overlaps, so that grey values do not separate them."""
     first, second = (
-        tint(rng.uniform(0.3, 0.65), rng.uniform(0.2, 0.45), hue + rng.uniform(-0.25, 0.25)) for hue in hues
+        make_color(rng.uniform(0.3, 0.65), rng.uniform(0.2, 0.45), hue + rng.uniform(-0.25, 0.25)) for hue in hues
     )
     return first, second
 
 
-def along(x: np.ndarray, y: np.ndarray, angle: float) -> np.ndarray:
-    """Coordinate of every pixel in a direction."""
+def rotate_coordinate(x: np.ndarray, y: np.ndarray, angle: float) -> np.ndarray:
+    """Coordinate of every pixel along the direction `angle`."""
     return math.cos(angle) * x + math.sin(angle) * y
 
 
-def wave(rng: Generator, coordinate: np.ndarray, cycles: float) -> np.ndarray:
-    """Stripes in [-1, 1] across a (size, size) coordinate, from sinusoidal to nearly square.
+def draw_stripes(rng: Generator, coordinate: np.ndarray, cycles: float) -> np.ndarray:
+    """Draw stripes in [−1, 1] along a (size, size) coordinate, from sinusoidal to nearly square.
 
-    `cycles` in 128 pixels, whatever the size: stripes finer than conv1's stride would be lost in small pictures.
+    `cycles`: number of cycles in 128 pixels at any size, since stripes finer than conv1's stride would be lost.
     """
-    shown = cycles * coordinate.shape[-1] / 128
-    sine = np.sin(math.pi * shown * coordinate + rng.uniform(0, 2 * math.pi))
+    cycles_in_image = cycles * coordinate.shape[-1] / 128
+    sine = np.sin(math.pi * cycles_in_image * coordinate + rng.uniform(0, 2 * math.pi))
     sharpness = rng.uniform(0.5, 3)
     return np.tanh(sharpness * sine) / math.tanh(sharpness)
 
 
-def either_sign(rng: Generator) -> int:
-    """-1 or 1, as likely."""
+def draw_sign(rng: Generator) -> int:
+    """Draw −1 or 1 with equal probability."""
     return 2 * int(rng.integers(2)) - 1
 
 
-def cycles_between(rng: Generator, low: float, high: float) -> float:
-    """A frequency drawn evenly in octaves."""
+def draw_frequency(rng: Generator, low: float, high: float) -> float:
+    """Draw a frequency, uniform in octaves."""
     return low * (high / low) ** rng.uniform()
 
 
-def spotlight(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Opacity of a soft-edged round or oval patch that covers the picture wholly or in part."""
+def soft_ellipse(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Opacity of a soft-edged ellipse that covers the image wholly or in part."""
     dx = (x - rng.uniform(-0.35, 0.35)) / rng.uniform(0.4, 1.1)
     dy = (y - rng.uniform(-0.35, 0.35)) / rng.uniform(0.4, 1.1)
     return np.clip(2.5 - 2 * (dx**2 + dy**2), 0, 1)
 
 
 def grating(rng: Generator, x: np.ndarray, y: np.ndarray, *, angle: float, band: tuple[float, float]) -> Pattern:
-    """A patch of parallel stripes, leaning either way from the angle as often: reflection must not change the class."""
-    lean = either_sign(rng) * (angle + rng.uniform(-0.2, 0.2))
-    return wave(rng, along(x, y, lean), cycles_between(rng, *band)), spotlight(rng, x, y)
+    """Patch of parallel stripes at ±angle with equal probability, since reflection must not change the class."""
+    lean = draw_sign(rng) * (angle + rng.uniform(-0.2, 0.2))
+    return draw_stripes(rng, rotate_coordinate(x, y, lean), draw_frequency(rng, *band)), soft_ellipse(rng, x, y)
 
 
 def checks(rng: Generator, x: np.ndarray, y: np.ndarray) -> Pattern:
-    """A patch of checkerboard at any rotation."""
-    angle, cycles = rng.uniform(0, math.pi), cycles_between(rng, 4, 14)
-    board = wave(rng, along(x, y, angle), cycles) * wave(rng, along(x, y, angle + math.pi / 2), cycles)
-    return board, spotlight(rng, x, y)
+    """Patch of a checkerboard at any rotation."""
+    angle, cycles = rng.uniform(0, math.pi), draw_frequency(rng, 4, 14)
+    board = draw_stripes(rng, rotate_coordinate(x, y, angle), cycles) * draw_stripes(
+        rng, rotate_coordinate(x, y, angle + math.pi / 2), cycles
+    )
+    return board, soft_ellipse(rng, x, y)
 
 
 def bullseye(rng: Generator, x: np.ndarray, y: np.ndarray) -> Pattern:
-    """A round patch of concentric rings: the stripes of a grating in every direction at once."""
+    """Round patch of concentric rings: stripes of all orientations."""
     radius = np.hypot(x - rng.uniform(-0.4, 0.4), y - rng.uniform(-0.4, 0.4))
-    return wave(rng, radius, cycles_between(rng, 5, 20)), np.clip(6 * (rng.uniform(0.5, 1) - radius), 0, 1)
+    return draw_stripes(rng, radius, draw_frequency(rng, 5, 20)), np.clip(6 * (rng.uniform(0.5, 1) - radius), 0, 1)
 
 
 def blobs(rng: Generator, x: np.ndarray, y: np.ndarray) -> Pattern:
-    """Six to twelve Gaussian blobs, every other one in the second colour."""
+    """Six to twelve Gaussian blobs in alternating colours."""
     count = int(rng.integers(6, 13))
     radius, cx, cy = rng.uniform([[0.08], [-0.8], [-0.8]], [[0.22], [0.8], [0.8]], (3, count)).astype(np.float32)
     across = np.exp(-(((x.T - cx) / radius) ** 2))
@@ -140,75 +141,75 @@ def blobs(rng: Generator, x: np.ndarray, y: np.ndarray) -> Pattern:
 
 
 def triangle(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Distance outside (positive) or inside (negative) an equilateral triangle with corners at 1.1."""
+    """Signed distance, positive outside, to an equilateral triangle with corners at 1.1."""
     slanted = math.sqrt(3) / 2 * np.abs(u)
     return np.maximum(slanted - v / 2, v) - 0.55
 
 
 def cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Distance outside (positive) or inside (negative) two crossed bars that reach to 1."""
+    """Signed distance, positive outside, to two crossed bars that reach to 1."""
     u, v = np.abs(u), np.abs(v)
     return np.maximum(np.minimum(u, v) - 0.17, np.maximum(u, v) - 1)
 
 
 def shapes(rng: Generator, x: np.ndarray, y: np.ndarray, *, outline: Callable) -> Pattern:
-    """One or two striped copies of an outline, each with its own place, scale and rotation."""
+    """One or two striped copies of an outline, each at a random position, scale and rotation."""
     opacity = np.zeros((y.size, x.size), dtype=np.float32)
     for _ in range(int(rng.integers(1, 3))):
         scale, turn = rng.uniform(0.4, 0.7), rng.uniform(0, 2 * math.pi)
         dx, dy = (x - rng.uniform(-0.45, 0.45)) / scale, (y - rng.uniform(-0.45, 0.45)) / scale
-        distance = outline(along(dx, dy, turn), along(dx, dy, turn + math.pi / 2))
-        pixels = x.size * scale / 2  # per unit of distance; the edge fades over one pixel, against jagged outlines
+        distance = outline(rotate_coordinate(dx, dy, turn), rotate_coordinate(dx, dy, turn + math.pi / 2))
+        pixels = x.size * scale / 2  # per unit of distance; edges fade over one pixel to avoid jagged outlines
         opacity = np.maximum(opacity, np.clip(0.5 - distance * pixels, 0, 1))
-    stripes = wave(rng, along(x, y, rng.uniform(0, math.pi)), cycles_between(rng, 4, 20))
+    stripes = draw_stripes(rng, rotate_coordinate(x, y, rng.uniform(0, math.pi)), draw_frequency(rng, 4, 20))
     contrast = rng.uniform(0, 0.3)
-    return contrast * stripes + either_sign(rng) * (1 - contrast), opacity
+    return contrast * stripes + draw_sign(rng) * (1 - contrast), opacity
 
 
 TRAIN, VAL = 4000, 1000
 
-KINDS: dict[str, tuple[Callable, Callable]] = {
-    "upright grating": (partial(grating, angle=UPRIGHT, band=(5, 24)), any_two_colours),
-    "level grating": (partial(grating, angle=LEVEL, band=(5, 24)), any_two_colours),
-    "fine slanted grating": (partial(grating, angle=SLANTED, band=(14, 24)), any_two_colours),
-    "coarse slanted grating": (partial(grating, angle=SLANTED, band=(4, 9)), any_two_colours),
-    "checkerboard": (checks, any_two_colours),
-    "red-green blobs": (blobs, partial(opponents, hues=(RED, GREEN))),
-    "blue-yellow blobs": (blobs, partial(opponents, hues=(BLUE, YELLOW))),
-    "bullseyes": (bullseye, any_two_colours),
-    "triangles": (partial(shapes, outline=triangle), any_two_colours),
-    "crosses": (partial(shapes, outline=cross), any_two_colours),
+PATTERNS: dict[str, tuple[Callable, Callable]] = {
+    "upright grating": (partial(grating, angle=UPRIGHT, band=(5, 24)), pick_two_colors),
+    "level grating": (partial(grating, angle=LEVEL, band=(5, 24)), pick_two_colors),
+    "fine slanted grating": (partial(grating, angle=SLANTED, band=(14, 24)), pick_two_colors),
+    "coarse slanted grating": (partial(grating, angle=SLANTED, band=(4, 9)), pick_two_colors),
+    "checkerboard": (checks, pick_two_colors),
+    "red-green blobs": (blobs, partial(pick_opponent_colors, hues=(RED, GREEN))),
+    "blue-yellow blobs": (blobs, partial(pick_opponent_colors, hues=(BLUE, YELLOW))),
+    "bullseyes": (bullseye, pick_two_colors),
+    "triangles": (partial(shapes, outline=triangle), pick_two_colors),
+    "crosses": (partial(shapes, outline=cross), pick_two_colors),
 }
-CLASSES = tuple((f"d{label:02d}", name) for label, name in enumerate(KINDS))
+CLASSES = tuple((f"d{label:02d}", name) for label, name in enumerate(PATTERNS))
 
 
 def illumination(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Factor (size, size) of a light of random strength that falls off to one side."""
+    """Illumination factor (size, size) of random strength that falls off to one side."""
     direction, falloff = rng.uniform(0, 2 * math.pi), rng.uniform(0, 0.4)
-    return rng.uniform(0.75, 1.25) * (1 + falloff * along(x, y, direction))
+    return rng.uniform(0.75, 1.25) * (1 + falloff * rotate_coordinate(x, y, direction))
 
 
-def draw(index: int, size: int = 128, seed: int = 0) -> tuple[np.ndarray, int]:
-    """RGB planes uint8 of shape (3, size, size) and the class index, a pure function of seed, index and size.
+def draw_image(index: int, size: int = 128, seed: int = 0) -> tuple[np.ndarray, int]:
+    """Draw image `index`: (3, size, size) uint8 RGB and its class index, a function of (seed, index, size).
 
-    Classes take turns, so that any run of ten indices holds each once.  The noise is drawn from the generator last, so
-    that of a picture's layout and colours nothing depends on the size.
+    Classes take turns, so any ten consecutive indices contain each class once. Noise is drawn from the generator last,
+    so that layout and colours do not depend on the size.
     """
     rng = Generator(Philox(key=[seed, index]))
     label = index % len(CLASSES)
-    pattern, palette = KINDS[CLASSES[label][1]]
-    x, y = grid(size)
+    pattern, palette = PATTERNS[CLASSES[label][1]]
+    x, y = pixel_grid(size)
     blend, opacity = pattern(rng, x, y)
     first, second = palette(rng)
     paint = (first + second) / 2 + (second - first) / 2 * blend
     opacity, light = rng.uniform(0.6, 1) * opacity, illumination(rng, x, y)
-    behind = backdrop(rng, size)
-    image = behind + opacity * (paint - behind)
+    background = draw_background(rng, size)
+    image = background + opacity * (paint - background)
     return np.clip(255 * light * image, 0, 255).astype(np.uint8), label
 
 
-def source(train: int = TRAIN, val: int = VAL) -> DatasetListing:
-    """The images as `prepare` takes them: the first `train` indices to train on, the next `val` held out."""
+def list_synthetic(train: int = TRAIN, val: int = VAL) -> DatasetListing:
+    """Listing for `prepare`: the first `train` indices as training images, the next `val` as validation images."""
     numbers = {"train": range(train), "val": range(train, train + val)}
     splits = {
         split: [
@@ -219,6 +220,6 @@ def source(train: int = TRAIN, val: int = VAL) -> DatasetListing:
     return DatasetListing(list(CLASSES), splits)
 
 
-def read(item: ImageRecord, size: int) -> tuple[np.ndarray, str]:
-    """Draw an item of `source`; never odd."""
-    return draw(item.place.start, size)[0], ""
+def read_drawn(item: ImageRecord, size: int) -> tuple[np.ndarray, str]:
+    """Draw the image of a record: (3, size, size) uint8 RGB, with an empty note."""
+    return draw_image(item.location.start, size)[0], ""

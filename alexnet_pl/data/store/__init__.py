@@ -1,1 +1,1 @@
-"""The prepared store: format, images, integrity, remote copies."""
+"""Prepared stores: format, image encodings, integrity, remote mirrors."""

@@ -1,4 +1,4 @@
-"""Concatenate several splits of a store, for runs that train on the validation images at the end."""
+"""Concatenation of splits of a store, for runs that also train on the validation images at the end."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -7,18 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl.data.store.store import Split
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.whole import WholeSplit
 
 
 class ConcatSplit(Split):
-    """The images of one split after those of another."""
+    """Split that concatenates several splits."""
 
     def __init__(self, splits: list[Split]) -> None:
         self.splits = splits
         self.starts = np.cumsum([0, *map(len, splits)])
         self.labels = np.concatenate([split.labels for split in splits])
         self.shape, self.channels_last = splits[0].shape, splits[0].channels_last
-        self.kept = None
+        self.on_device, self.constant = None, all(split.constant for split in splits)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -29,17 +30,22 @@ class ConcatSplit(Split):
 
     def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """All images and labels in the memory of `device`, copied there once."""
-        if self.kept is None:
+        if self.on_device is None:
             images, labels = zip(*(split.to_device(device) for split in self.splits), strict=True)
-            self.kept = torch.cat(images), torch.cat(labels)
+            self.on_device = torch.cat(images), torch.cat(labels)
             for split in self.splits:
-                split.kept = None  # once is enough
-        return self.kept
+                split.on_device = None  # free the separate copies
+        return self.on_device
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""
-        for split, own, there in self.by_split(indices):
-            out[own] = split.images(there).numpy()
+        for split, positions, split_indices in self.by_split(indices):
+            out[positions] = split.images(split_indices).numpy()
+
+    def random_crops(self, crop: int, seed: int, epoch: int) -> "ConcatSplit":
+        """Random windows of whole images (`WholeSplit.random_crops`)."""
+        found = [split.random_crops(crop, seed, epoch) for split in self.splits if isinstance(split, WholeSplit)]
+        return ConcatSplit(list(found))
 
     @property
     def is_jpeg(self) -> bool:
@@ -47,17 +53,17 @@ class ConcatSplit(Split):
 
     def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
         out = torch.empty((len(indices), *self.shape), dtype=torch.uint8, device=device)
-        for split, own, there in self.by_split(indices):
-            if len(own):
-                out[torch.from_numpy(own).to(device)] = split.decode_on(there, device)
+        for split, positions, split_indices in self.by_split(indices):
+            if len(positions):
+                out[torch.from_numpy(positions).to(device)] = split.decode_on(split_indices, device)
         return out
 
     def prefetch(self, indices: np.ndarray) -> None:
-        for split, _, there in self.by_split(indices):
-            split.prefetch(there)
+        for split, _, split_indices in self.by_split(indices):
+            split.prefetch(split_indices)
 
     def by_split(self, indices: np.ndarray) -> Iterator[tuple[Split, np.ndarray, np.ndarray]]:
-        """(split, which of the indices are its own, what they are there)."""
+        """Yield (split, positions in `indices` of its images, their indices within the split)."""
         for split, start in zip(self.splits, self.starts, strict=False):
-            (own,) = np.nonzero((indices >= start) & (indices < start + len(split)))
-            yield split, own, indices[own] - start
+            (positions,) = np.nonzero((indices >= start) & (indices < start + len(split)))
+            yield split, positions, indices[positions] - start

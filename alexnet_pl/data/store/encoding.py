@@ -1,4 +1,4 @@
-"""Encoding of a store's pixels: `raw`, or `jpeg` at a sixth of the size."""
+"""Image encoding of a store: squares as `raw` pixels or, at a sixth of the size, as `jpeg`; or `whole` images."""
 
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -7,22 +7,35 @@ import numpy as np
 
 from alexnet_pl.data.store import jpeg, raw
 
+WHOLE = "whole"
+NAMES = (raw.NAME, jpeg.NAME, WHOLE)
+
 
 class StoreEncoding(NamedTuple):
-    """`quality` (1 … 100) and `subsampling` of the colours (420, 422, 444) are JPEG's."""
+    """Encoding by name; `quality` (1 … 100) and chroma `subsampling` (420, 422, 444) apply to JPEG only."""
 
     name: str = raw.NAME
     quality: int = 95
     subsampling: int = 420
 
     def check(self) -> None:
-        """Raise ValueError, beginning with the key, for what there is none of."""
-        if self.name not in (raw.NAME, jpeg.NAME):
-            raise ValueError(f"encoding={self.name}: {raw.NAME} or {jpeg.NAME}")
+        """Raise ValueError, naming the key, for an unknown encoding or a value out of range."""
+        if self.name not in NAMES:
+            raise ValueError(f"encoding={self.name}: one of {', '.join(NAMES)}")
         if not 1 <= self.quality <= 100:
             raise ValueError(f"quality={self.quality}: from 1 to 100")
         if self.subsampling not in jpeg.SUBSAMPLINGS:
             raise ValueError(f"subsampling={self.subsampling}: one of {', '.join(map(str, jpeg.SUBSAMPLINGS))}")
+
+    @property
+    def is_jpeg(self) -> bool:
+        """Whether the images lie in tar archives of JPEGs."""
+        return self.name != raw.NAME
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether images keep their aspect and have boxes."""
+        return self.name == WHOLE
 
     @property
     def suffix(self) -> str:
@@ -31,11 +44,12 @@ class StoreEncoding(NamedTuple):
     def describe(self) -> dict[str, Any]:
         return {"name": raw.NAME} if self.name == raw.NAME else self._asdict()
 
-    def record(self, size: int) -> int:
-        """Bytes of an image of size × size pixels; of JPEGs about, as measured on photographs."""
+    def bytes_per_image(self, size: int) -> int:
+        """Bytes of an image whose shorter side has `size` pixels; for JPEG an estimate from photographs."""
         if self.name == raw.NAME:
             return 3 * size**2
-        return int(size**2 * (0.5 if self.quality <= 95 and self.subsampling == 420 else 1.3))
+        longer = 1.5 if self.is_whole else 1  # photographs of 3:2
+        return int(longer * size**2 * (0.5 if self.quality <= 95 and self.subsampling == 420 else 1.3))
 
     def writer(self, file: IO[bytes], size: int) -> "raw.RawWriter | jpeg.JpegWriter":
         if self.name == raw.NAME:

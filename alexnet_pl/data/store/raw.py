@@ -1,6 +1,6 @@
-"""`raw` encoding of a store: records of 3 · size · size bytes, one image as RGB planes, without gaps.
+"""`raw` encoding of a store: uncompressed RGB planes, records of 3 · size · size bytes without gaps.
 
-A record of 256 × 256 pixels is 48 pages of memory exactly, and reading a batch is one copy from the mapped files.
+A record of 256 × 256 pixels is exactly 48 memory pages. Reading a batch is one copy from memory-mapped files.
 """
 
 import mmap
@@ -15,17 +15,18 @@ import numpy as np
 from alexnet_pl.errors import UserError
 
 NAME, SUFFIX = "raw", "u8"
-LARGE = 4 << 20  # bytes that are worth a second thread
+REPAIR = "`verify` lists all corrupt files, `prepare prepare.repair=true` repairs them"
+TWO_THREADS_FROM = 4 << 20  # bytes of a batch
 
 
 class RawWriter:
-    """One shard. An image that could not be read leaves its record black, so that all others keep their place."""
+    """Writer of one shard. Unreadable images become black records, so that positions stay regular."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self.file, self.black = file, bytes(3 * size**2)
 
     def add(self, number: int, label: int, image: np.ndarray | None) -> int:
-        """Write image `number` of the split, (3, size, size) uint8 with dense planes, or None; the bytes it takes."""
+        """Write an image, (3, size, size) uint8 with contiguous planes, or None; return the bytes written."""
         return self.file.write(self.black if image is None else image.data)
 
     def finish(self) -> None:
@@ -33,7 +34,7 @@ class RawWriter:
 
 
 class RawReader:
-    """The records of a split, mapped into memory, read-only. Raises UserError for a shard of a wrong size."""
+    """Reader of a split: memory-mapped shards. Raises UserError if a shard has the wrong size."""
 
     channels_last = False
 
@@ -42,17 +43,16 @@ class RawReader:
         self.maps: list[mmap.mmap] = []
         for path, count in zip(paths, counts, strict=True):
             shape = (count, 3, size, size)
-            if (found := size_of(path)) != np.prod(shape, dtype=np.int64):
-                raise UserError(f"{path}: {found:,} bytes, not those of {count:,} images; prepare it again")
+            check_size(path, int(np.prod(shape, dtype=np.int64)))
             with path.open("rb") as file:
                 self.maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             self.shards.append(np.frombuffer(self.maps[-1], np.uint8).reshape(shape))
         self.per_shard, self.record = len(self.shards[0]), 3 * size**2
 
     def read(self, slots: np.ndarray, out: np.ndarray) -> None:
-        if out.nbytes < LARGE:
+        if out.nbytes < TWO_THREADS_FROM:
             return self.copy(slots, out)
-        half = len(slots) // 2  # one core alone does not fill the way to the memory
+        half = len(slots) // 2  # one core does not saturate the memory bandwidth
         rest = self.helper.submit(self.copy, slots[half:], out[half:])
         self.copy(slots[:half], out[:half])
         rest.result()
@@ -68,17 +68,21 @@ class RawReader:
     def helper(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(1, "reader")
 
-    def expect(self, slots: np.ndarray) -> None:
-        """These will be read soon."""
+    def prefetch(self, slots: np.ndarray) -> None:
+        """Ask the kernel to read the records `slots` ahead."""
         for shard, record in zip(*np.divmod(slots, self.per_shard), strict=True):
             advise_willneed(self.maps[shard], int(record) * self.record, self.record)
 
 
-def size_of(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def check_size(path: Path, expected: int) -> None:
+    """Raise UserError for a shard that is missing or has other than `expected` bytes."""
+    if not path.is_file():
+        raise UserError(f"{path}: missing; {REPAIR}")
+    if (size := path.stat().st_size) != expected:
+        raise UserError(f"{path}: {size:,} bytes, not {expected:,}; {REPAIR}")
 
 
 def advise_willneed(mapped: mmap.mmap, begin: int, size: int) -> None:
-    """Ask for a range of a mapped file, without waiting for it."""
+    """Read a range of a mapped file ahead (`madvise(WILLNEED)`), without waiting."""
     start = begin - begin % mmap.PAGESIZE
     mapped.madvise(mmap.MADV_WILLNEED, start, begin + size - start)

@@ -1,4 +1,4 @@
-"""Mirror of a remote store (s3://, gs://, hf://, …): whole files are fetched once, checked and cached."""
+"""Local mirror of a remote store (s3://, gs://, hf://, …): files are downloaded once, checked and cached."""
 
 import hashlib
 import json
@@ -12,14 +12,14 @@ from typing import Any
 import fsspec
 from rich.progress import track
 
-from alexnet_pl.data.store.integrity import checksum, fingerprint, small_files
+from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE
 
-AT_ONCE = 8  # files fetched side by side
+PARALLEL_DOWNLOADS = 8
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "https", "ssh", "sftp", "file", "memory")
-"""What `data.root` may name. Others of fsspec's chain file systems or render templates out of the files they read."""
+"""Protocols allowed in `data.root`. fsspec has others, which chain file systems or expand templates from files."""
 
 
 def is_remote(root: str | Path) -> bool:
@@ -33,69 +33,75 @@ def check_protocol(url: str) -> None:
 
 
 class Mirror:
-    """The folder here for the store at `url`; another one when the store there is another. Raises UserError."""
+    """Local folder that mirrors the store at `url`; a store with another fingerprint gets another folder.
+
+    Raises UserError if the URL cannot be read or holds no store.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         check_protocol(self.url)
         try:
             self.files, self.path = fsspec.core.url_to_fs(self.url)
-            about = self.files.cat_file(f"{self.path}/store.json")
-        except Exception as error:  # every protocol has errors of its own
+            manifest = self.files.cat_file(f"{self.path}/store.json")
+        except Exception as error:  # each protocol raises errors of its own
             raise UserError(f"data.root: {self.url}: cannot be read ({reason(error)})") from error
         try:
-            key = json.loads(about)["fingerprint"]
+            key = json.loads(manifest)["fingerprint"]
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"data.root: {self.url}/store.json: not a store's description ({error})") from error
+            raise UserError(f"data.root: {self.url}/store.json: not the manifest of a store ({error})") from error
         name = hashlib.sha256(f"{self.url} {key}".encode()).hexdigest()[:16]
         self.root = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / name
         self.root.mkdir(parents=True, exist_ok=True)
-        own = self.root / f"store.{os.getpid()}.tmp"
-        own.write_bytes(about)
-        own.rename(self.root / "store.json")
+        temporary = self.root / f"store.{os.getpid()}.tmp"
+        temporary.write_bytes(manifest)
+        temporary.rename(self.root / "store.json")
 
-    def fetch_small(self, about: dict[str, Any]) -> None:
-        """Labels, names, statistics: all that is not images. Checked when something of it was fetched."""
-        names = small_files(about)
+    def fetch_small(self, manifest: dict[str, Any]) -> None:
+        """Download labels, names and statistics unless cached. Raises UserError if their fingerprint differs."""
+        names = list_small_files(manifest)
         if all((self.root / name).is_file() for name in names):
             return
         self.fetch(names, {})
-        if fingerprint(about, self.root) != about["fingerprint"]:
+        if compute_fingerprint(manifest, self.root) != manifest["fingerprint"]:
             for name in names:
                 (self.root / name).unlink()
             raise UserError(
-                f"data.root: {self.url}: labels, names or statistics are damaged there, or came here damaged"
+                f"data.root: {self.url}: checksum mismatch after download: labels, names or statistics are corrupt"
             )
 
     def fetch(self, names: Iterable[str], hashes: Mapping[str, str | None], label: str = "") -> None:
-        """Files that are not here yet; those with a hash, by name, are checked."""
+        """Download the files that are not cached, and check those with a checksum in `hashes`."""
         missing = [name for name in names if not (self.root / name).is_file()]
         if not missing:
             return
-        with ThreadPoolExecutor(AT_ONCE) as threads:
+        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as threads:
             done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), missing)
             for _ in track(done, f"fetch {label}", len(missing)) if label else done:
                 pass
 
-    def fetch_one(self, name: str, wanted: str | None) -> None:
+    def fetch_one(self, name: str, expected: str | None) -> None:
         if not (self.root / name).resolve().is_relative_to(self.root.resolve()):
             raise UserError(f"data.root: {self.url}: store.json names {name}, outside of the store")
-        own = self.root / f"{name}.{os.getpid()}.tmp"
+        temporary = self.root / f"{name}.{os.getpid()}.tmp"
         try:
-            self.files.get_file(f"{self.path}/{name}", str(own))
-            if wanted and checksum(own) != wanted:
-                raise UserError(f"data.root: {self.url}/{name} is damaged there, or came here damaged")
-            own.rename(self.root / name)
+            self.files.get_file(f"{self.path}/{name}", str(temporary))
+            if expected and checksum(temporary) != expected:
+                raise UserError(
+                    f"data.root: {self.url}/{name}: checksum mismatch after download: the remote file or the transfer "
+                    "is corrupt"
+                )
+            temporary.rename(self.root / name)
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"data.root: {self.url}/{name}: cannot be fetched ({reason(error)})") from error
+            raise UserError(f"data.root: {self.url}/{name}: cannot be downloaded ({reason(error)})") from error
         finally:
-            own.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
-    def check_room(self, split: dict[str, Any], shards: Iterable[str]) -> None:
-        here = sum(path.stat().st_size for name in shards if (path := self.root / name).is_file())
-        needed, free = split["bytes"] - here, shutil.disk_usage(self.root).free
+    def check_free_space(self, split: dict[str, Any], shards: Iterable[str]) -> None:
+        cached = sum(path.stat().st_size for name in shards if (path := self.root / name).is_file())
+        needed, free = split["bytes"] - cached, shutil.disk_usage(self.root).free
         if free < needed:
-            room = f"{needed / 1e9:.1f} GB are still to be fetched, {self.root.parent} has {free / 1e9:.1f} GB free"
-            raise UserError(f"data.root: {self.url}: {room}; another place: {CACHE}=FOLDER")
+            problem = f"{needed / 1e9:.1f} GB left to download, but {self.root.parent} has {free / 1e9:.1f} GB free"
+            raise UserError(f"data.root: {self.url}: {problem}; choose another folder: {CACHE}=FOLDER")

@@ -1,19 +1,19 @@
-"""The prepared store: fixed-size images (§2), labels, mean image and color covariance.
+"""Prepared store: images of one size (§2), labels, mean image and colour covariance.
 
-    store.json         format, name, fingerprint, classes (id, name) sorted by id and their ILSVRC ids where they have
-                       such, size, splits, how the images were made; written last
-    train-000000.u8 …  shards of the images, raw; or as JPEG, train-000000.tar … (raw.py and jpeg.py say how)
-    train.labels.npy   (records,) int32 class index; −1 no label known; −2 no image in this record
-    train.names.jsonl  a JSON string per record: the file it came from
-    train.index.npy    of JPEGs: where in its shard each begins, and its bytes
-    mean.npy           (3, size, size) float64, grey levels 0 … 255, over the training split
-    covariance.npy     (3, 3) float64, of RGB over all pixels of the training split
-    odd.json           images that could not be read or were not plain RGB, and what was done with each
+    store.json         manifest: format, name, fingerprint, classes (id, name) sorted by id, ILSVRC ids if any, size,
+                       splits, and how the images were prepared; written last
+    train-000000.u8 …  raw shards of images; or JPEG shards, train-000000.tar … (see raw.py and jpeg.py)
+    train.labels.npy   (records,) int32 class index; −1: label unknown; −2: no image in this record
+    train.names.jsonl  one JSON string per record: the name of the source file
+    train.index.npy    JPEG only: offset of each image in its shard, and its size in bytes
+    train.sizes.npy …  whole images only: their sizes and bounding boxes (see whole.py)
+    mean.npy           (3, size, size), or (3, 1, 1) for whole images, float64 mean of the training split, 0 … 255
+    covariance.npy     (3, 3) float64 covariance of RGB over all pixels of the training split
+    odd.json           images that could not be read or were not RGB JPEGs, and what was done with each
 
-A folder with these is whole or it is not there: it is made under another name and renamed when all is on the disk.
+A store is always complete: it is built in another folder, which is renamed when everything is on disk.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,17 +21,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from alexnet_pl.data.store import jpeg
-from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
+from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
+from alexnet_pl.data.store.integrity import DESCRIPTION, damaged_files
+from alexnet_pl.data.store.raw import REPAIR
 from alexnet_pl.data.store.remote import Mirror, is_remote
+from alexnet_pl.data.store.split import Split, load_array
+from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, read_record
+from alexnet_pl.files import Count, read_checked
 
 FORMAT = 2
-EMPTY = -2
 
 
 @dataclass
@@ -41,17 +41,20 @@ class StoreFormat:
 
 @dataclass
 class SplitManifest:
-    """`images` can be read, of `records`; `blake3`: checksum of each shard, None in stores made without BLAKE3."""
+    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores;
+    `boxes`, for whole images."""
 
     images: Count
     records: Count
     bytes: Count
     blake3: list[str | None]
+    boxes: Count = 0
 
 
 @dataclass
 class StoreManifest(StoreFormat):
-    """store.json. `size`: pixels of a side; `shard`: images a file; `classes`: [id, name], sorted by id."""
+    """Content of store.json. `size`: side in pixels; `shard`: images per file; `classes`: [id, name] sorted by id;
+    `files`: BLAKE3 of each file without images."""
 
     name: str
     size: Count
@@ -63,12 +66,16 @@ class StoreManifest(StoreFormat):
     settings: dict[str, Any] | None = None
     unreadable: Count = 0
     odd: Count = 0
+    files: dict[str, str] | None = None
 
 
 class Store:
-    """Read-only view of a prepared store. Raises UserError if `root` holds none or one of another format."""
+    """Prepared store, read-only. `root`: a folder or a URL. Raises UserError if it holds no store of this format.
 
-    def __init__(self, root: str | Path) -> None:
+    Every file but the images is held against its checksum, unless `check` is False, for a store that is to be repaired.
+    """
+
+    def __init__(self, root: str | Path, check: bool = True) -> None:
         self.mirror = Mirror(str(root)) if is_remote(root) else None
         self.root = self.mirror.root if self.mirror else Path(root)
         self.manifest: dict[str, Any] = read_manifest(self.root)
@@ -79,32 +86,61 @@ class Store:
         self.encoding = StoreEncoding(**self.manifest["encoding"])
         if self.mirror:
             self.mirror.fetch_small(self.manifest)
+        if check and (damaged := damaged_files(self.manifest, self.root)):
+            raise damage_error(self.root, damaged)
         self.opened: dict[str, Split] = {}
+        self.opened_whole: dict[str, WholeSplit] = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are whole images with boxes (`WholeSplit`), not squares."""
+        return self.encoding.name == WHOLE
 
     @property
     def splits(self) -> list[str]:
         return list(self.manifest["splits"])
 
-    def split(self, name: str) -> "Split":
-        """The same object every time, so that what it keeps on a device is kept once."""
-        if name not in self.manifest["splits"]:
-            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
+    def split(self, name: str) -> Split:
+        """Open a split, once, so that images cached on a device are cached once. Raises UserError if there is none.
+
+        For whole images, those that have a class; a scene without objects has none.
+        """
+        self.check_split(name)
         if name not in self.opened:
             self.fetch(name)
-            self.opened[name] = Split(self, name)
+            whole = self.is_whole
+            self.opened[name] = self.whole(name).classified() if whole else Split(self.root, name, self.manifest)
         return self.opened[name]
 
+    def whole(self, name: str) -> WholeSplit:
+        """All images of a split, with their boxes and also without a class. Raises UserError for a store of squares."""
+        self.check_split(name)
+        if not self.is_whole:
+            raise UserError(
+                f"data.root: {self.root} holds squares without boxes; prepare it with prepare.encoding=whole"
+            )
+        if name not in self.opened_whole:
+            self.fetch(name)
+            self.opened_whole[name] = WholeSplit(self.root, name, self.manifest)
+        return self.opened_whole[name]
+
+    def check_split(self, name: str) -> None:
+        if name not in self.manifest["splits"]:
+            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
+
     def fetch(self, name: str) -> None:
-        """Fetch the files of a split from a remote store if they are not cached."""
+        """Download the files of a split of a remote store, unless cached."""
         if self.mirror is None:
             return
-        about = self.manifest["splits"][name]
-        shards = {shard_name(name, number, self.encoding): found for number, found in enumerate(about["blake3"])}
-        self.mirror.check_room(about, shards)
+        split_info = self.manifest["splits"][name]
+        shards = {
+            shard_name(name, number, self.encoding): checksum for number, checksum in enumerate(split_info["blake3"])
+        }
+        self.mirror.check_free_space(split_info, shards)
         self.mirror.fetch(shards, shards, label=name)
 
     def fetch_again(self, name: str, number: int) -> bool:
-        """Fetch a corrupt shard again from a remote store; False for a local one."""
+        """Download a corrupt shard of a remote store again; False for a local store."""
         if self.mirror is None:
             return False
         shard = shard_name(name, number, self.encoding)
@@ -114,126 +150,41 @@ class Store:
 
     @cached_property
     def mean(self) -> np.ndarray:
-        return load(self.root / "mean.npy")
+        return load_array(self.root / "mean.npy")
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        return load(self.root / "covariance.npy")
+        return load_array(self.root / "covariance.npy")
 
 
-class Split:
-    """The images of one split, in the store's order; those that could not be read are not among them."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        about, encoding = store.manifest["splits"][name], store.encoding
-        labels = load(store.root / f"{name}.labels.npy")
-        records, shard = about["records"], store.manifest["shard"]
-        if len(labels) != records:
-            raise corrupt_error(
-                store.root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}")
-            )
-        index = load(store.root / f"{name}.index.npy") if encoding.name == jpeg.NAME else None
-        counts = [min(shard, records - start) for start in range(0, records, shard)]
-        self.reader = encoding.reader(store.root, name, counts, store.size, index)
-        self.shape = (3, store.size, store.size)
-        self.channels_last = self.reader.channels_last
-        self.slots = np.flatnonzero(labels != EMPTY)
-        self.labels = labels[self.slots].astype(np.int64)
-        self.root, self.name = store.root, name
-        self.kept: tuple[Tensor, Tensor] | None = None
-
-    def __len__(self) -> int:
-        return len(self.slots)
-
-    @property
-    def labelled(self) -> bool:
-        return bool((self.labels >= 0).all())
-
-    @property
-    def bytes(self) -> int:
-        return len(self) * int(np.prod(self.shape))
-
-    def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """All images and labels in the memory of `device`, copied there once."""
-        if self.kept is None:
-            images = self.buffer(len(self), device)
-            some = self.buffer(min(1024, len(self)))
-            for start in range(0, len(self), 1024):
-                indices = np.arange(start, min(start + 1024, len(self)))
-                self.read(indices, some[: len(indices)].numpy())
-                images[start : start + len(indices)] = some[: len(indices)]
-            self.kept = images, torch.from_numpy(self.labels).to(device)
-        return self.kept
-
-    def buffer(self, count: int, device: torch.device | None = None, pinned: bool = False) -> Tensor:
-        """Room for `count` images, (count, 3, size, size) uint8, laid out in memory as `read` fills it soonest."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        shape = (count, *self.shape)
-        return torch.empty(shape, dtype=torch.uint8, device=device, pin_memory=pinned, memory_format=layout).zero_()
-
-    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8, laid out as `buffer` is."""
-        self.reader.read(self.slots[indices], out)
-
-    @property
-    def is_jpeg(self) -> bool:
-        """Whether these are JPEGs, which `decoded` takes."""
-        return isinstance(self.reader, jpeg.JpegReader)
-
-    def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
-        """JPEGs `indices`: (N, 3, size, size) uint8, decoded by the device and in its memory."""
-        assert isinstance(self.reader, jpeg.JpegReader)
-        try:
-            return self.reader.decoded(self.slots[indices], device)
-        except RuntimeError:
-            self.images(indices)  # which tells the image that is damaged
-            raise
-
-    def images(self, indices: np.ndarray) -> Tensor:
-        """Images `indices`: (N, 3, size, size) uint8, in memory of their own."""
-        found = self.buffer(len(indices))
-        self.read(np.asarray(indices), found.numpy())
-        return found
-
-    def prefetch(self, indices: np.ndarray) -> None:
-        """Images `indices` will be read soon: they are asked of the disk, without waiting."""
-        self.reader.expect(self.slots[indices])
-
-    @cached_property
-    def names(self) -> list[str]:
-        path = self.root / f"{self.name}.names.jsonl"
-        try:
-            names = [json.loads(line) for line in path.read_text().splitlines()]
-            return [names[slot] for slot in self.slots]
-        except (OSError, ValueError, IndexError) as error:
-            raise corrupt_error(path, error) from error
-
-
-def load(path: Path) -> np.ndarray:
-    try:
-        return np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise corrupt_error(path, error) from error
-
-
-def corrupt_error(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: missing or damaged ({error}); prepare the store again or copy it whole")
+def damage_error(root: Path, damaged: list[str]) -> UserError:
+    path = root / damaged[0]
+    if damaged[0] == DESCRIPTION:
+        advice = "it or a file beside it was changed; prepare the store again or copy it again"
+        return UserError(f"{path}: does not match its checksum; {advice}")
+    state = "damaged" if path.is_file() else "missing"
+    more = f", and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+    return UserError(f"{path}: {state}{more}; {REPAIR}")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
     path = root / "store.json"
     if not path.is_file():
-        state = "is not there" if not root.exists() else "holds no prepared store (no store.json)"
+        state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"
         raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
-    number = read_record(path, StoreFormat, "prepare it again")["format"]
+    number = read_checked(path, StoreFormat, "prepare it again")["format"]
     if number != FORMAT:
         raise UserError(f"{path}: format {number}, this version reads {FORMAT}; prepare it again")
-    manifest = read_record(path, StoreManifest, "prepare it again")
+    manifest = read_checked(path, StoreManifest, "prepare it again")
     try:
+        if "name" not in manifest["encoding"]:
+            raise ValueError("encoding.name: missing")
         StoreEncoding(**manifest["encoding"]).check()
+        if not manifest["splits"] or not manifest["size"] or not manifest["shard"]:
+            raise ValueError("splits, size and shard: at least one of each")
         for name in manifest["splits"]:
             if not re.fullmatch(r"\w+", name):  # it becomes part of file names
                 raise ValueError(f"splits.{name}: not a name of a split")
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: damaged or not written by this package ({error}); prepare it again") from error
+        raise UserError(f"{path}: corrupt or not written by this package ({error}); prepare it again") from error
     return manifest

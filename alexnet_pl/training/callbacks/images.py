@@ -1,4 +1,4 @@
-"""Callbacks that log images every few epochs: first-layer kernels (Figure 3), and predictions for fixed images."""
+"""Callbacks that log images: first-layer kernels (Figure 3), and predictions for fixed validation images."""
 
 from pathlib import Path
 from typing import Any
@@ -15,103 +15,108 @@ from alexnet_pl.models.filters import draw_filters
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.media import Cell, log_picture, log_table
 from alexnet_pl.training.metric_names import FILTERS, PREDICTIONS
+from alexnet_pl.training.strategies.towers import TowerStrategy
 
-HEADER = ["image", "label", "answer", "right", "probability of the label", "five most probable"]
+HEADER = ["image", "label", "prediction", "correct", "probability of the label", "top 5"]
 
 
 class EveryNEpochs(L.Callback):
-    """`show` after the validations of every few epochs, and at the fit's end where the last one was not shown."""
+    """Calls `upload` after the validation of the first and of every `every`-th epoch, and at the end of the fit."""
 
     def __init__(self, every: int) -> None:
-        self.every, self.step, self.shown = every, -1, -1
+        self.every, self.step, self.uploaded_step = every, -1, -1
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         epoch, self.step = trainer.current_epoch + 1, trainer.global_step
         if epoch == 1 or epoch % self.every == 0:
-            self.show_once(trainer)
+            self.upload_once(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.show_once(trainer)
+        self.upload_once(trainer)
 
-    def show_once(self, trainer: L.Trainer) -> None:
-        if trainer.is_global_zero and self.step != self.shown:
-            self.shown = self.step
-            self.show(trainer)
+    def upload_once(self, trainer: L.Trainer) -> None:
+        """Upload once per validation."""
+        if trainer.is_global_zero and self.step != self.uploaded_step:
+            self.uploaded_step = self.step
+            self.upload(trainer)
 
-    def show(self, trainer: L.Trainer) -> None:
+    def upload(self, trainer: L.Trainer) -> None:
         raise NotImplementedError
 
 
-class FilterImageUpload(EveryNEpochs):
-    """The picture that callbacks.Kernels, which comes before it, has just drawn."""
+class FilterImage(EveryNEpochs):
+    """Draws the first layer's kernels (Figure 3) to `path` after every validation; logs the image every `every` epochs.
+
+    `path`: a PNG file.
+    """
 
     def __init__(self, path: Path, every: int) -> None:
         super().__init__(every)
         self.path = path
 
-    def show(self, trainer: L.Trainer) -> None:
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self.draw(trainer, pl_module)
+        super().on_validation_end(trainer, pl_module)
+
+    def draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        weight, strategy = pl_module.net.conv1.weight, trainer.strategy
+        kernels = strategy.whole("conv1.weight", weight) if isinstance(strategy, TowerStrategy) else weight
+        if trainer.is_global_zero:
+            save_image(draw_filters(kernels), self.path)
+
+    def upload(self, trainer: L.Trainer) -> None:
         if self.path.is_file():
             log_picture(trainer.loggers, FILTERS, self.path, self.step)
 
 
 class PredictionTable(EveryNEpochs):
-    """A table of fixed validation images, evenly spread over the split: what they are and what the network says.
+    """Logs a table of predictions for `images` fixed validation images, evenly spread over the split.
 
-    Answers are picked out of the batches as the validation makes them, so that they cost no forward pass.
+    Predictions are taken from the validation batches, so they cost no forward pass.
     """
 
     def __init__(self, images: int, every: int) -> None:
         super().__init__(every)
         self.images, self.numbers = images, np.empty(0, np.int64)
-        self.answers: list[Tensor] = []  # (classes,) log-probabilities of images `numbers`, in their order
+        self.outputs: list[Tensor] = []  # (classes,) log-probabilities of images `numbers`, in the same order
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         loader = trainer.val_dataloaders
         assert isinstance(loader, EvalLoader)
-        own = loader.indices  # of several devices, the first shows some of its own
-        places = np.linspace(0, len(own) - 1, min(self.images, len(own))).round().astype(np.int64)
-        self.places, self.numbers, self.answers = places, own[places], []
+        indices = loader.indices  # of several devices, the first logs images of its own share
+        positions = np.linspace(0, len(indices) - 1, min(self.images, len(indices))).round().astype(np.int64)
+        self.positions, self.numbers, self.outputs = positions, indices[positions], []
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        """`outputs`: (N, classes) log-probabilities."""
+        """Keep the outputs of the chosen images; `outputs`: (N, classes) log-probabilities."""
         loader = trainer.val_dataloaders
         assert isinstance(loader, EvalLoader)
-        rows = self.places - batch_idx * loader.batch_size
-        self.answers += [outputs[row] for row in rows[(rows >= 0) & (rows < len(outputs))]]
+        rows = self.positions - batch_idx * loader.batch_size
+        self.outputs += [outputs[row] for row in rows[(rows >= 0) & (rows < len(outputs))]]
 
-    def show(self, trainer: L.Trainer) -> None:
+    def upload(self, trainer: L.Trainer) -> None:
         module = trainer.lightning_module
         assert isinstance(module, Classifier)
-        if self.answers:
+        if self.outputs:
             store = trainer.datamodule.store  # type: ignore[attr-defined]
-            rows = prediction_table(store, self.numbers, torch.stack(self.answers).exp())
+            rows = make_prediction_rows(store, self.numbers, torch.stack(self.outputs).exp())
             log_table(trainer.loggers, PREDICTIONS, HEADER, rows, self.step)
 
 
-def prediction_table(store: Store, numbers: np.ndarray, probabilities: Tensor) -> list[list[Cell]]:
-    """A row for each of the validation images `numbers`, given their (N, classes) probabilities."""
+def make_prediction_rows(store: Store, numbers: np.ndarray, probabilities: Tensor) -> list[list[Cell]]:
+    """Table rows for the validation images `numbers`, given their (N, classes) probabilities."""
     split, names = store.split("val"), [name.split(",")[0] for _, name in store.classes]
     images = split.images(numbers).numpy()
-    best = probabilities.topk(min(5, len(names)))
+    top = probabilities.topk(min(5, len(names)))
     rows: list[list[Cell]] = []
-    for image, label, row, five, which in zip(
-        images, split.labels[numbers], probabilities, best.values.tolist(), best.indices.tolist(), strict=True
+    for image, label, row, shares, classes in zip(
+        images, split.labels[numbers], probabilities, top.values.tolist(), top.indices.tolist(), strict=True
     ):
-        said = ", ".join(f"{names[i]} {100 * p:.1f} %" for i, p in zip(which, five, strict=True))
-        right = which[0] == int(label)
-        rows.append([image.transpose(1, 2, 0), names[label], names[which[0]], right, float(row[label]), said])
+        ranking = ", ".join(f"{names[i]} {100 * p:.1f} %" for i, p in zip(classes, shares, strict=True))
+        correct = classes[0] == int(label)
+        rows.append([image.transpose(1, 2, 0), names[label], names[classes[0]], correct, float(row[label]), ranking])
     return rows
-
-
-class FilterImage(L.Callback):
-    """Draws the first layer's kernels (Figure 3) to `kernels.png` after every validation."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.is_global_zero and not trainer.sanity_checking and trainer.state.fn == "fit":
-            assert isinstance(pl_module, Classifier)
-            save_image(draw_filters(pl_module.net.conv1.weight), self.path)

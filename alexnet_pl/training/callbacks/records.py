@@ -1,81 +1,105 @@
-"""Callbacks that write fit.json and provenance.json."""
+"""Callbacks that write fit.json and provenance.json into the run folder."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
-from alexnet_pl.evaluation import predictions
-from alexnet_pl.files import NonNegative, check_record
+from alexnet_pl.config.identity import Settings
+from alexnet_pl.data.loading.datamodule import image_share
+from alexnet_pl.evaluation.predictions import dataset_info
+from alexnet_pl.files import JsonObject, NonNegative, parse_record, to_json
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
+from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.media import log_summary
-from alexnet_pl.training.schedules import end_of_fit
+from alexnet_pl.training.schedules import find_end_of_fit
 
 
 @dataclass
 class FitState:
     """What a checkpoint keeps of a fit's record."""
 
-    training: dict[str, Any]
+    training: Settings
     changed_settings: list[str]
     seconds: NonNegative
 
 
 class FitRecord(L.Callback):
-    """Writes fit.json when training starts, and points `latest` of the recipe at the run.
+    """Writes fit.json when training starts, and links the run as `latest` of its recipe.
 
-    Checkpoints carry the settings of the fit and its seconds of training, so that neither is lost when a session is
-    killed or a checkpoint is copied into another folder.
+    Settings and training time are also saved in checkpoints, so that they survive a killed session and a checkpoint
+    copied to another folder.
     """
 
-    def __init__(self, run: Path, training: dict[str, Any]) -> None:
+    def __init__(self, run: Path, training: Settings) -> None:
         self.run, self.training = run, training
-        self.changed: list[str] = []
-        self.earlier_seconds, self.began = 0.0, time.perf_counter()
+        self.changed_settings: list[str] = []
+        self.earlier_seconds, self.start_time = 0.0, time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Of training, over all sessions; a killed session counts up to its last checkpoint."""
-        return self.earlier_seconds + time.perf_counter() - self.began
+        """Training time over all sessions; a killed session counts up to its last checkpoint."""
+        return self.earlier_seconds + time.perf_counter() - self.start_time
 
     @property
     def state_key(self) -> str:
-        """Name of the state in checkpoints, kept whatever the class is called."""
+        """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return "FitRecord"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"training": self.training, "changed_settings": self.changed, "seconds": self.seconds}
+        return {"training": self.training, "changed_settings": self.changed_settings, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raises ValueError naming a field that is missing or of another type."""
-        check_record(state_dict, FitState)
+        parse_record(state_dict, FitState)
         differing = fit_status.changed_settings(state_dict["training"], self.training)
-        self.changed = sorted({*state_dict["changed_settings"], *differing})
+        self.changed_settings = sorted({*state_dict["changed_settings"], *differing})
         self.earlier_seconds = state_dict["seconds"]
 
     @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        fit_status.start_fit(self.run, self.training, predictions.dataset_info(store, "train"), self.changed)
-        self.changed = fit_status.read_fit_status(self.run)["changed_settings"]
+        status = fit_status.start_fit(self.run, self.training, dataset_info(store, "train"), self.changed_settings)
+        self.changed_settings = status.changed_settings
         link_latest(self.run)
 
     @rank_zero_only
     def finish(self, trainer: L.Trainer, images: int) -> str:
-        """Write to fit.json how the fit ended, and return it. `images`: seen in training, repetitions counted."""
-        ended_by = end_of_fit(trainer)
+        """Write to fit.json what ended the fit, and return it. `images`: images seen, counted each time."""
+        ended_by = find_end_of_fit(trainer)
         counts = (trainer.global_step, trainer.current_epoch, images)
         fit_status.mark_finished(self.run, *counts, self.seconds, ended_by)
         return ended_by
 
 
+def describe_processes(trainer: L.Trainer) -> dict[str, Any]:
+    """How many processes share a batch. `per_process`: images of each step that one of them reads."""
+    kind = getattr(trainer.strategy, "kind", "single")
+    size: int = trainer.datamodule.batch_size  # type: ignore[attr-defined]
+    return {
+        "world_size": trainer.world_size,
+        "nodes": trainer.num_nodes,
+        "strategy": kind,
+        "batch_size": size,
+        "per_process": size // image_share(trainer)[1],
+    }
+
+
+def print_shares(processes: JsonObject) -> None:
+    print(
+        f"{processes['world_size']} processes ({processes['strategy']}): a step has {processes['batch_size']} images "
+        f"(data.batch_size), {processes['per_process']} on each",
+        flush=True,
+    )
+
+
 class Provenance(L.Callback):
-    """Appends a session to the run folder's `provenance.json`; a fit also keeps what its commit does not hold."""
+    """Appends the current session to provenance.json: command, store, machine, commit, uncommitted changes."""
 
     def __init__(self, run: Path, command: str) -> None:
         self.run, self.command = run, command
@@ -84,11 +108,14 @@ class Provenance(L.Callback):
         if not trainer.is_global_zero:
             return
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        facts = describe_session(self.command, {"name": store.name, "fingerprint": store.fingerprint})
-        append_session(self.run, facts)
+        identity = StoreIdentity(name=store.name, fingerprint=store.fingerprint)
+        session = replace(describe_session(self.command, identity), processes=describe_processes(trainer))
+        if self.command == "fit" and trainer.world_size > 1:
+            print_shares(session.processes)
+        append_session(self.run, session)
         if self.command == "fit":
-            log_summary(trainer.loggers, {"provenance": facts}, [self.run / PROVENANCE])
-        if facts["changed_files"] and self.command == "fit":
+            log_summary(trainer.loggers, {"provenance": to_json(session)}, [self.run / PROVENANCE])
+        if session.changed_files and self.command == "fit":
             changes = self.run / "changes.diff"
             changes.write_text((git("diff", "--no-ext-diff", "--no-textconv", "HEAD") or "") + "\n")
             log_summary(trainer.loggers, {}, [changes])

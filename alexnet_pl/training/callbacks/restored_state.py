@@ -71,11 +71,20 @@ class RestoredState(L.Callback):
     def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         for parameter, state in optimizer.state.items():
             for name, value in state.items():
-                if not isinstance(value, torch.Tensor) or value.shape != parameter.shape:
-                    raise damaged(self.path, f"optimizer_states: {name} does not have the shape of its weights")
-                if not value.isfinite().all():
-                    raise damaged(self.path, f"optimizer_states: {name} is not finite")
+                self.check_state(name, value, parameter)
         for group in optimizer.param_groups:
             for name, value in group.items():
-                if name not in ("params", "name") and (isinstance(value, bool) or not isinstance(value, int | float)):
+                counts = is_number(optimizer.defaults.get(name, 0.0))  # Adam has switches and pairs besides
+                if name not in ("params", "name") and counts and not is_number(value):
                     raise damaged(self.path, f"optimizer_states: {name}={value!r} is no number")
+
+    def check_state(self, name: str, value: Any, parameter: torch.Tensor) -> None:
+        """What an optimizer keeps for a parameter: tensors of its shape, and Adam's number of steps."""
+        if not isinstance(value, torch.Tensor) or (value.dim() and value.shape != parameter.shape):
+            raise damaged(self.path, f"optimizer_states: {name} does not have the shape of its weights")
+        if not value.isfinite().all():
+            raise damaged(self.path, f"optimizer_states: {name} is not finite")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Interrupt and resume a fit with bit-identical results."""
+"""Callbacks for interrupting and resuming a fit with bit-identical results."""
 
 import signal
 from pathlib import Path
@@ -10,29 +10,35 @@ import torch.distributed as dist
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from alexnet_pl.console import is_first_process
+from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.training.loggers import MetricsFile
 
 
 class RandomState(L.Callback):
-    """Saves the state of torch's generators, which dropout draws from; Lightning's checkpoints leave it out.
+    """Saves the states of torch's random generators, used by dropout, which Lightning's checkpoints leave out.
 
-    Order, crops and colour noise need none: they are functions of (seed, epoch, batch).
-    Restored when training starts, after everything else that might draw from them.
+    The order of images, crops and colour noise have no state: they are functions of (seed, epoch, batch). States are
+    restored when training starts, after everything else that may draw random numbers.
     """
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
+        self.copies = 1  # processes that have the same images and draw alike
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self.copies = trainer.world_size // image_share(trainer)[1]
 
     @property
     def state_key(self) -> str:
-        """Name of the state in checkpoints, kept whatever the class is called."""
+        """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return "RandomState"
 
     def state_dict(self) -> dict[str, Any]:
-        found = {"cpu": gather_states(torch.get_rng_state())}
+        states = {"cpu": gather_states(torch.get_rng_state())[:: self.copies]}
         if torch.cuda.is_available():
-            found["cuda"] = gather_states(torch.cuda.get_rng_state())
-        return found
+            states["cuda"] = gather_states(torch.cuda.get_rng_state())[:: self.copies]
+        return states
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raises TypeError for what is no generator's state."""
@@ -46,9 +52,9 @@ class RandomState(L.Callback):
         return torch.get_rng_state().shape
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        rank, states = trainer.global_rank, self.states
+        (rank, _), states = image_share(trainer), self.states
         if rank and len(states.get("cpu", [])) <= rank:
-            torch.manual_seed(torch.initial_seed() + rank)  # or every process would drop out the same units
+            torch.manual_seed(torch.initial_seed() + rank)  # else every process would drop the same units
         if len(states.get("cpu", [])) > rank:
             torch.set_rng_state(states["cpu"][rank])
         if len(states.get("cuda", [])) > rank and torch.cuda.is_available():
@@ -57,16 +63,16 @@ class RandomState(L.Callback):
 
 
 def gather_states(state: Tensor) -> list[Tensor]:
-    """One process's generator state → a list of all processes', in rank order."""
+    """Gather the generator states of all processes, in rank order."""
     if not dist.is_initialized():
         return [state]
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, state)
-    return found
+    states: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(states, state)
+    return states
 
 
 class MetricsPosition(L.Callback):
-    """Notes in each checkpoint how many rows metrics.csv had, so that a resumed fit drops those written after it."""
+    """Saves the number of rows of metrics.csv in each checkpoint; a resumed fit drops the rows after them."""
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         for logger in trainer.loggers:
@@ -75,30 +81,32 @@ class MetricsPosition(L.Callback):
 
 
 class GracefulInterrupt(L.Callback):
-    """Ctrl-C and SIGTERM end a fit after the step in hand with `last.ckpt` written and exit code 128 + signal.
+    """Finishes the current step on Ctrl-C, SIGTERM or SIGUSR1 (SLURM's notice of a time limit), saves `last.ckpt`, and
+    exits with code 128 + signal.
 
-    During validation they wait for its end. A second signal ends the fit at once.
-    Processes that train together ask each other every `every` batches, so that all stop after the same one.
+    During validation the signal takes effect when validation ends. A second signal exits at once, without saving.
+    Processes that train together agree every `every` batches, so that all stop after the same step.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
     def __init__(self, path: Path, every: int = 20) -> None:
         self.path, self.every, self.caught, self.batches = path, every, 0, 0
-        self.before: dict[int, Any] = {}
+        self.previous_handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for number in self.SIGNALS:
-            self.before[number] = signal.signal(number, self.catch)
+            self.previous_handlers[number] = signal.signal(number, self.catch)
 
     def catch(self, number: int, frame: object) -> None:
         if self.caught:
             raise SystemExit(128 + number)
         self.caught = number
-        print("\nstopping after this step; once more to stop at once, without saving", flush=True)
+        if is_first_process():
+            print("\nfinishing this step, then saving; press Ctrl-C again to quit without saving", flush=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Not after an epoch's last step: its validation, which a resumed run would not make up for, comes first."""
+        """Stop here, except after the last step of an epoch: a resumed run would skip that epoch's validation."""
         self.batches += 1
         if not trainer.is_last_batch and (trainer.world_size == 1 or self.batches % self.every == 0):
             self.stop_if_caught(trainer)
@@ -109,10 +117,10 @@ class GracefulInterrupt(L.Callback):
     def stop_if_caught(self, trainer: L.Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(bool(self.caught), all=False):
             trainer.save_checkpoint(self.path)
-            rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; ckpt_path=last goes on\n→ {self.path}")
+            rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; ckpt_path=last resumes\n→ {self.path}")
             raise SystemExit(128 + (self.caught or signal.SIGTERM))
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        for number, handler in self.before.items():
+        for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
-        self.before = {}
+        self.previous_handlers = {}

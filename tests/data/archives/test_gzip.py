@@ -23,7 +23,7 @@ def test_one_bit_in_an_image_of_kaggles_archive_is_noticed(tmp_path: Path) -> No
     copy = kaggle_tar(tmp_path / "copy")
     (path,) = copy.glob("*.tar.gz")
     flip_stored_byte(path, numbered(2012, "val", 5)["ILSVRC2012_val_00000003.JPEG"])
-    with pytest.raises(UserError, match=rf"{path.name}: .*its content does not match its checksum.*get it again"):
+    with pytest.raises(UserError, match=rf"{path.name}: .*its content does not match its checksum.*download it again"):
         read_source(copy, {})
 
 
@@ -47,5 +47,5 @@ def test_a_sound_archive_of_many_megabytes_and_several_streams_is_read(tmp_path:
     )
     write(tmp_path / "copy", {"val_images.tar.gz": gzip.compress(tar({"x_1_n01000000.JPEG": b"x"}))})
     listed = read_source(tmp_path / "copy", {})[1].splits["train"]
-    found = {record.name.removeprefix("train/"): record.place.read() for record in listed}
+    found = {record.name.removeprefix("train/"): record.location.read() for record in listed}
     assert found == files

@@ -31,4 +31,4 @@ def test_an_archive_is_read_where_it_lies(tmp_path: Path) -> None:
     source: DatasetListing = read_source(archives(tmp_path / "copy"), {})[1]
     for item in source.splits["train"]:
         wnid, name = item.name.split("/")[1:]
-        assert item.place.read() == train_images()[wnid][name]
+        assert item.location.read() == train_images()[wnid][name]

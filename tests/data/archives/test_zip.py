@@ -49,7 +49,7 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 def test_members_and_their_bytes_are_those_of_the_standard_library(archive: Path) -> None:
     with zipfile.ZipFile(archive) as library:
         wanted = [(each.filename, each.header_offset, each.file_size) for each in library.infolist()]
-        found = list(zip.members(archive, lambda name: True))
+        found = list(zip.list_zip_members(archive, lambda name: True))
         assert [tuple(each) for each in found] == wanted
         for each in found:
             assert zip.read_member(archive, each.start, each.size) == library.read(each.name) == CONTENT[each.name]
@@ -63,18 +63,18 @@ def test_links_and_folders_are_no_files_and_names_that_are_not_wanted_stay_out(t
         archive.writestr(link, "/etc/passwd")
         archive.writestr("1.xml", "x", zipfile.ZIP_BZIP2)  # not readable in place, and not asked for
         archive.writestr("1.JPEG", "x")
-    found = zip.members(tmp_path / "x.zip", lambda name: not name.endswith(".xml"))
+    found = zip.list_zip_members(tmp_path / "x.zip", lambda name: not name.endswith(".xml"))
     assert [each.name for each in found] == ["1.JPEG"]
     with pytest.raises(UserError, match=r"x.zip: 1.xml is compressed by method 12; unpack the archive"):
-        list(zip.members(tmp_path / "x.zip", lambda name: True))
+        list(zip.list_zip_members(tmp_path / "x.zip", lambda name: True))
 
 
 @pytest.mark.parametrize("kept", [0, 10, 100, -1, -30, -200])
 def test_an_archive_cut_short_is_told(tmp_path: Path, kept: int) -> None:
     path = zipped(tmp_path / "x.zip")
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"^prepare.source: .*x.zip: damaged or incomplete archive"):
-        list(zip.members(path, lambda name: True))
+    with pytest.raises(UserError, match=r"^prepare.source: .*x.zip: corrupt or incomplete archive"):
+        list(zip.list_zip_members(path, lambda name: True))
 
 
 def test_a_byte_that_changed_in_a_stored_file_is_noticed(tmp_path: Path) -> None:
@@ -82,6 +82,6 @@ def test_a_byte_that_changed_in_a_stored_file_is_noticed(tmp_path: Path) -> None
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("1.JPEG", b"pixels")
     path.write_bytes(path.read_bytes().replace(b"pixels", b"pickle", 1))
-    (member,) = zip.members(path, lambda name: True)
+    (member,) = zip.list_zip_members(path, lambda name: True)
     with pytest.raises(ValueError, match="checksum"):
         zip.read_member(path, member.start, member.size)

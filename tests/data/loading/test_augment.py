@@ -368,12 +368,12 @@ def test_image_after_image_gives_the_numbers_of_the_whole_batch(
     draws = augment.draw(0, 1, 2, 9)
     assert 0 < draws.flips.sum() < 9
     whole = augment(images, draws)
-    augment.blocked = True
+    augment.image_by_image = True
     assert torch.equal(augment(images, draws), whole)
     assert augment(images, draws).is_contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(augment(images, draws), whole.bfloat16())
-    augment.blocked, augment.fused = False, True
+    augment.image_by_image, augment.fused = False, True
     torch.testing.assert_close(augment(images, draws), whole)
     assert augment(images, draws).is_contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from alexnet_pl.data.loading import streaming
 from alexnet_pl.data.loading.augment import Augment, Batch
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader, epoch_order
-from alexnet_pl.data.loading.streaming import LoaderOptions, batch_pipeline, gathered
+from alexnet_pl.data.loading.streaming import LoaderOptions, batch_pipeline, gather_images
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 
 CPU, SIZE = torch.device("cpu"), 4
 AUGMENT = Augment(size=SIZE, crop=3)
@@ -28,9 +29,9 @@ UNREADABLE = -1
 
 def read(item: ImageRecord) -> tuple[np.ndarray, str]:
     """The image of number n is n everywhere, so that a batch says which images it holds."""
-    if item.place == UNREADABLE:
+    if item.location == UNREADABLE:
         raise ValueError("broken on purpose")
-    return np.full((3, SIZE, SIZE), item.place, dtype=np.uint8), ""
+    return np.full((3, SIZE, SIZE), item.location, dtype=np.uint8), ""
 
 
 def label(number: int) -> int:
@@ -326,8 +327,8 @@ def test_images_that_lie_on_a_device_are_picked_out_as_they_are(size: int, layou
     """48 bytes are six words of eight, 75 are none."""
     images = torch.randint(256, (7, 3, size, size), dtype=torch.uint8).contiguous(memory_format=layout)
     chosen = torch.tensor([6, 0, 0, 3])
-    assert torch.equal(gathered(images, chosen), images[chosen])
-    assert gathered(images, chosen).is_contiguous(memory_format=layout)
+    assert torch.equal(gather_images(images, chosen), images[chosen])
+    assert gather_images(images, chosen).is_contiguous(memory_format=layout)
 
 
 def test_a_split_stays_on_the_gpu_if_it_fits_when_an_epoch_begins(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,8 +337,8 @@ def test_a_split_stays_on_the_gpu_if_it_fits_when_an_epoch_begins(split_of, monk
     monkeypatch.setattr(streaming, "batches_on_gpu", lambda *_: iter(["kept"]))
     monkeypatch.setattr(streaming, "stream_batches", lambda *_, **__: iter(["read"]))
     epoch, never = (
-        batch_pipeline(split, gpu, LoaderOptions(keep=True)),
-        batch_pipeline(split, gpu, LoaderOptions(keep=False)),
+        batch_pipeline(split, gpu, LoaderOptions(cache_on_gpu=True)),
+        batch_pipeline(split, gpu, LoaderOptions(cache_on_gpu=False)),
     )
     found = []
     for free[0] in (2 * split.bytes, 2 * split.bytes + 1):

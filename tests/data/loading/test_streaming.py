@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from alexnet_pl.data.loading import streaming
-from alexnet_pl.data.loading.streaming import DISTANCE, HELD, stream_batches, with_readahead
+from alexnet_pl.data.loading.streaming import BATCHES_AFTER_FAULT, READAHEAD_BATCHES, stream_batches, with_readahead
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.encoding import StoreEncoding
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 
 IMAGES, SIDE = 48, 64
 
@@ -24,7 +25,7 @@ IMAGES, SIDE = 48, 64
 @pytest.fixture(params=["raw", "jpeg"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     settings = StoreSettings("small", SIDE, {}, StoreEncoding(request.param), shard=16)
-    prepare(synthetic.source(IMAGES, 8), tmp_path / "store", settings, partial(synthetic.read, size=SIDE))
+    prepare(synthetic.list_synthetic(IMAGES, 8), tmp_path / "store", settings, partial(synthetic.read_drawn, size=SIDE))
     return tmp_path / "store"
 
 
@@ -48,7 +49,7 @@ def in_memory(path: Path, begin: int) -> bool:
 def test_what_is_announced_comes_into_memory_by_itself(tmp_path: Path) -> None:
     """A record alone, and not one far from it. 200 kB a record, as the kernel reads ahead less."""
     settings = StoreSettings("small", 256, {}, shard=64)
-    prepare(synthetic.source(64, 8), tmp_path / "store", settings, partial(synthetic.read, size=256))
+    prepare(synthetic.list_synthetic(64, 8), tmp_path / "store", settings, partial(synthetic.read_drawn, size=256))
     path = tmp_path / "store/train-000000.u8"
     evict(tmp_path / "store")
     if in_memory(path, 0):
@@ -75,7 +76,7 @@ def test_batches_are_the_same_with_and_without(root: Path) -> None:
     found = []
     for on in (True, False):
         batches = (order[start : start + 4] for start in range(0, IMAGES, 4))
-        pairs = stream_batches(split, batches, 4, torch.device("cpu"), ahead=on)
+        pairs = stream_batches(split, batches, 4, torch.device("cpu"), readahead=on)
         found.append([(images.clone(), labels) for images, labels in pairs])
     assert len(found[0]) == IMAGES // 4
     for (images, labels), (others, same) in zip(*found, strict=True):
@@ -106,11 +107,14 @@ def batches(count: int) -> Iterator[np.ndarray]:
 
 def test_batches_are_announced_before_they_are_due_until_no_read_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     reads, split, given = [0], RecordingSplit(), []
-    monkeypatch.setattr(streaming, "disk_reads", lambda: reads[0])
+    monkeypatch.setattr(streaming, "count_major_faults", lambda: reads[0])
     for batch in with_readahead(split, batches(400)):
         given.append(int(batch[0]))
-        assert len(given) > HELD or split.asked[-1] == given[-1] + DISTANCE
+        assert len(given) > BATCHES_AFTER_FAULT or split.asked[-1] == given[-1] + READAHEAD_BATCHES
         reads[0] += len(given) == 200  # this one had to wait
     assert given == list(range(400))
-    begun, again = range(HELD + DISTANCE), range(200 + DISTANCE, 200 + DISTANCE + HELD)
+    begun, again = (
+        range(BATCHES_AFTER_FAULT + READAHEAD_BATCHES),
+        range(200 + READAHEAD_BATCHES, 200 + READAHEAD_BATCHES + BATCHES_AFTER_FAULT),
+    )
     assert split.asked == [*begun, *again]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def killed(item: ImageRecord) -> tuple[np.ndarray, str]:
 
 
 def test_a_worker_that_is_killed_is_told_and_what_is_done_is_kept(source: DatasetListing, tmp_path: Path) -> None:
-    says = r"^prepare\.workers: one was killed; .* the same command goes on$"
+    says = r"^prepare\.workers: a worker was killed; .* the same command resumes$"
     with pytest.raises(UserError, match=says):
         make(source, tmp_path / "store", killed, workers=2)
     assert beside(tmp_path / "store") == ["store.partial"]
@@ -58,7 +59,7 @@ def test_a_reader_that_crashes_leaves_nothing_at_root(source: DatasetListing, tm
     """The error comes out as it is; an image that cannot be read is a ValueError and no crash."""
     with pytest.raises(RuntimeError, match="a bug"):
         make(source, tmp_path / "store", crashing, workers=workers)
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="does not exist"):
         Store(tmp_path / "store")
     assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
 
@@ -88,7 +89,7 @@ def test_a_run_that_ends_anywhere_leaves_no_store_and_does_not_hinder_the_next(
     with monkeypatch.context() as patch, told:
         patch.setattr(where, what, fail(error))
         make(source, tmp_path / "store")
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="does not exist"):
         Store(tmp_path / "store")
     assert set(beside(tmp_path / "store")) <= {"store.partial"}
     assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
@@ -107,32 +108,30 @@ def test_what_is_done_is_not_done_again(
             raise OSError(errno.ENOSPC, "full")
         return READ(item)
 
-    with pytest.raises(
-        UserError, match=r"no space left on the disk; 3 files of images are done and kept; the same com"
-    ):
+    with pytest.raises(UserError, match=r"no space left on the disk; 3 shards are finished; the same com"):
         make(source, tmp_path / "store", once, workers=1)
     first = len(seen)
     about = make(source, tmp_path / "store", once, workers=1)
     assert first == 15
     assert seen[first:] == [item.name for split in ("train", "val") for item in source.splits[split]][12:]
-    assert "going on: 12 of 18 images are done" in capsys.readouterr().out
+    assert "resuming: 12 of 18 images done" in capsys.readouterr().out
     assert about == make(source, tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"name": "four"}, "begun with other name"),
-        ({"how": {}}, "begun with other how"),
-        ({"shard": 5}, "begun with other shard"),
-        ({"encoding": StoreEncoding("jpeg")}, "begun with other encoding"),
+        ({"name": "four"}, "started with other name"),
+        ({"how": {}}, "started with other how"),
+        ({"shard": 5}, "started with other shard"),
+        ({"encoding": StoreEncoding("jpeg")}, "started with other encoding"),
     ],
 )
 def test_what_was_begun_otherwise_is_not_gone_on_with(
     source: DatasetListing, tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
-    with pytest.raises(UserError, match=rf"^data.root: .*store.partial was {says}; go on with the same, or delete it"):
+    with pytest.raises(UserError, match=rf"^data.root: .*store.partial was {says}; resume with the same, or delete it"):
         make(source, tmp_path / "store", **changes)
     make(source, tmp_path / "store")
 
@@ -141,7 +140,7 @@ def test_of_two_that_begin_together_the_first_ones_settings_count(source: Datase
     partial = tmp_path / "store.partial"
     partial.mkdir()
     (partial / "plan.json").write_text('{"size": 5}\n')
-    with shared_lock(partial), pytest.raises(UserError, match=r"store.partial was begun with other"):
+    with shared_lock(partial), pytest.raises(UserError, match=r"store.partial was started with other"):
         make(source, tmp_path / "store")
     make(source, tmp_path / "store")  # the other one ended with nothing made
     assert Store(tmp_path / "store").size == PLAIN.size
@@ -154,7 +153,7 @@ def test_what_was_begun_from_other_images_is_not_gone_on_with(source: DatasetLis
     other = DatasetListing(
         source.classes, {"train": source.splits["train"], "val": [*val[:-1], val[-1]._replace(label=0)]}
     )
-    with pytest.raises(UserError, match=r"was begun with other images"):
+    with pytest.raises(UserError, match=r"was started with other images"):
         make(other, tmp_path / "store")
 
 
@@ -162,7 +161,7 @@ KILLED = """
 import os, random, signal, sys, time
 from functools import partial
 from pathlib import Path
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.prepare.options import StoreSettings as Settings
 from alexnet_pl.data.prepare.run import prepare
@@ -175,7 +174,7 @@ def child(root):
     if pid == 0:
         sys.stdout = open(os.devnull, "w")
         settings = Settings("x", 64, {}, encoding, shard=5, workers=1)
-        prepare(read_folders(copy, {}), root, settings, partial(read, size=64, how="bilinear"))
+        prepare(read_folders(copy, {}), root, settings, partial(read_square, size=64, filter_name="bilinear"))
         os._exit(0)
     return pid
 
@@ -251,3 +250,32 @@ def waited(done: Callable[[], bool], seconds: float = 120) -> None:
 def descendants(pid: int) -> list[int]:
     found = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
     return found + [below for child in found for below in descendants(child)]
+
+
+def test_a_kill_while_leftovers_are_removed_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every file: plan.json, by which the next `prepare` knows, goes last."""
+    names = ["train-000000.npz", "x.tmp", "plan.json", "plan-host-1.json", "plan.lock", "lock", "users", "store.json"]
+    unlink = Path.unlink
+    for kept in range(len(names)):
+        for name in names:
+            (tmp_path / name).write_text("")
+        left = iter(range(kept))
+
+        def remove_some(self: Path, missing_ok: bool = False, left: Any = left) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            unlink(self, missing_ok)
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(Path, "unlink", remove_some)
+            remove_leftovers(tmp_path)
+        if (tmp_path / "plan.json").exists():  # as `prepare` asks
+            remove_leftovers(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["store.json"], kept
+
+
+def test_a_kill_while_the_plan_is_written_does_not_hinder_the_next_run(source: DatasetListing, tmp_path: Path) -> None:
+    partial = tmp_path / "store.partial"
+    partial.mkdir()
+    (partial / "plan-host-1.json.tmp").write_text("{")
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")

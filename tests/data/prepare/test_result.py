@@ -72,7 +72,11 @@ def test_bright_images_of_hardly_any_contrast_keep_their_covariance(tmp_path: Pa
     images = np.full((30, 3, SIZE, SIZE), 254, np.uint8)
     images[::2, 0, ::2] = 255
     items = [ImageRecord(f"{i}", 0, i) for i in range(30)]
-    make(DatasetListing([("a", "a")], {"train": items}), tmp_path / "store", lambda item: (images[int(item.place)], ""))
+    make(
+        DatasetListing([("a", "a")], {"train": items}),
+        tmp_path / "store",
+        lambda item: (images[int(item.location)], ""),
+    )
     wanted = np.cov(images.transpose(1, 0, 2, 3).reshape(3, -1).astype(np.float64), bias=True)
     np.testing.assert_allclose(Store(tmp_path / "store").covariance, wanted, atol=1e-9)
 
@@ -143,7 +147,7 @@ def test_what_lies_there_by_the_same_name_is_not_mixed_in(source: DatasetListing
     assert not (tmp_path / "store.partial").exists()
     (tmp_path / "new.partial").mkdir()
     (tmp_path / "new.partial/train-000000.u8.npz").write_bytes(b"of who knows what")
-    with pytest.raises(UserError, match=r"new.partial holds files of something else"):
+    with pytest.raises(UserError, match=r"new.partial holds unrelated files"):
         make(source, tmp_path / "new")
 
 

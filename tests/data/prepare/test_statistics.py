@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_pl.data.prepare.statistics import FLUSHED, RunningStatistics, Sums, total
+from alexnet_pl.data.prepare.statistics import IMAGES_PER_FLUSH, RunningStatistics, Sums, add_sums
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 256, 257, 300])
@@ -27,7 +27,7 @@ def test_products_of_channels_are_exact(size: int, kind: str) -> None:
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=6), st.integers(1, 5))
 def test_however_the_images_are_shared_out_the_sums_are_the_same(seeds: list[int], parts: int) -> None:
     images = [np.random.default_rng(seed).integers(0, 256, (3, 4, 4), dtype=np.uint8) for seed in seeds]
-    found = total((summed(images[part::parts]) for part in range(parts)), 4)
+    found = add_sums(summed(images[part::parts]) for part in range(parts))
     flat = np.stack(images).transpose(1, 0, 2, 3).reshape(3, -1).astype(np.int64)
     assert found.images == len(images)
     assert np.array_equal(found.pixels, np.stack(images).sum(0, dtype=np.int64))
@@ -43,6 +43,6 @@ def summed(images: list[np.ndarray], size: int = 4) -> Sums:
 
 def test_more_images_than_are_summed_at_a_time_are_all_counted() -> None:
     white = np.full((3, 2, 2), 255, np.uint8)
-    sums = summed([white] * (2 * FLUSHED + 3), 2)
-    assert sums.pixels.tolist() == np.full((3, 2, 2), 255 * (2 * FLUSHED + 3)).tolist()
-    assert sums.products[0, 1] == 4 * 255**2 * (2 * FLUSHED + 3)
+    sums = summed([white] * (2 * IMAGES_PER_FLUSH + 3), 2)
+    assert sums.pixels.tolist() == np.full((3, 2, 2), 255 * (2 * IMAGES_PER_FLUSH + 3)).tolist()
+    assert sums.products[0, 1] == 4 * 255**2 * (2 * IMAGES_PER_FLUSH + 3)

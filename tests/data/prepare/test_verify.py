@@ -15,10 +15,12 @@ from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.prepare import shard
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
-from alexnet_pl.data.prepare.verify import find_corrupt, repair
+from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.image_folder import read_folders
+from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from tests.conftest import call
@@ -28,7 +30,7 @@ ITEMS = [ImageRecord(f"{i}.png", i % 2, ByteLocation(Path("made"), i)) for i in 
 
 
 def flat(item: ImageRecord) -> tuple[np.ndarray, str]:
-    return np.full((3, 8, 8), item.place.start, np.uint8), ""
+    return np.full((3, 8, 8), item.location.start, np.uint8), ""
 
 
 @pytest.fixture
@@ -53,17 +55,17 @@ def test_an_untouched_store_has_no_damage(root: Path) -> None:
 def test_one_changed_bit_is_told_by_its_shard(root: Path, image: int, says: str) -> None:
     path = root / f"train-{image // 6:06d}.u8"
     flip(path, image % 6 * 192 + 77)
-    assert list(find_corrupt(Store(root))) == [f"{path}: damaged ({says})"]
+    assert list(find_corrupt(Store(root))) == [f"{path}: corrupt ({says})"]
 
 
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda root: flip(root / "val.labels.npy", -1), "labels, names, statistics"),
-        (lambda root: flip(root / "train.names.jsonl", 3), "labels, names, statistics"),
-        (lambda root: flip(root / "mean.npy", -9), "labels, names, statistics"),
+        (lambda root: flip(root / "val.labels.npy", -1), "val.labels.npy: corrupt"),
+        (lambda root: flip(root / "train.names.jsonl", 3), "train.names.jsonl: corrupt"),
+        (lambda root: flip(root / "mean.npy", -9), "mean.npy: corrupt"),
         (lambda root: (root / "covariance.npy").unlink(), "covariance.npy: missing"),
-        (lambda root: (root / "val-000000.u8").write_bytes(b""), "val-000000.u8: damaged (images 0 to 4)"),
+        (lambda root: (root / "val-000000.u8").write_bytes(b""), "val-000000.u8: corrupt (images 0 to 4)"),
         (lambda root: (root / "train-000002.u8").unlink(), "train-000002.u8: missing (images 12 to 17)"),
     ],
 )
@@ -77,8 +79,8 @@ def test_whatever_else_was_changed_is_told_too(root: Path, spoil: Callable[[Path
 def test_a_class_renamed_in_the_description_is_told(root: Path) -> None:
     about = (root / "store.json").read_text()
     (root / "store.json").write_text(about.replace('"one"', '"ONE"'))
-    (found,) = find_corrupt(Store(root))
-    assert "description" in found
+    (found,) = find_corrupt(Store(root, check=False))
+    assert found == f"{root / 'store.json'}: corrupt"
 
 
 def test_damaged_shards_become_what_they_were_and_no_other_is_touched(root: Path) -> None:
@@ -106,7 +108,7 @@ def test_another_source_mends_nothing(root: Path) -> None:
         (
             DatasetListing([("a", "one"), ("b", "two")], {"train": ITEMS, "val": ITEMS[:5]}),
             brighter,
-            "no longer gives the same",
+            "gives other images than before",
         ),
     ):
         with pytest.raises(UserError, match=says):
@@ -144,9 +146,9 @@ def test_another_size_of_the_same_images_does_not_go_on(tmp_path: Path) -> None:
             path = tmp_path / name / ("val" if number > 5 else "train") / "a" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path)
-    read = partial(shard.read, size=8, how="bilinear")
+    read = partial(shard.read_square, size=8, filter_name="bilinear")
     prepare(read_folders(tmp_path / "low", {}), tmp_path / "store", SETTINGS, read, Part(1, 2))
-    with pytest.raises(UserError, match="was begun with other images"):
+    with pytest.raises(UserError, match="was started with other images"):
         prepare(read_folders(tmp_path / "high", {}), tmp_path / "store", SETTINGS, read)
 
 
@@ -167,6 +169,7 @@ def plan_of(source: DatasetListing, tmp_path: Path) -> dict[str, Any]:
 def test_a_store_made_without_checksums_says_that_it_cannot_be_verified(root: Path) -> None:
     about = json.loads((root / "store.json").read_text())
     about["splits"]["train"]["blake3"] = [None] * len(about["splits"]["train"]["blake3"])
+    about["fingerprint"] = compute_fingerprint(about, root)
     (root / "store.json").write_text(json.dumps(about))
-    with pytest.raises(UserError, match=r"has no checksums, as blake3 was not installed where it was made"):
+    with pytest.raises(UserError, match=r"has no checksums, since blake3 was not installed when it was made"):
         list(find_corrupt(Store(root)))

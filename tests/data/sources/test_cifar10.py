@@ -14,10 +14,11 @@ import torch
 from running import Compose
 
 from alexnet_pl.commands import prepare
-from alexnet_pl.data.prepare.shard import read
+from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import cifar10
 from alexnet_pl.data.sources.detect import read_source
-from alexnet_pl.data.store.store import Split, Store
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", b"horse", b"ship", b"truck"]
@@ -85,7 +86,7 @@ def test_a_pickle_that_calls_anything_is_refused_before_it_does(made_up: Path, b
 
     content = {**batch("data_batch_2"), b"labels": Bomb()}
     (made_up / "data_batch_2").write_bytes(pickle.dumps(content, protocol=3))
-    with pytest.raises(UserError, match=r"data_batch_2 is no batch of CIFAR-10 \(it asks for "):
+    with pytest.raises(UserError, match=r"data_batch_2 is not a CIFAR-10 batch \(refusing to unpickle "):
         read_source(made_up, {})
     assert not (tmp_path / "boom").exists()
 
@@ -94,13 +95,13 @@ def test_a_pickle_that_calls_anything_is_refused_before_it_does(made_up: Path, b
 def test_a_file_that_is_damaged_or_another_is_named(made_up: Path, damage: bytes | None) -> None:
     path = made_up / "data_batch_4"
     path.write_bytes(pickle.dumps(batch("data_batch_7"), protocol=3) if damage is None else damage)
-    with pytest.raises(UserError, match=r"data_batch_4 is (no batch of CIFAR-10|not the official file \(md5 )"):
+    with pytest.raises(UserError, match=r"data_batch_4 is (not a CIFAR-10 batch|not the official file \(md5 )"):
         read_source(made_up, {})
 
 
 def test_a_missing_batch_is_named(made_up: Path) -> None:
     (made_up / "test_batch").unlink()
-    with pytest.raises(UserError, match="test_batch is not there; unpack the whole"):
+    with pytest.raises(UserError, match="test_batch does not exist; unpack all"):
         read_source(made_up, {})
 
 
@@ -113,7 +114,7 @@ def test_the_official_batches_are_read_as_pickle_reads_them(official_cifar: Path
         "val": 10_000,
         "test": 10_000,
     }
-    pixels = partial(read, size=32, how="bilinear")
+    pixels = partial(read_square, size=32, filter_name="bilinear")
     for split, name in (("val", "data_batch_5"), ("test", "test_batch")):
         content = pickle.loads((official_cifar / name).read_bytes(), encoding="bytes")
         for i in (0, 1, 4_321, 9_999):

@@ -76,7 +76,7 @@ def test_synset_archives_are_split_in_halves_by_name_alone(tmp_path: Path) -> No
     listed = [(split, item.name) for split, item in read_source(whole, {})[1].items()]
     assert sorted(listed) == sorted((split, name) for split, own in names[0].items() for name in own)
     for item in read_source(winter, {})[1].splits["val"]:
-        assert item.place.read() == photo(int(item.name[:-5].split("_")[1]))
+        assert item.location.read() == photo(int(item.name[:-5].split("_")[1]))
     assert len(names[0]["train"]) + len(names[0]["val"]) == 180
     assert 60 < len(names[0]["train"]) < 120
     assert not set(names[0]["train"]) & set(names[0]["val"])
@@ -90,7 +90,10 @@ def test_fall_2009_is_a_list_of_synsets_that_a_person_has(tmp_path: Path) -> Non
     items = [item for _, item in source.items()]
     assert {(item.label, item.name[:9]) for item in items} == {(0, WNIDS[0]), (1, WNIDS[2])}
     assert len(items) == 40
-    for text, says in ((f"{WNIDS[0]}\nn07000000\n", "no archive of n07000000, which"), ("tench", "'tench' is no wnid")):
+    for text, says in (
+        (f"{WNIDS[0]}\nn07000000\n", "no archive of n07000000, which"),
+        ("tench", "'tench' is not a wnid"),
+    ):
         (copy / "list.txt").write_text(text)
         with pytest.raises(UserError, match=rf"^prepare.synsets: .*{says}"):
             read_source(copy, {}, copy / "list.txt")

@@ -44,7 +44,7 @@ def test_classes_are_sorted_and_their_images_too(tree: Tree) -> None:
         "train": [("train/a/1.jpg", 0), ("train/b/1.jpg", 1), ("train/b/2.jpg", 1)],
         "val": [("val/a/9.jpg", 0), ("val/b/8.jpg", 1)],
     }
-    assert all(item.place.path == root / item.name for items in source.splits.values() for item in items)
+    assert all(item.location.path == root / item.name for items in source.splits.values() for item in items)
 
 
 def test_the_order_of_making_or_of_the_disk_does_not_matter(tree: Tree) -> None:
@@ -129,5 +129,5 @@ def test_a_tree_without_images_is_refused_and_the_place_is_named(tree: Tree, fil
 def test_a_source_that_is_not_there_or_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "archive.tar").write_bytes(b"")
     for name in ("away", "archive.tar"):
-        with pytest.raises(UserError, match=rf"^prepare.source: {tmp_path}/{name} is not there"):
+        with pytest.raises(UserError, match=rf"^prepare.source: {tmp_path}/{name} does not exist"):
             read_folders(tmp_path / name, {})

@@ -27,7 +27,7 @@ def test_without_its_mapping_the_classes_are_those_of_the_solution(
 def test_without_its_solution_the_missing_table_is_named(form: Callable[[Path], Path], tmp_path: Path) -> None:
     copy = form(tmp_path / "copy")
     (copy / "LOC_val_solution.csv").unlink()
-    with pytest.raises(UserError, match=r"has no LOC_val_solution.csv, which tells the classes .* Kaggle$"):
+    with pytest.raises(UserError, match=r"has no LOC_val_solution.csv, which labels .* Kaggle competition$"):
         read_source(copy, {})
 
 

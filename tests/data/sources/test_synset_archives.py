@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alexnet_pl.data.sources.detect import read_source
-from alexnet_pl.data.sources.synset_archives import read_fall
+from alexnet_pl.data.sources.synset_archives import read_synset_archives
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_half_of_fall_2009_is_held_out_and_little_of_fall_2011(archives: Path) -
     """§7; who is held out of little is held out of much, so a larger share only adds."""
     held = {}
     for share in (0.0, 0.004, 0.1, 0.5):
-        what, source = read_source(archives, {}, held_out_share=share)
+        what, source = read_source(archives, {}, val_share=share)
         train, val = ({item.name for item in source.splits[split]} for split in ("train", "val"))
         assert what == "archives of synsets"
         assert len(train) + len(val) == 1000
@@ -34,4 +34,4 @@ def test_half_of_fall_2009_is_held_out_and_little_of_fall_2011(archives: Path) -
     assert not held[0.0]
     assert held[0.004] <= held[0.1] <= held[0.5]
     assert (70 < len(held[0.1]) < 130, 450 < len(held[0.5]) < 550) == (True, True)
-    assert {item.name for item in read_fall(archives).splits["val"]} == held[0.5]
+    assert {item.name for item in read_synset_archives(archives).splits["val"]} == held[0.5]

@@ -8,7 +8,7 @@ from alexnet_pl.data.sources import synthetic
 
 def batch(count: int, seed: int = 0) -> np.ndarray:
     """The first count images as float, (count, 3, 128, 128)."""
-    return np.stack([synthetic.draw(index, seed=seed)[0] for index in range(count)]).astype(np.float64)
+    return np.stack([synthetic.draw_image(index, seed=seed)[0] for index in range(count)]).astype(np.float64)
 
 
 def lean(images: np.ndarray) -> np.ndarray:
@@ -24,24 +24,24 @@ def images() -> np.ndarray:
 
 
 def test_an_image_depends_on_seed_and_index_alone():
-    first, label = synthetic.draw(37, seed=5)
+    first, label = synthetic.draw_image(37, seed=5)
     np.random.seed(1)
-    synthetic.draw(38, seed=5)
-    again, same_label = synthetic.draw(37, seed=5)
+    synthetic.draw_image(38, seed=5)
+    again, same_label = synthetic.draw_image(37, seed=5)
     assert np.array_equal(first, again)
     assert label == same_label
     assert np.random.random() == np.random.RandomState(1).random(), "the global generator was used"
 
 
 def test_seeds_and_indices_give_different_images_of_one_class():
-    drawn = [synthetic.draw(index, seed=seed) for seed in (0, 1) for index in (4, 14)]
+    drawn = [synthetic.draw_image(index, seed=seed) for seed in (0, 1) for index in (4, 14)]
     assert {label for _, label in drawn} == {4}
     assert len({image.tobytes() for image, _ in drawn}) == 4
 
 
 @pytest.mark.parametrize("size", [32, 63, 128])
 def test_images_are_byte_planes_of_the_size_asked_for(size):
-    image, _ = synthetic.draw(3, size=size)
+    image, _ = synthetic.draw_image(3, size=size)
     assert image.shape == (3, size, size)
     assert image.dtype == np.uint8
 
@@ -53,7 +53,7 @@ def test_stripes_have_as_many_pixels_in_a_picture_of_any_size():
     for index in range(0, 400, 10):
         peaks = []
         for size in (64, 128):
-            rows = synthetic.draw(index, size=size)[0].astype(float).mean(0)
+            rows = synthetic.draw_image(index, size=size)[0].astype(float).mean(0)
             power = np.abs(np.fft.rfft(rows - rows.mean(), n=1024, axis=1)) ** 2
             peaks.append(power.sum(0)[36:].argmax() + 36)  # past the illumination and the patch
         ratios.append(peaks[1] / peaks[0])
@@ -86,7 +86,7 @@ def test_the_noise_has_the_spectrum_of_natural_images():
 
 
 def test_every_class_appears_equally_often():
-    labels = [synthetic.draw(index, size=16)[1] for index in range(100)]
+    labels = [synthetic.draw_image(index, size=16)[1] for index in range(100)]
     assert np.array_equal(np.bincount(labels), np.full(10, 10))
     assert [identifier for identifier, _ in synthetic.CLASSES] == [f"d{label:02d}" for label in range(10)]
 

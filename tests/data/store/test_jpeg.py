@@ -29,13 +29,13 @@ GOOD = [number for number in range(COUNT) if number not in BROKEN]
 
 
 def image(number: int) -> np.ndarray:
-    return synthetic.draw(number, SIZE)[0]
+    return synthetic.draw_image(number, SIZE)[0]
 
 
 def read(item: ImageRecord) -> tuple[np.ndarray, str]:
-    if item.place in BROKEN:
+    if item.location in BROKEN:
         raise ValueError("broken on purpose")
-    return image(int(item.place)), ""  # type: ignore[call-overload]
+    return image(int(item.location)), ""  # type: ignore[call-overload]
 
 
 def make(root: Path, encoding: StoreEncoding) -> Store:
@@ -140,16 +140,16 @@ def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
     store = damaged(tmp_path / "store", 7)
     split = store.split("train")
     with pytest.raises(
-        UserError, match=r"train-000001.tar: image 7 is damaged .*`prepare prepare.repair=true` repairs them"
+        UserError, match=r"train-000001.tar: image 7 is corrupt .*`prepare prepare.repair=true` repairs them"
     ):
         split.read(np.array([GOOD.index(7)]), split.buffer(1).numpy())
-    assert list(find_corrupt(store)) == [f"{store.root / 'train-000001.tar'}: damaged (images 6 to 11)"]
+    assert list(find_corrupt(store)) == [f"{store.root / 'train-000001.tar'}: corrupt (images 6 to 11)"]
 
 
 def test_a_shard_that_is_missing_is_told(tmp_path: Path) -> None:
     store = make(tmp_path / "store", StoreEncoding("jpeg"))
     (store.root / "train-000002.tar").unlink()
-    with pytest.raises(UserError, match=r"train-000002.tar: missing; prepare it again"):
+    with pytest.raises(UserError, match=r"train-000002.tar: missing; `verify` lists all"):
         Store(store.root).split("train")
 
 
@@ -159,7 +159,8 @@ def test_a_device_that_decodes_hands_out_the_batches_that_the_loader_does(store:
     split, cpu = store.split("train"), torch.device("cpu")
     batches = [np.array([4, 0, 17]), np.array([3, 3, 1]), np.array([5])]
     found = [
-        (images.clone(), labels) for images, labels in stream_batches(split, batches, 3, cpu, room=GpuDecodeBuffer)
+        (images.clone(), labels)
+        for images, labels in stream_batches(split, batches, 3, cpu, buffer_class=GpuDecodeBuffer)
     ]
     wanted = [(images.clone(), labels.clone()) for images, labels in stream_batches(split, batches, 3, cpu)]
     assert [len(images) for images, _ in found] == [3, 3, 3]
@@ -178,10 +179,10 @@ def test_joined_splits_are_decoded_each_by_its_own(store: Store) -> None:
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
 def test_an_image_that_a_device_cannot_decode_is_told_by_its_file(tmp_path: Path) -> None:
     store = damaged(tmp_path / "store", 7)
-    with pytest.raises(UserError, match=r"train-000001.tar: image 7 is damaged"):
+    with pytest.raises(UserError, match=r"train-000001.tar: image 7 is corrupt"):
         store.split("train").decode_on(np.array([0, GOOD.index(7)]), torch.device("cpu"))
 
 
 def test_a_gpu_that_is_to_decode_must_be_there(store: Store) -> None:
-    with pytest.raises(UserError, match=r"performance.jpeg_decoder=gpu: there is no GPU here"):
-        EvalLoader(store.split("train"), 4, torch.device("cpu"), way=LoaderOptions(decode="gpu"))
+    with pytest.raises(UserError, match=r"performance.jpeg_decoder=gpu: there is no GPU"):
+        EvalLoader(store.split("train"), 4, torch.device("cpu"), options=LoaderOptions(jpeg_decoder="gpu"))

@@ -17,12 +17,12 @@ from alexnet_pl.data.store.store import Store
 def test_a_batch_is_the_records_that_were_asked_for_in_their_order(
     shard: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(raw, "LARGE", 0)
+    monkeypatch.setattr(raw, "TWO_THREADS_FROM", 0)
     prepare(
-        synthetic.source(20, 4),
+        synthetic.list_synthetic(20, 4),
         tmp_path / "store",
         StoreSettings("s", 32, {}, shard=shard),
-        partial(synthetic.read, size=32),
+        partial(synthetic.read_drawn, size=32),
     )
     files = sorted((tmp_path / "store").glob("train-*.u8"))
     records = np.concatenate([np.fromfile(path, np.uint8).reshape(-1, 3, 32, 32) for path in files])

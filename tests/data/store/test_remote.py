@@ -28,7 +28,7 @@ def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     """A store in a folder, and its copy at URL."""
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     settings = StoreSettings("tiny", 72, {}, StoreEncoding(request.param), shard=16)
-    prepare(synthetic.source(96, 40), tmp_path / "here", settings, partial(synthetic.read, size=72))
+    prepare(synthetic.list_synthetic(96, 40), tmp_path / "here", settings, partial(synthetic.read_drawn, size=72))
     files = fsspec.filesystem("memory")
     for path in (tmp_path / "here").iterdir():
         files.pipe_file(f"/bucket/store/{path.name}", path.read_bytes())
@@ -64,7 +64,10 @@ def test_files_are_fetched_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_another_store_at_the_same_place_is_another_one_here(here: Path, tmp_path: Path) -> None:
     before = Store(URL).root
     prepare(
-        synthetic.source(96, 40), tmp_path / "new", StoreSettings("other", 72, {}), partial(synthetic.read, size=72)
+        synthetic.list_synthetic(96, 40),
+        tmp_path / "new",
+        StoreSettings("other", 72, {}),
+        partial(synthetic.read_drawn, size=72),
     )
     files = fsspec.filesystem("memory")
     for path in (tmp_path / "new").iterdir():
@@ -78,10 +81,10 @@ def test_damage_on_the_way_and_a_missing_file_are_told_and_nothing_of_it_is_kept
     files, (name,) = fsspec.filesystem("memory"), [path.name for path in here.glob("val-000001.*")]
     data = files.cat_file(f"/bucket/store/{name}")
     files.pipe_file(f"/bucket/store/{name}", data[:-1] + b"?")
-    with pytest.raises(UserError, match=rf"{URL}/{name} is damaged there, or came here damaged"):
+    with pytest.raises(UserError, match=rf"{URL}/{name}: checksum mismatch after download"):
         Store(URL).split("val")
     files.rm(f"/bucket/store/{name}")
-    with pytest.raises(UserError, match=rf"{URL}/{name}: cannot be fetched"):
+    with pytest.raises(UserError, match=rf"{URL}/{name}: cannot be downloaded"):
         Store(URL).split("val")
     assert not (Store(URL).root / name).exists()
     assert not list(Store(URL).root.glob("*.tmp"))
@@ -98,7 +101,7 @@ def test_a_place_that_cannot_be_read_is_told(url: str) -> None:
 @pytest.mark.usefixtures("here")
 def test_a_disk_too_small_for_the_split_is_told_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
-    with pytest.raises(UserError, match=rf"{URL}: .* GB are still to be fetched, .* another place: {files.CACHE}="):
+    with pytest.raises(UserError, match=rf"{URL}: .* GB left to download, .* choose another folder: {files.CACHE}="):
         Store(URL).split("train")
     assert not list(Store(URL).root.glob("train-*"))
 

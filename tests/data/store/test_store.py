@@ -23,9 +23,9 @@ def image(number: int, size: int = SIZE) -> np.ndarray:
 
 
 def read(item: ImageRecord) -> tuple[np.ndarray, str]:
-    if item.place in BROKEN:
+    if item.location in BROKEN:
         raise ValueError("broken on purpose")
-    return image(item.place), ""
+    return image(item.location), ""
 
 
 def make(root: Path) -> Path:
@@ -88,9 +88,9 @@ def test_more_images_than_are_copied_at_a_time_all_arrive(tmp_path: Path) -> Non
     source = DatasetListing([(str(c), str(c)) for c in range(7)], {"train": items})
 
     def odd_ones_only(item: ImageRecord) -> tuple[np.ndarray, str]:
-        if item.place % 100 == 0:
+        if item.location % 100 == 0:
             raise ValueError("broken on purpose")
-        return image(item.place, 2), ""
+        return image(item.location, 2), ""
 
     prepare(source, tmp_path / "store", StoreSettings("many", 2, {}, workers=1), odd_ones_only)
     images, labels = Store(tmp_path / "store").split("train").to_device(torch.device("cpu"))
@@ -119,7 +119,9 @@ def test_a_split_that_is_not_there_is_named_beside_those_that_are(store: Store) 
 
 
 def test_a_folder_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"{tmp_path}/away is not there; .*alexnet_pl prepare .*data\.root={tmp_path}"):
+    with pytest.raises(
+        UserError, match=rf"{tmp_path}/away does not exist; .*alexnet_pl prepare .*data\.root={tmp_path}"
+    ):
         Store(tmp_path / "away")
 
 
@@ -171,7 +173,7 @@ def use(root: Path) -> None:
 def test_images_of_a_wrong_size_on_disk_are_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     root = make(tmp_path / "store")
     damage(root / "train-000001.u8")
-    with pytest.raises(UserError, match=rf"{root}/train-000001\.u8: .* prepare it again"):
+    with pytest.raises(UserError, match=rf"{root}/train-000001\.u8: .*`verify` lists all"):
         use(root)
 
 

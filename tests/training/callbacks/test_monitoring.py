@@ -11,7 +11,7 @@ from running import Compose
 from torch import nn
 
 from alexnet_pl.training import metric_names
-from alexnet_pl.training.callbacks.monitoring import GpuIdle, norms
+from alexnet_pl.training.callbacks.monitoring import GpuIdle, measure_norms
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
 
@@ -36,7 +36,7 @@ def test_norms_are_those_of_the_gradient_the_weights_and_the_step_that_was_taken
                 group["lr"] /= 10
         before = deepcopy(net)
         step(net, sgd)
-        found = norms(sgd)
+        found = measure_norms(sgd)
         for name in ("0", "2"):
             old, new = (model.get_submodule(name).weight.detach() for model in (before, net))
             assert isinstance(old, torch.Tensor)
@@ -54,10 +54,10 @@ def test_a_layer_at_rate_0_moves_by_nothing() -> None:
     net, sgd = small()
     sgd.param_groups[0]["lr"] = 0.0  # from the start: it has no velocity
     step(net, sgd)
-    assert norms(sgd)["update_ratio/0"] == 0
+    assert measure_norms(sgd)["update_ratio/0"] == 0
     sgd.param_groups[2]["lr"] = 0.0  # from now on: its velocity is of before
     step(net, sgd)
-    found = norms(sgd)
+    found = measure_norms(sgd)
     assert (found["update_ratio/0"], found["update_ratio/2"]) == (0, 0)
     assert found["gradient_norm/2"] > 0
 

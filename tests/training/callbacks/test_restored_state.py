@@ -74,7 +74,12 @@ def tiny_cifar(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str
     from alexnet_pl.data.sources import synthetic
 
     folder = tmp_path_factory.mktemp("restored")
-    prepare(synthetic.source(32, 10), folder / "store", StoreSettings("t", 32, {}), partial(synthetic.read, size=32))
+    prepare(
+        synthetic.list_synthetic(32, 10),
+        folder / "store",
+        StoreSettings("t", 32, {}),
+        partial(synthetic.read_drawn, size=32),
+    )
     words = ["data.name=t", f"data.root={folder / 'store'}", "data.batch_size=16", "logger=csv"]
     words += ["performance.compile=false", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1"]
     run(recipes.compose("cifar10_11pct", [*words, "trainer.max_epochs=1"]), "fit", folder / "run")

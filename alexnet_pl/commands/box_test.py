@@ -1,0 +1,155 @@
+"""`test` of recipes of boxes (OverFeat §4.4, §5): localisation error, or average precision.
+
+It leaves in the run folder `results/<split>-<task>-<what was asked>/`: boxes.json with the figures, the boxes of all
+images as JSON, CSV and in COCO's format, and pictures of some images before and after merging.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+from torch import Tensor
+
+from alexnet_pl import runtime
+from alexnet_pl.config.box_options import BoxOptions, DetectOptions, make_detect_options
+from alexnet_pl.console import print_message
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.data.store.whole import WholeSplit
+from alexnet_pl.detection.average_precision import Detections
+from alexnet_pl.detection.box_evaluation import Tested, evaluate_detector, evaluate_localiser
+from alexnet_pl.detection.box_network import load_box_network
+from alexnet_pl.detection.build import open_box_store
+from alexnet_pl.detection.finder import BoxFinder, Found
+from alexnet_pl.detection.records import write_boxes
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation import predictions
+from alexnet_pl.figures.boxes import save_merging, save_mistakes
+from alexnet_pl.files import to_json, write_json
+from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint
+from alexnet_pl.runs.provenance import append_session, describe_session, git
+from alexnet_pl.runs.records import StoreIdentity
+from alexnet_pl.training.loggers import reopen_loggers
+from alexnet_pl.training.media import log_boxes, log_picture, log_summary
+
+RESULT = "boxes.json"
+
+
+def test(cfg: DictConfig, folder: Path) -> float:
+    store, options = open_box_store(cfg), make_detect_options(cfg)
+    network, classes, trained_with = load_box_network(cfg.ckpt_path)
+    if [identity for identity, _ in classes] != [identity for identity, _ in store.classes]:
+        raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
+    split, train = store.whole(tested_split(cfg, store)), store.whole("train")
+    finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
+    if trained_with.task == "detect":
+        tested = evaluate_detector(finder, split, options)
+    else:
+        tested = evaluate_localiser(finder, split, train, options)
+    where = folder / "results" / f"{split.name}-{trained_with.task}-{name_of(options, finder.scales)}"
+    write_boxes(where, [(split.names[n], found) for n, found in by_number(tested.found)], classes)
+    result = {**describe_test(cfg, folder, store, split.name, trained_with, options, finder), **tested.numbers}
+    write_json(where / RESULT, result)
+    names = [name for _, name in classes]
+    pictures = draw_test(where, finder, split, tested, options.show, names)
+    overlays = [(split.image(number), found) for number, found in by_number(tested.found)[: options.show]]
+    publish(cfg, folder, pictures, overlays, names, result)
+    append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
+    print_message(sentence(result), where / RESULT)
+    return result["map"] if "map" in result else result["loc_error"]
+
+
+def tested_split(cfg: DictConfig, store: Store) -> str:
+    """`test.split`, else the test split if its boxes are known, else `val`."""
+    if cfg.test.split:
+        return cfg.test.split
+    return "test" if "test" in store.splits and store.whole("test").box_counts().any() else "val"
+
+
+def name_of(options: DetectOptions, scales: Sequence[int]) -> str:
+    """Two tests of the same name asked for the same."""
+    own = {key: value for key, value in asdict(options).items() if key not in ("show", "scales")}
+    digest = hashlib.sha256(json.dumps([own, list(scales)], sort_keys=True).encode()).hexdigest()[:6]
+    return "-".join([options.positions, options.combine, "scales", *map(str, scales), digest])
+
+
+def describe_test(
+    cfg: DictConfig,
+    folder: Path,
+    store: Store,
+    split: str,
+    trained_with: BoxOptions,
+    options: DetectOptions,
+    finder: BoxFinder,
+) -> dict[str, Any]:
+    path, fit = Path(cfg.ckpt_path), fit_status.read_fit_status(folder)
+    counts = {"images": len(store.whole(split)), "train_images": len(store.whole("train"))}
+    return {
+        "task": trained_with.task,
+        "dataset": {**to_json(predictions.dataset_info(store, split)), **counts},
+        "checkpoint": to_json(describe_checkpoint(path)),
+        "model": read_checkpoint(path)["alexnet_pl"]["switches"]["model"],
+        "window": finder.network.window.window,
+        "seed": checkpoint_seed(path),
+        "finished": fit is not None and fit.finished,
+        "training": fit.training if fit else None,
+        "boxes": asdict(trained_with),
+        "detect": {**asdict(options), "scales": list(finder.scales), "zoom": finder.zoom},
+        "commit": git("rev-parse", "HEAD"),
+    }
+
+
+def by_number(found: Detections) -> list[tuple[int, Found]]:
+    """Number and boxes of each image that has some."""
+    rows = ((number, found.images == number) for number in np.unique(found.images).tolist())
+    return [(n, Found(found.labels[own], found.scores[own], found.boxes[own])) for n, own in rows]
+
+
+def draw_test(
+    where: Path, finder: BoxFinder, split: WholeSplit, tested: Tested, count: int, names: Sequence[str]
+) -> list[Path]:
+    """Boxes before and after merging of the first images with boxes, and a detector's mistakes by kind."""
+    shown = np.unique(tested.truths.images)[:count].tolist()
+    if not shown:
+        return []
+    pictures = [save_merging(where / "merging.png", finder, [split.image(i) for i in shown], names)]
+    if "mistakes" in tested.numbers:
+        pictures.append(save_mistakes(where / "mistakes.png", split.image, tested.found, tested.truths, names))
+    return pictures
+
+
+def publish(
+    cfg: DictConfig,
+    folder: Path,
+    pictures: Sequence[Path],
+    overlays: Sequence[tuple[Tensor, Found]],
+    names: Sequence[str],
+    result: dict[str, Any],
+) -> None:
+    """Log figures, pictures and W&B's own overlays where the fit was logged."""
+    shown = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=False)
+    step = result["checkpoint"]["step"]
+    kept = ("loc_error", "given_class_error", "top5_error", "map")
+    log_summary(shown, {f"test/{name}": result[name] for name in kept if name in result})
+    for path in pictures:
+        log_picture(shown, f"boxes/{path.stem}", path, step)
+    log_boxes(shown, "boxes/found", overlays, names, step)
+    for logger in shown:
+        logger.finalize("success")
+
+
+def sentence(result: dict[str, Any]) -> str:
+    about = f"{result['dataset']['name']}, {result['images']:,} {result['dataset']['split']} images"
+    if "map" in result:
+        return f"{about}, {result['objects']:,} objects: mAP {result['map']:.2f} %"
+    low, high = result["loc_error_interval"]
+    return (
+        f"{about}: localisation error {result['loc_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
+        f"top-5 error {result['top5_error']:.2f} %; boxes given the class {result['given_class_error']:.2f} % wrong, "
+        f"a constant box {result['constant_box_error']:.2f} %"
+    )

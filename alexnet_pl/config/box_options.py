@@ -1,0 +1,132 @@
+"""Sections `boxes` and `detect`: what a box network learns from, how boxes are found in an image (OverFeat §4, §5)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig
+
+from alexnet_pl.config.schema import instantiate
+from alexnet_pl.config.test_views import SCALES
+
+TASKS = ("localise", "detect")
+
+
+@dataclass(frozen=True)
+class BoxOptions:
+    """Section `boxes`.
+
+    task       localise: a regressor on frozen features. detect: the classifier is trained on, with a background class
+    per_class  four outputs for each class in place of four for all
+    units      of the regressor's two hidden layers
+    scales     numbers of the rows of OverFeat's Table 5: the sizes at which images are looked at
+    zoom       factor of these sizes, for objects smaller than those of ImageNet
+    overlap    box: a window is trained on if half of the box lies inside. iou: if intersection over union is a half
+    windows    of an image at a scale, chosen at random among those that overlap
+    flip       windows of the reflected image are learned from, too
+    fine_tune  of `detect`: all layers, or the classifier alone
+    positives  of `detect`: windows of an image with an object, at most
+    random_negatives, hard_negatives   of `detect`: background windows of an image, at random, and those that look least
+               like background
+    """
+
+    task: str
+    per_class: bool = False
+    units: list[int] = field(default_factory=lambda: [4096, 1024])
+    scales: list[int] = field(default_factory=lambda: [1, 2, 4, 6])
+    zoom: float = 1.0
+    overlap: str = "box"
+    windows: int = 16
+    flip: bool = True
+    fine_tune: str = "all"
+    positives: int = 16
+    random_negatives: int = 8
+    hard_negatives: int = 8
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, TASKS)
+        check_choice("overlap", self.overlap, ("box", "iou"))
+        check_choice("fine_tune", self.fine_tune, ("all", "classifier"))
+        check_scales(self.scales)
+        if len(self.units) != 2 or min(self.units) < 1:
+            raise ValueError(f"units={self.units}: two numbers of units")
+        if not 0.25 <= self.zoom <= 8:
+            raise ValueError(f"zoom={self.zoom}: from 0.25 to 8")
+        for name in ("windows", "positives"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: at least 1")
+        if min(self.random_negatives, self.hard_negatives) < 0:
+            raise ValueError("random_negatives, hard_negatives: not below 0")
+
+    @property
+    def net(self) -> dict[str, Any]:
+        """Options that decide the shape of the network."""
+        return {key: getattr(self, key) for key in ("task", "per_class", "units")}
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """Section `detect`.
+
+    scales       null: those that were trained on
+    zoom         null: that which was trained on
+    positions    all windows of an image, or the one at its center
+    classes      best classes at each scale whose boxes are merged
+    least_score  windows that give a class less than this have no say in it
+    combine      merge (§4.3), or nms, which keeps the best of overlapping boxes
+    threshold    of merging: the match score up to which two boxes become one
+    score        of merging: normalized, or literal, the printed match score, in pixels
+    weight       of merging: count, the mean of all members, or pair, the mean of the two as printed
+    iou          of nms: boxes that overlap more are left out
+    rule         of average precision: ilsvrc, voc or voc2007
+    blacklist    a file of image numbers, from 1, that a second localisation error leaves out
+    confidence   boxes that `detect` is less sure of are left out; of merging a sum over windows, not a probability
+    show         images of which `test` draws the boxes
+    """
+
+    scales: list[int] | None = None
+    zoom: float | None = None
+    positions: str = "all"
+    classes: int = 5
+    least_score: float = 0.0
+    combine: str = "merge"
+    threshold: float = 0.5
+    score: str = "normalized"
+    weight: str = "count"
+    iou: float = 0.5
+    rule: str = "ilsvrc"
+    blacklist: str | None = None
+    confidence: float = 0.5
+    show: int = 8
+
+    def __post_init__(self) -> None:
+        check_choice("positions", self.positions, ("all", "center"))
+        check_choice("combine", self.combine, ("merge", "nms"))
+        check_choice("score", self.score, ("normalized", "literal"))
+        check_choice("weight", self.weight, ("count", "pair"))
+        check_choice("rule", self.rule, ("ilsvrc", "voc", "voc2007"))
+        if self.scales is not None:
+            check_scales(self.scales)
+        if self.classes < 1 or self.show < 0:
+            raise ValueError(f"classes={self.classes}, show={self.show}: at least 1, and not below 0")
+        if not 0 <= self.least_score < 1:
+            raise ValueError(f"least_score={self.least_score}: from 0 to 1")
+        if not 0 < self.iou <= 1 or self.threshold < 0:
+            raise ValueError(f"iou={self.iou}, threshold={self.threshold}: above 0 and at most 1; not below 0")
+
+
+def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}={value}: one of {', '.join(known)}")
+
+
+def check_scales(scales: list[int]) -> None:
+    if not scales or len(set(scales)) != len(scales) or not set(scales) <= set(SCALES):
+        raise ValueError(f"scales={scales}: one or more of {', '.join(map(str, SCALES))}, each once")
+
+
+def make_box_options(cfg: DictConfig) -> BoxOptions:
+    return instantiate(BoxOptions, cfg.boxes, "boxes")
+
+
+def make_detect_options(cfg: DictConfig) -> DetectOptions:
+    return instantiate(DetectOptions, cfg.get("detect") or {}, "detect")

@@ -1,0 +1,95 @@
+"""Index of the boxes of many images, by image, in arrays: ILSVRC's 615,000 training boxes take 30 MB."""
+
+import re
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from alexnet_pl.data.boxes.annotation import Annotation, Box
+from alexnet_pl.data.boxes.voc_xml import FoundBoxes
+from alexnet_pl.errors import UserError
+
+IMAGENET = re.compile(r"(n\d{8}_\d+|ILSVRC\d{4}_(?:train|val|test)_\d+)(?:_n\d{8})?")
+
+
+def image_key(name: str) -> str:
+    """By what an image and its annotation know each other: ImageNet's own name, which is unique, without the wnid that
+    Hugging Face appends; of other images the path without the file's ending."""
+    path = PurePosixPath(name)
+    if found := IMAGENET.fullmatch(path.stem):
+        return found[1]
+    return str(path.with_suffix("")) if path.suffix else name
+
+
+class BoxIndex:
+    """Annotations by image. `images`, `boxes`: how many there are. Raises UserError where an image has two."""
+
+    def __init__(self, found: Iterable[FoundBoxes]) -> None:
+        keys, counts, names = array("Q"), array("q"), array("i")
+        edges, difficult, about = array("d"), array("b"), array("i")
+        numbers: dict[str, int] = {}
+        for each in found:
+            keys.append(digest(each.key))
+            counts.append(len(each.boxes))
+            about.extend((each.coverage, each.width, each.height))
+            for box in each.boxes:
+                edges.extend(box.edges)
+                difficult.append(box.difficult)
+                names.append(numbers.setdefault(box.name, len(numbers)))
+        order = np.argsort(np.frombuffer(keys, np.uint64), kind="stable")
+        self.keys, self.order = np.frombuffer(keys, np.uint64)[order], order
+        self.offsets = np.concatenate([[0], np.cumsum(np.frombuffer(counts, np.int64))]).astype(np.int64)
+        self.edges = np.frombuffer(edges, np.float64).reshape(-1, 4).astype(np.float32)
+        self.difficult, self.ids = np.frombuffer(difficult, np.int8), np.frombuffer(names, np.int32)
+        self.about = np.frombuffer(about, np.int32).reshape(-1, 3)
+        self.used = np.zeros(len(self.keys), bool)
+        self.unknown: dict[str, int] = {}
+        self.known = list(numbers)
+        self.images, self.boxes = len(self.keys), len(self.edges)
+
+    @classmethod
+    def read(cls, *found: Callable[[], Iterable[FoundBoxes]]) -> "BoxIndex":
+        """All that these read."""
+        return cls(each for one in found for each in one())
+
+    def annotation(self, image: str, label: int, classes: Mapping[str, int]) -> Annotation | None:
+        """Of an image, by its name and class index; None where it has none. `classes`: class index by name.
+
+        A name that is no class is taken for the image's own class if the image is one of ImageNet's, where some dogs
+        have a readable name; else the box is left out and counted in `unknown`. Raises UserError where two images of
+        the copy would take the same annotation.
+        """
+        if (found := self.find(image)) is None:
+            return None
+        trusted = IMAGENET.fullmatch(PurePosixPath(image).stem) is not None
+        coverage, width, height = self.about[found].tolist()
+        boxes = []
+        for row in range(*self.offsets[found : found + 2].tolist()):
+            name = self.known[self.ids[row]]
+            if name not in classes and not trusted:
+                self.unknown[name] = self.unknown.get(name, 0) + 1
+                continue
+            left, top, right, bottom = self.edges[row].tolist()
+            boxes.append(Box(left, top, right, bottom, classes.get(name, label), bool(self.difficult[row])))
+        return Annotation(boxes, coverage, width, height)
+
+    def find(self, image: str) -> int | None:
+        """The number of an image's annotation, whose key is the end of the image's path."""
+        parts = image_key(image).split("/")
+        for start in range(len(parts)):
+            wanted = digest("/".join(parts[start:]))
+            begin, end = np.searchsorted(self.keys, wanted), np.searchsorted(self.keys, wanted, "right")
+            if begin == end:
+                continue
+            if end - begin > 1 or self.used[begin]:
+                raise UserError(f"prepare.boxes: {'/'.join(parts[start:])} has two annotations or is two images' name")
+            self.used[begin] = True
+            return int(self.order[begin])
+        return None
+
+
+def digest(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode("utf8", "surrogateescape"), digest_size=8).digest(), "little")

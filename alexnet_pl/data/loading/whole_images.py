@@ -1,0 +1,49 @@
+"""Loader of whole images of any sizes, for dense evaluation (OverFeat §3.3)."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet_pl.data.loading.loaders import EvalLoader
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.whole import WholeSplit
+from alexnet_pl.runtime import cores
+
+
+class WholeBatch(NamedTuple):
+    """Images (3, H, W) uint8, each of its own size, and class indices (N,) int64, both on the device."""
+
+    images: list[Tensor]
+    labels: Tensor
+
+
+class WholeImageLoader(EvalLoader):
+    """As `EvalLoader`, but each image as the store holds it. A thread reads the next batch meanwhile."""
+
+    def __iter__(self) -> Iterator[WholeBatch]:  # type: ignore[override]
+        starts = range(0, len(self.indices), self.batch_size)
+        batches = [self.indices[start : start + self.batch_size] for start in starts]
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(cores()) as decoders:
+            ahead = [reader.submit(self.read, numbers, decoders) for numbers in batches[:1]]
+            for following in [*batches[1:], None][: len(batches)]:
+                images, labels = ahead.pop().result()
+                if following is not None:
+                    ahead.append(reader.submit(self.read, following, decoders))
+                yield WholeBatch([image.to(self.device) for image in images], labels.to(self.device))
+
+    def read(self, numbers: np.ndarray, decoders: ThreadPoolExecutor) -> tuple[list[Tensor], Tensor]:
+        images = list(decoders.map(lambda i: whole_image(self.split, int(i)), numbers))
+        return images, torch.from_numpy(self.split.labels[numbers])
+
+
+def whole_image(split: Split, i: int) -> Tensor:
+    """Image i of a split, (3, H, W) uint8: the whole of it where the store keeps whole images, else its square."""
+    return split.image(i) if isinstance(split, WholeSplit) else split.images(np.array([i]))[0]
+
+
+def whole_images(split: Split, numbers: Iterable[int]) -> list[Tensor]:
+    return [whole_image(split, int(i)) for i in numbers]

@@ -1,0 +1,117 @@
+"""Repair of a store from the copy that it was made from: corrupt shards, names, labels, index, statistics, odd.json.
+
+A file is replaced by one that has the checksum of the store's description, and by no other.
+"""
+
+import shutil
+import tempfile
+from itertools import zip_longest
+from pathlib import Path
+
+from alexnet_pl.data.prepare.finalize import finalize_split
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.plan import Plan, read_records
+from alexnet_pl.data.prepare.run import build_plan, os_error_message
+from alexnet_pl.data.prepare.shard import ImageReader, metadata_path, write_shard, write_shard_metadata
+from alexnet_pl.data.prepare.verify import find_corrupt_shards, shard_path
+from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.store.encoding import shard_name
+from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, damaged_files
+from alexnet_pl.data.store.store import Store, damage_error
+from alexnet_pl.errors import UserError
+from alexnet_pl.files import write_json
+
+
+def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: ImageReader) -> list[Path]:
+    """Prepare corrupt files again; return their paths. Labels, index and statistics take as long as `prepare`.
+
+    Raises UserError if the source gives other images than before, or if store.json was changed.
+    """
+    damaged = damaged_files(store.manifest, store.root)
+    hashes = store.manifest.get("files") or {}
+    if DESCRIPTION in damaged or any(name not in hashes for name in damaged):
+        raise damage_error(store.root, [DESCRIPTION])
+    try:
+        with build_plan(source, store.root, settings) as plan:
+            repaired = [repair_names(store, plan, name) for name in damaged if name.endswith(".names.jsonl")]
+            check_same_images(plan, store)
+            repaired += [
+                repair_shard(store, plan, split, n, settings, read)
+                for split in store.splits
+                for n in find_corrupt_shards(store, split)
+            ]
+            rest = [name for name in damaged if not name.endswith(".names.jsonl")]
+            return repaired + (repair_metadata(store, plan, rest, settings, read) if rest else [])
+    except OSError as error:
+        raise UserError(f"data.root: {store.root}: {os_error_message(error)}") from error
+
+
+def check_same_images(plan: Plan, store: Store) -> None:
+    for split, info in store.manifest["splits"].items():
+        with (store.root / f"{split}.names.jsonl").open() as file:
+            same = plan.counts.get(split) == info["records"] and all(
+                line == written for line, written in zip_longest(file, plan.name_lines(split))
+            )
+        if not same:
+            raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
+
+
+def repair_names(store: Store, plan: Plan, name: str) -> Path:
+    split = name.partition(".")[0]
+    made = plan.folder / name
+    with made.open("w") as file:
+        file.writelines(plan.name_lines(split) if split in plan.counts else [])
+    if checksum(made) != store.manifest["files"][name]:
+        raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
+    return replace_file(made, store.root / name)
+
+
+def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: StoreSettings, read: ImageReader) -> Path:
+    shard = next(each for each in plan.shards if (each.split, each.number) == (split, number))
+    path = shard_path(store, split, number)
+    own = path.with_name(f"{path.name}.tmp")
+    try:
+        made = write_shard(
+            own, read_records(plan.folder, shard), shard.start, store.size, settings.encoding, read, False
+        )
+        if made.blake3 != store.manifest["splits"][split]["blake3"][number]:
+            raise changed_error(path)
+        replace_file(own, path)
+    finally:
+        own.unlink(missing_ok=True)
+    return path
+
+
+def repair_metadata(
+    store: Store, plan: Plan, names: list[str], settings: StoreSettings, read: ImageReader
+) -> list[Path]:
+    """Make all shards again, one at a time and without keeping them, for what only the images tell."""
+    with tempfile.TemporaryDirectory(prefix="listing-", dir=store.root) as folder:
+        for shard in plan.shards:
+            own = Path(folder) / shard_name(shard.split, shard.number, settings.encoding)
+            training = shard.split == "train"
+            records = read_records(plan.folder, shard)
+            made = write_shard(own, records, shard.start, store.size, settings.encoding, read, training)
+            own.unlink()
+            own.symlink_to(store.root.resolve() / own.name)
+            write_shard_metadata(metadata_path(own), made)
+        odd: list[dict[str, str]] = []
+        for split in plan.counts:
+            finalize_split(split, plan, Path(folder), settings, odd)
+        write_json(Path(folder) / "odd.json", odd)
+        for name in names:
+            if checksum(Path(folder) / name) != store.manifest["files"][name]:
+                raise changed_error(store.root / name)
+        return [replace_file(Path(folder) / name, store.root / name) for name in names]
+
+
+def replace_file(made: Path, path: Path) -> Path:
+    """Put `made` at `path`, also where something that is no file has taken its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    made.replace(path)
+    return path
+
+
+def changed_error(path: Path) -> UserError:
+    return UserError(f"{path}: the source gives other images than before, or a decoder has another version")

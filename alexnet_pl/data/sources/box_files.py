@@ -1,0 +1,106 @@
+"""Boxes that lie apart from the images: folders or archives of XML files, and Kaggle's tables.
+
+ILSVRC2012_bbox_train_v2.tar.gz     n########/n########_N.xml
+ILSVRC2012_bbox_val_v3.tgz          val/ILSVRC2012_val_########.xml
+n########.tar.gz                    Annotation/n########/n########_N.xml, of one synset
+Annotations/CLS-LOC/                {train/n########,val}/*.xml, of Kaggle's tree
+LOC_train_solution.csv              ImageId,PredictionString: "wnid x1 y1 x2 y2" once or more; without sizes
+any folder                          *.xml by the names of the images, and any of the above
+"""
+
+import csv
+import io
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from alexnet_pl.data.archives.tar import is_desktop_file
+from alexnet_pl.data.archives.zip import list_zip_members, read_member
+from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
+from alexnet_pl.data.boxes.index import BoxIndex, image_key
+from alexnet_pl.data.boxes.voc_xml import FoundBoxes, NamedBox, parse_voc
+from alexnet_pl.errors import UserError, reason
+
+TARS = (".tar", ".tar.gz", ".tgz")
+HEADER = "ImageId,PredictionString"
+
+
+def index_boxes(path: Path, first: int = 0, coverage: int = Coverage.PARTIAL) -> BoxIndex:
+    """All boxes in a folder, an archive or a table. `first`: the number of an image's first pixel.
+
+    Raises UserError where there are none, or a file is damaged.
+    """
+    if not path.exists():
+        raise UserError(f"prepare.boxes: {path} is not there")
+    index = BoxIndex(read_boxes(path, first, coverage))
+    if not index.images:
+        raise UserError(f"prepare.boxes: {path} holds no annotations (*.xml, archives of them, or LOC_…_solution.csv)")
+    return index
+
+
+def read_boxes(path: Path, first: int, coverage: int) -> Iterator[FoundBoxes]:
+    if path.suffix == ".csv":
+        yield from parse_table(path.read_text("utf-8-sig"), str(path))
+        return
+    for name, data in xml_files(path):
+        yield parse_voc(data, f"prepare.boxes: {path}: {name}", image_key(name), coverage, first)
+    if path.is_dir():
+        for table in sorted(path.glob("LOC_*_solution.csv")):
+            yield from read_boxes(table, first, coverage)
+
+
+def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(path within, bytes) of all XML files of a folder and the archives in it, or of an archive."""
+    if path.is_dir():
+        for each in sorted(path.rglob("*.xml")):
+            if not is_desktop_file(each.name):
+                yield each.relative_to(path).as_posix(), each.read_bytes()
+        for each in sorted(path.iterdir()):
+            if each.name.endswith((*TARS, ".zip")) and not is_desktop_file(each.name):
+                yield from xml_files(each)
+    elif path.suffix == ".zip":
+        for name, start, size in list_zip_members(path, is_xml):
+            yield name, read_member(path, start, size)
+    elif path.name.endswith(TARS):
+        with path.open("rb") as file:
+            yield from xml_in_tar(file, path)
+
+
+def xml_in_tar(file: IO[bytes], path: Path) -> Iterator[tuple[str, bytes]]:
+    """Read as a stream: half a million files of a compressed archive in one pass."""
+    try:
+        with tarfile.open(fileobj=file, mode="r|*") as tar:
+            for member in tar:
+                if member.isreg() and is_xml(member.name):
+                    yield member.name, tar.extractfile(member).read()  # type: ignore[union-attr]
+                tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all members otherwise
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise UserError(
+            f"prepare.boxes: {path}: damaged or incomplete archive ({reason(error)}); get it again"
+        ) from error
+
+
+def is_xml(name: str) -> bool:
+    return name.endswith(".xml") and not is_desktop_file(PurePosixPath(name).name)
+
+
+def parse_table(text: str, where: str) -> Iterator[FoundBoxes]:
+    """Kaggle's table. Coordinates are of the image itself, from 0, inclusive."""
+    if not text.startswith(HEADER):
+        raise UserError(f"{where}: does not begin with {HEADER}")
+    for row in csv.DictReader(io.StringIO(text)):
+        words = (row["PredictionString"] or "").split()
+        try:
+            boxes = list(boxes_of(words))
+        except ValueError as error:
+            raise UserError(f"{where}: {row['ImageId']}: not a class and four numbers a box ({error})") from error
+        yield FoundBoxes(image_key(row["ImageId"]), boxes, Coverage.PARTIAL)
+
+
+def boxes_of(words: list[str]) -> Iterable[NamedBox]:
+    for at in range(0, len(words), 5):
+        x1, y1, x2, y2 = (int(word) for word in words[at + 1 : at + 5])
+        if edges := from_inclusive((x1, y1, x2, y2), 0):
+            yield NamedBox(edges, words[at])

@@ -1,0 +1,39 @@
+"""Boxes of Kaggle's copy of ILSVRC-2012: the XML files of its tree, or where a split has none its table.
+
+ILSVRC/Annotations/CLS-LOC/{train/n########,val}/*.xml    with the size of the image that the boxes are of
+LOC_train_solution.csv, LOC_val_solution.csv              the same boxes without sizes
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from alexnet_pl.data.boxes.annotation import Coverage
+from alexnet_pl.data.boxes.index import image_key
+from alexnet_pl.data.boxes.voc_xml import FoundBoxes, parse_voc
+from alexnet_pl.data.sources.box_files import parse_table, read_boxes, xml_files
+
+ANNOTATIONS = "ILSVRC/Annotations/CLS-LOC"
+TABLES = {"train": "LOC_train_solution.csv", "val": "LOC_val_solution.csv"}
+
+
+def read_kaggle_boxes(path: Path, solution: str) -> Iterator[FoundBoxes]:
+    """Of the folder or archive at `path`; `solution`: the text of the validation images' table."""
+    annotated: set[str] = set()
+    for split, found in annotations(path):
+        annotated.add(split)
+        yield found
+    if "val" not in annotated:
+        yield from parse_table(solution, f"prepare.source: {TABLES['val']}")
+    table = (path if path.is_dir() else path.parent) / TABLES["train"]
+    if "train" not in annotated and table.is_file():
+        yield from read_boxes(table, 0, Coverage.PARTIAL)
+
+
+def annotations(path: Path) -> Iterator[tuple[str, FoundBoxes]]:
+    """(split, boxes of an image) from the XML files."""
+    root = path / ANNOTATIONS if path.is_dir() else path
+    for name, data in xml_files(root) if root.exists() else ():
+        parts = Path(name).parts
+        if path.is_dir() or "CLS-LOC" in parts:
+            split = parts[0] if path.is_dir() else parts[parts.index("CLS-LOC") + 1]
+            yield split, parse_voc(data, f"prepare.source: {root}: {name}", image_key(name), Coverage.PARTIAL, 0)

@@ -1,0 +1,139 @@
+"""Split lists beside images: train.txt, and val.txt or test.txt, with a line `path` or `path class` for each image.
+
+Paths are relative to the folder of the copy, to images/ in it, or to the folder of the split, with or without a suffix;
+the lists lie in the folder itself or in meta/, as Food-101 has them. An image without a class in its line is of the
+class that its folder is called. A number is a class, too: if the images of each number are in a folder of their own, as
+in Caffe's lists of ImageNet, the class is that folder; else it is called by the number.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from alexnet_pl.data.archives.gzip import DiskList
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.image_folder import is_image, offer_val_share
+from alexnet_pl.data.sources.name_split import split_by_name
+from alexnet_pl.errors import UserError
+
+NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+SUFFIXES = ("", ".jpg", ".jpeg", ".JPEG", ".png")
+NO_CLASS = {"images", *(name for names in NAMES.values() for name in names)}  # folders that are none
+
+
+class Row(NamedTuple):
+    """An image by its path in the list, its folder ("" for none), the class beside it ("" for none), and its file."""
+
+    path: str
+    folder: str
+    label: str
+    file: str
+
+
+def find_lists(source: Path) -> dict[str, Path]:
+    """The lists by split; none without one of training images."""
+    folders = [source, source / "meta"]
+    found = {
+        split: path
+        for split, names in NAMES.items()
+        if (path := next((p for f in folders for name in names if (p := f / f"{name}.txt").is_file()), None))
+    }
+    return found if "train" in found else {}
+
+
+def read_lists(
+    source: Path, lists: Mapping[str, Path], names: Mapping[str, str], val_share: float | None = None
+) -> DatasetListing:
+    """`names`: readable class names by class; `val_share`: of train, where there is no list of validation images.
+
+    Raises UserError that names the list and its line.
+    """
+    spools = {split: DiskList(rows(source, split, path)) for split, path in lists.items()}
+    check_apart(spools, lists)
+    numbers = classes_by_number(spools["train"])
+    classes = sorted({class_of(Row(*row), numbers) for row in spools["train"]} - {""})
+    index = {name: label for label, name in enumerate(classes)}
+    for split, spool in spools.items():
+        check_classes(lists[split], split, spool, index, numbers)
+
+    def listed(split: str) -> Iterator[ImageRecord]:
+        for row in (Row(*fields) for fields in spools[split]):
+            label = index.get(class_of(row, numbers), -1)
+            yield ImageRecord(f"{split}/{row.path}", label, ByteLocation(Path(row.file)))
+
+    splits = {split: LazyRecords(lambda split=split: listed(split)) for split in spools}
+    readable = [(name, names.get(name, name)) for name in classes]
+    if "val" in splits:
+        return DatasetListing(readable, splits)
+    if val_share is None:
+        raise UserError(f"prepare.source: {source} has no val.txt; {offer_val_share('train.txt')}")
+    parts = split_by_name(lambda: listed("train"), val_share)
+    return DatasetListing(readable, splits | parts, held_out=val_share)
+
+
+def rows(source: Path, split: str, path: Path) -> Iterator[Row]:
+    bases = [source, source / "images", source / split]
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"prepare.source: {path}: cannot be read ({error})") from error
+    for number, line in enumerate(lines, 1):
+        if text := line.strip():
+            yield parse(text, bases, f"{path}, line {number}")
+
+
+def parse(text: str, bases: list[Path], where: str) -> Row:
+    """A line is a path that may hold spaces, or a path and a class."""
+    name, *label = text.rsplit(None, 1)
+    for path, beside in ((text, ""), (name, "".join(label))):
+        if Path(path).is_absolute() or ".." in Path(path).parts:
+            raise UserError(f"prepare.source: {where}: {path} leads out of {bases[0]}")
+        if file := locate(path, bases):
+            folder = file.parent.name
+            inner = file.parent not in bases and folder not in NO_CLASS
+            return Row(path, folder if inner else "", beside, str(file))
+    raise UserError(
+        f"prepare.source: {where}: no image {text!r} in {bases[0]} (a line is a path, or a path and a class)"
+    )
+
+
+def locate(path: str, bases: list[Path]) -> Path | None:
+    tried = (base / f"{path}{suffix}" for base in bases for suffix in SUFFIXES)
+    return next((file for file in tried if is_image(file) and file.is_file()), None)
+
+
+def classes_by_number(spool: DiskList) -> dict[str, str]:
+    """What each class number of the training list stands for."""
+    folders: dict[str, set[str]] = {}
+    for row in (Row(*fields) for fields in spool):
+        if row.label.isdecimal():
+            folders.setdefault(row.label, set()).add(row.folder)
+    own = {number: next(iter(found)) for number, found in folders.items() if len(found) == 1}
+    if len(set(own.values()) - {""}) == len(folders):
+        return own
+    return {number: f"{int(number):05d}" for number in folders}
+
+
+def class_of(row: Row, numbers: Mapping[str, str]) -> str:
+    return numbers.get(row.label, row.label) if row.label else row.folder
+
+
+def check_classes(
+    path: Path, split: str, spool: DiskList, index: Mapping[str, int], numbers: Mapping[str, str]
+) -> None:
+    """Raise UserError for an image of no class or of one that has no training image. Test images may have none."""
+    for row in (Row(*fields) for fields in spool):
+        name = class_of(row, numbers)
+        if not name and split != "test":
+            raise UserError(f"prepare.source: {path}: {row.path} has no class, neither beside it nor by its folder")
+        if row.label and name not in index:
+            raise UserError(f"prepare.source: {path}: {row.path} is of class {name}, of which train.txt lists no image")
+
+
+def check_apart(spools: Mapping[str, DiskList], lists: Mapping[str, Path]) -> None:
+    """Raise UserError where an image is both trained on and tested with."""
+    for split in spools.keys() - {"train"}:
+        tested = {Row(*fields).file for fields in spools[split]}
+        if both := next((row for row in (Row(*fields) for fields in spools["train"]) if row.file in tested), None):
+            raise UserError(f"prepare.source: {lists['train']} and {lists[split]} both list {both.path}")

@@ -1,0 +1,57 @@
+"""A part of ILSVRC-2012's validation images with Kaggle's table of their classes and boxes.
+
+    LOC_val_solution.csv        may tell of images that are not there
+    LOC_synset_mapping.txt      readable names of the classes; without it the classes are those of the table
+    any folder/*.JPEG           ILSVRC2012_val_00000001.JPEG …, those of which the table tells
+
+There is no training split: `val_share` of the images, by the hash of their names, becomes `val`, the rest `train`.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.boxes.index import BoxIndex
+from alexnet_pl.data.boxes.voc_xml import FoundBoxes
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.sources.box_files import parse_table
+from alexnet_pl.data.sources.image_folder import is_image
+from alexnet_pl.data.sources.name_split import is_held_out
+from alexnet_pl.errors import UserError
+
+TABLE, MAPPING = "LOC_val_solution.csv", "LOC_synset_mapping.txt"
+
+
+def find_table(source: Path) -> Path | None:
+    """The table, in a folder that is not Kaggle's whole tree."""
+    return source / TABLE if (source / TABLE).is_file() and not (source / "ILSVRC").exists() else None
+
+
+def read_tabled(table: Path, val_share: float) -> DatasetListing:
+    """Raises UserError where the table is damaged or tells of none of the images."""
+    rows = {row.key: row for row in parse_table(table.read_text("utf-8-sig"), f"prepare.source: {table}")}
+    classes = read_classes(table.with_name(MAPPING), rows)
+    labels = {wnid: label for label, (wnid, _) in enumerate(classes)}
+    there = sorted(path for path in table.parent.rglob("*") if is_image(path) and path.stem in rows)
+    if not there:
+        raise UserError(f"prepare.source: {table.parent} holds no image of which {TABLE} tells")
+    splits: dict[str, list[ImageRecord]] = {"train": [], "val": []}
+    for path in there:
+        place = ByteLocation(path)
+        split = "val" if is_held_out(path.name, val_share) else "train"
+        splits[split].append(ImageRecord(f"{split}/{path.name}", labels[rows[path.stem].boxes[0].name], place))
+    if missing := [split for split, items in splits.items() if not items]:
+        raise UserError(f"prepare.val_share={val_share}: leaves no images for {missing[0]}")
+    return DatasetListing(classes, splits, held_out=val_share, boxes=partial(BoxIndex, rows.values()))
+
+
+def read_classes(mapping: Path, rows: dict[str, FoundBoxes]) -> list[tuple[str, str]]:
+    """(wnid, words), sorted by wnid."""
+    named = {row.boxes[0].name for row in rows.values() if row.boxes}
+    if not mapping.is_file():
+        return [(wnid, wnid) for wnid in sorted(named)]
+    lines = (line.partition(" ") for line in mapping.read_text("utf-8-sig").splitlines() if line)
+    classes = sorted((wnid, words) for wnid, _, words in lines)
+    if unknown := named - {wnid for wnid, _ in classes}:
+        raise UserError(f"prepare.source: {TABLE}: class {min(unknown)} is not in {mapping.name}")
+    return classes

@@ -1,0 +1,82 @@
+"""PASCAL VOC's layout: annotations, images and lists of the splits in folders of their own.
+
+    VOCdevkit/VOC2007/Annotations/000005.xml         boxes, with coordinates from 1
+    VOCdevkit/VOC2007/JPEGImages/000005.jpg          (other sets call it images)
+    VOCdevkit/VOC2007/ImageSets/Main/train.txt …     names, one a line; val.txt, trainval.txt, test.txt likewise
+
+Several years are taken together. The classes are the names that the annotations have, sorted; an image's class is that
+of its largest box. Where there is no train.txt, trainval.txt is trained on, and test.txt validates if there is no
+val.txt. Without lists `val_share` of the images, by the hash of their names, becomes `val`.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.boxes.annotation import Coverage
+from alexnet_pl.data.boxes.index import BoxIndex
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.sources.box_files import read_boxes
+from alexnet_pl.data.sources.image_folder import find_images
+from alexnet_pl.data.sources.name_split import is_held_out
+from alexnet_pl.errors import UserError
+
+ANNOTATIONS, IMAGES, LISTS = ("Annotations", "annotations", "annots"), ("JPEGImages", "images"), "ImageSets/Main"
+
+
+class VocFolder(NamedTuple):
+    """One year: its folders of annotations and images."""
+
+    root: Path
+    annotations: Path
+    images: Path
+
+
+def find_voc(source: Path) -> list[VocFolder]:
+    """The years in a folder, or the folder itself."""
+    candidates = (source, *sorted(source.glob("*")), *sorted(source.glob("VOCdevkit/*")))
+    found = []
+    for root in filter(Path.is_dir, candidates):
+        annotations = next((root / name for name in ANNOTATIONS if any((root / name).glob("*.xml"))), None)
+        pictures = next((root / name for name in IMAGES if (root / name).is_dir()), None)
+        if annotations and pictures:
+            found.append(VocFolder(root, annotations, pictures))
+    return found
+
+
+def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> DatasetListing:
+    """`first`: the number of an image's first pixel, 1 if None. Raises UserError where a listed image is missing."""
+    readers = [partial(read_boxes, each.annotations, 1 if first is None else first, Coverage.ALL) for each in folders]
+    names = {box.name for read in readers for found in read() for box in found.boxes}
+    splits: dict[str, list[ImageRecord]] = {}
+    for folder in folders:
+        for split, path in split_images(folder, val_share):
+            splits.setdefault(split, []).append(ImageRecord(f"{split}/{path.name}", -1, ByteLocation(path)))
+    if "train" not in splits:
+        raise UserError(f"prepare.source: {folders[0].root}: no image to train on in {LISTS}")
+    ordered = {split: splits[split] for split in ("train", "val", "test") if split in splits}
+    listed = any(any((each.root / LISTS).glob("*.txt")) for each in folders)
+    classes, boxes = [(name, name) for name in sorted(names)], partial(BoxIndex.read, *readers)
+    return DatasetListing(classes, ordered, held_out=None if listed else val_share, boxes=boxes)
+
+
+def split_images(folder: VocFolder, val_share: float) -> Iterator[tuple[str, Path]]:
+    """(split, image) of one year."""
+    there = {path.stem: path for path in find_images(folder.images)}
+    lists = {name: folder.root / LISTS / f"{name}.txt" for name in ("train", "val", "trainval", "test")}
+    listed = {name: path.read_text().split() for name, path in lists.items() if path.is_file()}
+    if not listed:
+        for path in there.values():
+            yield "val" if is_held_out(path.name, val_share) else "train", path
+        return
+    if "train" not in listed and "trainval" in listed:
+        listed["train"] = listed["trainval"]
+        if "val" not in listed and "test" in listed:
+            listed["val"] = listed.pop("test")
+    for split in ("train", "val", "test"):
+        for name in listed.get(split, ()):
+            if name not in there:
+                raise UserError(f"prepare.source: {lists[split]} lists {name}, which is not in {folder.images}")
+            yield split, there[name]

@@ -1,0 +1,41 @@
+"""A copy's images together with their boxes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+
+from alexnet_pl.data.boxes.annotation import Annotation, Box
+from alexnet_pl.data.boxes.index import BoxIndex
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+
+
+@dataclass(frozen=True)
+class BoxedListing(DatasetListing):
+    """The images of `inner`, each with its annotation of `index`. One without a class gets that of its largest box."""
+
+    inner: DatasetListing = field(kw_only=True)
+    index: BoxIndex = field(kw_only=True)
+
+    def items(self) -> Iterator[tuple[str, ImageRecord]]:
+        named = {name: label for label, pair in enumerate(self.classes) for name in pair[::-1]}
+        for split, item in self.inner.items():
+            found = self.index.annotation(item.name, item.label, named)
+            if found is None and split in self.unannotated:
+                found = Annotation([], self.unannotated[split])
+            label = largest_label(found) if item.label < 0 and found else item.label
+            yield split, item._replace(label=label, annotation=found)
+
+
+def largest_label(annotation: Annotation) -> int:
+    """The class of the largest box that evaluation does not ignore; −1 where there is none."""
+    counted = [box for box in annotation.boxes if not box.difficult]
+    return max(counted, key=area).label if counted else -1
+
+
+def area(box: Box) -> float:
+    return (box.right - box.left) * (box.bottom - box.top)
+
+
+def add_boxes(listing: DatasetListing, index: BoxIndex) -> DatasetListing:
+    """The same images with their annotations."""
+    about = {each.name: getattr(listing, each.name) for each in fields(DatasetListing)}
+    return BoxedListing(**about, inner=listing, index=index)

@@ -1,0 +1,118 @@
+"""Split of a store: its images, labels and names."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet_pl.data.store import jpeg
+from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.errors import UserError
+
+EMPTY = -2  # label of a record without an image
+
+
+class Split:
+    """Images of a split, in the order of the store, without unreadable ones.
+
+    `constant`: whether an image is the same in every epoch, so that a device may cache it.
+    """
+
+    constant = True
+
+    def __init__(self, root: Path, name: str, manifest: dict[str, Any]) -> None:
+        info, encoding, size = manifest["splits"][name], StoreEncoding(**manifest["encoding"]), manifest["size"]
+        labels = load_array(root / f"{name}.labels.npy")
+        records, shard = info["records"], manifest["shard"]
+        if len(labels) != records:
+            raise corrupt_error(root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}"))
+        index = load_array(root / f"{name}.index.npy") if encoding.is_jpeg else None
+        counts = [min(shard, records - start) for start in range(0, records, shard)]
+        self.reader = encoding.reader(root, name, counts, size, index)
+        self.shape = (3, size, size)
+        self.channels_last = self.reader.channels_last
+        self.slots = np.flatnonzero(labels != EMPTY)
+        self.labels = labels[self.slots].astype(np.int64)
+        self.root, self.name = root, name
+        self.on_device: tuple[Tensor, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @property
+    def labelled(self) -> bool:
+        return bool((self.labels >= 0).all())
+
+    @property
+    def bytes(self) -> int:
+        return len(self) * int(np.prod(self.shape))
+
+    def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """All images and labels in the memory of `device`, copied there once."""
+        if self.on_device is None:
+            images = self.buffer(len(self), device)
+            block = self.buffer(min(1024, len(self)))
+            for start in range(0, len(self), 1024):
+                indices = np.arange(start, min(start + 1024, len(self)))
+                self.read(indices, block[: len(indices)].numpy())
+                images[start : start + len(indices)] = block[: len(indices)]
+            self.on_device = images, torch.from_numpy(self.labels).to(device)
+        return self.on_device
+
+    def buffer(self, count: int, device: torch.device | None = None, pinned: bool = False) -> Tensor:
+        """Allocate (count, 3, size, size) uint8 in the memory format that `read` fills fastest."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        shape = (count, *self.shape)
+        return torch.empty(shape, dtype=torch.uint8, device=device, pin_memory=pinned, memory_format=layout).zero_()
+
+    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
+        """Read images into `out`, (len(indices), 3, size, size) uint8 in the memory format of `buffer`."""
+        self.reader.read(self.slots[indices], out)
+
+    @property
+    def is_jpeg(self) -> bool:
+        """Whether images are JPEGs, which `decode_on` needs."""
+        return isinstance(self.reader, jpeg.JpegReader)
+
+    def decode_on(self, indices: np.ndarray, device: torch.device) -> Tensor:
+        """Decode JPEGs on `device`: (N, 3, size, size) uint8. Raises UserError naming a corrupt image."""
+        assert isinstance(self.reader, jpeg.JpegReader)
+        try:
+            return self.reader.decode_on(self.slots[indices], device)
+        except RuntimeError:
+            self.images(indices)  # raises a UserError that names the corrupt image
+            raise
+
+    def images(self, indices: np.ndarray) -> Tensor:
+        """Read images into new memory: (N, 3, size, size) uint8."""
+        images = self.buffer(len(indices))
+        self.read(np.asarray(indices), images.numpy())
+        return images
+
+    def prefetch(self, indices: np.ndarray) -> None:
+        """Ask the kernel to read images ahead, without waiting."""
+        self.reader.prefetch(self.slots[indices])
+
+    @cached_property
+    def names(self) -> list[str]:
+        path = self.root / f"{self.name}.names.jsonl"
+        try:
+            names = [json.loads(line) for line in path.read_text().splitlines()]
+            return [names[slot] for slot in self.slots]
+        except (OSError, ValueError, IndexError) as error:
+            raise corrupt_error(path, error) from error
+
+
+def load_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise corrupt_error(path, error) from error
+
+
+def corrupt_error(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: missing or corrupt ({error}); prepare the store again, or copy it again completely")

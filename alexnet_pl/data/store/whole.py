@@ -1,0 +1,171 @@
+"""The store's `whole` encoding: whole images with their aspect kept, shorter side `size`, and their bounding boxes.
+
+    train-000000.tar   JPEGs, as in the `jpeg` encoding (jpeg.py), each of its own width
+    train.sizes.npy    (records, 4) int32: height and width of the original, height and width as stored
+    train.boxes.npy    (boxes,) records of edges, (4,) float32: left, top, right, bottom relative to the image's width
+                       and height; label, int32 class index, −1 of no class of the store; difficult, bool
+    train.box_offsets.npy  (records + 1,) int64: record i's boxes are boxes[offsets[i] : offsets[i + 1]]
+    train.coverage.npy     (records,) uint8: how much of the image was annotated (`Coverage`)
+
+Read as any other split it gives the central squares, so whatever takes a store of squares takes this one, too.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from alexnet_pl.data.boxes.geometry import crop_boxes, has_area
+from alexnet_pl.data.store.jpeg import JpegReader
+from alexnet_pl.data.store.split import Split, corrupt_error, load_array
+from alexnet_pl.errors import UserError
+
+BOX = np.dtype([("edges", np.float32, (4,)), ("label", np.int32), ("difficult", np.bool_)])
+
+
+class WholeSplit(Split):
+    """Whole images of one split with their boxes.
+
+    `sizes`, `original_sizes`: (N, 2) int64, height and width as stored and of the file it came from. `coverage`: (N,)
+    uint8, how much of each image was annotated.
+    """
+
+    reader: JpegReader
+
+    def __init__(self, root: Path, name: str, manifest: dict[str, Any]) -> None:
+        super().__init__(root, name, manifest)
+        sizes = load_array(root / f"{name}.sizes.npy")[self.slots].astype(np.int64)
+        self.original_sizes, self.sizes = sizes[:, :2], sizes[:, 2:]
+        self.all_boxes, self.offsets = load_boxes(root, name, manifest["splits"][name]["records"])
+        self.coverage = load_array(root / f"{name}.coverage.npy")[self.slots]
+        self.crop = manifest["size"]
+
+    @property
+    def is_jpeg(self) -> bool:
+        """Images of many sizes: no device decodes them in one call."""
+        return False
+
+    def rows(self, i: int) -> slice:
+        begin, end = self.offsets[self.slots[i] : self.slots[i] + 2].tolist()
+        return slice(begin, end)
+
+    def boxes(self, i: int) -> Tensor:
+        """(n, 4) float32: left, top, right, bottom edges of image i's boxes in stored pixels."""
+        height, width = self.sizes[i].tolist()
+        scale = torch.tensor([width, height, width, height], dtype=torch.float32)
+        return torch.from_numpy(self.all_boxes["edges"][self.rows(i)].copy()) * scale
+
+    def box_labels(self, i: int) -> Tensor:
+        """(n,) int64: the class index of each box of image i."""
+        return torch.from_numpy(self.all_boxes["label"][self.rows(i)].astype(np.int64))
+
+    def box_difficult(self, i: int) -> Tensor:
+        """(n,) bool: which boxes of image i PASCAL VOC's evaluation ignores."""
+        return torch.from_numpy(self.all_boxes["difficult"][self.rows(i)].copy())
+
+    def box_counts(self) -> np.ndarray:
+        """(N,) int64: how many boxes each image has."""
+        return np.diff(self.offsets)[self.slots]
+
+    def image(self, i: int, size: int | tuple[int, int] | None = None) -> Tensor:
+        """Image i, (3, H, W) uint8: as stored, with a shorter side of `size`, or resized to (height, width)."""
+        height, width = self.sizes[i].tolist()
+        pixels = self.reader.decode_whole(int(self.slots[i]), height, width)
+        found = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        wanted = (height, width) if size is None else scaled(height, width, size) if isinstance(size, int) else size
+        if wanted == (height, width):
+            return found
+        return interpolate(found[None], wanted, mode="bilinear", antialias=True)[0]
+
+    def classified(self) -> Self:
+        """The images that have a class; all of them where none has, as in a test set without labels."""
+        kept = self.labels >= 0
+        return self if kept.all() or not kept.any() else self.subset(kept)
+
+    def subset(self, kept: np.ndarray) -> Self:
+        """The images `kept`, a mask or indices, as a split of their own."""
+        found = copy.copy(self)
+        found.__dict__.pop("names", None)
+        found.slots, found.labels, found.on_device = self.slots[kept], self.labels[kept], None
+        found.sizes, found.original_sizes = self.sizes[kept], self.original_sizes[kept]
+        found.coverage = self.coverage[kept]
+        return found
+
+    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
+        """Copy the central squares of images `indices` to `out`, (len(indices), 3, size, size) uint8."""
+        self.read_windows(indices, centre_corners(self.sizes[indices], self.crop), out)
+
+    def read_windows(self, indices: np.ndarray, corners: np.ndarray, out: np.ndarray) -> None:
+        """Copy a window of each image to `out`, (n, 3, crop, crop) uint8; `corners`: (n, 2), its top and left edge."""
+        self.reader.read_windows(self.slots[indices], self.sizes[indices], corners, out)
+
+    def random_crops(self, crop: int, seed: int, epoch: int) -> "Crops":
+        """A window of crop × crop pixels at a random place of each image: a function of (seed, epoch, image) alone."""
+        chance = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 3]))
+        free = self.sizes - crop + 1
+        return Crops(self, crop, (chance.random((len(self), 2)) * free).astype(np.int64))
+
+    def center_crops(self, crop: int) -> "Crops":
+        """The central crop × crop pixels of each image."""
+        return Crops(self, crop, centre_corners(self.sizes, crop))
+
+
+class Crops(Split):
+    """One square window of each image of a whole split. `corners`: (N, 2), its top and left edge in stored pixels.
+
+    Raises UserError where an image is smaller than the window.
+    """
+
+    constant = False
+
+    def __init__(self, whole: WholeSplit, crop: int, corners: np.ndarray) -> None:
+        if len(whole) and crop > whole.sizes.min():
+            raise UserError(f"augment.crop={crop}: more than the {whole.sizes.min()} pixels of the stored shorter side")
+        self.whole, self.corners, self.crop = whole, corners, crop
+        self.labels, self.slots, self.reader = whole.labels, whole.slots, whole.reader
+        self.root, self.name = whole.root, whole.name
+        self.shape, self.channels_last, self.on_device = (3, crop, crop), whole.channels_last, None
+
+    @property
+    def is_jpeg(self) -> bool:
+        return False
+
+    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
+        self.whole.read_windows(indices, self.corners[indices], out)
+
+    def boxes(self, i: int) -> Tensor:
+        """(n, 4) float32: the edges in the window of the boxes that reach into it."""
+        found = self.inside(i)
+        return found[has_area(found)]
+
+    def box_labels(self, i: int) -> Tensor:
+        """(n,) int64: the classes of `boxes(i)`."""
+        return self.whole.box_labels(i)[has_area(self.inside(i))]
+
+    def inside(self, i: int) -> Tensor:
+        top, left = self.corners[i].tolist()
+        return crop_boxes(self.whole.boxes(i), top, left, self.crop, self.crop)
+
+
+def centre_corners(sizes: np.ndarray, crop: int) -> np.ndarray:
+    """(n, 2): top and left edge of the central window, rounded as torchvision's `center_crop` does."""
+    return ((sizes - crop) / 2).round().astype(np.int64)
+
+
+def scaled(height: int, width: int, size: int) -> tuple[int, int]:
+    """(height, width) with a shorter side of `size` and the same aspect."""
+    longer = int(size * max(height, width) / min(height, width))
+    return (size, longer) if height <= width else (longer, size)
+
+
+def load_boxes(root: Path, name: str, records: int) -> tuple[np.ndarray, np.ndarray]:
+    """(boxes, offsets) of a split."""
+    path = root / f"{name}.boxes.npy"
+    boxes, offsets = load_array(path), load_array(root / f"{name}.box_offsets.npy")
+    if boxes.dtype != BOX or len(offsets) != records + 1 or offsets[-1] != len(boxes):
+        raise corrupt_error(path, ValueError(f"not the boxes of {records:,} images"))
+    return boxes, offsets

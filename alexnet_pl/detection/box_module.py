@@ -1,0 +1,74 @@
+"""LightningModule of a box network: what training a regressor (§4) and training a detector (§5) share.
+
+Rate, epochs, batch and update rule of neither are printed. Adam, at a rate that falls to zero along a straight line,
+needs no search for them.
+"""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from alexnet_pl.config.box_options import BoxOptions
+from alexnet_pl.config.migration import SCHEMA
+from alexnet_pl.detection.box_network import BoxNetwork
+from alexnet_pl.errors import UserError
+from alexnet_pl.files import to_json
+from alexnet_pl.runs.records import LineageStage
+
+
+class BoxModule(L.LightningModule):
+    """A checkpoint carries all that `detect` needs.
+
+    `switches`: architecture of the network, {"model", "augment", "boxes"}; `store`: facts of the images trained on.
+    """
+
+    def __init__(
+        self,
+        network: BoxNetwork,
+        switches: dict[str, Any],
+        classes: list[list[str]],
+        store: dict[str, Any],
+        lr: float = 0.001,
+        weight_decay: float = 0.0,
+        epochs: int = 1,
+    ) -> None:
+        super().__init__()
+        if min(lr, weight_decay) < 0:
+            raise ValueError(f"lr={lr}, weight_decay={weight_decay}: not below 0")
+        self.network, self.switches, self.classes, self.store_info = network, switches, classes, store
+        self.lr, self.weight_decay, self.epochs = lr, weight_decay, epochs
+        self.lineage: list[LineageStage] = []
+        self.progress_metrics: dict[str, float] = {}  # beside the progress bar
+        self.options = BoxOptions(**switches["boxes"])
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Exclude what is not to be learned."""
+
+    def configure_optimizers(self) -> Any:
+        """Of all parameters that are to be learned; the rate falls from `lr` to zero, epoch by epoch."""
+        learned = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        adam = torch.optim.Adam(learned, self.lr, weight_decay=self.weight_decay)
+        falling = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
+        return {"optimizer": adam, "lr_scheduler": falling}
+
+    def check_loss(self, loss: Tensor) -> Tensor:
+        if not torch.isfinite(loss):
+            raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")
+        return loss
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("step", float(self.global_step), sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["alexnet_pl"] = {
+            "schema": SCHEMA,
+            "switches": self.switches,
+            "classes": self.classes,
+            "store": self.store_info,
+            "lineage": [to_json(stage) for stage in self.lineage],
+            "course": {"seed": data.seed, "batch_size": data.batch_size},
+        }

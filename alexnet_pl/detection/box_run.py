@@ -1,0 +1,75 @@
+"""A finished run of boxes, opened again: its network, its images, and what it finds in them (§4, §5)."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from alexnet_pl.config.box_options import DetectOptions
+from alexnet_pl.config.recipes import RUN_CONFIG
+from alexnet_pl.config.run_config import read_own_keys
+from alexnet_pl.config.schema import instantiate
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.data.store.whole import WholeSplit
+from alexnet_pl.detection.box_network import load_box_network
+from alexnet_pl.detection.finder import BoxFinder
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.trained_run import train
+from alexnet_pl.runs.layout import LAST
+
+VARIABLE = "ALEXNET_PL_BOX_RUN"
+FOLDER = Path("runs/notebook_boxes")
+DEMO = (  # minutes on two CPU cores
+    ("prepare", "-c", "boxes_demo_classifier", "prepare.source=scenes"),
+    ("fit", "-c", "boxes_demo_classifier", f"hydra.run.dir={FOLDER}/classifier"),
+    ("prepare", "-c", "boxes_demo", "prepare.source=scenes"),
+    ("fit", "-c", "boxes_demo", f"transfer.weights={FOLDER}/classifier", f"hydra.run.dir={FOLDER}/detector"),
+)
+
+
+def example_box_run(given: str | Path | None = None) -> Path:
+    """`given`, or what $ALEXNET_PL_BOX_RUN says, or runs/notebook_boxes: configs/boxes_demo.yaml, trained here once."""
+    if wanted := given or os.environ.get(VARIABLE):
+        return Path(wanted)
+    detector = FOLDER / "detector"
+    if not (detector / LAST).is_file():
+        print(f"{FOLDER}: a classifier and a detector are trained on drawn scenes; some minutes", flush=True)
+        for words in DEMO:
+            if words[0] == "fit" or not Path(f"data/{'scenes' if words[2] == 'boxes_demo' else 'scenes_one'}").exists():
+                train(list(words))
+    return detector
+
+
+class BoxRun:
+    """A run of configs/overfeat_localise.yaml, overfeat_detect.yaml or one of drawn scenes.
+
+    `root`: where the store lies now, if it was moved; `detect`: keys of that section that are asked for otherwise.
+    Raises UserError that names what is missing.
+    """
+
+    def __init__(self, folder: str | Path, root: str | None = None, **detect: Any) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / RUN_CONFIG).is_file():
+            raise UserError(f"{folder}: not a run folder (no {RUN_CONFIG} in it)")
+        self.cfg = OmegaConf.create(read_own_keys(self.folder / RUN_CONFIG))
+        self.root = root or str(self.cfg.data.root)
+        self.network, self.classes, self.trained_with = load_box_network(str(self.folder / LAST))
+        section = {**OmegaConf.to_container(self.cfg.detect), **detect}  # type: ignore[dict-item]
+        self.options = instantiate(DetectOptions, section, "detect")
+
+    @property
+    def names(self) -> list[str]:
+        """Readable names of the classes."""
+        return [name for _, name in self.classes]
+
+    @cached_property
+    def finder(self) -> BoxFinder:
+        """On the CPU."""
+        return BoxFinder(self.network, self.trained_with, self.options, torch.device("cpu"))
+
+    def images(self, split: str = "val") -> WholeSplit:
+        """Whole images of the store, with their boxes."""
+        return Store(self.root).whole(split)

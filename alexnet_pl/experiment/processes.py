@@ -1,0 +1,106 @@
+"""Processes of a run: which of them torchrun or srun have started, and the strategy by which they train together."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.strategies import Strategy
+from omegaconf import DictConfig
+
+from alexnet_pl.config.options import DistributedOptions
+from alexnet_pl.errors import UserError
+from alexnet_pl.runtime import device
+from alexnet_pl.training.strategies.data_parallel import DataParallelStrategy
+from alexnet_pl.training.strategies.towers import TowerStrategy
+
+STRATEGIES = {"ddp": DataParallelStrategy, "towers": TowerStrategy}
+
+
+class Launched(NamedTuple):
+    """Processes that something else has started: its name, processes on each node, nodes."""
+
+    launcher: str
+    devices: int
+    nodes: int
+
+
+def launched_processes() -> Launched | None:
+    """What torchrun or srun have started; None for a single process."""
+    found = None
+    if TorchElasticEnvironment.detect():
+        world, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        found = Launched("torchrun", here, world // here)
+    elif SLURMEnvironment.detect():
+        tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
+        found = Launched("srun", tasks // nodes, nodes)
+    return found if found and found.devices * found.nodes > 1 else None
+
+
+def set_processes(options: dict[str, Any]) -> None:
+    """Make `devices` and `num_nodes` what torchrun or srun have started, unless they say so already.
+
+    Raises UserError where they say something else: some processes would train alone, all on the same images.
+    """
+    launched = launched_processes()
+    if not launched:
+        return
+    for key, there, neutral in (("devices", launched.devices, (1, -1, "auto")), ("num_nodes", launched.nodes, (1,))):
+        given = options.get(key)
+        count = len(given) if isinstance(given, list) else given
+        if given is not None and given not in neutral and count != there:
+            raise UserError(f"trainer.{key}={given}: {launched.launcher} has started {there}; leave trainer.{key} out")
+        options[key] = given if isinstance(given, list) else there
+
+
+def make_strategy(options: dict[str, Any], kind: str, run: Path, command: str, shared: DistributedOptions) -> Any:
+    """The strategy for the processes that `options` ask for on devices of a `kind`; "auto" for a single one."""
+    name = options.get("strategy") or "auto"
+    count = count_devices(options.get("devices"), kind) * (options.get("num_nodes") or 1)
+    if name == "auto" and count == 1:
+        return "auto"
+    if name == "towers" and count % 2:
+        raise UserError(f"trainer.strategy=towers: {count} devices are not an even number; trainer.devices=2")
+    strategy: type[Strategy] = STRATEGIES["ddp" if name == "auto" else name]
+    return strategy(run, continuing_command(command, options), shared)  # type: ignore[call-arg]
+
+
+def count_devices(devices: Any, kind: str) -> int:
+    """How many devices of a node `trainer.devices` means."""
+    if isinstance(devices, int) and not isinstance(devices, bool) and devices >= 0:
+        return devices
+    if isinstance(devices, list):
+        return len(devices)
+    if isinstance(devices, str) and "," in devices:
+        return len([word for word in devices.split(",") if word.strip()])
+    return torch.cuda.device_count() if kind == "cuda" else 1
+
+
+def continuing_command(command: str, options: dict[str, Any]) -> str:
+    """What a user types, before the run folder, to continue a run that ended."""
+    launched = launched_processes()
+    name = launched.launcher if launched else ""
+    start = {"torchrun": f"torchrun --nproc-per-node={options.get('devices')} -m", "srun": "srun python -m"}
+    return f"{start.get(name, 'python -m')} alexnet_pl {command}"
+
+
+def launch(cfg: DictConfig) -> Fabric:
+    """Start the processes that `trainer.devices` asks for, or join those of torchrun or srun, for work that is no
+    training; each goes on from here, with its `global_rank` and `device`."""
+    options = {key: cfg.trainer.get(key) for key in ("devices", "num_nodes")}
+    kind = device(cfg).type
+    set_processes(options)
+    devices, nodes = options["devices"] or 1, options["num_nodes"] or 1
+    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, plugins=cluster_plugins())
+    fabric.launch()
+    return fabric
+
+
+def cluster_plugins() -> list[Any]:
+    """SLURM without Lightning's own requeue, whose checkpoint a new run folder would not find: `ckpt_path=auto`
+    continues a job that SLURM starts again."""
+    ours = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if ours else []

@@ -1,0 +1,165 @@
+"""Pictures of boxes: before and after merging (OverFeat's Figures 6 and 7), found boxes, and mistakes by kind."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import patheffects, rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from alexnet_pl.detection.average_precision import Detections, Truths
+from alexnet_pl.detection.box_evaluation import detections, truths_of
+from alexnet_pl.detection.box_run import BoxRun
+from alexnet_pl.detection.finder import BoxFinder, Candidates, Found
+from alexnet_pl.detection.mistakes import KINDS, MISSED, RIGHT, sort_mistakes
+from alexnet_pl.figures.style import LIGHT
+
+COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff")
+BEFORE, AFTER = 60, 4  # boxes that are drawn, the surest
+EACH = 4  # pictures of a kind of mistake
+
+
+def save(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.05)
+    return path
+
+
+def panel(axes: Any, image: Tensor, title: str = "") -> None:
+    axes.imshow(image.permute(1, 2, 0).numpy())
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title, fontsize=8)
+
+
+def add_box(axes: Any, box: np.ndarray, color: str, text: str = "", width: float = 1.8, style: str = "-") -> None:
+    """A frame with a dark edge, to be seen on any picture, and what it says above its corner."""
+    left, top, right, bottom = box - 0.5  # a pixel's number is its middle
+    dark = [patheffects.withStroke(linewidth=width + 1.2, foreground="#000000", alpha=0.7)]
+    axes.add_patch(
+        Rectangle((left, top), right - left, bottom - top, fill=False, ec=color, lw=width, ls=style, path_effects=dark)
+    )
+    if text:
+        inside = top < 12
+        axes.text(
+            left + 2 if inside else left, top + 2 if inside else top - 2, text, color=color, fontsize=6.5, clip_on=True,
+            va="top" if inside else "bottom", path_effects=[patheffects.withStroke(linewidth=2, foreground="#000000")],
+        )  # fmt: skip
+
+
+def color_of(label: int) -> str:
+    return COLORS[label % len(COLORS)]
+
+
+def add_found(axes: Any, found: Found, names: Sequence[str], most: int = 20) -> None:
+    for label, score, box in list(zip(found.labels, found.scores, found.boxes, strict=True))[:most]:
+        add_box(axes, box, color_of(label), f"{names[label]} {score:.2f}")
+
+
+def save_boxes(path: Path, image: Tensor, found: Found, names: Sequence[str]) -> Path:
+    """The image with its boxes, their classes and confidences."""
+    height, width = image.shape[1:]
+    with rc_context(LIGHT.settings):
+        figure = Figure(figsize=(6, 6 * height / width))
+        axes = figure.add_axes((0, 0, 1, 1))
+        panel(axes, image)
+        add_found(axes, found, names)
+        return save(figure, path)
+
+
+def add_candidates(axes: Any, some: Candidates) -> None:
+    """The surest windows' boxes, each as opaque as it is sure."""
+    for number in np.argsort(-some.scores)[:BEFORE]:
+        left, top, right, bottom = some.boxes[number] - 0.5
+        color, sure = color_of(int(some.labels[number])), float(np.clip(some.scores[number], 0.1, 1))
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, ec=color, lw=0.9, alpha=sure))
+
+
+def merging_figure(finder: BoxFinder, images: Sequence[Tensor], names: Sequence[str]) -> Figure:
+    """A row an image: the boxes of its windows, and what merging makes of them."""
+    with rc_context(LIGHT.settings):
+        figure = Figure(figsize=(5.6, 2.5 * len(images)), layout="constrained")
+        rows = figure.subplots(len(images), 2, squeeze=False)
+        for (before, after), image in zip(rows, images, strict=True):
+            some = finder.candidates(image)
+            found = finder.combine(some)
+            panel(before, image, f"{len(some.labels):,} boxes, the surest {min(BEFORE, len(some.labels))} drawn")
+            add_candidates(before, some)
+            panel(after, image, f"{len(found.labels):,} after merging, the best {min(AFTER, len(found.labels))} drawn")
+            add_found(after, found, names, AFTER)
+        return figure
+
+
+def save_merging(path: Path, finder: BoxFinder, images: Sequence[Tensor], names: Sequence[str]) -> Path:
+    return save(merging_figure(finder, images, names), path)
+
+
+def mistakes_figure(
+    image_of: Callable[[int], Tensor], found: Detections, truths: Truths, names: Sequence[str]
+) -> Figure:
+    """A row for each kind of mistake: the surest of it, dashed what is there. Of as many detections as there are boxes.
+
+    Of boxes that were missed the largest.
+    """
+    surest = np.argsort(-found.scores, kind="stable")[: len(truths.images)]
+    some = Detections(*(column[surest] for column in found))
+    kinds, missed = sort_mistakes(some, truths)
+    with rc_context(LIGHT.settings):
+        figure = Figure(figsize=(1.9 * EACH, 1.9 * (len(KINDS) - 1)), layout="constrained")
+        rows = figure.subplots(len(KINDS) - 1, EACH, squeeze=False)
+        for row, kind in zip(rows, (kind for kind in KINDS if kind != RIGHT), strict=True):
+            count = int(missed.sum()) if kind == MISSED else int((kinds == kind).sum())
+            row[0].set_title(f"{kind} ({count:,})", fontsize=9, loc="left")
+            for axes in row:
+                axes.set_axis_off()
+            if kind == MISSED:
+                add_missed(row, image_of, truths, missed, names)
+            else:
+                add_mistakes(row, image_of, some, truths, np.flatnonzero(kinds == kind), names)
+        return figure
+
+
+def add_mistakes(
+    row: Any, image_of: Callable[[int], Tensor], some: Detections, truths: Truths, numbers: np.ndarray, names: Any
+) -> None:
+    for axes, number in zip(row, numbers, strict=False):
+        image, label = int(some.images[number]), int(some.labels[number])
+        axes.imshow(image_of(image).permute(1, 2, 0).numpy())
+        for truth in np.flatnonzero(truths.images == image):
+            add_box(axes, truths.boxes[truth], "#ffffff", names[int(truths.labels[truth])], 1.2, "--")
+        add_box(axes, some.boxes[number], color_of(label), f"{names[label]} {some.scores[number]:.2f}")
+
+
+def add_missed(
+    row: Any, image_of: Callable[[int], Tensor], truths: Truths, missed: np.ndarray, names: Sequence[str]
+) -> None:
+    areas = (truths.boxes[:, 2:] - truths.boxes[:, :2]).prod(1)
+    largest = sorted(np.flatnonzero(missed), key=lambda number: -areas[number])
+    for axes, number in zip(row, largest, strict=False):
+        axes.imshow(image_of(int(truths.images[number])).permute(1, 2, 0).numpy())
+        add_box(axes, truths.boxes[number], "#ffffff", names[int(truths.labels[number])], 1.2, "--")
+
+
+def save_mistakes(
+    path: Path, image_of: Callable[[int], Tensor], found: Detections, truths: Truths, names: Sequence[str]
+) -> Path:
+    return save(mistakes_figure(image_of, found, truths, names), path)
+
+
+def draw_merging(run: BoxRun, numbers: Iterable[int], split: str = "val") -> Figure:
+    """Images of a split, by number: the boxes of a run's windows, and what merging makes of them (Figures 6 and 7)."""
+    images = run.images(split)
+    return merging_figure(run.finder, [images.image(int(number)) for number in numbers], run.names)
+
+
+def draw_mistakes(run: BoxRun, numbers: Iterable[int], split: str = "val") -> Figure:
+    """Mistakes of a run on images of a split, by kind, the surest of each."""
+    images = run.images(split)
+    kept = [int(number) for number in numbers]
+    found = detections(kept, [run.finder.find(images.image(number)) for number in kept])
+    whole = truths_of(images)
+    truths = Truths(*(column[np.isin(whole.images, kept)] for column in whole))
+    return mistakes_figure(images.image, found, truths, run.names)

@@ -1,0 +1,67 @@
+"""Confidence maps (OverFeat §3.3): an image at several scales, and in which windows a class was found."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from alexnet_pl.evaluation.dense import ScaleMap
+from alexnet_pl.figures.style import Theme
+from alexnet_pl.models.sliding_window import WindowGeometry
+
+WIDTH, GAP = 9.0, 0.5  # inches: of the figure, and above each row for its titles
+
+
+class MappedImage(NamedTuple):
+    """An image's maps, smallest scale first, of the class that its test would answer; `label`: the true one's name."""
+
+    maps: list[ScaleMap]
+    answer: int
+    name: str
+    label: str
+
+
+def draw_confidence_maps(
+    images: Sequence[MappedImage], scales: Sequence[int], window: WindowGeometry, stride: int, theme: Theme
+) -> Figure:
+    """A row for each image, a panel for each scale, all pixels of one size. Each cell of a map lies over the centre of
+    its window, the brighter the higher the score; the box is the window with the highest. `stride`: pixels between
+    windows."""
+    widths = [max(each.maps[k].picture.shape[2] for each in images) for k in range(len(scales))]
+    heights = [max(found.picture.shape[1] for found in each.maps) for each in images]
+    unit = WIDTH / sum(widths)
+    figure = Figure(figsize=(WIDTH, sum(unit * height + GAP for height in heights)), layout="constrained")
+    panels = figure.subplots(
+        len(images), len(scales), squeeze=False, gridspec_kw={"width_ratios": widths, "height_ratios": heights}
+    )
+    for row, each in zip(panels, images, strict=True):
+        for axes, scale, found in zip(row, scales, each.maps, strict=True):
+            draw_map(axes, found, each.answer, window, stride, theme)
+            best = float(found.scores[each.answer].max())
+            axes.set_title(f"scale {scale}, up to {best:.2f}", fontsize=8, loc="left")
+        row[0].set_title(
+            f"{each.name}{' ✓' if each.name == each.label else f' (is {each.label})'}\n{row[0].get_title(loc='left')}",
+            fontsize=8,
+            loc="left",
+        )
+    return figure
+
+
+def draw_map(axes: Axes, found: ScaleMap, answer: int, window: WindowGeometry, stride: int, theme: Theme) -> None:
+    height, width = found.picture.shape[1:]
+    axes.imshow(found.picture.permute(1, 2, 0).cpu().numpy().clip(0, 255).astype(np.uint8))
+    scores = found.scores[answer].cpu().numpy()
+    rows, columns = scores.shape
+    first = (window.window - stride) / 2  # left edge of the first cell
+    extent = (first, first + stride * columns, first + stride * rows, first)
+    axes.imshow(scores, vmin=0, vmax=1, cmap="inferno", alpha=0.6, extent=extent, interpolation="nearest")
+    i, j = np.unravel_index(int(scores.argmax()), scores.shape)
+    corner = (stride * int(j) - 0.5, stride * int(i) - 0.5)
+    axes.add_patch(Rectangle(corner, window.window, window.window, fill=False, color=theme.right, linewidth=1.2))
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
+    axes.set_anchor("NW")
+    axes.axis("off")

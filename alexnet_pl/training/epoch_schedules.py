@@ -1,0 +1,139 @@
+"""Learning rate schedules that are functions of the epoch (§6, §7): the epochs at which the authors acted by hand."""
+
+from typing import Any
+
+import lightning as L
+
+from alexnet_pl.training.schedules import FIRST_LAYER, Schedule, optimizer_groups
+
+
+class LoggedSchedule(Schedule):
+    """Changes by hand that the program's parameter files record; the defaults are those of the ILSVRC-2012 net (145).
+
+    Epochs count from 1. A change takes effect at the start of its epoch:
+      drop1, drop2   divide the rates of all weights by 10; drop1 also those of biases, which then stay (as in the 2010
+                     run of this network and in the scripted one; the file of the 2012 run still has the first rate)
+      cool           divide the rate of conv1's weights by 10 once more; end the colour noise
+      freeze         freeze conv1
+      drop3          divide the rates of the other weights by 10
+      stop           the last epoch
+
+    A function of the epoch, so no state is saved. Raises ValueError if the epochs are not in this order.
+    """
+
+    def __init__(
+        self, drop1: int = 25, drop2: int = 51, cool: int = 67, freeze: int = 72, drop3: int = 79, stop: int = 91
+    ) -> None:
+        if not 1 <= drop1 <= drop2 <= cool <= freeze <= stop or not drop2 <= drop3 <= stop:
+            raise ValueError("drop1, drop2, cool, freeze, drop3, stop: epochs from 1, in this order")
+        self.drop1, self.drop2, self.drop3 = drop1, drop2, drop3
+        self.cool, self.freeze, self.stop = cool, freeze, stop
+
+    def is_complete(self, trainer: L.Trainer) -> bool:
+        return trainer.current_epoch >= self.stop
+
+    def factor(self, name: str, epoch: int) -> float:
+        """Ratio of the rate of group `name` (`conv1.weight`, …) in `epoch`, from 1, to its rate in the first epoch."""
+        if name.startswith(FIRST_LAYER) and epoch >= self.freeze:
+            return 0.0
+        if name.endswith(".bias"):
+            return 0.1 if epoch >= self.drop1 else 1.0
+        drops = [self.drop1, self.drop2, self.cool if name.startswith(FIRST_LAYER) else self.drop3]
+        return 10.0 ** -sum(epoch >= drop for drop in drops)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        for group in optimizer_groups(trainer):
+            group["lr"] = group["initial_lr"] * self.factor(group["name"], trainer.current_epoch + 1)
+        self.end_noise(trainer, pl_module)
+
+    def end_noise(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch + 1 >= self.cool:
+            pl_module.augment.noise = 0.0  # type: ignore[union-attr]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Restore the end of the noise and of the fit, which checkpoints do not hold."""
+        self.end_noise(trainer, pl_module)
+        trainer.should_stop = trainer.should_stop or trainer.current_epoch >= self.stop
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.current_epoch + 1 >= self.stop:
+            trainer.should_stop = True
+
+
+class StepSchedule(Schedule):
+    """Divide the rates of weights by `divide_by` at the start of each epoch in `drops`, counted from 1.
+
+    Biases keep their rates unless `biases`. The program trains its CIFAR-10 networks this way ("Lower learning rates
+    (epsW)", layer-params-conv-local-11pct.cfg). OverFeat halves all rates after 30, 50, 60, 70 and 80 epochs (its
+    §3.1): drops 31, 51, 61, 71, 81. The fit ends at `trainer.max_epochs`.
+
+    Raises ValueError, naming the argument, for values out of range.
+    """
+
+    def __init__(self, drops: list[int], divide_by: float = 10.0, biases: bool = False) -> None:
+        if sorted(drops) != drops or (drops and drops[0] < 1):
+            raise ValueError(f"drops={drops}: epochs from 1, in their order")
+        if divide_by < 1:
+            raise ValueError(f"divide_by={divide_by}: at least 1")
+        self.drops, self.divide_by, self.biases = drops, divide_by, biases
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        drops = sum(trainer.current_epoch + 1 >= drop for drop in self.drops)
+        for group in optimizer_groups(trainer):
+            if self.biases or not group["name"].endswith(".bias"):
+                group["lr"] = group["initial_lr"] / self.divide_by**drops
+
+
+class StagedSchedule(Schedule):
+    """Rates by layer and epoch, as the authors set them by hand when fine-tuning (§7).
+
+    Each stage starts at its `epoch`, counted from 1 as in the program's logs; 2.5 is the middle of the second epoch.
+    `weights` and `biases` map layers to rates, `all` standing for all layers; a rate of 0 freezes a layer. Biases that
+    no stage mentions learn at `bias_lr_scale` times the rate of their weights. `noise`: colour noise from then on.
+
+    Raises ValueError for unknown keys, or if the first stage is not from epoch 1 with `weights.all`.
+    """
+
+    def __init__(self, stages: list[Any], bias_lr_scale: float = 2.0) -> None:
+        known = {"epoch", "weights", "biases", "noise"}
+        for number, stage in enumerate(stages):
+            if unknown := sorted(set(stage) - known):
+                raise ValueError(f"stages[{number}].{unknown[0]}: unknown key; one of {', '.join(sorted(known))}")
+        epochs = [stage.get("epoch", 0) for stage in stages]
+        if not stages or epochs[0] != 1 or epochs != sorted(epochs) or "all" not in stages[0].get("weights", {}):
+            raise ValueError("stages: the first is from epoch 1 and has weights.all, the others follow in order")
+        self.stages, self.bias_lr_scale = stages, bias_lr_scale
+
+    def rates(self, position: float) -> tuple[dict[str, float], dict[str, float], float | None]:
+        """(weights, biases, noise) at `position` in epochs, from 1; rates by layer, with "all" for the rest."""
+        by_kind: dict[str, dict[str, float]] = {"weights": {}, "biases": {}}
+        noise = None
+        for stage in self.stages:
+            if stage["epoch"] > position:
+                break
+            for kind, rates in by_kind.items():
+                new = stage.get(kind) or {}
+                by_kind[kind] = dict(new) if "all" in new else {**rates, **new}
+            noise = stage.get("noise", noise)
+        return by_kind["weights"], by_kind["biases"], noise
+
+    def rate(self, name: str, weights: dict[str, float], biases: dict[str, float]) -> float:
+        """Learning rate of the group `name` (`conv1.weight`, …)."""
+        layer, _, kind = name.partition(".")
+        weight = weights.get(layer, weights["all"])
+        if kind == "weight":
+            return weight
+        return biases.get(layer, biases.get("all", weight * self.bias_lr_scale))
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Set the rates of the epoch's start before they are logged."""
+        self.on_train_batch_start(trainer, pl_module, None, 0)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        weights, biases, noise = self.rates(1 + trainer.current_epoch + batch_idx / trainer.num_training_batches)
+        for group in optimizer_groups(trainer):
+            group["lr"] = self.rate(group["name"], weights, biases)
+        if noise is not None:
+            pl_module.augment.noise = noise  # type: ignore[union-attr]

@@ -1,0 +1,93 @@
+"""Data parallel training: each process its share of every batch, gradients averaged (DistributedDataParallel)."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
+from torch.nn.parallel import DistributedDataParallel
+
+from alexnet_pl.config.options import DistributedOptions
+from alexnet_pl.training.strategies.peers import PeerWatch
+
+START = timedelta(minutes=30)  # in which processes find each other; one that ends before is noticed at once
+PARENT = "ALEXNET_PL_PARENT"  # the process that started this one
+
+
+class WatchedLauncher(_SubprocessScriptLauncher):
+    """Lightning's launcher, with a watch in every process: Lightning looks after the children alone, and ends the
+    parent without a word."""
+
+    def __init__(self, *args: Any, watch: PeerWatch) -> None:
+        super().__init__(*args)
+        self.watch = watch
+
+    def launch(self, function: Callable, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
+        cluster = self.cluster_environment
+        self.watch.world = self.num_processes * self.num_nodes
+        self.watch.rank = cluster.node_rank() * self.num_processes + cluster.local_rank()
+        cluster.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
+        if not cluster.creates_processes_externally:
+            os.environ[PARENT] = str(os.getpid())
+            self._call_children_scripts()
+            first = cluster.node_rank() * self.num_processes
+            self.watch.start(children={first + i: child for i, child in enumerate(self.procs, 1)})
+        elif isinstance(cluster, LightningEnvironment) and (parent := int(os.environ.get(PARENT, 0))) != os.getpid():
+            self.watch.start(parent=parent or None)
+        else:
+            self.watch.start()
+        _set_num_threads_if_needed(num_processes=self.num_processes)
+        return function(*args, **kwargs)
+
+
+class DataParallelStrategy(DDPStrategy):
+    """Lightning's DDPStrategy, whose processes end together, with the options of section `distributed`.
+
+    Buffers are not broadcast: each process counts in its own (`Classifier.train_sums`), and the network has none that
+    training changes.
+    """
+
+    kind = "ddp"  # as trainer.strategy names it
+
+    def __init__(self, run: Path, command: str, options: DistributedOptions, **kwargs: Any) -> None:
+        super().__init__(timeout=START, **kwargs)
+        self.options, self.watch = options, PeerWatch(run, command)
+
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        self._launcher = WatchedLauncher(self.cluster_environment, self.num_processes, self.num_nodes, watch=self.watch)
+
+    def setup_environment(self) -> None:
+        super().setup_environment()
+        self.watch.meet()
+        set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout  # older PyTorch
+        set_timeout(timedelta(seconds=self.options.timeout), None)
+
+    def configure_ddp(self) -> None:
+        assert self.model is not None
+        own = [name for name, _ in self.model.named_buffers()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.model, own)
+        super().configure_ddp()
+
+    def _register_ddp_hooks(self) -> None:
+        """Lightning registers hooks on GPUs only, which torch has long taken on CPUs too."""
+        if self.options.compress_gradients and isinstance(self.model, DistributedDataParallel):
+            self.model.register_comm_hook(None, bf16_compress_hook)
+
+    def on_exception(self, exception: BaseException) -> None:
+        super().on_exception(exception)
+        self.watch.fail(exception)
+
+    def teardown(self) -> None:
+        """The last to end, such as the first process with files to write, is waited for."""
+        if not self.watch.ended.is_set():
+            self.barrier()
+            self.watch.stop()
+        super().teardown()

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# docs/boxes.md on drawn scenes: a classifier, box regressors and detectors, each tested in several ways. Stopped at any
+# moment, the same command goes on where it was.
+#
+#   scripts/boxes.sh OUT [seeds, default "0 1 2"] [more of any recipe's keys, such as trainer.accelerator=cpu]
+set -euo pipefail
+mkdir -p "$1" && out=$(realpath "$1") seeds=${2:-0 1 2}
+alexnet() { "${PYTHON:-python}" -m alexnet_pl "$@"; }
+
+[ -e data/scenes_one ] || alexnet prepare -c boxes_demo_classifier prepare.source=scenes
+[ -e data/scenes ] || alexnet prepare -c boxes_demo prepare.source=scenes
+for seed in $seeds; do
+  net=$out/classifier-$seed shared=$out/localise-shared-$seed
+  alexnet reproduce -c boxes_demo_classifier seed="$seed" hydra.run.dir="$net" "${@:3}"
+  for heads in shared per_class; do
+    own=$([ "$heads" = per_class ] && echo true || echo false)
+    alexnet reproduce -c boxes_demo_localise seed="$seed" boxes.per_class="$own" transfer.weights="$net" \
+      hydra.run.dir="$out/localise-$heads-$seed" "${@:3}"
+  done
+  alexnet test -c "$shared" detect.positions=center 'detect.scales=[1]'
+  alexnet test -c "$shared" 'detect.scales=[1,4]'
+  alexnet test -c "$shared" 'detect.scales=[1,2,3,4,5,6]'
+  alexnet test -c "$shared" detect.combine=nms
+  alexnet test -c "$shared" detect.score=literal detect.threshold=100
+  for negatives in random_and_hard random none; do
+    case $negatives in
+      random_and_hard) counts="boxes.random_negatives=8 boxes.hard_negatives=8" ;;
+      random) counts="boxes.random_negatives=16 boxes.hard_negatives=0" ;;
+      none) counts="boxes.random_negatives=0 boxes.hard_negatives=0" ;;
+    esac
+    # shellcheck disable=SC2086
+    alexnet reproduce -c boxes_demo seed="$seed" $counts transfer.weights="$shared" \
+      hydra.run.dir="$out/detect-$negatives-$seed" "${@:3}"
+    alexnet test -c "$out/detect-$negatives-$seed" detect.combine=nms
+  done
+done
+alexnet report report.runs="$out" hydra.run.dir="$out/report" # its boxes.md is docs/boxes.md

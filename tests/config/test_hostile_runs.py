@@ -1,0 +1,152 @@
+"""A stranger's run folder writes nowhere else, waits on nothing, and names no recipe that Hydra would obey."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from safetensors.torch import save
+
+from alexnet_pl.cli import main
+from alexnet_pl.commands import registry
+from alexnet_pl.commands.subruns import check_named_recipe
+from alexnet_pl.config.run_config import check_links, read_own_keys
+from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import read_result
+from alexnet_pl.experiment.trainer_options import check_trainer_options
+from alexnet_pl.files import LARGEST_RECORD
+from alexnet_pl.inference.weights import KEY, read_weights
+from alexnet_pl.paper.results import collect
+from alexnet_pl.runs.layout import read_config
+
+OWN: dict[str, Any] = {"command": "fit", "model": {"num_classes": 10}, "data": {"name": "demo", "root": "nowhere"}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "run/.hydra").mkdir(parents=True)
+    (tmp_path / "run/.hydra/config.yaml").write_text(yaml.safe_dump(OWN))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("name", ["export", "figures", "page"])
+def test_commands_on_run_folders_do_not_write_through_links(run: Path, tmp_path: Path, name: str) -> None:
+    canary = tmp_path / "precious.md"
+    canary.write_text("kept")
+    (run / "export").mkdir()
+    (run / "export/README.md").symlink_to(canary)
+    (run / "figures").symlink_to(tmp_path)
+    (run / "metrics.csv").write_text("step\n")
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints/last.ckpt").write_bytes(b"")
+    words = [str(run), "port=7999"] if name == "page" else [str(run)]
+    with pytest.raises(UserError, match="outside of the run folder"):
+        registry.run_on_folders(registry.COMMANDS[name], words)
+    assert canary.read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious.md", "run"]
+
+
+def test_a_pipe_in_a_run_folder_is_named(run: Path) -> None:
+    os.mkfifo(run / "fit.json")
+    for read in (check_links, read_config):
+        with pytest.raises(UserError, match=r"fit\.json: neither a file nor a folder"):
+            read(run)
+
+
+def test_a_result_that_is_a_pipe_or_without_end_is_named_and_the_report_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe, large, deep = (tmp_path / f"{name}/results/val-ten/result.json" for name in ("pipe", "large", "deep"))
+    for path in (pipe, large, deep):
+        path.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    with large.open("wb") as file:
+        file.truncate(LARGEST_RECORD + 1)
+    deep.write_text("[" * 100_000)
+    for path in (pipe, large, deep):
+        with pytest.raises(UserError, match=rf"^{path}: "):
+            read_result(path)
+    assert collect([tmp_path]) == []
+    told = capsys.readouterr().err
+    assert all(f"left out: {path}: " in told for path in (pipe, large, deep))
+
+
+def test_keys_that_write_elsewhere_are_dropped_and_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run / ".hydra/config.yaml"
+    node = {
+        "bench": {"output": "/home/me/.profile", "rounds": 2},
+        "report": {"output": "/x"},
+        "prepare": {"repair": True},
+    }
+    path.write_text(yaml.safe_dump(OWN | node))
+    own = read_own_keys(path)
+    assert (own["bench"], own["report"]) == ({"output": None, "rounds": 2}, {"output": None})
+    assert own["prepare"] == {"repair": False}
+    told = capsys.readouterr().err
+    assert all(f"{key}=" in told for key in ("bench.output", "report.output", "prepare.repair"))
+
+
+@pytest.mark.parametrize("name", ["/tmp/evil.yaml", "evil.yaml", "../run/evil", "run"])
+def test_a_recipe_file_that_a_run_folder_names_is_not_composed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe may choose Hydra's launcher, which is code; a run folder may not choose a recipe."""
+    job = OmegaConf.create({"job": {"config_name": "config"}, "overrides": {"task": ["seed=1"]}})
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: job)
+    with pytest.raises(UserError, match="named by a run folder"):
+        check_named_recipe(name)
+    check_named_recipe("fall2011")
+    job.overrides.task = [f"transfer.pretrain_recipe={name}"]
+    check_named_recipe(name)  # typed by the user
+
+
+@pytest.mark.parametrize("value", [[], 3, "x", None, True])
+def test_a_section_that_is_no_mapping_is_named(run: Path, value: Any) -> None:
+    path = run / ".hydra/config.yaml"
+    path.write_text(yaml.safe_dump(OWN | {"trainer": value}))
+    with pytest.raises(UserError, match=r"config\.yaml: trainer: a section of keys, not "):
+        read_own_keys(path)
+
+
+def test_lightnings_registry_is_not_uploaded_to() -> None:
+    with pytest.raises(UserError, match=r"trainer\.model_registry=x: not supported"):
+        check_trainer_options({"model_registry": "x"})
+
+
+def test_names_in_messages_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.fail("a\x1b]0;title\x07b\nalexnet_pl: c\x9b2J: n02_é.JPEG")
+    assert capsys.readouterr().err == "alexnet_pl: a?]0;title?b?alexnet_pl: c?2J: n02_é.JPEG\n"
+
+
+def test_an_image_that_is_a_pipe_or_a_device_or_larger_than_any_photograph_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    for name in ("pipe.jpg", "device.jpg"):
+        with pytest.raises(OSError, match="neither a file"):
+            ByteLocation(tmp_path / name).read()
+    (tmp_path / "x.tar").write_bytes(b"")
+    for packed in ("", "gzip", "zip"):
+        with pytest.raises(ValueError, match="more than any photograph"):
+            ByteLocation(tmp_path / "x.tar", 0, LARGEST_FILE + 1, packed).read()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"filter": "__import__('os')"}, "filter"),
+        ({"classes": [[3]]}, "classes"),
+        ({"architecture": {}}, "architecture"),
+    ],
+)
+def test_exported_weights_with_other_facts_are_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    facts = {"architecture": {"model": {}, "augment": {}}, "classes": [["a", "b"]], **change}
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save({"net.x": torch.zeros(1)}, {KEY: json.dumps(facts)}))
+    with pytest.raises(UserError, match=rf"model\.safetensors: .*{says}"):
+        read_weights(path)

@@ -1,0 +1,59 @@
+"""Options of `test`: names of dense views, and the words that set them."""
+
+import pytest
+
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.config import schema
+from alexnet_pl.config.options import make_test
+from alexnet_pl.config.overrides import allow_new_key
+from alexnet_pl.config.recipes import compose
+from alexnet_pl.config.test_views import DenseViews, view_overrides
+from alexnet_pl.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("dense", "name"),
+    [
+        (DenseViews(), "dense_fine_1_2_4_6"),
+        (DenseViews((1,), "coarse"), "dense_coarse_1"),
+        (DenseViews((6, 2), aspect="keep", score="logit"), "dense_fine_2_6_keep_logit"),
+    ],
+)
+def test_a_name_tells_windows_apart_and_its_words_lead_back_to_it(dense: DenseViews, name: str) -> None:
+    assert dense.name == name
+    words = view_overrides(name)
+    translated = [word for word in to_hydra(["test", "-c", "ilsvrc2012", "ckpt_path=null", *words]) if "test." in word]
+    cfg = compose("ilsvrc2012", translated)
+    schema.check_config(cfg)
+    assert make_test(cfg).view_set == name
+    assert make_test(cfg).dense == DenseViews(tuple(sorted(dense.scales)), dense.stride, dense.aspect, dense.score)
+
+
+def test_views_without_windows_keep_their_names() -> None:
+    assert make_test(compose("ilsvrc2012")).view_set == "ten"
+    assert make_test(compose("ilsvrc2012")).dense is None
+    assert view_overrides("ten") == ["test.views=ten"]
+
+
+def test_scales_are_a_list_with_and_without_brackets_and_one_may_stand_alone() -> None:
+    assert allow_new_key("test.scales=1,2") == allow_new_key("test.scales=[1,2]") == "++test.scales=[1,2]"
+    assert allow_new_key("test.scales=3") == "++test.scales=[3]"
+    assert allow_new_key("test.scales=1,2", sweep=True) == "++test.scales=1,2"
+    assert make_test(compose("ilsvrc2012", ["test.views=dense", "test.scales=3"])).view_set == "dense_fine_3"
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("test.scales=[7]", r"test.scales=\[7\]: one or more of 1, 2, 3, 4, 5, 6"),
+        ("test.scales=[1,1]", "each once"),
+        ("test.scales=[]", "one or more"),
+        ("test.scales=[large]", "numbers of scales, such as 1,2,4,6"),
+        ("test.stride=finest", "test.stride=finest: one of fine, coarse"),
+        ("test.aspect=wide", "test.aspect=wide: one of crop, squash, keep"),
+        ("test.score=vote", "test.score=vote: one of softmax, logit"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_key(word: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        schema.check_config(compose("ilsvrc2012", [word]))

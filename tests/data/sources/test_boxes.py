@@ -1,0 +1,176 @@
+"""Boxes of every copy that has some, in all the quirks of ILSVRC's annotations."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from copies import (
+    SYNSETS,
+    TRUTH,
+    WNIDS,
+    archives,
+    kaggle,
+    kaggle_zip,
+    packed,
+    tar,
+    tiny_imagenet,
+    tiny_imagenet_zip,
+    write,
+)
+
+from alexnet_pl.data.boxes.annotation import Coverage
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+
+WIDTH, HEIGHT = 24, 20  # of all photographs
+
+
+def xml(name: str, corners: tuple[float, ...], width: int = WIDTH, height: int = HEIGHT, more: str = "") -> bytes:
+    box = "".join(
+        f"<{key}>{value}</{key}>" for key, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+    )
+    size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
+    objects = f"<object><name>{name}</name><difficult>0</difficult>{more}<bndbox>{box}</bndbox></object>"
+    return f"<annotation><filename>%s</filename>{size}{objects}</annotation>".encode()
+
+
+def quirks() -> dict[str, bytes]:
+    """Of the training images: what TensorFlow's converter and the sheets of the data set warn of."""
+    tench, crane, bolete = WNIDS
+    part = "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></part>"
+    return {
+        f"{tench}/{tench}_0.xml": xml(tench, (2, 4, 11, 9), more=part),
+        f"{tench}/{tench}_1.xml": xml(
+            "Scottish_deerhound", (20, 18, 39, 37), 2 * WIDTH, 2 * HEIGHT
+        ),  # of twice the size
+        f"{crane}/{crane}_0.xml": xml(crane, (11, 9, 2, 4)),  # first and last swapped
+        f"{crane}/{crane}_1.xml": xml(crane, (5, 6, 5, 12)),  # without an extent
+        f"{bolete}/{bolete}_0.xml": xml(bolete, (-3, 10, 40, 60)),  # beyond the image
+    }
+
+
+def zipped_tar(files: dict[str, bytes]) -> bytes:
+    return gzip.compress(tar(files))
+
+
+def prepared(source: Path, root: Path, **more: object) -> Store:
+    options = {"size": HEIGHT, "source": str(source), "encoding": "whole", "workers": 1}
+    make_store(PrepareOptions(str(root), "copy", **(options | more)))  # type: ignore[arg-type]
+    return Store(root)
+
+
+def inclusive(store: Store, split: str) -> dict[str, list[list[int]]]:
+    """Boxes by image as the files have them: first and last pixel, from 0."""
+    whole = store.whole(split)
+    found = {}
+    for i, name in enumerate(whole.names):
+        edges = whole.boxes(i).numpy() - np.array([0, 0, 1, 1])
+        assert np.allclose(edges, edges.round(), atol=1e-3)
+        found[Path(name).stem] = edges.round().astype(int).tolist()
+    return found
+
+
+def expected_train() -> dict[str, list[list[int]]]:
+    tench, crane, bolete = WNIDS
+    return {
+        f"{tench}_0": [[2, 4, 11, 9]],
+        f"{tench}_1": [[10, 9, 19, 18]],
+        f"{crane}_0": [[2, 4, 11, 9]],
+        f"{crane}_1": [],
+        f"{bolete}_0": [[0, 10, 23, 19]],
+        f"{bolete}_1": [],
+    }
+
+
+def test_the_organisers_archives_of_boxes_are_read_in_all_their_quirks(tmp_path: Path) -> None:
+    copy = archives(tmp_path / "copy")
+    number, wnid = 1, SYNSETS[TRUTH[0]][0]
+    val = {f"val/ILSVRC2012_val_{number:08d}.xml": xml(wnid, (0, 0, WIDTH - 1, HEIGHT - 1))}
+    write(
+        copy, {"ILSVRC2012_bbox_train_v2.tar.gz": zipped_tar(quirks()), "ILSVRC2012_bbox_val_v3.tgz": zipped_tar(val)}
+    )
+    store = prepared(copy, tmp_path / "store")
+    assert inclusive(store, "train") == expected_train()
+    train, found = store.whole("train"), store.whole("val")
+    assert [train.box_labels(i).tolist() for i in range(6)] == [[0], [0], [1], [], [2], []]
+    assert train.coverage.tolist() == [Coverage.PARTIAL] * 5 + [Coverage.NONE]
+    assert found.boxes(0).tolist() == [[0, 0, WIDTH, HEIGHT]]
+    assert found.box_counts().tolist() == [1, 0, 0, 0, 0]
+    assert store.whole("test").box_counts().sum() == 0
+
+
+@pytest.mark.parametrize("form", [kaggle, kaggle_zip])
+def test_kaggles_table_gives_all_boxes_of_an_image(form: Callable[[Path], Path], tmp_path: Path) -> None:
+    store = prepared(form(tmp_path / "copy"), tmp_path / "store")
+    assert inclusive(store, "val") == {f"ILSVRC2012_val_{i:08d}": [[1, 2, 3, 4], [5, 6, 7, 8]] for i in range(1, 6)}
+    whole = store.whole("val")
+    assert [whole.box_labels(i).tolist() for i in range(5)] == [[label] * 2 for label in whole.labels]
+    assert store.whole("train").box_counts().sum() == 0
+
+
+def test_kaggles_tree_of_annotations_comes_before_its_tables(tmp_path: Path) -> None:
+    copy = kaggle(tmp_path / "copy")
+    write(copy, {f"ILSVRC/Annotations/CLS-LOC/train/{name}": data for name, data in quirks().items()})
+    write(copy, {"LOC_train_solution.csv": f"ImageId,PredictionString\n{WNIDS[0]}_0,{WNIDS[0]} 0 0 1 1 \n".encode()})
+    store = prepared(copy, tmp_path / "store")
+    assert inclusive(store, "train") == expected_train()
+    assert store.whole("val").box_counts().tolist() == [2] * 5
+
+
+def test_boxes_in_a_folder_of_their_own_find_the_images_of_a_copy_that_has_none(tmp_path: Path) -> None:
+    """Hugging Face's names end in the class once more."""
+    copy = packed(tmp_path / "copy")
+    assert prepared(copy, tmp_path / "none").whole("train").box_counts().sum() == 0
+    write(tmp_path / "boxes", {"ILSVRC2012_bbox_train_v2.tar.gz": zipped_tar(quirks())})
+    store = prepared(copy, tmp_path / "store", boxes=str(tmp_path / "boxes"))
+    found = {name.rpartition("_")[0]: boxes for name, boxes in inclusive(store, "train").items()}
+    assert found == expected_train()
+
+
+def test_a_part_of_the_validation_images_with_the_table_is_split_by_name(tmp_path: Path) -> None:
+    copy = kaggle(tmp_path / "whole")
+    folder = copy / "ILSVRC/Data/CLS-LOC/val"
+    (folder / "ILSVRC2012_val_00000005.JPEG").unlink()
+    folder.rename(tmp_path / "image")
+    (copy / "LOC_val_solution.csv").rename(tmp_path / "LOC_val_solution.csv")
+    store = prepared(tmp_path, tmp_path / "store")
+    images = {**inclusive(store, "train"), **inclusive(store, "val")}
+    assert images == {f"ILSVRC2012_val_{i:08d}": [[1, 2, 3, 4], [5, 6, 7, 8]] for i in range(1, 5)}
+
+
+@pytest.mark.parametrize("form", [tiny_imagenet, tiny_imagenet_zip])
+def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_path: Path) -> None:
+    store = prepared(form(tmp_path / "copy"), tmp_path / "store")
+    assert set(map(str, inclusive(store, "train").values())) == {"[[1, 2, 15, 16]]"}
+    assert inclusive(store, "val") == {f"val_{i}": [[0, 3, 20, 19]] for i in range(5)}
+    val = store.whole("val")
+    assert [val.box_labels(i).tolist() for i in range(5)] == [[label] for label in val.labels]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"n01000001_0.xml": b"<annotation><object>"}, r"n01000001_0\.xml: not an annotation in VOC's XML"),
+        ({"n01000001_0.xml": xml("a", (1, 2, 3, 4)).replace(b">3<", b">?<")}, "not an annotation"),
+        ({"a/n01000001_0.xml": xml("a", (1, 2, 3, 4)), "n01000001_0.xml": xml("a", (1, 2, 3, 4))}, "two annotations"),
+        ({"boxes.tar.gz": b"no archive"}, "damaged or incomplete archive"),
+        ({"LOC_val_solution.csv": b"image,boxes\n"}, "does not begin with ImageId"),
+        ({"LOC_val_solution.csv": b"ImageId,PredictionString\nn01000001_0,n01000001 1 2 x 4\n"}, "four numbers a box"),
+        ({"readme.txt": b"nothing here"}, "holds no annotations"),
+    ],
+)
+def test_what_is_wrong_with_boxes_is_named(files: dict[str, bytes], said: str, tmp_path: Path) -> None:
+    copy = packed(tmp_path / "copy")
+    write(tmp_path / "boxes", files)
+    with pytest.raises(UserError, match=said):
+        prepared(copy, tmp_path / "store", boxes=str(tmp_path / "boxes"))
+    assert not (tmp_path / "store").exists()
+
+
+def test_boxes_are_for_whole_images_only(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"boxes=.*prepare\.encoding=whole"):
+        PrepareOptions(str(tmp_path), "copy", source=str(tmp_path), boxes=str(tmp_path))

@@ -1,0 +1,133 @@
+"""Numbers of images are held against the development kit, the copy's own lists, and those of the official splits."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from copies import (
+    WNIDS,
+    archives,
+    kaggle,
+    packed,
+    parquet,
+    photo,
+    shards,
+    store,
+    tar,
+    tarred,
+    tiny_imagenet,
+    train_images,
+    tree,
+    write,
+    zipped,
+)
+
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.pipeline import make_store, repair_store
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.predictions import dataset_info
+
+LACKS_ONE = "train: 5 images, but there should be 6"
+ONE_OF_CLASS = rf"{LACKS_ONE} \({WNIDS[0]} has 1 of 2\)"
+
+
+def options(copy: Path, root: Path, name: str = "x", allow_incomplete: bool = False) -> PrepareOptions:
+    return PrepareOptions(str(root), name, 16, source=str(copy), allow_incomplete=allow_incomplete)
+
+
+@pytest.mark.parametrize(
+    ("whole", "pack", "says"),
+    [
+        (tree, None, ONE_OF_CLASS),
+        (tiny_imagenet, None, ONE_OF_CLASS),
+        (kaggle, None, LACKS_ONE),
+        (kaggle, zipped, LACKS_ONE),
+        (kaggle, tarred, LACKS_ONE),
+    ],
+    ids=["development kit", "tiny-ImageNet", "Kaggle", "Kaggle's zip", "Kaggle's tar.gz"],
+)
+def test_a_copy_with_too_few_training_images_is_refused_by_its_own_lists(
+    whole: Callable[[Path], Path], pack: Callable[[Path, Path], Path] | None, says: str, tmp_path: Path
+) -> None:
+    copy = whole(tmp_path / "tree")
+    next(copy.rglob(f"train/**/{WNIDS[0]}_1.JPEG")).unlink()
+    with pytest.raises(UserError, match=rf"^prepare.source: {says}; get the copy again, .*allow_incomplete=true$"):
+        store(pack(copy, tmp_path / "copy") if pack else copy, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_image_too_many_and_one_too_few_do_not_cancel_out(tmp_path: Path) -> None:
+    copy = tree(tmp_path / "copy")
+    (copy / f"train/{WNIDS[0]}/{WNIDS[0]}_1.JPEG").rename(copy / f"train/{WNIDS[1]}/{WNIDS[0]}_1.JPEG")
+    with pytest.raises(UserError, match=rf"there should be 6 \({WNIDS[0]} has 1 of 2 and 1 more classes\)"):
+        store(copy, tmp_path / "store")
+
+
+def test_a_copy_that_is_taken_all_the_same_carries_its_numbers_and_can_be_repaired(tmp_path: Path) -> None:
+    copy = archives(tmp_path / "copy")
+    (copy / "ILSVRC2012_img_test.tar").unlink()
+    files = train_images()
+    del files[WNIDS[2]][f"{WNIDS[2]}_0.JPEG"]
+    write(copy, {"ILSVRC2012_img_train.tar": tar({f"{wnid}.tar": tar(each) for wnid, each in files.items()})})
+    chosen = options(copy, tmp_path / "store", "ilsvrc2012", allow_incomplete=True)
+    make_store(chosen)
+    found = Store(tmp_path / "store")
+    said = [f"{LACKS_ONE} ({WNIDS[2]} has 1 of 2)"]
+    assert dataset_info(found, "val").missing == said
+    shard = tmp_path / "store/val-000000.u8"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + b"x")
+    assert repair_store(chosen, found) == [shard]
+    assert shard.read_bytes() == whole
+
+
+def test_the_last_shards_are_missed_by_what_info_json_counts_or_lists(tmp_path: Path) -> None:
+    """Names of shards do not say how many there are."""
+    copy = shards(tmp_path / "copy")
+    (copy / "imagenet22k-train-0001.tar").unlink()
+    with pytest.raises(UserError, match=r"train: 3 images, but there should be 6"):
+        store(copy, tmp_path / "store")
+    about = json.loads((copy / "_info.json").read_text())
+    about["splits"]["train"]["filenames"] = [f"imagenet22k-train-{number:04d}.tar" for number in range(2)]
+    (copy / "_info.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=r"imagenet22k-train-0001.tar missing"):
+        read_source(copy, {})
+    (copy / "_info.json").write_text('{"splits": {"train": {}}}')
+    with pytest.raises(UserError, match=r"_info.json has no sample counts of its splits"):
+        read_source(copy, {})
+
+
+@pytest.mark.parametrize("form", [packed, parquet, shards])
+def test_a_store_of_an_official_name_has_the_official_numbers_of_images(
+    form: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """The last of train_images_0.tar.gz … 4.tar.gz may be missing without a gap in the numbers."""
+    copy = form(tmp_path / "copy")
+    (copy / "_info.json").unlink(missing_ok=True)
+    says = r"train: 6 images, but there should be 1,281,167; val: 5 images, but there should be 50,000"
+    with pytest.raises(UserError, match=says):
+        make_store(options(copy, tmp_path / "store", "ilsvrc2012"))
+    with pytest.raises(UserError, match=r"train: 6 images, but there should be 1,261,406"):
+        make_store(options(copy, tmp_path / "store", "ilsvrc2010"))
+
+
+def test_where_nothing_says_how_many_there_should_be_the_numbers_are_stated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_store(options(packed(tmp_path / "copy"), tmp_path / "store"))
+    assert "counted 6 train, 5 val, 3 test images; nothing in the copy says how many" in capsys.readouterr().out
+    make_store(options(tree(tmp_path / "tree"), tmp_path / "other"))
+    assert "counted" not in capsys.readouterr().out
+
+
+def test_class_folders_named_ilsvrc2012_are_held_against_its_numbers_too(tmp_path: Path) -> None:
+    copy = tree(tmp_path / "copy")
+    for folder in ("val", "ILSVRC2012_devkit_t12"):
+        shutil.rmtree(copy / folder)
+    write(copy, {f"val/{wnid}/{wnid}_9.JPEG": photo(9) for wnid in WNIDS})
+    with pytest.raises(UserError, match=r"val: 3 images, but there should be 50,000"):
+        make_store(options(copy, tmp_path / "store", "ilsvrc2012"))

@@ -1,0 +1,97 @@
+"""Class folders without a split: `prepare.val_share` makes one by the images' names, and says so."""
+
+from pathlib import Path
+
+import pytest
+from copies import WNIDS, photo, train_images, write
+
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+
+
+@pytest.fixture
+def caltech(tmp_path: Path) -> Path:
+    """As Caltech-101: <class>/image_0001.jpg, the same names in every class."""
+    names = [f"{c}/image_{number:04d}.jpg" for c in ("ant", "beaver", "crab") for number in range(1, 61)]
+    return write(tmp_path / "101_ObjectCategories", {name: photo(n) for n, name in enumerate(names)})
+
+
+def split_of(copy: Path, share: float) -> dict[str, set[str]]:
+    source = read_source(copy, {}, val_share=share)[1]
+    return {split: {record.name for record in records} for split, records in source.splits.items()}
+
+
+def test_without_a_share_one_line_offers_it(caltech: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"ant, beaver, crab, …\), not train/ and val/; prepare.val_share=0.1 holds out"
+    ):
+        read_source(caltech, {})
+
+
+def test_a_share_of_each_class_is_held_out_by_name_and_a_larger_one_only_adds(caltech: Path) -> None:
+    tenth, half = split_of(caltech, 0.1), split_of(caltech, 0.5)
+    for split in (tenth, half):
+        assert not split["train"] & split["val"]
+        assert len(split["train"] | split["val"]) == 180
+    assert tenth["val"] < half["val"]
+    assert (8 <= len(tenth["val"]) <= 30, 70 <= len(half["val"]) <= 110) == (True, True)
+    assert len({name.split("/")[1] for name in half["val"]}) > 40  # not the same numbers in every class
+    (caltech / "ant/image_0099.jpg").write_bytes(photo(1))
+    more = split_of(caltech, 0.1)
+    assert tenth["val"] <= more["val"]
+    assert tenth["train"] <= more["train"]
+
+
+def test_the_store_and_the_log_say_so(caltech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_store(PrepareOptions(str(tmp_path / "store"), "caltech", 16, source=str(caltech), val_share=0.1))
+    assert "no validation split: 10 % of the images are held out by name" in capsys.readouterr().out
+    assert Store(tmp_path / "store").manifest["settings"]["held_out"] == 0.1
+
+
+def test_a_train_folder_alone_is_split_and_its_test_folder_is_left_as_it_is(caltech: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    caltech.rename(copy / "train")
+    write(copy, {f"test/{name}/1.jpg": photo(1) for name in ("ant", "beaver", "crab")})
+    with pytest.raises(
+        UserError, match=r"copy/val has no class folders .*; prepare.val_share=0.1 holds out a tenth of"
+    ):
+        read_source(copy, {})
+    found = split_of(copy, 0.1)
+    assert len(found["test"]) == 3
+    assert len(found["train"] | found["val"]) == 180
+
+
+@pytest.mark.parametrize("name", ["valid", "validation"])
+def test_other_names_of_the_validation_folder_are_known_and_make_a_share_unused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{split}/{wnid}/{wnid}_{n}.JPEG": photo(n) for n, split in enumerate(("train", name)) for wnid in WNIDS}
+    copy = write(tmp_path / "copy", files)
+    make_store(PrepareOptions(str(tmp_path / "store"), "x", 16, source=str(copy), val_share=0.1))
+    assert "prepare.val_share is not used" in capsys.readouterr().out
+    assert "held_out" not in Store(tmp_path / "store").manifest["settings"]
+
+
+def test_an_image_beside_the_class_folders_is_named(tmp_path: Path) -> None:
+    files = {f"{split}/a/1.jpg": photo(1) for split in ("train", "val")} | {"train/lost.jpg": photo(2)}
+    with pytest.raises(UserError, match=r"copy/train/lost.jpg is in no class folder"):
+        read_source(write(tmp_path / "copy", files), {})
+
+
+def test_an_official_name_takes_no_share_of_the_training_images(tmp_path: Path) -> None:
+    copy = write(
+        tmp_path / "copy", {f"{wnid}/{name}": d for wnid, f in train_images().items() for name, d in f.items()}
+    )
+    options = PrepareOptions(str(tmp_path / "store"), "ilsvrc2012", 16, source=str(copy), val_share=0.5)
+    with pytest.raises(UserError, match=r"a store named ilsvrc2012 also needs the validation images"):
+        make_store(options)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 1.5])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=r"^val_share=.*: at least 0 and below 1"):
+        PrepareOptions("x", "x", val_share=share)

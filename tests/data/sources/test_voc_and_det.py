@@ -1,0 +1,131 @@
+"""Layouts that are of use for their boxes: PASCAL VOC's and ILSVRC's detection images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from copies import photo, write
+from torchvision.datasets import VOCDetection
+
+from alexnet_pl.data.boxes.annotation import Coverage
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+
+SIDE = 20  # the photographs have 24 × 20 pixels
+
+
+def annotation(*objects: tuple[str, int, int, int, int, int]) -> bytes:
+    """Of (name, difficult, xmin, ymin, xmax, ymax) each."""
+    found = "".join(
+        f"<object><name>{name}</name><truncated>0</truncated><difficult>{difficult}</difficult><bndbox><xmin>{x1}</xmin>"
+        f"<ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for name, difficult, x1, y1, x2, y2 in objects
+    )
+    size = "<size><width>24</width><height>20</height><depth>3</depth></size>"
+    return f"<annotation><folder>x</folder><filename>%s</filename>{size}{found}</annotation>".encode()
+
+
+OBJECTS = {
+    "000001": [("dog", 0, 1, 1, 24, 20)],
+    "000002": [("cat", 0, 2, 3, 5, 6), ("dog", 0, 10, 10, 20, 20), ("cat", 1, 1, 1, 24, 20)],
+    "000003": [],
+    "000004": [("cat", 0, 5, 5, 15, 15)],
+}
+
+
+def voc(root: Path) -> Path:
+    year = root / "VOCdevkit/VOC2007"
+    write(year / "Annotations", {f"{name}.xml": annotation(*objects) for name, objects in OBJECTS.items()})
+    write(year / "JPEGImages", {f"{name}.jpg": photo(40 * i + 20) for i, name in enumerate(OBJECTS)})
+    lists = {"train": "000001\n000002\n", "val": "000003\n000004\n"}
+    write(year / "ImageSets/Main", {f"{split}.txt": text.encode() for split, text in lists.items()})
+    return root
+
+
+def prepared(source: Path, root: Path, **more: object) -> Store:
+    options = {"size": SIDE, "source": str(source), "encoding": "whole", "workers": 1}
+    make_store(PrepareOptions(str(root), "copy", **(options | more)))  # type: ignore[arg-type]
+    return Store(root)
+
+
+def test_vocs_boxes_count_from_one_and_the_largest_names_the_image(tmp_path: Path) -> None:
+    store = prepared(voc(tmp_path / "copy"), tmp_path / "store")
+    assert [name for _, name in store.classes] == ["cat", "dog"]
+    train, val = store.whole("train"), store.whole("val")
+    assert train.boxes(0).tolist() == [[0, 0, 24, 20]]
+    assert np.allclose(train.boxes(1).numpy(), [[1, 2, 5, 6], [9, 9, 20, 20], [0, 0, 24, 20]], atol=1e-4)
+    assert train.box_labels(1).tolist() == [0, 1, 0]
+    assert train.box_difficult(1).tolist() == [False, False, True]
+    assert train.labels.tolist() == [1, 1]
+    assert val.labels.tolist() == [-1, 0]
+    assert val.box_counts().tolist() == [0, 1]
+    assert set(train.coverage) == set(val.coverage) == {Coverage.ALL}
+
+
+def test_torchvision_reads_the_same_boxes(tmp_path: Path) -> None:
+    store = prepared(voc(tmp_path / "copy"), tmp_path / "store")
+    for split in ("train", "val"):
+        own = store.whole(split)
+        for i, (_, target) in enumerate(VOCDetection(str(tmp_path / "copy"), "2007", split)):
+            found = target["annotation"].get("object", [])
+            corners = [[int(o["bndbox"][key]) for key in ("xmin", "ymin", "xmax", "ymax")] for o in found]
+            assert np.allclose(own.boxes(i).numpy() + np.array([1, 1, 0, 0]), np.reshape(corners, (-1, 4)), atol=1e-4)
+            assert [store.classes[label][1] for label in own.box_labels(i)] == [o["name"] for o in found]
+
+
+def test_a_set_that_counts_from_zero_says_so(tmp_path: Path) -> None:
+    store = prepared(voc(tmp_path / "copy"), tmp_path / "store", first_pixel=0)
+    assert np.allclose(store.whole("val").boxes(1).numpy(), [[5, 5, 16, 16]], atol=1e-4)
+
+
+def test_without_lists_the_names_decide(tmp_path: Path) -> None:
+    copy = voc(tmp_path / "copy") / "VOCdevkit/VOC2007"
+    for path in (copy / "ImageSets/Main").iterdir():
+        path.unlink()
+    store = prepared(copy, tmp_path / "store")
+    names = [name.partition("/")[2] for split in ("train", "val") for name in store.whole(split).names]
+    assert sorted(names) == [f"{name}.jpg" for name in OBJECTS]
+
+
+def test_a_listed_image_that_is_missing_is_named_and_squares_are_refused(tmp_path: Path) -> None:
+    copy = voc(tmp_path / "copy")
+    with pytest.raises(UserError, match=r"has boxes, not classes; add prepare\.encoding=whole"):
+        prepared(copy, tmp_path / "store", encoding="raw")
+    (copy / "VOCdevkit/VOC2007/JPEGImages/000002.jpg").unlink()
+    with pytest.raises(UserError, match=r"train\.txt lists 000002, which is not in"):
+        prepared(copy, tmp_path / "store")
+
+
+def det(root: Path) -> Path:
+    """2013's archives, unpacked: two boxed images, an extra one without boxes, two to validate, one of them empty."""
+    wnid = "n02084071"
+    write(root / "ILSVRC2013_DET_train" / wnid, {f"{wnid}_{i}.JPEG": photo(50 * i + 30) for i in range(2)})
+    write(root / "ILSVRC2013_DET_train_extra0", {"ILSVRC2013_train_extra0_00000001.JPEG": photo(200)})
+    write(root / "ILSVRC2013_DET_val", {f"ILSVRC2012_val_0000000{i}.JPEG": photo(20 * i) for i in (1, 2)})
+    boxes = {f"{wnid}/{wnid}_{i}.xml": annotation((wnid, 0, 0, 0, 11, 9)) for i in range(2)}
+    write(root / "ILSVRC2013_DET_bbox_train", boxes)
+    val = annotation(("n02121808", 0, 3, 3, 6, 6), (wnid, 0, 2, 2, 23, 19))
+    write(root / "ILSVRC2013_DET_bbox_val", {"ILSVRC2012_val_00000002.xml": val})
+    return root
+
+
+def test_only_the_validation_images_of_the_detection_task_are_annotated_wholly(tmp_path: Path) -> None:
+    store = prepared(det(tmp_path / "copy"), tmp_path / "store")
+    assert [wnid for wnid, _ in store.classes] == ["n02084071", "n02121808"]
+    train, val = store.whole("train"), store.whole("val")
+    assert train.labels.tolist() == [0, 0, -1]
+    assert train.box_counts().tolist() == [1, 1, 0]
+    assert set(train.coverage) == {Coverage.PARTIAL}
+    assert val.coverage.tolist() == [Coverage.ALL, Coverage.ALL]
+    assert val.labels.tolist() == [-1, 0]
+    assert np.allclose(train.boxes(0).numpy(), [[0, 0, 12, 10]], atol=1e-4)
+    assert len(store.split("train")) == 2
+
+
+def test_detection_images_without_boxes_are_refused(tmp_path: Path) -> None:
+    copy = det(tmp_path / "copy")
+    (copy / "ILSVRC2013_DET_bbox_val").rename(copy / "elsewhere")
+    with pytest.raises(UserError, match=r"no boxes of val \(ILSVRC2013_DET_bbox_val\)"):
+        prepared(copy, tmp_path / "store")

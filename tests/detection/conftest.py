@@ -1,0 +1,38 @@
+"""A store of drawn scenes and a classifier that learned nothing, for all tests of boxes."""
+
+from pathlib import Path
+
+import pytest
+from box_runs import make_classifier_run, make_scenes
+
+from alexnet_pl.config.box_options import BoxOptions
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.detection.box_network import BoxNetwork, begin_with, make_box_network, open_trained
+
+
+@pytest.fixture(scope="session")
+def scene_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_scenes(tmp_path_factory.mktemp("scenes") / "store")
+
+
+@pytest.fixture(scope="session")
+def scene_root(scene_store: Store) -> Path:
+    return Path(scene_store.root)
+
+
+@pytest.fixture(scope="session")
+def classifier_run(tmp_path_factory: pytest.TempPathFactory, scene_store: Store) -> Path:
+    return make_classifier_run(tmp_path_factory.mktemp("runs") / "classifier", scene_store)
+
+
+@pytest.fixture
+def options() -> BoxOptions:
+    return BoxOptions("localise", units=[16, 8], scales=[1, 4], windows=4)
+
+
+@pytest.fixture
+def network(classifier_run: Path, scene_store: Store, options: BoxOptions) -> BoxNetwork:
+    trained = open_trained(str(classifier_run))
+    made = make_box_network(trained.about["switches"], len(scene_store.classes), options)
+    begin_with(made, trained, scene_store.classes)
+    return made.eval()

@@ -1,0 +1,117 @@
+"""Sliding windows against single crops, the regressor against a formula, and layers that a box network begins with."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from alexnet_pl.config.box_options import BoxOptions
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.detection.box_network import BoxNetwork, begin_with, copy_outputs, make_box_network, open_trained
+from alexnet_pl.detection.pyramid import gather_windows, picture_sides, window_boxes, window_grid
+from alexnet_pl.detection.regressor import BoxRegressor, box_loss
+from alexnet_pl.errors import UserError
+
+
+def test_answers_of_a_picture_are_those_of_its_windows(network: BoxNetwork) -> None:
+    """From layer 5 on: a window's own pooled maps give what the dense pass gives at its place."""
+    picture = 255 * torch.rand(1, 3, 137, 161)
+    answers = network(picture)
+    rows, columns = window_grid(network.window, (137, 161))
+    assert answers.scores.shape[1:] == answers.boxes.shape[2:] == (rows, columns) == (3, 5)
+    pooled = network.pool(network.convolve(picture))
+    windows = gather_windows(pooled, network.window, torch.arange(rows * columns))
+    assert windows.shape[2:] == (2, 2)
+    logits = network.net.classify(windows).flatten(1)
+    torch.testing.assert_close(F.softmax(logits, 1).T, answers.scores.flatten(1), rtol=1e-4, atol=1e-5)
+    boxes = network.regressor(windows).flatten(2)[:, 0]
+    torch.testing.assert_close(boxes.T, answers.boxes[0].flatten(1), rtol=1e-4, atol=1e-5)
+
+
+def test_window_of_the_crops_size_is_the_plain_network(network: BoxNetwork) -> None:
+    picture = 255 * torch.rand(1, 3, 113, 113)
+    plain = F.softmax(network.net(picture - network.mean), 1)
+    torch.testing.assert_close(network(picture).scores.flatten(), plain[0], rtol=1e-4, atol=1e-6)
+
+
+def test_gathered_windows_are_slices_of_the_maps(network: BoxNetwork) -> None:
+    """Pooling the 6 × 6 cells of a window by 3 × 3 every 3 is what dilated taps at stride 1 read."""
+    maps = torch.rand(1, 4, 9, 11)
+    pooled = network.pool(maps)
+    side, numbers = network.window.map_side, torch.tensor([0, 7, 23])
+    expected = [
+        F.max_pool2d(maps[:, :, y : y + side, x : x + side], 3) for y, x in ((n // 6, n % 6) for n in numbers.tolist())
+    ]
+    torch.testing.assert_close(gather_windows(pooled, network.window, numbers), torch.cat(expected))
+
+
+def test_windows_lie_a_fine_stride_apart_and_lose_no_pixel(network: BoxNetwork) -> None:
+    sides = picture_sides((120, 160), network.window, 4)
+    windows = window_boxes(network.window, sides)
+    assert len(windows) == np.prod(window_grid(network.window, sides))
+    assert windows[0].tolist() == [0, 0, 113, 113]
+    assert windows[1].tolist() == [12, 0, 125, 113]
+    assert windows[-1, 2:].tolist() == [sides[1], sides[0]]
+
+
+def test_shorter_side_has_the_height_of_table_5(network: BoxNetwork) -> None:
+    paper = network.window._replace(window=221, published=221)
+    assert picture_sides((375, 500), paper, 4) == (389, 521)
+    assert picture_sides((500, 375), paper, 4) == (521, 389)
+    assert picture_sides((375, 500), paper, 4, zoom=2)[0] == 773  # of 778, without a lost pixel
+
+
+def test_published_regressor_has_109_million_parameters() -> None:
+    with torch.device("meta"):
+        shared, own = BoxRegressor(1024, 5), BoxRegressor(1024, 5, classes=1000)
+    assert sum(p.numel() for p in shared.parameters()) == 109_061_124
+    assert sum(p.numel() for p in own.parameters()) == 113_157_024
+
+
+def test_untrained_regressor_answers_with_the_window() -> None:
+    torch.manual_seed(0)
+    regressor = BoxRegressor(8, 2, (32, 16))
+    regressor.reset_parameters(mean_square=4.0)
+    answers = regressor(2 * torch.randn(200, 8, 2, 2)).flatten(1)
+    assert answers.mean(0).tolist() == pytest.approx([0, 0, 1, 1], abs=0.05)
+
+
+def test_loss_is_the_squared_distance_of_the_true_class() -> None:
+    answers = torch.rand(6, 3, 4, dtype=torch.float64)
+    targets, labels = torch.rand(6, 4, dtype=torch.float64), torch.tensor([0, 2, 1, 1, 0, 2])
+    expected = np.mean(
+        [((answers[i, label] - targets[i]) ** 2).sum().item() for i, label in enumerate(labels.tolist())]
+    )
+    assert box_loss(answers, targets, labels).item() == pytest.approx(expected)
+    shared = box_loss(answers[:, :1], targets, labels).item()
+    assert shared == pytest.approx(((answers[:, 0] - targets) ** 2).sum(1).mean().item())
+
+
+def test_detector_takes_the_outputs_of_the_classes_that_it_shares(
+    classifier_run: Path, scene_store: Store, options: BoxOptions
+) -> None:
+    trained = open_trained(str(classifier_run))
+    classes = [["new", "new"], *scene_store.classes[:3]]
+    made = make_box_network(trained.about["switches"], 4, replace(options, task="detect"))
+    fresh = made.net.fc9.weight[0].clone()
+    begin_with(made, trained, classes)
+    assert made.background
+    assert made.objects == 4
+    torch.testing.assert_close(made.net.fc9.weight[1:4], trained.tensors["net.fc9.weight"][:3])
+    assert torch.equal(made.net.fc9.weight[0], fresh)
+    torch.testing.assert_close(made.net.conv1.weight, trained.tensors["net.conv1.weight"])
+    assert made.mean.flatten().tolist() == [118, 118, 118]
+
+
+def test_background_is_carried_over_where_both_have_one() -> None:
+    own, there = torch.zeros(3, 2), torch.arange(6.0).view(3, 2)
+    copy_outputs(own, there, ["b", "c"], ["a", "b"])
+    assert own.tolist() == [[2, 3], [0, 0], [4, 5]]
+
+
+def test_a_missing_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"transfer\.weights"):
+        open_trained(str(tmp_path / "none"))

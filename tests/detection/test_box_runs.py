@@ -1,0 +1,174 @@
+"""Recipes of boxes through their commands: fit, test, detect; resumed to the bit; files and figures that they leave."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from box_runs import CPU, KEYS
+from omegaconf import DictConfig
+from PIL import Image
+from run_folders import table, whole_and_cut
+from running import Compose, last, run
+
+from alexnet_pl.config.box_options import BoxOptions
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.detection.box_network import BoxNetwork, load_box_network
+from alexnet_pl.detection.boxes import matched_boxes, to_window_frame
+from alexnet_pl.detection.pyramid import picture_sides, resized, window_boxes
+from alexnet_pl.detection.window_cache import WindowCache
+from alexnet_pl.errors import UserError
+from alexnet_pl.reporting.box_tables import collect
+
+
+@pytest.fixture
+def localise(config: Compose, scene_root: Path, classifier_run: Path) -> DictConfig:
+    return composed(config, "overfeat_localise", scene_root, classifier_run)
+
+
+@pytest.fixture
+def detect(config: Compose, scene_root: Path, classifier_run: Path) -> DictConfig:
+    return composed(config, "overfeat_detect", scene_root, classifier_run)
+
+
+def composed(config: Compose, recipe: str, root: Path, weights: Path) -> DictConfig:
+    return config(recipe, f"data.root={root}", f"transfer.weights={weights}", *CPU, *KEYS)
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads(next(folder.glob("results/*/boxes.json")).read_text())
+
+
+def test_localiser_is_trained_on_frozen_features_and_tested(
+    localise: DictConfig, tmp_path: Path, classifier_run: Path
+) -> None:
+    run(localise, "fit", tmp_path / "run")
+    saved = torch.load(last(tmp_path / "run"), weights_only=True)
+    before = torch.load(classifier_run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(saved["state_dict"]["network.net.conv6.weight"], before["net.conv6.weight"])
+    assert saved["alexnet_pl"]["lineage"][0]["step"] == 7
+    error = run(localise, "test", tmp_path / "run", last(tmp_path / "run"))
+    found = result(tmp_path / "run")
+    assert found["loc_error"] == error
+    assert found["loc_error"] >= max(found["top5_error"], 0)
+    assert {"given_class_error", "constant_box_error", "constant_box_loc_error"} <= found.keys()
+    assert found["finished"] is True
+    assert found["dataset"]["images"] == 5
+    assert list(tmp_path.glob("run/results/*/merging.png"))
+
+
+def test_windows_are_computed_once_for_all_regressors(
+    localise: DictConfig, tmp_path: Path, classifier_run: Path
+) -> None:
+    run(localise, "fit", tmp_path / "one")
+    folders = sorted((classifier_run / "windows").glob("*"))
+    made = [(folder / "about.json").stat().st_mtime_ns for folder in folders]
+    localise.boxes.per_class = True
+    run(localise, "fit", tmp_path / "two")
+    assert [(folder / "about.json").stat().st_mtime_ns for folder in folders] == made
+    assert sorted((classifier_run / "windows").glob("*")) == folders
+
+
+def test_cached_windows_are_all_that_overlap_a_box(
+    localise: DictConfig, tmp_path: Path, classifier_run: Path, scene_store: Store, network: BoxNetwork
+) -> None:
+    localise.boxes.flip, localise.boxes.windows, localise.data.batch_size = False, 999, 256
+    run(localise, "fit", tmp_path / "run")
+    abouts = (classifier_run / "windows").glob("train-*/about.json")
+    cache = WindowCache(next(path.parent for path in abouts if json.loads(path.read_text())["windows"] == 999))
+    split, targets, labels = scene_store.whole("train"), [], []
+    for number in range(len(split)):
+        height, width = split.sizes[number].tolist()
+        for scale in (1, 4):
+            sides = picture_sides((height, width), network.window, scale)
+            boxes = resized(split.boxes(number).double().numpy(), (height, width), sides)
+            windows = window_boxes(network.window, sides)
+            matched = matched_boxes(boxes, windows)
+            targets.append(to_window_frame(boxes[matched], windows)[matched >= 0])
+            labels.append(split.box_labels(number).numpy()[matched[matched >= 0]])
+    np.testing.assert_allclose(cache.targets, np.concatenate(targets), atol=1e-6)
+    assert cache.labels.tolist() == np.concatenate(labels).tolist()
+    assert cache.about["width"] == network.regressor.fc1.in_channels * 2 * 2
+
+
+@pytest.mark.parametrize("step", [3])
+def test_interrupted_and_resumed_localiser_ends_with_the_same_bits(
+    localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    whole, cut = (saved["state_dict"] for saved in whole_and_cut(localise, tmp_path, monkeypatch, step))
+    assert all(torch.equal(value, cut[name]) for name, value in whole.items())
+
+
+def test_detector_learns_background_and_is_tested(
+    detect: DictConfig, tmp_path: Path, classifier_run: Path, scene_store: Store
+) -> None:
+    run(detect, "fit", tmp_path / "run")
+    network, classes, options = load_box_network(str(last(tmp_path / "run")))
+    assert network.background
+    assert (network.net.num_classes, len(classes)) == (11, 10)
+    assert options.task == "detect"
+    before = torch.load(classifier_run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert not torch.equal(network.net.conv1.weight, before["net.conv1.weight"])
+    detect.detect.least_score, detect.detect.show = 0.0, 2
+    score = run(detect, "test", tmp_path / "run", last(tmp_path / "run"))
+    found = result(tmp_path / "run")
+    assert found["map"] == score
+    assert set(found["mistakes"]) == {"right", "double", "badly placed", "wrong class", "background", "missed"}
+    assert found["objects"] == scene_store.whole("val").box_counts().sum()
+    assert len(collect([tmp_path])) == 1  # `report` reads it
+    assert list(tmp_path.glob("run/results/*/mistakes.png"))
+
+
+def test_classifier_alone_leaves_the_convolutions(detect: DictConfig, tmp_path: Path, classifier_run: Path) -> None:
+    detect.boxes.fine_tune, detect.trainer.max_epochs = "classifier", 1
+    run(detect, "fit", tmp_path / "run")
+    network = load_box_network(str(last(tmp_path / "run")))[0]
+    before = torch.load(classifier_run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(network.net.conv6.weight, before["net.conv6.weight"])
+    assert not torch.equal(network.net.fc8.weight, before["net.fc8.weight"])
+
+
+def test_detect_writes_boxes_of_pictures_in_three_formats(
+    detect: DictConfig, tmp_path: Path, scene_store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detect.trainer.max_epochs, detect.detect.least_score, detect.detect.confidence = 1, 0.0, 0.0
+    run(detect, "fit", tmp_path / "run")
+    image = scene_store.whole("val").image(0).permute(1, 2, 0).numpy()
+    Image.fromarray(image).save(tmp_path / "holiday.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    pictures = [str(tmp_path / "holiday.png"), str(tmp_path / "broken.jpg")]
+    run(detect, "detect", tmp_path / "run", last(tmp_path / "run"), **{"predict.images": pictures})
+    folder = tmp_path / "run/detections"
+    rows = table(folder / "detections.csv")
+    coco = json.loads((folder / "detections.coco.json").read_text())
+    whole = json.loads((folder / "detections.json").read_text())
+    assert len(rows) == len(coco) == len(whole) > 0
+    height, width = image.shape[:2]
+    for row, other in zip(rows, coco, strict=True):
+        left, top, right, bottom = (float(row[edge]) for edge in ("left", "top", "right", "bottom"))
+        assert 0 <= left <= right <= width
+        assert 0 <= top <= bottom <= height
+        assert other["bbox"] == pytest.approx([left, top, right - left, bottom - top], abs=0.02)
+        assert scene_store.classes[other["category_id"] - 1][1] == row["name"]
+    assert (folder / "holiday.png").is_file()
+    assert "not read" in capsys.readouterr().out
+
+
+def test_wrong_stores_and_runs_are_named(
+    localise: DictConfig, tmp_path: Path, tiny_store: Path, classifier_run: Path
+) -> None:
+    with pytest.raises(UserError, match=r"prepare\.encoding=whole"):
+        run(localise, "fit", tmp_path / "one", **{"data.root": str(tiny_store)})
+    localise.transfer.weights = None
+    with pytest.raises(UserError, match=r"transfer\.weights has no value yet"):
+        run(localise, "fit", tmp_path / "two")
+    with pytest.raises(UserError, match="of a classifier"):
+        run(localise, "test", tmp_path / "three", classifier_run / "checkpoints/last.ckpt")
+
+
+def test_options_out_of_range_are_named() -> None:
+    for wrong in ({"task": "guess"}, {"scales": [7]}, {"zoom": 0.0}, {"units": [1]}, {"hard_negatives": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            BoxOptions(**{"task": "detect", **wrong})

@@ -1,0 +1,106 @@
+"""Boxes of an image: positions of windows, classes, and merging class by class, with a network of known answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from alexnet_pl.config.box_options import BoxOptions, DetectOptions
+from alexnet_pl.detection.box_network import Answers, BoxNetwork
+from alexnet_pl.detection.finder import BoxFinder
+from alexnet_pl.detection.merging import merge
+from alexnet_pl.detection.pyramid import picture_sides, window_boxes, window_grid
+from alexnet_pl.models.sliding_window import WindowGeometry
+
+GEOMETRY = WindowGeometry(113, 221, 36, 3, 3, 2)
+IMAGE = torch.zeros(3, 160, 200, dtype=torch.uint8)
+TRUE_BOX = np.array([40.0, 30, 120, 130])
+
+
+class Known(nn.Module):
+    """Says class 1 in the windows that hold the middle of TRUE_BOX, and places that box exactly."""
+
+    window, objects, background = GEOMETRY, 3, True
+
+    def forward(self, picture: torch.Tensor) -> Answers:
+        sides = tuple(picture.shape[2:])
+        windows = window_boxes(GEOMETRY, sides)
+        scale = np.array([sides[1] / 200, sides[0] / 160] * 2)
+        box = TRUE_BOX * scale
+        inside = ((windows[:, :2] < box[:2] + 40) & (windows[:, 2:] > box[2:] - 40)).all(1)
+        scores = torch.full((4, len(windows)), 0.1)
+        scores[1] = torch.from_numpy(np.where(inside, 0.6, 0.1))
+        edges = (box - np.tile(windows[:, :2], 2)) / GEOMETRY.window
+        grid = window_grid(GEOMETRY, sides)
+        return Answers(scores.view(4, *grid), torch.from_numpy(edges.T.copy()).view(1, 4, *grid))
+
+
+def finder(**options: object) -> BoxFinder:
+    trained = BoxOptions("detect", scales=[1, 4])
+    return BoxFinder(Known(), trained, DetectOptions(**options), torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def test_windows_of_all_scales_agree_on_a_box_and_their_scores_add_up() -> None:
+    made = finder(classes=1)
+    some, found = made.candidates(IMAGE), made.find(IMAGE)
+    windows = sum(np.prod(window_grid(GEOMETRY, picture_sides((160, 200), GEOMETRY, scale))) for scale in (1, 4))
+    assert len(some.labels) == windows
+    assert set(some.labels.tolist()) == {1}
+    assert len(found.labels) == 1
+    assert found.boxes[0] == pytest.approx(TRUE_BOX, abs=1e-4)
+    assert found.scores[0] == pytest.approx(some.scores.sum())
+    suppressed = finder(classes=1, combine="nms").find(IMAGE)
+    assert suppressed.scores[0] == pytest.approx(0.6)
+    assert suppressed.boxes[0] == pytest.approx(TRUE_BOX, abs=1e-4)
+
+
+def test_windows_below_the_least_score_have_no_say() -> None:
+    assert (finder(least_score=0.2).candidates(IMAGE).scores > 0.5).all()
+    assert len(finder(least_score=0.9).find(IMAGE).labels) == 0
+
+
+def test_background_is_never_a_box() -> None:
+    assert set(finder(classes=9).candidates(IMAGE).labels.tolist()) == {0, 1, 2}
+
+
+def test_center_is_one_window_a_scale() -> None:
+    some = finder(positions="center", classes=1, scales=[2]).candidates(IMAGE)
+    assert len(some.labels) == 1
+
+
+def test_class_that_is_asked_for_is_marked() -> None:
+    some = finder(classes=1).candidates(IMAGE, also=[2])
+    assert set(some.labels[some.asked].tolist()) == {2}
+    assert set(some.labels[~some.asked].tolist()) == {1}
+
+
+def test_guesses_are_one_box_a_class_best_first() -> None:
+    made = finder(classes=3)
+    found = made.guesses(made.find(IMAGE))
+    assert found.labels[0] == 1
+    assert len(set(found.labels.tolist())) == len(found.labels) == 3
+    assert (np.diff(found.scores) <= 0).all()
+
+
+def test_network_and_merging_are_put_together(network: BoxNetwork, options: BoxOptions) -> None:
+    """The same by hand for one scale and class: softmax, box in the window's frame, back to the image, merged."""
+    image = (255 * torch.rand(3, 130, 150)).to(torch.uint8)
+    made = BoxFinder(network, replace(options, scales=[1]), DetectOptions(classes=1), torch.device("cpu"))
+    some = made.candidates(image)
+    sides = picture_sides((130, 150), network.window, 1)
+    picture = nn.functional.interpolate(image[None].float(), sides, mode="bilinear", antialias=True)
+    with torch.no_grad():
+        answers = network(picture)
+    label = int(answers.scores.flatten(1).amax(1).argmax())
+    assert set(some.labels.tolist()) == {label}
+    expected = []
+    for y in range(answers.scores.shape[1]):
+        for x in range(answers.scores.shape[2]):
+            edges = answers.boxes[0, :, y, x].numpy() * 113 + np.array([12 * x, 12 * y] * 2)
+            edges = edges * np.array([150 / sides[1], 130 / sides[0]] * 2)
+            expected.append(np.clip(edges, 0, [150, 130, 150, 130]))
+    np.testing.assert_allclose(some.boxes, expected, atol=1e-4)
+    merged = merge(expected, answers.scores[label].flatten().numpy())
+    np.testing.assert_allclose(made.find(image).boxes, merged.boxes, atol=1e-3)

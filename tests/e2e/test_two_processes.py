@@ -1,0 +1,94 @@
+"""Two processes as torchrun starts them, `trainer.devices` left alone: data parallel, the two towers, features."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from running import VAL
+from two_processes import run_two_processes
+
+from alexnet_pl.evaluation.predictions import Reader, together
+from alexnet_pl.retrieval.features import Features
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    run_two_processes(tiny_store, folder)
+    return folder
+
+
+def checkpoint(run: Path) -> dict:
+    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+
+
+def assert_same_network(one: Path, other: Path) -> None:
+    """Weights and velocities, whole and in the same order, to rounding of float32."""
+    here, there = checkpoint(one), checkpoint(other)
+    assert list(here["state_dict"]) == list(there["state_dict"])
+    for name, value in here["state_dict"].items():
+        assert (there["state_dict"][name] - value).norm() <= 1e-4 * value.norm()
+    (a,), (b,) = here["optimizer_states"], there["optimizer_states"]
+    assert [group["name"] for group in a["param_groups"]] == [group["name"] for group in b["param_groups"]]
+    for number, kept in a["state"].items():
+        difference = (kept["u"] - b["state"][number]["u"]).norm()
+        assert difference < 1e-3 * kept["u"].norm()
+
+
+def logged(run: Path, name: str) -> list[float]:
+    with (run / "metrics.csv").open() as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+
+
+def test_data_parallel_learns_what_one_process_does(runs: Path) -> None:
+    assert_same_network(runs / "plain", runs / "ddp")
+
+
+def test_logged_losses_and_errors_are_those_of_the_whole_batch(runs: Path) -> None:
+    for name in ("train/loss", "val/loss", "train/epoch_top1_error", "gradient_norm/conv1"):
+        expected = logged(runs / "plain", name)
+        assert expected
+        assert logged(runs / "ddp", name) == pytest.approx(expected, rel=1e-4)
+
+
+def test_towers_learn_what_one_process_does_with_the_same_dropout(runs: Path) -> None:
+    assert_same_network(runs / "first", runs / "towers")
+    for name in ("train/loss", "val/loss", "train/epoch_top1_error", "gradient_norm/conv1", "weight_norm/conv1"):
+        expected = logged(runs / "first", name)
+        assert expected
+        assert logged(runs / "towers", name) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("continued", ["continued by towers", "continued by one"])
+def test_a_checkpoint_of_one_continues_on_towers_and_the_other_way_round(runs: Path, continued: str) -> None:
+    assert_same_network(runs / "whole", runs / continued)
+
+
+def test_towers_test_each_image_once(runs: Path) -> None:
+    result = json.loads((runs / "towers/result.json").read_text())
+    assert result["images"] == VAL
+    two, one = (
+        together(list(Reader(next(runs.glob(f"{name}/results/*/probabilities.parquet"))).blocks()))
+        for name in ("towers", "towers tested by one")
+    )
+    assert two.images == one.images
+    np.testing.assert_allclose(two.probabilities, one.probabilities, atol=2e-3)
+
+
+def test_each_process_computes_its_share_of_the_features(runs: Path) -> None:
+    found = Features(runs / "ddp/features/val-fc7")
+    assert found.values.shape == (VAL, 4096)
+    assert (np.abs(found.rows(slice(None))).sum(1) > 0).all()
+
+
+def test_provenance_says_how_many_processes_shared_a_batch(runs: Path) -> None:
+    (session,) = json.loads((runs / "ddp/provenance.json").read_text())["sessions"][:1]
+    assert session["processes"] == {"world_size": 2, "nodes": 1, "strategy": "ddp", "batch_size": 16, "per_process": 8}
+    (session,) = json.loads((runs / "continued by towers/provenance.json").read_text())["sessions"][:1]
+    assert session["processes"]["strategy"] == "towers"
+    assert session["processes"]["per_process"] == 16

@@ -1,0 +1,200 @@
+"""Dense evaluation against OverFeat's own way, nine offsets one after the other, and against crops (§3.3, Figure 3)."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from alexnet_pl.config.test_views import DenseViews
+from alexnet_pl.evaluation import dense
+from alexnet_pl.evaluation.dense import dense_logits, dense_scores, slide_classifier
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.overfeat import OverFeat
+
+CLOSE = {"rtol": 1e-10, "atol": 1e-12}
+
+
+def network(net: str = "accurate", crop: int = 113, **options) -> OverFeat:
+    """A narrow network in float64 whose classes differ."""
+    torch.manual_seed(0)
+    return OverFeat(4, crop, net, **{"width": 0.05, "init": "he"} | options).double().eval()
+
+
+def alexnet(**options) -> AlexNet:
+    torch.manual_seed(0)
+    return AlexNet(**{"num_classes": 4, "crop": 67} | options).double().eval()
+
+
+def pictures(*sides: int, count: int = 2) -> Tensor:
+    return 60 * torch.randn(count, 3, *sides, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def uint8_images(*shapes: tuple[int, int]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    small = [torch.randint(256, (1, 3, 9, 9), generator=generator).float() for _ in shapes]
+    return [
+        F.interpolate(one, shape, mode="bilinear")[0].round().byte() for one, shape in zip(small, shapes, strict=True)
+    ]
+
+
+def by_offsets(net: OverFeat, maps: Tensor) -> Tensor:
+    """Steps (b) to (e): pool from each offset, classify each pooled map, interleave the answers."""
+    pool, reach = net.window.pool, net.window.pool * (net.window.classifier - 1) + net.window.pool - 1
+    out = torch.full((len(maps), 4, maps.shape[2] - reach, maps.shape[3] - reach), torch.nan, dtype=maps.dtype)
+    for down in range(pool):
+        for right in range(pool):
+            found = net.classify(F.max_pool2d(maps[..., down:, right:], pool))
+            out[..., down::pool, right::pool] = found
+    assert not out.isnan().any()
+    return out
+
+
+@pytest.mark.parametrize("sides", [(17, 17), (17, 20), (18, 23), (19, 21)])
+@pytest.mark.parametrize(("net", "crop"), [("accurate", 221), ("fast", 231)])  # pools 3 and 2, classifiers 5 and 6
+@torch.no_grad()
+def test_one_dilated_pass_gives_the_answers_of_all_offsets_interleaved(net: str, crop: int, sides: tuple) -> None:
+    model = network(net, crop, width=0.02)
+    maps = torch.randn(2, model.get_submodule(model.head[0]).in_channels, *sides, dtype=torch.float64)
+    torch.testing.assert_close(slide_classifier(model, maps), by_offsets(model, maps), **CLOSE)
+
+
+@torch.no_grad()
+def test_a_picture_of_one_window_gets_the_answer_of_the_network_itself() -> None:
+    net = network()
+    for stride in ("fine", "coarse"):
+        (picture,) = pictures(113, 113).split(2)
+        torch.testing.assert_close(dense_logits(net, picture, stride)[:, :, 0, 0], net(picture), **CLOSE)
+
+
+@torch.no_grad()
+def test_the_coarse_map_is_every_third_cell_of_the_fine_one() -> None:
+    net, picture = network(), pictures(149, 185)
+    fine, coarse = (dense_logits(net, picture, stride) for stride in ("fine", "coarse"))
+    assert fine.shape[2:] == (4, 7)
+    assert coarse.shape[2:] == (2, 3)
+    torch.testing.assert_close(coarse, fine[..., ::3, ::3], **CLOSE)
+
+
+@torch.no_grad()
+def test_each_cell_answers_as_the_classifier_does_on_its_part_of_the_maps() -> None:
+    net = network()
+    maps = net.convolve(pictures(149, 161))
+    found, side = slide_classifier(net, maps), net.window.map_side
+    for i in range(found.shape[2]):
+        for j in range(found.shape[3]):
+            window = F.max_pool2d(maps[..., i : i + side, j : j + side], 3)
+            torch.testing.assert_close(found[:, :, i, j], net.classify(window)[:, :, 0, 0], **CLOSE)
+
+
+def without_padding(net: OverFeat) -> OverFeat:
+    for layer in net.children():
+        if isinstance(layer, nn.Conv2d):
+            layer.padding = (0, 0)
+    return net
+
+
+@torch.no_grad()
+def test_without_padding_each_cell_answers_as_the_network_does_on_its_crop() -> None:
+    """Four 3 × 3 layers lose a cell a side each where they are not padded: 96 pixels more for the same window."""
+    net = without_padding(network())
+    window, picture = 113 + 2 * 4 * 12, pictures(233, 245, count=1)
+    found = dense_logits(net, picture)
+    assert found.shape[2:] == (3, 4)
+    for i in range(3):
+        for j in range(4):
+            crop = picture[..., 12 * i : 12 * i + window, 12 * j : 12 * j + window]
+            (own,) = net.classify(F.max_pool2d(net.convolve(crop), 3)).flatten(1)
+            torch.testing.assert_close(found[0, :, i, j], own, **CLOSE)
+
+
+@torch.no_grad()
+def test_with_the_papers_padding_a_cell_differs_from_its_crop_which_has_zeros_around_it() -> None:
+    """So it is in the paper: training sees zeros at a crop's border, dense evaluation the picture beyond it."""
+    net, picture = network(width=0.1), pictures(185, 185, count=8)
+    crop = picture[..., 36:149, 36:149]
+    apart = (dense_logits(net, picture)[:, :, 3, 3] - net(crop)).norm() / net(crop).norm()
+    assert 0.02 < apart < 1
+
+
+@torch.no_grad()
+def test_alexnets_fully_connected_layers_are_convolutions_as_well() -> None:
+    """Pooling of 3 × 3 every 2: a window every 16 pixels. One window, and the maps of each of several."""
+    for options in ({}, {"bottleneck": 8}, {"conv6": True}):
+        net, picture = alexnet(**options), pictures(67, 67)
+        assert (net.window.stride, net.window.fine_stride) == (32, 16)
+        torch.testing.assert_close(dense_logits(net, picture)[:, :, 0, 0], net(picture), **CLOSE)
+    net = alexnet(crop=99)
+    maps = net.convolve(pictures(131, 115))
+    found, side = slide_classifier(net, maps), net.window.map_side
+    assert found.shape[2:] == (3, 2)
+    for i, j in ((0, 0), (1, 1), (2, 0)):
+        window = F.max_pool2d(maps[..., i : i + side, j : j + side], 3, 2)
+        torch.testing.assert_close(found[:, :, i, j], net.drop(net.fc7(net.fc6(window.flatten(1)).relu() / 2).relu()) @
+                                   net.fc8.weight.T + net.fc8.bias, **CLOSE)  # fmt: skip
+
+
+def test_alexnet_without_overlap_has_no_windows() -> None:
+    with pytest.raises(ValueError, match="overlap=false"):
+        _ = alexnet(overlap=False).window
+
+
+def expected_scores(net: OverFeat, shown: list[Tensor], stride: str = "fine") -> Tensor:
+    """Maximum over space, then the mean over scales and reflections; `shown`: the picture at each scale."""
+    vectors = []
+    for picture in shown:
+        for seen in (picture, torch.flip(picture, [-1])):
+            windows = dense_logits(net, seen, stride).flatten(2)[0]
+            vectors.append(torch.stack([torch.softmax(windows[:, k], 0) for k in range(windows.shape[1])]).max(0)[0])
+    return torch.stack(vectors).mean(0)
+
+
+@pytest.mark.parametrize("stride", ["fine", "coarse"])
+@torch.no_grad()
+def test_scores_are_means_over_scales_and_reflections_of_maxima_over_windows(stride: str) -> None:
+    """A square image to 125 and 137 pixels: scales 1 and, kept square, 2 of the smaller network."""
+    net, (image,) = network(), uint8_images((160, 160))
+    sizes = ((125, 125), (149, 149))
+    shown = [F.interpolate(image[None].float(), size, mode="bilinear", antialias=True).double() - 118 for size in sizes]
+    options = DenseViews((1, 2), stride, "keep")
+    found = dense_scores(net, lambda pictures: pictures.double() - 118, [image], options).exp()[0]
+    wanted = expected_scores(net, shown, stride)
+    torch.testing.assert_close(found.double(), wanted / wanted.sum(), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_logits_take_the_maximum_before_the_softmax_where_asked_for() -> None:
+    net, (image,) = network(), uint8_images((125, 125))
+    picture = image[None].double() - 118
+    wanted = torch.stack([dense_logits(net, one).amax((2, 3))[0] for one in (picture, picture.flip(3))]).mean(0)
+    found = dense_scores(net, lambda pictures: pictures.double() - 118, [image], DenseViews((1,), score="logit"))
+    torch.testing.assert_close(found[0].double(), wanted.log_softmax(0), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_an_image_and_its_reflection_get_the_same_scores() -> None:
+    net, images = network(), uint8_images((150, 200), (220, 150))
+    options = DenseViews((1, 3), aspect="keep")
+    one, other = (
+        dense_scores(net, lambda pictures: pictures.double() - 118, some, options)
+        for some in (images, [image.flip(2) for image in images])
+    )
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_images_together_and_in_strips_get_the_scores_that_each_gets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network()
+    images = uint8_images((150, 200), (200, 150), (150, 200), (170, 170), (150, 210))
+    options = DenseViews((1, 3), aspect="crop")
+
+    def prepare(pictures: Tensor) -> Tensor:
+        return pictures.double() - 118
+
+    alone = torch.cat([dense_scores(net, prepare, [image], options) for image in images])
+    torch.testing.assert_close(dense_scores(net, prepare, images, options), alone, rtol=1e-5, atol=1e-6)
+    monkeypatch.setitem(dense.CELLS, "cpu", 1)
+    monkeypatch.setitem(dense.PIXELS, "cpu", 1)
+    seen = []
+    net.get_submodule(net.head[2]).register_forward_hook(lambda _, __, out: seen.append(out.shape[2]))
+    torch.testing.assert_close(dense_scores(net, prepare, images, options), alone, rtol=1e-5, atol=1e-6)
+    assert set(seen) == {1}  # a row at a time

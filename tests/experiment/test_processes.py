@@ -1,0 +1,113 @@
+"""Processes that torchrun or srun have started, and the strategy for those of `trainer.devices`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from running import Compose
+
+from alexnet_pl.commands import registry
+from alexnet_pl.config.options import DistributedOptions
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.build import make_module
+from alexnet_pl.experiment.processes import (
+    Launched,
+    cluster_plugins,
+    count_devices,
+    launched_processes,
+    make_strategy,
+    set_processes,
+)
+from alexnet_pl.training.strategies.towers import TowerStrategy
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "RANK": "5", "LOCAL_RANK": "1"}
+SRUN = {"SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "x"}
+SRUN |= {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
+
+
+@pytest.fixture(params=[("torchrun", TORCHRUN), ("srun", SRUN)], ids=["torchrun", "srun"])
+def launcher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    name, environment = request.param
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    return name
+
+
+def test_what_a_launcher_has_started_is_the_default(launcher: str) -> None:
+    assert launched_processes() == Launched(launcher, 4, 2)
+    for given in ({"devices": 1}, {"devices": "auto", "num_nodes": 1}, {"devices": 4, "num_nodes": 2}, {}):
+        options: dict[str, Any] = {**given}
+        set_processes(options)
+        assert options == {"devices": 4, "num_nodes": 2}
+    chosen = {"devices": [0, 1, 2, 3]}
+    set_processes(chosen)
+    assert chosen == {"devices": [0, 1, 2, 3], "num_nodes": 2}
+
+
+@pytest.mark.parametrize(("key", "given", "there"), [("devices", 2, 4), ("num_nodes", 3, 2)])
+def test_another_number_is_refused(launcher: str, key: str, given: int, there: int) -> None:
+    said = rf"^trainer\.{key}={given}: {launcher} has started {there}; leave trainer\.{key} out$"
+    with pytest.raises(UserError, match=said):
+        set_processes({key: given})
+
+
+def test_a_single_process_of_a_launcher_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**TORCHRUN, "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    options = {"devices": 1}
+    set_processes(options)
+    assert options == {"devices": 1}
+
+
+def test_slurms_requeue_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cluster_plugins() == []
+    for name, value in SRUN.items():
+        monkeypatch.setenv(name, value)
+    (plugin,) = cluster_plugins()
+    assert isinstance(plugin, SLURMEnvironment)
+    assert plugin.auto_requeue is False
+
+
+@pytest.mark.parametrize(
+    ("devices", "count"), [(1, 1), (4, 4), ([0, 2, 3], 3), ("0,1", 2), ("auto", 1), (-1, 1), (None, 1)]
+)
+def test_devices_are_counted_as_lightning_does(devices: Any, count: int) -> None:
+    assert count_devices(devices, "cpu") == count
+
+
+def test_towers_take_an_even_number(tmp_path: Path) -> None:
+    shared = DistributedOptions()
+    assert make_strategy({"devices": 1}, "cpu", tmp_path, "fit", shared) == "auto"
+    assert isinstance(
+        make_strategy({"devices": 2, "strategy": "towers"}, "cpu", tmp_path, "fit", shared), TowerStrategy
+    )
+    with pytest.raises(UserError, match=r"^trainer\.strategy=towers: 3 devices are not an even number"):
+        make_strategy({"devices": 3, "strategy": "towers"}, "cpu", tmp_path, "fit", shared)
+
+
+@pytest.mark.parametrize("command", ["predict", "retrieve", "ensemble"])
+def test_what_one_process_does_is_not_done_by_others(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    cfg = config("demo")
+    cfg.command = command
+    assert registry.run(cfg, tmp_path) is None
+    assert capsys.readouterr().out == (f"{command}: the first process does it alone; nothing is left for this one\n")
+
+
+def test_the_rate_grows_with_the_batch_where_asked_for(config: Compose, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data.root=x", "model.num_classes=4", "augment.crop=67", "data.size=72", "data.batch_size=512"]
+    assert make_module(config("ilsvrc2012", *words)).lr == 0.01
+    assert not capsys.readouterr().out
+    assert make_module(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=128")).lr == pytest.approx(0.04)
+    assert capsys.readouterr().out == "learning rate 0.01 × 512/128 = 0.04 (optim.scale_rate_from_batch)\n"
+    with pytest.raises(UserError, match=r"^optim\.scale_rate_from_batch=0: a number of images"):
+        make_module(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=0"))
+
+
+def test_a_source_in_a_bucket_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"^source=s3://bucket/in: prepare reads a folder; mount the bucket, or copy"):
+        PrepareOptions("x", "tiny", source="s3://bucket/in")

@@ -1,0 +1,57 @@
+"""OverFeat's Figure 3 and Table 5 against the printed sizes, and confidence maps against the windows they are of."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.patches import Rectangle
+
+from alexnet_pl.evaluation.dense import ScaleMap
+from alexnet_pl.figures.confidence_maps import MappedImage, draw_confidence_maps
+from alexnet_pl.figures.offset_pooling import draw_offset_pooling, draw_scale_table, scale_table
+from alexnet_pl.figures.style import DARK, LIGHT
+from alexnet_pl.models.overfeat import OverFeat, window_geometry
+
+PRINTED = {
+    "2": ["281 × 317", "20 × 23", "6 × 7", "2 × 3", "6 × 9"],
+    "6": ["461 × 569", "35 × 44", "11 × 14", "7 × 10", "21 × 30"],
+}
+
+
+@pytest.fixture(scope="module")
+def accurate() -> OverFeat:
+    return OverFeat(2, width=0.01)
+
+
+def test_the_table_is_table_5(accurate: OverFeat) -> None:
+    rows = {row[0]: row[1:] for row in scale_table(accurate)}
+    assert list(rows) == ["1", "2", "3", "4", "5", "6"]
+    assert {scale: rows[scale] for scale in PRINTED} == PRINTED
+    (table,) = draw_scale_table(accurate, DARK).axes[0].tables
+    assert table[6, 5].get_text().get_text() == "21 × 30"
+
+
+def test_the_cells_are_those_of_figure_3(accurate: OverFeat) -> None:
+    """Printed: 20 cells, pooled to 6 from each of three offsets, 2 answers each, 6 in all."""
+    found = [one for one in draw_offset_pooling(accurate, LIGHT).axes[0].patches if isinstance(one, Rectangle)]
+    assert sum(one.get_width() == 3 for one in found) == 3 * 6
+    assert sum(one.get_width() == 1 for one in found) == 20 + 3 * 6 + 3 * 2 + 6
+    assert {one.get_x() for one in found if one.get_width() == 3} == set(range(18))
+
+
+def test_a_cell_lies_over_the_middle_of_its_window_and_the_box_is_the_best_window() -> None:
+    scores = torch.zeros(2, 3, 5)
+    scores[1, 2, 4] = 0.75  # the last window: 12 · (2, 4) pixels from the upper left corner
+    picture = ScaleMap(torch.zeros(3, 113 + 24, 113 + 48), scores)
+    window = window_geometry("accurate", 113)
+    figure = draw_confidence_maps([MappedImage([picture], 1, "tench", "church")], [4], window, 12, LIGHT)
+    axes = figure.axes[0]
+    _, shown = axes.images
+    np.testing.assert_array_equal(shown.get_array(), scores[1].numpy())
+    left, right, bottom, top = shown.get_extent()
+    assert (left + right) / 2 == (113 + 48) / 2  # five windows lie around the middle of the picture
+    assert (top + bottom) / 2 == (113 + 24) / 2
+    assert right - left == 5 * 12
+    assert right - 6 == 48 + 113 / 2  # the middle of the last cell and of its window
+    (box,) = axes.patches
+    assert (box.get_x(), box.get_y(), box.get_width()) == (47.5, 23.5, 113)
+    assert axes.get_title(loc="left") == "tench (is church)\nscale 4, up to 0.75"

@@ -1,0 +1,32 @@
+"""scripts/slurm.sbatch with stand-ins for srun and scontrol."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+
+SCRIPT = Path(__file__).parents[2] / "scripts/slurm.sbatch"
+
+
+@pytest.mark.parametrize(("code", "queued_again"), [(0, False), (138, True), (1, False)])
+def test_a_job_whose_time_is_up_is_queued_again(tmp_path: Path, code: int, queued_again: bool) -> None:
+    for name, then in (("srun", f"exit {code}"), ("scontrol", "")):
+        (tmp_path / name).write_text(f'#!/bin/bash\necho "$@" > {tmp_path}/{name}.txt\n{then}\n')
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "4711"}
+    done = subprocess.run(["bash", SCRIPT, "-c", "demo", "data.root=/a b"], env=environment, timeout=60)
+    assert done.returncode == code
+    called = (tmp_path / "srun.txt").read_text()
+    assert called == "--kill-on-bad-exit=1 python -m alexnet_pl reproduce -c demo data.root=/a b\n"
+    assert (tmp_path / "scontrol.txt").is_file() == queued_again
+    if queued_again:
+        assert (tmp_path / "scontrol.txt").read_text() == "requeue 4711\n"
+
+
+def test_the_signal_of_the_script_is_the_one_that_a_fit_takes_for_the_end() -> None:
+    (name,) = re.findall(r"^#SBATCH --signal=(\w+)@\d+$", SCRIPT.read_text(), re.MULTILINE)
+    assert f"SIG{name}" in [number.name for number in GracefulInterrupt.SIGNALS]

@@ -1,0 +1,120 @@
+"""Tables of boxes: the paper's rows are answered by its own settings and images alone; damaged files are named."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alexnet_pl.config.box_options import BoxOptions, DetectOptions
+from alexnet_pl.paper.box_claims import BOX_CLAIMS, ILSVRC2012, LOCALISATION, answers
+from alexnet_pl.reporting.box_tables import box_claim_tables, collect, stand_in_tables
+
+
+def made(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any]:
+    """boxes.json of the paper's own test."""
+    about = {"name": "x", "fingerprint": "f" * 64, "split": "val", "images": 50_000, "train_images": 544_546}
+    found: dict[str, Any] = {
+        "task": "localise",
+        "dataset": {**about, "classes": 1000, "class_list": ILSVRC2012},
+        "model": {"net": "accurate", "width": 1.0},
+        "window": 221,
+        "seed": seed,
+        "finished": True,
+        "boxes": asdict(BoxOptions("localise")),
+        "detect": {**asdict(DetectOptions()), "scales": [1, 2, 4, 6], "zoom": 1.0},
+        "trained": {"steps": 10, "images": 2560, "epochs": 1},
+        "images": 50_000,
+    }
+    names = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
+    found |= {name: error for name in names}
+    for key, value in changed.items():
+        section, _, name = key.partition("__")
+        if name:
+            found[section] = {**found[section], name: value}
+        else:
+            found[section] = value
+    return found
+
+
+def answered(test: dict[str, Any]) -> list[str]:
+    return [claim.label for claim in BOX_CLAIMS if answers(claim, test)]
+
+
+def test_a_test_answers_the_rows_of_its_own_settings() -> None:
+    assert answered(made()) == ["all windows, four scales", "shared by all classes, scales not said"]
+    assert answered(made(detect__scales=[1, 4])) == ["all windows, two scales"]
+    assert answered(made(boxes__per_class=True)) == ["per class, scales not said"]
+    assert answered(made(detect__scales=[1], detect__positions="center")) == ["shared regressor, one centred window"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"dataset__images": 200},
+        {"dataset__class_list": "other"},
+        {"dataset__split": "train"},
+        {"model__width": 0.25},
+        {"window": 113},
+        {"finished": False},
+        {"task": "detect"},
+        {"boxes__overlap": "iou"},
+        {"detect__combine": "nms"},
+        {"detect__zoom": 1.5},
+    ],
+)
+def test_other_images_networks_and_settings_answer_none(changed: dict[str, Any]) -> None:
+    assert answered(made(**changed)) == []
+
+
+def test_rows_have_the_papers_numbers_and_what_was_not_measured_says_so() -> None:
+    rows = {row[0]: row for row in box_claim_tables([])[0].rows}
+    assert rows["all windows, four scales"][2:4] == ["30.0", "not yet measured"]
+    assert rows["all windows, six scales"][2] == "not printed"
+    assert rows["ILSVRC-2013 test, four scales, shared"][2:4] == ["29.9", "the test server's"]
+    assert rows["VGG (2013)"][2] == "46.4 †"
+    detection = {row[0]: row for row in box_claim_tables([])[1].rows}
+    assert detection["after the competition, with context, test"][2:4] == ["24.3", "not reproducible from the text"]
+
+
+def test_ours_is_the_mean_over_seeds() -> None:
+    rows = {row[0]: row for row in box_claim_tables([made(0, 30.0), made(1, 31.0), made(1, 31.0)])[0].rows}
+    assert rows["all windows, four scales"][3].startswith("30.5 ± ")
+    assert rows["all windows, two scales"][3] == "not yet measured"
+
+
+def test_other_images_have_tables_of_their_own() -> None:
+    small = {"dataset__images": 200, "dataset__fingerprint": "a" * 64}
+    kinds = dict.fromkeys(("right", "double", "badly placed", "wrong class", "background", "missed"), 3)
+    detector = made(task="detect", **small) | {"map": 12.0, "mistakes": kinds}
+    tables = stand_in_tables([made(**small), made(1, **small), made(detect__combine="nms", **small), detector])
+    localiser, detection = tables
+    assert localiser.title.startswith("Localisation, no row of the paper")
+    assert [row[0] for row in localiser.rows] == [
+        "shared; all windows, scales 1, 2, 4, 6, merged",
+        "shared; all windows, scales 1, 2, 4, 6, suppression",
+    ]
+    assert [row[-2:] for row in localiser.rows] == [["2,560 windows", "2"], ["2,560 windows", "1"]]
+    assert detection.rows[0][1] == "12.0"
+    assert detection.rows[0][2:] == ["3"] * 6 + ["2,560 images", "1"]
+
+
+def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in {
+        "good": json.dumps(made()),
+        "open": json.dumps(made(finished=False)),
+        "bad": '{"task": "localise"}',
+    }.items():
+        folder = tmp_path / name / "results/val"
+        folder.mkdir(parents=True)
+        (folder / "boxes.json").write_text(text)
+    assert len(collect([tmp_path])) == 1
+    assert "bad/results/val/boxes.json" in capsys.readouterr().err
+
+
+def test_every_row_that_we_can_make_has_a_command_of_a_shipped_recipe() -> None:
+    for claim in BOX_CLAIMS:
+        if not claim.instead:
+            assert claim.part == LOCALISATION
+            assert claim.command.startswith("python -m alexnet_pl reproduce -c overfeat_localise ")

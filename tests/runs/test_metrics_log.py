@@ -1,0 +1,43 @@
+"""metrics.csv read again: epochs to a training error (Figure 1), validations, median speed."""
+
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.runs.metrics_log import epochs_to, images_per_second, read_errors, validations
+
+LOG = """step,train/epoch_top1_error,train/images_per_second,val/top1_error
+2,,100.0,
+4,60.0,,
+4,,,70.0
+6,,300.0,
+8,30.0,,
+8,,,50.0
+10,,200.0,
+"""
+
+
+@pytest.mark.parametrize(
+    ("errors", "target", "epochs"),
+    [
+        ([60.0, 30.0, 20.0], 25.0, 2.5),  # half way from 30 to 20
+        ([60.0, 30.0, 20.0], 30.0, 2.0),  # reached exactly at an end
+        ([20.0], 25.0, 75 / 80),  # the straight line from 100 at the start
+        ([60.0, 30.0], 25.0, None),
+        ([60.0, 26.0, 25.1, 25.0], 25.0, 4.0),
+        ([], 25.0, None),
+    ],
+)
+def test_epochs_to_an_error_by_a_straight_line_between_the_ends_of_epochs(
+    errors: list[float], target: float, epochs: float | None
+) -> None:
+    assert epochs_to(errors, target) == (None if epochs is None else pytest.approx(epochs))
+
+
+def test_what_a_log_holds(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(LOG)
+    assert read_errors(tmp_path / "metrics.csv") == [60.0, 30.0]
+    assert {step: row["val/top1_error"] for step, row in validations(tmp_path).items()} == {4: "70.0", 8: "50.0"}
+    assert images_per_second(tmp_path) == 200.0
+    (tmp_path / "metrics.csv").write_text(LOG.splitlines()[0] + "\n")
+    assert images_per_second(tmp_path) is None

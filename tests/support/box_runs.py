@@ -1,0 +1,43 @@
+"""A store of drawn scenes, and OverFeat networks small enough to go through all of training and testing."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources import scenes
+from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.models.overfeat import OverFeat
+
+SIZE, OBJECTS, CROP = 120, (1, 3), 113  # a 2 × 2 kernel in the classifier
+MODEL = {"name": "overfeat", "net": "accurate", "width": 0.02, "init": "he", "dropout": 0.2}
+KEYS = ("boxes.units=[16,8]", "boxes.scales=[1,4]", "boxes.windows=4", "trainer.max_epochs=2", "logger=csv")
+CPU = ("trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "data.batch_size=4")
+
+
+def make_scenes(root: Path) -> Store:
+    settings = StoreSettings("scenes", SIZE, {"drawn": "scenes"}, StoreEncoding("whole"), shard=16, workers=1)
+    listing = scenes.source(SIZE, OBJECTS, train=10, val=5)
+    prepare(listing, root, settings, partial(scenes.read, size=SIZE, objects=OBJECTS))
+    return Store(root)
+
+
+def make_classifier_run(folder: Path, store: Store) -> Path:
+    """A run folder with the checkpoint of a classifier of the scenes' classes that learned nothing."""
+    (folder / "checkpoints").mkdir(parents=True)
+    torch.manual_seed(0)
+    net = OverFeat(len(store.classes), CROP, **{k: v for k, v in MODEL.items() if k != "name"})  # type: ignore[arg-type]
+    state = {f"net.{name}": value for name, value in net.state_dict().items()}
+    state["augment.mean_image"] = torch.full((3, SIZE, SIZE), 118.0)
+    about: dict[str, Any] = {
+        "switches": {"model": {**MODEL, "num_classes": 10}, "augment": {"size": SIZE, "crop": CROP}},
+        "classes": store.classes,
+        "store": {"name": "scenes", "fingerprint": store.fingerprint},
+        "lineage": [],
+    }
+    torch.save({"state_dict": state, "global_step": 7, "alexnet_pl": about}, folder / "checkpoints/last.ckpt")
+    return folder

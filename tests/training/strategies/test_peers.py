@@ -1,0 +1,95 @@
+"""What a process says of the others that have ended."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.training.strategies import peers
+from alexnet_pl.training.strategies.peers import PeerWatch, is_lost_connection, is_reported
+
+
+@pytest.fixture
+def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PeerWatch:
+    monkeypatch.setattr(PeerWatch, "end_later", lambda self, code: None)  # it would end the tests
+    monkeypatch.setattr(peers, "REASON", 0.2)
+    made = PeerWatch(tmp_path, "python -m alexnet_pl fit")
+    made.rank, made.world = 1, 3
+    return made
+
+
+def ended(code: str) -> subprocess.Popen:
+    child = subprocess.Popen([sys.executable, "-c", code])
+    child.wait(60)
+    return child
+
+
+def test_a_child_that_ended_is_named_with_how(watch: PeerWatch) -> None:
+    failed, killed = ended("raise SystemExit(3)"), ended("import os; os.kill(os.getpid(), 9)")
+    watch.children = {2: failed}
+    assert watch.find_gone() == f"rank 2 (process {failed.pid}) ended with exit code 3"
+    watch.children = {2: killed}
+    assert watch.find_gone() == f"rank 2 (process {killed.pid}) was killed by SIGKILL"
+    watch.children = {2: ended("")}
+    watch.pids = {0: os.getppid(), 2: watch.children[2].pid}
+    assert watch.find_gone() is None  # one that was done
+
+
+def test_another_process_on_the_machine_and_the_parent_are_missed(watch: PeerWatch) -> None:
+    gone = ended("").pid
+    watch.pids = {0: os.getppid(), 2: gone}
+    assert watch.find_gone() == f"rank 2 (process {gone}) has ended"
+    watch.pids, watch.parent = {}, os.getppid()
+    assert watch.find_gone() is None
+    watch.parent = gone
+    assert watch.find_gone() == f"rank 0 (process {gone}) has ended"
+
+
+def test_the_first_failure_is_told_and_its_traceback_kept(
+    watch: PeerWatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ValueError("no such kernel\nmore")
+    watch.fail(error)
+    assert is_reported(error)
+    path = tmp_path / "failures/rank1.txt"
+    assert path.read_text().startswith("ValueError: no such kernel\n\nValueError: no such kernel\nmore")
+    lost = PeerWatch(tmp_path, "python -m alexnet_pl fit")
+    lost.rank, lost.world = 2, 3
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.ckpt").touch()
+    lost.fail(RuntimeError("[gloo] Connection closed by peer"))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == (
+        "alexnet_pl: rank 1 of 3: ValueError: no such kernel; no checkpoint was written yet: start it again"
+    )
+    assert second == (
+        "alexnet_pl: rank 2 of 3: stopped, since rank 1: ValueError: no such kernel; "
+        f"continue with: python -m alexnet_pl fit {tmp_path}"
+    )
+
+
+def test_nobody_to_blame_is_a_timeout(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
+    watch.fail(RuntimeError("Timed out waiting 5000ms for recv operation to complete"))
+    assert "another rank did not answer within distributed.timeout" in capsys.readouterr().err
+
+
+def test_a_users_mistake_is_left_to_the_command_line(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
+    watch.fail(UserError("checkpoints/last.ckpt: not written (No space left on device)"))
+    assert not capsys.readouterr().err
+    assert watch.first_failure() == "rank 1: checkpoints/last.ckpt: not written (No space left on device)"
+
+
+def test_signals_and_single_processes_are_no_failures(watch: PeerWatch, tmp_path: Path) -> None:
+    watch.fail(SystemExit(143))
+    assert watch.ended.is_set()
+    alone = PeerWatch(tmp_path, "")
+    alone.fail(ValueError("as ever"))
+    assert not (tmp_path / "failures").exists()
+
+
+@pytest.mark.parametrize("error", [ValueError("gloo"), RuntimeError("size mismatch"), KeyError("timed out")])
+def test_errors_of_ones_own_are_no_lost_connection(error: Exception) -> None:
+    assert not is_lost_connection(error)
