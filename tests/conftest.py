@@ -87,7 +87,7 @@ def official_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real CIFAR-10, unpacked where it is at hand beside the checkout."""
     unpack = Path(__file__).parent.parent.parent / "shared/data/unpack.py"
     if not unpack.is_file():
-        pytest.skip(f"{unpack} is not there, with which the real CIFAR-10 is unpacked")
+        pytest.skip(f"{unpack} does not exist, with which the real CIFAR-10 is unpacked")
     root = tmp_path_factory.mktemp("cifar10")
     subprocess.run([sys.executable, str(unpack), str(root), "cifar10"], check=True, capture_output=True)
     return root / "cifar-10-batches-py"
