@@ -139,8 +139,8 @@ def compare(switches: dict[str, Any], tower: int, group: ProcessGroup) -> dict[s
 def compare_four(
     tower: int, pair: int, towers: ProcessGroup, shares: ProcessGroup, dtype: torch.dtype
 ) -> dict[str, float]:
-    """Without dropout, whose masks are each process's own. Few steps in float32: a maximum that rounding moves to another
-    pixel would send two equal networks apart."""
+    """Without dropout, whose masks are each process's own. Few steps in float32: a maximum that rounding moves to
+    another pixel would send two equal networks apart."""
     net, steps = few_units(dtype, dropout=0.0), STEPS if dtype == torch.float64 else 2
     axes = keep_half(net, tower, towers)
     both = DistributedDataParallel(net, process_group=shares)
