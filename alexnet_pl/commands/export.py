@@ -61,12 +61,12 @@ def export(runs: list[Path], options: ExportOptions) -> None:
 
 
 def images_to_check(run: Path, root: str | None, size: int) -> tuple[Tensor, str]:
-    """Validation images of the run's store, evenly spaced; random ones where the store is not there."""
+    """Validation images of the run's store, evenly spaced; random ones where the store does not exist."""
     try:
         split = TrainedRun(run, root).store.split("val")
     except UserError:
         noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 3, size, size), dtype=np.uint8)
-        return torch.from_numpy(noise), f"{CHECKED} random images, since the store is not there"
+        return torch.from_numpy(noise), f"{CHECKED} random images, since the store does not exist"
     numbers = np.linspace(0, len(split) - 1, min(CHECKED, len(split))).round().astype(np.int64)
     return split.images(numbers), f"{len(numbers)} validation images"
 

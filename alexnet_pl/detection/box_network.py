@@ -83,7 +83,7 @@ def open_trained(weights: str, key: str = "transfer.weights") -> Trained:
     path = path / LAST if path.is_dir() else path
     if not path.is_file():
         raise UserError(
-            f"{key}: {path} is not there; give a checkpoint or the run folder of a trained OverFeat network"
+            f"{key}: {path} does not exist; give a checkpoint or the run folder of a trained OverFeat network"
         )
     return Trained(path, read_checkpoint(path, key=key))
 

@@ -115,7 +115,7 @@ class Reader:
                 if not {"image", "label", "best"} <= columns:
                     raise KeyError("image, label, best")
         except FileNotFoundError as error:
-            raise UserError(f"{path}: is not there; `test` writes it") from error
+            raise UserError(f"{path}: does not exist; `test` writes it") from error
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(

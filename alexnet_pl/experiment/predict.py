@@ -28,7 +28,7 @@ def find_images(given: str | Iterable[str] | None) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, [given] if isinstance(given, str) else given):
         if not path.exists():
-            raise UserError(f"images: {path} is not there")
+            raise UserError(f"images: {path} does not exist")
         inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         found += inside if path.is_dir() else [path]
     if not found:

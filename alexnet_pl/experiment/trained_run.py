@@ -58,7 +58,7 @@ class TrainedRun:
     def checkpoint(self) -> Path:
         path = self.folder / LAST
         if not path.is_file():
-            raise UserError(f"{path}: is not there; train first: python -m alexnet_pl fit -c {self.folder}")
+            raise UserError(f"{path}: does not exist; train first: python -m alexnet_pl fit -c {self.folder}")
         return path
 
     @cached_property
@@ -83,7 +83,7 @@ class TrainedRun:
         """Data of the run, if the store holds the images that the network was trained on."""
         data = build.make_data(self.cfg)
         if not is_remote(data.root) and not Path(data.root).exists():
-            raise UserError(f"data.root: {data.root} is not there; was it moved, say where: data.root=FOLDER")
+            raise UserError(f"data.root: {data.root} does not exist; was it moved, say where: data.root=FOLDER")
         wanted, there = self.checkpoint_info["store"].get("fingerprint"), data.store.fingerprint
         if wanted not in (None, there):
             raise UserError(f"data.root: {data.root} holds other images ({there[:12]}) than the run's ({wanted[:12]})")

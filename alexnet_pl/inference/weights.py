@@ -69,7 +69,7 @@ def read_weights(source: str | Path) -> Weights:
 
 def run_weights(run: Path | None, checkpoint: Path) -> Weights:
     if not checkpoint.is_file():
-        raise UserError(f"{checkpoint}: is not there; train first: python -m alexnet_pl fit -c {run}")
+        raise UserError(f"{checkpoint}: does not exist; train first: python -m alexnet_pl fit -c {run}")
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
     store = parse_record(metadata.get("store", {}), DatasetInfo)

@@ -115,7 +115,7 @@ def collect(roots: Iterable[Path]) -> list[TestRun]:
     found: dict[tuple[str, ...], TestRun] = {}
     for root in roots:
         if not root.is_dir():
-            raise UserError(f"report.runs: {root} is not there; give a folder that holds run folders")
+            raise UserError(f"report.runs: {root} does not exist; give a folder that holds run folders")
         for path in sorted(root.glob("**/results/*/result.json")):
             try:
                 result = read_result(path)

@@ -106,7 +106,7 @@ def signed(value: float) -> str:
 
 
 def missing(rows: Sequence[Row], rate: float | None) -> Table:
-    """For each row that is not there: the one command that makes it, images seen, hours at `rate` images a second."""
+    """For each row without a result: the one command that makes it, images seen, hours at `rate` images a second."""
     body, printed = [], set()
     for row in rows:
         claim = row.claim

@@ -80,7 +80,7 @@ class Workplace:
         return folder
 
     def fresh(self, name: str) -> Path:
-        """A folder of that name which is not there."""
+        """A folder of that name which does not exist."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
         return self.folder / name
 

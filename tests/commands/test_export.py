@@ -75,7 +75,7 @@ def test_without_the_store_random_images_are_compared(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     export(tiny_run, f"out={tmp_path}", f"data.root={tmp_path / 'away'}")
-    assert "on 32 random images, since the store is not there" in capsys.readouterr().out
+    assert "on 32 random images, since the store does not exist" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

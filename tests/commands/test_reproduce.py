@@ -156,7 +156,7 @@ def test_the_chain_carried_over_what_it_says(folder: Path) -> None:
         ),
         ("toy_fine", ["command=fit", "transfer.weights=toy.yaml"], r"transfer.weights: toy.yaml is not a checkpoint"),
         ("toy_fine", ["command=fit", "transfer.layers=[]"], r"transfer.layers: has no value"),
-        ("toy", ["command=report", "report.runs=away"], r"report.runs: away is not there"),
+        ("toy", ["command=report", "report.runs=away"], r"report.runs: away does not exist"),
     ],
 )
 def test_a_mistake_is_named_before_anything_is_made(

@@ -53,7 +53,10 @@ def test_prepare_goes_on_where_it_was_stopped_and_mends_what_was_damaged(tmp_pat
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     told = alexnet_pl("verify", "data.root=cut", cwd=tmp_path)
     assert (told.returncode, told.stderr.count("\n")) == (2, 1)
-    assert "train-000001.u8: corrupt (images 64 to 127); prepare … prepare.repair=true repairs images" in told.stderr
+    assert (
+        "train-000001.u8: corrupt (images 64 to 127); prepare … prepare.repair=true repairs files from their source"
+        in told.stderr
+    )
     mended = alexnet_pl(*words, "data.root=cut", "prepare.repair=true", cwd=tmp_path)
     assert "train-000001.u8 repaired; complete: " in mended.stdout
     assert damaged.read_bytes() == (tmp_path / "whole/train-000001.u8").read_bytes()

@@ -34,7 +34,7 @@ def test_from_a_network_to_the_table_of_codes(tiny: list[str], tmp_path: Path) -
     assert f"| {row['method']} " in (tmp_path / "runs/report/codes.md").read_text()
     assert np.load(tmp_path / "codes/codes/train.npy").shape == (96, 2)
 
-    assert "data.root: away is not there" in refused("features", "-c", "net", "data.root=away", "features.split=val")
+    assert "data.root: away does not exist" in refused("features", "-c", "net", "data.root=away", "features.split=val")
     values = tmp_path / "net/features/train-fc7/features.npy"
     values.write_bytes(values.read_bytes()[:-1])
     assert "train-fc7: corrupt or truncated" in refused("retrieve", "-c", "net")

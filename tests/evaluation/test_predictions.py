@@ -94,7 +94,7 @@ def test_what_is_not_ours_is_told(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a"], "label": [1]}), tmp_path / "other.parquet")
     with pytest.raises(UserError, match=r"other.parquet: .*not probabilities of ours"):
         Reader(tmp_path / "other.parquet")
-    with pytest.raises(UserError, match=r"away.parquet: is not there; `test` writes it"):
+    with pytest.raises(UserError, match=r"away.parquet: does not exist; `test` writes it"):
         Reader(tmp_path / "away.parquet")
 
 

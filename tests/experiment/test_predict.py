@@ -63,7 +63,7 @@ def test_no_images_given_says_how_to_give_them(given: str | list[str] | None) ->
 
 def test_what_is_not_there_or_holds_no_image_is_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=rf"^images: {tmp_path}/away\.jpg is not there"):
+    with pytest.raises(UserError, match=rf"^images: {tmp_path}/away\.jpg does not exist"):
         find_images([str(folder), f"{tmp_path}/away.jpg"])
     with pytest.raises(UserError, match=r"^images: .*empty.* holds no images"):
         find_images(str(tmp_path / "empty"))

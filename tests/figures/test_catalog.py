@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 from functools import partial
@@ -52,7 +53,7 @@ def light(tiny_run: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def copy(light: Path, tiny_run: Path) -> Path:
     (light / "checkpoints").mkdir()
-    (light / "checkpoints/last.ckpt").symlink_to(tiny_run / "checkpoints/last.ckpt")
+    os.link(tiny_run / "checkpoints/last.ckpt", light / "checkpoints/last.ckpt")
     return light
 
 
@@ -277,7 +278,7 @@ def test_the_command_draws_all_of_a_run_light_and_dark(
     assert f"GPU 1 {shares['gpus'][0]:.2f}, GPU 2 {shares['gpus'][1]:.2f}" in said
     page = (tmp_path / "shown.md").read_text()
     assert f"figures tiny out={tmp_path}/shown" in page
-    assert "trained on 96 images of 10 classes, a stand-in for the paper's: 12 steps, 2 epochs" in page
+    assert "trained on 96 images of 10 classes, a proxy for the paper's: 12 steps, 2 epochs" in page
     assert {src for src in re.findall(r'src(?:set)?="shown/([^"]+)"', page)} == {f"{name}.png" for name in names}
     assert "Not drawn" not in page
 
@@ -319,7 +320,7 @@ def test_what_is_missing_is_told_and_the_rest_is_drawn(
     command([str(light)])
     said = capsys.readouterr().out
     assert said.count("not drawn: ") == 4
-    assert f"checkpoints/last.ckpt: is not there; train first: python -m alexnet_pl fit -c {light}" in said
+    assert f"checkpoints/last.ckpt: does not exist; train first: python -m alexnet_pl fit -c {light}" in said
     assert {path.name for path in (light / "figures").iterdir()} == {
         f"training{theme.suffix}.{kind}" for theme in THEMES for kind in ("png", "svg")
     }
@@ -336,7 +337,7 @@ def test_a_store_that_was_moved_away_leaves_the_bars(
     cfg.data.root = str(tmp_path / "gone")
     OmegaConf.save(cfg, copy / ".hydra/config.yaml")
     command([str(copy)])
-    assert "gone is not there; was it moved, say where: data.root=FOLDER" in capsys.readouterr().out
+    assert "gone does not exist; was it moved, say where: data.root=FOLDER" in capsys.readouterr().out
     assert "<image" not in (copy / "figures/figure4-left.svg").read_text()
     command([str(copy), f"data.root={tiny_store}"])
     assert (copy / "figures/figure4-left.svg").read_text().count("<image") == 8

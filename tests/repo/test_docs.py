@@ -37,6 +37,7 @@ RUNS = (
     "codes",
     "overfeat_demo",
     "overfeat_fast",
+    "overfeat_accurate",
     "overfeat_localise",
     "overfeat_detect",
     "boxes_demo",

@@ -166,7 +166,7 @@ def test_a_broken_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.Ca
         path.write_text(content)
         assert collect([tmp_path]) == []
         assert "a/results/val-ten/result.json: damaged or not written by this package (" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"report.runs: .*away is not there"):
+    with pytest.raises(UserError, match=r"report.runs: .*away does not exist"):
         collect([tmp_path / "away"])
 
 

@@ -1,4 +1,4 @@
-"""features and retrieve on a network of one epoch, by the functions behind the commands; what is not there is said."""
+"""features and retrieve on a network of one epoch, by the functions behind the commands; what is missing is named."""
 
 import json
 import shutil
@@ -125,7 +125,7 @@ def test_a_folder_without_a_checkpoint_is_named(network: Path, tmp_path: Path) -
 
 
 def test_a_run_folder_of_an_older_version_knows_the_new_keys(tmp_path: Path, config: Compose) -> None:
-    """Its config has no such sections, and Hydra would refuse to set what is not there."""
+    """Its config has no such sections, and Hydra would refuse to set missing keys."""
     (tmp_path / "checkpoints").mkdir()
     last(tmp_path).touch()
     (tmp_path / ".hydra").mkdir()

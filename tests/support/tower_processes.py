@@ -58,12 +58,14 @@ def batch(step: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor
     return images, torch.randint(CLASSES, (IMAGES,), generator=generator)
 
 
-def train(net: nn.Module, named: nn.Module, share: slice = slice(None), dtype: torch.dtype = torch.float64) -> dict:
-    """Ten steps of §6 on `net`, whose layers are `named`: first logits and gradients, last weights and velocities."""
+def train(
+    net: nn.Module, named: nn.Module, share: slice = slice(None), dtype: torch.dtype = torch.float64, steps: int = STEPS
+) -> dict:
+    """Steps of §6 on `net`, whose layers are `named`: first logits and gradients, last weights and velocities."""
     torch.manual_seed(2)
     sgd = MomentumSGD(parameter_groups(named, 0.01, 0.0005, 2.0, False))
     found: dict[str, Any] = {}
-    for step in range(STEPS):
+    for step in range(steps):
         images, labels = (tensor[share] for tensor in batch(step, dtype))
         sgd.zero_grad()
         logits = net(images)
@@ -137,14 +139,15 @@ def compare(switches: dict[str, Any], tower: int, group: ProcessGroup) -> dict[s
 def compare_four(
     tower: int, pair: int, towers: ProcessGroup, shares: ProcessGroup, dtype: torch.dtype
 ) -> dict[str, float]:
-    """Without dropout, whose masks are each process's own."""
-    net = few_units(dtype, dropout=0.0)
+    """Without dropout, whose masks are each process's own. Few steps in float32: a maximum that rounding moves to
+    another pixel would send two equal networks apart."""
+    net, steps = few_units(dtype, dropout=0.0), STEPS if dtype == torch.float64 else 2
     axes = keep_half(net, tower, towers)
     both = DistributedDataParallel(net, process_group=shares)
     share = slice(pair * IMAGES // 2, (pair + 1) * IMAGES // 2)
-    weights = joined(train(both, net, share, dtype)["weights"], axes, towers)
+    weights = joined(train(both, net, share, dtype, steps)["weights"], axes, towers)
     reference = few_units(dtype, dropout=0.0)
-    whole = train(reference, reference, dtype=dtype)["weights"]
+    whole = train(reference, reference, dtype=dtype, steps=steps)["weights"]
     return {"weights": max(distance(whole[name], value) for name, value in weights.items())}
 
 

@@ -136,7 +136,7 @@ def damaged(place: Path, tmp_path: Path, how: str) -> Path:
     ("how", "says"),
     [
         ("no checkpoint", "no run under .* has a last.ckpt; fit first"),
-        ("store away", "data.root: /gone/tiny is not there"),
+        ("store away", "data.root: /gone/tiny does not exist"),
         ("other features", "features"),
     ],
 )
@@ -290,9 +290,9 @@ BEHIND = """
 import asyncio, sys
 from pathlib import Path
 from alexnet_pl.webapp import app
-from alexnet_pl.webapp.service import ImageLookup
+from alexnet_pl.webapp.service import DemoService
 place, folder = map(Path, sys.argv[1:])
-gate = app.application(ImageLookup(place / "run"), folder)
+gate = app.application(DemoService(place / "run"), folder)
 from gradio.context import LocalContext
 from gradio.processing_utils import async_move_files_to_cache
 (mounted,) = [route.app for route in gate.app.routes if hasattr(route, "app")]
@@ -342,7 +342,7 @@ def test_in_a_browser_a_picture_is_dropped_and_bars_and_neighbours_appear(
     asked: list[str] = []
     view.on("request", lambda request: asked.append(request.url))
     view.goto(address)
-    view.wait_for_selector("text=Drop a picture")
+    view.wait_for_selector("text=Drop an image")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no image")
     for name, selector in (("broken.jpg", ".wrong"), ("one.png", ".near img")):
         png(tmp_path / "one.png", drawn(7))
@@ -380,7 +380,7 @@ def test_in_a_browser_an_example_is_shown_with_its_label_and_taken_away_again(
     view.get_by_text("Its label: ").wait_for(timeout=60_000)
     assert view.locator(".bars .true").count() <= 1
     view.get_by_label("Remove Image").click()
-    view.get_by_text("Drop a picture").wait_for(timeout=60_000)
+    view.get_by_text("Drop an image").wait_for(timeout=60_000)
     assert view.locator(".near").count() == 0
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no image")
     view.locator("input[type=file]").first.set_input_files(tmp_path / "broken.jpg")
@@ -392,7 +392,7 @@ def test_in_a_browser_an_example_is_shown_with_its_label_and_taken_away_again(
 def test_in_a_browser_a_file_above_the_limit_gets_a_message(browser: Any, address: str, tmp_path: Path) -> None:
     view = browser.new_page()
     view.goto(address)
-    view.wait_for_selector("text=Drop a picture")
+    view.wait_for_selector("text=Drop an image")
     (tmp_path / "large.png").write_bytes(b"x" * (app.MAX_UPLOAD * 1024 * 1024 + 1))
     view.locator("input[type=file]").first.set_input_files(tmp_path / "large.png")
     view.get_by_text(re.compile(f"maximum.*{app.MAX_UPLOAD}", re.IGNORECASE)).first.wait_for(timeout=30_000)

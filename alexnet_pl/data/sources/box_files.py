@@ -33,7 +33,7 @@ def index_boxes(path: Path, first: int = 0, coverage: int = Coverage.PARTIAL) ->
     Raises UserError where there are none, or a file is damaged.
     """
     if not path.exists():
-        raise UserError(f"prepare.boxes: {path} is not there")
+        raise UserError(f"prepare.boxes: {path} does not exist")
     index = BoxIndex(read_boxes(path, first, coverage))
     if not index.images:
         raise UserError(f"prepare.boxes: {path} holds no annotations (*.xml, archives of them, or LOC_…_solution.csv)")

@@ -21,7 +21,9 @@ from alexnet_pl.config import options
 from alexnet_pl.config.options import MonitorOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.experiment import build
+from alexnet_pl.files import parse_record
 from alexnet_pl.paper import results
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
@@ -122,9 +124,9 @@ def test_config_and_provenance_are_those_of_the_run_folder(shown: Shown) -> None
 def test_the_result_in_the_summary_is_the_one_that_report_reads(shown: Shown) -> None:
     _, folder, wandb = shown
     (tested,) = results.collect([folder])
-    assert wandb.summary["result"] == tested.result
-    assert wandb.summary["test/top1_error"] == tested.result["top1_error"]
-    assert wandb.summary["test/top5_error"] == tested.result["top5_error"]
+    assert parse_record(wandb.summary["result"], TestResult) == tested.result
+    assert wandb.summary["test/top1_error"] == tested.result.top1_error
+    assert wandb.summary["test/top5_error"] == tested.result.top5_error
 
 
 def test_checkpoints_asked_for_are_artifacts_to_the_byte(shown: Shown) -> None:
