@@ -20,7 +20,8 @@ PART = 60_000_000  # bytes
 PYTHON, PLATFORMS = "3.12", ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 PACKAGES = (
     "hydra-core", "omegaconf", "antlr4-python3-runtime==4.9.3", "simplejpeg", "blake3", "rich", "markdown-it-py",
-    "mdurl", "pygments", "pyarrow", "tabulate", "safetensors", "indexed-gzip", "nvidia-ml-py", "fsspec", "pyyaml", "scipy",
+    "mdurl", "pygments",
+    "pyarrow", "tabulate", "safetensors", "indexed-gzip", "nvidia-ml-py", "fsspec", "pyyaml", "scipy",
     "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "pyparsing", "python-dateutil", "six", "pillow",
     "pytest", "iniconfig", "pluggy", "packaging",
 )  # fmt: skip

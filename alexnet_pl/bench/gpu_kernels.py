@@ -33,7 +33,8 @@ def profile_step(cfg: DictConfig) -> dict[str, Any]:
 
     for _ in range(WARM):
         step()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+    activities = [ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU]
+    with profile(activities=activities) as profiler:
         for _ in range(STEPS):
             step()
         if device.type == "cuda":
