@@ -292,7 +292,7 @@ from pathlib import Path
 from alexnet_pl.webapp import app
 from alexnet_pl.webapp.service import DemoService
 place, folder = map(Path, sys.argv[1:])
-gate = app.application(DemoService(place / "run"), folder)
+gate = app.make_application(DemoService(place / "run"), folder)
 from gradio.context import LocalContext
 from gradio.processing_utils import async_move_files_to_cache
 (mounted,) = [route.app for route in gate.app.routes if hasattr(route, "app")]
