@@ -39,7 +39,7 @@ RECIPES = {
 
 def cases(store: Path, folder: Path) -> list[list[str]]:
     """argv of each case."""
-    from alexnet_pl.config.overrides import known_keys
+    from alexnet_pl.config.recipes import known_keys
 
     fit = ["fit", "-c", "imagenette", f"data.root={store}", f"hydra.run.dir={folder / 'run'}", *FIT]
     keys = sorted(key for key in known_keys() if not key.startswith(SKIPPED))
