@@ -91,7 +91,7 @@ def describe_test(
     counts = {"images": len(store.whole(split)), "train_images": len(store.whole("train"))}
     return {
         "task": trained_with.task,
-        "dataset": {**to_json(predictions.dataset_info(store, split)), **counts},
+        "dataset": {**to_json(predictions.describe_dataset(store, split)), **counts},
         "checkpoint": to_json(describe_checkpoint(path)),
         "model": read_checkpoint(path)["alexnet_pl"]["switches"]["model"],
         "window": finder.network.window.window,

@@ -15,7 +15,7 @@ from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images
 from alexnet_pl.figures.boxes import save_boxes
-from alexnet_pl.reporting.tables import Table, print_table
+from alexnet_pl.reporting.tables import Table, print_tables
 
 SHOWN = 20  # lines of the table on the console; the files hold all boxes
 
@@ -40,7 +40,7 @@ def detect(cfg: DictConfig, folder: Path) -> None:
     if not found:
         raise UserError(f"predict.images: none of {len(unread)} could be read")
     table = write_boxes(where, found, classes)
-    print_table([boxes_table(found, classes)])
+    print_tables([boxes_table(found, classes)])
     boxes = sum(len(some.labels) for _, some in found)
     print_message(f"{pluralize(len(found), 'image')}, {boxes:,} boxes, drawn beside the table", table)
 

@@ -12,9 +12,9 @@ from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.confusions import read_table, write_confusions
-from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.evaluation.result import FitSummary, TestDescription, TestResult, read_result, write_result
-from alexnet_pl.evaluation.submission import writable, write_submission
+from alexnet_pl.evaluation.submission import is_submittable, write_submission
 from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
 from alexnet_pl.files import sha256, to_json, write_json
@@ -52,7 +52,7 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> Test
     checkpoint = describe_checkpoint(path)
     fit = finished_fit(path, checkpoint.step)
     tested = TestDescription(
-        dataset=predictions.dataset_info(data.store, data.test_split_name),
+        dataset=predictions.describe_dataset(data.store, data.test_split_name),
         views=module.views,
         checkpoint=checkpoint,
         seed=cfg.seed if (seed := checkpoint_seed(path)) is None else seed,
@@ -104,7 +104,7 @@ def publish(cfg: DictConfig, folder: Path, results: Path, result: TestResult) ->
 
 def write_server_file(results: Path, store: Store, split: str) -> None:
     """Write the file for the ILSVRC-2012 test server, which alone has the labels; elsewhere only say what was saved."""
-    if not writable(store, split):
+    if not is_submittable(store, split):
         return print_message(f"{store.name} {split}: no labels; predictions saved", results / PROBABILITIES)
     path = results / "submission.txt"
     lines, missing = write_submission(path, store, results / PROBABILITIES)
@@ -119,7 +119,7 @@ def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
     split, saved, result = data.store.split(data.test_split_name), results / PROBABILITIES, results / RESULT
     if not saved.is_file() or (split.labelled and not result.is_file()):
         return None
-    reader = Reader(saved)
+    reader = PredictionFile(saved)
     tests = [reader.test, read_result(result)] if split.labelled else [reader.test]
     file_hash = sha256(Path(cfg.ckpt_path))
     same = all(test.checkpoint.sha256 == file_hash for test in tests)
@@ -135,7 +135,7 @@ def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        dataset = predictions.dataset_info(data.store, "val")
+        dataset = predictions.describe_dataset(data.store, "val")
         tested = TestDescription(
             dataset=dataset, views="center", checkpoint=describe_checkpoint(Path(cfg.ckpt_path)), lineage=module.lineage
         )

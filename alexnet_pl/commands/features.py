@@ -16,7 +16,7 @@ from alexnet_pl.config.options import RetrievalOptions, retrieval_options
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, predict, processes
-from alexnet_pl.reporting.tables import Table, print_table
+from alexnet_pl.reporting.tables import Table, print_tables
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
 from alexnet_pl.retrieval.features import Features, Share, features_dir
@@ -55,7 +55,7 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     found = find_neighbors(options, there, queries, own)
     facts = {**asdict(options), "among": there.features.identity}
     path = write_neighbors(folder / "retrieval", names, found, there, facts)
-    print_table([neighbors_table(names, found, there)])
+    print_tables([neighbors_table(names, found, there)])
     right = precision(found, there.features, labels) if labels is not None else None
     said = f", {100 * right:.2f} % of the neighbours of the query's class" if right is not None else ""
     print_message(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_pl.detection.boxes import Boxes, as_boxes, ious
-from alexnet_pl.evaluation.intervals import wilson
+from alexnet_pl.evaluation.intervals import wilson_interval
 
 GUESSES = 5
 LEAST_IOU = 0.5
@@ -85,7 +85,7 @@ def image_errors(image: Localised, constant: Boxes) -> dict[str, bool]:
 
 def describe(name: str, wrong: Sequence[bool]) -> dict[str, Any]:
     count = int(np.sum(wrong))
-    return {name: 100 * count / len(wrong), f"{name}_interval": wilson(count, len(wrong))}
+    return {name: 100 * count / len(wrong), f"{name}_interval": wilson_interval(count, len(wrong))}
 
 
 def best_constant_box(truths: Sequence[Boxes]) -> np.ndarray:

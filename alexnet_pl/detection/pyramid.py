@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.detection.boxes import Boxes
-from alexnet_pl.evaluation.image_scales import fit_side, scale_sides
+from alexnet_pl.evaluation.image_scales import round_side, scale_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
 
 
@@ -16,8 +16,8 @@ def picture_sides(size: tuple[int, int], window: WindowGeometry, scale: int, zoo
     The shorter side gets the scale's height times `zoom`, the other is in proportion; both are rounded so that no pixel
     is lost between windows. Nothing is cut off, since a box may lie anywhere.
     """
-    shorter = fit_side(window, scale_sides(window, scale)[0] * zoom)
-    longer = fit_side(window, shorter * max(size) / min(size))
+    shorter = round_side(window, scale_sides(window, scale)[0] * zoom)
+    longer = round_side(window, shorter * max(size) / min(size))
     return (longer, shorter) if size[0] > size[1] else (shorter, longer)
 
 

@@ -13,7 +13,7 @@ from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dense import confidence_maps, dense_scores
-from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import examples, figure2, figure3, figure4, training_curves
 from alexnet_pl.figures.confidence_maps import MappedImage, draw_confidence_maps
@@ -89,7 +89,7 @@ def prediction_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     return FigureEntry(lambda theme: figure4.draw_bars(answers, images, run.classes, theme), caption, summary)
 
 
-def saved_predictions(run: TrainedRun, reader: Reader) -> tuple[list[Prediction], str, Split | None, str]:
+def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Prediction], str, Split | None, str]:
     """Saved predictions, their origin in words, and the split of the images; or None and the reason in words."""
     dataset, views = reader.test.dataset, reader.test.views
     answers = examples.read_predictions(reader, examples.spread_evenly(reader.rows, examples.NUM_IMAGES))

@@ -10,7 +10,7 @@ import torch
 
 from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
-from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.files import sha256
 
@@ -33,17 +33,19 @@ def spread_evenly(count: int, chosen: int) -> np.ndarray:
     return (2 * np.arange(chosen) + 1) * count // (2 * chosen)
 
 
-def find_saved_predictions(run: TrainedRun) -> Reader | None:
+def find_saved_predictions(run: TrainedRun) -> PredictionFile | None:
     """Newest saved predictions of the run's checkpoint that include probabilities; None if there are none."""
     paths = sorted(run.folder.glob("results/*/probabilities.parquet"), key=lambda path: path.stat().st_mtime)
     if not paths:
         return None
     digest = sha256(run.checkpoint)
-    readers = (Reader(path) for path in reversed(paths))
-    return next((reader for reader in readers if reader.kept and reader.test.checkpoint.sha256 == digest), None)
+    readers = (PredictionFile(path) for path in reversed(paths))
+    return next(
+        (reader for reader in readers if reader.has_probabilities and reader.test.checkpoint.sha256 == digest), None
+    )
 
 
-def read_predictions(reader: Reader, numbers: np.ndarray) -> list[Prediction]:
+def read_predictions(reader: PredictionFile, numbers: np.ndarray) -> list[Prediction]:
     """Read the predictions of images `numbers` from saved predictions, in the order of the split."""
     predictions, start = [], 0
     for block in reader.blocks():

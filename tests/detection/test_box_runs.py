@@ -20,7 +20,7 @@ from alexnet_pl.detection.boxes import matched_boxes, to_window_frame
 from alexnet_pl.detection.pyramid import picture_sides, resized, window_boxes
 from alexnet_pl.detection.window_cache import WindowCache
 from alexnet_pl.errors import UserError
-from alexnet_pl.reporting.box_tables import collect
+from alexnet_pl.reporting.box_tables import collect_box_tests
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_detector_learns_background_and_is_tested(
     assert found["map"] == score
     assert set(found["mistakes"]) == {"right", "double", "badly placed", "wrong class", "background", "missed"}
     assert found["objects"] == scene_store.whole("val").box_counts().sum()
-    assert len(collect([tmp_path])) == 1  # `report` reads it
+    assert len(collect_box_tests([tmp_path])) == 1  # `report` reads it
     assert list(tmp_path.glob("run/results/*/mistakes.png"))
 
 

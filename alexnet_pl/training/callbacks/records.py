@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.data.loading.datamodule import image_share
-from alexnet_pl.evaluation.predictions import dataset_info
+from alexnet_pl.evaluation.predictions import describe_dataset
 from alexnet_pl.files import JsonObject, NonNegative, parse_record, to_json
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
@@ -64,7 +64,7 @@ class FitRecord(L.Callback):
     @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        status = fit_status.start_fit(self.run, self.training, dataset_info(store, "train"), self.changed_settings)
+        status = fit_status.start_fit(self.run, self.training, describe_dataset(store, "train"), self.changed_settings)
         self.changed_settings = status.changed_settings
         link_latest(self.run)
 
