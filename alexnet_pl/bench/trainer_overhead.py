@@ -47,7 +47,7 @@ class Empty(ImageStore):
         return Steps()
 
 
-class Clock(L.Callback):
+class StepClock(L.Callback):
     """Seconds from an epoch's first step to its last, without what a run does once."""
 
     def on_train_epoch_start(self, *_: object) -> None:
@@ -91,7 +91,7 @@ def time_ours(cfg: DictConfig, root: Path) -> float:
     plain = OmegaConf.create({key: value for key, value in plain.items() if key != "model"})  # no guard, no other net
     cfg = OmegaConf.merge(plain, own)  # type: ignore[assignment]
     section = {key: cfg.data[key] for key in ("root", "name", "size", "batch_size")}
-    module, clock = build.make_module(cfg), Clock()
+    module, clock = build.make_module(cfg), StepClock()
     module.step_function = lambda _: module.train_sums.add_(1)  # type: ignore[method-assign, assignment]
     run_fit(cfg, clock, Empty(**section), module)
     return clock.seconds - time_bare_loop()
@@ -133,7 +133,7 @@ NOTHING = torch.zeros(1)
 
 def time_stock(folder: Path) -> float:
     """Seconds beyond the same steps in a loop."""
-    module, clock = Small(), Clock()
+    module, clock = Small(), StepClock()
     with warnings.catch_warnings(action="ignore"):
         trainer = L.Trainer(
             max_epochs=1,

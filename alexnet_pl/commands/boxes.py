@@ -10,7 +10,7 @@ from alexnet_pl.commands.box_test import test
 from alexnet_pl.commands.fit import is_finished, pin_start_for_ddp_ranks
 from alexnet_pl.config.identity import box_training
 from alexnet_pl.console import pluralize, print_message
-from alexnet_pl.detection.build import build_boxes, describe_store, open_box_store
+from alexnet_pl.detection.build import build_boxes, open_box_store, store_record
 from alexnet_pl.files import parse_record
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import LAST, link_latest
@@ -21,7 +21,7 @@ from alexnet_pl.training.schedules import find_end_of_fit
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
-    store = describe_store(open_box_store(cfg))
+    store = store_record(open_box_store(cfg))
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, box_training(cfg)):
         return None
     pin_start_for_ddp_ranks(cfg)

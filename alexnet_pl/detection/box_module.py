@@ -1,7 +1,7 @@
-"""LightningModule of a box network: what training a regressor (§4) and training a detector (§5) share.
+"""BoxModule: the LightningModule that training of the regressor (§4) and of the detector (§5) share.
 
-Rate, epochs, batch and update rule of neither are printed. Adam, at a rate that falls to zero along a straight line,
-needs no search for them.
+The paper prints no learning rate, batch size, number of epochs or update rule for either. Adam with a rate that falls
+linearly to zero works without a search.
 """
 
 from typing import Any
@@ -19,9 +19,9 @@ from alexnet_pl.runs.records import LineageStage
 
 
 class BoxModule(L.LightningModule):
-    """A checkpoint carries all that `detect` needs.
+    """Base module; its checkpoints contain all that `detect` needs.
 
-    `switches`: architecture of the network, {"model", "augment", "boxes"}; `store`: facts of the images trained on.
+    `switches`: settings of the network, {"model", "augment", "boxes"}; `store`: identity of the training images.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class BoxModule(L.LightningModule):
         self.freeze()
 
     def freeze(self) -> None:
-        """Exclude what is not to be learned."""
+        """Freeze the parameters that are not trained; called once, by the constructor."""
 
     def configure_optimizers(self) -> Any:
-        """Of all parameters that are to be learned; the rate falls from `lr` to zero, epoch by epoch."""
-        learned = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        adam = torch.optim.Adam(learned, self.lr, weight_decay=self.weight_decay)
-        falling = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
-        return {"optimizer": adam, "lr_scheduler": falling}
+        """Adam over the trainable parameters; the rate falls linearly from `lr` to zero, once per epoch."""
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        adam = torch.optim.Adam(trainable, self.lr, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
+        return {"optimizer": adam, "lr_scheduler": schedule}
 
     def check_loss(self, loss: Tensor) -> Tensor:
         if not torch.isfinite(loss):

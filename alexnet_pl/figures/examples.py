@@ -17,7 +17,7 @@ from alexnet_pl.files import sha256
 NUM_IMAGES, NUM_QUERIES, NUM_NEIGHBORS = 8, 5, 6  # as in the paper's figure
 
 
-class Prediction(NamedTuple):
+class SavedPrediction(NamedTuple):
     """Five most probable classes of an image, best first."""
 
     number: int  # index of the image in its split
@@ -45,7 +45,7 @@ def find_saved_predictions(run: TrainedRun) -> PredictionFile | None:
     )
 
 
-def read_predictions(reader: PredictionFile, numbers: np.ndarray) -> list[Prediction]:
+def read_predictions(reader: PredictionFile, numbers: np.ndarray) -> list[SavedPrediction]:
     """Read the predictions of images `numbers` from saved predictions, in the order of the split."""
     predictions, start = [], 0
     for block in reader.blocks():
@@ -53,15 +53,15 @@ def read_predictions(reader: PredictionFile, numbers: np.ndarray) -> list[Predic
         for i in numbers[(numbers >= start) & (numbers < start + len(block.images))] - start:
             best = block.best[i]
             shares = block.probabilities[i, best].astype(float)
-            predictions.append(Prediction(start + int(i), block.images[i], int(block.labels[i]), best, shares))
+            predictions.append(SavedPrediction(start + int(i), block.images[i], int(block.labels[i]), best, shares))
         start += len(block.images)
     return predictions
 
 
 @torch.inference_mode()
-def predict_images(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[Prediction]:
+def predict_images(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[SavedPrediction]:
     """Predict images `numbers` by running the network, with the views of the run's test."""
     images = whole_images(split, numbers) if run.module.dense else split.images(numbers)
     shares, best = run.module.test_scores(images).exp().topk(min(5, len(run.classes)))
     rows = zip(numbers.tolist(), best.numpy(), shares.double().numpy(), strict=True)
-    return [Prediction(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]
+    return [SavedPrediction(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]
