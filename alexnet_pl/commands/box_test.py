@@ -24,7 +24,7 @@ from alexnet_pl.detection.average_precision import DetectedBoxes
 from alexnet_pl.detection.box_evaluation import BoxTest, evaluate_detector, evaluate_localiser
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.build import open_box_store
-from alexnet_pl.detection.finder import BoxFinder, FoundBoxes
+from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
@@ -104,10 +104,10 @@ def describe_test(
     }
 
 
-def by_number(found: DetectedBoxes) -> list[tuple[int, FoundBoxes]]:
+def by_number(found: DetectedBoxes) -> list[tuple[int, PredictedBoxes]]:
     """Number and boxes of each image that has some."""
     rows = ((number, found.images == number) for number in np.unique(found.images).tolist())
-    return [(n, FoundBoxes(found.labels[own], found.scores[own], found.boxes[own])) for n, own in rows]
+    return [(n, PredictedBoxes(found.labels[own], found.scores[own], found.boxes[own])) for n, own in rows]
 
 
 def draw_test(
@@ -127,7 +127,7 @@ def publish(
     cfg: DictConfig,
     folder: Path,
     pictures: Sequence[Path],
-    overlays: Sequence[tuple[Tensor, FoundBoxes]],
+    overlays: Sequence[tuple[Tensor, PredictedBoxes]],
     names: Sequence[str],
     result: dict[str, Any],
 ) -> None:

@@ -10,7 +10,7 @@ from alexnet_pl.config.box_options import make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.images import decode
 from alexnet_pl.detection.box_network import load_box_network
-from alexnet_pl.detection.finder import BoxFinder, FoundBoxes
+from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images
@@ -45,7 +45,7 @@ def detect(cfg: DictConfig, folder: Path) -> None:
     print_message(f"{pluralize(len(found), 'image')}, {boxes:,} boxes, drawn beside the table", table)
 
 
-def boxes_table(found: Sequence[tuple[str, FoundBoxes]], classes: Sequence[Sequence[str]]) -> Table:
+def boxes_table(found: Sequence[tuple[str, PredictedBoxes]], classes: Sequence[Sequence[str]]) -> Table:
     rows = [
         [Path(name).name, classes[label][1], f"{score:.2f}", " ".join(f"{edge:.0f}" for edge in box)]
         for name, some in found

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from rich.progress import track
@@ -11,10 +11,11 @@ from alexnet_pl.config.box_options import DetectOptions
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes, average_precisions, mean_average_precision
 from alexnet_pl.detection.boxes import as_boxes
-from alexnet_pl.detection.finder import BoxFinder, FoundBoxes
+from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.localisation_error import LocalisedImage, best_constant_box, localisation_errors
 from alexnet_pl.detection.mistakes import classify_detections, count_mistakes
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import JsonObject
 
 BASELINE_IMAGES = 5000  # training images from which the constant box is chosen
 
@@ -22,7 +23,7 @@ BASELINE_IMAGES = 5000  # training images from which the constant box is chosen
 class BoxTest(NamedTuple):
     """Result of a test: `numbers` for boxes.json, the detections in all images, and the true boxes."""
 
-    numbers: dict[str, Any]
+    numbers: JsonObject
     detections: DetectedBoxes
     truths: TrueBoxes
 
@@ -50,7 +51,7 @@ def evaluate_localiser(finder: BoxFinder, split: WholeSplit, train: WholeSplit, 
     return BoxTest(figures, concat_detections(numbers, guesses), collect_true_boxes(split))
 
 
-def iterate_localised(finder: BoxFinder, split: WholeSplit) -> Iterator[tuple[int, FoundBoxes, FoundBoxes]]:
+def iterate_localised(finder: BoxFinder, split: WholeSplit) -> Iterator[tuple[int, PredictedBoxes, PredictedBoxes]]:
     """(number, guesses, boxes of the true class) of each image with a box of its class."""
     for number in track(range(len(split)), split.name, transient=True):
         label = int(split.labels[number])
@@ -84,7 +85,7 @@ def select_most_confident(detections: DetectedBoxes, count: int) -> DetectedBoxe
     return DetectedBoxes(*(column[top] for column in detections))
 
 
-def concat_detections(numbers: list[int], boxes: list[FoundBoxes]) -> DetectedBoxes:
+def concat_detections(numbers: list[int], boxes: list[PredictedBoxes]) -> DetectedBoxes:
     counts = [len(each.labels) for each in boxes]
     return DetectedBoxes(
         np.repeat(np.array(numbers, int), counts),

@@ -14,7 +14,7 @@ from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import to_json
+from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.runs.records import LineageStage
 
 
@@ -27,9 +27,9 @@ class BoxModule(L.LightningModule):
     def __init__(
         self,
         network: BoxNetwork,
-        switches: dict[str, Any],
+        switches: JsonObject,
         classes: list[list[str]],
-        store: dict[str, Any],
+        store: JsonObject,
         lr: float = 0.001,
         weight_decay: float = 0.0,
         epochs: int = 1,
@@ -62,7 +62,7 @@ class BoxModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.log("step", float(self.global_step), sync_dist=True)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, checkpoint: JsonObject) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["alexnet_pl"] = {
             "schema": SCHEMA,

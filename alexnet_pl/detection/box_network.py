@@ -13,6 +13,7 @@ from alexnet_pl.detection.regressor import BoxRegressor
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dense import slide_classifier
 from alexnet_pl.experiment.build import make_named_net
+from alexnet_pl.files import JsonObject
 from alexnet_pl.models.sliding_window import WindowGeometry
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import LAST
@@ -65,10 +66,10 @@ class StartingPoint(NamedTuple):
     """A checkpoint whose weights a fit starts from: of a classifier or of a box network."""
 
     path: Path
-    checkpoint: dict[str, Any]
+    checkpoint: JsonObject
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> JsonObject:
         return self.checkpoint["alexnet_pl"]
 
     @property

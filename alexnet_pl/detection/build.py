@@ -1,7 +1,6 @@
 """Build trainer, module and data of a recipe of boxes (overfeat_localise.yaml, overfeat_detect.yaml)."""
 
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import LearningRateMonitor
@@ -27,6 +26,7 @@ from alexnet_pl.detection.scene_loader import SceneData
 from alexnet_pl.detection.window_cache import WindowCache, open_window_cache
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
+from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint, read_lineage
 from alexnet_pl.training.transfer import describe_lineage
 
@@ -38,7 +38,7 @@ def open_box_store(cfg: DictConfig) -> Store:
     return store
 
 
-def store_record(store: Store) -> dict[str, Any]:
+def store_record(store: Store) -> JsonObject:
     counts = {"classes": len(store.classes), "images": len(store.whole("train"))}
     return {"name": store.name, "fingerprint": store.fingerprint, **counts}
 
@@ -53,7 +53,7 @@ def open_transfer_source(cfg: DictConfig) -> StartingPoint:
     return open_starting_point(weights)
 
 
-def box_switches(trained: StartingPoint, options: BoxOptions) -> dict[str, Any]:
+def box_switches(trained: StartingPoint, options: BoxOptions) -> JsonObject:
     inherited = {name: trained.metadata["switches"][name] for name in ("model", "augment")}
     return {**inherited, "boxes": {**vars(options), "scales": list(options.scales)}}
 
@@ -84,7 +84,7 @@ def build_module_and_data(
     options: BoxOptions,
     store: Store,
     network: BoxNetwork,
-    switches: dict[str, Any],
+    switches: JsonObject,
     trained: StartingPoint,
 ) -> tuple[BoxModule, L.LightningDataModule]:
     arguments = {

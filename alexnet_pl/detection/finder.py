@@ -29,7 +29,7 @@ class Candidates(NamedTuple):
         return Candidates(*(column[mask] for column in self))
 
 
-class FoundBoxes(NamedTuple):
+class PredictedBoxes(NamedTuple):
     """Boxes of an image, most confident first. `scores`: sums over windows if merged, else the maximum."""
 
     labels: np.ndarray
@@ -47,7 +47,7 @@ class BoxFinder:
         self.scales = options.scales or trained_with.scales
         self.zoom = trained_with.zoom if options.zoom is None else options.zoom
 
-    def find(self, image: Tensor) -> FoundBoxes:
+    def find(self, image: Tensor) -> PredictedBoxes:
         return self.combine(self.candidates(image))
 
     @torch.inference_mode()
@@ -81,16 +81,16 @@ class BoxFinder:
         outputs = edges[label if len(edges) > 1 else 0]
         return from_window_frame(outputs.T.cpu().numpy(), windows)
 
-    def combine(self, candidates: Candidates) -> FoundBoxes:
+    def combine(self, candidates: Candidates) -> PredictedBoxes:
         """Merge or suppress boxes class by class: a shared regressor gives all classes the same boxes."""
         parts = [self.combine_class(candidates, int(label)) for label in np.unique(candidates.labels)]
         if not parts:
-            return FoundBoxes(np.empty(0, int), np.empty(0), as_boxes([]))
+            return PredictedBoxes(np.empty(0, int), np.empty(0), as_boxes([]))
         labels, scores, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(-scores, kind="stable")
-        return FoundBoxes(labels[order], scores[order], boxes[order])
+        return PredictedBoxes(labels[order], scores[order], boxes[order])
 
-    def combine_class(self, candidates: Candidates, label: int) -> FoundBoxes:
+    def combine_class(self, candidates: Candidates, label: int) -> PredictedBoxes:
         members = np.flatnonzero(candidates.labels == label)
         members = members[np.argsort(-candidates.scores[members], kind="stable")[:MAX_CANDIDATES]]
         if self.options.combine == "nms":
@@ -100,17 +100,17 @@ class BoxFinder:
         else:
             options = MergeOptions(self.options.threshold, self.options.score, self.options.weight)
             boxes, scores, *_ = merge_boxes(candidates.boxes[members], candidates.scores[members], options)
-        return FoundBoxes(np.full(len(boxes), label), scores, boxes)
+        return PredictedBoxes(np.full(len(boxes), label), scores, boxes)
 
-    def select_confident(self, boxes: FoundBoxes) -> FoundBoxes:
+    def select_confident(self, boxes: PredictedBoxes) -> PredictedBoxes:
         """Boxes with a score of at least `detect.confidence`."""
-        return FoundBoxes(*(column[boxes.scores >= self.options.confidence] for column in boxes))
+        return PredictedBoxes(*(column[boxes.scores >= self.options.confidence] for column in boxes))
 
-    def select_guesses(self, boxes: FoundBoxes, count: int = 5) -> FoundBoxes:
+    def select_guesses(self, boxes: PredictedBoxes, count: int = 5) -> PredictedBoxes:
         """The best box of each of the `count` best classes: guesses for ILSVRC's localisation error."""
         _, first = np.unique(boxes.labels, return_index=True)
         top = np.sort(first)[:count]
-        return FoundBoxes(*(column[top] for column in boxes))
+        return PredictedBoxes(*(column[top] for column in boxes))
 
 
 def center_window(grid: tuple[int, int]) -> list[int]:

@@ -7,12 +7,13 @@ a constant box, which is right for more than half of all photographs.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from alexnet_pl.detection.boxes import Boxes, as_boxes, ious
 from alexnet_pl.evaluation.intervals import wilson_interval
+from alexnet_pl.files import JsonObject
 
 GUESSES = 5
 MIN_IOU = 0.5
@@ -41,9 +42,7 @@ def is_localised(labels: Sequence[int] | np.ndarray, boxes: Boxes, label: int, t
     return bool((named & is_hit(as_boxes(boxes)[:GUESSES], truth)).any())
 
 
-def localisation_errors(
-    images: Sequence[LocalisedImage], constant: Boxes, skipped: Collection[int] = ()
-) -> dict[str, Any]:
+def localisation_errors(images: Sequence[LocalisedImage], constant: Boxes, skipped: Collection[int] = ()) -> JsonObject:
     """Errors in percent with 95 % intervals.
 
         loc_error                    localisation error over all images
@@ -59,7 +58,7 @@ def localisation_errors(
     for image in images:
         for name, value in image_errors(image, constant).items():
             wrong[name].append(value)
-    errors: dict[str, Any] = {"images": len(images)}
+    errors: JsonObject = {"images": len(images)}
     for name, values in wrong.items():
         errors |= error_with_interval(name, values)
     if skipped:
@@ -85,7 +84,7 @@ def image_errors(image: LocalisedImage, constant: Boxes) -> dict[str, bool]:
     }
 
 
-def error_with_interval(name: str, wrong: Sequence[bool]) -> dict[str, Any]:
+def error_with_interval(name: str, wrong: Sequence[bool]) -> JsonObject:
     count = int(np.sum(wrong))
     return {name: 100 * count / len(wrong), f"{name}_interval": wilson_interval(count, len(wrong))}
 

@@ -1,7 +1,6 @@
 """Regressor training (§4.2) on cached windows: squared distance of the edges, with frozen features."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import lightning as L
 import numpy as np
@@ -12,6 +11,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
 from alexnet_pl.detection.regressor import box_loss
 from alexnet_pl.detection.window_cache import WindowBatch, WindowCache
+from alexnet_pl.files import JsonObject
 
 
 class RegressorModule(BoxModule):
@@ -86,8 +86,8 @@ class WindowData(L.LightningDataModule):
     def val_dataloader(self) -> WindowLoader:
         return self.make_loader(self.val, False)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> JsonObject:
         return {"position": self.loader.state_dict() if self.loader else None}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: JsonObject) -> None:
         self.position = state_dict["position"]

@@ -4,16 +4,16 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from alexnet_pl.detection.finder import FoundBoxes
+from alexnet_pl.detection.finder import PredictedBoxes
+from alexnet_pl.files import JsonObject
 
 COLUMNS: tuple[str, ...] = ("file", "class", "name", "confidence", "left", "top", "right", "bottom")
 
 
-def box_rows(name: str, boxes: FoundBoxes, classes: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def box_rows(name: str, boxes: PredictedBoxes, classes: Sequence[Sequence[str]]) -> list[JsonObject]:
     """One row per box, most confident first. Edges in pixels of the image, right and bottom exclusive."""
     return [
         dict(
@@ -27,7 +27,7 @@ def box_rows(name: str, boxes: FoundBoxes, classes: Sequence[Sequence[str]]) -> 
     ]
 
 
-def coco_rows(image: int | str, boxes: FoundBoxes) -> list[dict[str, Any]]:
+def coco_rows(image: int | str, boxes: PredictedBoxes) -> list[JsonObject]:
     """COCO's results format: category ids from 1 in the order of the classes, boxes as left, top, width, height."""
     corner, size = np.round(boxes.boxes[:, :2], 2), np.round(boxes.boxes[:, 2:] - boxes.boxes[:, :2], 2)
     return [
@@ -36,7 +36,7 @@ def coco_rows(image: int | str, boxes: FoundBoxes) -> list[dict[str, Any]]:
     ]
 
 
-def write_boxes(folder: Path, images: Sequence[tuple[str, FoundBoxes]], classes: Sequence[Sequence[str]]) -> Path:
+def write_boxes(folder: Path, images: Sequence[tuple[str, PredictedBoxes]], classes: Sequence[Sequence[str]]) -> Path:
     """Write detections.json, detections.csv and detections.coco.json. Returns the path of the CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for name, boxes in images for row in box_rows(name, boxes, classes)]

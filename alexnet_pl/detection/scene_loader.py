@@ -1,7 +1,7 @@
 """SceneLoader (§5): batches of whole images with their boxes for training a detector."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import lightning as L
 import numpy as np
@@ -14,6 +14,7 @@ from alexnet_pl.data.boxes.geometry import flip_boxes
 from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
+from alexnet_pl.files import JsonObject
 
 
 class TrainingScene(NamedTuple):
@@ -108,10 +109,10 @@ class SceneData(L.LightningDataModule):
     def val_dataloader(self) -> SceneLoader:
         return self.make_loader("val", False)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> JsonObject:
         return {"position": self.loader.state_dict() if self.loader else None}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: JsonObject) -> None:
         self.position = state_dict["position"]
 
 

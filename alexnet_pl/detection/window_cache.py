@@ -17,7 +17,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.boxes import as_boxes, match_windows, to_window_frame
 from alexnet_pl.detection.pyramid import gather_windows, pyramid_sides, rescale_boxes, resize_image, window_boxes
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import write_json
+from alexnet_pl.files import JsonObject, write_json
 
 FEATURES, ABOUT = "features.f16", "about.json"
 
@@ -50,7 +50,7 @@ class WindowCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+            self.about: JsonObject = json.loads((folder / ABOUT).read_text())
             self.targets, self.labels = (np.load(folder / f"{name}.npy") for name in ("targets", "labels"))
             shape = len(self.targets), self.about["width"]
             if (folder / FEATURES).stat().st_size != 2 * shape[0] * shape[1]:
@@ -73,7 +73,7 @@ class WindowCache:
 
 
 def open_window_cache(
-    folder: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, identity: dict[str, Any]
+    folder: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, identity: JsonObject
 ) -> WindowCache:
     """Open the windows of a split; compute them if missing. `identity`: of the network and the store."""
     settings = ("scales", "zoom", "overlap", "windows", "flip")
@@ -86,9 +86,7 @@ def open_window_cache(
     return WindowCache(path)
 
 
-def write_windows(
-    path: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, about: dict[str, Any]
-) -> None:
+def write_windows(path: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, about: JsonObject) -> None:
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA, migrate_record
@@ -108,7 +107,7 @@ def read_result(path: Path) -> TestResult:
     return read_record(path, TestResult, "test again", migrate_record)
 
 
-def load_result(folder: str | Path) -> dict[str, Any]:
+def load_result(folder: str | Path) -> JsonObject:
     """`result.json` of a run folder (the newest test) or of a folder in its `results/`, as a dictionary.
 
     Validated, and converted to the current format. Raises UserError if there is none.

@@ -13,7 +13,7 @@ from torch import Tensor
 from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
 from alexnet_pl.detection.box_evaluation import collect_true_boxes, concat_detections
 from alexnet_pl.detection.box_run import BoxRun
-from alexnet_pl.detection.finder import BoxFinder, Candidates, FoundBoxes
+from alexnet_pl.detection.finder import BoxFinder, Candidates, PredictedBoxes
 from alexnet_pl.detection.mistakes import KINDS, MISSED, RIGHT, classify_detections
 from alexnet_pl.figures.style import LIGHT
 
@@ -54,12 +54,12 @@ def color_of(label: int) -> str:
     return COLORS[label % len(COLORS)]
 
 
-def add_found(axes: Any, found: FoundBoxes, names: Sequence[str], most: int = 20) -> None:
+def add_found(axes: Any, found: PredictedBoxes, names: Sequence[str], most: int = 20) -> None:
     for label, score, box in list(zip(found.labels, found.scores, found.boxes, strict=True))[:most]:
         add_box(axes, box, color_of(label), f"{names[label]} {score:.2f}")
 
 
-def save_boxes(path: Path, image: Tensor, found: FoundBoxes, names: Sequence[str]) -> Path:
+def save_boxes(path: Path, image: Tensor, found: PredictedBoxes, names: Sequence[str]) -> Path:
     """The image with its boxes, their classes and confidences."""
     height, width = image.shape[1:]
     with rc_context(LIGHT.settings):

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import to_json
+from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.inference.trained_network import TrainedNetwork
 from alexnet_pl.inference.weights import KEY, Weights, read_weights, write_safetensors
 
 INPUT, OUTPUT = "images", "probabilities"
 
 
-def example_inputs(network: TrainedNetwork) -> tuple[tuple[Tensor], dict[str, Any]]:
+def example_inputs(network: TrainedNetwork) -> tuple[tuple[Tensor], JsonObject]:
     """(inputs for tracing, their dynamic axes)."""
     images = torch.zeros(2, 3, network.size, network.size, dtype=torch.uint8)
     return (images,), {INPUT: {0: torch.export.Dim("batch", min=1)}}

@@ -7,8 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+from alexnet_pl.files import JsonObject
 
-def export_spec(workspace: Any, report: Any) -> dict[str, Any]:
+
+def export_spec(workspace: Any, report: Any) -> JsonObject:
     """JSON of the workspace as it would be sent, and of the report's headings, texts and panels."""
     sent = {"by_alias": True, "exclude_none": True}
     return {

@@ -22,7 +22,7 @@ TRUE_BOX = np.array([40.0, 30, 120, 130])
 class Known(nn.Module):
     """Says class 1 in the windows that hold the middle of TRUE_BOX, and places that box exactly."""
 
-    window, objects, background = GEOMETRY, 3, True
+    window, num_objects, background = GEOMETRY, 3, True
 
     def forward(self, picture: torch.Tensor) -> WindowOutputs:
         sides = tuple(picture.shape[2:])
