@@ -129,6 +129,8 @@ def one_line(error: Exception) -> str:
         return f"{found[1]}: unknown key{suggest_key(found[1])}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {text.splitlines()[0]}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {text.splitlines()[0]}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
@@ -151,9 +153,9 @@ def run(cfg: DictConfig) -> float | None:
             if not sweep:
                 suggest_next(registry.find(cfg.command), folder, cfg)
             return found
-        except UserError as error:  # reported here, since Hydra would print a line of its own first
+        except (UserError, OmegaConfBaseException) as error:  # Hydra would print a line of its own first
             if sweep:
                 raise  # the other jobs of a sweep go on
-            fail(str(error))
+            fail(str(error) if isinstance(error, UserError) else one_line(error))
         finally:
             remove_if_empty(folder)

@@ -51,6 +51,12 @@ def test_a_file_of_ones_own_goes_before_a_shipped_one_of_the_same_name(tmp_path:
     assert find_recipe("demo.yaml") == tmp_path / "demo.yaml"
 
 
+@pytest.mark.parametrize("word", ["=5", "command=foo", "+seed=1", "~seed", "-c", "--cfg"])
+def test_a_command_comes_first(word: str) -> None:
+    with pytest.raises(UserError, match=rf"^{re.escape(word)}: a command comes first: prepare, verify, fit"):
+        to_hydra([word, "demo"])
+
+
 def test_flags_go_before_overrides_whatever_their_order() -> None:
     words = to_hydra(["fit", "seed=1,2", "-m", "-c", "demo", "hydra/launcher=joblib", "--cfg", "job"])
     assert words == [
@@ -127,6 +133,7 @@ def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> N
         (["fit", "-c", "demo", "variant=spoken"], "variant/spoken"),
         (["fit", "-c", "demo", "seed=[1"], "seed=[1: "),
         (["fit", "-c", "mine.yaml"], "missing.yaml"),
+        (["fit", "-c", "demo", "seed=${seed}"], "seed: Recursive interpolation detected"),
     ],
 )
 def test_hydras_own_errors_become_one_line_and_exit_code_2(words: list[str], says: str, tmp_path: Path) -> None:
