@@ -32,6 +32,8 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # e
 HELP = ("-h", "--help")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names out of archives and records could steer the terminal
 
+stopped_by: list[int] = []  # numbers of the signals that came
+
 
 def main() -> None:
     """Run the command line. Where its reader has gone, as in `--help | head -1`, it ends without a traceback."""
@@ -67,13 +69,20 @@ def answer(argv: list[str]) -> None:
             signal.signal(number, exit_on_signal)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
         start(argv)
-    except UserError as error:
+    except Exception as error:
+        explain(error)
+        raise
+
+
+def explain(error: Exception) -> None:
+    """End with one line if the error is one that the user can correct; by the signal's code if a signal came."""
+    if stopped_by:  # a library was in the middle of something, and its clean-up failed
+        raise SystemExit(128 + stopped_by[0]) from None
+    if isinstance(error, UserError):
         fail(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
+    if isinstance(error, HydraException | OmegaConfBaseException):
         fail(one_line(error))
-    except OSError as error:
-        if error.errno not in DISK and not made_by_hydra(error):
-            raise
+    if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
         fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose another folder, then try again")
 
 
@@ -108,6 +117,7 @@ def start(argv: list[str]) -> None:
 
 
 def exit_on_signal(number: int, frame: object) -> NoReturn:
+    stopped_by.append(number)
     raise SystemExit(128 + number)
 
 
@@ -156,6 +166,6 @@ def run(cfg: DictConfig) -> float | None:
         except (UserError, OmegaConfBaseException) as error:  # Hydra would print a line of its own first
             if sweep:
                 raise  # the other jobs of a sweep go on
-            fail(str(error) if isinstance(error, UserError) else one_line(error))
+            explain(error)
         finally:
             remove_if_empty(folder)

@@ -8,9 +8,11 @@ Prints a line for each case that did not end as it should; exit code 1 if there 
 import importlib
 import os
 import sys
+import time
 from pathlib import Path
 
-CAMPAIGNS = ("kills", "disk_full", "two_processes", "stop_signals", "damage", "bad_input")
+CAMPAIGNS = ("kills", "disk_full", "two_processes", "stop_signals", "damage", "damaged_stores", "bad_input")
+sys.path.append(str(Path(__file__).parents[1] / "support"))
 
 
 def main() -> None:
@@ -30,7 +32,8 @@ def main() -> None:
         importlib.import_module(name).campaign(place, tally, whole)
         tally.write(ended=True)
         bad += len(tally.wrong)
-        print(f"{name}: {tally.kinds.total()} cases, seed {seed}: {len(tally.wrong)} not as they should be", flush=True)
+        cases, seconds = tally.kinds.total(), round(time.monotonic() - tally.began)
+        print(f"{name}: {cases} cases, seed {seed}, {seconds} s: {len(tally.wrong)} not as promised", flush=True)
     raise SystemExit(bool(bad))
 
 

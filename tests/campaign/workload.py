@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,26 +144,31 @@ def compare_folders(folder: Path, wanted: Path) -> list[str]:
     return [n for n, a, b in both if not (a.is_file() and b.is_file()) or a.read_bytes() != b.read_bytes()]
 
 
-def damaged_files(run: Path) -> list[str]:
-    """Checkpoints and records of a run folder that a reader could not use, whatever the moment."""
-    from alexnet_pl.errors import UserError
+def record_readers() -> dict[str, Callable[[Path], Any]]:
+    """The function that reads each checkpoint and record of a run folder."""
     from alexnet_pl.evaluation.result import read_result
     from alexnet_pl.files import read_record
     from alexnet_pl.runs.checkpoint import read_checkpoint
     from alexnet_pl.runs.fit_status import read_fit_status
     from alexnet_pl.runs.provenance import ProvenanceRecord
 
-    readers = {
+    return {
         **{f"checkpoints/{name}.ckpt": read_checkpoint for name in ("last", "previous", "best")},
         "fit.json": lambda path: read_fit_status(path.parent),
         "result.json": read_result,
         "provenance.json": lambda path: read_record(path, ProvenanceRecord, ""),
     }
+
+
+def damaged_files(run: Path) -> list[str]:
+    """Checkpoints and records of a run folder that a reader could not use, whatever the moment."""
+    from alexnet_pl.errors import UserError
+
     found = []
-    for name, read in readers.items():
+    for name, read in record_readers().items():
         try:
             if (run / name).is_file():
                 read(run / name)
         except UserError as error:
-            found.append(f"after the kill: {error}")
+            found.append(f"damaged: {error}")
     return found
