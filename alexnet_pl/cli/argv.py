@@ -11,8 +11,15 @@ from pathlib import Path
 
 from alexnet_pl.commands.registry import COMMANDS, Command, find
 from alexnet_pl.config.migration import check_overrides
-from alexnet_pl.config.overrides import STORES, allow_new_key, is_override, quote_value
-from alexnet_pl.config.recipes import SHIPPED, config_for_hydra, find_recipe
+from alexnet_pl.config.recipes import (
+    SHIPPED,
+    STORES,
+    allow_new_key,
+    config_for_hydra,
+    find_recipe,
+    is_override,
+    quote_value,
+)
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 

@@ -9,7 +9,7 @@ from alexnet_pl.commands import subruns
 from alexnet_pl.commands.evaluate import write_server_file, write_test_result
 from alexnet_pl.config import schema
 from alexnet_pl.config.options import make_ensemble, make_test
-from alexnet_pl.config.overrides import quote_for_sweep
+from alexnet_pl.config.recipes import quote_for_sweep
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import ensemble, predictions
 from alexnet_pl.paper import matching

@@ -8,13 +8,13 @@ from alexnet_pl.commands import subruns
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.overrides import quote_value
+from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.experiment.build import build
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
-from alexnet_pl.training.callbacks.restored_state import restoring
+from alexnet_pl.training.callbacks.resume import restoring
 from alexnet_pl.training.checkpointing import save_last
 from alexnet_pl.training.media import log_summary, upload_checkpoints
 from alexnet_pl.training.transfer import carry_over

@@ -14,8 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alexnet_pl.config.options import Transfer
-from alexnet_pl.config.overrides import STORES, quote_value
-from alexnet_pl.config.recipes import compose, recipe_names
+from alexnet_pl.config.recipes import STORES, compose, quote_value, recipe_names
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST

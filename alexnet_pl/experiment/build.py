@@ -41,8 +41,7 @@ from alexnet_pl.training.callbacks.monitoring import (
     WeightAndGradientNorms,
 )
 from alexnet_pl.training.callbacks.records import Provenance
-from alexnet_pl.training.callbacks.restored_state import RestoredState
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState
+from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule

@@ -14,8 +14,7 @@ from omegaconf import DictConfig
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import compose, shipped
-from alexnet_pl.evaluation.network_identity import are_independent
-from alexnet_pl.evaluation.result import TestDescription, TestedNetwork
+from alexnet_pl.evaluation.result import TestDescription, TestedNetwork, are_independent
 from alexnet_pl.paper.claim import DATA, PRETRAINING, Claim, Images
 from alexnet_pl.paper.claims import CLAIMS
 from alexnet_pl.runs.records import DatasetInfo, LineageStage

@@ -19,8 +19,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import leaves
 from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.network_identity import network_key
-from alexnet_pl.evaluation.result import TestedNetwork, TestResult, read_result
+from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key, read_result
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.runs.layout import METRICS, PROBABILITIES

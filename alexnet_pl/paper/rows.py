@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from alexnet_pl.config import recipes
-from alexnet_pl.config.test_views import view_overrides
+from alexnet_pl.config.sections import view_overrides
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.models.summary import measure_network, of_overfeat

@@ -10,8 +10,7 @@ from running import Compose
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config import options, schema
-from alexnet_pl.config.overrides import allow_new_key, is_override
-from alexnet_pl.config.recipes import compose, shipped
+from alexnet_pl.config.recipes import allow_new_key, compose, is_override, shipped
 from alexnet_pl.experiment import build
 from alexnet_pl.paper.claim import ALEXNET, DATA, Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS

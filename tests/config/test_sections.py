@@ -5,9 +5,8 @@ import pytest
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config import schema
 from alexnet_pl.config.options import make_test
-from alexnet_pl.config.overrides import allow_new_key
-from alexnet_pl.config.recipes import compose
-from alexnet_pl.config.test_views import DenseViews, view_overrides
+from alexnet_pl.config.recipes import allow_new_key, compose
+from alexnet_pl.config.sections import DenseViews, view_overrides
 from alexnet_pl.errors import UserError
 
 
