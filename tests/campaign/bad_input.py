@@ -9,7 +9,7 @@ from pathlib import Path
 
 from forks import run
 from tally import Tally
-from workload import Workplace
+from workload import Workplace, prepare_words
 
 WRONG = ("nan", "inf", "-1", "0", "1.5", "1e30", "abc", "null", "true", "[]", "[abc]", "{a: 1}", "''", "../x", "é☃")
 FIT = (
@@ -17,7 +17,12 @@ FIT = (
     "performance.compile=false", "trainer.max_steps=1", "trainer.limit_val_batches=1", "trainer.max_epochs=1",
 )  # fmt: skip
 SKIPPED = ("prepare.", "bench.", "codes.", "hydra.", "command", "defaults")  # read by other commands than `fit`
-SLICE = {"a wrong value": 5, "a damaged recipe": 2, "a wrong word": 1}  # cases in `make test`
+SLICE = {
+    "a wrong value": 4,
+    "a wrong value of prepare": 1,
+    "a damaged recipe": 2,
+    "a wrong word": 1,
+}  # cases in `make test`
 WORDS = (["=5"], ["command=foo"], ["-c", "demo"], ["fitt"], ["fit"], ["fit", "-c", "nothing"], ["test", "-c", "."])
 EXTRA = ("=5", "+=5", "hydra.run.dir=/dev/null/x", "seed=4294967296", "trainer.devices=99", "+trainer.num_nodes=2")
 RECIPES = {
@@ -49,6 +54,15 @@ def wrong_values(fit: list[str], draw: random.Random, values: int) -> Iterator[l
             yield from ([*fit, f"{key}={value}"] for value in draw.sample(WRONG, values))
 
 
+def prepare_values(place: Workplace, folder: Path, draw: random.Random, values: int) -> Iterator[list[str]]:
+    from alexnet_pl.config.recipes import known_keys
+
+    for key in sorted(known_keys()):
+        if key.startswith("prepare."):
+            words = prepare_words(place.images, folder / "store", 32)
+            yield from ([*words, f"{key}={value}"] for value in draw.sample(WRONG, values))
+
+
 def damaged_recipes(folder: Path) -> Iterator[list[str]]:
     for name, content in RECIPES.items():
         (folder / name).write_bytes(content)
@@ -60,7 +74,8 @@ def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     folder.mkdir()
     fit = ["fit", "-c", "imagenette", f"data.root={place.store(72)}", f"hydra.run.dir={folder / 'run'}", *FIT]
     kinds = {
-        "a wrong value": list(wrong_values(fit, draw, 7)),
+        "a wrong value": list(wrong_values(fit, draw, 6)),
+        "a wrong value of prepare": list(prepare_values(place, folder, draw, 4)),
         "a damaged recipe": list(damaged_recipes(folder)),
         "a wrong word": [*([*fit, word] for word in EXTRA), *WORDS],
     }

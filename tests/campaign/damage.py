@@ -1,8 +1,8 @@
 """Every field of every record of a run folder missing, of another type or shape, and every file cut short or gone.
 
-Each value of every field meets the function that reads the record: it is read, or UserError names the file. Each field
-by one value, and each damage of a whole file, then meets the commands that read it: exit code 0 where it does not
-matter to them, or 2 and one line that names the file; no traceback.
+Each value of every field meets the function that reads the record: it is read, or UserError names the file. Fields of
+each file by one value, and each damage of a whole file, then meet a command that reads it: exit code 0 where it does not
+matter to the command, or 2 and one line that names the file; no traceback.
 """
 
 import random
@@ -17,6 +17,7 @@ from forks import run
 from tally import Tally
 from workload import Workplace, record_readers
 
+FIELDS = 50  # of each file that meet a command
 RESULT = "results/val-nine/result.json"
 READERS: dict[str, tuple[str, ...]] = {  # commands that read each file
     RESULT: ("report", "reproduce", "curves"),
@@ -63,11 +64,11 @@ def argv(reader: str, folder: Path, place: Workplace) -> list[str]:
 
 def command_cases(folder: Path, draw: random.Random) -> Iterator[Case]:
     for file, readers in READERS.items():
-        for damages in field_damages(folder / file).values():
+        fields = list(field_damages(folder / file).values())
+        for damages in draw.sample(fields, min(FIELDS, len(fields))):
             yield Case(file, *draw.choice(damages), draw.choice(readers))
         for what, change in file_damages(folder / file):
-            for reader in readers:
-                yield Case(file, what, change, reader)
+            yield Case(file, what, change, draw.choice(readers))
 
 
 def make_victim(place: Workplace) -> Path:

@@ -1,4 +1,4 @@
-"""Every damage of the table to a raw and to a JPEG store: named when the store is read and by `verify`, and repaired."""
+"""Every damage of the table to a raw and a JPEG store: named when the store is read and by `verify`, and repaired."""
 
 import io
 import random

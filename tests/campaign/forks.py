@@ -49,6 +49,7 @@ def preload() -> None:
 
 def start(argv: Sequence[str], output: Path, hook: Callable[[], None] | None = None) -> int:
     """Begin a command in a process group of its own, and return its number. `hook` is called first, in the fork."""
+    output.write_text("")  # not the last command's
     pid = os.fork()
     if pid == 0:
         run_here(argv, output, hook)

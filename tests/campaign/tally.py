@@ -1,4 +1,4 @@
-"""Count of the cases of a campaign, and what did not end as it should, written to a file after each case."""
+"""Count of the cases of a campaign, and what did not end as promised, written to CAMPAIGN.json after each case."""
 
 import json
 import resource
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Tally:
-    """`path` holds the figures of every campaign by name; of one that goes on, `ended` is false."""
+    """In the file of a campaign that goes on, `ended` is false. `place`: folder that paths in messages leave out."""
 
-    def __init__(self, path: Path, name: str, seed: int) -> None:
-        self.path, self.name, self.seed = path, name, seed
+    def __init__(self, folder: Path, name: str, seed: int, place: Path) -> None:
+        self.path, self.name, self.seed, self.place = folder / f"{name}.json", name, seed, place
         self.kinds: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.facts: dict[str, Any] = {}
@@ -27,14 +27,13 @@ class Tally:
     def note(self, what: str, wrong: str, output: Path | None = None) -> None:
         """Nothing is noted where `wrong` is empty. `output`: of the command, kept beside the figures."""
         if wrong:
-            self.wrong.append(f"{what}: {wrong}".replace(f"{self.path.parent}/", ""))
+            self.wrong.append(f"{what}: {wrong}".replace(f"{self.place}/", ""))
             print(self.wrong[-1], flush=True)
             if output:
                 shutil.copyfile(output, self.path.with_name(f"{self.name}-{len(self.wrong)}.txt"))
 
     def write(self, ended: bool) -> None:
-        found = json.loads(self.path.read_text()) if self.path.is_file() else {}
-        found[self.name] = {
+        found = {
             "cases": self.kinds.total(),
             "ended": ended,
             "date": datetime.now(UTC).date().isoformat(),
@@ -45,7 +44,12 @@ class Tally:
             "kinds": dict(sorted(self.kinds.items())),
             "wrong": self.wrong,
         }
-        self.path.write_text(json.dumps(found, indent=1) + "\n")
+        self.path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+    def summary(self) -> str:
+        seconds = round(time.monotonic() - self.began)
+        cases = self.kinds.total()
+        return f"{self.name}: {cases:,} cases, seed {self.seed}, {seconds:,} s: {len(self.wrong)} not as promised"
 
 
 def processor_seconds() -> float:

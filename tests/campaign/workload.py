@@ -53,6 +53,7 @@ class Workplace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.output = folder / "output.txt"
+        folder.mkdir(parents=True, exist_ok=True)
         self.images = write_images(folder / "images")
 
     def store(self, size: int) -> Path:
@@ -72,6 +73,16 @@ class Workplace:
         recipe, size, *own = NETS[net]
         root = self.store(int(size.partition("=")[2]))
         return ["reproduce", "-c", recipe, f"data.root={root}", *COMMON, size, *own, f"hydra.run.dir={folder}"]
+
+    def fit_boxes(self, folder: Path) -> list[str]:
+        """Fit of a detector of drawn scenes."""
+        import box_runs
+
+        root = self.folder / "boxes"
+        if not root.is_dir():
+            box_runs.make_classifier_run(root / "classifier", box_runs.make_scenes(root / "scenes"))
+        where = (f"data.root={root / 'scenes'}", f"transfer.weights={root / 'classifier'}", f"hydra.run.dir={folder}")
+        return ["fit", "-c", "overfeat_detect", *where, *box_runs.CPU, *box_runs.KEYS]
 
     def reference(self, net: str) -> Path:
         """The run folder of an undisturbed fit and test."""
