@@ -1,8 +1,8 @@
 """Every field of every record of a run folder missing, of another type or shape, and every file cut short or gone.
 
 Each value of every field meets the function that reads the record: it is read, or UserError names the file. Fields of
-each file by one value, and each damage of a whole file, then meet a command that reads it: exit code 0 where it does not
-matter to the command, or 2 and one line that names the file; no traceback.
+each file by one value, and each damage of a whole file, then meet a command that reads it: exit code 0 where it does
+not matter to the command, or 2 and one line that names the file; no traceback.
 """
 
 import random

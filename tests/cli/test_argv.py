@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -260,6 +261,27 @@ def test_ranks_are_started_with_exactly_this_job(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "argv", ["ipykernel"])
     pin_argv_for_ddp_ranks(["ckpt_path=null"])
     assert sys.argv == ["ipykernel"]
+
+
+def test_a_signal_sets_the_exit_code_also_where_a_library_fails_to_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OmegaConf restores flags in `finally`, which fails on the half-made value that the signal left behind."""
+
+    def start(argv: list[str]) -> None:
+        try:
+            main.exit_on_signal(signal.SIGTERM, None)
+        finally:
+            raise AttributeError("half made")
+
+    monkeypatch.setattr(main, "start", start)
+    monkeypatch.setattr(main, "stopped_by", [])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as end:
+            main.answer(["fit"])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert end.value.code == 143
 
 
 def test_no_words_at_all_print_the_usage_and_are_a_mistake(tmp_path: Path) -> None:
