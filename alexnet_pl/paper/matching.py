@@ -22,7 +22,7 @@ from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
 def recipe_lineage(cfg: DictConfig) -> list[tuple[str, Settings]]:
     """(name of images, settings) of the networks whose layers a recipe starts from, the first one first."""
-    transfer = options.make_transfer(cfg)
+    transfer = options.make_transfer_options(cfg)
     if not transfer.pretrain_recipe:
         return []
     before = compose(transfer.pretrain_recipe, transfer.overrides)
@@ -95,14 +95,14 @@ def is_stage(stage: LineageStage, name: str, training: Settings) -> bool:
 @functools.lru_cache(maxsize=64)
 def default_views(name: str) -> str:
     """Name of the views that a recipe tests with."""
-    return options.make_test(compose(name)).view_set
+    return options.make_test_section(compose(name)).view_set
 
 
 @functools.lru_cache(maxsize=64)
 def networks(name: str, overrides: tuple[str, ...] = ()) -> list[RecipeNetwork]:
     """The networks that a recipe trains: one, or an ensemble's members."""
     cfg = compose(name, overrides)
-    groups = options.make_ensemble(cfg).groups.values()
+    groups = options.make_ensemble_options(cfg).groups.values()
     if not groups:
         return [RecipeNetwork(identity.training_signature(cfg), recipe_lineage(cfg), cfg.data.name)]
     return [one for group in groups for one in networks(group.recipe, tuple(group.overrides)) * len(group.seeds)]
