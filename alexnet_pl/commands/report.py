@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from alexnet_pl.commands.options import CurveOptions
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.paper.proxies import make_proxies
+from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting import (
     box_tables,
@@ -31,7 +31,7 @@ SAVED = "saved.json"  # which view and report of a project are ours, to be repla
 def report(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
     roots, tests = paper_tables.roots_of(cfg), paper_tables.collected(cfg)
-    rows, others = make_rows(tests), make_proxies(tests)
+    rows, others = make_rows(tests), group_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.throughput(roots)
     codes, box_tests = code_tables(roots), box_tables.collect(roots)
     boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.stand_in_tables(box_tests)]

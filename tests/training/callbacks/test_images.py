@@ -123,7 +123,7 @@ def test_config_and_provenance_are_those_of_the_run_folder(shown: Shown) -> None
 
 def test_the_result_in_the_summary_is_the_one_that_report_reads(shown: Shown) -> None:
     _, folder, wandb = shown
-    (tested,) = results.collect([folder])
+    (tested,) = results.collect_tests([folder])
     assert parse_record(wandb.summary["result"], TestResult) == tested.result
     assert wandb.summary["test/top1_error"] == tested.result.top1_error
     assert wandb.summary["test/top5_error"] == tested.result.top5_error
