@@ -39,7 +39,7 @@ def main() -> None:
     """Run the command line. Where its reader has gone, as in `--help | head -1`, it ends without a traceback."""
     try:
         try:
-            answer(sys.argv[1:])
+            respond(sys.argv[1:])
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -58,7 +58,7 @@ def is_open(pipe: int) -> bool:
     return not any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def answer(argv: list[str]) -> None:
+def respond(argv: list[str]) -> None:
     try:
         if sys.platform == "win32":
             raise UserError("not on Windows itself, whose files cannot be locked as ours are; use WSL2, as on Linux")

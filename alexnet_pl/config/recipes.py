@@ -107,10 +107,10 @@ def quote_value(value: str) -> str:
 
 def quote_for_sweep(words: Iterable[str]) -> list[str]:
     """Overrides of a single run as those of a sweep, in which a comma outside quotes would part values."""
-    return [word if "," not in word or re.search(r"['\"\[{]", word) else quote(word) for word in words]
+    return [word if "," not in word or re.search(r"['\"\[{]", word) else quote_override(word) for word in words]
 
 
-def quote(word: str) -> str:
+def quote_override(word: str) -> str:
     key, _, value = word.partition("=")
     return f"{key}={quote_value(value)}"
 

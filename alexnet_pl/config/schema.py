@@ -30,7 +30,7 @@ def instantiate(
     parameters = inspect.signature(made).parameters
     known = [name for name in parameters if name not in given and name != "self"]
     check_keys(section, known, where)
-    fields = [(name, annotation(parameters[name])) for name in map(str, section)]
+    fields = [(name, type_of_parameter(parameters[name])) for name in map(str, section)]
     try:
         schema = OmegaConf.structured(make_dataclass("Section", fields))
         resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
@@ -55,7 +55,7 @@ def check_finite(values: Any, where: str) -> None:
                 raise UserError(f"{'.'.join(map(str, path))}={number}: give a finite number")
 
 
-def annotation(parameter: inspect.Parameter) -> Any:
+def type_of_parameter(parameter: inspect.Parameter) -> Any:
     return Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
 
 

@@ -185,7 +185,7 @@ def test_every_command_is_there_and_its_help_names_what_it_reads(name: str) -> N
     text = command_help(command)
     assert all(f"\n  {key}:" in text for key in command.keys)
     if command.options:
-        assert all(f"\n  {options.key_of(one)}=" in text for one in fields(getattr(options, command.options)))
+        assert all(f"\n  {options.option_key(one)}=" in text for one in fields(getattr(options, command.options)))
     assert all(example.split()[0] == name for example in command.examples)
 
 
