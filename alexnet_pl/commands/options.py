@@ -45,6 +45,15 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
+class ImportOptions:
+    format: str | None = option(None, "cuda_convnet, caffe or torchvision; default: by the file's suffix")
+    out: str | None = option(None, "the run folder to write; default: runs/imported/NAME_OF_THE_FILE")
+    classes: str | None = option(None, "a class id and name a line, in the order of the outputs; or a development kit")
+    mean: str | None = option(None, "the mean image: batches.meta, .binaryproto, Caffe's .npy, or three numbers R,G,B")
+    root: str | None = option(None, "the prepared store to test on; without classes=, its classes", "data.root")
+
+
+@dataclass(frozen=True)
 class PageOptions:
     port: int = option(7860, "of the page's address")
     host: str = option("127.0.0.1", "of the page's address; 0.0.0.0 lets other machines in")
@@ -63,8 +72,8 @@ def key_of(one: Field[Any]) -> str:
     return one.metadata["key"] or one.name
 
 
-def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
-    """(run folders, values by key)"""
+def split_words(command: str, operands: str, words: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
+    """(run folders or files, values by key)"""
     folders, given = [], {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -75,7 +84,8 @@ def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[st
         else:
             folders.append(Path(word))
     if not folders:
-        raise UserError(f"{command}: which run folder? alexnet_pl {command} RUN")
+        which = "run folder" if operands.startswith("RUN") else "file"
+        raise UserError(f"{command}: which {which}? alexnet_pl {command} {operands.partition(' ')[0]}")
     return folders, given
 
 

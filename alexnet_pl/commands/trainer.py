@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import check_trained_here, read_checkpoint
 from alexnet_pl.runs.lock import run_lock
 from alexnet_pl.training.strategies.peers import is_reported
 
@@ -42,6 +42,8 @@ def run_with_trainer(
 def check_checkpoint(cfg: DictConfig) -> None:
     """Say which checkpoint is meant; `best.ckpt` holds weights alone, from which a fit cannot go on."""
     checkpoint = read_checkpoint(cfg.ckpt_path)
+    if cfg.command == "fit":
+        check_trained_here(cfg.ckpt_path)
     if cfg.command == "fit" and not (
         checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")
     ):

@@ -77,7 +77,8 @@ def matches_networks(wanted: list[RecipeNetwork], test: TestDescription) -> bool
 def is_trained_as(network: TestedNetwork, wanted: RecipeNetwork, fingerprint: str) -> bool:
     """Whether a tested network was trained as `wanted`, on the store of that fingerprint."""
     return (
-        network.training == wanted.training
+        network.imported is None
+        and network.training == wanted.training
         and network.trained.ended_by == "schedule"
         and network.trained.store.fingerprint == fingerprint
         and len(network.lineage) == len(wanted.lineage)
