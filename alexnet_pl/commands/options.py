@@ -48,11 +48,15 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    format: str | None = option(None, "cuda_convnet, caffe or torchvision; default: by the file's suffix")
-    out: str | None = option(None, "the run folder to write; default: runs/imported/NAME_OF_THE_FILE")
-    classes: str | None = option(None, "a class id and name a line, in the order of the outputs; or a development kit")
-    mean: str | None = option(None, "the mean image: batches.meta, .binaryproto, Caffe's .npy, or three numbers R,G,B")
-    root: str | None = option(None, "the prepared store to test on; without classes=, its classes", "data.root")
+    format: str | None = command_option(None, "cuda_convnet, caffe or torchvision; default: by the file's suffix")
+    out: str | None = command_option(None, "the run folder to write; default: runs/imported/NAME_OF_THE_FILE")
+    classes: str | None = command_option(
+        None, "a class id and name a line, in the order of the outputs; or a development kit"
+    )
+    mean: str | None = command_option(
+        None, "the mean image: batches.meta, .binaryproto, Caffe's .npy, or three numbers R,G,B"
+    )
+    root: str | None = command_option(None, "the prepared store to test on; without classes=, its classes", "data.root")
 
 
 @dataclass(frozen=True)
