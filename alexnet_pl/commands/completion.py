@@ -1,8 +1,7 @@
 """`completion SHELL`: a script that completes commands, recipes and keys, for bash, zsh or fish."""
 
 from alexnet_pl.commands.registry import COMMANDS
-from alexnet_pl.config.overrides import known_keys
-from alexnet_pl.config.recipes import recipe_names
+from alexnet_pl.config.recipes import known_keys, recipe_names
 from alexnet_pl.errors import UserError
 
 BASH = """\

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.options import make_transfer
+from alexnet_pl.config.options import make_transfer_options
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.store.store import Store
@@ -45,8 +45,8 @@ def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
 
 
 def of_weights(cfg: DictConfig) -> Settings:
-    weights = make_transfer(cfg).weights
-    assert weights  # or `make_transfer` would have said so
+    weights = make_transfer_options(cfg).weights
+    assert weights  # or `make_transfer_options` would have said so
     return open_earlier_network(weights).architecture
 
 

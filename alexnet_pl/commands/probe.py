@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl import runtime
-from alexnet_pl.config.options import probe_options
+from alexnet_pl.config.options import make_probe_options
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
@@ -23,7 +23,7 @@ from alexnet_pl.runs.provenance import git
 
 def probe(cfg: DictConfig, folder: Path) -> float:
     """Features are kept in the run folder: of its own store beside those of `features`, of others in probe/NAME/."""
-    options = probe_options(cfg)
+    options = make_probe_options(cfg)
     store = Store(store_root(cfg))
     cfg = cfg.copy()
     cfg.data.name = store.name

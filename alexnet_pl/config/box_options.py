@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.config.schema import instantiate
-from alexnet_pl.config.test_views import SCALES
+from alexnet_pl.config.sections import SCALES
 
 TASKS = ("localise", "detect")
 

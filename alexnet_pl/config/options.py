@@ -6,11 +6,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.schema import instantiate
-from alexnet_pl.config.test_views import TestSection
+from alexnet_pl.config.sections import TestSection
 
 
 @dataclass(frozen=True)
-class Options:
+class CodeOptions:
     """Section `codes`."""
 
     features: str
@@ -31,12 +31,12 @@ class Options:
         return {key: getattr(self, key) for key in ("layer", "bits", "hidden", "binary", "noise")}
 
 
-def make_options(cfg: DictConfig) -> Options:
-    return instantiate(Options, cfg.codes, "codes")
+def make_code_options(cfg: DictConfig) -> CodeOptions:
+    return instantiate(CodeOptions, cfg.codes, "codes")
 
 
 @dataclass(frozen=True)
-class Group:
+class EnsembleGroup:
     """Members to train: one for each seed, of a recipe with overrides."""
 
     recipe: str
@@ -49,14 +49,14 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class EnsembleOptions:
     """`groups` of members to make, or run folders of `members` that are there; how they are weighted.
 
     `tune_on`: the images on which `weights="tuned"` chooses: `half` of them, so that the errors reported are of the
     other half, or `same`, which flatters, and which the result then says.
     """
 
-    groups: dict[str, Group] = field(default_factory=dict)
+    groups: dict[str, EnsembleGroup] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
     weights: str = "equal"
     tune_on: str | None = None
@@ -72,7 +72,7 @@ class Ensemble:
         if self.weights == "equal" and self.tune_on is not None:
             raise ValueError(f"tune_on={self.tune_on}: only for weights=tuned")
 
-    def members_to_make(self) -> dict[str, Group]:
+    def members_to_make(self) -> dict[str, EnsembleGroup]:
         """None where run folders are given instead."""
         return {} if self.members else self.groups
 
@@ -119,19 +119,19 @@ class ProbeOptions:
             raise ValueError(f"shots={self.shots}, draws={self.draws}: at least 1")
 
 
-def probe_options(cfg: DictConfig) -> ProbeOptions:
+def make_probe_options(cfg: DictConfig) -> ProbeOptions:
     return instantiate(ProbeOptions, cfg.get("probe") or {}, "probe")  # which older run folders lack
 
 
-def make_test(cfg: DictConfig) -> TestSection:
+def make_test_section(cfg: DictConfig) -> TestSection:
     return instantiate(TestSection, cfg.test, "test")
 
 
-def feature_options(cfg: DictConfig) -> FeatureOptions:
+def make_feature_options(cfg: DictConfig) -> FeatureOptions:
     return instantiate(FeatureOptions, cfg.get("features") or {}, "features")
 
 
-def retrieval_options(cfg: DictConfig) -> RetrievalOptions:
+def make_retrieval_options(cfg: DictConfig) -> RetrievalOptions:
     return instantiate(RetrievalOptions, cfg.get("retrieval") or {}, "retrieval")
 
 
@@ -151,7 +151,7 @@ class MonitorOptions:
                 raise ValueError(f"{name}={value}: at least {least}")
 
 
-def make_watch(cfg: DictConfig) -> MonitorOptions:
+def make_monitor_options(cfg: DictConfig) -> MonitorOptions:
     return instantiate(MonitorOptions, cfg.get("monitor") or {}, "monitor")  # which older run folders lack
 
 
@@ -168,7 +168,7 @@ class DistributedOptions:
             raise ValueError(f"timeout={self.timeout}: seconds, above 0")
 
 
-def distributed_options(cfg: DictConfig) -> DistributedOptions:
+def make_distributed_options(cfg: DictConfig) -> DistributedOptions:
     return instantiate(DistributedOptions, cfg.get("distributed") or {}, "distributed")  # which older run folders lack
 
 
@@ -177,7 +177,7 @@ NETWORKS = ("recipe", "weights")
 
 
 @dataclass(frozen=True)
-class Transfer:
+class TransferOptions:
     """`layers`: copied from `weights`, null for all but the last; the others are initialised afresh. `network`: whether
     model and crop are the recipe's or those of the weights. `freeze`: layers that keep their weights, `rates`: factors
     of optim.lr by layer; `all` stands for all that are carried over.
@@ -216,14 +216,14 @@ class Transfer:
 SOURCES = "RUN, a checkpoint, model.safetensors or hf://USER/REPOSITORY"
 
 
-def make_transfer(cfg: DictConfig) -> Transfer:
-    return instantiate(Transfer, cfg.transfer, "transfer")
+def make_transfer_options(cfg: DictConfig) -> TransferOptions:
+    return instantiate(TransferOptions, cfg.transfer, "transfer")
 
 
-def make_ensemble(cfg: DictConfig) -> Ensemble:
+def make_ensemble_options(cfg: DictConfig) -> EnsembleOptions:
     section = {key: value for key, value in cfg.ensemble.items_ex(resolve=False) if key != "groups"}
     groups = {
-        str(name): instantiate(Group, group, f"ensemble.groups.{name}")
+        str(name): instantiate(EnsembleGroup, group, f"ensemble.groups.{name}")
         for name, group in (cfg.ensemble.groups or {}).items()
     }
-    return instantiate(Ensemble, OmegaConf.create(section), "ensemble", groups=groups)
+    return instantiate(EnsembleOptions, OmegaConf.create(section), "ensemble", groups=groups)

@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from alexnet_pl.config.test_views import TestSection
-
 SECTIONS = (  # mappings; what else stands at the top of a config is a single value
     "wandb", "data", "prepare", "model", "augment", "optim", "schedule", "trainer", "test", "predict", "bench",
     "performance", "distributed", "monitor", "transfer", "ensemble", "report", "features", "probe", "retrieval",
@@ -63,6 +61,91 @@ def check_paths(value: Any, name: str, optional: bool = False) -> None:
     given = value if isinstance(value, list) else [value]
     if not (optional and value is None) and (not given or not all(isinstance(one, str) for one in given)):
         raise ValueError(f"{name}={value}: a path, or a list of paths")
+
+
+SCALES = (1, 2, 3, 4, 5, 6)
+STRIDES, ASPECTS, SCORES = ("fine", "coarse"), ("crop", "squash", "keep"), ("softmax", "logit")
+
+
+@dataclass(frozen=True)
+class DenseViews:
+    """Every window of an image at several scales, with reflections (OverFeat §3.3).
+
+    scales  numbers of the rows of OverFeat's Table 5, the image sizes
+    stride  fine: a window at each offset of the last pooling. coarse: at the first alone
+    aspect  how an image gets a scale's height and width. crop: cover them and cut the middle out. squash. keep: the
+            shorter side gets the height and the other is in proportion
+    score   the maximum over all windows is of softmax outputs, or of the logit before them
+    """
+
+    scales: tuple[int, ...] = (1, 2, 4, 6)
+    stride: str = "fine"
+    aspect: str = "crop"
+    score: str = "softmax"
+
+    def __post_init__(self) -> None:
+        if not self.scales or len(set(self.scales)) != len(self.scales) or not set(self.scales) <= set(SCALES):
+            raise ValueError(f"scales={list(self.scales)}: one or more of {', '.join(map(str, SCALES))}, each once")
+        for name, value, known in (
+            ("stride", self.stride, STRIDES),
+            ("aspect", self.aspect, ASPECTS),
+            ("score", self.score, SCORES),
+        ):
+            if value not in known:
+                raise ValueError(f"{name}={value}: one of {', '.join(known)}")
+
+    @property
+    def name(self) -> str:
+        """Name in results, such as dense_fine_1_2_4_6: two tests of the same name saw the same windows."""
+        other = [value for value in (self.aspect, self.score) if value not in ("crop", "softmax")]
+        return "_".join(["dense", self.stride, *map(str, sorted(self.scales)), *other])
+
+
+@dataclass(frozen=True)
+class TestSection:
+    """Section `test`."""
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    views: Any = "ten"
+    save_predictions: Any = "auto"
+    split: str | None = None
+    scales: Any = DenseViews.scales
+    stride: str = DenseViews.stride
+    aspect: str = DenseViews.aspect
+    score: str = DenseViews.score
+
+    def __post_init__(self) -> None:
+        if self.save_predictions not in (True, False, "auto"):
+            raise ValueError(f"save_predictions={self.save_predictions}: true, false or auto")
+        self.make_dense()
+
+    def make_dense(self) -> DenseViews:
+        given = self.scales if isinstance(self.scales, list | tuple) else [self.scales]
+        if not all(isinstance(scale, int) for scale in given):
+            raise ValueError(f"scales={self.scales}: numbers of scales, such as 1,2,4,6")
+        return DenseViews(tuple(given), self.stride, self.aspect, self.score)
+
+    @property
+    def dense(self) -> DenseViews | None:
+        """None where single views are averaged."""
+        return self.make_dense() if self.views == "dense" else None
+
+    @property
+    def view_set(self) -> str:
+        """Name of what is averaged: ten, center, nine, or that of `dense`."""
+        return self.dense.name if self.dense else str(self.views)
+
+
+def view_overrides(view_set: str) -> list[str]:
+    """Words of a command line that set `TestSection.view_set` to this name."""
+    kind, *rest = view_set.split("_")
+    if kind != "dense":
+        return [f"test.views={view_set}"]
+    scales = [word for word in rest if word.isdigit()]
+    others = {"stride": STRIDES, "aspect": ASPECTS, "score": SCORES}
+    set_apart = [f"test.{key}={word}" for word in rest for key, known in others.items() if word in known]
+    return ["test.views=dense", f"test.scales={','.join(scales)}", *set_apart]
 
 
 READ_BY_KEY = {

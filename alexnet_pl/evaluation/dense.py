@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet_pl.config.test_views import DenseViews
+from alexnet_pl.config.sections import DenseViews
 from alexnet_pl.evaluation.image_scales import by_sides, resize, stack_resized, target_sides
 from alexnet_pl.models.sliding_window import SlidingNetwork
 

@@ -1,7 +1,8 @@
 """result.json: error rates with intervals, the images they were measured on, and the weights (§7)."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,20 @@ def load_result(folder: str | Path) -> dict[str, Any]:
     Checked, and with the keys of today's format whichever version wrote it. Raises UserError where there is none.
     """
     return to_json(read_result(Path(folder) / RESULT))
+
+
+def network_key(network: TestedNetwork) -> str:
+    """What decides a network, its seed included: training it again would give no independent one.
+
+    Where the seed was not noted, the weights stand for it.
+    """
+    stages = [stage.training for stage in network.lineage]
+    decides = [network.checkpoint.network if network.seed is None else network.seed, network.training, stages]
+    return json.dumps(decides, sort_keys=True)
+
+
+def are_independent(networks: Iterable[TestedNetwork]) -> bool:
+    """Whether no two networks have the same weights, or the same settings and seed."""
+    given = list(networks)
+    weights = {one.checkpoint.network for one in given}
+    return len(weights) == len({network_key(one) for one in given}) == len(given)

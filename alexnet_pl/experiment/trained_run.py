@@ -9,8 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from alexnet_pl.config.overrides import quote_value
-from alexnet_pl.config.recipes import compose
+from alexnet_pl.config.recipes import compose, quote_value
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.remote import is_remote
 from alexnet_pl.data.store.store import Store

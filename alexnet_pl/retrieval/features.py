@@ -13,6 +13,7 @@ They are computed on the centre view, with the network in evaluation mode. 1.28 
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -236,9 +237,13 @@ def write_features(partial: Path, start: int, block: np.ndarray) -> None:
         raise UserError(
             f"ckpt_path: activations from image {start:,} on are not finite in float16; use another checkpoint"
         )
-    values = np.load(partial / "features.npy", mmap_mode="r+")
-    values[start : start + len(block)] = block
-    values.flush()  # before the note of how far it is
+    path = partial / "features.npy"
+    first_row = np.load(path, mmap_mode="r").offset  # type: ignore[attr-defined]
+    with path.open("r+b") as file:  # not through the memory map: a full disk would end the process by SIGBUS
+        file.seek(first_row + start * block[0].nbytes)
+        file.write(block.tobytes())
+        file.flush()
+        os.fsync(file.fileno())  # before the note of how far it is
 
 
 class Features:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA
-from alexnet_pl.config.options import ALL, Transfer
+from alexnet_pl.config.options import ALL, TransferOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import parse_record
 from alexnet_pl.models.activations import learned_layers
@@ -119,7 +119,7 @@ def print_transfer(net: nn.Module, layers: list[str], earlier: EarlierNetwork) -
     Console().print(table)
 
 
-def learning_rate_scales(net: nn.Module, transfer: Transfer) -> dict[str, float]:
+def learning_rate_scales(net: nn.Module, transfer: TransferOptions) -> dict[str, float]:
     """By layer, the factor of `optim.lr` that `transfer.rates` and `transfer.freeze` ask for; 0 for frozen layers.
 
     Raises UserError, naming the layer, for one that the network lacks, or that would be frozen at its initial weights.

@@ -11,7 +11,7 @@ from PIL import Image
 from run_folders import load
 from running import Compose, last, run
 
-from alexnet_pl.config.options import Transfer
+from alexnet_pl.config.options import TransferOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -119,6 +119,10 @@ def test_a_store_without_a_name_in_the_recipe_has_its_folders(store: Path) -> No
         (["+transfer.rates.conv9=1"], "transfer.rates: this network has no conv9"),
         (["transfer.rates.all=-1"], "transfer.rates.all=-1.0: not negative"),
         (["transfer.network=mine"], "transfer.network=mine: one of recipe, weights"),
+        (
+            ["~transfer.rates", "schedule.name=staged", STAGES, "transfer.freeze=[conv9]"],
+            "transfer.freeze: this network",
+        ),
         (["schedule.name=staged", STAGES], "transfer.rates: schedule.name=staged sets every rate itself"),
     ],
 )
@@ -142,7 +146,9 @@ def test_images_of_another_size_are_told_how_to_prepare_them(
 
 def test_factors_and_gradients_by_layer() -> None:
     net = AlexNet(num_classes=4, crop=67, width=0.1)
-    transfer = Transfer(layers=["conv1", "conv2", "fc6"], weights="x", freeze=["conv1"], rates={"all": 0.1, "fc6": 0.5})
+    transfer = TransferOptions(
+        layers=["conv1", "conv2", "fc6"], weights="x", freeze=["conv1"], rates={"all": 0.1, "fc6": 0.5}
+    )
     scales = learning_rate_scales(net, transfer)
     assert scales == {"conv1": 0, "conv2": 0.1, "fc6": 0.5}
     freeze_layers(net, scales)
@@ -150,5 +156,5 @@ def test_factors_and_gradients_by_layer() -> None:
         "conv1.weight",
         "conv1.bias",
     }
-    every = Transfer(layers=["conv1", "conv2"], weights="x", freeze=["all"])
+    every = TransferOptions(layers=["conv1", "conv2"], weights="x", freeze=["all"])
     assert learning_rate_scales(net, every) == {"conv1": 0, "conv2": 0}

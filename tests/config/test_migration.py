@@ -10,8 +10,7 @@ import yaml
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config.migration import RENAMED, SCHEMA, check_overrides, migrate, migrate_record, new_key
-from alexnet_pl.config.overrides import dotted, suggest_key
-from alexnet_pl.config.recipes import SHIPPED, compose
+from alexnet_pl.config.recipes import SHIPPED, compose, dotted, suggest_key
 from alexnet_pl.config.run_config import check_recipe, read_own_keys
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import ensemble, predictions

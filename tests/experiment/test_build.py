@@ -11,8 +11,7 @@ from running import Compose
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import prepare
 from alexnet_pl.config import schema
-from alexnet_pl.config.overrides import is_override
-from alexnet_pl.config.recipes import SHIPPED, compose
+from alexnet_pl.config.recipes import SHIPPED, compose, is_override
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
 from alexnet_pl.training.epoch_schedules import LoggedSchedule

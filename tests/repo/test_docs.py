@@ -19,8 +19,7 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config import schema
-from alexnet_pl.config.overrides import is_override
-from alexnet_pl.config.recipes import SHIPPED
+from alexnet_pl.config.recipes import SHIPPED, is_override
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from alexnet_pl.config.options import Transfer
+from alexnet_pl.config.options import TransferOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.runs.checkpoint import read_checkpoint
@@ -99,4 +99,4 @@ def test_what_came_before_is_remembered_with_whether_it_had_ended(before: Before
 )
 def test_layers_without_a_source_and_a_source_without_layers_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="has no value yet; which layers are carried over, and from where"):
-        Transfer(**given)
+        TransferOptions(**given)

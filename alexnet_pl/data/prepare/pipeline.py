@@ -4,16 +4,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from alexnet_pl.data.prepare.counts import KNOWN_COUNTS
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
+from alexnet_pl.data.prepare.plan import KNOWN_COUNTS
 from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
-from alexnet_pl.data.sources.boxed import UNCLASSIFIED
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.detect import UNCLASSIFIED, read_source
 from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError

@@ -19,10 +19,9 @@ from typing import IO, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from alexnet_pl.data.prepare.counts import check_counts
 from alexnet_pl.data.prepare.finalize import finalize, remove_leftovers
 from alexnet_pl.data.prepare.options import StoreSettings
-from alexnet_pl.data.prepare.plan import Part, Plan, Shard
+from alexnet_pl.data.prepare.plan import Part, Plan, Shard, check_counts
 from alexnet_pl.data.prepare.shard import ImageReader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES
 from alexnet_pl.data.sources.base import DatasetListing
-from alexnet_pl.data.sources.boxed import read_boxed
 from alexnet_pl.data.sources.cifar10 import find_batches, read_cifar
 from alexnet_pl.data.sources.huggingface import (
     find_packed,
@@ -16,11 +15,14 @@ from alexnet_pl.data.sources.huggingface import (
     read_tables,
 )
 from alexnet_pl.data.sources.ilsvrc import find_devkit, read_ilsvrc
+from alexnet_pl.data.sources.ilsvrc_det import find_det, read_det
 from alexnet_pl.data.sources.image_folder import has_class_folders, read_folders
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.sources.split_lists import find_lists, read_lists
 from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
+from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
 from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_imagenet
+from alexnet_pl.data.sources.voc import find_voc, read_voc
 from alexnet_pl.errors import UserError
 
 ARCHIVES = "archives of synsets"
@@ -81,3 +83,21 @@ def check_devkit_present(source: Path) -> None:
         raise UserError(f"prepare.source: {archives[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
     if source.is_file() and not source.name.endswith((".tar", *GZIP_SUFFIXES)):
         raise UserError(f"prepare.source: {source} is not a known archive; give the folder that holds the images")
+
+
+DETECTION, VOC, TABLED = "ILSVRC's detection images", "PASCAL VOC's layout", "validation images with Kaggle's table"
+UNCLASSIFIED = (DETECTION, VOC)  # forms whose images have no class but that of their largest box
+
+
+def read_boxed(source: Path, val_share: float, first_pixel: int | None) -> tuple[str, DatasetListing] | None:
+    """(what it is, its classes and images), None for any other copy. `first_pixel`: number of an image's first pixel in
+    annotations of VOC's layout, 1 if None."""
+    if not source.is_dir():
+        return None
+    if find_det(source):
+        return DETECTION, read_det(source)
+    if years := find_voc(source):
+        return VOC, read_voc(years, first_pixel, val_share)
+    if (table := find_table(source)) and find_kaggle(source) is None:
+        return TABLED, read_tabled(table, val_share)
+    return None

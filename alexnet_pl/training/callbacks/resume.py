@@ -1,6 +1,9 @@
 """Callbacks for interrupting and resuming a fit with bit-identical results."""
 
 import signal
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from torch import Tensor
 
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.loading.datamodule import image_share
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.training.loggers import MetricsFile
 
 
@@ -124,3 +128,83 @@ class GracefulInterrupt(L.Callback):
         for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
         self.previous_handlers = {}
+
+
+RESTORING = (
+    "restore",
+    "_restore",
+    "load_state_dict",
+    "_load_combined_loader",
+    "on_load_checkpoint",
+    "_call_callbacks_load",
+)
+"""How functions begin, here and in Lightning, that take state out of a checkpoint."""
+
+
+@contextmanager
+def restoring(path: str | None) -> Iterator[None]:
+    """Turn an error that arises while the checkpoint at `path` is restored into a UserError that names the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if path is None or not restores(error):
+            raise
+        raise damaged(path, f"{type(error).__name__}: {reason(error)}") from error
+
+
+def restores(error: Exception) -> bool:
+    return any(frame.name.startswith(RESTORING) for frame in traceback.extract_tb(error.__traceback__))
+
+
+def damaged(path: str | None, why: str) -> UserError:
+    return UserError(f"ckpt_path: {path}: its training state cannot be restored ({why}); take another checkpoint")
+
+
+class RestoredState(L.Callback):
+    """Raises UserError at the start of a resumed fit where counters are no numbers, weights are not finite, or
+    velocities do not fit the weights."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.path is None:
+            return
+        for name, weights in pl_module.named_parameters():
+            if not weights.isfinite().all():
+                raise damaged(self.path, f"state_dict: {name} is not finite")
+        for name, progress in trainer.fit_loop.state_dict().items():
+            if name.endswith("progress"):
+                self.check_counters(name, progress)
+        for optimizer in trainer.optimizers:
+            self.check_optimizer(optimizer)
+
+    def check_counters(self, name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                self.check_counters(f"{name}.{key}", inner)
+        elif not isinstance(value, int) or value < 0:
+            raise damaged(self.path, f"loops.fit_loop.{name}: {value!r} is no count")
+
+    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        for parameter, state in optimizer.state.items():
+            for name, value in state.items():
+                self.check_state(name, value, parameter)
+        for group in optimizer.param_groups:
+            for name, value in group.items():
+                counts = is_number(optimizer.defaults.get(name, 0.0))  # Adam has switches and pairs besides
+                if name not in ("params", "name") and counts and not is_number(value):
+                    raise damaged(self.path, f"optimizer_states: {name}={value!r} is no number")
+
+    def check_state(self, name: str, value: Any, parameter: torch.Tensor) -> None:
+        """What an optimizer keeps for a parameter: tensors of its shape, and Adam's number of steps."""
+        if not isinstance(value, torch.Tensor) or (value.dim() and value.shape != parameter.shape):
+            raise damaged(self.path, f"optimizer_states: {name} does not have the shape of its weights")
+        if not value.isfinite().all():
+            raise damaged(self.path, f"optimizer_states: {name} is not finite")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
