@@ -123,7 +123,7 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
         for path in sorted(root.glob("**/results/*/result.json")):
             try:
                 run = TestRun(path, read_result(path))
-                run.number("epochs_to_25")  # reads the log
+                run.metric_value("epochs_to_25")  # reads the log
             except UserError as error:  # one broken run must not hide the others
                 print(f"skipped: {error}", file=sys.stderr)
                 continue
