@@ -33,12 +33,14 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # e
 HELP = ("-h", "--help")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names out of archives and records could steer the terminal
 
+stopped_by: list[int] = []  # numbers of the signals that came
+
 
 def main() -> None:
     """Run the command line. Where its reader has gone, as in `--help | head -1`, it ends without a traceback."""
     try:
         try:
-            answer(sys.argv[1:])
+            respond(sys.argv[1:])
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -57,7 +59,7 @@ def is_open(pipe: int) -> bool:
     return not any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def answer(argv: list[str]) -> None:
+def respond(argv: list[str]) -> None:
     try:
         if sys.platform == "win32":
             raise UserError("not on Windows itself, whose files cannot be locked as ours are; use WSL2, as on Linux")
@@ -68,13 +70,20 @@ def answer(argv: list[str]) -> None:
             signal.signal(number, exit_on_signal)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
         start(argv)
-    except UserError as error:
+    except Exception as error:
+        explain(error)
+        raise
+
+
+def explain(error: Exception) -> None:
+    """End with one line if the error is one that the user can correct; by the signal's code if a signal came."""
+    if stopped_by:  # a library was in the middle of something, and its clean-up failed
+        raise SystemExit(128 + stopped_by[0]) from None
+    if isinstance(error, UserError):
         fail(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
+    if isinstance(error, HydraException | OmegaConfBaseException):
         fail(one_line(error))
-    except OSError as error:
-        if error.errno not in DISK and not made_by_hydra(error):
-            raise
+    if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
         fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose another folder, then try again")
 
 
@@ -109,6 +118,7 @@ def start(argv: list[str]) -> None:
 
 
 def exit_on_signal(number: int, frame: object) -> NoReturn:
+    stopped_by.append(number)
     raise SystemExit(128 + number)
 
 
@@ -130,6 +140,8 @@ def one_line(error: Exception) -> str:
         return f"{found[1]}: unknown key{suggest_key(found[1])}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {text.splitlines()[0]}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {text.splitlines()[0]}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
@@ -162,9 +174,9 @@ def run(cfg: DictConfig) -> float | None:
             if not sweep:
                 suggest_next(registry.find(cfg.command), folder, cfg)
             return found
-        except UserError as error:  # reported here, since Hydra would print a line of its own first
+        except (UserError, OmegaConfBaseException) as error:  # Hydra would print a line of its own first
             if sweep:
                 raise  # the other jobs of a sweep go on
-            fail(str(error))
+            explain(error)
         finally:
             remove_if_empty(folder)

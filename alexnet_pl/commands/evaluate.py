@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.options import make_test
+from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
@@ -32,7 +32,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     module = trained_run.load_module(cfg.ckpt_path, module)
     tested = describe_test(cfg, module, data)
-    results = predictions.results_dir(folder, data.test_split_name, make_test(cfg).view_set)
+    results = predictions.results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
     saved = predictions.should_save_predictions(
         cfg.test.save_predictions, tested.dataset.images, tested.dataset.classes
     )
@@ -82,11 +82,11 @@ def write_test_result(
         write_confusions(results, store, tested.dataset.split)
     result = write_result(folder / RESULT, errors, tested)
     write_json(results / RESULT, to_json(result))
-    publish(cfg, folder, results, result)
+    log_test_result(cfg, folder, results, result)
     print_test_result(result, results)
 
 
-def publish(cfg: DictConfig, folder: Path, results: Path, result: TestResult) -> None:
+def log_test_result(cfg: DictConfig, folder: Path, results: Path, result: TestResult) -> None:
     """Log the result where the fit was logged; an ensemble gets a W&B or TensorBoard run of its own."""
     ensemble, step = cfg.command == "ensemble", result.checkpoint.step
     loggers = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=ensemble)
@@ -115,7 +115,7 @@ def write_server_file(results: Path, store: Store, split: str) -> None:
 def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
     """Results folder of the test that `cfg` asks for, if this checkpoint was tested completely; else None."""
     data = make_data(cfg)
-    results = predictions.results_dir(folder, data.test_split_name, make_test(cfg).view_set)
+    results = predictions.results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
     split, saved, result = data.store.split(data.test_split_name), results / PROBABILITIES, results / RESULT
     if not saved.is_file() or (split.labelled and not result.is_file()):
         return None

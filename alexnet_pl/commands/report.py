@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from alexnet_pl.commands.options import CurveOptions
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.paper.proxies import make_proxies
+from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting import (
     box_tables,
@@ -31,7 +31,7 @@ SAVED = "saved.json"  # which view and report of a project are ours, to be repla
 def report(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
     roots, tests = paper_tables.roots_of(cfg), paper_tables.collected(cfg)
-    rows, others = make_rows(tests), make_proxies(tests)
+    rows, others = make_rows(tests), group_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.throughput(roots)
     codes, box_tests = code_tables(roots), box_tables.collect(roots)
     boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.stand_in_tables(box_tests)]
@@ -66,7 +66,7 @@ def dashboard(cfg: DictConfig, folder: Path) -> None:
             "not logged in to W&B, so nothing was saved there; wandb login, then the same command", path
         )
     try:
-        said = save(cfg, folder, tests)
+        said = save_dashboard(cfg, folder, tests)
     except UserError:
         raise
     except Exception as error:  # the network, the server, the library: each has errors of its own
@@ -74,7 +74,7 @@ def dashboard(cfg: DictConfig, folder: Path) -> None:
     print("\n".join(f"→ {url}" for url in said), flush=True)
 
 
-def save(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
+def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
     """The addresses of workspace and report; those saved before by this folder are replaced."""
     import wandb
 

@@ -4,7 +4,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.figure1 import describe_run
-from alexnet_pl.paper.claim import DATA
+from alexnet_pl.paper.claim import DATASETS
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import PROVENANCE, RESULT
@@ -39,7 +39,7 @@ def run_facts(run: TrainedRun) -> list[str]:
     lines, fit, result = [], fit_status.read_fit_status(run.folder), run.folder / RESULT
     if fit:
         store = fit.store
-        proxy = "" if store.name in {images.name for images in DATA.values()} else ", a proxy for the paper's"
+        proxy = "" if store.name in {images.name for images in DATASETS.values()} else ", a proxy for the paper's"
         ended = f"{fit.steps:,} steps, {fit.epochs} epochs" if fit.finished else describe_unfinished(run)
         lines += [f"- trained on {store.images:,} images of {store.classes} classes{proxy}: {ended}"]
     if (run.folder / PROVENANCE).is_file():

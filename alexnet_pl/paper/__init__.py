@@ -1,1 +1,1 @@
-"""Every number of the paper as data, and which run answers which."""
+"""The papers' published numbers as data, and the rules that match a run with the number it reproduces."""

@@ -1,97 +1,100 @@
-"""Every number that the paper claims, as data: section, recipe that reproduces it, images, value.
+"""Tables 1 and 2, §2 to §8: every number that the AlexNet paper claims, with its data set and the recipe for it.
 
-Which year's images a number was measured on matters and is not always printed. The authors' logs agree to the last
-digit with these: the one-GPU net on the ILSVRC-2010 test set, the nets without normalisation and with non-overlapping
-pooling on ILSVRC-2012 validation. Of colour noise, dropout and removed layers no log is known; ILSVRC-2010 test is
-assumed, on which "we performed most of our experiments" (§3).
+The paper does not always say which year's images a number was measured on. The authors' logs match to the last digit
+for the one-GPU network (ILSVRC-2010 test) and for the networks without normalisation and with non-overlapping pooling
+(ILSVRC-2012 validation). No log is known for colour noise, dropout and the removed layers: ILSVRC-2010 test is assumed,
+on which "we performed most of our experiments" (§3).
 """
 
 import math
 
-from alexnet_pl.paper.claim import Claim, errors
+from alexnet_pl.paper.claim import Claim, error_values
 from alexnet_pl.paper.overfeat_claims import OVERFEAT_CLAIMS
 
 
-def prior_work(key: str, part: str, place: str, label: str, quote: str, data: str, values: dict[str, float]) -> Claim:
-    return Claim(key, part, place, label, quote, values, data)
+def prior_work(
+    key: str, group: str, section: str, label: str, quote: str, data: str, values: dict[str, float]
+) -> Claim:
+    """Claim that the paper quotes from others: no recipe of ours measures it."""
+    return Claim(key, group, section, label, quote, values, data)
 
 
 def ablation(
-    key: str, place: str, label: str, quote: str, values: dict[str, float], override: str, **more: str
+    key: str, section: str, label: str, quote: str, values: dict[str, float], override: str, **options: str
 ) -> Claim:
-    """A row of a variant that the paper compares with the full network on the same images."""
-    year = more.get("year", "2010")
-    data, full = {"2010": ("ILSVRC-2010 test", "table1.cnn"), "2012": ("ILSVRC-2012 val", "table2.cnn")}[year]
-    recipe, bound = f"ilsvrc{year}", more.get("bound", "")
+    """Claim about a variant that the paper compares with the full network on the same images."""
+    year = options.get("year", "2010")
+    data, baseline = {"2010": ("ILSVRC-2010 test", "table1.cnn"), "2012": ("ILSVRC-2012 val", "table2.cnn")}[year]
     return Claim(
-        key, ABLATIONS, place, label, quote, values, data, recipe, (override,), against=full, relative=True, bound=bound
-    )
+        key, ABLATIONS, section, label, quote, values, data, f"ilsvrc{year}", (override,),
+        baseline=baseline, relative=True, bound=options.get("bound", ""),
+    )  # fmt: skip
 
 
 TABLE1, TABLE2, FALL = "Table 1: ILSVRC-2010, test", "Table 2: ILSVRC-2012", "Fall 2009"
 ABLATIONS, NETWORK, CIFAR = "What each part brings", "The network and its training", "CIFAR-10"
 VAL, TEST, TEST2010 = "ILSVRC-2012 val", "ILSVRC-2012 test", "ILSVRC-2010 test"
 CHAIN = (("finetune2012", ("transfer.pretrain_recipe=fall2011_chain",)),)
-FIVE = (("ensemble_5variants", ()),)
+FIVE_VARIANTS = (("ensemble_5variants", ()),)
 FINETUNED = 'Training one CNN … to classify the entire ImageNet Fall 2011 release … and then "fine-tuning" it'
 
 CLAIMS = [
-    prior_work("table1.sparse", TABLE1, "Table 1", "Sparse coding", "47.1 28.2", TEST2010, errors(47.1, 28.2)),
-    prior_work("table1.fv", TABLE1, "Table 1", "SIFT + FVs", "45.7 25.7", TEST2010, errors(45.7, 25.7)),
+    prior_work("table1.sparse", TABLE1, "Table 1", "Sparse coding", "47.1 28.2", TEST2010, error_values(47.1, 28.2)),
+    prior_work("table1.fv", TABLE1, "Table 1", "SIFT + FVs", "45.7 25.7", TEST2010, error_values(45.7, 25.7)),
     Claim(
         "table1.cnn", TABLE1, "Table 1", "CNN", "top-1 and top-5 test set error rates of 37.5% and 17.0%",
-        errors(37.5, 17.0), "ILSVRC-2010 test", "ilsvrc2010",
+        error_values(37.5, 17.0), "ILSVRC-2010 test", "ilsvrc2010",
     ),
     Claim(
         "footnote_e.centre", TABLE1, "§7, note e", "CNN, centre view",
         "The error rates without averaging predictions over 10 patches … are 39.0% and 18.3%",
-        errors(39.0, 18.3), "ILSVRC-2010 test", "ilsvrc2010", views="center", against="table1.cnn",
+        error_values(39.0, 18.3), "ILSVRC-2010 test", "ilsvrc2010", views="center", baseline="table1.cnn",
     ),
     prior_work("table2.fv", TABLE2, "Table 2", "SIFT + FVs, test", "26.2", TEST, {"top5_error": 26.2}),
     Claim(
         "table2.cnn", TABLE2, "Table 2", "1 CNN", "achieves a top-5 error rate of 18.2%",
-        errors(40.7, 18.2), VAL, "ilsvrc2012",
+        error_values(40.7, 18.2), VAL, "ilsvrc2012",
     ),
     Claim(
         "table2.5cnns", TABLE2, "Table 2", "5 CNNs",
         "Averaging the predictions of five similar CNNs gives an error rate of 16.4%",
-        errors(38.1, 16.4), VAL, "ensemble_5cnns", also=FIVE, against="table2.cnn",
+        error_values(38.1, 16.4), VAL, "ensemble_5cnns", alternatives=FIVE_VARIANTS, baseline="table2.cnn",
     ),
     Claim(
         "table2.5cnns.test", TABLE2, "Table 2", "5 CNNs, test", "38.1 16.4 16.4",
-        {"top5_error": 16.4}, TEST, "ensemble_5cnns", also=FIVE,
+        {"top5_error": 16.4}, TEST, "ensemble_5cnns", alternatives=FIVE_VARIANTS,
     ),
     Claim(
         "table2.cnn*", TABLE2, "Table 2", "1 CNN*", FINETUNED,
-        errors(39.0, 16.6), VAL, "finetune2012", also=CHAIN, against="table2.cnn",
+        error_values(39.0, 16.6), VAL, "finetune2012", alternatives=CHAIN, baseline="table2.cnn",
     ),
     Claim(
         "table2.7cnns*", TABLE2, "Table 2", "7 CNNs*",
         "two CNNs that were pre-trained on the entire Fall 2011 release with the afore mentioned five CNNs",
-        errors(36.7, 15.4), VAL, "ensemble_7cnns", against="table2.cnn",
+        error_values(36.7, 15.4), VAL, "ensemble_7cnns", baseline="table2.cnn",
     ),
     Claim(
         "table2.7cnns*.test", TABLE2, "Table 2", "7 CNNs*, test", "gives an error rate of 15.3%",
         {"top5_error": 15.3}, TEST, "ensemble_7cnns",
     ),
-    prior_work("fall2009.best", FALL, "§7", "Mensink et al.", "78.1% and 60.9%", "Fall 2009", errors(78.1, 60.9)),
+    prior_work("fall2009.best", FALL, "§7", "Mensink et al.", "78.1% and 60.9%", "Fall 2009", error_values(78.1, 60.9)),
     Claim(
         "fall2009.cnn", FALL, "§7", "CNN, six convolutional layers",
         "Our top-1 and top-5 error rates on this dataset are 67.4% and 40.9%",
-        errors(67.4, 40.9), "Fall 2009", "fall2009",
+        error_values(67.4, 40.9), "Fall 2009", "fall2009",
     ),
     ablation(
         "towers", "§4.2, note b", "one GPU, half the kernels",
-        "reduces our top-1 and top-5 error rates by 1.7% and 1.2%", errors(1.7, 1.2), "model.towers=1",
+        "reduces our top-1 and top-5 error rates by 1.7% and 1.2%", error_values(1.7, 1.2), "model.towers=1",
     ),
     ablation(
         "norm", "§4.3", "no response normalisation",
         "Response normalization reduces our top-1 and top-5 error rates by 1.4% and 1.2%",
-        errors(1.4, 1.2), "model.norm=false", year="2012",
+        error_values(1.4, 1.2), "model.norm=false", year="2012",
     ),
     ablation(
         "overlap", "§4.4", "pooling without overlap, s = z = 2",
-        "reduces the top-1 and top-5 error rates by 0.4% and 0.3%", errors(0.4, 0.3), "model.overlap=false",
+        "reduces the top-1 and top-5 error rates by 0.4% and 0.3%", error_values(0.4, 0.3), "model.overlap=false",
         year="2012",
     ),
     ablation(
@@ -137,7 +140,7 @@ CLAIMS = [
     Claim(
         "dropout.iterations", NETWORK, "§5.2", "iterations with dropout, times those without",
         "Dropout roughly doubles the number of iterations required to converge",
-        {"steps": 2.0}, "ILSVRC-2010 test", "ilsvrc2010", against="dropout", relative=True, ratio=True, bound="about",
+        {"steps": 2.0}, "ILSVRC-2010 test", "ilsvrc2010", baseline="dropout", relative=True, ratio=True, bound="about",
     ),
     Claim(
         "cifar.13pct", CIFAR, "§4.3", "four layers, no normalisation", "a 13% test error rate without normalization",
@@ -145,7 +148,7 @@ CLAIMS = [
     ),
     Claim(
         "cifar.11pct", CIFAR, "§4.3", "four layers, normalisation", "and 11% with normalization",
-        {"top1_error": 11.0}, "CIFAR-10 test", "cifar10_11pct", views="nine", against="cifar.13pct",
+        {"top1_error": 11.0}, "CIFAR-10 test", "cifar10_11pct", views="nine", baseline="cifar.13pct",
     ),
     Claim(
         "figure1.relu", CIFAR, "Figure 1", "epochs to 25 % training error, ReLU", "reaches a 25% training error rate",
@@ -155,7 +158,7 @@ CLAIMS = [
         "figure1", CIFAR, "Figure 1", "the same with tanh, times that",
         "six times faster than an equivalent network with tanh neurons",
         {"epochs_to_25": 6.0}, "CIFAR-10 test", "cifar10", ("model.activation=tanh",),
-        views="center", against="figure1.relu", relative=True, ratio=True,
+        views="center", baseline="figure1.relu", relative=True, ratio=True,
     ),
     *OVERFEAT_CLAIMS,
 ]  # fmt: skip

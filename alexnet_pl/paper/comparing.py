@@ -1,4 +1,7 @@
-"""Differences between two kinds of tests of the same images (Tables 1 and 2, §4, §5), paired wherever they can be."""
+"""Differences of error rates between two groups of tests on the same images (Tables 1 and 2, §4, §5).
+
+Paired by seed where possible, else by image.
+"""
 
 from collections.abc import Sequence
 
@@ -7,43 +10,50 @@ import numpy as np
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Sample
 from alexnet_pl.paper.claim import ERRORS
-from alexnet_pl.paper.results import TestRun, independent
+from alexnet_pl.paper.results import TestRun, drop_repetitions
 
 
-def sample(tests: Sequence[TestRun], metric: str) -> Sample | None:
-    """The metric of each independent test; None where no test has it."""
-    counted = independent(tests)
-    values = [value for test in counted if (value := test.number(metric)) is not None]
-    images = counted[0].result.images if metric in ERRORS and counted else 0
+def collect_sample(tests: Sequence[TestRun], metric: str) -> Sample | None:
+    """Values of `metric` in independent tests; None if no test has it."""
+    runs = drop_repetitions(tests)
+    values = [value for test in runs if (value := test.metric_value(metric)) is not None]
+    images = runs[0].result.images if metric in ERRORS and runs else 0
     return Sample(values, images) if values else None
 
 
-def difference(one: Sequence[TestRun], other: Sequence[TestRun], metric: str) -> Difference | None:
-    """How much worse `one` is than `other`, in percentage points of `metric`; None where one of the two is lacking."""
-    first, second = sample(one, metric), sample(other, metric)
-    if not first or not second:
+def compare_errors(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun], metric: str) -> Difference | None:
+    """How much worse `tests_a` are than `tests_b`, in percentage points of `metric`; None if either has no value.
+
+    Uses the most precise interval that the tests allow: pairs of seeds, several runs each, per-image predictions, or
+    the two error rates alone.
+    """
+    sample_a, sample_b = collect_sample(tests_a, metric), collect_sample(tests_b, metric)
+    if not sample_a or not sample_b:
         return None
-    if len(pairs := paired_by_seed(one, other, metric)) > 1:
+    if len(pairs := pair_by_seed(tests_a, tests_b, metric)) > 1:
         return intervals.paired_difference(pairs)
-    if min(len(first.values), len(second.values)) > 1:
-        return intervals.welch_difference(first.values, second.values)
-    answers = [wrong_answers(tests, metric) for tests in (one, other)]
-    if all(found is not None for found in answers):
-        return intervals.image_difference(*answers)  # type: ignore[arg-type]
-    return intervals.newcombe_difference(first, second)
+    if min(len(sample_a.values), len(sample_b.values)) > 1:
+        return intervals.welch_difference(sample_a.values, sample_b.values)
+    wrong = [misclassified(tests, metric) for tests in (tests_a, tests_b)]
+    if all(matrix is not None for matrix in wrong):
+        return intervals.image_difference(*wrong)  # type: ignore[arg-type]
+    return intervals.newcombe_difference(sample_a, sample_b)
 
 
-def paired_by_seed(one: Sequence[TestRun], other: Sequence[TestRun], metric: str) -> list[float]:
-    """Differences of the tests whose networks had the same seeds, in the order of the seeds."""
-    by_seed = [{test.seeds: test.number(metric) for test in reversed(independent(tests))} for tests in (one, other)]
+def pair_by_seed(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun], metric: str) -> list[float]:
+    """Differences between tests whose networks had the same seeds, ordered by seed."""
+    by_seed = [
+        {test.seeds: test.metric_value(metric) for test in reversed(drop_repetitions(tests))}
+        for tests in (tests_a, tests_b)
+    ]
     shared = sorted(seeds for seeds in by_seed[0].keys() & by_seed[1].keys() if seeds)
-    both = [(by_seed[0][seeds], by_seed[1][seeds]) for seeds in shared]
-    return [a - b for a, b in both if a is not None and b is not None]
+    pairs = [(by_seed[0][seeds], by_seed[1][seeds]) for seeds in shared]
+    return [a - b for a, b in pairs if a is not None and b is not None]
 
 
-def wrong_answers(tests: Sequence[TestRun], metric: str) -> np.ndarray | None:
-    """(runs, images) bool: on which images each test was wrong; None where a test did not keep its answers."""
-    rows = [test.wrong(metric) for test in independent(tests)] if metric in ERRORS else []
+def misclassified(tests: Sequence[TestRun], metric: str) -> np.ndarray | None:
+    """(runs, images) bool: the images that each test misclassified; None unless every test saved its predictions."""
+    rows = [test.misclassified(metric) for test in drop_repetitions(tests)] if metric in ERRORS else []
     if not rows or any(row is None for row in rows) or len({len(row) for row in rows if row is not None}) != 1:
         return None
     return np.stack([row for row in rows if row is not None])

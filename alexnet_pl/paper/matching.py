@@ -1,9 +1,9 @@
 """Match a test with the claim of the paper that it measures (Tables 1 and 2): by settings and images, not by names.
 
-A network answers a row where all that decides it, beside seed and rounding, is what the row's recipe says; where the
-images are the paper's by their classes and counts, and it was trained on the training images of the store that it is
-tested on; and where the schedule ended the fit. An ensemble answers one where its members are those of the row's
-recipe, each a network of its own, by its own seed, with equal weights.
+A network matches a row if its training settings, apart from seed and precision, are those of the row's recipe, the
+classes and image counts are the paper's, it was trained on the training split of the tested store, and the schedule
+ended the fit. An ensemble matches if its members are the networks of the row's recipe, trained independently with
+different seeds, and averaged with equal weights.
 """
 
 import functools
@@ -15,23 +15,23 @@ from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import compose, shipped
 from alexnet_pl.evaluation.result import TestDescription, TestedNetwork, are_independent
-from alexnet_pl.paper.claim import DATA, PRETRAINING, Claim, Images
+from alexnet_pl.paper.claim import DATASETS, MIN_PRETRAINING_SIZES, Claim, DatasetCriteria
 from alexnet_pl.paper.claims import CLAIMS
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
 
 def recipe_lineage(cfg: DictConfig) -> list[tuple[str, Settings]]:
-    """(name of images, settings) of the networks whose layers a recipe starts from, the first one first."""
-    transfer = options.make_transfer(cfg)
+    """(data set, training settings) of the networks that a recipe is pre-trained with, oldest first."""
+    transfer = options.make_transfer_options(cfg)
     if not transfer.pretrain_recipe:
         return []
-    before = compose(transfer.pretrain_recipe, transfer.overrides)
-    return [*recipe_lineage(before), (before.data.name, identity.training_signature(before))]
+    pretraining = compose(transfer.pretrain_recipe, transfer.overrides)
+    return [*recipe_lineage(pretraining), (pretraining.data.name, identity.training_signature(pretraining))]
 
 
 class RecipeNetwork(NamedTuple):
-    """A network that a recipe trains. `training`: its settings (`training_signature`); `lineage`: (name of images,
-    settings) of the networks that it starts from; `images`: the name of those that it is trained on."""
+    """A network that a recipe trains. `training`: its settings (`training_signature`); `lineage`: (data set, settings)
+    of the networks it is pre-trained with; `images`: name of the data set it is trained on."""
 
     training: Settings
     lineage: list[tuple[str, Settings]]
@@ -39,7 +39,7 @@ class RecipeNetwork(NamedTuple):
 
 
 def matching_claim(test: TestDescription) -> str | None:
-    """The key of the row that a test answers, or None."""
+    """Key of the claim that a test reproduces, or None."""
     for claim in CLAIMS:
         if claim.recipe and claim.data and matches_claim(claim, test):
             return claim.key
@@ -47,46 +47,56 @@ def matching_claim(test: TestDescription) -> str | None:
 
 
 def matches_claim(claim: Claim, test: TestDescription) -> bool:
-    if not claim.data or claim.views != test.views or not is_official_dataset(test.dataset, DATA[claim.data]):
+    """Whether a test has the views, the images and the networks of a claim."""
+    if not claim.data or claim.views != test.views or not is_official_dataset(test.dataset, DATASETS[claim.data]):
         return False
-    ways = [(claim.recipe, claim.overrides), *claim.also]
-    return any(matches_networks(networks(name, overrides), test) for name, overrides in ways if name and shipped(name))
+    recipes = [(claim.recipe, claim.overrides), *claim.alternatives]
+    return any(
+        matches_networks(recipe_networks(name, overrides), test)
+        for name, overrides in recipes
+        if name and shipped(name)
+    )
 
 
-def is_official_dataset(dataset: DatasetInfo, wanted: Images) -> bool:
-    """Whether images are the paper's own, by everything that is known of those."""
-    count = dataset.images == wanted.images if wanted.exact else dataset.images >= wanted.images
-    same = (dataset.name, dataset.split, dataset.classes) == (wanted.name, wanted.split, wanted.classes)
-    listed = wanted.class_list in (None, dataset.class_list)
-    train = dataset.train_images
-    return same and count and listed and (train == wanted.train if wanted.exact else train >= wanted.train)
+def is_official_dataset(dataset: DatasetInfo, criteria: DatasetCriteria) -> bool:
+    """Whether a data set is the paper's: by name, split, classes and image counts."""
+    enough_images = dataset.images == criteria.images if criteria.exact else dataset.images >= criteria.images
+    same_split = (dataset.name, dataset.split, dataset.classes) == (criteria.name, criteria.split, criteria.classes)
+    same_classes = criteria.class_list in (None, dataset.class_list)
+    train_images = dataset.train_images
+    return (
+        same_split
+        and enough_images
+        and same_classes
+        and (train_images == criteria.train if criteria.exact else train_images >= criteria.train)
+    )
 
 
-def matches_networks(wanted: list[RecipeNetwork], test: TestDescription) -> bool:
-    """Whether the tested networks are those of a recipe, one for one."""
-    unmatched = list(wanted)
+def matches_networks(expected: list[RecipeNetwork], test: TestDescription) -> bool:
+    """Whether the tested networks match those of a recipe one to one, independently trained and equally weighted."""
+    unmatched = list(expected)
     for network in test.networks:
-        match = next((one for one in unmatched if is_trained_as(network, one, test.dataset.fingerprint)), None)
+        match = next((other for other in unmatched if is_trained_as(network, other, test.dataset.fingerprint)), None)
         if match is None:
             return False
         unmatched.remove(match)
     return not unmatched and test.weights_tuned_on is None and are_independent(test.networks)
 
 
-def is_trained_as(network: TestedNetwork, wanted: RecipeNetwork, fingerprint: str) -> bool:
-    """Whether a tested network was trained as `wanted`, on the store of that fingerprint."""
+def is_trained_as(network: TestedNetwork, expected: RecipeNetwork, fingerprint: str) -> bool:
+    """Whether a tested network was trained as `expected`, on the store with that fingerprint."""
     return (
-        network.training == wanted.training
+        network.training == expected.training
         and network.trained.ended_by == "schedule"
         and network.trained.store.fingerprint == fingerprint
-        and len(network.lineage) == len(wanted.lineage)
-        and all(is_stage(stage, *recipe) for stage, recipe in zip(network.lineage, wanted.lineage, strict=True))
+        and len(network.lineage) == len(expected.lineage)
+        and all(matches_stage(stage, *recipe) for stage, recipe in zip(network.lineage, expected.lineage, strict=True))
     )
 
 
-def is_stage(stage: LineageStage, name: str, training: Settings) -> bool:
-    """Whether an earlier run was pre-training by a recipe: by its settings, to its end, on enough images."""
-    classes, images = PRETRAINING.get(name, (0, 0))
+def matches_stage(stage: LineageStage, name: str, training: Settings) -> bool:
+    """Whether an earlier run is a recipe's pre-training: same settings, finished, on enough classes and images."""
+    classes, images = MIN_PRETRAINING_SIZES.get(name, (0, 0))
     complete = stage.ended_by == "schedule" and not stage.changed
     enough = stage.store.classes >= classes and stage.store.images >= images
     return complete and enough and stage.store.name == name and stage.training == training
@@ -94,15 +104,19 @@ def is_stage(stage: LineageStage, name: str, training: Settings) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def default_views(name: str) -> str:
-    """Name of the views that a recipe tests with."""
-    return options.make_test(compose(name)).view_set
+    """Name of the set of views that a recipe tests with: `ten`, `center`, `dense_…`."""
+    return options.make_test_section(compose(name)).view_set
 
 
 @functools.lru_cache(maxsize=64)
-def networks(name: str, overrides: tuple[str, ...] = ()) -> list[RecipeNetwork]:
-    """The networks that a recipe trains: one, or an ensemble's members."""
+def recipe_networks(name: str, overrides: tuple[str, ...] = ()) -> list[RecipeNetwork]:
+    """Networks that a recipe trains: one, or the members of an ensemble."""
     cfg = compose(name, overrides)
-    groups = options.make_ensemble(cfg).groups.values()
+    groups = options.make_ensemble_options(cfg).groups.values()
     if not groups:
         return [RecipeNetwork(identity.training_signature(cfg), recipe_lineage(cfg), cfg.data.name)]
-    return [one for group in groups for one in networks(group.recipe, tuple(group.overrides)) * len(group.seeds)]
+    return [
+        member
+        for group in groups
+        for member in recipe_networks(group.recipe, tuple(group.overrides)) * len(group.seeds)
+    ]

@@ -1,7 +1,7 @@
-"""The paper's comparisons on a proxy dataset (Tables 1 and 2, §4, §5): whether its orderings appear there too.
+"""Proxy datasets: whether the paper's comparisons (Tables 1 and 2, §4, §5) have the same sign on other images.
 
-Nothing here ever enters a column of the paper's own data sets. Compared are tests of the same images by networks that
-were trained alike but for what the comparison is about.
+These results never enter a column of the paper's own data sets. Two groups of tests are compared only if they have the
+same images and the same training settings apart from the difference in question.
 """
 
 import math
@@ -12,45 +12,45 @@ from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
-from alexnet_pl.paper.comparing import difference, sample
-from alexnet_pl.paper.results import Kind, TestRun, kind_of
+from alexnet_pl.paper.comparing import collect_sample, compare_errors
+from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
 
-SHOWED = {True: "as in the paper", False: "the other way round"}
+VERDICTS = {True: "as in the paper", False: "opposite"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`paper`, `ours`: how much worse `claim`'s networks are than those it is against, by metric, in points; nan where
-    the paper says only that they are worse. `learned`: whether both kinds of network had, at least half of the way from
-    guessing to no error. `p`: of no difference in top-1 error, adjusted for the number of comparisons (Holm)."""
+    """A claim's networks against their baseline. `paper`, `ours`: metric → how much worse they are, in percentage
+    points; nan where the paper gives no number. `trained`: whether both reached at most half the error of guessing.
+    `p`: p value of equal top-1 errors, adjusted for the number of comparisons (Holm)."""
 
     claim: Claim
     paper: dict[str, float]
     ours: dict[str, Difference]
-    learned: bool
+    trained: bool
     p: float = math.nan
 
     @property
-    def showed(self) -> str:
-        """Verdict on the paper's order of the two by top-1 error."""
-        if not self.learned:
-            return "hardly learned"
-        wanted, found = self.paper["top1_error"], self.ours["top1_error"]
-        alone = ", by one run" if found.runs == 1 else ""
-        if self.is_open:
-            return f"not told apart{alone}"
-        return SHOWED[(found.mean > 0) == (not wanted < 0)] + alone
+    def verdict(self) -> str:
+        """Whether the top-1 errors are ordered as in the paper, in words for the tables."""
+        if not self.trained:
+            return "did not train"
+        paper, measured = self.paper["top1_error"], self.ours["top1_error"]
+        suffix = ", by one run" if measured.runs == 1 else ""
+        if self.is_inconclusive:
+            return f"inconclusive{suffix}"
+        return VERDICTS[(measured.mean > 0) == (not paper < 0)] + suffix
 
     @property
-    def is_open(self) -> bool:
-        """Whether there may be no difference: by p, adjusted for the number of comparisons, else by the interval."""
-        found = self.ours["top1_error"]
-        return found.low <= 0 <= found.high if math.isnan(self.p) else self.p >= 1 - intervals.LEVEL
+    def is_inconclusive(self) -> bool:
+        """Whether the difference is not significant: by the adjusted p value, else by the interval."""
+        measured = self.ours["top1_error"]
+        return measured.low <= 0 <= measured.high if math.isnan(self.p) else self.p >= 1 - intervals.LEVEL
 
 
 @dataclass(frozen=True)
-class Errors:
-    """Mean errors of one kind of test."""
+class VariantErrors:
+    """Mean errors of one variant: metric → estimate, in percent."""
 
     label: str
     values: dict[str, Estimate]
@@ -58,81 +58,89 @@ class Errors:
 
 @dataclass(frozen=True)
 class ProxyResults:
-    """Results on one set of images by networks with the same training settings."""
+    """Results on one set of images from networks with the same training settings; `description` names both."""
 
-    about: str
-    errors: list[Errors]
+    description: str
+    errors: list[VariantErrors]
     comparisons: list[Comparison]
 
 
-def make_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
-    """One for each set of images and course of training, in the order of their names."""
-    frames: dict[str, list[TestRun]] = {}
+def group_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
+    """Proxy results of each combination of images and training settings, sorted by name."""
+    groups: dict[str, list[TestRun]] = {}
     for test in tests:
-        if test.whole and not test.claim:
-            frames.setdefault(test.frame, []).append(test)
-    return [make_proxy(frames[frame]) for frame in sorted(frames)]
+        if test.is_complete and not test.claim:
+            groups.setdefault(test.comparison_group, []).append(test)
+    return [compare_variants(groups[frame]) for frame in sorted(groups)]
 
 
-def make_proxy(tests: list[TestRun]) -> ProxyResults:
-    kinds: dict[Kind, list[TestRun]] = {}
+def compare_variants(tests: list[TestRun]) -> ProxyResults:
+    """Errors of each variant among tests of one comparison group, and the paper's comparisons between them."""
+    by_variant: dict[Variant, list[TestRun]] = {}
     for test in tests:
-        kinds.setdefault(test.kind, []).append(test)
-    named = {kind: label for claim in reversed(candidates()) if (kind := kind_of(claim)) and (label := claim.label)}
+        by_variant.setdefault(test.variant, []).append(test)
+    labels = {variant: claim.label for claim in reversed(error_claims()) if (variant := claimed_variant(claim))}
     errors = [
-        Errors(named.get(kind, other_kind(kinds[kind][0])), mean_errors(kinds[kind]))
-        for kind in sorted(kinds, key=lambda kind: place_of(kind, list(named)))
+        VariantErrors(labels.get(variant, describe_unlisted_variant(group[0])), mean_errors(group))
+        for variant, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], list(labels)))
     ]
-    compared = [found for claim in candidates() if claim.against and (found := compare(claim, kinds))]
-    return ProxyResults(describe_variant(tests[0]), errors, adjust(compared))
+    pairs = [compare_with_baseline(claim, by_variant) for claim in error_claims() if claim.baseline]
+    comparisons = [comparison for comparison in pairs if comparison]
+    return ProxyResults(describe_proxy(tests[0]), errors, adjust_p_values(comparisons))
 
 
-def adjust(compared: list[Comparison]) -> list[Comparison]:
-    """With p values adjusted for the number of comparisons that are made on the same images (Holm)."""
-    adjusted = intervals.holm([one.ours["top1_error"].p for one in compared])
-    return [replace(one, p=p) for one, p in zip(compared, adjusted, strict=True)]
+def adjust_p_values(comparisons: list[Comparison]) -> list[Comparison]:
+    """Comparisons on the same images with p values adjusted for their number (Holm)."""
+    adjusted = intervals.holm([comparison.ours["top1_error"].p for comparison in comparisons])
+    return [replace(comparison, p=p) for comparison, p in zip(comparisons, adjusted, strict=True)]
 
 
-def candidates() -> list[Claim]:
-    """Rows that are an error rate of networks of ours on images with labels, in the paper's order."""
-    unlike = ("fall2009.cnn", "table2.5cnns.test", "table2.7cnns*.test")
-    return [claim for claim in CLAIMS if "top1_error" in claim.values and claim.recipe and claim.key not in unlike]
+def error_claims() -> list[Claim]:
+    """Claims of a top-1 error that a recipe can measure on labelled images, in the paper's order."""
+    excluded = ("fall2009.cnn", "table2.5cnns.test", "table2.7cnns*.test")
+    return [claim for claim in CLAIMS if "top1_error" in claim.values and claim.recipe and claim.key not in excluded]
 
 
-def place_of(kind: Kind, order: list[Kind]) -> int:
-    return -order.index(kind) if kind in order else 1
+def sort_position(variant: Variant, labelled: list[Variant]) -> int:
+    """Sort key: variants of the paper in its order (`labelled` is the reverse of that), then all others."""
+    return -labelled.index(variant) if variant in labelled else 1
 
 
-def other_kind(test: TestRun) -> str:
+def describe_unlisted_variant(test: TestRun) -> str:
     count = len(test.networks)
     weights = f", weights tuned on the {tuned} images" if (tuned := test.result.weights_tuned_on) else ""
     return f"{count} networks{weights} ({test.run.name})" if count > 1 else f"other settings ({test.run.name})"
 
 
 def mean_errors(tests: list[TestRun]) -> dict[str, Estimate]:
-    found = {metric: sample(tests, metric) for metric in ERRORS}
-    return {metric: intervals.mean_ci(one) for metric, one in found.items() if one}
+    samples = {metric: collect_sample(tests, metric) for metric in ERRORS}
+    return {metric: intervals.mean_ci(sample) for metric, sample in samples.items() if sample}
 
 
-def compare(claim: Claim, kinds: dict[Kind, list[TestRun]]) -> Comparison | None:
-    base = BY_KEY[str(claim.against)]
-    own, other = (kinds.get(kind, []) if (kind := kind_of(one)) else [] for one in (claim, base))
-    ours = {}
+def compare_with_baseline(claim: Claim, by_variant: dict[Variant, list[TestRun]]) -> Comparison | None:
+    """A claim's variant against its baseline; None unless both were tested."""
+    baseline = BY_KEY[str(claim.baseline)]
+    claim_tests, baseline_tests = (
+        by_variant.get(variant, []) if (variant := claimed_variant(side)) else [] for side in (claim, baseline)
+    )
+    measured = {}
     for metric in claim.values:
-        if metric in ERRORS and (found := difference(own, other, metric)):
-            ours[metric] = found
-    if not ours:
+        if metric in ERRORS and (difference := compare_errors(claim_tests, baseline_tests, metric)):
+            measured[metric] = difference
+    if not measured:
         return None
-    values = {metric: claim.values[metric] - (0 if claim.relative else base.values[metric]) for metric in ours}
-    return Comparison(claim, values, ours, has_learned(own) and has_learned(other))
+    values = {metric: claim.values[metric] - (0 if claim.relative else baseline.values[metric]) for metric in measured}
+    return Comparison(claim, values, measured, has_trained(claim_tests) and has_trained(baseline_tests))
 
 
-def has_learned(tests: list[TestRun]) -> bool:
+def has_trained(tests: list[TestRun]) -> bool:
+    """Whether the mean top-1 error is below half of the error of guessing."""
     guessing = 100 * (1 - 1 / tests[0].result.dataset.classes)
     return mean_errors(tests)["top1_error"].mean < guessing / 2
 
 
-def describe_variant(test: TestRun) -> str:
+def describe_proxy(test: TestRun) -> str:
+    """Images, store, crop and epochs of a test, in words for a table's title."""
     dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
     epochs = max(training["trainer"]["max_epochs"] for training in settings)
     return (
@@ -142,9 +150,9 @@ def describe_variant(test: TestRun) -> str:
     )
 
 
-def verdicts(found: ProxyResults) -> dict[str, list[str]]:
-    """Labels of the comparisons by what showed."""
-    by_word: dict[str, list[str]] = {}
-    for one in found.comparisons:
-        by_word.setdefault(one.showed, []).append(one.claim.label)
-    return by_word
+def labels_by_verdict(results: ProxyResults) -> dict[str, list[str]]:
+    """Verdict → labels of the comparisons with that verdict."""
+    labels: dict[str, list[str]] = {}
+    for comparison in results.comparisons:
+        labels.setdefault(comparison.verdict, []).append(comparison.claim.label)
+    return labels

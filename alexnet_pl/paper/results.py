@@ -1,8 +1,8 @@
-"""Collect the test results of run folders (§7), and group those that may be averaged.
+"""Test results of run folders (§7), grouped so that only comparable ones are averaged.
 
 Only tests that matching.py accepts enter a column of the paper. All others are proxies: they are compared with each
-other if images, crop size and training settings are equal, and grouped by what the paper's rows differ in: parts of
-the network, augmentation, views, pre-training, number of networks.
+other if images, crop size and training settings are equal, and grouped by the differences between the paper's rows:
+parts of the network, augmentation, views, pre-training, number of networks.
 """
 
 import json
@@ -25,18 +25,14 @@ from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.runs.layout import METRICS, PROBABILITIES
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
-OF_A_PROXY = (
-    "augment.crop",
-    "model.width",
-    "model.init",
-)  # keys in which a proxy's networks may differ from the paper's
-Kind = tuple[str, frozenset[tuple[str, int]], str]
-"""Views, how many networks of which variant, and the images that an ensemble's weights were tuned on, if any."""
+PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between a proxy's networks and the paper's
+Variant = tuple[str, frozenset[tuple[str, int]], str]
+"""Views, number of networks with each `variant_key`, and the images on which an ensemble's weights were tuned."""
 
 
 @dataclass(frozen=True)
 class TestRun:
-    """One result.json."""
+    """A test: one result.json and the run folder around it."""
 
     path: Path
     result: TestResult
@@ -47,36 +43,37 @@ class TestRun:
 
     @cached_property
     def claim(self) -> str | None:
-        return matching.matching_claim(self.result) if self.whole else None
+        """Key of the claim that the test reproduces, or None."""
+        return matching.matching_claim(self.result) if self.is_complete else None
 
     @property
-    def whole(self) -> bool:
-        """Whether all images of the split were counted and all fits were at their ends."""
-        ends = all(network.training for network in self.networks)
-        return self.result.images == self.result.dataset.images and ends
+    def is_complete(self) -> bool:
+        """Whether every image of the split was tested and every fit had finished."""
+        all_finished = all(network.training for network in self.networks)
+        return self.result.images == self.result.dataset.images and all_finished
 
     @property
     def networks(self) -> Sequence[TestedNetwork]:
         return self.result.networks
 
     @cached_property
-    def kind(self) -> Kind:
-        variants = Counter(variant_key(one.training or {}, bool(one.lineage)) for one in self.networks)
-        return self.result.views, frozenset(variants.items()), self.result.weights_tuned_on or ""
+    def variant(self) -> Variant:
+        networks = Counter(variant_key(each.training or {}, bool(each.lineage)) for each in self.networks)
+        return self.result.views, frozenset(networks.items()), self.result.weights_tuned_on or ""
 
     @cached_property
-    def key(self) -> str:
-        """What tells its networks from those of other tests: training them again would give no independent result."""
-        return json.dumps(sorted(network_key(one) for one in self.networks))
+    def networks_key(self) -> str:
+        """Identity of its networks (settings, store, seed). Tests with an equal key are not independent results."""
+        return json.dumps(sorted(network_key(network) for network in self.networks))
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Seeds of its networks, sorted; () where one was not noted."""
+        """Seeds of its networks, sorted; () if one is unknown."""
         known = [network.seed for network in self.networks if network.seed is not None]
         return tuple(sorted(known)) if len(known) == len(self.networks) else ()
 
-    def wrong(self, metric: str) -> np.ndarray | None:
-        """(images,) bool: the images that it got wrong; None if it did not keep its answers, or not of all images."""
+    def misclassified(self, metric: str) -> np.ndarray | None:
+        """(images,) bool: the misclassified images; None unless predictions for all images were saved."""
         from alexnet_pl.evaluation.predictions import Reader  # not at the top: loads torch
 
         path = self.path.with_name(PROBABILITIES)
@@ -85,21 +82,26 @@ class TestRun:
         reader = Reader(path)
         if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256:
             return None
-        best = 1 if metric == "top1_error" else 5
+        top = 1 if metric == "top1_error" else 5
         blocks = list(reader.blocks(probabilities=False))
-        wrong = np.concatenate([(block.best[:, :best] != block.labels[:, None]).all(1) for block in blocks])
+        wrong = np.concatenate([(block.best[:, :top] != block.labels[:, None]).all(1) for block in blocks])
         return wrong if len(wrong) == self.result.images else None
 
     @cached_property
-    def frame(self) -> str:
-        """Images and course of training, which comparisons must share."""
+    def comparison_group(self) -> str:
+        """Images and training settings that tests must share to be compared."""
         dataset = self.result.dataset
-        courses = {json.dumps(course_key(network.training or {}), sort_keys=True) for network in self.networks}
-        same = courses.pop() if len(courses) == 1 else f"several: {self.path}"
-        return json.dumps([dataset.name, dataset.split, dataset.fingerprint, same])
+        settings = {
+            json.dumps(comparable_settings(network.training or {}), sort_keys=True) for network in self.networks
+        }
+        shared = settings.pop() if len(settings) == 1 else f"several: {self.path}"
+        return json.dumps([dataset.name, dataset.split, dataset.fingerprint, shared])
 
-    def number(self, metric: str) -> float | None:
-        """Errors in percent; `steps`, `epochs` and `days` of the fit; `epochs_to_25` from its log."""
+    def metric_value(self, metric: str) -> float | None:
+        """Value of a claim's metric: errors in percent, `steps`, `epochs` or `days` of the fit, `epochs_to_25`.
+
+        None where the run folder does not hold it.
+        """
         trained = self.result.trained
         if metric == "days":
             return trained.seconds / 86400 if trained.seconds else None
@@ -109,53 +111,58 @@ class TestRun:
         return getattr(self.result if metric in ERRORS else trained, metric)
 
 
-def collect(roots: Iterable[Path]) -> list[TestRun]:
-    """Every test below the folders, each once, in the order of their paths."""
-    found: dict[tuple[str, ...], TestRun] = {}
+def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
+    """All tests below the folders, sorted by path, without copies. Unreadable ones are named on stderr and skipped.
+
+    Raises UserError if a folder does not exist.
+    """
+    tests: dict[tuple[str, ...], TestRun] = {}
     for root in roots:
         if not root.is_dir():
             raise UserError(f"report.runs: {root} does not exist; give a folder that holds run folders")
         for path in sorted(root.glob("**/results/*/result.json")):
             try:
-                result = read_result(path)
+                run = TestRun(path, read_result(path))
+                run.metric_value("epochs_to_25")  # reads the log
             except UserError as error:  # one broken run must not hide the others
-                print(f"left out: {error}", file=sys.stderr)
+                print(f"skipped: {error}", file=sys.stderr)
                 continue
+            result = run.result
             key = (result.checkpoint.network, result.dataset.fingerprint, result.dataset.split, result.views)
-            found.setdefault(key, TestRun(path, result))
-    return list(found.values())
+            tests.setdefault(key, run)
+    return list(tests.values())
 
 
 def variant_key(training: Settings, pretrained: bool) -> str:
-    """Text of what the paper's rows differ in: the network without its size and first weights, and the augmentation."""
+    """Settings in which the paper's rows differ, as text: network (without width and initial weights), augmentation."""
     parts = {
         ".".join(map(str, path)): value
         for path, value in leaves({"model": training["model"], "augment": training["augment"]})
     }
-    compared = {key: value for key, value in parts.items() if key not in OF_A_PROXY}
+    compared = {key: value for key, value in parts.items() if key not in PROXY_KEYS}
     return json.dumps([compared, pretrained], sort_keys=True)
 
 
-def course_key(training: Settings) -> Settings:
-    """Settings that comparable runs share."""
+def comparable_settings(training: Settings) -> Settings:
+    """Training settings that must be equal for two runs to be compared."""
     return {
         "crop": training["augment"]["crop"],
         **{key: training[key] for key in ("data", "optim", "schedule", "trainer")},
     }
 
 
-def kind_of(claim: Claim) -> Kind | None:
-    """The kind of test that answers a row, on whatever images; None where no recipe of ours makes it."""
+def claimed_variant(claim: Claim) -> Variant | None:
+    """Variant that a claim is about, on any images; None where no recipe makes it."""
     if not claim.recipe or not shipped(claim.recipe):
         return None
-    networks = matching.networks(claim.recipe, claim.overrides)
-    found = Counter(variant_key(network.training, bool(network.lineage)) for network in networks)
-    return claim.views, frozenset(found.items()), ""
+    networks = matching.recipe_networks(claim.recipe, claim.overrides)
+    variants = Counter(variant_key(network.training, bool(network.lineage)) for network in networks)
+    return claim.views, frozenset(variants.items()), ""
 
 
-def independent(tests: Iterable[TestRun]) -> list[TestRun]:
-    """The tests without repetitions of the same networks: the same settings by the same seed count once."""
-    found: dict[str, TestRun] = {}
+def drop_repetitions(tests: Iterable[TestRun]) -> list[TestRun]:
+    """Tests of independently trained networks: of equal settings, store and seed only the first counts."""
+    by_networks: dict[str, TestRun] = {}
     for test in tests:
-        found.setdefault(test.key, test)
-    return list(found.values())
+        by_networks.setdefault(test.networks_key, test)
+    return list(by_networks.values())

@@ -10,7 +10,7 @@ from typing import Any
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
-from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, answers
+from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.runs import fit_status
 
@@ -56,7 +56,7 @@ def collect(roots: Iterable[Path]) -> Tests:
             test = read_boxes(path)
             test["trained"] = fit_status.read_fit_status(path.parents[2])
         except UserError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            print(f"skipped: {error}", file=sys.stderr)
             continue
         if test["finished"]:
             found.append(test)
@@ -77,7 +77,7 @@ def box_claim_tables(tests: Tests) -> list[Table]:
     }
     return [
         Table(
-            part, PAPER_HEADER, [claim_cells(claim, tests) for claim in BOX_CLAIMS if claim.part == part], notes[part]
+            part, PAPER_HEADER, [claim_cells(claim, tests) for claim in BOX_CLAIMS if claim.group == part], notes[part]
         )
         for part in (LOCALISATION, DETECTION)
     ]
@@ -85,12 +85,12 @@ def box_claim_tables(tests: Tests) -> list[Table]:
 
 def claim_cells(claim: BoxClaim, tests: Tests) -> list[str]:
     paper = "not printed" if math.isnan(claim.value) else f"{claim.bound} {claim.value:.1f}".strip()
-    paper += "" if claim.seen else f" {UNSEEN}"
-    if claim.instead:
-        return [claim.label, claim.place, paper, claim.instead, ""]
-    own = by_seed([test for test in tests if answers(claim, test)])
+    paper += "" if claim.verified else f" {UNSEEN}"
+    if claim.reason_unmeasured:
+        return [claim.label, claim.section, paper, claim.reason_unmeasured, ""]
+    own = by_seed([test for test in tests if matches_box_claim(claim, test)])
     ours = cell([test[claim.metric] for test in own], own[0]["images"]) if own else "not yet measured"
-    return [claim.label, claim.place, paper, ours, claim.command]
+    return [claim.label, claim.section, paper, ours, claim.command]
 
 
 def by_seed(tests: Tests) -> Tests:

@@ -10,18 +10,18 @@ from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.claims import CIFAR
 from alexnet_pl.paper.proxies import ProxyResults
-from alexnet_pl.paper.rows import Row
+from alexnet_pl.paper.rows import ReportRow
 
 PAPER, OURS = "#c44e52", "#4c72b0"
 Line = tuple[str, float, Estimate | Difference | None]
 """A label, the paper's value, ours."""
 
 
-def draw_comparison_chart(path: Path, rows: Sequence[Row], others: Sequence[ProxyResults]) -> None:
+def draw_comparison_chart(path: Path, rows: Sequence[ReportRow], others: Sequence[ProxyResults]) -> None:
     """Upper: error rates and differences on the paper's own images. Below, a panel for each stand-in's differences."""
     panels = [
-        ("Error rates on ImageNet, top-1, %", lines_of([row for row in rows if row.claim.part != CIFAR], False)),
-        ("Error rates on CIFAR-10, %", lines_of([row for row in rows if row.claim.part == CIFAR], False)),
+        ("Error rates on ImageNet, top-1, %", lines_of([row for row in rows if row.claim.group != CIFAR], False)),
+        ("Error rates on CIFAR-10, %", lines_of([row for row in rows if row.claim.group == CIFAR], False)),
         ("Points lost without a part, on ImageNet, top-1", lines_of(rows, True)),
         *((f"Stand-in, points against the full network, top-1\n{short(one)}", compared(one)) for one in others),
     ]
@@ -34,21 +34,21 @@ def draw_comparison_chart(path: Path, rows: Sequence[Row], others: Sequence[Prox
     figure.savefig(path, dpi=130)
 
 
-def lines_of(rows: Sequence[Row], relative: bool) -> list[Line]:
+def lines_of(rows: Sequence[ReportRow], relative: bool) -> list[Line]:
     return [
-        (f"{row.claim.label} ({row.claim.place})", row.claim.values[ERRORS[0]], row.ours.get(ERRORS[0]))
+        (f"{row.claim.label} ({row.claim.section})", row.claim.values[ERRORS[0]], row.measured.get(ERRORS[0]))
         for row in rows
-        if ERRORS[0] in row.claim.values and row.claim.relative == relative and row.made_here
+        if ERRORS[0] in row.claim.values and row.claim.relative == relative and row.is_measurable
     ]
 
 
 def compared(found: ProxyResults) -> list[Line]:
     """Without networks that hardly learned, beside whose differences no other could be seen; the tables have them."""
-    return [(one.claim.label, one.paper[ERRORS[0]], one.ours[ERRORS[0]]) for one in found.comparisons if one.learned]
+    return [(one.claim.label, one.paper[ERRORS[0]], one.ours[ERRORS[0]]) for one in found.comparisons if one.trained]
 
 
 def short(found: ProxyResults) -> str:
-    return found.about.split(", trained")[0]
+    return found.description.split(", trained")[0]
 
 
 def panel(axis: Axes, title: str, lines: Sequence[Line]) -> None:

@@ -14,8 +14,8 @@ from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claim import ALEXNET, Claim
 from alexnet_pl.paper.overfeat_claims import CLASSIFICATION, SIZES
 from alexnet_pl.paper.proxies import ProxyResults
-from alexnet_pl.paper.results import TestRun, collect
-from alexnet_pl.paper.rows import Row, images_seen, reproduce_command, shipped
+from alexnet_pl.paper.results import TestRun, collect_tests
+from alexnet_pl.paper.rows import ReportRow, count_training_images, has_recipe, reproduce_command
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.runs import metrics_log
@@ -34,15 +34,15 @@ def roots_of(cfg: DictConfig) -> list[Path]:
 def collected(cfg: DictConfig) -> list[TestRun]:
     """Every test under report.runs, whose own default need not be there."""
     roots = roots_of(cfg)
-    return collect(root for root in roots if root.is_dir() or len(roots) > 1 or str(root) != "runs")
+    return collect_tests(root for root in roots if root.is_dir() or len(roots) > 1 or str(root) != "runs")
 
 
-def paper_tables(rows: Sequence[Row]) -> list[Table]:
+def paper_tables(rows: Sequence[ReportRow]) -> list[Table]:
     """One for each part of the paper."""
     header = ["row", "where", "paper", "ours (95 %)", "runs", "ours minus paper"]
     parts: dict[str, list[list[str]]] = {}
     for row in rows:
-        parts.setdefault(row.claim.part, []).append(cells(row))
+        parts.setdefault(row.claim.group, []).append(cells(row))
     return [Table(part, header, found, NOTES.get(part, ())) for part, found in parts.items()]
 
 
@@ -64,21 +64,23 @@ NOTES = {
 }
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: ReportRow) -> list[str]:
     claim = row.claim
-    runs = max((value.runs for value in row.ours.values()), default=0)
-    basis = {f" ({value.basis})" for value in row.ours.values() if isinstance(value, Difference)}
+    runs = max((value.runs for value in row.measured.values()), default=0)
+    basis = {f" ({value.basis})" for value in row.measured.values() if isinstance(value, Difference)}
     paper = " / ".join(f"{claim.bound} {number(value, claim)}".strip() for value in claim.values.values())
-    paper += "" if claim.seen else f" {UNSEEN}"
-    if not row.made_here:
+    paper += "" if claim.verified else f" {UNSEEN}"
+    if not row.is_measurable:
         ours = "reported by others" if not claim.recipe else "the test server's"
-        return [claim.label, claim.place, paper, ours, "", ""]
-    ours = " / ".join(interval(row.ours[metric]) for metric in claim.values if metric in row.ours)
-    given = {metric: value for metric, value in claim.values.items() if metric in row.ours and not math.isnan(value)}
-    apart = [signed(row.ours[metric].mean - value) for metric, value in given.items()]
+        return [claim.label, claim.section, paper, ours, "", ""]
+    ours = " / ".join(interval(row.measured[metric]) for metric in claim.values if metric in row.measured)
+    given = {
+        metric: value for metric, value in claim.values.items() if metric in row.measured and not math.isnan(value)
+    }
+    apart = [signed(row.measured[metric].mean - value) for metric, value in given.items()]
     return [
         claim.label,
-        claim.place,
+        claim.section,
         paper,
         ours or MISSING,
         f"{runs or ''}{''.join(sorted(basis))}",
@@ -105,24 +107,24 @@ def signed(value: float) -> str:
     return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.2f}"
 
 
-def missing(rows: Sequence[Row], rate: float | None) -> Table:
+def missing(rows: Sequence[ReportRow], rate: float | None) -> Table:
     """For each row without a result: the one command that makes it, images seen, hours at `rate` images a second."""
     body, printed = [], set()
     for row in rows:
         claim = row.claim
-        if not claim.recipe or not claim.data or (row.made_here and row.ours):
+        if not claim.recipe or not claim.data or (row.is_measurable and row.measured):
             continue
         line = reproduce_command(claim)
         if line in printed:
             continue
         printed.add(line)
-        if not shipped(claim):
+        if not has_recipe(claim):
             body.append([claim.label, f"needs configs/{claim.recipe}.yaml, which is not here", "", ""])
             continue
-        seen = images_seen(claim)
+        seen = count_training_images(claim)
         known = rate and claim.paper == ALEXNET  # the rate is that of its network
         hours = f"{seen / rate / 3600:,.0f} hours" if rate and known else "hours not known"
-        body.append([f"{claim.label} ({claim.place})", line, f"{seen / 1e6:,.0f} million images", hours])
+        body.append([f"{claim.label} ({claim.section})", line, f"{seen / 1e6:,.0f} million images", hours])
     notes = (
         f"Hours at {rate:,.0f} images/s, as measured on this machine."
         if rate
@@ -163,7 +165,7 @@ def logged_rate(run: Path) -> float | None:
         return None
 
 
-def as_csv(rows: Sequence[Row], others: Sequence[ProxyResults]) -> str:
+def as_csv(rows: Sequence[ReportRow], others: Sequence[ProxyResults]) -> str:
     """Every value that the tables show, unrounded, a line a number."""
     header = [
         "part",
@@ -184,22 +186,35 @@ def as_csv(rows: Sequence[Row], others: Sequence[ProxyResults]) -> str:
     for row in rows:
         claim = row.claim
         for metric, value in claim.values.items():
-            ours = row.ours.get(metric)
+            ours = row.measured.get(metric)
             found = list(ours[:4]) if ours else ["", "", "", ""]
             how = reproduce_command(claim) if claim.recipe else ""
             data = claim.data or ""
             paper = "" if math.isnan(value) else value
-            source = "" if claim.seen else "printed source not seen"
-            lines.append([claim.part, claim.label, claim.place, data, metric, paper, claim.bound, *found, how, source])
+            source = "" if claim.verified else "printed source not seen"
+            lines.append(
+                [claim.group, claim.label, claim.section, data, metric, paper, claim.bound, *found, how, source]
+            )
     for one in others:
         for kind in one.errors:
             for metric, ours in kind.values.items():
-                lines.append(["stand-in", kind.label, "", one.about, metric, "", "", *ours[:4], "", ""])
+                lines.append(["proxy", kind.label, "", one.description, metric, "", "", *ours[:4], "", ""])
         for compared in one.comparisons:
             for metric, ours in compared.ours.items():
                 claim = compared.claim
                 paper = "" if math.isnan(compared.paper[metric]) else compared.paper[metric]
                 lines.append(
-                    ["stand-in, difference", claim.label, claim.place, one.about, metric, paper, "", *ours[:4], "", ""]
+                    [
+                        "proxy, difference",
+                        claim.label,
+                        claim.section,
+                        one.description,
+                        metric,
+                        paper,
+                        "",
+                        *ours[:4],
+                        "",
+                        "",
+                    ]
                 )
     return tables.values(header, lines)

@@ -4,68 +4,75 @@ import math
 
 from alexnet_pl.evaluation.intervals import Estimate
 from alexnet_pl.paper.claim import ERRORS
-from alexnet_pl.paper.proxies import ProxyResults, verdicts
+from alexnet_pl.paper.proxies import ProxyResults, labels_by_verdict
 from alexnet_pl.reporting.tables import Table
 
 
-def proxy_tables(found: ProxyResults) -> list[Table]:
+def proxy_tables(results: ProxyResults) -> list[Table]:
+    """Errors of each network on a proxy dataset, and the paper's comparisons on it where at least two were tested."""
     rows = [
-        [one.label, *(interval_of(one.values, metric) for metric in ERRORS), str(one.values["top1_error"].runs)]
-        for one in found.errors
+        [
+            variant.label,
+            *(format_interval(variant.values, metric) for metric in ERRORS),
+            str(variant.values["top1_error"].runs),
+        ]
+        for variant in results.errors
     ]
-    errors = Table(f"Stand-in, no row of the paper: {found.about}", [*HEAD, "runs"], rows, PROXY_NOTES)
+    errors = Table(f"Proxy dataset, no row of the paper: {results.description}", [*HEAD, "runs"], rows, PROXY_NOTES)
     compared = [
         [
-            one.claim.label,
-            one.claim.place,
-            " / ".join("worse" if math.isnan(value) else f"{value:+.1f}" for value in one.paper.values()),
-            " / ".join(f"{v.mean:+.2f} ({v.low:+.2f} to {v.high:+.2f})" for v in one.ours.values()),
-            f"{one.ours['top1_error'].runs} ({one.ours['top1_error'].basis})",
-            "" if math.isnan(one.p) else f"{one.p:.2g}",
-            one.showed,
+            row.claim.label,
+            row.claim.section,
+            " / ".join("worse" if math.isnan(value) else f"{value:+.1f}" for value in row.paper.values()),
+            " / ".join(f"{v.mean:+.2f} ({v.low:+.2f} to {v.high:+.2f})" for v in row.ours.values()),
+            f"{row.ours['top1_error'].runs} ({row.ours['top1_error'].basis})",
+            "" if math.isnan(row.p) else f"{row.p:.2g}",
+            row.verdict,
         ]
-        for one in found.comparisons
+        for row in results.comparisons
     ]
     if not compared:
         return [errors]
     header = [
         "compared with the full network",
-        "where",
+        "section",
         "paper, points",
         "here, points (95 %)",
         "runs (interval over)",
         "p",
-        "the order",
+        "verdict",
     ]
-    said = [f"{word[0].upper()}{word[1:]}: {', '.join(labels)}." for word, labels in verdicts(found).items()]
-    return [errors, Table("Orderings of the paper on that stand-in", header, compared, (P_NOTE, *said))]
+    summary = [
+        f"{verdict.capitalize()}: {', '.join(labels)}." for verdict, labels in labels_by_verdict(results).items()
+    ]
+    return [errors, Table("The paper's comparisons on this proxy dataset", header, compared, (P_NOTE, *summary))]
 
 
-PROXIES = """# What of the paper shows on stand-in data
+PROXIES = """# The paper's comparisons on proxy datasets
 
-Written by `python -m alexnet_pl report` from run folders. These are not ImageNet's images, nor as many, nor were the
-networks trained as long; no number here is one of the paper's, and none should be read as one. Effects of a point or
-two drown in the spread between seeds at this size: "not told apart" is what is to be expected of them, and no seed was
-chosen by its result. "Hardly learned": in so short a training one of the two came less than half of the way from
-guessing to no error, so that their difference is one of how soon they begin to learn, not of the paper's effect.
+Written by `python -m alexnet_pl report` from run folders. The images are not ImageNet's, there are fewer of them, and
+the networks were trained for a shorter time: no number on this page is one of the paper's. At this size the spread
+between seeds hides effects of one or two points, so "inconclusive" is the expected verdict for them; no seed was chosen
+by its result. "Did not train": one of the two networks removed less than half of the error of guessing in this short
+training, so their difference shows how soon they start to learn, not the paper's effect.
 
-The runs named `proxy` are those of `scripts/proxy.sh`: of Imagenette's ten classes every second one is the task, the
-other five are what is pre-trained on; networks of the paper's size, at crops of 83 pixels, 10 epochs, two CPU cores. A
-comparison that is not in the tables below was not yet measured.
+The runs named `proxy` come from `scripts/proxy.sh`: five of Imagenette's ten classes are the task, the other five are
+for pre-training; networks of the paper's size, crops of 83 pixels, 10 epochs, two CPU cores. A comparison that is
+missing below was not yet measured.
 
 """
 HEAD = ["network", "top-1 error, % (95 %)", "top-5 error, % (95 %)"]
 P_NOTE = (
-    "Intervals are of each comparison by itself; p is of no difference in top-1 error, adjusted for the number of "
-    "comparisons in this table (Holm), and decides the verdict at 0.05."
+    "Intervals are for each comparison by itself. p is for equal top-1 errors, adjusted for the number of comparisons "
+    "in this table (Holm); the verdict uses p < 0.05."
 )
 PROXY_NOTES = (
-    "One run: the interval is over images (Wilson). Several: over runs (Student's t), all on the same images.",
+    "One run: interval over images (Wilson). Several runs: interval over runs (Student's t), all on the same images.",
     "Where the classes are five or fewer, a top-5 error is 0 by definition.",
 )
 
 
-def interval_of(values: dict[str, Estimate], metric: str) -> str:
-    """No error rate is below 0 or above 100, whatever Student's t makes of two runs that are far apart."""
+def format_interval(values: dict[str, Estimate], metric: str) -> str:
+    """Mean and interval in percent, clipped to 0 to 100, which Student's t exceeds for two runs far apart."""
     value = values.get(metric)
     return f"{value.mean:.2f} ({max(0, value.low):.2f} to {min(100, value.high):.2f})" if value else ""

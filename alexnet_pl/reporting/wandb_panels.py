@@ -12,7 +12,7 @@ from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.summary import find_learned_layers
 from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, TABLE1, TABLE2
-from alexnet_pl.paper.rows import Row
+from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting import paper_tables as paper_tables_module
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.paper_tables import number
@@ -102,9 +102,9 @@ def switches() -> dict[str, str]:
     """Config key → what the paper says of it."""
     found: dict[str, list[Claim]] = {}
     for claim in CLAIMS:
-        if claim.part == ABLATIONS:
+        if claim.group == ABLATIONS:
             found.setdefault(claim.overrides[0].partition("=")[0], []).append(claim)
-    return {key: f"{key} ({claims[0].place}): {metric_line(claims)}" for key, claims in found.items()}
+    return {key: f"{key} ({claims[0].section}): {metric_line(claims)}" for key, claims in found.items()}
 
 
 def metric_line(claims: Sequence[Claim]) -> str:
@@ -132,7 +132,7 @@ def workspace(entity: str, project: str) -> Any:
     )
 
 
-def written_report(entity: str, project: str, rows: Sequence[Row]) -> Any:
+def written_report(entity: str, project: str, rows: Sequence[ReportRow]) -> Any:
     """Tables 1 and 2 and the ablations, the paper's numbers beside those of local run folders, then live panels."""
     _, wr = libraries()
     runs = wr.Runset(entity=entity, project=project, name="all runs")
@@ -152,9 +152,9 @@ The AlexNet paper (Krizhevsky, Sutskever, Hinton 2012) and what these runs measu
 the run folders on the machine that saved this report; the panels below them are of all runs of the project."""
 
 
-def paper_tables(rows: Sequence[Row]) -> Iterator[str]:
+def paper_tables(rows: Sequence[ReportRow]) -> Iterator[str]:
     """Each table as Markdown."""
     for table in paper_tables_module.paper_tables(
-        [row for row in rows if row.claim.part in (TABLE1, TABLE2, ABLATIONS)]
+        [row for row in rows if row.claim.group in (TABLE1, TABLE2, ABLATIONS)]
     ):
         yield tables.markdown([table])

@@ -22,7 +22,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import Reader, together
-from alexnet_pl.paper.results import collect
+from alexnet_pl.paper.results import collect_tests
 
 pytestmark = pytest.mark.slow
 
@@ -134,8 +134,8 @@ def test_the_chain_carried_over_what_it_says(folder: Path) -> None:
     assert (stage["store"]["name"], stage["store"]["images"], stage["finished"]) == ("before", 64, True)
     done = alexnet_pl("report", "report.runs=made", "hydra.run.dir=tables", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "Stand-in, no row of the paper: tiny: 40 val images of 10 classes, trained on 96" in done.stdout
-    assert len(collect([folder / "made"])) == 4
+    assert "Proxy dataset, no row of the paper: tiny: 40 val images of 10 classes, trained on 96" in done.stdout
+    assert len(collect_tests([folder / "made"])) == 4
 
 
 @pytest.mark.parametrize(

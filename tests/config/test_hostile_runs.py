@@ -22,7 +22,7 @@ from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.files import LARGEST_RECORD
 from alexnet_pl.inference.weights import KEY, read_weights
-from alexnet_pl.paper.results import collect
+from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.runs.layout import read_config
 
 OWN: dict[str, Any] = {"command": "fit", "model": {"num_classes": 10}, "data": {"name": "demo", "root": "nowhere"}}
@@ -72,9 +72,9 @@ def test_a_result_that_is_a_pipe_or_without_end_is_named_and_the_report_goes_on(
     for path in (pipe, large, deep):
         with pytest.raises(UserError, match=rf"^{path}: "):
             read_result(path)
-    assert collect([tmp_path]) == []
+    assert collect_tests([tmp_path]) == []
     told = capsys.readouterr().err
-    assert all(f"left out: {path}: " in told for path in (pipe, large, deep))
+    assert all(f"skipped: {path}: " in told for path in (pipe, large, deep))
 
 
 def test_keys_that_write_elsewhere_are_dropped_and_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

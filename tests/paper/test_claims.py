@@ -12,7 +12,7 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config import options, schema
 from alexnet_pl.config.recipes import allow_new_key, compose, is_override, shipped
 from alexnet_pl.experiment import build
-from alexnet_pl.paper.claim import ALEXNET, DATA, Claim
+from alexnet_pl.paper.claim import ALEXNET, DATASETS, Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.rows import reproduce_command
 
@@ -22,10 +22,10 @@ MADE = [claim for claim in CLAIMS if claim.recipe]
 
 @pytest.mark.parametrize("claim", MADE, ids=lambda claim: claim.key)
 def test_every_row_composes_and_its_networks_build(claim: Claim, config: Compose) -> None:
-    for name, overrides in [(str(claim.recipe), claim.overrides), *claim.also]:
+    for name, overrides in [(str(claim.recipe), claim.overrides), *claim.alternatives]:
         cfg = config(name, *overrides)
         schema.check_config(cfg)
-        groups = options.make_ensemble(cfg).groups.values() or [None]
+        groups = options.make_ensemble_options(cfg).groups.values() or [None]
         for group in groups:
             member = config(group.recipe, *group.overrides) if group else cfg
             member.model.num_classes = member.model.num_classes or 21_841
@@ -34,7 +34,7 @@ def test_every_row_composes_and_its_networks_build(claim: Claim, config: Compose
                 side = member.augment.crop
                 assert net(torch.empty(2, 3, side, side)).shape == (2, member.model.num_classes)
             build.make_schedule(member)
-            options.make_transfer(member)
+            options.make_transfer_options(member)
 
 
 def test_every_row_has_its_recipe() -> None:
@@ -43,8 +43,8 @@ def test_every_row_has_its_recipe() -> None:
 
 def test_keys_are_each_there_once_and_what_a_row_is_against_is_a_row() -> None:
     assert len(BY_KEY) == len(CLAIMS)
-    assert {claim.against for claim in CLAIMS if claim.against} <= set(BY_KEY)
-    assert {claim.data for claim in CLAIMS if claim.data} <= set(DATA)
+    assert {claim.baseline for claim in CLAIMS if claim.baseline} <= set(BY_KEY)
+    assert {claim.data for claim in CLAIMS if claim.data} <= set(DATASETS)
     assert all("\n" not in claim.quote and len(claim.quote) <= 120 for claim in CLAIMS)
 
 
@@ -68,7 +68,7 @@ def test_differences_are_those_of_the_authors_logs() -> None:
     for key, (without, full) in logged.items():
         differences = [round(100 * (a - b), 1) for a, b in zip(without, full, strict=True)]
         assert list(BY_KEY[key].values.values()) == differences
-        assert [round(100 * x, 1) for x in full] == list(BY_KEY[str(BY_KEY[key].against)].values.values())
+        assert [round(100 * x, 1) for x in full] == list(BY_KEY[str(BY_KEY[key].baseline)].values.values())
     centre, finetuned = (0.390247, 0.182953), (0.389900, 0.166220)
     for key, errors in {"footnote_e.centre": centre, "table2.cnn*": finetuned}.items():
         assert [round(100 * x, 1) for x in errors] == list(BY_KEY[key].values.values())
@@ -116,9 +116,9 @@ def test_each_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize(
     "claim",
-    [claim for claim in MADE if claim.data and shipped(str(claim.recipe)) and DATA[claim.data].labelled],
+    [claim for claim in MADE if claim.data and shipped(str(claim.recipe)) and DATASETS[claim.data].labelled],
     ids=lambda claim: claim.key,
 )
 def test_the_printed_command_tests_the_views_that_its_row_asks_for(claim: Claim) -> None:
     keys = [allow_new_key(word) for word in reproduce_command(claim).split()[3:] if is_override(word)]
-    assert options.make_test(compose(str(claim.recipe), keys)).view_set == claim.views
+    assert options.make_test_section(compose(str(claim.recipe), keys)).view_set == claim.views

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
-from alexnet_pl.paper.box_claims import BOX_CLAIMS, ILSVRC2012, LOCALISATION, answers
+from alexnet_pl.paper.box_claims import BOX_CLAIMS, ILSVRC2012, LOCALISATION, matches_box_claim
 from alexnet_pl.reporting.box_tables import box_claim_tables, collect, stand_in_tables
 
 
@@ -39,7 +39,7 @@ def made(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any]:
 
 
 def answered(test: dict[str, Any]) -> list[str]:
-    return [claim.label for claim in BOX_CLAIMS if answers(claim, test)]
+    return [claim.label for claim in BOX_CLAIMS if matches_box_claim(claim, test)]
 
 
 def test_a_test_answers_the_rows_of_its_own_settings() -> None:
@@ -115,6 +115,6 @@ def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytes
 
 def test_every_row_that_we_can_make_has_a_command_of_a_shipped_recipe() -> None:
     for claim in BOX_CLAIMS:
-        if not claim.instead:
-            assert claim.part == LOCALISATION
+        if not claim.reason_unmeasured:
+            assert claim.group == LOCALISATION
             assert claim.command.startswith("python -m alexnet_pl reproduce -c overfeat_localise ")

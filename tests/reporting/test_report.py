@@ -25,9 +25,9 @@ from alexnet_pl.evaluation.intervals import wilson
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.summary import count_neurons
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
-from alexnet_pl.paper.proxies import make_proxies
-from alexnet_pl.paper.results import collect
-from alexnet_pl.paper.rows import images_seen, make_rows
+from alexnet_pl.paper.proxies import group_proxies
+from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting import chart, tables
 from alexnet_pl.reporting.paper_tables import throughput
 from alexnet_pl.reporting.tables import Table
@@ -78,7 +78,7 @@ def test_runs_of_the_papers_own_images_stand_in_its_rows(tmp_path: Path) -> None
     for number, error in enumerate([42.0, 41.7]):
         measured(tmp_path, f"norm{number}", facts("norm"), error)
     measured(tmp_path, "five", facts("table2.5cnns"), 38.3, 16.6)
-    rows = {row.claim.key: row.ours for row in make_rows(collect([tmp_path]))}
+    rows = {row.claim.key: row.measured for row in make_rows(collect_tests([tmp_path]))}
     found = rows["table2.cnn"]["top1_error"]
     low, high = stats.t.interval(0.95, 2, loc=np.mean([41.0, 40.2, 40.5]), scale=stats.sem([41.0, 40.2, 40.5]))
     assert found == pytest.approx((np.mean([41.0, 40.2, 40.5]), low, high, 3))
@@ -102,10 +102,10 @@ def test_stand_ins_enter_no_row_of_the_paper(tmp_path: Path) -> None:
     unfinished = facts("table2.cnn")
     unfinished["training"] = None
     measured(tmp_path, "unfinished", unfinished, 20.0, claim="table2.cnn")
-    tests = collect([tmp_path])
+    tests = collect_tests([tmp_path])
     assert len(tests) == 5
-    assert not any(row.ours for row in make_rows(tests) if row.claim.data)
-    shown = [one.about for one in make_proxies(tests)]
+    assert not any(row.measured for row in make_rows(tests) if row.claim.data)
+    shown = [one.description for one in group_proxies(tests)]
     assert len(shown) == 3, "the part and the unfinished run are in no table at all"
 
 
@@ -120,7 +120,7 @@ def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
             measured(tmp_path, f"{key}{number}", standin(key), error)
     measured(tmp_path, "five", standin("table2.5cnns"), 15.0)
     measured(tmp_path, "other", standin("table2.cnn", fingerprint="1"), 90.0)
-    first, second = make_proxies(collect([tmp_path]))
+    first, second = group_proxies(collect_tests([tmp_path]))
     found = {one.claim.key: one for one in first.comparisons}
     assert set(found) == {"table2.5cnns", "norm", "overlap", "towers", "dropout"}
     paired = stats.ttest_rel(worse, base)
@@ -130,12 +130,12 @@ def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
     assert found["norm"].p == pytest.approx(2 * paired.pvalue), "Holm: the third lowest of four"
     assert found["norm"].paper["top1_error"] == 1.4
     assert found["table2.5cnns"].paper["top1_error"] == pytest.approx(38.1 - 40.7)
-    said = {key: one.showed for key, one in found.items()}
+    said = {key: one.verdict for key, one in found.items()}
     assert said == {
         "norm": "as in the paper",
-        "dropout": "hardly learned",
-        "overlap": "not told apart",
-        "towers": "the other way round",
+        "dropout": "did not train",
+        "overlap": "inconclusive",
+        "towers": "opposite",
         "table2.5cnns": "as in the paper, by one run",
     }
     drawn = [label for label, _, _ in chart.compared(first)]
@@ -149,7 +149,7 @@ def test_runs_of_another_length_are_not_compared(tmp_path: Path) -> None:
     longer["training"]["trainer"]["max_epochs"] = 50
     measured(tmp_path, "cnn", standin("table2.cnn"), 20.0)
     measured(tmp_path, "norm", longer, 15.0)
-    assert not any(one.comparisons for one in make_proxies(collect([tmp_path])))
+    assert not any(one.comparisons for one in group_proxies(collect_tests([tmp_path])))
 
 
 def test_each_test_counts_once_wherever_its_folder_was_copied_to(tmp_path: Path) -> None:
@@ -157,17 +157,17 @@ def test_each_test_counts_once_wherever_its_folder_was_copied_to(tmp_path: Path)
     copied = tmp_path / "b/results/val-ten/result.json"
     copied.parent.mkdir(parents=True)
     copied.write_text(path.read_text())
-    assert len(collect([tmp_path, tmp_path])) == 1
+    assert len(collect_tests([tmp_path, tmp_path])) == 1
 
 
 def test_a_broken_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
     for content in ("{", "[]", '{"dataset": {}}'):
         path.write_text(content)
-        assert collect([tmp_path]) == []
+        assert collect_tests([tmp_path]) == []
         assert "a/results/val-ten/result.json: damaged or not written by this package (" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"report.runs: .*away does not exist"):
-        collect([tmp_path / "away"])
+        collect_tests([tmp_path / "away"])
 
 
 def test_counts_of_the_network_are_the_papers() -> None:
@@ -176,14 +176,14 @@ def test_counts_of_the_network_are_the_papers() -> None:
         net = AlexNet()
         layers = [290_400, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000]
         assert count_neurons(net) == sum(layers) == 659_272
-    rows = {row.claim.key: row.ours for row in make_rows([])}
+    rows = {row.claim.key: row.measured for row in make_rows([])}
     assert rows["parameters"]["parameters"].mean == 60_965_224
     assert rows["conv3_share"]["conv3_share"].mean == pytest.approx(100 * 885_120 / 60_965_224)
     assert rows["conv4_share"]["conv4_share"].mean == pytest.approx(100 * (384 * 192 * 9 + 384) / 60_965_224)
 
 
 def test_costs_are_epochs_times_images_of_all_networks_and_those_before() -> None:
-    one, five, seven = (images_seen(BY_KEY[f"table2.{key}"]) for key in ("cnn", "5cnns", "7cnns*"))
+    one, five, seven = (count_training_images(BY_KEY[f"table2.{key}"]) for key in ("cnn", "5cnns", "7cnns*"))
     assert one == 91 * 1_281_167
     assert five == 5 * one
     assert seven == five + 2 * (53 * 1_281_167 + 8 * 14_100_000)
@@ -192,26 +192,26 @@ def test_costs_are_epochs_times_images_of_all_networks_and_those_before() -> Non
 def test_epochs_until_a_training_error_are_read_from_the_log(tmp_path: Path) -> None:
     """At the end of its second epoch a run has 40 % errors, of its third 20 %: 25 % comes three quarters between."""
     path = measured(tmp_path, "relu0", facts("figure1.relu"), 30.0)
-    (test,) = collect([tmp_path])
-    assert test.number("epochs_to_25") is None
+    (test,) = collect_tests([tmp_path])
+    assert test.metric_value("epochs_to_25") is None
     log = path.parents[2] / "metrics.csv"
     log.write_text("step,train/epoch_top1_error\n10,60\n15,\n20,40\n30,20\n")
-    assert test.number("epochs_to_25") == pytest.approx(2.75)
+    assert test.metric_value("epochs_to_25") == pytest.approx(2.75)
     log.write_text("step,train/epoch_top1_error\n10,60\n")
-    assert test.number("epochs_to_25") is None
+    assert test.metric_value("epochs_to_25") is None
 
 
 def test_repetitions_of_one_seed_count_once(tmp_path: Path) -> None:
     for name, error in {"a0": 41.0, "b0": 41.0, "c0": 41.3, "d1": 40.0}.items():
         measured(tmp_path, name, facts("table2.cnn"), error)
-    found = {row.claim.key: row.ours for row in make_rows(collect([tmp_path]))}["table2.cnn"]["top1_error"]
+    found = {row.claim.key: row.measured for row in make_rows(collect_tests([tmp_path]))}["table2.cnn"]["top1_error"]
     assert (found.mean, found.runs) == (pytest.approx(40.5), 2)
 
 
 def test_tuned_ensembles_are_not_pooled_with_equal_weights(tmp_path: Path) -> None:
     measured(tmp_path, "equal", standin("table2.5cnns"), 15.0)
     measured(tmp_path, "tuned", standin("table2.5cnns"), 5.0, weights_tuned_on="same")
-    (found,) = make_proxies(collect([tmp_path]))
+    (found,) = group_proxies(collect_tests([tmp_path]))
     assert {one.label: one.values["top1_error"].mean for one in found.errors} == {
         "5 CNNs": 15.0,
         "5 networks, weights tuned on the same images (tuned)": 5.0,

@@ -4,12 +4,12 @@ import copy
 from typing import Any
 
 from alexnet_pl.paper import matching
-from alexnet_pl.paper.claim import DATA
+from alexnet_pl.paper.claim import DATASETS
 from alexnet_pl.paper.claims import BY_KEY
 
 
 def images(name: str) -> dict[str, Any]:
-    wanted = DATA[name]
+    wanted = DATASETS[name]
     return {
         "name": wanted.name,
         "split": wanted.split,
@@ -45,8 +45,8 @@ def network(number: int, wanted: matching.RecipeNetwork) -> dict[str, Any]:
 def facts(key: str, way: int = 0) -> dict[str, Any]:
     """What a test that answers the row would say."""
     claim = BY_KEY[key]
-    name, overrides = [(str(claim.recipe), claim.overrides), *claim.also][way]
-    wanted = matching.networks(name, overrides)
+    name, overrides = [(str(claim.recipe), claim.overrides), *claim.alternatives][way]
+    wanted = matching.recipe_networks(name, overrides)
     common = {"dataset": images(str(claim.data)), "views": claim.views}
     made = [network(number, one) for number, one in enumerate(wanted)]
     ensemble = {"members": made, "weights_tuned_on": None, "checkpoint": {"sha256": "ensemble"}}
