@@ -15,7 +15,7 @@ from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import check_trained_here, read_checkpoint
 from alexnet_pl.runs.lock import run_lock
-from alexnet_pl.training.strategies.peers import is_reported
+from alexnet_pl.training.strategies import peers
 
 
 def run_with_trainer(
@@ -33,10 +33,12 @@ def run_with_trainer(
             return command(cfg, folder)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
-    except UserError:
+    except UserError as error:
+        peers.fail(error)
         raise
     except Exception as error:
-        if is_reported(error):
+        peers.fail(error)
+        if peers.is_reported(error):
             raise SystemExit(1) from None  # one of several processes, which has said so in a line
         raise
 
