@@ -78,7 +78,7 @@ def option_key(one: Field[Any]) -> str:
     return one.metadata["key"] or one.name
 
 
-def split_words(command: str, operands: str, words: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
+def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tuple[list[Path], dict[str, str]]:
     """(run folders or files, values by key)"""
     folders, given = [], {}
     for word in words:

@@ -300,7 +300,7 @@ def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     """`figures RUN [RUN ...] key=value`: a command whose run folders need no recipe. Returns the folders."""
     from alexnet_pl.commands import options
 
-    folders, given = options.split_words(command.name, command.operands, words)
+    folders, given = options.split_words(command.name, words, command.operands)
     made = getattr(options, command.options)
     load(command.target)(folders, options.read_options(given, made))
     return folders
