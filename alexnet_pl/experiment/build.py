@@ -27,6 +27,7 @@ from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
@@ -49,7 +50,14 @@ from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import Performance
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 
-NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet, "overfeat": OverFeat}
+NETS = {
+    "alexnet": AlexNet,
+    "conv": ConvNet,
+    "local": LocalNet,
+    "overfeat": OverFeat,
+    "caffe": CaffeAlexNet,
+    "torchvision": TorchvisionAlexNet,
+}
 SCHEDULES = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,
@@ -147,7 +155,7 @@ def make_schedule(cfg: DictConfig) -> Callback:
 def count_classes(cfg: DictConfig) -> None:
     """Take the number of classes from the store or the checkpoint if the recipe leaves it open."""
     if cfg.model.num_classes is None:
-        checkpoint = cfg.command in ("predict", "features", "retrieve") and cfg.ckpt_path
+        checkpoint = cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path
         classes = (
             read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"] if checkpoint else Store(store_root(cfg)).classes
         )

@@ -159,7 +159,7 @@ def test_a_network_without_fc7_says_so(tiny_store: Path) -> None:
     with pytest.raises(UserError, match=r"^features.layer=fc7: this run's network has no such layer"):
         _ = Extractor(module, "fc7", CPU).width
     assert Extractor(module, "pixels", CPU).width == 3 * 32 * 32
-    with pytest.raises(UserError, match=r"^features.layer=fc9: one of fc7, pixels"):
+    with pytest.raises(UserError, match=r"^features.layer=fc9: one of conv1, conv2, local3, local4, fc10, pixels"):
         Extractor(module, "fc9", CPU)
 
 
