@@ -5,9 +5,9 @@ import signal
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends without a traceback
-    from alexnet_pl.cli.main import main as answer
+    from alexnet_pl.cli.main import main as respond
 
-    answer()
+    respond()
 
 
 if __name__ == "__main__":

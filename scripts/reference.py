@@ -87,7 +87,7 @@ def command_section(command: Command) -> str:
         parts.append(f"Default recipe: `{Path(command.default_recipe).stem}`.\n")
     if command.options:
         fields = dataclasses.fields(getattr(options, command.options))
-        rows = [(f"`{options.key_of(one)}`", f"`{value(one.default)}`", one.metadata["help"]) for one in fields]
+        rows = [(f"`{options.option_key(one)}`", f"`{value(one.default)}`", one.metadata["help"]) for one in fields]
         parts.append(table(("option", "default", "meaning"), rows))
     if command.keys:
         parts.append("Keys it reads: " + ", ".join(f"`{key}`" for key in command.keys) + ".\n")

@@ -19,7 +19,7 @@ def bench(cfg: DictConfig, folder: Path) -> None:
     if cfg.bench.suite not in STAGES:
         raise UserError(f"bench {cfg.bench.suite}: one of {', '.join(STAGES)}")
     if cfg.bench.suite == "report":
-        return report(cfg)
+        return write_page(cfg)
     if cfg.bench.suite == "gpu":
         return measure_on_gpu(cfg)
     if not isinstance(cfg.bench.rounds, int) or cfg.bench.rounds < 1:
@@ -34,14 +34,14 @@ def bench(cfg: DictConfig, folder: Path) -> None:
         )
         print_prepare_tables(found)
     else:
-        found = train(cfg, folder)
+        found = measure_training_stages(cfg, folder)
     if cfg.bench.output:
         path = Path(cfg.bench.output)
         path.write_text(json.dumps(found, indent=1) + "\n")
         print_message("all figures", path)
 
 
-def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+def measure_training_stages(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from alexnet_pl.bench import end_to_end, suite  # these import the trainer, which takes seconds
 
     found = suite.measure_training(cfg, folder)
@@ -64,7 +64,7 @@ def measure_on_gpu(cfg: DictConfig) -> None:
     measure_gpu(cfg, Path(cfg.bench.output))
 
 
-def report(cfg: DictConfig) -> None:
+def write_page(cfg: DictConfig) -> None:
     """The page of the working folder, from what `bench.output=` names, a section a file."""
     from alexnet_pl.bench.report import write_benchmarks
 

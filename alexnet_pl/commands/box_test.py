@@ -51,16 +51,16 @@ def test(cfg: DictConfig, folder: Path) -> float:
         tested = evaluate_detector(finder, split, options)
     else:
         tested = evaluate_localiser(finder, split, train, options)
-    where = folder / "results" / f"{split.name}-{trained_with.task}-{name_of(options, finder.scales)}"
+    where = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
     write_boxes(where, [(split.names[n], found) for n, found in by_number(tested.detections)], classes)
     result = {**describe_test(cfg, folder, store, split.name, trained_with, options, finder), **tested.numbers}
     write_json(where / RESULT, result)
     names = [name for _, name in classes]
     pictures = draw_test(where, finder, split, tested, options.show, names)
     overlays = [(split.image(number), found) for number, found in by_number(tested.detections)[: options.show]]
-    publish(cfg, folder, pictures, overlays, names, result)
+    log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
-    print_message(sentence(result), where / RESULT)
+    print_message(summarize_box_test(result), where / RESULT)
     return result["map"] if "map" in result else result["loc_error"]
 
 
@@ -71,7 +71,7 @@ def tested_split(cfg: DictConfig, store: Store) -> str:
     return "test" if "test" in store.splits and store.whole("test").box_counts().any() else "val"
 
 
-def name_of(options: DetectOptions, scales: Sequence[int]) -> str:
+def results_name(options: DetectOptions, scales: Sequence[int]) -> str:
     """Two tests of the same name asked for the same."""
     own = {key: value for key, value in asdict(options).items() if key not in ("show", "scales")}
     digest = hashlib.sha256(json.dumps([own, list(scales)], sort_keys=True).encode()).hexdigest()[:6]
@@ -123,7 +123,7 @@ def draw_test(
     return pictures
 
 
-def publish(
+def log_box_test(
     cfg: DictConfig,
     folder: Path,
     pictures: Sequence[Path],
@@ -143,7 +143,7 @@ def publish(
         logger.finalize("success")
 
 
-def sentence(result: dict[str, Any]) -> str:
+def summarize_box_test(result: dict[str, Any]) -> str:
     about = f"{result['dataset']['name']}, {result['images']:,} {result['dataset']['split']} images"
     if "map" in result:
         return f"{about}, {result['objects']:,} objects: mAP {result['map']:.2f} %"

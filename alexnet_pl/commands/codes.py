@@ -5,16 +5,15 @@ float vectors and against untrained codes.
 """
 
 import os
-import time
 from pathlib import Path
 
-from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from alexnet_pl import runtime
-from alexnet_pl.commands.fit import is_finished, pin_start_for_ddp_ranks
+from alexnet_pl.commands.fit import fit_to_end, is_finished, pin_start_for_ddp_ranks
+from alexnet_pl.commands.reproduce import fit_then_test
 from alexnet_pl.config.identity import codes_signature
-from alexnet_pl.config.options import make_options
+from alexnet_pl.config.options import make_code_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.files import to_json, write_json
 from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, CodeComparison
@@ -25,42 +24,32 @@ from alexnet_pl.retrieval.features import FeaturesInfo
 from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
 from alexnet_pl.runs.checkpoint import check_compatible
-from alexnet_pl.runs.layout import LAST, METRICS, link_latest
+from alexnet_pl.runs.layout import METRICS
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.runs.records import StoreIdentity
-from alexnet_pl.training import checkpointing
-from alexnet_pl.training.media import log_summary
-from alexnet_pl.training.schedules import find_end_of_fit
+from alexnet_pl.training.callbacks.records import FitRecord
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.ckpt_path == "auto":
-        options = make_options(cfg)
+        options = make_code_options(cfg)
         source = open_features(options, options.layer)[0].identity
         if is_finished(cfg, folder, codes_signature(cfg, source)):
             return None
     pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_codes(cfg, folder)
-    rank_zero_only(link_latest)(folder)
-    log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     if not cfg.ckpt_path:
         module.net.set_statistics(*measure_statistics(data.train))
-    began = time.perf_counter()
-    rank_zero_only(fit_status.start_fit)(folder, codes_signature(cfg, module.source), data.train.info.dataset)
-    trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    checkpointing.save_last(trainer, folder / LAST)
-    seen, seconds = trainer.global_step * cfg.data.batch_size, time.perf_counter() - began
-    counts = (trainer.global_step, trainer.current_epoch, seen)
-    rank_zero_only(fit_status.mark_finished)(folder, *counts, seconds, find_end_of_fit(trainer))
-    lost = float(trainer.callback_metrics["val/loss"])
+    record = FitRecord(folder, codes_signature(cfg, module.source), data.train.info.dataset)
+    loss = fit_to_end(cfg, trainer, module, data, record)["val/loss"]
     trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
-    print_message(f"{trained}: {100 * lost:.1f} % of the variance lost", folder)
-    return lost
+    print_message(f"{trained}: {100 * loss:.1f} % of the variance lost", folder)
+    return loss
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
     """Every method at this run's number of bits, the training images searched for those of the tested split."""
-    options = make_options(cfg)
+    options = make_code_options(cfg)
     train, tested = open_features(options, options.layer)
     book = CodeBook(Path(cfg.ckpt_path), train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
@@ -108,14 +97,10 @@ def describe_network(run: Path, features: FeaturesInfo) -> FeatureNetwork:
         epochs=checkpoint.step / steps if steps else None,
         epochs_wanted=epochs,
         finished=fit is not None and fit.finished and fit.steps == checkpoint.step,
-        val_top1_error=float(error) if error else None,
+        val_top1_error=error,
     )
 
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
     """`fit` to its end, unless that was reached before, then `test`."""
-    for command, checkpoint in {"fit": "auto", "test": str(folder / LAST)}.items():
-        part = cfg.copy()
-        part.command, part.ckpt_path = command, checkpoint
-        found = (fit if command == "fit" else test)(part, folder)
-    return found
+    return fit_then_test(cfg, folder, fit, test)

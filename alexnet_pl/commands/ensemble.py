@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.evaluate import write_server_file, write_test_result
 from alexnet_pl.config import schema
-from alexnet_pl.config.options import make_ensemble, make_test
+from alexnet_pl.config.options import make_ensemble_options, make_test_section
 from alexnet_pl.config.recipes import quote_for_sweep
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import ensemble, predictions
@@ -18,12 +18,12 @@ from alexnet_pl.runs.layout import PROBABILITIES
 
 def average(cfg: DictConfig, folder: Path) -> float | None:
     """`ensemble`: train and test the members that are not there yet, then average what their tests saved."""
-    options = make_ensemble(cfg)
+    options = make_ensemble_options(cfg)
     runs = [Path(run) for run in options.members]
     for name, group in options.members_to_make().items():
         words = quote_for_sweep([*group.overrides, *subruns.inherited_overrides()])
         runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words)
-    views = make_test(cfg).view_set
+    views = make_test_section(cfg).view_set
     readers = ensemble.find_members(runs, cfg.test.split, views)
     dataset = readers[0].test.dataset
     results = predictions.results_dir(folder, dataset.split, views)

@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.options import make_test
+from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
@@ -19,7 +19,7 @@ from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
 from alexnet_pl.files import sha256, to_json, write_json
 from alexnet_pl.paper import matching
-from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint
+from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint, read_import
 from alexnet_pl.runs.fit_status import FitStatus, finished_fit
 from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION
 from alexnet_pl.training.classifier import Classifier
@@ -32,7 +32,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     module = trained_run.load_module(cfg.ckpt_path, module)
     tested = describe_test(cfg, module, data)
-    results = predictions.results_dir(folder, data.test_split_name, make_test(cfg).view_set)
+    results = predictions.results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
     saved = predictions.should_save_predictions(
         cfg.test.save_predictions, tested.dataset.images, tested.dataset.classes
     )
@@ -51,15 +51,18 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> Test
     path = Path(cfg.ckpt_path)
     checkpoint = describe_checkpoint(path)
     fit = finished_fit(path, checkpoint.step)
+    imported = read_import(read_checkpoint(path)["alexnet_pl"])
+    seed = checkpoint_seed(path)
     tested = TestDescription(
         dataset=predictions.describe_dataset(data.store, data.test_split_name),
         views=module.views,
         checkpoint=checkpoint,
-        seed=cfg.seed if (seed := checkpoint_seed(path)) is None else seed,
+        seed=cfg.seed if seed is None and imported is None else seed,
         finished=fit is not None,
         training=fit.training if fit and not fit.changed else None,
         trained=summarize_fit(fit) if fit else FitSummary(),
         lineage=module.lineage,
+        imported=imported,
     )
     complete = tested.training and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
     return replace(tested, claim=matching.matching_claim(tested) if complete else None)
@@ -82,11 +85,11 @@ def write_test_result(
         write_confusions(results, store, tested.dataset.split)
     result = write_result(folder / RESULT, errors, tested)
     write_json(results / RESULT, to_json(result))
-    publish(cfg, folder, results, result)
+    log_test_result(cfg, folder, results, result)
     print_test_result(result, results)
 
 
-def publish(cfg: DictConfig, folder: Path, results: Path, result: TestResult) -> None:
+def log_test_result(cfg: DictConfig, folder: Path, results: Path, result: TestResult) -> None:
     """Log the result where the fit was logged; an ensemble gets a W&B or TensorBoard run of its own."""
     ensemble, step = cfg.command == "ensemble", result.checkpoint.step
     loggers = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=ensemble)
@@ -115,7 +118,7 @@ def write_server_file(results: Path, store: Store, split: str) -> None:
 def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
     """Results folder of the test that `cfg` asks for, if this checkpoint was tested completely; else None."""
     data = make_data(cfg)
-    results = predictions.results_dir(folder, data.test_split_name, make_test(cfg).view_set)
+    results = predictions.results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
     split, saved, result = data.store.split(data.test_split_name), results / PROBABILITIES, results / RESULT
     if not saved.is_file() or (split.labelled and not result.is_file()):
         return None
@@ -159,6 +162,8 @@ def print_test_result(result: TestResult, path: Path) -> None:
     print_message(
         f"{dataset.name}, {result.images:,}{part} {dataset.split} images{incomplete}, {views}: "
         f"top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f}), "
-        f"top-5 error {result.top5_error:.2f} %" + (f"; answers {result.claim}" if result.claim else ""),
+        f"top-5 error {result.top5_error:.2f} %"
+        + (f"; answers {result.claim}" if result.claim else "")
+        + (f"; weights of {result.imported.file} ({result.imported.format})" if result.imported else ""),
         path,
     )

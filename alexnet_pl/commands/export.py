@@ -57,7 +57,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         out / name,
     )
     if options.publish:
-        publish(out, options.publish)
+        publish_to_hub(out, options.publish)
 
 
 def images_to_check(run: Path, root: str | None, size: int) -> tuple[Tensor, str]:
@@ -71,7 +71,7 @@ def images_to_check(run: Path, root: str | None, size: int) -> tuple[Tensor, str
     return split.images(numbers), f"{len(numbers)} validation images"
 
 
-def publish(folder: Path, target: str) -> None:
+def publish_to_hub(folder: Path, target: str) -> None:
     """Push the folder where the user is logged in to the hub; else list what would be pushed."""
     files = sorted(path.name for path in folder.iterdir() if path.is_file())
     try:

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 from alexnet_pl.config import options
-from alexnet_pl.config.options import RetrievalOptions, retrieval_options
+from alexnet_pl.config.options import RetrievalOptions, make_retrieval_options
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, predict, processes
@@ -28,11 +28,11 @@ SHOWN = 20  # queries on the console; the file holds all
 
 def features(cfg: DictConfig, folder: Path) -> None:
     data = build.make_data(cfg)
-    wanted = options.feature_options(cfg).split
+    wanted = options.make_feature_options(cfg).split
     splits = [wanted] if wanted else ["train", data.test_split_name]
     for split in splits:
         data.store.split(split)  # before the first is begun
-    fabric = processes.launch(cfg)
+    fabric = processes.launch(cfg, folder)
     share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
     extractor = gallery.make_extractor(cfg, fabric.device)
     for split in splits:
@@ -48,7 +48,7 @@ def features(cfg: DictConfig, folder: Path) -> None:
 
 def retrieve(cfg: DictConfig, folder: Path) -> None:
     """Nearest images of `predict.images`, or, without these, of every image of the test split."""
-    options = retrieval_options(cfg)
+    options = make_retrieval_options(cfg)
     there = ImageIndex(cfg, folder, options.split)
     names, queries, labels = query_images(cfg, there) if cfg.predict.images else tested_images(cfg, there, folder)
     own = np.arange(len(queries)) if labels is not None and names is there.features.names else None

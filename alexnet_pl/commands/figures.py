@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from alexnet_pl.commands.options import FigureOptions, words_of
+from alexnet_pl.commands.options import FigureOptions, typed_options
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -24,13 +24,13 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
     runs, others = find_runs(folders)
     if not runs and not others:
         raise UserError(f"{', '.join(map(str, folders))}: no run folder in there, with {METRICS} or {CHECKPOINTS}")
-    typed = " ".join([*(folder.name for folder in folders), *words_of(options)])
+    typed = " ".join([*(folder.name for folder in folders), *typed_options(options)])
     problems = []
     for run in runs:
         alone = len(runs) == 1 and not others
         own = Path(options.out, "" if alone else run.name) if options.out else run / "figures"
         try:
-            draw(TrainedRun(run, options.root), own, options.photographs, typed)
+            draw_run(TrainedRun(run, options.root), own, options.photographs, typed)
         except UserError as error:  # the other runs are drawn all the same
             problems.append(error)
     for error in problems if len(problems) < len(runs) else []:
@@ -54,7 +54,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     return [run for run, conv in found.items() if not conv], [run for run, conv in found.items() if conv]
 
 
-def draw(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
+def draw_run(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
     """All of one run, and the page beside `out`."""
     drawn, missing = {}, {}
     for name, (title, make) in pictures_of(run).items():

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import lightning as L
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
@@ -10,20 +11,27 @@ from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.console import pluralize, print_message
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.predictions import describe_dataset
 from alexnet_pl.experiment.build import build
+from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.checkpoint import check_trained_here
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
 from alexnet_pl.training.checkpointing import save_last
+from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.media import log_summary, upload_checkpoints
-from alexnet_pl.training.transfer import carry_over
+from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rate_scales
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg)):
         return None
-    if not cfg.ckpt_path:
+    if cfg.ckpt_path:
+        check_trained_here(cfg.ckpt_path)
+    else:
         start_from(cfg, folder)
     pin_start_for_ddp_ranks(cfg)
     return train(cfg, folder)
@@ -41,7 +49,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings) -> bool:
 
 def start_from(cfg: DictConfig, folder: Path) -> None:
     """Fill in the weights that a fit starts from, by making them first if need be."""
-    transfer = options.make_transfer(cfg)
+    transfer = options.make_transfer_options(cfg)
     if transfer.pretrain_recipe and not transfer.weights:
         cfg.transfer.weights = subruns.pretrain(cfg, transfer, folder)
 
@@ -53,27 +61,47 @@ def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
         pin_argv_for_ddp_ranks(f"{key}={quote_value(value) if value else 'null'}" for key, value in start.items())
 
 
-def train(cfg: DictConfig, folder: Path) -> float | None:
-    trainer, module, data = build(cfg, folder)
-    transfer = options.make_transfer(cfg)
+def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
+    """Carry layers over, unless the fit goes on from a checkpoint of its own; set their learning rates."""
+    transfer = options.make_transfer_options(cfg)
     if transfer.layers and not cfg.ckpt_path:
         assert transfer.weights
-        module.lineage = carry_over(module.net, Path(transfer.weights), transfer.layers)
+        earlier = open_earlier_network(transfer.weights)
+        carry_over(module.net, earlier, transfer.layers)
+        module.lineage = earlier.lineage
+    if transfer.rates and cfg.schedule.name == "staged":
+        raise UserError("transfer.rates: schedule.name=staged sets every rate itself; set them there")
+    module.rate_scales = learning_rate_scales(module.net, transfer)
+    freeze_layers(module.net, module.rate_scales)
+
+
+def train(cfg: DictConfig, folder: Path) -> float | None:
+    trainer, module, data = build(cfg, folder)
+    transfer_layers(cfg, module)
+    record = FitRecord(folder, identity.training_signature(cfg), describe_dataset(data.store, "train"))
+    errors = fit_to_end(cfg, trainer, module, data, record)
+    if options.make_monitor_options(cfg).upload_checkpoints:
+        saved = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
+        upload_checkpoints(trainer.loggers, saved, {"step": trainer.global_step, "epoch": trainer.current_epoch})
+    top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")
+    validated = (
+        f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, center view" if top1 is not None else "not validated"
+    )
+    print_message(
+        f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}: {validated}", folder
+    )
+    return errors.get(cfg.objective)
+
+
+def fit_to_end(
+    cfg: DictConfig, trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule, record: FitRecord
+) -> dict[str, float]:
+    """Train, leave `last.ckpt` and a finished fit.json, and return the last metrics."""
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
-    record = FitRecord(folder, identity.training_signature(cfg))
     trainer.callbacks.append(record)  # type: ignore[attr-defined]
     with restoring(cfg.ckpt_path):
         trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
-    save_last(trainer, folder / LAST)
-    if options.make_watch(cfg).upload_checkpoints:
-        kept = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
-        upload_checkpoints(trainer.loggers, kept, {"step": trainer.global_step, "epoch": trainer.current_epoch})
+    save_last(trainer, record.run / LAST)
     if record.finish(trainer, images=trainer.global_step * cfg.data.batch_size) == "max_time":
-        print_message("ended by trainer.max_time before the schedule did; ckpt_path=last goes on", folder)
-    errors = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")
-    said = f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, centre view" if top1 is not None else "not validated"
-    print_message(
-        f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}: {said}", folder
-    )
-    return errors.get(cfg.objective)
+        print_message("ended by trainer.max_time before the schedule did; ckpt_path=last resumes", record.run)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -40,7 +40,7 @@ the same command with ckpt_path=last goes on; a second signal ends it at once wi
 
 def command_help(command: Command) -> str:
     words = {
-        "runs": "RUN [RUN ...]",
+        "runs": command.operands,
         "recipe": "[-c RECIPE]" if command.default_recipe else "-c RECIPE",
     }[command.takes]
     examples = "\n".join(f"  alexnet_pl {example}" for example in command.examples)
@@ -58,8 +58,8 @@ def command_help(command: Command) -> str:
 def option_lines(command: Command) -> str:
     lines = []
     for one in fields(getattr(options, command.options)):
-        value = "…" if one.default is None else options.shown(one.default)
-        typed = f"{options.key_of(one)}={value}"
+        value = "…" if one.default is None else options.as_yaml(one.default)
+        typed = f"{options.option_key(one)}={value}"
         lines.append(f"  {typed:<20} {one.metadata['help']}")
     return "\n".join(lines)
 

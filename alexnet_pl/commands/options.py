@@ -11,31 +11,33 @@ from alexnet_pl.errors import UserError
 Options = TypeVar("Options")
 
 
-def option(default: Any, help: str, key: str = "") -> Any:
+def command_option(default: Any, help: str, key: str = "") -> Any:
     """A dataclass field; `key` where the word on the command line is no name of Python's."""
     return field(default=default, metadata={"help": help, "key": key})
 
 
 @dataclass(frozen=True)
 class FigureOptions:
-    out: str | None = option(None, "the folder for the figures; default: RUN/figures, for Figure 1 docs")
-    root: str | None = option(None, "the prepared store, where it was moved", "data.root")
-    photographs: bool = option(True, "false: leave out pictures that show images of the store")
+    out: str | None = command_option(None, "the folder for the figures; default: RUN/figures, for Figure 1 docs")
+    root: str | None = command_option(None, "the prepared store, if it was moved", "data.root")
+    photographs: bool = command_option(True, "false: leave out pictures that show images of the store")
 
 
 @dataclass(frozen=True)
 class CurveOptions:
-    norms: bool = option(False, "true: CIFAR-10 test errors without and with response normalisation by seed (§4.3)")
+    norms: bool = command_option(False, "true: CIFAR-10 errors without and with response normalisation, by seed (§4.3)")
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    format: str = option("safetensors", "safetensors, onnx or torch_export")
-    out: str | None = option(None, "the folder to write; default: RUN/export")
-    views: str = option("ten", "ten, center or nine, over which a graph averages (§5.1)")
-    ckpt_path: str = option("last", "last or best")
-    root: str | None = option(None, "the prepared store, where it was moved, to check what was written on", "data.root")
-    publish: str | None = option(None, "hf://USER/REPOSITORY: push the folder to the Hugging Face hub")
+    format: str = command_option("safetensors", "safetensors, onnx or torch_export")
+    out: str | None = command_option(None, "the folder to write; default: RUN/export")
+    views: str = command_option("ten", "ten, center or nine, over which a graph averages (§5.1)")
+    ckpt_path: str = command_option("last", "last or best")
+    root: str | None = command_option(
+        None, "the prepared store, if it was moved; the written file is checked on it", "data.root"
+    )
+    publish: str | None = command_option(None, "hf://USER/REPOSITORY: push the folder to the Hugging Face hub")
 
     def __post_init__(self) -> None:
         if self.ckpt_path not in ("last", "best"):
@@ -45,12 +47,25 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
+class ImportOptions:
+    format: str | None = command_option(None, "cuda_convnet, caffe or torchvision; default: by the file's suffix")
+    out: str | None = command_option(None, "the run folder to write; default: runs/imported/NAME_OF_THE_FILE")
+    classes: str | None = command_option(
+        None, "a class id and name a line, in the order of the outputs; or a development kit"
+    )
+    mean: str | None = command_option(
+        None, "the mean image: batches.meta, .binaryproto, Caffe's .npy, or three numbers R,G,B"
+    )
+    root: str | None = command_option(None, "the prepared store to test on; without classes=, its classes", "data.root")
+
+
+@dataclass(frozen=True)
 class PageOptions:
-    port: int = option(7860, "of the page's address")
-    host: str = option("127.0.0.1", "of the page's address; 0.0.0.0 lets other machines in")
-    ckpt_path: str = option("last", "last or best")
-    codes: str | None = option(None, "a run folder of codes.yaml, to search by short codes; default: the newest")
-    root: str | None = option(None, "the prepared store, where it was moved", "data.root")
+    port: int = command_option(7860, "of the page's address")
+    host: str = command_option("127.0.0.1", "of the page's address; 0.0.0.0 lets other machines in")
+    ckpt_path: str = command_option("last", "last or best")
+    codes: str | None = command_option(None, "run folder of codes.yaml, to search by short codes; default: the newest")
+    root: str | None = command_option(None, "the prepared store, if it was moved", "data.root")
 
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
@@ -59,12 +74,12 @@ class PageOptions:
             raise ValueError(f"ckpt_path={self.ckpt_path}: last or best")
 
 
-def key_of(one: Field[Any]) -> str:
+def option_key(one: Field[Any]) -> str:
     return one.metadata["key"] or one.name
 
 
-def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
-    """(run folders, values by key)"""
+def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tuple[list[Path], dict[str, str]]:
+    """(run folders or files, values by key)"""
     folders, given = [], {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -75,17 +90,18 @@ def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[st
         else:
             folders.append(Path(word))
     if not folders:
-        raise UserError(f"{command}: which run folder? alexnet_pl {command} RUN")
+        which = "run folder" if operands.startswith("RUN") else "file"
+        raise UserError(f"{command}: which {which}? alexnet_pl {command} {operands.partition(' ')[0]}")
     return folders, given
 
 
-def words_of(given: object) -> list[str]:
+def typed_options(given: object) -> list[str]:
     """Options as they would be typed, without those that have their defaults."""
     some = [one for one in fields(given) if getattr(given, one.name) != one.default]  # type: ignore[arg-type]
-    return [f"{key_of(one)}={shown(getattr(given, one.name))}" for one in some]
+    return [f"{option_key(one)}={as_yaml(getattr(given, one.name))}" for one in some]
 
 
-def shown(value: object) -> str:
+def as_yaml(value: object) -> str:
     """As YAML has it: true and false."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -93,6 +109,6 @@ def shown(value: object) -> str:
 def read_options(given: Mapping[str, str], made: type[Options]) -> Options:
     from alexnet_pl.config.schema import check_keys, instantiate
 
-    names = {key_of(one): one.name for one in fields(made)}  # type: ignore[arg-type]
+    names = {option_key(one): one.name for one in fields(made)}  # type: ignore[arg-type]
     check_keys(given, names, "")
     return instantiate(made, {names[key]: None if value == "null" else value for key, value in given.items()}, "")

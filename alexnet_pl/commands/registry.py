@@ -40,6 +40,7 @@ class Command:
     uses_trainer: bool = False
     first_process_only: bool = False  # of several that torchrun or srun start, one does it all
     takes: Literal["recipe", "runs"] = "recipe"
+    operands: str = "RUN [RUN ...]"  # for takes="runs": what is given without a key
     options: str = ""  # for takes="runs": the dataclass that key=value fills
     keys: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
@@ -79,6 +80,7 @@ COMMANDS = {
             examples=(
                 "fit -c demo",
                 "fit -c ilsvrc2012 data.root=/fast/ilsvrc2012 optim.lr=0.02",
+                "fit -c finetune data.root=/fast/photos transfer.weights=runs/ilsvrc2012/latest",
                 "fit runs/demo/latest                # go on where that run stopped",
                 "fit -m -c demo seed=1,2,3           # a sweep",
             ),
@@ -157,6 +159,19 @@ COMMANDS = {
             next="retrieve -c {run}",
         ),
         Command(
+            "probe",
+            "a linear probe: logistic regression on a layer's activations for the images at data.root",
+            f"{HOME}.probe:probe",
+            needs_checkpoint=True,
+            uses_trainer=True,
+            first_process_only=True,
+            keys=("probe", "seed", "ckpt_path", "test", "data", *NET, *MACHINE),
+            examples=(
+                "probe runs/demo/latest",
+                "probe runs/ilsvrc2012/latest data.root=/fast/photos probe.shots=1,2,5,10,20",
+            ),
+        ),
+        Command(
             "retrieve",
             "the nearest training images to predict.images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
             f"{HOME}.features:retrieve",
@@ -219,6 +234,17 @@ COMMANDS = {
             examples=("export runs/demo/latest", "export runs/demo/latest format=onnx out=demo-onnx"),
         ),
         Command(
+            "import",
+            "a run folder from another program's weights: the authors' of 2012, Caffe's or torchvision's",
+            f"{HOME}.import_weights:import_weights",
+            takes="runs",
+            operands="FILE",
+            options="ImportOptions",
+            examples=(
+                "import bvlc_alexnet.caffemodel classes=synset_words.txt mean=imagenet_mean.binaryproto out=runs/caffe",
+            ),
+        ),
+        Command(
             "page",
             "a local web page to try a run's network on pictures",
             f"{HOME}.page:page",
@@ -274,7 +300,7 @@ def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     """`figures RUN [RUN ...] key=value`: a command whose run folders need no recipe. Returns the folders."""
     from alexnet_pl.commands import options
 
-    folders, given = options.split_words(command.name, words)
+    folders, given = options.split_words(command.name, words, command.operands)
     made = getattr(options, command.options)
     load(command.target)(folders, options.read_options(given, made))
     return folders

@@ -69,7 +69,7 @@ def dashboard(cfg: DictConfig, folder: Path) -> None:
             "not logged in to W&B, so nothing was saved there; wandb login, then the same command", path
         )
     try:
-        said = save(cfg, folder, tests)
+        said = save_dashboard(cfg, folder, tests)
     except UserError:
         raise
     except Exception as error:  # the network, the server, the library: each has errors of its own
@@ -77,7 +77,7 @@ def dashboard(cfg: DictConfig, folder: Path) -> None:
     print("\n".join(f"→ {url}" for url in said), flush=True)
 
 
-def save(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
+def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
     """The addresses of workspace and report; those saved before by this folder are replaced."""
     import wandb
 

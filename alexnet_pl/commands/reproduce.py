@@ -1,5 +1,6 @@
 """`reproduce`: fit to the end and test; called again, it resumes."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -10,21 +11,38 @@ from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_rank
 from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import print_message
+from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST
+
+Stage = Callable[[DictConfig, Path], float | None]
 
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
     """`fit` to its end, unless that was reached before, then `test`, unless these weights have been tested."""
-    last = folder / LAST
-    for command, checkpoint in {"fit": "auto", "test": str(last)}.items():
-        step = cfg.copy()
-        step.command, step.ckpt_path = command, checkpoint
-        if command == "test" and (results := finished_test(step, folder)):
+    objective, launched = None, launched_processes()
+    for stage in stages(cfg, folder):
+        if stage.command == "test" and (results := finished_test(stage, folder)):
             print_message("already tested", results)
             return earlier_error(results)
-        with own_process_state():
-            words = [f"++command={command}", f"ckpt_path={quote_value(checkpoint)}"]
-            words.append(f"hydra.run.dir={quote_value(str(folder.absolute()))}")
-            pin_argv_for_ddp_ranks(words, isolated_config(folder))
-            found = registry.run(step, folder)
-    return found
+        with own_process_state(keep_group=launched is not None):
+            if not launched:
+                words = [f"++command={stage.command}", f"ckpt_path={quote_value(stage.ckpt_path)}"]
+                words.append(f"hydra.run.dir={quote_value(str(folder.absolute()))}")
+                pin_argv_for_ddp_ranks(words, isolated_config(folder))
+            objective = registry.run(stage, folder)
+    return objective
+
+
+def stages(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
+    """The configs of `fit` and `test`, one after the other."""
+    for command, checkpoint in {"fit": "auto", "test": str(folder / LAST)}.items():
+        stage = cfg.copy()
+        stage.command, stage.ckpt_path = command, checkpoint
+        yield stage
+
+
+def fit_then_test(cfg: DictConfig, folder: Path, fit: Stage, test: Stage) -> float | None:
+    """`reproduce` in one process, of networks that are tested anew each time."""
+    first, second = stages(cfg, folder)
+    fit(first, folder)
+    return test(second, folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_pl.config.options import Transfer
+from alexnet_pl.config.options import TransferOptions
 from alexnet_pl.config.recipes import STORES, compose, quote_value, recipe_names
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import launched_processes
@@ -55,7 +55,7 @@ def check_named_recipe(recipe: str) -> None:
         )
 
 
-def pretrain(cfg: DictConfig, transfer: Transfer, folder: Path) -> str:
+def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
     """Make the network that `transfer.pretrain_recipe` describes, unless it is there, and return its checkpoint."""
     assert transfer.pretrain_recipe
     check_named_recipe(transfer.pretrain_recipe)

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.options import make_options
+from alexnet_pl.config.options import make_code_options
 
 Settings = dict[str, Any]
 """Settings that decide a network: keys of config sections, by section."""
@@ -14,14 +14,14 @@ def codes_signature(cfg: DictConfig, source: dict[str, Any]) -> Settings:
     """Settings that decide an auto-encoder (§7.1) beside its seed. `source`: `Features.identity`."""
     trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
-        "codes": {**make_options(cfg).net, **source},
+        "codes": {**make_code_options(cfg).net, **source},
         "optim": OmegaConf.to_container(cfg.optim, resolve=True),
         "data": {"batch_size": cfg.data.batch_size},
         "trainer": {key: value for key, value in trainer.items() if key not in HARDWARE},
     }
 
 
-def box_training(cfg: DictConfig) -> dict[str, Any]:
+def box_signature(cfg: DictConfig) -> dict[str, Any]:
     """What decides a network of boxes beside its images, its seed and what it began with."""
     trainer: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
@@ -62,5 +62,11 @@ def training_signature(cfg: DictConfig) -> Settings:
         "optim": {key: value for key, value in whole["optim"].items() if key != SCALING or value is not None},
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
         "trainer": {key: value for key, value in whole["trainer"].items() if key not in HARDWARE},
-        "transfer": {"layers": sorted(whole["transfer"]["layers"])},
+        "transfer": transfer_signature(whole["transfer"]),
     }
+
+
+def transfer_signature(transfer: Settings) -> Settings:
+    """Without the keys that configs of before them lack, where these have no effect."""
+    added = {key: transfer[key] for key in ("freeze", "rates") if transfer.get(key)}
+    return {"layers": sorted(transfer["layers"] or []), **added}

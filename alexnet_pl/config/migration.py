@@ -120,7 +120,7 @@ def migrate(config: dict[str, Any]) -> dict[str, Any]:
     new: dict[str, Any] = {}
     for path, value in leaves(config):
         if (now := new_path(path)) is not None:
-            put(new, now, migrate_value(".".join(map(str, now)), value))
+            set_path(new, now, migrate_value(".".join(map(str, now)), value))
     return new
 
 
@@ -158,7 +158,7 @@ def leaves(config: dict[Any, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple
             yield (*path, key), value
 
 
-def put(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
+def set_path(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
     for name in path[:-1]:
         config = config.setdefault(name, {})
     config[path[-1]] = value
@@ -166,7 +166,7 @@ def put(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
 
 def migrate_record(record: dict[str, Any]) -> dict[str, Any]:
     """A record of any schema in the format of `SCHEMA`. Members of an ensemble and earlier runs are records too."""
-    if not isinstance(record, dict) or record.get("schema", 1) >= SCHEMA:
+    if not isinstance(record, dict) or (record.get("schema") or 1) >= SCHEMA:
         return record
     return {**{key: migrate_entry(key, value) for key, value in record.items()}, "schema": SCHEMA}
 

@@ -74,10 +74,12 @@ PATHS = (
 STORES = "transfer.data_roots."  # also paths
 # keys that an older run folder may not mention
 LATER = (
-    "trainer.", "schedule.logged", "features.", "retrieval.", "monitor.", "wandb.entity=", "report.output=",
-    "test.scales=", "test.stride=", "test.aspect=", "test.score=",
+    "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.", "features.", "probe.",
+    "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=", "test.aspect=",
+    "test.score=",
 )  # fmt: skip
-LISTS = ("test.scales",)  # keys whose value is a list, which may be written without its brackets: 1,2,4,6
+# keys whose value is a list, which may be written without its brackets: 1,2,4,6
+LISTS = ("test.scales", "probe.shots", "probe.penalties", "transfer.layers", "transfer.freeze")
 
 
 def is_override(word: str) -> bool:
@@ -88,7 +90,7 @@ def is_override(word: str) -> bool:
 def allow_new_key(word: str, sweep: bool = False) -> str:
     """Let any option of Lightning's Trainer be given, also those that the recipes do not mention, and any path."""
     key, _, value = word.partition("=")
-    if key in LISTS and not sweep and value[:1] != "[":
+    if key in LISTS and not sweep and value[:1] != "[" and value != "null":
         word = f"{key}=[{value}]"
     if (
         (key in PATHS or key.startswith(STORES))
@@ -107,10 +109,10 @@ def quote_value(value: str) -> str:
 
 def quote_for_sweep(words: Iterable[str]) -> list[str]:
     """Overrides of a single run as those of a sweep, in which a comma outside quotes would part values."""
-    return [word if "," not in word or re.search(r"['\"\[{]", word) else quote(word) for word in words]
+    return [word if "," not in word or re.search(r"['\"\[{]", word) else quote_override(word) for word in words]
 
 
-def quote(word: str) -> str:
+def quote_override(word: str) -> str:
     key, _, value = word.partition("=")
     return f"{key}={quote_value(value)}"
 

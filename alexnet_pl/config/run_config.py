@@ -66,7 +66,7 @@ def read_own_keys(path: Path) -> dict[str, Any]:
         if not isinstance(own.get(name, {}), dict):
             raise UserError(f"{path}: {name}: a section of keys, not {str(own[name])[:40]}")
     drop_writes(own, path)
-    for key, value in walk(own):
+    for key, value in walk_nodes(own):
         if key.split(".")[-1] in ("_target_", "()"):
             raise UserError(f"{path}: {key}: a run's config may not name code to call")
         if isinstance(value, str) and (found := RESOLVER.search(value)):
@@ -94,10 +94,16 @@ def read_yaml(path: Path, aliases: int = 0) -> dict[Any, Any]:
         config = yaml.load(text, UniqueKeyLoader)
         json.dumps(config, default=str)  # refuses what contains itself
     except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({reason(error)})") from error
+        raise UserError(f"{path}: cannot be read as YAML ({yaml_reason(error)})") from error
     if not isinstance(config, dict):
         raise UserError(f"{path}: not a mapping of keys to values")
     return config
+
+
+def yaml_reason(error: Exception) -> str:
+    """First line of the message, with the line of the file where PyYAML names one."""
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: {error.problem}" if mark else reason(error)  # type: ignore[attr-defined]
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
@@ -110,12 +116,12 @@ class UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def walk_nodes(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of every node below `node`."""
     pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in pairs:
         yield f"{prefix}{key}", value
-        yield from walk(value, f"{prefix}{key}.")
+        yield from walk_nodes(value, f"{prefix}{key}.")
 
 
 def check_links(folder: Path) -> None:
@@ -150,7 +156,7 @@ def check_included(path: Path, above: tuple[Path, ...]) -> None:
         raise UserError(f"{above[-1]}: its defaults lead back to {path.name}, without end")
     config = read_yaml(path, MAX_ALIASES)
     check_hydra_node(path, config)
-    for other in included(path.parent, config.get("defaults")):
+    for other in included_recipes(path.parent, config.get("defaults")):
         check_included(other, (*above, path))
 
 
@@ -159,16 +165,16 @@ def check_hydra_node(path: Path, config: dict[Any, Any]) -> None:
     hydra = config.get("hydra")
     if path.read_text(encoding="utf-8").lstrip().startswith("# @package hydra"):
         raise UserError(f"{path}: a recipe may not be of the package hydra")
-    for key, _ in walk(hydra if isinstance(hydra, dict) else {}):
+    for key, _ in walk_nodes(hydra if isinstance(hydra, dict) else {}):
         parts = key.split(".")
         if parts[0] in FORBIDDEN or key == "job.env_set" or parts[-1] == "()":
             raise UserError(f"{path}: hydra.{key}: not allowed in a recipe")
-    for key, _ in walk({key: value for key, value in config.items() if key != "hydra"}):
+    for key, _ in walk_nodes({key: value for key, value in config.items() if key != "hydra"}):
         if key.split(".")[-1] in ("_target_", "()"):
             raise UserError(f"{path}: {key}: a recipe may not name code to call")
 
 
-def included(folder: Path, defaults: Any) -> Iterator[Path]:
+def included_recipes(folder: Path, defaults: Any) -> Iterator[Path]:
     """Files beside the recipe that its `defaults` name: `other`, `group: option`, `override group: option`."""
     for entry in defaults if isinstance(defaults, list) else ():
         for group, option in entry.items() if isinstance(entry, dict) else [("", entry)]:

@@ -30,7 +30,7 @@ def instantiate(
     parameters = inspect.signature(made).parameters
     known = [name for name in parameters if name not in given and name != "self"]
     check_keys(section, known, where)
-    fields = [(name, annotation(parameters[name])) for name in map(str, section)]
+    fields = [(name, type_of_parameter(parameters[name])) for name in map(str, section)]
     try:
         schema = OmegaConf.structured(make_dataclass("Section", fields))
         resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
@@ -55,7 +55,7 @@ def check_finite(values: Any, where: str) -> None:
                 raise UserError(f"{'.'.join(map(str, path))}={number}: give a finite number")
 
 
-def annotation(parameter: inspect.Parameter) -> Any:
+def type_of_parameter(parameter: inspect.Parameter) -> Any:
     return Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
 
 
@@ -74,7 +74,8 @@ def check_config(cfg: DictConfig) -> None:
     check_keys(cfg, (*VALUES, *SECTIONS), "")
     for name in SECTIONS:
         if name in cfg and not isinstance(cfg[name], DictConfig):
-            raise UserError(f"{name}={cfg[name]}: a section, whose keys are set one by one: {name}.KEY=VALUE")
+            given = "null" if cfg[name] is None else cfg[name]
+            raise UserError(f"{name}={given}: a section, whose keys are set one by one: {name}.KEY=VALUE")
     check_finite(whole, "")
     for name, section in READ_BY_KEY.items():
         instantiate(section, cfg.get(name) or {}, name)

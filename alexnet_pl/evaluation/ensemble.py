@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_pl.config.options import Ensemble
+from alexnet_pl.config.options import EnsembleOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter
 from alexnet_pl.evaluation.result import EnsembleMember, TestDescription
@@ -25,7 +25,7 @@ Mask = Callable[[list[str]], np.ndarray]
 
 
 def average_members(
-    readers: Sequence[PredictionFile], options: Ensemble, path: Path
+    readers: Sequence[PredictionFile], options: EnsembleOptions, path: Path
 ) -> tuple[TestDescription, dict[str, float] | None]:
     """Average the members' predictions and write them to `path` in the format of a single network's predictions.
 

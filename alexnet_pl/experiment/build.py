@@ -15,7 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.options import distributed_options, make_test, make_watch
+from alexnet_pl.config.options import make_distributed_options, make_monitor_options, make_test_section
 from alexnet_pl.config.schema import check_keys, instantiate, store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.loading.augment import Augment
@@ -27,6 +27,7 @@ from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
@@ -49,7 +50,14 @@ from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import Performance
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 
-NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet, "overfeat": OverFeat}
+NETS = {
+    "alexnet": AlexNet,
+    "conv": ConvNet,
+    "local": LocalNet,
+    "overfeat": OverFeat,
+    "caffe": CaffeAlexNet,
+    "torchvision": TorchvisionAlexNet,
+}
 SCHEDULES = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,
@@ -62,7 +70,7 @@ SCHEDULES = {
 def make_data(cfg: DictConfig) -> ImageStore:
     speed = make_speed(cfg)
     given = {"seed": cfg.seed, "loader_options": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
-    test = make_test(cfg)
+    test = make_test_section(cfg)
     return instantiate(
         ImageStore, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given
     )
@@ -82,7 +90,7 @@ def make_module(cfg: DictConfig) -> Classifier:
         net=net,
         augment=augment,
         architecture=architecture,
-        views=(test := make_test(cfg)).view_set,
+        views=(test := make_test_section(cfg)).view_set,
         dense=test.dense,
         performance=make_speed(cfg),
     )
@@ -147,7 +155,7 @@ def make_schedule(cfg: DictConfig) -> Callback:
 def count_classes(cfg: DictConfig) -> None:
     """Take the number of classes from the store or the checkpoint if the recipe leaves it open."""
     if cfg.model.num_classes is None:
-        checkpoint = cfg.command in ("predict", "features", "retrieve") and cfg.ckpt_path
+        checkpoint = cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path
         classes = (
             read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"] if checkpoint else Store(store_root(cfg)).classes
         )
@@ -155,7 +163,7 @@ def count_classes(cfg: DictConfig) -> None:
 
 
 def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
-    monitor = make_watch(cfg)
+    monitor = make_monitor_options(cfg)
     images = [
         FilterImage(run / "kernels.png", monitor.every_n_epochs),
         PredictionTable(monitor.num_images, monitor.every_n_epochs),
@@ -170,7 +178,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     check_trainer_options({**options, "accelerator": device(cfg).type})
     kind = device(cfg).type
     set_processes(options)
-    options["strategy"] = make_strategy(options, kind, run, cfg.command, distributed_options(cfg))
+    options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     options["precision"] = precision(cfg.trainer.precision, kind)
     use_tf32(cfg.trainer.precision == "tf32")
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch

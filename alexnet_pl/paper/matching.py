@@ -22,7 +22,7 @@ from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
 def recipe_lineage(cfg: DictConfig) -> list[tuple[str, Settings]]:
     """(data set, training settings) of the networks that a recipe is pre-trained with, oldest first."""
-    transfer = options.make_transfer(cfg)
+    transfer = options.make_transfer_options(cfg)
     if not transfer.pretrain_recipe:
         return []
     pretraining = compose(transfer.pretrain_recipe, transfer.overrides)
@@ -86,7 +86,8 @@ def matches_networks(expected: list[RecipeNetwork], test: TestDescription) -> bo
 def is_trained_as(network: TestedNetwork, expected: RecipeNetwork, fingerprint: str) -> bool:
     """Whether a tested network was trained as `expected`, on the store with that fingerprint."""
     return (
-        network.training == expected.training
+        network.imported is None
+        and network.training == expected.training
         and network.trained.ended_by == "schedule"
         and network.trained.store.fingerprint == fingerprint
         and len(network.lineage) == len(expected.lineage)
@@ -105,14 +106,14 @@ def matches_stage(stage: LineageStage, name: str, training: Settings) -> bool:
 @functools.lru_cache(maxsize=64)
 def default_views(name: str) -> str:
     """Name of the set of views that a recipe tests with: `ten`, `center`, `dense_…`."""
-    return options.make_test(compose(name)).view_set
+    return options.make_test_section(compose(name)).view_set
 
 
 @functools.lru_cache(maxsize=64)
 def recipe_networks(name: str, overrides: tuple[str, ...] = ()) -> list[RecipeNetwork]:
     """Networks that a recipe trains: one, or the members of an ensemble."""
     cfg = compose(name, overrides)
-    groups = options.make_ensemble(cfg).groups.values()
+    groups = options.make_ensemble_options(cfg).groups.values()
     if not groups:
         return [RecipeNetwork(identity.training_signature(cfg), recipe_lineage(cfg), cfg.data.name)]
     return [

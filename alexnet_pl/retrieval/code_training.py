@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig
 from torch import Tensor
 
-from alexnet_pl.config.options import Options, make_options
+from alexnet_pl.config.options import CodeOptions, make_code_options
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
 from alexnet_pl.errors import UserError
@@ -151,7 +151,7 @@ class FeatureDataModule(L.LightningDataModule):
         self.position = state_dict["position"]
 
 
-def open_features(options: Options, layer: str) -> tuple[Features, Features]:
+def open_features(options: CodeOptions, layer: str) -> tuple[Features, Features]:
     """Open the features of the training images and of the test (or validation) images of a run.
 
     Raises UserError if they do not exist or are not of the same checkpoint and layer.
@@ -170,7 +170,7 @@ def open_features(options: Options, layer: str) -> tuple[Features, Features]:
 
 def build_codes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, CodeLearner, FeatureDataModule]:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    options = make_options(cfg)
+    options = make_code_options(cfg)
     train, tested = open_features(options, options.layer)
     net = instantiate(AutoEncoder, {k: v for k, v in options.net.items() if k != "layer"}, "codes", width=train.width)
     switches = {"codes": {**options.net, "width": train.width}}

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl import runtime
-from alexnet_pl.config.options import feature_options
+from alexnet_pl.config.options import make_feature_options
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -33,7 +33,9 @@ def make_extractor(cfg: DictConfig, device: torch.device | None = None) -> Extra
     check_compatible(cfg.ckpt_path, module.architecture)
     device = device or runtime.device(cfg)
     precision_name = precision(cfg.trainer.precision, device.type)
-    return Extractor(trained_run.load_module(cfg.ckpt_path, module), feature_options(cfg).layer, device, precision_name)
+    return Extractor(
+        trained_run.load_module(cfg.ckpt_path, module), make_feature_options(cfg).layer, device, precision_name
+    )
 
 
 def extract_features(
@@ -63,7 +65,7 @@ class ImageIndex:
 
     def __init__(self, cfg: DictConfig, run: Path, split: str = "train") -> None:
         self.cfg, self.run = cfg, run
-        self.features = Features(features.features_dir(run, split, feature_options(cfg).layer))
+        self.features = Features(features.features_dir(run, split, make_feature_options(cfg).layer))
         if self.features.info.layer != "pixels":
             self.features.check_checkpoint(describe_checkpoint(Path(cfg.ckpt_path)))
         self.extractor = make_extractor(cfg)

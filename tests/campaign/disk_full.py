@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from file_events import FileEvents, disk_full, read_kinds
+from file_events import FileEvents, Moment, disk_full, read_moments
 from forks import Ended, run
 from tally import Tally
 from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
@@ -92,12 +92,16 @@ class FullDisk:
 
     def judge(self, what: str, ended: Ended) -> None:
         self.tally.count(what.partition(",")[0] + (": full" if ended.code else ": fitted"))
-        self.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}")
+        self.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}", self.place.output)
         self.note(what, "; ".join(damaged_files(self.disk / "run")))
 
     def finish(self, job: Job, what: str) -> None:
         ended = run(job.words, self.place.output)
-        self.note(what, "" if ended.code == 0 else f"with space again, exit code {ended.code}: {ended.last_line}")
+        self.note(
+            what,
+            "" if ended.code == 0 else f"with space again, exit code {ended.code}: {ended.last_line}",
+            self.place.output,
+        )
         if ended.code == 0:
             self.note(what, ", ".join(job.check()))
 
@@ -121,12 +125,12 @@ class FullDisk:
         log = self.place.folder / "events.txt"
         self.begin_anew(job)
         run(job.words, self.place.output, lambda: FileEvents(self.disk, log).install())
-        writes = [number for number, kind in enumerate(read_kinds(log)) if kind.startswith(("write", "append"))]
-        for number in self.draw.sample(writes, min(times, len(writes))):
+        writes = [moment for moment in read_moments(log) if moment.kind.startswith(("write", "append"))]
+        for moment in self.draw.sample(writes, min(times, len(writes))):
             self.begin_anew(job)
-            what = f"{job.name}, at file {number}"
+            what = f"{job.name}, at {moment.kind}"
 
-            def install(at: int = number) -> None:
+            def install(at: Moment = moment) -> None:
                 FileEvents(self.disk, log, at, disk_full).install()
 
             self.judge(what, run(job.words, self.place.output, install))

@@ -4,7 +4,7 @@ import pytest
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config import schema
-from alexnet_pl.config.options import make_test
+from alexnet_pl.config.options import make_test_section
 from alexnet_pl.config.recipes import allow_new_key, compose
 from alexnet_pl.config.sections import DenseViews, view_overrides
 from alexnet_pl.errors import UserError
@@ -24,13 +24,15 @@ def test_a_name_tells_windows_apart_and_its_words_lead_back_to_it(dense: DenseVi
     translated = [word for word in to_hydra(["test", "-c", "ilsvrc2012", "ckpt_path=null", *words]) if "test." in word]
     cfg = compose("ilsvrc2012", translated)
     schema.check_config(cfg)
-    assert make_test(cfg).view_set == name
-    assert make_test(cfg).dense == DenseViews(tuple(sorted(dense.scales)), dense.stride, dense.aspect, dense.score)
+    assert make_test_section(cfg).view_set == name
+    assert make_test_section(cfg).dense == DenseViews(
+        tuple(sorted(dense.scales)), dense.stride, dense.aspect, dense.score
+    )
 
 
 def test_views_without_windows_keep_their_names() -> None:
-    assert make_test(compose("ilsvrc2012")).view_set == "ten"
-    assert make_test(compose("ilsvrc2012")).dense is None
+    assert make_test_section(compose("ilsvrc2012")).view_set == "ten"
+    assert make_test_section(compose("ilsvrc2012")).dense is None
     assert view_overrides("ten") == ["test.views=ten"]
 
 
@@ -38,7 +40,7 @@ def test_scales_are_a_list_with_and_without_brackets_and_one_may_stand_alone() -
     assert allow_new_key("test.scales=1,2") == allow_new_key("test.scales=[1,2]") == "++test.scales=[1,2]"
     assert allow_new_key("test.scales=3") == "++test.scales=[3]"
     assert allow_new_key("test.scales=1,2", sweep=True) == "++test.scales=1,2"
-    assert make_test(compose("ilsvrc2012", ["test.views=dense", "test.scales=3"])).view_set == "dense_fine_3"
+    assert make_test_section(compose("ilsvrc2012", ["test.views=dense", "test.scales=3"])).view_set == "dense_fine_3"
 
 
 @pytest.mark.parametrize(

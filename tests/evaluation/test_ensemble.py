@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alexnet_pl.config.options import Ensemble, Group
+from alexnet_pl.config.options import EnsembleGroup, EnsembleOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import ensemble
 from alexnet_pl.evaluation.ensemble import find_members, hash_half
@@ -55,7 +55,7 @@ def errors_by_hand(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float
 
 def averaged(runs: list[Path], folder: Path, **options: Any) -> tuple[dict[str, Any], dict[str, float], Block]:
     readers = find_members(runs, None, "ten")
-    tested, errors = ensemble.average_members(readers, Ensemble(**options), folder / "average.parquet")
+    tested, errors = ensemble.average_members(readers, EnsembleOptions(**options), folder / "average.parquet")
     assert errors is not None
     return tested, errors, concat_blocks(list(PredictionFile(folder / "average.parquet").blocks()))
 
@@ -195,10 +195,10 @@ def test_which_half_an_image_is_in_depends_on_its_name_alone(names: list[str]) -
 )
 def test_how_weights_are_chosen_must_be_said(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Ensemble(**options)
+        EnsembleOptions(**options)
 
 
 def test_a_groups_seeds_are_each_there_once() -> None:
     for seeds in ([], [1, 1]):
         with pytest.raises(ValueError, match="one or more, each once"):
-            Group("demo", seeds)
+            EnsembleGroup("demo", seeds)

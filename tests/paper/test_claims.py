@@ -25,7 +25,7 @@ def test_every_row_composes_and_its_networks_build(claim: Claim, config: Compose
     for name, overrides in [(str(claim.recipe), claim.overrides), *claim.alternatives]:
         cfg = config(name, *overrides)
         schema.check_config(cfg)
-        groups = options.make_ensemble(cfg).groups.values() or [None]
+        groups = options.make_ensemble_options(cfg).groups.values() or [None]
         for group in groups:
             member = config(group.recipe, *group.overrides) if group else cfg
             member.model.num_classes = member.model.num_classes or 21_841
@@ -34,7 +34,7 @@ def test_every_row_composes_and_its_networks_build(claim: Claim, config: Compose
                 side = member.augment.crop
                 assert net(torch.empty(2, 3, side, side)).shape == (2, member.model.num_classes)
             build.make_schedule(member)
-            options.make_transfer(member)
+            options.make_transfer_options(member)
 
 
 def test_every_row_has_its_recipe() -> None:
@@ -121,4 +121,4 @@ def test_each_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch:
 )
 def test_the_printed_command_tests_the_views_that_its_row_asks_for(claim: Claim) -> None:
     keys = [allow_new_key(word) for word in reproduce_command(claim).split()[3:] if is_override(word)]
-    assert options.make_test(compose(str(claim.recipe), keys)).view_set == claim.views
+    assert options.make_test_section(compose(str(claim.recipe), keys)).view_set == claim.views

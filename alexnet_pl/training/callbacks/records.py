@@ -10,12 +10,11 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.data.loading.datamodule import image_share
-from alexnet_pl.evaluation.predictions import describe_dataset
 from alexnet_pl.files import JsonObject, NonNegative, parse_record, to_json
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
-from alexnet_pl.runs.records import StoreIdentity
+from alexnet_pl.runs.records import DatasetInfo, StoreIdentity
 from alexnet_pl.training.media import log_summary
 from alexnet_pl.training.schedules import find_end_of_fit
 
@@ -30,14 +29,15 @@ class FitState:
 
 
 class FitRecord(L.Callback):
-    """Writes fit.json when training starts, and links the run as `latest` of its recipe.
+    """Writes fit.json when training starts, and links the run as `latest` of its recipe. `store`: the images it is
+    trained on.
 
     Settings and training time are also saved in checkpoints, so that they survive a killed session and a checkpoint
     copied to another folder.
     """
 
-    def __init__(self, run: Path, training: Settings) -> None:
-        self.run, self.training = run, training
+    def __init__(self, run: Path, training: Settings, store: DatasetInfo) -> None:
+        self.run, self.training, self.store = run, training, store
         self.changed_settings: list[str] = []
         self.earlier_seconds, self.start_time = 0.0, time.perf_counter()
 
@@ -63,8 +63,7 @@ class FitRecord(L.Callback):
 
     @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        store = trainer.datamodule.store  # type: ignore[attr-defined]
-        status = fit_status.start_fit(self.run, self.training, describe_dataset(store, "train"), self.changed_settings)
+        status = fit_status.start_fit(self.run, self.training, self.store, self.changed_settings)
         self.changed_settings = status.changed_settings
         link_latest(self.run)
 

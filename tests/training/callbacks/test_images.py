@@ -171,11 +171,11 @@ def test_tensorboard_gets_what_it_can_hold(config: Compose, tiny: list[str], tmp
 def test_what_cannot_be_shown_is_refused_by_its_key(config: Compose, tiny: list[str], words: str) -> None:
     key = "+" * (words.startswith("monitor.pictures")) + words
     with pytest.raises(UserError, match=rf"^{words.split('=')[0]}"):
-        options.make_watch(config("imagenette", *tiny, key))
+        options.make_monitor_options(config("imagenette", *tiny, key))
 
 
 def test_a_run_folder_from_before_there_was_a_section_monitor_is_taken(config: Compose, tiny: list[str]) -> None:
     cfg = config("imagenette", *tiny)
     OmegaConf.set_struct(cfg, False)
     del cfg["monitor"]
-    assert options.make_watch(cfg) == MonitorOptions()
+    assert options.make_monitor_options(cfg) == MonitorOptions()
