@@ -29,7 +29,9 @@ from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # errors that the user can correct
+DISK = (  # errors that the user can correct
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
+)  # fmt: skip
 HELP = ("-h", "--help")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names out of archives and records could steer the terminal
 
@@ -84,7 +86,8 @@ def explain(error: Exception) -> None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         fail(one_line(error))
     if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
-        fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose another folder, then try again")
+        path = error.filename2 or error.filename or "writing"
+        fail(f"{path}: {error.strerror}; free space or choose another folder, then try again")
 
 
 def made_by_hydra(error: OSError) -> bool:

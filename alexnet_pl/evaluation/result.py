@@ -84,6 +84,11 @@ class TestResult(TestDescription):
     nonfinite: Count | None = None
     commit: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("top1_error_interval", "top5_error_interval"):
+            if len(getattr(self, name)) != 2:
+                raise ValueError(f"{name}: not two numbers")
+
 
 def describe_errors(errors: Mapping[str, float]) -> JsonObject:
     """Fields of `TestResult` from the exact counts of `ErrorRates`: errors and their 95 % intervals."""
