@@ -20,6 +20,7 @@ from alexnet_pl.config.recipes import (
     is_override,
     quote_value,
 )
+from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 
@@ -53,6 +54,8 @@ def to_hydra(argv: list[str]) -> list[str]:
     composed = config_for_hydra(path)
     where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]
     words = stable_run_dir(command, path, attach_run(command, path, overrides), sweep)
+    if not is_first_process():
+        words.append("hydra.output_subdir=null")  # of a run's processes the first alone writes its config
     return [*where, *flags, f"++command={command.name}", *(allow_new_key(word, sweep) for word in words)]
 
 

@@ -26,9 +26,12 @@ from alexnet_pl.commands.help import command_help, usage
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.recipes import suggest_key
 from alexnet_pl.config.run_config import isolated_config
+from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # errors that the user can correct
+DISK = (  # errors that the user can correct
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
+)  # fmt: skip
 HELP = ("-h", "--help")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names out of archives and records could steer the terminal
 
@@ -83,7 +86,8 @@ def explain(error: Exception) -> None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         fail(one_line(error))
     if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
-        fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose another folder, then try again")
+        path = error.filename2 or error.filename or "writing"
+        fail(f"{path}: {error.strerror}; free space or choose another folder, then try again")
 
 
 def made_by_hydra(error: OSError) -> bool:
@@ -128,7 +132,7 @@ def fail(message: str) -> NoReturn:
 
 def remove_if_empty(folder: Path) -> None:
     """Remove a run folder that holds only Hydra's files, after `prepare` or a mistake."""
-    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
+    if is_first_process() and folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder, ignore_errors=True)  # another job that began in the same second may do the same
 
 
@@ -144,10 +148,18 @@ def one_line(error: Exception) -> str:
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
+def check_launcher(started_by: str, launcher: str) -> None:
+    """Raise UserError unless processes that torchrun or srun have started are to run one job of a sweep, as submitit
+    has it: several jobs one after the other would meet by the same addresses."""
+    if "submitit" not in launcher:
+        raise UserError(f"-m: processes of {started_by} train one network; start {started_by} once for each job")
+
+
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """One job: a command on a composed config. Returns the sweep's objective."""
     from alexnet_pl.config.schema import check_config
+    from alexnet_pl.experiment.processes import launched_processes
     from alexnet_pl.runtime import ask_for_large_pages  # torch loads here, so that --help and --cfg job stay instant
 
     ask_for_large_pages()
@@ -155,9 +167,11 @@ def run(cfg: DictConfig) -> float | None:
     sweep = job.mode == RunMode.MULTIRUN
     with own_process_state():
         folder = Path(job.runtime.output_dir)
-        if sweep:  # the other DDP ranks must repeat this job, not start the sweep again
-            pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
         try:
+            if sweep and (launched := launched_processes()):
+                check_launcher(launched.launcher, job.launcher._target_)
+            elif sweep:  # the other DDP ranks must repeat this job, not start the sweep again
+                pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
             check_config(cfg)
             found = registry.run(cfg, folder)
             if not sweep:

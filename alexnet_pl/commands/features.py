@@ -32,7 +32,7 @@ def features(cfg: DictConfig, folder: Path) -> None:
     splits = [wanted] if wanted else ["train", data.test_split_name]
     for split in splits:
         data.store.split(split)  # before the first is begun
-    fabric = processes.launch(cfg)
+    fabric = processes.launch(cfg, folder)
     share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
     extractor = gallery.make_extractor(cfg, fabric.device)
     for split in splits:

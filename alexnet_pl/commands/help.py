@@ -40,7 +40,7 @@ the same command with ckpt_path=last goes on; a second signal ends it at once wi
 
 def command_help(command: Command) -> str:
     words = {
-        "runs": "RUN [RUN ...]",
+        "runs": command.operands,
         "recipe": "[-c RECIPE]" if command.default_recipe else "-c RECIPE",
     }[command.takes]
     examples = "\n".join(f"  alexnet_pl {example}" for example in command.examples)

@@ -13,9 +13,9 @@ from alexnet_pl.commands.network_of_weights import take_network_of_weights
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import check_trained_here, read_checkpoint
 from alexnet_pl.runs.lock import run_lock
-from alexnet_pl.training.strategies.peers import is_reported
+from alexnet_pl.training.strategies import peers
 
 
 def run_with_trainer(
@@ -33,10 +33,12 @@ def run_with_trainer(
             return command(cfg, folder)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
-    except UserError:
+    except UserError as error:
+        peers.fail(error)
         raise
     except Exception as error:
-        if is_reported(error):
+        peers.fail(error)
+        if peers.is_reported(error):
             raise SystemExit(1) from None  # one of several processes, which has said so in a line
         raise
 
@@ -44,6 +46,8 @@ def run_with_trainer(
 def check_checkpoint(cfg: DictConfig) -> None:
     """Say which checkpoint is meant; `best.ckpt` holds weights alone, from which a fit cannot go on."""
     checkpoint = read_checkpoint(cfg.ckpt_path)
+    if cfg.command == "fit":
+        check_trained_here(cfg.ckpt_path)
     if cfg.command == "fit" and not (
         checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")
     ):

@@ -158,14 +158,18 @@ def make_monitor_options(cfg: DictConfig) -> MonitorOptions:
 @dataclass(frozen=True)
 class DistributedOptions:
     """`timeout`: seconds that processes which train together wait for each other; `compress_gradients`: send them as
-    bfloat16, half of the bytes."""
+    bfloat16, half of the bytes; `bucket_mb`: megabytes of gradients that are sent together; `static_graph`: take the
+    first step's order of gradients for all."""
 
     timeout: float = 600
     compress_gradients: bool = False
+    bucket_mb: float = 25
+    static_graph: bool = False
 
     def __post_init__(self) -> None:
-        if self.timeout <= 0:
-            raise ValueError(f"timeout={self.timeout}: seconds, above 0")
+        for key in ("timeout", "bucket_mb"):
+            if (value := getattr(self, key)) <= 0:
+                raise ValueError(f"{key}={value}: {'seconds' if key == 'timeout' else 'megabytes'}, above 0")
 
 
 def make_distributed_options(cfg: DictConfig) -> DistributedOptions:
