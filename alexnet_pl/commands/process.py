@@ -10,8 +10,8 @@ from pathlib import Path
 def pin_argv_for_ddp_ranks(words: Iterable[str], config: Path | None = None) -> None:
     """Make `sys.argv` name exactly this job: Lightning starts the other ranks of a fit with it.
 
-    `words` replace overrides of the same keys; `config` replaces the recipe and all overrides. Without `config`,
-    nothing happens where Hydra was not started from a command line, as in a notebook.
+    `words` replace overrides of the same keys; `config` replaces the recipe and all overrides. Without `config`, does
+    nothing if Hydra was not started from a command line, as in a notebook.
     """
     if config:
         sys.argv[1:] = [f"--config-path={config.parent}", f"--config-name={config.stem}", "hydra/job_logging=none"]
@@ -28,7 +28,7 @@ def key_of(word: str) -> str:
 
 @contextmanager
 def own_process_state() -> Iterator[None]:
-    """Give back `sys.argv` and the environment as found.
+    """Restore `sys.argv` and the environment afterwards.
 
     Hydra's basic launcher runs a whole sweep in one process, and the LOCAL_RANK and WORLD_SIZE that Lightning sets for
     one job would make it take the next for a rank that torchrun started.
@@ -45,4 +45,4 @@ def own_process_state() -> Iterator[None]:
         if dist.is_initialized():
             dist.destroy_process_group()
         if wandb := sys.modules.get("wandb"):
-            wandb.finish()  # or the next job of a sweep would go on in this one's W&B run
+            wandb.finish()  # or the next job of a sweep would continue this job's W&B run
