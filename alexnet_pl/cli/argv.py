@@ -9,7 +9,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from alexnet_pl.commands.registry import Command, find
+from alexnet_pl.commands.registry import COMMANDS, Command, find
 from alexnet_pl.config.migration import check_overrides
 from alexnet_pl.config.recipes import (
     SHIPPED,
@@ -20,6 +20,7 @@ from alexnet_pl.config.recipes import (
     is_override,
     quote_value,
 )
+from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 
@@ -34,11 +35,13 @@ SUITE = "bench.suite"  # the key that the word after `bench` sets
 def to_hydra(argv: list[str]) -> list[str]:
     """Translate our argv, without the program name, into Hydra's.
 
-    An argv without a leading command is already Hydra's and is returned unchanged. Lightning relies on that: under DDP
-    it starts the other ranks with `sys.argv`, which is the translated one by then.
+    An argv that starts with --config-path is Hydra's already and is returned as it is. Lightning relies on that: under
+    DDP it starts the other ranks with the argv it finds in `sys.argv`, which by then is the translated one.
     """
-    if not argv or argv[0].startswith(("-", "+")) or "=" in argv[0]:
+    if not argv or argv[0].startswith("--config-path"):
         return argv
+    if argv[0].startswith("-") or is_override(argv[0]):
+        raise UserError(f"{argv[0]}: a command comes first: {', '.join(COMMANDS)}")
     command = find(argv[0])
     recipe, rest = split_recipe(command, argv[1:])
     path = find_recipe(recipe) if recipe or not command.default_recipe else SHIPPED / command.default_recipe
@@ -51,6 +54,8 @@ def to_hydra(argv: list[str]) -> list[str]:
     composed = config_for_hydra(path)
     where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]
     words = stable_run_dir(command, path, attach_run(command, path, overrides), sweep)
+    if not is_first_process():
+        words.append("hydra.output_subdir=null")  # of a run's processes the first alone writes its config
     return [*where, *flags, f"++command={command.name}", *(allow_new_key(word, sweep) for word in words)]
 
 

@@ -26,11 +26,14 @@ from alexnet_pl.commands.help import command_help, usage
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.recipes import suggest_key
 from alexnet_pl.config.run_config import isolated_config
+from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # errors that the user can fix
 HELP = ("-h", "--help")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names from archives and records could control the terminal
+
+stopped_by: list[int] = []  # numbers of the signals that came
 
 
 def main() -> None:
@@ -67,16 +70,21 @@ def respond(argv: list[str]) -> None:
             signal.signal(number, exit_on_signal)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
         start(argv)
-    except UserError as error:
+    except Exception as error:
+        explain(error)
+        raise
+
+
+def explain(error: Exception) -> None:
+    """End with one line if the error is one that the user can correct; by the signal's code if a signal came."""
+    if stopped_by:  # a library was in the middle of something, and its clean-up failed
+        raise SystemExit(128 + stopped_by[0]) from None
+    if isinstance(error, UserError):
         fail(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
+    if isinstance(error, HydraException | OmegaConfBaseException):
         fail(one_line(error))
-    except OSError as error:
-        if error.errno not in DISK and not made_by_hydra(error):
-            raise
-        fail(
-            f"{error.filename or 'writing'}: {error.strerror}; free some space or choose another folder, then try again"
-        )
+    if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
+        fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose another folder, then try again")
 
 
 def made_by_hydra(error: OSError) -> bool:
@@ -110,6 +118,7 @@ def start(argv: list[str]) -> None:
 
 
 def exit_on_signal(number: int, frame: object) -> NoReturn:
+    stopped_by.append(number)
     raise SystemExit(128 + number)
 
 
@@ -120,8 +129,8 @@ def fail(message: str) -> NoReturn:
 
 def remove_if_empty(folder: Path) -> None:
     """Remove a run folder that holds only Hydra's files, after `prepare` or a mistake."""
-    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
-        shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
+    if is_first_process() and folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
+        shutil.rmtree(folder, ignore_errors=True)  # another job that began in the same second may do the same
 
 
 def one_line(error: Exception) -> str:
@@ -131,13 +140,23 @@ def one_line(error: Exception) -> str:
         return f"{found[1]}: unknown key{suggest_key(found[1])}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {text.splitlines()[0]}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {text.splitlines()[0]}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def check_launcher(started_by: str, launcher: str) -> None:
+    """Raise UserError unless processes that torchrun or srun have started are to run one job of a sweep, as submitit
+    has it: several jobs one after the other would meet by the same addresses."""
+    if "submitit" not in launcher:
+        raise UserError(f"-m: processes of {started_by} train one network; start {started_by} once for each job")
 
 
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """One job: a command on a composed config. Returns the sweep's objective."""
     from alexnet_pl.config.schema import check_config
+    from alexnet_pl.experiment.processes import launched_processes
     from alexnet_pl.runtime import ask_for_large_pages  # torch loads here, so that --help and --cfg job stay instant
 
     ask_for_large_pages()
@@ -145,17 +164,19 @@ def run(cfg: DictConfig) -> float | None:
     sweep = job.mode == RunMode.MULTIRUN
     with own_process_state():
         folder = Path(job.runtime.output_dir)
-        if sweep:  # the other DDP ranks must repeat this job, not start the sweep again
-            pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
         try:
+            if sweep and (launched := launched_processes()):
+                check_launcher(launched.launcher, job.launcher._target_)
+            elif sweep:  # the other DDP ranks must repeat this job, not start the sweep again
+                pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
             check_config(cfg)
             found = registry.run(cfg, folder)
             if not sweep:
                 suggest_next(registry.find(cfg.command), folder, cfg)
             return found
-        except UserError as error:  # printed here; Hydra would add a line of its own
+        except (UserError, OmegaConfBaseException) as error:  # Hydra would print a line of its own first
             if sweep:
-                raise  # the other jobs of a sweep continue
-            fail(str(error))
+                raise  # the other jobs of a sweep go on
+            explain(error)
         finally:
             remove_if_empty(folder)

@@ -98,7 +98,7 @@ def describe_network(run: Path, features: FeaturesInfo) -> FeatureNetwork:
         epochs=checkpoint.step / steps if steps else None,
         epochs_wanted=epochs,
         finished=fit is not None and fit.finished and fit.steps == checkpoint.step,
-        val_top1_error=float(error) if error else None,
+        val_top1_error=error,
     )
 
 

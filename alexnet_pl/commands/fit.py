@@ -11,15 +11,18 @@ from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.console import pluralize, print_message
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import dataset_info
 from alexnet_pl.experiment.build import build
+from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
 from alexnet_pl.training.checkpointing import save_last
+from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.media import log_summary, upload_checkpoints
-from alexnet_pl.training.transfer import carry_over
+from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rate_scales
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -55,12 +58,23 @@ def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
         pin_argv_for_ddp_ranks(f"{key}={quote_value(value) if value else 'null'}" for key, value in start.items())
 
 
-def train(cfg: DictConfig, folder: Path) -> float | None:
-    trainer, module, data = build(cfg, folder)
+def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
+    """Carry layers over, unless the fit goes on from a checkpoint of its own; set their learning rates."""
     transfer = options.make_transfer_options(cfg)
     if transfer.layers and not cfg.ckpt_path:
         assert transfer.weights
-        module.lineage = carry_over(module.net, Path(transfer.weights), transfer.layers)
+        earlier = open_earlier_network(transfer.weights)
+        carry_over(module.net, earlier, transfer.layers)
+        module.lineage = earlier.lineage
+    if transfer.rates and cfg.schedule.name == "staged":
+        raise UserError("transfer.rates: schedule.name=staged sets every rate itself; set them there")
+    module.rate_scales = learning_rate_scales(module.net, transfer)
+    freeze_layers(module.net, module.rate_scales)
+
+
+def train(cfg: DictConfig, folder: Path) -> float | None:
+    trainer, module, data = build(cfg, folder)
+    transfer_layers(cfg, module)
     record = FitRecord(folder, identity.training_signature(cfg), dataset_info(data.store, "train"))
     errors = fit_to_end(cfg, trainer, module, data, record)
     if options.make_monitor_options(cfg).upload_checkpoints:

@@ -27,22 +27,38 @@ def key_of(word: str) -> str:
 
 
 @contextmanager
-def own_process_state() -> Iterator[None]:
-    """Restore `sys.argv` and the environment afterwards.
+def own_process_state(keep_group: bool = False) -> Iterator[None]:
+    """Give back `sys.argv` and the environment as found, and end the process group unless it is kept.
 
     Hydra's basic launcher runs a whole sweep in one process, and the LOCAL_RANK and WORLD_SIZE that Lightning sets for
     one job would make it take the next for a rank that torchrun started.
+
+    `keep_group`: for stages of one command in processes of torchrun or srun. A second group would be made by the same
+    addresses, and a process that is early would still find those of the first.
     """
     argv, environ = sys.argv.copy(), os.environ.copy()
     try:
         yield
+        if not keep_group:
+            leave_group()
     finally:
         sys.argv[:] = argv
         os.environ.clear()
         os.environ.update(environ)
-        import torch.distributed as dist
-
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        if not keep_group:
+            destroy_group()
         if wandb := sys.modules.get("wandb"):
-            wandb.finish()  # or the next job of a sweep would continue this job's W&B run
+            wandb.finish()  # or the next job of a sweep would go on in this one's W&B run
+
+
+def leave_group() -> None:
+    """Wait for the other processes of the group, which may end from then on."""
+    if peers := sys.modules.get("alexnet_pl.training.strategies.peers"):
+        peers.leave()
+
+
+def destroy_group() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -79,7 +79,8 @@ COMMANDS = {
             examples=(
                 "fit -c demo",
                 "fit -c ilsvrc2012 data.root=/fast/ilsvrc2012 optim.lr=0.02",
-                "fit runs/demo/latest                # resume where that run stopped",
+                "fit -c finetune data.root=/fast/photos transfer.weights=runs/ilsvrc2012/latest",
+                "fit runs/demo/latest                # go on where that run stopped",
                 "fit -m -c demo seed=1,2,3           # a sweep",
             ),
             next="test -c {run}",
@@ -155,6 +156,19 @@ COMMANDS = {
             keys=("features", "ckpt_path", "data", *NET, *MACHINE),
             examples=("features runs/demo/latest",),
             next="retrieve -c {run}",
+        ),
+        Command(
+            "probe",
+            "a linear probe: logistic regression on a layer's activations for the images at data.root",
+            f"{HOME}.probe:probe",
+            needs_checkpoint=True,
+            uses_trainer=True,
+            first_process_only=True,
+            keys=("probe", "seed", "ckpt_path", "test", "data", *NET, *MACHINE),
+            examples=(
+                "probe runs/demo/latest",
+                "probe runs/ilsvrc2012/latest data.root=/fast/photos probe.shots=1,2,5,10,20",
+            ),
         ),
         Command(
             "retrieve",

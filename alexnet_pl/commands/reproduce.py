@@ -11,6 +11,7 @@ from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_rank
 from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import print_message
+from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST
 
 Stage = Callable[[DictConfig, Path], float | None]
@@ -18,15 +19,16 @@ Stage = Callable[[DictConfig, Path], float | None]
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
     """`fit` to its end, unless that was reached before, then `test`, unless these weights have been tested."""
-    objective = None
+    objective, launched = None, launched_processes()
     for stage in stages(cfg, folder):
         if stage.command == "test" and (results := finished_test(stage, folder)):
             print_message("already tested", results)
             return earlier_error(results)
-        with own_process_state():
-            words = [f"++command={stage.command}", f"ckpt_path={quote_value(stage.ckpt_path)}"]
-            words.append(f"hydra.run.dir={quote_value(str(folder.absolute()))}")
-            pin_argv_for_ddp_ranks(words, isolated_config(folder))
+        with own_process_state(keep_group=launched is not None):
+            if not launched:
+                words = [f"++command={stage.command}", f"ckpt_path={quote_value(stage.ckpt_path)}"]
+                words.append(f"hydra.run.dir={quote_value(str(folder.absolute()))}")
+                pin_argv_for_ddp_ranks(words, isolated_config(folder))
             objective = registry.run(stage, folder)
     return objective
 

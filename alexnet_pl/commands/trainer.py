@@ -9,12 +9,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
+from alexnet_pl.commands.network_of_weights import take_network_of_weights
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.lock import run_lock
-from alexnet_pl.training.strategies.peers import is_reported
+from alexnet_pl.training.strategies import peers
 
 
 def run_with_trainer(
@@ -26,16 +27,19 @@ def run_with_trainer(
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
+    take_network_of_weights(cfg, folder)
     try:
         with run_lock(folder, cfg.command):
             return command(cfg, folder)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
-    except UserError:
+    except UserError as error:
+        peers.fail(error)
         raise
     except Exception as error:
-        if is_reported(error):
-            raise SystemExit(1) from None  # one of several processes, which has printed the reason
+        peers.fail(error)
+        if peers.is_reported(error):
+            raise SystemExit(1) from None  # one of several processes, which has said so in a line
         raise
 
 

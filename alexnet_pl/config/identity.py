@@ -62,5 +62,11 @@ def training_signature(cfg: DictConfig) -> Settings:
         "optim": {key: value for key, value in whole["optim"].items() if key != SCALING or value is not None},
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
         "trainer": {key: value for key, value in whole["trainer"].items() if key not in HARDWARE},
-        "transfer": {"layers": sorted(whole["transfer"]["layers"])},
+        "transfer": transfer_signature(whole["transfer"]),
     }
+
+
+def transfer_signature(transfer: Settings) -> Settings:
+    """Without the keys that configs of before them lack, where these have no effect."""
+    added = {key: transfer[key] for key in ("freeze", "rates") if transfer.get(key)}
+    return {"layers": sorted(transfer["layers"] or []), **added}

@@ -79,7 +79,7 @@ class EnsembleOptions:
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """Section `features`. `split`: null for train and the test split. `layer`: fc7 or pixels."""
+    """`split`: null for train and the one that is tested. `layer`: fc7 or another layer, or pixels."""
 
     split: str | None = None
     layer: str = "fc7"
@@ -96,6 +96,32 @@ class RetrievalOptions:
     index: str = "flat"
     per_file: int | None = None
     codes: str | None = None
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """Linear probe of a layer. `penalties`: of the squared weights, one of which is chosen on the share `held_out` of
+    the training images; `shots`: images a class of the few-shot table, drawn `draws` times, fitted with
+    `few_shot_penalty`, since so few leave none to choose with."""
+
+    layer: str = "fc7"
+    penalties: list[float] = field(default_factory=lambda: [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7])
+    held_out: float = 0.2
+    shots: list[int] = field(default_factory=list)
+    draws: int = 5
+    few_shot_penalty: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not self.penalties or min(*self.penalties, self.few_shot_penalty) <= 0:
+            raise ValueError(f"penalties={self.penalties}, few_shot_penalty={self.few_shot_penalty}: above 0")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out={self.held_out}: above 0 and below 1")
+        if self.draws < 1 or any(count < 1 for count in self.shots):
+            raise ValueError(f"shots={self.shots}, draws={self.draws}: at least 1")
+
+
+def make_probe_options(cfg: DictConfig) -> ProbeOptions:
+    return instantiate(ProbeOptions, cfg.get("probe") or {}, "probe")  # which older run folders lack
 
 
 def make_test_section(cfg: DictConfig) -> TestSection:
@@ -132,39 +158,69 @@ def make_monitor_options(cfg: DictConfig) -> MonitorOptions:
 
 @dataclass(frozen=True)
 class DistributedOptions:
-    """Section `distributed`. `timeout`: seconds that the processes of a fit wait for each other; `compress_gradients`:
-    send gradients as bfloat16, half of the bytes."""
+    """`timeout`: seconds that processes which train together wait for each other; `compress_gradients`: send them as
+    bfloat16, half of the bytes; `bucket_mb`: megabytes of gradients that are sent together; `static_graph`: take the
+    first step's order of gradients for all."""
 
     timeout: float = 600
     compress_gradients: bool = False
+    bucket_mb: float = 25
+    static_graph: bool = False
 
     def __post_init__(self) -> None:
-        if self.timeout <= 0:
-            raise ValueError(f"timeout={self.timeout}: seconds, above 0")
+        for key in ("timeout", "bucket_mb"):
+            if (value := getattr(self, key)) <= 0:
+                raise ValueError(f"{key}={value}: {'seconds' if key == 'timeout' else 'megabytes'}, above 0")
 
 
 def make_distributed_options(cfg: DictConfig) -> DistributedOptions:
     return instantiate(DistributedOptions, cfg.get("distributed") or {}, "distributed")  # which older run folders lack
 
 
+ALL = "all"  # of the layers that are carried over
+NETWORKS = ("recipe", "weights")
+
+
 @dataclass(frozen=True)
 class TransferOptions:
-    """Section `transfer`. `layers`: copied from the checkpoint `weights`; the others are initialized anew.
-    `pretrain_recipe`: recipe that `fit` pre-trains with if there is no checkpoint; `data_roots`: stores of such
-    recipes, by data.name; `overrides`: of that recipe."""
+    """`layers`: copied from `weights`, null for all but the last; the others are initialised afresh. `network`: whether
+    model and crop are the recipe's or those of the weights. `freeze`: layers that keep their weights, `rates`: factors
+    of optim.lr by layer; `all` stands for all that are carried over.
 
-    layers: list[str] = field(default_factory=list)
+    `pretrain_recipe`: the recipe with which `fit` trains that network first if there is no checkpoint; `data_roots`:
+    the stores of such recipes, by data.name; `overrides`: of that recipe."""
+
+    layers: list[str] | None = field(default_factory=list)
     weights: str | None = None
+    network: str = "recipe"
+    freeze: list[str] = field(default_factory=list)
+    rates: dict[str, float] = field(default_factory=dict)
     pretrain_recipe: str | None = None
     data_roots: dict[str, str | None] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if bool(self.layers) != bool(self.weights or self.pretrain_recipe):
+        if self.network not in NETWORKS:
+            raise ValueError(f"network={self.network}: one of {', '.join(NETWORKS)}")
+        if wrong := [name for name, rate in self.rates.items() if rate < 0]:
+            raise ValueError(f"rates.{wrong[0]}={self.rates[wrong[0]]}: not negative")
+        if ALL in self.freeze and len(self.freeze) > 1:
+            raise ValueError(f"freeze={self.freeze}: {ALL} alone, or the names of layers")
+        if self.needs_weights and not self.weights:
+            raise ValueError(f"weights: has no value yet: add transfer.weights={SOURCES}")
+        if bool(self.layers or self.needs_weights) != bool(self.weights or self.pretrain_recipe):
             lacking = "weights or pretrain_recipe" if self.layers else "layers"
             raise ValueError(
                 f"{lacking}: required, since the other is set: the layers to copy, and the network to copy them from"
             )
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether nothing can be said of the network before its weights are there."""
+        return self.network == "weights" or (self.layers is None and not self.pretrain_recipe)
+
+
+SOURCES = "RUN, a checkpoint, model.safetensors or hf://USER/REPOSITORY"
 
 
 def make_transfer_options(cfg: DictConfig) -> TransferOptions:

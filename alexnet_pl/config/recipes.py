@@ -74,10 +74,12 @@ PATHS = (
 STORES = "transfer.data_roots."  # also paths
 # keys that older run folders may lack
 LATER = (
-    "trainer.", "schedule.logged", "features.", "retrieval.", "monitor.", "wandb.entity=", "report.output=",
-    "test.scales=", "test.stride=", "test.aspect=", "test.score=",
+    "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.", "features.", "probe.",
+    "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=", "test.aspect=",
+    "test.score=",
 )  # fmt: skip
-LISTS = ("test.scales",)  # keys whose list may be written without brackets: 1,2,4,6
+# keys whose value is a list, which may be written without its brackets: 1,2,4,6
+LISTS = ("test.scales", "probe.shots", "probe.penalties", "transfer.layers", "transfer.freeze")
 
 
 def is_override(word: str) -> bool:
@@ -89,7 +91,7 @@ def allow_new_key(word: str, sweep: bool = False) -> str:
     """Prefix or quote an override so that Hydra accepts keys that the recipe lacks, such as options of Lightning's
     Trainer, and paths with special characters."""
     key, _, value = word.partition("=")
-    if key in LISTS and not sweep and value[:1] != "[":
+    if key in LISTS and not sweep and value[:1] != "[" and value != "null":
         word = f"{key}=[{value}]"
     if (
         (key in PATHS or key.startswith(STORES))

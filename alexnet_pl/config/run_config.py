@@ -97,10 +97,16 @@ def read_yaml(path: Path, aliases: int = 0) -> dict[Any, Any]:
         config = yaml.load(text, UniqueKeyLoader)
         json.dumps(config, default=str)  # raises for a structure that contains itself
     except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({reason(error)})") from error
+        raise UserError(f"{path}: cannot be read as YAML ({yaml_reason(error)})") from error
     if not isinstance(config, dict):
         raise UserError(f"{path}: not a mapping of keys to values")
     return config
+
+
+def yaml_reason(error: Exception) -> str:
+    """First line of the message, with the line of the file where PyYAML names one."""
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: {error.problem}" if mark else reason(error)  # type: ignore[attr-defined]
 
 
 class UniqueKeyLoader(yaml.SafeLoader):

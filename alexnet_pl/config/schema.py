@@ -75,7 +75,8 @@ def check_config(cfg: DictConfig) -> None:
     check_keys(cfg, (*VALUES, *SECTIONS), "")
     for name in SECTIONS:
         if name in cfg and not isinstance(cfg[name], DictConfig):
-            raise UserError(f"{name}={cfg[name]}: this is a section; set its keys: {name}.KEY=VALUE")
+            given = "null" if cfg[name] is None else cfg[name]
+            raise UserError(f"{name}={given}: a section, whose keys are set one by one: {name}.KEY=VALUE")
     check_finite(whole, "")
     for name, section in READ_BY_KEY.items():
         instantiate(section, cfg.get(name) or {}, name)

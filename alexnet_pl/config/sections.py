@@ -9,8 +9,8 @@ from typing import Any
 
 SECTIONS = (  # mappings; the other top-level keys, `VALUES`, are single values
     "wandb", "data", "prepare", "model", "augment", "optim", "schedule", "trainer", "test", "predict", "bench",
-    "performance", "distributed", "monitor", "transfer", "ensemble", "report", "features", "retrieval", "codes",
-    "boxes", "detect",
+    "performance", "distributed", "monitor", "transfer", "ensemble", "report", "features", "probe", "retrieval",
+    "codes", "boxes", "detect",
 )  # fmt: skip
 VALUES = ("command", "seed", "ckpt_path", "objective", "logger")
 OBJECTIVES = ("val/top1_error", "val/top5_error", "val/loss", "train/epoch_top1_error")

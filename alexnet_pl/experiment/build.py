@@ -147,7 +147,7 @@ def make_schedule(cfg: DictConfig) -> Callback:
 def count_classes(cfg: DictConfig) -> None:
     """Set `model.num_classes` from the store or the checkpoint if the recipe leaves it null."""
     if cfg.model.num_classes is None:
-        checkpoint = cfg.command in ("predict", "features", "retrieve") and cfg.ckpt_path
+        checkpoint = cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path
         classes = (
             read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"] if checkpoint else Store(store_root(cfg)).classes
         )

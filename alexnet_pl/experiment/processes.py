@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from alexnet_pl.config.options import DistributedOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import device
+from alexnet_pl.training.strategies import peers
 from alexnet_pl.training.strategies.data_parallel import DataParallelStrategy
 from alexnet_pl.training.strategies.towers import TowerStrategy
 
@@ -87,15 +88,19 @@ def continuing_command(command: str, options: dict[str, Any]) -> str:
     return f"{start.get(name, 'python -m')} alexnet_pl {command}"
 
 
-def launch(cfg: DictConfig) -> Fabric:
-    """Start the processes that `trainer.devices` asks for, or join those of torchrun or srun, for work without a
-    trainer. Every process continues from here, with its `global_rank` and `device`."""
+def launch(cfg: DictConfig, run: Path) -> Fabric:
+    """Start the processes that `trainer.devices` asks for, or join those of torchrun or srun, for work that is no
+    training; each goes on from here, with its `global_rank` and `device`, and ends when another has ended."""
     options = {key: cfg.trainer.get(key) for key in ("devices", "num_nodes")}
     kind = device(cfg).type
     set_processes(options)
     devices, nodes = options["devices"] or 1, options["num_nodes"] or 1
     fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, plugins=cluster_plugins())
     fabric.launch()
+    if fabric.world_size > 1:
+        watch = peers.join(run, continuing_command(cfg.command, options))
+        watch.start()
+        watch.meet()
     return fabric
 
 

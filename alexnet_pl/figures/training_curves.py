@@ -4,7 +4,6 @@ Drops are read from the rates in metrics.csv, which are logged at the start of e
 within an epoch, so its drops are read from its settings.
 """
 
-import csv
 from collections import Counter
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.style import Theme
 from alexnet_pl.runs.layout import METRICS
-from alexnet_pl.runs.metrics_log import column
+from alexnet_pl.runs.metrics_log import Row, column, read_rows
 from alexnet_pl.training.epoch_schedules import StagedSchedule
 from alexnet_pl.training.metric_names import EPOCH_ERROR, RATE
 
@@ -58,10 +57,9 @@ def read_training_curves(run: TrainedRun) -> TrainingCurves:
     path = run.folder / METRICS
     if not path.is_file():
         raise UserError(f"{path}: does not exist; `fit` writes it")
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if (row.get("step") or "").isdecimal()]
+    rows = read_rows(path)
     names = [name for panel in PANELS.values() for name in panel]
-    columns = {name: column(rows, name) for name in names if any(row.get(name) for row in rows)}
+    columns = {name: column(rows, name) for name in names if any(name in row for row in rows)}
     if not columns:
         raise UserError(f"{path}: no loss was logged yet; the first is logged after trainer.log_every_n_steps steps")
     rates = [(int(row["step"]), rates_of_row) for row in rows if (rates_of_row := weight_rates(row))]
@@ -69,16 +67,16 @@ def read_training_curves(run: TrainedRun) -> TrainingCurves:
     return TrainingCurves(columns, ends, find_drops(run, rates, ends))
 
 
-def find_ends(rows: list[dict[str, str]], rates: list[int]) -> np.ndarray:
+def find_ends(rows: list[Row], rates: list[int]) -> np.ndarray:
     """Steps at which epochs ended; in older logs, steps at which rates were logged."""
-    epoch_ends = {int(row["step"]) for row in rows if row.get(EPOCH_ERROR)}
+    epoch_ends = {int(row["step"]) for row in rows if EPOCH_ERROR in row}
     return np.array(sorted({0, *epoch_ends} if epoch_ends else {0, *rates}))
 
 
-def weight_rates(row: dict[str, str]) -> dict[str, float]:
+def weight_rates(row: Row) -> dict[str, float]:
     """Learning rates of the weights by layer; biases may have other schedules."""
     names = [name for name in row if name.startswith(f"{RATE}/") and name.endswith(".weight")]
-    return {name.removeprefix(f"{RATE}/").removesuffix(".weight"): float(row[name]) for name in names if row[name]}
+    return {name.removeprefix(f"{RATE}/").removesuffix(".weight"): row[name] for name in names}
 
 
 def find_drops(run: TrainedRun, rates: list[tuple[int, dict[str, float]]], ends: np.ndarray) -> list[Drop]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_named_net
 from alexnet_pl.inference.weights import Weights, read_weights
+from alexnet_pl.models.activations import layer_activations, learned_layers
 from alexnet_pl.training.classifier import Net
 
 Picture = Image.Image | Tensor | str | PathLike[str]
@@ -93,26 +94,29 @@ class TrainedNetwork(nn.Module):
         rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
         return [[Prediction(known[i][0], known[i][1], p) for p, i in zip(*row, strict=True)] for row in rows]
 
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers that `features` reads."""
+        return learned_layers(self.net)
+
+    @overload
+    def features(self, images: Picture | Sequence[Picture], layer: str = "fc7") -> Tensor: ...
+
+    @overload
+    def features(self, images: Picture | Sequence[Picture], layer: Sequence[str]) -> dict[str, Tensor]: ...
+
     @torch.inference_mode()
-    def features(self, images: Picture | Sequence[Picture], layer: str = "fc7") -> Tensor:
-        """The activities of a layer for the centre view: (N, 4096) of fc7, by which Figure 4 compares images (§7.1);
-        (N, maps, H, W) of a convolution, before norm and pooling. Of the last layer, the logits."""
-        layers = [name for name, module in self.net.named_children() if list(module.parameters())]
-        if layer not in layers:
-            raise UserError(f"layer={layer}: one of {', '.join(layers)}")
-        found: list[Tensor] = []
+    def features(
+        self, images: Picture | Sequence[Picture], layer: str | Sequence[str] = "fc7"
+    ) -> Tensor | dict[str, Tensor]:
+        """The activations of a layer for the centre view: (N, 4096) of fc7, by which Figure 4 compares images (§7.1);
+        (N, maps, H, W) of a convolution, before norm and pooling. Of the last layer, the logits.
 
-        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            found.append(output)
-
-        handle = self.net.get_submodule(layer).register_forward_hook(keep)
-        try:
-            self.net(next(self.augment.views(self.batch(images), "center")))
-        finally:
-            handle.remove()
-        linear = layer in (layers[-1], "bottleneck")
-        activation: Callable[[Tensor], Tensor] = self.net.activation  # type: ignore[assignment]
-        return found[0] if linear else activation(found[0])
+        With several layers, a dictionary of theirs from one forward pass.
+        """
+        names = [layer] if isinstance(layer, str) else layer
+        found = layer_activations(self.net, next(self.augment.views(self.batch(images), "center")), names)
+        return found[layer] if isinstance(layer, str) else found
 
     def transforms(self) -> Callable[[Picture], Tensor]:
         """From one image to what `net` reads, (3, crop, crop) float32: the centre view minus the mean image."""

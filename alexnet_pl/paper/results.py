@@ -122,12 +122,14 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
             raise UserError(f"report.runs: {root} does not exist; give a folder that holds run folders")
         for path in sorted(root.glob("**/results/*/result.json")):
             try:
-                result = read_result(path)
+                run = TestRun(path, read_result(path))
+                run.metric_value("epochs_to_25")  # reads the log
             except UserError as error:  # one broken run must not hide the others
                 print(f"skipped: {error}", file=sys.stderr)
                 continue
+            result = run.result
             key = (result.checkpoint.network, result.dataset.fingerprint, result.dataset.split, result.views)
-            tests.setdefault(key, TestRun(path, result))
+            tests.setdefault(key, run)
     return list(tests.values())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT
-from alexnet_pl.runs.metrics_log import images_per_second, validations
+from alexnet_pl.runs.metrics_log import Row, images_per_second, validations
 from alexnet_pl.runs.provenance import read_sessions
 
 
@@ -23,8 +23,8 @@ def curves(runs: list[Path]) -> Iterator[str]:
         yield f"| {step} | " + " | ".join(cells) + " |"
 
 
-def cell(row: dict[str, str], name: str) -> str:
-    return f"{float(row[f'val/{name}_error']):.2f}"
+def cell(row: Row, name: str) -> str:
+    return f"{row[f'val/{name}_error']:.2f}"
 
 
 def describe_run(run: Path) -> str:

@@ -12,10 +12,12 @@ They are computed on the centre view, with the network in evaluation mode. 1.28 
 """
 
 import json
+import math
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,10 +31,12 @@ from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, batch_pipeline
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import Count, JsonObject, parse_record, read_record, to_json, write_json
+from alexnet_pl.models.activations import layer_activations, learned_layers
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
 
 PIXELS_SIDE = 32  # as in Krizhevsky & Hinton (2011)
+MOST_NUMBERS = 9216  # of an image, as many as fc6 reads
 IMAGES_PER_BLOCK = 1024  # progress is saved after each block; at least one batch
 
 LayerReader = Callable[[Classifier, Tensor], Tensor]
@@ -50,7 +54,24 @@ def read_pixels(module: Classifier, view: Tensor) -> Tensor:
     return F.interpolate(view, size=(PIXELS_SIDE, PIXELS_SIDE), mode="bilinear", antialias=True).flatten(1)
 
 
+def read_layer(module: Classifier, view: Tensor, layer: str) -> Tensor:
+    """Activations of any layer; of a convolution averaged over squares, to as many as `MOST_NUMBERS` allows."""
+    (found,) = layer_activations(module.net, module.performance.to_memory_format(view), [layer]).values()
+    if found.dim() == 2:
+        return found
+    side = min(found.shape[-1], math.isqrt(MOST_NUMBERS // found.shape[1]))
+    return F.adaptive_avg_pool2d(found, side).flatten(1)
+
+
 LAYERS: dict[str, LayerReader] = {"fc7": read_fc7, "pixels": read_pixels}
+
+
+def find_reader(module: Classifier, layer: str) -> LayerReader:
+    if layer in LAYERS:
+        return LAYERS[layer]
+    if layer not in (known := learned_layers(module.net)):
+        raise UserError(f"features.layer={layer}: one of {', '.join(known)}, pixels")
+    return partial(read_layer, layer=layer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +99,7 @@ class Extractor:
     """
 
     def __init__(self, module: Classifier, layer: str, device: torch.device, precision: str = "32-true") -> None:
-        if layer not in LAYERS:
-            raise UserError(f"features.layer={layer}: one of {', '.join(LAYERS)}")
+        self.read = find_reader(module, layer)
         self.module, self.layer, self.device = module.to(device).eval(), layer, device
         self.precision = precision
 
@@ -87,7 +107,7 @@ class Extractor:
     def __call__(self, images: Tensor) -> Tensor:
         (view,) = self.module.augment.views(images.to(self.device), "center")
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
-            return LAYERS[self.layer](self.module, view).float()
+            return self.read(self.module, view).float()
 
     @cached_property
     def width(self) -> int:
@@ -217,9 +237,13 @@ def write_features(partial: Path, start: int, block: np.ndarray) -> None:
         raise UserError(
             f"ckpt_path: activations from image {start:,} on are not finite in float16; use another checkpoint"
         )
-    values = np.load(partial / "features.npy", mmap_mode="r+")
-    values[start : start + len(block)] = block
-    values.flush()  # before the note of how far it is
+    path = partial / "features.npy"
+    first_row = np.load(path, mmap_mode="r").offset  # type: ignore[attr-defined]
+    with path.open("r+b") as file:  # not through the memory map: a full disk would end the process by SIGBUS
+        file.seek(first_row + start * block[0].nbytes)
+        file.write(block.tobytes())
+        file.flush()
+        os.fsync(file.fileno())  # before the note of how far it is
 
 
 class Features:

@@ -7,34 +7,58 @@ from statistics import median
 
 import numpy as np
 
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.runs.layout import METRICS
 
-
-def validations(run: Path) -> dict[int, dict[str, str]]:
-    """Rows of `metrics.csv` that hold a validation, by step."""
-    with (run / METRICS).open(newline="") as file:
-        return {int(row["step"]): row for row in csv.DictReader(file) if row.get("val/top1_error")}
-
-
-def images_per_second(run: Path) -> float | None:
-    """Median over the log's lines, validation and start-up left out; None for a run too short to have any."""
-    with (run / METRICS).open(newline="") as file:
-        rates = [row.get("train/images_per_second") for row in csv.DictReader(file)]
-    found = [float(rate) for rate in rates if rate]
-    return median(found) if found else None
-
+Row = dict[str, float]
+"""Values by column, empty cells left out; `step` is a whole number."""
 
 COLUMN = "train/epoch_top1_error"
 
 
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a `metrics.csv`; a last one that a crash cut off is left out.
+
+    Raises UserError that names the file and the line of a row that is damaged.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read ({reason(error)}); put it right or remove it") from error
+    if rows and None in rows[-1].values():
+        rows.pop()
+    return [parse_row(row, f"{path}: line {line}") for line, row in enumerate(rows, 2)]
+
+
+def parse_row(row: dict[str, str], where: str) -> Row:
+    if None in row or None in row.values() or not row.get("step", "").isdecimal():
+        raise UserError(f"{where}: damaged (its cells are not those of the header, or it has no step)")
+    try:
+        return {name: int(value) if name == "step" else float(value) for name, value in row.items() if value}
+    except ValueError as error:
+        raise UserError(f"{where}: damaged ({error}); put it right or remove the file") from error
+
+
+def validations(run: Path) -> dict[int, Row]:
+    """Rows of `metrics.csv` that hold a validation, by step."""
+    return {int(row["step"]): row for row in read_rows(run / METRICS) if "val/top1_error" in row}
+
+
+def images_per_second(run: Path) -> float | None:
+    """Median over the log's lines, validation and start-up left out; None for a run too short to have any."""
+    rates = [row["train/images_per_second"] for row in read_rows(run / METRICS) if "train/images_per_second" in row]
+    return median(rates) if rates else None
+
+
 def read_errors(path: Path) -> list[float]:
-    with path.open(newline="") as file:
-        return [float(row[COLUMN]) for row in csv.DictReader(file) if row.get(COLUMN)]
+    """Training error of each epoch, in percent."""
+    return [row[COLUMN] for row in read_rows(path) if COLUMN in row]
 
 
-def column(rows: list[dict[str, str]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    found = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
-    steps, values = zip(*found, strict=True)
+def column(rows: list[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, values) of the rows that have the column."""
+    steps, values = zip(*((row["step"], row[name]) for row in rows if name in row), strict=True)
     return np.array(steps), np.array(values)
 
 

@@ -90,6 +90,7 @@ class Classifier(L.LightningModule):
         self.bias_lr_scale, self.decay_biases, self.no_decay_layers = bias_lr_scale, decay_biases, no_decay_layers or []
         if unknown := set(self.no_decay_layers) - dict(net.named_children()).keys():
             raise ValueError(f"no_decay_layers={sorted(unknown)[0]}: the network has no such layer")
+        self.rate_scales: dict[str, float] = {}  # factor of `lr` by layer, 1 for those that are not named
         self.classes: list[list[str]] = []
         self.last_metrics: dict[str, Tensor] = {}  # of the last validation or test
         self.trained_on = DatasetInfo()
@@ -132,7 +133,7 @@ class Classifier(L.LightningModule):
         ):
             self.step_function = CudaGraphStep(self.train_step, self.graph_state)
         settings = (self.lr, self.weight_decay, self.bias_lr_scale, self.decay_biases)
-        groups = parameter_groups(self.net, *settings, self.no_decay_layers)
+        groups = parameter_groups(self.net, *settings, self.no_decay_layers, self.rate_scales)
         return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay, fused=self.performance.optimized)
 
     def graph_state(self) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Optimizer of §6 (§5 of 2012): momentum SGD with the learning rate inside the velocity, and its parameter groups."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -100,18 +101,19 @@ def parameter_groups(
     bias_lr_scale: float,
     decay_biases: bool,
     no_decay_layers: Sequence[str] = (),
+    rate_scales: Mapping[str, float] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Parameter groups for MomentumSGD, one per parameter, named `conv1.weight`, `conv1.bias`, …
 
     `bias_lr_scale`: ratio of a bias's learning rate to a weight's. In the program's logs it starts at 2; in print it is
     1 ("an equal learning rate for all layers"). The program decays weights only (layer.cu:565), and in its CIFAR-10
-    networks not those of `no_decay_layers`.
+    networks not those of `no_decay_layers`. `rate_scales`: factors of `lr` for some layers.
     """
     groups = []
     for name, parameter in net.named_parameters():
         layer, _, kind = name.rpartition(".")
         bias = kind == "bias"
-        rate = lr * bias_lr_scale if bias else lr
+        rate = (lr * bias_lr_scale if bias else lr) * rate_scales.get(layer, 1.0)
         decay = 0.0 if layer in no_decay_layers or (bias and not decay_biases) else weight_decay
         groups.append({"name": name, "params": [parameter], "lr": rate, "initial_lr": rate, "weight_decay": decay})
     return groups

@@ -3,12 +3,14 @@ pooling layer, to classify the entire ImageNet Fall 2011 release … and then 'f
 
 The paper describes one stage of pre-training. The authors' program went ILSVRC-2012 → Fall 2009 → Fall 2011 →
 ILSVRC-2012, each stage carrying over more layers; these are the recipes `fall2009_chain` and `fall2011_chain`. The
-learning rates of carried-over layers are set by the schedule (`schedule.name=staged`).
+learning rates of their layers are set by the schedule (`schedule.name=staged`); for images of one's own
+`transfer.rates` and `transfer.freeze` are simpler (configs/finetune.yaml).
 """
 
 import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -16,72 +18,39 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA
+from alexnet_pl.config.options import ALL, TransferOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import parse_record
+from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.runs.checkpoint import read_checkpoint, read_lineage
 from alexnet_pl.runs.fit_status import finished_fit
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
-
-def carry_over(net: nn.Module, path: Path, layers: list[str]) -> list[LineageStage]:
-    """Copy `layers` of the checkpoint at `path` into `net`, print a table of the layers, and return the earlier runs,
-    oldest first. Velocities start at zero, as in the program (layer.py:794).
-
-    Raises UserError, naming the layer, if it is missing or has another shape.
-    """
-    checkpoint = read_checkpoint(path, key="transfer.weights")
-    weights: dict[str, Tensor] = checkpoint["state_dict"]
-    learned = {name for name, layer in net.named_children() if list(layer.parameters())}
-    if unknown := [name for name in layers if name not in learned]:
-        raise UserError(f"transfer.layers: this network has no {unknown[0]}, only {', '.join(sorted(learned))}")
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            if name.split(".")[0] in layers:
-                parameter.copy_(matching_weight(name, parameter, weights, path))
-    print_transfer(net, layers, checkpoint, path)
-    return describe_lineage(checkpoint, path)
+KEY = "transfer.weights"
 
 
-def matching_weight(name: str, parameter: Tensor, weights: dict[str, Tensor], path: Path) -> Tensor:
-    layer = name.split(".")[0]
-    weight = weights.get(f"net.{name}")
-    if weight is None:
-        raise UserError(f"transfer.layers: {path} has no {layer}; leave {layer} out of transfer.layers")
-    if weight.shape != parameter.shape:
-        raise UserError(
-            f"transfer.layers: {name} is {format_shape(weight)} in {path} and {format_shape(parameter)} here; "
-            f"leave {layer} out of transfer.layers, or make the two networks alike"
-        )
-    return weight
+@dataclass(frozen=True)
+class EarlierNetwork:
+    """A trained network to take layers from. `source`: its file or address; `architecture`: {"model": …, "augment": …};
+    `tensors`: by name, those of the network beginning with `net.`; `lineage`: its runs, oldest first, its own last."""
+
+    source: str
+    architecture: Settings
+    tensors: Mapping[str, Tensor]
+    lineage: list[LineageStage]
+
+    @property
+    def origin(self) -> str:
+        """The images that it was trained on, and for how long."""
+        last = self.lineage[-1]
+        return f"{last.store.name or Path(self.source).name}, step {last.step:,}"
 
 
-def format_shape(tensor: Tensor) -> str:
-    return " × ".join(map(str, tensor.shape))
-
-
-@rank_zero_only
-def print_transfer(net: nn.Module, layers: list[str], checkpoint: dict[str, Any], path: Path) -> None:
-    """Print each layer's shape and the source of its initial weights, then layers that were not carried over."""
-    source = checkpoint["alexnet_pl"].get("store", {}).get("name", path.name)
-    print(f"starting from {os.path.relpath(path)}")
-    table = Table("layer", "weights", "starts from")
-    for name, layer in net.named_children():
-        if isinstance(weight := getattr(layer, "weight", None), Tensor):
-            table.add_row(
-                name,
-                format_shape(weight),
-                f"{source}, step {checkpoint['global_step']:,}" if name in layers else "initialization",
-            )
-    names = {name for name, _ in net.named_children()}
-    for name, tensor in checkpoint["state_dict"].items():
-        if name.startswith("net.") and name.endswith(".weight") and name.split(".")[1] not in names:
-            table.add_row(name.split(".")[1], format_shape(tensor), "not used")
-    Console().print(table)
-
-
-def describe_lineage(checkpoint: dict[str, Any], path: Path) -> list[LineageStage]:
-    """The run that the layers come from, after those that it started from itself."""
+def read_earlier_network(path: Path) -> EarlierNetwork:
+    """Raises UserError for a file that is no checkpoint."""
+    checkpoint = read_checkpoint(path, key=KEY)
     metadata, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
     fit = finished_fit(path, step)
     stage = LineageStage(
@@ -93,4 +62,80 @@ def describe_lineage(checkpoint: dict[str, Any], path: Path) -> list[LineageStag
         ended_by=fit.ended_by if fit else None,
         changed=fit is not None and fit.changed,
     )
-    return [*read_lineage(metadata), stage]
+    lineage = [*read_lineage(metadata), stage]
+    return EarlierNetwork(str(path), metadata["switches"], checkpoint["state_dict"], lineage)
+
+
+def carry_over(net: nn.Module, earlier: EarlierNetwork, layers: list[str]) -> None:
+    """Copy `layers` of an earlier network into `net` and print a table of the layers. Velocities start at zero, as in
+    the program (layer.py:794).
+
+    Raises UserError, naming the layer, if it is missing or has another shape.
+    """
+    check_layers(net, layers, "transfer.layers")
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.split(".")[0] in layers:
+                parameter.copy_(matching_weight(name, parameter, earlier))
+    print_transfer(net, layers, earlier)
+
+
+def check_layers(net: nn.Module, layers: Collection[str], key: str) -> None:
+    known = learned_layers(net)
+    if unknown := [name for name in layers if name not in known]:
+        raise UserError(f"{key}: this network has no {unknown[0]}, only {', '.join(sorted(known))}")
+
+
+def matching_weight(name: str, parameter: Tensor, earlier: EarlierNetwork) -> Tensor:
+    layer = name.split(".")[0]
+    weight = earlier.tensors.get(f"net.{name}")
+    if weight is None:
+        raise UserError(f"transfer.layers: {earlier.source} has no {layer}; leave {layer} out of transfer.layers")
+    if weight.shape != parameter.shape:
+        raise UserError(
+            f"transfer.layers: {name} is {format_shape(weight)} in {earlier.source} and {format_shape(parameter)} "
+            f"here; leave {layer} out of transfer.layers, or make the two networks alike"
+        )
+    return weight
+
+
+def format_shape(tensor: Tensor) -> str:
+    return " × ".join(map(str, tensor.shape))
+
+
+@rank_zero_only
+def print_transfer(net: nn.Module, layers: list[str], earlier: EarlierNetwork) -> None:
+    """Print each layer's shape and the source of its initial weights, then layers that were not carried over."""
+    local = Path(earlier.source).exists()
+    print(f"starting from {os.path.relpath(earlier.source) if local else earlier.source}")
+    table = Table("layer", "weights", "starts from")
+    for name, layer in net.named_children():
+        if isinstance(weight := getattr(layer, "weight", None), Tensor):
+            table.add_row(name, format_shape(weight), earlier.origin if name in layers else "initialization")
+    names = {name for name, _ in net.named_children()}
+    for name, tensor in earlier.tensors.items():
+        if name.startswith("net.") and name.endswith(".weight") and name.split(".")[1] not in names:
+            table.add_row(name.split(".")[1], format_shape(tensor), "not used")
+    Console().print(table)
+
+
+def learning_rate_scales(net: nn.Module, transfer: TransferOptions) -> dict[str, float]:
+    """By layer, the factor of `optim.lr` that `transfer.rates` and `transfer.freeze` ask for; 0 for frozen layers.
+
+    Raises UserError, naming the layer, for one that the network lacks, or that would be frozen at its initial weights.
+    """
+    carried = transfer.layers or []
+    rates = {name: rate for name, rate in transfer.rates.items() if name != ALL}
+    frozen = carried if transfer.freeze == [ALL] else transfer.freeze
+    for key, names in {"transfer.rates": rates, "transfer.freeze": frozen}.items():
+        check_layers(net, names, key)
+    if fresh := [name for name in frozen if name not in carried]:
+        raise UserError(f"transfer.freeze: {fresh[0]} is not carried over, so it has nothing to keep")
+    shared = dict.fromkeys(carried, transfer.rates[ALL]) if ALL in transfer.rates else {}
+    return {**shared, **rates, **dict.fromkeys(frozen, 0.0)}
+
+
+def freeze_layers(net: nn.Module, scales: Mapping[str, float]) -> None:
+    """Compute no gradients for layers whose learning rate is 0, which saves their share of the backward pass."""
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(scales.get(name.split(".")[0], 1.0) > 0)

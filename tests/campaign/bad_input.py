@@ -4,11 +4,12 @@ As it should be: exit code 0, or 2 with one line that starts with "alexnet_pl:";
 """
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 from forks import run
 from tally import Tally
-from workload import Workplace
+from workload import Workplace, prepare_words
 
 WRONG = ("nan", "inf", "-1", "0", "1.5", "1e30", "abc", "null", "true", "[]", "[abc]", "{a: 1}", "''", "../x", "é☃")
 FIT = (
@@ -16,6 +17,13 @@ FIT = (
     "performance.compile=false", "trainer.max_steps=1", "trainer.limit_val_batches=1", "trainer.max_epochs=1",
 )  # fmt: skip
 SKIPPED = ("prepare.", "bench.", "codes.", "hydra.", "command", "defaults")  # read by other commands than `fit`
+SLICE = {
+    "a wrong value": 4,
+    "a wrong value of prepare": 1,
+    "a damaged recipe": 2,
+    "a wrong word": 1,
+}  # cases in `make test`
+WORDS = (["=5"], ["command=foo"], ["-c", "demo"], ["fitt"], ["fit"], ["fit", "-c", "nothing"], ["test", "-c", "."])
 EXTRA = ("=5", "+=5", "hydra.run.dir=/dev/null/x", "seed=4294967296", "trainer.devices=99", "+trainer.num_nodes=2")
 RECIPES = {
     "latin1.yaml": b"defaults: [_base, _self_]\ndata: {name: \xe9}\n",
@@ -37,28 +45,43 @@ RECIPES = {
 }
 
 
-def cases(store: Path, folder: Path) -> list[list[str]]:
-    """argv of each case."""
+def wrong_values(fit: list[str], draw: random.Random, values: int) -> Iterator[list[str]]:
+    """argv of each key of `fit` with so many of the wrong values."""
     from alexnet_pl.config.recipes import known_keys
 
-    fit = ["fit", "-c", "imagenette", f"data.root={store}", f"hydra.run.dir={folder / 'run'}", *FIT]
-    keys = sorted(key for key in known_keys() if not key.startswith(SKIPPED))
-    found = [[*fit, f"{key}={value}"] for key in keys for value in WRONG]
+    for key in sorted(known_keys()):
+        if not key.startswith(SKIPPED):
+            yield from ([*fit, f"{key}={value}"] for value in draw.sample(WRONG, values))
+
+
+def prepare_values(place: Workplace, folder: Path, draw: random.Random, values: int) -> Iterator[list[str]]:
+    from alexnet_pl.config.recipes import known_keys
+
+    for key in sorted(known_keys()):
+        if key.startswith("prepare."):
+            words = prepare_words(place.images, folder / "store", 32)
+            yield from ([*words, f"{key}={value}"] for value in draw.sample(WRONG, values))
+
+
+def damaged_recipes(folder: Path) -> Iterator[list[str]]:
     for name, content in RECIPES.items():
         (folder / name).write_bytes(content)
-        found.append(["fit", "-c", str(folder / name), f"hydra.run.dir={folder / 'run'}"])
-    return found + [[*fit, word] for word in EXTRA]
+        yield ["fit", "-c", str(folder / name), f"hydra.run.dir={folder / 'run'}"]
 
 
 def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
-    folder = place.fresh("bad_input")
+    folder, draw = place.fresh("bad_input"), random.Random(tally.seed)
     folder.mkdir()
-    every = cases(place.store(72), folder)
-    tally.facts["of"] = len(every)
-    draw = random.Random(tally.seed)
-    for argv in draw.sample(every, len(every) if whole else 8):
-        ended = run(argv, place.output)
-        recipe = len(argv) < 5
-        what = argv[2] if recipe else argv[-1]
-        tally.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}")
-        tally.count("a damaged recipe" if recipe else "a wrong value")
+    fit = ["fit", "-c", "imagenette", f"data.root={place.store(72)}", f"hydra.run.dir={folder / 'run'}", *FIT]
+    kinds = {
+        "a wrong value": list(wrong_values(fit, draw, 6)),
+        "a wrong value of prepare": list(prepare_values(place, folder, draw, 4)),
+        "a damaged recipe": list(damaged_recipes(folder)),
+        "a wrong word": [*([*fit, word] for word in EXTRA), *WORDS],
+    }
+    for kind, every in kinds.items():
+        for argv in every if whole else draw.sample(every, SLICE[kind]):
+            ended = run(argv, place.output)
+            what = " ".join(argv[-3:]) if kind == "a damaged recipe" else argv[-1]
+            tally.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}", place.output)
+            tally.count(f"{kind}, {'refused' if ended.code == 2 else 'allowed'}")

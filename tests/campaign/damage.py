@@ -1,19 +1,23 @@
 """Every field of every record of a run folder missing, of another type or shape, and every file cut short or gone.
 
-Each is met by the commands that read it: exit code 0 where the field does not matter to them, or 2 and one line that
-names the file; no traceback.
+Each value of every field meets the function that reads the record: it is read, or UserError names the file. Fields of
+each file by one value, and each damage of a whole file, then meet a command that reads it: exit code 0 where it does
+not matter to the command, or 2 and one line that names the file; no traceback.
 """
 
 import random
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from file_damage import Change, all_changes
+from damages import Change
+from file_damage import field_damages, file_damages
 from forks import run
 from tally import Tally
-from workload import Workplace
+from workload import Workplace, record_readers
 
+FIELDS = 50  # of each file that meet a command
 RESULT = "results/val-nine/result.json"
 READERS: dict[str, tuple[str, ...]] = {  # commands that read each file
     RESULT: ("report", "reproduce", "curves"),
@@ -58,13 +62,13 @@ def argv(reader: str, folder: Path, place: Workplace) -> list[str]:
     return words[reader]
 
 
-def cases(folder: Path) -> list[Case]:
-    return [
-        Case(name, what, change, reader)
-        for name, readers in READERS.items()
-        for what, change in all_changes(folder / name)
-        for reader in readers
-    ]
+def command_cases(folder: Path, draw: random.Random) -> Iterator[Case]:
+    for file, readers in READERS.items():
+        fields = list(field_damages(folder / file).values())
+        for damages in draw.sample(fields, min(FIELDS, len(fields))):
+            yield Case(file, *draw.choice(damages), draw.choice(readers))
+        for what, change in file_damages(folder / file):
+            yield Case(file, what, change, draw.choice(readers))
 
 
 def make_victim(place: Workplace) -> Path:
@@ -77,7 +81,7 @@ def make_victim(place: Workplace) -> Path:
     return folder
 
 
-def judge(case: Case, victim: Path, place: Workplace) -> str:
+def judge_command(case: Case, victim: Path, place: Workplace) -> str:
     """What is wrong with the answer; "" if nothing is."""
     folder = place.folder / "damaged/run"
     shutil.rmtree(folder.parent, ignore_errors=True)
@@ -94,10 +98,41 @@ def judge(case: Case, victim: Path, place: Workplace) -> str:
     return ""
 
 
+def judge_reader(read: Callable[[Path], Any], change: Change, victim: Path, damaged: Path) -> str:
+    """What is wrong with how the record is read; "" if it is read, or if one line names the file."""
+    from alexnet_pl.errors import UserError
+
+    shutil.copyfile(victim, damaged)
+    change(damaged)
+    try:
+        read(damaged)
+    except UserError as error:
+        return "" if str(damaged) in str(error) and "\n" not in str(error) else f"does not name the file: {error}"
+    except Exception as error:
+        return repr(error)
+    return ""
+
+
+def read_each_value(victim: Path, place: Workplace, tally: Tally, share: float) -> None:
+    draw = random.Random(tally.seed)
+    for file, read in record_readers().items():
+        if not (victim / file).is_file():
+            continue
+        damaged = place.fresh("record") / Path(file).name
+        damaged.parent.mkdir()
+        for damages in field_damages(victim / file).values():
+            for what, change in damages:
+                if draw.random() < share:
+                    wrong = judge_reader(read, change, victim / file, damaged)
+                    tally.note(f"{file} read: {what}", wrong)
+                    tally.count(f"{file}: a field, read")
+
+
 def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     victim = make_victim(place)
-    every = cases(victim)
-    tally.facts["of"] = len(every)
-    for case in random.Random(tally.seed).sample(every, 1500 if whole else 8):
-        tally.note(f"{case.reader}, {case.file}: {case.what}", judge(case, victim, place))
-        tally.count(case.file)
+    read_each_value(victim, place, tally, 1 if whole else 0.02)
+    draw = random.Random(tally.seed)
+    cases = list(command_cases(victim, draw))
+    for case in cases if whole else draw.sample(cases, 8):
+        tally.note(f"{case.reader}, {case.file}: {case.what}", judge_command(case, victim, place), place.output)
+        tally.count(f"{case.file}: {case.reader}")

@@ -92,12 +92,16 @@ class FullDisk:
 
     def judge(self, what: str, ended: Ended) -> None:
         self.tally.count(what.partition(",")[0] + (": full" if ended.code else ": fitted"))
-        self.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}")
+        self.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}", self.place.output)
         self.note(what, "; ".join(damaged_files(self.disk / "run")))
 
     def finish(self, job: Job, what: str) -> None:
         ended = run(job.words, self.place.output)
-        self.note(what, "" if ended.code == 0 else f"with space again, exit code {ended.code}: {ended.last_line}")
+        self.note(
+            what,
+            "" if ended.code == 0 else f"with space again, exit code {ended.code}: {ended.last_line}",
+            self.place.output,
+        )
         if ended.code == 0:
             self.note(what, ", ".join(job.check()))
 

@@ -27,7 +27,8 @@ class Ended:
     def well(self) -> bool:
         """Exit code 0, or 2 with one line that starts with "alexnet_pl:", and no traceback."""
         told = [line for line in self.text.splitlines() if line.startswith("alexnet_pl: ")]
-        return "Traceback" not in self.text and (self.code == 0 or (self.code == 2 and len(told) == 1))
+        clean = "Traceback" not in self.text and "Error executing job" not in self.text
+        return clean and (self.code == 0 or (self.code == 2 and len(told) == 1))
 
     @property
     def last_line(self) -> str:
@@ -48,6 +49,7 @@ def preload() -> None:
 
 def start(argv: Sequence[str], output: Path, hook: Callable[[], None] | None = None) -> int:
     """Begin a command in a process group of its own, and return its number. `hook` is called first, in the fork."""
+    output.write_text("")  # not the last command's
     pid = os.fork()
     if pid == 0:
         run_here(argv, output, hook)

@@ -46,14 +46,18 @@ class Kills:
         if ended.code == 0:
             self.tally.note(what, ", ".join(self.check()))
         else:
-            self.tally.note(what, f"exit code {ended.code}: {ended.last_line}")
+            self.tally.note(what, f"exit code {ended.code}: {ended.last_line}", self.place.output)
 
     def at_event(self, number: int, act: Callable[[str, Path], None]) -> None:
         verb = "before" if act is kill else "within"
         what = f"{self.name}, {verb} event {number} ({self.kinds[number]})"
         self.start_anew()
         ended = run(self.words, self.place.output, lambda: FileEvents(self.folder, self.log, number, act).install())
-        self.tally.note(what, "" if ended.code == -9 else f"exit code {ended.code}, not killed: {ended.last_line}")
+        self.tally.note(
+            what,
+            "" if ended.code == -9 else f"exit code {ended.code}, not killed: {ended.last_line}",
+            self.place.output,
+        )
         self.tally.note(what, "; ".join(damaged_files(self.folder)))
         self.finish(what)
         self.tally.count(f"{self.name}: {verb} {self.kinds[number]}")

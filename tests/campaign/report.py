@@ -1,8 +1,8 @@
-"""Write docs/data/campaign.json and docs/development/robustness.md from the found.json of a whole campaign.
+"""Write docs/data/campaign.json and docs/development/robustness.md from the folder of a whole campaign.
 
-    python tests/campaign/report.py [FOUND]
+    python tests/campaign/report.py [FOLDER]
 
-Figures of campaigns that FOUND lacks stay as they are; without it, the page alone is written anew.
+Figures of campaigns that FOLDER lacks stay as they are; without it, the page alone is written anew.
 """
 
 import json
@@ -25,19 +25,19 @@ there, so that a fit takes seconds; commands run in forks of one process on a CP
 def main() -> None:
     there: dict[str, Any] = json.loads(DATA.read_text()) if DATA.is_file() else {}
     if len(sys.argv) > 1:
-        there |= {name: summary(found) for name, found in json.loads(Path(sys.argv[1]).read_text()).items()}
+        found = {name: Path(sys.argv[1]) / f"{name}.json" for name in SECTIONS}
+        there |= {name: json.loads(path.read_text()) for name, path in found.items() if path.is_file()}
     DATA.parent.mkdir(exist_ok=True)
     DATA.write_text(json.dumps(there, indent=1, ensure_ascii=False) + "\n")
     PAGE.write_text(page(there))
 
 
-def summary(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in found.items() if key != "seconds"}
-
-
 def page(there: dict[str, Any]) -> str:
-    rows = ["| campaign | cases | not as promised | date | seed |", "| --- | ---: | ---: | --- | ---: |"]
-    rows += [row(section["title"], there.get(name)) for name, section in SECTIONS.items()]
+    rows = [
+        "| campaign | cases | not as promised | date | seed | minutes | of a processor |",
+        "| --- | ---: | ---: | --- | ---: | ---: | ---: |",
+        *(row(section["title"], there.get(name)) for name, section in SECTIONS.items()),
+    ]
     parts = [HEAD, "## Last campaign\n", "\n".join(rows) + "\n"]
     for name, section in SECTIONS.items():
         parts += [f"## {section['title']}\n", f"{section['promise']}\n", f"Tested: {section['how']}\n"]
@@ -47,12 +47,12 @@ def page(there: dict[str, Any]) -> str:
 
 def row(title: str, found: dict[str, Any] | None) -> str:
     if found is None:
-        return f"| {title} | not yet run | | | |"
-    cases, of = found["cases"], found.get("of", found["cases"])
-    told = (
-        f"{cases:,}" + (f" of {of:,}" if of != cases else "") + ("" if found["ended"] else " (stopped before its end)")
+        return f"| {title} | not yet run | | | | | |"
+    cases = f"{found['cases']:,}" + ("" if found["ended"] else " (stopped before its end)")
+    minutes = [f"{found[key] / 60:.0f}" for key in ("seconds", "processor_seconds")]
+    return (
+        " | ".join((f"| {title}", cases, str(len(found["wrong"])), found["date"], str(found["seed"]), *minutes)) + " |"
     )
-    return f"| {title} | {told} | {len(found['wrong'])} | {found['date']} | {found['seed']} |"
 
 
 def details(found: dict[str, Any] | None) -> list[str]:

@@ -1,6 +1,6 @@
-"""Run the campaigns and write what they found to FOLDER/found.json.
+"""Run the campaigns, JOBS (default 1) at a time, and write what each found to FOLDER/CAMPAIGN.json.
 
-    python tests/campaign/run.py FOLDER SEED (slice | whole) [CAMPAIGN ...]
+    [JOBS=2] python tests/campaign/run.py FOLDER SEED (slice | whole) [CAMPAIGN ...]
 
 Prints a line for each case that did not end as it should; exit code 1 if there was one.
 """
@@ -8,9 +8,12 @@ Prints a line for each case that did not end as it should; exit code 1 if there 
 import importlib
 import os
 import sys
+import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-CAMPAIGNS = ("kills", "disk_full", "two_processes", "stop_signals", "damage", "bad_input")
+LONGEST_FIRST = ("damage", "kills", "bad_input", "stop_signals", "disk_full", "two_processes", "damaged_stores")
+sys.path.append(str(Path(__file__).parents[1] / "support"))
 
 
 def main() -> None:
@@ -19,19 +22,55 @@ def main() -> None:
     os.environ |= {"ALEXNET_PL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
     os.chdir(folder)
     from forks import preload
+
+    preload()
+    names = sys.argv[4:] or LONGEST_FIRST
+    bad = in_slots(
+        names, int(os.environ.get("JOBS", "1")), lambda name, slot: campaign(folder, slot, name, seed, whole)
+    )
+    raise SystemExit(bad)
+
+
+def campaign(folder: Path, slot: int, name: str, seed: int, whole: bool) -> bool:
+    """Whether all was as promised. Campaigns of one slot share images, stores and undisturbed runs."""
     from tally import Tally
     from workload import Workplace
 
-    preload()
-    place = Workplace(folder)
-    bad = 0
-    for name in sys.argv[4:] or CAMPAIGNS:
-        tally = Tally(folder / "found.json", name, seed)
-        importlib.import_module(name).campaign(place, tally, whole)
-        tally.write(ended=True)
-        bad += len(tally.wrong)
-        print(f"{name}: {tally.kinds.total()} cases, seed {seed}: {len(tally.wrong)} not as they should be", flush=True)
-    raise SystemExit(bool(bad))
+    place = Workplace(folder / f"slot{slot}")
+    tally = Tally(folder, name, seed, place.folder)
+    importlib.import_module(name).campaign(place, tally, whole)
+    tally.write(ended=True)
+    print(tally.summary(), flush=True)
+    return not tally.wrong
+
+
+def in_slots(names: Iterable[str], slots: int, one: Callable[[str, int], bool]) -> bool:
+    """`one` of each name in a process of its own, at most `slots` at a time; whether any was not as promised."""
+    free, running, bad = list(range(slots)), {}, False
+    for name in [*names, *[""] * slots]:  # at the end, wait for all
+        if not free or not name:
+            if not running:
+                break
+            pid, status = os.wait()
+            free.append(running.pop(pid))
+            bad |= status != 0
+        if name:
+            slot = free.pop(0)
+            if not (pid := os.fork()):
+                in_fork(lambda name=name, slot=slot: one(name, slot))
+            running[pid] = slot
+    return bad
+
+
+def in_fork(one: Callable[[], bool]) -> None:
+    code = 1
+    try:
+        code = 0 if one() else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGKILL at a random moment of every command: no traceback, nothing damaged, and the same command
-works afterwards."""
+"""Ctrl-C, SIGTERM and SIGKILL at a random moment of every command, and SIGUSR1 of those that train: no traceback,
+nothing damaged, and the same command works afterwards."""
 
 import random
 import shutil
@@ -15,7 +15,9 @@ from forks import Ended, start, wait
 from tally import Tally
 from workload import Workplace, damaged_files, prepare_words
 
-CODES = {signal.SIGINT: (130, -2), signal.SIGTERM: (143, -15), signal.SIGKILL: (-9,)}
+CODES = {signal.SIGINT: (130, -2), signal.SIGTERM: (143, -15), signal.SIGKILL: (-9,), signal.SIGUSR1: (138, -10)}
+WAYS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+TRAINING = ("fit", "reproduce")  # which SLURM tells by SIGUSR1 that their time is up
 EARLIEST, LONGEST = 0.05, 15.0  # seconds after the start
 READY = "→ http"  # printed by `page` once it is served
 
@@ -50,6 +52,8 @@ def commands(place: Workplace, folder: Path) -> dict[str, list[str]]:
         "figures": ["figures", run],
         "curves": ["curves", run],
         "export": ["export", run],
+        "fit of boxes": place.fit_boxes(beside),
+        "detect": ["detect", "-c", str(folder.parent / "detector"), f"predict.images={place.images / 'val'}"],
         "page": ["page", run, f"port={free_port()}"],
     }
 
@@ -64,21 +68,22 @@ class Stops:
     def begin_anew(self) -> None:
         shutil.rmtree(self.folder.parent, ignore_errors=True)
         shutil.copytree(self.place.reference(self.net), self.folder)
-        made = self.place.folder / "features"
-        if made.is_dir():
-            shutil.copytree(made, self.folder / "features")
+        for name, target in (("features", self.folder / "features"), ("detector", self.folder.parent / "detector")):
+            if (self.place.folder / name).is_dir():
+                shutil.copytree(self.place.folder / name, target)
 
     def run(self, name: str) -> Ended:
         return forks.run(self.commands[name], self.place.output)
 
-    def make_features(self) -> None:
-        """`retrieve` and codes read them."""
+    def prepare_all(self) -> None:
+        """Features, which `retrieve` and codes read, and a detector."""
+        self.place.must(self.place.fit_boxes(self.place.fresh("detector")))
         self.begin_anew()
         self.run("features")
         shutil.copytree(self.folder / "features", self.place.folder / "features")
 
-    def command(self, name: str, signals: Iterable[signal.Signals]) -> None:
-        """Each signal at two moments; of commands that do not end, once it serves or within `LONGEST`."""
+    def command(self, name: str, signals: Iterable[signal.Signals], times: int) -> None:
+        """Each signal at so many moments; of commands that do not end, once it serves or within `LONGEST`."""
         seconds = LONGEST
         if name not in ("page", "bench"):
             self.begin_anew()
@@ -86,7 +91,7 @@ class Stops:
             seconds = ended.seconds
             self.note(f"{name}, undisturbed", "" if ended.code == 0 else f"{ended.code}: {ended.last_line}")
         for number in signals:
-            for _ in range(2):
+            for _ in range(times):
                 self.stop(name, number, self.draw.uniform(EARLIEST, max(min(seconds, LONGEST), EARLIEST)))
 
     def stop(self, name: str, number: signal.Signals, moment: float) -> None:
@@ -99,11 +104,15 @@ class Stops:
         what = f"{name}, {number.name} after {moment:.2f} s"
         self.tally.count(f"{name}: {number.name}")
         fine = ended.code in (0, *CODES[number]) and "Traceback" not in ended.text
-        self.note(what, "" if fine else f"exit code {ended.code}: {ended.last_line}")
+        self.note(what, "" if fine else f"exit code {ended.code}: {ended.last_line}", self.place.output)
         self.note(what, "; ".join(damaged_files(self.folder) + damaged_files(self.folder.parent / "beside")))
         if name not in ("page", "bench"):
             again = self.run(name)
-            self.note(what, "" if again.code == 0 else f"and then again, exit code {again.code}: {again.last_line}")
+            self.note(
+                what,
+                "" if again.code == 0 else f"and then again, exit code {again.code}: {again.last_line}",
+                self.place.output,
+            )
 
     def sleep(self, name: str, moment: float) -> None:
         if name != "page":
@@ -117,6 +126,7 @@ class Stops:
 def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     stops = Stops(place, tally, "alexnet" if whole else "convnet")
     if whole:
-        stops.make_features()
+        stops.prepare_all()
     for name in stops.commands if whole else ("test",):
-        stops.command(name, CODES if whole else (signal.SIGTERM,))
+        also = (signal.SIGUSR1,) if name in TRAINING else ()
+        stops.command(name, (*WAYS, *also) if whole else (signal.SIGTERM,), 2 if whole else 1)

@@ -1,6 +1,8 @@
-"""Count of the cases of a campaign, and what did not end as it should, written to a file after each case."""
+"""Count of the cases of a campaign, and what did not end as promised, written to CAMPAIGN.json after each case."""
 
 import json
+import resource
+import shutil
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -9,35 +11,48 @@ from typing import Any
 
 
 class Tally:
-    """`path` holds the figures of every campaign by name; of one that goes on, `ended` is false."""
+    """In the file of a campaign that goes on, `ended` is false. `place`: folder that paths in messages leave out."""
 
-    def __init__(self, path: Path, name: str, seed: int) -> None:
-        self.path, self.name, self.seed = path, name, seed
+    def __init__(self, folder: Path, name: str, seed: int, place: Path) -> None:
+        self.path, self.name, self.seed, self.place = folder / f"{name}.json", name, seed, place
         self.kinds: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.facts: dict[str, Any] = {}
-        self.began = time.monotonic()
+        self.began, self.worked = time.monotonic(), processor_seconds()
 
     def count(self, kind: str, cases: int = 1) -> None:
         self.kinds[kind] += cases
         self.write(ended=False)
 
-    def note(self, what: str, wrong: str) -> None:
-        """Nothing is noted where `wrong` is empty."""
+    def note(self, what: str, wrong: str, output: Path | None = None) -> None:
+        """Nothing is noted where `wrong` is empty. `output`: of the command, kept beside the figures."""
         if wrong:
-            self.wrong.append(f"{what}: {wrong}")
+            self.wrong.append(f"{what}: {wrong}".replace(f"{self.place}/", ""))
             print(self.wrong[-1], flush=True)
+            if output:
+                shutil.copyfile(output, self.path.with_name(f"{self.name}-{len(self.wrong)}.txt"))
 
     def write(self, ended: bool) -> None:
-        found = json.loads(self.path.read_text()) if self.path.is_file() else {}
-        found[self.name] = {
+        found = {
             "cases": self.kinds.total(),
             "ended": ended,
             "date": datetime.now(UTC).date().isoformat(),
             "seed": self.seed,
             "seconds": round(time.monotonic() - self.began),
+            "processor_seconds": round(processor_seconds() - self.worked),
             **self.facts,
             "kinds": dict(sorted(self.kinds.items())),
             "wrong": self.wrong,
         }
-        self.path.write_text(json.dumps(found, indent=1) + "\n")
+        self.path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+    def summary(self) -> str:
+        seconds = round(time.monotonic() - self.began)
+        cases = self.kinds.total()
+        return f"{self.name}: {cases:,} cases, seed {self.seed}, {seconds:,} s: {len(self.wrong)} not as promised"
+
+
+def processor_seconds() -> float:
+    """Of this process and of those that it started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ COMMON = (
 )  # fmt: skip
 NETS = {
     "convnet": ("cifar10_11pct", "data.size=32", "data.include_val_after_epoch=2"),
-    "alexnet": ("imagenette", "data.size=72", "augment.crop=67", "trainer.max_epochs=2"),
+    "alexnet": ("imagenette", "data.size=72", "augment.crop=67", "trainer.max_epochs=2", "+model.width=0.125"),
 }
-"""A network of seconds a fit, whose training images change on the way, and AlexNet, with dropout."""
+"""A network of seconds a fit, whose training images change on the way, and AlexNet, narrow, with dropout."""
 TIMES = ("train/images_per_second",)  # columns of metrics.csv that no two runs share
 LEFTOVERS = ("*.tmp", "*.part", "*.partial", "*.new")
 
@@ -52,6 +53,7 @@ class Workplace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.output = folder / "output.txt"
+        folder.mkdir(parents=True, exist_ok=True)
         self.images = write_images(folder / "images")
 
     def store(self, size: int) -> Path:
@@ -71,6 +73,16 @@ class Workplace:
         recipe, size, *own = NETS[net]
         root = self.store(int(size.partition("=")[2]))
         return ["reproduce", "-c", recipe, f"data.root={root}", *COMMON, size, *own, f"hydra.run.dir={folder}"]
+
+    def fit_boxes(self, folder: Path) -> list[str]:
+        """Fit of a detector of drawn scenes."""
+        import box_runs
+
+        root = self.folder / "boxes"
+        if not root.is_dir():
+            box_runs.make_classifier_run(root / "classifier", box_runs.make_scenes(root / "scenes"))
+        where = (f"data.root={root / 'scenes'}", f"transfer.weights={root / 'classifier'}", f"hydra.run.dir={folder}")
+        return ["fit", "-c", "overfeat_detect", *where, *box_runs.CPU, *box_runs.KEYS]
 
     def reference(self, net: str) -> Path:
         """The run folder of an undisturbed fit and test."""
@@ -143,26 +155,31 @@ def compare_folders(folder: Path, wanted: Path) -> list[str]:
     return [n for n, a, b in both if not (a.is_file() and b.is_file()) or a.read_bytes() != b.read_bytes()]
 
 
-def damaged_files(run: Path) -> list[str]:
-    """Checkpoints and records of a run folder that a reader could not use, whatever the moment."""
-    from alexnet_pl.errors import UserError
+def record_readers() -> dict[str, Callable[[Path], Any]]:
+    """The function that reads each checkpoint and record of a run folder."""
     from alexnet_pl.evaluation.result import read_result
     from alexnet_pl.files import read_record
     from alexnet_pl.runs.checkpoint import read_checkpoint
     from alexnet_pl.runs.fit_status import read_fit_status
     from alexnet_pl.runs.provenance import ProvenanceRecord
 
-    readers = {
+    return {
         **{f"checkpoints/{name}.ckpt": read_checkpoint for name in ("last", "previous", "best")},
         "fit.json": lambda path: read_fit_status(path.parent),
         "result.json": read_result,
         "provenance.json": lambda path: read_record(path, ProvenanceRecord, ""),
     }
+
+
+def damaged_files(run: Path) -> list[str]:
+    """Checkpoints and records of a run folder that a reader could not use, whatever the moment."""
+    from alexnet_pl.errors import UserError
+
     found = []
-    for name, read in readers.items():
+    for name, read in record_readers().items():
         try:
             if (run / name).is_file():
                 read(run / name)
         except UserError as error:
-            found.append(f"after the kill: {error}")
+            found.append(f"damaged: {error}")
     return found

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +50,12 @@ def test_a_shipped_recipe_is_found_by_name_by_file_name_and_by_path() -> None:
 def test_a_file_of_ones_own_goes_before_a_shipped_one_of_the_same_name(tmp_path: Path) -> None:
     (tmp_path / "demo.yaml").write_text("defaults: [_base]\n")
     assert find_recipe("demo.yaml") == tmp_path / "demo.yaml"
+
+
+@pytest.mark.parametrize("word", ["=5", "command=foo", "+seed=1", "~seed", "-c", "--cfg"])
+def test_a_command_comes_first(word: str) -> None:
+    with pytest.raises(UserError, match=rf"^{re.escape(word)}: a command comes first: prepare, verify, fit"):
+        to_hydra([word, "demo"])
 
 
 def test_flags_go_before_overrides_whatever_their_order() -> None:
@@ -127,6 +134,7 @@ def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> N
         (["fit", "-c", "demo", "variant=spoken"], "variant/spoken"),
         (["fit", "-c", "demo", "seed=[1"], "seed=[1: "),
         (["fit", "-c", "mine.yaml"], "missing.yaml"),
+        (["fit", "-c", "demo", "seed=${seed}"], "seed: Recursive interpolation detected"),
     ],
 )
 def test_hydras_own_errors_become_one_line_and_exit_code_2(words: list[str], says: str, tmp_path: Path) -> None:
@@ -253,6 +261,27 @@ def test_ranks_are_started_with_exactly_this_job(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "argv", ["ipykernel"])
     pin_argv_for_ddp_ranks(["ckpt_path=null"])
     assert sys.argv == ["ipykernel"]
+
+
+def test_a_signal_sets_the_exit_code_also_where_a_library_fails_to_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OmegaConf restores flags in `finally`, which fails on the half-made value that the signal left behind."""
+
+    def start(argv: list[str]) -> None:
+        try:
+            main.exit_on_signal(signal.SIGTERM, None)
+        finally:
+            raise AttributeError("half made")
+
+    monkeypatch.setattr(main, "start", start)
+    monkeypatch.setattr(main, "stopped_by", [])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as end:
+            main.answer(["fit"])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert end.value.code == 143
 
 
 def test_no_words_at_all_print_the_usage_and_are_a_mistake(tmp_path: Path) -> None:

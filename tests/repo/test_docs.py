@@ -28,6 +28,7 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(page for page in (ROOT / "doc
 RUNS = (
     "demo",
     "imagenette",
+    "finetune",
     "ilsvrc2012",
     "fall2011",
     "cifar10",

@@ -1,6 +1,8 @@
 """Features are a plain forward pass of the network, to the bit after an interruption too; what is cut short is said."""
 
 import json
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,20 @@ def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other
     assert not np.load(tmp_path / "partial/features.npy").any()
 
 
+def test_a_full_disk_is_an_error_that_can_be_caught(tmp_path: Path) -> None:
+    """Writing through a memory map, which a full disk answers by SIGBUS, would end the process."""
+    features.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=512, width=4))
+    size, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            features.write_features(tmp_path / "partial", 256, np.ones((256, 4), np.float16))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
 def test_shares_of_three_processes_are_the_whole(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
     split, extractor = Store(tiny_store).split("train"), Extractor(module, "pixels", CPU)
     whole = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
@@ -143,7 +159,7 @@ def test_a_network_without_fc7_says_so(tiny_store: Path) -> None:
     with pytest.raises(UserError, match=r"^features.layer=fc7: this run's network has no such layer"):
         _ = Extractor(module, "fc7", CPU).width
     assert Extractor(module, "pixels", CPU).width == 3 * 32 * 32
-    with pytest.raises(UserError, match=r"^features.layer=fc9: one of fc7, pixels"):
+    with pytest.raises(UserError, match=r"^features.layer=fc9: one of conv1, conv2, local3, local4, fc10, pixels"):
         Extractor(module, "fc9", CPU)
 
 

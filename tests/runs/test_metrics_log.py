@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pl.runs.metrics_log import epochs_to, images_per_second, read_errors, validations
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.metrics_log import epochs_to, images_per_second, read_errors, read_rows, validations
 
 LOG = """step,train/epoch_top1_error,train/images_per_second,val/top1_error
 2,,100.0,
@@ -37,7 +38,30 @@ def test_epochs_to_an_error_by_a_straight_line_between_the_ends_of_epochs(
 def test_what_a_log_holds(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text(LOG)
     assert read_errors(tmp_path / "metrics.csv") == [60.0, 30.0]
-    assert {step: row["val/top1_error"] for step, row in validations(tmp_path).items()} == {4: "70.0", 8: "50.0"}
+    assert {step: row["val/top1_error"] for step, row in validations(tmp_path).items()} == {4: 70.0, 8: 50.0}
     assert images_per_second(tmp_path) == 200.0
     (tmp_path / "metrics.csv").write_text(LOG.splitlines()[0] + "\n")
     assert images_per_second(tmp_path) is None
+
+
+def test_a_row_that_a_crash_cut_off_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,train/loss,val/loss\n2,1.5,\n4,1.")
+    assert read_rows(tmp_path / "metrics.csv") == [{"step": 2, "train/loss": 1.5}]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("step,loss\n2,1.5\n4\n6,1.0\n", "line 3: damaged"),
+        ("step,loss\n2,1.5,7\n4,1.0\n", "line 2: damaged"),
+        ("step,loss\n2,1.5\n4,one\n", "line 3: damaged .could not convert string to float: 'one'"),
+        ("step,loss\n-2,1.5\n", "line 2: damaged"),
+        ("loss\n1.5\n", "line 2: damaged"),
+        ("step,loss\n2,\xff\n", "cannot be read"),
+        ('step,loss\n2,"1"5\n', "cannot be read"),
+    ],
+)
+def test_a_damaged_row_is_named(lines: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(lines, encoding="latin-1")
+    with pytest.raises(UserError, match=f"metrics.csv: {says}"):
+        read_rows(tmp_path / "metrics.csv")

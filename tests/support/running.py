@@ -81,5 +81,15 @@ def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, *
         wandb.finish()
 
 
+def fit_in_seconds(store: Path) -> list[str]:
+    """Overrides of imagenette.yaml for two epochs of three steps of a tenth of the network on the tiny store, in
+    float32 on the CPU, and a test of the centre view."""
+    words = ["data.name=tiny", f"data.root={store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
+    words += ["logger=csv", "performance.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
+    words += ["trainer.precision=32-true", "trainer.accelerator=cpu", "+trainer.limit_train_batches=3"]
+    words += ["test.views=center", "optim.lr=0.001", "+trainer.enable_progress_bar=false", "+model.width=0.1"]
+    return words
+
+
 def last(folder: Path) -> Path:
     return folder / "checkpoints/last.ckpt"

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.multiprocessing as multiprocessing
-from processes import free_port
-from running import last, run
+from processes import elastic, fork_processes, free_port
+from running import fit_in_seconds, last, run
 
 from alexnet_pl.commands.process import own_process_state
 from alexnet_pl.config import recipes
@@ -18,16 +17,11 @@ FITS = {"whole": [], "first": ["trainer.max_epochs=1"], "plain": ["model.dropout
 
 def run_two_processes(store: Path, folder: Path) -> None:
     ports = [free_port() for _ in range(GROUPS)]
-    multiprocessing.spawn(commands, (store, folder, ports), nprocs=2)
+    fork_processes(commands, (store, folder, ports), 2)
 
 
 def settings(store: Path, *more: str) -> Any:
-    """Two epochs of three steps in float32, with dropout."""
-    words = ["data.name=tiny", f"data.root={store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    words += ["logger=csv", "performance.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
-    words += ["trainer.precision=32-true", "trainer.accelerator=cpu", "+trainer.limit_train_batches=3"]
-    words += ["test.views=center", "optim.lr=0.001", "+trainer.enable_progress_bar=false"]
-    return recipes.compose("imagenette", [*words, *more])
+    return recipes.compose("imagenette", [*fit_in_seconds(store), *more])
 
 
 def commands(rank: int, store: Path, folder: Path, ports: list[int]) -> None:
@@ -51,10 +45,3 @@ def commands(rank: int, store: Path, folder: Path, ports: list[int]) -> None:
     if rank == 0:
         run(settings(store), "test", folder / "towers tested by one", last(folder / "towers"))
         run(settings(store), "fit", folder / "continued by one", last(folder / "towers"))
-
-
-def elastic(rank: int, port: int) -> dict[str, str]:
-    """The environment that torchrun gives a process."""
-    numbers = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
-    return {**{name: str(number) for name, number in numbers.items()}, **where}

@@ -12,7 +12,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.records import DatasetInfo
-from alexnet_pl.training.transfer import carry_over
+from alexnet_pl.training.transfer import EarlierNetwork, carry_over, read_earlier_network
 
 BELOW = ["conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "fc6", "fc7"]
 
@@ -26,19 +26,24 @@ def save(path: Path, net: nn.Module, **about: Any) -> Path:
     return path
 
 
+Before = tuple[EarlierNetwork, AlexNet]
+
+
 @pytest.fixture
-def before(tmp_path: Path) -> tuple[Path, AlexNet]:
+def before(tmp_path: Path) -> Before:
     torch.manual_seed(1)
     net = AlexNet(num_classes=21, crop=67, conv6=True, bottleneck=16)
-    return save(tmp_path / "run/checkpoints/last.ckpt", net), net
+    return read_earlier_network(save(tmp_path / "run/checkpoints/last.ckpt", net)), net
 
 
-def test_what_is_carried_over_is_the_same_to_the_bit_and_the_rest_is_not(before: tuple[Path, AlexNet]) -> None:
-    path, earlier = before
+def test_what_is_carried_over_is_the_same_to_the_bit_and_the_rest_is_not(
+    before: Before,
+) -> None:
+    source, earlier = before
     torch.manual_seed(2)
     net = AlexNet(num_classes=10, crop=67, conv6=True)
     fresh = {name: value.clone() for name, value in net.state_dict().items()}
-    carry_over(net, path, BELOW)
+    carry_over(net, source, BELOW)
     there = earlier.state_dict()
     for name, value in net.state_dict().items():
         layer = name.split(".")[0]
@@ -46,7 +51,7 @@ def test_what_is_carried_over_is_the_same_to_the_bit_and_the_rest_is_not(before:
     assert not torch.equal(fresh["conv1.weight"], there["conv1.weight"])
 
 
-def test_each_layers_origin_is_printed(before: tuple[Path, AlexNet], capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_layers_origin_is_printed(before: Before, capsys: pytest.CaptureFixture[str]) -> None:
     carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
     rows = [line for line in capsys.readouterr().out.splitlines() if "×" in line]
     said = {row.split("│")[1].strip(): row.split("│")[3].strip() for row in rows}
@@ -55,7 +60,7 @@ def test_each_layers_origin_is_printed(before: tuple[Path, AlexNet], capsys: pyt
     }
 
 
-def test_a_layer_of_another_shape_is_named_with_both_shapes(before: tuple[Path, AlexNet]) -> None:
+def test_a_layer_of_another_shape_is_named_with_both_shapes(before: Before) -> None:
     with pytest.raises(
         UserError, match=r"conv2.weight is 256 × 48 × 5 × 5 in .* and 128 × 48 × 5 × 5 here; leave conv2"
     ):
@@ -64,12 +69,12 @@ def test_a_layer_of_another_shape_is_named_with_both_shapes(before: tuple[Path, 
         carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], ["fc8"])
 
 
-def test_layers_that_are_not_there_are_named(before: tuple[Path, AlexNet], tmp_path: Path) -> None:
+def test_layers_that_are_not_there_are_named(before: Before, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"transfer.layers: this network has no conv7, only conv1"):
         carry_over(AlexNet(num_classes=10, crop=67), before[0], ["conv7"])
     path = save(tmp_path / "plain.ckpt", AlexNet(num_classes=10, crop=67))
     with pytest.raises(UserError, match=r"plain.ckpt has no conv6; leave conv6 out"):
-        carry_over(AlexNet(num_classes=10, crop=67, conv6=True), path, ["conv6"])
+        carry_over(AlexNet(num_classes=10, crop=67, conv6=True), read_earlier_network(path), ["conv6"])
 
 
 def test_what_is_no_checkpoint_of_ours_is_told(tmp_path: Path) -> None:
@@ -77,14 +82,14 @@ def test_what_is_no_checkpoint_of_ours_is_told(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     for name in ("text.ckpt", "other.ckpt", "away.ckpt"):
         with pytest.raises(UserError, match=rf"transfer.weights: .*{name} is not a checkpoint of alexnet_pl"):
-            carry_over(AlexNet(num_classes=10, crop=67), tmp_path / name, ["conv1"])
+            read_earlier_network(tmp_path / name)
 
 
-def test_what_came_before_is_remembered_with_whether_it_had_ended(before: tuple[Path, AlexNet]) -> None:
-    (stage,) = carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
+def test_what_came_before_is_remembered_with_whether_it_had_ended(before: Before) -> None:
+    (stage,) = before[0].lineage
     assert stage.store == DatasetInfo(name="before", classes=21, images=64)
     assert (stage.step, stage.finished, stage.training) == (7, False, None)
-    assert read_checkpoint(before[0])["global_step"] == 7
+    assert read_checkpoint(before[0].source)["global_step"] == 7
 
 
 @pytest.mark.parametrize(

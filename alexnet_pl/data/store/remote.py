@@ -1,11 +1,13 @@
 """Local mirror of a remote store (s3://, gs://, hf://, …): files are downloaded once, checked and cached."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,15 @@ def check_protocol(url: str) -> None:
         raise UserError(f"data.root: {url}: cannot be read (only {', '.join(f'{name}://' for name in PROTOCOLS)})")
 
 
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold a lock that ends with the process. Where the file system has none, files are fetched more than once."""
+    with (folder / ".lock").open("w") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 class Mirror:
     """Local folder that mirrors the store at `url`; a store with another fingerprint gets another folder.
 
@@ -53,9 +64,10 @@ class Mirror:
         name = hashlib.sha256(f"{self.url} {key}".encode()).hexdigest()[:16]
         self.root = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / name
         self.root.mkdir(parents=True, exist_ok=True)
-        temporary = self.root / f"store.{os.getpid()}.tmp"
-        temporary.write_bytes(manifest)
-        temporary.rename(self.root / "store.json")
+        with folder_lock(self.root):
+            temporary = self.root / f"store.{os.getpid()}.tmp"
+            temporary.write_bytes(manifest)
+            temporary.rename(self.root / "store.json")
 
     def fetch_small(self, manifest: dict[str, Any]) -> None:
         """Download labels, names and statistics unless cached. Raises UserError if their fingerprint differs."""
@@ -65,20 +77,27 @@ class Mirror:
         self.fetch(names, {})
         if compute_fingerprint(manifest, self.root) != manifest["fingerprint"]:
             for name in names:
-                (self.root / name).unlink()
+                (self.root / name).unlink(missing_ok=True)
             raise UserError(
                 f"data.root: {self.url}: checksum mismatch after download: labels, names or statistics are corrupt"
             )
 
-    def fetch(self, names: Iterable[str], hashes: Mapping[str, str | None], label: str = "") -> None:
-        """Download the files that are not cached, and check those with a checksum in `hashes`."""
-        missing = [name for name in names if not (self.root / name).is_file()]
-        if not missing:
+    def fetch(self, names: Collection[str], hashes: Mapping[str, str | None], label: str = "") -> None:
+        """Download the files that are not cached, and check those with a checksum in `hashes`.
+
+        One process at a time does so, also of several machines that share the cache; the others wait and find them.
+        """
+        if not self.list_missing(names):
             return
-        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as threads:
-            done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), missing)
-            for _ in track(done, f"fetch {label}", len(missing)) if label else done:
-                pass
+        with folder_lock(self.root):
+            missing = self.list_missing(names)  # less than before, if another process held the lock
+            with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as threads:
+                done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), missing)
+                for _ in track(done, f"fetch {label}", len(missing)) if label and missing else done:
+                    pass
+
+    def list_missing(self, names: Collection[str]) -> list[str]:
+        return [name for name in names if not (self.root / name).is_file()]
 
     def fetch_one(self, name: str, expected: str | None) -> None:
         if not (self.root / name).resolve().is_relative_to(self.root.resolve()):

@@ -15,6 +15,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compr
 from torch.nn.parallel import DistributedDataParallel
 
 from alexnet_pl.config.options import DistributedOptions
+from alexnet_pl.training.strategies import peers
 from alexnet_pl.training.strategies.peers import PeerWatch
 
 START = timedelta(minutes=30)  # in which processes find each other; one that ends before is noticed at once
@@ -57,8 +58,9 @@ class DataParallelStrategy(DDPStrategy):
     kind = "ddp"  # as trainer.strategy names it
 
     def __init__(self, run: Path, command: str, options: DistributedOptions, **kwargs: Any) -> None:
-        super().__init__(timeout=START, **kwargs)
-        self.options, self.watch = options, PeerWatch(run, command)
+        buckets = {"bucket_cap_mb": options.bucket_mb, "static_graph": options.static_graph}
+        super().__init__(timeout=START, **buckets, **kwargs)
+        self.options, self.watch = options, peers.join(run, command)
 
     def _configure_launcher(self) -> None:
         assert self.cluster_environment is not None
@@ -84,10 +86,3 @@ class DataParallelStrategy(DDPStrategy):
     def on_exception(self, exception: BaseException) -> None:
         super().on_exception(exception)
         self.watch.fail(exception)
-
-    def teardown(self) -> None:
-        """The last to end, such as the first process with files to write, is waited for."""
-        if not self.watch.ended.is_set():
-            self.barrier()
-            self.watch.stop()
-        super().teardown()

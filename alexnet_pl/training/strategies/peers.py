@@ -1,9 +1,8 @@
 """End every process of a job within seconds when one of them has ended, each with one line that names the cause.
 
 A collective operation waits for a process that is no more, and a child of a killed process goes on alone. A thread in
-each process looks after the others on its machine; other machines are torchrun's or srun's matter, and a process that
-hangs is found by `distributed.timeout`. The process that fails first leaves `failures/rank<N>.txt` in the run folder,
-its cause in the first line and the traceback below, from which the others read why they end.
+each process looks after the others on its machine, from the start of the processes to the end of the command; other
+machines are torchrun's or srun's matter, and a process that hangs is found by `distributed.timeout`.
 """
 
 import contextlib
@@ -14,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-import traceback
+from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
 
@@ -22,16 +21,20 @@ import torch.distributed as dist
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import LAST
+from alexnet_pl.training.strategies import failures
+from alexnet_pl.training.strategies.failures import FAILURES
 
 INTERVAL = 0.5  # seconds between two looks
 REASON = 3.0  # seconds in which a process that failed writes its reason
 LINE = 2.0  # seconds in which the others print theirs
 TEARDOWN = 10.0  # seconds for a process that failed to close its loggers
-FAILURES = "failures"  # folder in the run folder
+FINISH = timedelta(minutes=30)  # in which the first process writes the results that it alone writes
 
 
 class PeerWatch:
     """Looks after the other processes of a job. `command`: what a user types to continue, without the run folder."""
+
+    current: "PeerWatch | None" = None  # this process's
 
     def __init__(self, run: Path, command: str) -> None:
         self.run, self.command = run, command
@@ -39,27 +42,46 @@ class PeerWatch:
         self.children: dict[int, Popen] = {}  # by rank, those that this process started
         self.parent: int | None = None  # the process that started this one, if it is of the job
         self.pids: dict[int, int] = {}  # by rank, the other processes on this machine
+        self.group: dist.ProcessGroup | None = None  # of all processes, without the timeout of a step
         self.began = time.time()
+        self.looking = False
         self.ended = threading.Event()
         self.handled: BaseException | None = None
+        self.said, self.lock = False, threading.Lock()
 
     def start(self, children: dict[int, Popen] | None = None, parent: int | None = None) -> None:
         self.children, self.parent = children or {}, parent
-        threading.Thread(target=self.look, daemon=True, name="peers").start()
+        if not self.looking:
+            self.looking = True
+            threading.Thread(target=self.look, daemon=True, name="peers").start()
 
     def meet(self) -> None:
         """Learn the other processes on this machine, once all can be asked."""
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         if self.rank == 0:
             shutil.rmtree(self.run / FAILURES, ignore_errors=True)  # of an earlier start
+        self.group = dist.new_group(backend="gloo", timeout=FINISH)
         everyone: list = [None] * self.world
-        dist.all_gather_object(everyone, (machine(), os.getpid(), str(self.run)))
+        dist.all_gather_object(everyone, (machine(), os.getpid(), str(self.run)), group=self.group)
         self.run = Path(everyone[0][2])  # under torchrun each process has named a folder by its own clock
         here = {rank: pid for rank, (where, pid, _) in enumerate(everyone) if where == machine()}
         self.pids = {rank: pid for rank, pid in here.items() if rank != self.rank}
 
+    def leave(self) -> None:
+        """Wait for the others, of whom the first may still write; from then on they may end.
+
+        Raises SystemExit(1) if another has failed.
+        """
+        if self.ended.is_set() or self.group is None:
+            return self.stop()
+        try:
+            dist.barrier(group=self.group)
+            self.stop()
+        except Exception as error:
+            self.fail(error)
+            raise SystemExit(1) from None
+
     def stop(self) -> None:
-        """From now on the others may end."""
         self.ended.set()
 
     def look(self) -> None:
@@ -73,7 +95,7 @@ class PeerWatch:
         """The first process that has ended before its time, in words."""
         for rank, child in self.children.items():
             if code := child.poll():
-                return f"rank {rank} (process {child.pid}) {how(code)}"
+                return f"rank {rank} (process {child.pid}) {failures.describe_exit(code)}"
         if self.parent is not None and os.getppid() != self.parent:
             return f"rank 0 (process {self.parent}) has ended"
         for rank, pid in self.pids.items():
@@ -90,12 +112,12 @@ class PeerWatch:
         self.stop()
         if not isinstance(error, Exception) or self.world == 1:
             return  # a signal, which all have agreed on, or nobody to tell
-        if is_lost_connection(error):
-            self.print_line(self.cause_of(self.find_gone()) if self.others_failed() else unanswered(error))
+        if failures.is_lost_connection(error):
+            self.print_line(self.cause_of(self.find_gone()) if self.others_failed() else failures.unanswered(error))
         else:
-            self.write_failure(error)
+            failures.write_failure(self.run, self.rank, error)
             if not isinstance(error, UserError):  # which the command line prints
-                self.print_line(summary(error))
+                self.print_line(failures.summary(error))
         error.reported = True  # type: ignore[attr-defined]
         code = 2 if isinstance(error, UserError) else 1
         threading.Thread(target=self.end_later, args=[code]).start()  # the interpreter waits for it
@@ -116,23 +138,14 @@ class PeerWatch:
         return f"stopped, since {first or gone}"
 
     def first_failure(self) -> str | None:
-        """What the process that failed first wrote."""
-        found = []
-        for path in (self.run / FAILURES).glob("rank*.txt"):
-            with contextlib.suppress(OSError):
-                if (when := path.stat().st_mtime) > self.began - 60:  # clocks of machines differ
-                    found.append((when, f"rank {path.stem.removeprefix('rank')}: {path.read_text().splitlines()[0]}"))
-        return min(found)[1] if found else None
-
-    def write_failure(self, error: BaseException) -> None:
-        path = self.run / FAILURES / f"rank{self.rank}.txt"
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".tmp")
-            partial.write_text(f"{summary(error)}\n\n{''.join(traceback.format_exception(error))}")
-            partial.replace(path)
+        return failures.first_failure(self.run, self.began)
 
     def print_line(self, cause: str) -> None:
+        """Print why this process ends, once: the thread and the command may find out in the same second."""
+        with self.lock:
+            said, self.said = self.said, True
+        if said:
+            return
         if (self.run / LAST).is_file():
             lies = os.path.relpath(self.run)
             advice = f"continue with: {self.command} {self.run if lies.startswith('..') else lies}"
@@ -158,6 +171,25 @@ class PeerWatch:
         os._exit(code)
 
 
+def join(run: Path, command: str) -> PeerWatch:
+    """The watch of this process, with which the second stage of a command goes on."""
+    watch = PeerWatch.current
+    if watch is None or watch.ended.is_set():
+        watch = PeerWatch.current = PeerWatch(run, command)
+    watch.command = command
+    return watch
+
+
+def leave() -> None:
+    if PeerWatch.current:
+        PeerWatch.current.leave()
+
+
+def fail(error: BaseException) -> None:
+    if PeerWatch.current:
+        PeerWatch.current.fail(error)
+
+
 def is_reported(error: BaseException) -> bool:
     """Whether `PeerWatch.fail` has printed this error."""
     return getattr(error, "reported", False)
@@ -179,27 +211,3 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def how(code: int) -> str:
-    if code > 0:
-        return f"ended with exit code {code}"
-    return f"was killed by {signal.Signals(-code).name}"
-
-
-def summary(error: BaseException) -> str:
-    """An error in one line."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
-
-
-def is_lost_connection(error: BaseException) -> bool:
-    """Whether an error says only that another process did not answer."""
-    text = str(error).lower()
-    return isinstance(error, dist.DistError) or (
-        isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "nccl", "connection", "timed out"))
-    )
-
-
-def unanswered(error: BaseException) -> str:
-    return f"another rank did not answer within distributed.timeout, or its machine was lost ({summary(error)})"

@@ -9,7 +9,8 @@ import pytest
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.training.strategies import peers
-from alexnet_pl.training.strategies.peers import PeerWatch, is_lost_connection, is_reported
+from alexnet_pl.training.strategies.failures import is_lost_connection
+from alexnet_pl.training.strategies.peers import PeerWatch, is_reported
 
 
 @pytest.fixture
@@ -69,6 +70,25 @@ def test_the_first_failure_is_told_and_its_traceback_kept(
         "alexnet_pl: rank 2 of 3: stopped, since rank 1: ValueError: no such kernel; "
         f"continue with: python -m alexnet_pl fit {tmp_path}"
     )
+
+
+def test_a_cause_is_printed_once(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The thread that looks after the others and the command that they no longer answer find out in the same second."""
+    watch.pids = {0: ended("").pid}
+    watch.print_line(watch.cause_of(watch.find_gone()))
+    watch.fail(RuntimeError("[gloo] Connection closed by peer"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"alexnet_pl: rank 1 of 3: stopped, since rank 0 (process {watch.pids[0]}) has ended; ")
+
+
+def test_a_second_stage_goes_on_with_the_watch_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PeerWatch, "current", None)
+    first = peers.join(tmp_path, "python -m alexnet_pl fit")
+    assert peers.join(tmp_path, "python -m alexnet_pl test") is first
+    assert first.command == "python -m alexnet_pl test"
+    peers.leave()
+    assert first.ended.is_set()
+    assert peers.join(tmp_path, "python -m alexnet_pl fit") is not first
 
 
 def test_nobody_to_blame_is_a_timeout(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,68 @@
+"""`probe`: a linear probe of a run's network on the images of a store, its own or another one."""
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from alexnet_pl import runtime
+from alexnet_pl.config.options import make_probe_options
+from alexnet_pl.config.schema import store_root
+from alexnet_pl.console import print_message
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.experiment import build
+from alexnet_pl.files import to_json, write_json
+from alexnet_pl.reporting.tables import Table, print_table
+from alexnet_pl.retrieval import gallery
+from alexnet_pl.retrieval.linear_probe import ProbeResult, probe_features
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.provenance import git
+
+
+def probe(cfg: DictConfig, folder: Path) -> float:
+    """Features are kept in the run folder: of its own store beside those of `features`, of others in probe/NAME/."""
+    options = make_probe_options(cfg)
+    store = Store(store_root(cfg))
+    cfg = cfg.copy()
+    cfg.data.name = store.name
+    OmegaConf.update(cfg, "features.layer", options.layer, force_add=True)
+    data = build.make_data(cfg)
+    data.check()
+    place = folder / "probe" / re.sub(r"[^\w-]", "_", store.name)
+    own = read_checkpoint(cfg.ckpt_path)["alexnet_pl"].get("store", {}).get("fingerprint") == store.fingerprint
+    began = time.perf_counter()
+    extractor = gallery.make_extractor(cfg)
+    found = [
+        gallery.extract_features(cfg, folder if own else place, split, extractor)
+        for split in ("train", data.test_split_name)
+    ]
+    (train, _), (tested, _) = found
+    seconds = time.perf_counter() - began
+    result = probe_features(train, tested, len(store.classes), options, cfg.seed, runtime.device(cfg))
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / f"{options.layer}.json"
+    write_json(path, to_json(replace(result, commit=git("rev-parse", "HEAD"))))
+    made = f"{seconds:,.1f} s" if any(new for _, new in found) else "made before"
+    report(result, made, path)
+    return result.top1_error
+
+
+def report(result: ProbeResult, made: str, path: Path) -> None:
+    rows = [
+        [f"{few.shots}", f"{few.top1_error:.2f}", "{:.2f} to {:.2f}".format(*few.top1_error_interval)]
+        for few in result.shots
+    ]
+    if rows:
+        note = f"Means of {result.shots[0].draws} draws, penalty {result.few_shot_penalty:g}; intervals over draws."
+        print_table([Table("Few-shot", ["images a class", "top-1 error, %", "95 % interval"], rows, (note,))])
+    low, high = result.top1_error_interval
+    print_message(
+        f"{result.dataset.name}, {result.images:,} {result.dataset.split} images, logistic regression on "
+        f"{result.layer} ({result.width:,} numbers): top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to "
+        f"{high:.2f}), top-5 error {result.top5_error:.2f} %\n"
+        f"penalty {result.penalty:g}, chosen on {result.held_out:,} held-out training images; features {made}, "
+        f"fits {result.seconds:,.1f} s",
+        path,
+    )

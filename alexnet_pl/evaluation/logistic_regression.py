@@ -1,0 +1,98 @@
+"""Multinomial logistic regression on fixed features by L-BFGS: the classifier of a linear probe."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+ITERATIONS = 100  # of L-BFGS for each penalty, unless it converges before
+BLOCK = 8192  # images that are standardised at a time
+
+
+class LinearClassifier(NamedTuple):
+    """Scores of features x: weight · (x − mean) / scale + bias."""
+
+    mean: Tensor  # (width,)
+    scale: Tensor  # (), the root mean square length of x − mean, over the images that it was fitted to
+    weight: Tensor  # (classes, width)
+    bias: Tensor  # (classes,)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """(N, width) → (N, classes)."""
+        return torch.cat([self.standardize(block) @ self.weight.T + self.bias for block in features.split(BLOCK)])
+
+    def standardize(self, features: Tensor) -> Tensor:
+        return (features.to(self.mean.dtype) - self.mean) / self.scale
+
+
+def fit_penalties(
+    features: Tensor, labels: Tensor, classes: int, penalties: Sequence[float]
+) -> Iterator[tuple[float, LinearClassifier]]:
+    """Minimise mean cross-entropy + penalty / 2 · Σ weight² for each penalty; biases are not penalised. Yields
+    (penalty, classifier), the largest penalty first, each fit starting from the one before.
+
+    features: (N, width), of which float64 stays so and all else is computed in float32; labels: (N,) int64.
+    """
+    values = features if features.dtype == torch.float64 else features.float()
+    mean = values.mean(0)
+    values = values - mean
+    scale = (values.square().sum() / len(values)).sqrt().clamp_min(torch.finfo(values.dtype).tiny)
+    inputs, basis = reduce_width(values / scale)
+    weight, bias = inputs.new_zeros(classes, inputs.shape[1]), inputs.new_zeros(classes)
+    for penalty in sorted(penalties, reverse=True):
+        minimize(weight, bias, inputs, labels, penalty)
+        whole = weight.clone() if basis is None else weight @ basis.T
+        yield penalty, LinearClassifier(mean, scale, whole, bias.clone())
+
+
+def reduce_width(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Few (N, width) inputs in the N coordinates of an orthonormal basis of what they span, (width, N).
+
+    The penalty keeps the best weights in that span, so the solution is the same, found in less time.
+    """
+    if 4 * len(inputs) > inputs.shape[1]:
+        return inputs, None
+    basis, coordinates = torch.linalg.qr(inputs.T)
+    return coordinates.T.contiguous(), basis
+
+
+def minimize(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor, penalty: float) -> None:
+    """Change `weight` and `bias` in place."""
+    answers = F.one_hot(labels, len(bias)).to(inputs.dtype)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=ITERATIONS, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        logs = F.log_softmax(inputs @ weight.T + bias, 1)
+        excess = (logs.exp() - answers) / len(labels)
+        weight.grad, bias.grad = excess.T @ inputs + penalty * weight, excess.sum(0)
+        return -(logs * answers).sum() / len(labels) + penalty / 2 * weight.square().sum()
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+
+
+def count_errors(scores: Tensor, labels: Tensor) -> tuple[int, int]:
+    """Images whose label is not the best, and not among the five best."""
+    best = scores.topk(min(5, scores.shape[1]), 1).indices == labels[:, None]
+    return int((~best[:, 0]).sum()), int((~best.any(1)).sum())
+
+
+def split_by_class(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of (the rest, `share` of the images of each class at random), each in rising order."""
+    chosen = np.zeros(len(labels), bool)
+    generator = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        chosen[rows[: round(share * len(rows))]] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def draw_by_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Row numbers of `count` images of each class at random, all of a class that has fewer."""
+    generator = np.random.default_rng(seed)
+    rows = [generator.permutation(np.flatnonzero(labels == label))[:count] for label in np.unique(labels)]
+    return np.sort(np.concatenate(rows))

@@ -1,0 +1,39 @@
+"""The network that fine-tuning starts from (§7), out of a run folder, a checkpoint, exported weights or hf://."""
+
+from pathlib import Path
+
+from alexnet_pl.config.migration import SCHEMA
+from alexnet_pl.config.options import SOURCES
+from alexnet_pl.errors import UserError
+from alexnet_pl.inference.weights import FILE, HUB, Weights, read_weights
+from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runs.records import LineageStage
+from alexnet_pl.training.transfer import KEY, EarlierNetwork, read_earlier_network
+
+
+def open_earlier_network(source: str) -> EarlierNetwork:
+    """Raises UserError that names `source` if it is no trained network."""
+    path = Path(source)
+    if source.startswith(HUB) or path.suffix == ".safetensors" or (path / FILE).is_file():
+        return from_exported(source, read_weights(source))
+    if path.is_dir():
+        path = path / LAST
+    if not path.is_file():
+        raise UserError(f"{KEY}: {path} does not exist; give {SOURCES}")
+    return read_earlier_network(path)
+
+
+def from_exported(source: str, weights: Weights) -> EarlierNetwork:
+    """What exported weights tell of their run, by the test that they carry."""
+    info, result = weights.info, weights.info.result
+    finished = result is not None and result.finished
+    stage = LineageStage(
+        schema=SCHEMA,
+        store=info.store,
+        step=info.step,
+        training=result.training if result else None,
+        finished=finished,
+        ended_by=result.trained.ended_by if result else None,
+    )
+    lineage = [*(result.lineage if result else []), stage]
+    return EarlierNetwork(source, info.architecture, weights.tensors, lineage)

@@ -1,0 +1,47 @@
+"""Activations of a network's layers by name, as in feature extraction with timm or torchvision."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from alexnet_pl.errors import UserError
+
+LINEAR = ("bottleneck",)  # layers without an activation function, beside the last
+
+
+def learned_layers(net: nn.Module) -> list[str]:
+    """Names of the layers with weights, the classifier last."""
+    return [name for name, layer in net.named_children() if next(layer.parameters(), None) is not None]
+
+
+def check_layer(net: nn.Module, layer: str, key: str = "layer") -> None:
+    if layer not in (known := learned_layers(net)):
+        raise UserError(f"{key}={layer}: one of {', '.join(known)}")
+
+
+def layer_activations(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    """Activations by layer for the network's input (N, 3, H, W): (N, maps, h, w) of a convolution, before norm and
+    pooling, (N, units) of a fully connected layer. Of the last layer, the logits.
+
+    Raises UserError for a layer that the network lacks.
+    """
+    wanted, found = list(layers), {}
+    for name in wanted:
+        check_layer(net, name)
+
+    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            found[name] = output
+
+        return hook
+
+    handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in wanted]
+    try:
+        net(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    linear = (learned_layers(net)[-1], *LINEAR)
+    activation: Callable[[Tensor], Tensor] = getattr(net, "activation", torch.relu)
+    return {name: found[name] if name in linear else activation(found[name]) for name in wanted}

@@ -1,0 +1,173 @@
+"""Linear probe: logistic regression on a network's features, of all training images or of a few of each class."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet_pl.config.options import ProbeOptions
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.intervals import Sample, mean_ci, wilson
+from alexnet_pl.evaluation.logistic_regression import (
+    LinearClassifier,
+    count_errors,
+    draw_by_class,
+    fit_penalties,
+    split_by_class,
+)
+from alexnet_pl.files import Count, NonNegative, Percent, read_record
+from alexnet_pl.retrieval.features import Features
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, Schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltyError:
+    """Error on the held-out training images with one penalty, in percent."""
+
+    penalty: NonNegative
+    held_out_error: Percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotsResult:
+    """Errors with `shots` training images of each class, drawn `draws` times; the interval is over draws."""
+
+    shots: Count
+    draws: Count
+    top1_error: Percent
+    top1_error_interval: list[float]
+    errors: list[Percent]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeResult:
+    """Record of a probe. `penalty`: of the squared weights, chosen among `penalties` on `held_out` training images;
+    intervals of 95 % over the `images` of `dataset`, by Wilson's score; `seconds`: of the fits, without features."""
+
+    schema: Schema = 1
+    layer: str
+    width: Count
+    checkpoint: CheckpointInfo
+    trained_on: DatasetInfo
+    dataset: DatasetInfo
+    penalty: NonNegative
+    penalties: list[PenaltyError]
+    held_out: Count
+    seed: Count
+    images: Count
+    top1_error: Percent
+    top5_error: Percent
+    top1_error_interval: list[Percent]
+    top5_error_interval: list[Percent]
+    few_shot_penalty: NonNegative
+    shots: list[ShotsResult] = field(default_factory=list)
+    seconds: NonNegative
+    commit: str | None = None
+
+
+def read_probe(path: Path) -> ProbeResult:
+    """Raises UserError naming the file and the field."""
+    return read_record(path, ProbeResult, "probe again")
+
+
+class LabelledFeatures(NamedTuple):
+    """`values` (N, width), float16 as on disk; `labels` (N,) int64."""
+
+    values: Tensor
+    labels: Tensor
+
+    def rows(self, numbers: np.ndarray) -> "LabelledFeatures":
+        index = torch.from_numpy(numbers).to(self.labels.device)
+        return LabelledFeatures(self.values[index], self.labels[index])
+
+
+def load_features(features: Features, device: torch.device) -> LabelledFeatures:
+    """Raises UserError where labels are not known."""
+    if (features.labels < 0).any():
+        raise UserError(f"{features.folder}: images without a label; a probe needs them all")
+    return LabelledFeatures(
+        torch.from_numpy(np.array(features.values)).to(device), torch.from_numpy(features.labels).to(device)
+    )
+
+
+def probe_features(
+    train: Features, tested: Features, classes: int, options: ProbeOptions, seed: int, device: torch.device
+) -> ProbeResult:
+    """Choose the penalty on held-out training images, fit to all of them, test; then the few-shot table."""
+    train.check_comparable(tested)
+    began = time.perf_counter()
+    known, asked = load_features(train, device), load_features(tested, device)
+    errors, held_out = held_out_errors(known, classes, options, seed)
+    best = min(errors, key=lambda one: (one.held_out_error, -one.penalty)).penalty
+    classifier = fit_one(known, classes, best)
+    top1, top5 = count_errors(classifier.scores(asked.values), asked.labels)
+    few = [few_shots(known, asked, classes, shots, options, seed) for shots in options.shots]
+    count = len(tested)
+    return ProbeResult(
+        layer=train.info.layer,
+        width=train.width,
+        checkpoint=train.info.checkpoint,
+        trained_on=train.info.dataset,
+        dataset=tested.info.dataset,
+        penalty=best,
+        penalties=errors,
+        held_out=held_out,
+        seed=seed,
+        images=count,
+        top1_error=100 * top1 / count,
+        top5_error=100 * top5 / count,
+        top1_error_interval=list(wilson(top1, count)),
+        top5_error_interval=list(wilson(top5, count)),
+        few_shot_penalty=options.few_shot_penalty,
+        shots=few,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def held_out_errors(
+    known: LabelledFeatures, classes: int, options: ProbeOptions, seed: int
+) -> tuple[list[PenaltyError], int]:
+    """(errors by penalty, the largest penalty first, number of images held out). Raises UserError for too few."""
+    kept, held_out = map(known.rows, split_by_class(known.labels.cpu().numpy(), options.held_out, seed))
+    if not len(held_out.labels):
+        raise UserError(f"probe.held_out={options.held_out}: holds out no image of any class; take a larger share")
+    errors = []
+    for penalty, classifier in fit_penalties(kept.values, kept.labels, classes, options.penalties):
+        wrong, _ = count_errors(classifier.scores(held_out.values), held_out.labels)
+        errors.append(PenaltyError(penalty=penalty, held_out_error=100 * wrong / len(held_out.labels)))
+    return errors, len(held_out.labels)
+
+
+def fit_one(known: LabelledFeatures, classes: int, penalty: float) -> LinearClassifier:
+    ((_, classifier),) = fit_penalties(known.values, known.labels, classes, [penalty])
+    return classifier
+
+
+def few_shots(
+    known: LabelledFeatures, asked: LabelledFeatures, classes: int, shots: int, options: ProbeOptions, seed: int
+) -> ShotsResult:
+    """Raises UserError if a class has too few training images."""
+    labels = known.labels.cpu().numpy()
+    fewest = int(np.bincount(labels, minlength=classes).min())
+    if fewest < shots:
+        raise UserError(f"probe.shots={shots}: a class has {fewest} training images")
+    errors = []
+    for draw in range(options.draws):
+        drawn = known.rows(draw_by_class(labels, shots, seed + draw))
+        wrong, _ = count_errors(fit_one(drawn, classes, options.few_shot_penalty).scores(asked.values), asked.labels)
+        errors.append(100 * wrong / len(asked.labels))
+    return summarize_draws(shots, errors)
+
+
+def summarize_draws(shots: int, errors: Sequence[float]) -> ShotsResult:
+    """Mean and Student's t over draws; of a single draw there is no interval, and both bounds are the error."""
+    mean, low, high, _ = mean_ci(Sample(errors))
+    interval = [low, high] if len(errors) > 1 else [mean, mean]
+    return ShotsResult(
+        shots=shots, draws=len(errors), top1_error=mean, top1_error_interval=interval, errors=list(errors)
+    )

@@ -1,0 +1,59 @@
+"""Causes of a failure in words, and `failures/rank<N>.txt`, in which a process that fails tells the others its own.
+
+The first line is the cause, the traceback stands below.
+"""
+
+import contextlib
+import signal
+import traceback
+from pathlib import Path
+
+import torch.distributed as dist
+
+from alexnet_pl.errors import UserError
+
+FAILURES = "failures"  # folder in the run folder
+CLOCKS = 60.0  # seconds by which clocks of machines may differ
+
+
+def write_failure(run: Path, rank: int, error: BaseException) -> None:
+    path = run / FAILURES / f"rank{rank}.txt"
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".tmp")
+        partial.write_text(f"{summary(error)}\n\n{''.join(traceback.format_exception(error))}")
+        partial.replace(path)
+
+
+def first_failure(run: Path, began: float) -> str | None:
+    """What the process that failed first has written since `began`, seconds since the epoch."""
+    found = []
+    for path in (run / FAILURES).glob("rank*.txt"):
+        with contextlib.suppress(OSError):
+            if (when := path.stat().st_mtime) > began - CLOCKS:
+                found.append((when, f"rank {path.stem.removeprefix('rank')}: {path.read_text().splitlines()[0]}"))
+    return min(found)[1] if found else None
+
+
+def summary(error: BaseException) -> str:
+    """An error in one line."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
+
+
+def describe_exit(code: int) -> str:
+    if code > 0:
+        return f"ended with exit code {code}"
+    return f"was killed by {signal.Signals(-code).name}"
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether an error says only that another process did not answer."""
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "nccl", "connection", "timed out"))
+    )
+
+
+def unanswered(error: BaseException) -> str:
+    return f"another rank did not answer within distributed.timeout, or its machine was lost ({summary(error)})"

@@ -1,0 +1,160 @@
+"""Fine-tuning on images of one's own: what is carried over, frozen and learned, and what the run folder says then."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from run_folders import load
+from running import Compose, last, run
+
+from alexnet_pl.config.options import TransferOptions
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.inference.weights import read_weights, write_safetensors
+from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.training.transfer import freeze_layers, learning_rate_scales
+
+KEYS = ["logger=csv", "performance.compile=false", "trainer.precision=32-true"]
+KEYS += ["data.batch_size=8", "trainer.log_every_n_steps=1"]
+STAGES = "schedule.staged.stages=[{epoch: 1, weights: {all: 0.1}}]"
+CLASSES = ("ant", "bonsai", "chair", "dalmatian")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders by class and no split, as Caltech-101 comes, each class of its own colour."""
+    root = tmp_path_factory.mktemp("own") / "101_ObjectCategories"
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(CLASSES):
+        (root / name).mkdir(parents=True)
+        for image in range(12):
+            pixels = rng.integers(0, 120, (80, 100, 3), dtype=np.uint8)
+            pixels[..., : number + 1] += np.uint8(40 * number)
+            Image.fromarray(pixels).save(root / name / f"image_{image:04}.jpg")
+    return root
+
+
+@pytest.fixture
+def store(photos: Path, tmp_path: Path, config: Compose) -> Path:
+    where = [f"data.root={tmp_path / 'caltech'}", f"prepare.source={photos}", "prepare.val_share=0.25", "data.size=72"]
+    run(config("finetune", *where), "prepare", tmp_path / "prepare")
+    return tmp_path / "caltech"
+
+
+def finetuned(config: Compose, store: Path, weights: Path, folder: Path, *words: str) -> dict[str, Any]:
+    """The last checkpoint of a fit, whose folder has its config as Hydra writes it."""
+    cfg = config("finetune", f"data.root={store}", f"transfer.weights={weights}", "trainer.max_epochs=1", *KEYS, *words)
+    (folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(cfg, folder / ".hydra/config.yaml")
+    run(cfg, "fit", folder)
+    return load(last(folder))
+
+
+def test_one_command_trains_the_weights_network_on_the_classes_of_the_store(
+    config: Compose, store: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    words = ["transfer.freeze=[conv1,conv2]", "+transfer.rates.conv3=0.01", "schedule.steps.drops=[]"]
+    found = finetuned(config, store, tiny_run, tmp_path / "run", *words)
+    before, after = load(last(tiny_run))["state_dict"], found["state_dict"]
+    assert [name for _, name in found["alexnet_pl"]["classes"]] == list(CLASSES)
+    assert found["alexnet_pl"]["lineage"][0]["store"]["name"] == "tiny"
+    for name, tensor in after.items():
+        if name.startswith(("net.conv1", "net.conv2")):
+            assert torch.equal(tensor, before[name]), name
+        elif name.startswith("net.") and not name.startswith("net.fc8"):
+            assert not torch.equal(tensor, before[name]), name
+            assert (tensor - before[name]).norm() < 0.05 * before[name].norm(), f"{name} began elsewhere"
+    rates = {group["name"]: group["lr"] for group in found["optimizer_states"][0]["param_groups"]}
+    wanted = {
+        "conv1": 0,
+        "conv2": 0,
+        "conv3": 1e-4,
+        "conv4": 1e-3,
+        "conv5": 1e-3,
+        "fc6": 1e-3,
+        "fc7": 1e-3,
+        "fc8": 1e-2,
+    }
+    for layer, rate in wanted.items():
+        assert rates[f"{layer}.weight"] == pytest.approx(rate)
+        assert rates[f"{layer}.bias"] == pytest.approx(2 * rate)
+    opened = TrainedRun(tmp_path / "run")  # by the config alone, as every later command does
+    assert (opened.cfg.data.name, opened.cfg.data.size, opened.cfg.model.num_classes) == ("caltech", 72, 4)
+    assert opened.cfg.augment.crop == 67
+    assert opened.module.net.fc8.weight.shape[0] == 4
+    assert len(opened.store.split("val")) > 8
+    assert opened.cfg.transfer.layers == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
+
+
+def test_exported_weights_and_a_checkpoint_start_the_same_network(
+    config: Compose, store: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    write_safetensors(read_weights(tiny_run), tmp_path / "model.safetensors")
+    sources = [last(tiny_run), tmp_path / "model.safetensors"]
+    first, second = [
+        finetuned(config, store, source, tmp_path / f"run{number}", "+trainer.limit_train_batches=1")
+        for number, source in enumerate(sources)
+    ]
+    assert all(torch.equal(tensor, second["state_dict"][name]) for name, tensor in first["state_dict"].items())
+    assert first["alexnet_pl"]["lineage"][0]["store"] == second["alexnet_pl"]["lineage"][0]["store"]
+
+
+def test_a_store_without_a_name_in_the_recipe_has_its_folders(store: Path) -> None:
+    found = Store(store)
+    assert (found.name, [name for name, _ in found.classes]) == ("caltech", list(CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["transfer.weights=null"], "transfer.weights: has no value yet: add transfer.weights=RUN"),
+        (["transfer.weights=away"], "transfer.weights: away does not exist; give RUN"),
+        (["transfer.freeze=[fc8]"], "transfer.freeze: fc8 is not carried over"),
+        (["transfer.freeze=[conv9]"], "transfer.freeze: this network has no conv9, only conv1"),
+        (["+transfer.rates.conv9=1"], "transfer.rates: this network has no conv9"),
+        (["transfer.rates.all=-1"], "transfer.rates.all=-1.0: not negative"),
+        (["transfer.network=mine"], "transfer.network=mine: one of recipe, weights"),
+        (
+            ["~transfer.rates", "schedule.name=staged", STAGES, "transfer.freeze=[conv9]"],
+            "transfer.freeze: this network",
+        ),
+        (["schedule.name=staged", STAGES], "transfer.rates: schedule.name=staged sets every rate itself"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    config: Compose, store: Path, tiny_run: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        finetuned(config, store, tiny_run, tmp_path / "run", *words)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_images_of_another_size_are_told_how_to_prepare_them(
+    config: Compose, photos: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    where = [f"data.root={tmp_path / 'other'}", f"prepare.source={photos}", "prepare.val_share=0.25", "data.size=64"]
+    run(config("finetune", *where), "prepare", tmp_path / "prepare")
+    with pytest.raises(UserError, match=r"squares of 64 pixels.*prepare the images with data.size=72"):
+        finetuned(config, tmp_path / "other", tiny_run, tmp_path / "run")
+
+
+def test_factors_and_gradients_by_layer() -> None:
+    net = AlexNet(num_classes=4, crop=67, width=0.1)
+    transfer = TransferOptions(
+        layers=["conv1", "conv2", "fc6"], weights="x", freeze=["conv1"], rates={"all": 0.1, "fc6": 0.5}
+    )
+    scales = learning_rate_scales(net, transfer)
+    assert scales == {"conv1": 0, "conv2": 0.1, "fc6": 0.5}
+    freeze_layers(net, scales)
+    assert {name for name, weight in net.named_parameters() if not weight.requires_grad} == {
+        "conv1.weight",
+        "conv1.bias",
+    }
+    every = TransferOptions(layers=["conv1", "conv2"], weights="x", freeze=["all"])
+    assert learning_rate_scales(net, every) == {"conv1": 0, "conv2": 0}

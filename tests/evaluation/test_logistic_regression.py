@@ -1,0 +1,82 @@
+"""Logistic regression against Newton's method and autograd in float64; the draws of images by class."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from alexnet_pl.evaluation import logistic_regression
+from alexnet_pl.evaluation.logistic_regression import count_errors, draw_by_class, fit_penalties, split_by_class
+
+
+def clouds(count: int, width: int, classes: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(count) % classes
+    centers = torch.randn(classes, width, dtype=torch.float64, generator=generator)
+    noise = torch.randn(count, width, dtype=torch.float64, generator=generator)
+    return 40 + 5 * (centers[labels] + 1.5 * noise), labels
+
+
+def newton(features: Tensor, labels: Tensor, classes: int, penalty: float) -> Tensor:
+    """Scores (N, classes) of the exact minimum, by Newton's method with autograd's Hessian."""
+    centered = features - features.mean(0)
+    inputs = centered / centered.square().sum(1).mean().sqrt()
+    width = inputs.shape[1]
+
+    def loss(flat: Tensor) -> Tensor:
+        weight, bias = flat[: classes * width].view(classes, width), flat[classes * width :]
+        return F.cross_entropy(inputs @ weight.T + bias, labels) + penalty / 2 * weight.square().sum()
+
+    flat = torch.zeros(classes * (width + 1), dtype=torch.float64)
+    for _ in range(40):
+        hessian = torch.autograd.functional.hessian(loss, flat)
+        gradient = torch.autograd.functional.jacobian(loss, flat)
+        flat = flat - torch.linalg.lstsq(hessian, gradient[:, None], driver="gelsd").solution[:, 0]
+    return inputs @ flat[: classes * width].view(classes, width).T + flat[classes * width :]
+
+
+@pytest.mark.parametrize(("count", "width"), [(60, 4), (6, 25)], ids=["many", "fewer than numbers"])
+def test_the_minimum_is_newtons(count: int, width: int) -> None:
+    features, labels = clouds(count, width)
+    for penalty, classifier in fit_penalties(features, labels, 3, [1e-2, 1e-3]):
+        wanted = newton(features, labels, 3, penalty)
+        torch.testing.assert_close(
+            classifier.scores(features).softmax(1), wanted.softmax(1), rtol=0, atol=1e-5, msg=f"penalty {penalty}"
+        )
+
+
+def test_float16_features_give_the_answers_of_their_float64_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logistic_regression, "BLOCK", 7)
+    features, labels = clouds(50, 6)
+    half = features.half()
+    ((_, small),) = fit_penalties(half, labels, 3, [1e-2])
+    ((_, exact),) = fit_penalties(half.double(), labels, 3, [1e-2])
+    found, wanted = small.scores(half), exact.scores(half.double())
+    torch.testing.assert_close(found.softmax(1).double(), wanted.softmax(1), rtol=0, atol=1e-3)
+    assert count_errors(found, labels) == count_errors(wanted, labels)
+
+
+def test_penalties_come_from_the_largest_and_weights_grow() -> None:
+    features, labels = clouds(40, 5)
+    found = list(fit_penalties(features, labels, 3, [1e-4, 1e-1, 1e-2]))
+    assert [penalty for penalty, _ in found] == [1e-1, 1e-2, 1e-4]
+    norms = [float(classifier.weight.norm()) for _, classifier in found]
+    assert norms == sorted(norms)
+
+
+def test_errors_are_counted_by_rank() -> None:
+    scores = torch.tensor([[9.0, 8, 7, 6, 5, 4, 3], [1, 2, 3, 4, 5, 6, 7], [0, 0, 9, 0, 0, 0, 0]])
+    assert count_errors(scores, torch.tensor([4, 1, 2])) == (2, 1)
+
+
+def test_images_are_drawn_by_class() -> None:
+    labels = np.repeat([0, 1, 2], [10, 20, 5])
+    rest, chosen = split_by_class(labels, 0.2, seed=1)
+    assert np.bincount(labels[chosen]).tolist() == [2, 4, 1]
+    assert sorted([*rest, *chosen]) == list(range(35))
+    assert split_by_class(labels, 0.2, seed=1)[1].tolist() == chosen.tolist()
+    assert split_by_class(labels, 0.2, seed=2)[1].tolist() != chosen.tolist()
+    drawn = draw_by_class(labels, 3, seed=0)
+    assert np.bincount(labels[drawn]).tolist() == [3, 3, 3]
+    assert len(set(drawn.tolist())) == 9
