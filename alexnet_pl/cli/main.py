@@ -84,7 +84,9 @@ def explain(error: Exception) -> None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         fail(one_line(error))
     if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
-        fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose another folder, then try again")
+        fail(
+            f"{error.filename or 'writing'}: {error.strerror}; free some space or choose another folder, then run the same command again"
+        )
 
 
 def made_by_hydra(error: OSError) -> bool:
@@ -130,7 +132,7 @@ def fail(message: str) -> NoReturn:
 def remove_if_empty(folder: Path) -> None:
     """Remove a run folder that holds only Hydra's files, after `prepare` or a mistake."""
     if is_first_process() and folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
-        shutil.rmtree(folder, ignore_errors=True)  # another job that began in the same second may do the same
+        shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
 
 
 def one_line(error: Exception) -> str:
@@ -176,7 +178,7 @@ def run(cfg: DictConfig) -> float | None:
             return found
         except (UserError, OmegaConfBaseException) as error:  # Hydra would print a line of its own first
             if sweep:
-                raise  # the other jobs of a sweep go on
+                raise  # the other jobs of a sweep continue
             explain(error)
         finally:
             remove_if_empty(folder)

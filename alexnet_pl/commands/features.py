@@ -31,7 +31,7 @@ def features(cfg: DictConfig, folder: Path) -> None:
     chosen = options.make_feature_options(cfg).split
     splits = [chosen] if chosen else ["train", data.test_split_name]
     for split in splits:
-        data.store.split(split)  # before the first is begun
+        data.store.split(split)  # raises before the first split is extracted
     fabric = processes.launch(cfg, folder)
     share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
     extractor = gallery.make_extractor(cfg, fabric.device)

@@ -27,11 +27,11 @@ SHOWN = 5  # odd images named on the console; all are in odd.json
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
     if is_remote(store_root(cfg)):
-        raise UserError(f"data.root: {store_root(cfg)}: a store is made in a folder; copy it there when it is whole")
-    where = Path(store_root(cfg))
+        raise UserError(f"data.root: {store_root(cfg)}: prepare the store in a local folder, then copy it there")
+    root = Path(store_root(cfg))
     given = {key: cfg.data[key] for key in ("root", "name", "size") if key in cfg.data}
     if "name" in given and given["name"] is None:
-        given["name"] = where.name
+        given["name"] = root.name
     target = instantiate(StoreTarget, given, "data")
     options = instantiate(PrepareOptions, cfg.prepare, "prepare", **asdict(target))
     if (root / "store.json").exists():

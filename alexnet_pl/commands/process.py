@@ -48,7 +48,7 @@ def own_process_state(keep_group: bool = False) -> Iterator[None]:
         if not keep_group:
             destroy_group()
         if wandb := sys.modules.get("wandb"):
-            wandb.finish()  # or the next job of a sweep would go on in this one's W&B run
+            wandb.finish()  # or the next job of a sweep would continue this job's W&B run
 
 
 def leave_group() -> None:

@@ -80,7 +80,7 @@ COMMANDS = {
                 "fit -c demo",
                 "fit -c ilsvrc2012 data.root=/fast/ilsvrc2012 optim.lr=0.02",
                 "fit -c finetune data.root=/fast/photos transfer.weights=runs/ilsvrc2012/latest",
-                "fit runs/demo/latest                # go on where that run stopped",
+                "fit runs/demo/latest                # resume where that run stopped",
                 "fit -m -c demo seed=1,2,3           # a sweep",
             ),
             next="test -c {run}",

@@ -39,7 +39,7 @@ def run_with_trainer(
     except Exception as error:
         peers.fail(error)
         if peers.is_reported(error):
-            raise SystemExit(1) from None  # one of several processes, which has said so in a line
+            raise SystemExit(1) from None  # one of several processes, which has printed the reason
         raise
 
 

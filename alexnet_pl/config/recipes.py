@@ -78,7 +78,7 @@ LATER = (
     "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=", "test.aspect=",
     "test.score=",
 )  # fmt: skip
-# keys whose value is a list, which may be written without its brackets: 1,2,4,6
+# keys whose list may be written without brackets: 1,2,4,6
 LISTS = ("test.scales", "probe.shots", "probe.penalties", "transfer.layers", "transfer.freeze")
 
 

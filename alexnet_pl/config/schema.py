@@ -76,7 +76,7 @@ def check_config(cfg: DictConfig) -> None:
     for name in SECTIONS:
         if name in cfg and not isinstance(cfg[name], DictConfig):
             given = "null" if cfg[name] is None else cfg[name]
-            raise UserError(f"{name}={given}: a section, whose keys are set one by one: {name}.KEY=VALUE")
+            raise UserError(f"{name}={given}: this is a section; set its keys: {name}.KEY=VALUE")
     check_finite(whole, "")
     for name, section in READ_BY_KEY.items():
         instantiate(section, cfg.get(name) or {}, name)
