@@ -85,7 +85,7 @@ def explain(error: Exception) -> None:
         fail(one_line(error))
     if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
         fail(
-            f"{error.filename or 'writing'}: {error.strerror}; free some space or choose another folder, then run the same command again"
+            f"{error.filename or 'writing'}: {error.strerror}; free some space or choose another folder, then try again"
         )
 
 
