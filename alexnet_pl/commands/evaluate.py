@@ -19,7 +19,7 @@ from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
 from alexnet_pl.files import sha256, to_json, write_json
 from alexnet_pl.paper import matching
-from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint
+from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint, read_import
 from alexnet_pl.runs.fit_status import FitStatus, finished_fit
 from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION
 from alexnet_pl.training.classifier import Classifier
@@ -51,15 +51,18 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> Test
     path = Path(cfg.ckpt_path)
     checkpoint = describe_checkpoint(path)
     fit = finished_fit(path, checkpoint.step)
+    imported = read_import(read_checkpoint(path)["alexnet_pl"])
+    seed = checkpoint_seed(path)
     tested = TestDescription(
         dataset=predictions.dataset_info(data.store, data.test_split_name),
         views=module.views,
         checkpoint=checkpoint,
-        seed=cfg.seed if (seed := checkpoint_seed(path)) is None else seed,
+        seed=cfg.seed if seed is None and imported is None else seed,
         finished=fit is not None,
         training=fit.training if fit and not fit.changed else None,
         trained=summarize_fit(fit) if fit else FitSummary(),
         lineage=module.lineage,
+        imported=imported,
     )
     complete = tested.training and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
     return replace(tested, claim=matching.matching_claim(tested) if complete else None)
@@ -160,6 +163,8 @@ def print_test_result(result: TestResult, path: Path) -> None:
     print_message(
         f"{dataset.name}, {result.images:,}{part} {dataset.split} images{incomplete}, {views}: "
         f"top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f}), "
-        f"top-5 error {result.top5_error:.2f} %" + (f"; answers {result.claim}" if result.claim else ""),
+        f"top-5 error {result.top5_error:.2f} %"
+        + (f"; answers {result.claim}" if result.claim else "")
+        + (f"; weights of {result.imported.file} ({result.imported.format})" if result.imported else ""),
         path,
     )

@@ -16,6 +16,7 @@ from alexnet_pl.evaluation.predictions import dataset_info
 from alexnet_pl.experiment.build import build
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.checkpoint import check_trained_here
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
@@ -28,7 +29,9 @@ from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rat
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg)):
         return None
-    if not cfg.ckpt_path:
+    if cfg.ckpt_path:
+        check_trained_here(cfg.ckpt_path)
+    else:
         start_from(cfg, folder)
     pin_start_for_ddp_ranks(cfg)
     return train(cfg, folder)

@@ -40,7 +40,7 @@ resume with ckpt_path=last; a second signal quits at once without saving), 1 a b
 
 def command_help(command: Command) -> str:
     words = {
-        "runs": "RUN [RUN ...]",
+        "runs": command.operands,
         "recipe": "[-c RECIPE]" if command.default_recipe else "-c RECIPE",
     }[command.takes]
     examples = "\n".join(f"  alexnet_pl {example}" for example in command.examples)

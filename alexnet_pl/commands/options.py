@@ -47,6 +47,19 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
+class ImportOptions:
+    format: str | None = command_option(None, "cuda_convnet, caffe or torchvision; default: by the file's suffix")
+    out: str | None = command_option(None, "the run folder to write; default: runs/imported/NAME_OF_THE_FILE")
+    classes: str | None = command_option(
+        None, "a class id and name a line, in the order of the outputs; or a development kit"
+    )
+    mean: str | None = command_option(
+        None, "the mean image: batches.meta, .binaryproto, Caffe's .npy, or three numbers R,G,B"
+    )
+    root: str | None = command_option(None, "the prepared store to test on; without classes=, its classes", "data.root")
+
+
+@dataclass(frozen=True)
 class PageOptions:
     port: int = command_option(7860, "of the page's address")
     host: str = command_option("127.0.0.1", "of the page's address; 0.0.0.0 lets other machines in")
@@ -65,8 +78,8 @@ def option_key(one: Field[Any]) -> str:
     return one.metadata["key"] or one.name
 
 
-def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
-    """(run folders, values by key)"""
+def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tuple[list[Path], dict[str, str]]:
+    """(run folders or files, values by key)"""
     folders, given = [], {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -77,7 +90,8 @@ def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[st
         else:
             folders.append(Path(word))
     if not folders:
-        raise UserError(f"{command}: which run folder? alexnet_pl {command} RUN")
+        which = "run folder" if operands.startswith("RUN") else "file"
+        raise UserError(f"{command}: which {which}? alexnet_pl {command} {operands.partition(' ')[0]}")
     return folders, given
 
 

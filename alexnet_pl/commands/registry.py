@@ -40,6 +40,7 @@ class Command:
     uses_trainer: bool = False
     first_process_only: bool = False  # of the processes that torchrun or srun start
     takes: Literal["recipe", "runs"] = "recipe"
+    operands: str = "RUN [RUN ...]"  # for takes="runs": what is given without a key
     options: str = ""  # for takes="runs": the dataclass that key=value fills
     keys: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
@@ -233,6 +234,17 @@ COMMANDS = {
             examples=("export runs/demo/latest", "export runs/demo/latest format=onnx out=demo-onnx"),
         ),
         Command(
+            "import",
+            "a run folder from another program's weights: the authors' of 2012, Caffe's or torchvision's",
+            f"{HOME}.import_weights:import_weights",
+            takes="runs",
+            operands="FILE",
+            options="ImportOptions",
+            examples=(
+                "import bvlc_alexnet.caffemodel classes=synset_words.txt mean=imagenet_mean.binaryproto out=runs/caffe",
+            ),
+        ),
+        Command(
             "page",
             "a local web page to try a run's network on images",
             f"{HOME}.page:page",
@@ -288,7 +300,7 @@ def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     """`figures RUN [RUN ...] key=value`: a command whose run folders need no recipe. Returns the folders."""
     from alexnet_pl.commands import options
 
-    folders, given = options.split_words(command.name, words)
+    folders, given = options.split_words(command.name, words, command.operands)
     made = getattr(options, command.options)
     load(command.target)(folders, options.read_options(given, made))
     return folders

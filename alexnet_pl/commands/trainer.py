@@ -13,7 +13,7 @@ from alexnet_pl.commands.network_of_weights import take_network_of_weights
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import check_trained_here, read_checkpoint
 from alexnet_pl.runs.lock import run_lock
 from alexnet_pl.training.strategies import peers
 
@@ -46,6 +46,8 @@ def run_with_trainer(
 def check_checkpoint(cfg: DictConfig) -> None:
     """Print the checkpoint in use. Raises UserError if a fit cannot resume from it: `best.ckpt` holds only weights."""
     checkpoint = read_checkpoint(cfg.ckpt_path)
+    if cfg.command == "fit":
+        check_trained_here(cfg.ckpt_path)
     if cfg.command == "fit" and not (
         checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")
     ):

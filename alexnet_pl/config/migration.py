@@ -166,7 +166,7 @@ def set_path(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
 
 def migrate_record(record: dict[str, Any]) -> dict[str, Any]:
     """A record of any schema in the format of `SCHEMA`. Members of an ensemble and earlier runs are records too."""
-    if not isinstance(record, dict) or record.get("schema", 1) >= SCHEMA:
+    if not isinstance(record, dict) or (record.get("schema") or 1) >= SCHEMA:
         return record
     return {**{key: migrate_entry(key, value) for key, value in record.items()}, "schema": SCHEMA}
 

@@ -27,6 +27,7 @@ from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
@@ -49,7 +50,14 @@ from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import Performance
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 
-NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet, "overfeat": OverFeat}
+NETS = {
+    "alexnet": AlexNet,
+    "conv": ConvNet,
+    "local": LocalNet,
+    "overfeat": OverFeat,
+    "caffe": CaffeAlexNet,
+    "torchvision": TorchvisionAlexNet,
+}
 SCHEDULES = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,

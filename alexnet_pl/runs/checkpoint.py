@@ -17,7 +17,7 @@ from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, parse_record, sha256
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
-from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, LineageStage
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights, LineageStage
 
 SKIP_CHECKSUM = "ALEXNET_PL_SKIP_CHECKSUM"
 """Environment variable: 1 reads checkpoints without verifying the checksums of their tensors."""
@@ -27,7 +27,7 @@ SKIP_CHECKSUM = "ALEXNET_PL_SKIP_CHECKSUM"
 class NetworkRecord:
     """`alexnet_pl` of a checkpoint. `switches`: model and augment; `classes`: (id, name), in the order of the outputs;
     `store`: the images trained on; `lineage`: networks that layers were taken from; `sums`: of the epoch so far,
-    (2, 3); `course`: settings that a resumed fit must share."""
+    (2, 3); `course`: settings that a resumed fit must share; `imported`: for weights of another program."""
 
     switches: dict[str, dict[str, Any]]
     classes: list[list[str]] = field(default_factory=list)  # codes have none
@@ -35,6 +35,7 @@ class NetworkRecord:
     lineage: list[LineageStage] = field(default_factory=list)
     sums: torch.Tensor | None = None
     course: dict[str, Any] = field(default_factory=dict)
+    imported: ImportedWeights | None = None
     schema: Annotated[int, (1, SCHEMA)] = 1
 
 
@@ -143,6 +144,20 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
 def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
     """Earlier runs that a checkpoint's own entry, `alexnet_pl`, lists."""
     return [parse_record(stage, LineageStage) for stage in metadata.get("lineage", [])]
+
+
+def read_import(metadata: Mapping[str, Any]) -> ImportedWeights | None:
+    """Where a checkpoint's weights were imported from, by its own entry, `alexnet_pl`; None if they were trained."""
+    return parse_record(metadata["imported"], ImportedWeights) if metadata.get("imported") else None
+
+
+def check_trained_here(path: str | Path) -> None:
+    """Raise UserError if a fit cannot go on from a checkpoint since its weights were imported."""
+    if imported := read_import(read_checkpoint(path)["alexnet_pl"]):
+        raise UserError(
+            f"ckpt_path: {path} was imported from {imported.file} and holds no state of a fit; transfer.weights starts "
+            "a new fit from its layers"
+        )
 
 
 def checkpoint_seed(path: Path) -> int | None:

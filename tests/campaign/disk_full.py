@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from file_events import FileEvents, disk_full, read_kinds
+from file_events import FileEvents, Moment, disk_full, read_moments
 from forks import Ended, run
 from tally import Tally
 from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
@@ -125,12 +125,12 @@ class FullDisk:
         log = self.place.folder / "events.txt"
         self.begin_anew(job)
         run(job.words, self.place.output, lambda: FileEvents(self.disk, log).install())
-        writes = [number for number, kind in enumerate(read_kinds(log)) if kind.startswith(("write", "append"))]
-        for number in self.draw.sample(writes, min(times, len(writes))):
+        writes = [moment for moment in read_moments(log) if moment.kind.startswith(("write", "append"))]
+        for moment in self.draw.sample(writes, min(times, len(writes))):
             self.begin_anew(job)
-            what = f"{job.name}, at file {number}"
+            what = f"{job.name}, at {moment.kind}"
 
-            def install(at: int = number) -> None:
+            def install(at: Moment = moment) -> None:
                 FileEvents(self.disk, log, at, disk_full).install()
 
             self.judge(what, run(job.words, self.place.output, install))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from damages import REMOVED, with_value
 from made_results import facts
 from PIL import Image
 from running import Compose
@@ -168,6 +169,35 @@ def test_a_broken_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.Ca
         assert "a/results/val-ten/result.json: corrupt or not written by this package (" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"report.runs: .*away does not exist"):
         collect_tests([tmp_path / "away"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "says"),
+    [
+        (("training", "trainer"), [[]], r"training: a section is missing"),
+        (("training", "optim"), REMOVED, r"training: a section is missing"),
+        (("training", "trainer", "max_epochs"), "x", r"training.trainer.max_epochs"),
+        (("training", "augment", "crop"), REMOVED, r"training.augment.crop"),
+        (("dataset", "classes"), 0, r"no images, or no classes"),
+        (("images",), 0, r"no images, or no classes"),
+        (("top1_error_interval",), [], r"top1_error_interval: not two numbers"),
+    ],
+)
+def test_a_run_whose_record_lacks_what_the_tables_need_is_left_out(
+    tmp_path: Path, keys: tuple[str, ...], value: Any, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    path.write_text(json.dumps(with_value(json.loads(path.read_text()), keys, value)))
+    assert collect_tests([tmp_path]) == []
+    assert re.search(rf"a/results/val-ten/result.json: damaged.*{says}", capsys.readouterr().err)
+
+
+def test_a_run_whose_log_is_damaged_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    (path.parents[2] / "metrics.csv").write_text("step,train/epoch_top1_error\none,50\n2,40\n")
+    assert collect_tests([tmp_path]) == []
+    assert "skipped: " in (told := capsys.readouterr().err)
+    assert "a/metrics.csv: line 2: damaged" in told
 
 
 def test_counts_of_the_network_are_the_papers() -> None:

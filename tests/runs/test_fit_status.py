@@ -93,3 +93,10 @@ def test_a_damaged_note_is_told(tmp_path: Path) -> None:
     (tmp_path / "fit.json").write_text("{")
     with pytest.raises(UserError, match=r"fit.json: corrupt"):
         fit_status.read_fit_status(tmp_path)
+
+
+def test_a_record_without_the_number_of_its_format_is_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "fit.json").write_text('{"schema": null, "finished": true, "training": {}, "store": {}}')
+    status = read(tmp_path)
+    assert (status.finished, status.changed, status.changed_settings) == (True, False, [])
+    assert (status.seconds, status.ended_by, status.steps) == (0.0, None, None)
