@@ -29,13 +29,9 @@ from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
-<<<<<<< HEAD
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # errors that the user can fix
-=======
 DISK = (  # errors that the user can fix
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
 )  # fmt: skip
->>>>>>> main
 HELP = ("-h", "--help")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names from archives and records could control the terminal
 
@@ -90,14 +86,8 @@ def explain(error: Exception) -> None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         fail(one_line(error))
     if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
-<<<<<<< HEAD
-        fail(
-            f"{error.filename or 'writing'}: {error.strerror}; free some space or choose another folder, then try again"
-        )
-=======
         path = error.filename2 or error.filename or "writing"
-        fail(f"{path}: {error.strerror}; free some space or choose another folder, then run the same command again")
->>>>>>> main
+        fail(f"{path}: {error.strerror}; free some space or choose another folder, then try again")
 
 
 def made_by_hydra(error: OSError) -> bool:
