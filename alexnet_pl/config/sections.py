@@ -117,8 +117,12 @@ class TestSection:
     stride: str = DenseViews.stride
     aspect: str = DenseViews.aspect
     score: str = DenseViews.score
+    data: str | None = None
+    labels: str | None = None
 
     def __post_init__(self) -> None:
+        if self.data and self.labels:
+            raise ValueError("labels: of ILSVRC-2012's validation images, not of another store (test.data)")
         if self.save_predictions not in (True, False, "auto"):
             raise ValueError(f"save_predictions={self.save_predictions}: true, false or auto")
         self.make_dense()
