@@ -40,7 +40,7 @@ def beginning(cfg: DictConfig) -> Trained:
     """The network that a fit begins with: of the run that goes on, else `transfer.weights`."""
     weights = cfg.ckpt_path or cfg.transfer.weights
     if not weights:
-        raise UserError("transfer.weights has no value yet: add transfer.weights=RUN, a trained OverFeat network")
+        raise UserError("transfer.weights is required: pass transfer.weights=RUN, a trained OverFeat network")
     if cfg.transfer.layers:
         raise UserError("transfer.layers: not for boxes, which take all layers that fit")
     return open_trained(weights)

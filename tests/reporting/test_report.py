@@ -166,7 +166,7 @@ def test_a_broken_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.Ca
     for content in ("{", "[]", '{"dataset": {}}'):
         path.write_text(content)
         assert collect_tests([tmp_path]) == []
-        assert "a/results/val-ten/result.json: damaged or not written by this package (" in capsys.readouterr().err
+        assert "a/results/val-ten/result.json: corrupt or not written by this package (" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"report.runs: .*away does not exist"):
         collect_tests([tmp_path / "away"])
 
@@ -277,7 +277,7 @@ def test_all_forms_say_the_same(
     report(config("_base", f"report.runs={tmp_path / 'runs'}", "report.images_per_second=1000"), tmp_path / "out")
     printed = capsys.readouterr().out
     out = {path.name: path for path in (tmp_path / "out").iterdir()}
-    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"standins.md"}
+    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"proxies.md"}
     cells = Cells()
     cells.feed(out["report.html"].read_text())
     forms = [printed, out["report.md"].read_text(), out["report.tex"].read_text(), cells.text]
@@ -293,7 +293,7 @@ def test_all_forms_say_the_same(
     assert len({line["row"] for line in lines.values()}) >= len(CLAIMS) - 5
     with Image.open(out["report.png"]) as picture:
         assert picture.width > 800
-    standins = out["standins.md"].read_text()
+    standins = out["proxies.md"].read_text()
     assert "imagenette" in standins
     assert "40.57" not in standins, "no number of ImageNet among the stand-ins'"
     assert "nan" not in "".join(forms).lower()
