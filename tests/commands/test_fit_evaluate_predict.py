@@ -272,7 +272,7 @@ def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list
 def test_a_fit_does_not_go_on_from_weights_alone(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path)
-    with pytest.raises(UserError, match=r"best.ckpt holds weights alone; a fit goes on from last.ckpt"):
+    with pytest.raises(UserError, match=r"best.ckpt holds only weights; a fit resumes from last.ckpt"):
         run(cfg, "fit", tmp_path, tmp_path / "checkpoints/best.ckpt")
 
 
