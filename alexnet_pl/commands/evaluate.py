@@ -56,7 +56,7 @@ def write_test_result(
     tested: TestDescription,
     store: Store | None,
 ) -> None:
-    """Write what every test with labels leaves. The result.json in `results` comes last: it says that all is there."""
+    """Write the files of a test with labels. `results/result.json` is written last and marks the test as complete."""
     if store:
         write_confusions(results, store, tested.dataset.split)
     result = write_result(folder / RESULT, errors, tested)
@@ -66,7 +66,7 @@ def write_test_result(
 
 
 def log_test_result(cfg: DictConfig, folder: Path, results: Path, result: TestResult) -> None:
-    """Log the result where the fit was logged; an ensemble gets a W&B or TensorBoard run of its own."""
+    """Log the result to the loggers of the fit; an ensemble gets a W&B or TensorBoard run of its own."""
     ensemble, step = cfg.command == "ensemble", result.checkpoint.step
     loggers = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=ensemble)
     if ensemble:
@@ -82,7 +82,8 @@ def log_test_result(cfg: DictConfig, folder: Path, results: Path, result: TestRe
 
 
 def write_server_file(results: Path, store: Store, split: str) -> None:
-    """Write the file for the ILSVRC-2012 test server, which alone has the labels; elsewhere only say what was saved."""
+    """Write the submission for the ILSVRC-2012 test server, which alone has the labels; for other data only print where
+    the predictions are."""
     if not writable(store, split):
         return print_message(f"{store.name} {split}: no labels; predictions saved", results / PROBABILITIES)
     path = results / "submission.txt"
