@@ -131,7 +131,7 @@ def test_a_damaged_field_is_named(record: type, keys: tuple, hint: Any, must: bo
         path.write_text(json.dumps(with_value(GOOD[record], keys, value)))
         with pytest.raises(UserError) as error:
             read_record(path, record, "do something")
-        assert str(error.value).startswith(f"{path}: damaged or not written by this package (")
+        assert str(error.value).startswith(f"{path}: corrupt or not written by this package (")
         assert f"{'.'.join(map(str, keys))}" in str(error.value)
         assert str(error.value).endswith("; do something")
 

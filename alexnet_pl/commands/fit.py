@@ -38,24 +38,24 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def is_finished(cfg: DictConfig, folder: Path, training: Settings) -> bool:
-    """Whether the fit is finished, for `ckpt_path=auto`; if not, set the checkpoint to resume from."""
+    """For `ckpt_path=auto`: whether the fit is finished; if not, sets `cfg.ckpt_path` to the checkpoint to resume."""
     finished, last = fit_status.resume_point(folder, training)
     if finished:
-        print_message("trained to its end already", folder)
+        print_message("training already finished", folder)
     else:
         cfg.ckpt_path = str(last) if last else None
     return finished
 
 
 def start_from(cfg: DictConfig, folder: Path) -> None:
-    """Fill in the weights that a fit starts from, by making them first if need be."""
+    """Set `cfg.transfer.weights`, pre-training a network first if the recipe asks for one."""
     transfer = options.make_transfer_options(cfg)
     if transfer.pretrain_recipe and not transfer.weights:
         cfg.transfer.weights = subruns.pretrain(cfg, transfer, folder)
 
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
-    """The other ranks of a fit must not decide for themselves where it starts from: files may have changed by then."""
+    """Give the other ranks of a fit this rank's starting point; files may have changed when they look."""
     if cfg.command == "fit":
         start = {"ckpt_path": cfg.ckpt_path, "transfer.weights": cfg.transfer.weights}
         pin_argv_for_ddp_ranks(f"{key}={quote_value(value) if value else 'null'}" for key, value in start.items())

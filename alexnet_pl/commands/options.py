@@ -1,4 +1,4 @@
-"""Options of commands on run folders (`figures`, `curves`, `page`), parsed and checked like config sections."""
+"""Options of commands on run folders (`figures`, `export`, `page`, …), parsed and checked like config sections."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ Options = TypeVar("Options")
 
 
 def command_option(default: Any, help: str, key: str = "") -> Any:
-    """A dataclass field; `key` where the word on the command line is no name of Python's."""
+    """A dataclass field with its help text; `key`: its name on the command line, if it is no Python identifier."""
     return field(default=default, metadata={"help": help, "key": key})
 
 
@@ -21,6 +21,14 @@ class FigureOptions:
     out: str | None = command_option(None, "the folder for the figures; default: RUN/figures, for Figure 1 docs")
     root: str | None = command_option(None, "the prepared store, if it was moved", "data.root")
     photographs: bool = command_option(True, "false: leave out pictures that show images of the store")
+    inside: bool = command_option(
+        False, "true: also occlusion maps, Grad-CAM, and what units respond to; takes minutes"
+    )
+    pictures: str | None = command_option(None, "an image or folder for the maps of inside=true; default: test images")
+
+    def __post_init__(self) -> None:
+        if self.pictures and not self.inside:
+            raise ValueError(f"pictures={self.pictures}: only with inside=true")
 
 
 @dataclass(frozen=True)
@@ -96,13 +104,13 @@ def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tu
 
 
 def typed_options(given: object) -> list[str]:
-    """Options as they would be typed, without those that have their defaults."""
+    """Options as words of a command line, without those at their defaults."""
     some = [one for one in fields(given) if getattr(given, one.name) != one.default]  # type: ignore[arg-type]
     return [f"{option_key(one)}={as_yaml(getattr(given, one.name))}" for one in some]
 
 
 def as_yaml(value: object) -> str:
-    """As YAML has it: true and false."""
+    """The value in YAML's spelling: true, false."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

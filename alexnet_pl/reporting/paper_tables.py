@@ -40,7 +40,7 @@ def collect_report_tests(cfg: DictConfig) -> list[TestRun]:
 
 def paper_tables(rows: Sequence[ReportRow]) -> list[Table]:
     """One table for each group of claims."""
-    header = ["row", "section", "paper", "ours (95 %)", "runs", "ours minus paper"]
+    header = ["row", "section", "paper", "ours (95 %)", "runs (interval over)", "ours minus paper"]
     parts: dict[str, list[list[str]]] = {}
     for row in rows:
         parts.setdefault(row.claim.group, []).append(row_cells(row))
@@ -69,7 +69,7 @@ def row_cells(row: ReportRow) -> list[str]:
     """Cells of a row: label, section, the paper's value, ours, runs, difference."""
     claim = row.claim
     runs = max((value.runs for value in row.measured.values()), default=0)
-    basis = {f" ({value.basis})" for value in row.measured.values() if isinstance(value, Difference)}
+    basis = {f" ({source})" for value in row.measured.values() if (source := interval_source(value))}
     paper = " / ".join(f"{claim.bound} {format_claimed(value, claim)}".strip() for value in claim.values.values())
     paper += "" if claim.verified else f" {UNVERIFIED}"
     if not row.is_measurable:
@@ -88,6 +88,15 @@ def row_cells(row: ReportRow) -> list[str]:
         f"{runs or ''}{''.join(sorted(basis))}",
         " / ".join(differences),
     ]
+
+
+def interval_source(value: Estimate | Difference) -> str:
+    """Source of an interval's variation, "images" or "runs"; "" without an interval."""
+    if isinstance(value, Difference):
+        return value.basis
+    if math.isnan(value.low) or value.low == value.high:
+        return ""
+    return "images" if value.runs == 1 else "runs"
 
 
 def format_claimed(value: float, claim: Claim) -> str:

@@ -36,7 +36,7 @@ class FitStatus:
 
 
 def read_fit_status(run: Path) -> FitStatus | None:
-    """Content of fit.json; None if there is no such file."""
+    """Content of fit.json; None if the file does not exist."""
     path = run / FIT
     if not path.is_file():
         return None
@@ -84,7 +84,7 @@ def finished_fit(checkpoint: Path, step: int) -> FitStatus | None:
 
 
 def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
-    """The dotted keys in which two settings differ."""
+    """Dotted keys in which two settings differ."""
     differing: list[str] = []
     for key in sorted({*before, *now}):
         a, b = before.get(key), now.get(key)
@@ -96,7 +96,7 @@ def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
 
 
 def changed_settings(before: Settings, now: Settings) -> list[str]:
-    """The settings that differ, but for `trainer.max_epochs`: more of the same training is no other training."""
+    """Dotted keys that differ, except `trainer.max_epochs`: training longer does not change the settings."""
     return [key for key in differences(before, now) if key != "trainer.max_epochs"]
 
 
@@ -108,7 +108,7 @@ def resume_point(run: Path, training: Settings) -> tuple[bool, Path | None]:
     status, last = read_fit_status(run), run / LAST
     if status and (keys := changed_settings(status.training, training)):
         raise UserError(
-            f"{', '.join(keys)}: the run in {run} was started with another value; choose another hydra.run.dir"
+            f"{', '.join(keys)}: the run in {run} was started with other values; choose another hydra.run.dir"
         )
     finished = status is not None and status.finished and status.training == training and last.is_file()
     return finished, last if last.is_file() else None

@@ -188,7 +188,7 @@ def test_which_half_an_image_is_in_depends_on_its_name_alone(names: list[str]) -
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"weights": "tuned"}, "tune_on=None: say on which images the weights are tuned: half .* or same"),
+        ({"weights": "tuned"}, "tune_on=None: choose the images to tune the weights on: half .* or same"),
         ({"weights": "best"}, "weights=best: equal or tuned"),
         ({"tune_on": "half"}, "tune_on=half: only for weights=tuned"),
     ],

@@ -30,7 +30,7 @@ from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting import chart, tables
-from alexnet_pl.reporting.paper_tables import measured_throughput
+from alexnet_pl.reporting.paper_tables import measured_throughput, paper_tables
 from alexnet_pl.reporting.tables import Table
 
 
@@ -166,7 +166,7 @@ def test_a_broken_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.Ca
     for content in ("{", "[]", '{"dataset": {}}'):
         path.write_text(content)
         assert collect_tests([tmp_path]) == []
-        assert "a/results/val-ten/result.json: damaged or not written by this package (" in capsys.readouterr().err
+        assert "a/results/val-ten/result.json: corrupt or not written by this package (" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"report.runs: .*away does not exist"):
         collect_tests([tmp_path / "away"])
 
@@ -295,8 +295,18 @@ def test_all_forms_say_the_same(
         assert picture.width > 800
     proxies = out["proxies.md"].read_text()
     assert "imagenette" in proxies
-    assert "40.57" not in proxies, "no number of ImageNet among the stand-ins'"
+    assert "40.57" not in proxies, "no number of ImageNet among the proxies"
     assert "nan" not in "".join(forms).lower()
+
+
+def test_the_tables_say_what_each_interval_is_over(tmp_path: Path) -> None:
+    for number, error in enumerate([41.0, 40.2]):
+        measured(tmp_path, f"cnn{number}", facts("table2.cnn"), error)
+    measured(tmp_path, "five", facts("table2.5cnns"), 38.3, 16.6)
+    parts = paper_tables(make_rows(collect_tests([tmp_path])))
+    shown = {cells[0]: cells[4] for part in parts for cells in part.rows}
+    assert (shown["1 CNN"], shown["5 CNNs"]) == ("2 (runs)", "1 (images)")
+    assert shown["7 CNNs*"] == ""
 
 
 def test_latex_is_escaped_and_compiles_where_there_is_a_compiler(tmp_path: Path) -> None:

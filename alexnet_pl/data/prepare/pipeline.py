@@ -13,6 +13,7 @@ from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
 from alexnet_pl.data.sources.detect import UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
 from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -28,6 +29,8 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
         return "synthetic scenes", scenes.source(options.size, (options.objects[0], options.objects[1]))
     if not options.source:
         raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
+    if is_robustness_set(options.name):
+        return f"images to test on ({options.name})", read_robustness(Path(options.source), options.name)
     synsets = Path(options.synsets) if options.synsets else None
     share, incomplete = options.val_share, options.allow_incomplete
     form, source = read_source(Path(options.source), options.names, synsets, share, incomplete, options.first_pixel)
