@@ -120,7 +120,7 @@ def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     """All kinds of writes of all commands and more than 100 kills, or a few."""
     draw = random.Random(tally.seed)
     if not whole:
-        fits(place, tally, "convnet").campaign(draw, events=2, chains=0)
+        fits(place, tally, "convnet").campaign(draw, events=1, chains=0)
         return stores(place, tally).campaign(draw, events=1, chains=0)
     fits(place, tally, "convnet").campaign(draw, events=1000, chains=10)
     stores(place, tally).campaign(draw, events=1000, chains=3)

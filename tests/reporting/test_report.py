@@ -30,7 +30,7 @@ from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting import chart, tables
-from alexnet_pl.reporting.paper_tables import throughput
+from alexnet_pl.reporting.paper_tables import paper_tables, throughput
 from alexnet_pl.reporting.tables import Table
 
 
@@ -297,6 +297,16 @@ def test_all_forms_say_the_same(
     assert "imagenette" in standins
     assert "40.57" not in standins, "no number of ImageNet among the stand-ins'"
     assert "nan" not in "".join(forms).lower()
+
+
+def test_the_tables_say_what_each_interval_is_over(tmp_path: Path) -> None:
+    for number, error in enumerate([41.0, 40.2]):
+        measured(tmp_path, f"cnn{number}", facts("table2.cnn"), error)
+    measured(tmp_path, "five", facts("table2.5cnns"), 38.3, 16.6)
+    parts = paper_tables(make_rows(collect_tests([tmp_path])))
+    shown = {cells[0]: cells[4] for part in parts for cells in part.rows}
+    assert (shown["1 CNN"], shown["5 CNNs"]) == ("2 (runs)", "1 (images)")
+    assert shown["7 CNNs*"] == ""
 
 
 def test_latex_is_escaped_and_compiles_where_there_is_a_compiler(tmp_path: Path) -> None:
