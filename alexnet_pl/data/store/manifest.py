@@ -31,8 +31,8 @@ class SplitManifest:
 @dataclass(frozen=True)
 class StoreManifest(StoreFormat):
     """Content of store.json. `size`: side in pixels; `shard`: images per file; `classes`: [id, name] sorted by id;
-    `settings`: how the images were prepared; `ilsvrc_ids`: ILSVRC number, from 1, of each class; `files`: BLAKE3 of each
-    file except shards."""
+    `settings`: how the images were prepared; `ilsvrc_ids`: ILSVRC number, from 1, of each class; `files`: BLAKE3 of
+    each file except shards."""
 
     name: str
     size: Count
