@@ -99,7 +99,7 @@ def test_reals_result_has_a_folder_of_its_own(tmp_path: Path, capsys: pytest.Cap
         checkpoint=CheckpointInfo(sha256="0"),
         claim="table2.cnn",
     )
-    writer = PredictionFileWriter(results / "probabilities.parquet", 10, kept=False)
+    writer = PredictionFileWriter(results / "probabilities.parquet", 10, with_probabilities=False)
     names = [f"val/ILSVRC2012_val_{number:08d}.JPEG" for number in (1, 2, 3, 4)]
     best = np.array([[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [1, 0, 2, 3, 4], [9, 8, 7, 6, 5]], np.int32)
     writer.add(Block(names, np.zeros(4, np.int32), best, None))
