@@ -17,12 +17,14 @@ from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights
 
 @dataclass(frozen=True, kw_only=True)
 class FitSummary:
-    """How a fit ended, from fit.json; every field is None for an unfinished fit."""
+    """How a fit ended, from fit.json; every field is None for an unfinished fit. `joules`: counter → energy, empty if
+    not measured."""
 
     steps: Count | None = None
     epochs: Count | None = None
     images: Count | None = None
     seconds: NonNegative | None = None
+    joules: dict[str, NonNegative] = field(default_factory=dict)
     ended_by: str | None = None
     store: DatasetInfo = field(default_factory=DatasetInfo)
 
