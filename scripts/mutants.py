@@ -3,7 +3,7 @@
     python scripts/mutants.py [MODULE ...]        e.g. paper/matching runs/fit_status
 
 Prints each mutant that no test noticed. Nothing is written to the package: every mutant runs in a fork of one process.
-A change within a function goes into the module as it was imported; another makes a syntax tree that is imported instead.
+A change within a function goes into the imported module; another makes a syntax tree that is imported instead.
 """
 
 import ast

@@ -246,6 +246,14 @@ def write_features(partial: Path, start: int, block: np.ndarray) -> None:
         os.fsync(file.fileno())  # before the note of how far it is
 
 
+def check_labels(labels: np.ndarray, classes: int) -> None:
+    """Raise ValueError unless all are numbers of classes, or −1; `classes` is 0 if it is not known."""
+    if labels.ndim != 1 or labels.dtype.kind != "i":
+        raise ValueError(f"labels of type {labels.dtype} in {labels.ndim} dimensions")
+    if len(labels) and not -1 <= labels.min() <= labels.max() < (classes or np.inf):
+        raise ValueError(f"labels from {labels.min()} to {labels.max()}, of {classes} classes")
+
+
 class Features:
     """Finished features of a split, memory-mapped. Raises UserError, naming what is missing or truncated."""
 
@@ -263,6 +271,7 @@ class Features:
             self.info = read_record(folder / "about.json", FeaturesInfo, "make the features again")
             self.values = np.load(folder / "features.npy", mmap_mode="r")
             self.labels = np.load(folder / "labels.npy")
+            check_labels(self.labels, self.info.dataset.classes)
             shape = self.info.images, self.info.width
             if self.values.shape != shape or self.values.dtype != np.float16 or len(self.labels) != shape[0]:
                 raise ValueError(f"{self.values.shape} numbers and {len(self.labels)} labels, not {shape}")

@@ -126,7 +126,7 @@ def read_each_value(victim: Path, place: Workplace, tally: Tally, share: float) 
         damaged.parent.mkdir()
         for damages in field_damages(victim / file).values():
             for what, change in draw.sample(damages, 5) if file.endswith(".ckpt") else damages:
-                if draw.random() < share:
+                if draw.random() < share and tally.wants(f"{file} read: {what}"):
                     wrong = judge_reader(read, change, victim / file, damaged)
                     tally.note(f"{file} read: {what}", wrong)
                     tally.count(f"{file}: a field, read")
@@ -138,5 +138,8 @@ def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     draw = random.Random(tally.seed)
     cases = list(command_cases(victim, draw))
     for case in cases if whole else draw.sample(cases, 5):
-        tally.note(f"{case.reader}, {case.file}: {case.what}", judge_command(case, victim, place), place.output)
+        what = f"{case.reader}, {case.file}: {case.what}"
+        if not tally.wants(what):
+            continue
+        tally.note(what, judge_command(case, victim, place), place.output)
         tally.count(f"{case.file}: {case.reader}")
