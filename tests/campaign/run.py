@@ -2,7 +2,8 @@
 
     [JOBS=2] python tests/campaign/run.py FOLDER SEED (slice | whole | again) [CAMPAIGN ...]
 
-`again`: only the cases that were not as promised, by the campaign of that seed in FOLDER (damage, bad_input). Prints a line for each case that did not end as it should; exit code 1 if there was one.
+`again`: only the cases of damage and bad_input that were not as promised, by what FOLDER holds of that seed.
+Prints a line for each case that did not end as it should; exit code 1 if there was one.
 """
 
 import importlib
