@@ -14,6 +14,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import figure1
 from alexnet_pl.figures.catalog import pictures_of
+from alexnet_pl.figures.inside import inside_figures
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, read_config
@@ -30,7 +31,7 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
         only_run = len(runs) == 1 and not others
         own_dir = Path(options.out, "" if only_run else run.name) if options.out else run / "figures"
         try:
-            draw_run(TrainedRun(run, options.root), own_dir, options.photographs, command_line)
+            draw_run(TrainedRun(run, options.root), own_dir, options, command_line)
         except UserError as error:  # draw the other runs
             errors.append(error)
     for error in errors if len(errors) < len(runs) else []:
@@ -54,12 +55,13 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     return [run for run, conv in is_figure1.items() if not conv], [run for run, conv in is_figure1.items() if conv]
 
 
-def draw_run(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
+def draw_run(run: TrainedRun, out: Path, options: FigureOptions, command: str) -> None:
     """Draw all figures of one run into `out`, and write the page beside it."""
     drawn, missing = {}, {}
-    for name, (title, make) in pictures_of(run).items():
+    inside = inside_figures(options.pictures) if options.inside else {}
+    for name, (title, make) in {**pictures_of(run), **inside}.items():
         try:
-            picture = make(run, photographs)
+            picture = make(run, options.photographs)
         except UserError as error:
             missing[title] = str(error)
             print(f"not drawn: {title}: {error}", flush=True)

@@ -21,6 +21,14 @@ class FigureOptions:
     out: str | None = command_option(None, "the folder for the figures; default: RUN/figures, for Figure 1 docs")
     root: str | None = command_option(None, "the prepared store, if it was moved", "data.root")
     photographs: bool = command_option(True, "false: leave out pictures that show images of the store")
+    inside: bool = command_option(
+        False, "true: also occlusion maps, Grad-CAM, and what units respond to; takes minutes"
+    )
+    pictures: str | None = command_option(None, "an image or folder for the maps of inside=true; default: test images")
+
+    def __post_init__(self) -> None:
+        if self.pictures and not self.inside:
+            raise ValueError(f"pictures={self.pictures}: only with inside=true")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerFn
 
+from alexnet_pl.console import is_first_process
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
@@ -90,17 +91,16 @@ class ImageStore(L.LightningDataModule):
     def store(self) -> Store:
         store = Store(self.root)
         for key, wanted in {"name": self.dataset, "size": self.size}.items():
-            if wanted is not None and store.manifest[key] != wanted:
-                raise UserError(f"data.{key}: the store at {self.root} has {store.manifest[key]}, the recipe {wanted}")
+            if wanted is not None and getattr(store, key) != wanted:
+                raise UserError(f"data.{key}: the store at {self.root} has {getattr(store, key)}, the recipe {wanted}")
         return store
 
     def setup(self, stage: str) -> None:
         world = image_share(self.trainer)[1] if self.trainer else 1
         if self.batch_size % world:
             raise UserError(f"data.batch_size={self.batch_size} does not divide by {world} devices")
-        if stage == "fit" and len(self.store.split("train")) < self.batch_size:
-            count = len(self.store.split("train"))
-            raise UserError(f"data.batch_size={self.batch_size}: the store's training split has only {count} images")
+        if stage == "fit" and (count := len(self.store.split("train"))) < self.batch_size and is_first_process():
+            print(f"data.batch_size={self.batch_size}: {count} training images; a batch takes some again", flush=True)
         if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labelled:
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
 
