@@ -115,7 +115,8 @@ def reproduce_command(run: Path) -> str:
         return "python -m alexnet_pl reproduce -c RUN"
     hidden = ("command=", "hydra", "data.root=", "ckpt_path=", "transfer.data_roots", "transfer.weights=", "wandb.")
     kept = [shlex.quote(word) for word in words if not word.startswith(hidden)]
-    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *kept, "data.root=STORE"])
+    start = ["transfer.weights=RUN"] if any(word.startswith("transfer.weights=") for word in words) else []
+    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *kept, *start, "data.root=STORE"])
 
 
 OF_OTHERS = "Weights of others: the terms of whoever published the file hold.\n"
