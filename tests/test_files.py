@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 from damages import REMOVED, VALUES, with_value
 
-from alexnet_pl.data.store.store import StoreManifest
+from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.files import parse_record, read_record, to_json

@@ -22,6 +22,7 @@ from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
 from alexnet_pl.training.checkpointing import save_last
 from alexnet_pl.training.classifier import Classifier
+from alexnet_pl.training.energy import describe_cost
 from alexnet_pl.training.media import log_summary, upload_checkpoints
 from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rate_scales
 
@@ -87,9 +88,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     validated = (
         f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, center view" if top1 is not None else "not validated"
     )
-    print_message(
-        f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}: {validated}", folder
-    )
+    took = f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}"
+    print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)
     return errors.get(cfg.objective)
 
 

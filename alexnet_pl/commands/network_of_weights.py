@@ -77,9 +77,9 @@ def typed(section: str) -> dict[str, Any]:
 def take_store(cfg: DictConfig) -> None:
     """Name and number of classes of the store. Raises UserError where its squares are not those of the weights."""
     store = Store(store_root(cfg))
-    if store.manifest["size"] != cfg.data.size:
+    if store.size != cfg.data.size:
         raise UserError(
-            f"data.root: {store.root} holds squares of {store.manifest['size']} pixels, and the network of the weights "
+            f"data.root: {store.root} holds squares of {store.size} pixels, and the network of the weights "
             f"reads squares of {cfg.data.size}; prepare the images with data.size={cfg.data.size}"
         )
     cfg.data.name = store.name

@@ -97,7 +97,7 @@ def verify(cfg: DictConfig, folder: Path) -> None:
 
 
 def describe_store(store: Store) -> str:
-    splits = ", ".join(f"{split['images']:,} {name}" for name, split in store.manifest["splits"].items())
+    splits = ", ".join(f"{split.images:,} {name}" for name, split in store.manifest.splits.items())
     return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
 
 

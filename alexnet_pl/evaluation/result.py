@@ -18,12 +18,14 @@ from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights
 
 @dataclass(frozen=True, kw_only=True)
 class FitSummary:
-    """How a finished fit ended, from fit.json; all None for one that was not finished."""
+    """How a finished fit ended, from fit.json; all None for one that was not finished. `joules`: energy by counter,
+    empty where it was not measured."""
 
     steps: Count | None = None
     epochs: Count | None = None
     images: Count | None = None
     seconds: NonNegative | None = None
+    joules: dict[str, NonNegative] = field(default_factory=dict)
     ended_by: str | None = None
     store: DatasetInfo = field(default_factory=DatasetInfo)
 

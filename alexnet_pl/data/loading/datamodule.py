@@ -91,8 +91,8 @@ class ImageStore(L.LightningDataModule):
     def store(self) -> Store:
         store = Store(self.root)
         for key, wanted in {"name": self.dataset, "size": self.size}.items():
-            if wanted is not None and store.manifest[key] != wanted:
-                raise UserError(f"data.{key}: the store at {self.root} has {store.manifest[key]}, the recipe {wanted}")
+            if wanted is not None and getattr(store, key) != wanted:
+                raise UserError(f"data.{key}: the store at {self.root} has {getattr(store, key)}, the recipe {wanted}")
         return store
 
     def setup(self, stage: str) -> None:

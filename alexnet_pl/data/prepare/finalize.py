@@ -17,8 +17,8 @@ from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
+from alexnet_pl.data.store.manifest import FORMAT
 from alexnet_pl.data.store.split import EMPTY
-from alexnet_pl.data.store.store import FORMAT
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 

@@ -111,7 +111,7 @@ def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
     check_same_store(options, store, settings=settings.how)
     if settings.encoding.is_whole and options.source != SCENES:
         source = with_boxes(options, form, source)
-    settings = settings._replace(shard=store.manifest["shard"])
+    settings = settings._replace(shard=store.manifest.shard)
     return repair(store, source, settings, image_reader(options))
 
 
@@ -119,9 +119,11 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
     """Raise UserError if these options would make another store than this one."""
     described = {"name": options.name, "size": options.size, "encoding": options.store_encoding.describe(), **more}
     for key, value in described.items():
-        if without_missing(store.manifest[key]) != without_missing(value):
+        if without_missing(store.description[key]) != without_missing(value):
             section = "data" if key in ("name", "size") else "prepare"
-            raise UserError(f"{section}.{key}: the store at {store.root} has {store.manifest[key]}, the recipe {value}")
+            raise UserError(
+                f"{section}.{key}: the store at {store.root} has {store.description[key]}, the recipe {value}"
+            )
 
 
 def without_missing(value: Any) -> Any:

@@ -54,7 +54,7 @@ def store_order(root: str, network: ForeignNetwork) -> tuple[Classes, str]:
         if network.outputs == 1000 and not all(WNID.fullmatch(identity) for identity, _ in store.classes):
             raise UserError(f"data.root: the classes of {root} are no WordNet ids; add classes=FILE")
         return store.classes, f"assumed: {network.order}"
-    numbers = store.manifest.get("ilsvrc_ids")
+    numbers = store.manifest.ilsvrc_ids
     if not numbers:
         raise UserError(
             f"data.root: {root} was prepared without a development kit, so the program's order of classes is not "
