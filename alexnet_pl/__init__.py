@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__
     from alexnet_pl.figures.catalog import draw_figure as draw_figure
     from alexnet_pl.figures.filter_responses import draw_filter_responses as draw_filter_responses
     from alexnet_pl.figures.filter_responses import draw_top_patches as draw_top_patches
+    from alexnet_pl.figures.inside import draw_attribution as draw_attribution
+    from alexnet_pl.figures.inside import draw_units as draw_units
     from alexnet_pl.figures.offset_pooling import draw_offset_pooling as draw_offset_pooling
     from alexnet_pl.figures.offset_pooling import draw_scale_table as draw_scale_table
     from alexnet_pl.figures.retrieval_sheet import compare_neighbors as compare_neighbors
@@ -48,6 +50,7 @@ PUBLIC = {  # name → module:definition
     "code_report": "reporting.code_tables:code_report",
     "color_selectivity": "models.filters:color_selectivity",
     "compare_neighbors": "figures.retrieval_sheet:compare_neighbors",
+    "draw_attribution": "figures.inside:draw_attribution",
     "draw_figure": "figures.catalog:draw_figure",
     "draw_filter_responses": "figures.filter_responses:draw_filter_responses",
     "draw_merging": "figures.boxes:draw_merging",
@@ -57,6 +60,7 @@ PUBLIC = {  # name → module:definition
     "draw_top_patches": "figures.filter_responses:draw_top_patches",
     "example_box_run": "detection.box_run:example_box_run",
     "example_run": "experiment.trained_run:run_folder",
+    "draw_units": "figures.inside:draw_units",
     "learning_curves": "reporting.learning_curves:curves",
     "load": "inference.trained_network:load",
     "load_result": "evaluation.result:load_result",

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as Lightning tells which process of several it is in
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as Lightning determines the rank
 
 
 def is_first_process() -> bool:
@@ -20,7 +20,7 @@ def print_message(line: str, where: Path) -> None:
 
 
 def suggest(words: str) -> None:
-    """The command to type next, on the first process of several."""
+    """Print the command to run next, on the first process only."""
     if is_first_process():
         print(f"next: python -m alexnet_pl {words}", flush=True)
 
@@ -32,7 +32,7 @@ def silence_library_logs() -> None:
 
 
 def progress(line: str) -> None:
-    """Print what a long command is doing; not part of its result."""
+    """Print the progress of a long command to stderr."""
     print(f"{line} …", file=sys.stderr, flush=True)
 
 

@@ -59,7 +59,7 @@ def read_checked(path: Path, record: type, advice: str) -> JsonObject:
         content = json.loads(path.read_text(encoding="utf-8"))
         parse_record(content, record)
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged or not written by this package ({error}); {advice}") from error
+        raise UserError(f"{path}: corrupt or not written by this package ({error}); {advice}") from error
     return content
 
 
@@ -113,7 +113,7 @@ def parse_items(value: Any, hint: Any, name: str) -> Any:
 
 
 def is_instance(value: Any, kind: type) -> bool:
-    """Like isinstance; an int is a float, a bool is no number, and NaN is none either."""
+    """Like isinstance, but an int counts as a float, and neither a bool nor NaN counts as a number."""
     if isinstance(value, bool) or (isinstance(value, float) and math.isnan(value)):
         return isinstance(value, bool) and kind is bool
     return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)

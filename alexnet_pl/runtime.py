@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from alexnet_pl.errors import UserError
 
-WHOLE: dict[str, Any] = {  # beyond which torch's compiler would write a result to memory for others to read
+WHOLE: dict[str, Any] = {  # above these, torch's compiler writes intermediate results to memory
     "realize_reads_threshold": 64,
     "realize_acc_reads_threshold": 256,
     "realize_opcount_threshold": 100_000,
@@ -22,11 +22,11 @@ WHOLE: dict[str, Any] = {  # beyond which torch's compiler would write a result 
 
 @functools.cache
 def compiled(function: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:
-    """The same function, compiled anew for each shape and each value of its other arguments.
+    """torch.compile of a function, specialized for each shape and each value of its other arguments.
 
-    `whole`: as one kernel, which computes again what several others need instead of writing it to memory.
+    `whole`: as one kernel, which recomputes shared intermediate results instead of writing them to memory.
     """
-    torch._dynamo.config.recompile_limit = 64  # past its default, eight, a function would be left plain
+    torch._dynamo.config.recompile_limit = 64  # beyond the default of eight, torch falls back to eager mode
     return torch.compile(function, dynamic=False, options=WHOLE if whole else None)
 
 
@@ -34,7 +34,7 @@ SWITCH = "THP_MEM_ALLOC_ENABLE"  # PyTorch's, read as it makes its first tensor
 
 
 def ask_for_large_pages() -> None:
-    """Unless the variable says otherwise."""
+    """Ask PyTorch for large memory pages, unless the variable is already set."""
     os.environ.setdefault(SWITCH, "1")
 
 
@@ -46,13 +46,13 @@ GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 
 
 def device(cfg: DictConfig) -> torch.device:
-    """The kind of device that the recipe's accelerator means here; of several, `predict` uses the first."""
+    """Device for the recipe's accelerator; of several, the first. Raises UserError if there is none."""
     wanted = cfg.trainer.accelerator
     there = [kind for kind, is_there in GPUS.items() if is_there()]
     kinds = {"auto": [*there, "cpu"], "gpu": there, "cpu": ["cpu"], **{kind: [kind] for kind in there}}
     if not kinds.get(wanted):
         raise UserError(
-            f"trainer.accelerator={wanted}: not here; {', '.join(kind for kind in kinds if kinds[kind])} are"
+            f"trainer.accelerator={wanted}: not available; one of {', '.join(kind for kind in kinds if kinds[kind])}"
         )
     return torch.device(kinds[wanted][0])
 
@@ -73,8 +73,8 @@ def precision(wanted: str, device: str) -> str:
 
 
 def use_tf32(wanted: bool) -> None:
-    """Products of float32 from eleven bits of each number on a GPU, several times as fast. PyTorch alone would have it
-    so for convolutions and not for the fully connected layers."""
+    """Allow TF32, products of eleven-bit mantissas, on a GPU: several times as fast. By default PyTorch allows it for
+    convolutions but not for fully connected layers."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = wanted
 
 
@@ -85,7 +85,7 @@ def computes_bf16(device: str) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc not to give large blocks back to the kernel: a step is 1.3 to 2.3 times as fast without the faults."""
+    """Keep glibc from returning large blocks to the kernel: a step is 1.3 to 2.3 times as fast without the faults."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
@@ -93,13 +93,13 @@ def keep_freed_memory() -> None:
 
 
 def cores() -> int:
-    """CPU cores that this process may use; where the system does not tell (macOS), all there are."""
+    """CPU cores that this process may use; on systems without affinity (macOS) all cores."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def uncached_autocast(device: str) -> contextlib.AbstractContextManager:
-    """The surrounding autocast without its cache of cast weights, which a captured graph must not take as given."""
+    """The surrounding autocast without its cache of cast weights, which a captured graph must not reuse."""
     on = torch.is_autocast_enabled(device)
     return torch.autocast(device, torch.get_autocast_dtype(device), enabled=on, cache_enabled=False)

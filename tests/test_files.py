@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 from damages import REMOVED, VALUES, with_value
 
-from alexnet_pl.data.store.store import StoreManifest
+from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.files import parse_record, read_record, to_json
@@ -131,7 +131,7 @@ def test_a_damaged_field_is_named(record: type, keys: tuple, hint: Any, must: bo
         path.write_text(json.dumps(with_value(GOOD[record], keys, value)))
         with pytest.raises(UserError) as error:
             read_record(path, record, "do something")
-        assert str(error.value).startswith(f"{path}: damaged or not written by this package (")
+        assert str(error.value).startswith(f"{path}: corrupt or not written by this package (")
         assert f"{'.'.join(map(str, keys))}" in str(error.value)
         assert str(error.value).endswith("; do something")
 

@@ -18,11 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch.profiler import ProfilerActivity, profile
 
 from alexnet_pl import runtime
-from alexnet_pl.bench.energy import EnergyMeter
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
 from alexnet_pl.training.classifier import Classifier
+from alexnet_pl.training.energy import EnergyMeter
 
 WARMUP_STEPS = 6  # steps that do not count: compiling, capturing, first touches of memory
 TRACED_BATCHES = 4  # of the trainer's batches, in a trace

@@ -33,7 +33,7 @@ SUITE = "bench.suite"  # the key that the word after `bench` sets
 
 
 def to_hydra(argv: list[str]) -> list[str]:
-    """Our argv (without the program's name) → Hydra's.
+    """Translate our argv, without the program name, into Hydra's.
 
     An argv that starts with --config-path is Hydra's already and is returned as it is. Lightning relies on that: under
     DDP it starts the other ranks with the argv it finds in `sys.argv`, which by then is the translated one.
@@ -46,7 +46,7 @@ def to_hydra(argv: list[str]) -> list[str]:
     recipe, rest = split_recipe(command, argv[1:])
     path = find_recipe(recipe) if recipe or not command.default_recipe else SHIPPED / command.default_recipe
     flags = [word for word in rest if not is_override(word)]
-    overrides = [word for word in rest if is_override(word)]  # Hydra wants them together, after its flags
+    overrides = [word for word in rest if is_override(word)]  # Hydra expects them together, after its flags
     check_overrides(overrides)
     if nameless := [word for word in overrides if not word.lstrip("+~").partition("=")[0]]:
         raise UserError(f"{nameless[0]}: no key before the equals sign")
@@ -60,7 +60,7 @@ def to_hydra(argv: list[str]) -> list[str]:
 
 
 def split_recipe(command: Command, given: list[str]) -> tuple[str, list[str]]:
-    """(what -c names, the other words). A recipe or run folder may also stand right after the command."""
+    """(recipe or run folder given by -c, other words). It may also follow the command without -c."""
     recipe, rest = "", []
     if command.name == "bench" and given and given[0].isalpha():
         rest.append(f"{SUITE}={given[0]}")
@@ -89,7 +89,7 @@ def check_one_recipe(before: str, recipe: str) -> str:
 
 
 def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str]:
-    """Give a command that uses an earlier run that run's checkpoint and folder; leave others as they are.
+    """Add the checkpoint and folder of an earlier run for a command that uses one.
 
     A config that was read from a run folder brings no settings for Hydra itself, so those are added.
     """
@@ -107,7 +107,7 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
     runs = recipe.parent.parent if again else Path("runs") / recipe.stem
     checkpoint = latest_checkpoint(runs, wanted) if wanted in ("last", "best") else Path(wanted)
     if not checkpoint.is_file():
-        raise UserError(f"ckpt_path={wanted}: there is no such file")
+        raise UserError(f"ckpt_path={wanted}: no such file")
     found = [f"ckpt_path={quote_value(str(checkpoint.resolve()))}", *rest]
     if checkpoint.resolve().parent.name == CHECKPOINTS:
         found.append(f"hydra.run.dir={quote_value(str(checkpoint.resolve().parent.parent))}")
@@ -116,7 +116,7 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
 
 
 def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
-    """Give commands that are called again the run folder that they had, unless one is given."""
+    """Add the fixed run folder of commands that are repeated to resume, unless one is given."""
     if not command.stable_run_dir or any(word.startswith("hydra.") for word in overrides):
         return overrides
     if command.default_recipe:
@@ -128,7 +128,7 @@ def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: 
 
 
 def folder_name(overrides: list[str]) -> str:
-    """A name from the overrides that decide the network."""
+    """Folder name made of the overrides that decide the network."""
     name = "_".join(
         sorted(word.lstrip("+") for word in overrides if not word.lstrip("+").startswith(NOT_IN_FOLDER_NAME))
     )

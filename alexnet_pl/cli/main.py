@@ -1,4 +1,4 @@
-"""Entry point of the command line: start the command, turn a user's mistake into one line and exit code 2."""
+"""Entry point of the command line: run the command; print a UserError as one line and exit with code 2."""
 
 import errno
 import os
@@ -29,15 +29,17 @@ from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # errors that the user can correct
+DISK = (  # errors that the user can fix
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
+)  # fmt: skip
 HELP = ("-h", "--help")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names out of archives and records could steer the terminal
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names from archives and records could control the terminal
 
 stopped_by: list[int] = []  # numbers of the signals that came
 
 
 def main() -> None:
-    """Run the command line. Where its reader has gone, as in `--help | head -1`, it ends without a traceback."""
+    """Run the command line. Exits without a traceback if its output pipe is closed, as in `--help | head -1`."""
     try:
         try:
             respond(sys.argv[1:])
@@ -45,13 +47,13 @@ def main() -> None:
             sys.stdout.flush()
     except BrokenPipeError:
         if is_open(sys.stdout.fileno()):
-            raise  # another pipe, which is a fault
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush once more at its end
+            raise  # another pipe: a bug
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush again on exit
         raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 def is_open(pipe: int) -> bool:
-    """Whether somebody reads from the other end."""
+    """Whether the pipe still has a reader."""
     import select
 
     poll = select.poll()
@@ -62,7 +64,7 @@ def is_open(pipe: int) -> bool:
 def respond(argv: list[str]) -> None:
     try:
         if sys.platform == "win32":
-            raise UserError("not on Windows itself, whose files cannot be locked as ours are; use WSL2, as on Linux")
+            raise UserError("Windows is not supported (no POSIX file locks); use WSL2")
         if (text := text_for(argv)) is not None:
             print(text)
             raise SystemExit(0 if argv else 2)
@@ -84,11 +86,12 @@ def explain(error: Exception) -> None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         fail(one_line(error))
     if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
-        fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose another folder, then try again")
+        path = error.filename2 or error.filename or "writing"
+        fail(f"{path}: {error.strerror}; free some space or choose another folder, then try again")
 
 
 def made_by_hydra(error: OSError) -> bool:
-    """Whether the run folder could not be made, which Hydra does before a command runs."""
+    """Whether Hydra failed to create the run folder, which it does before a command runs."""
     frames = traceback.extract_tb(error.__traceback__)
     return any(
         Path(frame.filename).parts[-3:-1] == ("hydra", "core") and frame.name == "run_job" for frame in frames[-4:]
@@ -96,7 +99,7 @@ def made_by_hydra(error: OSError) -> bool:
 
 
 def text_for(argv: list[str]) -> str | None:
-    """Text to print for help, version and completion; None if a command is to run."""
+    """Text of help, version or completion; None if a command should run."""
     if not argv or argv[0] in HELP:
         return usage()
     if argv == ["--version"]:
@@ -130,11 +133,11 @@ def fail(message: str) -> NoReturn:
 def remove_if_empty(folder: Path) -> None:
     """Remove a run folder that holds only Hydra's files, after `prepare` or a mistake."""
     if is_first_process() and folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
-        shutil.rmtree(folder, ignore_errors=True)  # another job that began in the same second may do the same
+        shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
 
 
 def one_line(error: Exception) -> str:
-    """Hydra's message of several lines in one; for a key that does not exist, its name and the way to look."""
+    """Hydra's message on one line; for an unknown key, its name and the nearest known key."""
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'", text):
         return f"{found[1]}: unknown key{suggest_key(found[1])}"
@@ -176,7 +179,7 @@ def run(cfg: DictConfig) -> float | None:
             return found
         except (UserError, OmegaConfBaseException) as error:  # Hydra would print a line of its own first
             if sweep:
-                raise  # the other jobs of a sweep go on
+                raise  # the other jobs of a sweep continue
             explain(error)
         finally:
             remove_if_empty(folder)

@@ -27,33 +27,33 @@ def bench(cfg: DictConfig, folder: Path) -> None:
     if cfg.bench.output and not (
         isinstance(cfg.bench.output, str) and Path(cfg.bench.output).absolute().parent.is_dir()
     ):
-        raise UserError(f"bench.output={cfg.bench.output}: a file in a folder that is there")
+        raise UserError(f"bench.output={cfg.bench.output}: a file in an existing folder")
     if cfg.bench.suite == "prepare":
-        found = prepare_suite.measure_prepare(
+        measured = prepare_suite.measure_prepare(
             Path(cfg.prepare.source) if cfg.prepare.source else None, cfg.bench.rounds
         )
-        show_preparing(found)
+        show_preparing(measured)
     else:
-        found = measure_training_stages(cfg, folder)
+        measured = measure_training_stages(cfg, folder)
     if cfg.bench.output:
         path = Path(cfg.bench.output)
-        path.write_text(json.dumps(found, indent=1) + "\n")
-        print_message("all figures", path)
+        path.write_text(json.dumps(measured, indent=1) + "\n")
+        print_message("all measurements", path)
 
 
 def measure_training_stages(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from alexnet_pl.bench import end_to_end, suite  # these import the trainer, which takes seconds
 
-    found = suite.measure_training(cfg, folder)
-    show_training(found)
+    measured = suite.measure_training(cfg, folder)
+    show_training(measured)
     if cfg.bench.output:
         from alexnet_pl.bench.chart import draw_bench_chart
 
-        draw_bench_chart(Path(cfg.bench.output).with_suffix(".png"), found)
+        draw_bench_chart(Path(cfg.bench.output).with_suffix(".png"), measured)
         print_message("a chart", Path(cfg.bench.output).with_suffix(".png"))
     if cfg.bench.profile:
         print_message("a trace for chrome://tracing or ui.perfetto.dev", folder / end_to_end.TRACE)
-    return found
+    return measured
 
 
 def measure_on_gpu(cfg: DictConfig) -> None:
@@ -65,7 +65,7 @@ def measure_on_gpu(cfg: DictConfig) -> None:
 
 
 def write_page(cfg: DictConfig) -> None:
-    """The page of the working folder, from what `bench.output=` names, a section a file."""
+    """Write docs/benchmarks.md of the working folder from the files in `bench.output`, one section per file."""
     from alexnet_pl.bench.report import write_benchmarks
 
     names = (
@@ -76,7 +76,7 @@ def write_page(cfg: DictConfig) -> None:
         else []
     )
     if not names:
-        raise UserError("bench.output has no value: add bench.output=FILE, or [FILE,FILE], that `bench` has written")
+        raise UserError("bench.output is required: pass bench.output=FILE or [FILE,FILE], written by `bench`")
     PAGE.parent.mkdir(exist_ok=True)
     write_benchmarks([Path(name) for name in names], PAGE)
     print_message(f"{len(names)} files of figures", PAGE)

@@ -1,7 +1,7 @@
 """`test` of recipes of boxes (OverFeat §4.4, §5): localisation error, or average precision.
 
-It leaves in the run folder `results/<split>-<task>-<what was asked>/`: boxes.json with the figures, the boxes of all
-images as JSON, CSV and in COCO's format, and pictures of some images before and after merging.
+It writes `results/<split>-<task>-<options>/` in the run folder: boxes.json with the errors, the boxes of all images as
+JSON, CSV and in COCO's format, and pictures of some images before and after merging.
 """
 
 import hashlib
@@ -51,16 +51,16 @@ def test(cfg: DictConfig, folder: Path) -> float:
         tested = evaluate_detector(finder, split, options)
     else:
         tested = evaluate_localiser(finder, split, train, options)
-    where = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
-    write_boxes(where, [(split.names[n], found) for n, found in by_number(tested.found)], classes)
+    results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
+    write_boxes(results, [(split.names[n], found) for n, found in by_number(tested.found)], classes)
     result = {**describe_test(cfg, folder, store, split.name, trained_with, options, finder), **tested.numbers}
-    write_json(where / RESULT, result)
+    write_json(results / RESULT, result)
     names = [name for _, name in classes]
-    pictures = draw_test(where, finder, split, tested, options.show, names)
+    pictures = draw_test(results, finder, split, tested, options.show, names)
     overlays = [(split.image(number), found) for number, found in by_number(tested.found)[: options.show]]
     log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
-    print_message(summarize_box_test(result), where / RESULT)
+    print_message(summarize_box_test(result), results / RESULT)
     return result["map"] if "map" in result else result["loc_error"]
 
 
@@ -72,7 +72,7 @@ def tested_split(cfg: DictConfig, store: Store) -> str:
 
 
 def results_name(options: DetectOptions, scales: Sequence[int]) -> str:
-    """Two tests of the same name asked for the same."""
+    """Name of the results folder; tests with equal options have equal names."""
     own = {key: value for key, value in asdict(options).items() if key not in ("show", "scales")}
     digest = hashlib.sha256(json.dumps([own, list(scales)], sort_keys=True).encode()).hexdigest()[:6]
     return "-".join([options.positions, options.combine, "scales", *map(str, scales), digest])
@@ -105,21 +105,21 @@ def describe_test(
 
 
 def by_number(found: Detections) -> list[tuple[int, Found]]:
-    """Number and boxes of each image that has some."""
+    """(image number, its boxes) of each image that has boxes."""
     rows = ((number, found.images == number) for number in np.unique(found.images).tolist())
     return [(n, Found(found.labels[own], found.scores[own], found.boxes[own])) for n, own in rows]
 
 
 def draw_test(
-    where: Path, finder: BoxFinder, split: WholeSplit, tested: Tested, count: int, names: Sequence[str]
+    results: Path, finder: BoxFinder, split: WholeSplit, tested: Tested, count: int, names: Sequence[str]
 ) -> list[Path]:
     """Boxes before and after merging of the first images with boxes, and a detector's mistakes by kind."""
-    shown = np.unique(tested.truths.images)[:count].tolist()
-    if not shown:
+    numbers = np.unique(tested.truths.images)[:count].tolist()
+    if not numbers:
         return []
-    pictures = [save_merging(where / "merging.png", finder, [split.image(i) for i in shown], names)]
+    pictures = [save_merging(results / "merging.png", finder, [split.image(i) for i in numbers], names)]
     if "mistakes" in tested.numbers:
-        pictures.append(save_mistakes(where / "mistakes.png", split.image, tested.found, tested.truths, names))
+        pictures.append(save_mistakes(results / "mistakes.png", split.image, tested.found, tested.truths, names))
     return pictures
 
 
@@ -131,25 +131,25 @@ def log_box_test(
     names: Sequence[str],
     result: dict[str, Any],
 ) -> None:
-    """Log figures, pictures and W&B's own overlays where the fit was logged."""
-    shown = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=False)
+    """Log errors, pictures and W&B's box overlays to the loggers of the fit."""
+    loggers = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=False)
     step = result["checkpoint"]["step"]
-    kept = ("loc_error", "given_class_error", "top5_error", "map")
-    log_summary(shown, {f"test/{name}": result[name] for name in kept if name in result})
+    metrics = ("loc_error", "given_class_error", "top5_error", "map")
+    log_summary(loggers, {f"test/{name}": result[name] for name in metrics if name in result})
     for path in pictures:
-        log_picture(shown, f"boxes/{path.stem}", path, step)
-    log_boxes(shown, "boxes/found", overlays, names, step)
-    for logger in shown:
+        log_picture(loggers, f"boxes/{path.stem}", path, step)
+    log_boxes(loggers, "boxes/found", overlays, names, step)
+    for logger in loggers:
         logger.finalize("success")
 
 
 def summarize_box_test(result: dict[str, Any]) -> str:
-    about = f"{result['dataset']['name']}, {result['images']:,} {result['dataset']['split']} images"
+    images = f"{result['dataset']['name']}, {result['images']:,} {result['dataset']['split']} images"
     if "map" in result:
-        return f"{about}, {result['objects']:,} objects: mAP {result['map']:.2f} %"
+        return f"{images}, {result['objects']:,} objects: mAP {result['map']:.2f} %"
     low, high = result["loc_error_interval"]
     return (
-        f"{about}: localisation error {result['loc_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
+        f"{images}: localisation error {result['loc_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
         f"top-5 error {result['top5_error']:.2f} %; boxes given the class {result['given_class_error']:.2f} % wrong, "
         f"a constant box {result['constant_box_error']:.2f} %"
     )

@@ -1,7 +1,7 @@
 """Commands on configs/codes.yaml (§7.1): train an auto-encoder on features, evaluate its binary codes against
 float vectors and against untrained codes.
 
-`test` leaves in the run folder `codes/<split>.npy`, every image's code, and `results/<split>-codes/codes.json`.
+`test` writes `codes/<split>.npy`, the code of every image, and `results/<split>-codes/codes.json` to the run folder.
 """
 
 import os
@@ -48,21 +48,22 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
-    """Every method at this run's number of bits, the training images searched for those of the tested split."""
+    """Compare the methods at this run's number of bits: images of the tested split are queries, training images are
+    searched."""
     options = make_code_options(cfg)
     train, tested = open_features(options, options.layer)
     book = CodeBook(Path(cfg.ckpt_path), train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
-    compared = CodeComparison(*open_features(options, "fc7"), options.queries)
-    rows = [*compared.float_rows(), *compared.learned_rows(book, tested)]
+    comparison = CodeComparison(*open_features(options, "fc7"), options.queries)
+    rows = [*comparison.float_rows(), *comparison.learned_rows(book, tested)]
     if options.layer == "fc7":
-        rows += compared.untrained_rows(options.bits, cfg.seed)
+        rows += comparison.untrained_rows(options.bits, cfg.seed)
     dataset, fit = tested.info.dataset, fit_status.read_fit_status(folder)
     result = CodesResult(
         dataset=dataset,
-        network=describe_network(Path(options.features), compared.train.info),
+        network=describe_network(Path(options.features), comparison.train.info),
         codes=CodesInfo(**options.net, checkpoint=book.checkpoint_info, finished=fit is not None and fit.finished),
-        queries=len(compared.labels),
+        queries=len(comparison.labels),
         seed=cfg.seed,
         machine=SearchMachine(
             cpus=os.cpu_count(), threads=import_faiss().omp_get_max_threads(), load=round(os.getloadavg()[0], 2)
@@ -74,18 +75,18 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / "codes.json", to_json(result))
     append_session(folder, describe_session("test", StoreIdentity(name=dataset.name, fingerprint=dataset.fingerprint)))
-    own, first = next(row for row in rows if row["method"] == METHODS[options.layer]), RANKS[0]
-    recall = own[f"recall_{first}"]["mean"]
+    learned_row, rank = next(row for row in rows if row["method"] == METHODS[options.layer]), RANKS[0]
+    recall = learned_row[f"recall_{rank}"]["mean"]
     print_message(
-        f"{options.bits} bits, {len(compared.labels):,} {dataset.split} images looked up: "
-        f"{recall:.2f} % of the {first} true neighbours",
+        f"{options.bits} bits, {len(comparison.labels):,} {dataset.split} images looked up: "
+        f"{recall:.2f} % of the {rank} true neighbours",
         results / "codes.json",
     )
     return recall
 
 
 def describe_network(run: Path, features: FeaturesInfo) -> FeatureNetwork:
-    """The network of the features: how long it was trained, and its error then where the run's log has it."""
+    """Network that the features are of: epochs trained, and the validation error at that step if it was logged."""
     fit, checkpoint = fit_status.read_fit_status(run), features.checkpoint
     settings = fit.training if fit else {}
     batch, epochs = settings.get("data", {}).get("batch_size"), settings.get("trainer", {}).get("max_epochs")

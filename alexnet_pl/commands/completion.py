@@ -29,7 +29,7 @@ SCRIPTS = {"bash": BASH, "zsh": "autoload -U +X bashcompinit && bashcompinit\n" 
 
 def completion(shell: str) -> str:
     if shell not in SCRIPTS:
-        raise UserError(f"completion: for which shell? one of {', '.join(SCRIPTS)}")
+        raise UserError(f"completion: choose a shell: {', '.join(SCRIPTS)}")
     keys = sorted(known_keys())
     words = {
         "commands": " ".join([*COMMANDS, "completion"]),

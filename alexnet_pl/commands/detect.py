@@ -1,4 +1,4 @@
-"""`detect`: boxes, classes and confidences in the user's own pictures (OverFeat §4, §5)."""
+"""`detect`: boxes, classes and confidences in the user's own images (OverFeat §4, §5)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,35 +21,35 @@ SHOWN = 20  # lines of the table on the console; the files hold all boxes
 
 
 def detect(cfg: DictConfig, folder: Path) -> None:
-    """Leave detections/ in the run folder: detections.json, .csv, .coco.json, and each picture with its boxes."""
+    """Write detections/ to the run folder: detections.json, .csv, .coco.json, and each image with its boxes drawn."""
     paths, options = find_images(cfg.predict.images), make_detect_options(cfg)
     network, classes, trained_with = load_box_network(cfg.ckpt_path)
     finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
-    where, found, unread = folder / "detections", [], {}
+    out_dir, results, not_read = folder / "detections", [], {}
     for path in paths:
         try:
             image = decode(path.read_bytes())[0]
         except (OSError, ValueError) as error:
-            unread[path] = error
+            not_read[path] = error
             continue
-        some = finder.confident(finder.find(image))
-        found.append((str(path), some))
-        save_boxes(where / f"{path.stem}.png", image, some, [name for _, name in classes])
-    for path, reason in unread.items():
+        boxes = finder.confident(finder.find(image))
+        results.append((str(path), boxes))
+        save_boxes(out_dir / f"{path.stem}.png", image, boxes, [name for _, name in classes])
+    for path, reason in not_read.items():
         print(f"not read: {path} ({reason})")
-    if not found:
-        raise UserError(f"predict.images: none of {len(unread)} could be read")
-    table = write_boxes(where, found, classes)
-    print_table([boxes_table(found, classes)])
-    boxes = sum(len(some.labels) for _, some in found)
-    print_message(f"{pluralize(len(found), 'image')}, {boxes:,} boxes, drawn beside the table", table)
+    if not results:
+        raise UserError(f"predict.images: none of {len(not_read)} could be read")
+    table = write_boxes(out_dir, results, classes)
+    print_table([boxes_table(results, classes)])
+    num_boxes = sum(len(boxes.labels) for _, boxes in results)
+    print_message(f"{pluralize(len(results), 'image')}, {num_boxes:,} boxes, drawn beside the table", table)
 
 
-def boxes_table(found: Sequence[tuple[str, Found]], classes: Sequence[Sequence[str]]) -> Table:
+def boxes_table(results: Sequence[tuple[str, Found]], classes: Sequence[Sequence[str]]) -> Table:
     rows = [
         [Path(name).name, classes[label][1], f"{score:.2f}", " ".join(f"{edge:.0f}" for edge in box)]
-        for name, some in found
-        for label, score, box in zip(some.labels, some.scores, some.boxes, strict=True)
+        for name, boxes in results
+        for label, score, box in zip(boxes.labels, boxes.scores, boxes.boxes, strict=True)
     ]
     more = (f"… and {len(rows) - SHOWN:,} more",) if len(rows) > SHOWN else ()
     return Table("Boxes: left, top, right, bottom", ["image", "class", "confidence", "box"], rows[:SHOWN], more)

@@ -1,7 +1,7 @@
-"""`figures`: draw every figure that a run folder has the data for; say what the others need and which command makes it.
+"""`figures`: draw the figures that a run folder has data for; for the others, print the command that makes the data.
 
-Runs of Figure 1's network go into one figure and its page (figure1.py). Of every other run come RUN/figures/ with PNG
-and SVG, light and dark, and RUN/figures.md, the page that shows them.
+Runs of Figure 1's network share one figure and its page (figure1.py). Every other run gets RUN/figures/ with PNG and
+SVG, light and dark, and RUN/figures.md, the page that shows them.
 """
 
 import json
@@ -14,52 +14,54 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import figure1
 from alexnet_pl.figures.catalog import pictures_of
+from alexnet_pl.figures.inside import inside_figures
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, read_config
 
 
 def figures(folders: list[Path], options: FigureOptions) -> None:
-    """Raises UserError where nothing at all could be drawn."""
+    """Draw the figures of all runs at or below `folders`. Raises UserError if nothing could be drawn."""
     runs, others = find_runs(folders)
     if not runs and not others:
-        raise UserError(f"{', '.join(map(str, folders))}: no run folder in there, with {METRICS} or {CHECKPOINTS}")
-    typed = " ".join([*(folder.name for folder in folders), *typed_options(options)])
-    problems = []
+        raise UserError(f"{', '.join(map(str, folders))}: no run folder there with {METRICS} or {CHECKPOINTS}")
+    command_line = " ".join([*(folder.name for folder in folders), *typed_options(options)])
+    errors = []
     for run in runs:
-        alone = len(runs) == 1 and not others
-        own = Path(options.out, "" if alone else run.name) if options.out else run / "figures"
+        only_run = len(runs) == 1 and not others
+        own_dir = Path(options.out, "" if only_run else run.name) if options.out else run / "figures"
         try:
-            draw_run(TrainedRun(run, options.root), own, options.photographs, typed)
-        except UserError as error:  # the other runs are drawn all the same
-            problems.append(error)
-    for error in problems if len(problems) < len(runs) else []:
+            draw_run(TrainedRun(run, options.root), own_dir, options, command_line)
+        except UserError as error:  # draw the other runs
+            errors.append(error)
+    for error in errors if len(errors) < len(runs) else []:
         print(f"not drawn: {error}", flush=True)
     if others:
         print(f"→ {figure1.write_figure1(folders, Path(options.out or 'docs'))}", flush=True)
-    elif len(problems) == len(runs):
-        raise problems[0]
+    elif len(errors) == len(runs):
+        raise errors[0]
 
 
 def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """(runs that are drawn each by itself, runs of Figure 1's network) among `folders` and all below them."""
-    found: dict[Path, bool] = {}
+    """(runs drawn one by one, runs of Figure 1's network) at or below `folders`."""
+    is_figure1: dict[Path, bool] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder")
         for path in sorted(folder.rglob(CONFIG)):
             run = path.parent.parent
             if (run / METRICS).is_file() or (run / CHECKPOINTS).is_dir():
-                found[run] = read_config(run).model.get("name") == "conv"
-    return [run for run, conv in found.items() if not conv], [run for run, conv in found.items() if conv]
+                is_figure1[run] = read_config(run).model.get("name") == "conv"
+    return [run for run, conv in is_figure1.items() if not conv], [run for run, conv in is_figure1.items() if conv]
 
 
-def draw_run(run: TrainedRun, out: Path, photographs: bool, command: str) -> None:
-    """All of one run, and the page beside `out`."""
+def draw_run(run: TrainedRun, out: Path, options: FigureOptions, command: str) -> None:
+    """Draw all figures of one run into `out`, and write the page beside it."""
     drawn, missing = {}, {}
-    for name, (title, make) in pictures_of(run).items():
+    inside = inside_figures(options.pictures) if options.inside else {}
+    for name, (title, make) in {**pictures_of(run), **inside}.items():
         try:
-            picture = make(run, photographs)
+            picture = make(run, options.photographs)
         except UserError as error:
             missing[title] = str(error)
             print(f"not drawn: {title}: {error}", flush=True)

@@ -16,11 +16,13 @@ from alexnet_pl.evaluation.predictions import dataset_info
 from alexnet_pl.experiment.build import build
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.checkpoint import check_trained_here
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
 from alexnet_pl.training.checkpointing import save_last
 from alexnet_pl.training.classifier import Classifier
+from alexnet_pl.training.energy import describe_cost
 from alexnet_pl.training.media import log_summary, upload_checkpoints
 from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rate_scales
 
@@ -28,31 +30,33 @@ from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rat
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg)):
         return None
-    if not cfg.ckpt_path:
+    if cfg.ckpt_path:
+        check_trained_here(cfg.ckpt_path)
+    else:
         start_from(cfg, folder)
     pin_start_for_ddp_ranks(cfg)
     return train(cfg, folder)
 
 
 def is_finished(cfg: DictConfig, folder: Path, training: Settings) -> bool:
-    """Whether the fit is finished, for `ckpt_path=auto`; if not, set the checkpoint to resume from."""
+    """For `ckpt_path=auto`: whether the fit is finished; if not, sets `cfg.ckpt_path` to the checkpoint to resume."""
     finished, last = fit_status.resume_point(folder, training)
     if finished:
-        print_message("trained to its end already", folder)
+        print_message("training already finished", folder)
     else:
         cfg.ckpt_path = str(last) if last else None
     return finished
 
 
 def start_from(cfg: DictConfig, folder: Path) -> None:
-    """Fill in the weights that a fit starts from, by making them first if need be."""
+    """Set `cfg.transfer.weights`, pre-training a network first if the recipe asks for one."""
     transfer = options.make_transfer_options(cfg)
     if transfer.pretrain_recipe and not transfer.weights:
         cfg.transfer.weights = subruns.pretrain(cfg, transfer, folder)
 
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
-    """The other ranks of a fit must not decide for themselves where it starts from: files may have changed by then."""
+    """Give the other ranks of a fit this rank's starting point; files may have changed when they look."""
     if cfg.command == "fit":
         start = {"ckpt_path": cfg.ckpt_path, "transfer.weights": cfg.transfer.weights}
         pin_argv_for_ddp_ranks(f"{key}={quote_value(value) if value else 'null'}" for key, value in start.items())
@@ -84,9 +88,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     validated = (
         f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, center view" if top1 is not None else "not validated"
     )
-    print_message(
-        f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}: {validated}", folder
-    )
+    took = f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}"
+    print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)
     return errors.get(cfg.objective)
 
 

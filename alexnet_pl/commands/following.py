@@ -13,7 +13,7 @@ from alexnet_pl.console import suggest
 
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
-    """Nothing is said where the command has no successor, or a part of the line is not known."""
+    """Print the next command, unless there is none or a part of its line is unknown."""
     if not command.next or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # one of several parts of a store is not a store yet
     facts = {"run": short_path(folder), "recipe": recipe_word() if cfg else "", "root": root_of(cfg) if cfg else ""}

@@ -1,4 +1,4 @@
-"""Text of `--help`: the program's, and each command's with the config keys that it reads."""
+"""Text of `--help`: for the program, and for each command with the config keys that it reads."""
 
 import re
 import textwrap
@@ -8,8 +8,8 @@ from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.config.recipes import SHIPPED, recipe_names
 
-SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # in which a section is looked up
-OWN = ("codes.yaml", "_boxes.yaml")  # for the sections that no shared file has
+SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # files that sections are looked up in
+OWN = ("codes.yaml", "_boxes.yaml")  # for sections that only these have
 
 
 def usage() -> str:
@@ -28,19 +28,19 @@ def usage() -> str:
 
   completion bash, zsh or fish: a script that completes commands, recipes and keys
 
-  -c RECIPE   a YAML file, the name of a shipped recipe, or a run folder (its own config again); -c may be left out
+  -c RECIPE   a YAML file, the name of a shipped recipe, or a run folder (uses its config); -c may be left out
               shipped: {recipes}
   -m          sweep: `seed=1,2,3` runs three jobs, one after the other or by hydra/launcher=…
   --cfg job   print the composed config and run nothing
 
 `alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo
-Exit codes: 0 done, 2 a mistake of yours, named in one line, 130 Ctrl-C and 143 SIGTERM (a fit has left last.ckpt:
-the same command with ckpt_path=last goes on; a second signal ends it at once without), 1 a fault of the program."""
+Exit codes: 0 success, 2 invalid input, explained in one line, 130 Ctrl-C and 143 SIGTERM (a fit saves last.ckpt first:
+resume with ckpt_path=last; a second signal quits at once without saving), 1 a bug in the program."""
 
 
 def command_help(command: Command) -> str:
     words = {
-        "runs": "RUN [RUN ...]",
+        "runs": command.operands,
         "recipe": "[-c RECIPE]" if command.default_recipe else "-c RECIPE",
     }[command.takes]
     examples = "\n".join(f"  alexnet_pl {example}" for example in command.examples)
@@ -48,7 +48,7 @@ def command_help(command: Command) -> str:
         f"usage: alexnet_pl {command.name} {words} [key=value ...]",
         f"{command.help[0].upper()}{command.help[1:]}.",
         f"Examples:\n{examples}",
-        f"What it reads:\n{option_lines(command) if command.options else config_lines(command)}",
+        f"Config keys:\n{option_lines(command) if command.options else config_lines(command)}",
     ]
     if command.takes == "recipe":
         parts.append(f"`alexnet_pl {command.name} -c RECIPE --help` prints these with the recipe's values.")
@@ -65,13 +65,13 @@ def option_lines(command: Command) -> str:
 
 
 def config_lines(command: Command) -> str:
-    """The command's sections as configs/*.yaml have them, with their comments."""
+    """Sections of the config that the command reads, with the comments of configs/*.yaml."""
     shared = [sections((SHIPPED / name).read_text()) for name in SHARED]
     own = {name: text for file in OWN for name, text in sections((SHIPPED / file).read_text()).items()}
     lines: list[str] = []
     for key in command.keys:
         first, *more = [text[key] for text in shared if key in text] or [own[key]]
-        lines += [first, *(text.split("\n", 1)[1] for text in more)]  # under one heading
+        lines += [first, *(text.split("\n", 1)[1] for text in more)]  # one heading for all files
     return textwrap.indent("\n".join(lines), "  ")
 
 
@@ -82,5 +82,5 @@ def sections(text: str) -> dict[str, str]:
 
 
 def strip_comment(part: str) -> str:
-    """Without blank lines, and without the unindented comment that introduces the next section."""
+    """Drop blank lines and the unindented comment that introduces the next section."""
     return "\n".join(line for line in part.splitlines() if line.strip() and not line.startswith("#"))

@@ -26,10 +26,10 @@ FILLED_IN = ("model", "augment", "transfer.layers", "data.size", "data.name")
 
 
 def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
-    """Fill in `FILLED_IN`, from the run's own checkpoint where there is one. Nothing happens without
-    `transfer.network=weights`. Raises UserError where weights and store do not fit together."""
+    """Fill in `FILLED_IN`, from the run's own checkpoint where there is one; without `transfer.network=weights` the
+    store's name alone, where the recipe has none. Raises UserError where weights and store do not fit together."""
     if OmegaConf.select(cfg, "transfer.network") != "weights":
-        return
+        return take_store_name(cfg, folder)
     own = own_checkpoint(cfg, folder)
     architecture = read_checkpoint(own)["alexnet_pl"]["switches"] if own else of_weights(cfg)
     augment = dict(architecture["augment"])
@@ -40,6 +40,15 @@ def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
         take_store(cfg)
     if cfg.transfer.layers is None:
         cfg.transfer.layers = learned_layers(make_meta_net(cfg))[:-1]
+    if cfg.command == "fit" and is_first_process():
+        keep(cfg, folder / CONFIG)
+
+
+def take_store_name(cfg: DictConfig, folder: Path) -> None:
+    """`data.name=null` is the name of the store at `data.root`."""
+    if OmegaConf.is_missing(cfg.data, "name") or cfg.data.name is not None:
+        return
+    cfg.data.name = Store(store_root(cfg)).name
     if cfg.command == "fit" and is_first_process():
         keep(cfg, folder / CONFIG)
 
@@ -68,9 +77,9 @@ def typed(section: str) -> dict[str, Any]:
 def take_store(cfg: DictConfig) -> None:
     """Name and number of classes of the store. Raises UserError where its squares are not those of the weights."""
     store = Store(store_root(cfg))
-    if store.manifest["size"] != cfg.data.size:
+    if store.size != cfg.data.size:
         raise UserError(
-            f"data.root: {store.root} holds squares of {store.manifest['size']} pixels, and the network of the weights "
+            f"data.root: {store.root} holds squares of {store.size} pixels, and the network of the weights "
             f"reads squares of {cfg.data.size}; prepare the images with data.size={cfg.data.size}"
         )
     cfg.data.name = store.name

@@ -1,4 +1,4 @@
-"""Options of commands on run folders (`figures`, `curves`, `page`), parsed and checked like config sections."""
+"""Options of commands on run folders (`figures`, `export`, `page`, …), parsed and checked like config sections."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ Options = TypeVar("Options")
 
 
 def command_option(default: Any, help: str, key: str = "") -> Any:
-    """A dataclass field; `key` where the word on the command line is no name of Python's."""
+    """A dataclass field with its help text; `key`: its name on the command line, if it is no Python identifier."""
     return field(default=default, metadata={"help": help, "key": key})
 
 
@@ -21,6 +21,14 @@ class FigureOptions:
     out: str | None = command_option(None, "the folder for the figures; default: RUN/figures, for Figure 1 docs")
     root: str | None = command_option(None, "the prepared store, if it was moved", "data.root")
     photographs: bool = command_option(True, "false: leave out pictures that show images of the store")
+    inside: bool = command_option(
+        False, "true: also occlusion maps, Grad-CAM, and what units respond to; takes minutes"
+    )
+    pictures: str | None = command_option(None, "an image or folder for the maps of inside=true; default: test images")
+
+    def __post_init__(self) -> None:
+        if self.pictures and not self.inside:
+            raise ValueError(f"pictures={self.pictures}: only with inside=true")
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,19 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
+class ImportOptions:
+    format: str | None = command_option(None, "cuda_convnet, caffe or torchvision; default: by the file's suffix")
+    out: str | None = command_option(None, "the run folder to write; default: runs/imported/NAME_OF_THE_FILE")
+    classes: str | None = command_option(
+        None, "a class id and name a line, in the order of the outputs; or a development kit"
+    )
+    mean: str | None = command_option(
+        None, "the mean image: batches.meta, .binaryproto, Caffe's .npy, or three numbers R,G,B"
+    )
+    root: str | None = command_option(None, "the prepared store to test on; without classes=, its classes", "data.root")
+
+
+@dataclass(frozen=True)
 class PageOptions:
     port: int = command_option(7860, "of the page's address")
     host: str = command_option("127.0.0.1", "of the page's address; 0.0.0.0 lets other machines in")
@@ -65,8 +86,8 @@ def option_key(one: Field[Any]) -> str:
     return one.metadata["key"] or one.name
 
 
-def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
-    """(run folders, values by key)"""
+def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tuple[list[Path], dict[str, str]]:
+    """(run folders or files, values by key)"""
     folders, given = [], {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -77,18 +98,19 @@ def split_words(command: str, words: Iterable[str]) -> tuple[list[Path], dict[st
         else:
             folders.append(Path(word))
     if not folders:
-        raise UserError(f"{command}: which run folder? alexnet_pl {command} RUN")
+        which = "run folder" if operands.startswith("RUN") else "file"
+        raise UserError(f"{command}: which {which}? alexnet_pl {command} {operands.partition(' ')[0]}")
     return folders, given
 
 
 def typed_options(given: object) -> list[str]:
-    """Options as they would be typed, without those that have their defaults."""
+    """Options as words of a command line, without those at their defaults."""
     some = [one for one in fields(given) if getattr(given, one.name) != one.default]  # type: ignore[arg-type]
     return [f"{option_key(one)}={as_yaml(getattr(given, one.name))}" for one in some]
 
 
 def as_yaml(value: object) -> str:
-    """As YAML has it: true and false."""
+    """The value in YAML's spelling: true, false."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -22,7 +22,7 @@ def page(runs: list[Path], options: PageOptions) -> None:
 
 
 def check_port(host: str, port: int) -> None:
-    """Before a network is loaded for nothing."""
+    """Raise UserError if the address cannot be used, before a network is loaded."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as test:
@@ -31,11 +31,11 @@ def check_port(host: str, port: int) -> None:
     except socket.gaierror as error:
         raise UserError(f"host={host}: {error.strerror}") from error
     except OSError as error:
-        raise UserError(f"{host}:{port} cannot be listened at ({error.strerror}); give another port=NUMBER") from error
+        raise UserError(f"cannot listen on {host}:{port} ({error.strerror}); choose another port=NUMBER") from error
 
 
 def serve(lookup: DemoService, host: str, port: int, folder: Path) -> None:
-    """`folder` holds uploads while the page is open."""
+    """Serve the demo app until Ctrl-C. `folder` holds uploads while it runs."""
     app = make_application(lookup, folder, host)
     import uvicorn
 

@@ -1,6 +1,7 @@
 """`prepare` and `verify`: make a store from a copy of the images, and check one.
 
-Nothing of Lightning is imported, which saves seconds and memory."""
+Lightning is not imported, which saves seconds and memory.
+"""
 
 import json
 import time
@@ -26,84 +27,82 @@ SHOWN = 5  # odd images named on the console; all are in odd.json
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
     if is_remote(store_root(cfg)):
-        raise UserError(f"data.root: {store_root(cfg)}: a store is made in a folder; copy it there when it is whole")
-    where = Path(store_root(cfg))
+        raise UserError(f"data.root: {store_root(cfg)}: prepare the store in a local folder, then copy it there")
+    root = Path(store_root(cfg))
     given = {key: cfg.data[key] for key in ("root", "name", "size") if key in cfg.data}
     if "name" in given and given["name"] is None:
-        given["name"] = where.name
+        given["name"] = root.name
     target = instantiate(StoreTarget, given, "data")
     options = instantiate(PrepareOptions, cfg.prepare, "prepare", **asdict(target))
-    if (where / "store.json").exists():
-        store = Store(where, check=not options.repair)
-        if (where / "plan.json").exists():  # left by a run that was killed in its last moment
-            remove_leftovers(where)
+    if (root / "store.json").exists():
+        store = Store(root, check=not options.repair)
+        if (root / "plan.json").exists():  # left by a run that was killed just before its end
+            remove_leftovers(root)
         check_same_store(options, store)
         return (
             repair_and_report(options, store)
             if options.repair
-            else print_message(f"already prepared: {describe_store(store)}", where)
+            else print_message(f"already prepared: {describe_store(store)}", root)
         )
     configure_worker()
-    began = time.perf_counter()
-    about = make_store(options)
-    seconds = time.perf_counter() - began
-    if about is None:
-        part = (
-            f"part {options.part} is done; when all are, the same command without prepare.part makes the store of them"
-        )
-        return print_message(part, where.with_name(f"{where.name}.partial"))
-    report_nonstandard(about, where)
-    return print_message(f"{describe_store(Store(where))}, {size_of(about)} in {format_duration(seconds)}", where)
+    start = time.perf_counter()
+    manifest = make_store(options)
+    seconds = time.perf_counter() - start
+    if manifest is None:
+        part = f"part {options.part} is done; after all parts, the same command without prepare.part merges them"
+        return print_message(part, root.with_name(f"{root.name}.partial"))
+    report_nonstandard(manifest, root)
+    return print_message(f"{describe_store(Store(root))}, {size_of(manifest)} in {format_duration(seconds)}", root)
 
 
 def repair_and_report(options: PrepareOptions, store: Store) -> None:
     repaired = repair_store(options, store)
-    left = list(find_corrupt(store))
-    if left:
-        raise UserError(f"{left[0]}: cannot be repaired; prepare the store again")
+    still_corrupt = list(find_corrupt(store))
+    if still_corrupt:
+        raise UserError(f"{still_corrupt[0]}: cannot be repaired; prepare the store again")
     names = ", ".join(path.name for path in repaired) or "nothing"
     print_message(f"{names} repaired; complete: {describe_store(store)}", store.root)
 
 
-def report_nonstandard(about: dict[str, Any], where: Path) -> None:
+def report_nonstandard(manifest: dict[str, Any], root: Path) -> None:
     """Print the counts of non-standard images by kind, with the first few names."""
-    if not about["odd"] + about["unreadable"]:
+    if not manifest["odd"] + manifest["unreadable"]:
         return
-    odd = json.loads((where / "odd.json").read_text())
+    odd = json.loads((root / "odd.json").read_text())
     for kind in sorted({(entry["done"], entry["what"]) for entry in odd}):
         names = [entry["name"] for entry in odd if (entry["done"], entry["what"]) == kind]
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
         print(f"  {kind[0]}, {kind[1]}: {printable(', '.join(names[:SHOWN]))}{more}")
     print_message(
-        f"{about['unreadable']} unreadable images left out, {about['odd']} that were not plain RGB JPEGs converted",
-        where / "odd.json",
+        f"{manifest['unreadable']} unreadable images left out, {manifest['odd']} of other formats converted to RGB",
+        root / "odd.json",
     )
 
 
 def printable(text: str) -> str:
-    """A name of any bytes, on a console of any encoding."""
+    """Text that a console of any encoding can print; other characters are escaped."""
     return text.encode("utf8", "backslashreplace").decode().encode("ascii", "backslashreplace").decode()
 
 
 def verify(cfg: DictConfig, folder: Path) -> None:
     store = Store(store_root(cfg), check=False)
-    found = list(find_corrupt(store))
-    if found:
-        more = f" and {len(found) - 1} more damages, all listed above" if len(found) > 1 else ""
-        for line in found if more else []:
+    corrupt = list(find_corrupt(store))
+    if corrupt:
+        more = f" and {len(corrupt) - 1} more problems, all listed above" if len(corrupt) > 1 else ""
+        for line in corrupt if more else []:
             print(line, flush=True)
         advice = "prepare … prepare.repair=true repairs files from their source; or copy the store again"
-        raise UserError(f"{found[0]}{more}; {advice}")
-    print_message(f"whole: {describe_store(store)}", store.root)
+        raise UserError(f"{corrupt[0]}{more}; {advice}")
+    print_message(f"complete: {describe_store(store)}", store.root)
 
 
 def describe_store(store: Store) -> str:
-    splits = ", ".join(f"{split['images']:,} {name}" for name, split in store.manifest["splits"].items())
+    splits = ", ".join(f"{split.images:,} {name}" for name, split in store.manifest.splits.items())
     return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
 
 
-def size_of(about: dict[str, Any]) -> str:
-    return f"{sum(split['bytes'] for split in about['splits'].values()) / 1e9:,.2f} GB"
+def size_of(manifest: dict[str, Any]) -> str:
+    return f"{sum(split['bytes'] for split in manifest['splits'].values()) / 1e9:,.2f} GB"
 
 
 def format_duration(seconds: float) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 def pin_argv_for_ddp_ranks(words: Iterable[str], config: Path | None = None) -> None:
     """Make `sys.argv` name exactly this job: Lightning starts the other ranks of a fit with it.
 
-    `words` replace overrides of the same keys; `config` replaces the recipe and all overrides. Without `config`,
-    nothing happens where Hydra was not started from a command line, as in a notebook.
+    `words` replace overrides of the same keys; `config` replaces the recipe and all overrides. Without `config`, does
+    nothing if Hydra was not started from a command line, as in a notebook.
     """
     if config:
         sys.argv[1:] = [f"--config-path={config.parent}", f"--config-name={config.stem}", "hydra/job_logging=none"]
@@ -48,7 +48,7 @@ def own_process_state(keep_group: bool = False) -> Iterator[None]:
         if not keep_group:
             destroy_group()
         if wandb := sys.modules.get("wandb"):
-            wandb.finish()  # or the next job of a sweep would go on in this one's W&B run
+            wandb.finish()  # or the next job of a sweep would continue this job's W&B run
 
 
 def leave_group() -> None:

@@ -25,9 +25,9 @@ MACHINE = ("trainer", "performance", "distributed")
 class Command:
     """`target` is `module:function`: of (config, run folder), or of (folders, options) for `takes="runs"`.
 
-    `others`: the targets for recipes of codes and of boxes, by the section that tells such a recipe; a command without
-    `target` is for these alone. `keys`: sections and top-level keys of the config that it reads. `next`: what to type
-    afterwards; {run}, {recipe} and {root} are filled in.
+    `others`: targets for recipes of codes and of boxes, by the config section that only such a recipe has; a command
+    without `target` supports only these. `keys`: sections and top-level keys of the config that it reads. `next`: the
+    command to suggest afterwards, with {run}, {recipe} and {root} to fill in.
     """
 
     name: str
@@ -36,10 +36,11 @@ class Command:
     others: dict[str, str] = field(default_factory=dict)
     default_recipe: str = ""  # without -c
     needs_checkpoint: bool = False  # of an earlier run: the newest last.ckpt of the recipe unless one is given
-    stable_run_dir: bool = False  # the same command finds the folder that it had
+    stable_run_dir: bool = False  # the same command uses the same folder again
     uses_trainer: bool = False
-    first_process_only: bool = False  # of several that torchrun or srun start, one does it all
+    first_process_only: bool = False  # of the processes that torchrun or srun start
     takes: Literal["recipe", "runs"] = "recipe"
+    operands: str = "RUN [RUN ...]"  # for takes="runs": what is given without a key
     options: str = ""  # for takes="runs": the dataclass that key=value fills
     keys: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
@@ -68,7 +69,7 @@ COMMANDS = {
         ),
         Command(
             "fit",
-            "train; ckpt_path=last goes on with the newest run of the recipe",
+            "train; ckpt_path=last resumes the newest run of the recipe",
             f"{HOME}.fit:fit",
             others={"codes": f"{HOME}.codes:fit", "boxes": f"{HOME}.boxes:fit"},
             uses_trainer=True,
@@ -80,7 +81,7 @@ COMMANDS = {
                 "fit -c demo",
                 "fit -c ilsvrc2012 data.root=/fast/ilsvrc2012 optim.lr=0.02",
                 "fit -c finetune data.root=/fast/photos transfer.weights=runs/ilsvrc2012/latest",
-                "fit runs/demo/latest                # go on where that run stopped",
+                "fit runs/demo/latest                # resume where that run stopped",
                 "fit -m -c demo seed=1,2,3           # a sweep",
             ),
             next="test -c {run}",
@@ -107,7 +108,7 @@ COMMANDS = {
         ),
         Command(
             "reproduce",
-            "fit to the end and test; the same command again goes on where it stopped",
+            "fit to the end and test; the same command again resumes where it stopped",
             f"{HOME}.reproduce:reproduce",
             others={"codes": f"{HOME}.codes:reproduce", "boxes": f"{HOME}.boxes:reproduce"},
             stable_run_dir=True,
@@ -118,7 +119,7 @@ COMMANDS = {
         ),
         Command(
             "ensemble",
-            "train and test what ensemble.groups lists, or take ensemble.members, and average (§7)",
+            "train and test the networks of ensemble.groups, or take ensemble.members, and average them (§7)",
             f"{HOME}.ensemble:average",
             stable_run_dir=True,
             uses_trainer=True,
@@ -149,7 +150,7 @@ COMMANDS = {
         ),
         Command(
             "features",
-            "activities of fc7 for every image of a split (§7.1), kept in the run folder",
+            "activations of fc7 for every image of a split (§7.1), saved in the run folder",
             f"{HOME}.features:features",
             needs_checkpoint=True,
             uses_trainer=True,
@@ -172,7 +173,7 @@ COMMANDS = {
         ),
         Command(
             "retrieve",
-            "the nearest training images to predict.images=FILE_OR_FOLDER, or to those that are tested (Figure 4)",
+            "the training images nearest to predict.images=FILE_OR_FOLDER, or to the test images (Figure 4)",
             f"{HOME}.features:retrieve",
             needs_checkpoint=True,
             uses_trainer=True,
@@ -182,7 +183,7 @@ COMMANDS = {
         ),
         Command(
             "bench",
-            "what each stage costs here; `bench prepare`: making a store; `bench gpu`: all that needs a GPU",
+            "throughput of each stage; `bench prepare`: of making a store; `bench gpu`: everything that needs a GPU",
             f"{HOME}.bench:bench",
             default_recipe="ilsvrc2012.yaml",
             keys=("bench", "prepare", "data", *NET, *MACHINE),
@@ -190,7 +191,7 @@ COMMANDS = {
         ),
         Command(
             "report",
-            "the paper's tables beside what the run folders under report.runs have measured",
+            "the paper's tables beside the results of the run folders under report.runs",
             f"{HOME}.report:report",
             default_recipe="_base.yaml",
             stable_run_dir=True,
@@ -200,7 +201,7 @@ COMMANDS = {
         ),
         Command(
             "dashboard",
-            "the same and all curves as a W&B workspace and report, saved to wandb.project=… wandb.entity=…",
+            "the tables and all curves as a W&B workspace and report, saved to wandb.project=… wandb.entity=…",
             f"{HOME}.report:dashboard",
             default_recipe="_base.yaml",
             stable_run_dir=True,
@@ -218,7 +219,7 @@ COMMANDS = {
         ),
         Command(
             "curves",
-            "learning curves and test results of runs beside each other, as Markdown",
+            "learning curves and test results of runs side by side, as Markdown",
             f"{HOME}.report:curves",
             takes="runs",
             options="CurveOptions",
@@ -233,8 +234,19 @@ COMMANDS = {
             examples=("export runs/demo/latest", "export runs/demo/latest format=onnx out=demo-onnx"),
         ),
         Command(
+            "import",
+            "a run folder from another program's weights: the authors' of 2012, Caffe's or torchvision's",
+            f"{HOME}.import_weights:import_weights",
+            takes="runs",
+            operands="FILE",
+            options="ImportOptions",
+            examples=(
+                "import bvlc_alexnet.caffemodel classes=synset_words.txt mean=imagenet_mean.binaryproto out=runs/caffe",
+            ),
+        ),
+        Command(
             "page",
-            "a local web page to try a run's network on pictures",
+            "a local web page to try a run's network on images",
             f"{HOME}.page:page",
             takes="runs",
             options="PageOptions",
@@ -261,7 +273,7 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     """Run `cfg.command` and return the sweep's objective, where the command measures it."""
     command = find(cfg.command)
     if command.first_process_only and not is_first_process():
-        print(f"{command.name}: the first process does it alone; nothing is left for this one", flush=True)
+        print(f"{command.name}: runs on the first process only", flush=True)
         return None
     target = load(target_of(command, cfg))
     if command.uses_trainer:
@@ -270,12 +282,12 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def target_of(command: Command, cfg: DictConfig) -> str:
-    """The function of a command, of which recipes of codes and of boxes have their own."""
+    """Function of a command; recipes of codes and of boxes have their own."""
     kind = next((section for section in ("codes", "boxes") if section in cfg), "")
     if not command.uses_trainer:
         return command.target
     if not kind and not command.target:
-        raise UserError(f"{command.name}: needs a run of boxes; fit -c configs/overfeat_detect.yaml makes one")
+        raise UserError(f"{command.name}: needs a run of a box recipe, such as fit -c configs/overfeat_detect.yaml")
     if not kind:
         return command.target
     if kind not in command.others:
@@ -288,7 +300,7 @@ def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     """`figures RUN [RUN ...] key=value`: a command whose run folders need no recipe. Returns the folders."""
     from alexnet_pl.commands import options
 
-    folders, given = options.split_words(command.name, words)
+    folders, given = options.split_words(command.name, words, command.operands)
     made = getattr(options, command.options)
     load(command.target)(folders, options.read_options(given, made))
     return folders

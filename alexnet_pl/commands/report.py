@@ -25,29 +25,29 @@ from alexnet_pl.reporting.chart import draw_comparison_chart
 from alexnet_pl.reporting.code_tables import PAGE, code_tables
 from alexnet_pl.training.loggers import is_offline
 
-SAVED = "saved.json"  # which view and report of a project are ours, to be replaced the next time
+SAVED = "saved.json"  # ids of the saved view and report, which the next call replaces
 
 
 def report(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
     roots, tests = paper_tables.roots_of(cfg), paper_tables.collected(cfg)
-    rows, others = make_rows(tests), group_proxies(tests)
+    rows, proxy_results = make_rows(tests), group_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.throughput(roots)
     codes, box_tests = code_tables(roots), box_tables.collect(roots)
     boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.stand_in_tables(box_tests)]
-    standins = [table for one in others for table in proxy_tables.proxy_tables(one)]
-    made = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *standins, *codes, *boxes]
+    proxies = [table for result in proxy_results for table in proxy_tables.proxy_tables(result)]
+    all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *proxies, *codes, *boxes]
     folder.mkdir(parents=True, exist_ok=True)
-    tables.print_table(made)
+    tables.print_table(all_tables)
     for suffix, write in {"md": tables.markdown, "tex": tables.latex, "html": tables.html}.items():
-        (folder / f"report.{suffix}").write_text(write(made))
-    (folder / "report.csv").write_text(paper_tables.as_csv(rows, others))
-    (folder / "standins.md").write_text(proxy_tables.PROXIES + tables.markdown(standins))
+        (folder / f"report.{suffix}").write_text(write(all_tables))
+    (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results))
+    (folder / "proxies.md").write_text(proxy_tables.PROXIES + tables.markdown(proxies))
     if codes:
         (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
     if box_tests:
         (folder / "boxes.md").write_text(box_tables.PAGE + tables.markdown(boxes))
-    draw_comparison_chart(folder / "report.png", rows, others)
+    draw_comparison_chart(folder / "report.png", rows, proxy_results)
     print_message(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
 
 
@@ -66,33 +66,33 @@ def dashboard(cfg: DictConfig, folder: Path) -> None:
             "not logged in to W&B, so nothing was saved there; wandb login, then the same command", path
         )
     try:
-        said = save_dashboard(cfg, folder, tests)
+        urls = save_dashboard(cfg, folder, tests)
     except UserError:
         raise
     except Exception as error:  # the network, the server, the library: each has errors of its own
-        raise UserError(f"dashboard: W&B did not take it ({reason(error)})") from error
-    print("\n".join(f"→ {url}" for url in said), flush=True)
+        raise UserError(f"dashboard: W&B refused it ({reason(error)})") from error
+    print("\n".join(f"→ {url}" for url in urls), flush=True)
 
 
 def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
-    """The addresses of workspace and report; those saved before by this folder are replaced."""
+    """Save workspace and report, replacing those that this folder saved before. Returns their URLs."""
     import wandb
 
     entity = cfg.wandb.get("entity") or wandb.Api().default_entity
     if not entity:
-        raise UserError("wandb.entity has no value yet, and W&B knows none: add wandb.entity=NAME, a user or team")
-    kept = folder / SAVED
-    before = json.loads(kept.read_text()) if kept.is_file() else {}
-    there = before.get(f"{entity}/{cfg.wandb.project}", {})
+        raise UserError("wandb.entity is required, since W&B has no default: pass wandb.entity=NAME, a user or team")
+    saved = folder / SAVED
+    previous = json.loads(saved.read_text()) if saved.is_file() else {}
+    previous_ids = previous.get(f"{entity}/{cfg.wandb.project}", {})
     report = wandb_panels.written_report(entity, cfg.wandb.project, make_rows(tests))
     view = wandb_panels.workspace(entity, cfg.wandb.project)
-    report.id = there.get("report", "")
-    view._internal_name, view._internal_id = there.get("view_name", ""), there.get("view", "")
+    report.id = previous_ids.get("report", "")
+    view._internal_name, view._internal_id = previous_ids.get("view_name", ""), previous_ids.get("view", "")
     report.save()  # makes the project where there is none
     view.save()
-    now = {"report": report.id, "view": view._internal_id, "view_name": view._internal_name}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps({**before, f"{entity}/{cfg.wandb.project}": now}, indent=1) + "\n")
+    ids = {"report": report.id, "view": view._internal_id, "view_name": view._internal_name}
+    saved.parent.mkdir(parents=True, exist_ok=True)
+    saved.write_text(json.dumps({**previous, f"{entity}/{cfg.wandb.project}": ids}, indent=1) + "\n")
     return [view.url, report.url]
 
 

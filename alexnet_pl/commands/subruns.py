@@ -24,12 +24,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_cli(*words: str) -> None:
-    """Run `python -m alexnet_pl WORDS` to its end. A signal is handed on once, so that a fit leaves its checkpoint; an
-    exit code other than 0 becomes this process's own, whose reason was told by then."""
+    """Run `python -m alexnet_pl WORDS`. Signals are passed on, so that a fit saves its checkpoint. A non-zero exit code
+    becomes that of this process; the child has already printed the reason."""
     if launched := launched_processes():
         raise UserError(
-            f"{words[0]}: a stage of its own, which one of several processes of {launched.launcher} cannot start; "
-            "start a single process, with trainer.devices=N"
+            f"{words[0]}: cannot be started by the processes of {launched.launcher}; start one process, with "
+            "trainer.devices=N"
         )
     child = subprocess.Popen([sys.executable, "-m", "alexnet_pl", *words], start_new_session=True)
     before = {number: signal.signal(number, lambda caught, _: child.send_signal(caught)) for number in SIGNALS}
@@ -43,20 +43,20 @@ def run_cli(*words: str) -> None:
 
 
 def check_named_recipe(recipe: str) -> None:
-    """Raise UserError where a run folder's config, not the command line, names a recipe file, which Hydra obeys."""
+    """Raise UserError if a run folder's config, not the command line, names a recipe file: Hydra obeys recipes."""
     if recipe in recipe_names() or not HydraConfig.initialized():
         return
     job = HydraConfig.get()
     typed = any(word.lstrip("+").startswith("transfer.pretrain_recipe=") for word in job.overrides.task)
     if job.job.config_name == RUN_CONFIG_NAME and not typed:
         raise UserError(
-            f"transfer.pretrain_recipe={recipe}: named by a run folder, which may name shipped recipes alone; if it is "
-            f"yours, add transfer.pretrain_recipe={recipe}"
+            f"transfer.pretrain_recipe={recipe}: named by a run folder, which may only name shipped recipes; if it "
+            f"is yours, add transfer.pretrain_recipe={recipe}"
         )
 
 
 def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
-    """Make the network that `transfer.pretrain_recipe` describes, unless it is there, and return its checkpoint."""
+    """Train the network of `transfer.pretrain_recipe`, unless it is finished, and return its checkpoint."""
     assert transfer.pretrain_recipe
     check_named_recipe(transfer.pretrain_recipe)
     run = folder / "pretrained"
@@ -65,8 +65,8 @@ def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
     store = transfer.data_roots.get(name)
     if not store:
         raise UserError(
-            f"transfer.data_roots.{name} has no value yet: add transfer.data_roots.{name}=FOLDER, the prepared store "
-            f"to train {transfer.pretrain_recipe} on first, or transfer.weights=FILE, a checkpoint of it"
+            f"transfer.data_roots.{name} is required: pass transfer.data_roots.{name}=FOLDER, the prepared store to "
+            f"pre-train {transfer.pretrain_recipe} on, or transfer.weights=FILE, a checkpoint of it"
         )
     entity = cfg.wandb.get("entity")
     roots = {key: root for key, root in transfer.data_roots.items() if root and key in composed.transfer.data_roots}
@@ -91,7 +91,7 @@ def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
 
 
 def run_seeds(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str]) -> list[Path]:
-    """Make and test one network for each seed, as a Hydra sweep; the run folders in the order of the seeds."""
+    """Train and test one network per seed, as a Hydra sweep. Returns the run folders in the order of the seeds."""
     numbers = list(seeds)
     run_cli(
         *("reproduce", "-m", "-c", name, f"seed={','.join(map(str, numbers))}", *words),
@@ -101,11 +101,11 @@ def run_seeds(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str
 
 
 def inherited_overrides() -> list[str]:
-    """Overrides of this command that its stages need too, and the launcher; without the keys of this command alone."""
+    """Overrides of this command that apply to its sub-runs too, and the launcher."""
     if not HydraConfig.initialized():
         return []
     given = HydraConfig.get().overrides
     own = ("command", "ensemble", "ckpt_path", "seed", "report")
     task = [word for word in given.task if re.split(r"[.=]", word.lstrip("+~"))[0] not in own]
-    task = [f"++{word}" if word.startswith(STORES) else word for word in task]  # not every stage's recipe has them
+    task = [f"++{word}" if word.startswith(STORES) else word for word in task]  # not every recipe has them
     return [*task, *(word for word in given.hydra if word.lstrip("+").startswith(("hydra/launcher", "hydra.launcher")))]

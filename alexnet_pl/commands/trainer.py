@@ -13,7 +13,7 @@ from alexnet_pl.commands.network_of_weights import take_network_of_weights
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import check_trained_here, read_checkpoint
 from alexnet_pl.runs.lock import run_lock
 from alexnet_pl.training.strategies import peers
 
@@ -21,9 +21,9 @@ from alexnet_pl.training.strategies import peers
 def run_with_trainer(
     command: Callable[[DictConfig, Path], float | None], cfg: DictConfig, folder: Path
 ) -> float | None:
-    """Silence Lightning's advice, check the checkpoint in use, and turn wrong Trainer options into a UserError."""
+    """Run `command` after checking its checkpoint. Raises UserError for wrong Trainer options."""
     silence_library_logs()
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's own
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of a resumed run
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
@@ -39,19 +39,21 @@ def run_with_trainer(
     except Exception as error:
         peers.fail(error)
         if peers.is_reported(error):
-            raise SystemExit(1) from None  # one of several processes, which has said so in a line
+            raise SystemExit(1) from None  # one of several processes, which has printed the reason
         raise
 
 
 def check_checkpoint(cfg: DictConfig) -> None:
-    """Say which checkpoint is meant; `best.ckpt` holds weights alone, from which a fit cannot go on."""
+    """Print the checkpoint in use. Raises UserError if a fit cannot resume from it: `best.ckpt` holds only weights."""
     checkpoint = read_checkpoint(cfg.ckpt_path)
+    if cfg.command == "fit":
+        check_trained_here(cfg.ckpt_path)
     if cfg.command == "fit" and not (
         checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")
     ):
-        raise UserError(f"ckpt_path: {cfg.ckpt_path} holds weights alone; a fit goes on from last.ckpt")
+        raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
     began = checkpoint["alexnet_pl"].get("course", {}) if cfg.command == "fit" else {}
     for name, (key, value) in identity.resume_signature(cfg).items():
         if name in began and began[name] != value:
-            raise UserError(f"{key}={value}: the run that is to go on has {began[name]}; add {key}={began[name]}")
+            raise UserError(f"{key}={value}: the resumed run has {began[name]}; add {key}={began[name]}")
     rank_zero_only(print)(f"using {os.path.relpath(cfg.ckpt_path)}, step {checkpoint['global_step']:,}", flush=True)

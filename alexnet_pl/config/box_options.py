@@ -1,4 +1,4 @@
-"""Sections `boxes` and `detect`: what a box network learns from, how boxes are found in an image (OverFeat §4, §5)."""
+"""Sections `boxes` and `detect`: training of a box network, and how boxes are found in an image (OverFeat §4, §5)."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -22,7 +22,7 @@ def codes_signature(cfg: DictConfig, source: dict[str, Any]) -> Settings:
 
 
 def box_signature(cfg: DictConfig) -> dict[str, Any]:
-    """What decides a network of boxes beside its images, its seed and what it began with."""
+    """Settings that decide a box network beside its images, its seed and the network it starts from."""
     trainer: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
         "boxes": OmegaConf.to_container(cfg.boxes, resolve=True),
@@ -32,13 +32,13 @@ def box_signature(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
-HARDWARE = (  # keys of `trainer` that say where and how fast, not what
+HARDWARE = (  # keys of `trainer` that do not change the trained network, up to rounding
     "accelerator", "devices", "num_nodes", "strategy", "precision", "log_every_n_steps", "limit_test_batches",
     "benchmark", "enable_progress_bar", "max_time", "profiler",
 )  # fmt: skip
 
 
-SCALING = "scale_rate_from_batch"  # a key that configs of before it lack, and that null leaves without effect
+SCALING = "scale_rate_from_batch"  # older configs lack this key; null has no effect
 
 
 def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
@@ -51,13 +51,13 @@ def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
 
 
 def training_signature(cfg: DictConfig) -> Settings:
-    """Settings that decide a network beside its images, its seed and rounding: two runs that agree in them may be
-    averaged in a table, and a run that agrees with a recipe answers that recipe's row."""
+    """Settings that decide a network beside its images, seed and rounding. Runs with equal signatures are averaged in
+    tables; a run with a recipe's signature fills that recipe's row."""
     whole: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name = whole["schedule"]["name"]
     return {
         "data": {key: whole["data"].get(key) for key in ("size", "batch_size", "include_val_after_epoch")},
-        "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # the data's matter
+        "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # depends on the data
         "augment": whole["augment"],
         "optim": {key: value for key, value in whole["optim"].items() if key != SCALING or value is not None},
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},

@@ -64,7 +64,7 @@ RENAMED: dict[str, str | None] = {
     "speed.ahead": "performance.readahead",
     "speed.decode": "performance.jpeg_decoder",
 }
-"""Old dotted key → new one; None: there is no such choice any more."""
+"""Old dotted key → new one; None: the option was removed."""
 
 VALUES = {
     "variant": {"program": "as_run", "printed": "as_printed"},
@@ -79,7 +79,7 @@ RECIPES = {f"standin{rest}": f"proxy{rest}" for rest in ("", "_5cnns", "_7cnns",
 
 
 def new_path(path: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The present place of an old key, or of one below it; the path itself if it has not moved."""
+    """Present path of an old key or of a key below it; the path itself if it has not moved; None if it was removed."""
     for depth in range(len(path), 0, -1):
         if (key := ".".join(map(str, path[:depth]))) in RENAMED:
             new = RENAMED[key]
@@ -116,7 +116,7 @@ def check_recipe_keys(config: dict[Any, Any], where: str) -> None:
 
 
 def migrate(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with today's keys and values; one that has them already comes back as it is."""
+    """The config with present keys and values; a config that has them is returned unchanged."""
     new: dict[str, Any] = {}
     for path, value in leaves(config):
         if (now := new_path(path)) is not None:
@@ -125,7 +125,7 @@ def migrate(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def migrate_value(key: str, value: Any) -> Any:
-    """`value` of the new key `key`, with names of values, interpolations and recipes as they are now."""
+    """`value` of the new key `key`, with renamed values, interpolations and recipes."""
     if isinstance(value, list) and key.split(".")[-1] == "overrides":
         return [migrate_override(str(word)) for word in value]
     if not isinstance(value, str):
@@ -150,7 +150,7 @@ def migrate_override(word: str) -> str:
 
 
 def leaves(config: dict[Any, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """(path, value) of everything that is no mapping; an empty mapping is a value."""
+    """(path, value) of every leaf; an empty mapping is a leaf."""
     for key, value in config.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, (*path, key))
@@ -166,7 +166,7 @@ def set_path(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
 
 def migrate_record(record: dict[str, Any]) -> dict[str, Any]:
     """A record of any schema in the format of `SCHEMA`. Members of an ensemble and earlier runs are records too."""
-    if not isinstance(record, dict) or record.get("schema", 1) >= SCHEMA:
+    if not isinstance(record, dict) or (record.get("schema") or 1) >= SCHEMA:
         return record
     return {**{key: migrate_entry(key, value) for key, value in record.items()}, "schema": SCHEMA}
 

@@ -37,7 +37,7 @@ def make_code_options(cfg: DictConfig) -> CodeOptions:
 
 @dataclass(frozen=True)
 class EnsembleGroup:
-    """Members to train: one for each seed, of a recipe with overrides."""
+    """Members of an ensemble: one per seed, of a recipe with overrides."""
 
     recipe: str
     seeds: list[int]
@@ -50,10 +50,10 @@ class EnsembleGroup:
 
 @dataclass(frozen=True)
 class EnsembleOptions:
-    """`groups` of members to make, or run folders of `members` that are there; how they are weighted.
+    """Section `ensemble`: `groups` of members to train, or run folders of existing `members`, and their weights.
 
-    `tune_on`: the images on which `weights="tuned"` chooses: `half` of them, so that the errors reported are of the
-    other half, or `same`, which flatters, and which the result then says.
+    `tune_on`: images for `weights="tuned"`: `half` of them, with errors reported on the other half, or `same`, which
+    gives optimistic errors; the result says so.
     """
 
     groups: dict[str, EnsembleGroup] = field(default_factory=dict)
@@ -66,14 +66,14 @@ class EnsembleOptions:
             raise ValueError(f"weights={self.weights}: equal or tuned")
         if self.weights == "tuned" and self.tune_on not in ("half", "same"):
             raise ValueError(
-                f"tune_on={self.tune_on}: say on which images the weights are tuned: half (of them, by name; errors "
-                "are then reported on the other half) or same (the very images whose errors are reported)"
+                f"tune_on={self.tune_on}: choose the images to tune the weights on: half (by name; errors are reported "
+                "on the other half) or same (those whose errors are reported)"
             )
         if self.weights == "equal" and self.tune_on is not None:
             raise ValueError(f"tune_on={self.tune_on}: only for weights=tuned")
 
     def members_to_make(self) -> dict[str, EnsembleGroup]:
-        """None where run folders are given instead."""
+        """Groups to train; empty if run folders are given instead."""
         return {} if self.members else self.groups
 
 
@@ -87,8 +87,9 @@ class FeatureOptions:
 
 @dataclass(frozen=True)
 class RetrievalOptions:
-    """Among the images of `split`, `k` neighbours; `index`: flat, ivf or hnsw; `per_file`: at most one of so
-    many; `codes`: a run folder of configs/codes.yaml, to search by short codes instead."""
+    """Section `retrieval`: `k` neighbours among the images of `split`; `index`: flat, ivf or hnsw; `per_file`: at most
+    one neighbour among this many consecutive images; `codes`: a run folder of configs/codes.yaml, to search by short
+    codes."""
 
     split: str = "train"
     k: int = 6
@@ -137,9 +138,9 @@ def make_retrieval_options(cfg: DictConfig) -> RetrievalOptions:
 
 @dataclass(frozen=True)
 class MonitorOptions:
-    """`every_n_epochs`: how often to show the kernels and the table of predictions; also after the first and the last
-    epoch. `num_images`: validation images in the table, 0 for none. `upload_checkpoints`: best.ckpt and last.ckpt
-    become W&B artifacts at the end of a fit."""
+    """Section `monitor`. `every_n_epochs`: epochs between pictures of the kernels and tables of predictions, which are
+    also made after the first and the last epoch. `num_images`: validation images in the table, 0 for none.
+    `upload_checkpoints`: upload best.ckpt and last.ckpt as W&B artifacts at the end of a fit."""
 
     every_n_epochs: int = 5
     num_images: int = 16
@@ -206,10 +207,12 @@ class TransferOptions:
         if ALL in self.freeze and len(self.freeze) > 1:
             raise ValueError(f"freeze={self.freeze}: {ALL} alone, or the names of layers")
         if self.needs_weights and not self.weights:
-            raise ValueError(f"weights: has no value yet: add transfer.weights={SOURCES}")
+            raise ValueError(f"weights: is required: pass transfer.weights={SOURCES}")
         if bool(self.layers or self.needs_weights) != bool(self.weights or self.pretrain_recipe):
             lacking = "weights or pretrain_recipe" if self.layers else "layers"
-            raise ValueError(f"{lacking}: has no value yet; which layers are carried over, and from where?")
+            raise ValueError(
+                f"{lacking}: required, since the other is set: the layers to copy, and the network to copy them from"
+            )
 
     @property
     def needs_weights(self) -> bool:

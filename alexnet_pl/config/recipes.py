@@ -26,21 +26,21 @@ def shipped(name: str) -> bool:
 
 
 def find_recipe(name: str) -> Path:
-    """Resolve `-c NAME`: a file or run folder here, else one shipped with the package (`configs/x.yaml`, `x`)."""
+    """Resolve `-c NAME`: a file or run folder, else a shipped recipe (`configs/x.yaml`, `x`)."""
     if not name:
         raise UserError(
-            "which recipe? add -c demo, -c configs/ilsvrc2012.yaml or a file of your own (--help lists them)"
+            "no recipe given: add -c demo, -c configs/ilsvrc2012.yaml or your own file (--help lists the shipped ones)"
         )
     for path in (Path(name), Path(name) / RUN_CONFIG, SHIPPED / f"{Path(name).stem}.yaml"):
         if path.is_file():
             return path.resolve()
     if Path(name).is_dir():
         raise UserError(f"-c {name}: not a run folder (no {RUN_CONFIG} in it)")
-    raise UserError(f"-c {name}: there is no such file here, and none of that name in {SHIPPED}")
+    raise UserError(f"-c {name}: no such file, and no recipe of that name in {SHIPPED}")
 
 
 def config_for_hydra(path: Path) -> Path:
-    """The file that Hydra composes: a run folder's config without anything that Hydra would obey, a recipe as it is."""
+    """The file for Hydra to compose: of a run folder, a copy without settings for Hydra; a recipe unchanged."""
     if path.parent.name == ".hydra":
         return isolated_config(path.parent.parent)
     if path.parent != SHIPPED:
@@ -49,7 +49,7 @@ def config_for_hydra(path: Path) -> Path:
 
 
 def compose(name: str, overrides: Iterable[str] = ()) -> DictConfig:
-    """A recipe as the command line would compose it, also from within a running command."""
+    """Compose a recipe as the command line does; works within a running command too."""
     from hydra import compose as hydra_compose  # not at the top: `--help` does without Hydra
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -72,23 +72,24 @@ PATHS = (
     "transfer.weights", "hydra.run.dir", "hydra.sweep.dir", "codes.features", "retrieval.codes",
 )  # fmt: skip
 STORES = "transfer.data_roots."  # also paths
-# keys that an older run folder may not mention
+# keys that older run folders may lack
 LATER = (
     "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.", "features.", "probe.",
     "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=", "test.aspect=",
     "test.score=",
 )  # fmt: skip
-# keys whose value is a list, which may be written without its brackets: 1,2,4,6
+# keys whose list may be written without brackets: 1,2,4,6
 LISTS = ("test.scales", "probe.shots", "probe.penalties", "transfer.layers", "transfer.freeze")
 
 
 def is_override(word: str) -> bool:
-    """`key=value`, `+key=value`, `~key`: an override; `-m`, `--cfg`, and the `job` after it: Hydra's flags."""
+    """Whether a word is an override (`key=value`, `+key=value`, `~key`) and not a flag of Hydra (`-m`, `--cfg job`)."""
     return word.startswith("~") or ("=" in word and not word.startswith("-"))
 
 
 def allow_new_key(word: str, sweep: bool = False) -> str:
-    """Let any option of Lightning's Trainer be given, also those that the recipes do not mention, and any path."""
+    """Prefix or quote an override so that Hydra accepts keys that the recipe lacks, such as options of Lightning's
+    Trainer, and paths with special characters."""
     key, _, value = word.partition("=")
     if key in LISTS and not sweep and value[:1] != "[" and value != "null":
         word = f"{key}=[{value}]"
@@ -103,12 +104,12 @@ def allow_new_key(word: str, sweep: bool = False) -> str:
 
 
 def quote_value(value: str) -> str:
-    """A value in which Hydra reads no comma as a sweep and no brace as a list."""
+    """Quote a value so that Hydra takes commas and braces literally."""
     return "'" + value.replace("'", "\\'") + "'"
 
 
 def quote_for_sweep(words: Iterable[str]) -> list[str]:
-    """Overrides of a single run as those of a sweep, in which a comma outside quotes would part values."""
+    """Quote overrides of a single run for a sweep, where an unquoted comma separates values."""
     return [word if "," not in word or re.search(r"['\"\[{]", word) else quote_override(word) for word in words]
 
 
@@ -126,7 +127,7 @@ def suggest_key(key: str) -> str:
     if key in keys:
         return f"; this recipe does not set it: write +{key}=…"
     found = same[:1] or difflib.get_close_matches(key, sorted(keys), 1)
-    return f"; did you mean {found[0]}?" if found else "; --cfg job prints those there are"
+    return f"; did you mean {found[0]}?" if found else "; --cfg job prints all keys"
 
 
 def known_keys() -> set[str]:

@@ -16,15 +16,15 @@ from alexnet_pl.config.sections import OBJECTIVES, READ_BY_KEY, SECTIONS, VALUES
 from alexnet_pl.errors import UserError
 
 Instance = TypeVar("Instance")
-MAX_SEED = 2**32 - 1  # NumPy's, which Lightning seeds too
+MAX_SEED = 2**32 - 1  # NumPy's limit; Lightning seeds NumPy too
 
 
 def instantiate(
     made: Callable[..., Instance], section: Mapping[str, Any] | DictConfig, where: str, **given: Any
 ) -> Instance:
-    """`made(**section, **given)`, after the section's keys and types were held against the signature.
+    """Call `made(**section, **given)` after checking the section's keys and types against the signature.
 
-    Raises UserError that names `where.key` and, for an unknown one, the nearest that exists.
+    Raises UserError that names `where.key`, and for an unknown key the nearest known one.
     """
     prefix = f"{where}." if where else ""
     parameters = inspect.signature(made).parameters
@@ -36,7 +36,7 @@ def instantiate(
         resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
         values = OmegaConf.to_container(OmegaConf.merge(schema, resolved), throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise UserError(f"{prefix}{error.full_key} has no value yet: add {prefix}{error.full_key}=…") from error
+        raise UserError(f"{prefix}{error.full_key} is required: pass {prefix}{error.full_key}=…") from error
     except OmegaConfBaseException as error:
         raise UserError(f"{prefix}{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(values, dict)
@@ -52,7 +52,7 @@ def check_finite(values: Any, where: str) -> None:
     for path, value in migration.leaves({where: values} if where else values):
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not math.isfinite(number):
-                raise UserError(f"{'.'.join(map(str, path))}={number}: give a finite number")
+                raise UserError(f"{'.'.join(map(str, path))}={number}: expected a finite number")
 
 
 def type_of_parameter(parameter: inspect.Parameter) -> Any:
@@ -68,14 +68,15 @@ def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None
 
 
 def check_config(cfg: DictConfig) -> None:
-    """The sections, and keys, types and ranges of those that are read key by key, before anything is built."""
+    """Check a composed config before anything is built: its sections, and keys, types and ranges where commands read
+    single keys."""
     whole: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     migration.check_keys(".".join(map(str, path)) for path, _ in migration.leaves(whole))
     check_keys(cfg, (*VALUES, *SECTIONS), "")
     for name in SECTIONS:
         if name in cfg and not isinstance(cfg[name], DictConfig):
             given = "null" if cfg[name] is None else cfg[name]
-            raise UserError(f"{name}={given}: a section, whose keys are set one by one: {name}.KEY=VALUE")
+            raise UserError(f"{name}={given}: this is a section; set its keys: {name}.KEY=VALUE")
     check_finite(whole, "")
     for name, section in READ_BY_KEY.items():
         instantiate(section, cfg.get(name) or {}, name)
@@ -86,7 +87,7 @@ def check_config(cfg: DictConfig) -> None:
     check_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
     groups = (cfg.get("ensemble") or {}).get("groups") or {}
     if not isinstance(groups, DictConfig | dict) or not all(isinstance(one, DictConfig) for one in groups.values()):
-        raise UserError("ensemble.groups: a section by name of the group: {NAME: {recipe: …, seeds: […]}}")
+        raise UserError("ensemble.groups: expected {NAME: {recipe: …, seeds: […]}}")
     for name, group in groups.items():
         check_overrides(group.get("overrides"), f"ensemble.groups.{name}.overrides")
 
@@ -94,5 +95,5 @@ def check_config(cfg: DictConfig) -> None:
 def store_root(cfg: DictConfig) -> str:
     """Path or URL of the store, from `data.root`."""
     if OmegaConf.is_missing(cfg.data, "root"):
-        raise UserError("data.root has no value yet: add data.root=FOLDER, the prepared store")
+        raise UserError("data.root is required: pass data.root=FOLDER, the prepared store")
     return str(cfg.data.root)

@@ -1,10 +1,13 @@
-"""Sections of a config that commands read key by key: names, types and ranges, checked before anything is loaded."""
+"""Config sections whose single keys commands read: types and ranges, checked before anything is loaded.
+
+Among them `test`: the views or windows of an image that are averaged (§5.1; OverFeat §3.3).
+"""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-SECTIONS = (  # mappings; what else stands at the top of a config is a single value
+SECTIONS = (  # mappings; the other top-level keys, `VALUES`, are single values
     "wandb", "data", "prepare", "model", "augment", "optim", "schedule", "trainer", "test", "predict", "bench",
     "performance", "distributed", "monitor", "transfer", "ensemble", "report", "features", "probe", "retrieval",
     "codes", "boxes", "detect",
@@ -57,7 +60,7 @@ class ReportSection:
 
 
 def check_paths(value: Any, name: str, optional: bool = False) -> None:
-    """Raise ValueError for what is neither a path nor a list of paths."""
+    """Raise ValueError unless `value` is a path or a list of paths."""
     given = value if isinstance(value, list) else [value]
     if not (optional and value is None) and (not given or not all(isinstance(one, str) for one in given)):
         raise ValueError(f"{name}={value}: a path, or a list of paths")
@@ -72,10 +75,10 @@ class DenseViews:
     """Every window of an image at several scales, with reflections (OverFeat §3.3).
 
     scales  numbers of the rows of OverFeat's Table 5, the image sizes
-    stride  fine: a window at each offset of the last pooling. coarse: at the first alone
-    aspect  how an image gets a scale's height and width. crop: cover them and cut the middle out. squash. keep: the
-            shorter side gets the height and the other is in proportion
-    score   the maximum over all windows is of softmax outputs, or of the logit before them
+    stride  fine: a window at each offset of the last pooling. coarse: at the first offset only
+    aspect  how an image is fitted to a scale's height and width. crop: scale to cover them, take the center. squash:
+            change the aspect ratio. keep: the shorter side gets the height, the aspect ratio stays
+    score   what the maximum over windows is taken of: softmax outputs or logits
     """
 
     scales: tuple[int, ...] = (1, 2, 4, 6)
@@ -96,7 +99,7 @@ class DenseViews:
 
     @property
     def name(self) -> str:
-        """Name in results, such as dense_fine_1_2_4_6: two tests of the same name saw the same windows."""
+        """Name in results, such as dense_fine_1_2_4_6; tests with equal names used the same windows."""
         other = [value for value in (self.aspect, self.score) if value not in ("crop", "softmax")]
         return "_".join(["dense", self.stride, *map(str, sorted(self.scales)), *other])
 
@@ -114,8 +117,12 @@ class TestSection:
     stride: str = DenseViews.stride
     aspect: str = DenseViews.aspect
     score: str = DenseViews.score
+    data: str | None = None
+    labels: str | None = None
 
     def __post_init__(self) -> None:
+        if self.data and self.labels:
+            raise ValueError("labels: of ILSVRC-2012's validation images, not of another store (test.data)")
         if self.save_predictions not in (True, False, "auto"):
             raise ValueError(f"save_predictions={self.save_predictions}: true, false or auto")
         self.make_dense()
@@ -123,22 +130,22 @@ class TestSection:
     def make_dense(self) -> DenseViews:
         given = self.scales if isinstance(self.scales, list | tuple) else [self.scales]
         if not all(isinstance(scale, int) for scale in given):
-            raise ValueError(f"scales={self.scales}: numbers of scales, such as 1,2,4,6")
+            raise ValueError(f"scales={self.scales}: scale numbers such as 1,2,4,6")
         return DenseViews(tuple(given), self.stride, self.aspect, self.score)
 
     @property
     def dense(self) -> DenseViews | None:
-        """None where single views are averaged."""
+        """Options of dense evaluation; None for single views."""
         return self.make_dense() if self.views == "dense" else None
 
     @property
     def view_set(self) -> str:
-        """Name of what is averaged: ten, center, nine, or that of `dense`."""
+        """Name of the averaged views: ten, center, nine, or that of `dense`."""
         return self.dense.name if self.dense else str(self.views)
 
 
 def view_overrides(view_set: str) -> list[str]:
-    """Words of a command line that set `TestSection.view_set` to this name."""
+    """Overrides that make `TestSection.view_set` this name."""
     kind, *rest = view_set.split("_")
     if kind != "dense":
         return [f"test.views={view_set}"]

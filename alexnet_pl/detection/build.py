@@ -21,7 +21,7 @@ from alexnet_pl.detection.window_cache import WindowCache, open_or_make
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint, read_lineage
-from alexnet_pl.training.transfer import describe_lineage
+from alexnet_pl.training.transfer import read_earlier_network
 
 
 def open_box_store(cfg: DictConfig) -> Store:
@@ -40,7 +40,7 @@ def beginning(cfg: DictConfig) -> Trained:
     """The network that a fit begins with: of the run that goes on, else `transfer.weights`."""
     weights = cfg.ckpt_path or cfg.transfer.weights
     if not weights:
-        raise UserError("transfer.weights has no value yet: add transfer.weights=RUN, a trained OverFeat network")
+        raise UserError("transfer.weights is required: pass transfer.weights=RUN, a trained OverFeat network")
     if cfg.transfer.layers:
         raise UserError("transfer.layers: not for boxes, which take all layers that fit")
     return open_trained(weights)
@@ -66,9 +66,7 @@ def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.
     network = make_box_network(switches, len(store.classes), options)
     begin_with(network, trained, store.classes)
     module, data = make_parts(cfg, options, store, network, switches, trained)
-    module.lineage = (
-        read_lineage(trained.about) if cfg.ckpt_path else describe_lineage(trained.checkpoint, trained.path)
-    )
+    module.lineage = read_lineage(trained.about) if cfg.ckpt_path else read_earlier_network(trained.path).lineage
     return make_trainer(cfg, folder, [LearningRateMonitor(logging_interval="epoch")]), module, data
 
 

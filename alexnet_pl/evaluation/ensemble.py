@@ -52,7 +52,7 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Re
     are not the first's.
     """
     if not runs:
-        raise UserError("ensemble.members has no value yet: add ensemble.members=[RUN,RUN], or groups to train")
+        raise UserError("ensemble.members is required: pass ensemble.members=[RUN,RUN], or groups to train")
     readers = [Reader(open_predictions(run, split, views)) for run in runs]
     for reader in readers[1:]:
         check_alike(readers[0], reader)

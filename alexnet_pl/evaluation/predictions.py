@@ -172,10 +172,10 @@ def dataset_info(store: Store, split: str) -> DatasetInfo:
         fingerprint=store.fingerprint,
         split=split,
         images=len(store.split(split)),
-        train_images=store.manifest["splits"].get("train", {}).get("images", 0),
+        train_images=store.manifest.num_images("train"),
         classes=len(store.classes),
         class_list=hashlib.sha256(identities.encode()).hexdigest(),
-        missing=(store.manifest.get("settings") or {}).get("missing") or [],
+        missing=store.manifest.missing,
     )
 
 

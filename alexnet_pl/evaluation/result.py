@@ -13,17 +13,19 @@ from alexnet_pl.evaluation.intervals import wilson
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record, to_json, write_json
 from alexnet_pl.runs.layout import RESULT
 from alexnet_pl.runs.provenance import git
-from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, LineageStage, Schema
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights, LineageStage, Schema
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitSummary:
-    """How a finished fit ended, from fit.json; all None for one that was not finished."""
+    """How a finished fit ended, from fit.json; all None for one that was not finished. `joules`: energy by counter,
+    empty where it was not measured."""
 
     steps: Count | None = None
     epochs: Count | None = None
     images: Count | None = None
     seconds: NonNegative | None = None
+    joules: dict[str, NonNegative] = field(default_factory=dict)
     ended_by: str | None = None
     store: DatasetInfo = field(default_factory=DatasetInfo)
 
@@ -31,7 +33,8 @@ class FitSummary:
 @dataclass(frozen=True, kw_only=True)
 class TestedNetwork:
     """`training`: its settings, None unless its fit was finished with the settings it began with; `lineage`: earlier
-    runs whose layers it started from, oldest first; `claim`: the row of the paper that its test answers, or None."""
+    runs whose layers it started from, oldest first; `imported`: the file of another program, which answers no row;
+    `claim`: the row of the paper that its test answers, or None."""
 
     __test__ = False  # not a test, whatever pytest makes of the name
 
@@ -40,6 +43,7 @@ class TestedNetwork:
     training: Settings | None = None
     trained: FitSummary = field(default_factory=FitSummary)
     lineage: list[LineageStage] = field(default_factory=list)
+    imported: ImportedWeights | None = None
     claim: str | None = None
 
 
@@ -81,6 +85,11 @@ class TestResult(TestDescription):
     nll: NonNegative | None = None
     nonfinite: Count | None = None
     commit: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("top1_error_interval", "top5_error_interval"):
+            if len(getattr(self, name)) != 2:
+                raise ValueError(f"{name}: not two numbers")
 
 
 def describe_errors(errors: Mapping[str, float]) -> JsonObject:

@@ -19,12 +19,13 @@ NUMBER = re.compile(r"ILSVRC2012_test_(\d{8})\.")
 
 def writable(store: Store, split: str) -> bool:
     """Whether the split is one that the server takes: images ILSVRC2012_test_…, classes with the benchmark's ids."""
-    return bool(store.manifest.get("ilsvrc_ids")) and bool(NUMBER.search(store.split(split).names[0]))
+    return bool(store.manifest.ilsvrc_ids) and bool(NUMBER.search(store.split(split).names[0]))
 
 
 def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int, int]:
     """Write the file from saved answers. Returns (lines, images that were never read, whose labels are arbitrary)."""
-    ids = store.manifest["ilsvrc_ids"]
+    ids = store.manifest.ilsvrc_ids
+    assert ids, "writable() holds"
     lines: dict[int, str] = {}
     for block in Reader(probabilities).blocks(probabilities=False):
         for name, best in zip(block.images, block.best, strict=True):
@@ -32,7 +33,7 @@ def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int
             if found is None or len(best) != 5:
                 raise UserError(f"{probabilities}: {name}: not an image of the ILSVRC-2012 test set")
             lines[int(found[1])] = labels(best, ids)
-    count = max(max(lines), store.manifest["splits"]["test"]["records"])
+    count = max(max(lines), store.manifest.splits["test"].records)
     path.write_text("".join(f"{lines.get(number, '1 2 3 4 5')}\n" for number in range(1, count + 1)))
     return count, count - len(lines)
 

@@ -27,6 +27,7 @@ from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
+from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
@@ -49,7 +50,14 @@ from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import Performance
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 
-NETS = {"alexnet": AlexNet, "conv": ConvNet, "local": LocalNet, "overfeat": OverFeat}
+NETS = {
+    "alexnet": AlexNet,
+    "conv": ConvNet,
+    "local": LocalNet,
+    "overfeat": OverFeat,
+    "caffe": CaffeAlexNet,
+    "torchvision": TorchvisionAlexNet,
+}
 SCHEDULES = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,
@@ -111,7 +119,7 @@ def make_net(cfg: DictConfig, crop: int) -> Net:
 
 
 def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
-    """The network that `model.name` means, AlexNet without one; the other keys are its arguments."""
+    """Build the network `model.name`, by default AlexNet; the other keys are its arguments."""
     section = dict(model)
     name = section.pop("name", "alexnet")
     if name not in NETS:
@@ -122,12 +130,12 @@ def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
 
 
 def check_memory(net: Net) -> None:
-    """Raise UserError for a network whose weights, gradients and velocities are more than this machine's memory."""
+    """Raise UserError if weights, gradients and velocities of a network exceed this machine's memory."""
     needed = 3 * 4 * sum(parameter.numel() for parameter in net.parameters())
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise UserError(
-            f"model: this network takes {needed / 1e9:,.0f} GB to train; this machine has {there / 1e9:,.0f}"
+            f"model: training this network takes {needed / 1e9:,.0f} GB of memory; this machine has {there / 1e9:,.0f}"
         )
 
 
@@ -145,7 +153,7 @@ def make_schedule(cfg: DictConfig) -> Callback:
 
 
 def count_classes(cfg: DictConfig) -> None:
-    """Take the number of classes from the store or the checkpoint if the recipe leaves it open."""
+    """Set `model.num_classes` from the store or the checkpoint if the recipe leaves it null."""
     if cfg.model.num_classes is None:
         checkpoint = cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path
         classes = (
@@ -164,7 +172,8 @@ def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
 
 
 def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
-    """The trainer with all that a run does besides: checkpoints, loggers, and `own`, by default a classifier's."""
+    """Trainer with checkpoints, loggers and callbacks of a run; `own`: the module's callbacks, by default a
+    classifier's."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     check_trainer_options({**options, "accelerator": device(cfg).type})
@@ -200,7 +209,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
             if fits
             else False,
             enable_checkpointing=fits,
-            use_distributed_sampler=False,  # the loaders share the images out themselves, each exactly once
+            use_distributed_sampler=False,  # the loaders distribute the images, each exactly once
             num_sanity_val_steps=0,
             enable_model_summary=False,
         )
@@ -209,7 +218,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
 
 
 def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageStore]:
-    """Everything that can be wrong is found before a logger starts or a network is filled."""
+    """Trainer, module and data of a run. Raises UserError for wrong settings before a logger starts."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data = make_data(cfg)
     data.check()

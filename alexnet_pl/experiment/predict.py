@@ -24,7 +24,7 @@ BATCH = 32  # images decoded and classified at a time
 def find_images(given: str | Iterable[str] | None) -> list[Path]:
     """Files as given and the images in folders as given, searched to any depth."""
     if not given:
-        raise UserError("predict.images has no value yet: add predict.images=FILE, a folder, or a list [FILE,FILE]")
+        raise UserError("predict.images is required: pass predict.images=FILE, a folder, or a list [FILE,FILE]")
     found: list[Path] = []
     for path in map(Path, [given] if isinstance(given, str) else given):
         if not path.exists():

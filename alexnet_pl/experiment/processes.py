@@ -1,4 +1,4 @@
-"""Processes of a run: which of them torchrun or srun have started, and the strategy by which they train together."""
+"""Processes of a run: those that torchrun or srun have started, and the strategy by which they train together."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ STRATEGIES = {"ddp": DataParallelStrategy, "towers": TowerStrategy}
 
 
 class Launched(NamedTuple):
-    """Processes that something else has started: its name, processes on each node, nodes."""
+    """Processes started by a launcher: its name, processes per node, nodes."""
 
     launcher: str
     devices: int
@@ -30,7 +30,7 @@ class Launched(NamedTuple):
 
 
 def launched_processes() -> Launched | None:
-    """What torchrun or srun have started; None for a single process."""
+    """The processes that torchrun or srun have started; None for a single process."""
     found = None
     if TorchElasticEnvironment.detect():
         world, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
@@ -42,9 +42,9 @@ def launched_processes() -> Launched | None:
 
 
 def set_processes(options: dict[str, Any]) -> None:
-    """Make `devices` and `num_nodes` what torchrun or srun have started, unless they say so already.
+    """Set `devices` and `num_nodes` to what torchrun or srun have started.
 
-    Raises UserError where they say something else: some processes would train alone, all on the same images.
+    Raises UserError if they differ, since processes would then train alone, all on the same images.
     """
     launched = launched_processes()
     if not launched:
@@ -82,7 +82,7 @@ def make_strategy(options: dict[str, Any], kind: str, run: Path, command: str, s
 
 
 def count_devices(devices: Any, kind: str) -> int:
-    """How many devices of a node `trainer.devices` means."""
+    """Number of devices per node that `trainer.devices` asks for."""
     if isinstance(devices, int) and not isinstance(devices, bool) and devices >= 0:
         return devices
     if isinstance(devices, list):
@@ -93,7 +93,7 @@ def count_devices(devices: Any, kind: str) -> int:
 
 
 def continuing_command(command: str, options: dict[str, Any]) -> str:
-    """What a user types, before the run folder, to continue a run that ended."""
+    """Command that continues a run, without its run folder."""
     launched = launched_processes()
     name = launched.launcher if launched else ""
     start = {"torchrun": f"torchrun --nproc-per-node={options.get('devices')} -m", "srun": "srun python -m"}

@@ -1,7 +1,6 @@
 """Image patches to which each first-layer kernel responds most strongly (§7.1)."""
 
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -12,6 +11,7 @@ from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.examples import spread_evenly
 from alexnet_pl.figures.figure4 import add_axes_inches
 from alexnet_pl.figures.style import Theme, draw_for_notebook
+from alexnet_pl.inference.top_patches import Patches, find_top_patches
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.filters import largest_filters, scale_to_unit_range
 from alexnet_pl.training.classifier import Classifier
@@ -23,42 +23,6 @@ def compute_responses(module: Classifier, images: Tensor) -> Tensor:
     (view,) = module.augment.views(images, "center")
     fill = module.net.edge_padding if isinstance(module.net, AlexNet) else 0
     return module.net.conv1(F.pad(view, (0, fill, 0, fill)))
-
-
-class Patches(NamedTuple):
-    """Patches with the strongest responses of each of K kernels, in `count` images, strongest first."""
-
-    pixels: Tensor  # (K, count, 3, 11, 11) uint8
-    responses: Tensor  # (K, count), before norm and ReLU
-    images: Tensor  # (K, count) int64, index of the image
-
-
-def top_activating_patches(module: Classifier, images: Tensor, kernels: Tensor, count: int = 8) -> Patches:
-    """Find the images with the strongest responses of `kernels`, (K,); at most one patch per image."""
-    maps = compute_responses(module, images)[:, kernels]
-    values, positions = maps.flatten(2).max(2)  # (N, K)
-    values, chosen = values.topk(min(count, len(images)), dim=0)
-    locations = positions.gather(0, chosen)
-    conv, width = module.net.conv1, maps.shape[3]
-    down, right = (locations // width * conv.stride[0], locations % width * conv.stride[0])
-    padded = pad_view(module, images)
-    side = conv.kernel_size[0]
-    pixels = [padded[i, :, y : y + side, x : x + side] for i, y, x in list_entries(chosen, down, right)]
-    return Patches(torch.stack(pixels).unflatten(0, (len(kernels), -1)), values.T, chosen.T)
-
-
-def list_entries(*tables: Tensor) -> list[tuple[int, ...]]:
-    """List the matching entries of (count, K) tables, kernel by kernel."""
-    return list(zip(*(table.T.flatten().tolist() for table in tables), strict=True))
-
-
-def pad_view(module: Classifier, images: Tensor) -> Tensor:
-    """Pad the pixels of the centre view with zeros as far as the convolution's windows reach."""
-    crop, conv = module.augment.crop, module.net.conv1
-    start, before = (module.augment.size - crop) // 2, int(conv.padding[0])
-    view = images[:, :, start : start + crop, start : start + crop]
-    after = before + conv.kernel_size[0]
-    return F.pad(view, (before, after, before, after))
 
 
 SIDE, GAP = 0.62, 0.06  # inches
@@ -101,7 +65,7 @@ def draw_responses(kernels: Tensor, numbers: Tensor, image: Tensor, maps: Tensor
 def draw_top_patches(run: TrainedRun, per_tower: int = 6, images: int = 200, patches: int = 9) -> Figure:
     """Draw the patches of test images to which each tower's largest kernels respond most, for a notebook."""
     weight, numbers = find_largest(run, per_tower)
-    found = top_activating_patches(run.module, read_test_images(run, images), numbers, patches)
+    found = find_top_patches(run.module, read_test_images(run, images), "conv1", numbers, patches)
     return draw_for_notebook(partial(draw_patches, weight, numbers, found))
 
 

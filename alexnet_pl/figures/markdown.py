@@ -6,8 +6,9 @@ from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.figure1 import describe_run
 from alexnet_pl.paper.claim import DATASETS
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.runs.layout import PROVENANCE, RESULT
+from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
+from alexnet_pl.runs.layout import LAST, PROVENANCE, RESULT
+from alexnet_pl.training.energy import describe_cost
 
 
 def figures_page(
@@ -40,9 +41,13 @@ def run_facts(run: TrainedRun) -> list[str]:
     if fit:
         store = fit.store
         proxy = "" if store.name in {images.name for images in DATASETS.values()} else ", a proxy for the paper's"
-        ended = f"{fit.steps:,} steps, {fit.epochs} epochs" if fit.finished else describe_unfinished(run)
+        cost = describe_cost(fit.seconds, fit.joules)
+        ended = f"{fit.steps:,} steps, {fit.epochs} epochs, {cost}" if fit.finished else describe_unfinished(run)
         lines += [f"- trained on {store.images:,} images of {store.classes} classes{proxy}: {ended}"]
-    if (run.folder / PROVENANCE).is_file():
+    imported = read_import(run.checkpoint_info) if (run.folder / LAST).is_file() else None
+    if imported:
+        lines += [f"- weights imported from {imported.file}, format {imported.format}"]
+    elif (run.folder / PROVENANCE).is_file():
         lines += [f"- {describe_run(run.folder)}"]
     if result.is_file():
         test = read_result(result)

@@ -8,6 +8,7 @@ import yaml
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.provenance import read_sessions
+from alexnet_pl.runs.records import ImportedWeights
 
 NOT_FOR = """## Not for
 
@@ -21,17 +22,41 @@ def model_card(info: WeightsInfo, run: Path, file: str) -> str:
     name = info.store.name or "unknown images"
     parts = [
         HEADER,
-        f"# AlexNet, trained on {name}\n",
-        "The network of Krizhevsky, Sutskever and Hinton (2012), trained with `alexnet_pl`: "
-        f"{len(info.classes):,} classes, {info.step:,} steps.\n",
+        introduction(info, name),
         measured(info.result),
         f"## Use\n\n{USE.format(folder=repr(str(Path(file).parent)))}",
-        f"## How it was made\n\n{history(run)}",
+        f"## How it was made\n\n{origin(info.imported) if info.imported else history(run)}",
         NOT_FOR,
-        f"## Licence\n\n{licence(name)}",
+        f"## Licence\n\n{OF_OTHERS if info.imported else licence(name)}",
     ]
     return "\n".join(parts)
 
+
+def introduction(info: WeightsInfo, name: str) -> str:
+    if info.imported:
+        return (
+            f"# AlexNet, weights of {PROGRAMS[info.imported.format]}\n\n"
+            f"Weights that another program trained, converted by `alexnet_pl`: {len(info.classes):,} classes.\n"
+        )
+    return (
+        f"# AlexNet, trained on {name}\n\n"
+        "The network of Krizhevsky, Sutskever and Hinton (2012), trained with `alexnet_pl`: "
+        f"{len(info.classes):,} classes, {info.step:,} steps.\n"
+    )
+
+
+def origin(imported: ImportedWeights) -> str:
+    return (
+        f"Read from `{imported.file}`, SHA-256 `{imported.sha256}`, in the format {imported.format}. Order of the "
+        f"classes: {imported.classes}. How it was trained is not known from the file.\n"
+    )
+
+
+PROGRAMS = {
+    "cuda_convnet": "the authors' program",
+    "caffe": "Caffe's bvlc_alexnet",
+    "torchvision": "torchvision's alexnet",
+}
 
 HEADER = """---
 library_name: alexnet_pl
@@ -91,6 +116,9 @@ def reproduce_command(run: Path) -> str:
     hidden = ("command=", "hydra", "data.root=", "ckpt_path=", "transfer.data_roots", "transfer.weights=", "wandb.")
     kept = [shlex.quote(word) for word in words if not word.startswith(hidden)]
     return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *kept, "data.root=STORE"])
+
+
+OF_OTHERS = "Weights of others: the terms of whoever published the file hold.\n"
 
 
 def licence(name: str) -> str:

@@ -17,9 +17,9 @@ from alexnet_pl.data.images import FILTERS
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestResult, read_result
 from alexnet_pl.files import Count, parse_record, to_json
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
 from alexnet_pl.runs.layout import LAST, RESULT, is_run, read_config
-from alexnet_pl.runs.records import DatasetInfo
+from alexnet_pl.runs.records import DatasetInfo, ImportedWeights
 
 FILE = "model.safetensors"
 KEY = "alexnet_pl"  # of the metadata in exported files
@@ -31,7 +31,8 @@ PARTS = ("net.", "augment.")  # of a checkpoint's state_dict: what a network nee
 class WeightsInfo:
     """Metadata of exported weights. `architecture`: {"model": …, "augment": …}, how network and preprocessing are
     built; `classes`: (id, name) in the order of the outputs; `filter`: with which images are resized; `step`: of
-    training; `result`: of the newest test, if there was one."""
+    training; `result`: of the newest test, if there was one; `imported`: the file of another program that they are
+    from."""
 
     architecture: Settings
     classes: list[list[str]]
@@ -39,6 +40,7 @@ class WeightsInfo:
     step: Count = 0
     store: DatasetInfo = field(default_factory=DatasetInfo)
     result: TestResult | None = None
+    imported: ImportedWeights | None = None
     schema: Count = 1
 
 
@@ -75,7 +77,9 @@ def run_weights(run: Path | None, checkpoint: Path) -> Weights:
     store = parse_record(metadata.get("store", {}), DatasetInfo)
     how = str((read_config(run).get("prepare") or {}).get("filter", "bilinear")) if run else "bilinear"
     result = read_result(run / RESULT) if run and (run / RESULT).is_file() else None
-    info = WeightsInfo(metadata["switches"], metadata["classes"], how, content["global_step"], store, result)
+    info = WeightsInfo(
+        metadata["switches"], metadata["classes"], how, content["global_step"], store, result, read_import(metadata)
+    )
     return Weights(info, {name: t for name, t in content["state_dict"].items() if name.startswith(PARTS)})
 
 

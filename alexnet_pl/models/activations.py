@@ -26,6 +26,14 @@ def layer_activations(net: nn.Module, image: Tensor, layers: Iterable[str]) -> d
 
     Raises UserError for a layer that the network lacks.
     """
+    linear = (learned_layers(net)[-1], *LINEAR)
+    activation: Callable[[Tensor], Tensor] = getattr(net, "activation", torch.relu)
+    found = layer_outputs(net, image, layers)
+    return {name: output if name in linear else activation(output) for name, output in found.items()}
+
+
+def layer_outputs(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    """The same before the activation function."""
     wanted, found = list(layers), {}
     for name in wanted:
         check_layer(net, name)
@@ -33,15 +41,21 @@ def layer_activations(net: nn.Module, image: Tensor, layers: Iterable[str]) -> d
     def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             found[name] = output
+            if len(found) == len(wanted):
+                raise AllFoundError
 
         return hook
 
     handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in wanted]
     try:
         net(image)
+    except AllFoundError:
+        pass
     finally:
         for handle in handles:
             handle.remove()
-    linear = (learned_layers(net)[-1], *LINEAR)
-    activation: Callable[[Tensor], Tensor] = getattr(net, "activation", torch.relu)
-    return {name: found[name] if name in linear else activation(found[name]) for name in wanted}
+    return {name: found[name] for name in wanted}
+
+
+class AllFoundError(Exception):
+    """Ends a forward pass whose further layers are not needed."""

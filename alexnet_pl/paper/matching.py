@@ -86,7 +86,8 @@ def matches_networks(expected: list[RecipeNetwork], test: TestDescription) -> bo
 def is_trained_as(network: TestedNetwork, expected: RecipeNetwork, fingerprint: str) -> bool:
     """Whether a tested network was trained as `expected`, on the store with that fingerprint."""
     return (
-        network.training == expected.training
+        network.imported is None
+        and network.training == expected.training
         and network.trained.ended_by == "schedule"
         and network.trained.store.fingerprint == fingerprint
         and len(network.lineage) == len(expected.lineage)

@@ -41,6 +41,19 @@ class TestRun:
     def run(self) -> Path:
         return self.path.parents[2]
 
+    def check(self) -> None:
+        """Raise UserError, naming the file, where the log, a count or a network's settings are damaged."""
+        self.metric_value("epochs_to_25")
+        if not self.result.images or not self.result.dataset.classes:
+            raise UserError(f"{self.path}: damaged (no images, or no classes); test the run again")
+        for training in (network.training for network in self.networks if network.training):
+            sections = [training.get(name) for name in ("model", "data", "augment", "optim", "schedule", "trainer")]
+            if not all(isinstance(section, dict) for section in sections):
+                raise UserError(f"{self.path}: damaged (training: a section is missing); test the run again")
+            for section, key in (("augment", "crop"), ("trainer", "max_epochs")):
+                if not isinstance(training[section].get(key), int):
+                    raise UserError(f"{self.path}: damaged (training.{section}.{key}); test the run again")
+
     @cached_property
     def claim(self) -> str | None:
         """Key of the claim that the test reproduces, or None."""
@@ -122,14 +135,14 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
             raise UserError(f"report.runs: {root} does not exist; give a folder that holds run folders")
         for path in sorted(root.glob("**/results/*/result.json")):
             try:
-                run = TestRun(path, read_result(path))
-                run.metric_value("epochs_to_25")  # reads the log
+                test = TestRun(path, read_result(path))
+                test.check()
             except UserError as error:  # one broken run must not hide the others
                 print(f"skipped: {error}", file=sys.stderr)
                 continue
-            result = run.result
+            result = test.result
             key = (result.checkpoint.network, result.dataset.fingerprint, result.dataset.split, result.views)
-            tests.setdefault(key, run)
+            tests.setdefault(key, test)
     return list(tests.values())
 
 

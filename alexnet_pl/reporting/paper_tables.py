@@ -39,7 +39,7 @@ def collected(cfg: DictConfig) -> list[TestRun]:
 
 def paper_tables(rows: Sequence[ReportRow]) -> list[Table]:
     """One for each part of the paper."""
-    header = ["row", "where", "paper", "ours (95 %)", "runs", "ours minus paper"]
+    header = ["row", "where", "paper", "ours (95 %)", "runs (interval over)", "ours minus paper"]
     parts: dict[str, list[list[str]]] = {}
     for row in rows:
         parts.setdefault(row.claim.group, []).append(cells(row))
@@ -67,7 +67,7 @@ NOTES = {
 def cells(row: ReportRow) -> list[str]:
     claim = row.claim
     runs = max((value.runs for value in row.measured.values()), default=0)
-    basis = {f" ({value.basis})" for value in row.measured.values() if isinstance(value, Difference)}
+    basis = {f" ({found})" for value in row.measured.values() if (found := basis_of(value))}
     paper = " / ".join(f"{claim.bound} {number(value, claim)}".strip() for value in claim.values.values())
     paper += "" if claim.verified else f" {UNSEEN}"
     if not row.is_measurable:
@@ -86,6 +86,15 @@ def cells(row: ReportRow) -> list[str]:
         f"{runs or ''}{''.join(sorted(basis))}",
         " / ".join(apart),
     ]
+
+
+def basis_of(value: Estimate | Difference) -> str:
+    """What the interval is over; "" if there is none."""
+    if isinstance(value, Difference):
+        return value.basis
+    if math.isnan(value.low) or value.low == value.high:
+        return ""
+    return "images" if value.runs == 1 else "runs"
 
 
 def number(value: float, claim: Claim) -> str:

@@ -17,7 +17,7 @@ from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, parse_record, sha256
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
-from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, LineageStage
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights, LineageStage
 
 SKIP_CHECKSUM = "ALEXNET_PL_SKIP_CHECKSUM"
 """Environment variable: 1 reads checkpoints without verifying the checksums of their tensors."""
@@ -27,7 +27,7 @@ SKIP_CHECKSUM = "ALEXNET_PL_SKIP_CHECKSUM"
 class NetworkRecord:
     """`alexnet_pl` of a checkpoint. `switches`: model and augment; `classes`: (id, name), in the order of the outputs;
     `store`: the images trained on; `lineage`: networks that layers were taken from; `sums`: of the epoch so far,
-    (2, 3); `course`: settings that a resumed fit must share."""
+    (2, 3); `course`: settings that a resumed fit must share; `imported`: for weights of another program."""
 
     switches: dict[str, dict[str, Any]]
     classes: list[list[str]] = field(default_factory=list)  # codes have none
@@ -35,6 +35,7 @@ class NetworkRecord:
     lineage: list[LineageStage] = field(default_factory=list)
     sums: torch.Tensor | None = None
     course: dict[str, Any] = field(default_factory=dict)
+    imported: ImportedWeights | None = None
     schema: Annotated[int, (1, SCHEMA)] = 1
 
 
@@ -61,14 +62,14 @@ def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path")
         parse_record(checkpoint, CheckpointRecord)
         check_entries(checkpoint["alexnet_pl"])
         checkpoint["alexnet_pl"] = migrate_record(checkpoint["alexnet_pl"])
-    except Exception as error:  # whatever a foreign file makes of itself
+    except Exception as error:  # a foreign file may raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl ({reason})") from error
     return checkpoint
 
 
 def check_entries(metadata: dict[str, Any]) -> None:
-    """Raise ValueError for an entry without a value, which no checkpoint is written with."""
+    """Raise ValueError for an entry that is None; no checkpoint is written with one."""
     for name, value in metadata.items():
         if value is None:
             raise ValueError(f"alexnet_pl.{name}: missing")
@@ -78,7 +79,7 @@ def check_entries(metadata: dict[str, Any]) -> None:
 def check_bytes(path: Path, changed: int, key: str) -> None:
     """Raise UserError if a byte of a checkpoint differs from what was written, by the CRC-32 of each of its tensors.
 
-    torch.load does not look at them. `changed`: when the file was written last, so that each version is read once.
+    torch.load does not check them. `changed`: modification time of the file, so that each version is read once.
     """
     if not zipfile.is_zipfile(path):
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl{other_checkpoint(path)}")
@@ -86,25 +87,25 @@ def check_bytes(path: Path, changed: int, key: str) -> None:
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{key}: {path} is damaged ({error}){other_checkpoint(path)}") from error
+        raise UserError(f"{key}: {path} is corrupt ({error}){other_checkpoint(path)}") from error
     if damaged:
-        raise UserError(f"{key}: {path} is damaged ({damaged}: its checksum differs){other_checkpoint(path)}")
+        raise UserError(f"{key}: {path} is corrupt ({damaged}: its checksum differs){other_checkpoint(path)}")
 
 
 def other_checkpoint(path: Path) -> str:
-    """Words that name the checkpoint before this one, if it is sound."""
+    """End of an error message that names the previous checkpoint, if it is intact."""
     before = path.with_name(PREVIOUS_NAME)
     if path.name != Path(LAST).name or not before.is_file():
         return ""
     try:
         step = read_checkpoint(before)["global_step"]
     except UserError:
-        return f"; {before} is damaged too"
-    return f"; {before}, of step {step:,}, is sound: ckpt_path={before}"
+        return f"; {before} is corrupt too"
+    return f"; {before}, of step {step:,}, is intact: ckpt_path={before}"
 
 
 def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UserError where the network or the images of a checkpoint differ from the recipe's, naming the switch."""
+    """Raise UserError, naming the key, if network or image sizes of a checkpoint differ from the recipe's."""
     if path is None:
         return
     saved = read_checkpoint(path)["alexnet_pl"]["switches"]
@@ -112,7 +113,7 @@ def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str
         there = saved.get(section, {})
         for key in sorted({*wanted, *there}):
             if section == "augment" and key not in ("size", "crop"):
-                continue  # how images were varied in training may change later; their sizes may not
+                continue  # augmentation may change later; image sizes may not
             if wanted.get(key) != there.get(key):
                 raise UserError(
                     f"ckpt_path: {path} has {section}.{key}={there.get(key)}, this recipe "
@@ -145,6 +146,20 @@ def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
     return [parse_record(stage, LineageStage) for stage in metadata.get("lineage", [])]
 
 
+def read_import(metadata: Mapping[str, Any]) -> ImportedWeights | None:
+    """Where a checkpoint's weights were imported from, by its own entry, `alexnet_pl`; None if they were trained."""
+    return parse_record(metadata["imported"], ImportedWeights) if metadata.get("imported") else None
+
+
+def check_trained_here(path: str | Path) -> None:
+    """Raise UserError if a fit cannot go on from a checkpoint since its weights were imported."""
+    if imported := read_import(read_checkpoint(path)["alexnet_pl"]):
+        raise UserError(
+            f"ckpt_path: {path} was imported from {imported.file} and holds no state of a fit; transfer.weights starts "
+            "a new fit from its layers"
+        )
+
+
 def checkpoint_seed(path: Path) -> int | None:
-    """The seed that a network was trained with; None for checkpoints of before it was noted."""
+    """Seed that a network was trained with; None in older checkpoints."""
     return read_checkpoint(path)["alexnet_pl"].get("course", {}).get("seed")

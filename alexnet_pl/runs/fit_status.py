@@ -5,6 +5,7 @@ trainer has reached the end that the schedule, `max_epochs` or `max_steps` sets;
 stopped, killed or ended by `max_time` is not finished, and only one that the schedule ended answers a row of the paper.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from alexnet_pl.runs.records import DatasetInfo, Schema
 class FitStatus:
     """fit.json. `training`: settings that decide the network; `store`: images trained on; `changed`: whether a setting
     other than max_epochs changed when the fit was resumed, `changed_settings` which; `seconds`: of training, over all
-    sessions; `images`: seen in training, repetitions counted."""
+    sessions; `joules`: energy by counter, empty where it was not measured; `images`: seen in training, repetitions
+    counted."""
 
     schema: Schema = 1  # absent in files written before there was a number
     finished: bool
@@ -29,6 +31,7 @@ class FitStatus:
     changed: bool = False
     changed_settings: list[str] = field(default_factory=list)  # absent in older files
     seconds: NonNegative = 0.0
+    joules: dict[str, NonNegative] = field(default_factory=dict)
     ended_by: str | None = None  # schedule, max_epochs, max_steps or max_time; absent in older files
     steps: Count | None = None
     epochs: Count | None = None
@@ -36,7 +39,7 @@ class FitStatus:
 
 
 def read_fit_status(run: Path) -> FitStatus | None:
-    """Content of fit.json; None if there is no such file."""
+    """Content of fit.json; None if the file does not exist."""
     path = run / FIT
     if not path.is_file():
         return None
@@ -66,12 +69,21 @@ def start_fit(run: Path, training: Settings, store: DatasetInfo, changed: list[s
     return status
 
 
-def mark_finished(run: Path, steps: int, epochs: int, images: int, seconds: float, ended_by: str) -> None:
-    """`images`: seen in training, repetitions counted; `seconds`: of all sessions, validation included."""
+def mark_finished(
+    run: Path,
+    steps: int,
+    epochs: int,
+    images: int,
+    seconds: float,
+    ended_by: str,
+    joules: Mapping[str, float] | None = None,
+) -> None:
+    """`images`: seen in training, repetitions counted; `seconds`, `joules`: of all sessions, validation included."""
     status = read_fit_status(run)
     assert status, "start_fit comes first"
     counts = {"steps": steps, "epochs": epochs, "images": images, "seconds": round(seconds, 1)}
-    ended = replace(status, finished=ended_by != "max_time", ended_by=ended_by, **counts)  # type: ignore[arg-type]
+    energy = {name: round(used, 1) for name, used in (joules or {}).items()}
+    ended = replace(status, finished=ended_by != "max_time", ended_by=ended_by, joules=energy, **counts)  # type: ignore[arg-type]
     write_json(run / FIT, to_json(ended))
 
 
@@ -84,7 +96,7 @@ def finished_fit(checkpoint: Path, step: int) -> FitStatus | None:
 
 
 def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
-    """The dotted keys in which two settings differ."""
+    """Dotted keys in which two settings differ."""
     differing: list[str] = []
     for key in sorted({*before, *now}):
         a, b = before.get(key), now.get(key)
@@ -96,7 +108,7 @@ def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
 
 
 def changed_settings(before: Settings, now: Settings) -> list[str]:
-    """The settings that differ, but for `trainer.max_epochs`: more of the same training is no other training."""
+    """Dotted keys that differ, except `trainer.max_epochs`: training longer does not change the settings."""
     return [key for key in differences(before, now) if key != "trainer.max_epochs"]
 
 
@@ -108,7 +120,7 @@ def resume_point(run: Path, training: Settings) -> tuple[bool, Path | None]:
     status, last = read_fit_status(run), run / LAST
     if status and (keys := changed_settings(status.training, training)):
         raise UserError(
-            f"{', '.join(keys)}: the run in {run} was started with another value; choose another hydra.run.dir"
+            f"{', '.join(keys)}: the run in {run} was started with other values; choose another hydra.run.dir"
         )
     finished = status is not None and status.finished and status.training == training and last.is_file()
     return finished, last if last.is_file() else None

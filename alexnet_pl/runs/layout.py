@@ -1,4 +1,4 @@
-"""Names and places of the files in a run folder."""
+"""Layout of a run folder: names of its files, its config, the `latest` link."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_pl.config.run_config import check_links, read_own_keys
 from alexnet_pl.errors import UserError, reason
 
-ROOT = Path("runs")  # where run folders are made, below the working folder
+ROOT = Path("runs")  # run folders are created here, below the working folder
 CONFIG = ".hydra/config.yaml"
 CHECKPOINTS = "checkpoints"
 LAST = "checkpoints/last.ckpt"
@@ -41,7 +41,7 @@ def read_config(folder: Path) -> DictConfig:
 
 
 def latest_checkpoint(runs: Path, which: str) -> Path:
-    """The newest `which`.ckpt of the runs below `runs`. The link `latest` is not followed: it leads to one of them."""
+    """Newest `which`.ckpt below `runs`. The link `latest` is not followed, since it leads to one of the runs."""
     found = sorted(runs.resolve().glob(f"**/{CHECKPOINTS}/{which}.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UserError(f"ckpt_path={which}: no run under {runs} has a {which}.ckpt; fit first, or name a file")
@@ -49,7 +49,7 @@ def latest_checkpoint(runs: Path, which: str) -> Path:
 
 
 def link_latest(folder: Path) -> None:
-    """Point runs/<recipe>/latest at `folder`, where it lies below runs/<recipe>/ and is no part of another run."""
+    """Point runs/<recipe>/latest at `folder`, if it lies below runs/<recipe>/ and is not part of another run."""
     run, root = folder.resolve(), ROOT.resolve()
     if root not in run.parents or run.parent == root or not is_run(run):
         return
@@ -59,7 +59,7 @@ def link_latest(folder: Path) -> None:
 
 
 def replace_link(link: Path, target: Path) -> None:
-    """A relative link, so that the folder of all runs can be moved. Skipped where links cannot be made."""
+    """Create a relative link, so that runs/ can be moved. Skipped on filesystems without links."""
     partial = link.with_name(f".{link.name}.{target.name}")
     try:
         if link.exists() and not link.is_symlink():

@@ -26,7 +26,7 @@ def read_rows(path: Path) -> list[Row]:
             rows = list(csv.DictReader(file, strict=True))
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read ({reason(error)}); put it right or remove it") from error
-    if rows and None in rows[-1].values():
+    if rows and (None in rows[-1].values() or rows[-1].get("step") == ""):
         rows.pop()
     return [parse_row(row, f"{path}: line {line}") for line, row in enumerate(rows, 2)]
 

@@ -45,6 +45,17 @@ class CheckpointInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImportedWeights:
+    """Weights that another program trained. `file`, `sha256`: the file that they were read from; `format`: its
+    program; `classes`: what the order of its outputs was taken from."""
+
+    file: str
+    sha256: str
+    format: str
+    classes: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LineageStage:
     """An earlier run whose layers a network started from. `training`: its settings, None unless it was finished;
     `changed`: whether they changed on the way."""

@@ -17,6 +17,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.runs.metrics_log import read_rows
 
 KINDS = ("wandb", "tensorboard", "csv")
 WANDB_ID = "wandb_id.txt"
@@ -26,7 +27,8 @@ class ResumableMetricsWriter(ExperimentWriter):
     """Writer of `metrics.csv` that keeps the rows of the run being resumed, which Lightning's writer deletes.
 
     Rows written after the checkpoint are dropped, since the resumed run writes them again: all but the first `rows`. If
-    the checkpoint is older than that count (`rows` is None), rows of steps after `step` are dropped.
+    the checkpoint is older than that count (`rows` is None), rows of steps after `step` are dropped. Raises UserError
+    for a file with a damaged row.
     """
 
     def __init__(self, folder: str, step: int, rows: int | None = None) -> None:
@@ -35,6 +37,7 @@ class ResumableMetricsWriter(ExperimentWriter):
         path = Path(self.metrics_file_path)
         if not path.exists():
             return
+        read_rows(path)
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
             complete = [row for row in reader if is_complete_row(row) and int(row["step"]) <= step]

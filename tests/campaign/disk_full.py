@@ -7,15 +7,15 @@ space, which is then enlarged. Elsewhere, opening a file for writing fails with 
 import random
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from file_events import FileEvents, disk_full, read_kinds
+from file_events import FileEvents, Moment, disk_full, read_moments
 from forks import Ended, run
 from tally import Tally
-from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
+from workload import NETS, Workplace, compare_folders, compare_runs, damaged_files, prepare_words
 
 LARGE = "2g"
 TMPFS, INJECTED = "a tmpfs of limited size", "ENOSPC injected when a file is opened"
@@ -35,8 +35,8 @@ def fit_job(place: Workplace, disk: Path, net: str) -> Job:
     return Job(f"fit and test of {net}", place.words(net, folder), lambda: None, lambda: compare_runs(folder, wanted))
 
 
-def other_jobs(place: Workplace, disk: Path) -> list[Job]:
-    """Commands on a store, and on the run of an undisturbed fit."""
+def other_jobs(place: Workplace, disk: Path, nets: Collection[str]) -> list[Job]:
+    """Commands on a store, and on the runs of undisturbed fits of `nets`."""
     folder, store = disk / "run", disk / "store"
     words = prepare_words(place.images, store, 32)
     found = [Job("prepare", words, lambda: None, lambda: compare_folders(store, place.store(32)))]
@@ -47,6 +47,8 @@ def other_jobs(place: Workplace, disk: Path) -> list[Job]:
         ("alexnet", ["figures", str(folder)]),
         ("convnet", ["export", str(folder)]),
     ):
+        if net not in nets:
+            continue
         reference = place.reference(net)
 
         def begin(reference: Path = reference) -> None:
@@ -125,12 +127,12 @@ class FullDisk:
         log = self.place.folder / "events.txt"
         self.begin_anew(job)
         run(job.words, self.place.output, lambda: FileEvents(self.disk, log).install())
-        writes = [number for number, kind in enumerate(read_kinds(log)) if kind.startswith(("write", "append"))]
-        for number in self.draw.sample(writes, min(times, len(writes))):
+        writes = [moment for moment in read_moments(log) if moment.kind.startswith(("write", "append"))]
+        for moment in self.draw.sample(writes, min(times, len(writes))):
             self.begin_anew(job)
-            what = f"{job.name}, at file {number}"
+            what = f"{job.name}, at {moment.kind}"
 
-            def install(at: int = number) -> None:
+            def install(at: Moment = moment) -> None:
                 FileEvents(self.disk, log, at, disk_full).install()
 
             self.judge(what, run(job.words, self.place.output, install))
@@ -147,9 +149,7 @@ def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     mounts = can_mount(disk)
     tally.facts["how"] = TMPFS if mounts else INJECTED
     full = FullDisk(place, disk, tally)
-    chosen = [fit_job(place, disk, "convnet")]
-    if whole:
-        chosen += [fit_job(place, disk, "alexnet"), *other_jobs(place, disk)]
-    for job in chosen:
+    every = [fit_job(place, disk, "convnet"), fit_job(place, disk, "alexnet"), *other_jobs(place, disk, NETS)]
+    for job in every if whole else other_jobs(place, disk, ("convnet",))[-1:]:
         one = full.on_small_disks if mounts else full.by_injection
         one(job, 5 if whole else 1)

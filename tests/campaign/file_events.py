@@ -5,21 +5,33 @@ import os
 import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 RENAMES = ("os.rename", "os.link", "os.symlink")
 EVENTS = ("open", "os.remove", "os.mkdir", "os.rmdir", *RENAMES)
 WRITING = os.O_WRONLY | os.O_RDWR
 
 
-class FileEvents:
-    """Logs every event below `folder` as a line of `log`, and calls `act` at number `at`, before it happens."""
+Act = Callable[[str, Path], None]
 
-    def __init__(self, folder: Path, log: Path, at: int = -1, act: Callable[[str, Path], None] | None = None) -> None:
+
+class Moment(NamedTuple):
+    """The event of that kind before which so many of it came; how many there are of others may differ each time."""
+
+    kind: str
+    before: int
+
+
+class FileEvents:
+    """Logs every event below `folder` as a line of `log`, and calls `act` at a moment, before the event happens."""
+
+    def __init__(self, folder: Path, log: Path, at: Moment | None = None, act: Act | None = None) -> None:
         self.folder, self.at, self.act = str(folder), at, act
-        self.count, self.acting = 0, False
+        self.seen: Counter[str] = Counter()
+        self.acting = False
         self.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
     def install(self) -> None:
@@ -34,11 +46,13 @@ class FileEvents:
         path = os.path.abspath(arguments[0])
         if not path.startswith(self.folder):
             return
-        number, self.count = self.count, self.count + 1
         self.acting = True
         try:
-            os.write(self.log, f"{kind(event, path, arguments)}\n".encode())
-            if number == self.at and self.act:
+            name = kind(event, path, arguments)
+            os.write(self.log, f"{name}\n".encode())
+            now = Moment(name, self.seen[name])
+            self.seen[name] += 1
+            if now == self.at and self.act:
                 self.act(event, Path(path))
         finally:
             self.acting = False
@@ -53,8 +67,13 @@ def kind(event: str, path: str, arguments: tuple[Any, ...]) -> str:
     return f"{verb} {name}"
 
 
-def read_kinds(log: Path) -> list[str]:
-    return log.read_text().splitlines()
+def read_moments(log: Path) -> list[Moment]:
+    seen: Counter[str] = Counter()
+    found = []
+    for name in log.read_text().splitlines():
+        found.append(Moment(name, seen[name]))
+        seen[name] += 1
+    return found
 
 
 def kill(event: str, path: Path) -> None:

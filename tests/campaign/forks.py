@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+SELDOM = tuple(f"alexnet_pl.{name}" for name in ("webapp", "bench.", "reporting.wandb"))  # commands import these
 SECONDS = 300.0  # in which every command must end, also on a busy machine
 
 
@@ -43,7 +44,7 @@ def preload() -> None:
 
     torch.set_num_threads(1)
     for module in pkgutil.walk_packages(alexnet_pl.__path__, "alexnet_pl."):
-        if not module.name.endswith(("__main__", "third_party_loaders")) and ".webapp" not in module.name:
+        if not module.name.endswith(("__main__", "third_party_loaders")) and not module.name.startswith(SELDOM):
             importlib.import_module(module.name)
 
 

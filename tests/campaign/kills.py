@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from file_events import FileEvents, kill, read_kinds, tear
+from file_events import Act, FileEvents, Moment, kill, read_moments, tear
 from forks import run, start, stop, wait
 from tally import Tally
 from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
@@ -31,7 +31,7 @@ class Kills:
         self.log = place.folder / "events.txt"
         self.start_anew()
         ended = run(words, place.output, lambda: FileEvents(folder, self.log).install())
-        self.kinds, self.seconds = read_kinds(self.log), ended.seconds
+        self.moments, self.seconds = read_moments(self.log), ended.seconds
         tally.note(f"{name}, undisturbed", "" if ended.code == 0 else ended.last_line)
 
     def start_anew(self) -> None:
@@ -48,11 +48,11 @@ class Kills:
         else:
             self.tally.note(what, f"exit code {ended.code}: {ended.last_line}", self.place.output)
 
-    def at_event(self, number: int, act: Callable[[str, Path], None]) -> None:
+    def at_event(self, moment: Moment, act: Act) -> None:
         verb = "before" if act is kill else "within"
-        what = f"{self.name}, {verb} event {number} ({self.kinds[number]})"
+        what = f"{self.name}, {verb} {moment.kind} ({moment.before} before it)"
         self.start_anew()
-        ended = run(self.words, self.place.output, lambda: FileEvents(self.folder, self.log, number, act).install())
+        ended = run(self.words, self.place.output, lambda: FileEvents(self.folder, self.log, moment, act).install())
         self.tally.note(
             what,
             "" if ended.code == -9 else f"exit code {ended.code}, not killed: {ended.last_line}",
@@ -60,7 +60,7 @@ class Kills:
         )
         self.tally.note(what, "; ".join(damaged_files(self.folder)))
         self.finish(what)
-        self.tally.count(f"{self.name}: {verb} {self.kinds[number]}")
+        self.tally.count(f"{self.name}: {verb} {moment.kind}")
 
     def at_moments(self, draw: random.Random) -> None:
         """Several kills at random moments, one after the other."""
@@ -75,19 +75,19 @@ class Kills:
         self.finish(f"{self.name}, killed after {', '.join(f'{moment:.2f}' for moment in moments)} s")
         self.tally.count(f"{self.name}: at a random moment", CHAIN)
 
-    def events(self, draw: random.Random, most: int) -> Iterator[tuple[int, Callable[[str, Path], None]]]:
+    def events(self, draw: random.Random, most: int) -> Iterator[tuple[Moment, Act]]:
         """One event of each kind, before it and, where a file is written there, within it; at most `most`."""
-        by_kind: dict[str, list[int]] = {}
-        for number, kind in enumerate(self.kinds):
-            by_kind.setdefault(kind, []).append(number)
-        both = [(draw.choice(numbers), act) for numbers in by_kind.values() for act in (kill, tear)]
-        both = [(n, act) for n, act in both if act is kill or self.kinds[n].startswith(("replace", "append"))]
+        by_kind: dict[str, list[Moment]] = {}
+        for moment in self.moments:
+            by_kind.setdefault(moment.kind, []).append(moment)
+        both = [(draw.choice(moments), act) for moments in by_kind.values() for act in (kill, tear)]
+        both = [(at, act) for at, act in both if act is kill or at.kind.startswith(("replace", "append"))]
         draw.shuffle(both)
         yield from both[:most]
 
     def campaign(self, draw: random.Random, events: int, chains: int) -> None:
-        for number, act in self.events(draw, events):
-            self.at_event(number, act)
+        for moment, act in self.events(draw, events):
+            self.at_event(moment, act)
         for _ in range(chains):
             self.at_moments(draw)
 
@@ -120,7 +120,7 @@ def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     """All kinds of writes of all commands and more than 100 kills, or a few."""
     draw = random.Random(tally.seed)
     if not whole:
-        fits(place, tally, "convnet").campaign(draw, events=2, chains=0)
+        fits(place, tally, "convnet").campaign(draw, events=1, chains=0)
         return stores(place, tally).campaign(draw, events=1, chains=0)
     fits(place, tally, "convnet").campaign(draw, events=1000, chains=10)
     stores(place, tally).campaign(draw, events=1000, chains=3)

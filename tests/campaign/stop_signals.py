@@ -82,8 +82,8 @@ class Stops:
         self.run("features")
         shutil.copytree(self.folder / "features", self.place.folder / "features")
 
-    def command(self, name: str, signals: Iterable[signal.Signals], times: int) -> None:
-        """Each signal at so many moments; of commands that do not end, once it serves or within `LONGEST`."""
+    def command(self, name: str, signals: Iterable[signal.Signals]) -> None:
+        """Each signal at two moments; of commands that do not end, once it serves or within `LONGEST`."""
         seconds = LONGEST
         if name not in ("page", "bench"):
             self.begin_anew()
@@ -91,7 +91,7 @@ class Stops:
             seconds = ended.seconds
             self.note(f"{name}, undisturbed", "" if ended.code == 0 else f"{ended.code}: {ended.last_line}")
         for number in signals:
-            for _ in range(times):
+            for _ in range(2):
                 self.stop(name, number, self.draw.uniform(EARLIEST, max(min(seconds, LONGEST), EARLIEST)))
 
     def stop(self, name: str, number: signal.Signals, moment: float) -> None:
@@ -125,8 +125,9 @@ class Stops:
 
 def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     stops = Stops(place, tally, "alexnet" if whole else "convnet")
-    if whole:
-        stops.prepare_all()
-    for name in stops.commands if whole else ("test",):
-        also = (signal.SIGUSR1,) if name in TRAINING else ()
-        stops.command(name, (*WAYS, *also) if whole else (signal.SIGTERM,), 2 if whole else 1)
+    if not whole:
+        return stops.stop("test", signal.SIGTERM, stops.draw.uniform(EARLIEST, 1.5))
+    stops.prepare_all()
+    for name in stops.commands:
+        stops.command(name, (*WAYS, signal.SIGUSR1) if name in TRAINING else WAYS)
+    return None

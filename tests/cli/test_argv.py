@@ -113,12 +113,12 @@ def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None
         (["fti", "-c", "demo"], r"fti: no such command; did you mean fit\?"),
         (["draw"], "draw: no such command; one of prepare, verify, fit"),
         (["fit", "demo", "-c", "imagenette"], "only one recipe or run folder allowed; demo is already given"),
-        (["fit"], "which recipe?"),
-        (["fit", "-c"], "which recipe?"),
+        (["fit"], "no recipe given"),
+        (["fit", "-c"], "no recipe given"),
         (["fit", "-c", "nowhere.yaml"], "-c nowhere.yaml"),
         (["fit", "-c", "demo", "ckpt_path=last"], "ckpt_path=last: no run under runs/demo"),
         (["test", "-c", "demo"], "ckpt_path=last: no run under runs/demo"),
-        (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: there is no such file"),
+        (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: no such file"),
     ],
 )
 def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> None:
@@ -211,7 +211,7 @@ def test_bash_completes_what_is_typed(tmp_path: Path) -> None:
 
 def test_a_shell_that_is_not_known_is_a_mistake(tmp_path: Path) -> None:
     done = alexnet_pl("completion", "csh", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "alexnet_pl: completion: for which shell? one of bash, zsh, fish\n")
+    assert (done.returncode, done.stderr) == (2, "alexnet_pl: completion: choose a shell: bash, zsh, fish\n")
 
 
 def test_a_run_folder_or_recipe_may_stand_right_after_the_command(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_a_disk_that_is_full_is_a_mistake_to_mend_and_other_faults_keep_their_tr
         with pytest.raises(kind) as end:
             main.main()
         assert getattr(end.value, "code", None) == code
-    assert "runs/x/last.ckpt: No space left on device; free space" in capsys.readouterr().err
+    assert "runs/x/last.ckpt: No space left on device; free some space" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", ["a b", "a=b", "a,b", "a'b", "a{b", "(a)", r"a\b", "a:b", "ü"])

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from alexnet_pl.bench import (
     end_to_end,
-    energy,
     loaders,
     stages,
     suite,
@@ -101,14 +100,6 @@ def test_time_within_a_timed_function_is_its_callers() -> None:
     assert end_to_end.percent_shares({"forward": 3.0, "update": 1.0, "checkpoints": 0.5}, 5.0) == pytest.approx(
         {"forward": 60.0, "update": 20.0, "checkpoints": 10.0, "outside": 20.0}
     )
-
-
-def test_energy_is_that_of_whole_packages_or_not_measured(tmp_path: Path) -> None:
-    for name, count in (("intel-rapl:0", "5000000"), ("intel-rapl:1", "2500000"), ("intel-rapl:0:0", "9")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "energy_uj").write_text(count)
-    assert energy.read_cpu_joules(tmp_path) == {"processor": 7.5}
-    assert energy.read_cpu_joules(tmp_path / "nothing") == {}
 
 
 def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:

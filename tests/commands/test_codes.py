@@ -149,7 +149,7 @@ def test_codes_of_other_features_are_refused(cfg: DictConfig, network: Path, tmp
         run(cfg, "test", tmp_path / "codes", last(tmp_path / "codes"))
     with pytest.raises(UserError, match="of another checkpoint"):
         run(cfg, "fit", tmp_path / "codes", last(tmp_path / "codes"))
-    with pytest.raises(UserError, match=r"codes.checkpoint: the run in .* was started with another value"):
+    with pytest.raises(UserError, match=r"codes.checkpoint: the run in .* was started with other values"):
         run(cfg, "reproduce", tmp_path / "codes")
 
 

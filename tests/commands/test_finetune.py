@@ -112,7 +112,7 @@ def test_a_store_without_a_name_in_the_recipe_has_its_folders(store: Path) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["transfer.weights=null"], "transfer.weights: has no value yet: add transfer.weights=RUN"),
+        (["transfer.weights=null"], "transfer.weights: is required: pass transfer.weights=RUN"),
         (["transfer.weights=away"], "transfer.weights: away does not exist; give RUN"),
         (["transfer.freeze=[fc8]"], "transfer.freeze: fc8 is not carried over"),
         (["transfer.freeze=[conv9]"], "transfer.freeze: this network has no conv9, only conv1"),

@@ -49,7 +49,7 @@ def test_scales_are_a_list_with_and_without_brackets_and_one_may_stand_alone() -
         ("test.scales=[7]", r"test.scales=\[7\]: one or more of 1, 2, 3, 4, 5, 6"),
         ("test.scales=[1,1]", "each once"),
         ("test.scales=[]", "one or more"),
-        ("test.scales=[large]", "numbers of scales, such as 1,2,4,6"),
+        ("test.scales=[large]", "scale numbers such as 1,2,4,6"),
         ("test.stride=finest", "test.stride=finest: one of fine, coarse"),
         ("test.aspect=wide", "test.aspect=wide: one of crop, squash, keep"),
         ("test.score=vote", "test.score=vote: one of softmax, logit"),

@@ -162,7 +162,7 @@ def test_wrong_stores_and_runs_are_named(
     with pytest.raises(UserError, match=r"prepare\.encoding=whole"):
         run(localise, "fit", tmp_path / "one", **{"data.root": str(tiny_store)})
     localise.transfer.weights = None
-    with pytest.raises(UserError, match=r"transfer\.weights has no value yet"):
+    with pytest.raises(UserError, match=r"transfer\.weights is required"):
         run(localise, "fit", tmp_path / "two")
     with pytest.raises(UserError, match="of a classifier"):
         run(localise, "test", tmp_path / "three", classifier_run / "checkpoints/last.ckpt")

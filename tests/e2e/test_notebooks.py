@@ -2,6 +2,8 @@
 
 import ast
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -10,10 +12,13 @@ from box_runs import CPU, KEYS, make_classifier_run, make_scenes
 from nbclient import NotebookClient
 
 from alexnet_pl import run_command
+from alexnet_pl.config.recipes import compose
+from alexnet_pl.experiment.trained_run import FOLDER
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PICTURES = {"detection": 2, "filters": 3, "overfeat": 3, "results": 3, "retrieval": 1}  # at least
+COLAB = ROOT / "notebooks/colab.ipynb"  # installs the package, which a test does not
+PICTURES = {"detection": 2, "filters": 3, "inside": 2, "overfeat": 3, "results": 3, "retrieval": 1}  # at least
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -50,8 +55,21 @@ def tiny_detector(folder: Path) -> Path:
     return folder / "detector"
 
 
+def test_the_colab_notebook_installs_what_there_is_and_types_commands_that_compose() -> None:
+    lines = [line for cell in code(COLAB) for line in cell.source.splitlines()]
+    typed = [line.split(" -m alexnet_pl ")[1].split() for line in lines if line.startswith("!python -m alexnet_pl ")]
+    assert [words[0] for words in typed] == ["reproduce", "figures"]
+    recipe, overrides = typed[0][2], typed[0][3:]
+    assert overrides == [f"hydra.run.dir={FOLDER}"], "the folder where the retrieval notebook looks for the demo"
+    assert compose(recipe).data.name == "demo"
+    (extras,) = re.findall(r'%pip install --quiet "./alexnet_pl\[(\w+)\]"', "\n".join(lines))
+    assert extras in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (opened,) = [line.removeprefix("%run alexnet_pl/") for line in lines if line.startswith("%run ")]
+    assert (ROOT / opened).is_file()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path != COLAB], ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_pictures(
     path: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

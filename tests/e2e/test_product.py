@@ -141,9 +141,9 @@ def test_the_wheel_fits_the_demonstration_from_an_empty_folder(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["fit", "-c", "demo", "trainer.accelerator=gpu"], "trainer.accelerator=gpu: not here; auto, cpu are"),
+        (["fit", "-c", "demo", "trainer.accelerator=gpu"], "trainer.accelerator=gpu: not available; one of auto, cpu"),
         (["fit", "-c", "imagenette", "data.root=nowhere"], "data.root: nowhere does not exist; make one"),
-        (["fit", "-c", "imagenette"], "data.root has no value yet"),
+        (["fit", "-c", "imagenette"], "data.root is required"),
         (["prepare", "-c", "imagenette", "data.root=s"], "prepare.source is required"),
         (["prepare", "-c", "imagenette", "data.root=s", "prepare.source=away"], "prepare.source: away does not exist"),
         (["test", "-c", "demo", "ckpt_path=text.ckpt"], "text.ckpt is not a checkpoint of alexnet_pl"),

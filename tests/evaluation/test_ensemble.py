@@ -131,7 +131,7 @@ def test_a_missing_an_untested_and_a_repeated_member_are_named(tmp_path: Path) -
         find_members([run, tmp_path / "untested"], None, "ten")
     with pytest.raises(UserError, match=r"a is there twice, with the same weights"):
         find_members([run, run], None, "ten")
-    with pytest.raises(UserError, match=r"ensemble.members has no value yet"):
+    with pytest.raises(UserError, match=r"ensemble.members is required"):
         find_members([], None, "ten")
 
 
@@ -184,7 +184,7 @@ def test_which_half_an_image_is_in_depends_on_its_name_alone(names: list[str]) -
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"weights": "tuned"}, "tune_on=None: say on which images the weights are tuned: half .* or same"),
+        ({"weights": "tuned"}, "tune_on=None: choose the images to tune the weights on: half .* or same"),
         ({"weights": "best"}, "weights=best: equal or tuned"),
         ({"tune_on": "half"}, "tune_on=half: only for weights=tuned"),
     ],

@@ -105,7 +105,7 @@ def test_what_one_process_does_is_not_done_by_others(
     cfg = config("demo")
     cfg.command = command
     assert registry.run(cfg, tmp_path) is None
-    assert capsys.readouterr().out == (f"{command}: the first process does it alone; nothing is left for this one\n")
+    assert capsys.readouterr().out == (f"{command}: runs on the first process only\n")
 
 
 def test_the_rate_grows_with_the_batch_where_asked_for(config: Compose, capsys: pytest.CaptureFixture[str]) -> None:

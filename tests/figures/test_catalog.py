@@ -28,8 +28,9 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import catalog, examples, figure4, training_curves
-from alexnet_pl.figures.filter_responses import compute_responses, top_activating_patches
+from alexnet_pl.figures.filter_responses import compute_responses
 from alexnet_pl.figures.style import DARK, LIGHT, THEMES, Theme, draw_for_notebook
+from alexnet_pl.inference.top_patches import find_top_patches
 from alexnet_pl.models.filters import scale_to_unit_range
 
 
@@ -389,7 +390,7 @@ def test_the_strongest_place_of_a_kernel_is_where_its_own_picture_is_planted(run
         pattern = weight[kernel] / weight[kernel].abs().max() * 60
         images[image, :, 2 + 12 : 2 + 12 + 11, 2 + 20 : 2 + 20 + 11] += pattern
     images = images.clamp(0, 255).byte()
-    found = top_activating_patches(module, images, kernels, count=2)
+    found = find_top_patches(module, images, "conv1", kernels, count=2)
     assert found.images[:, 0].tolist() == [1, 2]
     for row, image in ((0, 1), (1, 2)):
         assert torch.equal(found.pixels[row, 0], images[image, :, 14:25, 22:33])

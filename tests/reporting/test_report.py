@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from damages import REMOVED, with_value
 from made_results import facts
 from PIL import Image
 from running import Compose
@@ -29,7 +30,7 @@ from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting import chart, tables
-from alexnet_pl.reporting.paper_tables import throughput
+from alexnet_pl.reporting.paper_tables import paper_tables, throughput
 from alexnet_pl.reporting.tables import Table
 
 
@@ -165,9 +166,38 @@ def test_a_broken_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.Ca
     for content in ("{", "[]", '{"dataset": {}}'):
         path.write_text(content)
         assert collect_tests([tmp_path]) == []
-        assert "a/results/val-ten/result.json: damaged or not written by this package (" in capsys.readouterr().err
+        assert "a/results/val-ten/result.json: corrupt or not written by this package (" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"report.runs: .*away does not exist"):
         collect_tests([tmp_path / "away"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "says"),
+    [
+        (("training", "trainer"), [[]], r"training: a section is missing"),
+        (("training", "optim"), REMOVED, r"training: a section is missing"),
+        (("training", "trainer", "max_epochs"), "x", r"training.trainer.max_epochs"),
+        (("training", "augment", "crop"), REMOVED, r"training.augment.crop"),
+        (("dataset", "classes"), 0, r"no images, or no classes"),
+        (("images",), 0, r"no images, or no classes"),
+        (("top1_error_interval",), [], r"top1_error_interval: not two numbers"),
+    ],
+)
+def test_a_run_whose_record_lacks_what_the_tables_need_is_left_out(
+    tmp_path: Path, keys: tuple[str, ...], value: Any, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    path.write_text(json.dumps(with_value(json.loads(path.read_text()), keys, value)))
+    assert collect_tests([tmp_path]) == []
+    assert re.search(rf"a/results/val-ten/result.json: damaged.*{says}", capsys.readouterr().err)
+
+
+def test_a_run_whose_log_is_damaged_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    (path.parents[2] / "metrics.csv").write_text("step,train/epoch_top1_error\none,50\n2,40\n")
+    assert collect_tests([tmp_path]) == []
+    assert "skipped: " in (told := capsys.readouterr().err)
+    assert "a/metrics.csv: line 2: damaged" in told
 
 
 def test_counts_of_the_network_are_the_papers() -> None:
@@ -247,7 +277,7 @@ def test_all_forms_say_the_same(
     report(config("_base", f"report.runs={tmp_path / 'runs'}", "report.images_per_second=1000"), tmp_path / "out")
     printed = capsys.readouterr().out
     out = {path.name: path for path in (tmp_path / "out").iterdir()}
-    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"standins.md"}
+    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"proxies.md"}
     cells = Cells()
     cells.feed(out["report.html"].read_text())
     forms = [printed, out["report.md"].read_text(), out["report.tex"].read_text(), cells.text]
@@ -263,10 +293,20 @@ def test_all_forms_say_the_same(
     assert len({line["row"] for line in lines.values()}) >= len(CLAIMS) - 5
     with Image.open(out["report.png"]) as picture:
         assert picture.width > 800
-    standins = out["standins.md"].read_text()
+    standins = out["proxies.md"].read_text()
     assert "imagenette" in standins
     assert "40.57" not in standins, "no number of ImageNet among the stand-ins'"
     assert "nan" not in "".join(forms).lower()
+
+
+def test_the_tables_say_what_each_interval_is_over(tmp_path: Path) -> None:
+    for number, error in enumerate([41.0, 40.2]):
+        measured(tmp_path, f"cnn{number}", facts("table2.cnn"), error)
+    measured(tmp_path, "five", facts("table2.5cnns"), 38.3, 16.6)
+    parts = paper_tables(make_rows(collect_tests([tmp_path])))
+    shown = {cells[0]: cells[4] for part in parts for cells in part.rows}
+    assert (shown["1 CNN"], shown["5 CNNs"]) == ("2 (runs)", "1 (images)")
+    assert shown["7 CNNs*"] == ""
 
 
 def test_latex_is_escaped_and_compiles_where_there_is_a_compiler(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The dashboard points at nothing that runs do not log, says what it would save, and saves it to a server."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +94,21 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces.reports.v2", None)
     with pytest.raises(UserError, match=r"pip install alexnet_pl\[dashboard\]"):
         report.dashboard(cfg, Path())
+
+
+def test_wandbs_own_command_finds_the_offline_run_to_sync(shown: Any) -> None:
+    """`wandb sync --dry-run`, without a network and without an account: the fit and its test are one run."""
+    _, folder, wandb = shown
+    files = [path.relative_to(folder) for path in folder.glob("wandb/offline-run-*/*.wandb") if path.is_file()]
+    done = subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", "--dry-run", *{str(path.parent) for path in files}],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    (identity,) = wandb.identities
+    for path in files:
+        assert path.parent.name.endswith(identity)
+        assert path.parent.name in said, said

@@ -227,7 +227,7 @@ def test_a_damaged_tensor_is_named_with_the_sound_checkpoint_before_it(saved: Pa
     content = bytearray((tmp_path / "last.ckpt").read_bytes())
     content[content.index(marked[:8].numpy().tobytes()) + 2] ^= 1
     (tmp_path / "last.ckpt").write_bytes(content)
-    with pytest.raises(UserError, match=r"last.ckpt is damaged \(.*data/0: its checksum differs\)") as error:
+    with pytest.raises(UserError, match=r"last.ckpt is corrupt \(.*data/0: its checksum differs\)") as error:
         read_checkpoint(tmp_path / "last.ckpt")
     assert f"ckpt_path={tmp_path / 'previous.ckpt'}" in str(error.value)
     assert read_checkpoint(tmp_path / "previous.ckpt")["global_step"] == 7

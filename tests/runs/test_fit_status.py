@@ -57,7 +57,7 @@ def test_auto_starts_goes_on_or_leaves_alone(tmp_path: Path) -> None:
     assert fit_status.resume_point(tmp_path, with_("trainer", max_epochs=8)) == (False, checkpoint), (
         "more epochs are asked for"
     )
-    with pytest.raises(UserError, match=r"optim.lr: the run in .* was started with another value"):
+    with pytest.raises(UserError, match=r"optim.lr: the run in .* was started with other values"):
         fit_status.resume_point(tmp_path, with_("optim", lr=0.1))
 
 
@@ -74,7 +74,7 @@ def test_settings_that_changed_on_the_way_are_remembered_but_for_the_number_of_e
 def test_all_changed_settings_are_named_though_max_epochs_changed_too(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     now = {"model": {"norm": False}, "trainer": {"max_epochs": 9}, "optim": {"lr": 0.1}}
-    with pytest.raises(UserError, match=r"model.norm, optim.lr: the run in .* was started with another value"):
+    with pytest.raises(UserError, match=r"model.norm, optim.lr: the run in .* was started with other values"):
         fit_status.resume_point(tmp_path, now)
     fit_status.start_fit(tmp_path, now, STORE)
     status = read(tmp_path)
@@ -91,5 +91,12 @@ def test_a_fit_that_max_time_ended_is_not_finished(tmp_path: Path) -> None:
 
 def test_a_damaged_note_is_told(tmp_path: Path) -> None:
     (tmp_path / "fit.json").write_text("{")
-    with pytest.raises(UserError, match=r"fit.json: damaged"):
+    with pytest.raises(UserError, match=r"fit.json: corrupt"):
         fit_status.read_fit_status(tmp_path)
+
+
+def test_a_record_without_the_number_of_its_format_is_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "fit.json").write_text('{"schema": null, "finished": true, "training": {}, "store": {}}')
+    status = read(tmp_path)
+    assert (status.finished, status.changed, status.changed_settings) == (True, False, [])
+    assert (status.seconds, status.ended_by, status.steps) == (0.0, None, None)

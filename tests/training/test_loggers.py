@@ -74,13 +74,21 @@ def test_a_run_begun_anew_in_the_folder_starts_with_no_rows(tmp_path: Path) -> N
     assert rows(tmp_path) == [{"step": "1", "loss": "5.0"}]
 
 
-@pytest.mark.parametrize("left", ["", "0", "0.5,", "0.5,1"])
+@pytest.mark.parametrize("left", ["", "0", "0.5,", "0.5,1", "0.5,1,"])
 def test_a_last_line_that_was_cut_off_does_not_stop_a_resume(tmp_path: Path, left: str) -> None:
     """As a machine that lost its power leaves it; the whole rows before it stay."""
     whole = "loss,more,step\r\n0.1,1,10\r\n0.2,2,20\r\n"
     (tmp_path / "metrics.csv").write_text(whole + left, newline="")
     log(tmp_path, 20, {"step": 30, "loss": 0.3})
     assert [row["step"] for row in rows(tmp_path)] == ["10", "20", "30"]
+
+
+@pytest.mark.parametrize("damaged", [b"loss,step\n0.1\n0.2,20\n", b"\x80", b"loss,step\n0.l,10\n0.2,20\n"])
+def test_a_damaged_log_is_named_and_stays(tmp_path: Path, damaged: bytes) -> None:
+    (tmp_path / "metrics.csv").write_bytes(damaged)
+    with pytest.raises(UserError, match=r"metrics.csv: (line 2: damaged|cannot be read)"):
+        log(tmp_path, 20, {"step": 30, "loss": 0.3})
+    assert (tmp_path / "metrics.csv").read_bytes() == damaged
 
 
 def test_other_files_of_the_run_are_left_alone(tmp_path: Path) -> None:

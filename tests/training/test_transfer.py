@@ -98,5 +98,5 @@ def test_what_came_before_is_remembered_with_whether_it_had_ended(before: Before
     ids=["layers", "pretrain_recipe", "weights"],
 )
 def test_layers_without_a_source_and_a_source_without_layers_are_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="has no value yet; which layers are carried over, and from where"):
+    with pytest.raises(ValueError, match="required, since the other is set"):
         TransferOptions(**given)

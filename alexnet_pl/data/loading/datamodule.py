@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerFn
 
+from alexnet_pl.console import is_first_process
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
@@ -19,6 +20,8 @@ from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
+DEMO = "demo"  # name of the drawn data set, which is made when it is first used
+
 
 def image_share(trainer: L.Trainer) -> tuple[int, int]:
     """(number of this process's share of the images, number of shares). Two processes that hold the halves of one
@@ -30,6 +33,7 @@ def image_share(trainer: L.Trainer) -> tuple[int, int]:
 class ImageStore(L.LightningDataModule):
     """LightningDataModule of the store at `root`: `train` to fit, `val` to validate, `test` (or `val`) to test.
 
+    name: data set that the store must hold; None for any.
     batch_size: images per step over all devices, 128 in §6.
     include_val_after_epoch: after this number of epochs, also train on the validation images, as the program's CIFAR-10
         runs do. From then on the validation error is meaningless.
@@ -42,7 +46,7 @@ class ImageStore(L.LightningDataModule):
     def __init__(
         self,
         root: str,
-        name: str,
+        name: str | None,
         size: int = 256,
         batch_size: int = 128,
         include_val_after_epoch: int | None = None,
@@ -68,7 +72,7 @@ class ImageStore(L.LightningDataModule):
     def prepare_data(self) -> None:
         """Download a remote store, or draw the images of the demo, on one process only."""
         if self.is_undrawn_demo:
-            make_store(PrepareOptions(self.root, self.dataset, self.size))
+            make_store(PrepareOptions(self.root, DEMO, self.size))
         elif self.trainer is not None:
             for split in ("train", "val") if self.trainer.state.fn == TrainerFn.FITTING else (self.test_split_name,):
                 self.store.fetch(split)
@@ -76,7 +80,7 @@ class ImageStore(L.LightningDataModule):
     @property
     def is_undrawn_demo(self) -> bool:
         """Whether this is the demo's store and it does not exist yet."""
-        return self.dataset == "demo" and not is_remote(self.root) and not Path(self.root).exists()
+        return self.dataset == DEMO and not is_remote(self.root) and not Path(self.root).exists()
 
     def check(self) -> None:
         """Raise UserError unless there is a store of the right name and size, before anything else is set up."""
@@ -87,17 +91,16 @@ class ImageStore(L.LightningDataModule):
     def store(self) -> Store:
         store = Store(self.root)
         for key, wanted in {"name": self.dataset, "size": self.size}.items():
-            if store.manifest[key] != wanted:
-                raise UserError(f"data.{key}: the store at {self.root} has {store.manifest[key]}, the recipe {wanted}")
+            if wanted is not None and getattr(store, key) != wanted:
+                raise UserError(f"data.{key}: the store at {self.root} has {getattr(store, key)}, the recipe {wanted}")
         return store
 
     def setup(self, stage: str) -> None:
         world = image_share(self.trainer)[1] if self.trainer else 1
         if self.batch_size % world:
             raise UserError(f"data.batch_size={self.batch_size} does not divide by {world} devices")
-        if stage == "fit" and len(self.store.split("train")) < self.batch_size:
-            count = len(self.store.split("train"))
-            raise UserError(f"data.batch_size={self.batch_size}: the store's training split has only {count} images")
+        if stage == "fit" and (count := len(self.store.split("train"))) < self.batch_size and is_first_process():
+            print(f"data.batch_size={self.batch_size}: {count} training images; a batch takes some again", flush=True)
         if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labelled:
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
 

@@ -40,9 +40,9 @@ class EpochPosition:
 class TrainLoader(EpochPosition):
     """Training batches of a split, in a new random order each epoch, all of exactly `batch_size` images.
 
-    The images that do not fill a batch are left out of the epoch. Order and draws are functions of (seed, epoch,
-    batch), so a resumed run needs only its position. Each device loads its share of every batch, so results do not
-    depend on the number of devices.
+    The images that do not fill a batch are left out of the epoch. Where there are fewer images than `batch_size`, the
+    one batch of an epoch takes some again. Order and draws are functions of (seed, epoch, batch), so a resumed run
+    needs only its position. Each device loads its share of every batch, so results do not depend on their number.
 
     `crop`: for whole images, side of the window that is read of each, at a position that is a function of (seed, epoch,
     image).
@@ -65,7 +65,7 @@ class TrainLoader(EpochPosition):
         self.crop = crop
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
-        self.batches = len(split) // batch_size
+        self.batches = max(1, len(split) // batch_size)
         if limit is not None:
             self.batches = min(self.batches, limit)
         self.pipeline = batch_pipeline(split, device, options)
@@ -80,6 +80,7 @@ class TrainLoader(EpochPosition):
     def epoch_batches(self) -> Iterator[Batch]:
         """Yield the remaining batches of this epoch."""
         order = epoch_order(len(self.split), self.seed, self.epoch)
+        order = np.resize(order, max(len(order), self.batch_size))  # begins anew where they are fewer than a batch
         remaining = range(self.batches_done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)
         size = self.share.stop - self.share.start

@@ -12,13 +12,13 @@ from alexnet_pl.data.prepare.box_records import save_boxes
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Plan
 from alexnet_pl.data.prepare.shard import ShardResult, metadata_path, read_shard_metadata
-from alexnet_pl.data.prepare.statistics import add_sums, save_statistics
+from alexnet_pl.data.prepare.statistics import add_sums, save_no_statistics, save_statistics
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
+from alexnet_pl.data.store.manifest import FORMAT
 from alexnet_pl.data.store.split import EMPTY
-from alexnet_pl.data.store.store import FORMAT
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
@@ -39,6 +39,8 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
     irregular: list[dict[str, str]] = []
     for split in plan.counts:
         manifest["splits"][split] = finalize_split(split, plan, root, settings, irregular)
+    if "train" not in plan.counts:
+        save_no_statistics(root, settings.size)
     write_json(root / "odd.json", irregular)
     manifest["unreadable"] = sum(entry["done"] == "left out" for entry in irregular)
     manifest["odd"] = len(irregular) - manifest["unreadable"]

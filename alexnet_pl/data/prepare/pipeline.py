@@ -13,6 +13,7 @@ from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
 from alexnet_pl.data.sources.detect import UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
 from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -28,6 +29,8 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
         return "synthetic scenes", scenes.source(options.size, (options.objects[0], options.objects[1]))
     if not options.source:
         raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
+    if is_robustness_set(options.name):
+        return f"images to test on ({options.name})", read_robustness(Path(options.source), options.name)
     synsets = Path(options.synsets) if options.synsets else None
     share, incomplete = options.val_share, options.allow_incomplete
     form, source = read_source(Path(options.source), options.names, synsets, share, incomplete, options.first_pixel)
@@ -108,7 +111,7 @@ def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
     check_same_store(options, store, settings=settings.how)
     if settings.encoding.is_whole and options.source != SCENES:
         source = with_boxes(options, form, source)
-    settings = settings._replace(shard=store.manifest["shard"])
+    settings = settings._replace(shard=store.manifest.shard)
     return repair(store, source, settings, image_reader(options))
 
 
@@ -116,9 +119,11 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
     """Raise UserError if these options would make another store than this one."""
     described = {"name": options.name, "size": options.size, "encoding": options.store_encoding.describe(), **more}
     for key, value in described.items():
-        if without_missing(store.manifest[key]) != without_missing(value):
+        if without_missing(store.description[key]) != without_missing(value):
             section = "data" if key in ("name", "size") else "prepare"
-            raise UserError(f"{section}.{key}: the store at {store.root} has {store.manifest[key]}, the recipe {value}")
+            raise UserError(
+                f"{section}.{key}: the store at {store.root} has {store.description[key]}, the recipe {value}"
+            )
 
 
 def without_missing(value: Any) -> Any:

@@ -27,8 +27,8 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
 
     Raises UserError if the source gives other images than before, or if store.json was changed.
     """
-    damaged = damaged_files(store.manifest, store.root)
-    hashes = store.manifest.get("files") or {}
+    damaged = damaged_files(store.description, store.root)
+    hashes = store.manifest.files or {}
     if DESCRIPTION in damaged or any(name not in hashes for name in damaged):
         raise damage_error(store.root, [DESCRIPTION])
     try:
@@ -47,9 +47,9 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
 
 
 def check_same_images(plan: Plan, store: Store) -> None:
-    for split, info in store.manifest["splits"].items():
+    for split, info in store.manifest.splits.items():
         with (store.root / f"{split}.names.jsonl").open() as file:
-            same = plan.counts.get(split) == info["records"] and all(
+            same = plan.counts.get(split) == info.records and all(
                 line == written for line, written in zip_longest(file, plan.name_lines(split))
             )
         if not same:
@@ -61,7 +61,7 @@ def repair_names(store: Store, plan: Plan, name: str) -> Path:
     made = plan.folder / name
     with made.open("w") as file:
         file.writelines(plan.name_lines(split) if split in plan.counts else [])
-    if checksum(made) != store.manifest["files"][name]:
+    if checksum(made) != (store.manifest.files or {})[name]:
         raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
     return replace_file(made, store.root / name)
 
@@ -74,7 +74,7 @@ def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: St
         made = write_shard(
             own, read_records(plan.folder, shard), shard.start, store.size, settings.encoding, read, False
         )
-        if made.blake3 != store.manifest["splits"][split]["blake3"][number]:
+        if made.blake3 != store.manifest.splits[split].blake3[number]:
             raise changed_error(path)
         replace_file(own, path)
     finally:
@@ -100,7 +100,7 @@ def repair_metadata(
             finalize_split(split, plan, Path(folder), settings, odd)
         write_json(Path(folder) / "odd.json", odd)
         for name in names:
-            if checksum(Path(folder) / name) != store.manifest["files"][name]:
+            if checksum(Path(folder) / name) != (store.manifest.files or {})[name]:
                 raise changed_error(store.root / name)
         return [replace_file(Path(folder) / name, store.root / name) for name in names]
 

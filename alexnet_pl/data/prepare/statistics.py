@@ -102,3 +102,9 @@ def save_statistics(root: Path, sums: Sums) -> None:
     mean = sums.pixels.reshape(3, -1).sum(1) / pixels
     np.save(root / "mean.npy", sums.pixels / (sums.area or sums.images), allow_pickle=False)
     np.save(root / "covariance.npy", sums.products / pixels - np.outer(mean, mean), allow_pickle=False)
+
+
+def save_no_statistics(root: Path, size: int) -> None:
+    """Of a store to test on, which has no training images: zeros, which nothing reads."""
+    np.save(root / "mean.npy", np.zeros((3, size, size)), allow_pickle=False)
+    np.save(root / "covariance.npy", np.zeros((3, 3)), allow_pickle=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from alexnet_pl.data.store.encoding import StoreEncoding, shard_name
+from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, damaged_files, list_small_files
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -18,7 +18,7 @@ def find_corrupt(store: Store) -> Iterator[str]:
 
     If store.json itself was changed, its checksums say nothing about the other files.
     """
-    corrupt = damaged_files(store.manifest, store.root)
+    corrupt = damaged_files(store.description, store.root)
     for name in corrupt:
         yield f"{store.root / name}: {'corrupt' if (store.root / name).is_file() else 'missing'}"
     if DESCRIPTION in corrupt:
@@ -28,27 +28,27 @@ def find_corrupt(store: Store) -> Iterator[str]:
     for split in store.splits:
         store.fetch(split)
         for number in find_corrupt_shards(store, split):
-            first = number * store.manifest["shard"]
-            last = min(first + store.manifest["shard"], store.manifest["splits"][split]["records"]) - 1
+            first = number * store.manifest.shard
+            last = min(first + store.manifest.shard, store.manifest.splits[split].records) - 1
             path = shard_path(store, split, number)
             yield f"{path}: {'corrupt' if path.is_file() else 'missing'} (images {first:,} to {last:,})"
 
 
 def find_wrong_checksums(store: Store) -> list[str]:
     """Files whose checksum in store.json is wrong or missing, although they match its fingerprint."""
-    hashes = store.manifest.get("files")
+    hashes = store.manifest.files
     if hashes is None:
         return []
-    return [name for name in list_small_files(store.manifest) if hashes.get(name) != checksum(store.root / name)]
+    return [name for name in list_small_files(store.description) if hashes.get(name) != checksum(store.root / name)]
 
 
 def shard_path(store: Store, split: str, number: int) -> Path:
-    return store.root / shard_name(split, number, StoreEncoding(**store.manifest["encoding"]))
+    return store.root / shard_name(split, number, store.encoding)
 
 
 def find_corrupt_shards(store: Store, split: str) -> Iterator[int]:
     """Yield the numbers of shards whose checksum differs."""
-    expected = store.manifest["splits"][split]["blake3"]
+    expected = store.manifest.splits[split].blake3
     if None in expected:
         raise UserError(f"{store.root}: has no checksums, since blake3 was not installed when it was made")
     with ThreadPoolExecutor(cores()) as threads:

@@ -3,18 +3,16 @@
 The authors' program trained on batches 1 to 4, validated on batch 5, and reported on the test batch
 (layer-params-conv-local-11pct.cfg), so these are `train`, `val` and `test`.
 
-A pickle can call any function. Here only the three functions that build an array are allowed; the official files use no
-others. Images are read in place: the location of an image is its offset in the pickle file.
+The official files hold plain data and arrays, and nothing else is unpickled (`ArrayUnpickler`). Images are read in
+place: the location of an image is its offset in the pickle file.
 """
 
 import hashlib
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from alexnet_pl.data.archives.array_pickle import ArrayUnpickler
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.errors import UserError
@@ -32,21 +30,6 @@ MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
     META: "5ff9c542aee3614f3951f8cda6e48888",
 }
-ALLOWED = {  # functions that build arrays, by their names in NumPy 1 and NumPy 2
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-}
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Unpickler for dictionaries, lists, numbers, strings and arrays; refuses to call anything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"refusing to unpickle {module}.{name}")
-        return ALLOWED[module, name]
 
 
 def find_batches(source: Path) -> Path | None:

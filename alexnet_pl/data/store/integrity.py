@@ -7,6 +7,8 @@ from typing import Any
 
 from blake3 import blake3
 
+from alexnet_pl.files import JsonObject
+
 DESCRIPTION = "store.json"
 # Files of a split by encoding
 OWN_FILES = {"jpeg": ["index.npy"], "whole": ["index.npy", "sizes.npy", "boxes.npy", "box_offsets.npy", "coverage.npy"]}
@@ -30,36 +32,36 @@ def checksum(path: Path) -> str:
     return blake3().update_mmap(path).hexdigest()
 
 
-def list_small_files(manifest: dict[str, Any]) -> list[str]:
+def list_small_files(description: JsonObject) -> list[str]:
     """Names of all files of a store except shards and store.json."""
-    kinds = ["labels.npy", "names.jsonl", *OWN_FILES.get(manifest["encoding"]["name"], [])]
+    kinds = ["labels.npy", "names.jsonl", *OWN_FILES.get(description["encoding"]["name"], [])]
     return [
-        *(f"{split}.{kind}" for split in manifest["splits"] for kind in kinds),
+        *(f"{split}.{kind}" for split in description["splits"] for kind in kinds),
         "mean.npy",
         "covariance.npy",
         "odd.json",
     ]
 
 
-def compute_fingerprint(manifest: dict[str, Any], root: Path) -> str:
-    """SHA-256 over the manifest, without its own checksums, and the small files at `root`."""
-    content = {key: value for key, value in manifest.items() if key not in ("fingerprint", "files")}
+def compute_fingerprint(description: JsonObject, root: Path) -> str:
+    """SHA-256 over the content of store.json, without its own checksums, and the small files at `root`."""
+    content = {key: value for key, value in description.items() if key not in ("fingerprint", "files")}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-    for name in list_small_files(manifest):
+    for name in list_small_files(description):
         with (root / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
-def damaged_files(about: dict[str, Any], root: Path) -> list[str]:
-    """The names of small files of a store that are missing or not as they were written, or of its description.
+def damaged_files(description: JsonObject, root: Path) -> list[str]:
+    """Names of small files of a store that are missing or corrupt; store.json itself if its fingerprint differs.
 
-    In stores made before descriptions had a checksum of each, a changed file is not told from a changed description.
+    In stores without checksums of small files, a changed file cannot be distinguished from a changed store.json.
     """
-    names = list_small_files(about)
+    names = list_small_files(description)
     missing = [name for name in names if not (root / name).is_file()]
-    if not missing and compute_fingerprint(about, root) == about["fingerprint"]:
+    if not missing and compute_fingerprint(description, root) == description["fingerprint"]:
         return []
-    hashes = about.get("files") or {}
+    hashes = description.get("files") or {}
     there = [name for name in names if name in hashes and name not in missing]
     return missing + [name for name in there if checksum(root / name) != hashes[name]] or [DESCRIPTION]

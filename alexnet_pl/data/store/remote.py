@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import fsspec
 from rich.progress import track
 
 from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import CACHE, DEFAULT_CACHE
+from alexnet_pl.files import CACHE, DEFAULT_CACHE, JsonObject
 
 PARALLEL_DOWNLOADS = 8
 
@@ -69,13 +68,13 @@ class Mirror:
             temporary.write_bytes(manifest)
             temporary.rename(self.root / "store.json")
 
-    def fetch_small(self, manifest: dict[str, Any]) -> None:
+    def fetch_small(self, description: JsonObject) -> None:
         """Download labels, names and statistics unless cached. Raises UserError if their fingerprint differs."""
-        names = list_small_files(manifest)
+        names = list_small_files(description)
         if all((self.root / name).is_file() for name in names):
             return
         self.fetch(names, {})
-        if compute_fingerprint(manifest, self.root) != manifest["fingerprint"]:
+        if compute_fingerprint(description, self.root) != description["fingerprint"]:
             for name in names:
                 (self.root / name).unlink(missing_ok=True)
             raise UserError(
@@ -118,9 +117,9 @@ class Mirror:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def check_free_space(self, split: dict[str, Any], shards: Iterable[str]) -> None:
+    def check_free_space(self, num_bytes: int, shards: Iterable[str]) -> None:
         cached = sum(path.stat().st_size for name in shards if (path := self.root / name).is_file())
-        needed, free = split["bytes"] - cached, shutil.disk_usage(self.root).free
+        needed, free = num_bytes - cached, shutil.disk_usage(self.root).free
         if free < needed:
             problem = f"{needed / 1e9:.1f} GB left to download, but {self.root.parent} has {free / 1e9:.1f} GB free"
             raise UserError(f"data.root: {self.url}: {problem}; choose another folder: {CACHE}=FOLDER")

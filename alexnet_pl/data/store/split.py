@@ -3,7 +3,6 @@
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 
 EMPTY = -2  # label of a record without an image
@@ -24,10 +24,10 @@ class Split:
 
     constant = True
 
-    def __init__(self, root: Path, name: str, manifest: dict[str, Any]) -> None:
-        info, encoding, size = manifest["splits"][name], StoreEncoding(**manifest["encoding"]), manifest["size"]
+    def __init__(self, root: Path, name: str, manifest: StoreManifest) -> None:
+        encoding, size = StoreEncoding(**manifest.encoding), manifest.size
         labels = load_array(root / f"{name}.labels.npy")
-        records, shard = info["records"], manifest["shard"]
+        records, shard = manifest.splits[name].records, manifest.shard
         if len(labels) != records:
             raise corrupt_error(root / f"{name}.labels.npy", ValueError(f"{len(labels):,} labels, not {records:,}"))
         index = load_array(root / f"{name}.index.npy") if encoding.is_jpeg else None

@@ -14,79 +14,37 @@
 A store is always complete: it is built in another folder, which is renamed when everything is on disk.
 """
 
-import re
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, damaged_files
+from alexnet_pl.data.store.manifest import read_manifest
 from alexnet_pl.data.store.raw import REPAIR
 from alexnet_pl.data.store.remote import Mirror, is_remote
 from alexnet_pl.data.store.split import Split, load_array
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, read_checked
-
-FORMAT = 2
-
-
-@dataclass
-class StoreFormat:
-    format: Count
-
-
-@dataclass
-class SplitManifest:
-    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores;
-    `boxes`, for whole images."""
-
-    images: Count
-    records: Count
-    bytes: Count
-    blake3: list[str | None]
-    boxes: Count = 0
-
-
-@dataclass
-class StoreManifest(StoreFormat):
-    """Content of store.json. `size`: side in pixels; `shard`: images per file; `classes`: [id, name] sorted by id;
-    `files`: BLAKE3 of each file without images."""
-
-    name: str
-    size: Count
-    classes: list[list[str]]
-    splits: dict[str, SplitManifest]
-    fingerprint: str
-    encoding: dict[str, Any]
-    shard: Count
-    settings: dict[str, Any] | None = None
-    unreadable: Count = 0
-    odd: Count = 0
-    files: dict[str, str] | None = None
 
 
 class Store:
     """Prepared store, read-only. `root`: a folder or a URL. Raises UserError if it holds no store of this format.
 
-    Every file but the images is held against its checksum, unless `check` is False, for a store that is to be repaired.
+    Verifies the checksum of every file except shards, unless `check` is False, for a store that is to be repaired.
+    `manifest`: store.json as a record; `description`: as JSON, of which the fingerprint is computed.
     """
 
     def __init__(self, root: str | Path, check: bool = True) -> None:
         self.mirror = Mirror(str(root)) if is_remote(root) else None
         self.root = self.mirror.root if self.mirror else Path(root)
-        self.manifest: dict[str, Any] = read_manifest(self.root)
-        self.name: str = self.manifest["name"]
-        self.size: int = self.manifest["size"]
-        self.classes: list[list[str]] = self.manifest["classes"]
-        self.fingerprint: str = self.manifest["fingerprint"]
-        self.encoding = StoreEncoding(**self.manifest["encoding"])
+        self.manifest, self.description = read_manifest(self.root)
+        self.name, self.size, self.classes = self.manifest.name, self.manifest.size, self.manifest.classes
+        self.fingerprint, self.encoding = self.manifest.fingerprint, StoreEncoding(**self.manifest.encoding)
         if self.mirror:
-            self.mirror.fetch_small(self.manifest)
-        if check and (damaged := damaged_files(self.manifest, self.root)):
+            self.mirror.fetch_small(self.description)
+        if check and (damaged := damaged_files(self.description, self.root)):
             raise damage_error(self.root, damaged)
         self.opened: dict[str, Split] = {}
         self.opened_whole: dict[str, WholeSplit] = {}
@@ -98,7 +56,7 @@ class Store:
 
     @property
     def splits(self) -> list[str]:
-        return list(self.manifest["splits"])
+        return list(self.manifest.splits)
 
     def split(self, name: str) -> Split:
         """Open a split, once, so that images cached on a device are cached once. Raises UserError if there is none.
@@ -125,18 +83,18 @@ class Store:
         return self.opened_whole[name]
 
     def check_split(self, name: str) -> None:
-        if name not in self.manifest["splits"]:
+        if name not in self.manifest.splits:
             raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
 
     def fetch(self, name: str) -> None:
         """Download the files of a split of a remote store, unless cached."""
         if self.mirror is None:
             return
-        split_info = self.manifest["splits"][name]
+        split_info = self.manifest.splits[name]
         shards = {
-            shard_name(name, number, self.encoding): checksum for number, checksum in enumerate(split_info["blake3"])
+            shard_name(name, number, self.encoding): checksum for number, checksum in enumerate(split_info.blake3)
         }
-        self.mirror.check_free_space(split_info, shards)
+        self.mirror.check_free_space(split_info.bytes, shards)
         self.mirror.fetch(shards, shards, label=name)
 
     def fetch_again(self, name: str, number: int) -> bool:
@@ -145,7 +103,7 @@ class Store:
             return False
         shard = shard_name(name, number, self.encoding)
         (self.root / shard).unlink(missing_ok=True)
-        self.mirror.fetch([shard], {shard: self.manifest["splits"][name]["blake3"][number]})
+        self.mirror.fetch([shard], {shard: self.manifest.splits[name].blake3[number]})
         return True
 
     @cached_property
@@ -165,26 +123,3 @@ def damage_error(root: Path, damaged: list[str]) -> UserError:
     state = "damaged" if path.is_file() else "missing"
     more = f", and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
     return UserError(f"{path}: {state}{more}; {REPAIR}")
-
-
-def read_manifest(root: Path) -> dict[str, Any]:
-    path = root / "store.json"
-    if not path.is_file():
-        state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"
-        raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
-    number = read_checked(path, StoreFormat, "prepare it again")["format"]
-    if number != FORMAT:
-        raise UserError(f"{path}: format {number}, this version reads {FORMAT}; prepare it again")
-    manifest = read_checked(path, StoreManifest, "prepare it again")
-    try:
-        if "name" not in manifest["encoding"]:
-            raise ValueError("encoding.name: missing")
-        StoreEncoding(**manifest["encoding"]).check()
-        if not manifest["splits"] or not manifest["size"] or not manifest["shard"]:
-            raise ValueError("splits, size and shard: at least one of each")
-        for name in manifest["splits"]:
-            if not re.fullmatch(r"\w+", name):  # it becomes part of file names
-                raise ValueError(f"splits.{name}: not a name of a split")
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: corrupt or not written by this package ({error}); prepare it again") from error
-    return manifest

@@ -12,7 +12,7 @@ Read as any other split it gives the central squares, so whatever takes a store 
 
 import copy
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch.nn.functional import interpolate
 
 from alexnet_pl.data.boxes.geometry import crop_boxes, has_area
 from alexnet_pl.data.store.jpeg import JpegReader
+from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.data.store.split import Split, corrupt_error, load_array
 from alexnet_pl.errors import UserError
 
@@ -36,13 +37,13 @@ class WholeSplit(Split):
 
     reader: JpegReader
 
-    def __init__(self, root: Path, name: str, manifest: dict[str, Any]) -> None:
+    def __init__(self, root: Path, name: str, manifest: StoreManifest) -> None:
         super().__init__(root, name, manifest)
         sizes = load_array(root / f"{name}.sizes.npy")[self.slots].astype(np.int64)
         self.original_sizes, self.sizes = sizes[:, :2], sizes[:, 2:]
-        self.all_boxes, self.offsets = load_boxes(root, name, manifest["splits"][name]["records"])
+        self.all_boxes, self.offsets = load_boxes(root, name, manifest.splits[name].records)
         self.coverage = load_array(root / f"{name}.coverage.npy")[self.slots]
-        self.crop = manifest["size"]
+        self.crop = manifest.size
 
     @property
     def is_jpeg(self) -> bool:

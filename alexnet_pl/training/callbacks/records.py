@@ -1,7 +1,7 @@
 """Callbacks that write fit.json and provenance.json into the run folder."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.runs.records import DatasetInfo, StoreIdentity
+from alexnet_pl.training.energy import EnergyMeter
 from alexnet_pl.training.media import log_summary
 from alexnet_pl.training.schedules import find_end_of_fit
 
@@ -26,20 +27,23 @@ class FitState:
     training: Settings
     changed_settings: list[str]
     seconds: NonNegative
+    joules: dict[str, NonNegative] = field(default_factory=dict)
 
 
 class FitRecord(L.Callback):
     """Writes fit.json when training starts, and links the run as `latest` of its recipe. `store`: the images it is
     trained on.
 
-    Settings and training time are also saved in checkpoints, so that they survive a killed session and a checkpoint
-    copied to another folder.
+    Settings, training time and energy are also saved in checkpoints, so that they survive a killed session and a
+    checkpoint copied to another folder.
     """
 
     def __init__(self, run: Path, training: Settings, store: DatasetInfo) -> None:
         self.run, self.training, self.store = run, training, store
         self.changed_settings: list[str] = []
         self.earlier_seconds, self.start_time = 0.0, time.perf_counter()
+        self.earlier_joules: dict[str, float] | None = None  # of sessions before this one, if there were any
+        self.meter, self.processes = EnergyMeter(), 1
 
     @property
     def seconds(self) -> float:
@@ -47,12 +51,29 @@ class FitRecord(L.Callback):
         return self.earlier_seconds + time.perf_counter() - self.start_time
 
     @property
+    def joules(self) -> dict[str, float]:
+        """Energy over all sessions by counter (`GPU`, `processor`), of this machine's GPU in use and processors.
+
+        A counter that an earlier session lacked is left out; so are all of a fit of several processes, of which each
+        sees its own GPU alone.
+        """
+        if self.processes > 1:
+            return {}
+        used, earlier = self.meter.joules(), self.earlier_joules
+        return used if earlier is None else {name: earlier[name] + used[name] for name in used if name in earlier}
+
+    @property
     def state_key(self) -> str:
         """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return "FitRecord"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"training": self.training, "changed_settings": self.changed_settings, "seconds": self.seconds}
+        return {
+            "training": self.training,
+            "changed_settings": self.changed_settings,
+            "seconds": self.seconds,
+            "joules": self.joules,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raises ValueError naming a field that is missing or of another type."""
@@ -60,9 +81,11 @@ class FitRecord(L.Callback):
         differing = fit_status.changed_settings(state_dict["training"], self.training)
         self.changed_settings = sorted({*state_dict["changed_settings"], *differing})
         self.earlier_seconds = state_dict["seconds"]
+        self.earlier_joules = dict(state_dict.get("joules", {}))  # older checkpoints have none
 
     @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.processes = trainer.world_size
         status = fit_status.start_fit(self.run, self.training, self.store, self.changed_settings)
         self.changed_settings = status.changed_settings
         link_latest(self.run)
@@ -72,7 +95,7 @@ class FitRecord(L.Callback):
         """Write to fit.json what ended the fit, and return it. `images`: images seen, counted each time."""
         ended_by = find_end_of_fit(trainer)
         counts = (trainer.global_step, trainer.current_epoch, images)
-        fit_status.mark_finished(self.run, *counts, self.seconds, ended_by)
+        fit_status.mark_finished(self.run, *counts, self.seconds, ended_by, self.joules)
         return ended_by
 
 

@@ -60,7 +60,7 @@ class PeerWatch:
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         if self.rank == 0:
             shutil.rmtree(self.run / FAILURES, ignore_errors=True)  # of an earlier start
-        self.group = dist.new_group(backend="gloo", timeout=FINISH)
+        self.group = dist.new_group(backend="gloo", timeout=FINISH)  # type: ignore[assignment]
         everyone: list = [None] * self.world
         dist.all_gather_object(everyone, (machine(), os.getpid(), str(self.run)), group=self.group)
         self.run = Path(everyone[0][2])  # under torchrun each process has named a folder by its own clock

@@ -65,7 +65,7 @@ def test_a_whole_store_is_refused_too(source: DatasetListing, tmp_path: Path) ->
     about = make(source, tmp_path / "store")
     with pytest.raises(UserError, match=r"^data\.root"):
         make(source, tmp_path / "store", how={})
-    assert Store(tmp_path / "store").manifest == about
+    assert Store(tmp_path / "store").description == about
 
 
 def test_an_empty_folder_is_as_good_as_a_new_one(

@@ -28,7 +28,7 @@ def squares(source: DatasetListing, split: str) -> list[tuple[str, int, np.ndarr
 def test_every_record_is_the_square_of_its_file_with_its_label_and_name(source: DatasetListing, tmp_path: Path) -> None:
     about = make(source, tmp_path / "store")
     store = Store(tmp_path / "store")
-    assert store.manifest == about
+    assert store.description == about
     assert store.classes == [["a", "ant"], ["b", "bee"], ["c", "c"]]
     for name, count in (("train", 12), ("val", 3)):
         split, wanted = store.split(name), squares(source, name)

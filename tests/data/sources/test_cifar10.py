@@ -75,7 +75,7 @@ def test_a_store_of_the_batches_has_their_pixels_labels_and_mean(
     assert split.labels.tolist() == [label for one in train for label in one[b"labels"]]
     assert np.array_equal(everything(store.split("test")).reshape(-1, 3072), batch("test_batch")[b"data"])
     np.testing.assert_allclose(store.mean, pixels.mean(0))
-    assert not store.manifest["odd"]
+    assert not store.manifest.odd
 
 
 @pytest.mark.parametrize("bomb", [os.system, exec, pickle.loads, np.load, Path])

@@ -40,7 +40,7 @@ def test_every_form_gives_the_same_images_with_the_same_labels(form: Callable[[P
     if form not in (tree, sorted_tree, shards):
         assert shades(found, "test") == [(30, "-"), (60, "-"), (90, "-")]
     official = form in (archives, tree, sorted_tree, FORMS["2010"])
-    assert found.manifest["ilsvrc_ids"] == ([2, 1, 3] if official else None)
+    assert found.manifest.ilsvrc_ids == ([2, 1, 3] if official else None)
 
 
 def test_the_test_set_of_2010_has_labels(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_images_of_the_other_year_do_not_get_this_years_labels(tmp_path: Path) -
 def test_of_a_whole_copy_nothing_is_told_to_be_missing(
     form: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "missing" not in store(form(tmp_path / "copy"), tmp_path / "store").manifest["settings"]
+    assert "missing" not in store(form(tmp_path / "copy"), tmp_path / "store").description["settings"]
     assert "but there should be" not in capsys.readouterr().out
 
 

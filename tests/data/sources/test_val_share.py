@@ -48,7 +48,7 @@ def test_a_share_of_each_class_is_held_out_by_name_and_a_larger_one_only_adds(ca
 def test_the_store_and_the_log_say_so(caltech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_store(PrepareOptions(str(tmp_path / "store"), "caltech", 16, source=str(caltech), val_share=0.1))
     assert "no validation split: 10 % of the images are held out by name" in capsys.readouterr().out
-    assert Store(tmp_path / "store").manifest["settings"]["held_out"] == 0.1
+    assert Store(tmp_path / "store").description["settings"]["held_out"] == 0.1
 
 
 def test_a_train_folder_alone_is_split_and_its_test_folder_is_left_as_it_is(caltech: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_other_names_of_the_validation_folder_are_known_and_make_a_share_unused(
     copy = write(tmp_path / "copy", files)
     make_store(PrepareOptions(str(tmp_path / "store"), "x", 16, source=str(copy), val_share=0.1))
     assert "prepare.val_share is not used" in capsys.readouterr().out
-    assert "held_out" not in Store(tmp_path / "store").manifest["settings"]
+    assert "held_out" not in Store(tmp_path / "store").description["settings"]
 
 
 def test_an_image_beside_the_class_folders_is_named(tmp_path: Path) -> None:

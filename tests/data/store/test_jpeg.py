@@ -114,8 +114,8 @@ def test_quality_and_subsampling_are_what_was_asked_for_and_are_told(tmp_path: P
     sizes = {}
     for quality, subsampling in ((95, 420), (95, 444), (50, 420)):
         store = make(tmp_path / f"{quality}-{subsampling}", StoreEncoding("jpeg", quality, subsampling))
-        assert store.manifest["encoding"] == {"name": "jpeg", "quality": quality, "subsampling": subsampling}
-        sizes[quality, subsampling] = store.manifest["splits"]["train"]["bytes"]
+        assert store.manifest.encoding == {"name": "jpeg", "quality": quality, "subsampling": subsampling}
+        sizes[quality, subsampling] = store.manifest.splits["train"].bytes
         with tarfile.open(store.root / "train-000000.tar") as archive:
             data = archive.extractfile("00000000.jpg").read()  # type: ignore[union-attr]
         assert simplejpeg.decode_jpeg_header(data) == (SIZE, SIZE, "YCbCr", str(subsampling))

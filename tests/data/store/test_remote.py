@@ -140,5 +140,5 @@ def test_training_and_verifying_take_such_a_place_and_preparing_does_not(
     call("fit", cfg, tmp_path / "run")
     assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
     call("verify", cfg, tmp_path)
-    with pytest.raises(UserError, match=r"a store is made in a folder; copy it there when it is whole"):
+    with pytest.raises(UserError, match=r"prepare the store in a local folder, then copy it there"):
         call("prepare", cfg, tmp_path)

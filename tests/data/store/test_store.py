@@ -45,8 +45,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_a_store_says_what_it_holds(store: Store) -> None:
     assert (store.name, store.size, store.splits) == ("numbers", SIZE, ["train", "val"])
     assert store.classes == [["a", "ant"], ["b", "bee"], ["c", "cat"]]
-    assert store.manifest["settings"] == {"filter": "none"}
-    assert store.manifest["splits"]["train"]["images"] == len(GOOD)
+    assert store.description["settings"] == {"filter": "none"}
+    assert store.manifest.splits["train"].images == len(GOOD)
     assert len(store.fingerprint) == 64
     assert Store(str(store.root)).fingerprint == store.fingerprint
 

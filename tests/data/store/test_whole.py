@@ -112,7 +112,7 @@ def test_boxes_are_in_stored_pixels_cut_off_at_the_image(store: Store) -> None:
     assert split.box_difficult(0).tolist() == [False, True]
     assert split.box_counts().tolist() == [2, 0, 1, 1, 0, 1]
     assert split.coverage.tolist() == [Coverage.ALL, Coverage.NONE] + [Coverage.ALL] * 4
-    assert store.manifest["splits"]["train"]["boxes"] == 5
+    assert store.manifest.splits["train"].boxes == 5
 
 
 def test_read_as_any_split_it_gives_central_squares_of_the_images_with_a_class(store: Store) -> None:

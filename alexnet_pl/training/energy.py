@@ -1,5 +1,6 @@
 """Energy in joules from hardware counters: NVML for the GPU, RAPL for the CPU; None where there is no counter."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 RAPL = Path("/sys/class/powercap")
@@ -41,3 +42,10 @@ def read_cpu_joules(root: Path) -> dict[str, float]:
         return {"processor": sum(int(path.read_text()) for path in paths) / 1e6} if paths else {}
     except (OSError, ValueError):
         return {}
+
+
+def describe_cost(seconds: float, joules: Mapping[str, float]) -> str:
+    """Hours and energy of a fit: "2.1 hours, 0.42 kWh (GPU)"."""
+    kilowatt_hours = sum(joules.values()) / 3.6e6
+    energy = f"{kilowatt_hours:.3g} kWh ({' and '.join(joules)})" if joules else "energy not measured"
+    return f"{seconds / 3600:.2g} hours, {energy}"

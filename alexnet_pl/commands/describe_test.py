@@ -1,0 +1,63 @@
+"""Description of a test before it runs, its last metrics, and the line that says what came of it."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from alexnet_pl.console import print_message
+from alexnet_pl.data.loading.datamodule import ImageStore
+from alexnet_pl.evaluation import predictions
+from alexnet_pl.evaluation.result import FitSummary, TestDescription, TestResult
+from alexnet_pl.paper import matching
+from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint, read_import
+from alexnet_pl.runs.fit_status import FitStatus, finished_fit
+from alexnet_pl.training.classifier import Classifier
+
+
+def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> TestDescription:
+    """Description of a test before it runs: images, weights, earlier runs, and the row of the paper that it answers."""
+    path = Path(cfg.ckpt_path)
+    checkpoint = describe_checkpoint(path)
+    fit = finished_fit(path, checkpoint.step)
+    imported = read_import(read_checkpoint(path)["alexnet_pl"])
+    seed = checkpoint_seed(path)
+    tested = TestDescription(
+        dataset=predictions.dataset_info(data.store, data.test_split_name),
+        views=module.views,
+        checkpoint=checkpoint,
+        seed=cfg.seed if seed is None and imported is None else seed,
+        finished=fit is not None,
+        training=fit.training if fit and not fit.changed else None,
+        trained=summarize_fit(fit) if fit else FitSummary(),
+        lineage=module.lineage,
+        imported=imported,
+    )
+    complete = tested.training and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
+    return replace(tested, claim=matching.matching_claim(tested) if complete else None)
+
+
+def summarize_fit(fit: FitStatus) -> FitSummary:
+    return FitSummary(**{field.name: getattr(fit, field.name) for field in fields(FitSummary)})
+
+
+def last_metrics(module: Classifier) -> dict[str, float]:
+    """Metrics of the last validation or test."""
+    return {name: float(value) for name, value in module.last_metrics.items()}
+
+
+def print_test_result(result: TestResult, path: Path) -> None:
+    """Print images, views and errors of a result in one line."""
+    dataset = result.dataset
+    part = f" of {dataset.images:,}" if result.images != dataset.images else ""
+    incomplete = " (of an incomplete copy)" if dataset.missing else ""
+    views = f"{result.views} view{'s' * (result.views != 'center')}"
+    low, high = result.top1_error_interval
+    print_message(
+        f"{dataset.name}, {result.images:,}{part} {dataset.split} images{incomplete}, {views}: "
+        f"top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f}), "
+        f"top-5 error {result.top5_error:.2f} %"
+        + (f"; answers {result.claim}" if result.claim else "")
+        + (f"; weights of {result.imported.file} ({result.imported.format})" if result.imported else ""),
+        path,
+    )

@@ -1,0 +1,68 @@
+"""`test test.data=STORE`, on other images such as ImageNet-A's, and `test test.labels=real.json`, by other labels.
+
+Their results lie in folders of their own below results/; result.json of the run folder stays the run's own test.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from alexnet_pl.commands.describe_test import describe_test, last_metrics, print_test_result
+from alexnet_pl.config.options import make_test_section
+from alexnet_pl.data.loading.datamodule import ImageStore
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.evaluation import predictions
+from alexnet_pl.evaluation.confusions import write_confusions
+from alexnet_pl.evaluation.real_labels import image_index, read_real, real_errors
+from alexnet_pl.evaluation.result import TestDescription, write_result
+from alexnet_pl.experiment import trained_run
+from alexnet_pl.experiment.build import build
+from alexnet_pl.experiment.class_subset import class_rows, restrict_outputs
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.layout import PROBABILITIES, RESULT
+
+
+def test_other_images(cfg: DictConfig, folder: Path) -> float:
+    """Errors among the classes of the store at `test.data`. Raises UserError if the network lacks one of them."""
+    section = make_test_section(cfg)
+    assert section.data
+    store, other = Store(section.data), cfg.copy()
+    classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"]
+    rows = class_rows(classes, store.classes, store.name)
+    other.data.root, other.data.name, other.model.num_classes = section.data, store.name, len(classes)
+    trainer, module, data = build(other, folder)
+    module = trained_run.load_module(other.ckpt_path, module)
+    restrict_outputs(module, rows)
+    data.store.classes = module.classes  # with the names that the network has for them
+    tested = describe_test(other, module, data)
+    results = predictions.results_dir(folder, store.name, section.view_set)
+    saved = predictions.should_save_predictions(section.save_predictions, tested.dataset.images, tested.dataset.classes)
+    trainer.callbacks.append(predictions.PredictionWriter(results / PROBABILITIES, data.store, tested, saved))  # type: ignore[attr-defined]
+    trainer.test(module, datamodule=data, verbose=False)
+    errors = last_metrics(module)
+    if trainer.is_global_zero:
+        write_confusions(results, data.store, tested.dataset.split)
+        print_test_result(write_result(results / RESULT, errors, tested), results)
+    return errors["top1_error"]
+
+
+def check_real(cfg: DictConfig, data: ImageStore) -> list[set[int]]:
+    """The labels at `test.labels`, [] if none are given, before the test that they are for."""
+    path = make_test_section(cfg).labels
+    if not path:
+        return []
+    labels = read_real(Path(path), len(data.store.classes))
+    image_index(data.store.split(data.test_split_name).names[0], len(labels))
+    return labels
+
+
+def write_real_result(folder: Path, results: Path, tested: TestDescription, labels: list[set[int]]) -> None:
+    """Score the answers in `results` by ReaL's labels; answers no row of the paper."""
+    errors = real_errors(results / PROBABILITIES, labels)
+    split = f"{tested.dataset.split}_real"
+    real = replace(tested, claim=None, dataset=replace(tested.dataset, split=split))
+    where = predictions.results_dir(folder, split, tested.views)
+    where.mkdir(parents=True, exist_ok=True)
+    print_test_result(write_result(where / RESULT, {**errors, "nll": math.nan, "nonfinite": 0}, real), where)

@@ -1,0 +1,87 @@
+"""Sets that test networks of ILSVRC-2012 on other images, as their authors publish them: archives, or unpacked folders.
+
+    imagenet_v2_matched_frequency, imagenet_v2_threshold0.7, imagenet_v2_top_images
+                      imagenetv2-….tar.gz: imagenetv2-…-format-val/0 … 999/*.jpeg, where the folders are not class ids
+                      but positions among the sorted WordNet ids (Recht et al., 2019)
+    imagenet_a        imagenet-a.tar: imagenet-a/<wnid>/*.jpg of 200 classes (Hendrycks et al., 2021)
+    imagenet_r        imagenet-r.tar: imagenet-r/<wnid>/*.jpg of 200 classes (Hendrycks et al., 2021)
+    imagenet_sketch   ImageNet-Sketch.zip: sketch/<wnid>/*.JPEG of 1,000 classes (Wang et al., 2019)
+
+A set has the split `test` alone, and its classes are the folders that it holds.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, list_members, whole_archive
+from alexnet_pl.data.archives.zip import list_zip_members
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.sources.image_folder import is_image
+from alexnet_pl.errors import UserError
+
+IMAGES = {  # by data.name
+    "imagenet_v2_matched_frequency": 10_000,
+    "imagenet_v2_threshold0.7": 10_000,
+    "imagenet_v2_top_images": 10_000,
+    "imagenet_a": 7_500,
+    "imagenet_r": 30_000,
+    "imagenet_sketch": 50_889,
+}
+NUMBER = re.compile(r"\d{1,3}")
+
+
+def is_robustness_set(name: str) -> bool:
+    return name in IMAGES
+
+
+def read_robustness(source: Path, name: str) -> DatasetListing:
+    """List the set `name`. Raises UserError for a copy that is not one, by its folders."""
+    files = sorted(list_files(source), key=lambda pair: pair[0])
+    numbered = name.startswith("imagenet_v2")
+    form = NUMBER if numbered else WNID
+    found = [(Path(path).parts[-2], path, location) for path, location in files if len(Path(path).parts) > 1]
+    if not found:
+        raise UserError(f"prepare.source: {source} holds no images in class folders; get {name} again")
+    if wrong := next((folder for folder, _, _ in found if not form.fullmatch(folder)), None):
+        expected = "0 … 999" if numbered else "WordNet ids such as n01440764"
+        raise UserError(f"prepare.source: {source}: folder {wrong}; those of {name} are {expected}")
+    folders = sorted({folder for folder, _, _ in found}, key=class_key)
+    labels = {folder: label for label, folder in enumerate(folders)}
+    records = [
+        ImageRecord(f"test/{folder}/{Path(path).name}", labels[folder], location) for folder, path, location in found
+    ]
+    records.sort(key=lambda record: (record.label, record.name))
+    classes = [(class_key(folder), folder) for folder in folders]
+    return DatasetListing(classes, {"test": records}, expected={"test": IMAGES[name]})
+
+
+def class_key(folder: str) -> str:
+    """The id of a class: a WordNet id, or a position as four digits, so that ids sort like numbers."""
+    return folder.zfill(4) if NUMBER.fullmatch(folder) else folder
+
+
+def list_files(source: Path) -> Iterator[tuple[str, ByteLocation]]:
+    """(path in the copy, location) of each image of a folder, or of the one archive in it or given."""
+    if not source.exists():
+        raise UserError(f"prepare.source: {source} does not exist; give the archive, or the folder unpacked from it")
+    archives = [source] if source.is_file() else [path for path in sorted(source.iterdir()) if is_archive(path)]
+    if len(archives) > 1:
+        raise UserError(f"prepare.source: {source} holds {archives[0].name} and {archives[1].name}; give one of them")
+    if not archives:
+        images = (path for path in source.rglob("*.*") if is_image(path))
+        yield from ((path.relative_to(source.parent).as_posix(), ByteLocation(path)) for path in images)
+    elif archives[0].suffix == ".zip":
+        for member in list_zip_members(archives[0], lambda name: is_image(Path(name))):
+            yield member.name, ByteLocation(archives[0], member.start, member.size, "zip")
+    elif is_archive(archives[0]):
+        for member in list_members(whole_archive(archives[0])):
+            if is_image(Path(member.name)):
+                yield member.path, member.location
+    else:
+        raise UserError(f"prepare.source: {source} is no .tar, .tar.gz or .zip")
+
+
+def is_archive(path: Path) -> bool:
+    return path.is_file() and path.name.endswith((".zip", ".tar", *GZIP_SUFFIXES)) and path.name[0] != "."

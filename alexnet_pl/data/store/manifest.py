@@ -1,0 +1,82 @@
+"""store.json: the manifest of a prepared store."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.errors import UserError
+from alexnet_pl.files import Count, JsonObject, parse_record, read_checked
+
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class StoreFormat:
+    format: Count
+
+
+@dataclass(frozen=True)
+class SplitManifest:
+    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores;
+    `boxes`, for whole images."""
+
+    images: Count
+    records: Count
+    bytes: Count
+    blake3: list[str | None]
+    boxes: Count = 0
+
+
+@dataclass(frozen=True)
+class StoreManifest(StoreFormat):
+    """Content of store.json. `size`: side in pixels; `shard`: images per file; `classes`: [id, name] sorted by id;
+    `settings`: how the images were prepared; `ilsvrc_ids`: ILSVRC number, from 1, of each class; `files`: BLAKE3 of
+    each file except shards."""
+
+    name: str
+    size: Count
+    classes: list[list[str]]
+    splits: dict[str, SplitManifest]
+    fingerprint: str
+    encoding: JsonObject
+    shard: Count
+    settings: JsonObject | None = None
+    ilsvrc_ids: list[int] | None = None
+    unreadable: Count = 0
+    odd: Count = 0
+    files: dict[str, str] | None = None
+
+    def num_images(self, split: str) -> int:
+        """Readable images of a split; 0 if there is no such split."""
+        return self.splits[split].images if split in self.splits else 0
+
+    @property
+    def missing(self) -> list[str]:
+        """Files that the copy of the images lacked."""
+        return (self.settings or {}).get("missing") or []
+
+
+def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
+    """store.json as a record, and as it is. Raises UserError, naming the field, if it is corrupt."""
+    path = root / "store.json"
+    if not path.is_file():
+        state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"
+        raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
+    number = read_checked(path, StoreFormat, "prepare it again")["format"]
+    if number != FORMAT:
+        raise UserError(f"{path}: format {number}, this version reads {FORMAT}; prepare it again")
+    content = read_checked(path, StoreManifest, "prepare it again")
+    manifest = parse_record(content, StoreManifest)
+    try:
+        if "name" not in manifest.encoding:
+            raise ValueError("encoding.name: missing")
+        StoreEncoding(**manifest.encoding).check()
+        if not manifest.splits or not manifest.size or not manifest.shard:
+            raise ValueError("splits, size and shard: at least one of each")
+        for name in manifest.splits:
+            if not re.fullmatch(r"\w+", name):  # it becomes part of file names
+                raise ValueError(f"splits.{name}: not a name of a split")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: corrupt or not written by this package ({error}); prepare it again") from error
+    return manifest, content

@@ -1,0 +1,53 @@
+"""ReaL: reassessed labels of ILSVRC-2012's validation images, several an image or none (Beyer et al., 2020).
+
+`real.json` holds a list of class positions for each image, in the order of the images' numbers; positions are those
+among the sorted WordNet ids, as here. Images with an empty list are left out. An answer is right if it is in the list.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from alexnet_pl.errors import UserError, reason
+from alexnet_pl.evaluation.predictions import Reader
+
+NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.")
+
+
+def read_real(path: Path, classes: int) -> list[set[int]]:
+    """The right answers by image. Raises UserError if the file is none of ReaL's."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        labels = [{int(label) for label in one} for one in content]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"test.labels: {path}: not ReaL's real.json ({reason(error)})") from error
+    if not any(labels) or not all(0 <= label < classes for one in labels for label in one):
+        raise UserError(f"test.labels: {path}: not lists of classes from 0 to {classes - 1}")
+    return labels
+
+
+def real_errors(probabilities: Path, labels: list[set[int]]) -> dict[str, float]:
+    """Errors in percent by saved answers, and `count`, the images that have a label.
+
+    Raises UserError for images that are not ILSVRC-2012's validation images.
+    """
+    right1, right5, count = 0, 0, 0
+    for block in Reader(probabilities).blocks(probabilities=False):
+        for name, best in zip(block.images, block.best, strict=True):
+            right = labels[image_index(name, len(labels))]
+            if not right:
+                continue
+            hits = np.isin(best, list(right))
+            right1, right5, count = right1 + int(hits[0]), right5 + int(hits.any()), count + 1
+    if not count:
+        raise UserError("test.labels: none of the images has a label")
+    return {"top1_error": 100 * (1 - right1 / count), "top5_error": 100 * (1 - right5 / count), "count": count}
+
+
+def image_index(name: str, images: int) -> int:
+    found = NUMBER.search(name)
+    if found is None or not 1 <= int(found[1]) <= images:
+        raise UserError(f"test.labels: {name} is none of the {images:,} validation images of ILSVRC-2012")
+    return int(found[1]) - 1

@@ -1,0 +1,46 @@
+"""Test a network on a set that has some of its classes: its outputs restricted to them, as the sets' papers do.
+
+Logits of other classes are left out before the softmax, so that errors are among the set's classes.
+"""
+
+import torch
+from torch import nn
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.training.classifier import Classifier
+
+
+def class_rows(classes: list[list[str]], listed: list[list[str]], name: str) -> list[int]:
+    """The output of each class of a set. `classes`: (id, name) of the outputs; `listed`: of the set's classes, whose
+    ids may be positions among the sorted ids, four digits each, as in ImageNet-V2.
+
+    Raises UserError if the network lacks a class, or if there are not as many positions as it has classes.
+    """
+    ids = [identity for identity, _ in classes]
+    wanted = [identity for identity, _ in listed]
+    if all(identity.isdigit() for identity in wanted):
+        if wanted != [f"{position:04d}" for position in range(len(ids))]:
+            raise UserError(
+                f"test.data: {name} names {len(wanted):,} of 1,000 classes by their positions; the network has "
+                f"{len(ids):,} classes"
+            )
+        return sorted(range(len(ids)), key=lambda output: ids[output])
+    if unknown := [identity for identity in wanted if identity not in ids]:
+        raise UserError(
+            f"test.data: {name} has {len(unknown)} classes that the network does not know, such as {unknown[0]}"
+        )
+    return [ids.index(identity) for identity in wanted]
+
+
+def restrict_outputs(module: Classifier, rows: list[int]) -> None:
+    """Keep these outputs of the last layer, in this order."""
+    name, last = [pair for pair in module.net.named_children() if isinstance(pair[1], nn.Linear)][-1]
+    assert isinstance(last, nn.Linear)
+    kept = nn.Linear(last.in_features, len(rows), bias=last.bias is not None)
+    with torch.no_grad():
+        kept.weight.copy_(last.weight[rows])
+        if last.bias is not None:
+            kept.bias.copy_(last.bias[rows])
+    setattr(module.net, name, kept)
+    module.net.num_classes = len(rows)
+    module.classes = [module.classes[row] for row in rows]

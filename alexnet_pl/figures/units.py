@@ -1,0 +1,82 @@
+"""Figure of units: for some units of each layer an image that maximises them, and the patches they respond to most."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from alexnet_pl.figures.figure4 import add_axes_inches, shorten_name
+from alexnet_pl.figures.style import Theme
+
+CELL, GAP, BETWEEN, LEFT, TITLE = 0.72, 0.05, 0.32, 0.38, 0.34  # inches
+ACROSS = 2  # units beside each other
+
+
+class LayerUnits(NamedTuple):
+    """Units of a layer. `maximal`: (K, 3, h, w) pixels in 0 … 255; `patches`: (K, count, 3, h, w) uint8."""
+
+    name: str
+    numbers: list[int]
+    maximal: Tensor
+    patches: Tensor
+
+
+class ClassImages(NamedTuple):
+    """`maximal`: (K, 3, h, w) pixels in 0 … 255, each the image that maximises a class's output."""
+
+    names: list[str]
+    maximal: Tensor
+
+
+def draw_units(layers: Sequence[LayerUnits], classes: ClassImages, theme: Theme) -> Figure:
+    """A block per layer; in it, for each unit, its number, the image that maximises it (framed) and its patches."""
+    count = layers[0].patches.shape[1]
+    width = LEFT + (count + 1) * (CELL + GAP) + BETWEEN
+    lines = [-(-len(layer.numbers) // ACROSS) for layer in layers]
+    height = sum(TITLE + line * (CELL + GAP) for line in lines) + TITLE + CELL + 0.3
+    figure = Figure(figsize=(ACROSS * width, height))
+    y = height
+    for layer, line in zip(layers, lines, strict=True):
+        figure.text(0.1 / figure.get_figwidth(), (y - 0.22) / height, layer.name, weight="bold", fontsize=9)
+        y -= TITLE
+        for position, number in enumerate(layer.numbers):
+            row, column = divmod(position, ACROSS)
+            draw_unit(figure, column * width, y - (row + 1) * (CELL + GAP), layer, position, number, theme)
+        y -= line * (CELL + GAP)
+    draw_classes(figure, y, classes, theme)
+    return figure
+
+
+def draw_unit(figure: Figure, x: float, y: float, layer: LayerUnits, position: int, number: int, theme: Theme) -> None:
+    for column, pixels in enumerate([layer.maximal[position], *layer.patches[position]]):
+        extra = BETWEEN / 3 if column else 0
+        axes = add_axes_inches(figure, x + LEFT + column * (CELL + GAP) + extra, y, CELL, CELL)
+        show(axes, pixels)
+        if column == 0:
+            frame(axes, theme)
+            axes.text(-0.08, 0.5, f"{number}", transform=axes.transAxes, ha="right", va="center", fontsize=7)
+
+
+def draw_classes(figure: Figure, y: float, classes: ClassImages, theme: Theme) -> None:
+    """The last row: images that maximise the outputs of classes."""
+    height, side = figure.get_figheight(), CELL
+    figure.text(0.1 / figure.get_figwidth(), (y - 0.22) / height, "classes", weight="bold", fontsize=9)
+    pitch = (figure.get_figwidth() - LEFT) / len(classes.names)
+    for column, (name, pixels) in enumerate(zip(classes.names, classes.maximal, strict=True)):
+        axes = add_axes_inches(figure, LEFT + column * pitch, y - TITLE - side, side, side)
+        show(axes, pixels)
+        frame(axes, theme)
+        letters = max(4, int(pitch / 0.075))
+        axes.text(0, -0.06, shorten_name(name, letters), transform=axes.transAxes, va="top", fontsize=7)
+
+
+def show(axes: Axes, pixels: Tensor) -> None:
+    axes.imshow(pixels.permute(1, 2, 0).float().numpy() / 255, vmin=0, vmax=1)
+
+
+def frame(axes: Axes, theme: Theme) -> None:
+    axes.axis("on")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, linewidth=1.4, color=theme.right)

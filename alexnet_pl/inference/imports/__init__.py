@@ -1,0 +1,1 @@
+"""Weights that other programs trained, read into networks of this package."""

@@ -1,0 +1,79 @@
+"""A network that another program trained, in the terms of this package."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.models.alexnet import AlexNet
+
+NAMES = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+
+
+@dataclass(frozen=True)
+class ForeignNetwork:
+    """`model`, `augment`: values of these config sections; `tensors`: of the network by name, float32; `order`: in
+    words, the order that the program gives to the classes; `mean`: (3, size, size) or (3, 1, 1), RGB, from 0 to 255,
+    where the format fixes it; `number_order`: whether outputs are in the order of ILSVRC class numbers."""
+
+    model: dict[str, Any]
+    augment: dict[str, Any]
+    tensors: dict[str, Tensor]
+    order: str = "sorted WordNet ids"
+    mean: np.ndarray | None = None
+    number_order: bool = False
+
+    @property
+    def outputs(self) -> int:
+        return len(self.tensors["fc8.bias"])
+
+
+@dataclass
+class ConvSettings:
+    """What a file says of a convolution beside its kernels; None where it says nothing."""
+
+    stride: int | None = None
+    padding: int | None = None
+    groups: int | None = None
+    kernel: int | None = field(default=None)
+
+
+def check_conv(file: object, name: str, found: ConvSettings, net: AlexNet) -> None:
+    """Raise UserError if a convolution of the file differs from the network's layer of that name."""
+    conv = net.get_submodule(name)
+    assert isinstance(conv, torch.nn.Conv2d)
+    assert not isinstance(conv.padding, str)
+    wanted = {
+        "stride": conv.stride[0],
+        "padding": conv.padding[0],
+        "groups": conv.groups,
+        "kernel": conv.kernel_size[0],
+    }
+    for key, value in wanted.items():
+        there = getattr(found, key)
+        if there is not None and there != value:
+            raise UserError(f"{file}: {name} has {key} {there}, AlexNet {value}; this is another network")
+
+
+def undo_inverted_dropout(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Double the weights of fc7 and fc8, which is exact in floating point.
+
+    Other programs divide by 1 − p = 1/2 in training. The network here multiplies by it in use, as in 2012 (§5.2), so
+    that with doubled weights it computes the same outputs.
+    """
+    return tensors | {name: 2 * tensors[name] for name in ("fc7.weight", "fc8.weight")}
+
+
+def check_shapes(file: object, tensors: dict[str, Tensor], net: AlexNet) -> None:
+    """Raise UserError, naming the first layer, if tensors are not those of the network."""
+    for name, parameter in net.named_parameters():
+        if name not in tensors:
+            raise UserError(f"{file}: has no {name}; this is another network than AlexNet")
+        if tensors[name].shape != parameter.shape:
+            there, wanted = tuple(tensors[name].shape), tuple(parameter.shape)
+            raise UserError(f"{file}: {name} is {there}, in AlexNet {wanted}; this is another network")
+        if not tensors[name].isfinite().all():
+            raise UserError(f"{file}: {name} has values that are not finite; the file is damaged")

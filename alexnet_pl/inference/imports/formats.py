@@ -1,0 +1,25 @@
+"""The formats of other programs' weights, by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.inference.imports.caffe import read_caffe
+from alexnet_pl.inference.imports.cuda_convnet import read_cuda_convnet
+from alexnet_pl.inference.imports.foreign import ForeignNetwork
+from alexnet_pl.inference.imports.torchvision_weights import read_torchvision
+
+FORMATS: dict[str, Callable[[Path], ForeignNetwork]] = {
+    "cuda_convnet": read_cuda_convnet,
+    "caffe": read_caffe,
+    "torchvision": read_torchvision,
+}
+SUFFIXES = {".caffemodel": "caffe", ".pth": "torchvision", ".pt": "torchvision"}
+
+
+def format_of(path: Path, given: str | None) -> str:
+    """`given`, or what the file's name says; a checkpoint of the authors' program has no suffix of its own."""
+    kind = given or SUFFIXES.get(path.suffix, "cuda_convnet")
+    if kind not in FORMATS:
+        raise UserError(f"format={kind}: one of {', '.join(FORMATS)}")
+    return kind

@@ -1,0 +1,81 @@
+"""Reader of protobuf's wire format, without a schema: fields by number.
+
+Of a message, `fields` yields (number, value): an int for a varint, the bytes of a fixed32, a fixed64, or a
+length-delimited field, as a view on the file's bytes.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+SIZES = {FIXED64: 8, FIXED32: 4}
+
+Value = int | memoryview
+
+
+def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
+    """Raises ValueError for bytes that are no message."""
+    position = 0
+    while position < len(message):
+        key, position = read_varint(message, position)
+        number, kind = key >> 3, key & 7
+        if kind == VARINT:
+            value, position = read_varint(message, position)
+            yield number, value
+            continue
+        if kind == BYTES:
+            size, position = read_varint(message, position)
+        elif kind in SIZES:
+            size = SIZES[kind]
+        else:
+            raise ValueError(f"wire type {kind} at byte {position}")
+        if position + size > len(message) or number == 0:
+            raise ValueError(f"field {number} of {size:,} bytes ends after the file")
+        yield number, message[position : position + size]
+        position += size
+
+
+def read_varint(message: memoryview, position: int) -> tuple[int, int]:
+    """(value, position after it)"""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(message):
+            raise ValueError("ends within a number")
+        byte = message[position]
+        position += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, position
+    raise ValueError(f"a number of more than ten bytes at byte {position}")
+
+
+def messages(message: memoryview, number: int) -> list[memoryview]:
+    """The length-delimited fields of a number, in their order."""
+    return [value for key, value in fields(message) if key == number and isinstance(value, memoryview)]
+
+
+def texts(message: memoryview, number: int) -> list[str]:
+    return [bytes(value).decode("utf-8", "replace") for value in messages(message, number)]
+
+
+def integers(message: memoryview, number: int) -> list[int]:
+    """A repeated integer, packed or not."""
+    found: list[int] = []
+    for key, value in fields(message):
+        if key == number and isinstance(value, int):
+            found.append(value)
+        elif key == number and isinstance(value, memoryview):
+            position = 0
+            while position < len(value):
+                one, position = read_varint(value, position)
+                found.append(one)
+    return found
+
+
+def floats(message: memoryview, number: int) -> np.ndarray:
+    """A repeated float, packed or not, as float32."""
+    parts = messages(message, number)
+    if any(len(part) % 4 for part in parts):
+        raise ValueError(f"field {number}: not a multiple of four bytes")
+    return np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), "<f4")

@@ -1,0 +1,78 @@
+"""Write imported weights as a run folder, which `test`, `features`, `figures`, `predict` and `export` open."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from alexnet_pl.config.migration import SCHEMA
+from alexnet_pl.config.recipes import compose, quote_value
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.build import make_module
+from alexnet_pl.files import to_json
+from alexnet_pl.inference.imports.class_order import Classes
+from alexnet_pl.inference.imports.foreign import ForeignNetwork
+from alexnet_pl.runs.layout import CONFIG, LAST
+from alexnet_pl.runs.provenance import append_session, describe_session
+from alexnet_pl.runs.records import ImportedWeights, StoreIdentity
+from alexnet_pl.training.classifier import Classifier
+
+RECIPE = "ilsvrc2012"  # whose test views, data section and the like an imported network has
+SIZE = 256  # pixels of the stored squares, in all three programs
+
+
+def write_run(
+    network: ForeignNetwork, classes: Classes, mean: np.ndarray, record: ImportedWeights, out: Path, root: str | None
+) -> None:
+    """Raises UserError if `out` is there already. It appears whole or not at all."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"out={out}: exists already; give a new folder, or remove it")
+    cfg = make_config(network, root)
+    module = fill_module(cfg, network, mean)
+    content = {
+        "state_dict": module.state_dict(),
+        "global_step": 0,
+        "epoch": 0,
+        "alexnet_pl": {
+            "schema": SCHEMA,
+            "switches": module.architecture,
+            "classes": classes,
+            "store": {},  # the images that it was trained on are not known
+            "imported": to_json(record),
+        },
+    }
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        for path in (partial / CONFIG, partial / LAST):
+            path.parent.mkdir(parents=True)
+        (partial / CONFIG).write_text(OmegaConf.to_yaml(cfg), encoding="utf-8")
+        torch.save(content, partial / LAST)
+        append_session(partial, describe_session("import", StoreIdentity()))
+        partial.replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def make_config(network: ForeignNetwork, root: str | None) -> DictConfig:
+    """The config of the run folder: the recipe's, with the network's own sections."""
+    cfg = compose(RECIPE, ["command=test", *([f"data.root={quote_value(root)}"] if root else [])])
+    OmegaConf.set_struct(cfg, False)
+    model: dict[str, Any] = OmegaConf.to_container(cfg.model) if "name" not in network.model else {}  # type: ignore[assignment]
+    cfg.model = {**model, **network.model}
+    cfg.augment = {**cfg.augment, **network.augment}
+    cfg.data.size = SIZE
+    if root:
+        cfg.data.name = Store(root).name
+    return cfg
+
+
+def fill_module(cfg: DictConfig, network: ForeignNetwork, mean: np.ndarray) -> Classifier:
+    module = make_module(cfg).eval()
+    module.net.load_state_dict(network.tensors)
+    module.augment.mean_image.copy_(torch.from_numpy(np.array(mean, np.float32)))
+    return module

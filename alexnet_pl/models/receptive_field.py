@@ -1,0 +1,59 @@
+"""Receptive fields: the square of the input image that a unit of a convolutional layer reads."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class ReceptiveField(NamedTuple):
+    """In pixels. A unit in row r reads rows start + stride · r … start + stride · r + size − 1; columns alike."""
+
+    size: int
+    stride: int
+    start: int  # negative where the first unit's field reaches beyond the image
+
+    def after(self, kernel: int, stride: int, padding: int) -> "ReceptiveField":
+        """Field of the units of a convolution or pooling on top."""
+        return ReceptiveField(
+            self.size + (kernel - 1) * self.stride, self.stride * stride, self.start - padding * self.stride
+        )
+
+    def first_pixel(self, unit: int) -> int:
+        return self.start + self.stride * unit
+
+
+def receptive_fields(net: nn.Module, crop: int) -> dict[str, ReceptiveField]:
+    """By name of the convolution, from the convolutions and poolings that one forward pass goes through.
+
+    Norms over neighbouring pixels, which weakly reach two cells further, are not counted. For networks whose poolings
+    are modules, as AlexNet's.
+    """
+    names = {module: name for name, module in net.named_children()}
+    field, found = ReceptiveField(1, 1, 0), {}
+
+    def note(module: nn.Module, _inputs: object, _output: Tensor) -> None:
+        nonlocal field
+        assert isinstance(module, nn.Conv2d | nn.MaxPool2d)
+        kernel, stride, padding = (side(value) for value in (module.kernel_size, module.stride, module.padding))
+        field = field.after(kernel, stride, padding)
+        if isinstance(module, nn.Conv2d):
+            found[names[module]] = field
+
+    layers = [module for module in names if isinstance(module, nn.Conv2d | nn.MaxPool2d)]
+    handles = [module.register_forward_hook(note) for module in layers]
+    like = next(net.parameters())
+    try:
+        with torch.inference_mode():
+            net(torch.zeros(1, 3, crop, crop, device=like.device, dtype=like.dtype))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def side(value: object) -> int:
+    """Of a square kernel, stride or padding, given as one number or two."""
+    number = value[0] if isinstance(value, tuple) else value
+    assert isinstance(number, int)
+    return number

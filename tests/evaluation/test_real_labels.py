@@ -1,0 +1,55 @@
+"""ReaL's errors against the expression that its authors give, and files that are not theirs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.predictions import Block, Writer
+from alexnet_pl.evaluation.real_labels import read_real, real_errors
+from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
+
+CLASSES, IMAGES = 20, 50
+
+
+@pytest.fixture
+def best(tmp_path: Path) -> np.ndarray:
+    """Five answers of each image, saved in another order than that of the images' numbers."""
+    chance = np.random.default_rng(0)
+    answers = np.stack([chance.permutation(CLASSES)[:5] for _ in range(IMAGES)]).astype(np.int32)
+    order = chance.permutation(IMAGES)
+    names = [f"val/ILSVRC2012_val_{number + 1:08d}.JPEG" for number in order]
+    writer = Writer(tmp_path / "probabilities.parquet", CLASSES, kept=False)
+    writer.add(Block(names, np.zeros(IMAGES, np.int32), answers[order], None))
+    writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="0")))
+    return answers
+
+
+def test_errors_are_those_of_the_authors_expression(tmp_path: Path, best: np.ndarray) -> None:
+    chance = np.random.default_rng(1)
+    real = [chance.permutation(CLASSES)[: chance.integers(0, 4)].tolist() for _ in range(IMAGES)]
+    (tmp_path / "real.json").write_text(json.dumps(real))
+    found = real_errors(tmp_path / "probabilities.parquet", read_real(tmp_path / "real.json", CLASSES))
+    right1 = [best[i][0] in real[i] for i in range(IMAGES) if real[i]]
+    right5 = [any(answer in real[i] for answer in best[i]) for i in range(IMAGES) if real[i]]
+    assert 0 < len(right1) < IMAGES
+    assert found["count"] == len(right1)
+    assert found["top1_error"] == pytest.approx(100 - 100 * np.mean(right1))
+    assert found["top5_error"] == pytest.approx(100 - 100 * np.mean(right5))
+
+
+@pytest.mark.parametrize("content", ["{}", "[[]]", "[[1], [99]]", "[1, 2]", "no", '[["a"]]'])
+def test_a_file_that_is_not_reals_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "real.json").write_text(content)
+    with pytest.raises(UserError, match=r"test.labels: ") as error:
+        read_real(tmp_path / "real.json", CLASSES)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("best")
+def test_other_images_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ILSVRC2012_val_\d+.JPEG is none of the 3 validation images"):
+        real_errors(tmp_path / "probabilities.parquet", [{0}, {1}, {2}])

@@ -1,0 +1,228 @@
+"""`import` and what is done with its run folder: tested, published, never a row of the paper, never trained on."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import caffe_files
+import cuda_convnet_net
+import numpy as np
+import pytest
+import torch
+from made_results import facts
+from python2_pickle import OldStyle, dumps
+from running import Compose, run
+
+from alexnet_pl.commands import registry
+from alexnet_pl.config.recipes import compose
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.files import parse_record, sha256
+from alexnet_pl.paper.matching import matching_claim
+
+MEAN = "mean=123,117,104"
+
+
+def call(*words: object) -> None:
+    registry.run_on_folders(registry.find("import"), list(map(str, words)))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("caffe") / "bvlc_alexnet.caffemodel"
+    return caffe_files.write_caffemodel(path, caffe_files.random_weights())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty noisy squares of ten classes that call themselves ilsvrc2012."""
+    from PIL import Image
+
+    from alexnet_pl.commands.prepare import prepare
+
+    copy = tmp_path_factory.mktemp("copy")
+    chance = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label in range(10):
+            folder = copy / split / f"n{label:08d}"
+            folder.mkdir(parents=True)
+            Image.fromarray(chance.integers(0, 256, (256, 256, 3), dtype=np.uint8)).save(folder / f"{split}.png")
+    root = tmp_path_factory.mktemp("stores") / "ilsvrc2012"
+    words = [f"prepare.source={copy}", f"data.root={root}", "prepare.allow_incomplete=true", "prepare.workers=1"]
+    prepare(compose("ilsvrc2012", words), root)
+    return root
+
+
+def test_the_run_folder_is_tested_and_says_where_its_weights_are_from(
+    weights: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "imported"
+    call(weights, f"data.root={store}", MEAN, f"out={out}")
+    said = capsys.readouterr().out
+    assert "caffe, 227,314 parameters, 10 classes (assumed: sorted WordNet ids)" in said
+    assert f"next: python -m alexnet_pl test -c {out}" in said
+    run(compose(str(out), ["trainer.accelerator=cpu", "trainer.precision=32-true"]), "test", out,
+        out / "checkpoints/last.ckpt")  # fmt: skip
+    result = json.loads((out / "result.json").read_text())
+    assert result["imported"]["sha256"] == sha256(weights)
+    assert result["imported"]["file"] == "bvlc_alexnet.caffemodel"
+    assert (result["claim"], result["training"], result["seed"], result["finished"]) == (None, None, None, False)
+    assert "weights of bvlc_alexnet.caffemodel (caffe)" in capsys.readouterr().out
+    registry.run_on_folders(registry.find("export"), [str(out)])
+    card = (out / "export/README.md").read_text()
+    assert "# AlexNet, weights of Caffe's bvlc_alexnet" in card
+    assert sha256(weights) in card
+    assert "trained with `alexnet_pl`" not in card
+
+
+def test_a_fit_does_not_go_on_from_imported_weights(weights: Path, store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "imported"
+    call(weights, f"data.root={store}", MEAN, f"out={out}")
+    cfg = compose(str(out), ["logger=csv"])
+    for command, given in (("fit", out / "checkpoints/last.ckpt"), ("reproduce", None)):
+        with pytest.raises(UserError, match=r"was imported from bvlc_alexnet.caffemodel and holds no state of a fit"):
+            run(cfg, command, out, given)
+
+
+def test_imported_weights_answer_no_row_though_all_else_were_the_papers() -> None:
+    found = facts("table2.cnn")
+    assert matching_claim(parse_record(found, TestDescription)) == "table2.cnn"
+    found["imported"] = {"file": "91.1", "sha256": "0" * 64, "format": "cuda_convnet"}
+    assert matching_claim(parse_record(found, TestDescription)) is None
+
+
+def test_classes_of_the_authors_program_are_in_the_order_of_a_stores_numbers(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from alexnet_pl.inference.imports import class_order
+    from alexnet_pl.inference.imports.foreign import ForeignNetwork
+
+    manifest = {"ilsvrc_ids": [3, 1, 2]}
+    made: Any = SimpleNamespace(classes=[["a", "ant"], ["b", "bee"], ["c", "cow"]], manifest=manifest)
+    network = ForeignNetwork({}, {}, {"fc8.bias": torch.zeros(3)}, "ILSVRC class numbers", number_order=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(class_order, "Store", lambda _: made)
+        found = class_order.output_classes(network, None, "store")
+        assert found == ([["b", "bee"], ["c", "cow"], ["a", "ant"]], "assumed: ILSVRC class numbers")
+        manifest.clear()
+        with pytest.raises(UserError, match="prepared without a development kit"):
+            class_order.output_classes(network, None, "store")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], r"classes: which class is each output\? classes=FILE"),
+        (["classes=nine.txt"], r"nine.txt: 9 classes; the weights have 10 outputs"),
+        (["classes=twice.txt"], r"classes=\S+twice.txt: a class id a line, each once"),
+        (["classes=away.txt"], r"classes=\S+away.txt: cannot be read"),
+        (["classes=ten.txt"], r"mean: the file of weights does not hold the mean image; add mean=imagenet_mean"),
+        (["classes=ten.txt", "mean=away.npy"], r"mean=\S+away.npy: no such file"),
+        (["classes=ten.txt", "mean=small.npy"], r"mean=\S+small.npy: 32 × 32 pixels, not 256 × 256"),
+        (["classes=ten.txt", "mean=ten.txt"], r"mean=\S+ten.txt: not a mean image"),
+        (["classes=ten.txt", MEAN, "out=."], r"out=\S+: exists already"),
+        (["format=keras"], r"format=keras: one of cuda_convnet, caffe, torchvision"),
+        (["format=torchvision"], r"not weights that torch reads"),
+        (["format=cuda_convnet"], r"not a pickle"),
+        (["clases=ten.txt"], r"clases: unknown key; did you mean classes\?"),
+    ],
+)
+def test_mistakes_are_one_line(weights: Path, tmp_path: Path, words: list[str], says: str) -> None:
+    (tmp_path / "nine.txt").write_text("".join(f"n{i} name\n" for i in range(9)))
+    (tmp_path / "ten.txt").write_text("".join(f"n{i} name\n" for i in range(10)))
+    (tmp_path / "twice.txt").write_text("n1 a\n" * 10)
+    np.save(tmp_path / "small.npy", np.zeros((3, 32, 32)))
+    there = [word.replace("=", f"={tmp_path}/", 1) if "." in word else word for word in words]
+    with pytest.raises(UserError, match=says) as error:
+        call(weights, *there)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"caffenet": True}, r"CaffeNet \(bvlc_reference_caffenet\), which pools before it normalises"),
+        ({"alpha": 1.0}, r"lrn1 has size, α, β, k = 5, 1, 0.75, 1"),
+        ({"k": 2.0}, r"lrn1 has size, α, β, k = 5, 0.0001, 0.75, 2"),
+    ],
+)
+def test_other_networks_of_caffe_are_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    path = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", caffe_files.random_weights(), **change)
+    with pytest.raises(UserError, match=says):
+        call(path)
+
+
+@pytest.mark.parametrize("v1", [False, True])
+def test_a_damaged_caffemodel_is_one_line(tmp_path: Path, v1: bool) -> None:
+    whole = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", caffe_files.random_weights(), v1).read_bytes()
+    for name, data in {
+        "empty": b"",
+        "cut": whole[:-1000],
+        "text": b"hello " * 50,
+        "half": whole[len(whole) // 2 :],
+    }.items():
+        path = tmp_path / f"{name}.caffemodel"
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=rf"{name}.caffemodel: ") as error:
+            call(path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda n: n["rnorm1a"].update(minDiv=1.0), r"rnorm1a has minDiv 1, not 2"),
+        (lambda n: n["pool2b"].update(pool="avg"), r"the inputs of conv3a passed different layers"),
+        (lambda n: n["hs1a"].update(keep=0.8), r"hs1a has keep 0.8, not 0.5"),
+        (lambda n: n["conv2b"].update(stride=[2]) or n["conv2a"].update(stride=[2]), r"conv2 has stride 2, AlexNet 1"),
+        (lambda n: n["conv4a"].update(inputs=["conv3b_neuron"]), r"conv4a reads conv3b; another network"),
+        (lambda n: n["fc1000"].update(weights=n["fc1000"]["weights"][:1]), r"fc1000 has not one matrix of weights"),
+        (lambda n: n.pop("fc1000"), r"not five or six convolutions and three fully connected"),
+        (lambda n: n["conv3a"].update(inputs=["low", "pool2b"]), r"low is missing"),
+        (lambda n: n["fc1000"]["weights"][0].fill(np.nan), r"fc8.weight has values that are not finite"),
+        (lambda n: n["hs1a"].update(inputs=["fc2048ba_neuron"]), r"lead back to it"),
+        (dict.clear, r"has no layers with weights"),
+    ],
+)
+def test_other_networks_of_the_authors_program_are_named(tmp_path: Path, change: Any, says: str) -> None:
+    layers = cuda_convnet_net.net145()
+    change(layers)
+    (tmp_path / "91.1").write_bytes(dumps({"model_state": {"layers": layers}}))
+    with pytest.raises(UserError, match=says):
+        call(tmp_path / "91.1")
+
+
+def test_nothing_that_a_pickle_names_is_called(tmp_path: Path) -> None:
+    """Not by any of the ways that a pickle has to call: reduce, an old-style instance, a new-style one."""
+    trap = tmp_path / "called"
+
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (trap,)
+
+    layers = cuda_convnet_net.net145()
+    for number, op in enumerate([pickle.dumps(Trap()), dumps(OldStyle("os", "abort", x=1)), dumps([])]):
+        state = dumps({"model_state": {"layers": layers}, "op": None})[:-3] + op[2:-1] + b"u."
+        (tmp_path / "91.1").write_bytes(state)
+        with pytest.raises(UserError, match="classes: which class is each output"):
+            call(tmp_path / "91.1")
+        assert not trap.exists(), number
+
+
+def test_a_torchvision_file_of_another_network_is_one_line(tmp_path: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, tmp_path / "vgg.pth")
+    with pytest.raises(
+        UserError, match=r"vgg.pth: has no features.0.bias; not the state dict of torchvision's alexnet"
+    ):
+        call(tmp_path / "vgg.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(UserError, match=r"list.pth: has no features.0.weight"):
+        call(tmp_path / "list.pth")
+
+
+def test_the_store_has_its_classes_sorted(store: Path, config: Compose) -> None:
+    """On which the order of imported outputs relies."""
+    ids = [identity for identity, _ in Store(store).classes]
+    assert ids == sorted(ids)

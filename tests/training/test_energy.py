@@ -1,0 +1,84 @@
+"""Energy of a fit beside its hours: counters as the drivers give them, over sessions, and none where nothing counts."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.records import DatasetInfo
+from alexnet_pl.training import energy
+from alexnet_pl.training.callbacks.records import FitRecord
+
+
+@pytest.fixture
+def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """What the counters of the machine show, in joules."""
+    values = {"GPU": 1000.0}
+    monkeypatch.setattr(energy, "read_counters", lambda: dict(values))
+    return values
+
+
+def record(tmp_path: Path) -> FitRecord:
+    return FitRecord(tmp_path, {}, DatasetInfo())
+
+
+def test_sessions_add_up_and_a_counter_that_one_lacked_is_left_out(tmp_path: Path, counters: dict[str, float]) -> None:
+    first = record(tmp_path)
+    counters["GPU"] += 250
+    state = first.state_dict()
+    counters["GPU"] = 7  # another machine, which counts its processors too
+    counters["processor"] = 50.0
+    second = record(tmp_path)
+    second.load_state_dict(state)
+    counters.update(GPU=10, processor=90)
+    assert first.meter is not second.meter
+    assert second.joules == {"GPU": 253}
+
+
+def test_an_older_checkpoint_without_energy_leaves_it_unmeasured(tmp_path: Path, counters: dict[str, float]) -> None:
+    resumed = record(tmp_path)
+    resumed.load_state_dict({"training": {}, "changed_settings": [], "seconds": 5.0})
+    counters["GPU"] += 100
+    assert resumed.joules == {}
+
+
+def test_of_several_processes_none_is_given(tmp_path: Path, counters: dict[str, float]) -> None:
+    shared = record(tmp_path)
+    counters["GPU"] += 100
+    assert shared.joules == {"GPU": 100}
+    shared.processes = 2
+    assert shared.joules == {}
+
+
+def test_fit_json_holds_it(tmp_path: Path) -> None:
+    fit_status.start_fit(tmp_path, {}, DatasetInfo())
+    fit_status.mark_finished(tmp_path, 1, 1, 1, 7200, "schedule", {"GPU": 3.6e6})
+    assert json.loads((tmp_path / "fit.json").read_text())["joules"] == {"GPU": 3.6e6}
+    status = fit_status.read_fit_status(tmp_path)
+    assert status
+    assert energy.describe_cost(status.seconds, status.joules) == "2 hours, 1 kWh (GPU)"
+    assert energy.describe_cost(90, {}) == "0.025 hours, energy not measured"
+
+
+def test_a_gpus_counter_is_nvmls_in_millijoules(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count(handle: Any) -> int:
+        return {3: 5_000}[handle]
+
+    nvml: Any = SimpleNamespace(
+        nvmlInit=lambda: None, nvmlDeviceGetHandleByIndex=lambda i: i, nvmlDeviceGetTotalEnergyConsumption=count
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr("torch.cuda._get_nvml_device_index", lambda _: 3)
+    assert energy.read_gpu_joules() == {"GPU": 5.0}
+
+
+def test_processors_are_counted_by_package(tmp_path: Path) -> None:
+    for name, joules in {"intel-rapl:0": 2_000_000, "intel-rapl:1": 500_000, "intel-rapl:0:0": 999}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(f"{joules}\n")
+    assert energy.read_cpu_joules(tmp_path) == {"processor": 2.5}
+    assert energy.read_cpu_joules(tmp_path / "away") == {}
