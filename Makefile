@@ -102,7 +102,7 @@ endef
 
 lock:  ## pin every dependency anew in requirements.lock.txt, and the package's own in requirements-core.lock.txt (needs uv)
 	uv lock --upgrade --quiet
-	$(call EXPORT_LOCK,requirements.lock.txt,Every dependency,--all-extras --group dev)
+	$(call EXPORT_LOCK,requirements.lock.txt,Every dependency,--all-extras --no-extra remote --group dev)
 	$(call EXPORT_LOCK,requirements-core.lock.txt,What the package itself needs without extras and tools,--no-dev)
 	@rm uv.lock
 
