@@ -1,5 +1,6 @@
 """Model card (README.md) of exported weights, from the records in the run folder."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import yaml
 
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.inference.weights import WeightsInfo
+from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.runs.records import ImportedWeights
 
@@ -17,14 +19,14 @@ every image, whatever it shows, and inherits the biases of its training images.
 """
 
 
-def model_card(info: WeightsInfo, run: Path, file: str) -> str:
-    """Markdown of the card, with the header that the Hugging Face hub reads. `file`: path of the exported weights."""
+def model_card(info: WeightsInfo, run: Path, source: str) -> str:
+    """Markdown of the card, with the header that the Hugging Face hub reads. `source`: argument of its `load`."""
     name = info.store.name or "unknown images"
     parts = [
         HEADER,
-        introduction(info, name),
+        introduction(info, name) + state(run),
         errors_section(info.result),
-        f"## Use\n\n{USE.format(folder=repr(str(Path(file).parent)))}",
+        f"## Use\n\n{USE.format(folder=json.dumps(source))}",
         f"## Training\n\n{origin(info.imported) if info.imported else training_section(run)}",
         LIMITATIONS,
         f"## Licence\n\n{IMPORTED_LICENCE if info.imported else licence_section(name)}",
@@ -43,6 +45,12 @@ def introduction(info: WeightsInfo, name: str) -> str:
         "The network of Krizhevsky, Sutskever and Hinton (2012), trained with `alexnet_pl`: "
         f"{len(info.classes):,} classes, {info.step:,} steps.\n"
     )
+
+
+def state(run: Path) -> str:
+    """A sentence if the fit was not finished."""
+    fit = read_fit_status(run)
+    return "The fit was not finished.\n" if fit and not fit.finished else ""
 
 
 def origin(imported: ImportedWeights) -> str:
@@ -113,17 +121,10 @@ def run_command(run: Path) -> str:
         words = [str(word).lstrip("+") for word in yaml.safe_load((hydra / "overrides.yaml").read_text()) or []]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return "python -m alexnet_pl reproduce -c RUN"
-    machine_keys = (
-        "command=",
-        "hydra",
-        "data.root=",
-        "ckpt_path=",
-        "transfer.data_roots",
-        "transfer.weights=",
-        "wandb.",
-    )
-    overrides = [shlex.quote(word) for word in words if not word.startswith(machine_keys)]
-    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *overrides, "data.root=STORE"])
+    hidden = ("command=", "hydra", "data.root=", "ckpt_path=", "transfer.data_roots", "transfer.weights=", "wandb.")
+    overrides = [shlex.quote(word) for word in words if not word.startswith(hidden)]
+    start = ["transfer.weights=RUN"] if any(word.startswith("transfer.weights=") for word in words) else []
+    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *overrides, *start, "data.root=STORE"])
 
 
 IMPORTED_LICENCE = "The weights were imported: the terms of the file's publisher apply.\n"
