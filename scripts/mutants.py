@@ -2,23 +2,28 @@
 
     python scripts/mutants.py [MODULE ...]        e.g. paper/matching runs/fit_status
 
-Prints each mutant that no test noticed. Every mutant runs in a fork of one process that has imported the libraries, so
-that it takes a second or two; nothing is written to the package.
+Prints each mutant that no test noticed. Nothing is written to the package: every mutant runs in a fork of one process.
+A change within a function goes into the imported module; another makes a syntax tree that is imported instead.
 """
 
 import ast
 import copy
+import functools
 import importlib.abc
 import importlib.util
+import inspect
 import os
+import pkgutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = ("torch", "lightning", "hydra", "numpy", "scipy.stats", "pyarrow.parquet", "rich.table", "PIL.Image")
+SELDOM = ("alexnet_pl.webapp", "alexnet_pl.bench")
 SECONDS = 300
 REPORT = ("tests/reporting/test_report.py",)
 SCHEDULES = ("tests/training/test_epoch_schedules.py", "tests/training/test_plateau_schedule.py")
@@ -81,35 +86,44 @@ def annotations(tree: ast.AST) -> set[ast.AST]:
     return {inner for root in roots for inner in ast.walk(root)}
 
 
+class Mutant(NamedTuple):
+    where: str
+    tree: ast.Module
+    in_function: bool
+
+
 class Mutator(ast.NodeTransformer):
     """Replaces the change with number `wanted`; `place` says where it was."""
 
     def __init__(self, wanted: int, left_out: set[ast.AST]) -> None:
         self.wanted, self.left_out, self.count, self.place = wanted, left_out, 0, ""
+        self.functions, self.in_function = 0, False
 
     def visit(self, node: ast.AST) -> ast.AST:
         for other in () if node in self.left_out else changes(node):
             if self.count == self.wanted:
                 self.place = f"{node.lineno}: {first_line(node)}  →  {first_line(other)}"  # type: ignore[attr-defined]
-                self.count += 1
+                self.count, self.in_function = self.count + 1, self.functions > 0
                 return ast.fix_missing_locations(ast.copy_location(other, node))
             self.count += 1
-        return super().visit(node)
+        self.functions += isinstance(node, ast.FunctionDef)
+        visited = super().visit(node)
+        self.functions -= isinstance(node, ast.FunctionDef)
+        return visited
 
 
 def first_line(node: ast.AST) -> str:
     return ast.unparse(node).splitlines()[0][:70]
 
 
-def mutants(path: Path) -> Iterator[tuple[str, ast.AST]]:
-    """(where and what, module) of every mutant of a file."""
+def mutants(path: Path) -> Iterator[Mutant]:
     for number in range(10**6):
         tree = ast.parse(path.read_text())
         mutator = Mutator(number, annotations(tree))
         tree = mutator.visit(tree)
         if not mutator.place:
             return
-        yield f"{path.relative_to(ROOT)}:{mutator.place}", tree
+        yield Mutant(f"{path.relative_to(ROOT)}:{mutator.place}", tree, mutator.in_function)
 
 
 class Replace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -128,10 +142,32 @@ class Replace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.tree, self.name, "exec"), vars(module))  # type: ignore[arg-type]
 
 
-def survives(name: str, tree: ast.AST, tests: tuple[str, ...]) -> bool:
-    """Whether the tests pass with the module replaced; an endless loop counts as noticed."""
+def put_into(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> None:
+    """Give the functions of a module, and of its classes, the code of those with the same names in `new`."""
+    for key, value in new.items():
+        before, after = unwrapped(old.get(key)), unwrapped(value)
+        if getattr(before, "__module__", "") != name:
+            continue
+        if inspect.isfunction(before) and inspect.isfunction(after):
+            before.__code__, before.__defaults__ = after.__code__, after.__defaults__
+            before.__kwdefaults__ = after.__kwdefaults__
+            getattr(old[key], "cache_clear", bool)()
+        elif inspect.isclass(before):
+            put_into(vars(before), vars(after), name)
+
+
+def unwrapped(value: Any) -> Any:
+    if isinstance(value, property):
+        return value.fget
+    if isinstance(value, functools.cached_property):
+        return value.func
+    return inspect.unwrap(getattr(value, "__func__", value)) if callable(value) or hasattr(value, "__func__") else value
+
+
+def survives(name: str, mutant: Mutant, tests: tuple[str, ...]) -> bool:
+    """Whether the tests pass with the mutant; an endless loop counts as noticed."""
     if not (pid := os.fork()):
-        run_tests(name, tree, tests)
+        run_tests(name, mutant, tests)
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -143,33 +179,58 @@ def survives(name: str, tree: ast.AST, tests: tuple[str, ...]) -> bool:
     return False
 
 
-def run_tests(name: str, tree: ast.AST, tests: tuple[str, ...]) -> None:
-    import pytest
-
+def run_tests(name: str, mutant: Mutant, tests: tuple[str, ...]) -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
-    sys.meta_path.insert(0, Replace(name, tree))
+    try:
+        if mutant.in_function:
+            fresh = {"__name__": name}
+            exec(compile(mutant.tree, name, "exec"), fresh)
+            put_into(vars(sys.modules[name]), fresh, name)
+        else:
+            sys.meta_path.insert(0, Replace(name, mutant.tree))
+        os._exit(pytest_code(tests))
+    except BaseException:
+        os._exit(1)
+
+
+def pytest_code(tests: tuple[str, ...]) -> int:
+    import pytest
+
     imported = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins among the libraries
-    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", imported, *tests])))
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", imported, *tests]))
+
+
+def import_package() -> None:
+    import alexnet_pl
+
+    for module in pkgutil.walk_packages(alexnet_pl.__path__, "alexnet_pl."):
+        if not module.name.endswith("__main__") and not module.name.startswith(
+            ("alexnet_pl.webapp", "alexnet_pl.bench")
+        ):
+            importlib.import_module(module.name)
 
 
 def main() -> None:
     os.chdir(ROOT)
     for library in (*LIBRARIES, "pytest"):
         importlib.import_module(library)
-    for module in sys.argv[1:] or TESTS:
-        path = ROOT / "alexnet_pl" / f"{module}.py"
-        name = f"alexnet_pl.{module.replace('/', '.')}"
-        if not survives(name, ast.parse(path.read_text()), TESTS[module]):
-            raise SystemExit(f"{module}: its tests fail as it is")
-        every = list(mutants(path))
-        alive = 0
-        for where, tree in every:
-            if survives(name, tree, TESTS[module]):
-                alive += 1
-                print(where, flush=True)
-        print(f"{module}: {len(every)} mutants, {len(every) - alive} noticed, {alive} not", flush=True)
+    chosen = sys.argv[1:] or list(TESTS)
+    alive = {module: 0 for module in chosen}
+    every = {module: list(mutants(ROOT / "alexnet_pl" / f"{module}.py")) for module in chosen}
+    for in_function in (False, True):  # the package is not imported yet where a module is replaced
+        if in_function:
+            import_package()
+        for module in chosen:
+            name = f"alexnet_pl.{module.replace('/', '.')}"
+            for mutant in every[module]:
+                if mutant.in_function == in_function and survives(name, mutant, TESTS[module]):
+                    alive[module] += 1
+                    print(mutant.where, flush=True)
+    for module in chosen:
+        count = len(every[module])
+        print(f"{module}: {count} mutants, {count - alive[module]} noticed, {alive[module]} not", flush=True)
 
 
 if __name__ == "__main__":

@@ -177,9 +177,9 @@ def run(cfg: DictConfig) -> float | None:
             if not sweep:
                 suggest_next(registry.find(cfg.command), folder, cfg)
             return found
-        except (UserError, OmegaConfBaseException) as error:  # Hydra would print a line of its own first
-            if sweep:
-                raise  # the other jobs of a sweep continue
-            explain(error)
+        except (UserError, OmegaConfBaseException, OSError) as error:  # Hydra would print a line of its own first
+            if not sweep:  # the other jobs of a sweep go on
+                explain(error)
+            raise
         finally:
             remove_if_empty(folder)

@@ -46,7 +46,7 @@ class CodeBook:
                 codes = np.load(self.path)
                 if codes.shape == (len(self.features), -(-self.bits // 8)):
                     return codes
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError, RecursionError):
             pass
         codes = encode_features(self.net.encode, self.features)
         self.path.parent.mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, batch_pipeline
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import Count, JsonObject, parse_record, read_record, to_json, write_json
+from alexnet_pl.files import Count, JsonObject, read_record, to_json, write_json
 from alexnet_pl.models.activations import layer_activations, learned_layers
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
@@ -246,6 +246,14 @@ def write_features(partial: Path, start: int, block: np.ndarray) -> None:
         os.fsync(file.fileno())  # before the note of how far it is
 
 
+def check_labels(labels: np.ndarray, classes: int) -> None:
+    """Raise ValueError unless all are numbers of classes, or −1; `classes` is 0 if it is not known."""
+    if labels.ndim != 1 or labels.dtype.kind != "i":
+        raise ValueError(f"labels of type {labels.dtype} in {labels.ndim} dimensions")
+    if len(labels) and not -1 <= labels.min() <= labels.max() < (classes or np.inf):
+        raise ValueError(f"labels from {labels.min()} to {labels.max()}, of {classes} classes")
+
+
 class Features:
     """Finished features of a split, memory-mapped. Raises UserError, naming what is missing or truncated."""
 
@@ -260,13 +268,14 @@ class Features:
             how = f"features -c RUN features.split={split} features.layer={layer}"
             raise UserError(f"{folder}: {state}; {'resume with' if unfinished else 'make it with'} {how}")
         try:
-            self.info = parse_record(json.loads((folder / "about.json").read_text()), FeaturesInfo)
+            self.info = read_record(folder / "about.json", FeaturesInfo, "make the features again")
             self.values = np.load(folder / "features.npy", mmap_mode="r")
             self.labels = np.load(folder / "labels.npy")
+            check_labels(self.labels, self.info.dataset.classes)
             shape = self.info.images, self.info.width
             if self.values.shape != shape or self.values.dtype != np.float16 or len(self.labels) != shape[0]:
                 raise ValueError(f"{self.values.shape} numbers and {len(self.labels)} labels, not {shape}")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise UserError(
                 f"{folder}: corrupt or truncated ({reason(error)}); make them again with `features`"
             ) from error
@@ -295,7 +304,7 @@ class Features:
         path = self.folder / "names.jsonl"
         try:
             names = [json.loads(line) for line in path.read_text().splitlines()]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path}: corrupt ({reason(error)}); make the features again") from error
         if len(names) != len(self):
             raise UserError(f"{path}: {len(names):,} names, not {len(self):,}; make the features again")

@@ -81,7 +81,9 @@ def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     }
     for kind, every in kinds.items():
         for argv in every if whole else draw.sample(every, SLICE[kind]):
-            ended = run(argv, place.output)
             what = " ".join(argv[-3:]) if kind == "a damaged recipe" else argv[-1]
+            if not tally.wants(what):
+                continue
+            ended = run(argv, place.output)
             tally.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}", place.output)
             tally.count(f"{kind}, {'refused' if ended.code == 2 else 'allowed'}")

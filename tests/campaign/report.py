@@ -66,7 +66,17 @@ def details(found: dict[str, Any] | None) -> list[str]:
         *where,
         f"| case | times |\n| --- | ---: |\n{kinds}\n",
         *([f"Not as promised:\n\n{wrong}\n"] if wrong else []),
+        *([run_again(found["again"])] if "again" in found else []),
     ]
+
+
+def run_again(found: dict[str, Any]) -> str:
+    """What the cases that were not as promised did after the package was changed."""
+    wrong = "".join(f"\n- {one}" for one in found["wrong"])
+    return (
+        f"Run again after changes, on {found['date']}: {found['cases']} cases, of which {len(found['wrong'])} were not "
+        f"as promised.{wrong}\n"
+    )
 
 
 if __name__ == "__main__":

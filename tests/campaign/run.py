@@ -1,7 +1,8 @@
 """Run the campaigns, JOBS (default 1) at a time, and write what each found to FOLDER/CAMPAIGN.json.
 
-    [JOBS=2] python tests/campaign/run.py FOLDER SEED (slice | whole) [CAMPAIGN ...]
+    [JOBS=2] python tests/campaign/run.py FOLDER SEED (slice | whole | again) [CAMPAIGN ...]
 
+`again`: only the cases of damage and bad_input that were not as promised, by what FOLDER holds of that seed.
 Prints a line for each case that did not end as it should; exit code 1 if there was one.
 """
 
@@ -17,7 +18,7 @@ sys.path.append(str(Path(__file__).parents[1] / "support"))
 
 
 def main() -> None:
-    folder, seed, whole = Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3] == "whole"
+    folder, seed, mode = Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3]
     folder.mkdir(parents=True, exist_ok=True)
     os.environ |= {"ALEXNET_PL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
     os.chdir(folder)
@@ -25,20 +26,18 @@ def main() -> None:
 
     preload()
     names = sys.argv[4:] or LONGEST_FIRST
-    bad = in_slots(
-        names, int(os.environ.get("JOBS", "1")), lambda name, slot: campaign(folder, slot, name, seed, whole)
-    )
+    bad = in_slots(names, int(os.environ.get("JOBS", "1")), lambda name, slot: campaign(folder, slot, name, seed, mode))
     raise SystemExit(bad)
 
 
-def campaign(folder: Path, slot: int, name: str, seed: int, whole: bool) -> bool:
+def campaign(folder: Path, slot: int, name: str, seed: int, mode: str) -> bool:
     """Whether all was as promised. Campaigns of one slot share images, stores and undisturbed runs."""
     from tally import Tally
     from workload import Workplace
 
     place = Workplace(folder / f"slot{slot}")
-    tally = Tally(folder, name, seed, place.folder)
-    importlib.import_module(name).campaign(place, tally, whole)
+    tally = Tally(folder, name, seed, place.folder, mode == "again")
+    importlib.import_module(name).campaign(place, tally, mode != "slice")
     tally.write(ended=True)
     print(tally.summary(), flush=True)
     return not tally.wrong

@@ -11,14 +11,22 @@ from typing import Any
 
 
 class Tally:
-    """In the file of a campaign that goes on, `ended` is false. `place`: folder that paths in messages leave out."""
+    """In the file of a campaign that goes on, `ended` is false. `place`: folder that paths in messages leave out.
 
-    def __init__(self, folder: Path, name: str, seed: int, place: Path) -> None:
+    With `again`, only the cases that were not as promised are run, and what they do now is added to the file.
+    """
+
+    def __init__(self, folder: Path, name: str, seed: int, place: Path, again: bool = False) -> None:
         self.path, self.name, self.seed, self.place = folder / f"{name}.json", name, seed, place
+        self.before: dict[str, Any] = json.loads(self.path.read_text()) if again else {}
         self.kinds: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.facts: dict[str, Any] = {}
         self.began, self.worked = time.monotonic(), processor_seconds()
+
+    def wants(self, what: str) -> bool:
+        """Whether the case is to be run."""
+        return not self.before or any(wrong.startswith(f"{what}: ") for wrong in self.before["wrong"])
 
     def count(self, kind: str, cases: int = 1) -> None:
         self.kinds[kind] += cases
@@ -33,7 +41,7 @@ class Tally:
                 shutil.copyfile(output, self.path.with_name(f"{self.name}-{len(self.wrong)}.txt"))
 
     def write(self, ended: bool) -> None:
-        found = {
+        found: dict[str, Any] = {
             "cases": self.kinds.total(),
             "ended": ended,
             "date": datetime.now(UTC).date().isoformat(),
@@ -44,6 +52,8 @@ class Tally:
             "kinds": dict(sorted(self.kinds.items())),
             "wrong": self.wrong,
         }
+        if self.before:
+            found = self.before | {"again": {key: found[key] for key in ("cases", "date", "wrong")}}
         self.path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
     def summary(self) -> str:

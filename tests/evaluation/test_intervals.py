@@ -21,16 +21,18 @@ from alexnet_pl.evaluation.intervals import (
 ERRORS, OTHERS = [38.1, 37.4, 38.9, 37.7], [40.2, 39.1, 41.5]
 
 
-def test_of_several_runs_it_is_students() -> None:
-    found = mean_ci(Sample(ERRORS, 1000))
-    wanted = stats.t.interval(0.95, 3, loc=np.mean(ERRORS), scale=stats.sem(ERRORS))
-    assert found == pytest.approx((np.mean(ERRORS), *wanted, 4))
+@pytest.mark.parametrize("runs", [2, 3, 4])
+def test_of_several_runs_it_is_students(runs: int) -> None:
+    errors = ERRORS[:runs]
+    wanted = stats.t.interval(0.95, runs - 1, loc=np.mean(errors), scale=stats.sem(errors))
+    assert mean_ci(Sample(errors, 1000)) == pytest.approx((np.mean(errors), *wanted, runs))
 
 
 def test_of_one_run_it_is_wilsons_over_images() -> None:
     found = mean_ci(Sample([16.2], 1000))
     wanted = stats.binomtest(162, 1000).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((100 * wanted.low, 100 * wanted.high), rel=1e-6)
+    assert found.runs == 1
     assert mean_ci(Sample([90.0]))[:1] == (90.0,)
     assert math.isnan(mean_ci(Sample([90.0])).low)
 

@@ -189,7 +189,7 @@ def test_a_run_whose_record_lacks_what_the_tables_need_is_left_out(
     path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
     path.write_text(json.dumps(with_value(json.loads(path.read_text()), keys, value)))
     assert collect_tests([tmp_path]) == []
-    assert re.search(rf"a/results/val-ten/result.json: damaged.*{says}", capsys.readouterr().err)
+    assert re.search(rf"a/results/val-ten/result.json: (damaged|corrupt).*{says}", capsys.readouterr().err)
 
 
 def test_a_run_whose_log_is_damaged_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """Features are a plain forward pass of the network, to the bit after an interruption too; what is cut short is said."""
 
-import json
 import resource
 import signal
 from dataclasses import replace
@@ -172,17 +171,35 @@ def cut_labels(folder: Path) -> None:
     np.save(folder / "labels.npy", np.zeros(9, np.int64))
 
 
-def cut_about(folder: Path) -> None:
-    about = json.loads((folder / "about.json").read_text())
-    del about["checkpoint"]
-    (folder / "about.json").write_text(json.dumps(about))
+def empty_labels(folder: Path) -> None:
+    (folder / "labels.npy").write_bytes(b"")
 
 
-@pytest.mark.parametrize("cut", [cut_values, cut_labels, cut_about])
+def other_labels(folder: Path) -> None:
+    np.save(folder / "labels.npy", np.zeros(10, np.complex64))
+
+
+def one_label(folder: Path) -> None:
+    np.save(folder / "labels.npy", np.int64(3))
+
+
+def large_labels(folder: Path) -> None:
+    np.save(folder / "labels.npy", np.full(10, 2**30))
+
+
+@pytest.mark.parametrize("cut", [cut_values, cut_labels, empty_labels, other_labels, one_label, large_labels])
 def test_what_is_cut_short_is_said_in_one_line(tmp_path: Path, cut: Any) -> None:
     folder = make_features(tmp_path / "train-fc7", sparse(10, 0)).folder
     cut(folder)
     with pytest.raises(UserError, match=r"train-fc7: corrupt or truncated \(.*\); make them again with `features`$"):
+        Features(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[" * 100_000, "{}"])
+def test_a_damaged_description_is_named(tmp_path: Path, content: str) -> None:
+    folder = make_features(tmp_path / "train-fc7", sparse(10, 0)).folder
+    (folder / "about.json").write_text(content)
+    with pytest.raises(UserError, match=r"train-fc7/about.json: corrupt .*; make the features again$"):
         Features(folder)
 
 

@@ -100,3 +100,18 @@ def test_a_record_without_the_number_of_its_format_is_of_the_first(tmp_path: Pat
     status = read(tmp_path)
     assert (status.finished, status.changed, status.changed_settings) == (True, False, [])
     assert (status.seconds, status.ended_by, status.steps) == (0.0, None, None)
+
+
+def test_seconds_are_of_all_sessions_to_a_tenth(tmp_path: Path) -> None:
+    assert fit_status.start_fit(tmp_path, TRAINING, STORE).seconds == 0.0
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 2.54, "schedule")
+    begun = fit_status.start_fit(tmp_path, TRAINING, STORE)
+    assert begun == read(tmp_path)
+    assert (begun.seconds, begun.finished) == (2.5, False)
+
+
+def test_a_section_in_place_of_a_value_is_a_change() -> None:
+    before: dict[str, Any] = {"schedule": {"name": "steps", "steps": None}, "transfer": None}
+    now = {"schedule": {"name": "steps", "steps": {"drops": [4]}}, "transfer": {"layers": []}}
+    assert fit_status.changed_settings(before, now) == ["schedule.steps", "transfer"]
+    assert fit_status.changed_settings(now, before) == ["schedule.steps", "transfer"]

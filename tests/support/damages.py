@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,14 @@ def value_at(content: Any, keys: Keys) -> Any:
 
 def with_value(content: Any, keys: Keys, value: Any) -> Any:
     """A copy with another value at `keys`; without the field for REMOVED."""
-    content = deepcopy(content)
-    node = value_at(content, keys[:-1])
-    if value is REMOVED:
-        del node[keys[-1]]
+    changed = content.copy()
+    if len(keys) > 1:
+        changed[keys[0]] = with_value(content[keys[0]], keys[1:], value)
+    elif value is REMOVED:
+        del changed[keys[0]]
     else:
-        node[keys[-1]] = value
-    return content
+        changed[keys[0]] = value
+    return changed
 
 
 def describe(keys: Keys, value: Any) -> str:
