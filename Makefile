@@ -24,7 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast campaign gpu gpu-kit notebooks lint docs reference lock clean
+.PHONY: help setup demo test test-fast campaign failures gpu gpu-kit notebooks lint docs reference lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ campaign: setup  ## kills, full disks, damaged files, bad input: an hour, of whi
 	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; rm -rf build/campaign; \
 	  JOBS=2 $(PY) tests/campaign/run.py build/campaign $$seed whole; \
 	  $(PY) tests/campaign/report.py build/campaign && echo "→ docs/development/robustness.md"
+
+failures: setup  ## seconds in which a job ends when one of its processes is killed or hangs, for docs/how-to/clusters.md
+	ALEXNET_PL_SECONDS=docs/data/failures.json $(PY) -m pytest -q tests/e2e/test_failures.py && $(PY) scripts/reference.py
 
 gpu: setup  ## all measurements of a GPU, nine minutes a call, to OUT (default gpu-results); ROOT=FOLDER: a store for fits
 	$(PY) -m alexnet_pl bench gpu bench.output=$(or $(OUT),gpu-results) $(if $(ROOT),data.root=$(ROOT))

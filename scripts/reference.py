@@ -6,6 +6,7 @@ python scripts/reference.py --check  write nothing, exit with 1 if one is out of
 
 import csv
 import dataclasses
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from alexnet_pl.experiment.trainer_options import OTHER_STRATEGIES, REFUSED, WOR
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
+CLUSTERS = ROOT / "docs/how-to/clusters.md"
 BEGIN, END = "<!-- generated: {} -->", "<!-- end -->"
 NOTE = "<!-- Written by `make reference` from the code. Do not edit. -->\n"
 ROWS = (  # of report.csv that README shows, by part and label; the rest is in docs/results.md
@@ -50,8 +52,17 @@ def pages() -> dict[Path, str]:
         reference / "config.md": config_page(),
         reference / "trainer.md": trainer_page(),
         ROOT / "README.md": with_table(ROOT / "README.md", "results", results_table(ROWS, "docs/")),
+        CLUSTERS: with_table(CLUSTERS, "failures", failures_table()),
         ROOT / "docs/results.md": with_table(ROOT / "docs/results.md", "results", results_table(None, "")),
     }
+
+
+def failures_table() -> str:
+    """From docs/data/failures.json, which `make failures` writes."""
+    seconds = json.loads((ROOT / "docs/data/failures.json").read_text())
+    return table(
+        ("of two processes", "seconds until both have ended"), ((case, f"{s:.0f}") for case, s in seconds.items())
+    )
 
 
 def figure1_ratio() -> str:

@@ -50,7 +50,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     finally:
         partial.unlink(missing_ok=True)
     (out / "config.json").write_text(json.dumps(to_json(weights.info), indent=1) + "\n")
-    (out / "README.md").write_text(model_card(weights.info, run, str(out / name)))
+    (out / "README.md").write_text(model_card(weights.info, run, options.publish or out.name))
     megabytes = (out / name).stat().st_size / 1e6
     print_message(
         f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",

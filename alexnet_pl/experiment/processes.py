@@ -49,12 +49,24 @@ def set_processes(options: dict[str, Any]) -> None:
     launched = launched_processes()
     if not launched:
         return
+    check_restarts()
     for key, there, neutral in (("devices", launched.devices, (1, -1, "auto")), ("num_nodes", launched.nodes, (1,))):
         given = options.get(key)
         count = len(given) if isinstance(given, list) else given
         if given is not None and given not in neutral and count != there:
             raise UserError(f"trainer.{key}={given}: {launched.launcher} has started {there}; leave trainer.{key} out")
         options[key] = given if isinstance(given, list) else there
+
+
+def check_restarts() -> None:
+    """Raise UserError where torchrun is to start processes again with the store of addresses of their first start: one
+    that is early would look for processes that have ended."""
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if shared and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0:
+        raise UserError(
+            "torchrun --max-restarts: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun, so that processes that it "
+            "starts again do not look for the first ones"
+        )
 
 
 def make_strategy(options: dict[str, Any], kind: str, run: Path, command: str, shared: DistributedOptions) -> Any:

@@ -1,5 +1,6 @@
 """The model card (README.md) of exported weights, from what the run folder's records say."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import yaml
 
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.inference.weights import WeightsInfo
+from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.runs.records import ImportedWeights
 
@@ -17,14 +19,14 @@ them for every picture. It inherits whatever is unbalanced in its training image
 """
 
 
-def model_card(info: WeightsInfo, run: Path, file: str) -> str:
-    """Markdown with the header that the Hugging Face hub reads."""
+def model_card(info: WeightsInfo, run: Path, source: str) -> str:
+    """Markdown with the header that the Hugging Face hub reads. `source`: what `alexnet_pl.load` is given in it."""
     name = info.store.name or "unknown images"
     parts = [
         HEADER,
-        introduction(info, name),
+        introduction(info, name) + state(run),
         measured(info.result),
-        f"## Use\n\n{USE.format(folder=repr(str(Path(file).parent)))}",
+        f"## Use\n\n{USE.format(folder=json.dumps(source))}",
         f"## How it was made\n\n{origin(info.imported) if info.imported else history(run)}",
         NOT_FOR,
         f"## Licence\n\n{OF_OTHERS if info.imported else licence(name)}",
@@ -43,6 +45,12 @@ def introduction(info: WeightsInfo, name: str) -> str:
         "The network of Krizhevsky, Sutskever and Hinton (2012), trained with `alexnet_pl`: "
         f"{len(info.classes):,} classes, {info.step:,} steps.\n"
     )
+
+
+def state(run: Path) -> str:
+    """A sentence if the fit was not finished."""
+    fit = read_fit_status(run)
+    return "The fit was not finished.\n" if fit and not fit.finished else ""
 
 
 def origin(imported: ImportedWeights) -> str:
@@ -115,7 +123,8 @@ def reproduce_command(run: Path) -> str:
         return "python -m alexnet_pl reproduce -c RUN"
     hidden = ("command=", "hydra", "data.root=", "ckpt_path=", "transfer.data_roots", "transfer.weights=", "wandb.")
     kept = [shlex.quote(word) for word in words if not word.startswith(hidden)]
-    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *kept, "data.root=STORE"])
+    start = ["transfer.weights=RUN"] if any(word.startswith("transfer.weights=") for word in words) else []
+    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *kept, *start, "data.root=STORE"])
 
 
 OF_OTHERS = "Weights of others: the terms of whoever published the file hold.\n"

@@ -61,6 +61,16 @@ def test_a_single_process_of_a_launcher_is_left_as_it_is(monkeypatch: pytest.Mon
     assert options == {"devices": 1}
 
 
+def test_torchruns_restarts_need_a_store_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = {"TORCHELASTIC_MAX_RESTARTS": "3", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in {**TORCHRUN, **shared}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^torchrun --max-restarts: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"):
+        set_processes({})
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+    set_processes({})
+
+
 def test_slurms_requeue_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cluster_plugins() == []
     for name, value in SRUN.items():

@@ -106,6 +106,7 @@ def test_shell_blocks_hold_nothing_but_known_programs() -> None:
         "conda env create",
         "uv pip install ",
         "torchrun --n",
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --n",
         "aws s3 sync ",
         "wandb sweep ",
         "wandb agent ",

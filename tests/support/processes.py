@@ -2,6 +2,7 @@
 fresh Python takes ten."""
 
 import importlib
+import itertools
 import multiprocessing
 import os
 import socket
@@ -96,20 +97,23 @@ def command(words: list[str], log: Path, environment: dict[str, str], hook: Hook
     main()
 
 
-def die_in(target: str, number: int) -> None:
-    """Make this process send itself a signal where `module:name` or `module:Class.name` is called, and write a file
-    `signalled` just before."""
+def signal_in(target: str, number: int, call: int = 1) -> None:
+    """Make this process send itself a signal as `module:name` or `module:Class.name` is called for the `call`-th time,
+    and write a file `signalled` just before."""
     module, _, path = target.partition(":")
     *owners, name = path.split(".")
     owner = importlib.import_module(module)
     for part in owners:
         owner = getattr(owner, part)
+    original, calls = getattr(owner, name), itertools.count(1)
 
-    def die(*_: Any, **__: Any) -> None:
-        Path("signalled").touch()
-        os.kill(os.getpid(), number)
+    def signalling(*args: Any, **keys: Any) -> Any:
+        if next(calls) == call:
+            Path("signalled").touch()
+            os.kill(os.getpid(), number)
+        return original(*args, **keys)
 
-    setattr(owner, name, die)
+    setattr(owner, name, signalling)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float) -> float:

@@ -1,5 +1,7 @@
 """A store that lies elsewhere gives what a store here gives; fsspec's own memory file system stands in for a cloud."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from processes import run_processes
 from running import Compose
 
 from alexnet_pl import files
@@ -59,6 +62,29 @@ def test_files_are_fetched_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(remote.Mirror, "fetch_one", lambda self, name, wanted: fetched.append(name))
     pixels(Store(URL), "train")
     assert fetched == []
+
+
+def open_and_note(folder: Path) -> None:
+    """In one of several processes: open the store at file://FOLDER/there, and note what is downloaded."""
+    os.environ[CACHE] = str(folder / "cache")
+    original = remote.Mirror.fetch_one
+
+    def noting(self: remote.Mirror, name: str, expected: str | None) -> None:
+        with (folder / f"fetched-{os.getpid()}.txt").open("a") as file:
+            file.write(f"{name}\n")
+        original(self, name, expected)
+
+    remote.Mirror.fetch_one = noting  # type: ignore[method-assign]
+    assert len(Store(f"file://{folder}/there").split("train")) == 96
+
+
+def test_of_processes_that_share_a_cache_one_downloads(here: Path, tmp_path: Path) -> None:
+    """Of a machine, or of several whose cache is on NFS."""
+    shutil.copytree(here, tmp_path / "there")
+    run_processes(3, open_and_note, tmp_path)
+    fetched = [name for path in tmp_path.glob("fetched-*.txt") for name in path.read_text().splitlines()]
+    assert len(fetched) == len(set(fetched))
+    assert {name for name in fetched if name.startswith("train-")} == {path.name for path in here.glob("train-*")}
 
 
 def test_another_store_at_the_same_place_is_another_one_here(here: Path, tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""torchrun and SLURM start a job again that was killed or whose time was over: it ends with the same network."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import ONE_THREAD
+from processes import end_all, start_command, start_ranks
+from running import VAL, fit_in_seconds
+from simulated_slurm import JOB, SimulatedSlurm
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+def words(store: Path) -> list[str]:
+    """Without dropout, whose masks are each process's own, so that one process is comparable."""
+    return ["reproduce", "-c", "imagenette", *fit_in_seconds(store), "model.dropout=0", "hydra.run.dir=run"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two processes."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert end_all(start_ranks(words(tiny_store), folder)) == [0, 0], (folder / "rank0.txt").read_text()
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def single(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run in one process."""
+    folder = tmp_path_factory.mktemp("single")
+    assert end_all([start_command(words(tiny_store), folder / "log.txt")]) == [0], (folder / "log.txt").read_text()
+    return folder / "run"
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+
+
+def result(run: Path) -> dict:
+    return json.loads((run / "result.json").read_text())
+
+
+def assert_identical(run: Path, other: Path) -> None:
+    """To the last bit: weights, and all errors of the test that followed."""
+    here, there = weights(run), weights(other)
+    assert list(here) == list(there)
+    for name, value in here.items():
+        assert torch.equal(value, there[name]), name
+    errors = [
+        {key: value for key, value in result(one).items() if "error" in key or key in ("images", "views")}
+        for one in (run, other)
+    ]
+    assert errors[0] == errors[1]
+    assert errors[0]["images"] == VAL
+
+
+def test_two_processes_reproduce_what_one_does(undisturbed: Path, single: Path) -> None:
+    """Sums over the batch are added up in another order: weights to 1e-4 of their norm, errors exactly."""
+    here, there = weights(undisturbed), weights(single)
+    for name, value in there.items():
+        np.testing.assert_allclose(here[name], value, rtol=0, atol=1e-4 * float(value.norm()))
+    for key in ("images", "top1_error", "top5_error"):
+        assert result(undisturbed)[key] == result(single)[key]
+
+
+def test_torchrun_starts_a_killed_job_again_which_continues_by_itself(
+    tiny_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    script = ROOT / "tests/support/killed_once.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    ended = subprocess.run(
+        [*command, str(script), *words(tiny_store)],
+        cwd=tmp_path,
+        env={**os.environ, **ONE_THREAD, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "signalled").is_file()
+    sessions = json.loads((tmp_path / "run/provenance.json").read_text())["sessions"]
+    assert [session["command"].split()[0] for session in sessions] == ["fit", "fit", "test"]
+    assert_identical(tmp_path / "run", undisturbed)
+    ended_report = start_command(["report", "report.runs=run"], tmp_path / "report.txt")
+    assert end_all([ended_report]) == [0], (tmp_path / "report.txt").read_text()
+
+
+def test_slurm_queues_a_job_again_that_continues_by_itself(tiny_store: Path, undisturbed: Path, tmp_path: Path) -> None:
+    """The batch script as submitit runs it on this machine, with stand-ins for srun and scontrol."""
+    submitit = pytest.importorskip("submitit", reason="submitit (extra `sweep`) runs the batch script")
+    slurm = SimulatedSlurm(tmp_path)
+    executor = submitit.AutoExecutor(tmp_path / "submitit", cluster="local")
+    executor.update_parameters(timeout_min=10)
+    batch = ["bash", str(ROOT / "scripts/slurm.sbatch"), *words(tiny_store)[1:]]
+    script = submitit.helpers.CommandFunction(batch, verbose=False, cwd=str(tmp_path), env=slurm.environment)
+
+    first = executor.submit(script)
+    assert slurm.run_step(interrupted=True) == [138, 138], (tmp_path / "task0.txt").read_text()
+    assert first.exception() is not None
+    assert slurm.requeued == [f"requeue {JOB}"]
+    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
+
+    again = executor.submit(script)
+    assert slurm.run_step() == [0, 0], (tmp_path / "task0.txt").read_text()
+    assert again.exception() is None
+    assert slurm.requeued == [f"requeue {JOB}"]
+    assert_identical(tmp_path / "run", undisturbed)

@@ -1,0 +1,49 @@
+"""Options of section `distributed`: what two processes send, and the gradients that both get, to the last bit."""
+
+import json
+
+import pytest
+from gradient_processes import OPTIONS, STEPS, compare_gradients
+from processes import run_processes
+
+from alexnet_pl.config.options import DistributedOptions
+
+PARAMETERS = 4 * (20 * 20 + 20)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    folder = tmp_path_factory.mktemp("gradients")
+    run_processes(2, compare_gradients, folder)
+    return json.loads((folder / "report.json").read_text())
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_gradients_are_the_mean_of_both_processes(found: dict[str, dict], options: str) -> None:
+    """Compressed ones are the mean of both rounded to bfloat16, in bfloat16."""
+    exact = found[options]["exact"]
+    assert len(exact) == STEPS * 8
+    assert all(exact)
+
+
+def test_compressed_gradients_are_half_of_the_bytes(found: dict[str, dict]) -> None:
+    kinds = {kind for kind, _ in found["compressed"]["sent"]}
+    assert kinds == {"torch.bfloat16"}
+    assert sum(size for _, size in found["compressed"]["sent"]) == 2 * PARAMETERS
+
+
+def test_buckets_have_the_size_that_is_asked_for(found: dict[str, dict]) -> None:
+    def sizes(name: str) -> list[int]:
+        return [int(size) for size in found[name]["buckets"].split(",")]
+
+    assert sizes("plain") == [4 * PARAMETERS]
+    assert len(sizes("small buckets")) > 1
+    assert sum(sizes("small buckets")) == 4 * PARAMETERS
+    assert found["static graph"]["static"]
+    assert not found["plain"]["static"]
+
+
+@pytest.mark.parametrize(("key", "unit"), [("timeout", "seconds"), ("bucket_mb", "megabytes")])
+def test_a_value_that_means_nothing_is_refused(key: str, unit: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{key}=0: {unit}, above 0$"):
+        DistributedOptions(**{key: 0})
