@@ -12,7 +12,7 @@ from running import VAL
 from world_sizes import BATCH, COMMANDS, STEPS, run_world
 
 from alexnet_pl.data.loading.loaders import epoch_order
-from alexnet_pl.evaluation.predictions import Block, Reader, together
+from alexnet_pl.evaluation.predictions import Block, PredictionFile, concat_blocks
 from alexnet_pl.retrieval.features import Features
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ def test_predictions_and_features_have_the_order_of_the_split(runs: dict[int, Pa
 
 def predictions(run: Path) -> Block:
     (path,) = run.glob("results/*/probabilities.parquet")
-    return together(list(Reader(path).blocks()))
+    return concat_blocks(list(PredictionFile(path).blocks()))
 
 
 def logged(run: Path, name: str) -> list[float]:
