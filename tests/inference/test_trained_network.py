@@ -115,7 +115,7 @@ def test_transforms_give_what_the_bare_network_reads(tiny_run: Path) -> None:
 def test_a_batch_that_is_no_images_is_refused(tiny_run: Path) -> None:
     model = load(tiny_run)
     for wrong in (torch.zeros(1, 3, 72, 72), torch.zeros(3, 72, 72, dtype=torch.uint8)):
-        with pytest.raises(ValueError, match="give uint8 images"):
+        with pytest.raises(ValueError, match="expected uint8 images"):
             model(wrong)
 
 
@@ -145,7 +145,7 @@ def test_a_class_list_that_would_fill_the_memory_is_refused_before_it_does(expor
     weights = read_weights(exported)
     weights.info.classes.extend([["n", "x"]] * 100_000)
     write_safetensors(weights, tmp_path / "model.safetensors")
-    with pytest.raises(UserError, match=r"weights: not those of the architecture \(size mismatch for net.fc8"):
+    with pytest.raises(UserError, match=r"weights: do not fit the architecture \(size mismatch for net.fc8"):
         load(tmp_path)
 
 
