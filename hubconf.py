@@ -10,8 +10,8 @@ def alexnet(**options: object) -> object:
     return alexnet_pl.AlexNet(**options)  # type: ignore[arg-type]
 
 
-def trained(source: str, views: str = "ten") -> object:
+def trained(run: str, views: str = "ten") -> object:
     """A trained network from a run folder, an exported folder or hf://user/repo; as `alexnet_pl.load`."""
     import alexnet_pl
 
-    return alexnet_pl.load(source, views)
+    return alexnet_pl.load(run, views)

@@ -1,20 +1,20 @@
-"""Chart of `bench`: throughput of this package and of other programs, and each stage beside its roofline."""
+"""Chart of `bench`: throughput of this package and of third-party programs, and each stage beside its roofline."""
 
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet_pl.bench.targets import steady
+from alexnet_pl.bench.targets import robust_rate
+from alexnet_pl.files import JsonObject
 
 OURS, OTHERS, ROOFLINE = "#4c72b0", "#b0b0b0", "#c44e52"
 Bar = tuple[str, float]
 
 
-def draw_bench_chart(path: Path, measured: dict[str, Any]) -> None:
+def draw_bench_chart(path: Path, measured: JsonObject) -> None:
     stage = measured["stages"]
-    loaders = [(name, steady(each)) for name, each in measured["feeding"].items()]
+    loaders = [(name, robust_rate(each)) for name, each in measured["feeding"].items()]
     steps = [(name, stage["batch_size"] / seconds) for name, seconds in measured["steps"].items()]
     figure = Figure(figsize=(8, 9), layout="constrained")
     heights = [len(loaders) + 2, len(steps) + 2, len(stage["milliseconds"]) + 2]
@@ -22,9 +22,7 @@ def draw_bench_chart(path: Path, measured: dict[str, Any]) -> None:
     chart_bars(upper, "Images to the network, images/s", loaders)
     upper.set_xscale("log")
     chart_bars(middle, f"Training steps, batches of {stage['batch_size']}, images/s", steps)
-    chart_bars(
-        lower, "Stages of a step, ms (red: the floor that this machine sets)", list(stage["milliseconds"].items())
-    )
+    chart_bars(lower, "Stages of a step, ms (red: roofline of this machine)", list(stage["milliseconds"].items()))
     for height, name in enumerate(stage["milliseconds"]):
         if name in stage["floors"]:
             lower.plot([stage["floors"][name]] * 2, [height - 0.4, height + 0.4], color=ROOFLINE, linewidth=2)

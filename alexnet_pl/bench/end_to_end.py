@@ -1,4 +1,4 @@
-"""Time a whole `fit` as a user runs it: seconds by part, joules per image, idle share of the GPU."""
+"""A whole `fit` as a user runs it: seconds by part, joules per image, idle share of the GPU."""
 
 import contextlib
 import io
@@ -21,18 +21,19 @@ from alexnet_pl import runtime
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
+from alexnet_pl.files import JsonObject
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.energy import EnergyMeter
 
-WARMUP_STEPS = 6  # steps that do not count: compiling, capturing, first touches of memory
-TRACED_BATCHES = 4  # of the trainer's batches, in a trace
+WARMUP_STEPS = 6  # untimed: compilation, graph capture, first use of memory
+TRACED_BATCHES = 4
 TRACE = "trace.json"
-MIN_STEPS = 24  # steps at least of a fit that is timed
-STEPS = {"cuda": 10_000}  # those of an epoch of ILSVRC-2012
+MIN_STEPS = 24  # minimum number of timed steps
+STEPS = {"cuda": 10_000}  # an epoch of ILSVRC-2012
 
 
-class Shares:
-    """Seconds within functions; within one that another of them called, they are the caller's."""
+class PartTimer:
+    """Seconds spent in wrapped functions; a wrapped function called by another one counts for the caller."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -54,12 +55,12 @@ class Shares:
 
 
 class FitTimer(L.Callback):
-    """From the first batch that counts to the last of the last epoch, its validation and checkpoints included.
+    """Times a fit after the warm-up to its end, validation and checkpoints included.
 
-    On a CPU, where nothing runs ahead, the module's own parts are timed as they are called.
+    On a CPU, where calls are synchronous, it also times the parts of a step.
     """
 
-    def __init__(self, shares: Shares | None) -> None:
+    def __init__(self, shares: PartTimer | None) -> None:
         self.shares, self.began, self.since, self.steps = shares, 0.0, 0, 0
         self.meter: EnergyMeter | None = None
         self.joules: dict[str, float] = {}
@@ -67,7 +68,7 @@ class FitTimer(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         if self.shares is not None:
-            time_parts(self.shares, pl_module, trainer)
+            instrument_parts(self.shares, pl_module, trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         if self.meter is None and trainer.global_step >= WARMUP_STEPS:
@@ -83,7 +84,7 @@ class FitTimer(L.Callback):
         self.steps = trainer.global_step - self.since
 
 
-def time_parts(shares: Shares, module: Classifier, trainer: L.Trainer) -> None:
+def instrument_parts(shares: PartTimer, module: Classifier, trainer: L.Trainer) -> None:
     def time_method(owner: Any, name: str, stage: str) -> None:
         setattr(owner, name, shares.timed(stage, getattr(owner, name)))
 
@@ -100,8 +101,8 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-class Trace(L.Callback):
-    """Some batches under torch's profiler: a trace for chrome://tracing or Perfetto, and the GPU's idle share."""
+class ProfilerTrace(L.Callback):
+    """Runs a few batches under torch's profiler: a trace for chrome://tracing or Perfetto, and the GPU's idle share."""
 
     def __init__(self, path: Path | None) -> None:
         self.path, self.idle, self.batches = path, None, 0
@@ -125,7 +126,7 @@ class Trace(L.Callback):
 
 
 def is_gpu_event(event: Any) -> bool:
-    """Whether it is work of a GPU, and no name that the host gave to a stretch of it."""
+    """Whether it is a kernel or copy on a GPU, not a user annotation."""
     return event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
 
 
@@ -134,7 +135,7 @@ def event_span(event: Any) -> tuple[float, float]:
 
 
 def idle_share(spans: list[tuple[float, float]]) -> float | None:
-    """Share of the time from the first to the last span that no span covers; None without spans."""
+    """Share of the time between the first and the last span that no span covers; None without spans."""
     if not spans:
         return None
     busy, reached = 0.0, min(spans)[0]
@@ -144,12 +145,12 @@ def idle_share(spans: list[tuple[float, float]]) -> float | None:
     return 1 - busy / (reached - min(spans)[0])
 
 
-def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> dict[str, Any]:
-    """A fit on the store at `root`: images a second, seconds by part, joules; and a trace if wanted, or for a GPU."""
+def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> JsonObject:
+    """Time a fit on the store at `root`; with a path for a trace, or on a GPU, also profile some batches."""
     store = Store(root)
     device, steps = runtime.device(cfg), len(store.split("train")) // cfg.data.batch_size
-    shares = Shares() if device.type == "cpu" else None
-    timer, trace_callback = FitTimer(shares), Trace(trace)
+    shares = PartTimer() if device.type == "cpu" else None
+    timer, trace_callback = FitTimer(shares), ProfilerTrace(trace)
     needed = WARMUP_STEPS + max(STEPS.get(device.type, MIN_STEPS), 1 + TRACED_BATCHES)
     fit_cfg = fit_config(cfg, store, epochs=-(-needed // max(1, steps)))
     run_fit(fit_cfg, timer)
@@ -167,17 +168,17 @@ def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> dict[str, An
     }
 
 
-def percent_shares(seconds: dict[str, float], whole: float) -> dict[str, float]:
-    """Percent of the whole; `outside`: beside augmentation, forward, backward and update."""
+def percent_shares(seconds: dict[str, float], total: float) -> dict[str, float]:
+    """Percent of the total by part; `outside`: neither augmentation nor forward, backward or update."""
     work = sum(seconds.get(name, 0.0) for name in ("augment", "forward", "backward", "update"))
-    return {name: 100 * part / whole for name, part in seconds.items()} | {"outside": 100 * (1 - work / whole)}
+    return {name: 100 * part / total for name, part in seconds.items()} | {"outside": 100 * (1 - work / total)}
 
 
 def fit_config(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
-    """The recipe on this store, as long as must be; validated and saved at the end, as is an epoch of a large one.
-    Where `bench` made the store, it stays as far from the GPU as ILSVRC-2012 would."""
+    """The recipe on this store for `epochs`, validated and saved once at the end, like an epoch of a large data set.
+    A store made by `bench` is not cached on the GPU, because ILSVRC-2012 would not fit."""
     section = {"root": str(store.root), "name": store.name, "size": store.size, "batch_size": cfg.data.batch_size}
-    own = {
+    overrides = {
         "command": "fit",
         "data": section,
         "model": {"num_classes": len(store.classes)},
@@ -186,8 +187,8 @@ def fit_config(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
         "trainer": {"max_epochs": epochs, "check_val_every_n_epoch": epochs},
         "performance": {"cache_on_gpu": cfg.performance.cache_on_gpu and not OmegaConf.is_missing(cfg.data, "root")},
     }
-    plain = OmegaConf.create(OmegaConf.to_container(cfg))  # without Hydra's guard against new keys
-    return OmegaConf.merge(plain, own)  # type: ignore[return-value]
+    unguarded = OmegaConf.create(OmegaConf.to_container(cfg))  # without Hydra's guard against new keys
+    return OmegaConf.merge(unguarded, overrides)  # type: ignore[return-value]
 
 
 def run_fit(cfg: DictConfig, callback: L.Callback, data: ImageStore | None = None, module: Any = None) -> None:
@@ -199,7 +200,7 @@ def run_fit(cfg: DictConfig, callback: L.Callback, data: ImageStore | None = Non
 
 @contextlib.contextmanager
 def hidden_terminal() -> Iterator[None]:
-    """The progress bar draws what it draws on a terminal, for nobody."""
+    """Discard stdout, with the progress bar rendered as on a terminal, so that its cost is measured."""
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
     with mock.patch.dict(os.environ, terminal), contextlib.redirect_stdout(io.StringIO()):
         yield

@@ -1,4 +1,4 @@
-"""Input that all measurements share: the same photographs as files and as squares in two stores."""
+"""Inputs of all measurements: the same photographs as files and in two stores."""
 
 import contextlib
 import io
@@ -23,8 +23,8 @@ CLASSES = 10
 
 
 def make_stores(photographs: list[Path], folder: Path, size: int, images: int) -> None:
-    """In `folder`: photographs/, class folders of links; the stores raw/ and jpeg/; squares/, a file for each image of
-    the latter."""
+    """Create in `folder`: photographs/, class folders of links; the stores raw/ and jpeg/; squares/, files with the
+    images of jpeg/."""
     make_tree(photographs, folder / "photographs", images, CLASSES)
     source, threads = read_folders(folder / "photographs", {}), torch.get_num_threads()
     torch.set_num_threads(1)
@@ -37,7 +37,7 @@ def make_stores(photographs: list[Path], folder: Path, size: int, images: int) -
 
 
 def write_squares(folder: Path) -> None:
-    """squares/<class>/<number>.jpg, to the byte what is in the store."""
+    """Write squares/<class>/<number>.jpg with the bytes of the JPEG store."""
     split = Store(folder / "jpeg").split("train")
     assert isinstance(split.reader, JpegReader)
     for slot, label in zip(split.slots.tolist(), split.labels.tolist(), strict=True):
@@ -46,28 +46,29 @@ def write_squares(folder: Path) -> None:
         path.write_bytes(split.reader.jpeg_bytes(slot))
 
 
-IMAGES = 4096  # of one measurement, seconds long; fewer photographs are gone through several times
+IMAGES = 4096  # per measurement; fewer photographs are repeated
 SIZE = 256
 
 
 def find_photographs(source: Path | None, folder: Path) -> list[Path]:
+    """Images below `source`, or drawn ones in `folder`. Raises UserError if `source` has none."""
     if source is None:
         return [draw_photograph(folder / f"{number}.JPEG", number) for number in range(64)]
     paths = sorted(path for path in source.rglob("*") if is_image(path))[:IMAGES]
     if not paths:
-        raise UserError(f"prepare.source: {source} holds no images to measure with; leave it out to have some drawn")
+        raise UserError(f"prepare.source: no images in {source}; omit prepare.source to use drawn images")
     return paths
 
 
 def draw_photograph(path: Path, number: int) -> Path:
-    """As large as ImageNet's usual photograph."""
+    """Draw a JPEG of 500 × 375 pixels, the usual size in ImageNet."""
     image = synthetic.draw_image(number, 500)[0][:, :375].transpose(1, 2, 0)
     Image.fromarray(image).save(path, quality=92, subsampling="4:4:4")
     return path
 
 
 def make_tree(paths: list[Path], root: Path, images: int, classes: int = 1) -> None:
-    """Class folders of links to the photographs, dealt out in turn."""
+    """Create class folders of links to the photographs, distributed in turn."""
     for split in ("train", "val"):
         for name in range(classes):
             (root / split / str(name)).mkdir(parents=True)

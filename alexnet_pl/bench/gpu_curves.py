@@ -1,4 +1,4 @@
-"""Learning curves of both variants in two precisions: fits that stop at a deadline and continue at the next call."""
+"""Learning curves of both variants in two precisions: fits that stop at a deadline and resume at the next call."""
 
 import json
 import signal
@@ -6,31 +6,31 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
+from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.layout import METRICS
 
 VARIANTS = ("as_run", "as_printed")
 PRECISIONS = ("bf16-mixed", "32-true")
 SEEDS = (0, 1, 2)
-GRACE = 60  # seconds that a fit may take to save what it has
+GRACE = 60  # seconds that a fit gets to save its checkpoint
 
 
-def curve_slices(cfg: DictConfig) -> dict[str, Callable[[DictConfig, Path], dict[str, Any]]]:
-    """One slice a network, seeds in the outer loop, so that an early end leaves whole comparisons."""
-    found = {}
+def curve_slices(cfg: DictConfig) -> dict[str, Callable[[DictConfig, Path], JsonObject]]:
+    """One slice per network; seeds are the outer loop, so that an early end leaves complete comparisons."""
+    slices = {}
     for seed in SEEDS:
         for precision in PRECISIONS:
             for variant in VARIANTS:
                 words = [f"variant={variant}", f"trainer.precision={precision}", f"seed={seed}"]
                 name = f"curve-{variant}-{precision}-seed{seed}"
-                found[name] = lambda cfg, folder, name=name, words=words: continue_fit(cfg, folder / name, words)
-    return found
+                slices[name] = lambda cfg, folder, name=name, words=words: continue_fit(cfg, folder / name, words)
+    return slices
 
 
-def continue_fit(cfg: DictConfig, run: Path, words: list[str]) -> dict[str, Any]:
+def continue_fit(cfg: DictConfig, run: Path, words: list[str]) -> JsonObject:
     """`reproduce` for at most `bench.minutes`; `complete` once the schedule has ended and ten views are tested."""
     command = [
         sys.executable, "-m", "alexnet_pl", "reproduce", "-c", cfg.bench.curves, f"data.root={cfg.data.root}",

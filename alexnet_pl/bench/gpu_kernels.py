@@ -1,4 +1,4 @@
-"""Time of each GPU kernel of a training step, beside the least time that its operations or bytes allow."""
+"""GPU kernels of a training step by time, beside the rooflines of the stages."""
 
 from typing import Any
 
@@ -8,17 +8,18 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from alexnet_pl.bench import stages
+from alexnet_pl.files import JsonObject
 from alexnet_pl.runtime import precision, uncached_autocast
 
-STEPS, WARM = 10, 5
-KERNELS = 40  # the slowest that are listed
+STEPS, WARMUP_STEPS = 10, 5
+KERNELS = 40  # number of slowest kernels to list
 
 
-def profile_step(cfg: DictConfig) -> dict[str, Any]:
-    """Microseconds a step of each kernel, slowest first, and of all; `rooflines`: milliseconds of the stages."""
+def profile_step(cfg: DictConfig) -> JsonObject:
+    """Microseconds per step of each kernel, slowest first, and of all; `rooflines`: milliseconds of the stages."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = stages.build_module(cfg, device).train()
-    sgd = stages.optimizer(module)
+    sgd = stages.make_optimizer(module)
     half = precision(cfg.trainer.precision, device.type).startswith("bf16")
     size, crop = cfg.data.batch_size, cfg.augment.crop
     view = module.performance.to_memory_format(60 * torch.randn(size, 3, crop, crop, device=device))
@@ -31,7 +32,7 @@ def profile_step(cfg: DictConfig) -> dict[str, Any]:
         loss.backward()
         sgd.step()
 
-    for _ in range(WARM):
+    for _ in range(WARMUP_STEPS):
         step()
     activities = [ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU]
     with profile(activities=activities) as profiler:
@@ -41,21 +42,21 @@ def profile_step(cfg: DictConfig) -> dict[str, Any]:
             torch.cuda.synchronize()
     kernels = kernel_times(profiler.events() or [], device.type)
     slowest = dict(sorted(kernels.items(), key=lambda item: -item[1])[:KERNELS])
-    floors = {name: 1e3 * value for name, value in stages.rooflines(cfg, module, device).items()}
+    rooflines = {name: 1e3 * value for name, value in stages.rooflines(cfg, module, device).items()}
     return {
         "batch_size": size,
         "microseconds": {name: value / STEPS for name, value in slowest.items()},
         "all_kernels": sum(kernels.values()) / STEPS,
-        "rooflines": floors,
+        "rooflines": rooflines,
     }
 
 
 def kernel_times(events: Any, device: str) -> dict[str, float]:
-    """Microseconds by kernel; on the CPU, by operator without those that it calls."""
-    found: dict[str, float] = {}
+    """Kernel → microseconds; on the CPU, operator → its own time without the operators it calls."""
+    microseconds: dict[str, float] = {}
     for event in events:
         if event.device_type.name != device.upper() or getattr(event, "is_user_annotation", False):
             continue
         duration = event.self_cpu_time_total if device == "cpu" else event.time_range.elapsed_us()
-        found[event.name] = found.get(event.name, 0.0) + duration
-    return found
+        microseconds[event.name] = microseconds.get(event.name, 0.0) + duration
+    return microseconds

@@ -1,4 +1,4 @@
-"""Throughput of loading whole images from a store, beside a plain memory copy and third-party loaders."""
+"""Throughput of loading stored images, beside a memory copy and third-party loaders."""
 
 import os
 import time
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet_pl.bench.third_party_loaders import BATCH, PEERS, Place, unavailable_reason
-from alexnet_pl.bench.timing import Flow, Rate, rate
+from alexnet_pl.bench.third_party_loaders import BATCH, THIRD_PARTY, LoaderInputs, unavailable_reason
+from alexnet_pl.bench.timing import BatchStream, Rate, summarize_rates
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.data.loading.streaming import BatchBuffer, CpuBuffer, GpuDecodeBuffer, stream_batches
 from alexnet_pl.data.store.raw import RawReader
@@ -23,32 +23,31 @@ DECODED = "ours, jpeg, decoded by the GPU"
 COPY, RAW, JPEG, EXAMPLE = "plain copy of memory", "ours, raw", "ours, jpeg", "pytorch/examples, full JPEGs"
 
 
-def loader_candidates(folder: Path, workers: int, crop: int) -> tuple[dict[str, Flow], dict[str, str]]:
-    """Endless flows of batches, and the other programs that do not run here, with the reason.
+def loader_candidates(folder: Path, workers: int, crop: int) -> tuple[dict[str, BatchStream], dict[str, str]]:
+    """(name → endless stream of batches, name → reason) of the loaders that run here and of those that do not.
 
-    `folder` holds the stores raw and jpeg, class folders of full-size photographs/train, and in squares/ the images of
-    the jpeg store as files.
+    `folder`: from `fixtures.make_stores`.
     """
     raw, jpeg = (Store(folder / name).split("train") for name in ("raw", "jpeg"))
-    place = Place(folder, workers)
-    flows: dict[str, Flow] = {
+    inputs = LoaderInputs(folder, workers)
+    flows: dict[str, BatchStream] = {
         COPY: lambda: copy_batches(raw),
         RAW: lambda: stream_split(raw),
         JPEG: lambda: stream_split(jpeg),
         EXAMPLE: lambda: load_folders(folder / "photographs/train", example_transform(), workers),
         "ImageFolder, the same JPEGs": lambda: load_folders(folder / "squares", crop_transform(crop), workers),
     }
-    others: dict[str, tuple[str, Flow]] = {
-        name: (module, lambda make=make: make(place)) for name, (module, make) in PEERS.items()
+    optional: dict[str, tuple[str, BatchStream]] = {
+        name: (module, lambda make=make: make(inputs)) for name, (module, make) in THIRD_PARTY.items()
     }
     if torch.cuda.is_available():
-        others[DECODED] = "torchvision", lambda: stream_split(jpeg, torch.device("cuda"), GpuDecodeBuffer)
-    missing = {name: reason for name, other in others.items() if (reason := unavailable_reason(*other))}
-    return flows | {name: flow for name, (_, flow) in others.items() if name not in missing}, missing
+        optional[DECODED] = "torchvision", lambda: stream_split(jpeg, torch.device("cuda"), GpuDecodeBuffer)
+    missing = {name: reason for name, other in optional.items() if (reason := unavailable_reason(*other))}
+    return flows | {name: flow for name, (_, flow) in optional.items() if name not in missing}, missing
 
 
 def copy_batches(split: Split) -> Generator[int, None, None]:
-    """As many bytes, in batches that lie in a row, from one place in memory to another."""
+    """Copy contiguous batches of the same size within memory."""
     assert isinstance(split.reader, RawReader)
     buffer = np.empty((BATCH, *split.shape), np.uint8)
     while True:
@@ -62,7 +61,7 @@ def copy_batches(split: Split) -> Generator[int, None, None]:
 def stream_split(
     split: Split, device: torch.device = CPU, buffer_class: type[BatchBuffer] = CpuBuffer
 ) -> Generator[int, None, None]:
-    """Our loader, in the order of one epoch after the other."""
+    """Our loader over endless shuffled epochs."""
     orders = (epoch_order(len(split), 0, epoch) for epoch in count())
     batches = (order[start : start + BATCH] for order in orders for start in range(0, len(order), BATCH))
     for _, labels in stream_batches(split, batches, BATCH, device, buffer_class=buffer_class):
@@ -96,22 +95,22 @@ def crop_transform(crop: int) -> Callable[[Any], Any]:
     )
 
 
-IMAGES = 4096  # at most, a round
+IMAGES = 4096  # maximum per round
 READ_MODES = {"memory map": False, "read ahead": True}
 
 
 def measure_cold_reads(root: Path, rounds: int) -> dict[str, Rate]:
-    """Images a second. Where the kernel does not forget a file when asked to, both read from memory."""
+    """Images per second from a store outside the page cache. Kernels may ignore that and read from memory."""
     rates: dict[str, list[float]] = {name: [] for name in READ_MODES}
     for _ in range(rounds):
         for name, ahead in READ_MODES.items():
             drop_page_cache(root)
             rates[name].append(read_once(root, ahead))
-    return {name: rate(rates) for name, rates in rates.items()}
+    return {name: summarize_rates(rates) for name, rates in rates.items()}
 
 
 def drop_page_cache(root: Path) -> None:
-    """Drop the training images from the kernel's cache; nobody must have them mapped."""
+    """Drop the training images from the page cache; no process may have them mapped."""
     for path in root.glob("train-*"):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""`bench prepare`: throughput of making a store, beside Pillow in as many processes and decode + resize alone."""
+"""`bench prepare`: throughput of `prepare`, beside Pillow in as many processes and decoding + resizing alone."""
 
 import contextlib
 import io
@@ -11,13 +11,12 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from alexnet_pl.bench.fixtures import IMAGES, SIZE, find_photographs, make_tree
-from alexnet_pl.bench.timing import Job, Rate, interleaved, machine
+from alexnet_pl.bench.timing import Rate, TimedJob, describe_machine, time_interleaved
 from alexnet_pl.data.images import decode, resize_center_crop
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
@@ -25,21 +24,22 @@ from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.prepare.workers import configure_worker
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.files import JsonObject
 
 DATASETS = {"ILSVRC-2012": 1_431_167, "Fall 2011": 14_197_122}  # images, of all splits
 CORES = (2, 16, 64)
 
 
-def measure_prepare(source: Path | None, rounds: int) -> dict[str, Any]:
-    """Rates of each way to prepare the photographs below `source`, and what follows from them."""
+def measure_prepare(source: Path | None, rounds: int) -> JsonObject:
+    """Rates of the candidates on the photographs below `source`, their ratios, and projected hours, as JSON."""
     configure_worker()
-    host = machine()
+    host = describe_machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_tree(find_photographs(source, folder), folder / "tree", IMAGES)
         workers = host["cores"]
         with start_candidates(folder, workers) as jobs:
-            rates = interleaved(jobs, rounds)
+            rates = time_interleaved(jobs, rounds)
         peak = peak_memory(folder)
     return {
         "stage": "prepare",
@@ -55,7 +55,7 @@ def measure_prepare(source: Path | None, rounds: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def start_candidates(folder: Path, workers: int) -> Iterator[dict[str, Job]]:
+def start_candidates(folder: Path, workers: int) -> Iterator[dict[str, TimedJob]]:
     paths = sorted((folder / "tree/train/0").iterdir())
     shares = [paths[worker::workers] for worker in range(workers)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as processes, ThreadPoolExecutor(workers) as threads:
@@ -72,7 +72,7 @@ def resize_all(paths: list[Path]) -> int:
 
 
 def prepare_store(folder: Path, encoding: StoreEncoding) -> int:
-    """A whole store: listed, read, decoded, resized, summed, encoded, hashed, written, synced."""
+    """Prepare a complete store. Returns the number of training images."""
     with tempfile.TemporaryDirectory(dir=folder) as name, contextlib.redirect_stdout(io.StringIO()):
         settings = StoreSettings("bench", SIZE, {}, encoding, shard=128)
         source = read_folders(folder / "tree", {})
@@ -82,7 +82,7 @@ def prepare_store(folder: Path, encoding: StoreEncoding) -> int:
 
 
 def peak_memory(folder: Path) -> float:
-    """Peak memory of `prepare` with two workers, all processes together, in GB; shared pages count once."""
+    """Peak memory of `prepare` with two workers in GB, over all processes; shared pages count once."""
     words = ["prepare", "-c", "imagenette", f"prepare.source={folder / 'tree'}", f"data.root={folder / 'store'}"]
     command = [sys.executable, "-m", "alexnet_pl", *words, "prepare.workers=2", "prepare.images_per_shard=128"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
@@ -94,15 +94,15 @@ def peak_memory(folder: Path) -> float:
 
 
 def process_tree(pid: int) -> list[int]:
-    """A process and all that it has begun."""
-    with contextlib.suppress(OSError):  # one may end while it is looked at
+    """Ids of a process and all its descendants."""
+    with contextlib.suppress(OSError):  # a process may end meanwhile
         children_files = (path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children"))
         return [pid, *(each for children in children_files for child in children for each in process_tree(int(child)))]
     return [pid]
 
 
 def resident_share(pid: int) -> float:
-    """Its share of the pages that it uses, in GB."""
+    """Proportional set size of a process in GB; 0 if it has ended."""
     with contextlib.suppress(OSError):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         return next((int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("Pss:")), 0.0)
@@ -120,12 +120,12 @@ def rate_ratios(rates: dict[str, Rate]) -> dict[str, float]:
 
 
 def project_hours(rate: float) -> dict[str, dict[str, float]]:
-    """If the rate a core stays what it is here, and the disks keep up."""
+    """Data set → cores → hours, assuming this rate per core and fast enough disks."""
     return {name: {str(cores): images / rate / cores / 3600 for cores in CORES} for name, images in DATASETS.items()}
 
 
 def pillow_square(path: Path, size: int) -> np.ndarray:
-    """Shorter side to `size`, bilinear, then the centre: (size, size, 3)."""
+    """Resize the shorter side to `size` (bilinear) and center-crop with Pillow: (size, size, 3) uint8."""
     with Image.open(io.BytesIO(path.read_bytes())) as opened:
         picture = opened.convert("RGB")
     width, height = picture.size

@@ -1,4 +1,4 @@
-"""Time each stage of a training step alone, beside the roofline of this machine."""
+"""Stages of a training step, each timed alone, beside the roofline of this machine."""
 
 import copy
 import statistics
@@ -17,36 +17,37 @@ from alexnet_pl import runtime
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.experiment import build
+from alexnet_pl.files import JsonObject
 from alexnet_pl.runtime import precision, uncached_autocast
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
 
-class Clock:
-    """Seconds of each stage, a list a stage; on a GPU the work is waited for."""
+class StageTimer:
+    """Stage → list of seconds; on a GPU it waits for the work to finish."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.found = device, dict[str, list[float]]()
+        self.device, self.seconds = device, dict[str, list[float]]()
 
-    def time(self, name: str, job: Callable[[], Any]) -> Any:
-        began = time.perf_counter()
-        result = job()
+    def time(self, name: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = work()
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        self.found.setdefault(name, []).append(time.perf_counter() - began)
+        self.seconds.setdefault(name, []).append(time.perf_counter() - start)
         return result
 
 
-def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> dict[str, Any]:
-    """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its floor."""
+def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> JsonObject:
+    """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its roofline (`floors`)."""
     device = runtime.device(cfg)
-    clock, module = Clock(device), build_module(cfg, device)
-    sgd = optimizer(module)
+    clock, module = StageTimer(device), build_module(cfg, device)
+    sgd = make_optimizer(module)
     for number in range(rounds + 2):
-        if number == 2:  # two to warm up
-            clock.found.clear()
-        one_step(clock, cfg, module, sgd, splits, number)
-    seconds = {name: statistics.median(found) for name, found in clock.found.items()}
+        if number == 2:  # after two rounds of warm-up
+            clock.seconds.clear()
+        time_stages(clock, cfg, module, sgd, splits, number)
+    seconds = {name: statistics.median(found) for name, found in clock.seconds.items()}
     return {
         "batch_size": cfg.data.batch_size,
         "precision": precision(cfg.trainer.precision, device.type),
@@ -57,27 +58,27 @@ def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> di
 
 
 def build_module(cfg: DictConfig, device: torch.device) -> Classifier:
-    """The recipe's module on `device`, with a mean image and colours like photographs'."""
+    """The recipe's module on `device`, with a mean image and colour statistics typical of photographs."""
     module = build.make_module(cfg).to(device).train()
     module.apply_performance(device)
     module.augment.set_statistics(np.full((3, cfg.data.size, cfg.data.size), 118.0), np.diag([400.0, 1400.0, 14800.0]))
     return module
 
 
-def optimizer(module: Classifier) -> MomentumSGD:
+def make_optimizer(module: Classifier) -> MomentumSGD:
     groups = parameter_groups(module.net, module.lr, module.weight_decay, module.bias_lr_scale, module.decay_biases)
     return MomentumSGD(groups, module.lr, module.momentum, module.weight_decay, fused=module.performance.optimized)
 
 
-def one_step(
-    clock: Clock, cfg: DictConfig, module: Classifier, sgd: MomentumSGD, splits: dict[str, Split], number: int
+def time_stages(
+    clock: StageTimer, cfg: DictConfig, module: Classifier, sgd: MomentumSGD, splits: dict[str, Split], number: int
 ) -> None:
     count, device = cfg.data.batch_size, clock.device
     for name, split in splits.items():
         order = np.resize(epoch_order(len(split), 0, number), count)
-        room = split.buffer(count, pinned=device.type == "cuda")
-        clock.time("read" if name == "raw" else "decode", lambda s=split, r=room, o=order: s.read(o, r.numpy()))
-    images = clock.time("transfer", lambda: room.to(device))
+        buffer = split.buffer(count, pinned=device.type == "cuda")
+        clock.time("read" if name == "raw" else "decode", lambda s=split, r=buffer, o=order: s.read(o, r.numpy()))
+    images = clock.time("transfer", lambda: buffer.to(device))
     draws = module.augment.draw(0, 0, number, count)
     draws = type(draws)(*(each.to(device) for each in draws))
     labels = torch.arange(count, device=device) % module.net.num_classes
@@ -100,50 +101,50 @@ def one_step(
 
 
 def rooflines(cfg: DictConfig, module: Classifier, device: torch.device) -> dict[str, float]:
-    """Bytes over bandwidth, operations over the rate of a large product, both measured here and now."""
-    count, bytes_a_second = cfg.data.batch_size, bandwidth(device)
+    """Stage → least seconds: bytes over bandwidth, or operations over peak rate, both measured on this machine."""
+    count, bytes_a_second = cfg.data.batch_size, measure_bandwidth(device)
     half = precision(cfg.trainer.precision, device.type).startswith("bf16")
-    rate = peak(torch.bfloat16 if half else torch.float32, device)
-    stored, seen = count * 3 * cfg.data.size**2, count * 3 * cfg.augment.crop**2
+    rate = measure_peak(torch.bfloat16 if half else torch.float32, device)
+    stored, cropped = count * 3 * cfg.data.size**2, count * 3 * cfg.augment.crop**2
     weights = sum(weight.numel() for weight in module.net.parameters())
-    host = bytes_a_second if device.type == "cpu" else bandwidth(torch.device("cpu"))
-    forward, whole = operations(module.net, cfg.augment.crop)
+    host = bytes_a_second if device.type == "cpu" else measure_bandwidth(torch.device("cpu"))
+    forward, total = count_operations(module.net, cfg.augment.crop)
     return {
         "read": 2 * stored / host,
-        "augment": (seen + (2 if half else 4) * seen) / bytes_a_second,
+        "augment": (cropped + (2 if half else 4) * cropped) / bytes_a_second,
         "forward": count * forward / rate,
-        "backward": count * (whole - forward) / rate,
+        "backward": count * (total - forward) / rate,
         "update": 20 * weights / bytes_a_second,  # gradient, weight and velocity read, the last two written
     }
 
 
-def bandwidth(device: torch.device) -> float:
-    """Bytes a second, read and written, of a copy that fits in no cache."""
+def measure_bandwidth(device: torch.device) -> float:
+    """Bytes per second, read plus written, of a copy larger than the caches."""
     source, target = (torch.ones(256 << 20, dtype=torch.uint8, device=device) for _ in range(2))
-    return 2 * source.numel() / best(lambda: target.copy_(source), device)
+    return 2 * source.numel() / fastest_run(lambda: target.copy_(source), device)
 
 
-def peak(kind: torch.dtype, device: torch.device) -> float:
-    """Operations a second of a product of matrices: on a CPU as large as the network's own, on a GPU large enough."""
+def measure_peak(kind: torch.dtype, device: torch.device) -> float:
+    """Operations per second of a matrix product: on a CPU of the network's size, on a GPU a larger one."""
     m, k, n = (4096, 2048, 1024) if device.type == "cpu" else (8192, 8192, 8192)
     a, b = (torch.randn(shape, device=device).to(kind) for shape in ((m, k), (k, n)))
-    return 2 * m * k * n / best(lambda: a @ b, device)
+    return 2 * m * k * n / fastest_run(lambda: a @ b, device)
 
 
-def best(job: Callable[[], object], device: torch.device, runs: int = 7) -> float:
-    found = []
+def fastest_run(job: Callable[[], object], device: torch.device, runs: int = 7) -> float:
+    seconds = []
     for _ in range(runs):
-        began = time.perf_counter()
+        start = time.perf_counter()
         job()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        found.append(time.perf_counter() - began)
-    return min(found)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
-def operations(net: nn.Module, crop: int) -> tuple[float, float]:
-    """Of an image: forward, and forward with backward but without the gradient of the pixels. Two for each product of
-    convolutions and full layers, counted on tensors without content; backward takes each product twice."""
+def count_operations(net: nn.Module, crop: int) -> tuple[float, float]:
+    """(forward, forward and backward) operations per image, without the gradient of the pixels. Counts two for each
+    multiplication in convolutions and fully connected layers, on meta tensors; backward does each product twice."""
     net = copy.deepcopy(net).to("meta")
     with FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, 3, crop, crop, device="meta"))

@@ -1,13 +1,14 @@
-"""Targets of throughput on a CPU: ratios within one run, each with the bound that it has to meet."""
+"""Throughput targets on a CPU: ratios within one run, with their bounds."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from alexnet_pl.bench import trainer_overhead, training_steps
 from alexnet_pl.bench.loaders import COPY, EXAMPLE, JPEG, RAW
+from alexnet_pl.files import JsonObject
 
 
 class Target(NamedTuple):
-    """`found`: None where one of the two was not run."""
+    """A bound on a measured value, a minimum if `least`. `found`: the value, None if it was not measured."""
 
     what: str
     found: float | None
@@ -22,7 +23,7 @@ class Target(NamedTuple):
         return self.found >= self.bound if self.least else self.found <= self.bound
 
 
-FEEDS = (
+LOADER_RATIOS = (
     (RAW, EXAMPLE, 150.0),
     (RAW, "litdata, raw", 15.0),
     (RAW, "FFCV, raw, cropped", 11.0),
@@ -32,54 +33,60 @@ FEEDS = (
     (JPEG, "webdataset, the same JPEGs", 2.0),
     (JPEG, "litdata, the same JPEGs", 2.0),
 )
-NORMS = (("ours, compiled", "F.local_response_norm", 3.5), ("ours, eager", "F.local_response_norm", 2.2))
-STEPS = (
+NORM_RATIOS = (("ours, compiled", "F.local_response_norm", 3.5), ("ours, eager", "F.local_response_norm", 2.2))
+STEP_RATIOS = (
     (f"{training_steps.OURS}, {training_steps.BF16}", f"{training_steps.STOCK}, {training_steps.FLOAT32}", 3.5),
     (f"{training_steps.OURS}, {training_steps.FLOAT32}", f"{training_steps.STOCK}, {training_steps.FLOAT32}", 1.7),
     (f"{training_steps.OURS}, {training_steps.BF16}", f"{training_steps.TORCHVISION}, {training_steps.FLOAT32}", 1.5),
 )
-OUTSIDE = 3.0  # percent of a fit that is not augmentation, forward, backward or update
-TRAINER = 50.0  # µs a step of Python beyond the bare loop, amortised
+MAX_OUTSIDE = 3.0  # percent of a fit outside augmentation, forward, backward and update
+MAX_OVERHEAD = 50.0  # µs of Python per step over a bare loop
 
 
-def targets(found: dict[str, Any]) -> list[Target]:
-    """Targets from the figures of `measure_training`; parts that were left out count as not run."""
-    feeding = {name: steady(each) for name, each in found.get("feeding", {}).items()}
-    stepping = {name: 1 / seconds for name, seconds in found.get("steps", {}).items()}
-    norming = {name: 1 / seconds for name, seconds in found.get("norms", {}).items()}
+def make_targets(measured: JsonObject) -> list[Target]:
+    """Targets for the results of `measure_training`; parts that are missing count as not measured."""
+    loader_rates = {name: robust_rate(each) for name, each in measured.get("feeding", {}).items()}
+    step_rates = {name: 1 / seconds for name, seconds in measured.get("steps", {}).items()}
+    norm_rates = {name: 1 / seconds for name, seconds in measured.get("norms", {}).items()}
     return [
-        *ratios("images", feeding, FEEDS),
-        *ratios("step", stepping, STEPS),
-        *ratios("norms", norming, NORMS),
-        *costs(found),
+        *ratio_targets("images", loader_rates, LOADER_RATIOS),
+        *ratio_targets("step", step_rates, STEP_RATIOS),
+        *ratio_targets("norms", norm_rates, NORM_RATIOS),
+        *overhead_targets(measured),
     ]
 
 
-def steady(rate: dict[str, float]) -> float:
-    """The median; of a contender that was now and then more than twice as slow, whatever stopped it, its fastest round:
-    no gate is to be met by another program's accident."""
+def robust_rate(rate: dict[str, float]) -> float:
+    """Median rate, or the fastest round if the rounds differ by more than a factor of two, so that no target is met
+    because something else slowed a candidate down."""
     return rate["median"] if 2 * rate.get("low", rate["median"]) >= rate.get("high", 0.0) else rate["high"]
 
 
-def ratios(what: str, rates: dict[str, float], wanted: tuple[tuple[str, str, float], ...]) -> list[Target]:
+def ratio_targets(what: str, rates: dict[str, float], bounds: tuple[tuple[str, str, float], ...]) -> list[Target]:
     return [
         Target(
-            f"{what}: {ours} / {other}", rates[ours] / rates[other] if {ours, other} <= rates.keys() else None, bound
+            f"{what}: {ours} / {baseline}",
+            rates[ours] / rates[baseline] if {ours, baseline} <= rates.keys() else None,
+            bound,
         )
-        for ours, other, bound in wanted
+        for ours, baseline, bound in bounds
     ]
 
 
-def costs(found: dict[str, Any]) -> list[Target]:
-    trainer = {name: each["median"] for name, each in found.get("trainer", {}).items()}
-    shares = (found.get("fit") or {}).get("shares") or {}
+def overhead_targets(measured: JsonObject) -> list[Target]:
+    trainer = {name: each["median"] for name, each in measured.get("trainer", {}).items()}
+    shares = (measured.get("fit") or {}).get("shares") or {}
     return [
         Target(
-            f"trainer: {trainer_overhead.OURS}", trainer.get(trainer_overhead.OURS), TRAINER, "µs a step", least=False
+            f"trainer: {trainer_overhead.OURS}",
+            trainer.get(trainer_overhead.OURS),
+            MAX_OVERHEAD,
+            "µs a step",
+            least=False,
         ),
-        Target("fit: outside the network's work", shares.get("outside"), OUTSIDE, "%", least=False),
+        Target("fit: outside the network's work", shares.get("outside"), MAX_OUTSIDE, "%", least=False),
     ]
 
 
-def check_targets(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [gate._asdict() | {"met": gate.met} for gate in targets(found)]
+def check_targets(measured: JsonObject) -> list[JsonObject]:
+    return [gate._asdict() | {"met": gate.met} for gate in make_targets(measured)]

@@ -1,7 +1,7 @@
-"""Loaders of other programs that deliver batches of whole uint8 images, set up as their documentation recommends.
+"""Third-party loaders that yield batches of uint8 images, configured as their documentation recommends.
 
-They come with `pip install alexnet_pl[bench]`, but for FFCV, which needs libraries of the system. Those that are not
-installed, or fail, are named.
+`pip install alexnet_pl[bench]` installs all but FFCV, which needs system libraries. A loader that is not installed or
+fails is reported with the reason.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from alexnet_pl.bench.timing import Flow
+from alexnet_pl.bench.timing import BatchStream
 from alexnet_pl.data.store.raw import RawReader
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
@@ -21,8 +21,8 @@ from alexnet_pl.data.store.store import Store
 BATCH = 128
 
 
-class Place(NamedTuple):
-    """The folder with raw/, jpeg/ and squares/, and the worker processes or threads that everyone gets."""
+class LoaderInputs(NamedTuple):
+    """Folder with raw/, jpeg/ and squares/, and the number of worker processes or threads of each loader."""
 
     folder: Path
     workers: int
@@ -31,22 +31,22 @@ class Place(NamedTuple):
         return Store(self.folder / encoding).split("train")
 
 
-def unavailable_reason(module: str, flow: Flow) -> str:
-    """Why another program does not run here; "" where it does."""
+def unavailable_reason(module: str, flow: BatchStream) -> str:
+    """Why a third-party loader does not run here; "" if it does."""
     try:
         if importlib.util.find_spec(module) is None:
             return "not installed"
         with contextlib.closing(flow()) as batches:
             next(batches)
     except ModuleNotFoundError as error:
-        return "not installed" if module.startswith(str(error.name)) else f"it lacks {error.name}"
-    except Exception as error:  # whatever another program's fault may be
+        return "not installed" if module.startswith(str(error.name)) else f"needs {error.name}"
+    except Exception as error:  # third-party code may raise anything
         return f"{type(error).__name__}: {error}".splitlines()[0]
     return ""
 
 
-def webdataset(place: Place) -> Generator[int, None, None]:
-    """Our own shards, which are in its format; decoded by Pillow as its documentation has it."""
+def stream_webdataset(place: LoaderInputs) -> Generator[int, None, None]:
+    """webdataset on our JPEG shards, which have its format, decoded by Pillow."""
     import webdataset as wds  # type: ignore[import-not-found]
 
     paths = [str(path) for path in sorted((place.folder / "jpeg").glob("train-*.tar"))]
@@ -57,18 +57,18 @@ def webdataset(place: Place) -> Generator[int, None, None]:
         yield len(labels)
 
 
-def litdata_raw(place: Place) -> Generator[int, None, None]:
-    images = (torch.from_numpy(image.copy()) for shard in shards_of(place.split("raw")) for image in shard)
-    return litdata(place, "litdata-raw", images)
+def stream_litdata_raw(place: LoaderInputs) -> Generator[int, None, None]:
+    images = (torch.from_numpy(image.copy()) for shard in raw_shards(place.split("raw")) for image in shard)
+    return stream_litdata(place, "litdata-raw", images)
 
 
-def litdata_jpeg(place: Place) -> Generator[int, None, None]:
+def stream_litdata_jpeg(place: LoaderInputs) -> Generator[int, None, None]:
     from PIL import Image
 
-    return litdata(place, "litdata-jpeg", (Image.open(path) for path in squares(place)))
+    return stream_litdata(place, "litdata-jpeg", (Image.open(path) for path in square_files(place)))
 
 
-def litdata(place: Place, name: str, items: Any) -> Generator[int, None, None]:
+def stream_litdata(place: LoaderInputs, name: str, items: Any) -> Generator[int, None, None]:
     from litdata import StreamingDataLoader, StreamingDataset  # type: ignore[import-not-found]
 
     root = place.folder / name
@@ -91,8 +91,8 @@ def write_litdata(root: Path, items: Any) -> None:
     writer.merge(1)
 
 
-def dali(place: Place) -> Generator[int, None, None]:
-    """Its pipeline on the CPU."""
+def stream_dali(place: LoaderInputs) -> Generator[int, None, None]:
+    """DALI's pipeline on the CPU."""
     from nvidia.dali import fn, pipeline_def, types  # type: ignore[import-not-found]
 
     cpu: Any = None
@@ -109,20 +109,20 @@ def dali(place: Place) -> Generator[int, None, None]:
         yield images.as_tensor().shape()[0]
 
 
-def ffcv_raw(place: Place) -> Generator[int, None, None]:
-    """With the crop that its own ImageNet recipe draws."""
+def stream_ffcv_raw(place: LoaderInputs) -> Generator[int, None, None]:
+    """FFCV with the random crop of its ImageNet recipe."""
     from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder  # type: ignore[import-not-found]
 
-    return ffcv(place, "raw", RandomResizedCropRGBImageDecoder((224, 224)))
+    return stream_ffcv(place, "raw", RandomResizedCropRGBImageDecoder((224, 224)))
 
 
-def ffcv_jpeg(place: Place) -> Generator[int, None, None]:
+def stream_ffcv_jpeg(place: LoaderInputs) -> Generator[int, None, None]:
     from ffcv.fields.rgb_image import SimpleRGBImageDecoder  # type: ignore[import-not-found]
 
-    return ffcv(place, "jpg", SimpleRGBImageDecoder())
+    return stream_ffcv(place, "jpg", SimpleRGBImageDecoder())
 
 
-def ffcv(place: Place, mode: str, decoder: Any) -> Generator[int, None, None]:
+def stream_ffcv(place: LoaderInputs, mode: str, decoder: Any) -> Generator[int, None, None]:
     from ffcv.fields import IntField, RGBImageField  # type: ignore[import-not-found]
     from ffcv.fields.basics import IntDecoder  # type: ignore[import-not-found]
     from ffcv.loader import Loader, OrderOption  # type: ignore[import-not-found]
@@ -142,21 +142,21 @@ def ffcv(place: Place, mode: str, decoder: Any) -> Generator[int, None, None]:
             yield len(labels)
 
 
-def squares(place: Place) -> list[Path]:
+def square_files(place: LoaderInputs) -> list[Path]:
     return sorted((place.folder / "squares").rglob("*.jpg"))
 
 
-def shards_of(split: Split) -> list[np.ndarray]:
+def raw_shards(split: Split) -> list[np.ndarray]:
     assert isinstance(split.reader, RawReader)
     return split.reader.shards
 
 
-PEERS: dict[str, tuple[str, Callable[[Place], Generator[int, None, None]]]] = {
-    "webdataset, the same JPEGs": ("webdataset", webdataset),
-    "litdata, raw": ("litdata", litdata_raw),
-    "litdata, the same JPEGs": ("litdata", litdata_jpeg),
-    "DALI on the CPU, the same JPEGs": ("nvidia.dali", dali),
-    "FFCV, raw, cropped": ("ffcv", ffcv_raw),
-    "FFCV, JPEGs": ("ffcv", ffcv_jpeg),
+THIRD_PARTY: dict[str, tuple[str, Callable[[LoaderInputs], Generator[int, None, None]]]] = {
+    "webdataset, the same JPEGs": ("webdataset", stream_webdataset),
+    "litdata, raw": ("litdata", stream_litdata_raw),
+    "litdata, the same JPEGs": ("litdata", stream_litdata_jpeg),
+    "DALI on the CPU, the same JPEGs": ("nvidia.dali", stream_dali),
+    "FFCV, raw, cropped": ("ffcv", stream_ffcv_raw),
+    "FFCV, JPEGs": ("ffcv", stream_ffcv_jpeg),
 }
-"""Name → (module, flow)."""
+"""Name → (module, function that opens the stream)."""

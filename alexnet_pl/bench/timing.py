@@ -1,4 +1,4 @@
-"""Comparable timings: candidates run in turn, once a round, so that a busy machine slows all of them alike."""
+"""Interleaved timing: the candidates run in turn, once per round, so that a busy machine slows all of them equally."""
 
 import contextlib
 import statistics
@@ -10,74 +10,74 @@ from typing import Any, NamedTuple
 
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.provenance import installed
 from alexnet_pl.runtime import cores
 
-Job = Callable[[], int]
-"""Does some work and says of how many images."""
-Flow = Callable[[], Generator[int, None, None]]
-"""Batches without end: how many images each has, as it is there."""
+TimedJob = Callable[[], int]
+"""Does some work and returns its number of images."""
+BatchStream = Callable[[], Generator[int, None, None]]
+"""Opens an endless stream; each batch yields its number of images."""
 
 
 class Rate(NamedTuple):
-    """Images a second over the rounds."""
+    """Images per second over the rounds."""
 
     median: float
     low: float
     high: float
 
 
-def interleaved(jobs: Mapping[str, Job], rounds: int) -> dict[str, Rate]:
-    """One round to warm up, then `rounds` that count."""
-    found: dict[str, list[float]] = {name: [] for name in jobs}
+def time_interleaved(jobs: Mapping[str, TimedJob], rounds: int) -> dict[str, Rate]:
+    """Rate of each job over `rounds` rounds, after one round of warm-up."""
+    rates_by_name: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(rounds + 1):
         for name, job in jobs.items():
-            began = time.perf_counter()
+            start = time.perf_counter()
             images = job()
             if number:
-                found[name].append(images / (time.perf_counter() - began))
-    return {name: rate(rates) for name, rates in found.items()}
+                rates_by_name[name].append(images / (time.perf_counter() - start))
+    return {name: summarize_rates(rates) for name, rates in rates_by_name.items()}
 
 
-def rate(found: list[float]) -> Rate:
-    return Rate(statistics.median(found), min(found), max(found))
+def summarize_rates(rates: list[float]) -> Rate:
+    return Rate(statistics.median(rates), min(rates), max(rates))
 
 
-class Window(NamedTuple):
-    """Of a flow: seconds that do not count, as processes start and memory is touched for the first time, then seconds
-    and batches of which both must have passed."""
+class TimingWindow(NamedTuple):
+    """Timing of a stream: `warm` untimed seconds while processes start, then at least `seconds` and `batches`."""
 
     warm: float = 1.0
     seconds: float = 2.0
     batches: int = 12
 
 
-def time_streams(flows: Mapping[str, Flow], rounds: int, window: Window) -> dict[str, Rate]:
-    """Every flow is opened anew each round, and closed before the next one's turn."""
-    found: dict[str, list[float]] = {name: [] for name in flows}
+def time_streams(flows: Mapping[str, BatchStream], rounds: int, window: TimingWindow) -> dict[str, Rate]:
+    """Rate of each stream; every round opens a stream and closes it before the next one."""
+    rates_by_name: dict[str, list[float]] = {name: [] for name in flows}
     for _ in range(rounds):
         for name, flow in flows.items():
-            found[name].append(steady(flow, window))
-    return {name: rate(rates) for name, rates in found.items()}
+            rates_by_name[name].append(stream_rate(flow, window))
+    return {name: summarize_rates(rates) for name, rates in rates_by_name.items()}
 
 
-def steady(flow: Flow, window: Window) -> float:
-    """Images a second, from the arrival of one batch to the arrival of another."""
+def stream_rate(flow: BatchStream, window: TimingWindow) -> float:
+    """Images per second between the arrivals of two batches."""
     batches = flow()
     try:
-        began = time.perf_counter()
-        while time.perf_counter() - began < window.warm:
+        start = time.perf_counter()
+        while time.perf_counter() - start < window.warm:
             next(batches)
-        began, images, count = time.perf_counter(), 0, 0
-        while (passed := time.perf_counter() - began) < window.seconds or count < window.batches:
+        start, images, count = time.perf_counter(), 0, 0
+        while (elapsed := time.perf_counter() - start) < window.seconds or count < window.batches:
             images, count = images + next(batches), count + 1
-        return images / passed
+        return images / elapsed
     finally:
         batches.close()
 
 
-def machine() -> dict[str, Any]:
-    """Properties of the machine that the figures depend on."""
+def describe_machine() -> JsonObject:
+    """Hardware, versions and load of this machine, as JSON."""
     import os
     import platform
 
@@ -90,7 +90,7 @@ def machine() -> dict[str, Any]:
         "gpu": gpu,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "versions": {name: found for name in PACKAGES if (found := installed(name))},
+        "versions": {name: version for name in PACKAGES if (version := installed(name))},
         "load": round(os.getloadavg()[0], 1),
     }
 
@@ -109,33 +109,33 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-Run = Callable[[], None]
-Make = Callable[..., Run]
-"""(name of a contender, …) → what is timed, ready to run."""
-WARM = 2  # runs that do not count: compiling, first touches of memory
+RunCandidate = Callable[[], None]
+MakeCandidate = Callable[..., RunCandidate]
+"""(name of a candidate, …) → function to time."""
+WARMUP_RUNS = 2  # untimed: compilation, first use of memory
 
 
-class Worker:
+class CandidateProcess:
     """A process that holds one candidate, warmed up, and runs it on request."""
 
-    def __init__(self, make: Make, name: str, *args: Any) -> None:
+    def __init__(self, make: MakeCandidate, name: str, *args: Any) -> None:
         context = get_context("spawn")
-        self.line, other = context.Pipe()
-        self.process = context.Process(target=serve, args=(other, make, name, *args), daemon=True)
+        self.line, child_end = context.Pipe()
+        self.process = context.Process(target=serve_candidate, args=(child_end, make, name, *args), daemon=True)
         self.process.start()
-        other.close()
+        child_end.close()
         self.name = name
 
-    def ready(self) -> None:
-        """Wait until it is, or it would warm up on the cores that another one is timed on."""
-        self.hear()
+    def wait_until_warm(self) -> None:
+        """Wait for the warm-up, which would otherwise take cores from another candidate's timing."""
+        self.receive()
 
     def run(self) -> float:
         """Seconds of one run."""
         self.line.send(True)
-        return self.hear()
+        return self.receive()
 
-    def hear(self) -> float:
+    def receive(self) -> float:
         try:
             return self.line.recv()
         except EOFError as error:
@@ -147,25 +147,27 @@ class Worker:
         self.process.join()
 
 
-def serve(line: Connection, make: Make, name: str, *args: Any) -> None:
+def serve_candidate(line: Connection, make: MakeCandidate, name: str, *args: Any) -> None:
     silence_library_logs()
     run = make(name, *args)
-    for _ in range(WARM):
+    for _ in range(WARMUP_RUNS):
         run()
     line.send(0.0)
     while line.recv():
-        began = time.perf_counter()
+        start = time.perf_counter()
         run()
-        line.send(time.perf_counter() - began)
+        line.send(time.perf_counter() - start)
 
 
-def time_in_processes(names: Iterable[str], make: Make, args: tuple[Any, ...], rounds: int) -> dict[str, float]:
-    """Median seconds of each contender's runs."""
+def time_in_processes(
+    names: Iterable[str], make: MakeCandidate, args: tuple[Any, ...], rounds: int
+) -> dict[str, float]:
+    """Median seconds of each candidate's runs, each in its own process."""
     with contextlib.ExitStack() as stack:
         workers = {}
         for name in names:
-            workers[name] = Worker(make, name, *args)
+            workers[name] = CandidateProcess(make, name, *args)
             stack.callback(workers[name].stop)
             workers[name].ready()
-        found = [{name: worker.run() for name, worker in workers.items()} for _ in range(rounds)]
-    return {name: statistics.median(seconds[name] for seconds in found) for name in workers}
+        rounds_seconds = [{name: worker.run() for name, worker in workers.items()} for _ in range(rounds)]
+    return {name: statistics.median(seconds[name] for seconds in rounds_seconds) for name in workers}

@@ -1,4 +1,4 @@
-"""Time of a training step beside the same network in stock PyTorch and torchvision's alexnet; the norms alone."""
+"""Training steps: ours, the same network in stock PyTorch, and torchvision's alexnet; and the norms alone."""
 
 import copy
 import os
@@ -10,53 +10,57 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alexnet_pl.files import JsonObject
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.models.local_response_norm import NormSpec
 from alexnet_pl.runtime import SWITCH, ask_for_large_pages
 
 BF16, TF32, FLOAT32 = "bf16", "tf32", "float32"
 OURS, STOCK, TORCHVISION = "ours", "stock PyTorch", "torchvision's alexnet"
-CONTENDERS = (f"{OURS}, {BF16}", f"{OURS}, {FLOAT32}", f"{STOCK}, {FLOAT32}", f"{TORCHVISION}, {FLOAT32}")
+CANDIDATES = (f"{OURS}, {BF16}", f"{OURS}, {FLOAT32}", f"{STOCK}, {FLOAT32}", f"{TORCHVISION}, {FLOAT32}")
 EAGER, COMPILED = "ours, neither compiled nor a graph", "ours, compiled, no graph"
-ON_GPU = (f"{OURS}, {TF32}", f"{EAGER}, {BF16}", f"{COMPILED}, {BF16}")  # besides
+GPU_CANDIDATES = (f"{OURS}, {TF32}", f"{EAGER}, {BF16}", f"{COMPILED}, {BF16}")  # besides
 NORMS = ("ours, compiled", "ours, eager", "F.local_response_norm")
-REPEATED = 20  # steps of a run on a GPU, which is waited for at the end
+GPU_REPETITIONS = 20  # steps per timed run on a GPU, synchronised at the end
 
 
-class Work(NamedTuple):
-    """What all contenders do: sizes, and the recipe's sections `model` and `speed`, of which stock ones take the first
-    alone."""
+class Workload(NamedTuple):
+    """Sizes, and the recipe's sections `model` and `performance` (`speed`); stock candidates ignore the latter."""
 
     batch_size: int
     crop: int
     device: str
     threads: int
-    model: dict[str, Any]
-    speed: dict[str, Any]
+    model: JsonObject
+    speed: JsonObject
 
     @property
     def steps(self) -> int:
-        return REPEATED if self.device == "cuda" else 1
+        return GPU_REPETITIONS if self.device == "cuda" else 1
 
 
-def make_step(name: str, work: Work) -> Callable[[], None]:
-    """`work.steps` steps on a batch that is already augmented: forward, backward, update."""
+def make_step(name: str, work: Workload) -> Callable[[], None]:
+    """Function that runs `work.steps` steps (forward, backward, update) on an augmented batch."""
     import torch
 
     from alexnet_pl.runtime import use_tf32
 
-    who, _, kind = name.rpartition(", ")
-    ours = who in (OURS, EAGER, COMPILED)
+    network, _, precision = name.rpartition(", ")
+    ours = network in (OURS, EAGER, COMPILED)
     os.environ[SWITCH] = str(int(ours))
     torch.set_num_threads(work.threads)
     torch.manual_seed(0)
-    if ours:  # others as PyTorch has it
-        use_tf32(kind == TF32)
+    if ours:  # the others keep PyTorch's default
+        use_tf32(precision == TF32)
     images = 60 * torch.randn(work.batch_size, 3, work.crop, work.crop, device=work.device)
     labels = torch.arange(work.batch_size, device=work.device) % work.model["num_classes"]
     if ours:
         images = images.contiguous(memory_format=torch.channels_last)
-    step = captured(stepping(who, kind, work), images, labels) if who == OURS else stepping(who, kind, work)
+    step = (
+        captured_step(plain_step(network, precision, work), images, labels)
+        if network == OURS
+        else plain_step(network, precision, work)
+    )
 
     def run() -> None:
         for _ in range(work.steps):
@@ -67,15 +71,15 @@ def make_step(name: str, work: Work) -> Callable[[], None]:
     return run
 
 
-def stepping(who: str, kind: str, work: Work) -> Callable[[Any, Any], None]:
+def plain_step(network: str, precision: str, work: Workload) -> Callable[[Any, Any], None]:
     import torch
     from torch.nn import functional as F
 
-    net, optimizer = contender(who, work)
+    net, optimizer = make_candidate(network, work)
 
     def step(images: Any, labels: Any) -> None:
         optimizer.zero_grad()
-        with torch.autocast(work.device, torch.bfloat16, enabled=kind == BF16, cache_enabled=False):
+        with torch.autocast(work.device, torch.bfloat16, enabled=precision == BF16, cache_enabled=False):
             loss = F.cross_entropy(net(images).float(), labels)
         loss.backward()
         optimizer.step()
@@ -83,7 +87,7 @@ def stepping(who: str, kind: str, work: Work) -> Callable[[Any, Any], None]:
     return step
 
 
-def captured(step: Callable[[Any, Any], None], images: Any, labels: Any) -> Callable[[Any, Any], None]:
+def captured_step(step: Callable[[Any, Any], None], images: Any, labels: Any) -> Callable[[Any, Any], None]:
     """Run the step as a CUDA graph, as `performance.cuda_graph=true` does."""
     if images.device.type != "cuda":
         return step
@@ -100,33 +104,33 @@ def captured(step: Callable[[Any, Any], None], images: Any, labels: Any) -> Call
     return replayed
 
 
-def contender(who: str, work: Work) -> tuple[Any, Any]:
+def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
     """(network in training, its optimizer)."""
     import torch
     from torchvision.models import alexnet
 
-    from alexnet_pl.bench.training_steps import stock
+    from alexnet_pl.bench.training_steps import with_stock_norms
     from alexnet_pl.models.alexnet import AlexNet
     from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
     from alexnet_pl.training.performance import Performance
 
-    if who == TORCHVISION:
+    if network == TORCHVISION:
         net = alexnet(num_classes=work.model["num_classes"]).to(work.device).train()
         return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
     net = AlexNet(**work.model, crop=work.crop).to(work.device).train()
-    if who == STOCK:
-        net = stock(net)
+    if network == STOCK:
+        net = with_stock_norms(net)
         return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
     speed = Performance(**work.speed)
-    if who == EAGER:
+    if network == EAGER:
         speed = replace(speed, compile=False)
     speed.apply(net, torch.device(work.device))
     groups = parameter_groups(net, 0.01, 0.0005, 2.0, False)
     return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=speed.optimized)
 
 
-def make_norm(name: str, work: Work) -> Callable[[], None]:
-    """Forward and backward of response normalisation on what it meets behind conv1 and conv2, float32."""
+def make_norm(name: str, work: Workload) -> Callable[[], None]:
+    """Function that runs response normalisation, forward and backward, on shapes of conv1 and conv2, in float32."""
     import torch
     from torch.nn import functional as F
 
@@ -155,7 +159,7 @@ def make_norm(name: str, work: Work) -> Callable[[], None]:
 
 
 class StockNorm(nn.Module):
-    """One of the three norms by PyTorch's own functions."""
+    """Normalisation layer computed with PyTorch's functions."""
 
     def __init__(self, rule: NormSpec) -> None:
         super().__init__()
@@ -168,8 +172,8 @@ class StockNorm(nn.Module):
         return torch.cat([F.local_response_norm(half, n, alpha * n, beta, k) for half in a.chunk(towers, 1)], 1)
 
 
-def stock(net: nn.Module) -> nn.Module:
-    """A copy of `net` with its norms exchanged."""
+def with_stock_norms(net: nn.Module) -> nn.Module:
+    """Copy of `net` with its normalisation layers replaced by `StockNorm`."""
     net = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
     for name, layer in list(net.named_children()):
         if isinstance(layer, NormLayer):

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import NoReturn
@@ -70,6 +71,7 @@ def respond(argv: list[str]) -> None:
             raise SystemExit(0 if argv else 2)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, exit_on_signal)
+        sys.unraisablehook = repeat_signal
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
         start(argv)
     except Exception as error:
@@ -123,6 +125,14 @@ def start(argv: list[str]) -> None:
 def exit_on_signal(number: int, frame: object) -> NoReturn:
     stopped_by.append(number)
     raise SystemExit(128 + number)
+
+
+def repeat_signal(ignored: "sys.UnraisableHookArgs") -> None:
+    """Send a signal once more that came within a finalizer, where Python prints exceptions and goes on."""
+    if stopped_by and isinstance(ignored.exc_value, SystemExit):
+        threading.Timer(0.05, os.kill, (os.getpid(), stopped_by[-1])).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def fail(message: str) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 
 from alexnet_pl.bench import prepare_suite
-from alexnet_pl.bench.report import show_preparing, show_training
+from alexnet_pl.bench.report import print_prepare_tables, print_training_tables
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 
@@ -32,7 +32,7 @@ def bench(cfg: DictConfig, folder: Path) -> None:
         measured = prepare_suite.measure_prepare(
             Path(cfg.prepare.source) if cfg.prepare.source else None, cfg.bench.rounds
         )
-        show_preparing(measured)
+        print_prepare_tables(measured)
     else:
         measured = measure_training_stages(cfg, folder)
     if cfg.bench.output:
@@ -45,7 +45,7 @@ def measure_training_stages(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from alexnet_pl.bench import end_to_end, suite  # these import the trainer, which takes seconds
 
     measured = suite.measure_training(cfg, folder)
-    show_training(measured)
+    print_training_tables(measured)
     if cfg.bench.output:
         from alexnet_pl.bench.chart import draw_bench_chart
 

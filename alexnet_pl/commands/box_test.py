@@ -20,11 +20,11 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions, make_detect
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
-from alexnet_pl.detection.average_precision import Detections
-from alexnet_pl.detection.box_evaluation import Tested, evaluate_detector, evaluate_localiser
+from alexnet_pl.detection.average_precision import DetectedBoxes
+from alexnet_pl.detection.box_evaluation import BoxTest, evaluate_detector, evaluate_localiser
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.build import open_box_store
-from alexnet_pl.detection.finder import BoxFinder, Found
+from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
@@ -52,12 +52,12 @@ def test(cfg: DictConfig, folder: Path) -> float:
     else:
         tested = evaluate_localiser(finder, split, train, options)
     results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
-    write_boxes(results, [(split.names[n], found) for n, found in by_number(tested.found)], classes)
+    write_boxes(results, [(split.names[n], found) for n, found in by_number(tested.detections)], classes)
     result = {**describe_test(cfg, folder, store, split.name, trained_with, options, finder), **tested.numbers}
     write_json(results / RESULT, result)
     names = [name for _, name in classes]
     pictures = draw_test(results, finder, split, tested, options.show, names)
-    overlays = [(split.image(number), found) for number, found in by_number(tested.found)[: options.show]]
+    overlays = [(split.image(number), found) for number, found in by_number(tested.detections)[: options.show]]
     log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
     print_message(summarize_box_test(result), results / RESULT)
@@ -91,7 +91,7 @@ def describe_test(
     counts = {"images": len(store.whole(split)), "train_images": len(store.whole("train"))}
     return {
         "task": trained_with.task,
-        "dataset": {**to_json(predictions.dataset_info(store, split)), **counts},
+        "dataset": {**to_json(predictions.describe_dataset(store, split)), **counts},
         "checkpoint": to_json(describe_checkpoint(path)),
         "model": read_checkpoint(path)["alexnet_pl"]["switches"]["model"],
         "window": finder.network.window.window,
@@ -104,14 +104,14 @@ def describe_test(
     }
 
 
-def by_number(found: Detections) -> list[tuple[int, Found]]:
+def by_number(found: DetectedBoxes) -> list[tuple[int, PredictedBoxes]]:
     """(image number, its boxes) of each image that has boxes."""
     rows = ((number, found.images == number) for number in np.unique(found.images).tolist())
-    return [(n, Found(found.labels[own], found.scores[own], found.boxes[own])) for n, own in rows]
+    return [(n, PredictedBoxes(found.labels[own], found.scores[own], found.boxes[own])) for n, own in rows]
 
 
 def draw_test(
-    results: Path, finder: BoxFinder, split: WholeSplit, tested: Tested, count: int, names: Sequence[str]
+    results: Path, finder: BoxFinder, split: WholeSplit, tested: BoxTest, count: int, names: Sequence[str]
 ) -> list[Path]:
     """Boxes before and after merging of the first images with boxes, and a detector's mistakes by kind."""
     numbers = np.unique(tested.truths.images)[:count].tolist()
@@ -119,7 +119,7 @@ def draw_test(
         return []
     pictures = [save_merging(results / "merging.png", finder, [split.image(i) for i in numbers], names)]
     if "mistakes" in tested.numbers:
-        pictures.append(save_mistakes(results / "mistakes.png", split.image, tested.found, tested.truths, names))
+        pictures.append(save_mistakes(results / "mistakes.png", split.image, tested.detections, tested.truths, names))
     return pictures
 
 
@@ -127,7 +127,7 @@ def log_box_test(
     cfg: DictConfig,
     folder: Path,
     pictures: Sequence[Path],
-    overlays: Sequence[tuple[Tensor, Found]],
+    overlays: Sequence[tuple[Tensor, PredictedBoxes]],
     names: Sequence[str],
     result: dict[str, Any],
 ) -> None:

@@ -23,7 +23,7 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> Test
     imported = read_import(read_checkpoint(path)["alexnet_pl"])
     seed = checkpoint_seed(path)
     tested = TestDescription(
-        dataset=predictions.dataset_info(data.store, data.test_split_name),
+        dataset=predictions.describe_dataset(data.store, data.test_split_name),
         views=module.views,
         checkpoint=checkpoint,
         seed=cfg.seed if seed is None and imported is None else seed,

@@ -10,12 +10,12 @@ from alexnet_pl.config.box_options import make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.images import decode
 from alexnet_pl.detection.box_network import load_box_network
-from alexnet_pl.detection.finder import BoxFinder, Found
+from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images
 from alexnet_pl.figures.boxes import save_boxes
-from alexnet_pl.reporting.tables import Table, print_table
+from alexnet_pl.reporting.tables import Table, print_tables
 
 SHOWN = 20  # lines of the table on the console; the files hold all boxes
 
@@ -32,7 +32,7 @@ def detect(cfg: DictConfig, folder: Path) -> None:
         except (OSError, ValueError) as error:
             not_read[path] = error
             continue
-        boxes = finder.confident(finder.find(image))
+        boxes = finder.select_confident(finder.find(image))
         results.append((str(path), boxes))
         save_boxes(out_dir / f"{path.stem}.png", image, boxes, [name for _, name in classes])
     for path, reason in not_read.items():
@@ -40,12 +40,12 @@ def detect(cfg: DictConfig, folder: Path) -> None:
     if not results:
         raise UserError(f"predict.images: none of {len(not_read)} could be read")
     table = write_boxes(out_dir, results, classes)
-    print_table([boxes_table(results, classes)])
+    print_tables([boxes_table(results, classes)])
     num_boxes = sum(len(boxes.labels) for _, boxes in results)
     print_message(f"{pluralize(len(results), 'image')}, {num_boxes:,} boxes, drawn beside the table", table)
 
 
-def boxes_table(results: Sequence[tuple[str, Found]], classes: Sequence[Sequence[str]]) -> Table:
+def boxes_table(results: Sequence[tuple[str, PredictedBoxes]], classes: Sequence[Sequence[str]]) -> Table:
     rows = [
         [Path(name).name, classes[label][1], f"{score:.2f}", " ".join(f"{edge:.0f}" for edge in box)]
         for name, boxes in results

@@ -12,9 +12,9 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.confusions import read_table, write_confusions
-from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.evaluation.result import TestDescription, TestResult, read_result, write_result
-from alexnet_pl.evaluation.submission import writable, write_submission
+from alexnet_pl.evaluation.submission import is_submittable, write_submission
 from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
 from alexnet_pl.files import sha256, to_json, write_json
@@ -84,7 +84,7 @@ def log_test_result(cfg: DictConfig, folder: Path, results: Path, result: TestRe
 def write_server_file(results: Path, store: Store, split: str) -> None:
     """Write the submission for the ILSVRC-2012 test server, which alone has the labels; for other data only print where
     the predictions are."""
-    if not writable(store, split):
+    if not is_submittable(store, split):
         return print_message(f"{store.name} {split}: no labels; predictions saved", results / PROBABILITIES)
     path = results / "submission.txt"
     lines, missing = write_submission(path, store, results / PROBABILITIES)
@@ -99,7 +99,7 @@ def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
     split, saved, result = data.store.split(data.test_split_name), results / PROBABILITIES, results / RESULT
     if not saved.is_file() or (split.labelled and not result.is_file()):
         return None
-    reader = Reader(saved)
+    reader = PredictionFile(saved)
     tests = [reader.test, read_result(result)] if split.labelled else [reader.test]
     file_hash = sha256(Path(cfg.ckpt_path))
     same = all(test.checkpoint.sha256 == file_hash for test in tests)
@@ -115,7 +115,7 @@ def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        dataset = predictions.dataset_info(data.store, "val")
+        dataset = predictions.describe_dataset(data.store, "val")
         tested = TestDescription(
             dataset=dataset, views="center", checkpoint=describe_checkpoint(Path(cfg.ckpt_path)), lineage=module.lineage
         )

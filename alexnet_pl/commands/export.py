@@ -16,7 +16,7 @@ from alexnet_pl.files import to_json
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
 from alexnet_pl.inference.trained_network import TrainedNetwork
-from alexnet_pl.inference.weights import HUB, run_weights
+from alexnet_pl.inference.weights import HUB, read_run_weights
 from alexnet_pl.runs.layout import CHECKPOINTS, read_config
 
 CHECKED = 32  # images on which a written file is compared with the network
@@ -36,7 +36,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         raise UserError(known)
     (run,) = runs
     read_config(run)
-    weights = run_weights(run, run / CHECKPOINTS / f"{options.ckpt_path}.ckpt")
+    weights = read_run_weights(run, run / CHECKPOINTS / f"{options.ckpt_path}.ckpt")
     network = TrainedNetwork(weights, options.views)
     name, write, run_written = FORMATS[options.format]
     out = Path(options.out) if options.out else run / "export"
@@ -50,7 +50,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     finally:
         partial.unlink(missing_ok=True)
     (out / "config.json").write_text(json.dumps(to_json(weights.info), indent=1) + "\n")
-    (out / "README.md").write_text(model_card(weights.info, run, str(out / name)))
+    (out / "README.md").write_text(model_card(weights.info, run, options.publish or out.name))
     megabytes = (out / name).stat().st_size / 1e6
     print_message(
         f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",

@@ -16,7 +16,7 @@ from alexnet_pl.config.options import RetrievalOptions, make_retrieval_options
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, predict, processes
-from alexnet_pl.reporting.tables import Table, print_table
+from alexnet_pl.reporting.tables import Table, print_tables
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
 from alexnet_pl.retrieval.features import Features, Share, features_dir
@@ -55,7 +55,7 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     neighbors = find_neighbors(options, index, queries, own)
     metadata = {**asdict(options), "among": index.features.identity}
     path = write_neighbors(folder / "retrieval", names, neighbors, index, metadata)
-    print_table([neighbors_table(names, neighbors, index)])
+    print_tables([neighbors_table(names, neighbors, index)])
     own_class = precision(neighbors, index.features, labels) if labels is not None else None
     share_text = f", {100 * own_class:.2f} % of the neighbours of the query's class" if own_class is not None else ""
     print_message(

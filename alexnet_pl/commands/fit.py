@@ -12,7 +12,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import dataset_info
+from alexnet_pl.evaluation.predictions import describe_dataset
 from alexnet_pl.experiment.build import build
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
@@ -79,7 +79,7 @@ def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
 def train(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     transfer_layers(cfg, module)
-    record = FitRecord(folder, identity.training_signature(cfg), dataset_info(data.store, "train"))
+    record = FitRecord(folder, identity.training_signature(cfg), describe_dataset(data.store, "train"))
     errors = fit_to_end(cfg, trainer, module, data, record)
     if options.make_monitor_options(cfg).upload_checkpoints:
         saved = [path for name in (BEST, LAST) if (path := folder / name).is_file()]

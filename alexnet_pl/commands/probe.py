@@ -14,7 +14,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
 from alexnet_pl.files import to_json, write_json
-from alexnet_pl.reporting.tables import Table, print_table
+from alexnet_pl.reporting.tables import Table, print_tables
 from alexnet_pl.retrieval import gallery
 from alexnet_pl.retrieval.linear_probe import ProbeResult, probe_features
 from alexnet_pl.runs.checkpoint import read_checkpoint
@@ -56,7 +56,7 @@ def report(result: ProbeResult, made: str, path: Path) -> None:
     ]
     if rows:
         note = f"Means of {result.shots[0].draws} draws, penalty {result.few_shot_penalty:g}; intervals over draws."
-        print_table([Table("Few-shot", ["images a class", "top-1 error, %", "95 % interval"], rows, (note,))])
+        print_tables([Table("Few-shot", ["images a class", "top-1 error, %", "95 % interval"], rows, (note,))])
     low, high = result.top1_error_interval
     print_message(
         f"{result.dataset.name}, {result.images:,} {result.dataset.split} images, logistic regression on "

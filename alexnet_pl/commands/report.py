@@ -30,38 +30,41 @@ SAVED = "saved.json"  # ids of the saved view and report, which the next call re
 
 def report(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
-    roots, tests = paper_tables.roots_of(cfg), paper_tables.collected(cfg)
+    roots, tests = paper_tables.report_roots(cfg), paper_tables.collect_report_tests(cfg)
     rows, proxy_results = make_rows(tests), group_proxies(tests)
-    rate = cfg.report.images_per_second or paper_tables.throughput(roots)
-    codes, box_tests = code_tables(roots), box_tables.collect(roots)
-    boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.stand_in_tables(box_tests)]
+    rate = cfg.report.images_per_second or paper_tables.measured_throughput(roots)
+    codes, box_tests = code_tables(roots), box_tables.collect_box_tests(roots)
+    boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.box_proxy_tables(box_tests)]
     proxies = [table for result in proxy_results for table in proxy_tables.proxy_tables(result)]
-    all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing(rows, rate), *proxies, *codes, *boxes]
+    all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes, *boxes]
     folder.mkdir(parents=True, exist_ok=True)
-    tables.print_table(all_tables)
-    for suffix, write in {"md": tables.markdown, "tex": tables.latex, "html": tables.html}.items():
+    tables.print_tables(all_tables)
+    for suffix, write in {"md": tables.to_markdown, "tex": tables.to_latex, "html": tables.to_html}.items():
         (folder / f"report.{suffix}").write_text(write(all_tables))
     (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results))
-    (folder / "proxies.md").write_text(proxy_tables.PROXIES + tables.markdown(proxies))
+    (folder / "proxies.md").write_text(proxy_tables.PROXIES + tables.to_markdown(proxies))
     if codes:
-        (folder / "codes.md").write_text(PAGE + tables.markdown(codes))
+        (folder / "codes.md").write_text(PAGE + tables.to_markdown(codes))
     if box_tests:
-        (folder / "boxes.md").write_text(box_tables.PAGE + tables.markdown(boxes))
+        (folder / "boxes.md").write_text(box_tables.PAGE + tables.to_markdown(boxes))
     draw_comparison_chart(folder / "report.png", rows, proxy_results)
     print_message(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
 
 
 def dashboard(cfg: DictConfig, folder: Path) -> None:
-    wandb_panels.libraries()
-    tests = paper_tables.collected(cfg)
+    wandb_panels.import_wandb_workspaces()
+    tests = paper_tables.collect_report_tests(cfg)
     if is_offline():
         entity = cfg.wandb.get("entity") or "YOU"
         project = cfg.wandb.project
-        made = wandb_panels.workspace(entity, project), wandb_panels.written_report(entity, project, make_rows(tests))
-        wandb_workspace.outline(*made)
+        made = (
+            wandb_panels.build_workspace(entity, project),
+            wandb_panels.build_report(entity, project, make_rows(tests)),
+        )
+        wandb_workspace.print_outline(*made)
         path = Path(cfg.report.output) if cfg.report.output else folder / "dashboard.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(wandb_workspace.spec(*made), indent=1) + "\n")
+        path.write_text(json.dumps(wandb_workspace.export_spec(*made), indent=1) + "\n")
         return print_message(
             "not logged in to W&B, so nothing was saved there; wandb login, then the same command", path
         )
@@ -84,8 +87,8 @@ def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
     saved = folder / SAVED
     previous = json.loads(saved.read_text()) if saved.is_file() else {}
     previous_ids = previous.get(f"{entity}/{cfg.wandb.project}", {})
-    report = wandb_panels.written_report(entity, cfg.wandb.project, make_rows(tests))
-    view = wandb_panels.workspace(entity, cfg.wandb.project)
+    report = wandb_panels.build_report(entity, cfg.wandb.project, make_rows(tests))
+    view = wandb_panels.build_workspace(entity, cfg.wandb.project)
     report.id = previous_ids.get("report", "")
     view._internal_name, view._internal_id = previous_ids.get("view_name", ""), previous_ids.get("view", "")
     report.save()  # makes the project where there is none

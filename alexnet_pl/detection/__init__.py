@@ -1,1 +1,1 @@
-"""OverFeat's localisation and detection: box regression, merging, and how both are evaluated (Sermanet et al. 2013)."""
+"""OverFeat (Sermanet et al. 2013), localisation and detection: box regression, merging of boxes, evaluation."""

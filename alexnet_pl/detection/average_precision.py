@@ -1,15 +1,15 @@
-"""Average precision of detections by the rules of ILSVRC DET (§5), PASCAL VOC 2007 and VOC from 2010 on.
+"""Average precision of detections by the rules of ILSVRC DET (§5), PASCAL VOC 2007 and VOC since 2010.
 
-Detections of a class, over all images, are taken in the order of their confidence. Each is matched to a box of its
-class in its image, or counts as false. The rules differ in which box that is:
+The detections of a class, over all images, are processed by falling confidence. Each is matched with a true box of its
+class in its image, or is a false positive. The rules differ in the choice of that box:
 
-    ilsvrc    the box not yet taken with the highest IoU of at least min(0.5, wh/((w+10)(h+10))), less for boxes below
-              some 25 pixels, where a detection a few pixels off could not reach one half (eval_detection.m)
-    voc       the box with the highest IoU, at least 0.5; if it is taken, the detection is a duplicate and false; if it
-              is `difficult`, the detection does not count at all (VOCevaldet.m)
-    voc2007   the same, and precision is averaged at eleven recalls 0, 0.1 … 1 instead of over the whole curve
+    ilsvrc    the unmatched box with the highest IoU of at least min(0.5, wh/((w+10)(h+10))); the lower threshold for
+              boxes below about 25 pixels allows for an error of a few pixels (eval_detection.m)
+    voc       the box with the highest IoU, at least 0.5; if it is already matched, the detection is a duplicate and
+              false; if it is `difficult`, the detection is ignored (VOCevaldet.m)
+    voc2007   the same, with precision averaged at the eleven recalls 0, 0.1 … 1 instead of over the whole curve
 
-Every box that is not difficult is to be found once; a second detection of it is false by all three.
+Under all rules each box that is not difficult can be detected once; further detections of it are false.
 """
 
 from collections.abc import Collection
@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_pl.detection.boxes import Boxes, ious, sides
+from alexnet_pl.detection.boxes import Boxes, box_sides, ious
 
 
-class Detections(NamedTuple):
-    """Boxes found in some images, in any order."""
+class DetectedBoxes(NamedTuple):
+    """Detections in a set of images, in any order."""
 
     images: np.ndarray  # (D,) int
     labels: np.ndarray  # (D,) int
@@ -30,7 +30,9 @@ class Detections(NamedTuple):
     boxes: Boxes  # (D, 4)
 
 
-class Truths(NamedTuple):
+class TrueBoxes(NamedTuple):
+    """Annotated boxes of a set of images, in any order."""
+
     images: np.ndarray  # (T,) int
     labels: np.ndarray  # (T,) int
     boxes: Boxes  # (T, 4)
@@ -38,93 +40,103 @@ class Truths(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rule:
-    small_boxes: bool = False  # a lower threshold for them
-    taken_are_free: bool = False  # whether a detection may match the second best box where the best one is taken
+class MatchingRule:
+    """How detections are matched and precisions averaged."""
+
+    small_boxes: bool = False  # lower IoU threshold for small boxes
+    match_next_best: bool = False  # whether a detection may match another box if the best one is already matched
     eleven_points: bool = False
 
 
 RULES = {
-    "ilsvrc": Rule(small_boxes=True, taken_are_free=True),
-    "voc": Rule(),
-    "voc2007": Rule(eleven_points=True),
+    "ilsvrc": MatchingRule(small_boxes=True, match_next_best=True),
+    "voc": MatchingRule(),
+    "voc2007": MatchingRule(eleven_points=True),
 }
 
 
 def average_precisions(
-    found: Detections, truths: Truths, classes: int, rule: str = "ilsvrc", skipped: Collection[tuple[int, int]] = ()
+    detections: DetectedBoxes,
+    truths: TrueBoxes,
+    classes: int,
+    rule: str = "ilsvrc",
+    skipped: Collection[tuple[int, int]] = (),
 ) -> np.ndarray:
-    """(classes,) from 0 to 1; nan for a class of which no box is to be found.
+    """(classes,) average precision of each class, 0 to 1; nan for a class without boxes.
 
-    `skipped`: (image, class) pairs of a blacklist, which count on neither side.
+    `skipped`: (image, class) pairs of a blacklist, whose boxes and detections are ignored.
     """
-    return np.array([class_precision(found, truths, label, RULES[rule], skipped) for label in range(classes)])
+    return np.array(
+        [class_average_precision(detections, truths, label, RULES[rule], skipped) for label in range(classes)]
+    )
 
 
 def mean_average_precision(precisions: np.ndarray) -> float:
-    """Percent, over the classes that occur; nan if none does."""
+    """Mean over the classes with boxes, in percent; nan if there are none."""
     return float(100 * np.nanmean(precisions)) if np.isfinite(precisions).any() else float("nan")
 
 
-def class_precision(
-    found: Detections, truths: Truths, label: int, rule: Rule, skipped: Collection[tuple[int, int]]
+def class_average_precision(
+    detections: DetectedBoxes, truths: TrueBoxes, label: int, rule: MatchingRule, skipped: Collection[tuple[int, int]]
 ) -> float:
-    left_out = np.array([image for image, of in skipped if of == label], int)
-    mine = (truths.labels == label) & ~np.isin(truths.images, left_out)
-    own = (found.labels == label) & ~np.isin(found.images, left_out)
-    wanted = int((mine & ~truths.difficult).sum())
-    if not wanted:
+    skipped_images = np.array([image for image, of in skipped if of == label], int)
+    class_truths = (truths.labels == label) & ~np.isin(truths.images, skipped_images)
+    class_detections = (detections.labels == label) & ~np.isin(detections.images, skipped_images)
+    positives = int((class_truths & ~truths.difficult).sum())
+    if not positives:
         return float("nan")
-    right, counted = match_class(
-        Detections(*(column[own] for column in found)), Truths(*(column[mine] for column in truths)), rule
+    right, counted = match_detections(
+        DetectedBoxes(*(column[class_detections] for column in detections)),
+        TrueBoxes(*(column[class_truths] for column in truths)),
+        rule,
     )
-    recall, precision = precision_curve(right[counted], wanted)
+    recall, precision = precision_curve(right[counted], positives)
     return eleven_point_area(recall, precision) if rule.eleven_points else area_under_envelope(recall, precision)
 
 
-def match_class(found: Detections, truths: Truths, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
-    """(D,) whether each detection of a class is right and (D,) whether it counts, in the order of confidence."""
-    order = np.argsort(-found.scores, kind="stable")
+def match_detections(detections: DetectedBoxes, truths: TrueBoxes, rule: MatchingRule) -> tuple[np.ndarray, np.ndarray]:
+    """(D,) whether each detection of a class is right, and (D,) whether it counts, by falling confidence."""
+    order = np.argsort(-detections.scores, kind="stable")
     right, counted = np.zeros(len(order), bool), np.ones(len(order), bool)
     taken = np.zeros(len(truths.images), bool)
     by_image = {image: np.flatnonzero(truths.images == image) for image in np.unique(truths.images)}
-    for place, number in enumerate(order):
-        there = by_image.get(found.images[number], np.empty(0, int))
-        if rule.taken_are_free:
-            there = there[~taken[there]]
-        match = best_match(found.boxes[number], truths.boxes[there], rule)
+    for rank, number in enumerate(order):
+        candidates = by_image.get(detections.images[number], np.empty(0, int))
+        if rule.match_next_best:
+            candidates = candidates[~taken[candidates]]
+        match = best_match(detections.boxes[number], truths.boxes[candidates], rule)
         if match is None:
             continue
-        truth = there[match]
-        counted[place] = not truths.difficult[truth]
-        right[place] = counted[place] and not taken[truth]
+        truth = candidates[match]
+        counted[rank] = not truths.difficult[truth]
+        right[rank] = counted[rank] and not taken[truth]
         taken[truth] = True
     return right, counted
 
 
-def best_match(box: Boxes, truths: Boxes, rule: Rule) -> int | None:
-    """The index of the box that a detection is matched to."""
+def best_match(box: Boxes, truths: Boxes, rule: MatchingRule) -> int | None:
+    """Index of the true box that a detection matches, or None."""
     if not len(truths):
         return None
     overlap = ious(box[None], truths)[0]
-    overlap = np.where(overlap >= least_ious(truths, rule), overlap, -1)
+    overlap = np.where(overlap >= iou_thresholds(truths, rule), overlap, -1)
     return int(overlap.argmax()) if overlap.max() >= 0 else None
 
 
-def least_ious(truths: Boxes, rule: Rule) -> np.ndarray:
-    width, height = sides(truths).T
+def iou_thresholds(truths: Boxes, rule: MatchingRule) -> np.ndarray:
+    width, height = box_sides(truths).T
     small = width * height / ((width + 10) * (height + 10))
     return np.minimum(0.5, small) if rule.small_boxes else np.full(len(truths), 0.5)
 
 
-def precision_curve(right: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and precision after each detection."""
-    hit = np.cumsum(right)
-    return hit / wanted, hit / np.arange(1, len(right) + 1)
+def precision_curve(right: np.ndarray, positives: int) -> tuple[np.ndarray, np.ndarray]:
+    """(D,) recall and (D,) precision after each detection."""
+    true_positives = np.cumsum(right)
+    return true_positives / positives, true_positives / np.arange(1, len(right) + 1)
 
 
 def area_under_envelope(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Area under the least curve above precision that never rises with recall (VOCap.m)."""
+    """Area under the precision envelope, the smallest non-increasing curve above precision (VOCap.m)."""
     steps = np.concatenate([[0.0], recall, [1.0]])
     heights = np.concatenate([[0.0], precision, [0.0]])
     envelope = np.maximum.accumulate(heights[::-1])[::-1]

@@ -1,7 +1,7 @@
-"""LightningModule of a box network: what training a regressor (§4) and training a detector (§5) share.
+"""BoxModule: the LightningModule that training of the regressor (§4) and of the detector (§5) share.
 
-Rate, epochs, batch and update rule of neither are printed. Adam, at a rate that falls to zero along a straight line,
-needs no search for them.
+The paper prints no learning rate, batch size, number of epochs or update rule for either. Adam with a rate that falls
+linearly to zero works without a search.
 """
 
 from typing import Any
@@ -14,22 +14,22 @@ from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import to_json
+from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.runs.records import LineageStage
 
 
 class BoxModule(L.LightningModule):
-    """A checkpoint carries all that `detect` needs.
+    """Base module; its checkpoints contain all that `detect` needs.
 
-    `switches`: architecture of the network, {"model", "augment", "boxes"}; `store`: facts of the images trained on.
+    `switches`: settings of the network, {"model", "augment", "boxes"}; `store`: identity of the training images.
     """
 
     def __init__(
         self,
         network: BoxNetwork,
-        switches: dict[str, Any],
+        switches: JsonObject,
         classes: list[list[str]],
-        store: dict[str, Any],
+        store: JsonObject,
         lr: float = 0.001,
         weight_decay: float = 0.0,
         epochs: int = 1,
@@ -45,14 +45,14 @@ class BoxModule(L.LightningModule):
         self.freeze()
 
     def freeze(self) -> None:
-        """Exclude what is not to be learned."""
+        """Freeze the parameters that are not trained; called once, by the constructor."""
 
     def configure_optimizers(self) -> Any:
-        """Of all parameters that are to be learned; the rate falls from `lr` to zero, epoch by epoch."""
-        learned = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        adam = torch.optim.Adam(learned, self.lr, weight_decay=self.weight_decay)
-        falling = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
-        return {"optimizer": adam, "lr_scheduler": falling}
+        """Adam over the trainable parameters; the rate falls linearly from `lr` to zero, once per epoch."""
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        adam = torch.optim.Adam(trainable, self.lr, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
+        return {"optimizer": adam, "lr_scheduler": schedule}
 
     def check_loss(self, loss: Tensor) -> Tensor:
         if not torch.isfinite(loss):
@@ -62,7 +62,7 @@ class BoxModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.log("step", float(self.global_step), sync_dist=True)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, checkpoint: JsonObject) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["alexnet_pl"] = {
             "schema": SCHEMA,

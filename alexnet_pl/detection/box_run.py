@@ -1,4 +1,4 @@
-"""A finished run of boxes, opened again: its network, its images, and what it finds in them (§4, §5)."""
+"""BoxRun: a finished run of localisation or detection (§4, §5), opened for notebooks and figures."""
 
 import os
 from functools import cached_property
@@ -20,7 +20,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import train
 from alexnet_pl.runs.layout import LAST
 
-VARIABLE = "ALEXNET_PL_BOX_RUN"
+RUN_VARIABLE = "ALEXNET_PL_BOX_RUN"
 FOLDER = Path("runs/notebook_boxes")
 DEMO = (  # minutes on two CPU cores
     ("prepare", "-c", "boxes_demo_classifier", "prepare.source=scenes"),
@@ -30,10 +30,10 @@ DEMO = (  # minutes on two CPU cores
 )
 
 
-def example_box_run(given: str | Path | None = None) -> Path:
-    """`given`, or what $ALEXNET_PL_BOX_RUN says, or runs/notebook_boxes: configs/boxes_demo.yaml, trained here once."""
-    if wanted := given or os.environ.get(VARIABLE):
-        return Path(wanted)
+def example_box_run(folder: str | Path | None = None) -> Path:
+    """`folder`, else $ALEXNET_PL_BOX_RUN, else runs/notebook_boxes, where configs/boxes_demo.yaml is trained once."""
+    if chosen := folder or os.environ.get(RUN_VARIABLE):
+        return Path(chosen)
     detector = FOLDER / "detector"
     if not (detector / LAST).is_file():
         print(f"{FOLDER}: a classifier and a detector are trained on drawn scenes; some minutes", flush=True)
@@ -46,8 +46,8 @@ def example_box_run(given: str | Path | None = None) -> Path:
 class BoxRun:
     """A run of configs/overfeat_localise.yaml, overfeat_detect.yaml or one of drawn scenes.
 
-    `root`: where the store lies now, if it was moved; `detect`: keys of that section that are asked for otherwise.
-    Raises UserError that names what is missing.
+    `root`: the store's folder, if it was moved; `detect`: overrides of that config section. Raises UserError for a
+    folder without a run.
     """
 
     def __init__(self, folder: str | Path, root: str | None = None, **detect: Any) -> None:
@@ -62,12 +62,12 @@ class BoxRun:
 
     @property
     def names(self) -> list[str]:
-        """Readable names of the classes."""
+        """Names of the classes."""
         return [name for _, name in self.classes]
 
     @cached_property
     def finder(self) -> BoxFinder:
-        """On the CPU."""
+        """A finder with the run's network and options, on the CPU."""
         return BoxFinder(self.network, self.trained_with, self.options, torch.device("cpu"))
 
     def images(self, split: str = "val") -> WholeSplit:

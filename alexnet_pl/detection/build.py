@@ -1,7 +1,6 @@
 """Build trainer, module and data of a recipe of boxes (overfeat_localise.yaml, overfeat_detect.yaml)."""
 
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import LearningRateMonitor
@@ -13,99 +12,107 @@ from alexnet_pl.config.box_options import BoxOptions, make_box_options
 from alexnet_pl.config.schema import instantiate, store_root
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
-from alexnet_pl.detection.box_network import BoxNetwork, Trained, begin_with, ids, make_box_network, open_trained
+from alexnet_pl.detection.box_network import (
+    BoxNetwork,
+    StartingPoint,
+    class_ids,
+    copy_weights,
+    make_box_network,
+    open_starting_point,
+)
 from alexnet_pl.detection.detection_training import DetectorModule
 from alexnet_pl.detection.localisation_training import RegressorModule, WindowData
 from alexnet_pl.detection.scene_loader import SceneData
-from alexnet_pl.detection.window_cache import WindowCache, open_or_make
+from alexnet_pl.detection.window_cache import WindowCache, open_window_cache
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
+from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint, read_lineage
 from alexnet_pl.training.transfer import read_earlier_network
 
 
 def open_box_store(cfg: DictConfig) -> Store:
-    """The store at `data.root`. Raises UserError for one of squares."""
+    """Open the store at `data.root`. Raises UserError if it holds squares instead of whole images."""
     store = Store(store_root(cfg))
     store.whole("train")
     return store
 
 
-def describe_store(store: Store) -> dict[str, Any]:
+def store_record(store: Store) -> JsonObject:
     counts = {"classes": len(store.classes), "images": len(store.whole("train"))}
     return {"name": store.name, "fingerprint": store.fingerprint, **counts}
 
 
-def beginning(cfg: DictConfig) -> Trained:
-    """The network that a fit begins with: of the run that goes on, else `transfer.weights`."""
+def open_transfer_source(cfg: DictConfig) -> StartingPoint:
+    """Checkpoint that a fit starts from: the resumed run's, else `transfer.weights`. Raises UserError without one."""
     weights = cfg.ckpt_path or cfg.transfer.weights
     if not weights:
         raise UserError("transfer.weights is required: pass transfer.weights=RUN, a trained OverFeat network")
     if cfg.transfer.layers:
         raise UserError("transfer.layers: not for boxes, which take all layers that fit")
-    return open_trained(weights)
+    return open_starting_point(weights)
 
 
-def make_switches(trained: Trained, options: BoxOptions) -> dict[str, Any]:
-    kept = {name: trained.about["switches"][name] for name in ("model", "augment")}
-    return {**kept, "boxes": {**vars(options), "scales": list(options.scales)}}
+def box_switches(trained: StartingPoint, options: BoxOptions) -> JsonObject:
+    inherited = {name: trained.metadata["switches"][name] for name in ("model", "augment")}
+    return {**inherited, "boxes": {**vars(options), "scales": list(options.scales)}}
 
 
 def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.LightningDataModule]:
-    """Everything that can be wrong is found before a logger starts."""
+    """Build trainer, module and data. Raises UserError for any bad setting before a logger starts."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    options, store, trained = make_box_options(cfg), open_box_store(cfg), beginning(cfg)
-    if options.task == "localise" and ids(trained.about["classes"]) != ids(store.classes):
+    options, store, trained = make_box_options(cfg), open_box_store(cfg), open_transfer_source(cfg)
+    if options.task == "localise" and class_ids(trained.metadata["classes"]) != class_ids(store.classes):
         rank_zero_only(print)(
-            f"the classes of {store.root} are not those of {trained.path}: outputs of others stay as they start, and "
-            "only the error of boxes given the class says something"
+            f"{store.root} and {trained.path} have different classes: outputs of the others stay untrained, and only "
+            "the box error with the class given is meaningful"
         )
-    switches = make_switches(trained, options)
+    switches = box_switches(trained, options)
     if cfg.ckpt_path:
         check_compatible(cfg.ckpt_path, switches)
     network = make_box_network(switches, len(store.classes), options)
-    begin_with(network, trained, store.classes)
-    module, data = make_parts(cfg, options, store, network, switches, trained)
-    module.lineage = read_lineage(trained.about) if cfg.ckpt_path else read_earlier_network(trained.path).lineage
+    copy_weights(network, trained, store.classes)
+    module, data = build_module_and_data(cfg, options, store, network, switches, trained)
+    module.lineage = read_lineage(trained.metadata) if cfg.ckpt_path else read_earlier_network(trained.path).lineage
     return make_trainer(cfg, folder, [LearningRateMonitor(logging_interval="epoch")]), module, data
 
 
-def make_parts(
+def build_module_and_data(
     cfg: DictConfig,
     options: BoxOptions,
     store: Store,
     network: BoxNetwork,
-    switches: dict[str, Any],
-    trained: Trained,
+    switches: JsonObject,
+    trained: StartingPoint,
 ) -> tuple[BoxModule, L.LightningDataModule]:
-    given = {
+    arguments = {
         "network": network,
         "switches": switches,
         "classes": store.classes,
-        "store": describe_store(store),
+        "store": store_record(store),
         "epochs": cfg.trainer.max_epochs,
     }
     if options.task == "detect":
-        module: BoxModule = instantiate(DetectorModule, cfg.optim, "optim", **given)
+        module: BoxModule = instantiate(DetectorModule, cfg.optim, "optim", **arguments)
         return module, SceneData(store, options, cfg.data.batch_size, cfg.seed)
-    train, val = make_windows(cfg, options, store, network, trained)
+    train, val = open_window_caches(cfg, options, store, network, trained)
     if not cfg.ckpt_path:
         network.regressor.reset_parameters(train.mean_square())
-    module = instantiate(RegressorModule, cfg.optim, "optim", **given)
+    module = instantiate(RegressorModule, cfg.optim, "optim", **arguments)
     return module, WindowData(store, train, val, cfg.data.batch_size, cfg.seed)
 
 
-def make_windows(
-    cfg: DictConfig, options: BoxOptions, store: Store, network: BoxNetwork, trained: Trained
+def open_window_caches(
+    cfg: DictConfig, options: BoxOptions, store: Store, network: BoxNetwork, trained: StartingPoint
 ) -> tuple[WindowCache, WindowCache]:
-    """Windows of the training and validation images, beside the checkpoint whose features they are."""
-    source = open_trained(cfg.transfer.weights) if cfg.transfer.weights else trained
+    """Cached windows of the training and validation images, in the folder of the checkpoint with the features."""
+    source = open_starting_point(cfg.transfer.weights) if cfg.transfer.weights else trained
     run = source.path.parent.parent if source.path.parent.name == "checkpoints" else source.path.parent
-    facts = {"weights": describe_checkpoint(source.path).weights, "fingerprint": store.fingerprint}
+    identity = {"weights": describe_checkpoint(source.path).weights, "fingerprint": store.fingerprint}
     device = runtime.device(cfg)
     network.to(device).eval()
     train, val = (
-        open_or_make(run / "windows", store.whole(name), network, options, facts) for name in ("train", "val")
+        open_window_cache(run / "windows", store.whole(name), network, options, identity) for name in ("train", "val")
     )
     network.cpu().train()
     return train, val

@@ -1,26 +1,27 @@
-"""ILSVRC's localisation error (§4.4), as its development kit computes it, and what it has to be read beside.
+"""ILSVRC's localisation error (§4.4), as its development kit computes it, with baselines.
 
-Up to five guesses an image, each a class and a box. An image is right if a guess has its class *and* an intersection
-over union of at least 0.50 with any box of that class: the kit's code counts "< 0.50" as wrong, though texts say ">".
-Beside it belong the classification error, the error of the box alone when the class is given, and the error of a
-constant box: in photographs one fixed box is right more often than not, and a regressor has to beat it.
+Up to five guesses per image, each a class and a box. An image is right if a guess has its class *and* an intersection
+over union of at least 0.50 with any box of that class: the kit's code counts "< 0.50" as wrong, although texts say ">".
+To interpret it, the module also computes the classification error, the box error with the class given, and the error of
+a constant box, which is right for more than half of all photographs.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from alexnet_pl.detection.boxes import Boxes, as_boxes, ious
-from alexnet_pl.evaluation.intervals import wilson
+from alexnet_pl.evaluation.intervals import wilson_interval
+from alexnet_pl.files import JsonObject
 
 GUESSES = 5
-LEAST_IOU = 0.5
-GRID = 20  # steps between the edges of candidates for the constant box
+MIN_IOU = 0.5
+GRID = 20  # positions of an edge that are tried for the constant box
 
 
-class Localised(NamedTuple):
-    """Answers for an image and its truth. Boxes in the image's pixels."""
+class LocalisedImage(NamedTuple):
+    """Guesses for an image and its true boxes, in the image's pixels."""
 
     label: int
     truth: Boxes  # (T, 4) the boxes of that class
@@ -30,68 +31,68 @@ class Localised(NamedTuple):
     size: tuple[int, int]  # width and height
 
 
-def hits(boxes: Boxes, truth: Boxes) -> np.ndarray:
-    """(N,) whether each box is right."""
-    return np.any(ious(as_boxes(boxes), as_boxes(truth)) >= LEAST_IOU, axis=1)
+def is_hit(boxes: Boxes, truth: Boxes) -> np.ndarray:
+    """(N,) whether each box has an IoU of at least `MIN_IOU` with a true box."""
+    return np.any(ious(as_boxes(boxes), as_boxes(truth)) >= MIN_IOU, axis=1)
 
 
 def is_localised(labels: Sequence[int] | np.ndarray, boxes: Boxes, label: int, truth: Boxes) -> bool:
-    """Whether one of the first five guesses has the class and a box of it."""
+    """Whether one of the first five guesses has the right class and a right box."""
     named = np.asarray(labels)[:GUESSES] == label
-    return bool((named & hits(as_boxes(boxes)[:GUESSES], truth)).any())
+    return bool((named & is_hit(as_boxes(boxes)[:GUESSES], truth)).any())
 
 
-def localisation_errors(images: Sequence[Localised], constant: Boxes, skipped: Collection[int] = ()) -> dict[str, Any]:
+def localisation_errors(images: Sequence[LocalisedImage], constant: Boxes, skipped: Collection[int] = ()) -> JsonObject:
     """Errors in percent with 95 % intervals.
 
-        loc_error                    a guess of the right class with a right box is lacking, over all images
-        loc_error_without_blacklist  the same without the images numbered in `skipped`, if there are such
-        top1_error, top5_error       of the guessed classes, boxes aside
-        given_class_error            of the best box for the true class
-        constant_box_error           of `constant`, (4,) edges from 0 to 1, in its place
-        constant_box_loc_error       of the guessed classes with that box
+        loc_error                    localisation error over all images
+        loc_error_without_blacklist  the same without the images in `skipped`, if there are any
+        top1_error, top5_error       classification errors, without regard to boxes
+        given_class_error            box error of the best box for the true class
+        constant_box_error           box error of `constant`, (4,) edges from 0 to 1
+        constant_box_loc_error       localisation error with the guessed classes and the constant box
 
-    `skipped`: indices of images. The kits from 2013 on leave out 1,762 of the 50,000 validation images.
+    `skipped`: indices of images. The development kits since 2013 exclude 1,762 of the 50,000 validation images.
     """
-    wrong: dict[str, list[bool]] = {name: [] for name in ("loc_error", *BESIDE)}
+    wrong: dict[str, list[bool]] = {name: [] for name in ("loc_error", *OTHER_ERRORS)}
     for image in images:
         for name, value in image_errors(image, constant).items():
             wrong[name].append(value)
-    found: dict[str, Any] = {"images": len(images)}
+    errors: JsonObject = {"images": len(images)}
     for name, values in wrong.items():
-        found |= describe(name, values)
+        errors |= error_with_interval(name, values)
     if skipped:
-        kept = [value for i, value in enumerate(wrong["loc_error"]) if i not in set(skipped)]
-        found |= describe("loc_error_without_blacklist", kept)
-    return found
+        remaining = [value for i, value in enumerate(wrong["loc_error"]) if i not in set(skipped)]
+        errors |= error_with_interval("loc_error_without_blacklist", remaining)
+    return errors
 
 
-BESIDE = ("top1_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
+OTHER_ERRORS = ("top1_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
 
 
-def image_errors(image: Localised, constant: Boxes) -> dict[str, bool]:
+def image_errors(image: LocalisedImage, constant: Boxes) -> dict[str, bool]:
     fixed = as_boxes(np.asarray(constant) * np.tile(np.asarray(image.size, float), 2))
-    labels, constant_right = image.labels[:GUESSES], bool(hits(fixed, image.truth).any())
-    named = bool((labels == image.label).any())
+    labels, constant_right = image.labels[:GUESSES], bool(is_hit(fixed, image.truth).any())
+    class_guessed = bool((labels == image.label).any())
     return {
         "loc_error": not is_localised(labels, image.boxes, image.label, image.truth),
         "top1_error": not bool((labels[:1] == image.label).any()),
-        "top5_error": not named,
-        "given_class_error": not bool(hits(image.given_class, image.truth).any()),
+        "top5_error": not class_guessed,
+        "given_class_error": not bool(is_hit(image.given_class, image.truth).any()),
         "constant_box_error": not constant_right,
-        "constant_box_loc_error": not (named and constant_right),
+        "constant_box_loc_error": not (class_guessed and constant_right),
     }
 
 
-def describe(name: str, wrong: Sequence[bool]) -> dict[str, Any]:
+def error_with_interval(name: str, wrong: Sequence[bool]) -> JsonObject:
     count = int(np.sum(wrong))
-    return {name: 100 * count / len(wrong), f"{name}_interval": wilson(count, len(wrong))}
+    return {name: 100 * count / len(wrong), f"{name}_interval": wilson_interval(count, len(wrong))}
 
 
 def best_constant_box(truths: Sequence[Boxes]) -> np.ndarray:
-    """(4,) edges from 0 to 1 of the box that is right for most images; of equals, the one with the highest mean IoU.
+    """(4,) edges from 0 to 1 of the box that is right for most images; ties go to the highest mean IoU.
 
-    `truths`: (T, 4) boxes of each training image, from 0 to 1. A change of aspect changes no intersection over union.
+    `truths`: (T, 4) boxes of each training image, from 0 to 1. Scaling both axes does not change an IoU.
     """
     edges = np.linspace(0, 1, GRID + 1)
     spans = np.array([(low, high) for i, low in enumerate(edges) for high in edges[i + 1 :]])
@@ -101,6 +102,6 @@ def best_constant_box(truths: Sequence[Boxes]) -> np.ndarray:
     right, overlap = np.zeros(len(candidates)), np.zeros(len(candidates))
     for truth in truths:
         best = ious(candidates, as_boxes(truth)).max(1)
-        right += best >= LEAST_IOU
+        right += best >= MIN_IOU
         overlap += best
     return candidates[np.lexsort((overlap, right))[-1]]

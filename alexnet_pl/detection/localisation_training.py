@@ -1,7 +1,6 @@
-"""Training of the box regressor on cached windows (§4.2): squared distance of the edges, features frozen."""
+"""Regressor training (§4.2) on cached windows: squared distance of the edges, with frozen features."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import lightning as L
 import numpy as np
@@ -11,33 +10,34 @@ from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
 from alexnet_pl.detection.regressor import box_loss
-from alexnet_pl.detection.window_cache import WindowCache, Windows
+from alexnet_pl.detection.window_cache import WindowBatch, WindowCache
+from alexnet_pl.files import JsonObject
 
 
 class RegressorModule(BoxModule):
-    """The regressor learns; the network below it stays as it is."""
+    """Trains the regressor; the classifier below it is frozen."""
 
     def freeze(self) -> None:
         self.network.net.requires_grad_(False)
 
-    def window_loss(self, batch: Windows) -> Tensor:
+    def window_loss(self, batch: WindowBatch) -> Tensor:
         kernel, maps = self.network.window.classifier, self.network.regressor.fc1.in_channels
         answers = self.network.regressor(batch.features.view(-1, maps, kernel, kernel))
         return box_loss(answers.flatten(2).float(), batch.targets, batch.labels)
 
-    def training_step(self, batch: Windows, index: int) -> Tensor:
+    def training_step(self, batch: WindowBatch, index: int) -> Tensor:
         loss = self.check_loss(self.window_loss(batch))
         self.log("train/loss", loss.detach(), prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Windows, index: int) -> None:
+    def validation_step(self, batch: WindowBatch, index: int) -> None:
         self.log("val/loss", self.window_loss(batch), prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
 
 
 class WindowLoader(EpochPosition):
-    """Batches of windows, in a new random order each epoch, or with `shuffled` false in order, all of them.
+    """Batches of windows in a new random order each epoch, or, if `shuffled` is false, all windows in order.
 
-    The order is a function of (seed, epoch). Of several devices, each takes its share of every batch.
+    The order is a function of (seed, epoch). With several devices, each takes its share of every batch.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class WindowLoader(EpochPosition):
     def __len__(self) -> int:
         return self.batches
 
-    def __iter__(self) -> Iterator[Windows]:
+    def __iter__(self) -> Iterator[WindowBatch]:
         if self.shuffled:
             self.start_epoch()
         count = len(self.windows)
         order = epoch_order(count, self.seed, self.epoch) if self.shuffled else np.arange(count)
         for i in range(self.batches_done if self.shuffled else 0, self.batches):
             self.batches_done = i + 1
-            yield self.windows.rows(np.sort(order[i * self.batch_size : (i + 1) * self.batch_size][self.share]))
+            yield self.windows.read_rows(np.sort(order[i * self.batch_size : (i + 1) * self.batch_size][self.share]))
 
 
 class WindowData(L.LightningDataModule):
-    """Windows to learn from, and those of the tested images."""
+    """Cached windows of the training and validation images."""
 
     def __init__(self, store: Store, train: WindowCache, val: WindowCache, batch_size: int, seed: int) -> None:
         super().__init__()
@@ -74,8 +74,8 @@ class WindowData(L.LightningDataModule):
 
     def make_loader(self, windows: WindowCache, shuffled: bool) -> WindowLoader:
         assert self.trainer is not None
-        place = self.trainer.global_rank, self.trainer.world_size
-        return WindowLoader(windows, self.batch_size, self.seed, shuffled, *place)
+        rank_and_world = self.trainer.global_rank, self.trainer.world_size
+        return WindowLoader(windows, self.batch_size, self.seed, shuffled, *rank_and_world)
 
     def train_dataloader(self) -> WindowLoader:
         self.loader = self.make_loader(self.train, True)
@@ -86,8 +86,8 @@ class WindowData(L.LightningDataModule):
     def val_dataloader(self) -> WindowLoader:
         return self.make_loader(self.val, False)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> JsonObject:
         return {"position": self.loader.state_dict() if self.loader else None}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: JsonObject) -> None:
         self.position = state_dict["position"]

@@ -1,15 +1,15 @@
-"""Merging of a class's boxes (§4.3): the two that match best become one, until none match well enough.
+"""Merging of boxes (§4.3): the two boxes of a class that match best become one, until none match well enough.
 
-The paper's algorithm, step (d): take the pair with the least `match_score`, stop if that is above t, else replace the
-two by `box_merge`. It defines match_score as the distance of the centres *plus* the area of the intersection, by which
-two equal boxes of 100 pixels score 10,000 and two disjoint ones 300 pixels apart score 300, so that the wrong pair is
-merged first. `score="literal"` is that formula, kept to show its failure. The default says what the sentence must mean:
+The paper's algorithm, step (d): take the pair with the lowest `match_score`, stop if it is above t, else replace the
+two by `box_merge`. It defines match_score as the distance of the centers *plus* the area of the intersection: two equal
+boxes of 100 × 100 pixels score 10,000, two disjoint ones 300 pixels apart score 300, and the wrong pair is merged
+first. `score="literal"` is this formula, to show its failure. The default is the presumable intent:
 
-    match_score = distance of centres / mean of the two boxes' √area + (1 − intersection over union)
+    match_score = distance of centers / mean of the two boxes' √area + (1 − intersection over union)
 
-0 for equal boxes, above 1 for disjoint ones, whatever their size. A merged box is the mean of its members' edges, its
-score the *sum* of theirs: windows that agree on a box add up, while false classes, which no two windows place alike,
-stay behind. t is not printed.
+It is 0 for equal boxes and above 1 for disjoint ones of any size. A merged box has the mean of its members' edges and
+the *sum* of their scores: windows that agree on a box add up, and false classes, whose boxes are scattered, do not.
+The paper does not print t.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_pl.detection.boxes import Boxes, areas, as_boxes, centers, intersections
+from alexnet_pl.detection.boxes import Boxes, as_boxes, box_centers, compute_areas, intersections
 
 THRESHOLD = 0.5
 SCORES = ("normalized", "literal")
@@ -25,7 +25,7 @@ WEIGHTS = ("count", "pair")
 
 
 class Merged(NamedTuple):
-    """Best first."""
+    """Merged boxes, highest score first."""
 
     boxes: Boxes  # (N, 4)
     scores: np.ndarray  # (N,) sums
@@ -35,8 +35,8 @@ class Merged(NamedTuple):
 
 @dataclass(frozen=True)
 class MergeOptions:
-    """`threshold`: t. `score`: normalized, or literal in pixels. `weight`: count, the mean of all boxes that went into
-    a merged one, or pair, the mean of the two as printed, by which late members count most."""
+    """`threshold`: t. `score`: "normalized", or "literal" in pixels. `weight`: "count", the mean of all members, or
+    "pair", the mean of the two boxes as printed, by which later members weigh more."""
 
     threshold: float = THRESHOLD
     score: str = "normalized"
@@ -49,42 +49,42 @@ class MergeOptions:
             raise ValueError(f"weight={self.weight}: one of {', '.join(WEIGHTS)}")
 
 
-def match_scores(one: Boxes, other: Boxes, how: str = "normalized") -> np.ndarray:
-    """(N, M), symmetric to the last bit: the less, the better two boxes match."""
-    shared = intersections(one, other)
-    distance = np.hypot(*np.moveaxis(np.abs(centers(one)[:, None] - centers(other)[None]), -1, 0))
-    if how == "literal":
+def match_scores(a: Boxes, b: Boxes, score: str = "normalized") -> np.ndarray:
+    """(N, M) scores, symmetric to the last bit; lower is a better match."""
+    shared = intersections(a, b)
+    distance = np.hypot(*np.moveaxis(np.abs(box_centers(a)[:, None] - box_centers(b)[None]), -1, 0))
+    if score == "literal":
         return distance + shared
-    sizes, others = areas(one)[:, None], areas(other)[None]
-    union = sizes + others - shared
+    sizes, sizes_b = compute_areas(a)[:, None], compute_areas(b)[None]
+    union = sizes + sizes_b - shared
     iou = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    side = (np.sqrt(sizes) + np.sqrt(others)) / 2
-    away = np.divide(distance, side, out=np.where(distance > 0, np.inf, 0.0), where=side > 0)
-    return away + (1 - iou)
+    side = (np.sqrt(sizes) + np.sqrt(sizes_b)) / 2
+    relative_distance = np.divide(distance, side, out=np.where(distance > 0, np.inf, 0.0), where=side > 0)
+    return relative_distance + (1 - iou)
 
 
-def merge(boxes: object, scores: object, options: MergeOptions = MergeOptions()) -> Merged:
+def merge_boxes(boxes: object, scores: object, options: MergeOptions = MergeOptions()) -> Merged:
     """Merge the boxes (N, 4) of one class, with scores (N,).
 
-    The order of the boxes does not matter: they are sorted first, so that pairs that match equally well are taken in
-    the same order. O(N²) in time and memory: the matrix of match scores is kept, with the least of each row.
+    Independent of the order of the boxes: they are sorted first, so that ties are resolved equally. O(N²) in time and
+    memory.
     """
-    given, values = as_boxes(boxes), np.asarray(scores, np.float64).reshape(-1)
-    order = np.lexsort((-values, *given.T[::-1]))
-    state = Pairs(given[order], values[order], options)
+    box_array, values = as_boxes(boxes), np.asarray(scores, np.float64).reshape(-1)
+    order = np.lexsort((-values, *box_array.T[::-1]))
+    state = PairScores(box_array[order], values[order], options)
     while state.merge_closest():
         pass
-    kept = np.flatnonzero(state.alive)
-    best = kept[np.lexsort((*state.boxes[kept].T[::-1], -state.scores[kept]))]
-    place = np.empty(len(given), int)
-    place[best] = np.arange(len(best))
-    groups = np.empty(len(given), int)
-    groups[order] = place[state.roots()] if len(given) else groups
+    alive = np.flatnonzero(state.alive)
+    best = alive[np.lexsort((*state.boxes[alive].T[::-1], -state.scores[alive]))]
+    rank = np.empty(len(box_array), int)
+    rank[best] = np.arange(len(best))
+    groups = np.empty(len(box_array), int)
+    groups[order] = rank[state.roots()] if len(box_array) else groups
     return Merged(state.boxes[best], state.scores[best], state.members[best], groups)
 
 
-class Pairs:
-    """Match scores of all pairs of boxes, and the closest partner of each, kept up to date as boxes are merged."""
+class PairScores:
+    """Match scores of all pairs of boxes and the closest partner of each, updated as boxes are merged."""
 
     def __init__(self, boxes: Boxes, scores: np.ndarray, options: MergeOptions) -> None:
         self.boxes, self.scores, self.options = boxes.copy(), scores.copy(), options
@@ -97,7 +97,7 @@ class Pairs:
         self.least = self.matrix[np.arange(len(boxes)), self.closest]
 
     def merge_closest(self) -> bool:
-        """Merge the pair with the least score; False if there is none at or below the threshold."""
+        """Merge the pair with the lowest score; returns False if all scores are above the threshold."""
         if not len(self.least) or not self.least.min() <= self.options.threshold:
             return False
         i = int(self.least.argmin())
@@ -106,7 +106,7 @@ class Pairs:
         return True
 
     def join(self, i: int, j: int) -> None:
-        """Box j becomes part of box i."""
+        """Merge box j into box i."""
         share = self.members[i] / (self.members[i] + self.members[j]) if self.options.weight == "count" else 0.5
         self.boxes[i] = share * self.boxes[i] + (1 - share) * self.boxes[j]
         self.scores[i] += self.scores[j]
@@ -119,7 +119,7 @@ class Pairs:
         self.update_least(i, j, row)
 
     def update_least(self, i: int, j: int, row: np.ndarray) -> None:
-        """Rows whose closest was i or j are searched anew; others only held against the new box i."""
+        """Search the rows whose closest partner was i or j again; compare the others with the new box i only."""
         stale = self.alive & ((self.closest == i) | (self.closest == j))
         stale[i] = True
         rows = np.flatnonzero(stale)
@@ -130,8 +130,8 @@ class Pairs:
         self.closest[nearer], self.least[nearer] = i, row[nearer]
 
     def roots(self) -> np.ndarray:
-        """(N,) the box that each ended up in."""
-        found = self.into
-        while not np.array_equal(found, found[found]):
-            found = found[found]
-        return found
+        """(N,) index of the merged box that each box belongs to."""
+        roots = self.into
+        while not np.array_equal(roots, roots[roots]):
+            roots = roots[roots]
+        return roots

@@ -1,10 +1,10 @@
-"""Mistakes of a detector by kind: what is missed, and why a detection is false (compare Figure 11's systems)."""
+"""Outcomes of detections: right, or the kind of mistake; and the missed boxes."""
 
 from collections import Counter
 
 import numpy as np
 
-from alexnet_pl.detection.average_precision import Detections, Truths
+from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
 from alexnet_pl.detection.boxes import ious
 
 RIGHT, DOUBLE, MISPLACED, WRONG_CLASS, BACKGROUND, MISSED = KINDS = (
@@ -15,47 +15,51 @@ RIGHT, DOUBLE, MISPLACED, WRONG_CLASS, BACKGROUND, MISSED = KINDS = (
     "background",
     "missed",
 )
-NEAR = 0.1  # a detection that overlaps less has found nothing
+BACKGROUND_IOU = 0.1  # a detection that overlaps less counts as background
 
 
-def sort_mistakes(found: Detections, truths: Truths, least: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """(D,) the kind of each detection and (T,) whether each box was missed.
+def classify_detections(
+    detections: DetectedBoxes, truths: TrueBoxes, min_iou: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """(D,) outcome of each detection and (T,) whether each box was missed.
 
-        right         IoU of at least `least` with a box of its class that no surer detection has taken
-        double        with one that is taken
-        wrong class   with a box of another class
+        right         IoU of at least `min_iou` with a box of its class that no more confident detection matched
+        double        the same with a box that is already matched
+        wrong class   the same with a box of another class
         badly placed  IoU of at least 0.1 with a box of its class
-        background    else
+        background    otherwise
 
-    The first that fits. Difficult boxes are not missed; a detection of one is right.
+    The first that applies. Difficult boxes do not count as missed; a detection of one is right.
     """
-    kinds = np.full(len(found.images), BACKGROUND, dtype=object)
+    kinds = np.full(len(detections.images), BACKGROUND, dtype=object)
     taken = np.zeros(len(truths.images), bool)
-    for number in np.argsort(-found.scores, kind="stable"):
-        there = np.flatnonzero(truths.images == found.images[number])
-        if not len(there):
+    for number in np.argsort(-detections.scores, kind="stable"):
+        candidates = np.flatnonzero(truths.images == detections.images[number])
+        if not len(candidates):
             continue
-        overlap = ious(found.boxes[number : number + 1], truths.boxes[there])[0]
-        own = truths.labels[there] == found.labels[number]
-        kinds[number], match = kind_of_detection(overlap, own, taken[there], least)
+        overlap = ious(detections.boxes[number : number + 1], truths.boxes[candidates])[0]
+        same_class = truths.labels[candidates] == detections.labels[number]
+        kinds[number], match = classify_detection(overlap, same_class, taken[candidates], min_iou)
         if match is not None:
-            taken[there[match]] = True
+            taken[candidates[match]] = True
     return kinds, ~taken & ~truths.difficult
 
 
-def kind_of_detection(overlap: np.ndarray, own: np.ndarray, taken: np.ndarray, least: float) -> tuple[str, int | None]:
-    """The kind, and which box was found, of a detection with these overlaps."""
-    free = np.where(own & ~taken, overlap, -1)
-    if free.max() >= least:
+def classify_detection(
+    overlap: np.ndarray, same_class: np.ndarray, taken: np.ndarray, min_iou: float
+) -> tuple[str, int | None]:
+    """(outcome, index of the matched box or None) of a detection with these overlaps."""
+    free = np.where(same_class & ~taken, overlap, -1)
+    if free.max() >= min_iou:
         return RIGHT, int(free.argmax())
-    if np.where(own, overlap, -1).max() >= least:
+    if np.where(same_class, overlap, -1).max() >= min_iou:
         return DOUBLE, None
-    if np.where(own, -1, overlap).max() >= least:
+    if np.where(same_class, -1, overlap).max() >= min_iou:
         return WRONG_CLASS, None
-    return (MISPLACED if np.where(own, overlap, -1).max() >= NEAR else BACKGROUND), None
+    return (MISPLACED if np.where(same_class, overlap, -1).max() >= BACKGROUND_IOU else BACKGROUND), None
 
 
 def count_mistakes(kinds: np.ndarray, missed: np.ndarray) -> dict[str, int]:
-    """How many of each kind, in the order of `KINDS`."""
+    """Outcome → count, in the order of `KINDS`."""
     counts = Counter(kinds.tolist())
     return {kind: int(missed.sum()) if kind == MISSED else counts[kind] for kind in KINDS}

@@ -1,4 +1,4 @@
-"""Image pyramid of a sliding network: pictures of an image at several scales, and the windows of each (§3.3, §4.2)."""
+"""Image pyramid (§3.3, §4.2): an image at several scales, and the windows of each scale."""
 
 import numpy as np
 import torch
@@ -6,23 +6,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.detection.boxes import Boxes
-from alexnet_pl.evaluation.image_scales import fit_side, scale_sides
+from alexnet_pl.evaluation.image_scales import round_side, scale_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
 
 
-def picture_sides(size: tuple[int, int], window: WindowGeometry, scale: int, zoom: float = 1.0) -> tuple[int, int]:
+def pyramid_sides(size: tuple[int, int], window: WindowGeometry, scale: int, zoom: float = 1.0) -> tuple[int, int]:
     """(height, width) at a scale of an image of `size` (height, width).
 
-    The shorter side gets the scale's height times `zoom`, the other is in proportion; both are rounded so that no pixel
-    is lost between windows. Nothing is cut off, since a box may lie anywhere.
+    The shorter side is the scale's height times `zoom`, the longer one is proportional; both are rounded to whole
+    windows. Nothing is cropped, because a box may lie anywhere.
     """
-    shorter = fit_side(window, scale_sides(window, scale)[0] * zoom)
-    longer = fit_side(window, shorter * max(size) / min(size))
+    shorter = round_side(window, scale_sides(window, scale)[0] * zoom)
+    longer = round_side(window, shorter * max(size) / min(size))
     return (longer, shorter) if size[0] > size[1] else (shorter, longer)
 
 
-def make_picture(image: Tensor, sides: tuple[int, int]) -> Tensor:
-    """(3, H, W) uint8 → (1, 3, *sides) float32, 0 … 255, bilinear and antialiased."""
+def resize_image(image: Tensor, sides: tuple[int, int]) -> Tensor:
+    """(3, H, W) uint8 → (1, 3, *sides) float32, 0 … 255, bilinear with antialiasing."""
     return F.interpolate(image[None].float(), sides, mode="bilinear", antialias=True)
 
 
@@ -33,20 +33,20 @@ def window_grid(window: WindowGeometry, sides: tuple[int, int]) -> tuple[int, in
 
 
 def window_boxes(window: WindowGeometry, sides: tuple[int, int]) -> Boxes:
-    """(rows · columns, 4) the windows of a picture, row by row, in its pixels."""
+    """(rows · columns, 4) windows of an image of `sides`, row by row, in its pixels."""
     rows, columns = window_grid(window, sides)
     y, x = np.divmod(np.arange(rows * columns), columns)
     corner = window.fine_stride * np.stack([x, y], 1).astype(np.float64)
     return np.hstack([corner, corner + window.window])
 
 
-def resized(boxes: Boxes, old: tuple[int, int], new: tuple[int, int]) -> Boxes:
-    """Boxes of an image of `old` (height, width) in one of `new`."""
+def rescale_boxes(boxes: Boxes, old: tuple[int, int], new: tuple[int, int]) -> Boxes:
+    """Rescale boxes from an image of `old` (height, width) to one of `new`."""
     return boxes * np.array([new[1] / old[1], new[0] / old[0]] * 2)
 
 
 def gather_windows(pooled: Tensor, window: WindowGeometry, numbers: Tensor) -> Tensor:
-    """Maps that were pooled at stride 1, (1, maps, h, w) → (n, maps, k, k): what the windows `numbers` read."""
+    """Maps pooled at stride 1, (1, maps, h, w) → (n, maps, k, k): the inputs of the windows `numbers`."""
     taps = window.pool_stride * torch.arange(window.classifier, device=pooled.device)
     columns = pooled.shape[3] - int(taps[-1])
     y, x = numbers.to(pooled.device) // columns, numbers.to(pooled.device) % columns

@@ -1,4 +1,4 @@
-"""Box regressor (§4.1): from layer 5's pooled maps to the edges of a box."""
+"""BoxRegressor (§4.1): pooled maps of layer 5 → edges of a box."""
 
 import math
 
@@ -6,20 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WINDOW = (0.0, 0.0, 1.0, 1.0)
+FULL_WINDOW = (0.0, 0.0, 1.0, 1.0)
 
 
 class BoxRegressor(nn.Module):
-    """Two hidden layers and four outputs: left, top, right, bottom of a box in the frame of the window.
+    """Two hidden layers and four outputs: left, top, right, bottom of a box relative to the window.
 
-        pooled maps  (N, maps, 5, 5)   of the accurate network; larger maps give an answer for each window
+        pooled maps  (N, maps, 5, 5)   of the accurate network; larger maps give one output per window
         fc1          4096 of 5×5       ReLU
         fc2          1024              ReLU
         fc3             4              or 4 for each class
 
-    `classes`: 0 for a regressor that all classes share ("single-class", which the paper found better), else the number
-    of classes that have four outputs each. The layers start from N(0, 2 / inputs), the last from 0.01 and biases that
-    answer with the window itself; the paper says nothing of either.
+    `classes`: 0 for a regressor shared by all classes ("single-class", better in the paper), else the number of classes
+    with four outputs each. Weights start from N(0, 2 / inputs), those of the last layer from N(0, 0.01²) with biases
+    that predict the window itself; the paper does not specify the initialisation.
     """
 
     def __init__(self, maps: int, kernel: int, units: tuple[int, int] = (4096, 1024), classes: int = 0) -> None:
@@ -32,25 +32,25 @@ class BoxRegressor(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, mean_square: float = 1.0) -> None:
-        """`mean_square`: of the features that it will read, so that its first layer starts at the same size for all."""
+        """Initialise. `mean_square` of the input features normalises the scale of the first layer."""
         for layer, square in ((self.fc1, mean_square), (self.fc2, 1.0)):
             nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.weight[0].numel() * square)))
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.fc3.weight, std=0.01)
-        self.fc3.bias.copy_(torch.tensor(WINDOW).repeat(self.heads))  # type: ignore[union-attr]
+        self.fc3.bias.copy_(torch.tensor(FULL_WINDOW).repeat(self.heads))  # type: ignore[union-attr]
 
     def forward(self, pooled: Tensor, dilation: int = 1) -> Tensor:
-        """(N, maps, h, w) → (N, heads, 4, h′, w′); `dilation` of maps that were pooled at stride 1 (§3.3)."""
+        """(N, maps, h, w) → (N, heads, 4, h′, w′); `dilation`: for maps pooled at stride 1 (§3.3)."""
         x = F.relu(F.conv2d(pooled, self.fc1.weight, self.fc1.bias, dilation=dilation))
         return self.fc3(F.relu(self.fc2(x))).unflatten(1, (self.heads, 4))
 
 
-def box_loss(answers: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    """Mean over windows of the squared distance of the four edges (§4.2), in units of the window's side.
+def box_loss(predictions: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    """Squared distance of the four edges (§4.2), mean over windows, in units of the window's side.
 
-    `answers`: (N, heads, 4) of windows; `targets`: (N, 4); `labels`: (N,) the class of each box, whose outputs alone
-    are trained where each class has its own.
+    `predictions`: (N, heads, 4); `targets`: (N, 4); `labels`: (N,) class of each box, which selects its outputs if each
+    class has its own.
     """
-    heads = answers.shape[1]
-    own = answers[:, 0] if heads == 1 else answers[torch.arange(len(labels), device=labels.device), labels]
-    return (own - targets).square().sum(1).mean()
+    heads = predictions.shape[1]
+    outputs = predictions[:, 0] if heads == 1 else predictions[torch.arange(len(labels), device=labels.device), labels]
+    return (outputs - targets).square().sum(1).mean()

@@ -1,7 +1,7 @@
-"""Whole images with their boxes, one batch at a scale (§5: a detector learns from many windows of each image)."""
+"""SceneLoader (§5): batches of whole images with their boxes for training a detector."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import lightning as L
 import numpy as np
@@ -14,11 +14,12 @@ from alexnet_pl.data.boxes.geometry import flip_boxes
 from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
+from alexnet_pl.files import JsonObject
 
 
-class Scene(NamedTuple):
-    """An image to learn from, at `scale`, a row of Table 5. `negatives`: whether a window without a box is surely
-    background: every object has a box, or those of the image's own classes do and there are some."""
+class TrainingScene(NamedTuple):
+    """A training image at `scale`, a row of Table 5. `negatives`: whether windows without a box are background, because
+    all objects, or all of the image's classes, are annotated."""
 
     image: Tensor  # (3, H, W) uint8
     boxes: Tensor  # (N, 4) float32, in its pixels
@@ -28,20 +29,20 @@ class Scene(NamedTuple):
     number: int
 
 
-def read_scene(split: WholeSplit, number: int, scale: int, flipped: bool) -> Scene:
+def read_scene(split: WholeSplit, number: int, scale: int, flipped: bool) -> TrainingScene:
     image, boxes = split.image(number), split.boxes(number)
     if flipped:
         image, boxes = image.flip(2), flip_boxes(boxes, image.shape[2])
     coverage = split.coverage[number]
-    surely = coverage == Coverage.ALL or (coverage == Coverage.PARTIAL and len(boxes) > 0)
-    return Scene(image, boxes, split.box_labels(number), bool(surely), scale, number)
+    complete = coverage == Coverage.ALL or (coverage == Coverage.PARTIAL and len(boxes) > 0)
+    return TrainingScene(image, boxes, split.box_labels(number), bool(complete), scale, number)
 
 
 class SceneLoader(EpochPosition):
-    """Batches of scenes. In training in a new random order each epoch, each batch at a random scale, each image
-    reflected with probability 1/2; else in order, at the first scale.
+    """Batches of scenes. In training, a new random order each epoch, a random scale per batch, and a reflection with
+    probability 1/2 per image; otherwise in order, at the first scale.
 
-    All of it is a function of (seed, epoch, batch). Of several devices, each takes its share of every batch.
+    Random choices are a function of (seed, epoch, batch). With several devices, each takes its share of every batch.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class SceneLoader(EpochPosition):
     def __len__(self) -> int:
         return self.batches
 
-    def __iter__(self) -> Iterator[list[Scene]]:
+    def __iter__(self) -> Iterator[list[TrainingScene]]:
         if self.training:
             self.start_epoch()
         count = len(self.split)
@@ -70,21 +71,21 @@ class SceneLoader(EpochPosition):
         for i in range(self.batches_done if self.training else 0, self.batches):
             self.batches_done = i + 1
             numbers = order[i * self.batch_size : (i + 1) * self.batch_size]
-            scale, flips = self.draw(i, len(numbers))
+            scale, flips = self.random_scale_and_flips(i, len(numbers))
             pairs = zip(numbers[self.share].tolist(), flips[self.share].tolist(), strict=True)
             yield [read_scene(self.split, number, scale, flipped) for number, flipped in pairs]
 
-    def draw(self, batch: int, count: int) -> tuple[int, np.ndarray]:
-        """The scale of a batch, and which of its images are reflected."""
+    def random_scale_and_flips(self, batch: int, count: int) -> tuple[int, np.ndarray]:
+        """Scale of a batch, and (count,) bool: the images to reflect."""
         if not self.training:
             return self.options.scales[0], np.zeros(count, bool)
-        chance = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch], counter=[0, 0, batch, 4]))
-        flips = chance.random(count) < 0.5
-        return int(chance.choice(self.options.scales)), flips & self.options.flip
+        generator = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch], counter=[0, 0, batch, 4]))
+        flips = generator.random(count) < 0.5
+        return int(generator.choice(self.options.scales)), flips & self.options.flip
 
 
 class SceneData(L.LightningDataModule):
-    """Scenes of the store's training images, and of its validation images."""
+    """Scenes of the store's training and validation images."""
 
     def __init__(self, store: Store, options: BoxOptions, batch_size: int, seed: int) -> None:
         super().__init__()
@@ -96,8 +97,8 @@ class SceneData(L.LightningDataModule):
 
     def make_loader(self, split: str, training: bool) -> SceneLoader:
         assert self.trainer is not None
-        place = self.trainer.global_rank, self.trainer.world_size
-        return SceneLoader(self.store.whole(split), self.options, self.batch_size, self.seed, training, *place)
+        rank_and_world = self.trainer.global_rank, self.trainer.world_size
+        return SceneLoader(self.store.whole(split), self.options, self.batch_size, self.seed, training, *rank_and_world)
 
     def train_dataloader(self) -> SceneLoader:
         self.loader = self.make_loader("train", True)
@@ -108,13 +109,13 @@ class SceneData(L.LightningDataModule):
     def val_dataloader(self) -> SceneLoader:
         return self.make_loader("val", False)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> JsonObject:
         return {"position": self.loader.state_dict() if self.loader else None}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: JsonObject) -> None:
         self.position = state_dict["position"]
 
 
-def numpy_boxes(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+def numpy_boxes(scene: TrainingScene) -> tuple[np.ndarray, np.ndarray]:
     """Boxes (N, 4) float64 and labels (N,) of a scene."""
     return scene.boxes.cpu().to(torch.float64).numpy(), scene.labels.cpu().numpy()

@@ -1,4 +1,4 @@
-"""Non-maximum suppression: what OverFeat's merging is proposed instead of (§4.3), beside it for comparison."""
+"""Non-maximum suppression, the alternative to OverFeat's merging of boxes (§4.3), for comparison."""
 
 import numpy as np
 import torch
@@ -9,8 +9,8 @@ from alexnet_pl.detection.boxes import Boxes, as_boxes
 IOU = 0.5
 
 
-def suppress(boxes: object, scores: object, iou: float = IOU) -> tuple[Boxes, np.ndarray]:
-    """Boxes (N, 4) and scores (N,) of one class, best first, without those that a better one overlaps above `iou`."""
-    given, values = as_boxes(boxes), np.asarray(scores, np.float64).reshape(-1)
-    kept = nms(torch.from_numpy(given), torch.from_numpy(values), iou).numpy()
-    return given[kept], values[kept]
+def suppress_overlapping(boxes: object, scores: object, iou: float = IOU) -> tuple[Boxes, np.ndarray]:
+    """Boxes (N, 4) and scores (N,) of a class, best first, without boxes whose IoU with a better one is above `iou`."""
+    box_array, values = as_boxes(boxes), np.asarray(scores, np.float64).reshape(-1)
+    kept = nms(torch.from_numpy(box_array), torch.from_numpy(values), iou).numpy()
+    return box_array[kept], values[kept]

@@ -1,15 +1,15 @@
-"""Windows that a box regressor is trained on (§4.2), with their frozen features, computed once.
+"""Window cache (§4.2): training windows of the box regressor with their frozen features, computed once.
 
-A window is trained on if a box overlaps it enough (`boxes.overlap`); of each image, at each scale, `boxes.windows` of
-them are chosen at random, and of the reflected image as many. In the folder of the network that made the features:
+A window qualifies if a box overlaps it enough (`boxes.overlap`). For each image, scale and reflection, `boxes.windows`
+of them are chosen at random. Files, in the run folder of the network that computes the features:
 
     windows/<split>-<digest>/features.f16   (windows, width) float16: layer 5, pooled, as the window reads it
                              targets.npy    (windows, 4) float32: the box in the window's frame
                              labels.npy     (windows,) int64: class index of the box
-                             about.json     the checkpoint, store and options that they are of
+                             about.json     identity of checkpoint, store and options
 
-Features are frozen while the regressor learns, as in the paper, so that they are the same in every epoch. They take
-2 bytes a number: 51 kB a window of the paper's network, 2 kB of one for the drawn scenes.
+The features are frozen in training, as in the paper, so they are the same in every epoch. A window takes 51 kB for the
+paper's network, 2 kB for that of the drawn scenes.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,27 +28,29 @@ from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.boxes.geometry import flip_boxes
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import BoxNetwork
-from alexnet_pl.detection.boxes import as_boxes, matched_boxes, to_window_frame
-from alexnet_pl.detection.pyramid import gather_windows, make_picture, picture_sides, resized, window_boxes
+from alexnet_pl.detection.boxes import as_boxes, match_windows, to_window_frame
+from alexnet_pl.detection.pyramid import gather_windows, pyramid_sides, rescale_boxes, resize_image, window_boxes
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import write_json
+from alexnet_pl.files import JsonObject, write_json
 
 FEATURES, ABOUT = "features.f16", "about.json"
 
 
-class Windows(NamedTuple):
+class WindowBatch(NamedTuple):
+    """Features of windows, boxes relative to the windows, and class indices."""
+
     features: Tensor  # (N, width)
     targets: Tensor  # (N, 4)
     labels: Tensor  # (N,)
 
 
 class WindowCache:
-    """Finished windows, their features left on the disk. Raises UserError for what is damaged."""
+    """Windows on disk; the features are memory-mapped. Raises UserError if a file is damaged."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+            self.about: JsonObject = json.loads((folder / ABOUT).read_text())
             self.targets, self.labels = (np.load(folder / f"{name}.npy") for name in ("targets", "labels"))
             shape = len(self.targets), self.about["width"]
             if (folder / FEATURES).stat().st_size != 2 * shape[0] * shape[1]:
@@ -60,22 +62,22 @@ class WindowCache:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def rows(self, numbers: np.ndarray) -> Windows:
+    def read_rows(self, numbers: np.ndarray) -> WindowBatch:
         features = torch.from_numpy(self.features[numbers].astype(np.float32))
-        return Windows(features, torch.from_numpy(self.targets[numbers]), torch.from_numpy(self.labels[numbers]))
+        return WindowBatch(features, torch.from_numpy(self.targets[numbers]), torch.from_numpy(self.labels[numbers]))
 
-    def mean_square(self, most: int = 4096) -> float:
-        """Of the features, over some windows."""
-        some = self.features[:: max(1, len(self) // most)].astype(np.float32)
-        return float(np.square(some).mean())
+    def mean_square(self, count: int = 4096) -> float:
+        """Mean square of the features over about `count` windows."""
+        sample = self.features[:: max(1, len(self) // count)].astype(np.float32)
+        return float(np.square(sample).mean())
 
 
-def open_or_make(
-    folder: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, facts: dict[str, Any]
+def open_window_cache(
+    folder: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, identity: JsonObject
 ) -> WindowCache:
-    """The windows of a split, computed unless they were before. `facts`: what identifies network and store."""
-    kinds = ("scales", "zoom", "overlap", "windows", "flip")
-    about = {**facts, "split": split.name, **{name: getattr(options, name) for name in kinds}}
+    """Open the windows of a split; compute them if missing. `identity`: of the network and the store."""
+    settings = ("scales", "zoom", "overlap", "windows", "flip")
+    about = {**identity, "split": split.name, **{name: getattr(options, name) for name in settings}}
     about |= {"flip": options.flip and split.name == "train"}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     path = folder / f"{split.name}-{digest}"
@@ -84,9 +86,7 @@ def open_or_make(
     return WindowCache(path)
 
 
-def write_windows(
-    path: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, about: dict[str, Any]
-) -> None:
+def write_windows(path: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, about: JsonObject) -> None:
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -97,16 +97,16 @@ def write_windows(
     targets, labels, width = [], [], 0
     with (partial / FEATURES).open("wb") as file:
         for number in track(boxed, f"windows of {split.name}", transient=True):
-            for found in image_windows(split, int(number), network, options):
-                values = found.features.half().cpu().numpy()
+            for batch in image_windows(split, int(number), network, options):
+                values = batch.features.half().cpu().numpy()
                 if not np.isfinite(values).all():
                     raise UserError(f"transfer.weights: features of image {number} are not finite in float16")
                 file.write(values.tobytes())
-                targets.append(found.targets.numpy())
-                labels.append(found.labels.numpy())
+                targets.append(batch.targets.numpy())
+                labels.append(batch.labels.numpy())
                 width = values.shape[1]
     if not targets:
-        raise UserError("boxes.overlap: no window overlaps a box enough; other boxes.scales or boxes.zoom?")
+        raise UserError("boxes.overlap: no window overlaps a box enough; change boxes.scales or boxes.zoom")
     np.save(partial / "targets.npy", np.concatenate(targets).astype(np.float32))
     np.save(partial / "labels.npy", np.concatenate(labels).astype(np.int64))
     write_json(partial / ABOUT, {**about, "width": width, "windows_of_images": options.windows})
@@ -115,7 +115,7 @@ def write_windows(
 
 
 def check_space(folder: Path, images: int, network: BoxNetwork, options: BoxOptions) -> None:
-    """Raise UserError if the windows could take more than the disk has left."""
+    """Raise UserError if the windows could need more than the free disk space."""
     each = 2 * network.regressor.fc1.weight[0].numel() * options.windows * len(options.scales) * (1 + options.flip)
     free = shutil.disk_usage(folder).free
     if images * each > free:
@@ -126,18 +126,20 @@ def check_space(folder: Path, images: int, network: BoxNetwork, options: BoxOpti
 
 
 @torch.no_grad()
-def image_windows(split: WholeSplit, number: int, network: BoxNetwork, options: BoxOptions) -> Iterator[Windows]:
+def image_windows(split: WholeSplit, number: int, network: BoxNetwork, options: BoxOptions) -> Iterator[WindowBatch]:
     """Windows of an image at each scale, then of its reflection."""
     image, boxes, labels = split.image(number), split.boxes(number), split.box_labels(number)
-    kept = labels >= 0
-    chance = np.random.default_rng([number, len(split)])
+    known = labels >= 0
+    generator = np.random.default_rng([number, len(split)])
     for flipped in (False, True) if options.flip else (False,):
-        own = flip_boxes(boxes, image.shape[2]) if flipped else boxes
+        view_boxes = flip_boxes(boxes, image.shape[2]) if flipped else boxes
         for scale in options.scales:
-            seen = image.flip(2) if flipped else image
-            found = scale_windows(seen, as_boxes(own[kept].double()), labels[kept], scale, network, options, chance)
-            if found is not None:
-                yield found
+            view = image.flip(2) if flipped else image
+            batch = scale_windows(
+                view, as_boxes(view_boxes[known].double()), labels[known], scale, network, options, generator
+            )
+            if batch is not None:
+                yield batch
 
 
 def scale_windows(
@@ -147,18 +149,18 @@ def scale_windows(
     scale: int,
     network: BoxNetwork,
     options: BoxOptions,
-    chance: np.random.Generator,
-) -> Windows | None:
-    """Some windows of an image at a scale that overlap a box; None if none does."""
+    generator: np.random.Generator,
+) -> WindowBatch | None:
+    """A random choice of windows at a scale that overlap a box; None if none does."""
     size: tuple[int, int] = tuple(image.shape[1:])  # type: ignore[assignment]
-    sides = picture_sides(size, network.window, scale, options.zoom)
-    windows, there = window_boxes(network.window, sides), resized(boxes, size, sides)
-    matched = matched_boxes(there, windows, measure=options.overlap)
+    sides = pyramid_sides(size, network.window, scale, options.zoom)
+    windows, scaled_boxes = window_boxes(network.window, sides), rescale_boxes(boxes, size, sides)
+    matched = match_windows(scaled_boxes, windows, measure=options.overlap)
     numbers = np.flatnonzero(matched >= 0)
     if not len(numbers):
         return None
-    numbers = np.sort(chance.permutation(numbers)[: options.windows])
-    targets = to_window_frame(there[matched[numbers]], windows[numbers])
-    pooled = network.pool(network.convolve(make_picture(image, sides).to(network.mean.device)))
+    numbers = np.sort(generator.permutation(numbers)[: options.windows])
+    targets = to_window_frame(scaled_boxes[matched[numbers]], windows[numbers])
+    pooled = network.pool(network.convolve(resize_image(image, sides).to(network.mean.device)))
     features = gather_windows(pooled, network.window, torch.from_numpy(numbers)).flatten(1)
-    return Windows(features, torch.from_numpy(targets), labels[matched[numbers]])
+    return WindowBatch(features, torch.from_numpy(targets), labels[matched[numbers]])

@@ -1,4 +1,4 @@
-"""Image sizes of dense evaluation: Table 5 of OverFeat, for any network, and images resized to them."""
+"""OverFeat, Table 5: image sizes of the six scales in dense evaluation, and resizing to them."""
 
 import torch
 from torch import Tensor
@@ -18,57 +18,62 @@ TABLE5_WINDOW = 221
 
 
 def scale_sides(window: WindowGeometry, scale: int) -> tuple[int, int]:
-    """(height, width) of a scale: Table 5's own for the accurate network.
+    """(height, width) of a scale: Table 5 for the accurate network.
 
-    The table is of one network. For the two others, sides are the nearest that lose no pixel, its window plus a whole
-    number of fine strides; for a smaller member of a family the table shrinks with its window.
+    For the other networks each side is rounded to the window plus a whole number of fine strides, so that no pixel is
+    lost; for a smaller member of a family the table is scaled by the ratio of the windows.
     """
-    shrunk = window.window / window.published
-    height, width = (fit_side(window, side * shrunk) for side in TABLE5[scale])
+    factor = window.window / window.published
+    height, width = (round_side(window, side * factor) for side in TABLE5[scale])
     return height, width
 
 
-def fit_side(window: WindowGeometry, side: float) -> int:
-    """The number of pixels nearest to `side` that the fine stride divides, beyond the window, without a rest."""
+def round_side(window: WindowGeometry, side: float) -> int:
+    """Nearest side, in pixels, that is the window plus a whole number of fine strides."""
     return window.window + max(0, round((side - window.window) / window.fine_stride)) * window.fine_stride
 
 
 def target_sides(image: Tensor, window: WindowGeometry, scale: int, aspect: str) -> tuple[int, int]:
-    """(height, width) of the picture that the network sees of an image (3, H, W) at a scale.
+    """(height, width) to which an image (3, H, W) is resized at a scale; swapped for portraits.
 
-    Height and width are exchanged for portraits. `keep`: the shorter side gets the scale's height, the other is in
-    proportion, rounded so that no pixel is lost.
+    `aspect="keep"`: the shorter side becomes the scale's height, the longer one is proportional, rounded by
+    `round_side`.
     """
     height, width = scale_sides(window, scale)
     rows, columns = image.shape[-2:]
     if aspect == "keep":
-        shorter, longer = height, fit_side(window, height * max(rows, columns) / min(rows, columns))
+        shorter, longer = height, round_side(window, height * max(rows, columns) / min(rows, columns))
         height, width = shorter, longer
     return (width, height) if rows > columns else (height, width)
 
 
-def resize(image: Tensor, sides: tuple[int, int], aspect: str) -> Tensor:
-    """(3, H, W) uint8 → (3, *sides) float32, 0 … 255, bilinear and antialiased. `crop` covers the sides and cuts the
-    middle out; the others squash."""
+def resize_to_sides(image: Tensor, sides: tuple[int, int], aspect: str) -> Tensor:
+    """(3, H, W) uint8 → (3, *sides) float32, 0 … 255, bilinear with antialiasing.
+
+    `aspect="crop"` keeps the proportions and crops the centre; any other value stretches.
+    """
     rows, columns = image.shape[-2:]
-    covered = sides
+    resized = sides
     if aspect == "crop":
         factor = max(sides[0] / rows, sides[1] / columns)
-        covered = max(sides[0], round(rows * factor)), max(sides[1], round(columns * factor))
+        resized = max(sides[0], round(rows * factor)), max(sides[1], round(columns * factor))
     pixels = image[None].float()
-    if covered != (rows, columns):
-        pixels = F.interpolate(pixels, covered, mode="bilinear", antialias=True)
-    top, left = ((whole - part) // 2 for whole, part in zip(covered, sides, strict=True))
+    if resized != (rows, columns):
+        pixels = F.interpolate(pixels, resized, mode="bilinear", antialias=True)
+    top, left = ((whole - part) // 2 for whole, part in zip(resized, sides, strict=True))
     return pixels[0, :, top : top + sides[0], left : left + sides[1]]
 
 
-def by_sides(images: list[Tensor], window: WindowGeometry, scale: int, aspect: str) -> dict[tuple[int, int], list[int]]:
-    """Numbers of the images that get the same sides at a scale, so that they go through the network together."""
-    found: dict[tuple[int, int], list[int]] = {}
+def group_by_sides(
+    images: list[Tensor], window: WindowGeometry, scale: int, aspect: str
+) -> dict[tuple[int, int], list[int]]:
+    """(height, width) → indices of the images that are resized to it at a scale, to batch them."""
+    groups: dict[tuple[int, int], list[int]] = {}
     for number, image in enumerate(images):
-        found.setdefault(target_sides(image, window, scale, aspect), []).append(number)
-    return found
+        groups.setdefault(target_sides(image, window, scale, aspect), []).append(number)
+    return groups
 
 
 def stack_resized(images: list[Tensor], sides: tuple[int, int], aspect: str) -> Tensor:
-    return torch.stack([resize(image, sides, aspect) for image in images])
+    """(N, 3, *sides) float32 batch of resized images."""
+    return torch.stack([resize_to_sides(image, sides, aspect) for image in images])

@@ -7,11 +7,11 @@ from torchmetrics import Metric
 
 
 class ErrorRates(Metric):
-    """Sums of wrong answers over a whole set: "the fraction of test images for which the correct label is not among
-    the five labels considered most probable" (§2), in percent, and the mean negative log-probability in nats.
+    """Top-1 and top-5 error in percent, "the fraction of test images for which the correct label is not among the five
+    labels considered most probable" (§2), and the mean negative log-probability in nats.
 
-    An image whose scores are not all finite counts as wrong (torchmetrics' own accuracy takes NaN for half right),
-    is left out of the mean, and is counted in `nonfinite`. With fewer than five classes, top-5 is top-of-all.
+    An image with a score that is not finite counts as wrong and in `nonfinite`, and is excluded from the mean
+    (torchmetrics' accuracy would count NaN as half right). With fewer than five classes, top-5 uses all of them.
     """
 
     full_state_update = False
@@ -31,8 +31,8 @@ class ErrorRates(Metric):
         """`scores`: (N, classes) logits or log-probabilities; `labels`: (N,) class indices."""
         scores = scores.float()
         finite = scores.isfinite().all(1)
-        best = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
-        right1, right5 = best[:, 0] & finite, best.any(1) & finite
+        matches = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
+        right1, right5 = matches[:, 0] & finite, matches.any(1) & finite
         nll = F.cross_entropy(scores, labels, reduction="none")
         self.count += len(labels)
         self.wrong1 += len(labels) - right1.sum()
@@ -41,7 +41,7 @@ class ErrorRates(Metric):
         self.nll += nll.where(finite, 0.0).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """`top1_error` and `top5_error` in percent, `nll` in nats an image, `count` and `nonfinite` in images."""
+        """`top1_error` and `top5_error` in percent, `nll` in nats per image, `count` and `nonfinite` in images."""
         return {
             "top1_error": 100 * self.wrong1 / self.count,
             "top5_error": 100 * self.wrong5 / self.count,

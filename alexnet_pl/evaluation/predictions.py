@@ -1,14 +1,14 @@
-"""Softmax outputs of a network on disk (§5.1, §7), so that ensembles average without running a network again.
+"""probabilities.parquet: saved predictions of a test (§5.1, §7), so that ensembles need not run a network again.
 
-`probabilities.parquet`, a row an image in the split's order, which pandas, polars or DuckDB read as well:
+One row per image, in the split's order, readable by pandas, polars and DuckDB:
 
     image          string             the image's name in the store
-    label          int32              class index, −1 where none is known
-    best           5 of int32         class indices, best first, ranked before rounding
-    probabilities  classes of float16 softmax outputs, averaged over the views; left out where they would be too large
+    label          int32              class index, −1 if unknown
+    best           5 × int32          top class indices, best first, ranked before rounding
+    probabilities  classes × float16  softmax outputs, averaged over the views; omitted where they would be too large
 
-Its footer's `alexnet_pl` holds what was tested as JSON: `dataset`, `views`, `checkpoint` and more. The footer is
-written last and the file renamed then, so that one cut short is never taken for a whole one.
+The footer's key `alexnet_pl` holds the test's description as JSON: `dataset`, `views`, `checkpoint` and more. The
+footer is written last and the file is renamed after it, so a truncated file is never taken for a complete one.
 """
 
 import hashlib
@@ -31,12 +31,12 @@ from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record, to_json
 from alexnet_pl.runs.records import DatasetInfo
 
-ROWS = 1024  # images in memory at a time
-LARGEST = 2 * 10**9  # bytes of probabilities that are kept without being asked for
+ROWS_PER_BLOCK = 1024  # images in memory at a time
+AUTO_LIMIT = 2 * 10**9  # bytes of probabilities that `test.save_predictions=auto` writes at most
 
 
 class Block(NamedTuple):
-    """Some images in a row."""
+    """Predictions for consecutive images."""
 
     images: list[str]
     labels: np.ndarray  # (N,) int32
@@ -44,40 +44,43 @@ class Block(NamedTuple):
     probabilities: np.ndarray | None  # (N, classes) float16
 
 
-def schema(classes: int, kept: bool) -> pa.Schema:
+def parquet_schema(classes: int, with_probabilities: bool) -> pa.Schema:
+    """Columns of probabilities.parquet."""
     fields = [pa.field("image", pa.string()), pa.field("label", pa.int32())]
     fields.append(pa.field("best", pa.list_(pa.int32(), min(5, classes))))
-    if kept:
+    if with_probabilities:
         fields.append(pa.field("probabilities", pa.list_(pa.float16(), classes)))
     return pa.schema(fields)
 
 
-class Writer:
-    """Write blocks to a temporary file, which `close` renames once the description of the test is written."""
+class PredictionFileWriter:
+    """Writes blocks to a temporary file; `close` adds the test's description and renames it."""
 
-    def __init__(self, path: Path, classes: int, kept: bool = True) -> None:
+    def __init__(self, path: Path, classes: int, with_probabilities: bool = True) -> None:
         self.path, self.partial = path, path.with_name(path.name + ".partial")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.kept, self.rows = kept, 0
-        self.waiting: list[Block] = []
-        self.file = pq.ParquetWriter(self.partial, schema(classes, kept), compression="zstd", use_dictionary=False)
+        self.has_probabilities, self.rows = with_probabilities, 0
+        self.pending: list[Block] = []
+        self.file = pq.ParquetWriter(
+            self.partial, parquet_schema(classes, with_probabilities), compression="zstd", use_dictionary=False
+        )
 
     def add(self, block: Block) -> None:
-        self.waiting.append(block)
+        self.pending.append(block)
         self.rows += len(block.images)
-        if sum(len(block.images) for block in self.waiting) >= ROWS:
+        if sum(len(block.images) for block in self.pending) >= ROWS_PER_BLOCK:
             self.flush()
 
     def flush(self) -> None:
-        if not self.waiting:
+        if not self.pending:
             return
-        images, labels, best, _ = joined = together(self.waiting)
-        columns = [pa.array(images), pa.array(labels.astype(np.int32)), lists(best.astype(np.int32))]
-        if self.kept:
+        images, labels, best, _ = joined = concat_blocks(self.pending)
+        columns = [pa.array(images), pa.array(labels.astype(np.int32)), to_list_array(best.astype(np.int32))]
+        if self.has_probabilities:
             assert joined.probabilities is not None
-            columns.append(lists(joined.probabilities.astype(np.float16)))
+            columns.append(to_list_array(joined.probabilities.astype(np.float16)))
         self.file.write_batch(pa.record_batch(columns, schema=self.file.schema))
-        self.waiting = []
+        self.pending = []
 
     def close(self, test: TestDescription) -> None:
         self.flush()
@@ -86,22 +89,23 @@ class Writer:
         self.partial.replace(self.path)
 
 
-def together(blocks: list[Block]) -> Block:
-    there = [block.probabilities for block in blocks if block.probabilities is not None]
+def concat_blocks(blocks: list[Block]) -> Block:
+    """One block with the images of all, in order."""
+    probabilities = [block.probabilities for block in blocks if block.probabilities is not None]
     return Block(
         [name for block in blocks for name in block.images],
         np.concatenate([block.labels for block in blocks]),
         np.concatenate([block.best for block in blocks]),
-        np.concatenate(there) if there else None,
+        np.concatenate(probabilities) if probabilities else None,
     )
 
 
-def lists(rows: np.ndarray) -> pa.FixedSizeListArray:
+def to_list_array(rows: np.ndarray) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
 
 
-class Reader:
-    """A whole file, read a block at a time. Raises UserError that names what is not one."""
+class PredictionFile:
+    """A complete probabilities.parquet, read block by block. Raises UserError, naming the file, if it is damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -111,21 +115,19 @@ class Reader:
                 self.test = parse_record(footer, TestDescription)
                 self.rows: int = file.metadata.num_rows
                 columns = set(file.schema_arrow.names)
-                self.kept = "probabilities" in columns
+                self.has_probabilities = "probabilities" in columns
                 if not {"image", "label", "best"} <= columns:
                     raise KeyError("image, label, best")
         except FileNotFoundError as error:
             raise UserError(f"{path}: does not exist; `test` writes it") from error
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"{path}: damaged, cut short or not probabilities of ours ({reason}); test again"
-            ) from error
+            raise UserError(f"{path}: damaged, truncated or not written by `test` ({reason}); test again") from error
 
-    def blocks(self, rows: int = ROWS, probabilities: bool = True) -> Iterator[Block]:
-        """All images in order, `rows` at a time; of fewer columns where `probabilities` are not asked for."""
-        if probabilities and not self.kept:
-            raise UserError(f"{self.path}: holds no probabilities; test again with test.save_predictions=true")
+    def blocks(self, rows: int = ROWS_PER_BLOCK, probabilities: bool = True) -> Iterator[Block]:
+        """Blocks of `rows` images in order, without the column of probabilities if that is False."""
+        if probabilities and not self.has_probabilities:
+            raise UserError(f"{self.path}: has no probabilities; test again with test.save_predictions=true")
         columns = ["image", "label", "best", *(["probabilities"] if probabilities else [])]
         try:
             with pq.ParquetFile(self.path, memory_map=True) as file:
@@ -133,21 +135,21 @@ class Reader:
                     yield Block(
                         batch.column("image").to_pylist(),
                         batch.column("label").to_numpy(),
-                        matrix(batch.column("best")),
-                        matrix(batch.column("probabilities")) if probabilities else None,
+                        from_list_column(batch.column("best")),
+                        from_list_column(batch.column("probabilities")) if probabilities else None,
                     )
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"{self.path}: damaged ({str(error).splitlines()[0]}); test again") from error
 
 
-def matrix(column: Any) -> np.ndarray:
+def from_list_column(column: Any) -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
 
 
-def interleave(parts: list[Path], path: Path, classes: int, kept: bool, test: TestDescription) -> None:
-    """Put together what several devices wrote, of which device r of n had every n-th image from r on."""
-    writer = Writer(path, classes, kept)
-    streams = [Reader(part).blocks(probabilities=kept) for part in parts]
+def merge_parts(parts: list[Path], path: Path, classes: int, with_probabilities: bool, test: TestDescription) -> None:
+    """Merge the files of several processes, where process r of n had images r, r + n, r + 2n, …; delete the parts."""
+    writer = PredictionFileWriter(path, classes, with_probabilities)
+    streams = [PredictionFile(part).blocks(probabilities=with_probabilities) for part in parts]
     while blocks := [block for stream in streams if (block := next(stream, None)) is not None]:
         writer.add(interleave_ranks(blocks))
     writer.close(test)
@@ -156,16 +158,17 @@ def interleave(parts: list[Path], path: Path, classes: int, kept: bool, test: Te
 
 
 def interleave_ranks(blocks: list[Block]) -> Block:
-    """First images of all blocks, then second ones, …"""
+    """One block: the first images of all blocks, then the second ones, and so on."""
     rank = np.repeat(np.arange(len(blocks)), [len(block.images) for block in blocks])
-    place = np.concatenate([np.arange(len(block.images)) for block in blocks])
-    order = np.lexsort((rank, place))
-    images, labels, best, probabilities = together(blocks)
-    kept = None if probabilities is None else probabilities[order]
-    return Block([images[i] for i in order], labels[order], best[order], kept)
+    position = np.concatenate([np.arange(len(block.images)) for block in blocks])
+    order = np.lexsort((rank, position))
+    images, labels, best, probabilities = concat_blocks(blocks)
+    rows = None if probabilities is None else probabilities[order]
+    return Block([images[i] for i in order], labels[order], best[order], rows)
 
 
-def dataset_info(store: Store, split: str) -> DatasetInfo:
+def describe_dataset(store: Store, split: str) -> DatasetInfo:
+    """Identity of a store's split, as records on disk carry it."""
     identities = "\n".join(identity for identity, _ in store.classes)
     return DatasetInfo(
         name=store.name,
@@ -180,40 +183,42 @@ def dataset_info(store: Store, split: str) -> DatasetInfo:
 
 
 def results_dir(run: Path, split: str, views: str) -> Path:
-    """Folder of a test's results; center-view results may lie under the older name."""
+    """Folder of a test's results. Older runs have the centre view's under `centre`."""
     path, older = (run / "results" / f"{split}-{name}" for name in (views, "centre"))
     return older if views == "center" and older.is_dir() and not path.is_dir() else path
 
 
-def should_save_predictions(wanted: bool | str, images: int, classes: int) -> bool:
-    """Whether to write probabilities: as `wanted` says, or for `auto` if they take at most `LARGEST` bytes."""
-    return images * classes * 2 <= LARGEST if wanted == "auto" else bool(wanted)
+def should_save_predictions(setting: bool | str, images: int, classes: int) -> bool:
+    """Whether to write probabilities: `setting`, or for "auto" whether they take at most `AUTO_LIMIT` bytes."""
+    return images * classes * 2 <= AUTO_LIMIT if setting == "auto" else bool(setting)
 
 
 class PredictionWriter(L.Callback):
-    """Writes a network's answers as the batches come, each device its own share, put together at the end.
+    """Callback that saves predictions batch by batch; each process writes its images, merged at the end.
 
-    One batch is in memory, and up to `probabilities.ROWS` images that wait for a full block of the file.
+    Holds one batch and up to `ROWS_PER_BLOCK` images in memory.
     """
 
-    def __init__(self, path: Path, store: Store, test: TestDescription, kept: bool) -> None:
-        self.path, self.test, self.kept = path, test, kept
+    def __init__(self, path: Path, store: Store, test: TestDescription, with_probabilities: bool) -> None:
+        self.path, self.test, self.has_probabilities = path, test, with_probabilities
         self.classes, self.split = len(store.classes), store.split(test.dataset.split)
-        self.writer: Writer | None = None
+        self.writer: PredictionFileWriter | None = None
 
-    def part(self, share: int, shares: int) -> Path:
+    def part_path(self, share: int, shares: int) -> Path:
         return self.path if shares == 1 else self.path.with_name(f"{self.path.name}.{share}")
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Of processes that hold parts of one network and have the same images, the first writes."""
+        """Open the file. Of processes with the same images (towers of one network), only the first writes."""
         self.share, self.shares = image_share(trainer)
         if trainer.global_rank == self.share * (trainer.world_size // self.shares):
-            self.writer = Writer(self.part(self.share, self.shares), self.classes, self.kept)
+            self.writer = PredictionFileWriter(
+                self.part_path(self.share, self.shares), self.classes, self.has_probabilities
+            )
 
     def on_test_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        """`outputs`: (N, classes) logarithms of probabilities."""
+        """`outputs`: (N, classes) log-probabilities."""
         assert isinstance(outputs, Tensor)
         if self.writer is None:
             return
@@ -224,7 +229,7 @@ class PredictionWriter(L.Callback):
                 [self.split.names[i] for i in numbers],
                 batch.labels.cpu().numpy(),
                 outputs.topk(min(5, self.classes)).indices.cpu().numpy(),
-                outputs.exp().half().cpu().numpy() if self.kept else None,
+                outputs.exp().half().cpu().numpy() if self.has_probabilities else None,
             )
         )
 
@@ -233,5 +238,5 @@ class PredictionWriter(L.Callback):
             self.writer.close(self.test)
         trainer.strategy.barrier()
         if self.shares > 1 and trainer.is_global_zero:
-            parts = [self.part(share, self.shares) for share in range(self.shares)]
-            interleave(parts, self.path, self.classes, self.kept, self.test)
+            parts = [self.part_path(share, self.shares) for share in range(self.shares)]
+            merge_parts(parts, self.path, self.classes, self.has_probabilities, self.test)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.evaluation.predictions import PredictionFile
 
 NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.")
 
@@ -34,7 +34,7 @@ def real_errors(probabilities: Path, labels: list[set[int]]) -> dict[str, float]
     Raises UserError for images that are not ILSVRC-2012's validation images.
     """
     right1, right5, count = 0, 0, 0
-    for block in Reader(probabilities).blocks(probabilities=False):
+    for block in PredictionFile(probabilities).blocks(probabilities=False):
         for name, best in zip(block.images, block.best, strict=True):
             right = labels[image_index(name, len(labels))]
             if not right:

@@ -1,15 +1,14 @@
-"""result.json: error rates with intervals, the images they were measured on, and the weights (§7)."""
+"""result.json: error rates with intervals, the data set they were measured on, and the weights (§7)."""
 
 import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA, migrate_record
-from alexnet_pl.evaluation.intervals import wilson
+from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record, to_json, write_json
 from alexnet_pl.runs.layout import RESULT
 from alexnet_pl.runs.provenance import git
@@ -18,8 +17,8 @@ from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights
 
 @dataclass(frozen=True, kw_only=True)
 class FitSummary:
-    """How a finished fit ended, from fit.json; all None for one that was not finished. `joules`: energy by counter,
-    empty where it was not measured."""
+    """How a fit ended, from fit.json; every field is None for an unfinished fit. `joules`: counter → energy, empty if
+    not measured."""
 
     steps: Count | None = None
     epochs: Count | None = None
@@ -32,11 +31,11 @@ class FitSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class TestedNetwork:
-    """`training`: its settings, None unless its fit was finished with the settings it began with; `lineage`: earlier
-    runs whose layers it started from, oldest first; `imported`: the file of another program, which answers no row;
-    `claim`: the row of the paper that its test answers, or None."""
+    """A trained network. `training`: its settings, None unless the fit finished without a change of settings;
+    `lineage`: earlier runs whose layers it started from, oldest first; `imported`: the other program's file that the
+    weights are from, which reproduces no claim; `claim`: key of the claim its test reproduces, or None."""
 
-    __test__ = False  # not a test, whatever pytest makes of the name
+    __test__ = False  # not a test class of pytest
 
     checkpoint: CheckpointInfo
     seed: Count | None = None
@@ -49,7 +48,7 @@ class TestedNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleMember(TestedNetwork):
-    """`run`: its folder when the ensemble was averaged; `weight`: its share of the average."""
+    """`run`: the member's run folder at the time of averaging; `weight`: its share of the average."""
 
     run: str = ""
     weight: float = 1.0
@@ -57,9 +56,9 @@ class EnsembleMember(TestedNetwork):
 
 @dataclass(frozen=True, kw_only=True)
 class TestDescription(TestedNetwork):
-    """What was tested: the images, the views, and the network, or the `members` of an ensemble."""
+    """What a test measured: the data set, the views, and the network or the `members` of an ensemble."""
 
-    schema: Schema = 1  # absent in files written before there was a number
+    schema: Schema = 1  # absent in files of the first format
     dataset: DatasetInfo
     views: str
     finished: bool = False
@@ -68,14 +67,14 @@ class TestDescription(TestedNetwork):
 
     @property
     def networks(self) -> list[EnsembleMember] | list["TestDescription"]:
-        """The members of an ensemble, or the network itself."""
+        """Members of an ensemble, or the network itself."""
         return self.members or [self]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestResult(TestDescription):
-    """result.json and validation.json. Errors in percent, intervals of 95 %; `images` counts those tested; `nll` in
-    nats an image; `nonfinite`: images whose scores were not all finite."""
+    """result.json and validation.json. `images`: number tested; errors in percent with 95 % intervals; `nll` in nats
+    per image; `nonfinite`: images with scores that were not finite."""
 
     images: Count
     top1_error: Percent
@@ -95,47 +94,47 @@ class TestResult(TestDescription):
 def describe_errors(errors: Mapping[str, float]) -> JsonObject:
     """Fields of `TestResult` from the exact counts of `ErrorRates`: errors and their 95 % intervals."""
     count = int(errors["count"])
-    found: JsonObject = {"images": count}
+    fields: JsonObject = {"images": count}
     for name in ("top1_error", "top5_error"):
-        found[name] = errors[name]
-        found[f"{name}_interval"] = list(wilson(round(errors[name] * count / 100), count))
+        fields[name] = errors[name]
+        fields[f"{name}_interval"] = list(wilson_interval(round(errors[name] * count / 100), count))
     nll = errors["nll"] if math.isfinite(errors["nll"]) else None
-    return {**found, "nll": nll, "nonfinite": int(errors["nonfinite"])}
+    return {**fields, "nll": nll, "nonfinite": int(errors["nonfinite"])}
 
 
 def write_result(path: Path, errors: Mapping[str, float], tested: TestDescription) -> TestResult:
-    """Write the errors of a test and its description; return what was written."""
-    described = {**vars(tested), "schema": SCHEMA, "commit": git("rev-parse", "HEAD")}
-    result = TestResult(**described, **describe_errors(errors))
+    """Write result.json from a test's errors and description; returns the record."""
+    description = {**vars(tested), "schema": SCHEMA, "commit": git("rev-parse", "HEAD")}
+    result = TestResult(**description, **describe_errors(errors))
     write_json(path, to_json(result))
     return result
 
 
 def read_result(path: Path) -> TestResult:
-    """A result.json of any schema. Raises UserError naming the file and the field."""
+    """Read a result.json of any schema version. Raises UserError naming the file and the field."""
     return read_record(path, TestResult, "test again", migrate_record)
 
 
-def load_result(folder: str | Path) -> dict[str, Any]:
-    """`result.json` of a run folder (its newest test) or of one of its `results/`, as a dictionary.
+def load_result(folder: str | Path) -> JsonObject:
+    """`result.json` of a run folder (the newest test) or of a folder in its `results/`, as a dictionary.
 
-    Checked, and with the keys of today's format whichever version wrote it. Raises UserError where there is none.
+    Validated, and converted to the current format. Raises UserError if there is none.
     """
     return to_json(read_result(Path(folder) / RESULT))
 
 
 def network_key(network: TestedNetwork) -> str:
-    """What decides a network, its seed included: training it again would give no independent one.
+    """Identity of a network as text: settings, lineage and seed, or its weights where the seed is unknown.
 
-    Where the seed was not noted, the weights stand for it.
+    Training twice with an equal key gives no independent networks.
     """
     stages = [stage.training for stage in network.lineage]
-    decides = [network.checkpoint.network if network.seed is None else network.seed, network.training, stages]
-    return json.dumps(decides, sort_keys=True)
+    identity = [network.checkpoint.network if network.seed is None else network.seed, network.training, stages]
+    return json.dumps(identity, sort_keys=True)
 
 
 def are_independent(networks: Iterable[TestedNetwork]) -> bool:
     """Whether no two networks have the same weights, or the same settings and seed."""
-    given = list(networks)
-    weights = {one.checkpoint.network for one in given}
-    return len(weights) == len({network_key(one) for one in given}) == len(given)
+    tested = list(networks)
+    weights = {one.checkpoint.network for one in tested}
+    return len(weights) == len({network_key(one) for one in tested}) == len(tested)

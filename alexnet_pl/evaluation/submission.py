@@ -1,8 +1,8 @@
-"""Submission file for the ILSVRC-2012 test server, which alone has the test labels (Table 2, last column).
+"""Submission file for the ILSVRC-2012 test server (Table 2, last column): only the server has the test labels.
 
-A line an image, in the order of the images' numbers: five labels, best first, as the authors' txt-preds.py writes them.
-A label is an ILSVRC2012_ID, from 1, which is in no order of ours: classes here are sorted by WordNet id, and the store
-carries the id of each from the development kit's meta.mat.
+One line per image, by image number: five labels, best first, as the authors' txt-preds.py writes them. A label is an
+ILSVRC2012_ID, from 1. Classes here are sorted by WordNet id, so the store holds each class's id from the development
+kit's meta.mat.
 """
 
 import re
@@ -12,32 +12,32 @@ import numpy as np
 
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.evaluation.predictions import PredictionFile
 
 NUMBER = re.compile(r"ILSVRC2012_test_(\d{8})\.")
 
 
-def writable(store: Store, split: str) -> bool:
-    """Whether the split is one that the server takes: images ILSVRC2012_test_…, classes with the benchmark's ids."""
+def is_submittable(store: Store, split: str) -> bool:
+    """Whether the server accepts the split: images named ILSVRC2012_test_…, classes with ILSVRC2012_IDs."""
     return bool(store.manifest.ilsvrc_ids) and bool(NUMBER.search(store.split(split).names[0]))
 
 
 def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int, int]:
-    """Write the file from saved answers. Returns (lines, images that were never read, whose labels are arbitrary)."""
+    """Write the file from saved predictions. Returns (lines, lines of missing images, which get labels 1 to 5)."""
     ids = store.manifest.ilsvrc_ids
-    assert ids, "writable() holds"
+    assert ids, "is_submittable() holds"
     lines: dict[int, str] = {}
-    for block in Reader(probabilities).blocks(probabilities=False):
+    for block in PredictionFile(probabilities).blocks(probabilities=False):
         for name, best in zip(block.images, block.best, strict=True):
-            found = NUMBER.search(name)
-            if found is None or len(best) != 5:
+            match = NUMBER.search(name)
+            if match is None or len(best) != 5:
                 raise UserError(f"{probabilities}: {name}: not an image of the ILSVRC-2012 test set")
-            lines[int(found[1])] = labels(best, ids)
+            lines[int(match[1])] = server_labels(best, ids)
     count = max(max(lines), store.manifest.splits["test"].records)
     path.write_text("".join(f"{lines.get(number, '1 2 3 4 5')}\n" for number in range(1, count + 1)))
     return count, count - len(lines)
 
 
-def labels(best: np.ndarray, ids: list[int]) -> str:
-    """Class indices → the benchmark's own numbers, best first."""
+def server_labels(best: np.ndarray, ids: list[int]) -> str:
+    """Class indices → ILSVRC2012_IDs, best first, joined by spaces."""
     return " ".join(str(ids[index]) for index in best)

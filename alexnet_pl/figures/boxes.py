@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from alexnet_pl.detection.average_precision import Detections, Truths
-from alexnet_pl.detection.box_evaluation import detections, truths_of
+from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
+from alexnet_pl.detection.box_evaluation import collect_true_boxes, concat_detections
 from alexnet_pl.detection.box_run import BoxRun
-from alexnet_pl.detection.finder import BoxFinder, Candidates, Found
-from alexnet_pl.detection.mistakes import KINDS, MISSED, RIGHT, sort_mistakes
+from alexnet_pl.detection.finder import BoxFinder, Candidates, PredictedBoxes
+from alexnet_pl.detection.mistakes import KINDS, MISSED, RIGHT, classify_detections
 from alexnet_pl.figures.style import LIGHT
 
 COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff")
@@ -54,12 +54,12 @@ def color_of(label: int) -> str:
     return COLORS[label % len(COLORS)]
 
 
-def add_found(axes: Any, found: Found, names: Sequence[str], most: int = 20) -> None:
+def add_found(axes: Any, found: PredictedBoxes, names: Sequence[str], most: int = 20) -> None:
     for label, score, box in list(zip(found.labels, found.scores, found.boxes, strict=True))[:most]:
         add_box(axes, box, color_of(label), f"{names[label]} {score:.2f}")
 
 
-def save_boxes(path: Path, image: Tensor, found: Found, names: Sequence[str]) -> Path:
+def save_boxes(path: Path, image: Tensor, found: PredictedBoxes, names: Sequence[str]) -> Path:
     """The image with its boxes, their classes and confidences."""
     height, width = image.shape[1:]
     with rc_context(LIGHT.settings):
@@ -98,15 +98,15 @@ def save_merging(path: Path, finder: BoxFinder, images: Sequence[Tensor], names:
 
 
 def mistakes_figure(
-    image_of: Callable[[int], Tensor], found: Detections, truths: Truths, names: Sequence[str]
+    image_of: Callable[[int], Tensor], found: DetectedBoxes, truths: TrueBoxes, names: Sequence[str]
 ) -> Figure:
     """A row for each kind of mistake: the surest of it, dashed what is there. Of as many detections as there are boxes.
 
     Of boxes that were missed the largest.
     """
     surest = np.argsort(-found.scores, kind="stable")[: len(truths.images)]
-    some = Detections(*(column[surest] for column in found))
-    kinds, missed = sort_mistakes(some, truths)
+    some = DetectedBoxes(*(column[surest] for column in found))
+    kinds, missed = classify_detections(some, truths)
     with rc_context(LIGHT.settings):
         figure = Figure(figsize=(1.9 * EACH, 1.9 * (len(KINDS) - 1)), layout="constrained")
         rows = figure.subplots(len(KINDS) - 1, EACH, squeeze=False)
@@ -123,7 +123,7 @@ def mistakes_figure(
 
 
 def add_mistakes(
-    row: Any, image_of: Callable[[int], Tensor], some: Detections, truths: Truths, numbers: np.ndarray, names: Any
+    row: Any, image_of: Callable[[int], Tensor], some: DetectedBoxes, truths: TrueBoxes, numbers: np.ndarray, names: Any
 ) -> None:
     for axes, number in zip(row, numbers, strict=False):
         image, label = int(some.images[number]), int(some.labels[number])
@@ -134,7 +134,7 @@ def add_mistakes(
 
 
 def add_missed(
-    row: Any, image_of: Callable[[int], Tensor], truths: Truths, missed: np.ndarray, names: Sequence[str]
+    row: Any, image_of: Callable[[int], Tensor], truths: TrueBoxes, missed: np.ndarray, names: Sequence[str]
 ) -> None:
     areas = (truths.boxes[:, 2:] - truths.boxes[:, :2]).prod(1)
     largest = sorted(np.flatnonzero(missed), key=lambda number: -areas[number])
@@ -144,7 +144,7 @@ def add_missed(
 
 
 def save_mistakes(
-    path: Path, image_of: Callable[[int], Tensor], found: Detections, truths: Truths, names: Sequence[str]
+    path: Path, image_of: Callable[[int], Tensor], found: DetectedBoxes, truths: TrueBoxes, names: Sequence[str]
 ) -> Path:
     return save(mistakes_figure(image_of, found, truths, names), path)
 
@@ -159,7 +159,7 @@ def draw_mistakes(run: BoxRun, numbers: Iterable[int], split: str = "val") -> Fi
     """Mistakes of a run on images of a split, by kind, the surest of each."""
     images = run.images(split)
     kept = [int(number) for number in numbers]
-    found = detections(kept, [run.finder.find(images.image(number)) for number in kept])
-    whole = truths_of(images)
-    truths = Truths(*(column[np.isin(whole.images, kept)] for column in whole))
+    found = concat_detections(kept, [run.finder.find(images.image(number)) for number in kept])
+    whole = collect_true_boxes(images)
+    truths = TrueBoxes(*(column[np.isin(whole.images, kept)] for column in whole))
     return mistakes_figure(images.image, found, truths, run.names)

@@ -13,11 +13,11 @@ from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dense import confidence_maps, dense_scores
-from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import examples, figure2, figure3, figure4, training_curves
 from alexnet_pl.figures.confidence_maps import MappedImage, draw_confidence_maps
-from alexnet_pl.figures.examples import Prediction
+from alexnet_pl.figures.examples import SavedPrediction
 from alexnet_pl.figures.offset_pooling import draw_offset_pooling, draw_scale_table, scale_table
 from alexnet_pl.figures.style import Drawing, Theme, draw_for_notebook
 from alexnet_pl.models.alexnet import AlexNet
@@ -89,7 +89,7 @@ def prediction_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     return FigureEntry(lambda theme: figure4.draw_bars(answers, images, run.classes, theme), caption, summary)
 
 
-def saved_predictions(run: TrainedRun, reader: Reader) -> tuple[list[Prediction], str, Split | None, str]:
+def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[SavedPrediction], str, Split | None, str]:
     """Saved predictions, their origin in words, and the split of the images; or None and the reason in words."""
     dataset, views = reader.test.dataset, reader.test.views
     answers = examples.read_predictions(reader, examples.spread_evenly(reader.rows, examples.NUM_IMAGES))
@@ -102,7 +102,7 @@ def saved_predictions(run: TrainedRun, reader: Reader) -> tuple[list[Prediction]
         return answers, source, None, f"without photographs: {error}"
 
 
-def new_predictions(run: TrainedRun) -> tuple[list[Prediction], str, Split | None, str]:
+def new_predictions(run: TrainedRun) -> tuple[list[SavedPrediction], str, Split | None, str]:
     split = run.store.split(run.data.test_split_name)
     answers = examples.predict_images(run, split, examples.spread_evenly(len(split), examples.NUM_IMAGES))
     return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)", split, ""

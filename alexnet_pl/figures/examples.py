@@ -10,14 +10,14 @@ import torch
 
 from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
-from alexnet_pl.evaluation.predictions import Reader
+from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.files import sha256
 
 NUM_IMAGES, NUM_QUERIES, NUM_NEIGHBORS = 8, 5, 6  # as in the paper's figure
 
 
-class Prediction(NamedTuple):
+class SavedPrediction(NamedTuple):
     """Five most probable classes of an image, best first."""
 
     number: int  # index of the image in its split
@@ -33,17 +33,19 @@ def spread_evenly(count: int, chosen: int) -> np.ndarray:
     return (2 * np.arange(chosen) + 1) * count // (2 * chosen)
 
 
-def find_saved_predictions(run: TrainedRun) -> Reader | None:
+def find_saved_predictions(run: TrainedRun) -> PredictionFile | None:
     """Newest saved predictions of the run's checkpoint that include probabilities; None if there are none."""
     paths = sorted(run.folder.glob("results/*/probabilities.parquet"), key=lambda path: path.stat().st_mtime)
     if not paths:
         return None
     digest = sha256(run.checkpoint)
-    readers = (Reader(path) for path in reversed(paths))
-    return next((reader for reader in readers if reader.kept and reader.test.checkpoint.sha256 == digest), None)
+    readers = (PredictionFile(path) for path in reversed(paths))
+    return next(
+        (reader for reader in readers if reader.has_probabilities and reader.test.checkpoint.sha256 == digest), None
+    )
 
 
-def read_predictions(reader: Reader, numbers: np.ndarray) -> list[Prediction]:
+def read_predictions(reader: PredictionFile, numbers: np.ndarray) -> list[SavedPrediction]:
     """Read the predictions of images `numbers` from saved predictions, in the order of the split."""
     predictions, start = [], 0
     for block in reader.blocks():
@@ -51,15 +53,15 @@ def read_predictions(reader: Reader, numbers: np.ndarray) -> list[Prediction]:
         for i in numbers[(numbers >= start) & (numbers < start + len(block.images))] - start:
             best = block.best[i]
             shares = block.probabilities[i, best].astype(float)
-            predictions.append(Prediction(start + int(i), block.images[i], int(block.labels[i]), best, shares))
+            predictions.append(SavedPrediction(start + int(i), block.images[i], int(block.labels[i]), best, shares))
         start += len(block.images)
     return predictions
 
 
 @torch.inference_mode()
-def predict_images(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[Prediction]:
+def predict_images(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[SavedPrediction]:
     """Predict images `numbers` by running the network, with the views of the run's test."""
     images = whole_images(split, numbers) if run.module.dense else split.images(numbers)
     shares, best = run.module.test_scores(images).exp().topk(min(5, len(run.classes)))
     rows = zip(numbers.tolist(), best.numpy(), shares.double().numpy(), strict=True)
-    return [Prediction(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]
+    return [SavedPrediction(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet_pl.figures.examples import Prediction
+from alexnet_pl.figures.examples import SavedPrediction
 from alexnet_pl.figures.style import Theme
 
 COLUMNS = 4
@@ -16,7 +16,9 @@ LETTERS, FEWER = 22, 18  # longest class name above bars, and below a neighbour
 MARK = "✓"  # the correct label, for readers who cannot tell its colour
 
 
-def draw_bars(predictions: Sequence[Prediction], images: Tensor | None, classes: list[str], theme: Theme) -> Figure:
+def draw_bars(
+    predictions: Sequence[SavedPrediction], images: Tensor | None, classes: list[str], theme: Theme
+) -> Figure:
     """Draw Figure 4, left: each image with its label, and a bar for each of the five most probable labels.
 
     `images`: (N, 3, size, size) uint8, or None to draw the bars alone.
@@ -50,7 +52,7 @@ def add_axes_inches(figure: Figure, x: float, y: float, width: float, height: fl
     return axes
 
 
-def draw_prediction(axes: Axes, prediction: Prediction, classes: list[str], theme: Theme) -> None:
+def draw_prediction(axes: Axes, prediction: SavedPrediction, classes: list[str], theme: Theme) -> None:
     """Draw the correct label, and below it the name, probability and bar of each predicted label."""
     axes.set(xlim=(0, 1), ylim=(5, -TITLE / BARS * 5))
     title = shorten_name(classes[prediction.label]) if prediction.label >= 0 else "label not known"

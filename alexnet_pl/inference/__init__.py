@@ -1,1 +1,1 @@
-"""A trained network outside of its run folder: loaded from Python, exported, published."""
+"""Trained networks outside their run folder: loading from Python, export, model card."""

@@ -1,6 +1,6 @@
-"""Export a trained network with its preprocessing as a graph: ONNX and torch.export, dynamic in the batch.
+"""Export of a trained network with its preprocessing: ONNX and torch.export graphs with a dynamic batch axis.
 
-Both take (N, 3, size, size) uint8 squares, resized and cut as §2 says, to (N, classes) probabilities. Response
+Both map (N, 3, size, size) uint8 images, resized and cropped as in §2, to (N, classes) probabilities. Response
 normalisation (§4.3) becomes standard operators.
 """
 
@@ -14,23 +14,23 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import to_json
+from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.inference.trained_network import TrainedNetwork
 from alexnet_pl.inference.weights import KEY, Weights, read_weights, write_safetensors
 
 INPUT, OUTPUT = "images", "probabilities"
 
 
-def example(network: TrainedNetwork) -> tuple[tuple[Tensor], dict[str, Any]]:
-    """(inputs to trace with, which of their axes are dynamic)."""
+def example_inputs(network: TrainedNetwork) -> tuple[tuple[Tensor], JsonObject]:
+    """(inputs for tracing, their dynamic axes)."""
     images = torch.zeros(2, 3, network.size, network.size, dtype=torch.uint8)
     return (images,), {INPUT: {0: torch.export.Dim("batch", min=1)}}
 
 
 def export_torch(network: TrainedNetwork, weights: Weights, path: Path) -> None:
-    inputs, dynamic = example(network)
+    inputs, dynamic = example_inputs(network)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, of how it groups what it saves
+        warnings.simplefilter("ignore")  # torch warns about its own file layout
         program = torch.export.export(network, inputs, dynamic_shapes=dynamic)
         torch.export.save(program, path, extra_files={f"{KEY}.json": json.dumps(to_json(weights.info))})
 
@@ -41,8 +41,8 @@ def run_torch(path: Path, images: Tensor, views: str) -> Tensor:
 
 
 def export_onnx(network: TrainedNetwork, weights: Weights, path: Path) -> None:
-    needs("onnxscript", "onnx")
-    inputs, dynamic = example(network)
+    import_extra("onnxscript", "onnx")
+    inputs, dynamic = example_inputs(network)
     program = torch.onnx.export(
         network, inputs, dynamo=True, dynamic_shapes=dynamic, input_names=[INPUT], output_names=[OUTPUT], verbose=False
     )
@@ -52,7 +52,7 @@ def export_onnx(network: TrainedNetwork, weights: Weights, path: Path) -> None:
 
 
 def run_onnx(path: Path, images: Tensor, views: str) -> Tensor:
-    onnxruntime = needs("onnxruntime")
+    onnxruntime = import_extra("onnxruntime")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
 
@@ -66,19 +66,19 @@ def run_safetensors(path: Path, images: Tensor, views: str) -> Tensor:
         return TrainedNetwork(read_weights(path), views)(images)
 
 
-Write = Callable[[TrainedNetwork, Weights, Path], None]
-Run = Callable[[Path, Tensor, str], Tensor]
-FORMATS: dict[str, tuple[str, Write, Run]] = {
+ExportFunction = Callable[[TrainedNetwork, Weights, Path], None]
+RunFunction = Callable[[Path, Tensor, str], Tensor]
+FORMATS: dict[str, tuple[str, ExportFunction, RunFunction]] = {
     "safetensors": ("model.safetensors", export_safetensors, run_safetensors),
     "onnx": ("model.onnx", export_onnx, run_onnx),
     "torch_export": ("model.pt2", export_torch, run_torch),
 }
-"""By name: the file, the function that writes it, and the one that runs what was written on images by some views, which
-graphs carry in themselves."""
+"""Format → (file name, function that writes it, function that runs the file on images with the named views). Graphs
+contain their views."""
 
 
-def needs(*modules: str) -> Any:
-    """The first of the modules. Raises UserError, naming the extra, if one is not installed."""
+def import_extra(*modules: str) -> Any:
+    """Import optional modules and return the first. Raises UserError, naming the extra, if one is not installed."""
     import importlib
 
     try:
@@ -88,12 +88,12 @@ def needs(*modules: str) -> Any:
     return first
 
 
-def largest_difference(network: TrainedNetwork, path: Path, run: Run, images: Tensor) -> float:
-    """Between the probabilities of the network and those of the written file, for a batch and for a single image, since
-    the batch is dynamic."""
+def largest_difference(network: TrainedNetwork, path: Path, run: RunFunction, images: Tensor) -> float:
+    """Largest difference between the probabilities of the network and of the written file, for a batch and for a single
+    image, because the batch axis is dynamic."""
     differences = []
     for part in (images[:-1], images[-1:]):
         with torch.inference_mode():
-            wanted = network(part)
-        differences.append(float((run(path, part, network.view_set) - wanted).abs().max()))
+            expected = network(part)
+        differences.append(float((run(path, part, network.view_set) - expected).abs().max()))
     return max(differences)

@@ -1,5 +1,6 @@
-"""The model card (README.md) of exported weights, from what the run folder's records say."""
+"""Model card (README.md) of exported weights, from the records in the run folder."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -7,27 +8,28 @@ import yaml
 
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.inference.weights import WeightsInfo
+from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.runs.records import ImportedWeights
 
-NOT_FOR = """## Not for
+LIMITATIONS = """## Limitations
 
-Decisions about people, safety, or anything where an error matters. The network knows its classes alone and names one of
-them for every picture. It inherits whatever is unbalanced in its training images.
+Not for decisions about people or safety, or any use where errors matter. The network assigns one of its classes to
+every image, whatever it shows, and inherits the biases of its training images.
 """
 
 
-def model_card(info: WeightsInfo, run: Path, file: str) -> str:
-    """Markdown with the header that the Hugging Face hub reads."""
+def model_card(info: WeightsInfo, run: Path, source: str) -> str:
+    """Markdown of the card, with the header that the Hugging Face hub reads. `source`: argument of its `load`."""
     name = info.store.name or "unknown images"
     parts = [
         HEADER,
-        introduction(info, name),
-        measured(info.result),
-        f"## Use\n\n{USE.format(folder=repr(str(Path(file).parent)))}",
-        f"## How it was made\n\n{origin(info.imported) if info.imported else history(run)}",
-        NOT_FOR,
-        f"## Licence\n\n{OF_OTHERS if info.imported else licence(name)}",
+        introduction(info, name) + state(run),
+        errors_section(info.result),
+        f"## Use\n\n{USE.format(folder=json.dumps(source))}",
+        f"## Training\n\n{origin(info.imported) if info.imported else training_section(run)}",
+        LIMITATIONS,
+        f"## Licence\n\n{IMPORTED_LICENCE if info.imported else licence_section(name)}",
     ]
     return "\n".join(parts)
 
@@ -43,6 +45,12 @@ def introduction(info: WeightsInfo, name: str) -> str:
         "The network of Krizhevsky, Sutskever and Hinton (2012), trained with `alexnet_pl`: "
         f"{len(info.classes):,} classes, {info.step:,} steps.\n"
     )
+
+
+def state(run: Path) -> str:
+    """A sentence if the fit was not finished."""
+    fit = read_fit_status(run)
+    return "The fit was not finished.\n" if fit and not fit.finished else ""
 
 
 def origin(imported: ImportedWeights) -> str:
@@ -74,14 +82,14 @@ print(model.predict("picture.jpg"))
 """
 
 
-def measured(result: TestResult | None) -> str:
-    """Errors with their intervals; says so where none were measured."""
+def errors_section(result: TestResult | None) -> str:
+    """Errors with their intervals, or the command that measures them."""
     if not result:
         return "## Errors\n\nNot yet measured: `python -m alexnet_pl test RUN`.\n"
     dataset, intervals = result.dataset, (result.top1_error_interval, result.top5_error_interval)
     errors = zip(("top-1", "top-5"), (result.top1_error, result.top5_error), intervals, strict=True)
     rows = [f"| {label} | {error:.2f} | {low:.2f} to {high:.2f} |" for label, error, (low, high) in errors]
-    claim = f"This is the paper's row `{result.claim}`." if result.claim else "This is no row of the paper."
+    claim = f"This reproduces the paper's row `{result.claim}`." if result.claim else "This is no row of the paper."
     return "\n".join(
         [
             "## Errors\n",
@@ -94,19 +102,19 @@ def measured(result: TestResult | None) -> str:
     )
 
 
-def history(run: Path) -> str:
-    """The command that trains it again; commit and versions of the newest session."""
+def training_section(run: Path) -> str:
+    """Command that trains the network again; commit and package versions of the newest session."""
     if not (sessions := read_sessions(run)):
         return "The run folder has no provenance.json.\n"
     newest = sessions[-1]
     packages = ", ".join(f"{name} {version}" for name, version in newest.packages.items() if version)
     changed = " with uncommitted changes" if newest.changed_files else ""
     commit = f"Commit {newest.commit or 'unknown'}{changed}; {packages}."
-    return f"```\n{reproduce_command(run)}\n```\n\n{commit}\n"
+    return f"```\n{run_command(run)}\n```\n\n{commit}\n"
 
 
-def reproduce_command(run: Path) -> str:
-    """`reproduce` with the recipe and the overrides that Hydra noted in the run folder, without its machine's paths."""
+def run_command(run: Path) -> str:
+    """`reproduce` with the run's recipe and overrides, without paths of its machine."""
     hydra = run / ".hydra"
     try:
         recipe = yaml.safe_load((hydra / "hydra.yaml").read_text())["hydra"]["job"]["config_name"]
@@ -114,17 +122,18 @@ def reproduce_command(run: Path) -> str:
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return "python -m alexnet_pl reproduce -c RUN"
     hidden = ("command=", "hydra", "data.root=", "ckpt_path=", "transfer.data_roots", "transfer.weights=", "wandb.")
-    kept = [shlex.quote(word) for word in words if not word.startswith(hidden)]
-    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *kept, "data.root=STORE"])
+    overrides = [shlex.quote(word) for word in words if not word.startswith(hidden)]
+    start = ["transfer.weights=RUN"] if any(word.startswith("transfer.weights=") for word in words) else []
+    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *overrides, *start, "data.root=STORE"])
 
 
-OF_OTHERS = "Weights of others: the terms of whoever published the file hold.\n"
+IMPORTED_LICENCE = "The weights were imported: the terms of the file's publisher apply.\n"
 
 
-def licence(name: str) -> str:
+def licence_section(name: str) -> str:
     if name.startswith(("ilsvrc", "fall")):
         return (
-            "Trained on ImageNet, whose terms of access allow non-commercial research and education; whoever uses "
+            "Trained on ImageNet, whose terms of access allow non-commercial research and education only; users of "
             "these weights should respect them. The code of `alexnet_pl` is under the MIT licence.\n"
         )
-    return f"The code of `alexnet_pl` is under the MIT licence. For the images, {name}, see their own terms.\n"
+    return f"The code of `alexnet_pl` is under the MIT licence. The images ({name}) have terms of their own.\n"

@@ -1,4 +1,4 @@
-"""A trained network as a plain torch module on images of any size: preprocessing of §2, views of §5.1."""
+"""TrainedNetwork: a torch module that classifies images of any size, with the preprocessing of §2 and views of §5.1."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -24,7 +24,7 @@ Picture = Image.Image | Tensor | str | PathLike[str]
 
 
 class Prediction(NamedTuple):
-    """A class, as the store's class list names it, with its probability."""
+    """A class of the store's class list with its probability."""
 
     class_id: str
     name: str
@@ -34,65 +34,68 @@ class Prediction(NamedTuple):
 class TrainedNetwork(nn.Module):
     """(N, 3, H, W) uint8 RGB → (N, classes) probabilities, averaged over the views; in evaluation mode.
 
-    Images of another size than the stored one (256 × 256 in the paper) are first resized, shorter side to `size`, and
-    their centre is cut out (§2). `net` is the bare network, from (N, 3, crop, crop) to logits.
+    Images that are not `size` × `size` (256 in the paper) are resized so that the shorter side is `size`, then
+    center-cropped (§2). `net` is the network without preprocessing, (N, 3, crop, crop) → logits.
     """
 
     net: Net
     augment: Augment
 
     def __init__(self, weights: Weights, views: str = "ten") -> None:
-        """Raises UserError if the tensors are not those of the architecture."""
+        """Raises UserError if `views` is unknown or the tensors do not fit the architecture."""
         super().__init__()
         if views not in CROP_POSITIONS:
             raise UserError(f"views={views}: one of {', '.join(CROP_POSITIONS)}")
         self.weights_info, self.view_set = weights.info, views
         architecture = weights.info.architecture
-        with torch.device("meta"):  # no memory before the tensors are known to fit
+        with torch.device("meta"):  # allocates nothing: `assign` below puts the weights in
             self.augment = instantiate(Augment, architecture["augment"], "augment")
             model = {**architecture["model"], "num_classes": len(weights.info.classes)}
             self.net = make_named_net(model, self.augment.crop)
         try:
             self.load_state_dict(weights.tensors, assign=True)
         except RuntimeError as error:
-            raise UserError(
-                f"weights: not those of the architecture ({str(error).splitlines()[-1].strip()})"
-            ) from error
+            raise UserError(f"weights: do not fit the architecture ({str(error).splitlines()[-1].strip()})") from error
         self.requires_grad_(False).eval()
 
     @property
     def classes(self) -> list[str]:
-        """Readable names, in the order of the outputs."""
+        """Class names in the order of the outputs."""
         return [name for _, name in self.weights_info.classes]
 
     @property
     def size(self) -> int:
-        """Pixels of a side of the square that views are cut from."""
+        """Side of the square images that views are cropped from, in pixels."""
         return self.augment.size
 
     def forward(self, images: Tensor) -> Tensor:
         views = [
-            F.softmax(self.net(view).float(), 1) for view in self.augment.views(self.squares(images), self.view_set)
+            F.softmax(self.net(view).float(), 1) for view in self.augment.views(self.to_squares(images), self.view_set)
         ]
         return torch.stack(views).mean(0)
 
-    def squares(self, images: Tensor) -> Tensor:
+    def to_squares(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) → (N, 3, size, size), uint8."""
         if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
-            raise ValueError(f"{tuple(images.shape)} {images.dtype}: give uint8 images (N, 3, H, W)")
+            raise ValueError(f"{tuple(images.shape)} {images.dtype}: expected uint8 images (N, 3, H, W)")
         if images.shape[-2:] == (self.size, self.size):
             return images
-        how = self.weights_info.filter
-        return torch.stack([resize_center_crop(image.cpu(), self.size, how) for image in images]).to(images.device)
+        filter_name = self.weights_info.filter
+        return torch.stack([resize_center_crop(image.cpu(), self.size, filter_name) for image in images]).to(
+            images.device
+        )
 
     @torch.inference_mode()
     def predict(self, images: Picture | Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
-        """The `top` most probable classes of each image, best first. Images: Pillow's, (3, H, W) uint8, or files."""
-        probabilities = self(self.batch(images))
+        """The `top` most probable classes of each image, best first.
+
+        `images`: one or several of Pillow images, (3, H, W) uint8 tensors and files.
+        """
+        probabilities = self(self.to_batch(images))
         best = probabilities.topk(min(top, len(self.classes)))
-        known = self.weights_info.classes
+        classes = self.weights_info.classes
         rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        return [[Prediction(known[i][0], known[i][1], p) for p, i in zip(*row, strict=True)] for row in rows]
+        return [[Prediction(classes[i][0], classes[i][1], p) for p, i in zip(*row, strict=True)] for row in rows]
 
     @property
     def layers(self) -> list[str]:
@@ -109,30 +112,30 @@ class TrainedNetwork(nn.Module):
     def features(
         self, images: Picture | Sequence[Picture], layer: str | Sequence[str] = "fc7"
     ) -> Tensor | dict[str, Tensor]:
-        """The activations of a layer for the centre view: (N, 4096) of fc7, by which Figure 4 compares images (§7.1);
-        (N, maps, H, W) of a convolution, before norm and pooling. Of the last layer, the logits.
+        """Activations of a layer for the centre view: (N, 4096) for fc7, by which Figure 4 compares images (§7.1);
+        (N, maps, H, W) for a convolution, before norm and pooling; logits for the last layer.
 
-        With several layers, a dictionary of theirs from one forward pass.
+        Several layers give a dictionary, computed in one forward pass.
         """
         names = [layer] if isinstance(layer, str) else layer
-        found = layer_activations(self.net, next(self.augment.views(self.batch(images), "center")), names)
-        return found[layer] if isinstance(layer, str) else found
+        outputs = layer_activations(self.net, next(self.augment.views(self.to_batch(images), "center")), names)
+        return outputs[layer] if isinstance(layer, str) else outputs
 
     def transforms(self) -> Callable[[Picture], Tensor]:
-        """From one image to what `net` reads, (3, crop, crop) float32: the centre view minus the mean image."""
-        return lambda image: next(self.augment.views(self.batch(image), "center"))[0]
+        """Function from an image to an input of `net`, (3, crop, crop) float32: centre view minus the mean image."""
+        return lambda image: next(self.augment.views(self.to_batch(image), "center"))[0]
 
-    def batch(self, images: Picture | Sequence[Picture]) -> Tensor:
+    def to_batch(self, images: Picture | Sequence[Picture]) -> Tensor:
         """(N, 3, size, size) uint8 on the network's device."""
-        given = [images] if isinstance(images, (Image.Image, Tensor, str, PathLike)) else list(images)
-        if not given:
+        image_list = [images] if isinstance(images, (Image.Image, Tensor, str, PathLike)) else list(images)
+        if not image_list:
             raise ValueError("no images")
-        squares = [resize_center_crop(pixels(image), self.size, self.weights_info.filter) for image in given]
+        squares = [resize_center_crop(read_pixels(image), self.size, self.weights_info.filter) for image in image_list]
         return torch.stack(squares).to(self.augment.mean_image.device)
 
 
-def pixels(image: Picture) -> Tensor:
-    """(3, H, W) uint8 RGB on the CPU. Raises UserError for a file that holds no image."""
+def read_pixels(image: Picture) -> Tensor:
+    """(3, H, W) uint8 RGB on the CPU. Raises UserError for a file that is not an image."""
     if isinstance(image, Image.Image):
         return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
     if isinstance(image, Tensor):
@@ -144,8 +147,8 @@ def pixels(image: Picture) -> Tensor:
 
 
 def load(source: str | Path, views: str = "ten") -> TrainedNetwork:
-    """A trained network from a run folder, a checkpoint, an exported folder or file, or hf://user/repo.
+    """Load a trained network from a run folder, a checkpoint, an exported folder or file, or hf://user/repo.
 
-    `views`: ten, center or nine, over which probabilities are averaged (§5.1). Raises UserError naming what is wrong.
+    `views`: ten, center or nine, over which probabilities are averaged (§5.1). Raises UserError if that fails.
     """
     return TrainedNetwork(read_weights(source), views)

@@ -1,7 +1,7 @@
-"""Weights of a trained network with all that is needed to use them: architecture, classes, mean image (§2).
+"""Weights of a trained network with the metadata to use them: architecture, classes, mean image (§2).
 
-Read from a run folder, a checkpoint, an exported folder or file (`model.safetensors`), or hf://user/repo. Nothing that
-is read can run code.
+Read from a run folder, a checkpoint, an exported folder or file (`model.safetensors`), or hf://user/repo. No format
+that is read can execute code.
 """
 
 import json
@@ -22,17 +22,16 @@ from alexnet_pl.runs.layout import LAST, RESULT, is_run, read_config
 from alexnet_pl.runs.records import DatasetInfo, ImportedWeights
 
 FILE = "model.safetensors"
-KEY = "alexnet_pl"  # of the metadata in exported files
+KEY = "alexnet_pl"  # metadata key in exported files
 HUB = "hf://"
-PARTS = ("net.", "augment.")  # of a checkpoint's state_dict: what a network needs in use
+PREFIXES = ("net.", "augment.")  # tensors of a checkpoint's state_dict that inference needs
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """Metadata of exported weights. `architecture`: {"model": …, "augment": …}, how network and preprocessing are
-    built; `classes`: (id, name) in the order of the outputs; `filter`: with which images are resized; `step`: of
-    training; `result`: of the newest test, if there was one; `imported`: the file of another program that they are
-    from."""
+    """Metadata of exported weights. `architecture`: {"model": …, "augment": …}, settings of the network and its
+    preprocessing; `classes`: (id, name) in the order of the outputs; `filter`: for resizing images; `step`: training
+    step; `result`: the newest test, or None; `imported`: the other program's file that the weights are from."""
 
     architecture: Settings
     classes: list[list[str]]
@@ -46,44 +45,50 @@ class WeightsInfo:
 
 @dataclass(frozen=True)
 class Weights:
-    """`tensors`: by name, those of the network (`net.`) and of the preprocessing (`augment.`), on the CPU."""
+    """`tensors`: name → tensor of the network (`net.`) and of the preprocessing (`augment.`), on the CPU."""
 
     info: WeightsInfo
     tensors: dict[str, Tensor]
 
 
 def read_weights(source: str | Path) -> Weights:
-    """Raises UserError that names the file for whatever is not a trained network."""
+    """Read weights from any source that `load` accepts. Raises UserError, naming the file, for anything else."""
     if str(source).startswith(HUB):
-        return read_weights(download(str(source)))
+        return read_weights(download_from_hub(str(source)))
     path = Path(source)
     if is_run(path):
-        return run_weights(path, path / LAST)
+        return read_run_weights(path, path / LAST)
     if (path / FILE).is_file():
         path = path / FILE
     if path.suffix == ".safetensors":
-        return exported_weights(path)
+        return read_exported_weights(path)
     if not path.is_file():
-        raise UserError(f"{source}: no run folder, checkpoint or {FILE} there")
+        raise UserError(f"{source}: not a run folder, checkpoint or {FILE}")
     folder = path.parent.parent
-    return run_weights(folder if is_run(folder) else None, path)
+    return read_run_weights(folder if is_run(folder) else None, path)
 
 
-def run_weights(run: Path | None, checkpoint: Path) -> Weights:
+def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: does not exist; train first: python -m alexnet_pl fit -c {run}")
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
     store = parse_record(metadata.get("store", {}), DatasetInfo)
-    how = str((read_config(run).get("prepare") or {}).get("filter", "bilinear")) if run else "bilinear"
+    filter_name = str((read_config(run).get("prepare") or {}).get("filter", "bilinear")) if run else "bilinear"
     result = read_result(run / RESULT) if run and (run / RESULT).is_file() else None
     info = WeightsInfo(
-        metadata["switches"], metadata["classes"], how, content["global_step"], store, result, read_import(metadata)
+        metadata["switches"],
+        metadata["classes"],
+        filter_name,
+        content["global_step"],
+        store,
+        result,
+        read_import(metadata),
     )
-    return Weights(info, {name: t for name, t in content["state_dict"].items() if name.startswith(PARTS)})
+    return Weights(info, {name: t for name, t in content["state_dict"].items() if name.startswith(PREFIXES)})
 
 
-def exported_weights(path: Path) -> Weights:
+def read_exported_weights(path: Path) -> Weights:
     try:
         with safe_open(path, "pt") as file:
             info = parse_record(json.loads((file.metadata() or {})[KEY]), WeightsInfo)
@@ -94,28 +99,28 @@ def exported_weights(path: Path) -> Weights:
 
 
 def check_info(info: WeightsInfo) -> None:
-    """Raise ValueError, naming the field, for metadata that no network could be built from."""
+    """Raise ValueError, naming the field, for metadata from which no network can be built."""
     if info.filter not in FILTERS:
         raise ValueError(f"filter: {info.filter} is not one of {', '.join(FILTERS)}")
     if not info.architecture.keys() >= {"model", "augment"}:
-        raise ValueError("architecture: without model and augment")
+        raise ValueError("architecture: model or augment is missing")
     if not all(len(pair) == 2 for pair in info.classes):
-        raise ValueError("classes: not pairs of id and name")
+        raise ValueError("classes: must be pairs of id and name")
 
 
 def write_safetensors(weights: Weights, path: Path) -> None:
-    """To be read back to the bit by `read_weights`, and by any program that reads safetensors."""
+    """Write weights and metadata as safetensors; `read_weights` reads them back bit for bit."""
     tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
     path.write_bytes(save(tensors, {KEY: json.dumps(to_json(weights.info))}))
 
 
-def download(source: str) -> Path:
-    """A repository of the Hugging Face hub as a local folder, kept in its cache."""
+def download_from_hub(source: str) -> Path:
+    """Download a repository of the Hugging Face hub to its cache. Returns the local folder."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ModuleNotFoundError as error:
-        raise UserError(f"{source}: needs the hub's client; pip install alexnet_pl[export]") from error
+        raise UserError(f"{source}: huggingface_hub is not installed; pip install alexnet_pl[export]") from error
     try:
         return Path(snapshot_download(source.removeprefix(HUB), allow_patterns=[FILE]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:

@@ -23,7 +23,7 @@ class ConvSpec(NamedTuple):
     pool: int
 
 
-class Plan(NamedTuple):
+class OverFeatLayout(NamedTuple):
     """`crop`: pixels of the training crop; `units`: of the two fully connected layers before the last."""
 
     crop: int
@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    "fast": Plan(
+    "fast": OverFeatLayout(
         231,
         (
             ConvSpec(96, 11, 4, 0, 2),
@@ -43,7 +43,7 @@ PLANS = {
         ),
         (3072, 4096),
     ),
-    "accurate": Plan(
+    "accurate": OverFeatLayout(
         221,
         (
             ConvSpec(96, 7, 2, 0, 3),

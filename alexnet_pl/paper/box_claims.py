@@ -14,7 +14,7 @@ from alexnet_pl.config.recipes import compose
 ILSVRC2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of its sorted WordNet ids
 VAL_IMAGES = 50_000  # the development kits since 2013 exclude 1,762 of them
 FOUR_SCALES = [1, 2, 4, 6]
-TEST_SERVER, REPORTED_BY_OTHERS = "the test server's", "reported by others"
+TEST_SERVER, REPORTED_BY_OTHERS = "test server only", "reported by others"
 UNDERSPECIFIED = "not reproducible from the text"
 LOCALISATION, DETECTION = "OverFeat: localisation, top-5 error", "OverFeat: detection, ILSVRC-2013 DET"
 

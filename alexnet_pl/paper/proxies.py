@@ -91,7 +91,7 @@ def compare_variants(tests: list[TestRun]) -> ProxyResults:
 
 def adjust_p_values(comparisons: list[Comparison]) -> list[Comparison]:
     """Comparisons on the same images with p values adjusted for their number (Holm)."""
-    adjusted = intervals.holm([comparison.ours["top1_error"].p for comparison in comparisons])
+    adjusted = intervals.adjust_holm([comparison.ours["top1_error"].p for comparison in comparisons])
     return [replace(comparison, p=p) for comparison, p in zip(comparisons, adjusted, strict=True)]
 
 

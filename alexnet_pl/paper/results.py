@@ -87,12 +87,12 @@ class TestRun:
 
     def misclassified(self, metric: str) -> np.ndarray | None:
         """(images,) bool: the misclassified images; None unless predictions for all images were saved."""
-        from alexnet_pl.evaluation.predictions import Reader  # not at the top: loads torch
+        from alexnet_pl.evaluation.predictions import PredictionFile  # not at the top: loads torch
 
         path = self.path.with_name(PROBABILITIES)
         if not path.is_file():
             return None
-        reader = Reader(path)
+        reader = PredictionFile(path)
         if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256:
             return None
         top = 1 if metric == "top1_error" else 5

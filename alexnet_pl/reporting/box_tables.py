@@ -1,21 +1,21 @@
-"""Tables of localisation and detection (OverFeat §4.4, §5): the paper's rows beside ours, and tests of other images."""
+"""OverFeat §4.4 and §5: tables of localisation and detection, the paper's rows beside ours, and proxy datasets."""
 
 import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
+from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.runs import fit_status
 
-UNSEEN = "†"
-PAPER_HEADER = ["row", "place", "paper, %", "ours, %", "command"]
+UNVERIFIED = "†"
+PAPER_HEADER = ["row", "section", "paper, %", "ours, %", "command"]
 LOCALISER_HEADER = [
     "regressor and test",
     "localisation error, %",
@@ -26,176 +26,193 @@ LOCALISER_HEADER = [
     "learned from",
     "seeds",
 ]
-LOCALISER = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
-KINDS = ("right", "double", "badly placed", "wrong class", "background", "missed")
-DETECTOR_HEADER = ["negatives and test", "mAP, %", *KINDS, "learned from", "seeds"]
+LOCALISER_METRICS = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
+OUTCOMES = ("right", "double", "badly placed", "wrong class", "background", "missed")
+DETECTOR_HEADER = ["negatives and test", "mAP, %", *OUTCOMES, "learned from", "seeds"]
 
-Tests = list[dict[str, Any]]
+BoxTests = list[JsonObject]
+"""Contents of boxes.json, with `trained`: the fit's status."""
 
 
-def read_boxes(path: Path) -> dict[str, Any]:
+def read_box_test(path: Path) -> JsonObject:
     try:
-        found = json.loads(path.read_text())
+        test = json.loads(path.read_text())
         _ = (
-            found["dataset"]["fingerprint"],
-            found["boxes"]["task"],
-            found["detect"]["scales"],
-            found["model"],
+            test["dataset"]["fingerprint"],
+            test["boxes"]["task"],
+            test["detect"]["scales"],
+            test["model"],
         )
-        _ = found["map"] if found["task"] == "detect" else found["loc_error"]
+        _ = test["map"] if test["task"] == "detect" else test["loc_error"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a test of boxes, or damaged ({reason(error)}); test again") from error
-    return found
+        raise UserError(f"{path}: damaged, or not a test of boxes ({reason(error)}); test again") from error
+    return test
 
 
-def collect(roots: Iterable[Path]) -> Tests:
-    """Tests of finished fits below the folders, with what fit.json says of these; damaged ones are named, left out."""
-    found: Tests = []
+def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
+    """Tests of finished fits below the folders, each with its fit's status. Damaged ones are named on stderr."""
+    tests: BoxTests = []
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/boxes.json")}):
         try:
-            test = read_boxes(path)
+            test = read_box_test(path)
             test["trained"] = fit_status.read_fit_status(path.parents[2])
         except UserError as error:
             print(f"skipped: {error}", file=sys.stderr)
             continue
         if test["finished"]:
-            found.append(test)
-    return found
+            tests.append(test)
+    return tests
 
 
-def box_claim_tables(tests: Tests) -> list[Table]:
-    """The paper's rows, ours beside them where a run of the same settings and images is there."""
+def box_claim_tables(tests: BoxTests) -> list[Table]:
+    """The paper's rows for both tasks, with our values from runs with the same settings and images."""
     notes = {
         LOCALISATION: (
-            "Of ILSVRC-2012 validation, 50,000 images, where nothing else is said; an answer is right by the kit's "
-            f"rule. {UNSEEN} printed source not seen: the number is from memory.",
+            "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the development kit. "
+            f"{UNVERIFIED} entered from memory, not compared with the printed source.",
         ),
         DETECTION: (
-            "Mean average precision. What makes a window positive, how many negatives there are, scales and the "
-            f"context of the later entry are not printed. {UNSEEN} printed source not seen.",
+            "Mean average precision. The paper does not print when a window is positive, the number of negatives, the "
+            f"scales, or the context of the later entry. {UNVERIFIED} not compared with the printed source.",
         ),
     }
     return [
         Table(
-            part, PAPER_HEADER, [claim_cells(claim, tests) for claim in BOX_CLAIMS if claim.group == part], notes[part]
+            group,
+            PAPER_HEADER,
+            [box_claim_cells(claim, tests) for claim in BOX_CLAIMS if claim.group == group],
+            notes[group],
         )
-        for part in (LOCALISATION, DETECTION)
+        for group in (LOCALISATION, DETECTION)
     ]
 
 
-def claim_cells(claim: BoxClaim, tests: Tests) -> list[str]:
+def box_claim_cells(claim: BoxClaim, tests: BoxTests) -> list[str]:
+    """Cells of a claim under `PAPER_HEADER`."""
     paper = "not printed" if math.isnan(claim.value) else f"{claim.bound} {claim.value:.1f}".strip()
-    paper += "" if claim.verified else f" {UNSEEN}"
+    paper += "" if claim.verified else f" {UNVERIFIED}"
     if claim.reason_unmeasured:
         return [claim.label, claim.section, paper, claim.reason_unmeasured, ""]
-    own = by_seed([test for test in tests if matches_box_claim(claim, test)])
-    ours = cell([test[claim.metric] for test in own], own[0]["images"]) if own else "not yet measured"
+    matching = one_per_seed([test for test in tests if matches_box_claim(claim, test)])
+    ours = (
+        format_mean([test[claim.metric] for test in matching], matching[0]["images"])
+        if matching
+        else "not yet measured"
+    )
     return [claim.label, claim.section, paper, ours, claim.command]
 
 
-def by_seed(tests: Tests) -> Tests:
-    """One test a seed."""
+def one_per_seed(tests: BoxTests) -> BoxTests:
+    """One test for each seed; of several, the last."""
     return list({test["seed"]: test for test in tests}.values())
 
 
-def cell(values: Sequence[float], images: int = 0) -> str:
-    """Mean ± half of the 95 % interval: over seeds where there are several, else over images where they are counted."""
-    found = intervals.mean_ci(Sample(values, images))
-    if math.isnan(found.low):
-        return f"{found.mean:.1f}"
-    return f"{found.mean:.1f} ± {(found.high - found.low) / 2:.1f}"
+def format_mean(values: Sequence[float], images: int = 0) -> str:
+    """Mean ± half of the 95 % interval: over seeds if there are several, else over images if their number is known."""
+    estimate = intervals.mean_ci(Sample(values, images))
+    if math.isnan(estimate.low):
+        return f"{estimate.mean:.1f}"
+    return f"{estimate.mean:.1f} ± {(estimate.high - estimate.low) / 2:.1f}"
 
 
-def stand_in_tables(tests: Tests) -> list[Table]:
-    """Tests by their images, task, and network: no row of the paper."""
-    groups: dict[str, Tests] = {}
+def box_proxy_tables(tests: BoxTests) -> list[Table]:
+    """One table for each combination of images, task and network: no row of the paper."""
+    groups: dict[str, BoxTests] = {}
     for test in tests:
         key = [test["dataset"]["fingerprint"], test["dataset"]["split"], test["task"], test["model"]]
         groups.setdefault(json.dumps(key, sort_keys=True), []).append(test)
     return [
-        localiser_table(some) if some[0]["task"] == "localise" else detector_table(some) for some in groups.values()
+        localiser_table(group) if group[0]["task"] == "localise" else detector_table(group) for group in groups.values()
     ]
 
 
-def rows_of(tests: Tests, label: Callable[[dict[str, Any]], str]) -> dict[str, Tests]:
-    found: dict[str, Tests] = {}
+def group_by_label(tests: BoxTests, label: Callable[[JsonObject], str]) -> dict[str, BoxTests]:
+    groups: dict[str, BoxTests] = {}
     for test in tests:
-        found.setdefault(label(test), []).append(test)
-    return {name: by_seed(some) for name, some in sorted(found.items())}
+        groups.setdefault(label(test), []).append(test)
+    return {name: one_per_seed(group) for name, group in sorted(groups.items())}
 
 
-def localiser_table(tests: Tests) -> Table:
+def localiser_table(tests: BoxTests) -> Table:
     rows = [
-        [name, *(cell([test[metric] for test in some], some[0]["images"]) for metric in LOCALISER), *amount(some)]
-        for name, some in rows_of(tests, localiser_label).items()
+        [
+            name,
+            *(format_mean([test[metric] for test in group], group[0]["images"]) for metric in LOCALISER_METRICS),
+            *training_cells(group),
+        ]
+        for name, group in group_by_label(tests, describe_localiser).items()
     ]
-    return Table(f"Localisation, no row of the paper: {describe(tests[0])}", LOCALISER_HEADER, rows, LOCALISER_NOTES)
+    return Table(
+        f"Localisation, no row of the paper: {describe_box_test(tests[0])}", LOCALISER_HEADER, rows, LOCALISER_NOTES
+    )
 
 
-def amount(tests: Tests) -> list[str]:
-    """What was seen in training, repetitions counted, and the number of seeds."""
+def training_cells(tests: BoxTests) -> list[str]:
+    """Images or windows processed in training, repetitions included, and the number of seeds."""
     seen = {test["trained"].get("images") or 0 for test in tests}
-    what = "windows" if tests[0]["task"] == "localise" else "images"
-    return [" to ".join(f"{count:,}" for count in sorted({min(seen), max(seen)})) + f" {what}", str(len(tests))]
+    unit = "windows" if tests[0]["task"] == "localise" else "images"
+    return [" to ".join(f"{count:,}" for count in sorted({min(seen), max(seen)})) + f" {unit}", str(len(tests))]
 
 
 LOCALISER_NOTES = (
-    "After ± half of the 95 % interval: over seeds where there are several, else over images.",
-    "A constant box is the one that is right for most training images; a regressor that does not beat it has learned "
-    "nothing. Its localisation error is that of the same guessed classes with that box.",
+    "±: half of the 95 % interval, over seeds if there are several, else over images.",
+    "Constant box: the box that is right for most training images, a baseline for the regressor. Its localisation "
+    "error uses the same predicted classes.",
 )
 
 
-def localiser_label(test: dict[str, Any]) -> str:
+def describe_localiser(test: JsonObject) -> str:
     heads = "per class" if test["boxes"]["per_class"] else "shared"
     return f"{heads}; {describe_search(test['detect'])}"
 
 
-def describe_search(asked: dict[str, Any]) -> str:
-    """How boxes were found, in words."""
-    windows = "centre window" if asked["positions"] == "center" else "all windows"
-    scales = f"scale{'s' * (len(asked['scales']) > 1)} {', '.join(map(str, asked['scales']))}"
-    if asked["combine"] == "nms":
-        how = "suppression"
+def describe_search(detect: JsonObject) -> str:
+    """Windows, scales and combination of a search for boxes, in words."""
+    windows = "centre window" if detect["positions"] == "center" else "all windows"
+    scales = f"scale{'s' * (len(detect['scales']) > 1)} {', '.join(map(str, detect['scales']))}"
+    if detect["combine"] == "nms":
+        combination = "suppression"
     else:
-        how = "merged by the printed score" if asked["score"] == "literal" else "merged"
-        how += "" if asked["weight"] == "count" else ", pairwise means"
-    least = f", windows of at least {asked['least_score']:g}" if asked["least_score"] else ""
-    return f"{windows}, {scales}, {how}{least}"
+        combination = "merged by the printed score" if detect["score"] == "literal" else "merged"
+        combination += "" if detect["weight"] == "count" else ", pairwise means"
+    threshold = f", windows of at least {detect['least_score']:g}" if detect["least_score"] else ""
+    return f"{windows}, {scales}, {combination}{threshold}"
 
 
-def detector_table(tests: Tests) -> Table:
+def detector_table(tests: BoxTests) -> Table:
     rows = []
-    for name, some in rows_of(tests, detector_label).items():
-        kinds = [f"{sum(test['mistakes'][kind] for test in some) / len(some):,.0f}" for kind in KINDS]
-        rows.append([name, cell([test["map"] for test in some]), *kinds, *amount(some)])
-    return Table(f"Detection, no row of the paper: {describe(tests[0])}", DETECTOR_HEADER, rows, DETECTOR_NOTES)
+    for name, group in group_by_label(tests, describe_detector).items():
+        outcomes = [f"{sum(test['mistakes'][outcome] for test in group) / len(group):,.0f}" for outcome in OUTCOMES]
+        rows.append([name, format_mean([test["map"] for test in group]), *outcomes, *training_cells(group)])
+    return Table(
+        f"Detection, no row of the paper: {describe_box_test(tests[0])}", DETECTOR_HEADER, rows, DETECTOR_NOTES
+    )
 
 
 DETECTOR_NOTES = (
-    "mAP: mean over classes of average precision, by the rule of VOC (from 2010 on) where the tests asked for it. "
-    "The other columns count, of as many of the surest detections as there are boxes, how many were right or false and "
-    "why; missed: boxes that none of these found; means over seeds.",
+    "mAP: average precision, mean over classes, by the rule of the VOC challenge since 2010 where the tests set it. "
+    "The other columns sort the most confident detections, as many as there are boxes, by outcome; missed: boxes that "
+    "no detection covers. Means over seeds.",
 )
 
 
-def detector_label(test: dict[str, Any]) -> str:
+def describe_detector(test: JsonObject) -> str:
     random, hard = test["boxes"]["random_negatives"], test["boxes"]["hard_negatives"]
-    negatives = f"{random} random, {hard} most offending" if random + hard else "none"
+    negatives = f"{random} random, {hard} hard" if random + hard else "none"
     return f"{negatives}; {describe_search(test['detect'])}"
 
 
-def describe(test: dict[str, Any]) -> str:
-    about, model = test["dataset"], test["model"]
+def describe_box_test(test: JsonObject) -> str:
+    dataset, model = test["dataset"], test["model"]
     net = f"{model.get('net', 'accurate')} network of {test['window']}-pixel windows, width {model.get('width', 1.0):g}"
-    images = f"{test['images']:,} {about['split']} images, {about['train_images']:,} to train on"
-    return f"{about['name']}, {images}, {net} (store {about['fingerprint'][:12]})"
+    images = f"{test['images']:,} {dataset['split']} images, {dataset['train_images']:,} to train on"
+    return f"{dataset['name']}, {images}, {net} (store {dataset['fingerprint'][:12]})"
 
 
 PAGE = """# Boxes: localisation and detection
 
 Written by `python -m alexnet_pl report` from run folders of `configs/overfeat_localise.yaml`,
 `configs/overfeat_detect.yaml` and, for drawn scenes, `configs/boxes_demo*.yaml`. `scripts/boxes.sh OUT` makes the
-tables of drawn scenes anew; the [tutorial](tutorials/boxes.md) explains what is measured.
+tables of drawn scenes again; the [tutorial](tutorials/boxes.md) explains the measurements.
 
 """

@@ -1,4 +1,4 @@
-"""Chart of the paper's numbers beside the measured ones (Tables 1 and 2, §4, §5), with intervals."""
+"""report.png: chart of the paper's numbers beside ours (Tables 1 and 2, §4, §5), with intervals."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,28 +13,35 @@ from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.rows import ReportRow
 
 PAPER, OURS = "#c44e52", "#4c72b0"
-Line = tuple[str, float, Estimate | Difference | None]
-"""A label, the paper's value, ours."""
+ChartLine = tuple[str, float, Estimate | Difference | None]
+"""(label, the paper's value, ours)."""
 
 
-def draw_comparison_chart(path: Path, rows: Sequence[ReportRow], others: Sequence[ProxyResults]) -> None:
-    """Upper: error rates and differences on the paper's own images. Below, a panel for each stand-in's differences."""
+def draw_comparison_chart(path: Path, rows: Sequence[ReportRow], proxies: Sequence[ProxyResults]) -> None:
+    """Draw error rates and differences on the paper's images, and below them a panel for each proxy dataset."""
     panels = [
-        ("Error rates on ImageNet, top-1, %", lines_of([row for row in rows if row.claim.group != CIFAR], False)),
-        ("Error rates on CIFAR-10, %", lines_of([row for row in rows if row.claim.group == CIFAR], False)),
-        ("Points lost without a part, on ImageNet, top-1", lines_of(rows, True)),
-        *((f"Stand-in, points against the full network, top-1\n{short(one)}", compared(one)) for one in others),
+        ("Error rates on ImageNet, top-1, %", chart_lines([row for row in rows if row.claim.group != CIFAR], False)),
+        ("Error rates on CIFAR-10, %", chart_lines([row for row in rows if row.claim.group == CIFAR], False)),
+        ("Increase of the top-1 error without a part, ImageNet, points", chart_lines(rows, True)),
+        *(
+            (
+                f"Proxy dataset: top-1 error against the full network, points\n{short_description(proxy)}",
+                proxy_lines(proxy),
+            )
+            for proxy in proxies
+        ),
     ]
     shown = [(title, lines) for title, lines in panels if lines]
     heights = [len(lines) + 3 for _, lines in shown]
     figure = Figure(figsize=(8, 0.3 * sum(heights)), layout="constrained")
     axes = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (title, lines) in zip(axes, shown, strict=True):
-        panel(axis, title, lines)
+        draw_panel(axis, title, lines)
     figure.savefig(path, dpi=130)
 
 
-def lines_of(rows: Sequence[ReportRow], relative: bool) -> list[Line]:
+def chart_lines(rows: Sequence[ReportRow], relative: bool) -> list[ChartLine]:
+    """Lines of the measurable claims with a top-1 error, either error rates or differences (`relative`)."""
     return [
         (f"{row.claim.label} ({row.claim.section})", row.claim.values[ERRORS[0]], row.measured.get(ERRORS[0]))
         for row in rows
@@ -42,16 +49,16 @@ def lines_of(rows: Sequence[ReportRow], relative: bool) -> list[Line]:
     ]
 
 
-def compared(found: ProxyResults) -> list[Line]:
-    """Without networks that hardly learned, beside whose differences no other could be seen; the tables have them."""
-    return [(one.claim.label, one.paper[ERRORS[0]], one.ours[ERRORS[0]]) for one in found.comparisons if one.trained]
+def proxy_lines(proxy: ProxyResults) -> list[ChartLine]:
+    """Comparisons on a proxy dataset, without networks that did not train: their differences would set the scale."""
+    return [(row.claim.label, row.paper[ERRORS[0]], row.ours[ERRORS[0]]) for row in proxy.comparisons if row.trained]
 
 
-def short(found: ProxyResults) -> str:
-    return found.description.split(", trained")[0]
+def short_description(proxy: ProxyResults) -> str:
+    return proxy.description.split(", trained")[0]
 
 
-def panel(axis: Axes, title: str, lines: Sequence[Line]) -> None:
+def draw_panel(axis: Axes, title: str, lines: Sequence[ChartLine]) -> None:
     for height, (_, paper, ours) in enumerate(lines):
         axis.plot(paper, height, "D", color=PAPER, markersize=5, label="the paper" if not height else None)
         if ours:

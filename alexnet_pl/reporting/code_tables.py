@@ -1,4 +1,4 @@
-"""Table of short binary codes (§7.1) from tests of configs/codes.yaml."""
+"""§7.1: tables of short binary codes, from tests of configs/codes.yaml."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,97 +12,97 @@ from alexnet_pl.retrieval.code_evaluation import FLOAT, FLOAT_PIXELS, METHODS, R
 from alexnet_pl.retrieval.code_result import CodesResult, read_codes_result
 
 ORDER = [FLOAT, METHODS["fc7"], *UNTRAINED, METHODS["pixels"], FLOAT_PIXELS]
-METRICS = {f"recall_{k}": f"neighbours found of {k}, %" for k in RANKS} | {
-    f"precision_{k}": f"of its class among {k}, %" for k in RANKS
+METRICS = {f"recall_{k}": f"recall at {k}, %" for k in RANKS} | {
+    f"precision_{k}": f"same class among {k}, %" for k in RANKS
 }
-HEADER = ["method", "bits", *METRICS.values(), "bytes an image", "queries/s"]
+HEADER = ["method", "bits", *METRICS.values(), "bytes per image", "queries/s"]
 
-Key = tuple[str, int | None]
+RowKey = tuple[str, int | None]
 
 
 def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:
-    """Tests of finished codes below the folders, in groups that searched for the same images."""
+    """Tests of fully trained codes below the folders, grouped by network, store, split and number of queries."""
     groups: dict[tuple[object, ...], list[CodesResult]] = {}
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/codes.json")}):
         test = read_codes_result(path)
-        searched = test.network.checkpoint.sha256, test.dataset.fingerprint, test.dataset.split, test.queries
+        group = test.network.checkpoint.sha256, test.dataset.fingerprint, test.dataset.split, test.queries
         if test.codes.finished:
-            groups.setdefault(searched, []).append(test)
+            groups.setdefault(group, []).append(test)
     return list(groups.values())
 
 
 def code_tables(roots: Iterable[Path]) -> list[Table]:
+    """One table for each group of `collect_codes`."""
     return [code_table(tests) for tests in collect_codes(roots)]
 
 
 def code_report(run: Path) -> str:
-    """The table of a run folder of codes as Markdown, for a notebook."""
-    return tables.markdown(code_tables([run]))
+    """Table of a run folder of configs/codes.yaml as Markdown, for a notebook."""
+    return tables.to_markdown(code_tables([run]))
 
 
 def code_table(tests: list[CodesResult]) -> Table:
-    by_key: dict[Key, dict[int, JsonObject]] = {}
-    for test in sorted(tests, key=lambda test: -test.machine.load):  # of equal rows the least disturbed one stays
+    by_key: dict[RowKey, dict[int, JsonObject]] = {}
+    for test in sorted(tests, key=lambda test: -test.machine.load):  # of equal rows, keep the least disturbed timing
         for row in test.rows:
             by_key.setdefault((row["method"], row["bits"]), {})[test.seed] = row
     keys = sorted(by_key, key=lambda key: (key[1] or 0, ORDER.index(key[0])))
-    rows = [line(key, list(by_key[key].values())) for key in keys]
-    return Table(f"Short codes (§7.1), no row of the paper: {describe_code(tests[0])}", HEADER, rows, notes(tests))
+    rows = [code_row(key, list(by_key[key].values())) for key in keys]
+    return Table(f"Short codes (§7.1), no row of the paper: {describe_code(tests[0])}", HEADER, rows, code_notes(tests))
 
 
-def line(key: Key, rows: Sequence[JsonObject]) -> list[str]:
+def code_row(key: RowKey, rows: Sequence[JsonObject]) -> list[str]:
     method, bits = key
     speed = sum(row["queries_per_second"] for row in rows) / len(rows)
-    cells = [cell([row[metric] for row in rows if row.get(metric)]) for metric in METRICS]
+    cells = [format_share([row[metric] for row in rows if row.get(metric)]) for metric in METRICS]
     if method == FLOAT:
         cells[: len(RANKS)] = ["100"] * len(RANKS)
     return [method, str(bits or ""), *cells, f"{rows[0]['bytes']:,}", f"{speed:,.0f}"]
 
 
-def cell(values: Sequence[dict[str, float]]) -> str:
-    """One run, or several that agree: over queries. Several seeds: over runs."""
+def format_share(values: Sequence[dict[str, float]]) -> str:
+    """Mean ± half of the interval, in percent: over queries for one run or equal runs, else over seeds."""
     if not values:
         return ""
     means = [value["mean"] for value in values]
     if len(set(means)) == 1:
         return f"{means[0]:.1f} ± {(values[0]['high'] - values[0]['low']) / 2:.1f}"
-    found = intervals.mean_ci(Sample(means))
-    return f"{found.mean:.1f} ± {found.high - found.mean:.1f}, {found.runs} seeds"
+    estimate = intervals.mean_ci(Sample(means))
+    return f"{estimate.mean:.1f} ± {estimate.high - estimate.mean:.1f}, {estimate.runs} seeds"
 
 
 def describe_code(test: CodesResult) -> str:
     dataset, epochs = test.dataset, test.network.epochs
-    queries = f"{test.queries:,} of {dataset.images:,} {dataset.split} images"
-    among = f"{dataset.train_images:,} training images (store {dataset.fingerprint[:12]})"
+    queries = f"{test.queries:,} of {dataset.images:,} {dataset.split} images as queries"
+    searched = f"{dataset.train_images:,} training images (store {dataset.fingerprint[:12]})"
     trained = f", network of {epochs:.0f} epochs" if epochs else ""
-    return f"{dataset.name}, {queries} looked up among {among}{trained}"
+    return f"{dataset.name}, {queries} against {searched}{trained}"
 
 
-def notes(tests: list[CodesResult]) -> tuple[str, ...]:
+def code_notes(tests: list[CodesResult]) -> tuple[str, ...]:
     network, dataset = tests[0].network, tests[0].dataset
-    error = f", top-1 error {network.val_top1_error:.2f} % on val by then" if network.val_top1_error else ""
+    error = f", top-1 error {network.val_top1_error:.2f} % on val at that step" if network.val_top1_error else ""
     end = "" if network.finished else f", before the end of its training ({network.epochs_wanted} epochs)"
     step, name = network.checkpoint.step, network.checkpoint.sha256[:12]
     machine = max((test.machine for test in tests), key=lambda machine: machine.load)
     return (
-        f"The network: checkpoint {name}, step {step:,}{end}{error}. Of {dataset.classes} equally frequent classes, "
-        f"one image in {dataset.classes} is of the query's class by chance.",
-        "Neighbours: the share of the nearest by fc7's float vectors, exactly searched, that the method finds too; of "
-        "these vectors themselves 100 % by definition.",
-        "After ± half of the 95 % interval, over queries; over runs where several seeds are there. Equal Hamming "
-        "distances are ordered by chance, once for all.",
+        f"Network: checkpoint {name}, step {step:,}{end}{error}. With {dataset.classes} equally frequent classes, one "
+        f"image in {dataset.classes} has the query's class by chance.",
+        "Recall: share of the nearest images by fc7's float vectors (exact search) that the method finds too; 100 % "
+        "for these vectors by definition.",
+        "±: half of the 95 % interval, over queries, or over runs if there are several seeds. Equal Hamming distances "
+        "are in one fixed random order.",
         f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {machine.threads} threads, without "
-        f"computing vectors or codes; of codes the fastest of five times. {machine.cpus} CPU cores, on which up to "
-        f"{machine.load:.0f} programs wanted to run meanwhile (load average).",
+        f"computing vectors or codes; for codes the fastest of five times. {machine.cpus} CPU cores, load average up "
+        f"to {machine.load:.0f} meanwhile.",
     )
 
 
 PAGE = """# Short binary codes
 
-Written by `python -m alexnet_pl report` from run folders of `configs/codes.yaml`, whose commands
-make them. The paper (§7.1) proposes these codes and prints no number: retrieval by fc7's vectors "could be made
-efficient by training an auto-encoder to compress these vectors to short binary codes. This should produce a much better
-image retrieval method than applying auto-encoders to the raw pixels". `scripts/codes.sh RUN OUT` makes this page anew
-from the run folder of a network.
+Written by `python -m alexnet_pl report` from run folders of `configs/codes.yaml`. The paper (§7.1) proposes these codes
+but prints no number: retrieval by fc7's vectors "could be made efficient by training an auto-encoder to compress these
+vectors to short binary codes. This should produce a much better image retrieval method than applying auto-encoders to
+the raw pixels". `scripts/codes.sh RUN OUT` makes this page from the run folder of a network.
 
 """

@@ -1,7 +1,4 @@
-"""Learning curves and test results of run folders, as Markdown.
-
-Every number is read from a run's own files; the documentation is filled with what `curves` prints.
-"""
+"""`curves`: learning curves and test results of run folders as Markdown, for the documentation."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,22 +10,22 @@ from alexnet_pl.runs.metrics_log import Row, images_per_second, validations
 from alexnet_pl.runs.provenance import read_sessions
 
 
-def curves(runs: list[Path]) -> Iterator[str]:
-    """Validation errors in percent, centre view, a column for top-1 and top-5 of each run."""
-    found = [validations(run) for run in runs]
+def curve_lines(runs: list[Path]) -> Iterator[str]:
+    """Markdown table of validation errors in percent (centre view), with columns for top-1 and top-5 of each run."""
+    logs = [validations(run) for run in runs]
     yield "| step | " + " | ".join(f"{run.name} top-1 error % | top-5 error %" for run in runs) + " |"
     yield "| ---: |" + " ---: | ---: |" * len(runs)
-    for step in sorted(set().union(*found)):
-        cells = [cell(rows[step], name) if step in rows else "" for rows in found for name in ("top1", "top5")]
+    for step in sorted(set().union(*logs)):
+        cells = [format_error(rows[step], name) if step in rows else "" for rows in logs for name in ("top1", "top5")]
         yield f"| {step} | " + " | ".join(cells) + " |"
 
 
-def cell(row: Row, name: str) -> str:
+def format_error(row: Row, name: str) -> str:
     return f"{row[f'val/{name}_error']:.2f}"
 
 
 def describe_run(run: Path) -> str:
-    """The data, the machine and the commit of a run's first session."""
+    """Data set, machine, speed and commit of a run's first session, as a list item."""
     session = read_sessions(run)[0]
     rate = images_per_second(run)
     speed = f"{rate:,.0f} images/s" if rate else "images/s not logged"
@@ -40,7 +37,7 @@ def describe_run(run: Path) -> str:
 
 
 def result_row(run: Path) -> str:
-    """Table row of a run's `result.json`."""
+    """Markdown table row with a run's `result.json`."""
     result = read_result(run / RESULT)
     low, high = result.top1_error_interval
     part = "" if result.images == result.dataset.images else f" of {result.dataset.images:,}"
@@ -50,14 +47,14 @@ def result_row(run: Path) -> str:
 
 
 def curves_page(runs: list[Path]) -> Iterator[str]:
-    """Facts, learning curves and, where there are any, test results. Raises UserError for what is no run folder."""
+    """Lines of the page: runs, learning curves, test results. Raises UserError for a path that is no run folder."""
     for run in runs:
         for name in (METRICS, PROVENANCE):
             if not (run / name).is_file():
                 raise UserError(f"{run}: not a run folder (no {name} in it)")
     yield from map(describe_run, runs)
     yield ""
-    yield from curves(runs)
+    yield from curve_lines(runs)
     if tested := [run for run in runs if (run / RESULT).is_file()]:
         yield "\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |"
         yield "| --- | --- | ---: | --- | --- | ---: |"

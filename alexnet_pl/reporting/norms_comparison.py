@@ -1,7 +1,7 @@
-"""CIFAR-10 test errors without and with normalisation by seed (§4.3): `curves RUN [RUN ...] norms=true`.
+"""§4.3: CIFAR-10 test errors without and with normalisation, by seed: `curves RUN [RUN ...] norms=true`.
 
-"A four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Runs of
-configs/cifar10_13pct.yaml and cifar10_11pct.yaml that were tested, those within the folders included, as Markdown.
+"A four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Reads tested runs
+of configs/cifar10_13pct.yaml and cifar10_11pct.yaml in or below the folders and prints Markdown.
 """
 
 from collections.abc import Iterator
@@ -18,25 +18,27 @@ from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.runs.layout import CONFIG, RESULT
 
-NORM_CLAIMS = {norm: BY_KEY[key].values["top1_error"] for norm, key in ((False, "cifar.13pct"), (True, "cifar.11pct"))}
-SCHEDULE = 470  # epochs, of configs/cifar10_13pct.yaml
+PAPER_ERRORS = {norm: BY_KEY[key].values["top1_error"] for norm, key in ((False, "cifar.13pct"), (True, "cifar.11pct"))}
+SCHEDULE = 470  # epochs in configs/cifar10_13pct.yaml
 HEAD = """# 13 % to 11 %: response normalisation on CIFAR-10
 
 §4.3: "a four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Written by
-`python -m alexnet_pl curves RUN [RUN ...] norms=true`; nothing here is typed by hand.
+`python -m alexnet_pl curves RUN [RUN ...] norms=true` from run folders.
 """
 
 
 class CifarTest(NamedTuple):
+    """Test of one network. `error`: top-1, percent; `settings`: schedule, store and views, in words."""
+
     norm: bool
     epochs: int
     seed: int
     error: float
-    facts: str
+    settings: str
 
 
-def tested(folder: Path) -> CifarTest | None:
-    """A tested run of the network; None for every other folder, and for a fit that was not finished."""
+def read_cifar_test(folder: Path) -> CifarTest | None:
+    """Test in a run folder of the two recipes; None for any other folder and for an unfinished fit."""
     config, result = folder / CONFIG, folder / RESULT
     if not (config.is_file() and result.is_file()):
         return None
@@ -47,29 +49,30 @@ def tested(folder: Path) -> CifarTest | None:
     if not test.finished or test.images != test.dataset.images:
         return None
     split = f"{test.images:,} {test.dataset.split} images"
-    course = (
+    schedule = (
         f"all images after {cfg.data.include_val_after_epoch} epochs, rates divided by ten with epochs "
         f"{' and '.join(map(str, cfg.schedule.steps.drops))}"
     )
-    facts = f"{course}; {test.dataset.name} ({test.dataset.fingerprint[:12]}), {split}, {test.views} views"
-    return CifarTest(bool(cfg.model.norm), cfg.trainer.max_epochs, cfg.seed, test.top1_error, facts)
+    settings = f"{schedule}; {test.dataset.name} ({test.dataset.fingerprint[:12]}), {split}, {test.views} views"
+    return CifarTest(bool(cfg.model.norm), cfg.trainer.max_epochs, cfg.seed, test.top1_error, settings)
 
 
-def lines(runs: list[CifarTest]) -> Iterator[str]:
-    """A table for each length of the schedule and set of images; only the whole schedule answers the claim."""
-    for epochs, facts in sorted({(run.epochs, run.facts) for run in runs}, reverse=True):
-        same = [run for run in runs if (run.epochs, run.facts) == (epochs, facts)]
+def norm_tables(runs: list[CifarTest]) -> Iterator[str]:
+    """A table for each schedule and set of images; only the full schedule reproduces the claim."""
+    for epochs, settings in sorted({(run.epochs, run.settings) for run in runs}, reverse=True):
+        group = [run for run in runs if (run.epochs, run.settings) == (epochs, settings)]
         part = "" if epochs == SCHEDULE else f" of the {SCHEDULE} of the schedule"
-        yield f"{pluralize(epochs, 'epoch')}{part}; {facts}:"
+        yield f"{pluralize(epochs, 'epoch')}{part}; {settings}:"
         yield ""
         yield "| seed | without norms % | with norms % | difference |"
         yield "| ---: | ---: | ---: | ---: |"
-        yield f"| paper | {NORM_CLAIMS[False]:g} | {NORM_CLAIMS[True]:g} | {NORM_CLAIMS[False] - NORM_CLAIMS[True]:g} |"
-        errors = {(run.norm, run.seed): run.error for run in same}
-        seeds = sorted({run.seed for run in same})
+        without, normed = PAPER_ERRORS[False], PAPER_ERRORS[True]
+        yield f"| paper | {without:g} | {normed:g} | {without - normed:g} |"
+        errors = {(run.norm, run.seed): run.error for run in group}
+        seeds = sorted({run.seed for run in group})
         for seed in seeds:
             pair = [errors.get((norm, seed)) for norm in (False, True)]
-            yield row(str(seed), pair)
+            yield seed_row(str(seed), pair)
         both = [
             (errors[False, seed], errors[True, seed]) for seed in seeds if {(False, seed), (True, seed)} <= {*errors}
         ]
@@ -80,7 +83,7 @@ def lines(runs: list[CifarTest]) -> Iterator[str]:
         yield ""
 
 
-def row(name: str, pair: list[float | None]) -> str:
+def seed_row(name: str, pair: list[float | None]) -> str:
     without, normed = pair
     difference = f"{without - normed:.2f}" if without is not None and normed is not None else ""
     cells = ["not yet measured" if error is None else f"{error:.2f}" for error in pair]
@@ -88,11 +91,11 @@ def row(name: str, pair: list[float | None]) -> str:
 
 
 def norms_page(folders: list[Path]) -> Iterator[str]:
-    """Raises UserError where no tested run of the network is in the folders or below them."""
+    """Lines of the page. Raises UserError if the folders contain no tested run of the two recipes."""
     configs = [path for folder in folders for path in sorted(folder.rglob(CONFIG))]
-    runs = [run for run in (tested(path.parent.parent) for path in configs) if run]
+    runs = [run for run in (read_cifar_test(path.parent.parent) for path in configs) if run]
     if not runs:
-        where = ", ".join(map(str, folders))
-        raise UserError(f"norms=true: no finished and tested run of cifar10_13pct or cifar10_11pct in {where}")
+        searched = ", ".join(map(str, folders))
+        raise UserError(f"norms=true: no finished and tested run of cifar10_13pct or cifar10_11pct in {searched}")
     yield HEAD
-    yield from lines(runs)
+    yield from norm_tables(runs)

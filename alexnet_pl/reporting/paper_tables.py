@@ -1,4 +1,4 @@
-"""`report`: Tables 1 and 2, the Fall 2009 result and every other number of the paper beside the measured ones."""
+"""`report`: Tables 1 and 2, Fall 2009 and every other number of the paper beside ours."""
 
 import json
 import math
@@ -26,70 +26,72 @@ NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv3_
 MISSING = "not yet measured"
 
 
-def roots_of(cfg: DictConfig) -> list[Path]:
-    given = cfg.report.runs
-    return [Path(root) for root in (given if isinstance(given, ListConfig) else [given])]
+def report_roots(cfg: DictConfig) -> list[Path]:
+    """Folders in `report.runs`, which is one path or a list."""
+    setting = cfg.report.runs
+    return [Path(root) for root in (setting if isinstance(setting, ListConfig) else [setting])]
 
 
-def collected(cfg: DictConfig) -> list[TestRun]:
-    """Every test under report.runs, whose own default need not be there."""
-    roots = roots_of(cfg)
+def collect_report_tests(cfg: DictConfig) -> list[TestRun]:
+    """All tests below `report.runs`; its default `runs` may be missing."""
+    roots = report_roots(cfg)
     return collect_tests(root for root in roots if root.is_dir() or len(roots) > 1 or str(root) != "runs")
 
 
 def paper_tables(rows: Sequence[ReportRow]) -> list[Table]:
-    """One for each part of the paper."""
-    header = ["row", "where", "paper", "ours (95 %)", "runs (interval over)", "ours minus paper"]
+    """One table for each group of claims."""
+    header = ["row", "section", "paper", "ours (95 %)", "runs (interval over)", "ours minus paper"]
     parts: dict[str, list[list[str]]] = {}
     for row in rows:
-        parts.setdefault(row.claim.group, []).append(cells(row))
+        parts.setdefault(row.claim.group, []).append(row_cells(row))
     return [Table(part, header, found, NOTES.get(part, ())) for part, found in parts.items()]
 
 
-UNSEEN = "†"
+UNVERIFIED = "†"
 NOTES = {
     "What each part brings": (
-        "Points of error by which the network is worse without the part, on the images the paper measured it on: "
-        "ILSVRC-2012 validation for response normalisation and overlap, ILSVRC-2010 test for the others.",
+        "Increase of the error in percentage points without the part, on the paper's images: ILSVRC-2012 validation "
+        "for response normalisation and overlap, ILSVRC-2010 test for the others.",
     ),
-    "Table 2: ILSVRC-2012": ("Test errors are the test server's to tell; test.split=test writes its file.",),
+    "Table 2: ILSVRC-2012": ("Only the test server knows the test errors; test.split=test writes a file for it.",),
     CLASSIFICATION: (
-        f"{UNSEEN} printed source not seen: the number is from memory and was never compared with the paper's table.",
-        "Offsets of the fast network's fine stride are two a side here, as its last pooling is 2 × 2.",
+        f"{UNVERIFIED} entered from memory, not compared with the printed source.",
+        "The fine stride of the fast network has two offsets per side here, because its last pooling is 2 × 2.",
     ),
     SIZES: (
-        f"{UNSEEN} printed source not seen.",
-        "Connections: multiplications of one crop; the printed ones are 0.3 % above.",
+        f"{UNVERIFIED} entered from memory, not compared with the printed source.",
+        "Connections: multiplications for one crop; the printed numbers are 0.3 % higher.",
     ),
 }
 
 
-def cells(row: ReportRow) -> list[str]:
+def row_cells(row: ReportRow) -> list[str]:
+    """Cells of a row: label, section, the paper's value, ours, runs, difference."""
     claim = row.claim
     runs = max((value.runs for value in row.measured.values()), default=0)
-    basis = {f" ({found})" for value in row.measured.values() if (found := basis_of(value))}
-    paper = " / ".join(f"{claim.bound} {number(value, claim)}".strip() for value in claim.values.values())
-    paper += "" if claim.verified else f" {UNSEEN}"
+    basis = {f" ({source})" for value in row.measured.values() if (source := interval_source(value))}
+    paper = " / ".join(f"{claim.bound} {format_claimed(value, claim)}".strip() for value in claim.values.values())
+    paper += "" if claim.verified else f" {UNVERIFIED}"
     if not row.is_measurable:
-        ours = "reported by others" if not claim.recipe else "the test server's"
+        ours = "reported by others" if not claim.recipe else "test server only"
         return [claim.label, claim.section, paper, ours, "", ""]
-    ours = " / ".join(interval(row.measured[metric]) for metric in claim.values if metric in row.measured)
-    given = {
+    ours = " / ".join(format_estimate(row.measured[metric]) for metric in claim.values if metric in row.measured)
+    published = {
         metric: value for metric, value in claim.values.items() if metric in row.measured and not math.isnan(value)
     }
-    apart = [signed(row.measured[metric].mean - value) for metric, value in given.items()]
+    differences = [format_signed(row.measured[metric].mean - value) for metric, value in published.items()]
     return [
         claim.label,
         claim.section,
         paper,
         ours or MISSING,
         f"{runs or ''}{''.join(sorted(basis))}",
-        " / ".join(apart),
+        " / ".join(differences),
     ]
 
 
-def basis_of(value: Estimate | Difference) -> str:
-    """What the interval is over; "" if there is none."""
+def interval_source(value: Estimate | Difference) -> str:
+    """Source of an interval's variation, "images" or "runs"; "" without an interval."""
     if isinstance(value, Difference):
         return value.basis
     if math.isnan(value.low) or value.low == value.high:
@@ -97,7 +99,7 @@ def basis_of(value: Estimate | Difference) -> str:
     return "images" if value.runs == 1 else "runs"
 
 
-def number(value: float, claim: Claim) -> str:
+def format_claimed(value: float, claim: Claim) -> str:
     if math.isnan(value):
         return "no number"
     if value >= 1000 or claim.key == "epochs":
@@ -105,43 +107,43 @@ def number(value: float, claim: Claim) -> str:
     return f"{value:.2f}" if round(value, 1) != value else f"{value:.1f}"
 
 
-def interval(value: Estimate | Difference) -> str:
+def format_estimate(value: Estimate | Difference) -> str:
     mean = f"{value.mean:,.0f}" if value.mean >= 1000 else f"{value.mean:.2f}"
     if math.isnan(value.low) or value.low == value.high:
         return mean
     return f"{mean} ({value.low:.2f} to {value.high:.2f})"
 
 
-def signed(value: float) -> str:
+def format_signed(value: float) -> str:
     return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.2f}"
 
 
-def missing(rows: Sequence[ReportRow], rate: float | None) -> Table:
-    """For each row without a result: the one command that makes it, images seen, hours at `rate` images a second."""
+def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
+    """Rows without a result: the command, images in training, and hours at `rate` images per second."""
     body, printed = [], set()
     for row in rows:
         claim = row.claim
         if not claim.recipe or not claim.data or (row.is_measurable and row.measured):
             continue
-        line = reproduce_command(claim)
-        if line in printed:
+        command = reproduce_command(claim)
+        if command in printed:
             continue
-        printed.add(line)
+        printed.add(command)
         if not has_recipe(claim):
-            body.append([claim.label, f"needs configs/{claim.recipe}.yaml, which is not here", "", ""])
+            body.append([claim.label, f"needs configs/{claim.recipe}.yaml, which is missing", "", ""])
             continue
-        seen = count_training_images(claim)
+        images = count_training_images(claim)
         known = rate and claim.paper == ALEXNET  # the rate is that of its network
-        hours = f"{seen / rate / 3600:,.0f} hours" if rate and known else "hours not known"
-        body.append([f"{claim.label} ({claim.section})", line, f"{seen / 1e6:,.0f} million images", hours])
+        hours = f"{images / rate / 3600:,.0f} hours" if rate and known else "hours not known"
+        body.append([f"{claim.label} ({claim.section})", command, f"{images / 1e6:,.0f} million images", hours])
     notes = (
         f"Hours at {rate:,.0f} images/s, as measured on this machine."
         if rate
-        else "Hours need images a second of this machine: run bench, or give report.images_per_second=NUMBER.",
-        "Images and hours are upper bounds: where the schedule is plateau, it may end a run earlier.",
+        else "Hours need this machine's images per second: run bench, or pass report.images_per_second=NUMBER.",
+        "Images and hours are upper bounds: the plateau schedule may end a run earlier.",
     )
     return Table(
-        "What is missing, and the command that makes it",
+        "Missing results, and the commands for them",
         ["row", "command", "images", "hours"],
         body,
         notes,
@@ -149,33 +151,33 @@ def missing(rows: Sequence[ReportRow], rate: float | None) -> Table:
     )
 
 
-def throughput(roots: Sequence[Path]) -> float | None:
-    """Images a second in training at the paper's size on this machine: the newest bench.json's, else the median of its
-    runs' logs."""
-    found = sorted(
+def measured_throughput(roots: Sequence[Path]) -> float | None:
+    """Training images per second at the paper's image size on this machine: from the newest bench.json, else the median
+    of the logs in `roots`; None if neither exists."""
+    paths = sorted(
         (path for root in roots for path in root.glob("**/bench.json")), key=lambda path: path.stat().st_mtime
     )
-    for path in reversed(found):
-        measured = json.loads(path.read_text())
-        if measured.get("host") in (None, platform.node()) and measured.get("images_per_second"):
-            return float(measured["images_per_second"])
-    rates = [rate for root in roots for path in root.glob("**/fit.json") if (rate := logged_rate(path.parent))]
+    for path in reversed(paths):
+        bench = json.loads(path.read_text())
+        if bench.get("host") in (None, platform.node()) and bench.get("images_per_second"):
+            return float(bench["images_per_second"])
+    rates = [rate for root in roots for path in root.glob("**/fit.json") if (rate := logged_throughput(path.parent))]
     return median(rates) if rates else None
 
 
-def logged_rate(run: Path) -> float | None:
-    """Images per second of a run on this machine with crops of 224 pixels."""
+def logged_throughput(run: Path) -> float | None:
+    """Training images per second of a run; None unless it ran on this machine with crops of 224 pixels."""
     try:
-        here = all(session.host == platform.node() for session in read_sessions(run))
+        same_machine = all(session.host == platform.node() for session in read_sessions(run))
         fit = read_fit_status(run)
-        full = fit is not None and fit.training["augment"]["crop"] == 224
-        return metrics_log.images_per_second(run) if here and full else None
+        paper_size = fit is not None and fit.training["augment"]["crop"] == 224
+        return metrics_log.images_per_second(run) if same_machine and paper_size else None
     except (UserError, OSError, ValueError, KeyError):
         return None
 
 
-def as_csv(rows: Sequence[ReportRow], others: Sequence[ProxyResults]) -> str:
-    """Every value that the tables show, unrounded, a line a number."""
+def as_csv(rows: Sequence[ReportRow], proxies: Sequence[ProxyResults]) -> str:
+    """report.csv: every value in the tables, unrounded, one line each."""
     header = [
         "part",
         "row",
@@ -196,28 +198,28 @@ def as_csv(rows: Sequence[ReportRow], others: Sequence[ProxyResults]) -> str:
         claim = row.claim
         for metric, value in claim.values.items():
             ours = row.measured.get(metric)
-            found = list(ours[:4]) if ours else ["", "", "", ""]
-            how = reproduce_command(claim) if claim.recipe else ""
+            numbers = list(ours[:4]) if ours else ["", "", "", ""]
+            command = reproduce_command(claim) if claim.recipe else ""
             data = claim.data or ""
             paper = "" if math.isnan(value) else value
-            source = "" if claim.verified else "printed source not seen"
+            source = "" if claim.verified else "from memory"
             lines.append(
-                [claim.group, claim.label, claim.section, data, metric, paper, claim.bound, *found, how, source]
+                [claim.group, claim.label, claim.section, data, metric, paper, claim.bound, *numbers, command, source]
             )
-    for one in others:
-        for kind in one.errors:
-            for metric, ours in kind.values.items():
-                lines.append(["proxy", kind.label, "", one.description, metric, "", "", *ours[:4], "", ""])
-        for compared in one.comparisons:
-            for metric, ours in compared.ours.items():
-                claim = compared.claim
-                paper = "" if math.isnan(compared.paper[metric]) else compared.paper[metric]
+    for proxy in proxies:
+        for variant in proxy.errors:
+            for metric, ours in variant.values.items():
+                lines.append(["proxy", variant.label, "", proxy.description, metric, "", "", *ours[:4], "", ""])
+        for comparison in proxy.comparisons:
+            for metric, ours in comparison.ours.items():
+                claim = comparison.claim
+                paper = "" if math.isnan(comparison.paper[metric]) else comparison.paper[metric]
                 lines.append(
                     [
                         "proxy, difference",
                         claim.label,
                         claim.section,
-                        one.description,
+                        proxy.description,
                         metric,
                         paper,
                         "",
@@ -226,4 +228,4 @@ def as_csv(rows: Sequence[ReportRow], others: Sequence[ProxyResults]) -> str:
                         "",
                     ]
                 )
-    return tables.values(header, lines)
+    return tables.to_csv(header, lines)

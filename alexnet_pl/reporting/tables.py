@@ -1,4 +1,4 @@
-"""Render a table in the terminal, as Markdown, LaTeX and HTML, and every value as CSV."""
+"""Table: printed to the terminal, or rendered as Markdown, LaTeX and HTML; and CSV of values."""
 
 import csv
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 @dataclass(frozen=True)
 class Table:
-    """`notes`: sentences below it. `listed`: the terminal shows the second column whole, below the others."""
+    """`notes`: sentences below the table. `listed`: in the terminal, a list with the second column on its own line."""
 
     title: str
     header: list[str]
@@ -23,7 +23,7 @@ class Table:
     listed: bool = False
 
 
-def print_table(tables: Iterable[Table]) -> None:
+def print_tables(tables: Iterable[Table]) -> None:
     console = Console(highlight=False)
     for table in tables:
         console.print(plain(table.title), style="bold", soft_wrap=True)
@@ -32,13 +32,14 @@ def print_table(tables: Iterable[Table]) -> None:
                 console.print(plain(", ".join(filter(None, [name, *rest]))), soft_wrap=True)
                 console.print(f"    {plain(line)}", soft_wrap=True)
         else:
-            console.print(grid(table))
+            console.print(to_rich_table(table))
         for note in table.notes:
             console.print(plain(note), soft_wrap=True)
         console.print()
 
 
-def grid(table: Table) -> RichTable:
+def to_rich_table(table: Table) -> RichTable:
+    """The table with borders, cells folded to the terminal's width."""
     drawn = RichTable()
     for number, name in enumerate(table.header):
         drawn.add_column(plain(name), overflow="fold", min_width=0 if number or len(table.header) > 6 else 16)
@@ -47,7 +48,8 @@ def grid(table: Table) -> RichTable:
     return drawn
 
 
-def markdown(tables: Iterable[Table]) -> str:
+def to_markdown(tables: Iterable[Table]) -> str:
+    """Tables with headings of level 2, notes as paragraphs."""
     parts = []
     for table in tables:
         cells = [[cell.replace("|", "\\|") for cell in row] for row in table.rows]
@@ -56,24 +58,25 @@ def markdown(tables: Iterable[Table]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def latex(tables: Iterable[Table]) -> str:
-    """For a document that loads booktabs."""
+def to_latex(tables: Iterable[Table]) -> str:
+    """Table environments for a document that loads booktabs."""
     parts = ["% \\usepackage{booktabs}"]
     for table in tables:
         body = tabulate(table.rows, table.header, tablefmt="latex_booktabs", disable_numparse=True)
-        notes = [f"\\par\\small {tex(note)}" for note in table.notes]
-        parts += ["\\begin{table}", f"\\caption{{{tex(table.title)}}}", body, *notes, "\\end{table}"]
+        notes = [f"\\par\\small {escape_latex(note)}" for note in table.notes]
+        parts += ["\\begin{table}", f"\\caption{{{escape_latex(table.title)}}}", body, *notes, "\\end{table}"]
     return "\n".join(parts) + "\n"
 
 
-def tex(text: str) -> str:
-    """A sentence with LaTeX's own characters escaped, by the library that does the cells."""
+def escape_latex(text: str) -> str:
+    """Escape LaTeX's special characters as tabulate does in cells."""
     return tabulate([[text]], tablefmt="latex_booktabs", disable_numparse=True).splitlines()[2].strip(" \\")
 
 
-def html(tables: Iterable[Table]) -> str:
+def to_html(tables: Iterable[Table]) -> str:
+    """A page with report.png and the tables."""
     style = "body{font-family:sans-serif;max-width:75em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
-    parts = ["<!doctype html>", '<html lang="en"><meta charset="utf-8"><title>The paper and ours</title>']
+    parts = ["<!doctype html>", '<html lang="en"><meta charset="utf-8"><title>Results beside the paper</title>']
     parts += [f"<style>{style}tr:nth-child(even){{background:#f4f4f4}}</style>", '<img src="report.png" alt="">']
     for table in tables:
         body = tabulate(table.rows, table.header, tablefmt="html", disable_numparse=True)
@@ -81,7 +84,8 @@ def html(tables: Iterable[Table]) -> str:
     return "\n".join([*parts, "</html>"]) + "\n"
 
 
-def values(header: list[str], rows: Iterable[list[object]]) -> str:
+def to_csv(header: list[str], rows: Iterable[list[object]]) -> str:
+    """CSV text with a header line."""
     file = StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)

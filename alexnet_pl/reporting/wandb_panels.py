@@ -1,5 +1,4 @@
-"""Panels of the W&B dashboard: curves, norms and pictures of a run, and runs beside each other (Tables 1 and 2, §4,
-§5)."""
+"""W&B dashboard panels: a run's curves, norms and images, and runs by row of the paper (Tables 1 and 2, §4, §5)."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,17 +14,17 @@ from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, TABLE1, TABLE2
 from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting import paper_tables as paper_tables_module
 from alexnet_pl.reporting import tables
-from alexnet_pl.reporting.paper_tables import number
+from alexnet_pl.reporting.paper_tables import format_claimed
 from alexnet_pl.training.metric_names import CONFUSIONS, FILTERS, GRADIENT, IDLE, PREDICTIONS, RATE, UPDATE, WEIGHT
 
 NAME = "alexnet_pl"
 STEP = "trainer/global_step"
-CLAIM = "claim"  # key of a run's config: the row of the paper that its test answers
+CLAIM = "claim"  # key of a run's config: the claim that its test reproduces
 TESTED = [f"test/{error}" for error in ERRORS]
 
 
-def libraries() -> tuple[Any, Any]:
-    """(workspaces, reports)."""
+def import_wandb_workspaces() -> tuple[Any, Any]:
+    """Modules (workspaces, reports) of wandb-workspaces. Raises UserError if it is not installed."""
     try:
         import wandb_workspaces.reports.v2 as reports
         import wandb_workspaces.workspaces as workspaces
@@ -34,14 +33,15 @@ def libraries() -> tuple[Any, Any]:
     return workspaces, reports
 
 
-def layers() -> list[str]:
+def layer_names() -> list[str]:
+    """Names of AlexNet's layers with weights."""
     with torch.device("meta"):
         return list(find_learned_layers(AlexNet()))
 
 
-def curves(wr: Any) -> dict[str, list[Any]]:
-    """Section → panels, of what a fit logs."""
-    names = layers()
+def curve_panels(wr: Any) -> dict[str, list[Any]]:
+    """Section → panels of the metrics that a fit logs; `wr`: the reports module."""
+    names = layer_names()
 
     def lines(title: str, metrics: Sequence[str], **options: Any) -> Any:
         return wr.LinePlot(title=title, x=STEP, y=list(metrics), **options)
@@ -53,26 +53,27 @@ def curves(wr: Any) -> dict[str, list[Any]]:
         "Errors and losses": [
             lines("Validation top-1 error, %, centre view", ["val/top1_error"]),
             lines("Validation top-5 error, %, centre view", ["val/top5_error"]),
-            lines("Training top-1 error, %, as the minibatches came", ["train/top1_error", "train/epoch_top1_error"]),
+            lines("Training top-1 error, %, during training", ["train/top1_error", "train/epoch_top1_error"]),
             lines("Loss, nats", ["train/loss", "val/loss"]),
         ],
         "Learning rates": [
-            by_layer("Rate of the weights", RATE, ".weight"),
-            by_layer("Rate of the biases", RATE, ".bias"),
+            by_layer("Learning rate of weights", RATE, ".weight"),
+            by_layer("Learning rate of biases", RATE, ".bias"),
         ],
         "Gradients, weights, updates": [
-            by_layer("Norm of the gradient", GRADIENT),
-            by_layer("Norm of the weights", WEIGHT),
-            by_layer("Size of a step over that of the weights", UPDATE),
+            by_layer("Gradient norm", GRADIENT),
+            by_layer("Weight norm", WEIGHT),
+            by_layer("Update norm / weight norm", UPDATE),
         ],
         "Speed": [
-            lines("Images a second in training", ["train/images_per_second"]),
-            lines("GPU waiting, % of the time", [IDLE]),
+            lines("Training images per second", ["train/images_per_second"]),
+            lines("GPU idle, % of the time", [IDLE]),
         ],
     }
 
 
-def pictures(wr: Any) -> list[Any]:
+def picture_panels(wr: Any) -> list[Any]:
+    """Panels of the images and tables that runs upload."""
     return [
         wr.MediaBrowser(title="Kernels of the first layer (Figure 3)", media_keys=[FILTERS], num_columns=1),
         wr.WeavePanelSummaryTable(table_name=PREDICTIONS),
@@ -81,8 +82,8 @@ def pictures(wr: Any) -> list[Any]:
     ]
 
 
-def rows_of_tables(wr: Any) -> list[Any]:
-    """Tests that answer a row of the paper, averaged over runs."""
+def table_panels(wr: Any) -> list[Any]:
+    """Test errors by claim of the paper, averaged over runs."""
     titles = ("Top-1 error, %, by row of the paper", "Top-5 error, %, by row of the paper")
     return [
         wr.BarPlot(title=title, metrics=[metric], groupby=wr.Config(CLAIM), groupby_aggfunc="mean")
@@ -90,71 +91,72 @@ def rows_of_tables(wr: Any) -> list[Any]:
     ]
 
 
-def ablations(wr: Any) -> list[Any]:
-    """A panel for each switch of the paper's ablations: test errors by its value."""
+def ablation_panels(wr: Any) -> list[Any]:
+    """A panel for each config key of the paper's ablations: test errors by its value."""
     return [
         wr.BarPlot(title=title, metrics=TESTED, groupby=wr.Config(key), groupby_aggfunc="mean")
-        for key, title in switches().items()
+        for key, title in ablation_titles().items()
     ]
 
 
-def switches() -> dict[str, str]:
-    """Config key → what the paper says of it."""
-    found: dict[str, list[Claim]] = {}
+def ablation_titles() -> dict[str, str]:
+    """Config key of an ablation → title of its panel, with the paper's numbers."""
+    by_key: dict[str, list[Claim]] = {}
     for claim in CLAIMS:
         if claim.group == ABLATIONS:
-            found.setdefault(claim.overrides[0].partition("=")[0], []).append(claim)
-    return {key: f"{key} ({claims[0].section}): {metric_line(claims)}" for key, claims in found.items()}
+            by_key.setdefault(claim.overrides[0].partition("=")[0], []).append(claim)
+    return {key: f"{key} ({claims[0].section}): {describe_claims(claims)}" for key, claims in by_key.items()}
 
 
-def metric_line(claims: Sequence[Claim]) -> str:
-    """Line for claims with the same numbers, such as those of each removed layer."""
+def describe_claims(claims: Sequence[Claim]) -> str:
+    """Text for claims with equal numbers, such as the removed layers."""
     first, names = claims[0], ", ".join(claim.label for claim in claims)
-    points = [number(value, first) for value in first.values.values() if not math.isnan(value)]
+    points = [format_claimed(value, first) for value in first.values.values() if not math.isnan(value)]
     worse = f"{first.bound} {' / '.join(points)} points" if points else "no number"
-    return f"{names}; in the paper worse, {worse.strip()}"
+    return f"{names}; in the paper worse by {worse.strip()}"
 
 
-def workspace(entity: str, project: str) -> Any:
-    ws, wr = libraries()
+def build_workspace(entity: str, project: str) -> Any:
+    """The W&B workspace, not saved yet. Raises UserError without wandb-workspaces."""
+    ws, wr = import_wandb_workspaces()
     sections = {
-        **curves(wr),
-        "Pictures": pictures(wr),
-        "The paper's tables": rows_of_tables(wr),
-        ABLATIONS: ablations(wr),
+        **curve_panels(wr),
+        "Pictures": picture_panels(wr),
+        "The paper's tables": table_panels(wr),
+        ABLATIONS: ablation_panels(wr),
     }
-    made = [ws.Section(name=name, panels=panels, is_open=True) for name, panels in sections.items()]
+    blocks = [ws.Section(name=name, panels=panels, is_open=True) for name, panels in sections.items()]
     columns = [f"summary:{metric}" for metric in TESTED]
-    shown = ws.RunsetSettings(pinned_columns=["run:displayName", *columns])
+    runset = ws.RunsetSettings(pinned_columns=["run:displayName", *columns])
     settings = ws.WorkspaceSettings(x_axis=STEP)
     return ws.Workspace(
-        entity=entity, project=project, name=NAME, sections=made, settings=settings, runset_settings=shown
+        entity=entity, project=project, name=NAME, sections=blocks, settings=settings, runset_settings=runset
     )
 
 
-def written_report(entity: str, project: str, rows: Sequence[ReportRow]) -> Any:
-    """Tables 1 and 2 and the ablations, the paper's numbers beside those of local run folders, then live panels."""
-    _, wr = libraries()
+def build_report(entity: str, project: str, rows: Sequence[ReportRow]) -> Any:
+    """The W&B report, not saved yet: Tables 1 and 2 and the ablations from local run folders, then live panels."""
+    _, wr = import_wandb_workspaces()
     runs = wr.Runset(entity=entity, project=project, name="all runs")
-    blocks = [wr.MarkdownBlock(text=INTRODUCTION), *(wr.MarkdownBlock(text=text) for text in paper_tables(rows))]
-    grids = {"Runs by row of the paper": rows_of_tables(wr), ABLATIONS: ablations(wr), **curves(wr)}
-    grids["Pictures"] = pictures(wr)
+    blocks = [wr.MarkdownBlock(text=INTRODUCTION), *(wr.MarkdownBlock(text=text) for text in markdown_tables(rows))]
+    grids = {"Runs by row of the paper": table_panels(wr), ABLATIONS: ablation_panels(wr), **curve_panels(wr)}
+    grids["Pictures"] = picture_panels(wr)
     for title, panels in grids.items():
         blocks += [wr.H2(text=title), wr.PanelGrid(runsets=[runs], panels=panels)]
     return wr.Report(
-        entity=entity, project=project, title=NAME, description="Ours beside the paper", blocks=blocks, width="fluid"
+        entity=entity, project=project, title=NAME, description="Results beside the paper", blocks=blocks, width="fluid"
     )
 
 
-INTRODUCTION = """# Ours beside the paper
+INTRODUCTION = """# Results beside the paper
 
-The AlexNet paper (Krizhevsky, Sutskever, Hinton 2012) and what these runs measured. The tables are of
-the run folders on the machine that saved this report; the panels below them are of all runs of the project."""
+The AlexNet paper (Krizhevsky, Sutskever, Hinton 2012) and the results of these runs. The tables come from the run
+folders on the machine that saved this report; the panels below them show all runs of the project."""
 
 
-def paper_tables(rows: Sequence[ReportRow]) -> Iterator[str]:
-    """Each table as Markdown."""
+def markdown_tables(rows: Sequence[ReportRow]) -> Iterator[str]:
+    """Tables 1 and 2 and the ablations as Markdown."""
     for table in paper_tables_module.paper_tables(
         [row for row in rows if row.claim.group in (TABLE1, TABLE2, ABLATIONS)]
     ):
-        yield tables.markdown([table])
+        yield tables.to_markdown([table])

@@ -1,4 +1,4 @@
-"""`dashboard`: save the W&B workspace and report of wandb_panels.py, or write them to a file when offline."""
+"""`dashboard` offline: the W&B workspace and report of wandb_panels.py as a JSON file and as an outline."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,36 +7,40 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+from alexnet_pl.files import JsonObject
 
-def spec(workspace: Any, report: Any) -> dict[str, Any]:
-    """The workspace as it would be sent. A report's sets of runs are put together by the server; here are its parts."""
+
+def export_spec(workspace: Any, report: Any) -> JsonObject:
+    """JSON of the workspace as it would be sent, and of the report's headings, texts and panels."""
     sent = {"by_alias": True, "exclude_none": True}
     return {
         "workspace": workspace._to_model().spec.model_dump(**sent),
         "report": [
             {"heading": title, "text": text, "panels": [panel._to_model().model_dump(**sent) for panel in shown]}
-            for title, text, shown in parts(report)
+            for title, text, shown in report_parts(report)
         ],
     }
 
 
-def outline(workspace: Any, report: Any) -> None:
-    """Sections, panels, and what each reads of the runs; of the report, which has the same panels, the headings."""
+def print_outline(workspace: Any, report: Any) -> None:
+    """Print the workspace's sections and panels with the metrics they read, and the report's headings."""
     console = Console(highlight=False)
     tree = Tree(f"[bold]workspace {escape(workspace.name)}[/bold]")
     for section in workspace.sections:
         branch = tree.add(escape(section.name))
         for panel in section.panels:
-            branch.add(f"{escape(title_of(panel))}[dim] ← {escape(', '.join(brief(metrics(panel))))}[/dim]")
+            branch.add(
+                f"{escape(panel_title(panel))}[dim] ← {escape(', '.join(abbreviate(panel_metrics(panel))))}[/dim]"
+            )
     console.print(tree)
     tree = Tree(f"[bold]report {escape(report.title)}[/bold]")
-    for title, text, shown in parts(report):
+    for title, text, shown in report_parts(report):
         tree.add(escape(title) + ("" if text else f"[dim] {len(shown)} panels[/dim]"))
     console.print(tree)
 
 
-def parts(report: Any) -> Iterator[tuple[str, str, list[Any]]]:
-    """(heading, text, panels) in order; one of the latter two is empty."""
+def report_parts(report: Any) -> Iterator[tuple[str, str, list[Any]]]:
+    """(heading, text, panels) of the report's parts in order; either text or panels is empty."""
     title = ""
     for block in report.blocks:
         if type(block).__name__ == "MarkdownBlock":
@@ -47,20 +51,20 @@ def parts(report: Any) -> Iterator[tuple[str, str, list[Any]]]:
             title = block.text
 
 
-def title_of(panel: Any) -> str:
+def panel_title(panel: Any) -> str:
     return getattr(panel, "title", None) or "Table"
 
 
-def metrics(panel: Any) -> list[str]:
-    """Metrics that a panel shows; a config key by which it groups is `config.KEY`."""
-    found = [name for field in ("y", "metrics", "media_keys") for name in getattr(panel, field, [])]
+def panel_metrics(panel: Any) -> list[str]:
+    """Metrics that a panel shows; `config.KEY` for a config key by which it groups."""
+    names = [name for field in ("y", "metrics", "media_keys") for name in getattr(panel, field, [])]
     if table := getattr(panel, "table_name", None):
-        found.append(table)
-    if by := getattr(panel, "groupby", None):
-        found.append(f"config.{by.name}")
-    return found
+        names.append(table)
+    if key := getattr(panel, "groupby", None):
+        names.append(f"config.{key.name}")
+    return names
 
 
-def brief(names: list[str]) -> list[str]:
-    """The first and the last of many."""
+def abbreviate(names: list[str]) -> list[str]:
+    """At most four names, else the first and the last."""
     return names if len(names) <= 4 else [names[0], "…", names[-1]]

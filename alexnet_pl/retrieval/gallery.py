@@ -47,7 +47,7 @@ def extract_features(
     """
     store = build.make_data(cfg).store
     checkpoint = NO_CHECKPOINT if extractor.layer == "pixels" else describe_checkpoint(Path(cfg.ckpt_path))
-    source = FeatureSource(dataset=predictions.dataset_info(store, split), checkpoint=checkpoint)
+    source = FeatureSource(dataset=predictions.describe_dataset(store, split), checkpoint=checkpoint)
     directory = features.features_dir(folder, split, extractor.layer)
     existing = Features(directory) if (directory / "about.json").is_file() else None
     if existing and (existing.info.dataset, existing.info.checkpoint) == (source.dataset, source.checkpoint):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from alexnet_pl.config.options import ProbeOptions
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.intervals import Sample, mean_ci, wilson
+from alexnet_pl.evaluation.intervals import Sample, mean_ci, wilson_interval
 from alexnet_pl.evaluation.logistic_regression import (
     LinearClassifier,
     count_errors,
@@ -121,8 +121,8 @@ def probe_features(
         images=count,
         top1_error=100 * top1 / count,
         top5_error=100 * top5 / count,
-        top1_error_interval=list(wilson(top1, count)),
-        top5_error_interval=list(wilson(top5, count)),
+        top1_error_interval=list(wilson_interval(top1, count)),
+        top5_error_interval=list(wilson_interval(top5, count)),
         few_shot_penalty=options.few_shot_penalty,
         shots=few,
         seconds=time.perf_counter() - began,

@@ -20,7 +20,7 @@ from alexnet_pl.data.loading.whole_images import WholeBatch
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dense import dense_scores
 from alexnet_pl.evaluation.metrics import ErrorRates
-from alexnet_pl.evaluation.predictions import dataset_info
+from alexnet_pl.evaluation.predictions import describe_dataset
 from alexnet_pl.files import to_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
@@ -114,7 +114,7 @@ class Classifier(L.LightningModule):
         if stage != "fit":
             return self.check_classes(self.classes, store.classes)
         self.classes = store.classes
-        self.trained_on = dataset_info(store, "train")
+        self.trained_on = describe_dataset(store, "train")
         self.augment.set_statistics(store.mean, store.covariance)
 
     def configure_model(self) -> None:

@@ -1,4 +1,4 @@
-"""Energy in joules from hardware counters: NVML for the GPU, RAPL for the CPU; None where there is no counter."""
+"""EnergyMeter: joules from hardware counters, NVML for the GPU and RAPL for the CPU."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,13 +7,13 @@ RAPL = Path("/sys/class/powercap")
 
 
 class EnergyMeter:
-    """Energy since the meter was created, of the GPU in use and of the CPU packages, by counter."""
+    """Energy since the meter was created, of the GPU in use and of the CPU packages."""
 
     def __init__(self) -> None:
         self.before = read_counters()
 
     def joules(self) -> dict[str, float]:
-        """Empty where nothing counts; a counter that has begun anew meanwhile is left out."""
+        """Counter → joules; empty without counters. A counter that overflowed meanwhile is omitted."""
         now = read_counters()
         used = {name: now[name] - before for name, before in self.before.items() if name in now}
         return {name: joules for name, joules in used.items() if joules >= 0}
@@ -29,14 +29,14 @@ def read_gpu_joules() -> dict[str, float]:
         import torch
 
         pynvml.nvmlInit()
-        number = torch.cuda._get_nvml_device_index(None)  # of the one in use, whatever CUDA_VISIBLE_DEVICES hides
+        number = torch.cuda._get_nvml_device_index(None)  # the device in use, despite CUDA_VISIBLE_DEVICES
         return {"GPU": pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(number)) / 1e3}
-    except Exception:  # no package, no driver, no GPU, or one that does not count
+    except Exception:  # no package, driver, GPU or counter
         return {}
 
 
 def read_cpu_joules(root: Path) -> dict[str, float]:
-    """Packages alone: `intel-rapl:0`, not its parts `intel-rapl:0:0`. Often only root may read them."""
+    """Joules of the CPU packages (`intel-rapl:0`, not its parts `intel-rapl:0:0`). Often only root may read them."""
     try:
         paths = [path / "energy_uj" for path in root.glob("intel-rapl:*") if path.name.count(":") == 1]
         return {"processor": sum(int(path.read_text()) for path in paths) / 1e6} if paths else {}

@@ -142,9 +142,9 @@ def compare_runs(run: Path, wanted: Path) -> list[str]:
 
 
 def timeless(record: Any) -> Any:
-    """A record without seconds and without checksums of whole files, which hold seconds."""
+    """A record without seconds, joules and checksums of whole files, which hold seconds."""
     if isinstance(record, dict):
-        return {key: timeless(value) for key, value in record.items() if key not in ("seconds", "sha256")}
+        return {key: timeless(value) for key, value in record.items() if key not in ("seconds", "sha256", "joules")}
     return record
 
 

@@ -274,13 +274,34 @@ def test_a_signal_sets_the_exit_code_also_where_a_library_fails_to_clean_up(monk
 
     monkeypatch.setattr(main, "start", start)
     monkeypatch.setattr(main, "stopped_by", [])
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(SystemExit) as end:
-            main.answer(["fit"])
+            main.respond(["fit"])
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+    assert end.value.code == 143
+
+
+def test_a_signal_within_a_finalizer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python ignores exceptions there, and would go on."""
+
+    class Finalized:
+        def __del__(self) -> None:
+            main.exit_on_signal(signal.SIGTERM, None)
+
+    monkeypatch.setattr(main, "stopped_by", [])
+    monkeypatch.setattr(sys, "unraisablehook", main.repeat_signal)
+    before = signal.signal(signal.SIGTERM, main.exit_on_signal)
+    try:
+        with pytest.raises(SystemExit) as end:  # noqa: PT012
+            held = Finalized()
+            del held
+            time.sleep(30)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert end.value.code == 143
 
 

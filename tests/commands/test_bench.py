@@ -22,14 +22,14 @@ from alexnet_pl.bench import (
     trainer_overhead,
     training_steps,
 )
-from alexnet_pl.bench.timing import Window, steady
-from alexnet_pl.bench.training_steps import StockNorm, stock
+from alexnet_pl.bench.timing import TimingWindow, stream_rate
+from alexnet_pl.bench.training_steps import StockNorm, with_stock_norms
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.layers import LocalResponseNorm, SpatialNorm
 from tests.conftest import call
 
-TOY = Window(0.05, 0.1, 2)
+TOY = TimingWindow(0.05, 0.1, 2)
 
 
 def test_a_flow_is_timed_from_batch_to_batch_after_it_has_warmed_up() -> None:
@@ -45,7 +45,7 @@ def test_a_flow_is_timed_from_batch_to_batch_after_it_has_warmed_up() -> None:
         finally:
             closed.append(True)
 
-    assert 2_000 < steady(flow, Window(0.1, 0.2, 3)) <= 10_000
+    assert 2_000 < stream_rate(flow, TimingWindow(0.1, 0.2, 3)) <= 10_000
     assert closed == [True]
 
 
@@ -68,15 +68,15 @@ def test_the_stock_network_computes_the_same() -> None:
     torch.manual_seed(0)
     net = AlexNet(num_classes=3, crop=67).eval()
     images = torch.randn(2, 3, 67, 67) * 60
-    torch.testing.assert_close(stock(net)(images), net(images), rtol=1e-4, atol=1e-4)
-    kinds = [type(layer) for layer in stock(net).children()]
+    torch.testing.assert_close(with_stock_norms(net)(images), net(images), rtol=1e-4, atol=1e-4)
+    kinds = [type(layer) for layer in with_stock_norms(net).children()]
     assert kinds.count(StockNorm) == 3
     assert not {LocalResponseNorm, SpatialNorm} & set(kinds)
 
 
 def test_operations_of_the_network_are_those_of_the_paper_by_hand() -> None:
     """724.4 M products forward; with backward three times as many, but for the gradient of the pixels."""
-    forward, whole = stages.operations(AlexNet(num_classes=1000), 224)
+    forward, whole = stages.count_operations(AlexNet(num_classes=1000), 224)
     conv = [
         (96, 3 * 121, 55), (256, 48 * 25, 27), (384, 256 * 9, 13), (384, 192 * 9, 13), (256, 192 * 9, 13)
     ]  # fmt: skip
@@ -91,7 +91,7 @@ def test_the_idle_share_is_what_no_span_covers() -> None:
 
 
 def test_time_within_a_timed_function_is_its_callers() -> None:
-    shares = end_to_end.Shares()
+    shares = end_to_end.PartTimer()
     inner = shares.timed("inner", lambda: time.sleep(0.02))
     shares.timed("outer", inner)()
     assert shares.seconds["outer"] >= 0.02
@@ -109,7 +109,7 @@ def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
         "trainer": {trainer_overhead.OURS: {"median": 60.0}},
         "fit": {"shares": {"outside": 2.5}},
     }
-    verdicts = {gate.what: (gate.found, gate.met) for gate in targets.targets(found) if gate.met is not None}
+    verdicts = {gate.what: (gate.found, gate.met) for gate in targets.make_targets(found) if gate.met is not None}
     assert verdicts == {
         "images: ours, raw / pytorch/examples, full JPEGs": (300.0, True),
         "images: ours, raw / plain copy of memory": (0.5, False),
@@ -122,7 +122,7 @@ def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
 def test_no_gate_is_met_by_another_programs_accident() -> None:
     peer = {"median": 150.0, "low": 140.0, "high": 4000.0}
     found = {"feeding": {loaders.JPEG: {"median": 5000.0}, "DALI on the CPU, the same JPEGs": peer}}
-    (gate,) = [gate for gate in targets.targets(found) if gate.met is not None]
+    (gate,) = [gate for gate in targets.make_targets(found) if gate.met is not None]
     assert (gate.found, gate.met) == (1.25, False)
 
 
@@ -145,7 +145,7 @@ def test_a_whole_run_at_toy_size(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(suite, "FEW", 40)
     monkeypatch.setattr(suite, "WINDOW", TOY)
-    monkeypatch.setattr(loaders, "PEERS", {"none": ("no_such_module", loaders.PEERS["FFCV, JPEGs"][1])})
+    monkeypatch.setattr(loaders, "PEERS", {"none": ("no_such_module", loaders.THIRD_PARTY["FFCV, JPEGs"][1])})
     monkeypatch.setattr(loaders, "BATCH", 8)
     monkeypatch.setattr(training_steps, "NORMS", ("ours, eager", "F.local_response_norm"))
     monkeypatch.setattr(training_steps, "CONTENDERS", ("ours, float32", "stock PyTorch, float32"))
@@ -192,7 +192,7 @@ def test_a_report_of_something_else_is_refused(config: Compose, tmp_path: Path) 
     other.write_text("{}")
     for words, said in (
         ([], "bench.output has no value"),
-        ([f"bench.output={other}"], "no figures of bench"),
+        ([f"bench.output={other}"], "not written by `bench`"),
         ([f"bench.output={tmp_path / 'none.json'}"], "No such file"),
     ):
         with pytest.raises(UserError, match=said):

@@ -121,7 +121,7 @@ def test_the_table_has_a_row_for_each_method_and_number_of_bits(cfg: DictConfig,
     row = next(row for row in result(tmp_path / "runs-a")["rows"] if row["method"] == "auto-encoder on fc7")
     value = row["precision_6"]
     assert f"{value['mean']:.1f} ± {(value['high'] - value['low']) / 2:.1f}" in table.rows[2]
-    assert "tiny, 40 of 40 val images looked up among 160" in tables.markdown([table])
+    assert "tiny, 40 of 40 val images as queries against 160" in tables.to_markdown([table])
 
 
 def test_several_seeds_give_an_interval_over_runs(cfg: DictConfig, tmp_path: Path) -> None:

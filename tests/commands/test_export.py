@@ -12,6 +12,8 @@ from alexnet_pl import load
 from alexnet_pl.commands import registry
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.inference.model_card import model_card
+from alexnet_pl.inference.weights import read_weights
 
 
 def export(*words: object) -> None:
@@ -40,6 +42,17 @@ def test_safetensors_come_with_a_card_and_load_back(
     assert f"| top-1 | {result['top1_error']:.2f} |" in card
     assert "This is no row of the paper." in card
     assert str(tiny_run.parent) not in card
+    assert f'alexnet_pl.load("{tmp_path.name}")' in card, "and no path of this machine"
+    assert str(tmp_path) not in card
+    assert "not finished" not in card
+
+
+def test_the_card_says_that_a_fit_was_not_finished_and_names_the_hub(tiny_run: Path, tmp_path: Path) -> None:
+    fit = json.loads((tiny_run / "fit.json").read_text())
+    (tmp_path / "fit.json").write_text(json.dumps({**fit, "finished": False}))
+    card = model_card(read_weights(tiny_run).info, tmp_path, "hf://someone/alexnet")
+    assert "12 steps.\nThe fit was not finished." in card
+    assert 'alexnet_pl.load("hf://someone/alexnet")' in card
 
 
 @pytest.mark.slow

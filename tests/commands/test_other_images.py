@@ -16,7 +16,7 @@ from alexnet_pl.commands.prepare import prepare
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Block, Reader, Writer
+from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.experiment.class_subset import class_rows
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
@@ -67,7 +67,7 @@ def test_errors_are_among_the_classes_of_the_set(renamed: Path, tmp_path: Path) 
     assert error == pytest.approx(100 * np.mean(wanted.argmax(1) != split.labels))
     assert (result["dataset"]["name"], result["dataset"]["classes"], result["images"]) == ("imagenet_a", 3, 12)
     assert result["claim"] is None
-    (block,) = Reader(renamed / "results/imagenet_a-ten/probabilities.parquet").blocks()
+    (block,) = PredictionFile(renamed / "results/imagenet_a-ten/probabilities.parquet").blocks()
     assert block.probabilities is not None
     np.testing.assert_allclose(block.probabilities, wanted, atol=2e-3)
     assert "name of n00000012" in (renamed / "results/imagenet_a-ten/per_class.csv").read_text()
@@ -99,7 +99,7 @@ def test_reals_result_has_a_folder_of_its_own(tmp_path: Path, capsys: pytest.Cap
         checkpoint=CheckpointInfo(sha256="0"),
         claim="table2.cnn",
     )
-    writer = Writer(results / "probabilities.parquet", 10, kept=False)
+    writer = PredictionFileWriter(results / "probabilities.parquet", 10, with_probabilities=False)
     names = [f"val/ILSVRC2012_val_{number:08d}.JPEG" for number in (1, 2, 3, 4)]
     best = np.array([[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [1, 0, 2, 3, 4], [9, 8, 7, 6, 5]], np.int32)
     writer.add(Block(names, np.zeros(4, np.int32), best, None))

@@ -21,7 +21,7 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Reader, together
+from alexnet_pl.evaluation.predictions import PredictionFile, concat_blocks
 from alexnet_pl.paper.results import collect_tests
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def answers(run: Path) -> Any:
-    return together(list(Reader(run / "results/val-ten/probabilities.parquet").blocks()))
+    return concat_blocks(list(PredictionFile(run / "results/val-ten/probabilities.parquet").blocks()))
 
 
 def test_one_command_makes_a_whole_ensemble_with_pre_training_and_goes_on_where_it_was_stopped(folder: Path) -> None:
@@ -147,7 +147,7 @@ def test_the_chain_carried_over_what_it_says(folder: Path) -> None:
             r"transfer.data_roots.before is required: pass transfer.data_roots.before=FOLDER",
         ),
         ("toy", ["command=ensemble"], r"ensemble.members is required"),
-        ("toy", ["command=ensemble", "ensemble.members=[away,made]"], r"away: there is no such run folder"),
+        ("toy", ["command=ensemble", "ensemble.members=[away,made]"], r"away: no such run folder"),
         ("toy", ["command=ensemble", "ensemble.weights=tuned"], r"ensemble.tune_on=None: say on which images"),
         (
             "toy_all",

@@ -210,5 +210,5 @@ def test_results_of_the_centre_view_are_found_under_their_older_name(tmp_path: P
     older.mkdir(parents=True)
     assert predictions.results_dir(tmp_path, "val", "center") == older
     (older / "probabilities.parquet").touch()
-    assert ensemble.open_predictions(tmp_path, None, "center") == older / "probabilities.parquet"
+    assert ensemble.find_predictions(tmp_path, None, "center") == older / "probabilities.parquet"
     assert predictions.results_dir(tmp_path, "val", "ten").name == "val-ten"

@@ -7,12 +7,12 @@ from torchmetrics.detection import MeanAveragePrecision
 
 from alexnet_pl.detection.average_precision import (
     RULES,
-    Detections,
-    Truths,
+    DetectedBoxes,
+    TrueBoxes,
     area_under_envelope,
     average_precisions,
     eleven_point_area,
-    least_ious,
+    iou_thresholds,
     mean_average_precision,
     precision_curve,
 )
@@ -20,15 +20,15 @@ from alexnet_pl.detection.average_precision import (
 BOX, NEAR, FAR = [0, 0, 100, 100], [0, 0, 100, 80], [200, 200, 300, 300]
 
 
-def detections(rows: list[tuple[int, int, float, list[float]]]) -> Detections:
+def detections(rows: list[tuple[int, int, float, list[float]]]) -> DetectedBoxes:
     images, labels, scores, boxes = zip(*rows, strict=True)
-    return Detections(np.array(images), np.array(labels), np.array(scores), np.array(boxes, float))
+    return DetectedBoxes(np.array(images), np.array(labels), np.array(scores), np.array(boxes, float))
 
 
-def truths(rows: list[tuple[int, int, list[float]]], difficult: tuple[int, ...] = ()) -> Truths:
+def truths(rows: list[tuple[int, int, list[float]]], difficult: tuple[int, ...] = ()) -> TrueBoxes:
     images, labels, boxes = zip(*rows, strict=True)
     hard = np.isin(np.arange(len(rows)), difficult)
-    return Truths(np.array(images), np.array(labels), np.array(boxes, float), hard)
+    return TrueBoxes(np.array(images), np.array(labels), np.array(boxes, float), hard)
 
 
 def precision(
@@ -68,7 +68,7 @@ def test_ilsvrc_takes_the_next_free_box_and_voc_does_not() -> None:
 
 def test_small_boxes_have_a_lower_threshold_in_ilsvrc_alone() -> None:
     small = [50, 50, 60, 60]  # 10 × 10: 100 / 400
-    least = least_ious(np.array([small, BOX], float), RULES["ilsvrc"])
+    least = iou_thresholds(np.array([small, BOX], float), RULES["ilsvrc"])
     assert least.tolist() == [0.25, 0.5]
     shifted = [53, 53, 63, 63]  # IoU 49 / 151
     assert precision([(0, 0, 1.0, shifted)], [(0, 0, small)], "ilsvrc") == 1
@@ -99,7 +99,7 @@ def test_blacklisted_pairs_are_left_out() -> None:
 
 
 def test_no_detection_is_zero() -> None:
-    nothing = Detections(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty((0, 4)))
+    nothing = DetectedBoxes(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty((0, 4)))
     assert average_precisions(nothing, truths([(0, 0, BOX)]), 1).tolist() == [0]
 
 
@@ -113,7 +113,7 @@ def test_envelope_is_the_highest_precision_at_a_recall_or_above() -> None:
     assert eleven_point_area(np.array([]), np.array([])) == 0
 
 
-def random_scenes(images: int = 30) -> tuple[Detections, Truths]:
+def random_scenes(images: int = 30) -> tuple[DetectedBoxes, TrueBoxes]:
     """Boxes far larger than ILSVRC's small ones, each detected up to twice with some error, and false ones."""
     rng = np.random.default_rng(5)
     there, found = [], []

@@ -10,8 +10,14 @@ from torch.nn import functional as F
 
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.detection.box_network import BoxNetwork, begin_with, copy_outputs, make_box_network, open_trained
-from alexnet_pl.detection.pyramid import gather_windows, picture_sides, window_boxes, window_grid
+from alexnet_pl.detection.box_network import (
+    BoxNetwork,
+    copy_outputs,
+    copy_weights,
+    make_box_network,
+    open_starting_point,
+)
+from alexnet_pl.detection.pyramid import gather_windows, pyramid_sides, window_boxes, window_grid
 from alexnet_pl.detection.regressor import BoxRegressor, box_loss
 from alexnet_pl.errors import UserError
 
@@ -49,7 +55,7 @@ def test_gathered_windows_are_slices_of_the_maps(network: BoxNetwork) -> None:
 
 
 def test_windows_lie_a_fine_stride_apart_and_lose_no_pixel(network: BoxNetwork) -> None:
-    sides = picture_sides((120, 160), network.window, 4)
+    sides = pyramid_sides((120, 160), network.window, 4)
     windows = window_boxes(network.window, sides)
     assert len(windows) == np.prod(window_grid(network.window, sides))
     assert windows[0].tolist() == [0, 0, 113, 113]
@@ -59,9 +65,9 @@ def test_windows_lie_a_fine_stride_apart_and_lose_no_pixel(network: BoxNetwork) 
 
 def test_shorter_side_has_the_height_of_table_5(network: BoxNetwork) -> None:
     paper = network.window._replace(window=221, published=221)
-    assert picture_sides((375, 500), paper, 4) == (389, 521)
-    assert picture_sides((500, 375), paper, 4) == (521, 389)
-    assert picture_sides((375, 500), paper, 4, zoom=2)[0] == 773  # of 778, without a lost pixel
+    assert pyramid_sides((375, 500), paper, 4) == (389, 521)
+    assert pyramid_sides((500, 375), paper, 4) == (521, 389)
+    assert pyramid_sides((375, 500), paper, 4, zoom=2)[0] == 773  # of 778, without a lost pixel
 
 
 def test_published_regressor_has_109_million_parameters() -> None:
@@ -93,13 +99,13 @@ def test_loss_is_the_squared_distance_of_the_true_class() -> None:
 def test_detector_takes_the_outputs_of_the_classes_that_it_shares(
     classifier_run: Path, scene_store: Store, options: BoxOptions
 ) -> None:
-    trained = open_trained(str(classifier_run))
+    trained = open_starting_point(str(classifier_run))
     classes = [["new", "new"], *scene_store.classes[:3]]
-    made = make_box_network(trained.about["switches"], 4, replace(options, task="detect"))
+    made = make_box_network(trained.metadata["switches"], 4, replace(options, task="detect"))
     fresh = made.net.fc9.weight[0].clone()
-    begin_with(made, trained, classes)
+    copy_weights(made, trained, classes)
     assert made.background
-    assert made.objects == 4
+    assert made.num_objects == 4
     torch.testing.assert_close(made.net.fc9.weight[1:4], trained.tensors["net.fc9.weight"][:3])
     assert torch.equal(made.net.fc9.weight[0], fresh)
     torch.testing.assert_close(made.net.conv1.weight, trained.tensors["net.conv1.weight"])
@@ -114,4 +120,4 @@ def test_background_is_carried_over_where_both_have_one() -> None:
 
 def test_a_missing_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"transfer\.weights"):
-        open_trained(str(tmp_path / "none"))
+        open_starting_point(str(tmp_path / "none"))

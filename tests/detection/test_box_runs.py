@@ -16,11 +16,11 @@ from running import Compose, last, run
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_network import BoxNetwork, load_box_network
-from alexnet_pl.detection.boxes import matched_boxes, to_window_frame
-from alexnet_pl.detection.pyramid import picture_sides, resized, window_boxes
+from alexnet_pl.detection.boxes import match_windows, to_window_frame
+from alexnet_pl.detection.pyramid import pyramid_sides, rescale_boxes, window_boxes
 from alexnet_pl.detection.window_cache import WindowCache
 from alexnet_pl.errors import UserError
-from alexnet_pl.reporting.box_tables import collect
+from alexnet_pl.reporting.box_tables import collect_box_tests
 
 
 @pytest.fixture
@@ -82,10 +82,10 @@ def test_cached_windows_are_all_that_overlap_a_box(
     for number in range(len(split)):
         height, width = split.sizes[number].tolist()
         for scale in (1, 4):
-            sides = picture_sides((height, width), network.window, scale)
-            boxes = resized(split.boxes(number).double().numpy(), (height, width), sides)
+            sides = pyramid_sides((height, width), network.window, scale)
+            boxes = rescale_boxes(split.boxes(number).double().numpy(), (height, width), sides)
             windows = window_boxes(network.window, sides)
-            matched = matched_boxes(boxes, windows)
+            matched = match_windows(boxes, windows)
             targets.append(to_window_frame(boxes[matched], windows)[matched >= 0])
             labels.append(split.box_labels(number).numpy()[matched[matched >= 0]])
     np.testing.assert_allclose(cache.targets, np.concatenate(targets), atol=1e-6)
@@ -117,7 +117,7 @@ def test_detector_learns_background_and_is_tested(
     assert found["map"] == score
     assert set(found["mistakes"]) == {"right", "double", "badly placed", "wrong class", "background", "missed"}
     assert found["objects"] == scene_store.whole("val").box_counts().sum()
-    assert len(collect([tmp_path])) == 1  # `report` reads it
+    assert len(collect_box_tests([tmp_path])) == 1  # `report` reads it
     assert list(tmp_path.glob("run/results/*/mistakes.png"))
 
 

@@ -37,7 +37,7 @@ def test_voc_counts_pixels_from_one() -> None:
 
 def test_boxes_without_area_overlap_nothing() -> None:
     empty = np.array([[5.0, 5, 5, 9], [9, 9, 2, 2]])
-    assert b.areas(empty).tolist() == [0, 0]
+    assert b.compute_areas(empty).tolist() == [0, 0]
     assert not b.ious(empty, empty).any()
     assert not b.shares_inside(empty, np.array([[0.0, 0, 20, 20]])).any()
 
@@ -52,10 +52,10 @@ def test_overlap_of_a_window_is_the_share_of_the_box_inside() -> None:
 def test_a_window_is_trained_on_the_box_most_inside_then_the_larger() -> None:
     windows = np.array([[0.0, 0, 100, 100], [300, 300, 400, 400]])
     inside, larger, outside = [10, 10, 30, 30], [10, 10, 90, 90], [80, 0, 200, 100]
-    assert b.matched_boxes(b.as_boxes([outside, inside, larger]), windows).tolist() == [2, -1]
-    assert b.matched_boxes(b.as_boxes([outside, inside]), windows).tolist() == [1, -1]
-    assert b.matched_boxes(b.as_boxes([outside]), windows).tolist() == [-1, -1]
-    assert b.matched_boxes(b.as_boxes([]), windows).tolist() == [-1, -1]
+    assert b.match_windows(b.as_boxes([outside, inside, larger]), windows).tolist() == [2, -1]
+    assert b.match_windows(b.as_boxes([outside, inside]), windows).tolist() == [1, -1]
+    assert b.match_windows(b.as_boxes([outside]), windows).tolist() == [-1, -1]
+    assert b.match_windows(b.as_boxes([]), windows).tolist() == [-1, -1]
 
 
 def test_window_frame_is_inverted() -> None:
@@ -69,4 +69,4 @@ def test_window_frame_is_inverted() -> None:
 
 
 def test_clipping_keeps_what_is_inside() -> None:
-    assert b.clip(b.as_boxes([[-5, 2, 40, 9]]), 30, 8).tolist() == [[0, 2, 30, 8]]
+    assert b.clip_boxes(b.as_boxes([[-5, 2, 40, 9]]), 30, 8).tolist() == [[0, 2, 30, 8]]

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
-from alexnet_pl.detection.box_network import Answers, BoxNetwork
+from alexnet_pl.detection.box_network import BoxNetwork, WindowOutputs
 from alexnet_pl.detection.finder import BoxFinder
-from alexnet_pl.detection.merging import merge
-from alexnet_pl.detection.pyramid import picture_sides, window_boxes, window_grid
+from alexnet_pl.detection.merging import merge_boxes
+from alexnet_pl.detection.pyramid import pyramid_sides, window_boxes, window_grid
 from alexnet_pl.models.sliding_window import WindowGeometry
 
 GEOMETRY = WindowGeometry(113, 221, 36, 3, 3, 2)
@@ -22,9 +22,9 @@ TRUE_BOX = np.array([40.0, 30, 120, 130])
 class Known(nn.Module):
     """Says class 1 in the windows that hold the middle of TRUE_BOX, and places that box exactly."""
 
-    window, objects, background = GEOMETRY, 3, True
+    window, num_objects, background = GEOMETRY, 3, True
 
-    def forward(self, picture: torch.Tensor) -> Answers:
+    def forward(self, picture: torch.Tensor) -> WindowOutputs:
         sides = tuple(picture.shape[2:])
         windows = window_boxes(GEOMETRY, sides)
         scale = np.array([sides[1] / 200, sides[0] / 160] * 2)
@@ -34,7 +34,7 @@ class Known(nn.Module):
         scores[1] = torch.from_numpy(np.where(inside, 0.6, 0.1))
         edges = (box - np.tile(windows[:, :2], 2)) / GEOMETRY.window
         grid = window_grid(GEOMETRY, sides)
-        return Answers(scores.view(4, *grid), torch.from_numpy(edges.T.copy()).view(1, 4, *grid))
+        return WindowOutputs(scores.view(4, *grid), torch.from_numpy(edges.T.copy()).view(1, 4, *grid))
 
 
 def finder(**options: object) -> BoxFinder:
@@ -45,7 +45,7 @@ def finder(**options: object) -> BoxFinder:
 def test_windows_of_all_scales_agree_on_a_box_and_their_scores_add_up() -> None:
     made = finder(classes=1)
     some, found = made.candidates(IMAGE), made.find(IMAGE)
-    windows = sum(np.prod(window_grid(GEOMETRY, picture_sides((160, 200), GEOMETRY, scale))) for scale in (1, 4))
+    windows = sum(np.prod(window_grid(GEOMETRY, pyramid_sides((160, 200), GEOMETRY, scale))) for scale in (1, 4))
     assert len(some.labels) == windows
     assert set(some.labels.tolist()) == {1}
     assert len(found.labels) == 1
@@ -71,14 +71,14 @@ def test_center_is_one_window_a_scale() -> None:
 
 
 def test_class_that_is_asked_for_is_marked() -> None:
-    some = finder(classes=1).candidates(IMAGE, also=[2])
-    assert set(some.labels[some.asked].tolist()) == {2}
-    assert set(some.labels[~some.asked].tolist()) == {1}
+    some = finder(classes=1).candidates(IMAGE, requested=[2])
+    assert set(some.labels[some.requested].tolist()) == {2}
+    assert set(some.labels[~some.requested].tolist()) == {1}
 
 
 def test_guesses_are_one_box_a_class_best_first() -> None:
     made = finder(classes=3)
-    found = made.guesses(made.find(IMAGE))
+    found = made.select_guesses(made.find(IMAGE))
     assert found.labels[0] == 1
     assert len(set(found.labels.tolist())) == len(found.labels) == 3
     assert (np.diff(found.scores) <= 0).all()
@@ -89,7 +89,7 @@ def test_network_and_merging_are_put_together(network: BoxNetwork, options: BoxO
     image = (255 * torch.rand(3, 130, 150)).to(torch.uint8)
     made = BoxFinder(network, replace(options, scales=[1]), DetectOptions(classes=1), torch.device("cpu"))
     some = made.candidates(image)
-    sides = picture_sides((130, 150), network.window, 1)
+    sides = pyramid_sides((130, 150), network.window, 1)
     picture = nn.functional.interpolate(image[None].float(), sides, mode="bilinear", antialias=True)
     with torch.no_grad():
         answers = network(picture)
@@ -102,5 +102,5 @@ def test_network_and_merging_are_put_together(network: BoxNetwork, options: BoxO
             edges = edges * np.array([150 / sides[1], 130 / sides[0]] * 2)
             expected.append(np.clip(edges, 0, [150, 130, 150, 130]))
     np.testing.assert_allclose(some.boxes, expected, atol=1e-4)
-    merged = merge(expected, answers.scores[label].flatten().numpy())
+    merged = merge_boxes(expected, answers.scores[label].flatten().numpy())
     np.testing.assert_allclose(made.find(image).boxes, merged.boxes, atol=1e-3)

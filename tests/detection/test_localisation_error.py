@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alexnet_pl.detection.localisation_error import (
-    Localised,
+    LocalisedImage,
     best_constant_box,
     is_localised,
     localisation_errors,
@@ -54,9 +54,9 @@ def test_a_sixth_guess_does_not_count() -> None:
     assert is_localised([0, 1, 2, 3, 7, 4], np.repeat(truth, 6, 0), 7, truth)
 
 
-def localised(labels: list[int], box: list[float], given: list[float], label: int = 0) -> Localised:
+def localised(labels: list[int], box: list[float], given: list[float], label: int = 0) -> LocalisedImage:
     truth = np.array([[0.0, 0, 50, 40], [60, 60, 100, 80]])
-    return Localised(label, truth, np.array(labels), np.array([box] * len(labels)), np.array([given]), (100, 80))
+    return LocalisedImage(label, truth, np.array(labels), np.array([box] * len(labels)), np.array([given]), (100, 80))
 
 
 HIT, MISS = [0, 0, 50, 40], [0, 40, 50, 80]
@@ -90,7 +90,9 @@ def test_blacklisted_images_leave_numerator_and_denominator() -> None:
 
 
 def test_without_a_box_the_class_does_not_help() -> None:
-    nothing = Localised(0, np.array([[0.0, 0, 9, 9]]), np.array([], int), np.empty((0, 4)), np.empty((0, 4)), (9, 9))
+    nothing = LocalisedImage(
+        0, np.array([[0.0, 0, 9, 9]]), np.array([], int), np.empty((0, 4)), np.empty((0, 4)), (9, 9)
+    )
     found = localisation_errors([nothing], np.array([0, 0, 1, 1]))
     assert found["loc_error"] == found["top5_error"] == found["given_class_error"] == 100
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexnet_pl.detection.boxes import ious
-from alexnet_pl.detection.merging import MergeOptions, match_scores, merge
-from alexnet_pl.detection.suppression import suppress
+from alexnet_pl.detection.merging import MergeOptions, match_scores, merge_boxes
+from alexnet_pl.detection.suppression import suppress_overlapping
 
 
 @st.composite
@@ -27,8 +27,8 @@ def test_order_does_not_matter(some: tuple[np.ndarray, np.ndarray], weight: str,
     boxes, scores = some
     order = list(range(len(boxes)))
     random.shuffle(order)  # type: ignore[attr-defined]
-    one = merge(boxes, scores, MergeOptions(weight=weight))
-    other = merge(boxes[order], scores[order], MergeOptions(weight=weight))
+    one = merge_boxes(boxes, scores, MergeOptions(weight=weight))
+    other = merge_boxes(boxes[order], scores[order], MergeOptions(weight=weight))
     assert np.array_equal(one.boxes, other.boxes)
     assert np.array_equal(one.scores, other.scores)
     assert np.array_equal(one.members, other.members)
@@ -37,8 +37,8 @@ def test_order_does_not_matter(some: tuple[np.ndarray, np.ndarray], weight: str,
 @settings(deadline=None, max_examples=40)
 @given(scored_boxes(), WEIGHTS)
 def test_merged_boxes_stay_as_they_are(some: tuple[np.ndarray, np.ndarray], weight: str) -> None:
-    once = merge(*some, MergeOptions(weight=weight))
-    twice = merge(once.boxes, once.scores, MergeOptions(weight=weight))
+    once = merge_boxes(*some, MergeOptions(weight=weight))
+    twice = merge_boxes(once.boxes, once.scores, MergeOptions(weight=weight))
     assert np.array_equal(once.boxes, twice.boxes)
     assert np.array_equal(once.scores, twice.scores)
     assert set(twice.members.tolist()) <= {1}
@@ -48,7 +48,7 @@ def test_merged_boxes_stay_as_they_are(some: tuple[np.ndarray, np.ndarray], weig
 @given(scored_boxes())
 def test_scores_are_sums_and_boxes_are_means_of_members(some: tuple[np.ndarray, np.ndarray]) -> None:
     boxes, scores = some
-    found = merge(boxes, scores)
+    found = merge_boxes(boxes, scores)
     for number in range(len(found.boxes)):
         members = found.groups == number
         assert found.members[number] == members.sum()
@@ -81,7 +81,7 @@ def test_kept_matrix_gives_what_a_search_over_all_pairs_gives(
 ) -> None:
     options = MergeOptions(how[1], how[0], weight)
     boxes, scores = merge_by_search(*some, options)
-    found = merge(*some, options)
+    found = merge_boxes(*some, options)
     expected = sorted([*box, score] for box, score in zip(boxes, scores, strict=True))
     assert sorted([*box, score] for box, score in zip(found.boxes, found.scores, strict=True)) == expected
 
@@ -96,8 +96,8 @@ def test_printed_score_merges_disjoint_boxes_before_equal_ones() -> None:
     assert meant[0, 1] == 0
     assert meant[0, 2] == pytest.approx(3 + 1)
     scores = np.array([0.5, 0.4, 0.1])
-    assert merge(boxes, scores).members.tolist() == [2, 1]
-    printed = merge(boxes, scores, MergeOptions(300, "literal"))
+    assert merge_boxes(boxes, scores).members.tolist() == [2, 1]
+    printed = merge_boxes(boxes, scores, MergeOptions(300, "literal"))
     assert printed.members.tolist() == [3]
     assert printed.boxes.tolist() == [[100, 0, 200, 100]]  # between the two objects, where there is none
 
@@ -111,11 +111,11 @@ def test_votes_of_windows_beat_one_sure_false_class() -> None:
     """Figure 6: the bear, about 0.5 a window, adds up; a single window that sees a whale does not."""
     rng = np.random.default_rng(1)
     bears = np.array([20.0, 30, 120, 160]) + rng.normal(0, 4, (12, 4))
-    merged = merge(bears, np.full(12, 0.5))
+    merged = merge_boxes(bears, np.full(12, 0.5))
     assert merged.scores.tolist() == [6.0]
-    whale = merge(np.array([[0.0, 0, 60, 50]]), [0.9])
+    whale = merge_boxes(np.array([[0.0, 0, 60, 50]]), [0.9])
     assert merged.scores[0] > whale.scores[0]
-    kept, scores = suppress(bears, np.full(12, 0.5))
+    kept, scores = suppress_overlapping(bears, np.full(12, 0.5))
     assert scores.max() == 0.5  # suppression counts no votes
     truth = np.array([[20.0, 30, 120, 160]])
     assert ious(merged.boxes, truth)[0, 0] > ious(kept[:1], truth)[0, 0]
@@ -126,13 +126,13 @@ def test_many_boxes_become_as_many_as_there_are_objects() -> None:
     middles = np.array([[100.0, 100], [300, 120], [180, 320]])
     centers = np.repeat(middles, 150, 0) + rng.normal(0, 2, (450, 2))
     half = rng.normal(40, 1, (450, 2))
-    found = merge(np.hstack([centers - half, centers + half]), np.ones(450))
+    found = merge_boxes(np.hstack([centers - half, centers + half]), np.ones(450))
     assert found.members.tolist() == [150, 150, 150]
 
 
 def test_nothing_stays_nothing() -> None:
-    assert merge([], []).boxes.shape == (0, 4)
-    assert suppress([], [])[0].shape == (0, 4)
+    assert merge_boxes([], []).boxes.shape == (0, 4)
+    assert suppress_overlapping([], [])[0].shape == (0, 4)
 
 
 @pytest.mark.parametrize("wrong", [{"score": "nms"}, {"weight": "mean"}])

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from alexnet_pl.detection.average_precision import Detections, Truths
-from alexnet_pl.detection.mistakes import KINDS, count_mistakes, sort_mistakes
+from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
+from alexnet_pl.detection.mistakes import KINDS, classify_detections, count_mistakes
 
 
 def test_each_kind_once() -> None:
-    truths = Truths(
+    truths = TrueBoxes(
         np.array([0, 0, 1]),
         np.array([0, 1, 0]),
         np.array([[0, 0, 100, 100], [200, 0, 300, 100], [0, 0, 50, 50]], float),
@@ -22,8 +22,10 @@ def test_each_kind_once() -> None:
         (0.4, 0, [198, 0, 300, 100], "wrong class"),
     ]
     boxes = np.array([row[2] for row in rows], float)
-    found = Detections(np.zeros(6, int), np.array([row[1] for row in rows]), np.array([row[0] for row in rows]), boxes)
-    kinds, missed = sort_mistakes(found, truths)
+    found = DetectedBoxes(
+        np.zeros(6, int), np.array([row[1] for row in rows]), np.array([row[0] for row in rows]), boxes
+    )
+    kinds, missed = classify_detections(found, truths)
     assert kinds.tolist() == [row[3] for row in rows]
     assert missed.tolist() == [False, True, True]
     counts = count_mistakes(kinds, missed)
@@ -32,6 +34,6 @@ def test_each_kind_once() -> None:
 
 
 def test_difficult_boxes_are_not_missed() -> None:
-    truths = Truths(np.array([0]), np.array([0]), np.array([[0.0, 0, 9, 9]]), np.array([True]))
-    nothing = Detections(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty((0, 4)))
-    assert not sort_mistakes(nothing, truths)[1].any()
+    truths = TrueBoxes(np.array([0]), np.array([0]), np.array([[0.0, 0, 9, 9]]), np.array([True]))
+    nothing = DetectedBoxes(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty((0, 4)))
+    assert not classify_detections(nothing, truths)[1].any()

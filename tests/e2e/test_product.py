@@ -14,7 +14,7 @@ import pytest
 import torch
 from command_line import ONE_THREAD, alexnet_pl
 
-from alexnet_pl.evaluation.predictions import Reader, together
+from alexnet_pl.evaluation.predictions import PredictionFile, concat_blocks
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +100,7 @@ def test_two_processes_count_each_image_once_and_learn_what_one_does(tiny: list[
     done = alexnet_pl("test", "-c", "two", "trainer.precision=32-true", "trainer.devices=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     one, two = (next(tmp_path.glob(f"{place}/*/probabilities.parquet")) for place in ("two/results", "results_of_two"))
-    first, second = (together(list(Reader(path).blocks())) for path in (one, two))
+    first, second = (concat_blocks(list(PredictionFile(path).blocks())) for path in (one, two))
     assert first.images == second.images
     assert len(set(second.images)) == 40
     np.testing.assert_allclose(first.probabilities, second.probabilities, atol=2e-3)

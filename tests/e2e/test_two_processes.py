@@ -10,7 +10,7 @@ import torch
 from running import VAL
 from two_processes import run_two_processes
 
-from alexnet_pl.evaluation.predictions import Reader, together
+from alexnet_pl.evaluation.predictions import PredictionFile, concat_blocks
 from alexnet_pl.retrieval.features import Features
 
 pytestmark = pytest.mark.slow
@@ -73,7 +73,7 @@ def test_towers_test_each_image_once(runs: Path) -> None:
     result = json.loads((runs / "towers/result.json").read_text())
     assert result["images"] == VAL
     two, one = (
-        together(list(Reader(next(runs.glob(f"{name}/results/*/probabilities.parquet"))).blocks()))
+        concat_blocks(list(PredictionFile(next(runs.glob(f"{name}/results/*/probabilities.parquet"))).blocks()))
         for name in ("towers", "towers tested by one")
     )
     assert two.images == one.images

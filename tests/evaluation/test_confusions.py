@@ -14,8 +14,8 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.evaluation.confusions import confusions, count_answers, errors_by_class, write_confusions
-from alexnet_pl.evaluation.predictions import Block, Writer, dataset_info, should_save_predictions
+from alexnet_pl.evaluation.confusions import errors_by_class, find_confusions, read_top_classes, write_confusions
+from alexnet_pl.evaluation.predictions import Block, PredictionFileWriter, describe_dataset, should_save_predictions
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
@@ -46,12 +46,12 @@ def test_errors_by_class_are_torchmetrics() -> None:
 def test_confusions_are_those_of_a_plain_count() -> None:
     labels, best, _ = scores()
     wanted = Counter((int(a), int(b)) for a, b in zip(labels, best[:, 0], strict=True) if a != b)
-    found = confusions(labels, best, 9)
+    found = find_confusions(labels, best, 9)
     assert {(true, taken): len(images) for true, taken, images in found} == dict(wanted)
     assert [len(images) for *_, images in found] == sorted(wanted.values(), reverse=True)
     for true, taken, images in found:
         assert list(images) == [i for i in range(400) if labels[i] == true and best[i, 0] == taken]
-    assert confusions(labels, labels[:, None], 9) == []
+    assert find_confusions(labels, labels[:, None], 9) == []
 
 
 def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     labels = store.split("val").labels
     best = np.stack([(labels + i) % 10 for i in range(5)], 1).astype(np.int32)
     best[labels == 4] = [7, 4, 1, 2, 3]  # all of class 4 are taken for class 7
-    writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
+    writer = PredictionFileWriter(tmp_path / "probabilities.parquet", 10, with_probabilities=False)
     writer.add(Block(store.split("val").names, labels, best, None))
     writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
     write_confusions(tmp_path, store, "val")
@@ -77,12 +77,12 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
         assert picture.width > 400
         assert len(picture.convert("L").histogram()) == 256
     best[labels == 4, 0], best[labels == 4, 1] = 4, 7
-    writer = Writer(tmp_path / "probabilities.parquet", 10, kept=False)
+    writer = PredictionFileWriter(tmp_path / "probabilities.parquet", 10, with_probabilities=False)
     writer.add(Block(store.split("val").names, labels, best, None))
     writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
     write_confusions(tmp_path, store, "val")
     assert not (tmp_path / "confusions.png").exists(), "pictures of an earlier test"
-    assert (count_answers(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
+    assert (read_top_classes(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
 
 
 def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
         StoreSettings("drawn", 32, {}),
         partial(synthetic.read_drawn, size=32),
     )
-    found = dataset_info(Store(tmp_path / "store"), "val")
+    found = describe_dataset(Store(tmp_path / "store"), "val")
     assert (found.name, found.images, found.train_images, found.classes) == ("drawn", 10, 20, 10)
     prepare(
         synthetic.list_synthetic(20, 10),
@@ -100,7 +100,7 @@ def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
         StoreSettings("other", 32, {}),
         partial(synthetic.read_drawn, size=32),
     )
-    assert dataset_info(Store(tmp_path / "other"), "val").class_list == found.class_list
+    assert describe_dataset(Store(tmp_path / "other"), "val").class_list == found.class_list
 
 
 def test_probabilities_are_kept_where_they_fit() -> None:

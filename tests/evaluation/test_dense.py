@@ -192,8 +192,8 @@ def test_images_together_and_in_strips_get_the_scores_that_each_gets_alone(monke
 
     alone = torch.cat([dense_scores(net, prepare, [image], options) for image in images])
     torch.testing.assert_close(dense_scores(net, prepare, images, options), alone, rtol=1e-5, atol=1e-6)
-    monkeypatch.setitem(dense.CELLS, "cpu", 1)
-    monkeypatch.setitem(dense.PIXELS, "cpu", 1)
+    monkeypatch.setitem(dense.CELLS_PER_STRIP, "cpu", 1)
+    monkeypatch.setitem(dense.PIXELS_PER_BATCH, "cpu", 1)
     seen = []
     net.get_submodule(net.head[2]).register_forward_hook(lambda _, __, out: seen.append(out.shape[2]))
     torch.testing.assert_close(dense_scores(net, prepare, images, options), alone, rtol=1e-5, atol=1e-6)

@@ -12,7 +12,7 @@ from alexnet_pl.config.options import EnsembleGroup, EnsembleOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import ensemble
 from alexnet_pl.evaluation.ensemble import find_members, hash_half
-from alexnet_pl.evaluation.predictions import Block, Reader, Writer, together
+from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter, concat_blocks
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record
 
@@ -32,7 +32,7 @@ def network(run: Path, seed: int, sharp: float = 1.0, views: str = "ten", **abou
     exact = np.exp(sharp * logits)
     exact = (exact / exact.sum(1, keepdims=True)).astype(np.float32)
     best = np.argsort(-exact, 1, kind="stable")[:, :5].astype(np.int32)
-    writer = Writer(run / f"results/val-{views}/probabilities.parquet", CLASSES)
+    writer = PredictionFileWriter(run / f"results/val-{views}/probabilities.parquet", CLASSES)
     writer.add(Block(about.pop("names", NAMES), about.pop("labels", LABELS), best, exact.astype(np.float16)))
     finished = about.pop("finished", True)
     facts = {
@@ -57,12 +57,14 @@ def averaged(runs: list[Path], folder: Path, **options: Any) -> tuple[dict[str, 
     readers = find_members(runs, None, "ten")
     tested, errors = ensemble.average_members(readers, EnsembleOptions(**options), folder / "average.parquet")
     assert errors is not None
-    return tested, errors, together(list(Reader(folder / "average.parquet").blocks()))
+    return tested, errors, concat_blocks(list(PredictionFile(folder / "average.parquet").blocks()))
 
 
 def test_the_average_is_numpys_of_the_saved_probabilities(tmp_path: Path) -> None:
     runs = [network(tmp_path / name, seed)[0] for seed, name in enumerate("abc")]
-    saved = [together(list(Reader(run / "results/val-ten/probabilities.parquet").blocks())) for run in runs]
+    saved = [
+        concat_blocks(list(PredictionFile(run / "results/val-ten/probabilities.parquet").blocks())) for run in runs
+    ]
     mean = np.mean([np.asarray(one.probabilities, np.float64) for one in saved], 0)
     tested, errors, written = averaged(runs, tmp_path)
     assert np.array_equal(np.asarray(written.probabilities), mean.astype(np.float16))
@@ -115,7 +117,7 @@ def test_other_images_under_the_same_description_are_told_when_they_come(tmp_pat
     swapped = [*NAMES[:1200], NAMES[1201], NAMES[1200], *NAMES[1202:]]
     for name, odd in {"names": {"names": swapped}, "labels": {"labels": (LABELS + 1) % CLASSES}}.items():
         runs = [network(tmp_path / name / "a", 1)[0], network(tmp_path / name / "b", 2, **odd)[0]]
-        with pytest.raises(UserError, match=r"b/results.* has other images or labels than .*a/results"):
+        with pytest.raises(UserError, match=r"b/results.*: different images or labels than .*a/results"):
             averaged(runs, tmp_path)
 
 
@@ -123,13 +125,13 @@ def test_a_missing_an_untested_and_a_repeated_member_are_named(tmp_path: Path) -
     run, _ = network(tmp_path / "a", 1)
     (tmp_path / "untested").mkdir()
     half_trained, _ = network(tmp_path / "half_trained", 2, finished=False)
-    with pytest.raises(UserError, match=r"half_trained was tested before its training had come to its end"):
+    with pytest.raises(UserError, match=r"half_trained was tested before its training finished"):
         find_members([run, half_trained], None, "ten")
-    with pytest.raises(UserError, match=r"away: there is no such run folder"):
+    with pytest.raises(UserError, match=r"away: no such run folder"):
         find_members([run, tmp_path / "away"], None, "ten")
     with pytest.raises(UserError, match=r"untested has not been tested .*python -m alexnet_pl test -c "):
         find_members([run, tmp_path / "untested"], None, "ten")
-    with pytest.raises(UserError, match=r"a is there twice, with the same weights"):
+    with pytest.raises(UserError, match=r"a is listed twice, or has the same weights"):
         find_members([run, run], None, "ten")
     with pytest.raises(UserError, match=r"ensemble.members is required"):
         find_members([], None, "ten")
@@ -159,7 +161,9 @@ def test_the_search_finds_what_a_plain_one_finds_and_says_on_which_images(tmp_pa
     runs = [
         network(tmp_path / name, seed, sharp)[0] for seed, (name, sharp) in enumerate([("a", 1), ("b", 4), ("c", 2)])
     ]
-    saved = [together(list(Reader(run / "results/val-ten/probabilities.parquet").blocks())) for run in runs]
+    saved = [
+        concat_blocks(list(PredictionFile(run / "results/val-ten/probabilities.parquet").blocks())) for run in runs
+    ]
     arrays = [np.asarray(one.probabilities, np.float64) for one in saved]
     tested, errors, _ = averaged(runs, tmp_path, weights="tuned", tune_on="same")
     wanted = search_by_hand(arrays, LABELS)

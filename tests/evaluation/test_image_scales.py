@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from alexnet_pl.evaluation.dense import dense_logits
-from alexnet_pl.evaluation.image_scales import resize, scale_sides, target_sides
+from alexnet_pl.evaluation.image_scales import resize_to_sides, scale_sides, target_sides
 from alexnet_pl.models.overfeat import OverFeat, window_geometry
 
 ACCURATE, FAST, SMALL = window_geometry("accurate", 221), window_geometry("fast", 231), window_geometry("accurate", 113)
@@ -82,7 +82,7 @@ def ramp(rows: int, columns: int) -> torch.Tensor:
 
 def test_crop_cuts_the_middle_out_of_what_covers_the_sides() -> None:
     """100 × 200 to 150 × 150: twice as wide as high, so half of the width is cut off, a quarter on each side."""
-    found = resize(ramp(100, 200), (150, 150), "crop")
+    found = resize_to_sides(ramp(100, 200), (150, 150), "crop")
     assert found.shape == (3, 150, 150)
     assert found[0, [0, -1], 75].tolist() == pytest.approx([0, 255], abs=4)
     assert found[1, 75, [0, -1]].tolist() == pytest.approx([255 / 4, 255 * 3 / 4], abs=4)
@@ -90,11 +90,11 @@ def test_crop_cuts_the_middle_out_of_what_covers_the_sides() -> None:
 
 def test_squash_and_keep_show_the_whole_image() -> None:
     for aspect in ("squash", "keep"):
-        found = resize(ramp(100, 200), (150, 150), aspect)
+        found = resize_to_sides(ramp(100, 200), (150, 150), aspect)
         assert found[0, [0, -1], 75].tolist() == pytest.approx([0, 255], abs=4)
         assert found[1, 75, [0, -1]].tolist() == pytest.approx([0, 255], abs=4)
 
 
 def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
     image = ramp(245, 245)
-    assert torch.equal(resize(image, (245, 245), "crop"), image.float())
+    assert torch.equal(resize_to_sides(image, (245, 245), "crop"), image.float())

@@ -9,8 +9,8 @@ from scipy import stats
 from alexnet_pl.evaluation.intervals import (
     Difference,
     Sample,
+    adjust_holm,
     difference_ci,
-    holm,
     image_difference,
     mean_ci,
     paired_difference,
@@ -81,10 +81,10 @@ def test_one_ensemble_is_compared_with_its_members_by_image() -> None:
 
 def test_p_values_of_several_comparisons_are_holms() -> None:
     """Holm's own procedure by hand: 0.01 · 4, 0.02 · 3, then never less than before, and nan left out."""
-    assert holm([0.02, 0.01, math.nan, 0.03, 0.9])[:2] == pytest.approx([0.06, 0.04])
-    assert holm([0.02, 0.01, math.nan, 0.03, 0.9])[3:] == pytest.approx([0.06, 0.9])
-    assert math.isnan(holm([math.nan, 0.5])[0])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert adjust_holm([0.02, 0.01, math.nan, 0.03, 0.9])[:2] == pytest.approx([0.06, 0.04])
+    assert adjust_holm([0.02, 0.01, math.nan, 0.03, 0.9])[3:] == pytest.approx([0.06, 0.9])
+    assert math.isnan(adjust_holm([math.nan, 0.5])[0])
+    assert adjust_holm([0.6, 0.7]) == [1.0, 1.0]
 
 
 def test_a_difference_of_single_runs_is_newcombes() -> None:

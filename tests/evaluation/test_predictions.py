@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Block, Reader, Writer, interleave, together
+from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter, concat_blocks, merge_parts
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
@@ -28,7 +28,7 @@ def block(count: int, classes: int = 7, start: int = 0, seed: int = 0) -> Block:
 
 
 def write(path: Path, blocks: list[Block], classes: int = 7, kept: bool = True) -> Path:
-    writer = Writer(path, classes, kept)
+    writer = PredictionFileWriter(path, classes, kept)
     for one in blocks:
         writer.add(one)
     writer.close(TEST)
@@ -42,12 +42,12 @@ def same(one: Block, other: Block) -> bool:
 
 def test_what_was_written_comes_back_to_the_bit_in_blocks_of_any_size(tmp_path: Path) -> None:
     blocks = [block(128, start=128 * i) for i in range(20)] + [block(40, start=2560)]
-    reader = Reader(write(tmp_path / "p.parquet", blocks))
+    reader = PredictionFile(write(tmp_path / "p.parquet", blocks))
     assert (reader.rows, reader.test) == (2600, replace(TEST, schema=2))
     for rows in (100, 700, 1024, 5000):
         found = list(reader.blocks(rows))
         assert {len(one.images) for one in found[:-1]} <= {rows}
-        assert same(together(found), together(blocks))
+        assert same(concat_blocks(found), concat_blocks(blocks))
 
 
 def test_any_reader_of_parquet_understands_the_file(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_any_reader_of_parquet_understands_the_file(tmp_path: Path) -> None:
 
 def test_without_probabilities_the_answers_stay_and_averaging_is_refused(tmp_path: Path) -> None:
     one = block(10)
-    reader = Reader(write(tmp_path / "p.parquet", [one._replace(probabilities=None)], kept=False))
+    reader = PredictionFile(write(tmp_path / "p.parquet", [one._replace(probabilities=None)], kept=False))
     (found,) = reader.blocks(probabilities=False)
     assert np.array_equal(found.best, one.best)
     with pytest.raises(UserError, match=r"p.parquet: .*test again with test.save_predictions=true"):
@@ -69,12 +69,12 @@ def test_without_probabilities_the_answers_stay_and_averaging_is_refused(tmp_pat
 
 def test_fewer_than_five_classes_have_fewer_best(tmp_path: Path) -> None:
     one = block(4, classes=3)
-    (found,) = Reader(write(tmp_path / "p.parquet", [one], classes=3)).blocks()
+    (found,) = PredictionFile(write(tmp_path / "p.parquet", [one], classes=3)).blocks()
     assert found.best.shape == (4, 3)
 
 
 def test_a_file_is_not_there_before_all_of_it_is(tmp_path: Path) -> None:
-    writer = Writer(tmp_path / "p.parquet", 7)
+    writer = PredictionFileWriter(tmp_path / "p.parquet", 7)
     writer.add(block(2000))
     writer.flush()
     assert not (tmp_path / "p.parquet").exists()
@@ -86,16 +86,16 @@ def test_a_file_is_not_there_before_all_of_it_is(tmp_path: Path) -> None:
 def test_a_file_cut_short_is_told(tmp_path: Path, left: int) -> None:
     path = write(tmp_path / "p.parquet", [block(3000)])
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(UserError, match=r"p.parquet: damaged, cut short or not probabilities of ours .*; test again"):
-        Reader(path)
+    with pytest.raises(UserError, match=r"p.parquet: damaged, truncated or not written by `test` .*; test again"):
+        PredictionFile(path)
 
 
 def test_what_is_not_ours_is_told(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a"], "label": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(UserError, match=r"other.parquet: .*not probabilities of ours"):
-        Reader(tmp_path / "other.parquet")
+    with pytest.raises(UserError, match=r"other.parquet: .*not written by `test`"):
+        PredictionFile(tmp_path / "other.parquet")
     with pytest.raises(UserError, match=r"away.parquet: does not exist; `test` writes it"):
-        Reader(tmp_path / "away.parquet")
+        PredictionFile(tmp_path / "away.parquet")
 
 
 def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
     data[2000:40000] = b"\xff" * 38000
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"p.parquet: damaged"):
-        list(Reader(path).blocks())
+        list(PredictionFile(path).blocks())
 
 
 @given(count=st.integers(1, 60), world=st.integers(2, 5))
@@ -117,8 +117,8 @@ def test_shares_of_several_devices_are_put_together_in_the_sets_order(tmp_path: 
         mine = slice(rank, None, world)
         share = Block(whole.images[mine], whole.labels[mine], whole.best[mine], whole.probabilities[mine])
         parts.append(write(tmp_path / f"p.{rank}", [share]))
-    interleave(parts, tmp_path / "p.parquet", 7, True, TEST)
-    assert same(together(list(Reader(tmp_path / "p.parquet").blocks())), whole)
+    merge_parts(parts, tmp_path / "p.parquet", 7, True, TEST)
+    assert same(concat_blocks(list(PredictionFile(tmp_path / "p.parquet").blocks())), whole)
     assert not any(part.exists() for part in parts)
 
 
@@ -127,11 +127,11 @@ def test_memory_is_that_of_a_block_however_many_images(tmp_path: Path) -> None:
     one = block(500, classes=1000)
     before = pa.default_memory_pool().max_memory()
     tracemalloc.start()
-    writer = Writer(tmp_path / "p.parquet", 1000)
+    writer = PredictionFileWriter(tmp_path / "p.parquet", 1000)
     for start in range(0, 20_000, 500):
         writer.add(one._replace(images=[str(start + i) for i in range(500)]))
     writer.close(TEST)
-    assert sum(len(found.images) for found in Reader(tmp_path / "p.parquet").blocks()) == 20_000
+    assert sum(len(found.images) for found in PredictionFile(tmp_path / "p.parquet").blocks()) == 20_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12e6

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Block, Writer
+from alexnet_pl.evaluation.predictions import Block, PredictionFileWriter
 from alexnet_pl.evaluation.real_labels import read_real, real_errors
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
@@ -22,7 +22,7 @@ def best(tmp_path: Path) -> np.ndarray:
     answers = np.stack([chance.permutation(CLASSES)[:5] for _ in range(IMAGES)]).astype(np.int32)
     order = chance.permutation(IMAGES)
     names = [f"val/ILSVRC2012_val_{number + 1:08d}.JPEG" for number in order]
-    writer = Writer(tmp_path / "probabilities.parquet", CLASSES, kept=False)
+    writer = PredictionFileWriter(tmp_path / "probabilities.parquet", CLASSES, with_probabilities=False)
     writer.add(Block(names, np.zeros(IMAGES, np.int32), answers[order], None))
     writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="0")))
     return answers

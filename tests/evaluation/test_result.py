@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from alexnet_pl.config.migration import SCHEMA
-from alexnet_pl.evaluation.intervals import wilson
+from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.evaluation.metrics import ErrorRates
 from alexnet_pl.evaluation.result import TestDescription, TestResult, describe_errors, read_result, write_result
 from alexnet_pl.files import sha256, to_json
@@ -32,13 +32,13 @@ def by_scipy(wrong: int, count: int) -> tuple[float, float]:
 @settings(max_examples=200, deadline=None)
 def test_the_interval_is_scipys(count: int, data: st.DataObject) -> None:
     wrong = data.draw(st.integers(0, count))
-    assert wilson(wrong, count) == pytest.approx(by_scipy(wrong, count), rel=1e-6, abs=1e-9)
+    assert wilson_interval(wrong, count) == pytest.approx(by_scipy(wrong, count), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("count", [1, 2, 10, 50_000, 10_000_000])
 def test_the_interval_stays_within_0_and_100_where_nothing_or_everything_is_wrong(count: int) -> None:
     for wrong in (0, count):
-        low, high = wilson(wrong, count)
+        low, high = wilson_interval(wrong, count)
         assert (low, high) == pytest.approx(by_scipy(wrong, count), abs=1e-6)
         assert 0 <= low < high <= 100
         assert low - 1e-9 <= 100 * wrong / count <= high + 1e-9
@@ -63,8 +63,8 @@ def test_the_intervals_come_from_the_exact_counts(count: int, data: st.DataObjec
     assert found["images"] == count
     assert found["top1_error"] == pytest.approx(100 * wrong1 / count, rel=1e-6)
     assert found["top5_error"] == pytest.approx(100 * wrong5 / count, rel=1e-6)
-    assert tuple(found["top1_error_interval"]) == wilson(wrong1, count)
-    assert tuple(found["top5_error_interval"]) == wilson(wrong5, count)
+    assert tuple(found["top1_error_interval"]) == wilson_interval(wrong1, count)
+    assert tuple(found["top5_error_interval"]) == wilson_interval(wrong5, count)
     assert found["nll"] == pytest.approx(1.5)
 
 

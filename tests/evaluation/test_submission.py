@@ -14,9 +14,9 @@ from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.devkit import read_devkit
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Block, Writer
+from alexnet_pl.evaluation.predictions import Block, PredictionFileWriter
 from alexnet_pl.evaluation.result import TestDescription
-from alexnet_pl.evaluation.submission import labels, writable, write_submission
+from alexnet_pl.evaluation.submission import is_submittable, server_labels, write_submission
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 KIT = Path(__file__).parents[3] / "shared/data/devkit/ILSVRC2012_devkit_t12"
@@ -43,7 +43,7 @@ def make_store(root: Path, name: str = "ILSVRC2012_test_{:08d}.JPEG", numbers: l
 def answer(path: Path, names: list[str]) -> np.ndarray:
     chance = np.random.default_rng(5)
     best = np.stack([chance.permutation(10)[:5] for _ in names]).astype(np.int32)
-    writer = Writer(path, 10, kept=False)
+    writer = PredictionFileWriter(path, 10, with_probabilities=False)
     writer.add(Block(names, np.full(len(names), -1), best, None))
     writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
     return best
@@ -54,7 +54,7 @@ def test_each_image_gets_its_five_labels_in_the_order_of_the_images(tmp_path: Pa
     names = store.split("test").names
     order = np.random.default_rng(0).permutation(len(names))
     best = answer(tmp_path / "p.parquet", [names[i] for i in order])
-    assert writable(store, "test")
+    assert is_submittable(store, "test")
     assert write_submission(tmp_path / "submission.txt", store, tmp_path / "p.parquet") == (12, 0)
     rows = parse(tmp_path / "submission.txt", 10)
     for row, image in zip(best, order, strict=True):
@@ -70,8 +70,8 @@ def test_an_image_that_could_not_be_read_has_its_line_all_the_same(tmp_path: Pat
 
 
 def test_other_images_and_classes_without_ids_make_no_file(tmp_path: Path) -> None:
-    assert not writable(make_store(tmp_path / "other", "holiday_{}.JPEG"), "test")
-    assert not writable(make_store(tmp_path / "kaggle", numbers=None), "test")
+    assert not is_submittable(make_store(tmp_path / "other", "holiday_{}.JPEG"), "test")
+    assert not is_submittable(make_store(tmp_path / "kaggle", numbers=None), "test")
     store = make_store(tmp_path / "store")
     answer(tmp_path / "p.parquet", ["val/ILSVRC2012_val_00000001.JPEG"])
     with pytest.raises(UserError, match=r"ILSVRC2012_val_00000001.JPEG: not an image of the ILSVRC-2012 test set"):
@@ -87,6 +87,6 @@ def test_a_class_index_becomes_the_number_that_meta_mat_gives_its_wnid() -> None
     wnids = sorted(wnid for wnid, number in number_of.items() if number <= 1000)
     assert [wnid for wnid, _ in kit.classes] == wnids
     for start in range(0, 1000, 5):
-        found = labels(np.arange(start, start + 5), kit.numbers)
+        found = server_labels(np.arange(start, start + 5), kit.numbers)
         assert found == " ".join(str(number_of[wnid]) for wnid in wnids[start : start + 5])
     assert kit.numbers != sorted(kit.numbers)

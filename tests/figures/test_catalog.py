@@ -213,7 +213,7 @@ def test_words_that_are_cut_off_would_be_seen() -> None:
 
 def test_long_names_of_classes_are_cut_where_bars_end() -> None:
     names = ["German short-haired pointer, a dog", "x" * 60, "tench, Tinca tinca"]
-    answer = examples.Prediction(0, "a.jpg", 1, np.array([0, 1, 2]), np.array([0.5, 0.3, 0.1]))
+    answer = examples.SavedPrediction(0, "a.jpg", 1, np.array([0, 1, 2]), np.array([0.5, 0.3, 0.1]))
     figure = draw_for_notebook(lambda theme: figure4.draw_bars([answer], None, names, theme))
     check_words(figure)
     assert figure.axes[0].texts[1].get_text() == "German short-haired p…"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
 import alexnet_pl
@@ -82,6 +82,28 @@ def test_features_are_those_of_figure_4(tiny_run: Path) -> None:
         model.features(list(images), layer="conv9")
 
 
+def test_pillows_fit_makes_the_square_that_graphs_take(tiny_run: Path) -> None:
+    """As docs/how-to/export.md says for programs without this package."""
+    model = load(tiny_run)
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(0, 256, (9, 14, 3), dtype=np.uint8))
+    picture = coarse.resize((300, 150), Image.Resampling.BICUBIC)
+    fitted = ImageOps.fit(picture, (model.size, model.size), Image.Resampling.BILINEAR)
+    square = torch.from_numpy(np.array(fitted)).permute(2, 0, 1).float()
+    difference = (model.batch(picture)[0].float() - square).abs()
+    assert difference.mean() < 1
+    assert difference.max() < 8
+
+
+def test_several_layers_come_from_one_pass(tiny_run: Path) -> None:
+    model, images = load(tiny_run), list(stored_images(tiny_run, 2))
+    found = model.features(images, layer=["fc7", "conv2"])
+    assert list(found) == ["fc7", "conv2"]
+    assert found["conv2"].shape[:2] == (2, 256)
+    torch.testing.assert_close(found["fc7"], model.features(images, layer="fc7"))
+    assert model.layers == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
+
+
 def test_transforms_give_what_the_bare_network_reads(tiny_run: Path) -> None:
     model = load(tiny_run, "center")
     image = stored_images(tiny_run, 1)
@@ -93,7 +115,7 @@ def test_transforms_give_what_the_bare_network_reads(tiny_run: Path) -> None:
 def test_a_batch_that_is_no_images_is_refused(tiny_run: Path) -> None:
     model = load(tiny_run)
     for wrong in (torch.zeros(1, 3, 72, 72), torch.zeros(3, 72, 72, dtype=torch.uint8)):
-        with pytest.raises(ValueError, match="give uint8 images"):
+        with pytest.raises(ValueError, match="expected uint8 images"):
             model(wrong)
 
 
@@ -123,7 +145,7 @@ def test_a_class_list_that_would_fill_the_memory_is_refused_before_it_does(expor
     weights = read_weights(exported)
     weights.info.classes.extend([["n", "x"]] * 100_000)
     write_safetensors(weights, tmp_path / "model.safetensors")
-    with pytest.raises(UserError, match=r"weights: not those of the architecture \(size mismatch for net.fc8"):
+    with pytest.raises(UserError, match=r"weights: do not fit the architecture \(size mismatch for net.fc8"):
         load(tmp_path)
 
 

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -26,6 +27,7 @@ README = ROOT / "README.md"
 LOG = ROOT / "docs/development/log.md"  # keeps the words of its day
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if page != LOG)]
 RUNS = (
+    "folder",
     "demo",
     "imagenette",
     "finetune",
@@ -74,6 +76,7 @@ def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (run / ".hydra").mkdir()
         with initialize_config_dir(str(SHIPPED), version_base="1.3"):
             OmegaConf.save(compose(recipe), run / ".hydra/config.yaml")
+    shutil.copytree(tmp_path / "runs/ilsvrc2012/latest", tmp_path / "runs/caffe")  # as `import` writes one
     (recipe,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/how-to/own-images.md").read_text(), re.M | re.S)
     (tmp_path / "photos.yaml").write_text(recipe)
 

@@ -9,7 +9,7 @@ import pytest
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, ILSVRC2012, LOCALISATION, matches_box_claim
-from alexnet_pl.reporting.box_tables import box_claim_tables, collect, stand_in_tables
+from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 
 
 def made(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_rows_have_the_papers_numbers_and_what_was_not_measured_says_so() -> Non
     rows = {row[0]: row for row in box_claim_tables([])[0].rows}
     assert rows["all windows, four scales"][2:4] == ["30.0", "not yet measured"]
     assert rows["all windows, six scales"][2] == "not printed"
-    assert rows["ILSVRC-2013 test, four scales, shared"][2:4] == ["29.9", "the test server's"]
+    assert rows["ILSVRC-2013 test, four scales, shared"][2:4] == ["29.9", "test server only"]
     assert rows["VGG (2013)"][2] == "46.4 †"
     detection = {row[0]: row for row in box_claim_tables([])[1].rows}
     assert detection["after the competition, with context, test"][2:4] == ["24.3", "not reproducible from the text"]
@@ -88,7 +88,7 @@ def test_other_images_have_tables_of_their_own() -> None:
     small = {"dataset__images": 200, "dataset__fingerprint": "a" * 64}
     kinds = dict.fromkeys(("right", "double", "badly placed", "wrong class", "background", "missed"), 3)
     detector = made(task="detect", **small) | {"map": 12.0, "mistakes": kinds}
-    tables = stand_in_tables([made(**small), made(1, **small), made(detect__combine="nms", **small), detector])
+    tables = box_proxy_tables([made(**small), made(1, **small), made(detect__combine="nms", **small), detector])
     localiser, detection = tables
     assert localiser.title.startswith("Localisation, no row of the paper")
     assert [row[0] for row in localiser.rows] == [
@@ -109,7 +109,7 @@ def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytes
         folder = tmp_path / name / "results/val"
         folder.mkdir(parents=True)
         (folder / "boxes.json").write_text(text)
-    assert len(collect([tmp_path])) == 1
+    assert len(collect_box_tests([tmp_path])) == 1
     assert "bad/results/val/boxes.json" in capsys.readouterr().err
 
 

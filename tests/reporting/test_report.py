@@ -22,7 +22,7 @@ from scipy import stats
 from alexnet_pl.commands.report import report
 from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.intervals import wilson
+from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.summary import count_neurons
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
@@ -30,7 +30,7 @@ from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting import chart, tables
-from alexnet_pl.reporting.paper_tables import paper_tables, throughput
+from alexnet_pl.reporting.paper_tables import measured_throughput, paper_tables
 from alexnet_pl.reporting.tables import Table
 
 
@@ -85,7 +85,7 @@ def test_runs_of_the_papers_own_images_stand_in_its_rows(tmp_path: Path) -> None
     assert found == pytest.approx((np.mean([41.0, 40.2, 40.5]), low, high, 3))
     assert rows["norm"]["top1_error"].mean == pytest.approx(np.mean([42.0 - 41.0, 41.7 - 40.2])), "paired by seed"
     assert rows["norm"]["top1_error"].runs == 2
-    assert rows["table2.5cnns"]["top5_error"] == pytest.approx((16.6, *wilson(8300, 50_000), 1))
+    assert rows["table2.5cnns"]["top5_error"] == pytest.approx((16.6, *wilson_interval(8300, 50_000), 1))
     counted = {f"overfeat.{net}.{what}" for net in ("fast", "accurate") for what in ("parameters", "connections")}
     answered = {key for key, ours in rows.items() if ours} - counted
     assert answered == {"table2.cnn", "norm", "table2.5cnns", "parameters", "neurons", "conv3_share", "conv4_share"}
@@ -139,7 +139,7 @@ def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
         "towers": "opposite",
         "table2.5cnns": "as in the paper, by one run",
     }
-    drawn = [label for label, _, _ in chart.compared(first)]
+    drawn = [label for label, _, _ in chart.proxy_lines(first)]
     assert drawn == [one.claim.label for one in first.comparisons if one.claim.key != "dropout"]
     assert [one.label for one in first.errors[:3]] == ["CNN", "5 CNNs", "one GPU, half the kernels"]
     assert not second.comparisons, "one kind of network alone"
@@ -249,11 +249,11 @@ def test_tuned_ensembles_are_not_pooled_with_equal_weights(tmp_path: Path) -> No
 
 
 def test_hours_use_what_bench_measured_here(tmp_path: Path) -> None:
-    assert throughput([tmp_path]) is None
+    assert measured_throughput([tmp_path]) is None
     (tmp_path / "bench.json").write_text('{"images_per_second": 5000}')
-    assert throughput([tmp_path]) == 5000
+    assert measured_throughput([tmp_path]) == 5000
     (tmp_path / "bench.json").write_text('{"images_per_second": 5000, "host": "another machine"}')
-    assert throughput([tmp_path]) is None
+    assert measured_throughput([tmp_path]) is None
 
 
 class Cells(HTMLParser):
@@ -293,9 +293,9 @@ def test_all_forms_say_the_same(
     assert len({line["row"] for line in lines.values()}) >= len(CLAIMS) - 5
     with Image.open(out["report.png"]) as picture:
         assert picture.width > 800
-    standins = out["proxies.md"].read_text()
-    assert "imagenette" in standins
-    assert "40.57" not in standins, "no number of ImageNet among the stand-ins'"
+    proxies = out["proxies.md"].read_text()
+    assert "imagenette" in proxies
+    assert "40.57" not in proxies, "no number of ImageNet among the proxies"
     assert "nan" not in "".join(forms).lower()
 
 
@@ -311,7 +311,7 @@ def test_the_tables_say_what_each_interval_is_over(tmp_path: Path) -> None:
 
 def test_latex_is_escaped_and_compiles_where_there_is_a_compiler(tmp_path: Path) -> None:
     table = Table("50 % & more_of #it", ["a_b", "c"], [["1 % _x_ & $", "§4.2 …"]], ("a note: 5 % of {it}",))
-    text = tables.latex([table])
+    text = tables.to_latex([table])
     assert "50 \\% \\& more\\_of \\#it" in text
     assert "1 \\% \\_x\\_ \\& \\$" in text
     assert "a note: 5 \\% of \\{it\\}" in text

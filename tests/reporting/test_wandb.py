@@ -21,12 +21,12 @@ pytest.importorskip("wandb_workspaces")
 
 
 def shown_panels() -> list[Any]:
-    everything = [panel for section in wandb_panels.workspace("me", "mine").sections for panel in section.panels]
+    everything = [panel for section in wandb_panels.build_workspace("me", "mine").sections for panel in section.panels]
     return [*everything, *(panel for _, _, some in parts() for panel in some)]
 
 
 def parts() -> list[tuple[str, str, list[Any]]]:
-    return list(wandb_workspace.parts(wandb_panels.written_report("me", "mine", make_rows([]))))
+    return list(wandb_workspace.report_parts(wandb_panels.build_report("me", "mine", make_rows([]))))
 
 
 def test_every_panel_reads_what_runs_log(shown: Any) -> None:
@@ -34,7 +34,7 @@ def test_every_panel_reads_what_runs_log(shown: Any) -> None:
     wandb = shown[2]
     there = wandb.metrics | set(wandb.config) | {IDLE}
     for panel in shown_panels():
-        for name in wandb_workspace.metrics(panel):
+        for name in wandb_workspace.panel_metrics(panel):
             place: Any = wandb.config
             if name.startswith("config."):
                 *sections, key = name.removeprefix("config.").split(".")
@@ -47,7 +47,7 @@ def test_every_panel_reads_what_runs_log(shown: Any) -> None:
 
 
 def test_no_number_of_a_run_is_without_a_panel(shown: Any) -> None:
-    read = {name for panel in shown_panels() for name in wandb_workspace.metrics(panel)}
+    read = {name for panel in shown_panels() for name in wandb_workspace.panel_metrics(panel)}
     assert shown[2].metrics - read == {wandb_panels.STEP, "test/loss"}
 
 
@@ -61,11 +61,11 @@ def test_the_tables_of_the_report_hold_the_papers_numbers() -> None:
 
 
 def test_each_ablation_of_the_paper_has_a_panel_that_groups_by_its_switch() -> None:
-    keys = set(wandb_panels.switches())
+    keys = set(wandb_panels.ablation_titles())
     assert keys == {
         *("model.towers", "model.norm", "model.overlap", "model.without", "model.dropout", "augment.noise"),
     }
-    titles = wandb_panels.switches()
+    titles = wandb_panels.ablation_titles()
     assert "1.4 / 1.2 points" in titles["model.norm"]
     assert "without conv2, without conv3, without conv4" in titles["model.without"]
 
@@ -81,7 +81,7 @@ def test_offline_it_says_and_writes_what_it_would_save(
     monkeypatch.setenv("WANDB_MODE", "offline")
     report.dashboard(cfg, tmp_path / "dashboard")
     said = capsys.readouterr().out
-    assert "Norm of the gradient" in said
+    assert "Gradient norm" in said
     assert "not logged in to W&B, so nothing was saved there" in said
     written = json.loads((tmp_path / "all.json").read_text())
     sections = written["workspace"]["section"]["panelBankConfig"]["sections"]

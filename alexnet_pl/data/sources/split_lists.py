@@ -22,7 +22,7 @@ SUFFIXES = ("", ".jpg", ".jpeg", ".JPEG", ".png")
 NO_CLASS = {"images", *(name for names in NAMES.values() for name in names)}  # folders that are none
 
 
-class Row(NamedTuple):
+class ListedImage(NamedTuple):
     """An image by its path in the list, its folder ("" for none), the class beside it ("" for none), and its file."""
 
     path: str
@@ -52,13 +52,13 @@ def read_lists(
     spools = {split: DiskList(rows(source, split, path)) for split, path in lists.items()}
     check_apart(spools, lists)
     numbers = classes_by_number(spools["train"])
-    classes = sorted({class_of(Row(*row), numbers) for row in spools["train"]} - {""})
+    classes = sorted({class_of(ListedImage(*row), numbers) for row in spools["train"]} - {""})
     index = {name: label for label, name in enumerate(classes)}
     for split, spool in spools.items():
         check_classes(lists[split], split, spool, index, numbers)
 
     def listed(split: str) -> Iterator[ImageRecord]:
-        for row in (Row(*fields) for fields in spools[split]):
+        for row in (ListedImage(*fields) for fields in spools[split]):
             label = index.get(class_of(row, numbers), -1)
             yield ImageRecord(f"{split}/{row.path}", label, ByteLocation(Path(row.file)))
 
@@ -72,7 +72,7 @@ def read_lists(
     return DatasetListing(readable, splits | parts, held_out=val_share)
 
 
-def rows(source: Path, split: str, path: Path) -> Iterator[Row]:
+def rows(source: Path, split: str, path: Path) -> Iterator[ListedImage]:
     bases = [source, source / "images", source / split]
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -83,7 +83,7 @@ def rows(source: Path, split: str, path: Path) -> Iterator[Row]:
             yield parse(text, bases, f"{path}, line {number}")
 
 
-def parse(text: str, bases: list[Path], where: str) -> Row:
+def parse(text: str, bases: list[Path], where: str) -> ListedImage:
     """A line is a path that may hold spaces, or a path and a class."""
     name, *label = text.rsplit(None, 1)
     for path, beside in ((text, ""), (name, "".join(label))):
@@ -92,7 +92,7 @@ def parse(text: str, bases: list[Path], where: str) -> Row:
         if file := locate(path, bases):
             folder = file.parent.name
             inner = file.parent not in bases and folder not in NO_CLASS
-            return Row(path, folder if inner else "", beside, str(file))
+            return ListedImage(path, folder if inner else "", beside, str(file))
     raise UserError(
         f"prepare.source: {where}: no image {text!r} in {bases[0]} (a line is a path, or a path and a class)"
     )
@@ -106,7 +106,7 @@ def locate(path: str, bases: list[Path]) -> Path | None:
 def classes_by_number(spool: DiskList) -> dict[str, str]:
     """What each class number of the training list stands for."""
     folders: dict[str, set[str]] = {}
-    for row in (Row(*fields) for fields in spool):
+    for row in (ListedImage(*fields) for fields in spool):
         if row.label.isdecimal():
             folders.setdefault(row.label, set()).add(row.folder)
     own = {number: next(iter(found)) for number, found in folders.items() if len(found) == 1}
@@ -115,7 +115,7 @@ def classes_by_number(spool: DiskList) -> dict[str, str]:
     return {number: f"{int(number):05d}" for number in folders}
 
 
-def class_of(row: Row, numbers: Mapping[str, str]) -> str:
+def class_of(row: ListedImage, numbers: Mapping[str, str]) -> str:
     return numbers.get(row.label, row.label) if row.label else row.folder
 
 
@@ -123,7 +123,7 @@ def check_classes(
     path: Path, split: str, spool: DiskList, index: Mapping[str, int], numbers: Mapping[str, str]
 ) -> None:
     """Raise UserError for an image of no class or of one that has no training image. Test images may have none."""
-    for row in (Row(*fields) for fields in spool):
+    for row in (ListedImage(*fields) for fields in spool):
         name = class_of(row, numbers)
         if not name and split != "test":
             raise UserError(f"prepare.source: {path}: {row.path} has no class, neither beside it nor by its folder")
@@ -134,6 +134,8 @@ def check_classes(
 def check_apart(spools: Mapping[str, DiskList], lists: Mapping[str, Path]) -> None:
     """Raise UserError where an image is both trained on and tested with."""
     for split in spools.keys() - {"train"}:
-        tested = {Row(*fields).file for fields in spools[split]}
-        if both := next((row for row in (Row(*fields) for fields in spools["train"]) if row.file in tested), None):
+        tested = {ListedImage(*fields).file for fields in spools[split]}
+        if both := next(
+            (row for row in (ListedImage(*fields) for fields in spools["train"]) if row.file in tested), None
+        ):
             raise UserError(f"prepare.source: {lists['train']} and {lists[split]} both list {both.path}")

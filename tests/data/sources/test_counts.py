@@ -29,7 +29,7 @@ from alexnet_pl.data.prepare.pipeline import make_store, repair_store
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import dataset_info
+from alexnet_pl.evaluation.predictions import describe_dataset
 
 LACKS_ONE = "train: 5 images, but there should be 6"
 ONE_OF_CLASS = rf"{LACKS_ONE} \({WNIDS[0]} has 1 of 2\)"
@@ -77,7 +77,7 @@ def test_a_copy_that_is_taken_all_the_same_carries_its_numbers_and_can_be_repair
     make_store(chosen)
     found = Store(tmp_path / "store")
     said = [f"{LACKS_ONE} ({WNIDS[2]} has 1 of 2)"]
-    assert dataset_info(found, "val").missing == said
+    assert describe_dataset(found, "val").missing == said
     shard = tmp_path / "store/val-000000.u8"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-1] + b"x")

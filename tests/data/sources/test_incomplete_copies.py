@@ -36,7 +36,7 @@ from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import dataset_info
+from alexnet_pl.evaluation.predictions import describe_dataset
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_an_incomplete_copy_may_be_taken_and_its_store_says_so(tmp_path: Path) -
     assert source.missing == ["imagenet22k-train-0000.tar"]
     options = PrepareOptions(str(tmp_path / "store"), "part", 16, source=str(copy), allow_incomplete=True)
     make_store(options)
-    summary = dataset_info(Store(tmp_path / "store"), "train").missing
+    summary = describe_dataset(Store(tmp_path / "store"), "train").missing
     assert summary == ["imagenet22k-train-0000.tar", "train: 3 images, but there should be 6"]
 
 

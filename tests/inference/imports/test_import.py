@@ -99,14 +99,14 @@ def test_classes_of_the_authors_program_are_in_the_order_of_a_stores_numbers(tmp
     from alexnet_pl.inference.imports import class_order
     from alexnet_pl.inference.imports.foreign import ForeignNetwork
 
-    manifest = {"ilsvrc_ids": [3, 1, 2]}
+    manifest = SimpleNamespace(ilsvrc_ids=[3, 1, 2])
     made: Any = SimpleNamespace(classes=[["a", "ant"], ["b", "bee"], ["c", "cow"]], manifest=manifest)
     network = ForeignNetwork({}, {}, {"fc8.bias": torch.zeros(3)}, "ILSVRC class numbers", number_order=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(class_order, "Store", lambda _: made)
         found = class_order.output_classes(network, None, "store")
         assert found == ([["b", "bee"], ["c", "cow"], ["a", "ant"]], "assumed: ILSVRC class numbers")
-        manifest.clear()
+        manifest.ilsvrc_ids = None
         with pytest.raises(UserError, match="prepared without a development kit"):
             class_order.output_classes(network, None, "store")
 
