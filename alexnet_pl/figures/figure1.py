@@ -129,7 +129,7 @@ def figure1_page(runs: list[Figure1Run], picture: str, source: str) -> str:
     lines = [
         "# Figure 1: ReLU against tanh on CIFAR-10",
         "",
-        f"Written by `python -m alexnet_pl figures` from the run folders in {source}; nothing here is typed by hand.",
+        f"Written by `python -m alexnet_pl figures` from the run folders in {source}.",
         "",
         f"![Training error against epochs]({picture})",
         "",

@@ -80,7 +80,7 @@ class OverFeat(nn.Module):
         net      fast or accurate
         crop     pixels of a training image's side. Smaller members of the family fit exactly, with a k × k kernel in
                  the first fully connected layer: 71 + 32 · (k − 1) of fast, 77 + 36 · (k − 1) of accurate
-        width    share of the maps and units of each layer but the last: 0.25 for a stand-in
+        width    share of the maps and units of each layer but the last: 0.25 for a small proxy
         dropout  0: none
         init     normal: N(0, 0.01²) in every layer, as printed (§3.1). he: N(0, 2 / inputs), with which deep layers
                  see signals of the size of the first's (docs/development/log.md compares the two)

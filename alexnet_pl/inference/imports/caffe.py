@@ -39,7 +39,7 @@ LOWER_CAFFENET = ["Convolution", "ReLU", "Pooling", "LRN"]
 UPPER = [*["Convolution", "ReLU"] * 3, "Pooling", *["InnerProduct", "ReLU", "Dropout"] * 2, "InnerProduct"]
 
 
-class Layer(NamedTuple):
+class CaffeLayer(NamedTuple):
     """A layer of the file. `settings`: the message that holds those of its type."""
 
     name: str
@@ -51,7 +51,7 @@ class Layer(NamedTuple):
 def read_caffe(path: Path) -> ForeignNetwork:
     """Raises UserError for any file but a `bvlc_alexnet`, naming what differs."""
     try:
-        layers = read_layers(path)
+        layers = read_caffe_layers(path)
         check_order(path, layers)
         learned = [layer for layer in layers if layer.kind in ("Convolution", "InnerProduct")]
         tensors = {}
@@ -79,7 +79,7 @@ def read_caffe(path: Path) -> ForeignNetwork:
     return ForeignNetwork(model, augment, undo_inverted_dropout(found))
 
 
-def read_layers(path: Path) -> list[Layer]:
+def read_caffe_layers(path: Path) -> list[CaffeLayer]:
     """Raises ValueError for a file that is no NetParameter."""
     net = memoryview(path.read_bytes())
     if layers := messages(net, 100):
@@ -92,16 +92,16 @@ def read_layers(path: Path) -> list[Layer]:
     return [read_v1_layer(layer) for layer in old]
 
 
-def read_layer(layer: memoryview) -> Layer:
+def read_layer(layer: memoryview) -> CaffeLayer:
     kind = texts(layer, 2)[0]
     settings = {"Convolution": 106, "LRN": 118, "Pooling": 121}.get(kind, 0)
-    return Layer(texts(layer, 1)[0], kind, messages(layer, 7), join(messages(layer, settings)))
+    return CaffeLayer(texts(layer, 1)[0], kind, messages(layer, 7), join(messages(layer, settings)))
 
 
-def read_v1_layer(layer: memoryview) -> Layer:
+def read_v1_layer(layer: memoryview) -> CaffeLayer:
     kind = V1_TYPES.get(integers(layer, 5)[0] if integers(layer, 5) else 0, "")
     settings = {"Convolution": 10, "LRN": 18, "Pooling": 19}.get(kind, 0)
-    return Layer(texts(layer, 4)[0], kind, messages(layer, 6), join(messages(layer, settings)))
+    return CaffeLayer(texts(layer, 4)[0], kind, messages(layer, 6), join(messages(layer, settings)))
 
 
 def join(parts: list[memoryview]) -> memoryview:
@@ -109,7 +109,7 @@ def join(parts: list[memoryview]) -> memoryview:
     return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
 
-def check_order(path: Path, layers: list[Layer]) -> None:
+def check_order(path: Path, layers: list[CaffeLayer]) -> None:
     """Raise UserError unless the layers follow each other as in `bvlc_alexnet`."""
     kinds = [layer.kind for layer in layers if layer.kind in V1_TYPES.values()]
     if kinds == [*LOWER_CAFFENET, *LOWER_CAFFENET, *UPPER]:
@@ -128,7 +128,7 @@ def conv_settings(message: memoryview) -> ConvSettings:
     return ConvSettings(stride or 1, padding or 0, groups or 1, kernel)
 
 
-def check_norms_and_pooling(path: Path, layers: list[Layer]) -> None:
+def check_norms_and_pooling(path: Path, layers: list[CaffeLayer]) -> None:
     """Raise UserError, naming the layer, for a norm or pooling with other constants than `bvlc_alexnet` has."""
     for layer in layers:
         given = dict(fields(layer.settings))
