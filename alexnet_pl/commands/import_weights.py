@@ -1,4 +1,4 @@
-"""`import`: a run folder from weights of another program, to be tested, looked at and searched with like one's own."""
+"""`import`: make a run folder from the weights of another program, to test, draw and search with."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""Fine-tuning takes the network of its weights, and name and classes of its store (`transfer.network=weights`).
+"""`transfer.network=weights`: fine-tuning uses the architecture of its weights, and name and classes of its store.
 
-A recipe cannot know these. They are filled in before a command reads the config, and written to the run folder's.
+They are filled into the config before a command reads it, and saved in the run folder's config.
 """
 
 import os
@@ -26,48 +26,48 @@ FILLED_IN = ("model", "augment", "transfer.layers", "data.size", "data.name")
 
 
 def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
-    """Fill in `FILLED_IN`, from the run's own checkpoint where there is one; without `transfer.network=weights` the
-    store's name alone, where the recipe has none. Raises UserError where weights and store do not fit together."""
+    """Set the keys `FILLED_IN`, from the run's own checkpoint if it has one; without `transfer.network=weights` only
+    the store's name, if the recipe has none. Raises UserError if weights and store do not fit together."""
     if OmegaConf.select(cfg, "transfer.network") != "weights":
         return take_store_name(cfg, folder)
-    own = own_checkpoint(cfg, folder)
-    architecture = read_checkpoint(own)["alexnet_pl"]["switches"] if own else of_weights(cfg)
+    checkpoint = own_checkpoint(cfg, folder)
+    architecture = read_checkpoint(checkpoint)["alexnet_pl"]["switches"] if checkpoint else architecture_of_weights(cfg)
     augment = dict(architecture["augment"])
     cfg.data.size = augment.pop("size")
-    for section, there in {"model": architecture["model"], "augment": augment}.items():
-        cfg[section] = {**there, **typed(section)}
+    for section, values in {"model": architecture["model"], "augment": augment}.items():
+        cfg[section] = {**values, **command_line_values(section)}
     if not OmegaConf.is_missing(cfg.data, "root"):
         take_store(cfg)
     if cfg.transfer.layers is None:
         cfg.transfer.layers = learned_layers(make_meta_net(cfg))[:-1]
     if cfg.command == "fit" and is_first_process():
-        keep(cfg, folder / CONFIG)
+        save_filled_in(cfg, folder / CONFIG)
 
 
 def take_store_name(cfg: DictConfig, folder: Path) -> None:
-    """`data.name=null` is the name of the store at `data.root`."""
+    """Set `data.name`, if it is null, to the name of the store at `data.root`."""
     if OmegaConf.is_missing(cfg.data, "name") or cfg.data.name is not None:
         return
     cfg.data.name = Store(store_root(cfg)).name
     if cfg.command == "fit" and is_first_process():
-        keep(cfg, folder / CONFIG)
+        save_filled_in(cfg, folder / CONFIG)
 
 
-def of_weights(cfg: DictConfig) -> Settings:
+def architecture_of_weights(cfg: DictConfig) -> Settings:
     weights = make_transfer_options(cfg).weights
-    assert weights  # or `make_transfer_options` would have said so
+    assert weights  # checked by `make_transfer_options`
     return open_earlier_network(weights).architecture
 
 
 def own_checkpoint(cfg: DictConfig, folder: Path) -> Path | None:
-    """The checkpoint of the run itself that a command goes on with or reads."""
+    """The run's own checkpoint, which a command resumes from or reads; None for a new run."""
     if cfg.ckpt_path == "auto":
         return folder / LAST if (folder / LAST).is_file() else None
     return Path(cfg.ckpt_path) if cfg.ckpt_path else None
 
 
-def typed(section: str) -> dict[str, Any]:
-    """Keys of a section that were given on the command line, which win."""
+def command_line_values(section: str) -> dict[str, Any]:
+    """Values of a section given on the command line, which take precedence."""
     if not HydraConfig.initialized():
         return {}
     words = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
@@ -75,12 +75,13 @@ def typed(section: str) -> dict[str, Any]:
 
 
 def take_store(cfg: DictConfig) -> None:
-    """Name and number of classes of the store. Raises UserError where its squares are not those of the weights."""
+    """Set name and number of classes from the store. Raises UserError if its images have another size than the
+    weights' network."""
     store = Store(store_root(cfg))
     if store.size != cfg.data.size:
         raise UserError(
-            f"data.root: {store.root} holds squares of {store.size} pixels, and the network of the weights "
-            f"reads squares of {cfg.data.size}; prepare the images with data.size={cfg.data.size}"
+            f"data.root: {store.root} has images of {store.size} pixels, but the network of transfer.weights "
+            f"reads {cfg.data.size}; prepare the images with data.size={cfg.data.size}"
         )
     cfg.data.name = store.name
     cfg.model.num_classes = len(store.classes)
@@ -93,8 +94,8 @@ def make_meta_net(cfg: DictConfig) -> Any:
         return make_named_net({**cfg.model, "num_classes": cfg.model.num_classes or 1}, cfg.augment.crop)
 
 
-def keep(cfg: DictConfig, path: Path) -> None:
-    """Write what was filled in to the run folder's config, from which later commands start."""
+def save_filled_in(cfg: DictConfig, path: Path) -> None:
+    """Save the filled-in keys in the run folder's config, which later commands read."""
     if not path.is_file():
         return
     config = OmegaConf.load(path)

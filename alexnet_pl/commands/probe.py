@@ -1,4 +1,4 @@
-"""`probe`: a linear probe of a run's network on the images of a store, its own or another one."""
+"""`probe`: a linear classifier on a run's features, for the images of its own store or another one."""
 
 import re
 import time
@@ -22,7 +22,8 @@ from alexnet_pl.runs.provenance import git
 
 
 def probe(cfg: DictConfig, folder: Path) -> float:
-    """Features are kept in the run folder: of its own store beside those of `features`, of others in probe/NAME/."""
+    """Fit and test the probe. Features are cached in the run folder: of its own store where `features` saves them, of
+    other stores in probe/NAME/."""
     options = make_probe_options(cfg)
     store = Store(store_root(cfg))
     cfg = cfg.copy()
@@ -30,26 +31,26 @@ def probe(cfg: DictConfig, folder: Path) -> float:
     OmegaConf.update(cfg, "features.layer", options.layer, force_add=True)
     data = build.make_data(cfg)
     data.check()
-    place = folder / "probe" / re.sub(r"[^\w-]", "_", store.name)
-    own = read_checkpoint(cfg.ckpt_path)["alexnet_pl"].get("store", {}).get("fingerprint") == store.fingerprint
-    began = time.perf_counter()
+    results = folder / "probe" / re.sub(r"[^\w-]", "_", store.name)
+    is_own_store = read_checkpoint(cfg.ckpt_path)["alexnet_pl"].get("store", {}).get("fingerprint") == store.fingerprint
+    start = time.perf_counter()
     extractor = gallery.make_extractor(cfg)
-    found = [
-        gallery.extract_features(cfg, folder if own else place, split, extractor)
+    extracted = [
+        gallery.extract_features(cfg, folder if is_own_store else results, split, extractor)
         for split in ("train", data.test_split_name)
     ]
-    (train, _), (tested, _) = found
-    seconds = time.perf_counter() - began
+    (train, _), (tested, _) = extracted
+    seconds = time.perf_counter() - start
     result = probe_features(train, tested, len(store.classes), options, cfg.seed, runtime.device(cfg))
-    place.mkdir(parents=True, exist_ok=True)
-    path = place / f"{options.layer}.json"
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"{options.layer}.json"
     write_json(path, to_json(replace(result, commit=git("rev-parse", "HEAD"))))
-    made = f"{seconds:,.1f} s" if any(new for _, new in found) else "made before"
-    report(result, made, path)
+    cost = f"{seconds:,.1f} s" if any(new for _, new in extracted) else "from the cache"
+    report(result, cost, path)
     return result.top1_error
 
 
-def report(result: ProbeResult, made: str, path: Path) -> None:
+def report(result: ProbeResult, cost: str, path: Path) -> None:
     rows = [
         [f"{few.shots}", f"{few.top1_error:.2f}", "{:.2f} to {:.2f}".format(*few.top1_error_interval)]
         for few in result.shots
@@ -62,7 +63,7 @@ def report(result: ProbeResult, made: str, path: Path) -> None:
         f"{result.dataset.name}, {result.images:,} {result.dataset.split} images, logistic regression on "
         f"{result.layer} ({result.width:,} numbers): top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to "
         f"{high:.2f}), top-5 error {result.top5_error:.2f} %\n"
-        f"penalty {result.penalty:g}, chosen on {result.held_out:,} held-out training images; features {made}, "
+        f"penalty {result.penalty:g}, chosen on {result.held_out:,} held-out training images; features {cost}, "
         f"fits {result.seconds:,.1f} s",
         path,
     )
