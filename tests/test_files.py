@@ -25,11 +25,13 @@ NETWORK = {
     "checkpoint": {"sha256": "s", "weights": "w", "file": "last.ckpt", "step": 7},
     "seed": 4,
     "training": {"a": 1},
-    "trained": {"steps": 7, "epochs": 1, "images": 63, "seconds": 1.5, "ended_by": "schedule", "store": DATASET},
+    "trained": {"steps": 7, "epochs": 1, "images": 63, "seconds": 1.5, "ended_by": "schedule", "store": DATASET,
+                "joules": {"cpu": 3.5}},
     "lineage": [
         {"schema": 2, "store": DATASET, "step": 3, "training": {}, "finished": True, "ended_by": "schedule",
          "changed": False},
     ],
+    "imported": {"file": "a.caffemodel", "sha256": "s", "format": "caffe", "classes": "c"},
     "claim": "table2.cnn",
 }  # fmt: skip
 GOOD: dict[type, dict[str, Any]] = {
@@ -52,12 +54,12 @@ GOOD: dict[type, dict[str, Any]] = {
     FitStatus: {
         "schema": 2, "finished": True, "training": {"a": 1}, "store": DATASET, "changed": False, "seconds": 1.5,
         "changed_settings": ["optim.lr"], "ended_by": "schedule",
-        "steps": 7, "epochs": 1, "images": 63,
+        "steps": 7, "epochs": 1, "images": 63, "joules": {"cpu": 3.5},
     },
     StoreManifest: {
         "format": 2, "name": "d", "size": 8, "classes": [["n1", "one"]], "fingerprint": "f", "encoding": {},
         "splits": {"train": {"images": 1, "records": 2, "bytes": 3, "blake3": ["b", None], "boxes": 4}},
-        "shard": 4, "settings": {}, "unreadable": 0, "odd": 1, "files": {"mean.npy": "b"},
+        "shard": 4, "settings": {}, "ilsvrc_ids": [2], "unreadable": 0, "odd": 1, "files": {"mean.npy": "b"},
     },
     ProvenanceRecord: {
         "schema": 1,

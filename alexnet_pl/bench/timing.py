@@ -168,6 +168,6 @@ def time_in_processes(
         for name in names:
             workers[name] = CandidateProcess(make, name, *args)
             stack.callback(workers[name].stop)
-            workers[name].ready()
+            workers[name].wait_until_warm()
         rounds_seconds = [{name: worker.run() for name, worker in workers.items()} for _ in range(rounds)]
     return {name: statistics.median(seconds[name] for seconds in rounds_seconds) for name in workers}

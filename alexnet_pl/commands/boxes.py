@@ -21,7 +21,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
         return None
     pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_boxes(cfg, folder)
-    loss = fit_to_end(cfg, trainer, module, data, FitRecord(folder, box_signature(cfg), store))["val/loss"]
+    loss = fit_to_end(cfg, trainer, module, data, FitRecord(folder, box_signature(cfg), lambda: store))["val/loss"]
     print_message(f"{pluralize(trainer.current_epoch, 'epoch')}: val loss {loss:.4f}", folder)
     return loss
 

@@ -40,7 +40,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build_codes(cfg, folder)
     if not cfg.ckpt_path:
         module.net.set_statistics(*measure_statistics(data.train))
-    record = FitRecord(folder, codes_signature(cfg, module.source), data.train.info.dataset)
+    record = FitRecord(folder, codes_signature(cfg, module.source), lambda: data.train.info.dataset)
     loss = fit_to_end(cfg, trainer, module, data, record)["val/loss"]
     trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
     print_message(f"{trained}: {100 * loss:.1f} % of the variance lost", folder)

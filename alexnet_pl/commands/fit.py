@@ -79,7 +79,7 @@ def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
 def train(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     transfer_layers(cfg, module)
-    record = FitRecord(folder, identity.training_signature(cfg), describe_dataset(data.store, "train"))
+    record = FitRecord(folder, identity.training_signature(cfg), lambda: describe_dataset(data.store, "train"))
     errors = fit_to_end(cfg, trainer, module, data, record)
     if options.make_monitor_options(cfg).upload_checkpoints:
         saved = [path for name in (BEST, LAST) if (path := folder / name).is_file()]

@@ -64,7 +64,7 @@ def read_own_keys(path: Path) -> dict[str, Any]:
     own = {key: value for key, value in config.items() if key in KNOWN}
     for name in SECTIONS:
         if not isinstance(own.get(name, {}), dict):
-            raise UserError(f"{path}: {name}: expected expected expected a section of keys, not {str(own[name])[:40]}")
+            raise UserError(f"{path}: {name}: expected a section of keys, not {str(own[name])[:40]}")
     drop_writes(own, path)
     for key, value in walk_nodes(own):
         if key.split(".")[-1] in ("_target_", "()"):

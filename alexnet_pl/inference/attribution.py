@@ -1,5 +1,6 @@
 """Which pixels decide: occlusion maps (Zeiler & Fergus 2014, §4.2) and Grad-CAM (Selvaraju et al. 2017), by captum."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,9 @@ BATCH = 32  # occluded images in a forward pass
 def import_captum() -> Any:
     """captum.attr. Raises UserError, naming the extra, where captum is not installed."""
     try:
-        from captum import attr
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")  # tqdm's progress bar in notebooks, not used here
+            from captum import attr
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name}: not installed; pip install alexnet_pl[inside]") from error
     return attr

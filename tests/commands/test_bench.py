@@ -143,7 +143,7 @@ def test_a_whole_run_at_toy_size(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(suite, "FEW", 40)
+    monkeypatch.setattr(suite, "CPU_IMAGES", 40)
     monkeypatch.setattr(suite, "WINDOW", TOY)
     monkeypatch.setattr(loaders, "PEERS", {"none": ("no_such_module", loaders.THIRD_PARTY["FFCV, JPEGs"][1])})
     monkeypatch.setattr(loaders, "BATCH", 8)
@@ -191,7 +191,7 @@ def test_a_report_of_something_else_is_refused(config: Compose, tmp_path: Path) 
     other = tmp_path / "other.json"
     other.write_text("{}")
     for words, said in (
-        ([], "bench.output has no value"),
+        ([], "bench.output is required"),
         ([f"bench.output={other}"], "not written by `bench`"),
         ([f"bench.output={tmp_path / 'none.json'}"], "No such file"),
     ):

@@ -245,7 +245,7 @@ def test_preparing_twice_does_nothing_the_second_time(
     run(cfg, "prepare", tmp_path)
     again = capsys.readouterr().out
     assert "20 train, 10 val images of 10 classes" in first
-    assert "0 unreadable images left out, 30 that were not plain RGB JPEGs converted" in first
+    assert "0 unreadable images left out, 30 of other formats converted to RGB" in first
     assert again.startswith("already prepared: 20 train, 10 val images")
     assert (tmp_path / "store/store.json").stat().st_mtime_ns == written
 

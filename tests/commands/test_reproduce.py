@@ -148,14 +148,14 @@ def test_the_chain_carried_over_what_it_says(folder: Path) -> None:
         ),
         ("toy", ["command=ensemble"], r"ensemble.members is required"),
         ("toy", ["command=ensemble", "ensemble.members=[away,made]"], r"away: no such run folder"),
-        ("toy", ["command=ensemble", "ensemble.weights=tuned"], r"ensemble.tune_on=None: say on which images"),
+        ("toy", ["command=ensemble", "ensemble.weights=tuned"], r"ensemble.tune_on=None: choose the images"),
         (
             "toy_all",
             ["command=ensemble", "ensemble.groups.cnns.seeds=[1,1]"],
             r"ensemble.groups.cnns.seeds=\[1, 1\]: one",
         ),
         ("toy_fine", ["command=fit", "transfer.weights=toy.yaml"], r"transfer.weights: toy.yaml is not a checkpoint"),
-        ("toy_fine", ["command=fit", "transfer.layers=[]"], r"transfer.layers: has no value"),
+        ("toy_fine", ["command=fit", "transfer.layers=[]"], r"transfer.layers: required"),
         ("toy", ["command=report", "report.runs=away"], r"report.runs: away does not exist"),
     ],
 )

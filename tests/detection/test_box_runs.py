@@ -164,7 +164,7 @@ def test_wrong_stores_and_runs_are_named(
     localise.transfer.weights = None
     with pytest.raises(UserError, match=r"transfer\.weights is required"):
         run(localise, "fit", tmp_path / "two")
-    with pytest.raises(UserError, match="of a classifier"):
+    with pytest.raises(UserError, match="is a classifier"):
         run(localise, "test", tmp_path / "three", classifier_run / "checkpoints/last.ckpt")
 
 

@@ -158,7 +158,7 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("model.num_classes=1000000000", r"model: training this network takes 49,\d+ GB of memory; this machine has"),
         ("seed=4294967296", "seed=4294967296: a whole number from 0 to 4294967295"),
         ("objective=val/nothing", "objective=val/nothing: one of val/top1_error"),
-        ("optim=null", "optim=None: this is a section"),
+        ("optim=null", "optim=null: this is a section"),
         ("trainer=5", "trainer=5: this is a section"),
         ("report.images_per_second=-1", r"report.images_per_second=-1.0: above 0"),
         ("report.images_per_second=abc", r"report.images_per_second: Value 'abc'"),

@@ -90,7 +90,7 @@ def test_pillows_fit_makes_the_square_that_graphs_take(tiny_run: Path) -> None:
     picture = coarse.resize((300, 150), Image.Resampling.BICUBIC)
     fitted = ImageOps.fit(picture, (model.size, model.size), Image.Resampling.BILINEAR)
     square = torch.from_numpy(np.array(fitted)).permute(2, 0, 1).float()
-    difference = (model.batch(picture)[0].float() - square).abs()
+    difference = (model.to_batch(picture)[0].float() - square).abs()
     assert difference.mean() < 1
     assert difference.max() < 8
 

@@ -23,7 +23,7 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
 
 def record(tmp_path: Path) -> FitRecord:
-    return FitRecord(tmp_path, {}, DatasetInfo())
+    return FitRecord(tmp_path, {}, DatasetInfo)
 
 
 def test_sessions_add_up_and_a_counter_that_one_lacked_is_left_out(tmp_path: Path, counters: dict[str, float]) -> None:

@@ -170,7 +170,7 @@ def test_a_port_that_is_taken_gets_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=rf"^127.0.0.1:{port} cannot listen on .*choose another port=NUMBER"):
+        with pytest.raises(UserError, match=rf"^cannot listen on 127.0.0.1:{port} .*choose another port=NUMBER"):
             registry.run_on_folders(registry.find("page"), ["run", f"port={port}"])
 
 

@@ -1,6 +1,7 @@
 """Callbacks that write fit.json and provenance.json into the run folder."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,15 @@ class FitState:
 
 
 class FitRecord(L.Callback):
-    """Writes fit.json when training starts, and links the run as `latest` of its recipe. `store`: the images it is
-    trained on.
+    """Writes fit.json when training starts, and links the run as `latest` of its recipe. `describe_store`:
+    returns the images it is trained on, which exist once the fit has started.
 
     Settings, training time and energy are also saved in checkpoints, so that they survive a killed session and a
     checkpoint copied to another folder.
     """
 
-    def __init__(self, run: Path, training: Settings, store: DatasetInfo) -> None:
-        self.run, self.training, self.store = run, training, store
+    def __init__(self, run: Path, training: Settings, describe_store: Callable[[], DatasetInfo]) -> None:
+        self.run, self.training, self.describe_store = run, training, describe_store
         self.changed_settings: list[str] = []
         self.earlier_seconds, self.start_time = 0.0, time.perf_counter()
         self.earlier_joules: dict[str, float] | None = None  # of sessions before this one, if there were any
@@ -86,7 +87,7 @@ class FitRecord(L.Callback):
     @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.processes = trainer.world_size
-        status = fit_status.start_fit(self.run, self.training, self.store, self.changed_settings)
+        status = fit_status.start_fit(self.run, self.training, self.describe_store(), self.changed_settings)
         self.changed_settings = status.changed_settings
         link_latest(self.run)
 
