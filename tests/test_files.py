@@ -81,8 +81,8 @@ def leaves(record: type, content: dict[str, Any], path: tuple = ()) -> Iterator[
         for kind in (hints[field.name], *get_args(hints[field.name])):
             if is_dataclass(kind):
                 nested = value if isinstance(value, dict) else value[0]
-                inner = () if value is nested and kind is hints[field.name] else (next(iter(value)),)
-                nested = nested[inner[0]] if isinstance(value, dict) and inner else nested
+                inner = (next(iter(value)),) if get_origin(hints[field.name]) is dict else ()
+                nested = nested[inner[0]] if inner else nested
                 yield from leaves(kind, nested, (*keys, *((0,) if isinstance(value, list) else inner)))
 
 

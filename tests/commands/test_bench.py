@@ -145,10 +145,11 @@ def test_a_whole_run_at_toy_size(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(suite, "CPU_IMAGES", 40)
     monkeypatch.setattr(suite, "WINDOW", TOY)
-    monkeypatch.setattr(loaders, "PEERS", {"none": ("no_such_module", loaders.THIRD_PARTY["FFCV, JPEGs"][1])})
+    ffcv = loaders.THIRD_PARTY["FFCV, JPEGs"][1]
+    monkeypatch.setattr(loaders, "THIRD_PARTY", {"none": ("no_such_module", ffcv)})
     monkeypatch.setattr(loaders, "BATCH", 8)
     monkeypatch.setattr(training_steps, "NORMS", ("ours, eager", "F.local_response_norm"))
-    monkeypatch.setattr(training_steps, "CONTENDERS", ("ours, float32", "stock PyTorch, float32"))
+    monkeypatch.setattr(training_steps, "CANDIDATES", ("ours, float32", "stock PyTorch, float32"))
     monkeypatch.setattr(trainer_overhead, "STEPS", 200)
     monkeypatch.setattr(end_to_end, "MIN_STEPS", 10)
     sizes = (
