@@ -1,4 +1,4 @@
-"""Energy of a fit beside its hours: counters as the drivers give them, over sessions, and none where nothing counts."""
+"""Energy of a fit: counters of the drivers, added up over sessions; empty without counters."""
 
 import json
 import sys
@@ -61,7 +61,7 @@ def test_fit_json_holds_it(tmp_path: Path) -> None:
     status = fit_status.read_fit_status(tmp_path)
     assert status
     assert energy.describe_cost(status.seconds, status.joules) == "2 hours, 1 kWh (GPU)"
-    assert energy.describe_cost(90, {}) == "0.025 hours, energy not measured"
+    assert energy.describe_cost(90, {}) == "90 seconds, energy not measured"
 
 
 def test_a_gpus_counter_is_nvmls_in_millijoules(monkeypatch: pytest.MonkeyPatch) -> None:
