@@ -1,8 +1,9 @@
-"""Description of a test before it runs, its last metrics, and the line that says what came of it."""
+"""A test of a network: its description, its run, its last metrics, and the line that reports them."""
 
 from dataclasses import fields, replace
 from pathlib import Path
 
+import lightning as L
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.console import print_message
@@ -12,6 +13,7 @@ from alexnet_pl.evaluation.result import FitSummary, TestDescription, TestResult
 from alexnet_pl.paper import matching
 from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint, read_import
 from alexnet_pl.runs.fit_status import FitStatus, finished_fit
+from alexnet_pl.runs.layout import PROBABILITIES
 from alexnet_pl.training.classifier import Classifier
 
 
@@ -35,6 +37,18 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> Test
     )
     complete = tested.training and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
     return replace(tested, claim=matching.matching_claim(tested) if complete else None)
+
+
+def run_test(
+    cfg: DictConfig, trainer: L.Trainer, module: Classifier, data: ImageStore, results: Path
+) -> TestDescription:
+    """Test `module` and return the description of the test. Predictions are saved in `results`."""
+    tested = describe_test(cfg, module, data)
+    images, classes = tested.dataset.images, tested.dataset.classes
+    saved = predictions.should_save_predictions(cfg.test.save_predictions, images, classes)
+    trainer.callbacks.append(predictions.PredictionWriter(results / PROBABILITIES, data.store, tested, saved))  # type: ignore[attr-defined]
+    trainer.test(module, datamodule=data, verbose=False)
+    return tested
 
 
 def summarize_fit(fit: FitStatus) -> FitSummary:

@@ -5,7 +5,7 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.commands.describe_test import describe_test, last_metrics, print_test_result
+from alexnet_pl.commands.describe_test import last_metrics, print_test_result, run_test
 from alexnet_pl.commands.other_images import check_real, test_other_images, write_real_result
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
@@ -31,13 +31,8 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     real = check_real(cfg, data)
     module = trained_run.load_module(cfg.ckpt_path, module)
-    tested = describe_test(cfg, module, data)
     results = predictions.results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
-    saved = predictions.should_save_predictions(
-        cfg.test.save_predictions, tested.dataset.images, tested.dataset.classes
-    )
-    trainer.callbacks.append(predictions.PredictionWriter(results / PROBABILITIES, data.store, tested, saved))  # type: ignore[attr-defined]
-    trainer.test(module, datamodule=data, verbose=False)
+    tested = run_test(cfg, trainer, module, data, results)
     if not module.labelled:
         rank_zero_only(write_server_file)(results, data.store, data.test_split_name)
         return None

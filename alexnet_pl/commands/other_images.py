@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.describe_test import describe_test, last_metrics, print_test_result
+from alexnet_pl.commands.describe_test import last_metrics, print_test_result, run_test
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
@@ -36,11 +36,8 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
     module = trained_run.load_module(other.ckpt_path, module)
     restrict_outputs(module, rows)
     data.store.classes = module.classes  # with the names that the network has for them
-    tested = describe_test(other, module, data)
     results = predictions.results_dir(folder, store.name, section.view_set)
-    saved = predictions.should_save_predictions(section.save_predictions, tested.dataset.images, tested.dataset.classes)
-    trainer.callbacks.append(predictions.PredictionWriter(results / PROBABILITIES, data.store, tested, saved))  # type: ignore[attr-defined]
-    trainer.test(module, datamodule=data, verbose=False)
+    tested = run_test(other, trainer, module, data, results)
     errors = last_metrics(module)
     if trainer.is_global_zero:
         write_confusions(results, data.store, tested.dataset.split)

@@ -23,7 +23,7 @@ class NoiseImages(nn.Module):
     colors: Tensor
 
     def __init__(self, count: int, side: int, colors: Tensor, seed: int) -> None:
-        """`colors`: (3, 3), of which the columns are the main directions of colour in photographs."""
+        """`colors`: (3, 3), its columns the main directions of colour in photographs."""
         super().__init__()
         rows, columns = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None]
         generator = torch.Generator().manual_seed(seed)

@@ -125,8 +125,8 @@ class OverFeat(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, init: str) -> None:
-        """§3.1: weights from N(0, 0.01²) (`normal`), or from N(0, 2 / inputs) (`he`); biases, of which the paper says
-        nothing, 0."""
+        """§3.1: weights from N(0, 0.01²) (`normal`), or from N(0, 2 / inputs) (`he`); biases 0, which
+        the paper does not say."""
         for layer in self.children():
             if isinstance(layer, nn.Conv2d):
                 deviation = 0.01 if init == "normal" else math.sqrt(2 / layer.weight[0].numel())

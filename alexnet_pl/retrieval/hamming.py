@@ -1,6 +1,6 @@
 """Hamming search over binary codes (§7.1) with faiss, and two untrained codes as baselines.
 
-Codes are packed eight bits to a byte; 28 bits take four bytes, of which the last four bits are 0.
+Codes are packed eight bits to a byte; 28 bits take four bytes, whose last four bits are 0.
 """
 
 import time

@@ -141,7 +141,7 @@ def rerank_exactly(
 class ApproximateIndex:
     """Approximate faiss index of features, cached beside them.
 
-    `kind`: "ivf", √N cells of which the 16 nearest are searched; "hnsw", a graph with 32 neighbours per vector. Vectors
+    `kind`: "ivf", √N cells, the 16 nearest are searched; "hnsw", a graph with 32 neighbours per vector. Vectors
     are stored as float16. Raises UserError for another kind, or a cached index of other features.
     """
 

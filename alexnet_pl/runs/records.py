@@ -40,7 +40,7 @@ class CheckpointInfo:
 
     @property
     def network(self) -> str:
-        """The hash by which networks are told apart: of the weights, in older records of the file."""
+        """Hash that identifies the network: of the weights; in older records, of the file."""
         return self.weights or self.sha256
 
 

@@ -26,7 +26,7 @@ OBJECTS = (0, 3)
 MOST_OBJECTS = 8
 SHARES = (0.2, 0.7)  # of the shorter side: the longer side of an object's box
 ASPECTS = ((3, 3), (3, 4), (4, 3))  # height and width in thirds of the shorter side
-TRIED = 10  # places for an object, of which the one that covers least of the others is taken
+TRIED = 10  # positions tried for an object; the one with the least overlap with other objects is used
 STEP = 32  # noise is drawn in squares of a multiple of it: Fourier transforms of odd lengths take ten times as long
 MEASURED = 64  # pixels: patch on which an object's own extent is measured before it is drawn at its size
 

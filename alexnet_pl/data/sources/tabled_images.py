@@ -2,7 +2,7 @@
 
     LOC_val_solution.csv        may tell of images that are not there
     LOC_synset_mapping.txt      readable names of the classes; without it the classes are those of the table
-    any folder/*.JPEG           ILSVRC2012_val_00000001.JPEG …, those of which the table tells
+    any folder/*.JPEG           ILSVRC2012_val_00000001.JPEG …, those listed in the table
 
 There is no training split: `val_share` of the images, by the hash of their names, becomes `val`, the rest `train`.
 """

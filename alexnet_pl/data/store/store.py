@@ -33,7 +33,7 @@ class Store:
     """Prepared store, read-only. `root`: a folder or a URL. Raises UserError if it holds no store of this format.
 
     Verifies the checksum of every file except shards, unless `check` is False, for a store that is to be repaired.
-    `manifest`: store.json as a record; `description`: as JSON, of which the fingerprint is computed.
+    `manifest`: store.json as a record; `description`: as JSON, from which the fingerprint is computed.
     """
 
     def __init__(self, root: str | Path, check: bool = True) -> None:
