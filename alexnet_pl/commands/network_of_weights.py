@@ -80,7 +80,7 @@ def take_store(cfg: DictConfig) -> None:
     store = Store(store_root(cfg))
     if store.size != cfg.data.size:
         raise UserError(
-            f"data.root: {store.root} has images of {store.size} pixels, but the network of transfer.weights "
+            f"data.root: {store.root} holds squares of {store.size} pixels, but the network of transfer.weights "
             f"reads {cfg.data.size}; prepare the images with data.size={cfg.data.size}"
         )
     cfg.data.name = store.name
