@@ -71,6 +71,7 @@ def tiny(tiny_store: Path) -> list[str]:
         "data.size=72",
         "data.batch_size=16",
         "augment.crop=67",
+        "+model.width=0.25",  # checkpoints of 7 MB in place of 80
         "logger=csv",
         "performance.compile=false",
         "trainer.max_epochs=2",
@@ -84,7 +85,13 @@ def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     view, and the features of its training images."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     overrides = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    overrides += ["logger=csv", "performance.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
+    overrides += [
+        "+model.width=0.25",
+        "logger=csv",
+        "performance.compile=false",
+        "trainer.max_epochs=2",
+        "trainer.log_every_n_steps=2",
+    ]
     overrides += ["test.views=center", "schedule.name=steps", "schedule.steps.drops=[2]", "trainer.precision=32-true"]
     cfg = recipes.compose("imagenette", [*overrides, "features.split=train"])
     (folder / ".hydra").mkdir(parents=True)
@@ -139,6 +146,7 @@ def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[D
     """The config, folder and W&B file of a fit of three epochs and its test."""
     words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     words += [
+        "+model.width=0.25",
         "performance.compile=false",
         "trainer.max_epochs=3",
         "trainer.log_every_n_steps=2",
