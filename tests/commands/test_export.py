@@ -40,7 +40,7 @@ def test_safetensors_come_with_a_card_and_load_back(
     card = (tmp_path / "README.md").read_text()
     result = json.loads((tiny_run / "result.json").read_text())
     assert f"| top-1 | {result['top1_error']:.2f} |" in card
-    assert "This is no row of the paper." in card
+    assert "It corresponds to no row of the paper." in card
     assert str(tiny_run.parent) not in card
     assert f'alexnet_pl.load("{tmp_path.name}")' in card, "and no path of this machine"
     assert str(tmp_path) not in card

@@ -98,7 +98,7 @@ def test_another_store_and_layer(trained: Path, tmp_path: Path, config: Compose)
         (["probe.shots=[1000]"], "probe.shots=1000: a class has"),
         (["probe.penalties=[0]"], "probe.penalties=.*above 0"),
         (["probe.held_out=1"], "probe.held_out=1.0: above 0 and below 1"),
-        (["probe.held_out=0.001"], "probe.held_out=0.001: holds out no image"),
+        (["probe.held_out=0.001"], "probe.held_out=0.001: holds out no images"),
         (["data.root=away"], "away"),
     ],
 )

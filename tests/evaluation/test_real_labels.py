@@ -51,5 +51,5 @@ def test_a_file_that_is_not_reals_is_one_line(tmp_path: Path, content: str) -> N
 
 @pytest.mark.usefixtures("best")
 def test_other_images_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"ILSVRC2012_val_\d+.JPEG is none of the 3 validation images"):
+    with pytest.raises(UserError, match=r"ILSVRC2012_val_\d+.JPEG is not one of the 3 validation images"):
         real_errors(tmp_path / "probabilities.parquet", [{0}, {1}, {2}])

@@ -377,7 +377,7 @@ def test_in_a_browser_an_example_is_shown_with_its_label_and_taken_away_again(
     view = browser.new_page()
     view.goto(address)
     view.get_by_text("Random validation image").click()
-    view.get_by_text("Its label: ").wait_for(timeout=60_000)
+    view.get_by_text("Correct label: ").wait_for(timeout=60_000)
     assert view.locator(".bars .true").count() <= 1
     view.get_by_label("Remove Image").click()
     view.get_by_text("Drop an image").wait_for(timeout=60_000)

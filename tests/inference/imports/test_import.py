@@ -114,17 +114,17 @@ def test_classes_of_the_authors_program_are_in_the_order_of_a_stores_numbers(tmp
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], r"classes: which class is each output\? classes=FILE"),
+        ([], r"classes: not given; add classes=FILE"),
         (["classes=nine.txt"], r"nine.txt: 9 classes; the weights have 10 outputs"),
-        (["classes=twice.txt"], r"classes=\S+twice.txt: a class id a line, each once"),
+        (["classes=twice.txt"], r"classes=\S+twice.txt: needs one class per line"),
         (["classes=away.txt"], r"classes=\S+away.txt: cannot be read"),
-        (["classes=ten.txt"], r"mean: the file of weights does not hold the mean image; add mean=imagenet_mean"),
+        (["classes=ten.txt"], r"mean: the weights come without their mean image; add mean=imagenet_mean"),
         (["classes=ten.txt", "mean=away.npy"], r"mean=\S+away.npy: no such file"),
         (["classes=ten.txt", "mean=small.npy"], r"mean=\S+small.npy: 32 × 32 pixels, not 256 × 256"),
         (["classes=ten.txt", "mean=ten.txt"], r"mean=\S+ten.txt: not a mean image"),
         (["classes=ten.txt", MEAN, "out=."], r"out=\S+: exists already"),
         (["format=keras"], r"format=keras: one of cuda_convnet, caffe, torchvision"),
-        (["format=torchvision"], r"not weights that torch reads"),
+        (["format=torchvision"], r"torch cannot read it as weights"),
         (["format=cuda_convnet"], r"not a pickle"),
         (["clases=ten.txt"], r"clases: unknown key; did you mean classes\?"),
     ],
@@ -174,15 +174,21 @@ def test_a_damaged_caffemodel_is_one_line(tmp_path: Path, v1: bool) -> None:
     ("change", "says"),
     [
         (lambda n: n["rnorm1a"].update(minDiv=1.0), r"rnorm1a has minDiv 1, not 2"),
-        (lambda n: n["pool2b"].update(pool="avg"), r"the inputs of conv3a passed different layers"),
+        (lambda n: n["pool2b"].update(pool="avg"), r"the inputs of conv3a come from different layers"),
         (lambda n: n["hs1a"].update(keep=0.8), r"hs1a has keep 0.8, not 0.5"),
-        (lambda n: n["conv2b"].update(stride=[2]) or n["conv2a"].update(stride=[2]), r"conv2 has stride 2, AlexNet 1"),
-        (lambda n: n["conv4a"].update(inputs=["conv3b_neuron"]), r"conv4a reads conv3b; another network"),
-        (lambda n: n["fc1000"].update(weights=n["fc1000"]["weights"][:1]), r"fc1000 has not one matrix of weights"),
+        (
+            lambda n: n["conv2b"].update(stride=[2]) or n["conv2a"].update(stride=[2]),
+            r"conv2 has stride 2, AlexNet has 1",
+        ),
+        (lambda n: n["conv4a"].update(inputs=["conv3b_neuron"]), r"conv4a reads conv3b; not the paper's network"),
+        (
+            lambda n: n["fc1000"].update(weights=n["fc1000"]["weights"][:1]),
+            r"fc1000 does not have one weight matrix per input",
+        ),
         (lambda n: n.pop("fc1000"), r"not five or six convolutions and three fully connected"),
         (lambda n: n["conv3a"].update(inputs=["low", "pool2b"]), r"low is missing"),
         (lambda n: n["fc1000"]["weights"][0].fill(np.nan), r"fc8.weight has values that are not finite"),
-        (lambda n: n["hs1a"].update(inputs=["fc2048ba_neuron"]), r"lead back to it"),
+        (lambda n: n["hs1a"].update(inputs=["fc2048ba_neuron"]), r"form a cycle"),
         (dict.clear, r"has no layers with weights"),
     ],
 )
@@ -206,7 +212,7 @@ def test_nothing_that_a_pickle_names_is_called(tmp_path: Path) -> None:
     for number, op in enumerate([pickle.dumps(Trap()), dumps(OldStyle("os", "abort", x=1)), dumps([])]):
         state = dumps({"model_state": {"layers": layers}, "op": None})[:-3] + op[2:-1] + b"u."
         (tmp_path / "91.1").write_bytes(state)
-        with pytest.raises(UserError, match="classes: which class is each output"):
+        with pytest.raises(UserError, match="classes: not given"):
             call(tmp_path / "91.1")
         assert not trap.exists(), number
 
