@@ -87,7 +87,7 @@ def test_another_store_and_layer(trained: Path, tmp_path: Path, config: Compose)
     probed(trained, f"data.root={tmp_path}/two", "probe.layer=conv5", "probe.held_out=0.4")
     result = read_probe(trained / "probe/two/conv5.json")
     assert (result.layer, result.dataset.name, result.dataset.classes) == ("conv5", "two", 2)
-    assert result.width == 256 * 3 * 3, "conv5 is 3 × 3 for crops of 67 pixels"
+    assert result.width == 64 * 3 * 3, "conv5 has 64 maps of 3 × 3 at a quarter of the width and crops of 67 pixels"
     assert not list((trained / "features").glob("*conv5*")), "features of another store lie beside it"
 
 
