@@ -9,10 +9,12 @@ from omegaconf import DictConfig
 from alexnet_pl.commands.options import CurveOptions
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting import (
     box_tables,
+    deviation_tables,
     learning_curves,
     norms_comparison,
     paper_tables,
@@ -36,6 +38,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     codes, box_tests = code_tables(roots), box_tables.collect_box_tests(roots)
     boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.box_proxy_tables(box_tests)]
     proxies = [table for result in proxy_results for table in proxy_tables.proxy_tables(result)]
+    proxies += deviation_tables.deviation_tables(measure_deviations(tests))
     all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes, *boxes]
     folder.mkdir(parents=True, exist_ok=True)
     tables.print_tables(all_tables)

@@ -1,6 +1,5 @@
 """Run folders into tables: each number where it belongs, stand-ins among themselves, what is missing by command."""
 
-import copy
 import csv
 import json
 import math
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from damages import REMOVED, with_value
-from made_results import facts
+from made_results import facts, measured, standin
 from PIL import Image
 from running import Compose
 from scipy import stats
@@ -32,45 +31,6 @@ from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting import chart, tables
 from alexnet_pl.reporting.paper_tables import measured_throughput, paper_tables
 from alexnet_pl.reporting.tables import Table
-
-
-def measured(root: Path, name: str, about: dict[str, Any], top1: float, top5: float = 18.0, **more: Any) -> Path:
-    """A run folder whose test found these errors."""
-    about = copy.deepcopy(about)
-    about["checkpoint"] = {"file": "last.ckpt", "sha256": name, "step": 1}
-    if "members" not in about and (number := re.search(r"\d+$", name)):
-        about["seed"] = int(number[0])
-    for i, member in enumerate(about.get("members", [])):
-        member["checkpoint"] = {"sha256": f"{name}{i}"}
-    found = {
-        "claim": None,
-        "images": about["dataset"]["images"],
-        "top1_error": top1,
-        "top5_error": top5,
-        **about,
-        **more,
-    }
-    path = root / name / f"results/{about['dataset']['split']}-{about['views']}/result.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(found))
-    return path
-
-
-def standin(key: str, **dataset: Any) -> dict[str, Any]:
-    """What a test by the row's switches on other images says."""
-    found = facts(key)
-    found["dataset"] |= {
-        "name": "imagenette",
-        "split": "val",
-        "classes": 10,
-        "images": 3925,
-        "train_images": 9469,
-    } | dataset
-    for one in found.get("members", [found]):
-        course = {"augment": {**one["training"]["augment"], "crop": 112}, "schedule": {"name": "plateau"}}
-        one["training"] = {**one["training"], **course, "trainer": {"max_epochs": 5}}
-        one["training"]["data"] = {"size": 128, "batch_size": 128}
-    return found
 
 
 def test_runs_of_the_papers_own_images_stand_in_its_rows(tmp_path: Path) -> None:
