@@ -22,6 +22,8 @@ from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config import schema
 from alexnet_pl.config.recipes import SHIPPED, is_override
+from alexnet_pl.paper.deviations import measure_deviations
+from alexnet_pl.paper.results import collect_tests
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
