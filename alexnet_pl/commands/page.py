@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.commands.options import PageOptions
+from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.layout import is_run, read_config
+from alexnet_pl.runs.layout import CONFIG, is_run
 from alexnet_pl.webapp.app import ImageService, make_application
 from alexnet_pl.webapp.box_service import BoxService
 from alexnet_pl.webapp.service import DemoService
@@ -21,7 +22,7 @@ def page(runs: list[Path], options: PageOptions) -> None:
 
 def open_service(run: Path, options: PageOptions) -> ImageService:
     """The network of a run: a box network's, or a classifier's."""
-    if is_run(run) and read_config(run).get("boxes"):
+    if is_run(run) and read_own_keys(run / CONFIG).get("boxes"):
         return BoxService(run, options.root)
     overrides = [f"data.root={options.root}"] if options.root else []
     return DemoService(run, options.ckpt_path, options.codes or "", *overrides)

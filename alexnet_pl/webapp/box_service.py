@@ -13,6 +13,7 @@ from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp.answer import Answer, FoundBox, format_milliseconds
 
+MOST_BOXES = 20  # of an image, the most confident
 LONGEST_SIDE = 1024  # pixels of an image that the page shows; larger ones are reduced, with their boxes
 
 
@@ -44,9 +45,10 @@ class BoxService:
         scale = shown.shape[2] / image.shape[2]
         boxes = [
             FoundBox(self.run.names[label], float(score), *map(float, scale * np.asarray(box)))
-            for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True)
+            for label, score, box in list(zip(found.labels, found.scores, found.boxes, strict=True))[:MOST_BOXES]
         ]
-        note = f"Boxes with a confidence of at least {finder.options.confidence:g}; {format_milliseconds(seconds)}."
+        left_out = f"; {len(found.labels) - MOST_BOXES} more are not shown" if len(found.labels) > MOST_BOXES else ""
+        note = f"Boxes with a confidence of at least {finder.options.confidence:g}{left_out}; {format_milliseconds(seconds)}."
         return Answer(shown.numpy(), note, boxes=boxes)
 
     def example(self) -> tuple[Tensor, str | None] | None:

@@ -113,7 +113,7 @@ def test_a_fit_leaves_all_that_the_other_commands_and_a_reader_need(
         "provenance.json",
     }
     with Image.open(tmp_path / "kernels.png") as picture:
-        assert picture.size == (16 * 48 + 4, 6 * 48 + 4)
+        assert picture.size == (16 * 48 + 4, 2 * 48 + 4)
     (session,) = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
     assert session["store"]["fingerprint"] == Store(Path(cfg.data.root)).fingerprint
     assert session["packages"]["torch"] == version("torch")

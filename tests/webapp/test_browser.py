@@ -145,7 +145,7 @@ def test_in_a_browser_a_picture_is_dropped_and_bars_and_neighbours_appear(
             assert view.locator(".wrong").inner_text() == "The file cannot be read: not an image."
             assert view.locator(".near").count() == 0
     assert not view.locator("#heat").is_visible()
-    view.get_by_text("Show what decides").click()
+    view.get_by_text("Show Grad-CAM").click()
     assert view.locator("#heat").is_visible()
     assert boxes(view, "#heat") == boxes(view, "#picture")
     assert view.locator("#picture").evaluate("image => image.naturalWidth") == 67

@@ -166,3 +166,15 @@ def test_boxes_are_scaled_with_an_image_that_is_too_large_to_show(monkeypatch: p
     assert service.answer(torch.zeros(3, 500, 1024, dtype=torch.uint8)).boxes == [
         ("dog", 0.9, 100.0, 200.0, 300.0, 400.0)
     ]
+
+
+def test_only_the_most_confident_boxes_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.linspace(1, 0.6, 25)
+    many = PredictedBoxes(np.zeros(25, int), scores, np.tile([0.0, 0.0, 5.0, 5.0], (25, 1)))
+    options = SimpleNamespace(confidence=0.5)
+    finder = SimpleNamespace(scales=(1,), options=options, find=lambda image: image, select_confident=lambda _: many)
+    monkeypatch.setattr(box_service, "BoxRun", lambda *_: SimpleNamespace(finder=finder, names=["cat"]))
+    answer = BoxService(Path("run")).answer(torch.zeros(3, 9, 9, dtype=torch.uint8))
+    assert answer.boxes
+    assert [box.confidence for box in answer.boxes] == scores[:20].tolist()
+    assert answer.note.startswith("Boxes with a confidence of at least 0.5; 5 more are not shown; ")

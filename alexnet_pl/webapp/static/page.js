@@ -75,7 +75,7 @@ function showHeat() {
 }
 
 function clearPicture() {
-  for (const id of ["frame", "remove", "heat", "heat-switch", "heat-note", "boxes"]) find(id).hidden = true;
+  for (const id of ["frame", "remove", "heat", "heat-switch", "heat-note"]) find(id).hidden = true;
   find("hint").hidden = false;
   find("file").value = "";
   find("labels").replaceChildren();
@@ -105,7 +105,7 @@ function boxColor(answer, name) {
 
 function drawBoxes(answer) {
   const drawing = find("boxes");
-  drawing.hidden = !answer.boxes;
+  drawing.toggleAttribute("hidden", !answer.boxes); // an SVG element has no property of that name
   drawing.replaceChildren();
   if (!answer.boxes) return;
   drawing.setAttribute("viewBox", `0 0 ${answer.width} ${answer.height}`);
