@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 from hydra import compose, initialize_config_dir
+from made_results import measured, standin
 from omegaconf import OmegaConf
 
 from alexnet_pl.cli.argv import to_hydra
@@ -21,6 +22,8 @@ from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config import schema
 from alexnet_pl.config.recipes import SHIPPED, is_override
+from alexnet_pl.paper.deviations import measure_deviations
+from alexnet_pl.paper.results import collect_tests
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -191,6 +194,20 @@ def test_the_reference_has_every_command_recipe_and_key(reference: ModuleType) -
     keys |= {str(name) for name, part in config.items() if not OmegaConf.is_dict(part)}
     assert keys <= named
     assert not {name for name in named - keys if name.split(".")[0] not in ("schedule", "augment", "model", "optim")}
+
+
+def test_measured_effect_is_written_only_in_its_row_of_deviations(reference: ModuleType, tmp_path: Path) -> None:
+    for seed, (program, norm) in enumerate([(60.0, 61.0), (60.5, 61.6), (59.0, 60.0)]):
+        measured(tmp_path, f"cnn{seed}", standin("table2.cnn"), program)
+        third = standin("table2.cnn")
+        third["training"]["model"] = {**third["training"]["model"], "spatial_norm": False}
+        measured(tmp_path, f"third{seed}", third, norm)
+    before = (ROOT / "docs/deviations.md").read_text().splitlines()
+    after = reference.with_effects("\n".join(before), measure_deviations(collect_tests([tmp_path]))).splitlines()
+    ((old, new),) = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    assert "`model.spatial_norm`" in old
+    assert "+1.03 (+0.89 to +1.18) points on imagenette, 3 runs: higher error than the program's" in new
+    assert old.rsplit(" | ", 1)[0] == new.rsplit(" | ", 1)[0]
 
 
 def test_every_variant_setting_has_a_row_in_the_table_of_deviations() -> None:

@@ -237,7 +237,7 @@ def test_all_output_formats_agree(
     report(config("_base", f"report.runs={tmp_path / 'runs'}", "report.images_per_second=1000"), tmp_path / "out")
     printed = capsys.readouterr().out
     out = {path.name: path for path in (tmp_path / "out").iterdir()}
-    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"proxies.md"}
+    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"measured.md"}
     cells = Cells()
     cells.feed(out["report.html"].read_text())
     forms = [printed, out["report.md"].read_text(), out["report.tex"].read_text(), cells.text]
@@ -253,9 +253,11 @@ def test_all_output_formats_agree(
     assert len({line["row"] for line in lines.values()}) >= len(CLAIMS) - 5
     with Image.open(out["report.png"]) as picture:
         assert picture.width > 800
-    proxies = out["proxies.md"].read_text()
+    proxies = out["measured.md"].read_text()
     assert "imagenette" in proxies
     assert "40.57" not in proxies, "no number of ImageNet among the proxies"
+    assert "| cnn0, val, ten" not in proxies, "nor among their sources"
+    assert "| norm0, val, ten" in proxies.split("## Where each number comes from")[1]
     assert "nan" not in "".join(forms).lower()
 
 
