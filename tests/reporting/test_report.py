@@ -257,7 +257,7 @@ def test_all_output_formats_agree(
     assert "imagenette" in proxies
     assert "40.57" not in proxies, "no number of ImageNet among the proxies"
     assert "| cnn0, val, ten" not in proxies, "nor among their sources"
-    assert "| norm0, val, ten" in proxies.split("## Where each number comes from")[1]
+    assert "| norm0, val, ten" in proxies.split("## Provenance of each number")[1]
     assert "nan" not in "".join(forms).lower()
 
 
