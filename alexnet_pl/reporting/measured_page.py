@@ -16,13 +16,13 @@ from alexnet_pl.runs.provenance import read_sessions
 
 HEAD = """# What we measured
 
-Written by `python -m alexnet_pl report` from run folders. These runs use proxy datasets: other and fewer images, smaller
+Written by `python -m alexnet_pl report` from run folders. They use proxy datasets: other and fewer images, smaller
 networks and shorter schedules than the paper's. Only the direction of a difference can be compared with the paper, not
 its size. No seed was chosen by its result.
 
 | verdict | meaning |
 | --- | --- |
-| as in the paper, opposite | significant after correction for multiple comparisons, with the paper's or the other sign |
+| as in the paper, opposite | significant, corrected for multiple comparisons, with the paper's or the opposite sign |
 | inconclusive, no significant difference | within the variation over seeds or, for a single run, over images |
 | did not train | one of the networks has more than half the error of guessing, so the difference means nothing |
 
