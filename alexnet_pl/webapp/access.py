@@ -40,16 +40,17 @@ class AccessControl:
         """Return (status, reason) if the headers of a request are refused, None if it may pass."""
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         host = headers.get("host", "")
-        if self.local and hostname(f"//{host}") not in LOOPBACK:
+        if self.local and hostname(host) not in LOOPBACK:
             return 421, "This app is available on this machine only"
-        if "origin" in headers and urlsplit(headers["origin"]).netloc != host:
+        if headers.get("origin", f"http://{host}") not in (f"http://{host}", f"https://{host}"):
             return 403, "Requests from other sites are not allowed"
         return None
 
 
-def hostname(address: str) -> str | None:
+def hostname(host: str) -> str | None:
+    """Name in a Host header, without the port; None for one that is malformed."""
     try:
-        return urlsplit(address).hostname
+        return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
 

@@ -48,7 +48,8 @@ class BoxService:
             for label, score, box in list(zip(found.labels, found.scores, found.boxes, strict=True))[:MOST_BOXES]
         ]
         left_out = f"; {len(found.labels) - MOST_BOXES} more are not shown" if len(found.labels) > MOST_BOXES else ""
-        note = f"Boxes with a confidence of at least {finder.options.confidence:g}{left_out}; {format_milliseconds(seconds)}."
+        least, took = f"{finder.options.confidence:g}", format_milliseconds(seconds)
+        note = f"Boxes with a confidence of at least {least}{left_out}; {took}."
         return Answer(shown.numpy(), note, boxes=boxes)
 
     def example(self) -> tuple[Tensor, str | None] | None:

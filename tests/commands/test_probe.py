@@ -1,4 +1,4 @@
-"""The linear probe against scipy's L-BFGS-B on the features that it saved; other stores; the few-shot table."""
+"""Linear probe against scipy's L-BFGS-B on the saved features; other stores; the few-shot table."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ def scores_by_scipy(folder: Path, result: ProbeResult) -> np.ndarray:
     return (tested - mean) / scale @ weight[:, 1:].T + weight[:, 0]
 
 
-def test_errors_are_those_of_scipys_classifier(trained: Path) -> None:
+def test_errors_match_scipys_classifier(trained: Path) -> None:
     error = probed(trained)
     result = read_probe(trained / "probe/tiny/fc7.json")
     scores, labels = scores_by_scipy(trained / "features", result), np.load(trained / "features/val-fc7/labels.npy")
@@ -68,7 +68,7 @@ def test_errors_are_those_of_scipys_classifier(trained: Path) -> None:
     assert result.held_out == 20, "a fifth of each class of 9 or 10"
 
 
-def test_few_shots_have_an_interval_over_their_draws(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_few_shot_errors_have_an_interval_over_draws(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     probed(trained, "probe.shots=[1,4]", "probe.draws=3")
     one, four = read_probe(trained / "probe/tiny/fc7.json").shots
     assert (one.shots, one.draws, four.shots, len(four.errors)) == (1, 3, 4, 3)
@@ -79,7 +79,7 @@ def test_few_shots_have_an_interval_over_their_draws(trained: Path, capsys: pyte
     assert f"{four.top1_error:.2f}" in capsys.readouterr().out
 
 
-def test_another_store_and_layer(trained: Path, tmp_path: Path, config: Compose) -> None:
+def test_probe_of_another_store_and_layer(trained: Path, tmp_path: Path, config: Compose) -> None:
     for number in range(24):
         draw(tmp_path / "photos" / "ab"[number % 2] / f"{number}.png", number)
     where = [f"data.root={tmp_path}/two", f"prepare.source={tmp_path}/photos", "prepare.val_share=0.3", "data.size=72"]
@@ -102,13 +102,13 @@ def test_another_store_and_layer(trained: Path, tmp_path: Path, config: Compose)
         (["data.root=away"], "away"),
     ],
 )
-def test_a_mistake_is_one_line(trained: Path, words: list[str], message: str) -> None:
+def test_mistakes_are_one_line(trained: Path, words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         probed(trained, *words)
     assert "\n" not in str(error.value)
 
 
-def test_an_older_run_folder_without_the_section_is_probed(trained: Path) -> None:
+def test_run_folder_without_the_probe_section_works(trained: Path) -> None:
     cfg: Any = recipes.compose(str(trained))
     del cfg.probe
     OmegaConf.set_struct(cfg, True)

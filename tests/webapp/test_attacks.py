@@ -58,7 +58,7 @@ def picture() -> bytes:
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "[::", "127.0.0.2"]
 )
-def test_a_request_for_another_host_name_is_refused(host: str) -> None:
+def test_dns_rebinding_is_refused(host: str) -> None:
     """DNS rebinding: the browser takes a page of evil.example for one of the same site."""
     service = GreyService()
     asking = client(service)
@@ -68,19 +68,20 @@ def test_a_request_for_another_host_name_is_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "localhost", "[::1]:7860"])
-def test_this_machine_by_any_of_its_names_is_let_in(host: str) -> None:
+def test_local_host_names_are_accepted(host: str) -> None:
     assert "<title>alexnet_pl</title>" in client().get("/", headers={"host": host}).text
 
 
-def test_an_app_for_other_machines_answers_to_their_name_for_it() -> None:
+def test_public_app_accepts_other_host_names() -> None:
     assert client(host="0.0.0.0").get("/", headers={"host": "lab.example:7860"}).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example:7860"]
+    "origin",
+    ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example:7860", "http://[", ""],
 )
 @pytest.mark.parametrize("path", ["/", "/api/about", "/api/answer", "/api/example"])
-def test_a_request_from_a_page_of_another_site_is_refused(origin: str, path: str) -> None:
+def test_cross_origin_request_is_refused(origin: str, path: str) -> None:
     service = GreyService()
     for host in ("127.0.0.1", "0.0.0.0"):
         for method in ("GET", "POST", "OPTIONS"):
@@ -90,7 +91,7 @@ def test_a_request_from_a_page_of_another_site_is_refused(origin: str, path: str
     assert service.read_files == 0
 
 
-def test_the_page_itself_may_ask() -> None:
+def test_same_origin_request_is_accepted() -> None:
     answer = client().post("/api/answer", headers={"origin": "http://127.0.0.1:7860"}, content=picture())
     assert answer.status_code == 200
     assert answer.json()["labels"] == [{"name": "grey", "probability": 1.0, "number": 0}]
@@ -101,13 +102,13 @@ def test_the_page_itself_may_ask() -> None:
     ["/etc/passwd", "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/page.js/../../app.py", "/static/page.js",
      "/app.py", "/docs", "/openapi.json", "/file=/etc/passwd", "/api/answer/../../app.py", "//etc/passwd"],
 )  # fmt: skip
-def test_nothing_but_the_page_and_its_endpoints_is_served(path: str) -> None:
+def test_only_the_app_is_served(path: str) -> None:
     answer = client().get(path)
     assert answer.status_code in (404, 405)
     assert "root:" not in answer.text
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_runs_no_inline_script() -> None:
+def test_page_loads_nothing_from_other_hosts() -> None:
     asking = client()
     for path in app.FILES:
         answer = asking.get(path)
@@ -122,14 +123,14 @@ def find_addresses(text: str) -> list[str]:
     return [word.split('"')[0] for word in text.split('"') if word.startswith("http:")]
 
 
-def test_an_upload_of_100_mb_is_refused_before_it_is_read() -> None:
+def test_upload_of_100_mb_is_refused_before_reading() -> None:
     service = GreyService()
     answer = client(service).post("/api/answer", content=bytes(100 * 2**20))
     assert (answer.status_code, answer.json()) == (413, {"error": "The file is too large: at most 20 MB."})
     assert service.read_files == 0
 
 
-def test_an_upload_that_hides_its_size_is_cut_off_at_the_limit() -> None:
+def test_chunked_upload_without_a_size_is_cut_off() -> None:
     sent = 0
 
     def chunks() -> Any:
@@ -143,7 +144,7 @@ def test_an_upload_that_hides_its_size_is_cut_off_at_the_limit() -> None:
     assert service.read_files == 0
 
 
-def test_an_upload_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "UPLOAD_SECONDS", 0.05)
 
     class Request:
@@ -158,7 +159,7 @@ def test_an_upload_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     assert refused.value.status == 408
 
 
-def test_many_at_once_are_all_answered_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_requests_are_answered_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "MAX_WAITING", 100)
     found: list[int] = []
     service = GreyService()
@@ -177,13 +178,13 @@ def test_many_at_once_are_all_answered_one_after_the_other(monkeypatch: pytest.M
     assert (service.answered, service.most_running) == (20, 1)
 
 
-def test_more_than_can_wait_are_told_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_waiting_requests_get_503(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "MAX_WAITING", 0)
     answer = client().post("/api/answer", content=picture())
     assert (answer.status_code, answer.json()) == (503, {"error": "Too many images at once; try again."})
 
 
-def test_a_run_folder_with_a_link_out_of_it_has_no_page(tmp_path: Path) -> None:
+def test_run_folder_with_an_outside_link_is_refused(tmp_path: Path) -> None:
     from alexnet_pl.webapp.service import DemoService
 
     run = tmp_path / "run"
@@ -207,6 +208,6 @@ def png_of(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("data", [png_of(50_000, 50_000), zlib.compress(bytes(10)) and b"", b"GIF89a" + b"\xff" * 20])
-def test_bombs_and_what_is_no_image_are_refused(data: bytes) -> None:
+def test_bombs_and_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # each library has its own words
         decode(data)

@@ -48,12 +48,12 @@ def png(path: Path, image: torch.Tensor) -> Path:
         (["a", "host=no.such.host.invalid"], "host=no.such.host.invalid: "),
     ],
 )
-def test_a_wrong_word_gets_one_line(words: list[str], says: str) -> None:
+def test_wrong_argument_is_one_line(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=rf"^{re.escape(says)}"):
         registry.run_on_folders(registry.find("page"), words)
 
 
-def test_a_port_that_is_taken_gets_one_line() -> None:
+def test_occupied_port_is_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -94,7 +94,7 @@ def fetch(address: str, path: str, **asked: Any) -> tuple[int, str, Any]:
 
 
 @pytest.mark.slow
-def test_a_script_gets_the_answer_as_json(address: str, tmp_path: Path) -> None:
+def test_script_gets_the_answer_as_json(address: str, tmp_path: Path) -> None:
     data = png(tmp_path / "one.png", drawn(7)).read_bytes()
     status, text, headers = fetch(address, "/api/answer", body=data)
     assert (status, headers["content-type"]) == (200, "application/json")
@@ -128,7 +128,7 @@ def apart(one: dict[str, float], other: dict[str, float]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_in_a_browser_a_picture_is_dropped_and_bars_and_neighbours_appear(
+def test_browser_shows_bars_and_neighbours_for_a_dropped_image(
     browser: Any, address: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
     view = browser.new_page(viewport={"width": width, "height": 850}, color_scheme=scheme)
@@ -169,9 +169,7 @@ def test_in_a_browser_a_picture_is_dropped_and_bars_and_neighbours_appear(
 
 
 @pytest.mark.slow
-def test_in_a_browser_an_example_is_shown_with_its_label_and_taken_away_again(
-    browser: Any, address: str, tmp_path: Path
-) -> None:
+def test_browser_shows_and_removes_an_example(browser: Any, address: str, tmp_path: Path) -> None:
     view = browser.new_page()
     view.goto(address)
     view.get_by_text("Random validation image").click()
@@ -187,7 +185,7 @@ def test_in_a_browser_an_example_is_shown_with_its_label_and_taken_away_again(
 
 
 @pytest.mark.slow
-def test_in_a_browser_a_file_above_the_limit_gets_a_message(browser: Any, address: str, tmp_path: Path) -> None:
+def test_browser_shows_a_message_for_a_file_above_the_limit(browser: Any, address: str, tmp_path: Path) -> None:
     view = browser.new_page()
     view.goto(address)
     view.wait_for_selector("text=Drop an image")

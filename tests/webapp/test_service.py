@@ -34,7 +34,7 @@ def png(path: Path, image: torch.Tensor) -> Path:
 
 
 @pytest.mark.usefixtures("_here")
-def test_the_answer_is_the_networks_and_the_neighbours_are_those_of_brute_force(place: Path, tmp_path: Path) -> None:
+def test_answer_matches_the_network_and_brute_force_neighbours(place: Path, tmp_path: Path) -> None:
     lookup = DemoService(place / "run")
     image = lookup.read(png(tmp_path / "one.png", drawn(7)).read_bytes())
     answer = lookup.answer(image)
@@ -68,7 +68,7 @@ def test_the_answer_is_the_networks_and_the_neighbours_are_those_of_brute_force(
 
 
 @pytest.mark.usefixtures("_here")
-def test_without_features_or_codes_the_page_says_which_command_makes_them(place: Path, tmp_path: Path) -> None:
+def test_missing_features_or_codes_name_the_command(place: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(place / "run", bare, ignore=shutil.ignore_patterns("features"))
     floats, codes = DemoService(bare).answer(drawn(3, 72)[None]).searches
@@ -101,14 +101,14 @@ def damaged(place: Path, tmp_path: Path, how: str) -> Path:
         ("other features", "features"),
     ],
 )
-def test_a_run_folder_that_does_not_fit_gets_one_line(place: Path, tmp_path: Path, how: str, says: str) -> None:
+def test_unsuitable_run_folder_is_one_line(place: Path, tmp_path: Path, how: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as error:
         DemoService(damaged(place, tmp_path, how))
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.usefixtures("_here")
-def test_the_evidence_is_grad_cam_of_the_first_label_over_the_centre_crop(place: Path, tmp_path: Path) -> None:
+def test_grad_cam_of_the_first_label_covers_the_centre_crop(place: Path, tmp_path: Path) -> None:
     """Against the definition: ReLU of the maps of conv5, each weighted by the mean gradient of the label's logit."""
     lookup = DemoService(place / "run")
     image = lookup.read(png(tmp_path / "one.png", drawn(7)).read_bytes())
@@ -134,7 +134,7 @@ def test_the_evidence_is_grad_cam_of_the_first_label_over_the_centre_crop(place:
     assert np.allclose(answer.explanation.heat, expected / max(expected.max(), 1e-12), atol=1e-5)
 
 
-def test_json_carries_pixels_and_texts_unchanged() -> None:
+def test_json_preserves_pixels_and_text() -> None:
     image = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
     heat = np.array([[0.0, 1.0], [0.5, 0.25]])
     found = to_json(Answer(image, "note", [Label("<b>", 0.5, 3)], Explanation(heat, "why")), "<b>")
@@ -150,7 +150,7 @@ def pixels(url: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
-def test_boxes_are_scaled_with_an_image_that_is_too_large_to_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boxes_are_scaled_with_a_large_image(monkeypatch: pytest.MonkeyPatch) -> None:
     confident = PredictedBoxes(np.array([1]), np.array([0.9]), np.array([[100.0, 200.0, 300.0, 400.0]]))
     finder = SimpleNamespace(
         scales=(1,),
