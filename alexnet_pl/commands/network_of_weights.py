@@ -73,7 +73,7 @@ def own_checkpoint(cfg: DictConfig, folder: Path) -> Path | None:
     return Path(cfg.ckpt_path) if cfg.ckpt_path else None
 
 
-def command_line_values(section: str) -> dict[str, Any]:
+def command_line_values(section: str) -> dict[str, object]:
     """Values of a section given on the command line, which take precedence."""
     if not HydraConfig.initialized():
         return {}

@@ -78,7 +78,7 @@ def test_figure_3_has_every_kernel_of_the_network(run: TrainedRun) -> None:
     wanted = scale_to_unit_range(weight).permute(0, 2, 3, 1).numpy()
     tiles = [half[1:12, 1 + 12 * c : 12 * c + 12] for half in halves for c in range(12)]
     np.testing.assert_allclose(np.stack(tiles), wanted, atol=1e-6)
-    assert halves[0].shape == (12 + 1, 12 * 12 + 1, 3)
+    assert halves[0].shape == (1 * 12 + 1, 12 * 12 + 1, 3), "12 of 24 kernels, a quarter of the width"
     np.testing.assert_allclose(halves[1][0], np.broadcast_to(to_rgb(DARK.page), (145, 3)), atol=1e-6)
 
 
