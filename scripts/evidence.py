@@ -1,15 +1,18 @@
 """Run the paper's comparisons, and every deviation alone, on 100 classes of tiny-ImageNet; keep each run's small files.
 
+    python scripts/evidence.py /downloads/tiny-imagenet-200 /fast/evidence --plan
     python scripts/evidence.py /downloads/tiny-imagenet-200 /fast/evidence
     python scripts/evidence.py /downloads/tiny-imagenet-200 /fast/evidence --part deviations --seeds 1 2 3
-    python scripts/evidence.py /downloads/tiny-imagenet-200 /fast/evidence --plan
 
 Interrupted, the same command continues. A run whose files are in docs/data/evidence is not repeated, on any machine.
-tiny-ImageNet is cs231n.stanford.edu's tiny-imagenet-200.zip, unpacked: train/<wnid>/images, val/images.
+Two calls, each with its own seeds, may share the folder. tiny-ImageNet is cs231n.stanford.edu's tiny-imagenet-200.zip,
+unpacked: train/<wnid>/images, val/images.
 """
 
 import argparse
 import csv
+import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -18,10 +21,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-KEPT = Path(__file__).parent.parent / "docs/data/evidence"
-SMALL_FILES = ("result.json", "result-center.json", "fit.json", "provenance.json", "metrics.csv")
-IMAGES = 50_000  # of the 100 classes that are trained on
-EPOCHS = 15  # of configs/tinyimagenet.yaml
+import pyarrow.parquet as pq
+
+KEPT = Path(__file__).resolve().parent.parent / "docs/data/evidence"
+SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json")
+IMAGES, EPOCHS = 50_000, 10  # of configs/tinyimagenet.yaml
+RATES = (0.005, 0.01, 0.02)
+SHORT = ("trainer.max_epochs=4", "schedule.steps.drops=[3]")  # of a run that tunes
+MAIN = "tinyimagenet"
 
 ABLATIONS = {  # §4, §5 and §8
     "norm": "model.norm=false",
@@ -35,6 +42,7 @@ ABLATIONS = {  # §4, §5 and §8
     "without-conv4": "model.without=conv4",
     "without-conv5": "model.without=conv5",
 }
+TUNED = ("dropout", "tanh", "towers")  # ablations that change what a learning rate means
 DEVIATIONS = {  # docs/deviations.md: the printed text's value of one switch, the others as the program ran
     "as-printed": "variant=as_printed",
     "relu-after-pool1": "model.relu_after_pool1=false",
@@ -50,40 +58,57 @@ DEVIATIONS = {  # docs/deviations.md: the printed text's value of one switch, th
     "bias-decay": "optim.decay_biases=true",
     "images-per-crop": "augment.images_per_crop=32",
 }
+PARTS = ("tuning", "full", "ablations", "deviations", "pretrained")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One network: trained by `recipe` with one override, then tested."""
+    """One network: trained by `recipe` with `overrides` on a store below the root, then tested unless it only tunes."""
 
     part: str
     name: str
     seed: int
-    override: str | None = None
-    recipe: str = "tinyimagenet"
+    overrides: tuple[str, ...] = ()
+    recipe: str = MAIN
+    store: str = "task"
 
     @property
     def folder(self) -> Path:
         return Path(self.part, self.name, f"seed{self.seed}")
 
     @property
-    def done(self) -> bool:
-        return (KEPT / self.folder / "result.json").is_file()
+    def is_done(self) -> bool:
+        return (KEPT / self.folder / "metrics.csv").is_file()
 
 
-def runs(parts: list[str], seeds: list[int]) -> Iterator[Run]:
-    """In the order of use: one seed of everything before the next seed."""
-    for seed in seeds:
-        if "full" in parts:
-            yield Run("full", "network", seed)
-        if "ablations" in parts:
-            yield from (Run("ablations", name, seed, override) for name, override in ABLATIONS.items())
-        if "deviations" in parts and seed <= 3:
-            yield from (Run("deviations", name, seed, override) for name, override in DEVIATIONS.items())
+def tuning_runs() -> Iterator[Run]:
+    """Every rate for the full network and for each ablation that is tuned: a short fit without a tenth of the training
+    images, validated on these."""
+    for name in ("full", *TUNED):
+        override = (ABLATIONS[name],) if name in ABLATIONS else ()
+        for rate in RATES:
+            yield Run("tuning", f"{name}-{rate}", 1, (*override, f"optim.lr={rate}", *SHORT), store="tune")
+
+
+def measured_runs(seed: int) -> Iterator[Run]:
+    yield Run("full", "network", seed)
+    yield from (Run("ablations", name, seed, (override,)) for name, override in ABLATIONS.items())
+    if seed <= 3:
+        yield from (Run("deviations", name, seed, (override,)) for name, override in DEVIATIONS.items())
+    if seed <= 2:
+        yield Run("pretrained", "others", seed, recipe="tinyimagenet_pretrain", store="others")
+        yield Run("pretrained", "finetuned", seed, recipe="tinyimagenet_finetune")
+
+
+def planned_runs(parts: list[str], seeds: list[int]) -> list[Run]:
+    """All runs in the order of use: one seed of everything before the next seed."""
+    runs = [*tuning_runs(), *(run for seed in seeds for run in measured_runs(seed))]
+    return [run for run in runs if run.part in parts]
 
 
 def link_classes(source: Path, root: Path) -> None:
-    """Folders of symbolic links: `task` is every second class by wnid, `others` the classes between them."""
+    """Folders of symbolic links: `task` is every second class by wnid, `others` the classes between them; `tune` has
+    the training images of `task`, every tenth of them as its validation images."""
     wnids = sorted(folder.name for folder in (source / "train").iterdir())
     labels = [line.split("\t")[:2] for line in (source / "val/val_annotations.txt").read_text().splitlines()]
     for half, own in (("task", wnids[::2]), ("others", wnids[1::2])):
@@ -92,6 +117,9 @@ def link_classes(source: Path, root: Path) -> None:
         for name, wnid in labels:
             if wnid in own:
                 link(root / half / "val" / wnid / name, source / "val/images" / name)
+    for wnid in wnids[::2]:
+        for number, image in enumerate(sorted((source / "train" / wnid / "images").iterdir())):
+            link(root / "tune" / ("train" if number % 10 else "val") / wnid / image.name, image)
 
 
 def link(path: Path, target: Path) -> None:
@@ -100,25 +128,73 @@ def link(path: Path, target: Path) -> None:
         path.symlink_to(target)
 
 
-def alexnet_pl(*words: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "alexnet_pl", *map(str, words)], check=True)
+def alexnet_pl(root: Path, *words: str | Path) -> None:
+    """Run a command in `root`, so that the records it writes name no other folder."""
+    package = Path(__file__).resolve().parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    subprocess.run([sys.executable, "-m", "alexnet_pl", *map(str, words)], check=True, cwd=root, env=environment)
+
+
+def prepare_stores(source: Path, root: Path) -> None:
+    link_classes(source, root / "classes")
+    for store, recipe in (("task", MAIN), ("others", "tinyimagenet_pretrain"), ("tune", MAIN)):
+        alexnet_pl(root, "prepare", "-c", recipe, f"prepare.source=classes/{store}", f"data.root={store}")
 
 
 def execute(run: Run, root: Path) -> None:
-    """Train and test with ten views and the centre view, then keep the small files."""
-    folder = root / "runs" / run.folder
-    words = [f"data.root={root / 'task'}", f"seed={run.seed}", *([run.override] if run.override else [])]
-    alexnet_pl("reproduce", "-c", run.recipe, *words, f"hydra.run.dir={folder}")
+    """Train and test with ten views and, the full network, with the centre view; then keep the small files."""
+    folder = Path("runs") / run.folder
+    command = "fit" if run.part == "tuning" else "reproduce"
+    words = [f"data.root={run.store}", f"seed={run.seed}", *run.overrides, f"hydra.run.dir={folder}"]
+    if run.recipe == "tinyimagenet_finetune":
+        words.append(f"transfer.weights=runs/pretrained/others/seed{run.seed}")
+    alexnet_pl(root, command, "-c", run.recipe, *words, *(["ckpt_path=auto"] if command == "fit" else []))
     if run.part == "full":
-        alexnet_pl("test", folder, "test.views=center")
-    keep(folder, KEPT / run.folder)
+        alexnet_pl(root, "test", folder, "test.views=center")
+    keep(root / folder, KEPT / run.folder)
+
+
+def average(root: Path, name: str, members: list[Path]) -> None:
+    """Average the saved predictions of networks, which are not run again."""
+    folder, joined = Path("runs/ensembles") / name, ",".join(map(str, members))
+    alexnet_pl(
+        root, "ensemble", "-c", MAIN, "data.root=task", f"ensemble.members=[{joined}]", f"hydra.run.dir={folder}"
+    )
+    keep(root / folder, KEPT / "ensembles" / name)
+
+
+def average_all(root: Path) -> None:
+    """The rows of Table 2 with several networks, of those that are trained."""
+    networks = [Path(f"runs/full/network/seed{seed}") for seed in range(1, 6)]
+    finetuned = [Path(f"runs/pretrained/finetuned/seed{seed}") for seed in (1, 2)]
+    for name, members in (("5cnns", networks), ("7cnns", [*networks, *finetuned])):
+        if all((root / member / "result.json").is_file() for member in members):
+            average(root, name, members)
 
 
 def keep(folder: Path, kept: Path) -> None:
+    """Copy the small files of a run; records without the machine's name, predictions without probabilities."""
+    for result in folder.glob("results/*/result.json"):
+        target = kept / result.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(result, target)
+        predictions = result.with_name("probabilities.parquet")
+        if predictions.is_file():
+            pq.write_table(
+                pq.read_table(predictions, columns=["image", "label", "best"]),
+                target.with_name(predictions.name),
+                compression="zstd",
+            )
     kept.mkdir(parents=True, exist_ok=True)
     for name in SMALL_FILES:
         if (folder / name).is_file():
             shutil.copy(folder / name, kept / name)
+    provenance = kept / "provenance.json"
+    if provenance.is_file():
+        record = json.loads(provenance.read_text())
+        provenance.write_text(
+            json.dumps(record | {"sessions": [s | {"host": ""} for s in record["sessions"]]}, indent=1)
+        )
 
 
 def median_rate() -> float | None:
@@ -144,19 +220,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="tiny-imagenet-200, unpacked")
     parser.add_argument("root", type=Path, help="folder for the stores and the runs")
-    parser.add_argument("--part", nargs="+", choices=("full", "ablations", "deviations"))
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     parser.add_argument("--plan", action="store_true", help="print what is left, and how long it will take")
     args = parser.parse_args()
-    left = [run for run in runs(args.part or ["full", "ablations", "deviations"], args.seeds) if not run.done]
+    left = [run for run in planned_runs(args.part, args.seeds) if not run.is_done]
     print_plan(left)
-    if args.plan or not left:
+    if args.plan:
         return
     root = args.root.resolve()
-    link_classes(args.source.resolve(), root / "classes")
-    alexnet_pl("prepare", "-c", "tinyimagenet", f"prepare.source={root / 'classes/task'}", f"data.root={root / 'task'}")
+    root.mkdir(parents=True, exist_ok=True)
+    prepare_stores(args.source.resolve(), root)
     for run in left:
-        execute(run, root)
+        if not run.is_done:  # by another call, in the meantime
+            execute(run, root)
+    average_all(root)
 
 
 if __name__ == "__main__":

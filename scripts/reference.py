@@ -15,9 +15,15 @@ from pathlib import Path
 from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.experiment.trainer_options import OTHER_STRATEGIES, REFUSED, WORKS
+from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
+from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.reporting.deviation_tables import format_points
+from alexnet_pl.reporting.measured_page import measured_page
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
+EVIDENCE = ROOT / "docs/data/evidence"
+DEVIATIONS = ROOT / "docs/deviations.md"
 CLUSTERS = ROOT / "docs/how-to/clusters.md"
 BEGIN, END = "<!-- generated: {} -->", "<!-- end -->"
 NOTE = "<!-- Written by `make reference` from the code. Do not edit. -->\n"
@@ -52,9 +58,35 @@ def pages() -> dict[Path, str]:
         reference / "config.md": config_page(),
         reference / "trainer.md": trainer_page(),
         ROOT / "README.md": with_table(ROOT / "README.md", "results", results_table(ROWS, "docs/")),
+        **evidence_pages(),
         CLUSTERS: with_table(CLUSTERS, "failures", failures_table()),
         ROOT / "docs/results.md": with_table(ROOT / "docs/results.md", "results", results_table(None, "")),
     }
+
+
+def evidence_pages() -> dict[Path, str]:
+    """The page of measurements and the cells of docs/deviations.md, from the kept files of scripts/evidence.py."""
+    tests = collect_tests([EVIDENCE])
+    return {
+        ROOT / "docs/measured.md": NOTE + measured_page(tests, EVIDENCE),
+        DEVIATIONS: with_effects(DEVIATIONS.read_text(), measure_deviations(tests)),
+    }
+
+
+def with_effects(text: str, effects: list[DeviationEffect]) -> str:
+    """The page with the last cell of each row whose override was measured: top-1 points and the number of runs."""
+    cells = {effect.deviation.key: effect_cell(effect) for effect in effects}
+    lines = []
+    for line in text.splitlines():
+        keys = [key for key in cells if line.startswith("| ") and f"`{key}" in line]
+        lines.append(f"{line.rsplit(' | ', 1)[0]} | {cells[keys[0]]} |" if keys else line)
+    return "\n".join(lines) + "\n"
+
+
+def effect_cell(effect: DeviationEffect) -> str:
+    top1 = effect.differences["top1_error"]
+    runs = "1 run" if top1.runs == 1 else f"{top1.runs} runs"
+    return f"[{format_points(top1)} points on {effect.dataset}, {runs}: {effect.verdict}](measured.md)"
 
 
 def failures_table() -> str:

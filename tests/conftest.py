@@ -1,4 +1,4 @@
-"""What several test files start from: composed configs, and a store small enough to train on in seconds."""
+"""Fixtures for all tests: composed configs, and a store small enough to train on in seconds."""
 
 import ctypes
 import gc

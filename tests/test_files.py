@@ -1,4 +1,4 @@
-"""Records on disk: every declared field is checked on reading, by the file's and the field's name."""
+"""Records on disk: every field is validated on reading; errors name the file and the field."""
 
 import json
 import math
@@ -113,19 +113,19 @@ IDS = [f"{record.__name__}.{'.'.join(map(str, keys))}" for record, keys, *_ in F
 
 
 @pytest.mark.parametrize("record", GOOD, ids=lambda record: record.__name__)
-def test_a_good_record_is_read(record: type, tmp_path: Path) -> None:
+def test_valid_record_is_read(record: type, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_text(json.dumps(GOOD[record] | {"of a later version": 1}))
     assert to_json(read_record(path, record, "")) == GOOD[record]
 
 
-def test_null_is_the_default_of_a_field_that_has_one() -> None:
+def test_null_means_the_default() -> None:
     record = parse_record({"finished": True, "training": {}, "store": {}, "seconds": None, "steps": None}, FitStatus)
     assert (record.seconds, record.steps) == (0.0, None)
 
 
 @pytest.mark.parametrize(("record", "keys", "hint", "must"), FIELDS, ids=IDS)
-def test_a_damaged_field_is_named(record: type, keys: tuple, hint: Any, must: bool, tmp_path: Path) -> None:
+def test_invalid_field_is_named(record: type, keys: tuple, hint: Any, must: bool, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     wrong = [value for value in VALUES if not fits(value, hint, must)]
     assert len(wrong) > 5
@@ -138,14 +138,14 @@ def test_a_damaged_field_is_named(record: type, keys: tuple, hint: Any, must: bo
         assert str(error.value).endswith("; do something")
 
 
-def test_values_that_cannot_be_are_refused() -> None:
+def test_impossible_values_are_refused() -> None:
     for keys, value in ((("top1_error",), 100.5), (("nll",), math.inf), (("schema",), 3), (("images",), True)):
         with pytest.raises(ValueError, match=f"^{keys[0]}: "):
             parse_record(with_value(GOOD[TestResult], keys, value), TestResult)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\xff"])
-def test_what_is_no_json_object_is_refused(text: str, tmp_path: Path) -> None:
+def test_file_that_is_not_a_json_object_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"record.json: "):

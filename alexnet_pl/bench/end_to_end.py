@@ -1,4 +1,4 @@
-"""A whole `fit` as a user runs it: seconds by part, joules per image, idle share of the GPU."""
+"""End-to-end timing of `fit`: seconds by part, joules per image, idle share of the GPU."""
 
 import contextlib
 import io
@@ -33,7 +33,7 @@ STEPS = {"cuda": 10_000}  # an epoch of ILSVRC-2012
 
 
 class PartTimer:
-    """Seconds spent in wrapped functions; a wrapped function called by another one counts for the caller."""
+    """Times wrapped functions; the time of nested wrapped calls counts for the outermost one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -146,7 +146,7 @@ def idle_share(spans: list[tuple[float, float]]) -> float | None:
 
 
 def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> JsonObject:
-    """Time a fit on the store at `root`; with a path for a trace, or on a GPU, also profile some batches."""
+    """Time a fit on the store at `root`; on a GPU or with a path for the trace, also profile some batches."""
     store = Store(root)
     device, steps = runtime.device(cfg), len(store.split("train")) // cfg.data.batch_size
     shares = PartTimer() if device.type == "cpu" else None
@@ -175,8 +175,8 @@ def percent_shares(seconds: dict[str, float], total: float) -> dict[str, float]:
 
 
 def fit_config(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
-    """The recipe on this store for `epochs`, validated and saved once at the end, like an epoch of a large data set.
-    A store made by `bench` is not cached on the GPU, because ILSVRC-2012 would not fit."""
+    """Compose a fit of `epochs` on this store with one validation and checkpoint at the end, as in an epoch of a large
+    data set. A store made by `bench` is not cached on the GPU, because ILSVRC-2012 would not fit."""
     section = {"root": str(store.root), "name": store.name, "size": store.size, "batch_size": cfg.data.batch_size}
     overrides = {
         "command": "fit",
@@ -187,7 +187,7 @@ def fit_config(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
         "trainer": {"max_epochs": epochs, "check_val_every_n_epoch": epochs},
         "performance": {"cache_on_gpu": cfg.performance.cache_on_gpu and not OmegaConf.is_missing(cfg.data, "root")},
     }
-    unguarded = OmegaConf.create(OmegaConf.to_container(cfg))  # without Hydra's guard against new keys
+    unguarded = OmegaConf.create(OmegaConf.to_container(cfg))  # disable Hydra's check for new keys
     return OmegaConf.merge(unguarded, overrides)  # type: ignore[return-value]
 
 

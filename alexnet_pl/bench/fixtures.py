@@ -1,4 +1,4 @@
-"""Inputs of all measurements: the same photographs as files and in two stores."""
+"""Input data of `bench`: the same photographs as files and in two stores."""
 
 import contextlib
 import io
@@ -23,8 +23,8 @@ CLASSES = 10
 
 
 def make_stores(photographs: list[Path], folder: Path, size: int, images: int) -> None:
-    """Create in `folder`: photographs/, class folders of links; the stores raw/ and jpeg/; squares/, files with the
-    images of jpeg/."""
+    """Create in `folder`: photographs/ (class folders of links), the stores raw/ and jpeg/, and squares/ (the images of
+    jpeg/ as files)."""
     make_tree(photographs, folder / "photographs", images, CLASSES)
     source, threads = read_folders(folder / "photographs", {}), torch.get_num_threads()
     torch.set_num_threads(1)
@@ -46,12 +46,12 @@ def write_squares(folder: Path) -> None:
         path.write_bytes(split.reader.jpeg_bytes(slot))
 
 
-IMAGES = 4096  # per measurement; fewer photographs are repeated
+IMAGES = 4096  # per measurement; photographs are repeated if there are fewer
 SIZE = 256
 
 
 def find_photographs(source: Path | None, folder: Path) -> list[Path]:
-    """Images below `source`, or drawn ones in `folder`. Raises UserError if `source` has none."""
+    """List the images below `source`, or draw some in `folder`. Raises UserError if `source` has none."""
     if source is None:
         return [draw_photograph(folder / f"{number}.JPEG", number) for number in range(64)]
     paths = sorted(path for path in source.rglob("*") if is_image(path))[:IMAGES]

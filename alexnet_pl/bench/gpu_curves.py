@@ -15,11 +15,11 @@ from alexnet_pl.runs.layout import METRICS
 VARIANTS = ("as_run", "as_printed")
 PRECISIONS = ("bf16-mixed", "32-true")
 SEEDS = (0, 1, 2)
-GRACE = 60  # seconds that a fit gets to save its checkpoint
+GRACE = 60  # seconds to save the checkpoint in
 
 
 def curve_slices(cfg: DictConfig) -> dict[str, Callable[[DictConfig, Path], JsonObject]]:
-    """One slice per network; seeds are the outer loop, so that an early end leaves complete comparisons."""
+    """Make one slice per network; seeds are the outer loop, so that an early end leaves complete comparisons."""
     slices = {}
     for seed in SEEDS:
         for precision in PRECISIONS:

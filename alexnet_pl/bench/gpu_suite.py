@@ -25,9 +25,9 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, write_json
 
-IMAGES = 16_384  # in the stores that loaders read
+IMAGES = 16_384  # images in the stores of the loader slices
 VALIDATION = 50_000  # validation images of ILSVRC-2012
-TESTS = Path(__file__).parents[2] / "tests/gpu"  # exists in a checkout only
+TESTS = Path(__file__).parents[2] / "tests/gpu"  # only in a git checkout
 
 MeasureSlice = Callable[[DictConfig, Path], JsonObject]
 """(config, output folder) → measurements as JSON."""
@@ -37,10 +37,13 @@ def measure_gpu(cfg: DictConfig, folder: Path) -> None:
     """Measure the slices that are missing in `folder` for `bench.minutes`. Raises UserError without a GPU."""
     silence_library_logs()
     if not torch.cuda.is_available():
-        raise UserError("bench gpu: no CUDA GPU is visible here (torch.cuda.is_available() is False)")
+        raise UserError("bench gpu: no CUDA GPU is available (torch.cuda.is_available() is False)")
     folder.mkdir(parents=True, exist_ok=True)
     missing = run_slices(make_slices(cfg), cfg, folder, time.monotonic() + 60 * cfg.bench.minutes)
-    print_message(f"{len(missing)} slices left: {', '.join(missing)}" if missing else "every slice is measured", folder)
+    print_message(
+        f"{len(missing)} slices are still missing: {', '.join(missing)}" if missing else "all slices are measured",
+        folder,
+    )
 
 
 def run_slices(pending: dict[str, MeasureSlice], cfg: DictConfig, folder: Path, deadline: float) -> list[str]:
@@ -115,7 +118,7 @@ def query_driver(fields: str) -> dict[str, str]:
 def run_gpu_tests(cfg: DictConfig, folder: Path) -> JsonObject:
     """Run the tests marked `gpu`, which compare every CUDA path with the CPU; they need a checkout and pytest."""
     if not TESTS.is_dir():
-        return {"skipped": "no tests: this is not a checkout"}
+        return {"skipped": "no tests: not a git checkout"}
     log = folder / "tests.log"
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", str(TESTS)]
     with log.open("w") as file:
@@ -124,7 +127,7 @@ def run_gpu_tests(cfg: DictConfig, folder: Path) -> JsonObject:
 
 
 def time_steps(cfg: DictConfig, size: int) -> JsonObject:
-    """Milliseconds of a step by precision and launch mode, beside stock PyTorch and torchvision."""
+    """Time a step by precision and launch mode, beside stock PyTorch and torchvision, in milliseconds."""
     work = suite.make_workload(cfg, runtime.cores(), size)
     names = (*training_steps.CANDIDATES, *training_steps.GPU_CANDIDATES)
     seconds = time_in_processes(names, training_steps.make_step, (work,), cfg.bench.rounds)
@@ -145,7 +148,7 @@ def measure_step_stages(cfg: DictConfig, folder: Path) -> JsonObject:
 
 
 def measure_loaders(cfg: DictConfig, folder: Path) -> JsonObject:
-    """Images per second to the GPU from raw, JPEG and GPU-decoded stores, and with third-party loaders."""
+    """Measure images per second to the GPU from raw, JPEG and GPU-decoded stores and from third-party loaders."""
     with tempfile.TemporaryDirectory() as name:
         make_bench_stores(cfg, Path(name))
         flows, missing = loaders.loader_candidates(Path(name), runtime.cores(), cfg.augment.crop)
@@ -160,7 +163,7 @@ def make_bench_stores(cfg: DictConfig, folder: Path) -> dict[str, Store]:
 
 
 def time_ten_views(cfg: DictConfig, folder: Path) -> JsonObject:
-    """Seconds for ten views (§5.1) of as many images as in ILSVRC-2012 validation, already on the GPU."""
+    """Time ten views (§5.1) of as many images as ILSVRC-2012 validation has, already on the GPU, in seconds."""
     device, count = torch.device("cuda"), 1280
     module = stages.build_module(cfg, device).eval()
     images = torch.randint(0, 256, (count, 3, cfg.data.size, cfg.data.size), dtype=torch.uint8, device=device)
@@ -172,6 +175,6 @@ def time_ten_views(cfg: DictConfig, folder: Path) -> JsonObject:
 
 
 def measure_whole_fit(cfg: DictConfig, folder: Path) -> JsonObject:
-    """A fit on the store at `data.root` with the GPU's idle share and energy, projected to the 90 epochs of §6."""
+    """Time a fit on the store at `data.root` with GPU idle share and energy, projected to the 90 epochs of §6."""
     fit = end_to_end.measure_fit(cfg, Path(cfg.data.root), folder / end_to_end.TRACE if cfg.bench.profile else None)
     return {"fit": fit, "projected": suite.project_training(fit)}

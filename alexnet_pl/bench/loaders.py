@@ -1,4 +1,4 @@
-"""Throughput of loading stored images, beside a memory copy and third-party loaders."""
+"""Loader throughput from stores, beside a memory copy and third-party loaders."""
 
 import os
 import time
@@ -24,7 +24,7 @@ COPY, RAW, JPEG, EXAMPLE = "plain copy of memory", "ours, raw", "ours, jpeg", "p
 
 
 def loader_candidates(folder: Path, workers: int, crop: int) -> tuple[dict[str, BatchStream], dict[str, str]]:
-    """(name → endless stream of batches, name → reason) of the loaders that run here and of those that do not.
+    """Return (name → endless stream of batches of loaders that run here, name → reason why a loader does not).
 
     `folder`: from `fixtures.make_stores`.
     """
@@ -61,7 +61,7 @@ def copy_batches(split: Split) -> Generator[int, None, None]:
 def stream_split(
     split: Split, device: torch.device = CPU, buffer_class: type[BatchBuffer] = CpuBuffer
 ) -> Generator[int, None, None]:
-    """Our loader over endless shuffled epochs."""
+    """Stream batches of this package's loader over endless shuffled epochs, yielding their sizes."""
     orders = (epoch_order(len(split), 0, epoch) for epoch in count())
     batches = (order[start : start + BATCH] for order in orders for start in range(0, len(order), BATCH))
     for _, labels in stream_batches(split, batches, BATCH, device, buffer_class=buffer_class):
@@ -100,7 +100,7 @@ READ_MODES = {"memory map": False, "read ahead": True}
 
 
 def measure_cold_reads(root: Path, rounds: int) -> dict[str, Rate]:
-    """Images per second from a store outside the page cache. Kernels may ignore that and read from memory."""
+    """Measure images per second from a store dropped from the page cache. The kernel may keep it in memory."""
     rates: dict[str, list[float]] = {name: [] for name in READ_MODES}
     for _ in range(rounds):
         for name, ahead in READ_MODES.items():

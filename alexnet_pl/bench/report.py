@@ -58,7 +58,7 @@ def print_training_tables(measured: JsonObject) -> None:
         )
     console.print(
         make_rich_table(
-            "A store that is not in memory yet",
+            "A store outside the page cache",
             ("", "images/s", "slowest to fastest round"),
             rate_rows(measured["cold"]),
         )
@@ -125,7 +125,7 @@ def projection_lines(measured: JsonObject) -> list[str]:
     energy = " and ".join(f"{hours:,.1f} kWh of the {name}" for name, hours in projected["kilowatt_hours"].items())
     return [
         f"90 epochs of ILSVRC-2012 at that rate: {format_duration(projected['hours'])}",
-        f"energy: {energy or 'not measured: no counter on this machine'}",
+        f"energy: {energy or 'not measured: this machine has no counter'}",
     ]
 
 
@@ -150,7 +150,7 @@ NO_GPU = "On a GPU: not yet measured."
 
 
 def write_benchmarks(paths: list[Path], to: Path) -> None:
-    """Write the page from JSON files of `bench`, one section each. Raises UserError for any other file."""
+    """Write docs/benchmarks.md from JSON files of `bench`, one section each. Raises UserError for other files."""
     measurements = [read_measurements(path) for path in paths]
     names = ",".join(os.path.relpath(path) for path in paths)
     parts = [HEAD.format(names=f"[{names}]" if len(paths) > 1 else names)]
@@ -216,7 +216,7 @@ def training_section(measured: JsonObject, path: Path, base: Path) -> str:
         markdown_table(("stage", "ms", "roofline, ms"), stage_rows(stage)),
         markdown_table(("images to the network", "images/s", "slowest to fastest round"), loader_rows(measured)),
         markdown_table(
-            ("a store that is not in memory yet", "images/s", "slowest to fastest round"), rate_rows(measured["cold"])
+            ("a store outside the page cache", "images/s", "slowest to fastest round"), rate_rows(measured["cold"])
         ),
         markdown_table((f"step of {size} images", "ms", "images/s"), step_rows(measured["steps"], size)),
         *(

@@ -1,4 +1,4 @@
-"""Stages of a training step, each timed alone, beside the roofline of this machine."""
+"""Stages of a training step, timed separately, beside their rooflines on this machine."""
 
 import copy
 import statistics
@@ -24,7 +24,7 @@ from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
 
 class StageTimer:
-    """Stage → list of seconds; on a GPU it waits for the work to finish."""
+    """Stage → list of seconds; on a GPU, synchronised with the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds = device, dict[str, list[float]]()
@@ -101,7 +101,7 @@ def time_stages(
 
 
 def rooflines(cfg: DictConfig, module: Classifier, device: torch.device) -> dict[str, float]:
-    """Stage → least seconds: bytes over bandwidth, or operations over peak rate, both measured on this machine."""
+    """Compute each stage's roofline in seconds: bytes / bandwidth or operations / peak rate, both measured here."""
     count, bytes_a_second = cfg.data.batch_size, measure_bandwidth(device)
     half = precision(cfg.trainer.precision, device.type).startswith("bf16")
     rate = measure_peak(torch.bfloat16 if half else torch.float32, device)
@@ -119,13 +119,13 @@ def rooflines(cfg: DictConfig, module: Classifier, device: torch.device) -> dict
 
 
 def measure_bandwidth(device: torch.device) -> float:
-    """Bytes per second, read plus written, of a copy larger than the caches."""
+    """Measure bytes per second, read plus written, of a copy larger than the caches."""
     source, target = (torch.ones(256 << 20, dtype=torch.uint8, device=device) for _ in range(2))
     return 2 * source.numel() / fastest_run(lambda: target.copy_(source), device)
 
 
 def measure_peak(kind: torch.dtype, device: torch.device) -> float:
-    """Operations per second of a matrix product: on a CPU of the network's size, on a GPU a larger one."""
+    """Measure operations per second of a matrix product: of the network's size on a CPU, larger on a GPU."""
     m, k, n = (4096, 2048, 1024) if device.type == "cpu" else (8192, 8192, 8192)
     a, b = (torch.randn(shape, device=device).to(kind) for shape in ((m, k), (k, n)))
     return 2 * m * k * n / fastest_run(lambda: a @ b, device)
@@ -143,8 +143,8 @@ def fastest_run(job: Callable[[], object], device: torch.device, runs: int = 7) 
 
 
 def count_operations(net: nn.Module, crop: int) -> tuple[float, float]:
-    """(forward, forward and backward) operations per image, without the gradient of the pixels. Counts two for each
-    multiplication in convolutions and fully connected layers, on meta tensors; backward does each product twice."""
+    """Count operations per image: (forward, forward and backward), without the gradient of the pixels. Two operations
+    per multiplication in convolutions and fully connected layers; backward has two products for each one."""
     net = copy.deepcopy(net).to("meta")
     with FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, 3, crop, crop, device="meta"))

@@ -1,4 +1,4 @@
-"""`bench train`: loaders, stages of a step, whole steps, overhead of the trainer, and a fit from end to end."""
+"""`bench train`: loaders, stages of a step, whole steps, trainer overhead, and an end-to-end fit."""
 
 import tempfile
 from pathlib import Path
@@ -15,7 +15,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.files import JsonObject
 
 CPU_IMAGES = 1024  # images in the stores
-STORE_IMAGES = {"cuda": 16_384}  # more on a GPU, so that an epoch is longer than its start-up
+STORE_IMAGES = {"cuda": 16_384}  # more on a GPU, so that an epoch takes longer than the start-up
 ILSVRC2012_IMAGES = 1_281_167  # images of ILSVRC-2012
 EPOCHS = 90  # §6
 GPU_BATCHES = (128, 256, 1024)
@@ -23,7 +23,7 @@ WINDOW = TimingWindow()
 
 
 def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
-    """Measurements of all parts as JSON. The profiler's trace, if enabled, is written to `folder`."""
+    """Measure all parts; returns JSON. The profiler's trace, if enabled, is written to `folder`."""
     silence_library_logs()
     host, source = describe_machine(), Path(cfg.prepare.source) if cfg.prepare.source else None
     measured: JsonObject = {
@@ -47,9 +47,9 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
             STORE_IMAGES.get(runtime.device(cfg).type, CPU_IMAGES),
         )
         root = stores / "raw" if OmegaConf.is_missing(cfg.data, "root") else Path(cfg.data.root)
-        progress("a store that is not in memory yet")
+        progress("a store outside the page cache")
         measured["cold"] = rates_to_json(loaders.measure_cold_reads(root, cfg.bench.rounds))
-        progress("images to the network, ours and other programs'")
+        progress("loaders, ours and third-party")
         flows, measured["not_run"] = loaders.loader_candidates(stores, host["cores"], cfg.augment.crop)
         measured["feeding"] = rates_to_json(time_streams(flows, cfg.bench.rounds, WINDOW))
         progress("stages of a step")
@@ -58,7 +58,7 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
         measured |= time_candidates(cfg, host["cores"])
         progress("the trainer")
         measured["trainer"] = rates_to_json(trainer_overhead.measure_overhead(cfg, max(2, cfg.bench.rounds // 2)))
-        progress("a fit from end to end")
+        progress("an end-to-end fit")
         measured["fit"] = end_to_end.measure_fit(cfg, root, folder / end_to_end.TRACE if cfg.bench.profile else None)
     measured["gates"] = check_targets(measured)
     return measured | {"projected": project_training(measured["fit"])}
@@ -69,8 +69,8 @@ def section_dict(cfg: DictConfig, name: str) -> JsonObject:
 
 
 def time_candidates(cfg: DictConfig, cores: int) -> JsonObject:
-    """Seconds of a step on `cfg.data.batch_size` images and of the norms; on a GPU also for other batch sizes."""
-    progress("steps, ours and other programs'")
+    """Time steps on `cfg.data.batch_size` images and the norms, in seconds; on a GPU also for other batch sizes."""
+    progress("steps, ours and third-party")
     workload = make_workload(cfg, cores, cfg.data.batch_size)
     gpu = workload.device == "cuda"
     names = (*training_steps.CANDIDATES, *(training_steps.GPU_CANDIDATES if gpu else ()))
@@ -110,7 +110,7 @@ def rates_to_json(rates: dict[str, Rate]) -> dict[str, dict[str, float]]:
 
 
 def project_training(fit: JsonObject) -> JsonObject:
-    """Hours and energy of the 90 epochs of §6 at the measured fit's rate and energy per image."""
+    """Project hours and energy of the 90 epochs of §6 from the measured fit's rate and energy per image."""
     images = EPOCHS * ILSVRC2012_IMAGES
     return {
         "hours": images / fit["images_per_second"] / 3600,

@@ -8,7 +8,7 @@ from alexnet_pl.files import JsonObject
 
 
 class Target(NamedTuple):
-    """A bound on a measured value, a minimum if `least`. `found`: the value, None if it was not measured."""
+    """Bound on a measured value: a minimum if `least`, else a maximum. `found`: the value, or None if not measured."""
 
     what: str
     found: float | None
@@ -44,7 +44,7 @@ MAX_OVERHEAD = 50.0  # µs of Python per step over a bare loop
 
 
 def make_targets(measured: JsonObject) -> list[Target]:
-    """Targets for the results of `measure_training`; parts that are missing count as not measured."""
+    """List the targets for results of `measure_training`; missing parts count as not measured."""
     loader_rates = {name: robust_rate(each) for name, each in measured.get("feeding", {}).items()}
     step_rates = {name: 1 / seconds for name, seconds in measured.get("steps", {}).items()}
     norm_rates = {name: 1 / seconds for name, seconds in measured.get("norms", {}).items()}
@@ -57,8 +57,8 @@ def make_targets(measured: JsonObject) -> list[Target]:
 
 
 def robust_rate(rate: dict[str, float]) -> float:
-    """Median rate, or the fastest round if the rounds differ by more than a factor of two, so that no target is met
-    because something else slowed a candidate down."""
+    """Return the median rate, or the fastest round if rounds differ by more than a factor of two: no target should be
+    met because another process slowed a baseline down."""
     return rate["median"] if 2 * rate.get("low", rate["median"]) >= rate.get("high", 0.0) else rate["high"]
 
 
@@ -84,7 +84,13 @@ def overhead_targets(measured: JsonObject) -> list[Target]:
             "µs a step",
             least=False,
         ),
-        Target("fit: outside the network's work", shares.get("outside"), MAX_OUTSIDE, "%", least=False),
+        Target(
+            "fit: outside the network's work",
+            shares.get("outside"),
+            MAX_OUTSIDE,
+            "%",
+            least=False,
+        ),
     ]
 
 

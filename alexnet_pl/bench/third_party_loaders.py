@@ -32,7 +32,7 @@ class LoaderInputs(NamedTuple):
 
 
 def unavailable_reason(module: str, flow: BatchStream) -> str:
-    """Why a third-party loader does not run here; "" if it does."""
+    """Return the reason why a third-party loader does not run here, or "" if it does."""
     try:
         if importlib.util.find_spec(module) is None:
             return "not installed"
@@ -46,7 +46,7 @@ def unavailable_reason(module: str, flow: BatchStream) -> str:
 
 
 def stream_webdataset(place: LoaderInputs) -> Generator[int, None, None]:
-    """webdataset on our JPEG shards, which have its format, decoded by Pillow."""
+    """Stream the JPEG shards of a store, which are in webdataset's format, with webdataset and Pillow."""
     import webdataset as wds  # type: ignore[import-not-found]
 
     paths = [str(path) for path in sorted((place.folder / "jpeg").glob("train-*.tar"))]
@@ -92,7 +92,7 @@ def write_litdata(root: Path, items: Any) -> None:
 
 
 def stream_dali(place: LoaderInputs) -> Generator[int, None, None]:
-    """DALI's pipeline on the CPU."""
+    """Stream JPEG files with a DALI pipeline on the CPU."""
     from nvidia.dali import fn, pipeline_def, types  # type: ignore[import-not-found]
 
     cpu: Any = None
@@ -110,7 +110,7 @@ def stream_dali(place: LoaderInputs) -> Generator[int, None, None]:
 
 
 def stream_ffcv_raw(place: LoaderInputs) -> Generator[int, None, None]:
-    """FFCV with the random crop of its ImageNet recipe."""
+    """Stream raw images with FFCV and the random crop of its ImageNet recipe."""
     from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder  # type: ignore[import-not-found]
 
     return stream_ffcv(place, "raw", RandomResizedCropRGBImageDecoder((224, 224)))

@@ -29,7 +29,7 @@ class Rate(NamedTuple):
 
 
 def time_interleaved(jobs: Mapping[str, TimedJob], rounds: int) -> dict[str, Rate]:
-    """Rate of each job over `rounds` rounds, after one round of warm-up."""
+    """Measure the rate of each job over `rounds` rounds, after one warm-up round."""
     rates_by_name: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(rounds + 1):
         for name, job in jobs.items():
@@ -53,7 +53,7 @@ class TimingWindow(NamedTuple):
 
 
 def time_streams(flows: Mapping[str, BatchStream], rounds: int, window: TimingWindow) -> dict[str, Rate]:
-    """Rate of each stream; every round opens a stream and closes it before the next one."""
+    """Measure the rate of each stream; every round opens each stream and closes it before the next."""
     rates_by_name: dict[str, list[float]] = {name: [] for name in flows}
     for _ in range(rounds):
         for name, flow in flows.items():
@@ -116,7 +116,7 @@ WARMUP_RUNS = 2  # untimed: compilation, first use of memory
 
 
 class CandidateProcess:
-    """A process that holds one candidate, warmed up, and runs it on request."""
+    """Process that holds one warmed-up candidate and runs it on request."""
 
     def __init__(self, make: MakeCandidate, name: str, *args: Any) -> None:
         context = get_context("spawn")
@@ -127,11 +127,11 @@ class CandidateProcess:
         self.name = name
 
     def wait_until_warm(self) -> None:
-        """Wait for the warm-up, which would otherwise take cores from another candidate's timing."""
+        """Wait until the warm-up ends, so that it does not slow down another candidate's timing."""
         self.receive()
 
     def run(self) -> float:
-        """Seconds of one run."""
+        """Run once; returns seconds."""
         self.line.send(True)
         return self.receive()
 
@@ -162,7 +162,7 @@ def serve_candidate(line: Connection, make: MakeCandidate, name: str, *args: Any
 def time_in_processes(
     names: Iterable[str], make: MakeCandidate, args: tuple[Any, ...], rounds: int
 ) -> dict[str, float]:
-    """Median seconds of each candidate's runs, each in its own process."""
+    """Measure the median seconds of each candidate, each in its own process."""
     with contextlib.ExitStack() as stack:
         workers = {}
         for name in names:

@@ -1,6 +1,6 @@
 """Python overhead of the trainer per step: a fit with almost empty steps, compared with a bare loop.
 
-The network is small, because the logged norms of 61 million weights would take 12 ms on a CPU. For comparison: a
+The network is small, because logging the norms of 61 million weights would take 12 ms on a CPU. The baseline is a
 minimal LightningModule with automatic optimisation that logs every step.
 """
 
@@ -58,7 +58,7 @@ class StepClock(L.Callback):
 
 
 def measure_overhead(cfg: DictConfig, rounds: int) -> dict[str, Rate]:
-    """Microseconds per step over a bare loop, with progress bar, logger and metrics."""
+    """Measure microseconds per step over a bare loop, with progress bar, logger and metrics."""
     with tempfile.TemporaryDirectory() as name, hidden_terminal():
         root = Path(name) / "store"
         prepare(synthetic.list_synthetic(64, 64), root, StoreSettings("empty", SIDE, {}), draw_image)
@@ -75,7 +75,7 @@ def draw_image(item: ImageRecord) -> tuple[Any, str]:
 
 
 def time_ours(cfg: DictConfig, root: Path) -> float:
-    """Seconds of our trainer over the bare loop."""
+    """Measure the seconds of this package's trainer beyond the bare loop."""
     overrides = {
         "command": "fit",
         "data": {"name": "empty", "root": str(root), "size": SIDE, "batch_size": 2},
@@ -88,7 +88,9 @@ def time_ours(cfg: DictConfig, root: Path) -> float:
     }
     base = OmegaConf.to_container(cfg)
     assert isinstance(base, dict)
-    base = OmegaConf.create({key: value for key, value in base.items() if key != "model"})  # no guard, no other net
+    base = OmegaConf.create(
+        {key: value for key, value in base.items() if key != "model"}
+    )  # no check against new keys, no second network
     cfg = OmegaConf.merge(base, overrides)  # type: ignore[assignment]
     section = {key: cfg.data[key] for key in ("root", "name", "size", "batch_size")}
     module, clock = build.make_module(cfg), StepClock()
@@ -132,7 +134,7 @@ EMPTY = torch.zeros(1)
 
 
 def time_stock(folder: Path) -> float:
-    """Seconds of stock Lightning over the same steps in a loop."""
+    """Measure the seconds of stock Lightning beyond the same steps in a loop."""
     module, clock = OneWeightModule(), StepClock()
     with warnings.catch_warnings(action="ignore"):
         trainer = L.Trainer(

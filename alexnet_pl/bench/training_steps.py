@@ -1,4 +1,4 @@
-"""Training steps: ours, the same network in stock PyTorch, and torchvision's alexnet; and the norms alone."""
+"""Timing of training steps and of the norms: this package, the same network in stock PyTorch, torchvision's alexnet."""
 
 import copy
 import os
@@ -25,7 +25,7 @@ GPU_REPETITIONS = 20  # steps per timed run on a GPU, synchronised at the end
 
 
 class Workload(NamedTuple):
-    """Sizes, and the recipe's sections `model` and `performance` (`speed`); stock candidates ignore the latter."""
+    """Sizes of a step, and the recipe's sections `model` and `performance` (`speed`), which stock candidates ignore."""
 
     batch_size: int
     crop: int
@@ -40,7 +40,7 @@ class Workload(NamedTuple):
 
 
 def make_step(name: str, work: Workload) -> Callable[[], None]:
-    """Function that runs `work.steps` steps (forward, backward, update) on an augmented batch."""
+    """Return a function that runs `work.steps` steps (forward, backward, update) on an augmented batch."""
     import torch
 
     from alexnet_pl.runtime import use_tf32
@@ -50,7 +50,7 @@ def make_step(name: str, work: Workload) -> Callable[[], None]:
     os.environ[SWITCH] = str(int(ours))
     torch.set_num_threads(work.threads)
     torch.manual_seed(0)
-    if ours:  # the others keep PyTorch's default
+    if ours:  # stock candidates keep PyTorch's default
         use_tf32(precision == TF32)
     images = 60 * torch.randn(work.batch_size, 3, work.crop, work.crop, device=work.device)
     labels = torch.arange(work.batch_size, device=work.device) % work.model["num_classes"]
@@ -105,7 +105,7 @@ def captured_step(step: Callable[[Any, Any], None], images: Any, labels: Any) ->
 
 
 def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
-    """(network in training, its optimizer)."""
+    """Return (network in training mode, its optimizer)."""
     import torch
     from torchvision.models import alexnet
 
@@ -130,7 +130,7 @@ def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
 
 
 def make_norm(name: str, work: Workload) -> Callable[[], None]:
-    """Function that runs response normalisation, forward and backward, on shapes of conv1 and conv2, in float32."""
+    """Return a function that runs response normalisation, forward and backward, on conv1's and conv2's shapes."""
     import torch
     from torch.nn import functional as F
 
@@ -139,7 +139,7 @@ def make_norm(name: str, work: Workload) -> Callable[[], None]:
 
     torch.set_num_threads(work.threads)
     ask_for_large_pages()
-    keep_freed_memory()  # both for all, as it is the operation that is compared
+    keep_freed_memory()  # both for all candidates, as the operation is compared
     shapes = ((work.batch_size, 96, 55, 55), (work.batch_size, 256, 27, 27))
     inputs = [torch.randn(shape, device=work.device, requires_grad=True) for shape in shapes]
     grads = [torch.randn(shape, device=work.device) for shape in shapes]

@@ -14,9 +14,9 @@ from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting import (
     box_tables,
     learning_curves,
+    measured_page,
     norms_comparison,
     paper_tables,
-    proxy_tables,
     tables,
     wandb_panels,
     wandb_workspace,
@@ -35,14 +35,14 @@ def report(cfg: DictConfig, folder: Path) -> None:
     rate = cfg.report.images_per_second or paper_tables.measured_throughput(roots)
     codes, box_tests = code_tables(roots), box_tables.collect_box_tests(roots)
     boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.box_proxy_tables(box_tests)]
-    proxies = [table for result in proxy_results for table in proxy_tables.proxy_tables(result)]
+    proxies = measured_page.measured_tables(tests)
     all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes, *boxes]
     folder.mkdir(parents=True, exist_ok=True)
     tables.print_tables(all_tables)
     for suffix, write in {"md": tables.to_markdown, "tex": tables.to_latex, "html": tables.to_html}.items():
         (folder / f"report.{suffix}").write_text(write(all_tables))
     (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results))
-    (folder / "proxies.md").write_text(proxy_tables.PROXIES + tables.to_markdown(proxies))
+    (folder / "measured.md").write_text(measured_page.measured_page(tests, roots[0]))
     if codes:
         (folder / "codes.md").write_text(PAGE + tables.to_markdown(codes))
     if box_tests:

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ITERATIONS = 100  # of L-BFGS for each penalty, unless it converges before
-BLOCK = 8192  # images that are standardised at a time
+ITERATIONS = 100  # of L-BFGS per penalty, unless it converges earlier
+BLOCK = 8192  # images standardised at a time
 
 
 class LinearClassifier(NamedTuple):
-    """Scores of features x: weight · (x − mean) / scale + bias."""
+    """Linear classifier with scores weight · (x − mean) / scale + bias for features x."""
 
     mean: Tensor  # (width,)
-    scale: Tensor  # (), the root mean square length of x − mean, over the images that it was fitted to
+    scale: Tensor  # (), root mean square length of x − mean over the fitted images
     weight: Tensor  # (classes, width)
     bias: Tensor  # (classes,)
 
@@ -34,7 +34,7 @@ def fit_penalties(
     """Minimise mean cross-entropy + penalty / 2 · Σ weight² for each penalty; biases are not penalised. Yields
     (penalty, classifier), the largest penalty first, each fit starting from the one before.
 
-    features: (N, width), of which float64 stays so and all else is computed in float32; labels: (N,) int64.
+    features: (N, width), computed in float64 if they are float64, else in float32; labels: (N,) int64.
     """
     values = features if features.dtype == torch.float64 else features.float()
     mean = values.mean(0)
@@ -49,9 +49,9 @@ def fit_penalties(
 
 
 def reduce_width(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Few (N, width) inputs in the N coordinates of an orthonormal basis of what they span, (width, N).
+    """Project inputs (N, width) with N < width onto an orthonormal basis of their span, (width, N).
 
-    The penalty keeps the best weights in that span, so the solution is the same, found in less time.
+    The penalty keeps the optimal weights in that span, so the solution is the same and is found faster.
     """
     if 4 * len(inputs) > inputs.shape[1]:
         return inputs, None
@@ -60,7 +60,7 @@ def reduce_width(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def minimize(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor, penalty: float) -> None:
-    """Change `weight` and `bias` in place."""
+    """Minimise the penalised cross-entropy by L-BFGS, changing `weight` and `bias` in place."""
     answers = F.one_hot(labels, len(bias)).to(inputs.dtype)
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=ITERATIONS, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
@@ -76,13 +76,13 @@ def minimize(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor, penal
 
 
 def count_errors(scores: Tensor, labels: Tensor) -> tuple[int, int]:
-    """Images whose label is not the best, and not among the five best."""
+    """Count top-1 and top-5 errors of scores (N, classes)."""
     best = scores.topk(min(5, scores.shape[1]), 1).indices == labels[:, None]
     return int((~best[:, 0]).sum()), int((~best.any(1)).sum())
 
 
 def split_by_class(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of (the rest, `share` of the images of each class at random), each in rising order."""
+    """Split rows at random, class by class: (the rest, `share` of each class), sorted row numbers."""
     chosen = np.zeros(len(labels), bool)
     generator = np.random.default_rng(seed)
     for label in np.unique(labels):
@@ -92,7 +92,7 @@ def split_by_class(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndar
 
 
 def draw_by_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Row numbers of `count` images of each class at random, all of a class that has fewer."""
+    """Draw `count` random images of each class, or all if a class has fewer: row numbers."""
     generator = np.random.default_rng(seed)
     rows = [generator.permutation(np.flatnonzero(labels == label))[:count] for label in np.unique(labels)]
     return np.sort(np.concatenate(rows))

@@ -1,7 +1,7 @@
-"""ReaL: reassessed labels of ILSVRC-2012's validation images, several an image or none (Beyer et al., 2020).
+"""ReaL labels: reassessed labels of the ILSVRC-2012 validation images, any number per image (Beyer et al., 2020).
 
-`real.json` holds a list of class positions for each image, in the order of the images' numbers; positions are those
-among the sorted WordNet ids, as here. Images with an empty list are left out. An answer is right if it is in the list.
+`real.json` has a list of class indices for each image, in the order of image numbers; classes are the sorted WordNet
+ids, as in stores. Images with an empty list are left out. A prediction is correct if it is in the list.
 """
 
 import json
@@ -17,7 +17,7 @@ NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.")
 
 
 def read_real(path: Path, classes: int) -> list[set[int]]:
-    """The right answers by image. Raises UserError if the file is none of ReaL's."""
+    """Read the labels of each image. Raises UserError if the file is not real.json."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         labels = [{int(label) for label in one} for one in content]
@@ -29,7 +29,7 @@ def read_real(path: Path, classes: int) -> list[set[int]]:
 
 
 def real_errors(probabilities: Path, labels: list[set[int]]) -> dict[str, float]:
-    """Errors in percent by saved answers, and `count`, the images that have a label.
+    """Compute errors in percent from saved probabilities; `count` is the number of images with a label.
 
     Raises UserError for images that are not ILSVRC-2012's validation images.
     """
@@ -49,5 +49,5 @@ def real_errors(probabilities: Path, labels: list[set[int]]) -> dict[str, float]
 def image_index(name: str, images: int) -> int:
     found = NUMBER.search(name)
     if found is None or not 1 <= int(found[1]) <= images:
-        raise UserError(f"test.labels: {name} is none of the {images:,} validation images of ILSVRC-2012")
+        raise UserError(f"test.labels: {name} is not one of the {images:,} validation images of ILSVRC-2012")
     return int(found[1]) - 1

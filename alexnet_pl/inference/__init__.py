@@ -1,1 +1,1 @@
-"""Trained networks outside their run folder: loading from Python, export, model card."""
+"""Inference with trained networks: loading from Python, export, model card, import of other programs' weights."""

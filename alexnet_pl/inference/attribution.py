@@ -1,4 +1,4 @@
-"""Which pixels decide: occlusion maps (Zeiler & Fergus 2014, §4.2) and Grad-CAM (Selvaraju et al. 2017), by captum."""
+"""Occlusion maps (Zeiler & Fergus 2014, §4.2) and Grad-CAM (Selvaraju et al. 2017), computed with captum."""
 
 import warnings
 from collections.abc import Callable
@@ -16,7 +16,7 @@ BATCH = 32  # occluded images in a forward pass
 
 
 def import_captum() -> Any:
-    """captum.attr. Raises UserError, naming the extra, where captum is not installed."""
+    """Import captum.attr. Raises UserError, naming the extra, if captum is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "IProgress not found")  # tqdm's progress bar in notebooks, not used here
@@ -29,9 +29,9 @@ def import_captum() -> Any:
 def occlusion_map(
     net: nn.Module, view: Tensor, label: int, window: int | None = None, stride: int | None = None
 ) -> Tensor:
-    """How far the softmax output of `label` falls where a square of the image is covered with the mean: (H, W).
+    """Drop in the probability of `label` when a square of the image is replaced by the mean image: (H, W).
 
-    view: (1, 3, H, W), minus the mean, so that zeros cover. Each pixel has the mean over the squares that covered it.
+    view: (1, 3, H, W), minus the mean image. Each pixel has the mean drop over the squares that covered it.
     window: side of the square in pixels; stride: pixels from one square to the next.
     """
     size = view.shape[-1]
@@ -50,10 +50,10 @@ def occlusion_map(
 
 
 def grad_cam(net: nn.Module, view: Tensor, label: int, layer: str | None = None) -> Tensor:
-    """Grad-CAM of a convolution, by default the last: (h, w), ReLU(Σ α[k] · A[k]) of its rectified maps A, with α[k]
-    the mean gradient of the logit of `label` with respect to A[k].
+    """Grad-CAM of a convolution, by default the last: (h, w), ReLU(Σ α[k] · A[k]) of its rectified maps A; α[k] is the
+    mean gradient of the logit of `label` with respect to A[k].
 
-    view: (1, 3, H, W), minus the mean.
+    view: (1, 3, H, W), minus the mean image.
     """
     model = RectifiedMaps(net, layer or last_convolution(net))
     with torch.enable_grad():
@@ -62,7 +62,7 @@ def grad_cam(net: nn.Module, view: Tensor, label: int, layer: str | None = None)
 
 
 def last_convolution(net: nn.Module) -> str:
-    """The last layer whose output is more than one pixel high, since networks may have 1 × 1 classifiers."""
+    """Name of the last layer with maps of more than one pixel; classifiers may be 1 × 1 convolutions."""
     names = [name for name in learned_layers(net) if name.startswith("conv")]
     if not names:
         raise UserError("this network has no convolution")

@@ -1,4 +1,4 @@
-"""The network that fine-tuning starts from (§7), out of a run folder, a checkpoint, exported weights or hf://."""
+"""Initial network of fine-tuning (§7), from a run folder, a checkpoint, exported weights or hf://."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from alexnet_pl.training.transfer import KEY, EarlierNetwork, read_earlier_netwo
 
 
 def open_earlier_network(source: str) -> EarlierNetwork:
-    """Raises UserError that names `source` if it is no trained network."""
+    """Open the network to fine-tune. Raises UserError, naming `source`, if it is not a trained network."""
     path = Path(source)
     if source.startswith(HUB) or path.suffix == ".safetensors" or (path / FILE).is_file():
         return from_exported(source, read_weights(source))
@@ -24,7 +24,7 @@ def open_earlier_network(source: str) -> EarlierNetwork:
 
 
 def from_exported(source: str, weights: Weights) -> EarlierNetwork:
-    """What exported weights tell of their run, by the test that they carry."""
+    """Describe exported weights by the test result in their metadata."""
     info, result = weights.info, weights.info.result
     finished = result is not None and result.finished
     stage = LineageStage(

@@ -1,4 +1,5 @@
-"""Images that maximise units, by gradient ascent from noise (Erhan et al. 2009; Olah et al. 2017)."""
+"""Feature visualization: images that maximise a unit, by gradient ascent from noise (Erhan et al. 2009; Olah et al.
+2017)."""
 
 from collections.abc import Sequence
 
@@ -16,8 +17,8 @@ JITTER = 16  # images move by up to a sixteenth of their side in each step, so t
 
 
 class NoiseImages(nn.Module):
-    """(count, 3, side, side) pixels in 0 … 255 of one contrast, made of Fourier coefficients whose scale falls with
-    frequency, so that ascent favours large structures over small ones."""
+    """Images (count, 3, side, side), pixels in 0 … 255 with fixed contrast, parametrised by Fourier coefficients whose
+    scale falls with frequency, so that ascent favours large structures over small ones."""
 
     scale: Tensor
     colors: Tensor
@@ -40,13 +41,13 @@ class NoiseImages(nn.Module):
 
     @torch.no_grad()
     def climb(self, gradient: Tensor) -> None:
-        """One step of the coefficients, of a length that depends on theirs alone."""
+        """Step along the gradient; the step length is a fixed share of the coefficients' length."""
         step, length = (part.flatten(1).norm(dim=1).view(-1, 1, 1, 1, 1) for part in (gradient, self.spectrum))
         self.spectrum += RATE * length * gradient / step.clamp_min(1e-12)
 
 
 def central_outputs(net: nn.Module, views: Tensor, layer: str, units: Sequence[int]) -> Tensor:
-    """Output of unit `units[i]` for view i, before the activation function; of a map its middle place: (N,)."""
+    """Output of unit `units[i]` for view i, before the activation function, at the center of its map: (N,)."""
     (found,) = layer_outputs(net, views, [layer]).values()
     chosen = found[torch.arange(len(units)), list(units)]
     return chosen[:, chosen.shape[1] // 2, chosen.shape[2] // 2] if chosen.dim() == 3 else chosen
@@ -55,10 +56,10 @@ def central_outputs(net: nn.Module, views: Tensor, layer: str, units: Sequence[i
 def maximize_units(
     net: nn.Module, augment: Augment, layer: str, units: Sequence[int], steps: int = STEPS, seed: int = 0
 ) -> Tensor:
-    """One image for each unit of a layer: (units, 3, side, side) pixels in 0 … 255, float32; `side` is that of the
-    unit's receptive field, at most the crop. Around it the network sees the mean.
+    """Optimise one image per unit of a layer: (units, 3, side, side) float32 pixels in 0 … 255; `side` is the side of
+    the unit's receptive field, at most the crop. The rest of the view is the mean image.
 
-    The network must be in evaluation mode. Raises UserError for a layer that it lacks.
+    The network must be in evaluation mode. Raises UserError for an unknown layer.
     """
     top, side = central_field(net, augment.crop, layer)
     images = NoiseImages(len(units), side, color_directions(augment), seed).to(augment.mean_image.device)
@@ -73,7 +74,7 @@ def maximize_units(
 
 
 def central_field(net: nn.Module, crop: int, layer: str) -> tuple[int, int]:
-    """(first row and column, side) of what the middle unit of a layer reads in the view, at most all of it."""
+    """Receptive field of a layer's center unit in the view, clipped to the view: (first row and column, side)."""
     field = receptive_fields(net, crop).get(layer)
     if field is None or field.size >= crop:
         return 0, crop
@@ -84,7 +85,7 @@ def central_field(net: nn.Module, crop: int, layer: str) -> tuple[int, int]:
 
 
 def surround(images: Tensor, augment: Augment, top: int) -> Tensor:
-    """Pixels (N, 3, side, side) at row and column `top` of a view of the mean: (N, 3, crop, crop), minus the mean."""
+    """Place pixels (N, 3, side, side) at row and column `top` of the mean image: (N, 3, crop, crop), minus the mean."""
     side = images.shape[-1]
     below = augment.crop - side - top
     mean = augment.center_mean[:, top : top + side, top : top + side]
@@ -92,5 +93,5 @@ def surround(images: Tensor, augment: Augment, top: int) -> Tensor:
 
 
 def color_directions(augment: Augment) -> Tensor:
-    """Principal components of colour in the training images, each as strong as it is there; or none."""
+    """Principal components of RGB in the training images as columns, scaled by their standard deviations: (3, 3)."""
     return augment.components if augment.components.any() else torch.eye(3)

@@ -22,7 +22,7 @@ INPUT, OUTPUT = "images", "probabilities"
 
 
 def example_inputs(network: TrainedNetwork) -> tuple[tuple[Tensor], JsonObject]:
-    """(inputs for tracing, their dynamic axes)."""
+    """Return (inputs for tracing, their dynamic axes)."""
     images = torch.zeros(2, 3, network.size, network.size, dtype=torch.uint8)
     return (images,), {INPUT: {0: torch.export.Dim("batch", min=1)}}
 

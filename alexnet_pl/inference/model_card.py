@@ -20,7 +20,7 @@ every image, whatever it shows, and inherits the biases of its training images.
 
 
 def model_card(info: WeightsInfo, run: Path, source: str) -> str:
-    """Markdown of the card, with the header that the Hugging Face hub reads. `source`: argument of its `load`."""
+    """Write the card as Markdown, with the YAML header of the Hugging Face hub. `source`: argument of `load` in it."""
     name = info.store.name or "unknown images"
     parts = [
         HEADER,
@@ -48,7 +48,7 @@ def introduction(info: WeightsInfo, name: str) -> str:
 
 
 def state(run: Path) -> str:
-    """A sentence if the fit was not finished."""
+    """Return a sentence if the fit was not finished."""
     fit = read_fit_status(run)
     return "The fit was not finished.\n" if fit and not fit.finished else ""
 
@@ -83,13 +83,17 @@ print(model.predict("picture.jpg"))
 
 
 def errors_section(result: TestResult | None) -> str:
-    """Errors with their intervals, or the command that measures them."""
+    """Table of errors with intervals, or the command that measures them."""
     if not result:
         return "## Errors\n\nNot yet measured: `python -m alexnet_pl test RUN`.\n"
     dataset, intervals = result.dataset, (result.top1_error_interval, result.top5_error_interval)
     errors = zip(("top-1", "top-5"), (result.top1_error, result.top5_error), intervals, strict=True)
     rows = [f"| {label} | {error:.2f} | {low:.2f} to {high:.2f} |" for label, error, (low, high) in errors]
-    claim = f"This reproduces the paper's row `{result.claim}`." if result.claim else "This is no row of the paper."
+    claim = (
+        f"It corresponds to the paper's row `{result.claim}`."
+        if result.claim
+        else "It corresponds to no row of the paper."
+    )
     return "\n".join(
         [
             "## Errors\n",
@@ -103,7 +107,7 @@ def errors_section(result: TestResult | None) -> str:
 
 
 def training_section(run: Path) -> str:
-    """Command that trains the network again; commit and package versions of the newest session."""
+    """Command that repeats the training, with commit and package versions of the last session."""
     if not (sessions := read_sessions(run)):
         return "The run folder has no provenance.json.\n"
     newest = sessions[-1]
@@ -114,7 +118,7 @@ def training_section(run: Path) -> str:
 
 
 def run_command(run: Path) -> str:
-    """`reproduce` with the run's recipe and overrides, without paths of its machine."""
+    """Command line of `reproduce` with the run's recipe and overrides, without paths of this machine."""
     hydra = run / ".hydra"
     try:
         recipe = yaml.safe_load((hydra / "hydra.yaml").read_text())["hydra"]["job"]["config_name"]

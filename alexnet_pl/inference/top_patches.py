@@ -14,7 +14,7 @@ BATCH = 64  # images in a forward pass
 
 
 class Patches(NamedTuple):
-    """Patches with the strongest responses of each of K units, in `count` images, strongest first."""
+    """Patches with the strongest responses of K units, `count` patches per unit, strongest first."""
 
     pixels: Tensor  # (K, count, 3, side, side) uint8
     responses: Tensor  # (K, count), before norm and ReLU
@@ -23,8 +23,8 @@ class Patches(NamedTuple):
 
 @torch.inference_mode()
 def find_top_patches(module: Classifier, images: Tensor, layer: str, units: Tensor, count: int = 8) -> Patches:
-    """The images (N, 3, size, size) uint8 with the strongest responses of `units`, (K,), of a convolution, and the
-    receptive field of each response in the centre view; at most one patch an image."""
+    """Find the images, (N, 3, size, size) uint8, with the strongest responses of `units`, (K,), of a convolution, and
+    crop the receptive field of each response from the center view; at most one patch per image and unit."""
     values, places = strongest_places(module, images, layer, units)
     values, chosen = values.topk(min(count, len(images)), dim=0)
     places = places.gather(0, chosen[..., None].expand(-1, -1, 2))
@@ -37,7 +37,7 @@ def find_top_patches(module: Classifier, images: Tensor, layer: str, units: Tens
 
 
 def strongest_places(module: Classifier, images: Tensor, layer: str, units: Tensor) -> tuple[Tensor, Tensor]:
-    """Strongest response in each image (N, K), and its row and column in the map (N, K, 2)."""
+    """Find the strongest response in each image, (N, K), and its row and column in the map, (N, K, 2)."""
     found = []
     for batch in images.split(BATCH):
         (view,) = module.augment.views(batch, "center")
@@ -49,8 +49,8 @@ def strongest_places(module: Classifier, images: Tensor, layer: str, units: Tens
 
 
 def cut_field(module: Classifier, image: Tensor, field: ReceptiveField, place: list[int]) -> Tensor:
-    """(3, side, side) of the centre view of an image: a unit's receptive field, black beyond the view; the whole view
-    if the field is larger."""
+    """Crop a unit's receptive field from the center view: (3, side, side), black beyond the view; the whole view if the
+    field is larger."""
     crop = module.augment.crop
     edge = (module.augment.size - crop) // 2
     view = image[:, edge : edge + crop, edge : edge + crop]

@@ -24,7 +24,7 @@ Picture = Image.Image | Tensor | str | PathLike[str]
 
 
 class Prediction(NamedTuple):
-    """A class of the store's class list with its probability."""
+    """One predicted class: its id, name and probability."""
 
     class_id: str
     name: str
@@ -89,7 +89,7 @@ class TrainedNetwork(nn.Module):
     def predict(self, images: Picture | Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
         """The `top` most probable classes of each image, best first.
 
-        `images`: one or several of Pillow images, (3, H, W) uint8 tensors and files.
+        `images`: one image or a sequence of images, each a Pillow image, a (3, H, W) uint8 tensor or a file.
         """
         probabilities = self(self.to_batch(images))
         best = probabilities.topk(min(top, len(self.classes)))
@@ -112,7 +112,7 @@ class TrainedNetwork(nn.Module):
     def features(
         self, images: Picture | Sequence[Picture], layer: str | Sequence[str] = "fc7"
     ) -> Tensor | dict[str, Tensor]:
-        """Activations of a layer for the centre view: (N, 4096) for fc7, by which Figure 4 compares images (§7.1);
+        """Activations of a layer for the center view: (N, 4096) for fc7, the features of Figure 4 (§7.1);
         (N, maps, H, W) for a convolution, before norm and pooling; logits for the last layer.
 
         Several layers give a dictionary, computed in one forward pass.
@@ -122,11 +122,11 @@ class TrainedNetwork(nn.Module):
         return outputs[layer] if isinstance(layer, str) else outputs
 
     def transforms(self) -> Callable[[Picture], Tensor]:
-        """Function from an image to an input of `net`, (3, crop, crop) float32: centre view minus the mean image."""
+        """Function from an image to an input of `net`, (3, crop, crop) float32: center view minus the mean image."""
         return lambda image: next(self.augment.views(self.to_batch(image), "center"))[0]
 
     def to_batch(self, images: Picture | Sequence[Picture]) -> Tensor:
-        """(N, 3, size, size) uint8 on the network's device."""
+        """Resize and stack images: (N, 3, size, size) uint8 on the network's device."""
         image_list = [images] if isinstance(images, (Image.Image, Tensor, str, PathLike)) else list(images)
         if not image_list:
             raise ValueError("no images")
@@ -135,7 +135,7 @@ class TrainedNetwork(nn.Module):
 
 
 def read_pixels(image: Picture) -> Tensor:
-    """(3, H, W) uint8 RGB on the CPU. Raises UserError for a file that is not an image."""
+    """Read pixels: (3, H, W) uint8 RGB on the CPU. Raises UserError for a file that is not an image."""
     if isinstance(image, Image.Image):
         return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
     if isinstance(image, Tensor):
@@ -149,6 +149,7 @@ def read_pixels(image: Picture) -> Tensor:
 def load(source: str | Path, views: str = "ten") -> TrainedNetwork:
     """Load a trained network from a run folder, a checkpoint, an exported folder or file, or hf://user/repo.
 
-    `views`: ten, center or nine, over which probabilities are averaged (§5.1). Raises UserError if that fails.
+    `views`: ten, center or nine, the views that probabilities are averaged over (§5.1). Raises UserError if there is no
+    trained network at `source`.
     """
     return TrainedNetwork(read_weights(source), views)

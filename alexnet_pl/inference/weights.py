@@ -30,8 +30,8 @@ PREFIXES = ("net.", "augment.")  # tensors of a checkpoint's state_dict that inf
 @dataclass(frozen=True)
 class WeightsInfo:
     """Metadata of exported weights. `architecture`: {"model": …, "augment": …}, settings of the network and its
-    preprocessing; `classes`: (id, name) in the order of the outputs; `filter`: for resizing images; `step`: training
-    step; `result`: the newest test, or None; `imported`: the other program's file that the weights are from."""
+    preprocessing; `classes`: (id, name) in the order of the outputs; `filter`: resizing filter; `step`: training step;
+    `result`: last test, or None; `imported`: file of another program that the weights were imported from, or None."""
 
     architecture: Settings
     classes: list[list[str]]
@@ -45,7 +45,7 @@ class WeightsInfo:
 
 @dataclass(frozen=True)
 class Weights:
-    """`tensors`: name → tensor of the network (`net.`) and of the preprocessing (`augment.`), on the CPU."""
+    """Weights and metadata. `tensors`: name → CPU tensor of the network (`net.`) or the preprocessing (`augment.`)."""
 
     info: WeightsInfo
     tensors: dict[str, Tensor]
@@ -95,7 +95,7 @@ def read_exported_weights(path: Path) -> Weights:
             check_info(info)
             return Weights(info, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged, or not exported by this package ({reason(error)})") from error
+        raise UserError(f"{path}: corrupt, or not exported by this package ({reason(error)})") from error
 
 
 def check_info(info: WeightsInfo) -> None:

@@ -48,19 +48,6 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
     return [errors, Table("The paper's comparisons on this proxy dataset", header, compared, (P_NOTE, *summary))]
 
 
-PROXIES = """# The paper's comparisons on proxy datasets
-
-Written by `python -m alexnet_pl report` from run folders. The images are not ImageNet's, there are fewer of them, and
-the networks were trained for a shorter time: no number on this page is one of the paper's. At this size the spread
-between seeds hides effects of one or two points, so "inconclusive" is the expected verdict for them; no seed was chosen
-by its result. "Did not train": one of the two networks removed less than half of the error of guessing in this short
-training, so their difference shows how soon they start to learn, not the paper's effect.
-
-The runs named `proxy` come from `scripts/proxy.sh`: five of Imagenette's ten classes are the task, the other five are
-for pre-training; networks of the paper's size, crops of 83 pixels, 10 epochs, two CPU cores. A comparison that is
-missing below was not yet measured.
-
-"""
 HEAD = ["network", "top-1 error, % (95 %)", "top-5 error, % (95 %)"]
 P_NOTE = (
     "Intervals are for each comparison by itself. p is for equal top-1 errors, adjusted for the number of comparisons "

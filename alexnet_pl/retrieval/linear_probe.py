@@ -1,4 +1,4 @@
-"""Linear probe: logistic regression on a network's features, of all training images or of a few of each class."""
+"""Linear probe: logistic regression on a network's features, with all training images or a few per class."""
 
 import time
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, Schema
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltyError:
-    """Error on the held-out training images with one penalty, in percent."""
+    """Error in percent on the held-out training images with one penalty."""
 
     penalty: NonNegative
     held_out_error: Percent
@@ -35,7 +35,7 @@ class PenaltyError:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotsResult:
-    """Errors with `shots` training images of each class, drawn `draws` times; the interval is over draws."""
+    """Errors in percent with `shots` training images per class, over `draws` random draws, with their 95 % interval."""
 
     shots: Count
     draws: Count
@@ -46,8 +46,8 @@ class ShotsResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeResult:
-    """Record of a probe. `penalty`: of the squared weights, chosen among `penalties` on `held_out` training images;
-    intervals of 95 % over the `images` of `dataset`, by Wilson's score; `seconds`: of the fits, without features."""
+    """Record of a probe. `penalty`: weight of the L2 penalty, chosen among `penalties` on `held_out` training images;
+    95 % intervals over the `images` of `dataset` by Wilson's score; `seconds`: time of the fits, without features."""
 
     schema: Schema = 1
     layer: str
@@ -71,12 +71,12 @@ class ProbeResult:
 
 
 def read_probe(path: Path) -> ProbeResult:
-    """Raises UserError naming the file and the field."""
+    """Read a record of `probe`. Raises UserError, naming the file and the field, if it is invalid."""
     return read_record(path, ProbeResult, "probe again")
 
 
 class LabelledFeatures(NamedTuple):
-    """`values` (N, width), float16 as on disk; `labels` (N,) int64."""
+    """Features with labels. `values`: (N, width) float16, as on disk; `labels`: (N,) int64."""
 
     values: Tensor
     labels: Tensor
@@ -87,9 +87,9 @@ class LabelledFeatures(NamedTuple):
 
 
 def load_features(features: Features, device: torch.device) -> LabelledFeatures:
-    """Raises UserError where labels are not known."""
+    """Load features to the device. Raises UserError if an image has no label."""
     if (features.labels < 0).any():
-        raise UserError(f"{features.folder}: images without a label; a probe needs them all")
+        raise UserError(f"{features.folder}: some images have no label; a probe needs labels of all images")
     return LabelledFeatures(
         torch.from_numpy(np.array(features.values)).to(device), torch.from_numpy(features.labels).to(device)
     )
@@ -98,7 +98,7 @@ def load_features(features: Features, device: torch.device) -> LabelledFeatures:
 def probe_features(
     train: Features, tested: Features, classes: int, options: ProbeOptions, seed: int, device: torch.device
 ) -> ProbeResult:
-    """Choose the penalty on held-out training images, fit to all of them, test; then the few-shot table."""
+    """Choose the penalty on held-out training images, then fit and test with all training images and with few shots."""
     train.check_comparable(tested)
     began = time.perf_counter()
     known, asked = load_features(train, device), load_features(tested, device)
@@ -132,10 +132,10 @@ def probe_features(
 def held_out_errors(
     known: LabelledFeatures, classes: int, options: ProbeOptions, seed: int
 ) -> tuple[list[PenaltyError], int]:
-    """(errors by penalty, the largest penalty first, number of images held out). Raises UserError for too few."""
+    """Return (errors per penalty, largest penalty first; number of held-out images). Raises UserError if it is 0."""
     kept, held_out = map(known.rows, split_by_class(known.labels.cpu().numpy(), options.held_out, seed))
     if not len(held_out.labels):
-        raise UserError(f"probe.held_out={options.held_out}: holds out no image of any class; take a larger share")
+        raise UserError(f"probe.held_out={options.held_out}: holds out no images; use a larger share")
     errors = []
     for penalty, classifier in fit_penalties(kept.values, kept.labels, classes, options.penalties):
         wrong, _ = count_errors(classifier.scores(held_out.values), held_out.labels)
@@ -151,11 +151,11 @@ def fit_one(known: LabelledFeatures, classes: int, penalty: float) -> LinearClas
 def few_shots(
     known: LabelledFeatures, asked: LabelledFeatures, classes: int, shots: int, options: ProbeOptions, seed: int
 ) -> ShotsResult:
-    """Raises UserError if a class has too few training images."""
+    """Test classifiers fitted to `shots` images per class. Raises UserError if a class has too few."""
     labels = known.labels.cpu().numpy()
     fewest = int(np.bincount(labels, minlength=classes).min())
     if fewest < shots:
-        raise UserError(f"probe.shots={shots}: a class has {fewest} training images")
+        raise UserError(f"probe.shots={shots}: a class has only {fewest} training images")
     errors = []
     for draw in range(options.draws):
         drawn = known.rows(draw_by_class(labels, shots, seed + draw))
@@ -165,7 +165,7 @@ def few_shots(
 
 
 def summarize_draws(shots: int, errors: Sequence[float]) -> ShotsResult:
-    """Mean and Student's t over draws; of a single draw there is no interval, and both bounds are the error."""
+    """Mean error with Student's t interval over draws; for a single draw both bounds equal the error."""
     mean, low, high, _ = mean_ci(Sample(errors))
     interval = [low, high] if len(errors) > 1 else [mean, mean]
     return ShotsResult(

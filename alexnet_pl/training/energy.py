@@ -1,4 +1,4 @@
-"""EnergyMeter: joules from hardware counters, NVML for the GPU and RAPL for the CPU."""
+"""Energy meter: joules from hardware counters, NVML for the GPU and RAPL for the CPU."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,13 +7,13 @@ RAPL = Path("/sys/class/powercap")
 
 
 class EnergyMeter:
-    """Energy since the meter was created, of the GPU in use and of the CPU packages."""
+    """Energy used by the current GPU and the CPU packages since the meter was created."""
 
     def __init__(self) -> None:
         self.before = read_counters()
 
     def joules(self) -> dict[str, float]:
-        """Counter → joules; empty without counters. A counter that overflowed meanwhile is omitted."""
+        """Return joules by counter; empty without counters. A counter that overflowed since the start is omitted."""
         now = read_counters()
         used = {name: now[name] - before for name, before in self.before.items() if name in now}
         return {name: joules for name, joules in used.items() if joules >= 0}
@@ -36,7 +36,7 @@ def read_gpu_joules() -> dict[str, float]:
 
 
 def read_cpu_joules(root: Path) -> dict[str, float]:
-    """Joules of the CPU packages (`intel-rapl:0`, not its parts `intel-rapl:0:0`). Often only root may read them."""
+    """Read joules of the CPU packages (`intel-rapl:0`, not subzones such as `intel-rapl:0:0`). May need root."""
     try:
         paths = [path / "energy_uj" for path in root.glob("intel-rapl:*") if path.name.count(":") == 1]
         return {"processor": sum(int(path.read_text()) for path in paths) / 1e6} if paths else {}

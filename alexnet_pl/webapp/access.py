@@ -1,7 +1,6 @@
-"""Access control of the demo app: an allow-list of routes, and of files in the app's own folder.
+"""Access control of the demo app: an allow-list of routes and of files in the app's folder.
 
-Gradio serves much more: other files, URLs that it fetches for the caller, development routes. A list of what the app
-needs is shorter than a list of what could go wrong.
+Gradio serves much more than the app needs: other files, URLs that it fetches for the caller, development routes.
 """
 
 import json
@@ -16,11 +15,11 @@ from starlette.responses import PlainTextResponse
 App = Callable[[MutableMapping[str, Any], Callable, Callable], Any]
 FILE, QUEUE = "/gradio_api/file=", "/gradio_api/queue/join"
 UPLOAD = "/gradio_api/upload"
-MAX_UPLOAD = 20  # megabytes of an upload
-LARGEST_UPLOAD = MAX_UPLOAD * 2**20 + 2**16  # bytes, with the form around it
-ALL_UPLOADS = 2**30  # bytes of all that wait
+MAX_UPLOAD = 20  # megabytes per upload
+LARGEST_UPLOAD = MAX_UPLOAD * 2**20 + 2**16  # bytes, including the form around it
+ALL_UPLOADS = 2**30  # bytes of all pending uploads
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-MAX_BODY = 1_000_000  # bytes of a request, which names an upload but does not contain it
+MAX_BODY = 1_000_000  # bytes of a request that names an upload without containing it
 OPEN_ROUTES = re.compile(
     r"/|/config/?|/(theme\.css|robots\.txt|favicon\.ico|manifest\.json)|/(assets|static|svelte)/.*"
     r"|/gradio_api/(startup-events|app_id/?|info/?|upload|upload_progress|queue/join|queue/data|cancel|heartbeat/\w+)"
@@ -41,9 +40,8 @@ class AccessControl:
 
     Without it Gradio would copy any server file named in a request into its public cache.
 
-
-    Pages of other sites, which the same browser has open, are refused by `Origin`, and where the app listens on this
-    machine alone (`host`), by `Host`, which they can make point here."""
+    Requests from pages of other sites are refused by their `Origin` header and, if the app listens on this machine only
+    (`host`), by their `Host` header (DNS rebinding)."""
 
     def __init__(self, app: App, folder: Path, host: str = "127.0.0.1") -> None:
         self.app, self.folder, self.local = app, folder.resolve(), host in LOOPBACK
@@ -61,13 +59,13 @@ class AccessControl:
         return await self.app(scope, receive, with_security_headers(send))
 
     def refusal(self, scope: MutableMapping[str, Any]) -> tuple[int, str] | None:
-        """(status, reason) of a request that is answered here, from its headers alone; None for one that goes on."""
+        """Return (status, reason) if the headers of a request are refused, None if it may pass."""
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         host = headers.get("host", "")
         if self.local and hostname(f"//{host}") not in LOOPBACK:
-            return 421, "This page is of this machine alone"
+            return 421, "This app is available on this machine only"
         if "origin" in headers and urlsplit(headers["origin"]).netloc != host:
-            return 403, "Not from another page"
+            return 403, "Requests from other sites are not allowed"
         if not self.allows(scope["path"]):
             return 404, "Not found"
         if scope["path"] == UPLOAD:

@@ -53,7 +53,7 @@ def make_application(lookup: DemoService, folder: Path, host: str = "127.0.0.1")
     import fastapi
 
     blocks = build_blocks(library, lookup)
-    blocks.has_launched = True  # as Gradio's own server does; otherwise it accepts any file as an upload
+    blocks.has_launched = True  # set by Gradio's own server; without it any file is accepted as an upload
     theme = library.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     appearance: dict[str, Any] = {"theme": theme, "css": STYLE, "footer_links": [], "ssr_mode": False}
     limits: dict[str, Any] = {"allowed_paths": [], "max_file_size": f"{MAX_UPLOAD}mb", "show_error": True}
@@ -81,12 +81,12 @@ def build_blocks(library: Any, lookup: DemoService) -> Any:
 
 
 def uploaded_path(payload: Any) -> str | None:
-    """Path of the uploaded file, unchanged, in place of Gradio's own decoding."""
+    """Return the path of the uploaded file unchanged; replaces Gradio's decoding of the image."""
     return payload.path if payload else None
 
 
 def show_answer(lookup: DemoService, path: str) -> tuple[str, str]:
-    """Answer for an uploaded file: (labels, neighbours) as HTML, or an error if it is no image."""
+    """Answer an uploaded file: (labels, neighbours) as HTML, or an error message if it is not an image."""
     try:
         image = lookup.read(Path(path).read_bytes())
     except (ValueError, OSError) as error:
@@ -119,14 +119,14 @@ def error_html(message: str) -> str:
 
 
 def bars_html(answer: Answer, true: str | None) -> str:
-    label_note = f"Its label: {true}. " if true else ""
+    label_note = f"Correct label: {true}. " if true else ""
     rows = "".join(bar_html(label, label.name == true) for label in answer.labels)
     note = f'<p class="note">{escape(label_note + answer.note)}</p>'
     return f'<div class="ours"><h3>Most probable labels</h3><div class="bars">{rows}</div>{note}</div>'
 
 
 def bar_html(label: Label, true: bool) -> str:
-    """Bar of a label; `true`: whether it is the image's correct label, which gets a check mark."""
+    """Draw the bar of a label. `true`: whether it is the correct label, which gets a check mark."""
     share, name = 100 * label.probability, escape(label.name)
     mark = f'<span class="true">✓ {name}</span>' if true else f"<span>{name}</span>"
     inner = f'<div class="bar"><div style="width:{share:.2f}%"></div></div>'

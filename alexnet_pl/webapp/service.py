@@ -40,7 +40,7 @@ class NearImage(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchAnswer:
-    """Result of one search method; `near` is empty if it is not available, and `note` then tells how to enable it."""
+    """Result of one search method. If it is not available, `near` is empty and `note` says how to enable it."""
 
     title: str
     near: list[NearImage]
@@ -57,7 +57,8 @@ class Answer:
 class DemoService:
     """Classification and image search with a run folder's network.
 
-    Raises UserError if the run has no checkpoint, if its features are of another one, or if their store is gone.
+    Raises UserError if the run has no checkpoint, if its features were computed with another checkpoint, or if their
+    store no longer exists.
     """
 
     def __init__(self, run: Path, checkpoint: str = "last", codes: str = "", *overrides: str) -> None:
@@ -110,7 +111,7 @@ class DemoService:
         neighbors = self.index.nearest(image, NUM_NEIGHBORS)
         width, count = self.index.features.width, len(self.index.features)
         search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
-        note = f"{count:,} × {width:,} numbers, all compared in {search_time}; with the network's pass {total_time}."
+        note = f"{count:,} × {width:,} numbers, all compared in {search_time}; with the forward pass {total_time}."
         return SearchAnswer(title, self.near_images(neighbors.numbers[0], neighbors.distances[0], "{:.1f}"), note)
 
     def search_codes(self, image: Tensor) -> SearchAnswer:
@@ -122,7 +123,7 @@ class DemoService:
         neighbors = self.codes.nearest(self.index.embed(image), NUM_NEIGHBORS)
         count, bits = len(self.index.features), self.codes.bits
         search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
-        note = f"{count:,} × {bits} bits, all compared in {search_time}; with the network's pass {total_time}."
+        note = f"{count:,} × {bits} bits, all compared in {search_time}; with the forward pass {total_time}."
         return SearchAnswer(
             title, self.near_images(neighbors.numbers[0], neighbors.distances[0], "{:.0f} bits differ"), note
         )

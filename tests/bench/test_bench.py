@@ -1,4 +1,4 @@
-"""`bench`: every contender does the work it is timed for, and what is told follows from what was measured."""
+"""`bench`: interleaved timing, candidates that do the same work, and `bench prepare` at toy size."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from alexnet_pl.errors import UserError
 from tests.conftest import call
 
 
-def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
+def test_candidates_run_in_turn_and_the_first_round_is_warm_up() -> None:
     order: list[str] = []
 
     def job(name: str, images: int) -> int:
@@ -26,7 +26,7 @@ def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
     assert all(rate.low <= rate.median <= rate.high for rate in rates.values())
 
 
-def test_pillows_way_makes_the_same_square(tmp_path: Path) -> None:
+def test_pillow_candidate_makes_the_same_square(tmp_path: Path) -> None:
     """The peer must do the whole work, or the comparison is none."""
     path = fixtures.draw_photograph(tmp_path / "1.JPEG", 1)
     ours = resize_center_crop(decode(path.read_bytes())[0], 256, "bilinear").numpy().transpose(1, 2, 0)
@@ -34,7 +34,7 @@ def test_pillows_way_makes_the_same_square(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_preparing_is_measured_from_photographs_to_the_whole_store(
+def test_bench_prepare_measures_a_complete_store(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(fixtures, "IMAGES", 40)
@@ -61,7 +61,7 @@ def test_preparing_is_measured_from_photographs_to_the_whole_store(
     assert "Pillow" in capsys.readouterr().out
 
 
-def test_no_photographs_and_no_such_stage_are_told(config: Compose, tmp_path: Path) -> None:
+def test_missing_photographs_and_unknown_stage_are_named(config: Compose, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^prepare.source: no images in .*"):
         call("bench", config("ilsvrc2012", "bench.suite=prepare", f"prepare.source={tmp_path}"), tmp_path)
     with pytest.raises(UserError, match=r"^bench sleep: one of train, prepare"):

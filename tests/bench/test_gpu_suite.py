@@ -1,4 +1,4 @@
-"""`bench gpu`: slices are resumed, retried and stopped by the clock; none of it needs a GPU."""
+"""`bench gpu`: slices resume, are retried and stop at the deadline; runs without a GPU."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ def counted(calls: list[str], name: str, result: dict[str, Any]) -> Callable[...
     return measure
 
 
-def test_a_slice_with_a_file_is_not_measured_again(config, tmp_path: Path) -> None:
+def test_finished_slice_is_not_measured_again(config, tmp_path: Path) -> None:
     calls: list[str] = []
     slices = {name: counted(calls, name, {"value": 1}) for name in ("a", "b")}
     assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == []
@@ -33,7 +33,7 @@ def test_a_slice_with_a_file_is_not_measured_again(config, tmp_path: Path) -> No
     assert json.loads((tmp_path / "a.json").read_text())["value"] == 1
 
 
-def test_a_failed_slice_leaves_its_error_and_is_tried_again(config, tmp_path: Path, capsys) -> None:
+def test_failed_slice_records_its_error_and_is_retried(config, tmp_path: Path, capsys) -> None:
     calls: list[str] = []
 
     def broken(cfg: Any, folder: Path) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_no_slice_starts_after_the_deadline(config, tmp_path: Path) -> None:
     assert calls == []
 
 
-def test_a_curve_that_was_stopped_is_continued(config, tmp_path: Path) -> None:
+def test_stopped_curve_is_continued(config, tmp_path: Path) -> None:
     calls: list[str] = []
     slices = {"curve": counted(calls, "curve", {"complete": False})}
     assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == ["curve"]
@@ -66,7 +66,7 @@ def test_a_curve_that_was_stopped_is_continued(config, tmp_path: Path) -> None:
     assert calls == ["curve", "curve"]
 
 
-def test_a_fit_past_its_minutes_gets_one_signal_and_counts_as_incomplete(
+def test_fit_past_its_minutes_gets_one_signal_and_is_incomplete(
     config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stand-in for the command: it notes the signal, as a fit saves its checkpoint, and ends."""
@@ -92,13 +92,13 @@ def test_a_fit_past_its_minutes_gets_one_signal_and_counts_as_incomplete(
     assert (tmp_path / "saved").exists()
 
 
-def test_curves_are_both_variants_in_both_precisions_by_three_seeds(config) -> None:
+def test_curves_cover_both_variants_both_precisions_and_three_seeds(config) -> None:
     names = list(gpu_curves.curve_slices(config("demo")))
     assert len(set(names)) == 2 * 2 * 3
     assert all("seed0" in name for name in names[:4]), "whole comparisons first"
 
 
-def test_kernels_of_a_step_are_listed_slowest_first(config) -> None:
+def test_kernels_are_listed_slowest_first(config) -> None:
     """Here operators of the CPU; convolutions are among the slowest, and the list adds up to no more than all."""
     found = gpu_kernels.profile_step(config("demo", "data.batch_size=4", "trainer.accelerator=cpu"))
     times = list(found["microseconds"].values())
@@ -108,7 +108,7 @@ def test_kernels_of_a_step_are_listed_slowest_first(config) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_without_a_gpu_it_says_so_in_one_line(config, tmp_path: Path) -> None:
+def test_missing_gpu_is_one_line(config, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no CUDA GPU"):
         gpu_suite.measure_gpu(config("demo"), tmp_path / "out")
     assert not (tmp_path / "out").exists()

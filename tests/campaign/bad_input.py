@@ -1,6 +1,6 @@
-"""Bad input on the command line: every key with every kind of wrong value, and recipes that are damaged.
+"""Bad-input campaign: every key with every kind of wrong value, and corrupt recipes.
 
-As it should be: exit code 0, or 2 with one line that starts with "alexnet_pl:"; no traceback, and an end in time.
+Expected: exit code 0, or 2 with one line that starts with "alexnet_pl:"; no traceback, no timeout.
 """
 
 import random

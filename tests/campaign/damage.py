@@ -1,8 +1,9 @@
-"""Every field of every record of a run folder missing, of another type or shape, and every file cut short or gone.
+"""Record-damage campaign: every field of every record of a run folder missing or of a wrong type or shape; files cut
+short or missing.
 
-Each value of every field meets the function that reads the record: it is read, or UserError names the file. Fields of
-each file by one value, and each damage of a whole file, then meet a command that reads it: exit code 0 where it does
-not matter to the command, or 2 and one line that names the file; no traceback.
+Each wrong value of every field is given to the function that reads the record: it is accepted, or UserError names the
+file. One value per field, and each damage of a whole file, is then given to a command that reads the file: exit code 0
+if the command does not need it, else 2 and one line that names the file; no traceback.
 """
 
 import random

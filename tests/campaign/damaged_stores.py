@@ -1,4 +1,4 @@
-"""Every damage of the table to a raw and a JPEG store: named when the store is read and by `verify`, and repaired."""
+"""Store-damage campaign: every damage to a raw and a JPEG store is named on reading and by `verify`, and repaired."""
 
 import io
 import random

@@ -1,7 +1,7 @@
-"""A full disk, at any amount written: one line and exit code 2, nothing damaged, and the same command goes on.
+"""Full-disk campaign: at any number of written bytes one line and exit code 2; the same command later resumes.
 
-As root on Linux, the files lie on a disk of their own in memory (tmpfs) of a size at which the command runs out of
-space, which is then enlarged. Elsewhere, opening a file for writing fails with ENOSPC at a random file of the command.
+As root on Linux, the files are on a tmpfs of a size at which the command runs out of space, which is then enlarged.
+Elsewhere, opening a file for writing fails with ENOSPC at a random file of the command.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Damages to one file of a run folder: its fields, rows or arrays, and its bytes, as a table of named changes."""
+"""Table of damages to one file of a run folder: its fields, rows, arrays and bytes."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What a process does to files, by Python's audit events; and a kill, or a full disk, at one of these events."""
+"""File events of a process from Python's audit hooks; a kill or a full disk at one of them."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Run commands in forks of one process that has imported everything: a second each, where a fresh Python takes ten."""
+"""Commands run in forks of a process that has imported everything: one second each, where a new Python takes ten."""
 
 import importlib
 import os

@@ -1,7 +1,7 @@
-"""Kills: a process ends by SIGKILL before, or within, any write to its files, or at any moment; it is started again.
+"""Kill campaign: SIGKILL before or within any write, or at a random moment; the command is then started again.
 
-What comes out must be what an undisturbed run gives: weights, optimizer and random states to the bit, metrics.csv row
-by row, the records, the store and the features byte by byte; and at no moment may a checkpoint or record be damaged.
+The result must equal an undisturbed run: weights, optimizer and random states bit for bit, metrics.csv row by row, the
+records, the store and the features byte by byte. No checkpoint or record may be corrupt at any moment.
 """
 
 import random

@@ -1,5 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGKILL at a random moment of every command, and SIGUSR1 of those that train: no traceback,
-nothing damaged, and the same command works afterwards."""
+"""Signal campaign: Ctrl-C, SIGTERM and SIGKILL at a random moment of every command, and SIGUSR1 of fits: no traceback,
+no corrupt file, and the same command works afterwards."""
 
 import random
 import shutil

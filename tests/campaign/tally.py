@@ -1,4 +1,4 @@
-"""Count of the cases of a campaign, and what did not end as promised, written to CAMPAIGN.json after each case."""
+"""Count of a campaign's cases and list of its failures, written to CAMPAIGN.json after each case."""
 
 import json
 import resource

@@ -1,6 +1,6 @@
-"""Kills, full disks, two processes at once, stopping, damaged records and bad input: a small part, always the same.
+"""A small, fixed part of every robustness campaign: kills, full disks, two processes, signals, damage, bad input.
 
-All of it: `make campaign`, which prints its seed and writes docs/development/robustness.md.
+`make campaign` runs all of it, prints its seed and writes docs/development/robustness.md.
 """
 
 import json
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CAMPAIGNS)
-def test_a_part_of_the_campaign_finds_nothing(folder: Path, name: str) -> None:
+def test_part_of_the_campaign_finds_no_failure(folder: Path, name: str) -> None:
     found = json.loads((folder / f"{name}.json").read_text())
     assert found["ended"]
     assert found["cases"] > 0

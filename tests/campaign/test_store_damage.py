@@ -1,6 +1,6 @@
-"""Every file and field of a store damaged in every way: named in one line, found by `verify`, repaired where it can be.
+"""Damage to every file and field of a store: named in one line, found by `verify`, repaired if possible.
 
-A slice, always the same; the whole table by `make campaign`.
+A fixed part; `make campaign` runs the whole table.
 """
 
 import json
@@ -31,7 +31,7 @@ def chosen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize(("judge", "count"), [(wrong_when_read, 100), (wrong_when_verified, 60)])
-def test_each_damage_is_named_in_one_line(
+def test_damage_is_named_in_one_line(
     chosen: PrepareOptions, tmp_path: Path, judge: Callable[[Damage, PrepareOptions, Path], str], count: int
 ) -> None:
     table = random.Random(0).sample(list(damages(Path(chosen.root))), count)
@@ -39,7 +39,7 @@ def test_each_damage_is_named_in_one_line(
     assert {name: said for name, said in wrong.items() if said} == {}
 
 
-def test_several_damaged_files_are_all_listed_and_all_repaired(
+def test_all_damaged_files_are_listed_and_repaired(
     chosen: PrepareOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "store"
@@ -54,9 +54,7 @@ def test_several_damaged_files_are_all_listed_and_all_repaired(
     assert repair(chosen, root) == ""
 
 
-def test_a_store_made_before_files_had_checksums_is_read_and_a_change_in_it_noticed(
-    chosen: PrepareOptions, tmp_path: Path
-) -> None:
+def test_store_without_checksums_is_read_and_its_damage_noticed(chosen: PrepareOptions, tmp_path: Path) -> None:
 
     root = tmp_path / "store"
     restore(Path(chosen.root), root)

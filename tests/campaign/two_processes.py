@@ -1,5 +1,5 @@
-"""The same command twice at once in one run folder or one store: one of them may be refused in one line, and what comes
-out is what one process gives."""
+"""Concurrency campaign: the same command twice at once in one run folder or store; one may be refused in one line,
+and the result equals that of a single process."""
 
 import random
 import shutil

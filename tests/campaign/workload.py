@@ -1,4 +1,4 @@
-"""Small fits, tests and stores of the campaigns, and the comparison of a run with an undisturbed one."""
+"""Workload of the campaigns: small fits, tests and stores, and the comparison of a run with an undisturbed one."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The command line: our conventions become Hydra's, and a mistake becomes one line and exit code 2."""
+"""Command line: translation of arguments for Hydra; mistakes are one line and exit code 2."""
 
 import errno
 import os
@@ -42,23 +42,23 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_shipped_recipe_is_found_by_name_by_file_name_and_by_path() -> None:
+def test_shipped_recipe_is_found_by_name_file_name_and_path() -> None:
     here = SHIPPED / "demo.yaml"
     assert [find_recipe(name) for name in ("demo", "demo.yaml", "configs/demo.yaml", str(here))] == [here] * 4
 
 
-def test_a_file_of_ones_own_goes_before_a_shipped_one_of_the_same_name(tmp_path: Path) -> None:
+def test_local_recipe_takes_precedence_over_a_shipped_one(tmp_path: Path) -> None:
     (tmp_path / "demo.yaml").write_text("defaults: [_base]\n")
     assert find_recipe("demo.yaml") == tmp_path / "demo.yaml"
 
 
 @pytest.mark.parametrize("word", ["=5", "command=foo", "+seed=1", "~seed", "-c", "--cfg"])
-def test_a_command_comes_first(word: str) -> None:
+def test_command_must_come_first(word: str) -> None:
     with pytest.raises(UserError, match=rf"^{re.escape(word)}: a command comes first: prepare, verify, fit"):
         to_hydra([word, "demo"])
 
 
-def test_flags_go_before_overrides_whatever_their_order() -> None:
+def test_flags_are_moved_before_overrides() -> None:
     words = to_hydra(["fit", "seed=1,2", "-m", "-c", "demo", "hydra/launcher=joblib", "--cfg", "job"])
     assert words == [
         f"--config-path={SHIPPED}",
@@ -75,11 +75,11 @@ def test_translating_twice_changes_nothing() -> None:
     assert to_hydra(once) == once
 
 
-def test_any_option_of_lightnings_trainer_can_be_given() -> None:
+def test_any_trainer_option_is_accepted() -> None:
     assert "++trainer.limit_val_batches=2" in to_hydra(["fit", "-c", "demo", "trainer.limit_val_batches=2"])
 
 
-def test_last_is_the_newest_checkpoint_of_the_recipe_and_its_run_folder_is_used_again(tmp_path: Path) -> None:
+def test_ckpt_path_last_is_the_newest_checkpoint_and_reuses_its_run_folder(tmp_path: Path) -> None:
     checkpoint(tmp_path / "runs/demo/old", "last", age=100)
     newest = checkpoint(tmp_path / "runs/demo/sweep/0-seed-1", "last", age=10)
     checkpoint(tmp_path / "runs/imagenette/newer", "last", age=1)
@@ -88,7 +88,7 @@ def test_last_is_the_newest_checkpoint_of_the_recipe_and_its_run_folder_is_used_
     assert f"hydra.run.dir='{tmp_path / 'runs/demo/sweep/0-seed-1'}'" in words
 
 
-def test_testing_takes_the_last_checkpoint_unless_told_otherwise(tmp_path: Path) -> None:
+def test_test_uses_the_last_checkpoint_by_default(tmp_path: Path) -> None:
     last = checkpoint(tmp_path / "runs/demo/a", "last", age=1)
     best = checkpoint(tmp_path / "runs/demo/a", "best", age=9)
     assert f"ckpt_path='{last}'" in to_hydra(["test", "-c", "demo"])
@@ -96,7 +96,7 @@ def test_testing_takes_the_last_checkpoint_unless_told_otherwise(tmp_path: Path)
     assert not any(word.startswith("ckpt_path") for word in to_hydra(["fit", "-c", "demo"]))
 
 
-def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None:
+def test_run_folder_as_recipe_continues_in_that_folder(tmp_path: Path) -> None:
     run = tmp_path / "moved"
     last = checkpoint(run, "last", age=1)
     (run / ".hydra").mkdir()
@@ -121,7 +121,7 @@ def test_a_run_folder_is_a_recipe_that_goes_on_in_itself(tmp_path: Path) -> None
         (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: no such file"),
     ],
 )
-def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> None:
+def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
         to_hydra(words)
 
@@ -137,7 +137,7 @@ def test_a_mistake_is_told_before_hydra_starts(words: list[str], says: str) -> N
         (["fit", "-c", "demo", "seed=${seed}"], "seed: Recursive interpolation detected"),
     ],
 )
-def test_hydras_own_errors_become_one_line_and_exit_code_2(words: list[str], says: str, tmp_path: Path) -> None:
+def test_hydra_error_is_one_line_and_exit_code_2(words: list[str], says: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("defaults: [missing.yaml]\n")
     done = alexnet_pl(*words, cwd=tmp_path)
     assert done.returncode == 2
@@ -146,7 +146,7 @@ def test_hydras_own_errors_become_one_line_and_exit_code_2(words: list[str], say
     assert says in done.stderr
 
 
-def test_help_and_the_composed_config_come_without_torch(tmp_path: Path) -> None:
+def test_help_and_composed_config_do_not_import_torch(tmp_path: Path) -> None:
     """The imports take seconds; the promise is an answer at once."""
     code = "import sys; sys.argv[1:] = {}; from alexnet_pl.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
     code += "print('torch' in sys.modules, 'lightning' in sys.modules, file=sys.stderr)"
@@ -157,14 +157,14 @@ def test_help_and_the_composed_config_come_without_torch(tmp_path: Path) -> None
         assert "lr: 0.003" in done.stdout or "alexnet_pl" in done.stdout.split("\n")[0]
 
 
-def test_the_command_line_the_recipes_and_the_registry_are_imported_without_torch() -> None:
+def test_cli_config_and_paper_do_not_import_torch() -> None:
     code = "import sys, alexnet_pl.cli.main, alexnet_pl.config.recipes, alexnet_pl.commands.registry\n"
     code += "print('torch' in sys.modules, 'lightning' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False False\n", done.stderr
 
 
-def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
+def test_closed_pipe_gives_no_traceback(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     for words in (["--help"], ["fit", "--help"]):
@@ -174,7 +174,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", registry.COMMANDS)
-def test_every_command_is_there_and_its_help_names_what_it_reads(name: str) -> None:
+def test_every_command_exists_and_its_help_lists_its_keys(name: str) -> None:
     """Each target is a function of its module; each key a section of a config, with a comment to be shown."""
     command = registry.find(name)
     for target in filter(None, (command.target, *command.others.values())):
@@ -190,7 +190,7 @@ def test_every_command_is_there_and_its_help_names_what_it_reads(name: str) -> N
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_completes_commands_recipes_and_keys(shell: str, tmp_path: Path) -> None:
+def test_completion_offers_commands_recipes_and_keys(shell: str, tmp_path: Path) -> None:
     script = alexnet_pl("completion", shell, cwd=tmp_path).stdout
     for word in (*registry.COMMANDS, *recipe_names(), "optim.lr"):
         assert re.search(rf"[ \"]{re.escape(word)}[ =\"]", script), word
@@ -198,7 +198,7 @@ def test_a_shell_completes_commands_recipes_and_keys(shell: str, tmp_path: Path)
         assert subprocess.run([found, "-n"], input=script, text=True, capture_output=True).stderr == ""
 
 
-def test_bash_completes_what_is_typed(tmp_path: Path) -> None:
+def test_bash_completion_works_in_bash(tmp_path: Path) -> None:
     script = alexnet_pl("completion", "bash", cwd=tmp_path).stdout
     ask = 'COMP_WORDS=({}); COMP_CWORD={}; _alexnet_pl 2>/dev/null; echo "${{COMPREPLY[@]}}"'
     typed = {"alexnet_pl rep": "reproduce report", "alexnet_pl fit -c imagen": "imagenette"}
@@ -209,12 +209,12 @@ def test_bash_completes_what_is_typed(tmp_path: Path) -> None:
         assert done.stdout.strip() == wanted, done.stderr
 
 
-def test_a_shell_that_is_not_known_is_a_mistake(tmp_path: Path) -> None:
+def test_completion_refuses_an_unknown_shell(tmp_path: Path) -> None:
     done = alexnet_pl("completion", "csh", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "alexnet_pl: completion: choose a shell: bash, zsh, fish\n")
 
 
-def test_a_run_folder_or_recipe_may_stand_right_after_the_command(tmp_path: Path) -> None:
+def test_run_folder_or_recipe_may_follow_the_command(tmp_path: Path) -> None:
     make_run(tmp_path / "runs/demo/a=1")
     for name in ("demo", "runs/demo/a=1"):
         checkpoint(tmp_path / "runs/demo/a=1", "last", age=1)
@@ -228,7 +228,7 @@ def make_run(folder: Path, config: str = "seed: 1\n") -> Path:
     return folder
 
 
-def test_latest_is_a_relative_link_to_the_newest_run_and_no_run_of_its_own(tmp_path: Path) -> None:
+def test_latest_is_a_relative_link_to_the_newest_top_level_run(tmp_path: Path) -> None:
     """A run within a run, such as a member of an ensemble, is not one of the recipe's."""
     for name in ("runs/demo/a", "runs/demo/sweep/0-seed-1"):
         link_latest(make_run(tmp_path / name))
@@ -244,13 +244,13 @@ def test_latest_is_a_relative_link_to_the_newest_run_and_no_run_of_its_own(tmp_p
     assert not list(tmp_path.glob("runs/latest")) + list(tmp_path.glob("elsewhere/**/latest"))
 
 
-def test_a_folder_of_the_users_own_called_latest_is_left_alone(tmp_path: Path) -> None:
+def test_user_folder_named_latest_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "runs/demo/latest").mkdir(parents=True)
     link_latest(make_run(tmp_path / "runs/demo/a"))
     assert not (tmp_path / "runs/demo/latest").is_symlink()
 
 
-def test_ranks_are_started_with_exactly_this_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ddp_ranks_are_started_with_the_same_job(monkeypatch: pytest.MonkeyPatch) -> None:
     where = ["alexnet_pl", "--config-path=/a", "--config-name=x"]
     monkeypatch.setattr(sys, "argv", [*where, "++command=fit", "ckpt_path='old'", "seed=1"])
     pin_argv_for_ddp_ranks(["ckpt_path='new'", "transfer.weights=null"])
@@ -263,7 +263,7 @@ def test_ranks_are_started_with_exactly_this_job(monkeypatch: pytest.MonkeyPatch
     assert sys.argv == ["ipykernel"]
 
 
-def test_a_signal_sets_the_exit_code_also_where_a_library_fails_to_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_sets_the_exit_code_despite_a_failing_cleanup(monkeypatch: pytest.MonkeyPatch) -> None:
     """OmegaConf restores flags in `finally`, which fails on the half-made value that the signal left behind."""
 
     def start(argv: list[str]) -> None:
@@ -285,7 +285,7 @@ def test_a_signal_sets_the_exit_code_also_where_a_library_fails_to_clean_up(monk
     assert end.value.code == 143
 
 
-def test_a_signal_within_a_finalizer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_within_a_finalizer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python ignores exceptions there, and would go on."""
 
     class Finalized:
@@ -305,12 +305,12 @@ def test_a_signal_within_a_finalizer_is_not_lost(monkeypatch: pytest.MonkeyPatch
     assert end.value.code == 143
 
 
-def test_no_words_at_all_print_the_usage_and_are_a_mistake(tmp_path: Path) -> None:
+def test_empty_command_line_prints_usage_and_exits_with_2(tmp_path: Path) -> None:
     done = alexnet_pl(cwd=tmp_path)
     assert (done.returncode, done.stdout.split(" ")[0]) == (2, "usage:")
 
 
-def test_a_disk_that_is_full_is_a_mistake_to_mend_and_other_faults_keep_their_traceback(
+def test_full_disk_is_one_line_and_other_faults_keep_their_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, kind, code in ((errno.ENOSPC, SystemExit, 2), (errno.EBADF, OSError, None)):
@@ -328,7 +328,7 @@ def test_a_disk_that_is_full_is_a_mistake_to_mend_and_other_faults_keep_their_tr
 
 
 @pytest.mark.parametrize("path", ["a b", "a=b", "a,b", "a'b", "a{b", "(a)", r"a\b", "a:b", "ü"])
-def test_a_path_may_hold_what_means_something_to_hydra(path: str, tmp_path: Path) -> None:
+def test_paths_may_contain_hydra_syntax(path: str, tmp_path: Path) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     words = to_hydra(["prepare", "-c", "demo", f"data.root={path}", f"prepare.source={path}/x"])
@@ -347,7 +347,7 @@ def folder_of(words: list[str]) -> list[str]:
     return [word for word in to_hydra(words) if word.startswith(("hydra.run.dir", "hydra.sweep"))]
 
 
-def test_a_row_is_made_in_a_folder_that_the_same_command_finds_again() -> None:
+def test_reproduce_uses_a_stable_folder_per_network() -> None:
     """Named after what decides the network; where the images lie, and how it is tested, makes no other one."""
     words = ["reproduce", "-c", "ilsvrc2010", "model.norm=false", "seed=3"]
     wanted = ["hydra.run.dir='runs/ilsvrc2010/reproduce/model.norm-false_seed-3'"]
@@ -369,11 +369,11 @@ def test_a_row_is_made_in_a_folder_that_the_same_command_finds_again() -> None:
     assert long != folder_of([*words, *(f"augment.noise={i}" for i in range(41))])
 
 
-def test_a_report_needs_no_recipe_and_leaves_no_folder_of_hydras() -> None:
+def test_report_needs_no_recipe_and_leaves_no_hydra_folder() -> None:
     translated = to_hydra(["report"])
     assert "--config-name=_base" in translated
     assert {"hydra.run.dir='runs/report'", "hydra.output_subdir=null"} <= set(translated)
 
 
-def test_a_fit_that_may_go_on_keeps_its_folder() -> None:
+def test_resumable_fit_keeps_its_folder() -> None:
     assert "ckpt_path='auto'" in to_hydra(["fit", "-c", "demo", "ckpt_path=auto"])

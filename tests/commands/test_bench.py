@@ -1,4 +1,4 @@
-"""`bench` of training: the shares, ratios and gates follow from what was timed; a whole run at toy size."""
+"""`bench train`: shares, ratios and targets computed from timings; one complete run at toy size."""
 
 import json
 import time
@@ -32,7 +32,7 @@ from tests.conftest import call
 TOY = TimingWindow(0.05, 0.1, 2)
 
 
-def test_a_flow_is_timed_from_batch_to_batch_after_it_has_warmed_up() -> None:
+def test_stream_is_timed_between_batches_after_warm_up() -> None:
     """Slow at first, then 100 images each 10 ms; closed at the end."""
     closed = []
 
@@ -49,7 +49,7 @@ def test_a_flow_is_timed_from_batch_to_batch_after_it_has_warmed_up() -> None:
     assert closed == [True]
 
 
-def test_another_program_that_is_not_there_or_fails_is_told(tmp_path: Path) -> None:
+def test_missing_or_failing_third_party_loader_is_reported(tmp_path: Path) -> None:
     def broken() -> Generator[int, None, None]:
         raise OSError("no such thing\nand more")
         yield 1
@@ -63,7 +63,7 @@ def iter_of(*values: int) -> Generator[int, None, None]:
     yield from values
 
 
-def test_the_stock_network_computes_the_same() -> None:
+def test_stock_network_computes_the_same_outputs() -> None:
     """Or the comparison would be with another network's step."""
     torch.manual_seed(0)
     net = AlexNet(num_classes=3, crop=67).eval()
@@ -74,7 +74,7 @@ def test_the_stock_network_computes_the_same() -> None:
     assert not {LocalResponseNorm, SpatialNorm} & set(kinds)
 
 
-def test_operations_of_the_network_are_those_of_the_paper_by_hand() -> None:
+def test_operation_count_matches_hand_calculation() -> None:
     """724.4 M products forward; with backward three times as many, but for the gradient of the pixels."""
     forward, whole = stages.count_operations(AlexNet(num_classes=1000), 224)
     conv = [
@@ -85,12 +85,12 @@ def test_operations_of_the_network_are_those_of_the_paper_by_hand() -> None:
     assert whole == 6 * products - 2 * 96 * 363 * 55**2
 
 
-def test_the_idle_share_is_what_no_span_covers() -> None:
+def test_idle_share_is_the_uncovered_time() -> None:
     assert end_to_end.idle_share([(0, 4), (2, 3), (6, 8), (7, 10)]) == pytest.approx(0.2)
     assert end_to_end.idle_share([]) is None
 
 
-def test_time_within_a_timed_function_is_its_callers() -> None:
+def test_nested_time_counts_for_the_caller() -> None:
     shares = end_to_end.PartTimer()
     inner = shares.timed("inner", lambda: time.sleep(0.02))
     shares.timed("outer", inner)()
@@ -102,7 +102,7 @@ def test_time_within_a_timed_function_is_its_callers() -> None:
     )
 
 
-def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
+def test_targets_compare_only_measured_candidates() -> None:
     found = {
         "feeding": {loaders.RAW: {"median": 300.0}, loaders.EXAMPLE: {"median": 1.0}, loaders.COPY: {"median": 600.0}},
         "steps": {"ours, bf16": 1.0, "stock PyTorch, float32": 4.0},
@@ -119,27 +119,27 @@ def test_gates_compare_what_was_run_and_leave_out_the_rest() -> None:
     }
 
 
-def test_no_gate_is_met_by_another_programs_accident() -> None:
+def test_target_is_not_met_by_a_slowed_baseline() -> None:
     peer = {"median": 150.0, "low": 140.0, "high": 4000.0}
     found = {"feeding": {loaders.JPEG: {"median": 5000.0}, "DALI on the CPU, the same JPEGs": peer}}
     (gate,) = [gate for gate in targets.make_targets(found) if gate.met is not None]
     assert (gate.found, gate.met) == (1.25, False)
 
 
-def test_contenders_in_processes_are_timed_by_themselves_and_one_that_dies_is_told() -> None:
+def test_candidates_run_in_own_processes_and_a_dead_one_is_reported() -> None:
     found = timing.time_in_processes(("slow", "quick"), sleepers.slow_and_quick, (), rounds=2)
     assert found["slow"] > 0.05 > found["quick"]
     with pytest.raises(UserError, match="the process of 'a' ended"):
         timing.time_in_processes(("a",), sleepers.failing, (), rounds=1)
 
 
-def test_the_norms_that_are_compared_are_the_same_operation() -> None:
+def test_compared_norms_are_the_same_operation() -> None:
     a = torch.randn(2, 8, 5, 5) * 30
     torch.testing.assert_close(LocalResponseNorm(towers=1)(a), F.local_response_norm(a, 5, 1e-4, 0.75, 2.0))
 
 
 @pytest.mark.slow
-def test_a_whole_run_at_toy_size(
+def test_complete_run_at_toy_size(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -188,7 +188,7 @@ def test_a_whole_run_at_toy_size(
     assert "![rates and stages](../b.png)" in written
 
 
-def test_a_report_of_something_else_is_refused(config: Compose, tmp_path: Path) -> None:
+def test_report_refuses_other_files(config: Compose, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text("{}")
     for words, said in (

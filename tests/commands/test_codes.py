@@ -1,4 +1,4 @@
-"""configs/codes.yaml from features to a table: resumed to the bit, true numbers in it, other features refused."""
+"""Short codes (§7.1): configs/codes.yaml from features to a table, resumed bit for bit; other features are refused."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ def weights(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("binary", ["straight_through", "noise"])
 @pytest.mark.parametrize("step", [4, 20])
-def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
+def test_interrupted_and_resumed_fit_is_bit_identical(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, binary: str
 ) -> None:
     """In mid-epoch, and at an epoch's end."""
@@ -57,7 +57,7 @@ def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
 
 
-def test_reproduce_learns_measures_and_goes_on_where_it_stopped(cfg: DictConfig, tmp_path: Path) -> None:
+def test_reproduce_trains_tests_and_resumes(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.trainer.max_epochs = 30
     run(cfg, "reproduce", tmp_path / "codes")
     rows = {row["method"]: row for row in result(tmp_path / "codes")["rows"]}
@@ -76,7 +76,7 @@ def result(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "results/val-codes/codes.json").read_text())
 
 
-def test_recall_is_of_the_codes_that_the_checkpoint_gives(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
+def test_recall_matches_brute_force_on_the_checkpoints_codes(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
     """Counted here by sets, from the network's own bits and brute force."""
     run(cfg, "fit", tmp_path / "codes")
     run(cfg, "test", tmp_path / "codes", last(tmp_path / "codes"))
@@ -92,7 +92,7 @@ def test_recall_is_of_the_codes_that_the_checkpoint_gives(cfg: DictConfig, netwo
     assert row["recall_100"]["mean"] == pytest.approx(np.mean(shared))
 
 
-def test_pixels_are_held_against_the_neighbours_of_fc7(cfg: DictConfig, tmp_path: Path) -> None:
+def test_pixel_distances_are_compared_with_fc7_neighbours(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.codes.layer = "pixels"
     run(cfg, "reproduce", tmp_path / "codes")
     rows = {row["method"]: row for row in result(tmp_path / "codes")["rows"]}
@@ -101,7 +101,7 @@ def test_pixels_are_held_against_the_neighbours_of_fc7(cfg: DictConfig, tmp_path
     assert rows["float raw pixels, exact"]["precision_100"]["mean"] == pytest.approx(100 / 3, abs=4)
 
 
-def test_the_table_has_a_row_for_each_method_and_number_of_bits(cfg: DictConfig, tmp_path: Path) -> None:
+def test_table_has_a_row_per_method_and_number_of_bits(cfg: DictConfig, tmp_path: Path) -> None:
     for name, keys in {"a": {"bits": 12}, "b": {"bits": 20}, "c": {"layer": "pixels"}}.items():
         given = cfg.copy()
         given.codes.update(keys)
@@ -138,7 +138,7 @@ def test_several_seeds_give_an_interval_over_runs(cfg: DictConfig, tmp_path: Pat
     assert "seeds" not in cells["PCA of fc7, signs"]
 
 
-def test_codes_of_other_features_are_refused(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
+def test_codes_for_other_features_are_refused(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
     run(cfg, "fit", tmp_path / "codes")
     for split in ("train", "val"):
         path = network / f"features/{split}-fc7/about.json"
@@ -153,9 +153,7 @@ def test_codes_of_other_features_are_refused(cfg: DictConfig, network: Path, tmp
         run(cfg, "reproduce", tmp_path / "codes")
 
 
-def test_a_code_book_is_kept_and_made_anew_when_its_codes_learned_on(
-    cfg: DictConfig, network: Path, tmp_path: Path
-) -> None:
+def test_code_book_is_cached_and_rebuilt_after_more_training(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
     run(cfg, "fit", tmp_path / "codes")
     features = Features(network / "features/train-fc7")
     first = CodeBook(last(tmp_path / "codes"), features)
@@ -178,13 +176,13 @@ def test_a_code_book_is_kept_and_made_anew_when_its_codes_learned_on(
         ({"deep": True}, "codes.deep: unknown key"),
     ],
 )
-def test_what_is_wrong_is_said(cfg: DictConfig, tmp_path: Path, keys: dict[str, Any], said: str) -> None:
+def test_mistakes_are_named(cfg: DictConfig, tmp_path: Path, keys: dict[str, Any], said: str) -> None:
     cfg.codes = {**cfg.codes, **keys}
     with pytest.raises(UserError, match=f"^(.*/)?{said}"):
         run(cfg, "reproduce", tmp_path / "codes")
 
 
-def test_a_network_is_no_auto_encoder(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
+def test_classifier_run_is_refused_as_auto_encoder(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
     (tmp_path / "run/checkpoints").mkdir(parents=True)
     torch.save({"alexnet_pl": {"switches": {}}, "state_dict": {}, "global_step": 1}, last(tmp_path / "run"))
     features = Features(network / "features/train-fc7")

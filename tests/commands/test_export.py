@@ -1,4 +1,4 @@
-"""`export`: each format is read by another program, and its answers are the network's."""
+"""`export`: each format, read by another program, gives the network's probabilities."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def images(run: Path, count: int) -> torch.Tensor:
     return TrainedRun(run).store.split("val").images(np.arange(count))
 
 
-def test_safetensors_come_with_a_card_and_load_back(
+def test_safetensors_have_a_model_card_and_load_back(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     export(tiny_run, f"out={tmp_path}")
@@ -40,14 +40,14 @@ def test_safetensors_come_with_a_card_and_load_back(
     card = (tmp_path / "README.md").read_text()
     result = json.loads((tiny_run / "result.json").read_text())
     assert f"| top-1 | {result['top1_error']:.2f} |" in card
-    assert "This is no row of the paper." in card
+    assert "It corresponds to no row of the paper." in card
     assert str(tiny_run.parent) not in card
     assert f'alexnet_pl.load("{tmp_path.name}")' in card, "and no path of this machine"
     assert str(tmp_path) not in card
     assert "not finished" not in card
 
 
-def test_the_card_says_that_a_fit_was_not_finished_and_names_the_hub(tiny_run: Path, tmp_path: Path) -> None:
+def test_card_says_that_a_fit_is_unfinished_and_names_the_hub(tiny_run: Path, tmp_path: Path) -> None:
     fit = json.loads((tiny_run / "fit.json").read_text())
     (tmp_path / "fit.json").write_text(json.dumps({**fit, "finished": False}))
     card = model_card(read_weights(tiny_run).info, tmp_path, "hf://someone/alexnet")
@@ -56,7 +56,7 @@ def test_the_card_says_that_a_fit_was_not_finished_and_names_the_hub(tiny_run: P
 
 
 @pytest.mark.slow
-def test_onnxruntime_answers_as_the_network_for_any_batch(tiny_run: Path, tmp_path: Path) -> None:
+def test_onnxruntime_matches_the_network_for_any_batch_size(tiny_run: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     export(tiny_run, "format=onnx", f"out={tmp_path}")
@@ -72,7 +72,7 @@ def test_onnxruntime_answers_as_the_network_for_any_batch(tiny_run: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_torch_export_answers_as_the_network_for_any_batch(tiny_run: Path, tmp_path: Path) -> None:
+def test_torch_export_matches_the_network_for_any_batch_size(tiny_run: Path, tmp_path: Path) -> None:
     export(tiny_run, "format=torch_export", "views=center", f"out={tmp_path}")
     files = {"alexnet_pl.json": ""}
     program = torch.export.load(tmp_path / "model.pt2", extra_files=files).module()
@@ -84,7 +84,7 @@ def test_torch_export_answers_as_the_network_for_any_batch(tiny_run: Path, tmp_p
     assert len(json.loads(files["alexnet_pl.json"])["classes"]) == 10
 
 
-def test_without_the_store_random_images_are_compared(
+def test_random_images_are_compared_if_the_store_is_missing(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     export(tiny_run, f"out={tmp_path}", f"data.root={tmp_path / 'away'}")
@@ -108,7 +108,7 @@ def test_mistakes_are_one_line(tiny_run: Path, tmp_path: Path, words: list[str],
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_what_would_be_pushed_is_listed_without_a_login(
+def test_push_without_a_login_lists_the_files(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub = pytest.importorskip("huggingface_hub")
@@ -118,7 +118,7 @@ def test_what_would_be_pushed_is_listed_without_a_login(
     assert "would push README.md, config.json, model.safetensors to hf://someone/alexnet" in said
 
 
-def test_a_login_pushes_the_folder(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_push_with_a_login_uploads_the_folder(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = pytest.importorskip("huggingface_hub")
     calls = []
 

@@ -1,4 +1,4 @@
-"""Fine-tuning on images of one's own: what is carried over, frozen and learned, and what the run folder says then."""
+"""Fine-tuning on the user's own images: copied, frozen and trained layers, and the records of the run folder."""
 
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def finetuned(config: Compose, store: Path, weights: Path, folder: Path, *words:
     return load(last(folder))
 
 
-def test_one_command_trains_the_weights_network_on_the_classes_of_the_store(
+def test_one_command_fine_tunes_a_network_on_the_stores_classes(
     config: Compose, store: Path, tiny_run: Path, tmp_path: Path
 ) -> None:
     words = ["transfer.freeze=[conv1,conv2]", "+transfer.rates.conv3=0.01", "schedule.steps.drops=[]"]
@@ -91,7 +91,7 @@ def test_one_command_trains_the_weights_network_on_the_classes_of_the_store(
     assert opened.cfg.transfer.layers == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
 
 
-def test_exported_weights_and_a_checkpoint_start_the_same_network(
+def test_exported_weights_and_checkpoint_give_the_same_initial_network(
     config: Compose, store: Path, tiny_run: Path, tmp_path: Path
 ) -> None:
     write_safetensors(read_weights(tiny_run), tmp_path / "model.safetensors")
@@ -104,7 +104,7 @@ def test_exported_weights_and_a_checkpoint_start_the_same_network(
     assert first["alexnet_pl"]["lineage"][0]["store"] == second["alexnet_pl"]["lineage"][0]["store"]
 
 
-def test_a_store_without_a_name_in_the_recipe_has_its_folders(store: Path) -> None:
+def test_unnamed_store_is_named_after_its_folder(store: Path) -> None:
     found = Store(store)
     assert (found.name, [name for name, _ in found.classes]) == ("caltech", list(CLASSES))
 
@@ -126,7 +126,7 @@ def test_a_store_without_a_name_in_the_recipe_has_its_folders(store: Path) -> No
         (["schedule.name=staged", STAGES], "transfer.rates: schedule.name=staged sets every rate itself"),
     ],
 )
-def test_a_mistake_is_one_line(
+def test_mistakes_are_one_line(
     config: Compose, store: Path, tiny_run: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
@@ -135,7 +135,7 @@ def test_a_mistake_is_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_images_of_another_size_are_told_how_to_prepare_them(
+def test_images_of_another_size_get_the_prepare_command(
     config: Compose, photos: Path, tiny_run: Path, tmp_path: Path
 ) -> None:
     where = [f"data.root={tmp_path / 'other'}", f"prepare.source={photos}", "prepare.val_share=0.25", "data.size=64"]
@@ -144,7 +144,7 @@ def test_images_of_another_size_are_told_how_to_prepare_them(
         finetuned(config, tmp_path / "other", tiny_run, tmp_path / "run")
 
 
-def test_factors_and_gradients_by_layer() -> None:
+def test_learning_rate_factors_and_gradients_per_layer() -> None:
     net = AlexNet(num_classes=4, crop=67, width=0.1)
     transfer = TransferOptions(
         layers=["conv1", "conv2", "fc6"], weights="x", freeze=["conv1"], rates={"all": 0.1, "fc6": 0.5}

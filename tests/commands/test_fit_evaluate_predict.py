@@ -1,4 +1,4 @@
-"""fit, validate, test, predict from one end to the other, on a store of 96 drawn images."""
+"""fit, validate, test and predict end to end, on a store of 96 drawn images."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def cfg(config: Compose, tiny: list[str]) -> DictConfig:
 
 
 @pytest.mark.parametrize(("step", "precision"), [(2, "32-true"), (6, "32-true"), (9, "bf16-mixed")])
-def test_a_fit_that_was_interrupted_and_resumed_ends_with_the_same_bits(
+def test_interrupted_and_resumed_fit_is_bit_identical(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, precision: str
 ) -> None:
     """Mid-epoch, at an epoch's end, and in the second epoch; order, augmentation and dropout included."""
@@ -68,7 +68,7 @@ class Killed(BaseException):
     """As SIGKILL: nothing of ours is called any more."""
 
 
-def test_metrics_csv_of_a_fit_that_was_killed_after_any_row_equals_the_uninterrupted_one(
+def test_metrics_csv_after_a_kill_at_any_row_equals_the_uninterrupted_one(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg.trainer.log_every_n_steps, cfg.trainer.precision = 2, "32-true"
@@ -91,7 +91,7 @@ def test_metrics_csv_of_a_fit_that_was_killed_after_any_row_equals_the_uninterru
             assert rows_without_times(cut) == wanted, count
 
 
-def test_the_plain_way_and_the_fast_one_agree(cfg: DictConfig, tmp_path: Path) -> None:
+def test_optimized_and_eager_training_agree(cfg: DictConfig, tmp_path: Path) -> None:
     """Layout and fused update change the order of sums, nothing else."""
     cfg.trainer.precision, cfg.trainer.max_epochs = "32-true", 1
     run(cfg, "fit", tmp_path / "fast")
@@ -102,7 +102,7 @@ def test_the_plain_way_and_the_fast_one_agree(cfg: DictConfig, tmp_path: Path) -
         torch.testing.assert_close(fast[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_a_fit_leaves_all_that_the_other_commands_and_a_reader_need(
+def test_fit_writes_every_file_of_the_run_folder(
     cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(cfg, "fit", tmp_path)
@@ -136,7 +136,7 @@ def ten_views_by_hand(cfg: DictConfig, folder: Path) -> tuple[torch.Tensor, torc
     return torch.stack(views).mean(0), torch.from_numpy(store.split("val").labels)
 
 
-def test_test_reports_the_ten_view_errors_of_every_image_once(cfg: DictConfig, tmp_path: Path) -> None:
+def test_test_counts_every_image_once_with_ten_views(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.trainer.precision = "32-true"
     run(cfg, "fit", tmp_path)
     top1 = run(cfg, "test", tmp_path, last(tmp_path))
@@ -160,15 +160,13 @@ def test_test_reports_the_ten_view_errors_of_every_image_once(cfg: DictConfig, t
     assert low < top1 < high
 
 
-def test_validate_repeats_the_fits_own_last_validation(cfg: DictConfig, tmp_path: Path) -> None:
+def test_validate_repeats_the_last_validation_of_the_fit(cfg: DictConfig, tmp_path: Path) -> None:
     at_end = run(cfg, "fit", tmp_path)
     assert run(cfg, "validate", tmp_path, last(tmp_path)) == pytest.approx(at_end)
     assert json.loads((tmp_path / "validation.json").read_text())["views"] == "center"
 
 
-def test_predict_names_the_classes_of_ones_own_images_without_the_store(
-    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predict_works_without_the_store(cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(cfg, "fit", tmp_path)
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -188,7 +186,7 @@ def test_predict_names_the_classes_of_ones_own_images_without_the_store(
     assert "broken.jpg" in said
 
 
-def test_a_diverging_fit_says_so_and_stops(cfg: DictConfig, tmp_path: Path) -> None:
+def test_diverging_fit_stops_with_a_message(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.optim.lr = 1e4
     with pytest.raises(UserError, match=r"the training loss is .* try a smaller optim.lr"):
         run(cfg, "fit", tmp_path)
@@ -202,7 +200,7 @@ def test_a_diverging_fit_says_so_and_stops(cfg: DictConfig, tmp_path: Path) -> N
         ("augment.crop", 71, "augment.crop=67, this recipe augment.crop=71"),
     ],
 )
-def test_a_checkpoint_of_another_network_is_refused_by_the_switch_that_differs(
+def test_checkpoint_of_another_network_is_refused_naming_the_setting(
     cfg: DictConfig, tmp_path: Path, key: str, value: object, says: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     cfg.trainer.max_epochs = 1
@@ -222,7 +220,7 @@ def test_a_checkpoint_of_another_network_is_refused_by_the_switch_that_differs(
         ("model.num_classes", 7, "model.num_classes=7: the store at .* has 10 classes"),
     ],
 )
-def test_a_store_that_does_not_fit_the_recipe_is_refused(
+def test_store_that_does_not_fit_the_recipe_is_refused(
     cfg: DictConfig, tmp_path: Path, key: str, value: object, says: str
 ) -> None:
     section, name = key.split(".")
@@ -250,7 +248,7 @@ def test_preparing_twice_does_nothing_the_second_time(
     assert (tmp_path / "store/store.json").stat().st_mtime_ns == written
 
 
-def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:
+def test_test_split_without_labels_is_not_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:
     """ILSVRC-2012's: its labels were never released. Its answers are kept, where it is asked for."""
     drawn = synthetic.list_synthetic(TRAIN, VAL)
     unknown = [item._replace(label=-1) for item in drawn.splits["val"]]
@@ -269,14 +267,14 @@ def test_a_test_split_without_labels_is_never_scored(config: Compose, tiny: list
     assert best.shape == (VAL, 5)
 
 
-def test_a_fit_does_not_go_on_from_weights_alone(cfg: DictConfig, tmp_path: Path) -> None:
+def test_fit_does_not_resume_from_weights_only(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path)
     with pytest.raises(UserError, match=r"best.ckpt holds only weights; a fit resumes from last.ckpt"):
         run(cfg, "fit", tmp_path, tmp_path / "checkpoints/best.ckpt")
 
 
-def test_a_checkpoint_carries_its_settings_into_another_folder(cfg: DictConfig, tmp_path: Path) -> None:
+def test_checkpoint_keeps_its_settings_in_another_folder(cfg: DictConfig, tmp_path: Path) -> None:
     """fit.json there names every setting that changed, and counts the seconds of both sessions."""
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path / "first")
@@ -293,7 +291,7 @@ def test_a_checkpoint_carries_its_settings_into_another_folder(cfg: DictConfig, 
     assert load(last(tmp_path / "second"))["callbacks"]["FitRecord"]["changed_settings"] == after.changed_settings
 
 
-def test_a_fit_is_not_resumed_on_other_images(cfg: DictConfig, tmp_path: Path) -> None:
+def test_fit_is_not_resumed_on_other_images(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path / "run")
     prepare(
@@ -307,7 +305,7 @@ def test_a_fit_is_not_resumed_on_other_images(cfg: DictConfig, tmp_path: Path) -
         run(cfg, "fit", tmp_path / "run", last(tmp_path / "run"))
 
 
-def test_a_result_says_which_images_the_network_was_trained_on(cfg: DictConfig, tmp_path: Path) -> None:
+def test_result_records_the_training_images_and_seed(cfg: DictConfig, tmp_path: Path) -> None:
     """And which seed, whatever the seed of the test is."""
     cfg.seed = 3
     run(cfg, "fit", tmp_path / "run")
@@ -319,7 +317,7 @@ def test_a_result_says_which_images_the_network_was_trained_on(cfg: DictConfig, 
     assert result["checkpoint"]["weights"] != result["checkpoint"]["sha256"]
 
 
-def test_a_moved_run_remembers_its_best_error(cfg: DictConfig, tmp_path: Path) -> None:
+def test_moved_run_keeps_its_best_error(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path / "here")
     moved = (tmp_path / "here").rename(tmp_path / "there")
@@ -332,7 +330,7 @@ def test_a_moved_run_remembers_its_best_error(cfg: DictConfig, tmp_path: Path) -
     assert after[best]["best_model_path"] == str(moved / "checkpoints/best.ckpt")
 
 
-def test_predicting_nothing_but_unreadable_files_is_a_mistake(cfg: DictConfig, tmp_path: Path) -> None:
+def test_predict_with_only_unreadable_files_fails(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path)
     (tmp_path / "note.txt").write_text("no image")
@@ -341,7 +339,7 @@ def test_predicting_nothing_but_unreadable_files_is_a_mistake(cfg: DictConfig, t
     assert not (tmp_path / "predictions.csv").exists()
 
 
-def test_a_test_that_was_cut_short_is_made_again(
+def test_incomplete_test_is_repeated(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its probabilities were on the disk, its tables were not."""

@@ -1,4 +1,4 @@
-"""The recipe `folder` on thirty images: any folder name, no split, the store's classes, fewer images than a batch."""
+"""Recipe `folder` on thirty images: any folder name, no split, classes of the store, fewer images than a batch."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_thirty_images_are_trained_on_tested_and_predicted(
+def test_fit_test_and_predict_on_thirty_images(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, out = tmp_path / "My photos' store", tmp_path / "run"
@@ -57,7 +57,7 @@ def test_thirty_images_are_trained_on_tested_and_predicted(
     assert load(out).classes == list(ANIMALS)
 
 
-def test_a_batch_larger_than_the_split_takes_every_image_and_some_again() -> None:
+def test_batch_larger_than_the_split_repeats_images() -> None:
     class Numbers:
         """A split whose image i is i."""
 

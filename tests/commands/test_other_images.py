@@ -1,4 +1,4 @@
-"""`test test.data=…` against the network's own logits, restricted to a set's classes by hand, and ReaL's labels."""
+"""`test test.data=…`: errors against the network's logits restricted to the set's classes by hand, and ReaL labels."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def make_set(tmp_path: Path, name: str, folders: list[str]) -> Path:
     return root
 
 
-def test_errors_are_among_the_classes_of_the_set(renamed: Path, tmp_path: Path) -> None:
+def test_errors_are_restricted_to_the_classes_of_the_set(renamed: Path, tmp_path: Path) -> None:
     outputs = [7, 2, 4]
     root = make_set(tmp_path, "imagenet_a", [WNIDS[output] for output in outputs])
     before = (renamed / "result.json").read_text()
@@ -74,14 +74,14 @@ def test_errors_are_among_the_classes_of_the_set(renamed: Path, tmp_path: Path) 
     assert (renamed / "result.json").read_text() == before, "the run's own test"
 
 
-def test_positions_of_imagenet_v2_count_among_the_sorted_ids() -> None:
+def test_imagenet_v2_indices_refer_to_sorted_ids() -> None:
     classes = [["n3", "c"], ["n1", "a"], ["n2", "b"]]
     assert class_rows(classes, [["0000", "0"], ["0001", "1"], ["0002", "2"]], "v2") == [1, 2, 0]
     with pytest.raises(UserError, match="names 2 of 1,000 classes by their positions; the network has 3 classes"):
         class_rows(classes, [["0000", "0"], ["0001", "1"]], "v2")
 
 
-def test_a_network_that_lacks_a_class_is_refused(renamed: Path, tmp_path: Path) -> None:
+def test_network_that_lacks_a_class_is_refused(renamed: Path, tmp_path: Path) -> None:
     root = make_set(tmp_path, "imagenet_r", [WNIDS[0], "n09999999"])
     cfg = compose(str(renamed), [*CPU, f"test.data={root}"])
     with pytest.raises(UserError, match="imagenet_r has 1 classes that the network does not know, such as n09999999"):
@@ -91,7 +91,7 @@ def test_a_network_that_lacks_a_class_is_refused(renamed: Path, tmp_path: Path) 
             renamed / "checkpoints/last.ckpt")  # fmt: skip
 
 
-def test_reals_result_has_a_folder_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_real_labels_result_has_its_own_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results/val-ten"
     tested = TestDescription(
         dataset=DatasetInfo(name="ilsvrc2012", split="val", images=4),

@@ -1,4 +1,4 @@
-"""The linear probe against scipy's L-BFGS-B on the features that it saved; other stores; the few-shot table."""
+"""Linear probe against scipy's L-BFGS-B on the saved features; other stores; the few-shot table."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ def scores_by_scipy(folder: Path, result: ProbeResult) -> np.ndarray:
     return (tested - mean) / scale @ weight[:, 1:].T + weight[:, 0]
 
 
-def test_errors_are_those_of_scipys_classifier(trained: Path) -> None:
+def test_errors_match_scipys_classifier(trained: Path) -> None:
     error = probed(trained)
     result = read_probe(trained / "probe/tiny/fc7.json")
     scores, labels = scores_by_scipy(trained / "features", result), np.load(trained / "features/val-fc7/labels.npy")
@@ -68,7 +68,7 @@ def test_errors_are_those_of_scipys_classifier(trained: Path) -> None:
     assert result.held_out == 20, "a fifth of each class of 9 or 10"
 
 
-def test_few_shots_have_an_interval_over_their_draws(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_few_shot_errors_have_an_interval_over_draws(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     probed(trained, "probe.shots=[1,4]", "probe.draws=3")
     one, four = read_probe(trained / "probe/tiny/fc7.json").shots
     assert (one.shots, one.draws, four.shots, len(four.errors)) == (1, 3, 4, 3)
@@ -79,7 +79,7 @@ def test_few_shots_have_an_interval_over_their_draws(trained: Path, capsys: pyte
     assert f"{four.top1_error:.2f}" in capsys.readouterr().out
 
 
-def test_another_store_and_layer(trained: Path, tmp_path: Path, config: Compose) -> None:
+def test_probe_of_another_store_and_layer(trained: Path, tmp_path: Path, config: Compose) -> None:
     for number in range(24):
         draw(tmp_path / "photos" / "ab"[number % 2] / f"{number}.png", number)
     where = [f"data.root={tmp_path}/two", f"prepare.source={tmp_path}/photos", "prepare.val_share=0.3", "data.size=72"]
@@ -87,7 +87,7 @@ def test_another_store_and_layer(trained: Path, tmp_path: Path, config: Compose)
     probed(trained, f"data.root={tmp_path}/two", "probe.layer=conv5", "probe.held_out=0.4")
     result = read_probe(trained / "probe/two/conv5.json")
     assert (result.layer, result.dataset.name, result.dataset.classes) == ("conv5", "two", 2)
-    assert result.width == 256 * 3 * 3, "conv5 is 3 × 3 for crops of 67 pixels"
+    assert result.width == 64 * 3 * 3, "conv5 has 64 maps of 3 × 3 at a quarter of the width and crops of 67 pixels"
     assert not list((trained / "features").glob("*conv5*")), "features of another store lie beside it"
 
 
@@ -98,17 +98,17 @@ def test_another_store_and_layer(trained: Path, tmp_path: Path, config: Compose)
         (["probe.shots=[1000]"], "probe.shots=1000: a class has"),
         (["probe.penalties=[0]"], "probe.penalties=.*above 0"),
         (["probe.held_out=1"], "probe.held_out=1.0: above 0 and below 1"),
-        (["probe.held_out=0.001"], "probe.held_out=0.001: holds out no image"),
+        (["probe.held_out=0.001"], "probe.held_out=0.001: holds out no images"),
         (["data.root=away"], "away"),
     ],
 )
-def test_a_mistake_is_one_line(trained: Path, words: list[str], message: str) -> None:
+def test_mistakes_are_one_line(trained: Path, words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         probed(trained, *words)
     assert "\n" not in str(error.value)
 
 
-def test_an_older_run_folder_without_the_section_is_probed(trained: Path) -> None:
+def test_run_folder_without_the_probe_section_works(trained: Path) -> None:
     cfg: Any = recipes.compose(str(trained))
     del cfg.probe
     OmegaConf.set_struct(cfg, True)

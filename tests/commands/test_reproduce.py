@@ -1,4 +1,4 @@
-"""Rows from an empty folder by one command, at toy size: ensemble, pre-training, fine-tuning, stopped and gone on."""
+"""`reproduce` at toy size: ensemble, pre-training and fine-tuning by one command, stopped and resumed."""
 
 import json
 import os
@@ -91,7 +91,7 @@ def answers(run: Path) -> Any:
     return concat_blocks(list(PredictionFile(run / "results/val-ten/probabilities.parquet").blocks()))
 
 
-def test_one_command_makes_a_whole_ensemble_with_pre_training_and_goes_on_where_it_was_stopped(folder: Path) -> None:
+def test_reproduce_makes_an_ensemble_with_pre_training_and_resumes(folder: Path) -> None:
     """Stopped when its second network has begun; then by the same command again, which trains the first no more."""
     words = ["ensemble", "-c", "toy_all.yaml", f"transfer.data_roots.before={folder / 'before'}", "hydra.run.dir=made"]
     command = [sys.executable, "-m", "alexnet_pl", *words]
@@ -121,7 +121,7 @@ def test_one_command_makes_a_whole_ensemble_with_pre_training_and_goes_on_where_
     assert result["top1_error"] == pytest.approx(100 * float((answers(folder / "made").best[:, 0] != labels).mean()))
 
 
-def test_the_chain_carried_over_what_it_says(folder: Path) -> None:
+def test_fine_tuned_network_has_the_recorded_lineage(folder: Path) -> None:
     """After the test above: conv1 frozen at the pre-trained values, fc8 new, the lineage noted, the report whole."""
     fine = folder / "made/members/pretrained/seed1"
     before, after = state(fine / "pretrained"), state(fine)
@@ -159,7 +159,7 @@ def test_the_chain_carried_over_what_it_says(folder: Path) -> None:
         ("toy", ["command=report", "report.runs=away"], r"report.runs: away does not exist"),
     ],
 )
-def test_a_mistake_is_named_before_anything_is_made(
+def test_mistake_is_named_before_any_stage_starts(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: list[str], says: str
 ) -> None:
     monkeypatch.chdir(folder)
@@ -168,7 +168,7 @@ def test_a_mistake_is_named_before_anything_is_made(
     assert {path.name for path in tmp_path.iterdir()} <= {"metrics.csv"}
 
 
-def test_a_mistake_in_a_stage_is_told_once(folder: Path) -> None:
+def test_mistake_in_a_stage_is_printed_once(folder: Path) -> None:
     words = ["ensemble", "-c", "toy_all.yaml", f"transfer.data_roots.before={folder}", "~ensemble.groups.cnns"]
     done = alexnet_pl(*words, cwd=folder)
     assert done.returncode == 2, done.stdout + done.stderr
@@ -177,7 +177,7 @@ def test_a_mistake_in_a_stage_is_told_once(folder: Path) -> None:
     assert done.stderr.strip().count("alexnet_pl:") == 1, done.stderr
 
 
-def test_a_sweep_goes_on_in_the_same_folders(folder: Path) -> None:
+def test_repeated_sweep_reuses_its_folders(folder: Path) -> None:
     """The networks are there; only the views are others."""
     members = folder / "made/members/cnns"
     where = [f"hydra.sweep.dir={members}", "hydra.sweep.subdir=seed${seed}"]
@@ -189,7 +189,7 @@ def test_a_sweep_goes_on_in_the_same_folders(folder: Path) -> None:
         assert found == {"val-ten", "val-center"}
 
 
-def test_a_run_by_other_settings_is_not_gone_on_with(config: Compose, tiny: list[str], tmp_path: Path) -> None:
+def test_run_with_other_settings_is_not_continued(config: Compose, tiny: list[str], tmp_path: Path) -> None:
     few = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "model.num_classes=null"]
     cfg = config("imagenette", *tiny, *few, "ckpt_path=auto")
     registry.run(cfg, tmp_path)

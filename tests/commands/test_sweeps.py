@@ -1,4 +1,4 @@
-"""Sweeps by other programs: the line that a W&B agent runs, and Hydra's submitit launcher on this machine."""
+"""Sweeps by W&B agents and by Hydra's submitit launcher on this machine."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from alexnet_pl.config.recipes import SHIPPED
 PAGE = Path(__file__).parents[2] / "docs/how-to/sweeps.md"
 
 
-def test_a_wandb_agent_runs_a_line_that_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_of_a_wandb_agent_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the sweep of the documentation and W&B's own agent, up to the point where it would start the process."""
     from wandb import wandb_agent
 
@@ -47,7 +47,7 @@ def test_a_wandb_agent_runs_a_line_that_composes(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_submitit_prepares_parts_of_a_store_in_jobs_of_their_own(tmp_path: Path) -> None:
+def test_submitit_jobs_prepare_parts_of_a_store(tmp_path: Path) -> None:
     """By its local executor, which runs jobs as SLURM would; the store is that of one process."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher (extra `sweep`)")
     words = ["prepare", "-m", "-c", "demo", "data.root=parts", "prepare.part=1/2,2/2", "prepare.workers=1"]

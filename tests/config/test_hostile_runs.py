@@ -1,4 +1,4 @@
-"""A stranger's run folder writes nowhere else, waits on nothing, and names no recipe that Hydra would obey."""
+"""Untrusted run folders: nothing is written elsewhere, no pipe blocks, no recipe chosen by the run is composed."""
 
 import json
 import os
@@ -52,16 +52,14 @@ def test_commands_on_run_folders_do_not_write_through_links(run: Path, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["precious.md", "run"]
 
 
-def test_a_pipe_in_a_run_folder_is_named(run: Path) -> None:
+def test_named_pipe_in_a_run_folder_is_refused(run: Path) -> None:
     os.mkfifo(run / "fit.json")
     for read in (check_links, read_config):
         with pytest.raises(UserError, match=r"fit\.json: not a regular file or folder"):
             read(run)
 
 
-def test_a_result_that_is_a_pipe_or_without_end_is_named_and_the_report_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_report_skips_a_result_that_is_a_pipe_or_endless(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pipe, large, deep = (tmp_path / f"{name}/results/val-ten/result.json" for name in ("pipe", "large", "deep"))
     for path in (pipe, large, deep):
         path.parent.mkdir(parents=True)
@@ -77,7 +75,7 @@ def test_a_result_that_is_a_pipe_or_without_end_is_named_and_the_report_goes_on(
     assert all(f"skipped: {path}: " in told for path in (pipe, large, deep))
 
 
-def test_keys_that_write_elsewhere_are_dropped_and_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_that_write_elsewhere_are_dropped_with_a_message(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / ".hydra/config.yaml"
     node = {
         "bench": {"output": "/home/me/.profile", "rounds": 2},
@@ -93,7 +91,7 @@ def test_keys_that_write_elsewhere_are_dropped_and_named(run: Path, capsys: pyte
 
 
 @pytest.mark.parametrize("name", ["/tmp/evil.yaml", "evil.yaml", "../run/evil", "run"])
-def test_a_recipe_file_that_a_run_folder_names_is_not_composed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipe_named_by_a_run_folder_is_not_composed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe may choose Hydra's launcher, which is code; a run folder may not choose a recipe."""
     job = OmegaConf.create({"job": {"config_name": "config"}, "overrides": {"task": ["seed=1"]}})
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
@@ -106,25 +104,25 @@ def test_a_recipe_file_that_a_run_folder_names_is_not_composed(name: str, monkey
 
 
 @pytest.mark.parametrize("value", [[], 3, "x", None, True])
-def test_a_section_that_is_no_mapping_is_named(run: Path, value: Any) -> None:
+def test_section_that_is_not_a_mapping_is_named(run: Path, value: Any) -> None:
     path = run / ".hydra/config.yaml"
     path.write_text(yaml.safe_dump(OWN | {"trainer": value}))
     with pytest.raises(UserError, match=r"config\.yaml: trainer: expected a section of keys, not "):
         read_own_keys(path)
 
 
-def test_lightnings_registry_is_not_uploaded_to() -> None:
+def test_lightning_model_registry_is_refused() -> None:
     with pytest.raises(UserError, match=r"trainer\.model_registry=x: not supported"):
         check_trainer_options({"model_registry": "x"})
 
 
-def test_names_in_messages_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_messages_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main.fail("a\x1b]0;title\x07b\nalexnet_pl: c\x9b2J: n02_é.JPEG")
     assert capsys.readouterr().err == "alexnet_pl: a?]0;title?b?alexnet_pl: c?2J: n02_é.JPEG\n"
 
 
-def test_an_image_that_is_a_pipe_or_a_device_or_larger_than_any_photograph_is_not_read(tmp_path: Path) -> None:
+def test_pipes_devices_and_oversized_files_are_not_read_as_images(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "device.jpg").symlink_to("/dev/zero")
     for name in ("pipe.jpg", "device.jpg"):
@@ -144,7 +142,7 @@ def test_an_image_that_is_a_pipe_or_a_device_or_larger_than_any_photograph_is_no
         ({"architecture": {}}, "architecture"),
     ],
 )
-def test_exported_weights_with_other_facts_are_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+def test_exported_weights_with_invalid_metadata_are_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     facts = {"architecture": {"model": {}, "augment": {}}, "classes": [["a", "b"]], **change}
     path = tmp_path / "model.safetensors"
     path.write_bytes(save({"net.x": torch.zeros(1)}, {KEY: json.dumps(facts)}))

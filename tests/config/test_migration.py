@@ -1,4 +1,4 @@
-"""Renamed keys: one line names the new key, and files with the old ones are read as if written today."""
+"""Migration of renamed keys: a line names the new key; old files are read as if written today."""
 
 import json
 from pathlib import Path
@@ -97,12 +97,12 @@ OLD_TRAINING = {"augment": {"divide": True, "mean": "centre"}, "transfer": {"car
 NEW_TRAINING = {"augment": {"rescale": True, "mean": "center"}, "transfer": {"layers": []}}
 
 
-def test_an_old_config_has_todays_keys_and_values_and_a_new_one_stays() -> None:
+def test_old_config_is_migrated_and_a_current_one_unchanged() -> None:
     assert migrate(OLD) == NEW
     assert migrate(NEW) == NEW
 
 
-def test_every_new_key_is_one_of_a_shipped_recipe() -> None:
+def test_every_new_key_exists_in_a_shipped_recipe() -> None:
     """The table is held against the YAML files, which the commands are checked against elsewhere."""
     shipped: dict[str, Any] = {}
     for path in SHIPPED.glob("*.yaml"):
@@ -125,12 +125,12 @@ def test_every_new_key_is_one_of_a_shipped_recipe() -> None:
         ("data.subsampling=444", r"^data.subsampling: this key was removed; leave it out$"),
     ],
 )
-def test_an_old_key_on_the_command_line_is_answered_by_the_new_one(word: str, says: str) -> None:
+def test_old_key_on_the_command_line_names_the_new_one(word: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         to_hydra(["fit", "-c", "demo", word])
 
 
-def test_keys_of_today_are_let_through() -> None:
+def test_current_keys_are_accepted() -> None:
     check_overrides(["data.root=/a", "optim.lr=0.1", "+trainer.x=1", "performance.optimized=true", "hydra.run.dir=x"])
     assert new_key("data.batch_size") == "data.batch_size"
 
@@ -143,7 +143,7 @@ def test_keys_of_today_are_let_through() -> None:
         ("defaults: [demo, {override reading: printed}, _self_]", "reading: this key is now variant"),
     ],
 )
-def test_an_old_key_in_a_recipe_is_named_with_its_file(tmp_path: Path, text: str, says: str) -> None:
+def test_old_key_in_a_recipe_is_named_with_its_file(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=f"mine.yaml: {says}"):
@@ -153,11 +153,11 @@ def test_an_old_key_in_a_recipe_is_named_with_its_file(tmp_path: Path, text: str
 @pytest.mark.parametrize(
     ("key", "there"), [("lr", "optim.lr"), ("batch_size", "data.batch_size"), ("crop", "augment.crop")]
 )
-def test_the_last_part_of_a_key_is_enough_for_a_suggestion(key: str, there: str) -> None:
+def test_last_part_of_a_key_suffices_for_a_suggestion(key: str, there: str) -> None:
     assert suggest_key(key) == f"; did you mean {there}?"
 
 
-def test_an_old_run_folder_is_read_as_if_written_today(tmp_path: Path) -> None:
+def test_old_run_folder_is_migrated_on_reading(tmp_path: Path) -> None:
     folder = write_config(tmp_path / "run", OLD)
     assert read_own_keys(folder / ".hydra/config.yaml") == NEW
     cfg = read_config(folder)
@@ -171,7 +171,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> Path:
     return folder
 
 
-def test_records_of_the_first_schema_are_migrated_with_all_in_them() -> None:
+def test_records_of_schema_1_are_migrated_completely() -> None:
     lineage = [{"store": {}, "training": OLD_TRAINING, "finished": True}]
     member = {"training": OLD_TRAINING, "lineage": lineage, "views": "centre"}
     found = migrate_record({"views": "centre", "training": OLD_TRAINING, "lineage": lineage, "members": [member]})
@@ -182,7 +182,7 @@ def test_records_of_the_first_schema_are_migrated_with_all_in_them() -> None:
     assert migrate_record({"training": None, "views": "ten"}) == {"schema": SCHEMA, "training": None, "views": "ten"}
 
 
-def test_fit_and_result_files_of_before_say_what_todays_recipe_says(tmp_path: Path) -> None:
+def test_old_fit_and_result_files_match_todays_recipe(tmp_path: Path) -> None:
     (tmp_path / "fit.json").write_text(
         json.dumps({"finished": True, "training": OLD_TRAINING, "store": {}, "steps": 5})
     )
@@ -196,7 +196,7 @@ def test_fit_and_result_files_of_before_say_what_todays_recipe_says(tmp_path: Pa
     assert (found.views, found.training) == ("center", NEW_TRAINING)
 
 
-def test_a_checkpoint_of_before_has_todays_switches(tmp_path: Path) -> None:
+def test_old_checkpoint_has_current_settings(tmp_path: Path) -> None:
     about = {"switches": {"augment": {"size": 8, "crop": 6, "share": 1}}, "course": {"seed": 0, "fold_in": None}}
     torch.save({"state_dict": {}, "global_step": 7, "alexnet_pl": about}, tmp_path / "last.ckpt")
     found = read_checkpoint(tmp_path / "last.ckpt")["alexnet_pl"]
@@ -204,7 +204,7 @@ def test_a_checkpoint_of_before_has_todays_switches(tmp_path: Path) -> None:
     assert found["course"] == {"seed": 0, "include_val_after_epoch": None}
 
 
-def test_results_of_the_centre_view_are_found_under_their_older_name(tmp_path: Path) -> None:
+def test_center_view_results_are_found_under_their_old_name(tmp_path: Path) -> None:
     assert predictions.results_dir(tmp_path, "val", "center").name == "val-center"
     older = tmp_path / "results/val-centre"
     older.mkdir(parents=True)

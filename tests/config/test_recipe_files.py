@@ -1,4 +1,4 @@
-"""Recipes that are damaged or lead back to themselves are refused in one line, and end."""
+"""Recipe files that are corrupt or include each other in a cycle are refused in one line."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("what", DAMAGED)
-def test_a_damaged_recipe_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
+def test_corrupt_recipe_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
     content, says = DAMAGED[what]
     (tmp_path / "recipe.yaml").write_text(content)
     with pytest.raises(UserError, match=says) as error:
@@ -30,21 +30,21 @@ def test_a_damaged_recipe_is_refused_in_one_line(tmp_path: Path, what: str) -> N
     assert "\n" not in str(error.value)
 
 
-def test_recipes_that_lead_to_each_other_are_refused(tmp_path: Path) -> None:
+def test_cyclic_recipes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("defaults: [two]\n")
     (tmp_path / "two.yaml").write_text("defaults: [one]\n")
     with pytest.raises(UserError, match=r"two.yaml: its defaults lead back to one.yaml: endless recursion"):
         check_recipe(tmp_path / "one.yaml")
 
 
-def test_two_recipes_may_share_a_third(tmp_path: Path) -> None:
+def test_two_recipes_may_include_a_third(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("seed: 1\n")
     (tmp_path / "left.yaml").write_text("defaults: [base]\n")
     (tmp_path / "top.yaml").write_text("defaults: [base, left]\n")
     check_recipe(tmp_path / "top.yaml")
 
 
-def test_a_recipe_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+def test_recipe_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_bytes(b"data: {name: \xe9}\n")
     with pytest.raises(UserError, match="utf-8"):
         check_recipe(tmp_path / "recipe.yaml")

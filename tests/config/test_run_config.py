@@ -1,4 +1,4 @@
-"""A stranger's run folder, or recipe, runs no command and writes to no file outside of the run."""
+"""Untrusted configs: a run folder or recipe can neither run commands nor write files outside the run."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def shadow_logging(run: Path, canary: Path) -> None:
     (run / ".hydra/hydra/job_logging/none.yaml").write_text(yaml.safe_dump(file_logger(canary)))
 
 
-def test_hydra_settings_of_a_run_folder_are_dropped_and_named(run: Path, tmp_path: Path) -> None:
+def test_hydra_settings_of_a_run_folder_are_dropped_with_a_message(run: Path, tmp_path: Path) -> None:
     canary = tmp_path / "precious.txt"
     canary.write_text("kept")
     env = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": f"rm {canary}"}
@@ -60,7 +60,7 @@ def test_hydra_settings_of_a_run_folder_are_dropped_and_named(run: Path, tmp_pat
     assert canary.read_text() == "kept"
 
 
-def test_the_isolated_copy_holds_the_own_keys_and_nothing_else(run: Path) -> None:
+def test_isolated_copy_has_only_the_packages_keys(run: Path) -> None:
     save(run, OWN | {"hydra": {"job": {"name": "x"}}, "defaults": [], "unknown": 1})
     copy = isolated_config(run)
     assert yaml.safe_load(copy.read_text()) == OWN
@@ -86,14 +86,14 @@ def test_code_and_resolvers_in_a_run_are_refused(run: Path, node: dict[str, Any]
 @pytest.mark.parametrize(
     "text", ["a: &a [x, x]\nb: *a\n", "- 1\n", "a: !!python/object/apply:os.system [ls]\n", "a: [\n", "\tb: 1\n"]
 )
-def test_a_run_config_that_is_no_plain_mapping_is_refused(run: Path, text: str) -> None:
+def test_run_config_that_is_not_a_plain_mapping_is_refused(run: Path, text: str) -> None:
     path = run / ".hydra/config.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=r"config.yaml: "):
         read_own_keys(path)
 
 
-def test_a_link_out_of_the_run_folder_is_refused(run: Path, tmp_path: Path) -> None:
+def test_link_out_of_the_run_folder_is_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("kept")
     (run / "metrics.csv").symlink_to(tmp_path / "precious.txt")
     save(run, OWN)
@@ -101,7 +101,7 @@ def test_a_link_out_of_the_run_folder_is_refused(run: Path, tmp_path: Path) -> N
         isolated_config(run)
 
 
-def test_links_within_the_run_folder_and_those_of_wandb_are_fine(run: Path, tmp_path: Path) -> None:
+def test_links_within_the_run_folder_and_of_wandb_are_allowed(run: Path, tmp_path: Path) -> None:
     (run / "latest").symlink_to("metrics.csv")
     (run / "wandb/offline-run/logs").mkdir(parents=True)
     (run / "wandb/offline-run/logs/debug-core.log").symlink_to(tmp_path / "debug-core.log")
@@ -118,7 +118,7 @@ def test_links_within_the_run_folder_and_those_of_wandb_are_fine(run: Path, tmp_
         ({"optim": {"_target_": "os.system"}}, "optim._target_"),
     ],
 )
-def test_a_recipe_may_not_make_hydra_write_files_or_call_code(tmp_path: Path, node: dict, named: str) -> None:
+def test_recipe_cannot_make_hydra_write_files_or_call_code(tmp_path: Path, node: dict, named: str) -> None:
     mine, beside = tmp_path / "mine.yaml", tmp_path / "beside.yaml"
     mine.write_text("defaults: [_base, beside, _self_]\n")
     beside.write_text(yaml.safe_dump(node))
@@ -127,7 +127,7 @@ def test_a_recipe_may_not_make_hydra_write_files_or_call_code(tmp_path: Path, no
     assert f"beside.yaml: {named}" in str(error.value)
 
 
-def test_a_recipe_beside_its_own_logging_configs_is_refused(tmp_path: Path) -> None:
+def test_recipe_beside_its_own_hydra_configs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "hydra/job_logging").mkdir(parents=True)
     (tmp_path / "mine.yaml").write_text("defaults: [_base, _self_]\n")
     with pytest.raises(UserError, match="hydra/job_logging"):
@@ -137,14 +137,14 @@ def test_a_recipe_beside_its_own_logging_configs_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "word", ["hydra.job_logging.x=1", "++hydra.run.dir=/x", "--config-dir=/x", "hydra/callbacks=x", "x"]
 )
-def test_overrides_in_a_config_are_keys_of_the_recipe(word: str) -> None:
+def test_overrides_in_a_config_must_be_recipe_keys(word: str) -> None:
     check_overrides(["optim.lr=0.1", "++trainer.max_epochs=3"], "transfer.overrides")
     for words in ([word], word, True, {"a": 1}):
         with pytest.raises(UserError, match=r"transfer.overrides"):
             check_overrides(words, "transfer.overrides")
 
 
-def test_git_obeys_neither_environment_nor_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_ignores_environment_and_user_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     canary = tmp_path / "ran"
     hook = tmp_path / "hook.sh"
     hook.write_text(f"#!/bin/sh\ntouch {canary}\n")
@@ -167,6 +167,6 @@ def test_git_obeys_neither_environment_nor_configuration(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     "url", ["reference://x.json", "simplecache::s3://x", "github://a:b@main", "tar://x::file:///y"]
 )
-def test_a_store_is_read_through_plain_protocols_alone(url: str) -> None:
+def test_store_urls_allow_only_plain_protocols(url: str) -> None:
     with pytest.raises(UserError, match=r"data.root: "):
         Mirror(url)

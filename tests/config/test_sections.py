@@ -1,4 +1,4 @@
-"""Options of `test`: names of dense views, and the words that set them."""
+"""Options of `test`: names of dense views and their overrides."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from alexnet_pl.errors import UserError
         (DenseViews((6, 2), aspect="keep", score="logit"), "dense_fine_2_6_keep_logit"),
     ],
 )
-def test_a_name_tells_windows_apart_and_its_words_lead_back_to_it(dense: DenseViews, name: str) -> None:
+def test_view_name_identifies_windows_and_round_trips_to_overrides(dense: DenseViews, name: str) -> None:
     assert dense.name == name
     words = view_overrides(name)
     translated = [word for word in to_hydra(["test", "-c", "ilsvrc2012", "ckpt_path=null", *words]) if "test." in word]
@@ -36,7 +36,7 @@ def test_views_without_windows_keep_their_names() -> None:
     assert view_overrides("ten") == ["test.views=ten"]
 
 
-def test_scales_are_a_list_with_and_without_brackets_and_one_may_stand_alone() -> None:
+def test_scales_are_one_number_or_a_list_with_or_without_brackets() -> None:
     assert allow_new_key("test.scales=1,2") == allow_new_key("test.scales=[1,2]") == "++test.scales=[1,2]"
     assert allow_new_key("test.scales=3") == "++test.scales=[3]"
     assert allow_new_key("test.scales=1,2", sweep=True) == "++test.scales=1,2"
@@ -55,6 +55,6 @@ def test_scales_are_a_list_with_and_without_brackets_and_one_may_stand_alone() -
         ("test.score=vote", "test.score=vote: one of softmax, logit"),
     ],
 )
-def test_what_cannot_be_is_refused_by_key(word: str, says: str) -> None:
+def test_invalid_values_are_refused_by_key(word: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         schema.check_config(compose("ilsvrc2012", [word]))

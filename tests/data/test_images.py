@@ -1,4 +1,4 @@
-"""Section 2's square, against Pillow's own resize and crop, for every kind of file that copies of ImageNet hold."""
+"""Decoding and resizing (§2) against Pillow, for every file type that copies of ImageNet contain."""
 
 import io
 import struct
@@ -59,7 +59,7 @@ SHAPES = [(96, 64), (64, 96), (80, 80), (640, 480), (48, 32), (32, 64), (32, 32)
 
 @pytest.mark.parametrize("how", FILTERS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_plain_jpeg_becomes_the_square_that_pillow_makes(shape: tuple[int, int], how: str) -> None:
+def test_jpeg_becomes_the_same_square_as_with_pillow(shape: tuple[int, int], how: str) -> None:
     data = encoded(noise(*shape), "JPEG", quality=90)
     image, odd = decode(data)
     found = resize_center_crop(image, SIZE, how)
@@ -75,7 +75,7 @@ def test_the_two_filters_differ_by_more_than_the_comparison_allows() -> None:
 
 
 @pytest.mark.parametrize("shape", [(49, 32), (32, 49), (33, 32)])
-def test_where_the_rest_is_odd_the_crop_is_one_of_the_two_middle_ones(shape: tuple[int, int]) -> None:
+def test_odd_margins_give_one_of_the_two_center_crops(shape: tuple[int, int]) -> None:
     whole = planes(noise(*shape))
     top, left = (whole.shape[1] - SIZE) // 2, (whole.shape[2] - SIZE) // 2
     down, right = whole.shape[1] % 2, whole.shape[2] % 2
@@ -85,13 +85,13 @@ def test_where_the_rest_is_odd_the_crop_is_one_of_the_two_middle_ones(shape: tup
 
 
 @pytest.mark.parametrize("shape", [(300, 1), (1, 300), (1, 1)])
-def test_a_panorama_one_pixel_thin_is_stretched_like_any_other(shape: tuple[int, int]) -> None:
+def test_panorama_of_one_pixel_height_is_resized(shape: tuple[int, int]) -> None:
     picture = noise(*shape)
     found = resize_center_crop(decode(encoded(picture, "PNG"))[0], SIZE, "bilinear")
     assert apart(found, by_pillow(picture, SIZE, "bilinear")) < 1
 
 
-def test_a_grey_jpeg_gets_three_equal_planes_of_its_luminance() -> None:
+def test_gray_jpeg_has_three_equal_channels() -> None:
     grey = noise(48, 40).convert("L")
     image, odd = decode(encoded(grey, "JPEG", quality=95))
     assert torch.equal(image[0], image[1])
@@ -101,7 +101,7 @@ def test_a_grey_jpeg_gets_three_equal_planes_of_its_luminance() -> None:
 
 
 @pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)])
-def test_a_cmyk_jpeg_keeps_its_colours(colour: tuple[int, int, int]) -> None:
+def test_cmyk_jpeg_keeps_its_colors(colour: tuple[int, int, int]) -> None:
     """Adobe's are stored inverted: read naively they are negatives."""
     image, odd = decode(encoded(Image.new("RGB", (24, 16), colour).convert("CMYK"), "JPEG", quality=95))
     assert image.shape == (3, 16, 24)
@@ -109,7 +109,7 @@ def test_a_cmyk_jpeg_keeps_its_colours(colour: tuple[int, int, int]) -> None:
     assert "CMYK" in odd
 
 
-def test_a_palette_png_named_jpeg_is_read_for_what_it_is(tmp_path: Path) -> None:
+def test_palette_png_named_jpeg_is_read_as_png(tmp_path: Path) -> None:
     """ILSVRC's n02105855_2933.JPEG is one."""
     picture = noise(48, 32).quantize(64)
     path = tmp_path / "n02105855_2933.JPEG"
@@ -120,13 +120,13 @@ def test_a_palette_png_named_jpeg_is_read_for_what_it_is(tmp_path: Path) -> None
     assert "PNG" in odd
 
 
-def test_a_palette_with_transparent_entries_keeps_its_colours_without_a_warning() -> None:
+def test_palette_with_transparency_keeps_its_colors_without_a_warning() -> None:
     picture = noise(40, 32).quantize(16)
     data = encoded(picture, "PNG", transparency=bytes([0, 128, *[255] * 14]))
     assert np.array_equal(decode(data)[0], planes(picture))
 
 
-def test_an_opaque_alpha_channel_changes_nothing() -> None:
+def test_opaque_alpha_channel_changes_nothing() -> None:
     picture = noise(40, 32)
     for mode in ("RGBA", "LA"):
         image, odd = decode(encoded(picture.convert(mode), "PNG"))
@@ -149,7 +149,7 @@ def png16(pixels: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_sixteen_bits_a_channel_are_scaled_to_eight_and_not_cut_off(mode: str) -> None:
+def test_sixteen_bit_channels_are_scaled_to_eight_bits(mode: str) -> None:
     """0 … 65535 is 0 … 255 times 257; clipping instead makes nearly every pixel white."""
     picture = noise(40, 32).convert(mode)
     image, odd = decode(png16(np.asarray(picture).astype(np.uint16) * 257))
@@ -159,7 +159,7 @@ def test_sixteen_bits_a_channel_are_scaled_to_eight_and_not_cut_off(mode: str) -
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", [3, 6])
-def test_an_orientation_that_the_camera_noted_is_ignored(kind: str, orientation: int) -> None:
+def test_exif_orientation_is_ignored(kind: str, orientation: int) -> None:
     """As Pillow ignored it in 2012."""
     picture, exif = noise(48, 32), Image.Exif()
     exif[0x0112] = orientation
@@ -170,7 +170,7 @@ def test_an_orientation_that_the_camera_noted_is_ignored(kind: str, orientation:
 
 
 @pytest.mark.parametrize("kind", ["BMP", "GIF", "PPM", "TIFF", "PNG"])
-def test_other_formats_without_loss_come_out_as_they_went_in(kind: str) -> None:
+def test_lossless_formats_are_read_exactly(kind: str) -> None:
     picture = noise(40, 32).quantize(64) if kind == "GIF" else noise(40, 32)
     image, odd = decode(encoded(picture, kind))
     assert np.array_equal(image, planes(picture))
@@ -194,14 +194,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_what_is_no_whole_image_is_refused_with_a_reason_in_one_line(what: str) -> None:
+def test_incomplete_images_are_refused_with_a_one_line_reason(what: str) -> None:
     with pytest.raises(ValueError, match=r"\w+") as caught:
         decode(BAD[what])
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_the_reason_is_the_same_each_time_and_speaks_of_no_address_in_memory(what: str) -> None:
+def test_reason_is_repeatable_and_has_no_memory_address(what: str) -> None:
     """It stands in odd.json, which a person reads, and which two preparations of one copy should have in common."""
     reasons = []
     for _ in range(2):
@@ -212,14 +212,14 @@ def test_the_reason_is_the_same_each_time_and_speaks_of_no_address_in_memory(wha
     assert " at 0x" not in reasons[0]
 
 
-def test_a_file_that_can_no_longer_be_read_is_no_broken_image_but_an_end(tmp_path: Path) -> None:
+def test_disk_errors_stop_prepare_and_are_not_unreadable_images(tmp_path: Path) -> None:
     """A disk that went away must not become a store without its images."""
     for path in (tmp_path / "gone.jpg", tmp_path):
         with pytest.raises(UserError, match=rf"^prepare.source: any can no longer be read .*{path.name}"):
             read_square(ImageRecord("any", 0, ByteLocation(path)), SIZE, "bilinear")
 
 
-def test_a_damaged_file_is_refused_or_read_and_never_anything_else() -> None:
+def test_corrupt_file_is_read_or_raises_value_error() -> None:
     """One byte of a header at a time: prepare goes on after a ValueError, and after nothing else."""
     rng = np.random.default_rng(0)
     small = noise(9, 7)
@@ -236,7 +236,7 @@ def test_a_damaged_file_is_refused_or_read_and_never_anything_else() -> None:
 
 
 @pytest.mark.parametrize("compression", ["tiff_deflate", "jpeg"])
-def test_what_libtiff_says_of_a_damaged_file_is_the_reason_and_not_on_the_terminal(
+def test_libtiff_messages_become_the_reason_and_are_not_printed(
     compression: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = bytearray(encoded(noise(64, 48), "TIFF", compression=compression))
@@ -246,9 +246,7 @@ def test_what_libtiff_says_of_a_damaged_file_is_the_reason_and_not_on_the_termin
     assert capfd.readouterr() == ("", "")
 
 
-def test_notes_of_a_camera_that_are_cut_off_are_no_lines_on_the_terminal(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_truncated_exif_prints_no_warning(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Pillow warns of them; in a process of its own, as pytest keeps warnings for itself."""
     data = bytearray(encoded(noise(64, 48), "TIFF", compression="tiff_lzw"))
     (tmp_path / "cut.tif").write_bytes(data[:-40])

@@ -1,4 +1,4 @@
-"""A store of drawn scenes and a classifier that learned nothing, for all tests of boxes."""
+"""Fixtures of detection tests: a store of drawn scenes and an untrained classifier."""
 
 from pathlib import Path
 

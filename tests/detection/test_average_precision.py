@@ -1,4 +1,4 @@
-"""Average precision: hand-made cases of each rule, and COCO's evaluation where the rules agree."""
+"""Average precision: hand-made cases of each rule, and COCO's evaluation where rules agree."""
 
 import numpy as np
 import pytest
@@ -38,11 +38,11 @@ def precision(
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_all_found_and_nothing_else(rule: str) -> None:
+def test_perfect_detections_have_ap_1(rule: str) -> None:
     assert precision([(0, 0, 0.9, BOX), (1, 0, 0.8, FAR)], [(0, 0, BOX), (1, 0, FAR)], rule) == 1
 
 
-def test_curve_by_hand() -> None:
+def test_precision_recall_curve_by_hand() -> None:
     """Right, false, right of two boxes: precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1."""
     found = [(0, 0, 0.9, BOX), (0, 0, 0.8, [400, 0, 500, 50]), (0, 0, 0.7, FAR)]
     there = [(0, 0, BOX), (0, 0, FAR)]
@@ -51,7 +51,7 @@ def test_curve_by_hand() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_second_detection_of_a_box_is_false(rule: str) -> None:
+def test_duplicate_detection_is_a_false_positive(rule: str) -> None:
     found = [(0, 0, 0.9, BOX), (0, 0, 0.8, BOX), (0, 0, 0.7, FAR)]
     there = [(0, 0, BOX), (0, 0, FAR)]
     expected = (6 + 5 * 2 / 3) / 11 if rule == "voc2007" else 0.5 + 0.5 * 2 / 3
@@ -75,7 +75,7 @@ def test_small_boxes_have_a_lower_threshold_in_ilsvrc_alone() -> None:
     assert precision([(0, 0, 1.0, shifted)], [(0, 0, small)], "voc") == 0
 
 
-def test_difficult_boxes_count_on_neither_side() -> None:
+def test_difficult_boxes_are_ignored() -> None:
     there = [(0, 0, BOX), (0, 0, FAR)]
     found = [(0, 0, 0.9, FAR), (0, 0, 0.8, FAR), (0, 0, 0.7, BOX)]
     assert precision(found, there, "voc2007", difficult=(1,)) == 1
@@ -98,7 +98,7 @@ def test_blacklisted_pairs_are_left_out() -> None:
     assert precision(found, there, "ilsvrc", skipped={(0, 0)}) == 1
 
 
-def test_no_detection_is_zero() -> None:
+def test_no_detections_have_ap_0() -> None:
     nothing = DetectedBoxes(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty((0, 4)))
     assert average_precisions(nothing, truths([(0, 0, BOX)]), 1).tolist() == [0]
 
@@ -129,7 +129,7 @@ def random_scenes(images: int = 30) -> tuple[DetectedBoxes, TrueBoxes]:
     return detections(found), truths(there)
 
 
-def test_agrees_with_coco_but_for_its_101_recalls() -> None:
+def test_agrees_with_coco_except_for_its_101_recall_points() -> None:
     found, there = random_scenes()
     images = range(30)
     metric = MeanAveragePrecision(iou_thresholds=[0.5], backend="faster_coco_eval", class_metrics=True)

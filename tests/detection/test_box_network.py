@@ -1,4 +1,4 @@
-"""Sliding windows against single crops, the regressor against a formula, and layers that a box network begins with."""
+"""Sliding windows against single crops, the regressor against a formula, and layers copied from a classifier."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from alexnet_pl.detection.regressor import BoxRegressor, box_loss
 from alexnet_pl.errors import UserError
 
 
-def test_answers_of_a_picture_are_those_of_its_windows(network: BoxNetwork) -> None:
+def test_dense_outputs_match_single_windows(network: BoxNetwork) -> None:
     """From layer 5 on: a window's own pooled maps give what the dense pass gives at its place."""
     picture = 255 * torch.rand(1, 3, 137, 161)
     answers = network(picture)
@@ -37,7 +37,7 @@ def test_answers_of_a_picture_are_those_of_its_windows(network: BoxNetwork) -> N
     torch.testing.assert_close(boxes.T, answers.boxes[0].flatten(1), rtol=1e-4, atol=1e-5)
 
 
-def test_window_of_the_crops_size_is_the_plain_network(network: BoxNetwork) -> None:
+def test_window_of_crop_size_matches_the_network(network: BoxNetwork) -> None:
     picture = 255 * torch.rand(1, 3, 113, 113)
     plain = F.softmax(network.net(picture - network.mean), 1)
     torch.testing.assert_close(network(picture).scores.flatten(), plain[0], rtol=1e-4, atol=1e-6)
@@ -54,7 +54,7 @@ def test_gathered_windows_are_slices_of_the_maps(network: BoxNetwork) -> None:
     torch.testing.assert_close(gather_windows(pooled, network.window, numbers), torch.cat(expected))
 
 
-def test_windows_lie_a_fine_stride_apart_and_lose_no_pixel(network: BoxNetwork) -> None:
+def test_windows_are_a_fine_stride_apart_and_cover_the_image(network: BoxNetwork) -> None:
     sides = pyramid_sides((120, 160), network.window, 4)
     windows = window_boxes(network.window, sides)
     assert len(windows) == np.prod(window_grid(network.window, sides))
@@ -77,7 +77,7 @@ def test_published_regressor_has_109_million_parameters() -> None:
     assert sum(p.numel() for p in own.parameters()) == 113_157_024
 
 
-def test_untrained_regressor_answers_with_the_window() -> None:
+def test_untrained_regressor_predicts_the_window() -> None:
     torch.manual_seed(0)
     regressor = BoxRegressor(8, 2, (32, 16))
     regressor.reset_parameters(mean_square=4.0)
@@ -96,7 +96,7 @@ def test_loss_is_the_squared_distance_of_the_true_class() -> None:
     assert shared == pytest.approx(((answers[:, 0] - targets) ** 2).sum(1).mean().item())
 
 
-def test_detector_takes_the_outputs_of_the_classes_that_it_shares(
+def test_detector_copies_the_outputs_of_shared_classes(
     classifier_run: Path, scene_store: Store, options: BoxOptions
 ) -> None:
     trained = open_starting_point(str(classifier_run))
@@ -112,7 +112,7 @@ def test_detector_takes_the_outputs_of_the_classes_that_it_shares(
     assert made.mean.flatten().tolist() == [118, 118, 118]
 
 
-def test_background_is_carried_over_where_both_have_one() -> None:
+def test_background_output_is_copied_if_both_have_one() -> None:
     own, there = torch.zeros(3, 2), torch.arange(6.0).view(3, 2)
     copy_outputs(own, there, ["b", "c"], ["a", "b"])
     assert own.tolist() == [[2, 3], [0, 0], [4, 5]]

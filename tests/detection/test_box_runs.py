@@ -1,4 +1,4 @@
-"""Recipes of boxes through their commands: fit, test, detect; resumed to the bit; files and figures that they leave."""
+"""Box recipes through their commands: fit, test, detect; bit-identical resuming; files and figures."""
 
 import json
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_windows_are_computed_once_for_all_regressors(
     assert sorted((classifier_run / "windows").glob("*")) == folders
 
 
-def test_cached_windows_are_all_that_overlap_a_box(
+def test_cached_windows_are_those_that_overlap_a_box(
     localise: DictConfig, tmp_path: Path, classifier_run: Path, scene_store: Store, network: BoxNetwork
 ) -> None:
     localise.boxes.flip, localise.boxes.windows, localise.data.batch_size = False, 999, 256
@@ -94,7 +94,7 @@ def test_cached_windows_are_all_that_overlap_a_box(
 
 
 @pytest.mark.parametrize("step", [3])
-def test_interrupted_and_resumed_localiser_ends_with_the_same_bits(
+def test_interrupted_and_resumed_localiser_is_bit_identical(
     localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     whole, cut = (saved["state_dict"] for saved in whole_and_cut(localise, tmp_path, monkeypatch, step))
@@ -121,7 +121,9 @@ def test_detector_learns_background_and_is_tested(
     assert list(tmp_path.glob("run/results/*/mistakes.png"))
 
 
-def test_classifier_alone_leaves_the_convolutions(detect: DictConfig, tmp_path: Path, classifier_run: Path) -> None:
+def test_training_the_classifier_only_leaves_the_convolutions(
+    detect: DictConfig, tmp_path: Path, classifier_run: Path
+) -> None:
     detect.boxes.fine_tune, detect.trainer.max_epochs = "classifier", 1
     run(detect, "fit", tmp_path / "run")
     network = load_box_network(str(last(tmp_path / "run")))[0]
@@ -130,7 +132,7 @@ def test_classifier_alone_leaves_the_convolutions(detect: DictConfig, tmp_path: 
     assert not torch.equal(network.net.fc8.weight, before["net.fc8.weight"])
 
 
-def test_detect_writes_boxes_of_pictures_in_three_formats(
+def test_detect_writes_boxes_in_three_formats(
     detect: DictConfig, tmp_path: Path, scene_store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detect.trainer.max_epochs, detect.detect.least_score, detect.detect.confidence = 1, 0.0, 0.0

@@ -16,12 +16,12 @@ def fixture_some() -> tuple[np.ndarray, np.ndarray]:
     return made[:25], made[25:]
 
 
-def test_ious_are_torchvisions(some: tuple[np.ndarray, np.ndarray]) -> None:
+def test_ious_match_torchvision(some: tuple[np.ndarray, np.ndarray]) -> None:
     expected = torchvision.ops.box_iou(*map(torch.from_numpy, some)).numpy()
     np.testing.assert_allclose(b.ious(*some), expected, rtol=1e-12)
 
 
-def test_inclusive_edges_add_one_to_each_side_as_the_kits_do() -> None:
+def test_inclusive_edges_add_one_pixel_as_in_the_kits() -> None:
     """eval_localization_flat.m: intersection width is min(x2) − max(x1) + 1, areas (x2 − x1 + 1)(y2 − y1 + 1)."""
     one, other = np.array([10, 20, 29, 39]), np.array([20, 20, 39, 39])
     wide, high = 29 - 20 + 1, 39 - 20 + 1
@@ -49,7 +49,7 @@ def test_overlap_of_a_window_is_the_share_of_the_box_inside() -> None:
     assert b.overlaps(b.as_boxes([small]), window, "iou").tolist() == [[0.04]]
 
 
-def test_a_window_is_trained_on_the_box_most_inside_then_the_larger() -> None:
+def test_window_target_is_the_box_most_inside_then_the_larger() -> None:
     windows = np.array([[0.0, 0, 100, 100], [300, 300, 400, 400]])
     inside, larger, outside = [10, 10, 30, 30], [10, 10, 90, 90], [80, 0, 200, 100]
     assert b.match_windows(b.as_boxes([outside, inside, larger]), windows).tolist() == [2, -1]
@@ -58,7 +58,7 @@ def test_a_window_is_trained_on_the_box_most_inside_then_the_larger() -> None:
     assert b.match_windows(b.as_boxes([]), windows).tolist() == [-1, -1]
 
 
-def test_window_frame_is_inverted() -> None:
+def test_window_coordinates_are_inverted() -> None:
     window = np.array([[36.0, 12, 257, 233]])
     assert b.to_window_frame(window, window).tolist() == [[0, 0, 1, 1]]
     box = np.array([[0.0, 30, 400, 60]])
@@ -68,5 +68,5 @@ def test_window_frame_is_inverted() -> None:
     np.testing.assert_allclose(b.from_window_frame(values, window), box, atol=1e-12)
 
 
-def test_clipping_keeps_what_is_inside() -> None:
+def test_clipping_keeps_the_part_inside() -> None:
     assert b.clip_boxes(b.as_boxes([[-5, 2, 40, 9]]), 30, 8).tolist() == [[0, 2, 30, 8]]

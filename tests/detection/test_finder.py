@@ -1,4 +1,4 @@
-"""Boxes of an image: positions of windows, classes, and merging class by class, with a network of known answers."""
+"""Box prediction for an image: window positions, classes and per-class merging, with a network of known outputs."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def finder(**options: object) -> BoxFinder:
     return BoxFinder(Known(), trained, DetectOptions(**options), torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def test_windows_of_all_scales_agree_on_a_box_and_their_scores_add_up() -> None:
+def test_scores_of_windows_of_all_scales_add_up() -> None:
     made = finder(classes=1)
     some, found = made.candidates(IMAGE), made.find(IMAGE)
     windows = sum(np.prod(window_grid(GEOMETRY, pyramid_sides((160, 200), GEOMETRY, scale))) for scale in (1, 4))
@@ -56,27 +56,27 @@ def test_windows_of_all_scales_agree_on_a_box_and_their_scores_add_up() -> None:
     assert suppressed.boxes[0] == pytest.approx(TRUE_BOX, abs=1e-4)
 
 
-def test_windows_below_the_least_score_have_no_say() -> None:
+def test_windows_below_the_minimum_score_are_ignored() -> None:
     assert (finder(least_score=0.2).candidates(IMAGE).scores > 0.5).all()
     assert len(finder(least_score=0.9).find(IMAGE).labels) == 0
 
 
-def test_background_is_never_a_box() -> None:
+def test_background_is_never_predicted() -> None:
     assert set(finder(classes=9).candidates(IMAGE).labels.tolist()) == {0, 1, 2}
 
 
-def test_center_is_one_window_a_scale() -> None:
+def test_center_uses_one_window_per_scale() -> None:
     some = finder(positions="center", classes=1, scales=[2]).candidates(IMAGE)
     assert len(some.labels) == 1
 
 
-def test_class_that_is_asked_for_is_marked() -> None:
+def test_requested_class_is_marked() -> None:
     some = finder(classes=1).candidates(IMAGE, requested=[2])
     assert set(some.labels[some.requested].tolist()) == {2}
     assert set(some.labels[~some.requested].tolist()) == {1}
 
 
-def test_guesses_are_one_box_a_class_best_first() -> None:
+def test_guesses_have_one_box_per_class_best_first() -> None:
     made = finder(classes=3)
     found = made.select_guesses(made.find(IMAGE))
     assert found.labels[0] == 1
@@ -84,7 +84,7 @@ def test_guesses_are_one_box_a_class_best_first() -> None:
     assert (np.diff(found.scores) <= 0).all()
 
 
-def test_network_and_merging_are_put_together(network: BoxNetwork, options: BoxOptions) -> None:
+def test_prediction_matches_hand_calculation(network: BoxNetwork, options: BoxOptions) -> None:
     """The same by hand for one scale and class: softmax, box in the window's frame, back to the image, merged."""
     image = (255 * torch.rand(3, 130, 150)).to(torch.uint8)
     made = BoxFinder(network, replace(options, scales=[1]), DetectOptions(classes=1), torch.device("cpu"))

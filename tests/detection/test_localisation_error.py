@@ -1,4 +1,4 @@
-"""Localisation error against the development kit's rule written out on inclusive pixels, and hand-made cases."""
+"""Localisation error against the development kit's rule on inclusive pixels, and hand-made cases."""
 
 import numpy as np
 import pytest
@@ -42,13 +42,13 @@ def test_agrees_with_the_kit_on_random_guesses() -> None:
     assert 60 < sum(answers) < 240
 
 
-def test_exactly_one_half_is_right() -> None:
+def test_overlap_of_exactly_one_half_is_correct() -> None:
     truth = from_inclusive([[0, 0, 9, 9]])
     assert is_localised([3], from_inclusive([[0, 0, 9, 4]]), 3, truth)
     assert not is_localised([3], from_inclusive([[0, 0, 9, 3]]), 3, truth)
 
 
-def test_a_sixth_guess_does_not_count() -> None:
+def test_sixth_guess_does_not_count() -> None:
     truth = np.array([[0.0, 0, 10, 10]])
     assert not is_localised([0, 1, 2, 3, 4, 7], np.repeat(truth, 6, 0), 7, truth)
     assert is_localised([0, 1, 2, 3, 7, 4], np.repeat(truth, 6, 0), 7, truth)
@@ -82,14 +82,14 @@ def test_each_error_counts_its_own_failure() -> None:
     assert low < 50 < high
 
 
-def test_blacklisted_images_leave_numerator_and_denominator() -> None:
+def test_blacklisted_images_are_not_counted() -> None:
     images = [localised([0], HIT, HIT), localised([1], HIT, HIT), localised([1], HIT, HIT)]
     found = localisation_errors(images, np.array([0, 0, 1, 1]), skipped={2})
     assert found["loc_error"] == pytest.approx(200 / 3)
     assert found["loc_error_without_blacklist"] == 50
 
 
-def test_without_a_box_the_class_does_not_help() -> None:
+def test_correct_class_without_a_box_is_an_error() -> None:
     nothing = LocalisedImage(
         0, np.array([[0.0, 0, 9, 9]]), np.array([], int), np.empty((0, 4)), np.empty((0, 4)), (9, 9)
     )
@@ -97,7 +97,7 @@ def test_without_a_box_the_class_does_not_help() -> None:
     assert found["loc_error"] == found["top5_error"] == found["given_class_error"] == 100
 
 
-def test_constant_box_is_right_for_as_many_as_any_box_can_be() -> None:
+def test_best_constant_box_is_close_to_the_typical_box() -> None:
     rng = np.random.default_rng(3)
     centers, half = rng.uniform(0.45, 0.55, (60, 2)), rng.uniform(0.25, 0.4, (60, 2))
     truths = [np.clip(np.hstack([c - h, c + h]), 0, 1)[None] for c, h in zip(centers, half, strict=True)]

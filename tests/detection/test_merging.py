@@ -1,4 +1,4 @@
-"""Merging (§4.3): properties for any boxes, a plain search over all pairs as reference, the printed score's failure."""
+"""Box merging (§4.3): invariants, a search over all pairs as reference, and the failure of the printed score."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_order_does_not_matter(some: tuple[np.ndarray, np.ndarray], weight: str,
 
 @settings(deadline=None, max_examples=40)
 @given(scored_boxes(), WEIGHTS)
-def test_merged_boxes_stay_as_they_are(some: tuple[np.ndarray, np.ndarray], weight: str) -> None:
+def test_merging_is_idempotent(some: tuple[np.ndarray, np.ndarray], weight: str) -> None:
     once = merge_boxes(*some, MergeOptions(weight=weight))
     twice = merge_boxes(once.boxes, once.scores, MergeOptions(weight=weight))
     assert np.array_equal(once.boxes, twice.boxes)
@@ -76,7 +76,7 @@ def merge_by_search(boxes: np.ndarray, scores: np.ndarray, options: MergeOptions
 
 @settings(deadline=None, max_examples=60)
 @given(scored_boxes(), WEIGHTS, st.sampled_from([("normalized", 0.5), ("normalized", 1.2), ("literal", 30.0)]))
-def test_kept_matrix_gives_what_a_search_over_all_pairs_gives(
+def test_updated_matrix_matches_a_search_over_all_pairs(
     some: tuple[np.ndarray, np.ndarray], weight: str, how: tuple[str, float]
 ) -> None:
     options = MergeOptions(how[1], how[0], weight)
@@ -102,12 +102,12 @@ def test_printed_score_merges_disjoint_boxes_before_equal_ones() -> None:
     assert printed.boxes.tolist() == [[100, 0, 200, 100]]  # between the two objects, where there is none
 
 
-def test_match_does_not_depend_on_the_unit() -> None:
+def test_match_score_does_not_depend_on_the_unit() -> None:
     boxes = np.array([[0.0, 0, 50, 60], [10, 5, 70, 55]])
     assert match_scores(boxes, boxes)[0, 1] == pytest.approx(match_scores(4 * boxes, 4 * boxes)[0, 1])
 
 
-def test_votes_of_windows_beat_one_sure_false_class() -> None:
+def test_many_windows_outvote_one_confident_false_class() -> None:
     """Figure 6: the bear, about 0.5 a window, adds up; a single window that sees a whale does not."""
     rng = np.random.default_rng(1)
     bears = np.array([20.0, 30, 120, 160]) + rng.normal(0, 4, (12, 4))
@@ -121,7 +121,7 @@ def test_votes_of_windows_beat_one_sure_false_class() -> None:
     assert ious(merged.boxes, truth)[0, 0] > ious(kept[:1], truth)[0, 0]
 
 
-def test_many_boxes_become_as_many_as_there_are_objects() -> None:
+def test_merged_boxes_are_as_many_as_objects() -> None:
     rng = np.random.default_rng(2)
     middles = np.array([[100.0, 100], [300, 120], [180, 320]])
     centers = np.repeat(middles, 150, 0) + rng.normal(0, 2, (450, 2))
@@ -130,7 +130,7 @@ def test_many_boxes_become_as_many_as_there_are_objects() -> None:
     assert found.members.tolist() == [150, 150, 150]
 
 
-def test_nothing_stays_nothing() -> None:
+def test_no_boxes_give_no_boxes() -> None:
     assert merge_boxes([], []).boxes.shape == (0, 4)
     assert suppress_overlapping([], [])[0].shape == (0, 4)
 

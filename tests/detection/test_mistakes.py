@@ -1,4 +1,4 @@
-"""Mistakes by kind, on a scene made by hand."""
+"""Detection mistakes by kind, on a scene made by hand."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
 from alexnet_pl.detection.mistakes import KINDS, classify_detections, count_mistakes
 
 
-def test_each_kind_once() -> None:
+def test_one_mistake_of_each_kind() -> None:
     truths = TrueBoxes(
         np.array([0, 0, 1]),
         np.array([0, 1, 0]),
@@ -33,7 +33,7 @@ def test_each_kind_once() -> None:
     assert list(counts.values()) == [1, 1, 1, 2, 1, 2]
 
 
-def test_difficult_boxes_are_not_missed() -> None:
+def test_difficult_boxes_do_not_count_as_missed() -> None:
     truths = TrueBoxes(np.array([0]), np.array([0]), np.array([[0.0, 0, 9, 9]]), np.array([True]))
     nothing = DetectedBoxes(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty((0, 4)))
     assert not classify_detections(nothing, truths)[1].any()

@@ -1,4 +1,4 @@
-"""Windows that a detector learns from: by intersection over union, the most offending background first."""
+"""Sampling of detector training windows: by intersection over union, hardest background first."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def sample(boxes: np.ndarray, labels: list[int], counts: tuple[int, int, int], *
     return sample_windows(WINDOWS, boxes, np.array(labels, int), offending, counts, BACKGROUND, chance, **more)
 
 
-def test_objects_background_and_what_lies_between() -> None:
+def test_windows_are_object_background_or_neither() -> None:
     """Windows 30 px off overlap 70 of 130 px: an object; 60 px off, 40 of 160: background; between, neither."""
     found = sample(BOX, [4], (99, 99, 0))
     shifts = np.abs(WINDOWS[found.windows, 0] - 100)
@@ -26,29 +26,29 @@ def test_objects_background_and_what_lies_between() -> None:
     assert set(found.boxes[found.labels == BACKGROUND].tolist()) == {-1}
 
 
-def test_most_offending_are_those_that_look_least_like_background() -> None:
+def test_hard_negatives_are_the_least_background_like() -> None:
     found = sample(BOX, [4], (0, 0, 3))
     assert found.windows.tolist() == [47, 48, 49]
 
 
-def test_random_background_is_no_window_twice() -> None:
+def test_random_background_has_no_duplicates() -> None:
     found = sample(BOX, [4], (2, 5, 3))
     assert len(set(found.windows.tolist())) == len(found.windows) == 10
     assert (found.labels == 4).sum() == 2
 
 
-def test_image_that_is_not_wholly_annotated_says_nothing_of_background() -> None:
+def test_partly_annotated_image_gives_no_background() -> None:
     assert set(sample(BOX, [4], (99, 5, 5), negatives=False).labels.tolist()) == {4}
     assert len(sample(NONE, [], (99, 5, 5), negatives=False).windows) == 0
 
 
-def test_image_without_objects_is_all_background() -> None:
+def test_image_without_objects_gives_only_background() -> None:
     found = sample(NONE, [], (9, 5, 5))
     assert found.labels.tolist() == [BACKGROUND] * 10
 
 
 @pytest.mark.parametrize("negatives", [True, False])
-def test_object_of_no_class_is_neither_object_nor_background(negatives: bool) -> None:
+def test_object_without_a_class_is_neither_object_nor_background(negatives: bool) -> None:
     found = sample(BOX, [-1], (99, 99, 0), negatives=negatives)
     assert 4 not in found.labels
     assert not np.isin(WINDOWS[found.windows, 0], range(70, 140, 10)).any()

@@ -1,4 +1,4 @@
-"""The CIFAR-10 claims in small: a few hundred of the real images, through the same commands as the whole."""
+"""CIFAR-10 claims in small: a few hundred real images through the same commands as the full experiments."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
 
 
-def test_figure_1_in_small(config: Compose, cifar_store: Path, tmp_path: Path) -> None:
+def test_figure_1_on_few_images(config: Compose, cifar_store: Path, tmp_path: Path) -> None:
     """416 real images, training and validation ones together; the line is at 80 % here, and each run ends with it."""
     for activation in ("relu", "tanh"):
         words = [f"model.activation={activation}", "schedule.constant.until=80", "trainer.log_every_n_steps=1"]
@@ -69,7 +69,7 @@ LOCAL = [
 ]
 
 
-def test_validation_images_join_the_training_ones_after_the_epoch_that_was_asked_for(
+def test_validation_images_are_included_after_the_configured_epoch(
     config: Compose, cifar_store: Path, tmp_path: Path
 ) -> None:
     """320 / 32 = 10 steps, then 416 / 32 = 13; the weights' rate falls with the third epoch."""
@@ -81,7 +81,7 @@ def test_validation_images_join_the_training_ones_after_the_epoch_that_was_asked
 
 
 @pytest.mark.parametrize("step", [5, 10, 17])
-def test_a_run_that_was_cut_before_at_or_after_the_joining_goes_on_to_the_same_bits(
+def test_run_interrupted_around_the_inclusion_is_bit_identical(
     config: Compose, cifar_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     plain = GracefulInterrupt.on_train_batch_end
@@ -102,7 +102,7 @@ def test_a_run_that_was_cut_before_at_or_after_the_joining_goes_on_to_the_same_b
     assert column(resumed, "train/epoch_top1_error") == column(whole, "train/epoch_top1_error")
 
 
-def test_the_test_counts_the_test_images_with_nine_views(config: Compose, cifar_store: Path, tmp_path: Path) -> None:
+def test_test_uses_nine_views(config: Compose, cifar_store: Path, tmp_path: Path) -> None:
     """Against the mean of nine softmaxes, cut out and averaged here."""
     run = fit(config, "cifar10_13pct", tmp_path / "run", cifar_store, *LOCAL, "optim.lr=0.01")
     cfg = config("cifar10_13pct", f"data.root={cifar_store}", "data.batch_size=32", "trainer.precision=32-true")

@@ -1,4 +1,4 @@
-"""torchrun and SLURM start a job again that was killed or whose time was over: it ends with the same network."""
+"""torchrun and SLURM restarts of a killed or timed-out job: it ends with the same network."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def assert_identical(run: Path, other: Path) -> None:
     assert errors[0]["images"] == VAL
 
 
-def test_two_processes_reproduce_what_one_does(undisturbed: Path, single: Path) -> None:
+def test_two_processes_match_one(undisturbed: Path, single: Path) -> None:
     """Sums over the batch are added up in another order: weights to 1e-4 of their norm, errors exactly."""
     here, there = weights(undisturbed), weights(single)
     for name, value in there.items():
@@ -70,9 +70,7 @@ def test_two_processes_reproduce_what_one_does(undisturbed: Path, single: Path) 
         assert result(undisturbed)[key] == result(single)[key]
 
 
-def test_torchrun_starts_a_killed_job_again_which_continues_by_itself(
-    tiny_store: Path, undisturbed: Path, tmp_path: Path
-) -> None:
+def test_job_restarted_by_torchrun_resumes(tiny_store: Path, undisturbed: Path, tmp_path: Path) -> None:
     script = ROOT / "tests/support/killed_once.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
     ended = subprocess.run(
@@ -92,7 +90,7 @@ def test_torchrun_starts_a_killed_job_again_which_continues_by_itself(
     assert end_all([ended_report]) == [0], (tmp_path / "report.txt").read_text()
 
 
-def test_slurm_queues_a_job_again_that_continues_by_itself(tiny_store: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_job_requeued_by_slurm_resumes(tiny_store: Path, undisturbed: Path, tmp_path: Path) -> None:
     """The batch script as submitit runs it on this machine, with stand-ins for srun and scontrol."""
     submitit = pytest.importorskip("submitit", reason="submitit (extra `sweep`) runs the batch script")
     slurm = SimulatedSlurm(tmp_path)

@@ -1,6 +1,6 @@
-"""A process that is killed or hangs ends the whole job in bounded time: no orphan, one line each, no traceback.
+"""A killed or hanging process ends the whole job in bounded time: no orphan, one line each, no traceback.
 
-`make failures` keeps the seconds of each case for the table in docs/how-to/clusters.md.
+`make failures` records the seconds of each case for the table in docs/how-to/clusters.md.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The notebooks: kept without outputs, nothing defined in them, and each runs from its first cell to its last."""
+"""Notebooks: stored without outputs or definitions, and run from the first cell to the last."""
 
 import ast
 import os
@@ -31,14 +31,14 @@ def plain(source: str) -> str:
     return "\n".join(line for line in source.splitlines() if not line.startswith(("%", "!")))
 
 
-def test_there_are_the_notebooks_that_the_readme_names() -> None:
+def test_notebooks_of_the_readme_exist() -> None:
     readme = (ROOT / "README.md").read_text()
     assert NOTEBOOKS
     assert not [path.name for path in NOTEBOOKS if path.name not in readme]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_holds_no_outputs_and_defines_nothing(path: Path) -> None:
+def test_notebook_has_no_outputs_and_no_definitions(path: Path) -> None:
     for cell in code(path):
         assert not cell.outputs
         assert cell.execution_count is None
@@ -55,7 +55,7 @@ def tiny_detector(folder: Path) -> Path:
     return folder / "detector"
 
 
-def test_the_colab_notebook_installs_what_there_is_and_types_commands_that_compose() -> None:
+def test_colab_notebook_installs_existing_extras_and_its_commands_compose() -> None:
     lines = [line for cell in code(COLAB) for line in cell.source.splitlines()]
     typed = [line.split(" -m alexnet_pl ")[1].split() for line in lines if line.startswith("!python -m alexnet_pl ")]
     assert [words[0] for words in typed] == ["reproduce", "figures"]
@@ -70,7 +70,7 @@ def test_the_colab_notebook_installs_what_there_is_and_types_commands_that_compo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path != COLAB], ids=lambda path: path.stem)
-def test_a_notebook_runs_and_shows_pictures(
+def test_notebook_runs_and_shows_images(
     path: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALEXNET_PL_RUN", str(tiny_run))

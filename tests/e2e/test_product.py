@@ -1,4 +1,4 @@
-"""The program as a person has it: its own process, several processes, a sweep, a wheel in an empty folder."""
+"""The installed program: its own process, several processes, a sweep, a wheel in an empty folder."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def same(one: Path, other: Path) -> bool:
     return all(torch.equal(value, there[name]) for name, value in weights(one).items())
 
 
-def test_prepare_goes_on_where_it_was_stopped_and_mends_what_was_damaged(tmp_path: Path) -> None:
+def test_prepare_resumes_and_repairs(tmp_path: Path) -> None:
     words = ["prepare", "-c", "demo", "data.size=96", "prepare.images_per_shard=64", "prepare.workers=1"]
     assert alexnet_pl(*words, "data.root=whole", cwd=tmp_path).returncode == 0
     command = [sys.executable, "-m", "alexnet_pl", *words, "data.root=cut"]
@@ -63,9 +63,7 @@ def test_prepare_goes_on_where_it_was_stopped_and_mends_what_was_damaged(tmp_pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_a_checkpoint_from_which_the_run_folder_alone_goes_on(
-    tiny: list[str], tmp_path: Path, number: signal.Signals
-) -> None:
+def test_interrupted_run_resumes_from_its_folder(tiny: list[str], tmp_path: Path, number: signal.Signals) -> None:
     words = ["fit", "-c", "imagenette", *tiny, "trainer.max_epochs=5", "trainer.precision=32-true"]
     assert alexnet_pl(*words, "hydra.run.dir=whole", cwd=tmp_path).returncode == 0
     command = [sys.executable, "-m", "alexnet_pl", *words, "hydra.run.dir=cut"]
@@ -83,7 +81,7 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_run_folder_alone_goes_on(
     assert same(tmp_path / "whole", moved)
 
 
-def test_two_processes_count_each_image_once_and_learn_what_one_does(tiny: list[str], tmp_path: Path) -> None:
+def test_two_processes_count_each_image_once_and_match_one(tiny: list[str], tmp_path: Path) -> None:
     """40 validation images on 2 processes in batches of 8; without dropout, whose masks are each process's own."""
     words = ["fit", "-c", "imagenette", *tiny, "trainer.precision=32-true", "model.dropout=0", "trainer.max_epochs=1"]
     words.append("trainer.limit_train_batches=2")
@@ -106,7 +104,7 @@ def test_two_processes_count_each_image_once_and_learn_what_one_does(tiny: list[
     np.testing.assert_allclose(first.probabilities, second.probabilities, atol=2e-3)
 
 
-def test_a_sweep_runs_its_jobs_one_after_the_other_in_folders_of_their_own(tiny: list[str], tmp_path: Path) -> None:
+def test_sweep_runs_its_jobs_in_separate_folders(tiny: list[str], tmp_path: Path) -> None:
     words = ["fit", "-m", "-c", "imagenette", *tiny, "seed=1,2", "trainer.max_epochs=1", "hydra.sweep.dir=sweep"]
     done = alexnet_pl(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -118,7 +116,7 @@ def test_a_sweep_runs_its_jobs_one_after_the_other_in_folders_of_their_own(tiny:
     assert (runs[1] / "result.json").exists()
 
 
-def test_the_wheel_fits_the_demonstration_from_an_empty_folder(tmp_path: Path) -> None:
+def test_wheel_runs_the_demo_from_an_empty_folder(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "wheel"), str(ROOT)]
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

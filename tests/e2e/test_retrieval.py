@@ -1,4 +1,4 @@
-"""Images that are alike, as a person has it: features, neighbours, codes and their table by the commands themselves."""
+"""Image retrieval (§7.1) through the commands: features, neighbours, codes and their table."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two processes as torchrun starts them, `trainer.devices` left alone: data parallel, the two towers, features."""
+"""Two processes started as by torchrun, `trainer.devices` unset: data parallel, two towers, features."""
 
 import csv
 import json
@@ -45,7 +45,7 @@ def logged(run: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
 
 
-def test_data_parallel_learns_what_one_process_does(runs: Path) -> None:
+def test_data_parallel_matches_one_process(runs: Path) -> None:
     assert_same_network(runs / "plain", runs / "ddp")
 
 
@@ -56,7 +56,7 @@ def test_logged_losses_and_errors_are_those_of_the_whole_batch(runs: Path) -> No
         assert logged(runs / "ddp", name) == pytest.approx(expected, rel=1e-4)
 
 
-def test_towers_learn_what_one_process_does_with_the_same_dropout(runs: Path) -> None:
+def test_towers_match_one_process_with_the_same_dropout(runs: Path) -> None:
     assert_same_network(runs / "first", runs / "towers")
     for name in ("train/loss", "val/loss", "train/epoch_top1_error", "gradient_norm/conv1", "weight_norm/conv1"):
         expected = logged(runs / "first", name)
@@ -65,7 +65,7 @@ def test_towers_learn_what_one_process_does_with_the_same_dropout(runs: Path) ->
 
 
 @pytest.mark.parametrize("continued", ["continued by towers", "continued by one"])
-def test_a_checkpoint_of_one_continues_on_towers_and_the_other_way_round(runs: Path, continued: str) -> None:
+def test_checkpoints_of_one_process_and_of_towers_are_interchangeable(runs: Path, continued: str) -> None:
     assert_same_network(runs / "whole", runs / continued)
 
 
@@ -86,7 +86,7 @@ def test_each_process_computes_its_share_of_the_features(runs: Path) -> None:
     assert (np.abs(found.rows(slice(None))).sum(1) > 0).all()
 
 
-def test_provenance_says_how_many_processes_shared_a_batch(runs: Path) -> None:
+def test_provenance_records_the_number_of_processes(runs: Path) -> None:
     (session,) = json.loads((runs / "ddp/provenance.json").read_text())["sessions"][:1]
     assert session["processes"] == {"world_size": 2, "nodes": 1, "strategy": "ddp", "batch_size": 16, "per_process": 8}
     (session,) = json.loads((runs / "continued by towers/provenance.json").read_text())["sessions"][:1]

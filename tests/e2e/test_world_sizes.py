@@ -1,4 +1,4 @@
-"""One to four processes read each image once between them, and learn and measure the same."""
+"""World sizes one to four: each image is read once over all processes, and results agree."""
 
 import csv
 import json
@@ -54,7 +54,7 @@ def test_each_validation_image_is_read_once(runs: dict[int, Path], world: int, c
 
 
 @pytest.mark.parametrize("world", WORLDS[1:])
-def test_results_are_those_of_one_process(runs: dict[int, Path], world: int) -> None:
+def test_results_match_one_process(runs: dict[int, Path], world: int) -> None:
     """Weights to 1e-4 of their norm, since sums are added up in another order; counts and errors exactly."""
     one, several = runs[1], runs[world]
     for name in ("result.json", "validation.json"):

@@ -1,4 +1,4 @@
-"""Errors by class against torchmetrics, confusions against a plain loop, and pictures that are the right ones."""
+"""Errors per class against torchmetrics, confusions against a loop, and pages with the right images."""
 
 import csv
 from collections import Counter
@@ -30,7 +30,7 @@ def scores(count: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return labels, np.argsort(-found, 1)[:, :5].astype(np.int32), found
 
 
-def test_errors_by_class_are_torchmetrics() -> None:
+def test_errors_per_class_match_torchmetrics() -> None:
     labels, best, found = scores()
     rows = {row["class"]: row for row in errors_by_class(labels, best, CLASSES)}
     for top in (1, 5):
@@ -43,7 +43,7 @@ def test_errors_by_class_are_torchmetrics() -> None:
     assert ordered == sorted(ordered, reverse=True)
 
 
-def test_confusions_are_those_of_a_plain_count() -> None:
+def test_confusions_match_a_plain_count() -> None:
     labels, best, _ = scores()
     wanted = Counter((int(a), int(b)) for a, b in zip(labels, best[:, 0], strict=True) if a != b)
     found = find_confusions(labels, best, 9)
@@ -54,7 +54,7 @@ def test_confusions_are_those_of_a_plain_count() -> None:
     assert find_confusions(labels, labels[:, None], 9) == []
 
 
-def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
+def test_readable_files_list_and_show_the_confusions(tmp_path: Path) -> None:
     prepare(
         synthetic.list_synthetic(20, 30),
         tmp_path / "store",
@@ -85,7 +85,7 @@ def test_the_files_for_reading_say_and_show_it(tmp_path: Path) -> None:
     assert (read_top_classes(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
 
 
-def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
+def test_data_set_is_identified_by_its_content(tmp_path: Path) -> None:
     prepare(
         synthetic.list_synthetic(20, 10),
         tmp_path / "store",
@@ -103,7 +103,7 @@ def test_a_set_of_images_is_known_by_its_contents(tmp_path: Path) -> None:
     assert describe_dataset(Store(tmp_path / "other"), "val").class_list == found.class_list
 
 
-def test_probabilities_are_kept_where_they_fit() -> None:
+def test_probabilities_are_saved_if_small_enough() -> None:
     """The 2010 test set's are 0.3 GB; those of half of Fall 2009 would be 90."""
     assert should_save_predictions("auto", 150_000, 1000)
     assert not should_save_predictions("auto", 4_450_000, 10_184)

@@ -1,4 +1,4 @@
-"""Dense evaluation against OverFeat's own way, nine offsets one after the other, and against crops (§3.3, Figure 3)."""
+"""Dense evaluation (OverFeat §3.3, Figure 3) against nine offsets one by one and against single crops."""
 
 import pytest
 import torch
@@ -52,14 +52,14 @@ def by_offsets(net: OverFeat, maps: Tensor) -> Tensor:
 @pytest.mark.parametrize("sides", [(17, 17), (17, 20), (18, 23), (19, 21)])
 @pytest.mark.parametrize(("net", "crop"), [("accurate", 221), ("fast", 231)])  # pools 3 and 2, classifiers 5 and 6
 @torch.no_grad()
-def test_one_dilated_pass_gives_the_answers_of_all_offsets_interleaved(net: str, crop: int, sides: tuple) -> None:
+def test_dilated_pass_matches_all_offsets_interleaved(net: str, crop: int, sides: tuple) -> None:
     model = network(net, crop, width=0.02)
     maps = torch.randn(2, model.get_submodule(model.head[0]).in_channels, *sides, dtype=torch.float64)
     torch.testing.assert_close(slide_classifier(model, maps), by_offsets(model, maps), **CLOSE)
 
 
 @torch.no_grad()
-def test_a_picture_of_one_window_gets_the_answer_of_the_network_itself() -> None:
+def test_image_of_one_window_matches_the_network() -> None:
     net = network()
     for stride in ("fine", "coarse"):
         (picture,) = pictures(113, 113).split(2)
@@ -76,7 +76,7 @@ def test_the_coarse_map_is_every_third_cell_of_the_fine_one() -> None:
 
 
 @torch.no_grad()
-def test_each_cell_answers_as_the_classifier_does_on_its_part_of_the_maps() -> None:
+def test_each_cell_matches_the_classifier_on_its_maps() -> None:
     net = network()
     maps = net.convolve(pictures(149, 161))
     found, side = slide_classifier(net, maps), net.window.map_side
@@ -94,7 +94,7 @@ def without_padding(net: OverFeat) -> OverFeat:
 
 
 @torch.no_grad()
-def test_without_padding_each_cell_answers_as_the_network_does_on_its_crop() -> None:
+def test_without_padding_each_cell_matches_the_network_on_its_crop() -> None:
     """Four 3 × 3 layers lose a cell a side each where they are not padded: 96 pixels more for the same window."""
     net = without_padding(network())
     window, picture = 113 + 2 * 4 * 12, pictures(233, 245, count=1)
@@ -108,7 +108,7 @@ def test_without_padding_each_cell_answers_as_the_network_does_on_its_crop() -> 
 
 
 @torch.no_grad()
-def test_with_the_papers_padding_a_cell_differs_from_its_crop_which_has_zeros_around_it() -> None:
+def test_with_padding_a_cell_differs_from_its_zero_padded_crop() -> None:
     """So it is in the paper: training sees zeros at a crop's border, dense evaluation the picture beyond it."""
     net, picture = network(width=0.1), pictures(185, 185, count=8)
     crop = picture[..., 36:149, 36:149]
@@ -117,7 +117,7 @@ def test_with_the_papers_padding_a_cell_differs_from_its_crop_which_has_zeros_ar
 
 
 @torch.no_grad()
-def test_alexnets_fully_connected_layers_are_convolutions_as_well() -> None:
+def test_alexnets_fully_connected_layers_match_convolutions() -> None:
     """Pooling of 3 × 3 every 2: a window every 16 pixels. One window, and the maps of each of several."""
     for options in ({}, {"bottleneck": 8}, {"conv6": True}):
         net, picture = alexnet(**options), pictures(67, 67)
@@ -133,7 +133,7 @@ def test_alexnets_fully_connected_layers_are_convolutions_as_well() -> None:
                                    net.fc8.weight.T + net.fc8.bias, **CLOSE)  # fmt: skip
 
 
-def test_alexnet_without_overlap_has_no_windows() -> None:
+def test_alexnet_without_overlapping_pooling_is_refused() -> None:
     with pytest.raises(ValueError, match="overlap=false"):
         _ = alexnet(overlap=False).window
 
@@ -150,7 +150,7 @@ def expected_scores(net: OverFeat, shown: list[Tensor], stride: str = "fine") ->
 
 @pytest.mark.parametrize("stride", ["fine", "coarse"])
 @torch.no_grad()
-def test_scores_are_means_over_scales_and_reflections_of_maxima_over_windows(stride: str) -> None:
+def test_scores_are_window_maxima_averaged_over_scales_and_reflections(stride: str) -> None:
     """A square image to 125 and 137 pixels: scales 1 and, kept square, 2 of the smaller network."""
     net, (image,) = network(), uint8_images((160, 160))
     sizes = ((125, 125), (149, 149))
@@ -162,7 +162,7 @@ def test_scores_are_means_over_scales_and_reflections_of_maxima_over_windows(str
 
 
 @torch.no_grad()
-def test_logits_take_the_maximum_before_the_softmax_where_asked_for() -> None:
+def test_maximum_before_the_softmax_is_optional() -> None:
     net, (image,) = network(), uint8_images((125, 125))
     picture = image[None].double() - 118
     wanted = torch.stack([dense_logits(net, one).amax((2, 3))[0] for one in (picture, picture.flip(3))]).mean(0)
@@ -182,7 +182,7 @@ def test_an_image_and_its_reflection_get_the_same_scores() -> None:
 
 
 @torch.no_grad()
-def test_images_together_and_in_strips_get_the_scores_that_each_gets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batched_images_and_strips_match_single_images(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     images = uint8_images((150, 200), (200, 150), (150, 200), (170, 170), (150, 210))
     options = DenseViews((1, 3), aspect="crop")

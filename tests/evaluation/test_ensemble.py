@@ -1,4 +1,4 @@
-"""Averages are numpy's on what was saved; an ensemble of one is the network; what is not alike is refused."""
+"""Ensembles: averages against numpy; an ensemble of one equals its network; mismatched members are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def averaged(runs: list[Path], folder: Path, **options: Any) -> tuple[dict[str, 
     return tested, errors, concat_blocks(list(PredictionFile(folder / "average.parquet").blocks()))
 
 
-def test_the_average_is_numpys_of_the_saved_probabilities(tmp_path: Path) -> None:
+def test_average_matches_numpy(tmp_path: Path) -> None:
     runs = [network(tmp_path / name, seed)[0] for seed, name in enumerate("abc")]
     saved = [
         concat_blocks(list(PredictionFile(run / "results/val-ten/probabilities.parquet").blocks())) for run in runs
@@ -76,7 +76,7 @@ def test_the_average_is_numpys_of_the_saved_probabilities(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("sharp", [1.0, 30.0])
-def test_an_ensemble_of_one_is_the_network_itself(tmp_path: Path, sharp: float) -> None:
+def test_ensemble_of_one_equals_the_network(tmp_path: Path, sharp: float) -> None:
     """Also one so sure of itself that float16 makes most of its probabilities 0, and so equal."""
     run, exact = network(tmp_path / "a", 1, sharp)
     _, errors, written = averaged([run], tmp_path)
@@ -113,7 +113,7 @@ def test_networks_of_other_classes_images_or_views_are_refused(
         find_members(runs, None, "ten")
 
 
-def test_other_images_under_the_same_description_are_told_when_they_come(tmp_path: Path) -> None:
+def test_members_with_other_images_are_refused(tmp_path: Path) -> None:
     swapped = [*NAMES[:1200], NAMES[1201], NAMES[1200], *NAMES[1202:]]
     for name, odd in {"names": {"names": swapped}, "labels": {"labels": (LABELS + 1) % CLASSES}}.items():
         runs = [network(tmp_path / name / "a", 1)[0], network(tmp_path / name / "b", 2, **odd)[0]]
@@ -121,7 +121,7 @@ def test_other_images_under_the_same_description_are_told_when_they_come(tmp_pat
             averaged(runs, tmp_path)
 
 
-def test_a_missing_an_untested_and_a_repeated_member_are_named(tmp_path: Path) -> None:
+def test_missing_untested_and_repeated_members_are_named(tmp_path: Path) -> None:
     run, _ = network(tmp_path / "a", 1)
     (tmp_path / "untested").mkdir()
     half_trained, _ = network(tmp_path / "half_trained", 2, finished=False)
@@ -157,7 +157,7 @@ def search_by_hand(members: list[np.ndarray], labels: np.ndarray) -> list[float]
     return weights
 
 
-def test_the_search_finds_what_a_plain_one_finds_and_says_on_which_images(tmp_path: Path) -> None:
+def test_weight_search_matches_a_plain_search_and_records_its_images(tmp_path: Path) -> None:
     runs = [
         network(tmp_path / name, seed, sharp)[0] for seed, (name, sharp) in enumerate([("a", 1), ("b", 4), ("c", 2)])
     ]
@@ -180,7 +180,7 @@ def test_the_search_finds_what_a_plain_one_finds_and_says_on_which_images(tmp_pa
 
 @given(st.lists(st.text(max_size=20), max_size=50))
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_which_half_an_image_is_in_depends_on_its_name_alone(names: list[str]) -> None:
+def test_half_of_an_image_depends_only_on_its_name(names: list[str]) -> None:
     assert list(hash_half(names)) == [bool(hash_half([name])[0]) for name in names]
     assert 0.45 < hash_half(NAMES).mean() < 0.55
 
@@ -193,12 +193,12 @@ def test_which_half_an_image_is_in_depends_on_its_name_alone(names: list[str]) -
         ({"tune_on": "half"}, "tune_on=half: only for weights=tuned"),
     ],
 )
-def test_how_weights_are_chosen_must_be_said(options: dict[str, Any], says: str) -> None:
+def test_weight_tuning_must_be_configured(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         EnsembleOptions(**options)
 
 
-def test_a_groups_seeds_are_each_there_once() -> None:
+def test_seeds_of_a_group_are_unique() -> None:
     for seeds in ([], [1, 1]):
         with pytest.raises(ValueError, match="one or more, each once"):
             EnsembleGroup("demo", seeds)

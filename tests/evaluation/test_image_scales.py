@@ -24,7 +24,7 @@ TABLE5 = {
 
 @pytest.mark.parametrize("scale", TABLE5)
 @torch.no_grad()
-def test_maps_of_every_scale_are_those_of_table_5(scale: int) -> None:
+def test_maps_of_every_scale_match_table_5(scale: int) -> None:
     sides, before, pooled, coarse, fine = TABLE5[scale]
     assert scale_sides(ACCURATE, scale) == sides
     with torch.device("meta"):
@@ -43,7 +43,7 @@ def test_six_scales_have_1575_windows_and_the_four_of_table_2_have_1008() -> Non
     assert sum(windows[scale] for scale in (1, 2, 4, 6)) == 1008
 
 
-def test_sides_of_the_fast_network_are_the_nearest_that_lose_no_pixel() -> None:
+def test_fast_network_uses_the_nearest_lossless_sides() -> None:
     """231 + 16 · j; Table 5 by 231 / 221 would be as near to others, so its own sides are kept."""
     for scale, (sides, *_) in TABLE5.items():
         for found, wanted in zip(scale_sides(FAST, scale), sides, strict=True):
@@ -80,7 +80,7 @@ def ramp(rows: int, columns: int) -> torch.Tensor:
     return torch.stack([red.expand(rows, columns), green.expand(rows, columns), torch.zeros(rows, columns)]).byte()
 
 
-def test_crop_cuts_the_middle_out_of_what_covers_the_sides() -> None:
+def test_crop_takes_the_center_of_the_covering_image() -> None:
     """100 × 200 to 150 × 150: twice as wide as high, so half of the width is cut off, a quarter on each side."""
     found = resize_to_sides(ramp(100, 200), (150, 150), "crop")
     assert found.shape == (3, 150, 150)
@@ -88,13 +88,13 @@ def test_crop_cuts_the_middle_out_of_what_covers_the_sides() -> None:
     assert found[1, 75, [0, -1]].tolist() == pytest.approx([255 / 4, 255 * 3 / 4], abs=4)
 
 
-def test_squash_and_keep_show_the_whole_image() -> None:
+def test_squash_and_keep_use_the_whole_image() -> None:
     for aspect in ("squash", "keep"):
         found = resize_to_sides(ramp(100, 200), (150, 150), aspect)
         assert found[0, [0, -1], 75].tolist() == pytest.approx([0, 255], abs=4)
         assert found[1, 75, [0, -1]].tolist() == pytest.approx([0, 255], abs=4)
 
 
-def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
+def test_image_of_the_right_size_is_unchanged() -> None:
     image = ramp(245, 245)
     assert torch.equal(resize_to_sides(image, (245, 245), "crop"), image.float())

@@ -1,4 +1,4 @@
-"""Intervals against scipy's own, and formulas written out."""
+"""Confidence intervals against scipy and explicit formulas."""
 
 import math
 
@@ -22,13 +22,13 @@ ERRORS, OTHERS = [38.1, 37.4, 38.9, 37.7], [40.2, 39.1, 41.5]
 
 
 @pytest.mark.parametrize("runs", [2, 3, 4])
-def test_of_several_runs_it_is_students(runs: int) -> None:
+def test_interval_over_runs_is_students_t(runs: int) -> None:
     errors = ERRORS[:runs]
     wanted = stats.t.interval(0.95, runs - 1, loc=np.mean(errors), scale=stats.sem(errors))
     assert mean_ci(Sample(errors, 1000)) == pytest.approx((np.mean(errors), *wanted, runs))
 
 
-def test_of_one_run_it_is_wilsons_over_images() -> None:
+def test_interval_over_images_is_wilsons() -> None:
     found = mean_ci(Sample([16.2], 1000))
     wanted = stats.binomtest(162, 1000).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((100 * wanted.low, 100 * wanted.high), rel=1e-6)
@@ -37,7 +37,7 @@ def test_of_one_run_it_is_wilsons_over_images() -> None:
     assert math.isnan(mean_ci(Sample([90.0])).low)
 
 
-def test_differences_of_several_runs_are_welchs() -> None:
+def test_difference_of_several_runs_is_welchs() -> None:
     found = difference_ci(Sample(OTHERS, 1000), Sample(ERRORS, 1000))
     wanted = stats.ttest_ind(OTHERS, ERRORS, equal_var=False).confidence_interval()
     assert found[:4] == pytest.approx((np.mean(OTHERS) - np.mean(ERRORS), wanted.low, wanted.high, 3))
@@ -45,7 +45,7 @@ def test_differences_of_several_runs_are_welchs() -> None:
     assert difference_ci(Sample([5.0, 5.0]), Sample([4.0, 4.0])) == Difference(1.0, 1.0, 1.0, 2, 0.0, "runs")
 
 
-def test_differences_of_the_same_seeds_are_paired() -> None:
+def test_difference_of_the_same_seeds_is_paired() -> None:
     """Two kinds that differ by about 1 in every seed, though seeds differ by 10."""
     one, other = [31.1, 21.0, 11.2, 40.9], [30.0, 20.0, 10.0, 40.0]
     found = paired_difference([a - b for a, b in zip(one, other, strict=True)])
@@ -67,7 +67,7 @@ def test_single_runs_are_compared_by_image() -> None:
     assert found.high - found.mean == pytest.approx(100 * 1.959964 * spread)
 
 
-def test_one_ensemble_is_compared_with_its_members_by_image() -> None:
+def test_ensemble_is_compared_with_its_members_by_image() -> None:
     ensemble, members = (
         np.array([[True, False, False, False]]),
         np.array([[True, True, False, False]] * 3 + [[True] * 4]),
@@ -79,7 +79,7 @@ def test_one_ensemble_is_compared_with_its_members_by_image() -> None:
     assert image_difference(ensemble, ensemble)[:5] == (0, 0, 0, 1, 1)
 
 
-def test_p_values_of_several_comparisons_are_holms() -> None:
+def test_p_values_are_corrected_by_holm() -> None:
     """Holm's own procedure by hand: 0.01 · 4, 0.02 · 3, then never less than before, and nan left out."""
     assert adjust_holm([0.02, 0.01, math.nan, 0.03, 0.9])[:2] == pytest.approx([0.06, 0.04])
     assert adjust_holm([0.02, 0.01, math.nan, 0.03, 0.9])[3:] == pytest.approx([0.06, 0.9])
@@ -87,7 +87,7 @@ def test_p_values_of_several_comparisons_are_holms() -> None:
     assert adjust_holm([0.6, 0.7]) == [1.0, 1.0]
 
 
-def test_a_difference_of_single_runs_is_newcombes() -> None:
+def test_difference_of_single_runs_is_newcombes() -> None:
     """Newcombe 1998, method 10: 56/70 against 48/80 gives 0.2, from 0.0524 to 0.3339."""
     found = difference_ci(Sample([80.0], 70), Sample([60.0], 80))
     by_images = math.hypot(0.8 - 0.6912, 0.7000 - 0.6)  # of the two Wilson intervals' near ends, to four figures
@@ -100,7 +100,7 @@ def test_a_difference_of_single_runs_is_newcombes() -> None:
     assert 0 < by_images < 1
 
 
-def test_a_ratio_is_of_means_and_its_interval_of_logarithms() -> None:
+def test_ratio_is_of_means_with_a_log_interval() -> None:
     found = ratio_ci(Sample([20.0, 22.0, 19.0]), Sample([10.0, 11.0, 10.5]))
     assert found.mean == pytest.approx(61 / 31.5)
     assert found.low < found.mean < found.high

@@ -1,4 +1,4 @@
-"""Logistic regression against Newton's method and autograd in float64; the draws of images by class."""
+"""Logistic regression against Newton's method in float64; random draws of images per class."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def newton(features: Tensor, labels: Tensor, classes: int, penalty: float) -> Te
 
 
 @pytest.mark.parametrize(("count", "width"), [(60, 4), (6, 25)], ids=["many", "fewer than numbers"])
-def test_the_minimum_is_newtons(count: int, width: int) -> None:
+def test_minimum_matches_newtons_method(count: int, width: int) -> None:
     features, labels = clouds(count, width)
     for penalty, classifier in fit_penalties(features, labels, 3, [1e-2, 1e-3]):
         wanted = newton(features, labels, 3, penalty)
@@ -46,7 +46,7 @@ def test_the_minimum_is_newtons(count: int, width: int) -> None:
         )
 
 
-def test_float16_features_give_the_answers_of_their_float64_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_float16_features_match_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logistic_regression, "BLOCK", 7)
     features, labels = clouds(50, 6)
     half = features.half()
@@ -57,7 +57,7 @@ def test_float16_features_give_the_answers_of_their_float64_copies(monkeypatch: 
     assert count_errors(found, labels) == count_errors(wanted, labels)
 
 
-def test_penalties_come_from_the_largest_and_weights_grow() -> None:
+def test_penalties_are_yielded_largest_first_with_growing_weights() -> None:
     features, labels = clouds(40, 5)
     found = list(fit_penalties(features, labels, 3, [1e-4, 1e-1, 1e-2]))
     assert [penalty for penalty, _ in found] == [1e-1, 1e-2, 1e-4]

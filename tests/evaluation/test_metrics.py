@@ -28,7 +28,7 @@ def found(*batches: tuple[Tensor, Tensor]) -> dict[str, float]:
 
 @pytest.mark.parametrize("classes", [5, 6, 20, 1000])
 @pytest.mark.parametrize("k", [1, 5])
-def test_errors_are_what_torchmetrics_leaves_of_100_percent(classes: int, k: int) -> None:
+def test_errors_match_torchmetrics(classes: int, k: int) -> None:
     scores, labels = batch(classes=classes)
     accuracy = MulticlassAccuracy(num_classes=classes, top_k=k, average="micro")(scores, labels)
     assert found((scores, labels))[f"top{k}_error"] == pytest.approx(100 * (1 - accuracy.item()), abs=1e-4)
@@ -44,18 +44,18 @@ def test_errors_of_a_batch_counted_by_hand() -> None:
     assert values["count"] == 5
 
 
-def test_loss_is_torchs_cross_entropy_in_nats_an_image() -> None:
+def test_loss_is_torchs_cross_entropy_per_image() -> None:
     scores, labels = batch()
     assert found((scores, labels))["nll"] == pytest.approx(F.cross_entropy(scores.double(), labels).item(), rel=1e-6)
 
 
-def test_log_probabilities_serve_as_well_as_logits() -> None:
+def test_log_probabilities_give_the_same_metrics_as_logits() -> None:
     """The ten views' mean is a log-probability; softmax leaves it as it is."""
     scores, labels = batch()
     assert found((scores.log_softmax(1), labels)) == pytest.approx(found((scores, labels)), rel=1e-5)
 
 
-def test_bfloat16_scores_lose_nothing_beyond_their_own_rounding() -> None:
+def test_bfloat16_scores_are_summed_in_float32() -> None:
     """1000 classes: a sum of exponentials in bfloat16 would be off by percents."""
     scores, labels = batch(classes=1000)
     rounded = scores.bfloat16()
@@ -65,7 +65,7 @@ def test_bfloat16_scores_lose_nothing_beyond_their_own_rounding() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("at_label", [True, False])
-def test_an_image_with_a_score_that_is_no_number_counts_as_wrong_and_is_named(bad: float, at_label: bool) -> None:
+def test_image_with_a_nan_score_is_an_error(bad: float, at_label: bool) -> None:
     """All else of the batch is right, and +∞ for the label itself is no right answer either."""
     labels = torch.arange(10)
     scores = 5.0 * F.one_hot(labels, 10) + torch.linspace(0, 1, 10)
@@ -79,7 +79,7 @@ def test_an_image_with_a_score_that_is_no_number_counts_as_wrong_and_is_named(ba
     assert values["nll"] == pytest.approx(good["nll"], rel=1e-6), "the mean is over images that have a loss"
 
 
-def test_images_without_any_number_are_all_wrong_and_their_loss_is_no_number_that_looks_good() -> None:
+def test_all_nan_scores_are_errors_with_nan_loss() -> None:
     """torchmetrics takes NaN for half right; a diverged net must not."""
     values = found((torch.full((8, 10), math.nan), torch.arange(8)))
     assert values["top1_error"] == values["top5_error"] == 100.0
@@ -88,7 +88,7 @@ def test_images_without_any_number_are_all_wrong_and_their_loss_is_no_number_tha
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 4])
-def test_with_fewer_than_five_classes_all_of_them_are_the_five(classes: int) -> None:
+def test_fewer_than_five_classes_have_no_top_5_error(classes: int) -> None:
     scores, labels = batch(classes=classes)
     values = found((scores, labels))
     assert values["top5_error"] == 0.0
@@ -100,7 +100,7 @@ def test_with_fewer_than_five_classes_all_of_them_are_the_five(classes: int) -> 
 
 
 @pytest.mark.parametrize("sizes", [[400], [1, 399], [128, 128, 128, 16], [7] * 57 + [1]])
-def test_uneven_batches_add_up_to_the_whole(sizes: list[int]) -> None:
+def test_uneven_batches_are_weighted_by_size(sizes: list[int]) -> None:
     """A mean of batch means would weigh the last, small batch too much."""
     scores, labels = batch()
     parts = list(zip(scores.split(sizes), labels.split(sizes), strict=True))
@@ -114,7 +114,7 @@ def test_uneven_batches_add_up_to_the_whole(sizes: list[int]) -> None:
     assert found(*parts) == pytest.approx(whole, rel=1e-5)
 
 
-def test_two_devices_states_merged_are_one_over_all() -> None:
+def test_merged_states_equal_a_single_device() -> None:
     scores, labels = batch()
     scores[5, 3] = math.nan
     one, other = ErrorRates(), ErrorRates()
@@ -133,7 +133,7 @@ def test_states_are_summed_over_devices() -> None:
     assert {int(reduce(stacked)) for reduce in errors._reductions.values()} == {7}
 
 
-def test_counting_does_not_stop_at_sixteen_million_images() -> None:
+def test_counts_are_exact_beyond_two_to_the_24() -> None:
     """Beyond 2²⁴ a float32 sum no longer takes a 1; Fall 2011 has 15 million images and a run sees them often."""
     scores, labels = batch(count=1, classes=10)
     errors = ErrorRates()
@@ -145,7 +145,7 @@ def test_counting_does_not_stop_at_sixteen_million_images() -> None:
     assert set(values.values()) == {2**24 + 1}
 
 
-def test_a_reset_forgets() -> None:
+def test_reset_clears_all_counts() -> None:
     errors = ErrorRates()
     errors.update(*batch(seed=1))
     errors.compute()
@@ -155,7 +155,7 @@ def test_a_reset_forgets() -> None:
     assert again == pytest.approx(found(batch(seed=2)))
 
 
-def test_errors_never_shows_up_in_a_checkpoint_and_leaves_scores_alone() -> None:
+def test_metrics_have_no_checkpoint_state_and_leave_scores_unchanged() -> None:
     scores, labels = batch()
     scores[0, 0] = math.nan
     kept = scores.clone()

@@ -1,4 +1,4 @@
-"""Saved answers: what is written is what is read, no part is taken for the whole, memory does not grow with the set."""
+"""predictions.parquet: round trip, incomplete files, bounded memory."""
 
 import tracemalloc
 from dataclasses import replace
@@ -40,7 +40,7 @@ def same(one: Block, other: Block) -> bool:
     return one.images == other.images and all(np.array_equal(a, b) for a, b in arrays if a is not None)
 
 
-def test_what_was_written_comes_back_to_the_bit_in_blocks_of_any_size(tmp_path: Path) -> None:
+def test_predictions_round_trip_exactly_in_blocks_of_any_size(tmp_path: Path) -> None:
     blocks = [block(128, start=128 * i) for i in range(20)] + [block(40, start=2560)]
     reader = PredictionFile(write(tmp_path / "p.parquet", blocks))
     assert (reader.rows, reader.test) == (2600, replace(TEST, schema=2))
@@ -50,7 +50,7 @@ def test_what_was_written_comes_back_to_the_bit_in_blocks_of_any_size(tmp_path: 
         assert same(concat_blocks(found), concat_blocks(blocks))
 
 
-def test_any_reader_of_parquet_understands_the_file(tmp_path: Path) -> None:
+def test_file_is_readable_by_any_parquet_reader(tmp_path: Path) -> None:
     one = block(10)
     table = pq.read_table(write(tmp_path / "p.parquet", [one]))
     assert table.column_names == ["image", "label", "best", "probabilities"]
@@ -58,7 +58,7 @@ def test_any_reader_of_parquet_understands_the_file(tmp_path: Path) -> None:
     assert np.array_equal(np.array(table.column("probabilities").to_pylist(), np.float16), one.probabilities)
 
 
-def test_without_probabilities_the_answers_stay_and_averaging_is_refused(tmp_path: Path) -> None:
+def test_without_probabilities_top_classes_are_saved_and_averaging_is_refused(tmp_path: Path) -> None:
     one = block(10)
     reader = PredictionFile(write(tmp_path / "p.parquet", [one._replace(probabilities=None)], kept=False))
     (found,) = reader.blocks(probabilities=False)
@@ -67,13 +67,13 @@ def test_without_probabilities_the_answers_stay_and_averaging_is_refused(tmp_pat
         list(reader.blocks())
 
 
-def test_fewer_than_five_classes_have_fewer_best(tmp_path: Path) -> None:
+def test_fewer_than_five_classes_have_fewer_top_classes(tmp_path: Path) -> None:
     one = block(4, classes=3)
     (found,) = PredictionFile(write(tmp_path / "p.parquet", [one], classes=3)).blocks()
     assert found.best.shape == (4, 3)
 
 
-def test_a_file_is_not_there_before_all_of_it_is(tmp_path: Path) -> None:
+def test_file_appears_only_when_complete(tmp_path: Path) -> None:
     writer = PredictionFileWriter(tmp_path / "p.parquet", 7)
     writer.add(block(2000))
     writer.flush()
@@ -83,14 +83,14 @@ def test_a_file_is_not_there_before_all_of_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [0, 1, 1000, -1])
-def test_a_file_cut_short_is_told(tmp_path: Path, left: int) -> None:
+def test_truncated_file_is_named(tmp_path: Path, left: int) -> None:
     path = write(tmp_path / "p.parquet", [block(3000)])
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(UserError, match=r"p.parquet: damaged, truncated or not written by `test` .*; test again"):
         PredictionFile(path)
 
 
-def test_what_is_not_ours_is_told(tmp_path: Path) -> None:
+def test_foreign_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a"], "label": [1]}), tmp_path / "other.parquet")
     with pytest.raises(UserError, match=r"other.parquet: .*not written by `test`"):
         PredictionFile(tmp_path / "other.parquet")
@@ -98,7 +98,7 @@ def test_what_is_not_ours_is_told(tmp_path: Path) -> None:
         PredictionFile(tmp_path / "away.parquet")
 
 
-def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "p.parquet", [block(3000, classes=50)], classes=50)
     data = bytearray(path.read_bytes())
     data[2000:40000] = b"\xff" * 38000
@@ -109,7 +109,7 @@ def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
 
 @given(count=st.integers(1, 60), world=st.integers(2, 5))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_shares_of_several_devices_are_put_together_in_the_sets_order(tmp_path: Path, count: int, world: int) -> None:
+def test_shards_of_several_devices_are_merged_in_order(tmp_path: Path, count: int, world: int) -> None:
     whole = block(count + world)
     assert whole.probabilities is not None
     parts = []
@@ -122,7 +122,7 @@ def test_shares_of_several_devices_are_put_together_in_the_sets_order(tmp_path: 
     assert not any(part.exists() for part in parts)
 
 
-def test_memory_is_that_of_a_block_however_many_images(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     """20,000 × 1,000 in float16 are 40 MB; a block of 1,024 is 2 MB, of which a few copies are made."""
     one = block(500, classes=1000)
     before = pa.default_memory_pool().max_memory()

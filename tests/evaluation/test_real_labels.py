@@ -1,4 +1,4 @@
-"""ReaL's errors against the expression that its authors give, and files that are not theirs."""
+"""ReaL errors against the expression of its authors, and other files."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def best(tmp_path: Path) -> np.ndarray:
     return answers
 
 
-def test_errors_are_those_of_the_authors_expression(tmp_path: Path, best: np.ndarray) -> None:
+def test_errors_match_the_authors_expression(tmp_path: Path, best: np.ndarray) -> None:
     chance = np.random.default_rng(1)
     real = [chance.permutation(CLASSES)[: chance.integers(0, 4)].tolist() for _ in range(IMAGES)]
     (tmp_path / "real.json").write_text(json.dumps(real))
@@ -42,7 +42,7 @@ def test_errors_are_those_of_the_authors_expression(tmp_path: Path, best: np.nda
 
 
 @pytest.mark.parametrize("content", ["{}", "[[]]", "[[1], [99]]", "[1, 2]", "no", '[["a"]]'])
-def test_a_file_that_is_not_reals_is_one_line(tmp_path: Path, content: str) -> None:
+def test_other_file_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "real.json").write_text(content)
     with pytest.raises(UserError, match=r"test.labels: ") as error:
         read_real(tmp_path / "real.json", CLASSES)
@@ -51,5 +51,5 @@ def test_a_file_that_is_not_reals_is_one_line(tmp_path: Path, content: str) -> N
 
 @pytest.mark.usefixtures("best")
 def test_other_images_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"ILSVRC2012_val_\d+.JPEG is none of the 3 validation images"):
+    with pytest.raises(UserError, match=r"ILSVRC2012_val_\d+.JPEG is not one of the 3 validation images"):
         real_errors(tmp_path / "probabilities.parquet", [{0}, {1}, {2}])

@@ -1,4 +1,4 @@
-"""result.json: every field a report needs, and intervals that are scipy's."""
+"""result.json: every field that a report needs, and intervals against scipy."""
 
 import hashlib
 import json
@@ -30,13 +30,13 @@ def by_scipy(wrong: int, count: int) -> tuple[float, float]:
 
 @given(st.integers(1, 10**7), st.data())
 @settings(max_examples=200, deadline=None)
-def test_the_interval_is_scipys(count: int, data: st.DataObject) -> None:
+def test_interval_matches_scipy(count: int, data: st.DataObject) -> None:
     wrong = data.draw(st.integers(0, count))
     assert wilson_interval(wrong, count) == pytest.approx(by_scipy(wrong, count), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("count", [1, 2, 10, 50_000, 10_000_000])
-def test_the_interval_stays_within_0_and_100_where_nothing_or_everything_is_wrong(count: int) -> None:
+def test_interval_stays_within_0_and_100(count: int) -> None:
     for wrong in (0, count):
         low, high = wilson_interval(wrong, count)
         assert (low, high) == pytest.approx(by_scipy(wrong, count), abs=1e-6)
@@ -55,7 +55,7 @@ def errors_of(wrong1: int, wrong5: int, count: int) -> dict[str, float]:
 
 @given(st.integers(1, 150_000), st.data())
 @settings(max_examples=200, deadline=None)
-def test_the_intervals_come_from_the_exact_counts(count: int, data: st.DataObject) -> None:
+def test_intervals_use_exact_counts(count: int, data: st.DataObject) -> None:
     """Percent in float32 and back must not lose an image, up to the 150,000 of the 2010 test set."""
     wrong1 = data.draw(st.integers(0, count))
     wrong5 = data.draw(st.integers(0, wrong1))
@@ -77,7 +77,7 @@ def written(folder: Path, errors: dict[str, float]) -> tuple[TestResult, dict[st
     return result, json.loads((folder / "result.json").read_text(), parse_constant=lambda word: pytest.fail(word))
 
 
-def test_result_json_says_what_a_report_needs(tmp_path: Path) -> None:
+def test_result_json_has_every_field_of_the_report(tmp_path: Path) -> None:
     returned, read = written(tmp_path, errors_of(1597, 371, 3925))
     assert read == json.loads(json.dumps(to_json(returned)))
     assert read_result(tmp_path / "result.json") == returned
@@ -94,21 +94,21 @@ def test_result_json_says_what_a_report_needs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not (HERE / ".git").exists(), reason="no checkout")
-def test_the_commit_is_gits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_is_the_packages_git_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the package, wherever the person stands."""
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
     monkeypatch.chdir(tmp_path)
     assert written(tmp_path, errors_of(1, 0, 10))[1]["commit"] == head.stdout.strip()
 
 
-def test_a_diverged_networks_result_is_still_json(tmp_path: Path) -> None:
+def test_result_of_a_diverged_network_is_valid_json(tmp_path: Path) -> None:
     """No image has a finite loss, so the mean is not a number, and NaN is no word of JSON."""
     errors = errors_of(10, 10, 10) | {"nll": math.nan, "nonfinite": 10.0}
     _, read = written(tmp_path, errors)
     assert (read["top1_error"], read["nonfinite"]) == (100.0, 10)
 
 
-def test_the_hash_of_a_file_is_hashlibs(tmp_path: Path) -> None:
+def test_file_hash_matches_hashlib(tmp_path: Path) -> None:
     for content in (b"", b"abc", bytes(3_000_001)):
         (tmp_path / "file").write_bytes(content)
         assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""The test server's file, read back by a parser of its own, and the kit's numbers by another reader of meta.mat."""
+"""Submission file of the test server, read back by an independent parser."""
 
 from functools import partial
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_each_image_gets_its_five_labels_in_the_order_of_the_images(tmp_path: Pa
         assert rows[image] == [IDS[index] for index in row]
 
 
-def test_an_image_that_could_not_be_read_has_its_line_all_the_same(tmp_path: Path) -> None:
+def test_unreadable_image_still_has_a_line(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     names = store.split("test").names
     answer(tmp_path / "p.parquet", [name for name in names if "0005" not in name])
@@ -69,7 +69,7 @@ def test_an_image_that_could_not_be_read_has_its_line_all_the_same(tmp_path: Pat
     assert parse(tmp_path / "submission.txt", 10)[4] == [1, 2, 3, 4, 5]
 
 
-def test_other_images_and_classes_without_ids_make_no_file(tmp_path: Path) -> None:
+def test_other_images_or_classes_without_ids_are_refused(tmp_path: Path) -> None:
     assert not is_submittable(make_store(tmp_path / "other", "holiday_{}.JPEG"), "test")
     assert not is_submittable(make_store(tmp_path / "kaggle", numbers=None), "test")
     store = make_store(tmp_path / "store")
@@ -79,7 +79,7 @@ def test_other_images_and_classes_without_ids_make_no_file(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not KIT.is_dir(), reason="the real development kit lies in ../shared, which is not here")
-def test_a_class_index_becomes_the_number_that_meta_mat_gives_its_wnid() -> None:
+def test_class_index_is_mapped_to_the_ilsvrc_number() -> None:
     """Classes are sorted by wnid here; ILSVRC2012_ID is in another order."""
     table = loadmat(KIT / "data/meta.mat", squeeze_me=False)["synsets"]
     number_of = {str(row["WNID"][0][0]): int(row["ILSVRC2012_ID"][0][0][0]) for row in table}

@@ -1,4 +1,4 @@
-"""Configs: every shipped one composes and builds, a key that nothing reads or of a wrong type is told at once."""
+"""Building a run from its config: every recipe builds in both variants; wrong keys and values are named."""
 
 import re
 from pathlib import Path
@@ -62,14 +62,14 @@ def test_the_recipes_of_overfeat_build(config: Compose, name: str, tmp_path: Pat
     assert build.make_trainer(cfg, tmp_path).max_epochs == cfg.trainer.max_epochs
 
 
-def test_windows_are_for_the_networks_of_imagenet(config: Compose) -> None:
+def test_dense_windows_require_imagenet_networks(config: Compose) -> None:
     with pytest.raises(UserError, match=r"model\.name=alexnet or overfeat"):
         build.make_module(config("cifar10_13pct", "test.views=dense"))
     with torch.device("meta"), pytest.raises(UserError, match=r"test\.views=dense: model\.overlap=false"):
         build.make_module(config("ilsvrc2012", "test.views=dense", "model.overlap=false"))
 
 
-def test_figure_1s_two_networks_learn_at_rates_of_their_own_and_without_any_regularisation(config: Compose) -> None:
+def test_figure_1_networks_have_own_rates_and_no_regularisation(config: Compose) -> None:
     for activation in ("relu", "tanh"):
         cfg = config("cifar10", f"model.activation={activation}")
         module = build.make_module(cfg)
@@ -79,7 +79,7 @@ def test_figure_1s_two_networks_learn_at_rates_of_their_own_and_without_any_regu
     assert build.make_module(config("cifar10", "optim.lr=0.5")).lr == 0.5
 
 
-def test_the_13_and_11_percent_recipes_differ_in_the_norm_alone(config: Compose) -> None:
+def test_the_13_and_11_percent_recipes_differ_only_in_the_norm(config: Compose) -> None:
     """SOURCE_FACTS §1c: rates .001 and .002, decay .004, 300 + 150 + 10 + 10 epochs, nine views of 24 pixels."""
     without, normed = config("cifar10_13pct"), config("cifar10_11pct")
     assert (without.model.norm, normed.model.norm) == (False, True)
@@ -91,7 +91,7 @@ def test_the_13_and_11_percent_recipes_differ_in_the_norm_alone(config: Compose)
     assert (without.data.size, without.augment.crop, without.test.views) == (32, 24, "nine")
 
 
-def test_the_printed_recipe_is_the_main_one_in_the_other_variant(config: Compose) -> None:
+def test_printed_recipe_equals_the_main_one_as_printed(config: Compose) -> None:
     assert config("ilsvrc2012_printed") == config("ilsvrc2012", "variant=as_printed")
 
 
@@ -174,7 +174,7 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("logger=paper", "logger=paper: one of wandb"),
     ],
 )
-def test_a_wrong_key_type_or_value_is_named(config: Compose, override: str, says: str, tmp_path: Path) -> None:
+def test_wrong_key_type_or_value_is_named(config: Compose, override: str, says: str, tmp_path: Path) -> None:
     cfg = config("demo", "logger=csv", "schedule.name=plateau", override)
     with torch.device("meta"), pytest.raises(UserError, match=says):  # noqa: PT012 (each mistake has its own place)
         schema.check_config(cfg)
@@ -183,7 +183,7 @@ def test_a_wrong_key_type_or_value_is_named(config: Compose, override: str, says
         build.make_trainer(cfg, tmp_path)
 
 
-def test_a_store_that_was_never_named_is_asked_for(config: Compose) -> None:
+def test_missing_data_root_is_named(config: Compose) -> None:
     for needs_it in (schema.store_root, build.make_data):
         with pytest.raises(UserError, match=r"data.root is required"):
             needs_it(config("ilsvrc2012"))
@@ -204,12 +204,12 @@ def test_a_store_that_was_never_named_is_asked_for(config: Compose) -> None:
         ("prepare.part=3/2", "prepare.part=3/2: such as 2/8"),
     ],
 )
-def test_a_wish_that_prepare_cannot_fulfil_is_named(config: Compose, tmp_path: Path, wrong: str, says: str) -> None:
+def test_invalid_prepare_option_is_named(config: Compose, tmp_path: Path, wrong: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         prepare.prepare(config("imagenette", f"data.root={tmp_path}", "prepare.source=x", wrong), tmp_path)
 
 
-def test_preparing_without_a_source_is_refused(config: Compose, tmp_path: Path) -> None:
+def test_prepare_without_a_source_is_refused(config: Compose, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"prepare.source is required"):
         prepare.prepare(config("imagenette", f"data.root={tmp_path}"), tmp_path)
 
@@ -224,16 +224,14 @@ def test_a_schedule_is_chosen_by_name_and_set_by_its_section(config: Compose) ->
 
 
 @pytest.mark.parametrize(("wanted", "allowed"), [("tf32", True), ("32-true", False), ("bf16-mixed", False)])
-def test_products_are_cut_to_eleven_bits_where_asked_for_alone(
-    wanted: str, allowed: bool, config: Compose, tmp_path: Path
-) -> None:
+def test_tf32_is_used_only_if_configured(wanted: str, allowed: bool, config: Compose, tmp_path: Path) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not allowed
     trainer = build.make_trainer(config("imagenette", "logger=csv", f"trainer.precision={wanted}"), tmp_path)
     assert trainer.precision == ("bf16-mixed" if wanted == "bf16-mixed" else "32-true")
     assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed
 
 
-def test_the_documented_replay_of_the_2010_run_composes() -> None:
+def test_documented_replay_of_the_2010_run_composes() -> None:
     """configs/ilsvrc2010.yaml: epochs of layer-params-145-2010, which was stopped in its 93rd."""
     (line,) = re.findall(r"`(schedule.name=logged .*?)`", (SHIPPED / "ilsvrc2010.yaml").read_text(), re.DOTALL)
     words = to_hydra(["fit", "-c", "ilsvrc2010", "data.root=/fast", *line.replace("\n#", "").split()])

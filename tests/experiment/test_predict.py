@@ -1,4 +1,4 @@
-"""A person's own images: which are found, and that their probabilities are the ten views' average of Section 5.1."""
+"""`predict`: which files are found, and ten-view probabilities of the user's images (§5.1)."""
 
 import csv
 import json
@@ -41,27 +41,27 @@ def names(found: list[Path], root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in found]
 
 
-def test_a_file_is_itself_whatever_its_suffix(folder: Path) -> None:
+def test_file_is_accepted_with_any_suffix(folder: Path) -> None:
     for name in ("b.jpg", "notes.txt"):
         assert find_images(str(folder / name)) == [folder / name]
 
 
-def test_a_folder_is_searched_to_any_depth_for_images_only(folder: Path) -> None:
+def test_folder_is_searched_recursively_for_images(folder: Path) -> None:
     assert names(find_images(str(folder)), folder) == ["a.PNG", "b.jpg", "deep/a.webp", "deep/er/c.jpeg"]
 
 
-def test_a_list_is_taken_in_its_order(folder: Path) -> None:
+def test_list_keeps_its_order(folder: Path) -> None:
     given = [str(folder / "b.jpg"), str(folder / "deep"), str(folder / "a.PNG")]
     assert names(find_images(given), folder) == ["b.jpg", "deep/a.webp", "deep/er/c.jpeg", "a.PNG"]
 
 
 @pytest.mark.parametrize("given", [None, "", []])
-def test_no_images_given_says_how_to_give_them(given: str | list[str] | None) -> None:
+def test_missing_images_option_is_explained(given: str | list[str] | None) -> None:
     with pytest.raises(UserError, match=r"predict\.images=FILE"):
         find_images(given)
 
 
-def test_what_is_not_there_or_holds_no_image_is_named(folder: Path, tmp_path: Path) -> None:
+def test_missing_or_empty_path_is_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=rf"^images: {tmp_path}/away\.jpg does not exist"):
         find_images([str(folder), f"{tmp_path}/away.jpg"])
@@ -69,12 +69,12 @@ def test_what_is_not_there_or_holds_no_image_is_named(folder: Path, tmp_path: Pa
         find_images(str(tmp_path / "empty"))
 
 
-def test_a_folder_with_a_suffix_is_a_folder(tmp_path: Path) -> None:
+def test_folder_with_an_image_suffix_is_a_folder(tmp_path: Path) -> None:
     inside = photo(tmp_path / "holiday.jpg/1.png", 0)
     assert find_images(str(tmp_path)) == [inside]
 
 
-def test_squares_are_cut_from_what_can_be_read_and_the_others_have_a_reason(folder: Path) -> None:
+def test_readable_files_become_squares_and_others_have_a_reason(folder: Path) -> None:
     """Against Pillow: 100 × 80 becomes 90 × 72, of which the middle 72 columns stay."""
     bad = [folder / "notes.txt", folder / "away.jpg"]
     paths = [folder / "b.jpg", bad[0], folder / "a.PNG", bad[1]]
@@ -101,7 +101,7 @@ ROWS = [
 ]
 
 
-def test_the_files_say_the_same_as_the_rows(tmp_path: Path) -> None:
+def test_written_files_match_the_rows(tmp_path: Path) -> None:
     path = write_predictions(ROWS, tmp_path)
     assert json.loads((tmp_path / "predictions.json").read_text()) == ROWS
     assert path == tmp_path / "predictions.csv"
@@ -115,14 +115,14 @@ def test_the_files_say_the_same_as_the_rows(tmp_path: Path) -> None:
     assert [float(line["probability"]) for line in lines] == pytest.approx([0.75, 2 / 3, 1e-9], abs=1e-6)
 
 
-def test_a_file_name_that_is_no_utf8_is_no_reason_to_lose_the_others(tmp_path: Path) -> None:
+def test_file_name_that_is_not_utf8_does_not_stop_the_others(tmp_path: Path) -> None:
     """As archives from elsewhere leave them: Python shows the byte as a surrogate."""
     strange = {"file": "caf\udce9.jpg", "labels": ROWS[0]["labels"]}
     with write_predictions([strange, *ROWS], tmp_path).open(newline="", errors="surrogateescape") as file:
         assert [line["file"] for line in csv.DictReader(file)][1:] == ["a, b.jpg", "käse.jpg", "käse.jpg"]
 
 
-def test_the_table_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_escapes_markup_in_names(capsys: pytest.CaptureFixture[str]) -> None:
     """Square brackets are not mark-up here."""
     labels = [{"class": "n1", "name": "fish [old]", "probability": 0.5}]
     print_predictions([{"file": "to/me [red].jpg", "labels": labels}], {Path("bad [x].jpg"): "empty file"})
@@ -131,7 +131,7 @@ def test_the_table_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -
         assert text in said
 
 
-def test_a_name_that_looks_like_the_end_of_markup_does_not_break_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_name_that_looks_like_closing_markup_does_not_break_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     print_predictions([{"file": "a.jpg", "labels": [{"class": "n1", "name": "n[/b]", "probability": 1.0}]}], {})
     assert "n[/b]" in capsys.readouterr().out
 
@@ -206,7 +206,7 @@ def test_probabilities_are_the_average_over_ten_views_best_first(
     assert not np.allclose(wanted, 1 / 3, atol=0.05)
 
 
-def test_nothing_readable_gives_no_rows_and_all_reasons(module: Classifier, tmp_path: Path) -> None:
+def test_no_readable_file_gives_only_reasons(module: Classifier, tmp_path: Path) -> None:
     path = tmp_path / "empty.jpg"
     path.write_bytes(b"")
     assert predict.predict(module, [path], "bilinear", CPU) == ([], {path: "empty file"})
@@ -225,7 +225,7 @@ def test_with_more_than_five_classes_there_are_five_labels(
     assert sum(found) < 1
 
 
-def test_loading_brings_class_names_and_mean_and_ends_training(module: Classifier, checkpoint: Path) -> None:
+def test_loaded_network_has_classes_and_mean_and_is_in_eval_mode(module: Classifier, checkpoint: Path) -> None:
     """All that predict needs without the store."""
     saved = torch.load(checkpoint, weights_only=True)
     assert module.classes == CLASSES

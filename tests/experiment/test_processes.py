@@ -1,4 +1,4 @@
-"""Processes that torchrun or srun have started, and the strategy for those of `trainer.devices`."""
+"""Processes started by torchrun or srun, and the strategy for `trainer.devices`."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def launcher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return name
 
 
-def test_what_a_launcher_has_started_is_the_default(launcher: str) -> None:
+def test_launchers_processes_are_the_default(launcher: str) -> None:
     assert launched_processes() == Launched(launcher, 4, 2)
     for given in ({"devices": 1}, {"devices": "auto", "num_nodes": 1}, {"devices": 4, "num_nodes": 2}, {}):
         options: dict[str, Any] = {**given}
@@ -46,13 +46,13 @@ def test_what_a_launcher_has_started_is_the_default(launcher: str) -> None:
 
 
 @pytest.mark.parametrize(("key", "given", "there"), [("devices", 2, 4), ("num_nodes", 3, 2)])
-def test_another_number_is_refused(launcher: str, key: str, given: int, there: int) -> None:
+def test_other_number_of_devices_is_refused(launcher: str, key: str, given: int, there: int) -> None:
     said = rf"^trainer\.{key}={given}: {launcher} has started {there}; leave trainer\.{key} out$"
     with pytest.raises(UserError, match=said):
         set_processes({key: given})
 
 
-def test_a_single_process_of_a_launcher_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_process_of_a_launcher_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**TORCHRUN, "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}.items():
         monkeypatch.setenv(name, value)
     options = {"devices": 1}
@@ -60,7 +60,7 @@ def test_a_single_process_of_a_launcher_is_left_as_it_is(monkeypatch: pytest.Mon
     assert options == {"devices": 1}
 
 
-def test_torchruns_restarts_need_a_store_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchrun_restarts_require_a_separate_rendezvous_store(monkeypatch: pytest.MonkeyPatch) -> None:
     shared = {"TORCHELASTIC_MAX_RESTARTS": "3", "TORCHELASTIC_USE_AGENT_STORE": "True"}
     for name, value in {**TORCHRUN, **shared}.items():
         monkeypatch.setenv(name, value)
@@ -70,7 +70,7 @@ def test_torchruns_restarts_need_a_store_of_their_own(monkeypatch: pytest.Monkey
     set_processes({})
 
 
-def test_slurms_requeue_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lightnings_slurm_requeue_is_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cluster_plugins() == []
     for name, value in SRUN.items():
         monkeypatch.setenv(name, value)
@@ -97,7 +97,7 @@ def test_towers_take_an_even_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["predict", "retrieve", "ensemble"])
-def test_what_one_process_does_is_not_done_by_others(
+def test_single_process_commands_run_on_rank_0_only(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     monkeypatch.setenv("RANK", "1")
@@ -107,7 +107,7 @@ def test_what_one_process_does_is_not_done_by_others(
     assert capsys.readouterr().out == (f"{command}: runs on the first process only\n")
 
 
-def test_the_rate_grows_with_the_batch_where_asked_for(config: Compose, capsys: pytest.CaptureFixture[str]) -> None:
+def test_learning_rate_scales_with_the_batch_if_configured(config: Compose, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["data.root=x", "model.num_classes=4", "augment.crop=67", "data.size=72", "data.batch_size=512"]
     assert make_module(config("ilsvrc2012", *words)).lr == 0.01
     assert not capsys.readouterr().out

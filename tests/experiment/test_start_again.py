@@ -1,4 +1,4 @@
-"""A fit that begins at step 0 in a folder where one was killed before its first checkpoint (§6)."""
+"""A new fit in the folder of one that was killed before its first checkpoint."""
 
 import csv
 from pathlib import Path
@@ -8,9 +8,7 @@ from running import Compose
 from alexnet_pl.experiment import build
 
 
-def test_metrics_of_a_fit_that_was_killed_before_its_first_checkpoint_are_not_kept(
-    config: Compose, tmp_path: Path
-) -> None:
+def test_metrics_before_the_first_checkpoint_are_dropped(config: Compose, tmp_path: Path) -> None:
     """The learning rates of step 0 would stand there twice."""
     (tmp_path / "metrics.csv").write_text("lr,step\r\n0.01,0\r\n", newline="")
     cfg = config("cifar10", "logger=csv", f"data.root={tmp_path / 'store'}")

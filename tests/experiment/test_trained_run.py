@@ -1,4 +1,4 @@
-"""The run that a notebook looks at: one's own, or a demonstration that is made once."""
+"""Run of the notebooks: the user's own, or the demo, trained once."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.trained_run import TrainedRun
 
 
-def test_a_run_of_ones_own_is_taken(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_given_run_is_used(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert trained_run.run_folder(tiny_run) == tiny_run
     monkeypatch.setenv(trained_run.VARIABLE, str(tiny_run))
     assert trained_run.run_folder() == tiny_run
@@ -18,7 +18,7 @@ def test_a_run_of_ones_own_is_taken(tiny_run: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_the_demonstration_is_trained_and_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_is_trained_and_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(trained_run.VARIABLE, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -33,7 +33,7 @@ def test_the_demonstration_is_trained_and_tested_once(tmp_path: Path, monkeypatc
     assert (run / "checkpoints/last.ckpt").stat().st_mtime_ns == made
 
 
-def test_a_demonstration_that_fails_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_demo_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(trained_run.VARIABLE, raising=False)
     monkeypatch.setattr(trained_run, "DEMO", [*trained_run.DEMO, "data.sise=1"])

@@ -1,4 +1,4 @@
-"""Every option of Lightning's Trainer either works or is refused by name, and the documentation says which."""
+"""Lightning Trainer options: each one works or is refused by name, as documented."""
 
 import inspect
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every figure of a small run, by what is in the drawing, held against the run folder's own files and plain numpy."""
+"""Every figure of a small run: drawn data against the run folder's files and numpy."""
 
 import csv
 import json
@@ -84,7 +84,7 @@ def test_figure_3_has_every_kernel_of_the_network(run: TrainedRun) -> None:
     np.testing.assert_allclose(halves[1][0], np.broadcast_to(to_rgb(DARK.page), (193, 3)), atol=1e-6)
 
 
-def test_the_bars_of_figure_4_are_the_numbers_of_the_test(run: TrainedRun) -> None:
+def test_bars_of_figure_4_match_the_test(run: TrainedRun) -> None:
     table = pq.read_table(run.folder / "results/val-center/probabilities.parquet")
     figure = drawn(catalog.prediction_figure(run, True))
     store = Store(run.cfg.data.root).split("val")
@@ -110,7 +110,7 @@ def test_the_bars_of_figure_4_are_the_numbers_of_the_test(run: TrainedRun) -> No
         assert [text.startswith("✓") for text in texts[2::2]] == right
 
 
-def test_without_a_test_the_network_is_run_and_says_the_same(run: TrainedRun, copy: Path) -> None:
+def test_without_a_test_the_network_is_run(run: TrainedRun, copy: Path) -> None:
     shutil.rmtree(copy / "results")
     kept, _, _, _ = catalog.saved_predictions(run, examples.find_saved_predictions(run))  # type: ignore[arg-type]
     new, source, _, _ = catalog.new_predictions(TrainedRun(copy))
@@ -120,7 +120,7 @@ def test_without_a_test_the_network_is_run_and_says_the_same(run: TrainedRun, co
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=2e-3)
 
 
-def test_a_test_of_another_checkpoint_is_not_drawn(run: TrainedRun, light: Path) -> None:
+def test_test_of_another_checkpoint_is_not_drawn(run: TrainedRun, light: Path) -> None:
     assert examples.find_saved_predictions(run) is not None
     (light / "checkpoints").mkdir()
     checkpoint = torch.load(run.checkpoint, weights_only=True)
@@ -128,7 +128,7 @@ def test_a_test_of_another_checkpoint_is_not_drawn(run: TrainedRun, light: Path)
     assert examples.find_saved_predictions(TrainedRun(light)) is None
 
 
-def test_the_neighbours_of_figure_4_are_those_of_a_plain_search(run: TrainedRun) -> None:
+def test_neighbours_of_figure_4_match_a_plain_search(run: TrainedRun) -> None:
     """fc7 of all 96 training images by the network's layers one by one, all distances, sorted."""
     store, net, crop = Store(run.cfg.data.root), run.module.net, slice(2, 69)
     seen = {}
@@ -155,7 +155,7 @@ def test_the_neighbours_of_figure_4_are_those_of_a_plain_search(run: TrainedRun)
         np.testing.assert_allclose(distances[shown], np.sort(distances)[:6], rtol=1e-3)
 
 
-def test_the_curves_are_those_of_metrics_csv_with_the_fall_at_its_epoch(run: TrainedRun) -> None:
+def test_curves_match_metrics_csv_and_mark_the_rate_drop(run: TrainedRun) -> None:
     """96 images in batches of 16: six steps an epoch; the rate falls with the second."""
     course = training_curves.read_training_curves(run)
     assert course.drops == [training_curves.Drop(6, "÷10")]
@@ -178,7 +178,7 @@ def test_the_curves_are_those_of_metrics_csv_with_the_fall_at_its_epoch(run: Tra
     assert lines
 
 
-def test_falls_are_told_by_which_layers_and_by_how_much() -> None:
+def test_rate_drops_are_labelled_by_layers_and_factor() -> None:
     before = {"conv1": 0.01, "conv2": 0.01, "fc8": 0.01}
     assert training_curves.describe_drop(before, {"conv1": 0.001, "conv2": 0.001, "fc8": 0.001}) == "÷10"
     assert training_curves.describe_drop(before, {"conv1": 0.0, "conv2": 0.001, "fc8": 0.001}) == "÷10"
@@ -195,11 +195,11 @@ def test_stages_within_an_epoch_are_marked_within_it() -> None:
 
 @pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
 @pytest.mark.parametrize("name", list(catalog.FIGURES))
-def test_no_words_of_a_figure_overlap_or_are_cut_off(run: TrainedRun, name: str, theme: Theme) -> None:
+def test_no_text_overlaps_or_is_cut_off(run: TrainedRun, name: str, theme: Theme) -> None:
     check_words(drawn(catalog.FIGURES[name][1](run, True), theme))
 
 
-def test_words_that_are_cut_off_would_be_seen() -> None:
+def test_check_detects_cut_off_text() -> None:
     for place in ((-0.2, 0.5), (0.5, 0.99)):
         figure = Figure()
         figure.text(*place, "cut off")
@@ -211,7 +211,7 @@ def test_words_that_are_cut_off_would_be_seen() -> None:
         check_words(figure)
 
 
-def test_long_names_of_classes_are_cut_where_bars_end() -> None:
+def test_long_class_names_are_shortened_at_the_bars() -> None:
     names = ["German short-haired pointer, a dog", "x" * 60, "tench, Tinca tinca"]
     answer = examples.SavedPrediction(0, "a.jpg", 1, np.array([0, 1, 2]), np.array([0.5, 0.3, 0.1]))
     figure = draw_for_notebook(lambda theme: figure4.draw_bars([answer], None, names, theme))
@@ -248,7 +248,7 @@ def lab(colour: str, eye: str) -> np.ndarray:
 
 @pytest.mark.parametrize("eye", BLINDNESS)
 @pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
-def test_colours_are_told_apart_by_all_kinds_of_colour_vision(theme: Theme, eye: str) -> None:
+def test_colors_are_distinguishable_with_color_blindness(theme: Theme, eye: str) -> None:
     """Steps of 1 can just be told side by side; 20 are another colour."""
     for one, other in (
         (theme.right, theme.other),
@@ -261,7 +261,7 @@ def test_colours_are_told_apart_by_all_kinds_of_colour_vision(theme: Theme, eye:
         assert np.linalg.norm(lab(one, eye) - lab(other, eye)) > 20, (one, other)
 
 
-def test_the_command_draws_all_of_a_run_light_and_dark(
+def test_figures_draws_everything_light_and_dark(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command([str(tiny_run), f"out={tmp_path}/shown"])
@@ -284,7 +284,7 @@ def test_the_command_draws_all_of_a_run_light_and_dark(
     assert "Not drawn" not in page
 
 
-def test_runs_are_found_at_any_depth_and_those_of_figure_1_set_apart(tmp_path: Path) -> None:
+def test_runs_are_found_at_any_depth_and_figure_1_runs_separated(tmp_path: Path) -> None:
     for name, model in (("a/b", "{towers: 2}"), ("a/c", "{name: conv}"), ("d", "{name: local}"), ("e", "{towers: 1}")):
         (tmp_path / name / ".hydra").mkdir(parents=True)
         (tmp_path / name / ".hydra/config.yaml").write_text(f"model: {model}\n")
@@ -299,7 +299,7 @@ def words_of(path: Path) -> list[str]:
     return ["".join(node.itertext()) for node in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_an_svg_keeps_its_words_as_text(run: TrainedRun, copy: Path) -> None:
+def test_svg_keeps_text_as_text(run: TrainedRun, copy: Path) -> None:
     command([str(copy), "photographs=false"])
     words = words_of(copy / "figures/figure4-left.svg")
     assert set(run.classes) & set(words)
@@ -307,7 +307,7 @@ def test_an_svg_keeps_its_words_as_text(run: TrainedRun, copy: Path) -> None:
     assert "conv1" in words_of(copy / "figures/figure2.svg")
 
 
-def test_without_photographs_there_are_none(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_images_no_photographs_are_drawn(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command([str(copy), "photographs=false"])
     assert "<image" not in (copy / "figures/figure4-left.svg").read_text()
     assert "not drawn: Figure 4, right" in capsys.readouterr().out
@@ -315,7 +315,7 @@ def test_without_photographs_there_are_none(copy: Path, capsys: pytest.CaptureFi
     assert (copy / "figures/figure4-left.svg").read_text().count("<image") == 8
 
 
-def test_what_is_missing_is_told_and_the_rest_is_drawn(
+def test_missing_input_is_named_and_the_rest_is_drawn(
     light: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command([str(light)])
@@ -331,7 +331,7 @@ def test_what_is_missing_is_told_and_the_rest_is_drawn(
         command([str(light)])
 
 
-def test_a_store_that_was_moved_away_leaves_the_bars(
+def test_missing_store_leaves_the_bars(
     copy: Path, tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cfg = OmegaConf.load(copy / ".hydra/config.yaml")
@@ -344,7 +344,7 @@ def test_a_store_that_was_moved_away_leaves_the_bars(
     assert (copy / "figures/figure4-left.svg").read_text().count("<image") == 8
 
 
-def test_another_store_is_not_taken_for_the_runs(copy: Path, tmp_path: Path, tiny_store: Path) -> None:
+def test_other_store_is_not_used(copy: Path, tmp_path: Path, tiny_store: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(tiny_store, other)
     about = json.loads((other / "store.json").read_text())
@@ -365,7 +365,7 @@ def test_another_store_is_not_taken_for_the_runs(copy: Path, tmp_path: Path, tin
         ([], "which run folder?"),
     ],
 )
-def test_a_mistake_gets_one_line(
+def test_mistakes_are_one_line(
     words: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -381,7 +381,7 @@ def test_a_mistake_gets_one_line(
     assert says in told
 
 
-def test_the_strongest_place_of_a_kernel_is_where_its_own_picture_is_planted(run: TrainedRun) -> None:
+def test_strongest_response_is_where_the_kernel_is_planted(run: TrainedRun) -> None:
     """An image is the mean everywhere but for a kernel's own pattern at windows 3 down, 5 across of the centre view."""
     module, weight = run.module, run.module.net.conv1.weight.detach()
     kernels = torch.tensor([7, 60])

@@ -1,4 +1,4 @@
-"""Figure 1 from run folders that are written by hand, so that every number of the page can be checked by hand too."""
+"""Figure 1 from run folders written by hand, so that every number can be checked by hand."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def test_the_line_is_crossed_where_a_straight_line_between_epochs_is(tmp_path: Path) -> None:
+def test_crossing_is_interpolated_between_epochs(tmp_path: Path) -> None:
     def epochs(errors: list[float]) -> float | None:
         return figure1.Figure1Run(tmp_path, "relu", 0.1, 0, errors).epochs
 
@@ -63,7 +63,7 @@ def test_the_line_is_crossed_where_a_straight_line_between_epochs_is(tmp_path: P
     assert epochs([]) is None
 
 
-def test_the_page_says_what_the_runs_say(runs: Path, tmp_path: Path) -> None:
+def test_page_matches_the_runs(runs: Path, tmp_path: Path) -> None:
     """ReLU 2.5 and 2.5 epochs, tanh 10.5 and 11: ratios 4.2 and 4.4, mean 4.3, standard deviation 0.2/√2."""
     page = figure1.write_figure1([runs], tmp_path / "docs").read_text()
     assert "| how many times faster ReLUs are | 6 | 4.30 ± 0.14, 2 seeds |" in page
@@ -81,7 +81,7 @@ def test_the_page_says_what_the_runs_say(runs: Path, tmp_path: Path) -> None:
     assert not re.search(r"/(tmp|home|root)/", page), "a path of this machine"
 
 
-def test_the_rate_with_most_seeds_is_the_chosen_one_then_the_fastest_then_the_lowest(tmp_path: Path) -> None:
+def test_chosen_rate_has_most_seeds_then_is_fastest_then_lowest(tmp_path: Path) -> None:
     for rate, seeds, errors in ((0.1, (0, 1), [90.0, 30.0]), (0.2, (0,), FAST), (0.3, (0,), [40.0])):
         for seed in seeds:
             write_run(tmp_path / f"{rate}-{seed}", "relu", rate, seed, errors)
@@ -90,14 +90,14 @@ def test_the_rate_with_most_seeds_is_the_chosen_one_then_the_fastest_then_the_lo
         assert {run.rate for run in figure1.choose_rates(left)["relu"]} == {rate}
 
 
-def test_the_picture_is_one(runs: Path, tmp_path: Path) -> None:
+def test_picture_is_a_valid_png(runs: Path, tmp_path: Path) -> None:
     figure1.write_figure1([runs], tmp_path / "docs")
     with Image.open(tmp_path / "docs/figure1.png") as picture:
         assert picture.width > picture.height > 400
         assert len(picture.convert("L").getcolors() or []) > 10
 
 
-def test_a_seed_of_which_one_has_not_arrived_has_no_ratio(tmp_path: Path) -> None:
+def test_unpaired_seed_has_no_ratio(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "relu", 0.002, 0, FAST)
     write_run(tmp_path / "b", "tanh", 0.002, 0, SLOW[:4])
     page = figure1.figure1_page(figure1.find_runs([tmp_path]), "x.png", "`x`")
@@ -106,7 +106,7 @@ def test_a_seed_of_which_one_has_not_arrived_has_no_ratio(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("words", [["figures"], ["figures", "nowhere"], ["figures", "."], ["figures", "-x", "."]])
-def test_no_run_is_a_mistake_to_mend(
+def test_missing_runs_are_an_error(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -117,7 +117,7 @@ def test_no_run_is_a_mistake_to_mend(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_the_command_writes_where_it_is_told(
+def test_command_writes_to_the_given_folder(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -127,7 +127,7 @@ def test_the_command_writes_where_it_is_told(
     assert "| how many times faster ReLUs are | 6 | 4.20, 1 seed |" in (tmp_path / "here/figure1.md").read_text()
 
 
-def test_a_config_that_is_none_is_named(tmp_path: Path) -> None:
+def test_invalid_config_is_named(tmp_path: Path) -> None:
     (write_run(tmp_path / "a", "relu", 0.1, 0, FAST) / ".hydra/config.yaml").write_text("model: {name: conv}\n")
     with pytest.raises(UserError, match=r"config.yaml: not the config of a run"):
         figure1.find_runs([tmp_path])

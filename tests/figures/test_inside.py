@@ -1,4 +1,4 @@
-"""The figures of `figures RUN inside=true`: what is drawn in them, and what they say when they cannot be drawn."""
+"""Figures of `figures RUN inside=true`: content, and messages if they cannot be drawn."""
 
 import sys
 from functools import partial
@@ -41,7 +41,7 @@ def test_maps_are_of_test_images_of_different_classes(run: TrainedRun) -> None:
     assert len(labels) == 3
 
 
-def test_maps_of_the_users_own_picture(run: TrainedRun, tmp_path: Path) -> None:
+def test_maps_of_the_users_image(run: TrainedRun, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "cat.png")
     entry = inside.attribution_figure(run, True, str(tmp_path / "cat.png"))
@@ -51,7 +51,7 @@ def test_maps_of_the_users_own_picture(run: TrainedRun, tmp_path: Path) -> None:
         inside.attribution_figure(run, True, str(tmp_path / "text.png"))
 
 
-def test_orange_is_where_a_map_is_positive_and_blue_where_it_is_negative() -> None:
+def test_positive_is_orange_and_negative_is_blue() -> None:
     values = torch.tensor([[2.0, 0.0], [0.0, -1.0]])
     grey = ExplainedImage(torch.full((3, 2, 2), 51, dtype=torch.uint8), "x", 1.0, values, values)
     found = overlay(grey, values, LIGHT)
@@ -69,7 +69,7 @@ def test_every_layer_has_its_units_with_their_patches(run: TrainedRun, monkeypat
     assert "conv1 11, conv2 51, conv3 99, conv4 131, conv5 163 pixels" in entry.caption
 
 
-def test_what_is_missing_is_one_line(
+def test_missing_input_is_one_line(
     run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "captum", None)

@@ -1,4 +1,4 @@
-"""OverFeat's Figure 3 and Table 5 against the printed sizes, and confidence maps against the windows they are of."""
+"""OverFeat's Figure 3 and Table 5 against the printed sizes, and confidence maps against their windows."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def accurate() -> OverFeat:
     return OverFeat(2, width=0.01)
 
 
-def test_the_table_is_table_5(accurate: OverFeat) -> None:
+def test_table_matches_table_5(accurate: OverFeat) -> None:
     rows = {row[0]: row[1:] for row in scale_table(accurate)}
     assert list(rows) == ["1", "2", "3", "4", "5", "6"]
     assert {scale: rows[scale] for scale in PRINTED} == PRINTED
@@ -30,7 +30,7 @@ def test_the_table_is_table_5(accurate: OverFeat) -> None:
     assert table[6, 5].get_text().get_text() == "21 × 30"
 
 
-def test_the_cells_are_those_of_figure_3(accurate: OverFeat) -> None:
+def test_cells_match_figure_3(accurate: OverFeat) -> None:
     """Printed: 20 cells, pooled to 6 from each of three offsets, 2 answers each, 6 in all."""
     found = [one for one in draw_offset_pooling(accurate, LIGHT).axes[0].patches if isinstance(one, Rectangle)]
     assert sum(one.get_width() == 3 for one in found) == 3 * 6
@@ -38,7 +38,7 @@ def test_the_cells_are_those_of_figure_3(accurate: OverFeat) -> None:
     assert {one.get_x() for one in found if one.get_width() == 3} == set(range(18))
 
 
-def test_a_cell_lies_over_the_middle_of_its_window_and_the_box_is_the_best_window() -> None:
+def test_cell_is_centered_on_its_window_and_the_box_is_the_best_window() -> None:
     scores = torch.zeros(2, 3, 5)
     scores[1, 2, 4] = 0.75  # the last window: 12 · (2, 4) pixels from the upper left corner
     picture = ScaleMap(torch.zeros(3, 113 + 24, 113 + 48), scores)

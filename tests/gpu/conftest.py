@@ -1,4 +1,4 @@
-"""A store of JPEGs to decode."""
+"""Fixture of GPU tests: a store of JPEGs to decode."""
 
 from functools import partial
 from pathlib import Path

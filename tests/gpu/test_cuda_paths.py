@@ -1,4 +1,4 @@
-"""Every path that a CUDA GPU takes, against the CPU's numbers. Most also run on the CPU, so that they stay runnable."""
+"""CUDA code paths against the CPU's numbers. Most also run on the CPU, so that they stay runnable."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +60,7 @@ def stored_images(count: int = 6) -> Tensor:
 
 
 @pytest.mark.parametrize("mean", ["center", "per_position"])
-def test_augmentation_as_one_kernel_equals_the_plain_one(mean: str, device: torch.device) -> None:
+def test_fused_augmentation_equals_the_eager_one(mean: str, device: torch.device) -> None:
     stored, plain = stored_images(), make_augment(mean=mean)
     draws = plain.draw(seed=1, epoch=2, batch=3, count=len(stored))
     fused = make_augment(mean=mean).to(device)
@@ -112,7 +112,7 @@ def test_replayed_steps_equal_launched_ones() -> None:
     torch.testing.assert_close(train(gpu, graph=True), train(gpu, graph=False), rtol=1e-4, atol=1e-6)
 
 
-def test_training_steps_equal_the_cpus(device: torch.device) -> None:
+def test_training_steps_equal_the_cpu(device: torch.device) -> None:
     torch.testing.assert_close(
         train(device, graph=False), train(torch.device("cpu"), graph=False), rtol=1e-3, atol=1e-5
     )
@@ -131,7 +131,7 @@ def test_ten_views_together_equal_one_after_the_other(device: torch.device) -> N
     torch.testing.assert_close(together.double().cpu(), torch.stack(views).mean(0), rtol=1e-4, atol=1e-6)
 
 
-def test_batches_of_a_resident_split_are_those_that_are_streamed(tiny_store: Path, device: torch.device) -> None:
+def test_cached_split_gives_the_streamed_batches(tiny_store: Path, device: torch.device) -> None:
     split, order = Store(tiny_store).split("train"), np.arange(12)[::-1].copy()
     batches = [order[:5], order[5:10], order[10:]]
     for (kept, kept_labels), (read, labels) in zip(

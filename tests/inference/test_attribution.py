@@ -1,4 +1,4 @@
-"""Occlusion of a linear network by hand, Grad-CAM's formula in float64, images that maximise units."""
+"""Occlusion of a linear network by hand, Grad-CAM's formula in float64, feature visualization."""
 
 import sys
 
@@ -46,7 +46,7 @@ def test_occlusion_of_a_linear_network_is_the_mean_over_its_squares() -> None:
     np.testing.assert_allclose(found.numpy(), total / count, atol=1e-6)
 
 
-def test_the_square_that_decides_is_found() -> None:
+def test_occlusion_finds_the_decisive_square() -> None:
     weight = torch.zeros(1, 3, 40, 40)
     weight[..., 20:26, 8:14] = 0.01
     found = occlusion_map(LinearNet(weight), torch.ones(1, 3, 40, 40), 0)
@@ -73,14 +73,14 @@ def test_grad_cam_is_the_papers_formula_in_float64(norm: bool) -> None:
     np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-9, atol=1e-12)
 
 
-def test_it_explains_the_last_convolution_of_any_network() -> None:
+def test_grad_cam_uses_the_last_convolution_of_any_network() -> None:
     assert last_convolution(AlexNet(num_classes=2, crop=67, width=0.05, conv6=True)) == "conv6"
     net = OverFeat(num_classes=2, crop=77, net="accurate", width=0.02).eval()
     assert last_convolution(net) == "conv6"
     assert grad_cam(net, torch.randn(1, 3, 77, 77), 1).shape == (3, 3)
 
 
-def test_captum_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_captum_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "captum", None)
     with pytest.raises(UserError, match=r"captum: not installed; pip install alexnet_pl\[inside\]"):
         occlusion_map(LinearNet(torch.ones(1, 3, 4, 4)), torch.ones(1, 3, 4, 4), 0)
@@ -95,7 +95,7 @@ def small() -> tuple[AlexNet, Augment]:
 
 
 @pytest.mark.parametrize(("layer", "units"), [("conv1", [0, 3]), ("conv3", [1, 7, 20]), ("fc8", [4])])
-def test_units_are_raised_far_above_noise_by_pixels_in_range(
+def test_visualization_raises_units_far_above_noise(
     small: tuple[AlexNet, Augment], layer: str, units: list[int]
 ) -> None:
     net, augment = small
@@ -117,7 +117,7 @@ def test_units_are_raised_far_above_noise_by_pixels_in_range(
     assert not any(parameter.grad is not None for parameter in net.parameters())
 
 
-def test_the_image_of_a_linear_unit_is_its_kernel(small: tuple[AlexNet, Augment]) -> None:
+def test_image_of_a_linear_unit_is_its_kernel(small: tuple[AlexNet, Augment]) -> None:
     net, augment = small
     (found,) = maximize_units(net, augment, "conv1", [5], steps=64) - 255 / 2
     kernel = net.conv1.weight[5].detach()

@@ -1,4 +1,4 @@
-"""A trained network from Python: the same answers as the run's own test, on images of any size and kind."""
+"""`alexnet_pl.load`: the same probabilities as the run's test, on images of any size and type."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def stored_images(run: Path, count: int = 6) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("views", ["ten", "center"])
-def test_probabilities_are_those_of_the_lightning_module(tiny_run: Path, views: str) -> None:
+def test_probabilities_match_the_lightning_module(tiny_run: Path, views: str) -> None:
     images = stored_images(tiny_run)
     with torch.inference_mode():
         wanted = TrainedRun(tiny_run).module.log_probabilities(images, views).exp()
@@ -37,7 +37,7 @@ def test_probabilities_are_those_of_the_lightning_module(tiny_run: Path, views: 
     torch.testing.assert_close(found.sum(1), torch.ones(len(images)))
 
 
-def test_a_run_a_checkpoint_and_an_export_hold_the_same_weights_to_the_bit(tiny_run: Path, exported: Path) -> None:
+def test_run_checkpoint_and_export_have_identical_weights(tiny_run: Path, exported: Path) -> None:
     sources = [tiny_run, tiny_run / "checkpoints/last.ckpt", exported, exported / "model.safetensors"]
     first, *others = [load(source) for source in sources]
     for other in others:
@@ -46,14 +46,14 @@ def test_a_run_a_checkpoint_and_an_export_hold_the_same_weights_to_the_bit(tiny_
             assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_safetensors_own_reader_finds_the_tensors_of_the_checkpoint(tiny_run: Path, exported: Path) -> None:
+def test_safetensors_reader_finds_the_checkpoints_tensors(tiny_run: Path, exported: Path) -> None:
     saved = torch.load(tiny_run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     found = load_file(exported / "model.safetensors")
     assert all(torch.equal(tensor, saved[name]) for name, tensor in found.items())
     assert {name for name in saved if name.startswith("net.")} <= set(found)
 
 
-def test_images_may_be_pillows_files_or_tensors_of_any_size(tiny_run: Path, tmp_path: Path) -> None:
+def test_images_may_be_pillow_images_files_or_tensors_of_any_size(tiny_run: Path, tmp_path: Path) -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 140, 3), dtype=np.uint8))
     picture.save(tmp_path / "picture.png")
     tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
@@ -70,7 +70,7 @@ def test_images_may_be_pillows_files_or_tensors_of_any_size(tiny_run: Path, tmp_
         assert model(tensor[None])[0].max().item() == pytest.approx(answers[0][0].probability, abs=1e-5)
 
 
-def test_features_are_those_of_figure_4(tiny_run: Path) -> None:
+def test_features_match_figure_4(tiny_run: Path) -> None:
     model, run = load(tiny_run), TrainedRun(tiny_run).module
     images = stored_images(tiny_run)
     with torch.inference_mode():
@@ -82,7 +82,7 @@ def test_features_are_those_of_figure_4(tiny_run: Path) -> None:
         model.features(list(images), layer="conv9")
 
 
-def test_pillows_fit_makes_the_square_that_graphs_take(tiny_run: Path) -> None:
+def test_pillows_fit_makes_the_square_that_graphs_expect(tiny_run: Path) -> None:
     """As docs/how-to/export.md says for programs without this package."""
     model = load(tiny_run)
     generator = np.random.default_rng(0)
@@ -95,7 +95,7 @@ def test_pillows_fit_makes_the_square_that_graphs_take(tiny_run: Path) -> None:
     assert difference.max() < 8
 
 
-def test_several_layers_come_from_one_pass(tiny_run: Path) -> None:
+def test_several_layers_are_computed_in_one_pass(tiny_run: Path) -> None:
     model, images = load(tiny_run), list(stored_images(tiny_run, 2))
     found = model.features(images, layer=["fc7", "conv2"])
     assert list(found) == ["fc7", "conv2"]
@@ -104,7 +104,7 @@ def test_several_layers_come_from_one_pass(tiny_run: Path) -> None:
     assert model.layers == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
 
 
-def test_transforms_give_what_the_bare_network_reads(tiny_run: Path) -> None:
+def test_transforms_give_the_networks_input(tiny_run: Path) -> None:
     model = load(tiny_run, "center")
     image = stored_images(tiny_run, 1)
     with torch.inference_mode():
@@ -112,7 +112,7 @@ def test_transforms_give_what_the_bare_network_reads(tiny_run: Path) -> None:
         torch.testing.assert_close(torch.softmax(logits, 1), model(image))
 
 
-def test_a_batch_that_is_no_images_is_refused(tiny_run: Path) -> None:
+def test_batch_that_is_not_images_is_refused(tiny_run: Path) -> None:
     model = load(tiny_run)
     for wrong in (torch.zeros(1, 3, 72, 72), torch.zeros(3, 72, 72, dtype=torch.uint8)):
         with pytest.raises(ValueError, match="expected uint8 images"):
@@ -120,7 +120,7 @@ def test_a_batch_that_is_no_images_is_refused(tiny_run: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "text", "foreign", "architecture", "tensors", "views"])
-def test_whatever_is_no_trained_network_is_one_line(exported: Path, tmp_path: Path, what: str) -> None:
+def test_anything_but_a_trained_network_is_one_line(exported: Path, tmp_path: Path, what: str) -> None:
     path = tmp_path / "model.safetensors"
     tensors = load_file(exported / "model.safetensors")
     facts = json.loads(json.dumps(to_json(read_weights(exported).info)))
@@ -141,7 +141,7 @@ def test_whatever_is_no_trained_network_is_one_line(exported: Path, tmp_path: Pa
     assert "\n" not in str(error.value)
 
 
-def test_a_class_list_that_would_fill_the_memory_is_refused_before_it_does(exported: Path, tmp_path: Path) -> None:
+def test_oversized_class_list_is_refused_before_allocation(exported: Path, tmp_path: Path) -> None:
     weights = read_weights(exported)
     weights.info.classes.extend([["n", "x"]] * 100_000)
     write_safetensors(weights, tmp_path / "model.safetensors")
@@ -149,7 +149,7 @@ def test_a_class_list_that_would_fill_the_memory_is_refused_before_it_does(expor
         load(tmp_path)
 
 
-def test_the_hub_is_asked_for_the_weights_alone(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_weights_are_downloaded_from_the_hub(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = pytest.importorskip("huggingface_hub")
     asked: dict[str, object] = {}
 

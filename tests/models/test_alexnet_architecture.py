@@ -29,12 +29,12 @@ from alexnet_pl.models.alexnet import AlexNet
     ],
     ids=str,
 )
-def test_parameters_are_as_many_as_the_facts_sheet_counts(switches: dict, parameters: int) -> None:
+def test_parameter_count_matches_the_authors_program(switches: dict, parameters: int) -> None:
     """SOURCE_FACTS §2 and §6; without a layer, by hand: the next one reads what the removed one read."""
     assert count(on_meta(**switches)) == parameters
 
 
-def test_parameters_of_each_layer_are_as_many_as_the_facts_sheet_counts() -> None:
+def test_parameter_count_per_layer_matches_the_authors_program() -> None:
     """SOURCE_FACTS §2, and §6 for the sixth layer."""
     net = on_meta(conv6=True)
     found = {name: count(layer) for name, layer in layers(net).items()}
@@ -44,7 +44,7 @@ def test_parameters_of_each_layer_are_as_many_as_the_facts_sheet_counts() -> Non
     assert count(net) == sum(count(layer) for layer in layers(net).values()), "something else learns"
 
 
-def test_kernels_are_those_that_section_4_5_prints() -> None:
+def test_kernels_match_section_4_5() -> None:
     """(kernels, maps that one reads, side, side), strides, and what each layer of two GPUs reads."""
     shapes = {name: tuple(on_meta().get_submodule(name).weight.shape) for name in CONVOLUTIONS}
     assert shapes == {
@@ -56,7 +56,7 @@ def test_kernels_are_those_that_section_4_5_prints() -> None:
     }
 
 
-def test_the_one_gpu_net_halves_all_kernels_but_the_last_convolutions() -> None:
+def test_one_gpu_network_halves_all_kernels_except_the_last_convolution() -> None:
     """Footnote b; SOURCE_FACTS §2: 48 / 128 / 192 / 192 / 256, fc 4096 / 4096, no groups."""
     shapes = {name: tuple(layer.weight.shape) for name, layer in layers(on_meta(towers=1)).items()}
     assert shapes == {
@@ -94,24 +94,24 @@ def sides(net: AlexNet, crop: int) -> list[int]:
 
 
 @pytest.mark.parametrize("crop", [224, 225, 226, 227])
-def test_pooling_with_overlap_leaves_55_27_27_13_13_6(crop: int) -> None:
+def test_overlapping_pooling_gives_55_27_27_13_13_6(crop: int) -> None:
     """SOURCE_FACTS §2: 224, 225, 226 and 227 all give 55."""
     assert sides(on_meta(crop=crop), crop) == [55, 27, 27, 13, 13, 6]
 
 
-def test_pooling_without_overlap_leaves_55_28_26_13_11_6() -> None:
+def test_pooling_without_overlap_gives_55_28_26_13_11_6() -> None:
     """SOURCE_FACTS §7 row 15 (L147): conv2 padded by 1, conv5 by 0, windows counted by ceil."""
     assert sides(on_meta(overlap=False), 224) == [55, 28, 26, 13, 11, 6]
 
 
 @pytest.mark.parametrize("crop", [SMALL, 68, 69, 70, 71, 96, 128, 200, 256])
-def test_windows_of_the_first_layer_are_counted_by_ceil(crop: int) -> None:
+def test_first_layer_windows_are_counted_by_ceil(crop: int) -> None:
     """layer.py:1004: 1 + ceil((crop − 11) / 4)."""
     assert sides(on_meta(crop=crop), crop)[0] == 1 + -(-(crop - 11) // 4)
 
 
 @pytest.mark.parametrize("crop", [224, 225, 226])
-def test_past_the_right_and_bottom_edges_the_first_layer_reads_zeros(crop: int) -> None:
+def test_first_layer_is_zero_padded_right_and_bottom(crop: int) -> None:
     """SOURCE_FACTS §2: 3 pixels past the edges for 224. A 227 net of the same kernels reads the padded image alike."""
 
     def first_layer_and_last_maps(crop: int, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,9 +136,7 @@ def test_past_the_right_and_bottom_edges_the_first_layer_reads_zeros(crop: int) 
 
 @pytest.mark.parametrize("gpu", [0, 1])
 @pytest.mark.parametrize(("before", "name"), [("conv1", "conv2"), ("conv3", "conv4"), ("conv4", "conv5")])
-def test_silencing_one_gpus_maps_leaves_the_others_half_of_the_next_layer_unchanged(
-    before: str, name: str, gpu: int
-) -> None:
+def test_maps_of_one_gpu_do_not_affect_the_other_gpus_half_of_the_next_layer(before: str, name: str, gpu: int) -> None:
     """§4.2, through the norm and the pooling between them: conv2, conv4 and conv5 read their own GPU's maps."""
     maps = on_meta().get_submodule(before).out_channels
     kernels = on_meta().get_submodule(name).out_channels
@@ -160,7 +158,7 @@ BIAS = {"conv1": 0.0, "conv2": 1.0, "conv3": 0.0, "conv4": 1.0, "conv5": 1.0, "c
 
 @pytest.mark.parametrize("variant", ["as_run", "as_printed"])
 @pytest.mark.parametrize("towers", [1, 2])
-def test_initial_values_are_those_of_each_variant(variant: str, towers: int) -> None:
+def test_initial_values_match_each_variant(variant: str, towers: int) -> None:
     """§6 and SOURCE_FACTS §2, §6 and §7 rows 1 and 17: normal, the bottleneck and the last layer without bias."""
     net = small(conv6=True, bottleneck=64, towers=towers, **(PRINTED if variant == "as_printed" else {}))
     assert set(layers(net)) == {*CONVOLUTIONS, "conv6", "fc6", "fc7", "bottleneck", "fc8"}
@@ -177,13 +175,13 @@ def test_initial_values_are_those_of_each_variant(variant: str, towers: int) -> 
         assert (layer.bias == BIAS.get(name, 0.0)).all(), name
 
 
-def test_initial_values_are_torchs_generators_alone() -> None:
+def test_initial_values_depend_only_on_torchs_generator() -> None:
     first, again, other = small(3).state_dict(), small(3).state_dict(), small(4).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not any(torch.equal(first[name], other[name]) for name in first if name.endswith("weight"))
 
 
-def test_resetting_draws_every_weight_and_bias_anew() -> None:
+def test_reset_redraws_every_weight_and_bias() -> None:
     """Whatever was there before, by the seed alone."""
     drawn = []
     for left_over in (7.0, -7.0):
@@ -232,6 +230,6 @@ def test_any_number_of_classes(classes: int) -> None:
         ("bottleneck", -1),
     ],
 )
-def test_what_cannot_be_built_is_refused_by_the_arguments_name(argument: str, value) -> None:
+def test_invalid_architecture_is_refused_naming_the_argument(argument: str, value) -> None:
     with pytest.raises(ValueError, match=f"{argument}={value}"):
         on_meta(**{argument: value})

@@ -17,7 +17,7 @@ def test_the_third_layer_sees_both_gpus(after: slice) -> None:
     assert (moved > 0).all()
 
 
-def test_in_print_the_first_norm_lets_the_gpus_see_each_other() -> None:
+def test_first_norm_as_printed_crosses_the_gpus() -> None:
     """§4.3: N "is the total number of kernels in the layer", so windows reach over the border."""
     net, image = small(norm_per_tower=False), images()
     whole = through(net, image)["conv2"][1][:, :128]
@@ -78,7 +78,7 @@ def upper_layers(p: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(("switches", "reference"), [({}, program), (PRINTED, printed)], ids=["as_run", "as_printed"])
-def test_the_network_is_the_function_of_its_variant(
+def test_network_matches_the_formulas_of_its_variant(
     switches: dict, reference: Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]]
 ) -> None:
     """In float64, on 96 pixels, which like 224 read three zeros past the edge (1 + ceil(85 / 4) = 23 windows)."""
@@ -93,7 +93,7 @@ def test_the_network_is_the_function_of_its_variant(
     assert wanted["logits"].std() > 0.1
 
 
-def test_gradients_of_the_network_are_those_of_the_function() -> None:
+def test_gradients_match_the_formulas() -> None:
     """Of the program's reading, in float64, down to the pixels and the first kernels."""
     net = small(crop=SMALL).double()
     image = F.pad(images(2, SMALL - 3), (0, 3, 0, 3)).double()  # 67 pixels fit exactly; 64 and three zeros are the same

@@ -1,4 +1,4 @@
-"""Each switch of the network alone: what it changes and what it leaves."""
+"""Each setting of the network alone: what it changes and what it leaves unchanged."""
 
 import pytest
 import torch
@@ -24,9 +24,7 @@ from alexnet_pl.models.alexnet import AlexNet
         ("wide_init", False, "conv3"),
     ],
 )
-def test_each_switch_alone_changes_the_output_from_its_layer_on_and_nothing_before(
-    switch: str, value, first: str
-) -> None:
+def test_each_setting_changes_outputs_only_from_its_layer_on(switch: str, value, first: str) -> None:
     """`first` is the first layer whose output differs. Weights of one seed are the same, unless they are switched."""
     plain, switched = small(), small(**{switch: value})
     for name, before in plain.state_dict().items():
@@ -56,20 +54,20 @@ def test_each_switch_alone_changes_the_output_from_its_layer_on_and_nothing_befo
     ],
     ids=str,
 )
-def test_a_switch_of_what_is_not_there_changes_nothing(base: dict, switch: str, value) -> None:
+def test_setting_of_an_absent_layer_changes_nothing(base: dict, switch: str, value) -> None:
     """Without norms ReLU and pooling commute (SOURCE_FACTS §2); one GPU has one tower."""
     with torch.no_grad():
         assert torch.equal(small(**base)(images()), small(**base, **{switch: value})(images()))
 
 
-def test_no_norms_means_none_of_the_three() -> None:
+def test_norm_false_removes_all_three_norms() -> None:
     """SOURCE_FACTS §7 row 4: net 148 leaves out all three. Between conv1 and conv2 there is the pooling alone."""
     found = through(small(norm=False), images())
     assert torch.equal(found["conv2"][0], F.max_pool2d(found["conv1"][1], 3, 2).relu())
     assert torch.equal(found["conv3"][0], F.max_pool2d(found["conv2"][1].relu(), 3, 2))
 
 
-def test_dropout_falls_on_the_outputs_of_fc6_and_fc7_without_scaling_up() -> None:
+def test_dropout_zeroes_outputs_of_fc6_and_fc7_without_rescaling() -> None:
     """§5.2, SOURCE_FACTS §2 rows 13 and 15: what the next layer reads is the ReLU's output, or zero."""
     net = small().train()
     found = through(net, images(8))
@@ -84,14 +82,14 @@ def test_dropout_falls_on_the_outputs_of_fc6_and_fc7_without_scaling_up() -> Non
     )
 
 
-def test_without_dropout_training_and_use_are_the_same() -> None:
+def test_without_dropout_training_and_evaluation_agree() -> None:
     net = small(dropout=0.0)
     with torch.no_grad():
         assert torch.equal(net.train()(images()), net.eval()(images()))
     assert not torch.equal(small().train()(images()), small().eval()(images()))
 
 
-def test_features_are_fc7s_activities_before_its_dropout() -> None:
+def test_features_are_fc7_activations_before_dropout() -> None:
     """SOURCE_FACTS §5: in the feature pass the neuron layer is taken before dropout; §7.1's 4096 numbers."""
     net = small()
     with torch.no_grad(), watched(net, "fc7") as found:
@@ -103,7 +101,7 @@ def test_features_are_fc7s_activities_before_its_dropout() -> None:
 # Variants
 
 
-def test_tanh_takes_the_place_of_every_relu() -> None:
+def test_tanh_replaces_every_relu() -> None:
     """§4.1: what each layer reads comes from tanh of the one before."""
     found = through(small(activation="tanh", norm=False), images())
     assert torch.equal(found["conv2"][0], F.max_pool2d(found["conv1"][1], 3, 2).tanh())
@@ -115,7 +113,7 @@ def test_tanh_takes_the_place_of_every_relu() -> None:
         torch.testing.assert_close(found[after][0], found[before][1].tanh() * 0.5)
 
 
-def test_the_bottleneck_is_linear_and_undropped_between_fc7_and_fc8() -> None:
+def test_bottleneck_is_linear_without_dropout_between_fc7_and_fc8() -> None:
     """SOURCE_FACTS §6: dropout(fc7) → 2048 without ReLU, without dropout → the classes."""
     net = small(bottleneck=64).train()
     found = through(net, images())
@@ -131,9 +129,7 @@ def test_the_bottleneck_is_linear_and_undropped_between_fc7_and_fc8() -> None:
 @pytest.mark.parametrize("without", ["conv2", "conv3", "conv4", "conv5"])
 @pytest.mark.parametrize("towers", [1, 2])
 @pytest.mark.parametrize("overlap", [True, False])
-def test_without_a_middle_layer_the_others_keep_their_kernels_and_their_number(
-    without: str, towers: int, overlap: bool
-) -> None:
+def test_removing_a_layer_keeps_the_other_layers(without: str, towers: int, overlap: bool) -> None:
     """§8: "removing any of the middle layers"."""
     net, whole = on_meta(without=without, towers=towers, overlap=overlap), on_meta(towers=towers, overlap=overlap)
     found = through(net, torch.empty(2, 3, 224, 224, device="meta"))
@@ -149,7 +145,7 @@ def test_without_a_middle_layer_the_others_keep_their_kernels_and_their_number(
     assert found["net"][1].shape == (2, 1000)
 
 
-def test_without_a_layer_the_pooling_that_followed_it_stays() -> None:
+def test_removing_a_layer_keeps_its_pooling() -> None:
     """Three poolings in each case, so fc6 reads 6 × 6 pixels as before."""
     for without, maps in (("conv2", 256), ("conv3", 256), ("conv4", 256), ("conv5", 384)):
         found = through(on_meta(without=without), torch.empty(1, 3, 224, 224, device="meta"))
@@ -172,7 +168,7 @@ def test_without_a_layer_the_pooling_that_followed_it_stays() -> None:
     ],
     ids=str,
 )
-def test_every_variant_tells_images_apart_and_learns_in_every_layer(switches: dict) -> None:
+def test_every_variant_distinguishes_images_and_has_gradients_in_every_layer(switches: dict) -> None:
     """A gradient reaches each weight and each bias; logits are numbers, as many as there are classes."""
     net = small(num_classes=7, **switches).train()
     logits = net(images(4))
@@ -186,7 +182,7 @@ def test_every_variant_tells_images_apart_and_learns_in_every_layer(switches: di
 
 
 @pytest.mark.parametrize("towers", [1, 2])
-def test_width_scales_kernels_and_units_but_neither_the_geometry_nor_the_classes(towers: int) -> None:
+def test_width_scales_only_kernels_and_units(towers: int) -> None:
     """A quarter of the kernels and units of Figure 2 and of footnote b, two towers with equal shares of them."""
     narrow, full = on_meta(width=0.25, towers=towers), on_meta(towers=towers)
     assert {name: layer.weight.shape[0] for name, layer in layers(narrow).items()} == {
@@ -197,7 +193,7 @@ def test_width_scales_kernels_and_units_but_neither_the_geometry_nor_the_classes
     assert {name: output.shape[2:] for name, (_, output) in through(narrow, image).items()} == pixels
 
 
-def test_width_keeps_the_spread_of_what_each_layer_computes() -> None:
+def test_width_keeps_the_standard_deviation_of_activations() -> None:
     """Sums of a quarter of the inputs have half the spread; weights twice as large make up for it (§6)."""
     narrow = AlexNet(width=0.25, crop=67)
     spread = {name: layer.weight.std().item() for name, layer in layers(narrow).items()}
@@ -207,6 +203,6 @@ def test_width_keeps_the_spread_of_what_each_layer_computes() -> None:
 
 
 @pytest.mark.parametrize("width", [0, -1, float("nan"), 5])
-def test_a_width_that_cannot_be_built_is_refused_by_name(width: float) -> None:
+def test_invalid_width_is_refused_by_name(width: float) -> None:
     with pytest.raises(ValueError, match="width"):
         AlexNet(width=width)

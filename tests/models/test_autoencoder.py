@@ -1,4 +1,4 @@
-"""The auto-encoder: what is binary is binary, and the gradient ignores the rounding; vectors come once an epoch."""
+"""Auto-encoder (§7.1): binary codes, straight-through gradient, loaders of feature vectors."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_codes_are_rounded_logistic_units() -> None:
     assert torch.equal(straight_through(logits, 4.0, True), (logits > 0).float())
 
 
-def test_the_gradient_is_that_of_the_units_before_rounding() -> None:
+def test_gradient_passes_straight_through_rounding() -> None:
     logits = torch.randn(100, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(100, dtype=torch.float64)
     (straight_through(logits, 4.0, True) * weights).sum().backward()
@@ -27,7 +27,7 @@ def test_the_gradient_is_that_of_the_units_before_rounding() -> None:
     np.testing.assert_allclose(logits.grad, weights.numpy() * soft * (1 - soft), rtol=1e-12)
 
 
-def test_noise_pushes_units_to_their_ends() -> None:
+def test_noise_saturates_the_units() -> None:
     """Of σ(N(0, 4²)) few values lie in the middle: P(|N| < log 9) for those from 0.1 to 0.9."""
     torch.manual_seed(0)
     codes = noisy_sigmoid(torch.zeros(100_000), 4.0, True)
@@ -35,7 +35,7 @@ def test_noise_pushes_units_to_their_ends() -> None:
     assert not torch.equal(noisy_sigmoid(torch.zeros(10), 4.0, True), noisy_sigmoid(torch.zeros(10), 4.0, True))
 
 
-def test_an_error_of_one_is_that_of_the_mean(tmp_path: Path) -> None:
+def test_reconstruction_error_of_the_mean_is_one(tmp_path: Path) -> None:
     features = make_features(tmp_path / "train-fc7", sparse(500, 0) * 3 + 1)
     net = AutoEncoder(features.width, 8, [16])
     mean, deviation = measure_statistics(features)
@@ -48,7 +48,7 @@ def test_an_error_of_one_is_that_of_the_mean(tmp_path: Path) -> None:
     assert net(torch.from_numpy(features.rows(slice(None)))).mean().item() == pytest.approx(1, rel=1e-5)
 
 
-def test_the_layers_are_those_asked_for() -> None:
+def test_layers_have_the_requested_widths() -> None:
     net = AutoEncoder(24, 28, [20, 10])
     shapes = [tuple(layer.weight.shape) for layer in (*net.encoder, *net.decoder) if hasattr(layer, "weight")]
     assert shapes == [(20, 24), (10, 20), (28, 10), (10, 28), (20, 10), (24, 20)]
@@ -71,12 +71,12 @@ def test_encoding_is_the_sign_of_the_code_layer(tmp_path: Path) -> None:
         ({"hidden": [0]}, "hidden="),
     ],
 )
-def test_what_cannot_be_built_is_said(given: dict[str, object], said: str) -> None:
+def test_invalid_layers_are_refused(given: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         AutoEncoder(**{"width": 24, "bits": 8, "hidden": [16], **given})  # type: ignore[arg-type]
 
 
-def test_an_epoch_holds_each_vector_once_in_an_order_of_its_own(tmp_path: Path) -> None:
+def test_epoch_has_each_vector_once_in_its_own_order(tmp_path: Path) -> None:
     features = make_features(tmp_path / "train-fc7", np.arange(64).reshape(64, 1))
     loader = VectorLoader(features, 16, seed=1)
     epochs = [torch.cat(list(loader)).flatten().tolist() for _ in range(2)]
@@ -86,7 +86,7 @@ def test_an_epoch_holds_each_vector_once_in_an_order_of_its_own(tmp_path: Path) 
     assert sorted(shares[0] + shares[1]) == list(range(64))
 
 
-def test_a_loader_goes_on_where_another_stopped(tmp_path: Path) -> None:
+def test_loader_resumes_from_a_saved_state(tmp_path: Path) -> None:
     features = make_features(tmp_path / "train-fc7", np.arange(70).reshape(70, 1))
     one, other = VectorLoader(features, 16, seed=1), VectorLoader(features, 16, seed=1)
     whole = [batch for _ in range(2) for batch in one]

@@ -1,4 +1,4 @@
-"""The CIFAR-10 networks against the authors' layer files: sizes, parameters, first values, order of layers."""
+"""CIFAR-10 networks against the authors' layer files: sizes, parameters, initial values, order of layers."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def scaled_up(net: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_figure_1s_network_is_layers_19pct_written_out(activation: str) -> None:
+def test_figure_1_network_matches_layers_19pct(activation: str) -> None:
     """Pool, then the neuron, in layer 1; the neuron, then average-pooling, in layers 2 and 3."""
     net = ConvNet(activation=activation)
     scaled_up(net)
@@ -82,7 +82,7 @@ def test_figure_1s_network_is_layers_19pct_written_out(activation: str) -> None:
 
 
 @pytest.mark.parametrize("norm", [False, True])
-def test_the_local_network_is_layers_conv_local_written_out(norm: bool) -> None:
+def test_local_network_matches_layers_conv_local(norm: bool) -> None:
     """Neuron, norm, max-pool; then two layers whose kernels are each pixel's own."""
     net = LocalNet(norm=norm)
     scaled_up(net)
@@ -97,7 +97,7 @@ def test_the_local_network_is_layers_conv_local_written_out(norm: bool) -> None:
     np.testing.assert_allclose(net(image)[0].detach().numpy(), wanted, rtol=1e-3, atol=1e-3)
 
 
-def test_every_layer_has_the_parameters_that_its_sizes_give() -> None:
+def test_parameter_count_per_layer_matches_its_sizes() -> None:
     """Kernels × what each reads + biases; a locally connected layer has both for each of 6 × 6 pixels."""
     assert counts(ConvNet()) == {
         "conv1": 32 * 75 + 32,
@@ -116,7 +116,7 @@ def test_every_layer_has_the_parameters_that_its_sizes_give() -> None:
     }
 
 
-def test_weights_start_with_the_files_deviations_and_biases_at_zero() -> None:
+def test_initial_values_match_the_layer_files() -> None:
     """initW; SOURCE_FACTS §1c."""
     torch.manual_seed(0)
     wanted = {
@@ -133,7 +133,7 @@ def test_weights_start_with_the_files_deviations_and_biases_at_zero() -> None:
 
 
 @pytest.mark.parametrize("crop", range(8, 41))
-def test_the_sizes_after_pooling_are_torchs(crop: int) -> None:
+def test_pooled_sizes_match_torch(crop: int) -> None:
     x = torch.zeros(1, 1, crop, crop)
     for poolings in (1, 2, 3):
         x = F.avg_pool2d(x, 3, stride=2, ceil_mode=True)
@@ -142,7 +142,7 @@ def test_the_sizes_after_pooling_are_torchs(crop: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"num_classes": 0}, {"crop": 7}, {"activation": "gelu"}])
-def test_what_cannot_be_built_is_named(wrong: dict) -> None:
+def test_invalid_options_are_named(wrong: dict) -> None:
     for kind in (ConvNet, LocalNet):
         with pytest.raises(ValueError, match="{}={}".format(*next(iter(wrong.items())))):
             kind(**wrong)

@@ -1,4 +1,4 @@
-"""The first layer's kernels as tiles, arranged as in Figure 3, and their colour against sums that are written out."""
+"""First-layer kernels as tiles of Figure 3, and their color selectivity against explicit sums."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from alexnet_pl.models.filters import (
 )
 
 
-def test_kernels_stand_in_rows_of_sixteen_with_those_of_gpu_1_above() -> None:
+def test_kernels_are_in_rows_of_sixteen_with_gpu_1_on_top() -> None:
     """Figure 3: "The top 48 kernels were learned on GPU 1 while the bottom 48 … on GPU 2"."""
     kernels = torch.zeros(96, 3, 11, 11)
     kernels[48:, 2] = 1.0  # GPU 2's are blue
@@ -27,7 +27,7 @@ def test_kernels_stand_in_rows_of_sixteen_with_those_of_gpu_1_above() -> None:
         assert inside.tolist() == ([0.5, 0.5, 1.0] if row >= 3 else [0.5, 0.5, 0.5])
 
 
-def test_all_kernels_have_one_scale_with_zero_in_the_middle() -> None:
+def test_kernels_share_one_scale_centered_at_zero() -> None:
     kernels = torch.zeros(16, 3, 11, 11)
     kernels[0, :, :, :5], kernels[1, 2, 5, 5], kernels[2, 0, 0, 0] = 0.5, -0.25, 900.0
     found = scale_to_unit_range(kernels)
@@ -38,7 +38,7 @@ def test_all_kernels_have_one_scale_with_zero_in_the_middle() -> None:
     assert torch.isfinite(scale_to_unit_range(torch.zeros(2, 3, 5, 5))).all()
 
 
-def test_the_colour_of_a_kernel_is_what_is_not_grey() -> None:
+def test_color_selectivity_is_the_share_that_is_not_gray() -> None:
     kernels = torch.randn(4, 3, 11, 11, generator=torch.Generator().manual_seed(0))
     kernels[0] = kernels[0, :1]  # grey
     kernels[1] -= kernels[1].mean(0)  # differences between colours alone
@@ -50,13 +50,13 @@ def test_the_colour_of_a_kernel_is_what_is_not_grey() -> None:
         assert found == pytest.approx(1 - grey / sum(v**2 for v in kernel.ravel()))
 
 
-def test_noise_is_two_thirds_colour_in_either_half() -> None:
+def test_random_kernels_are_two_thirds_color() -> None:
     found = color_selectivity(torch.randn(96, 3, 11, 11, generator=torch.Generator().manual_seed(1)), 2)
     assert found["gpus"] == pytest.approx([2 / 3, 2 / 3], abs=0.01)
     assert found["p"] > 0.05
 
 
-def test_halves_that_specialise_are_told_from_chance_as_scipy_tells_them() -> None:
+def test_permutation_p_value_matches_scipy() -> None:
     generator = torch.Generator().manual_seed(2)
     kernels = torch.randn(96, 3, 11, 11, generator=generator)
     kernels[:48] += 2 * torch.randn(48, 1, 11, 11, generator=generator)  # GPU 1 is rather grey
@@ -80,13 +80,13 @@ def test_halves_that_specialise_are_told_from_chance_as_scipy_tells_them() -> No
     assert color_selectivity(mixed, 2)["p"] == pytest.approx(wanted.pvalue, abs=0.03)
 
 
-def test_one_tower_has_one_share_and_a_kernel_of_zeros_none() -> None:
+def test_single_tower_and_zero_kernels_are_handled() -> None:
     found = color_selectivity(torch.zeros(48, 3, 11, 11), 1)
     assert found["gpus"] == [0.0]
     assert "p" not in found
 
 
-def test_the_heaviest_are_of_each_tower() -> None:
+def test_largest_filters_are_chosen_per_tower() -> None:
     kernels = torch.zeros(8, 3, 5, 5)
     for number, weight in enumerate([1, 9, 3, 4, 5, 6, 100, 50]):
         kernels[number] = weight

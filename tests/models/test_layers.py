@@ -1,4 +1,4 @@
-"""The response norms of §4.3 and the program's third one against loops in float64; dropout as of 2012 (§5.2)."""
+"""Layers: response normalisation (§4.3) and the program's spatial norm against loops in float64; dropout (§5.2)."""
 
 import shutil
 
@@ -56,7 +56,7 @@ def gradient(function, a: Tensor, g: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("channels", [2, 4, 6, 14])
 @pytest.mark.parametrize("towers", [1, 2])
-def test_response_norm_is_the_printed_formula_when_alpha_is_undivided(channels: int, towers: int) -> None:
+def test_response_norm_matches_the_printed_formula(channels: int, towers: int) -> None:
     """§4.3, at the first and last maps too, and where a tower has fewer maps than the window."""
     a = maps(2, channels, 3, 2)
     norm = LocalResponseNorm(towers=towers, alpha_over_n=False)
@@ -64,7 +64,7 @@ def test_response_norm_is_the_printed_formula_when_alpha_is_undivided(channels: 
 
 
 @pytest.mark.parametrize("towers", [1, 2])
-def test_response_norm_divides_alpha_by_the_window_as_the_program_does(towers: int) -> None:
+def test_response_norm_divides_alpha_by_the_window_as_run(towers: int) -> None:
     """layer.py:1183: 1e-4 / 5 = 2e-5 per term is the default."""
     a = maps(2, 14, 3, 2)
     torch.testing.assert_close(
@@ -73,13 +73,13 @@ def test_response_norm_divides_alpha_by_the_window_as_the_program_does(towers: i
     assert not torch.allclose(LocalResponseNorm(towers=towers)(a), written_out(a, alpha=1e-4, towers=towers), rtol=1e-3)
 
 
-def test_response_norm_takes_other_constants_than_the_papers() -> None:
+def test_response_norm_accepts_other_constants() -> None:
     a = maps(1, 9, 2, 2, size=3.0)
     norm = LocalResponseNorm(n=3, k=0.5, alpha=0.3, beta=1.25, alpha_over_n=False)
     torch.testing.assert_close(norm(a), written_out(a, n=3, k=0.5, alpha=0.3, beta=1.25), rtol=1e-12, atol=0)
 
 
-def test_response_norm_and_its_gradient_are_those_of_torch_in_each_half() -> None:
+def test_response_norm_and_gradient_match_torch_in_each_half() -> None:
     """torch's own divides α by n too, so on each GPU's half it is the program's norm (SOURCE_FACTS §2)."""
 
     def halves(a: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def test_response_norm_and_its_gradient_are_those_of_torch_in_each_half() -> Non
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
-def test_windows_of_the_response_norm_do_not_cross_the_towers(first: bool) -> None:
+def test_response_norm_windows_do_not_cross_towers(first: bool) -> None:
     """SOURCE_FACTS §2: channels 47|48 are not neighbours. Either half stays as it is whatever the other holds."""
     a = maps(1, 96, 3, 3)
     silenced, kept = a.clone(), slice(0, 48) if first else slice(48, 96)
@@ -105,7 +105,7 @@ def test_windows_of_the_response_norm_do_not_cross_the_towers(first: bool) -> No
     assert changed.tolist() == ([46, 47] if first else [0, 1]), "of one tower, only two maps lie near the border"
 
 
-def test_gradient_of_one_half_does_not_reach_the_other() -> None:
+def test_response_norm_gradient_does_not_cross_towers() -> None:
     a = maps(1, 12, 2, 2)
     g = torch.zeros_like(a)
     g[:, :6] = 1
@@ -114,13 +114,13 @@ def test_gradient_of_one_half_does_not_reach_the_other() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 7, 6), (1, 2, 13, 13), (1, 2, 2, 3), (1, 1, 1, 1)])
-def test_spatial_norm_is_the_programs_formula(shape: tuple[int, ...]) -> None:
+def test_spatial_norm_matches_the_programs_formula(shape: tuple[int, ...]) -> None:
     """k = 1, 0.001 / 25 = 4e-5 per term, 5 × 5 pixels of the same map, at edges and on maps smaller than the window."""
     a = maps(*shape)
     torch.testing.assert_close(SpatialNorm()(a), written_out_in_space(a), rtol=1e-12, atol=0)
 
 
-def test_spatial_norm_and_its_gradient_are_those_of_average_pooling() -> None:
+def test_spatial_norm_and_gradient_match_average_pooling() -> None:
     """SOURCE_FACTS §2: x · (1 + 1e-3 · avg_pool(x², 5, stride 1, pad 2, count_include_pad))^−0.75."""
 
     def pooled(a: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def test_spatial_norm_keeps_maps_apart() -> None:
     ],
     ids=["maps", "maps of two towers", "space", "space 3×3"],
 )
-def test_gradients_of_the_norms_are_those_of_finite_differences(norm: torch.nn.Module) -> None:
+def test_norm_gradients_match_finite_differences(norm: torch.nn.Module) -> None:
     """α is made large, so that the norm's own part of the gradient is as large as the plain one."""
     a = maps(2, 8, 4, 3, size=1.0).requires_grad_()
     assert torch.autograd.gradcheck(norm, a)
@@ -162,7 +162,7 @@ NORMS = [
 
 
 @pytest.mark.parametrize(("norm", "reference"), NORMS)
-def test_norms_give_the_same_numbers_whatever_the_memory_format(norm, reference) -> None:
+def test_norms_do_not_depend_on_the_memory_format(norm, reference) -> None:
     a, g = maps(2, 12, 6, 5).float(), maps(2, 12, 6, 5, seed=1, size=1.0).float()
     last = a.to(memory_format=torch.channels_last)
     torch.testing.assert_close(norm(last), reference(a).float(), rtol=1e-5, atol=0)
@@ -172,7 +172,7 @@ def test_norms_give_the_same_numbers_whatever_the_memory_format(norm, reference)
 
 
 @pytest.mark.parametrize(("norm", "reference"), NORMS)
-def test_norms_in_bfloat16_are_exact_but_for_the_rounding_of_the_result(norm, reference) -> None:
+def test_norms_in_bfloat16_round_only_the_result(norm, reference) -> None:
     """Squares and their sum are taken in float32, so a window of 25 equal squares loses nothing."""
     a, g = maps(2, 12, 6, 5).bfloat16(), maps(2, 12, 6, 5, seed=1, size=1.0).bfloat16()
     b = norm(a)
@@ -184,7 +184,7 @@ def test_norms_in_bfloat16_are_exact_but_for_the_rounding_of_the_result(norm, re
 
 
 @pytest.mark.parametrize(("norm", "reference"), NORMS)
-def test_norms_give_the_same_bits_twice_and_leave_their_input_alone(norm, reference) -> None:
+def test_norms_are_deterministic_and_leave_their_input_unchanged(norm, reference) -> None:
     a, g = maps(4, 32, 13, 13).float(), maps(4, 32, 13, 13, seed=1).float()
     kept = a.clone()
     first, second = norm(a), norm(a)
@@ -195,12 +195,12 @@ def test_norms_give_the_same_bits_twice_and_leave_their_input_alone(norm, refere
 
 
 @pytest.mark.parametrize("norm", [LocalResponseNorm(towers=2), SpatialNorm()], ids=["maps", "space"])
-def test_norms_have_nothing_to_learn_or_to_save(norm) -> None:
+def test_norms_have_no_parameters_or_buffers(norm) -> None:
     assert list(norm.parameters()) == []
     assert norm.state_dict() == {}
 
 
-def test_dropout_in_training_zeroes_half_and_does_not_scale_up() -> None:
+def test_dropout_in_training_zeroes_half_without_rescaling() -> None:
     """§5.2, layer.cu:1126: an output is zero or what it was. `nn.Dropout` would double it."""
     torch.manual_seed(0)
     x = 1 + torch.rand(200, 500)
@@ -212,13 +212,13 @@ def test_dropout_in_training_zeroes_half_and_does_not_scale_up() -> None:
 
 
 @pytest.mark.parametrize("p", [0.1, 0.9])
-def test_dropout_zeroes_with_the_probability_it_is_given(p: float) -> None:
+def test_dropout_zeroes_with_the_given_probability(p: float) -> None:
     torch.manual_seed(0)
     zeroed = (Dropout(p).train()(torch.ones(100_000)) == 0).double().mean().item()
     assert abs(zeroed - p) < 5 * (p * (1 - p) / 100_000) ** 0.5
 
 
-def test_dropout_draws_for_each_number_and_each_call_from_torchs_generator() -> None:
+def test_dropout_draws_independently_from_torchs_generator() -> None:
     drop, x = Dropout(0.5).train(), torch.ones(64, 64)
     torch.manual_seed(3)
     first, second = drop(x), drop(x)
@@ -230,19 +230,19 @@ def test_dropout_draws_for_each_number_and_each_call_from_torchs_generator() -> 
 
 
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.5])
-def test_dropout_in_use_multiplies_every_output_by_the_share_that_was_kept(p: float) -> None:
+def test_dropout_in_evaluation_multiplies_by_the_keep_probability(p: float) -> None:
     """§5.2: "at test time, we use all the neurons but multiply their outputs by 0.5"."""
     x = torch.randn(8, 8)
     torch.testing.assert_close(Dropout(p).eval()(x), x * (1 - p), rtol=0, atol=0)
 
 
-def test_dropout_of_nothing_changes_nothing() -> None:
+def test_dropout_of_probability_0_changes_nothing() -> None:
     x = torch.randn(8, 8)
     assert torch.equal(Dropout(0.0).train()(x), x)
     assert torch.equal(Dropout(0.0).eval()(x), x)
 
 
-def test_gradient_of_dropout_is_its_mask() -> None:
+def test_dropout_gradient_is_its_mask() -> None:
     torch.manual_seed(0)
     x = (1 + torch.rand(40, 40)).requires_grad_()
     dropped = Dropout(0.5).train()(x)
@@ -269,9 +269,7 @@ def one_pixel_at_a_time(x: Tensor, weight: Tensor, bias: Tensor, kernel: int) ->
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "kernel", "side"), [(2, 3, 3, 4), (3, 2, 1, 3), (1, 2, 5, 3)])
-def test_a_locally_connected_layer_is_its_loop_forward_and_backward(
-    inputs: int, outputs: int, kernel: int, side: int
-) -> None:
+def test_locally_connected_layer_matches_a_loop(inputs: int, outputs: int, kernel: int, side: int) -> None:
     layer = LocallyConnected(inputs, outputs, kernel, side).double()
     torch.nn.init.normal_(layer.bias)
     x = maps(2, inputs, side, side, size=1.0).requires_grad_()
@@ -285,7 +283,7 @@ def test_a_locally_connected_layer_is_its_loop_forward_and_backward(
         torch.testing.assert_close(quick, one)
 
 
-def test_with_the_same_kernels_everywhere_a_locally_connected_layer_is_a_convolution() -> None:
+def test_locally_connected_layer_with_shared_kernels_is_a_convolution() -> None:
     convolution = torch.nn.Conv2d(4, 5, 3, padding=1).double()
     layer = LocallyConnected(4, 5, 3, 6).double()
     with torch.no_grad():
@@ -296,7 +294,7 @@ def test_with_the_same_kernels_everywhere_a_locally_connected_layer_is_a_convolu
     torch.testing.assert_close(layer(x.contiguous(memory_format=torch.channels_last)), convolution(x))
 
 
-def test_a_locally_connected_layer_has_a_middle() -> None:
+def test_locally_connected_layer_needs_odd_kernels() -> None:
     with pytest.raises(ValueError, match="kernel=2"):
         LocallyConnected(1, 1, 2, 4)
 
@@ -305,7 +303,7 @@ def test_a_locally_connected_layer_has_a_middle() -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("norm", [LocalResponseNorm(towers=2), SpatialNorm()], ids=["across maps", "across space"])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_norms_of_a_few_images_at_a_time_are_those_of_the_whole_batch(
+def test_norms_of_chunks_match_the_whole_batch(
     norm: NormLayer,
     layout: torch.memory_format,
     fast: bool,
@@ -328,7 +326,7 @@ def test_norms_of_a_few_images_at_a_time_are_those_of_the_whole_batch(
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
-def test_a_gradient_in_one_kernel_is_the_gradient() -> None:
+def test_fused_gradient_matches_the_gradient() -> None:
     """As a GPU computes it; here compiled for the CPU."""
     rule = LocalResponseNorm(towers=2).spec
     a, upstream = torch.randn(2, 2, 2, 24, 5, 5).mul(20).unbind()

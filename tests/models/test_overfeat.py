@@ -1,4 +1,4 @@
-"""OverFeat's two networks against the paper's Tables 1 and 3, the released weights' sizes, and torch's own layers."""
+"""OverFeat networks against Tables 1 and 3 of its paper, released weight sizes, and torch's layers."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ ACCURATE = [(7, 2, 0, 3), (7, 1, 0, 2), *3 * [(3, 1, 1, 0)], (3, 1, 1, 3), "full
 @pytest.mark.parametrize(
     ("net", "crop", "count"), [("fast", 231, 145_920_872), ("accurate", 221, 144_656_488)]
 )  # the ends of the released weight files
-def test_parameters_are_those_of_the_released_networks(net: str, crop: int, count: int) -> None:
+def test_parameter_counts_match_the_released_networks(net: str, crop: int, count: int) -> None:
     assert sum(parameter.numel() for parameter in on_meta(net=net, crop=crop).parameters()) == count
 
 
@@ -54,7 +54,7 @@ def test_parameters_are_those_of_the_released_networks(net: str, crop: int, coun
         ),
     ],
 )  # fmt: skip
-def test_maps_of_every_layer_are_those_of_tables_1_and_3(net: str, crop: int, maps: list[tuple[int, int]]) -> None:
+def test_map_sizes_match_tables_1_and_3(net: str, crop: int, maps: list[tuple[int, int]]) -> None:
     network, seen = on_meta(net=net, crop=crop), []
     for layer in network.children():
         if isinstance(layer, nn.Conv2d):
@@ -64,7 +64,7 @@ def test_maps_of_every_layer_are_those_of_tables_1_and_3(net: str, crop: int, ma
 
 
 @pytest.mark.parametrize(("net", "crop", "layers"), [("fast", 103, FAST), ("accurate", 113, ACCURATE)])
-def test_a_network_is_its_table_written_out(net: str, crop: int, layers: list) -> None:
+def test_network_matches_its_table(net: str, crop: int, layers: list) -> None:
     torch.manual_seed(0)
     network = OverFeat(7, crop, net, width=0.05, init="he").eval().double()
     network.drop.p = 0.0  # in use, it would halve what it passes on
@@ -72,7 +72,7 @@ def test_a_network_is_its_table_written_out(net: str, crop: int, layers: list) -
     torch.testing.assert_close(network(image), written_out(network, layers).double()(image / 61.896913))
 
 
-def test_dropout_halves_the_outputs_of_the_two_layers_before_the_last_in_use() -> None:
+def test_dropout_halves_the_inputs_of_both_last_layers_in_evaluation() -> None:
     """Rectified linear layers without biases: half of both layers' outputs is a quarter of the answer."""
     torch.manual_seed(0)
     network, image = OverFeat(7, 77, width=0.05, init="he").eval(), images(77)
@@ -82,7 +82,7 @@ def test_dropout_halves_the_outputs_of_the_two_layers_before_the_last_in_use() -
 
 
 @pytest.mark.parametrize("init", ["normal", "he"])
-def test_weights_start_with_the_deviation_asked_for_and_biases_at_zero(init: str) -> None:
+def test_initial_weights_have_the_configured_deviation_and_biases_are_zero(init: str) -> None:
     torch.manual_seed(0)
     for layer in OverFeat(20, 113, width=0.25, init=init).children():
         if isinstance(layer, nn.Conv2d):
@@ -93,7 +93,7 @@ def test_weights_start_with_the_deviation_asked_for_and_biases_at_zero(init: str
 
 
 @pytest.mark.parametrize(("net", "crops"), [("fast", [71, 103, 135, 199]), ("accurate", [77, 113, 149, 185])])
-def test_smaller_crops_of_the_family_lose_no_pixel(net: str, crops: list[int]) -> None:
+def test_smaller_crops_cover_every_pixel(net: str, crops: list[int]) -> None:
     """The last window of every layer ends at the image's last pixel, so one pixel less shrinks the last map."""
     for kernel, crop in enumerate(crops, 1):
         network = OverFeat(5, crop, net, width=0.02)
@@ -102,7 +102,7 @@ def test_smaller_crops_of_the_family_lose_no_pixel(net: str, crops: list[int]) -
         assert network.window.classifier == (kernel if crop != 199 else 5)
 
 
-def test_windows_lie_36_and_12_pixels_apart_in_the_accurate_network_and_32_and_16_in_the_fast_one() -> None:
+def test_window_strides_match_the_paper() -> None:
     """OverFeat §3.3, and the released program's README."""
     assert (window_geometry("accurate", 221).stride, window_geometry("accurate", 221).fine_stride) == (36, 12)
     assert (window_geometry("fast", 231).stride, window_geometry("fast", 231).fine_stride) == (32, 16)
@@ -121,11 +121,11 @@ def test_windows_lie_36_and_12_pixels_apart_in_the_accurate_network_and_32_and_1
         ({"num_classes": 0}, "num_classes=0"),
     ],
 )
-def test_what_cannot_be_built_is_refused_by_name(options: dict, says: str) -> None:
+def test_invalid_options_are_refused_by_name(options: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         on_meta(**options)
 
 
-def test_an_image_of_another_size_than_the_crop_is_refused() -> None:
+def test_image_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(125, 125\) pixels: the network was built for 113"):
         OverFeat(5, 113, width=0.02)(torch.zeros(1, 3, 125, 125))

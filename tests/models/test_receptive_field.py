@@ -1,4 +1,4 @@
-"""Receptive fields against arithmetic by hand, and against which pixels change a unit."""
+"""Receptive fields against hand calculation and against perturbed pixels."""
 
 import pytest
 import torch
@@ -17,13 +17,13 @@ BY_HAND = {  # size, stride, start
 }
 
 
-def test_alexnets_fields_are_those_by_hand() -> None:
+def test_alexnet_receptive_fields_match_hand_calculation() -> None:
     found = receptive_fields(AlexNet(num_classes=3, width=0.05, conv6=True).eval(), 224)
     assert {name: tuple(field) for name, field in found.items()} == BY_HAND
 
 
 @pytest.mark.parametrize("layer", ["conv1", "conv2", "conv3", "conv5"])
-def test_no_pixel_beyond_the_field_changes_a_unit_and_its_corners_do(layer: str) -> None:
+def test_only_pixels_in_the_receptive_field_change_a_unit(layer: str) -> None:
     torch.manual_seed(0)
     net = AlexNet(num_classes=3, width=0.05, norm=False).double().eval()
     field = receptive_fields(net, 224)[layer]

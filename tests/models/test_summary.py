@@ -1,4 +1,4 @@
-"""Figure 2: sizes against the paper's and against hooks of the test's own; what is drawn, against what was read."""
+"""Network summary and Figure 2: sizes against the paper and against forward hooks."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def draw(net: AlexNet, crop: int) -> Figure:
     return figure2.draw_figure2(read_layers(net, crop), (3, crop, crop), LIGHT)
 
 
-def test_the_sizes_are_the_papers() -> None:
+def test_sizes_match_the_paper() -> None:
     """§4.5, in the order of the text; 227 is 224 with the program's three rows and columns of zeros."""
     layers = read_layers(AlexNet(), 224)
     assert [layer.output_shape for layer in layers] == [
@@ -50,7 +50,7 @@ def test_the_sizes_are_the_papers() -> None:
 
 
 @pytest.mark.parametrize(("switches", "crop"), VARIANTS, ids=[str(switches) for switches, _ in VARIANTS])
-def test_what_is_drawn_is_what_hooks_see(switches: dict[str, Any], crop: int) -> None:
+def test_drawn_sizes_match_forward_hooks(switches: dict[str, Any], crop: int) -> None:
     net = AlexNet(crop=crop, **switches).train()
     wanted: dict[str, tuple[int, ...]] = {}
     for name, part in net.named_children():
@@ -72,7 +72,7 @@ def test_what_is_drawn_is_what_hooks_see(switches: dict[str, Any], crop: int) ->
 
 
 @pytest.mark.parametrize(("switches", "crossing"), [({}, 12), ({"towers": 1}, 0), ({"conv6": True}, 20)])
-def test_lines_cross_from_tower_to_tower_where_a_layer_reads_all_maps(switches: dict[str, Any], crossing: int) -> None:
+def test_lines_cross_towers_at_layers_that_read_all_maps(switches: dict[str, Any], crossing: int) -> None:
     """§4.2: "the GPUs communicate only in certain layers": four lines from each tower's window into the other of conv3
     and of conv6, one from each into the other of fc6 and of fc7."""
     lines = draw(AlexNet(crop=67, num_classes=10, **switches), 67).axes[0].lines
@@ -80,14 +80,14 @@ def test_lines_cross_from_tower_to_tower_where_a_layer_reads_all_maps(switches: 
 
 
 @pytest.mark.parametrize(("switches", "crop"), [({}, 224), *VARIANTS], ids=str)
-def test_no_words_overlap_or_are_cut_off(switches: dict[str, Any], crop: int) -> None:
+def test_no_text_overlaps_or_is_cut_off(switches: dict[str, Any], crop: int) -> None:
     net = AlexNet(crop=crop, **switches)
     layers = read_layers(net, crop)
     figure = draw_for_notebook(lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), DARK)
     check_words(figure)
 
 
-def test_two_convolutional_layers_have_more_than_the_one_percent_that_the_paper_allows_each() -> None:
+def test_two_convolutions_have_more_than_one_percent_of_the_parameters() -> None:
     """§2: "each of which contains no more than 1% of the model's parameters"; by kernel sizes and maps of Figure 2."""
     maps = {"conv1": (96, 3, 11), "conv2": (256, 48, 5), "conv3": (384, 256, 3), "conv4": (384, 192, 3)}
     counts = {name: out * read * side**2 + out for name, (out, read, side) in {**maps, "conv5": (256, 192, 3)}.items()}

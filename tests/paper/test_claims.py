@@ -1,4 +1,4 @@
-"""Every row composes and builds; its numbers are the printed ones, and agree with the authors' logs."""
+"""Claims of the paper: every row composes and builds; numbers match the print and the authors' logs."""
 
 import math
 import re
@@ -41,14 +41,14 @@ def test_every_row_has_its_recipe() -> None:
     assert all(shipped(str(claim.recipe)) for claim in MADE)
 
 
-def test_keys_are_each_there_once_and_what_a_row_is_against_is_a_row() -> None:
+def test_keys_are_unique_and_baselines_exist() -> None:
     assert len(BY_KEY) == len(CLAIMS)
     assert {claim.baseline for claim in CLAIMS if claim.baseline} <= set(BY_KEY)
     assert {claim.data for claim in CLAIMS if claim.data} <= set(DATASETS)
     assert all("\n" not in claim.quote and len(claim.quote) <= 120 for claim in CLAIMS)
 
 
-def test_what_stands_for_one_row_does_not_stand_for_another() -> None:
+def test_rows_with_errors_have_distinct_settings() -> None:
     """But for the numbers of a run beside its errors, and the centre view."""
     seen: dict[tuple[object, ...], str] = {}
     for claim in MADE:
@@ -58,7 +58,7 @@ def test_what_stands_for_one_row_does_not_stand_for_another() -> None:
             seen[what] = claim.key
 
 
-def test_differences_are_those_of_the_authors_logs() -> None:
+def test_differences_match_the_authors_logs() -> None:
     """Ten-view errors noted in layer-params-145-2010, 145-half, 145, 148 and 147, to the figures printed."""
     logged = {
         "towers": ((0.391680, 0.182287), (0.374727, 0.169987)),
@@ -74,7 +74,7 @@ def test_differences_are_those_of_the_authors_logs() -> None:
         assert [round(100 * x, 1) for x in errors] == list(BY_KEY[key].values.values())
 
 
-def test_the_ablations_are_on_the_images_they_were_measured_on() -> None:
+def test_ablations_use_their_own_data_sets() -> None:
     years = {key: BY_KEY[key].data for key in ("towers", "norm", "overlap")}
     assert years == {"towers": "ILSVRC-2010 test", "norm": "ILSVRC-2012 val", "overlap": "ILSVRC-2012 val"}
 
@@ -102,7 +102,7 @@ def test_quotes_and_numbers_are_in_the_paper(claim: Claim) -> None:
             assert words.get(metric, f"{value:g}") in text
 
 
-def test_each_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for claim in MADE:
         if shipped(str(claim.recipe)):
@@ -119,6 +119,6 @@ def test_each_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch:
     [claim for claim in MADE if claim.data and shipped(str(claim.recipe)) and DATASETS[claim.data].labelled],
     ids=lambda claim: claim.key,
 )
-def test_the_printed_command_tests_the_views_that_its_row_asks_for(claim: Claim) -> None:
+def test_commands_test_the_views_of_their_row(claim: Claim) -> None:
     keys = [allow_new_key(word) for word in reproduce_command(claim).split()[3:] if is_override(word)]
     assert options.make_test_section(compose(str(claim.recipe), keys)).view_set == claim.views

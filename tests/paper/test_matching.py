@@ -1,4 +1,4 @@
-"""A test answers a row of the paper only if settings, images, ends and lineage are the row's."""
+"""Matching of tests to rows of the paper: settings, images, end of the fit and lineage must agree."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +23,11 @@ def claim_of(result: dict[str, Any]) -> str | None:
      "table2.5cnns", "table2.cnn*", "table2.7cnns*", "fall2009.cnn", "cifar.13pct", "cifar.11pct", "figure1.relu",
      "figure1"],
 )  # fmt: skip
-def test_a_test_by_the_rows_recipe_on_the_papers_images_answers_it(key: str) -> None:
+def test_test_of_the_rows_recipe_on_the_papers_images_matches(key: str) -> None:
     assert claim_of(facts(key)) == key
 
 
-def test_the_programs_chain_and_the_five_variants_answer_their_rows_too() -> None:
+def test_pre_training_chain_and_five_variants_match_their_rows() -> None:
     assert claim_of(facts("table2.cnn*", way=1)) == "table2.cnn*"
     assert claim_of(facts("table2.5cnns", way=1)) == "table2.5cnns"
 
@@ -60,7 +60,7 @@ def test_the_programs_chain_and_the_five_variants_answer_their_rows_too() -> Non
         lambda f: f.update(lineage=[{"store": {"name": "fall2011"}}]),
     ],
 )
-def test_any_difference_leaves_the_row_unanswered(change: Change) -> None:
+def test_any_difference_prevents_a_match(change: Change) -> None:
     """A small folder that calls itself ilsvrc2012 among them."""
     found = facts("table2.cnn")
     change(found)
@@ -81,7 +81,7 @@ def test_any_difference_leaves_the_row_unanswered(change: Change) -> None:
         lambda f: f.update(weights_tuned_on="same"),
     ],
 )
-def test_an_ensemble_of_other_members_or_tuned_weights_answers_nothing(change: Change) -> None:
+def test_ensemble_of_other_members_or_tuned_weights_does_not_match(change: Change) -> None:
     found = facts("table2.5cnns")
     change(found)
     assert claim_of(found) is None
@@ -98,7 +98,7 @@ def test_an_ensemble_of_other_members_or_tuned_weights_answers_nothing(change: C
         lambda stage: stage["training"]["trainer"].update(max_epochs=1),
     ],
 )
-def test_what_came_before_must_have_been_pre_training_by_the_recipe(change: Change) -> None:
+def test_lineage_must_be_pre_training_by_the_recipe(change: Change) -> None:
     found = facts("table2.cnn*")
     change(found["lineage"][0])
     assert claim_of(found) is None

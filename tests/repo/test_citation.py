@@ -1,4 +1,4 @@
-"""CITATION.cff: what the CFF 1.2.0 schema asks of a file like ours, checked by hand so that no network is needed."""
+"""CITATION.cff against the requirements of the CFF 1.2.0 schema, without network access."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The documentation: its commands parse, its generated pages are fresh, its links lead somewhere, its snippets run."""
+"""Documentation: commands parse, generated pages are fresh, links resolve, snippets run."""
 
 import ast
 import importlib.util
@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 from hydra import compose, initialize_config_dir
+from made_results import measured, standin
 from omegaconf import OmegaConf
 
 from alexnet_pl.cli.argv import to_hydra
@@ -21,6 +22,8 @@ from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config import schema
 from alexnet_pl.config.recipes import SHIPPED, is_override
+from alexnet_pl.paper.deviations import measure_deviations
+from alexnet_pl.paper.results import collect_tests
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -102,7 +105,7 @@ def test_every_command_composes_without_an_unknown_key(command: str) -> None:
         schema.check_config(compose(name, [f"hydra.searchpath=[file://{SHIPPED}]", *single]))
 
 
-def test_shell_blocks_hold_nothing_but_known_programs() -> None:
+def test_shell_blocks_use_only_known_programs() -> None:
     known = ("python -m alexnet_pl ", "pip install ", "make", "sbatch ", "python scripts/", ".venv/bin/", "scripts/")
     known += (
         "docker ",
@@ -145,13 +148,13 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= 150
 
 
-def test_the_map_names_every_package_and_no_other() -> None:
+def test_readme_map_lists_exactly_the_packages() -> None:
     code = README.read_text().split("## Map of the code")[1].split("\n## ")[0]
     named = {name for cell in re.findall(r"^\| ([^|]*)\|", code, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
     assert named == {path.parent.name for path in (ROOT / "alexnet_pl").glob("*/__init__.py")}
 
 
-def test_links_and_pictures_lead_to_files_that_are_there() -> None:
+def test_links_and_images_exist() -> None:
     missing = []
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
@@ -173,7 +176,7 @@ def reference() -> ModuleType:
     return module
 
 
-def test_pages_that_come_from_the_code_are_up_to_date(reference: ModuleType) -> None:
+def test_generated_pages_are_fresh(reference: ModuleType) -> None:
     stale = [path.name for path, text in reference.pages().items() if path.read_text() != text]
     assert not stale, "run make reference"
 
@@ -193,7 +196,21 @@ def test_the_reference_has_every_command_recipe_and_key(reference: ModuleType) -
     assert not {name for name in named - keys if name.split(".")[0] not in ("schedule", "augment", "model", "optim")}
 
 
-def test_every_switch_between_program_and_text_has_its_row_of_deviations() -> None:
+def test_measured_effect_is_written_only_in_its_row_of_deviations(reference: ModuleType, tmp_path: Path) -> None:
+    for seed, (program, norm) in enumerate([(60.0, 61.0), (60.5, 61.6), (59.0, 60.0)]):
+        measured(tmp_path, f"cnn{seed}", standin("table2.cnn"), program)
+        third = standin("table2.cnn")
+        third["training"]["model"] = {**third["training"]["model"], "spatial_norm": False}
+        measured(tmp_path, f"third{seed}", third, norm)
+    before = (ROOT / "docs/deviations.md").read_text().splitlines()
+    after = reference.with_effects("\n".join(before), measure_deviations(collect_tests([tmp_path]))).splitlines()
+    ((old, new),) = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    assert "`model.spatial_norm`" in old
+    assert "+1.03 (+0.89 to +1.18) points on imagenette, 3 runs: higher error than the program's" in new
+    assert old.rsplit(" | ", 1)[0] == new.rsplit(" | ", 1)[0]
+
+
+def test_every_variant_setting_has_a_row_in_the_table_of_deviations() -> None:
     text = (ROOT / "docs/deviations.md").read_text()
     as_run, as_printed = (OmegaConf.load(SHIPPED / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
     switches = [
@@ -228,7 +245,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert not fetched, "the site must not fetch anything from elsewhere"
 
 
-def test_no_file_of_the_project_names_a_registry_or_a_machine() -> None:
+def test_no_file_names_a_registry_or_a_machine() -> None:
     pattern = re.compile(r"https?://[^ \"]+/(simple|packages/[0-9a-f]{2})|/(work|root|home)/[a-z]")
     named = ("*.md", "*.toml", "*.yml", "alexnet_pl/**/*.py", "docs/**/*.md", "scripts/*", "requirements.lock.txt")
     for path in [path for name in named for path in ROOT.glob(name)]:

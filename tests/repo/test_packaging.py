@@ -1,4 +1,4 @@
-"""What installs the package elsewhere: the Docker image's context, the conda environment, the release workflow."""
+"""Packaging: Docker context, conda environment, lock files, release workflow."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
-def test_the_docker_context_is_all_that_a_wheel_needs(tmp_path: Path) -> None:
+def test_docker_context_suffices_to_build_the_wheel(tmp_path: Path) -> None:
     """Built from the files that .dockerignore lets through and no others; every recipe is in it."""
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for name in kept:
@@ -54,7 +54,7 @@ def test_a_release_is_refused_unless_its_tag_is_the_version() -> None:
         assert subprocess.run(check, shell=True, cwd=ROOT, env={"GITHUB_REF_NAME": tag}).returncode == code, tag
 
 
-def test_both_locks_pin_what_the_package_needs() -> None:
+def test_both_lock_files_pin_every_dependency() -> None:
     """Every dependency by its exact version, and no address of an index."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {re.split(r"[<>=\[; ]", line)[0].lower() for line in project["dependencies"]}

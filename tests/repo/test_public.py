@@ -1,4 +1,4 @@
-"""`import alexnet_pl`: every public name is there, nothing heavy is loaded before it is used."""
+"""Public names of `alexnet_pl`, imported lazily."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import alexnet_pl
 
 
 @pytest.mark.parametrize("name", alexnet_pl.PUBLIC)
-def test_a_public_name_resolves_and_is_kept(name: str) -> None:
+def test_public_name_resolves_and_is_cached(name: str) -> None:
     value = getattr(alexnet_pl, name)
     assert callable(value)
     assert value.__doc__
@@ -18,12 +18,12 @@ def test_a_public_name_resolves_and_is_kept(name: str) -> None:
     assert name in dir(alexnet_pl)
 
 
-def test_another_name_is_an_attribute_error() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = alexnet_pl.no_such_name
 
 
-def test_the_import_loads_neither_torch_nor_lightning() -> None:
+def test_import_loads_neither_torch_nor_lightning() -> None:
     code = "import sys, alexnet_pl; sys.exit(bool({'torch', 'lightning', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -35,7 +35,7 @@ def test_type_checkers_see_the_same_names() -> None:
     assert (Path(alexnet_pl.__file__).parent / "py.typed").is_file()
 
 
-def test_a_result_is_loaded_from_a_run_folder_and_from_one_of_its_tests(tiny_run: Path) -> None:
+def test_load_result_accepts_a_run_folder_or_a_test_folder(tiny_run: Path) -> None:
     newest = alexnet_pl.load_result(tiny_run)
     (test,) = tiny_run.glob("results/*")
     assert alexnet_pl.load_result(test) == newest

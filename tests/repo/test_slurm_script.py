@@ -1,4 +1,4 @@
-"""scripts/slurm.sbatch with stand-ins for srun and scontrol."""
+"""scripts/slurm.sbatch with simulated srun and scontrol."""
 
 import os
 import re
@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts/slurm.sbatch"
 
 
 @pytest.mark.parametrize(("code", "queued_again"), [(0, False), (138, True), (1, False)])
-def test_a_job_whose_time_is_up_is_queued_again(tmp_path: Path, code: int, queued_again: bool) -> None:
+def test_job_at_its_time_limit_is_requeued(tmp_path: Path, code: int, queued_again: bool) -> None:
     for name, then in (("srun", f"exit {code}"), ("scontrol", "")):
         (tmp_path / name).write_text(f'#!/bin/bash\necho "$@" > {tmp_path}/{name}.txt\n{then}\n')
         (tmp_path / name).chmod(0o755)
@@ -27,6 +27,6 @@ def test_a_job_whose_time_is_up_is_queued_again(tmp_path: Path, code: int, queue
         assert (tmp_path / "scontrol.txt").read_text() == "requeue 4711\n"
 
 
-def test_the_signal_of_the_script_is_the_one_that_a_fit_takes_for_the_end() -> None:
+def test_signal_of_the_script_is_caught_by_the_fit() -> None:
     (name,) = re.findall(r"^#SBATCH --signal=(\w+)@\d+$", SCRIPT.read_text(), re.MULTILINE)
     assert f"SIG{name}" in [number.name for number in GracefulInterrupt.SIGNALS]

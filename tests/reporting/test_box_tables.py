@@ -1,4 +1,4 @@
-"""Tables of boxes: the paper's rows are answered by its own settings and images alone; damaged files are named."""
+"""Box tables: rows of the paper are matched only by the same settings and images; corrupt files are named."""
 
 import json
 from dataclasses import asdict
@@ -42,7 +42,7 @@ def answered(test: dict[str, Any]) -> list[str]:
     return [claim.label for claim in BOX_CLAIMS if matches_box_claim(claim, test)]
 
 
-def test_a_test_answers_the_rows_of_its_own_settings() -> None:
+def test_test_matches_the_rows_of_its_settings() -> None:
     assert answered(made()) == ["all windows, four scales", "shared by all classes, scales not said"]
     assert answered(made(detect__scales=[1, 4])) == ["all windows, two scales"]
     assert answered(made(boxes__per_class=True)) == ["per class, scales not said"]
@@ -64,11 +64,11 @@ def test_a_test_answers_the_rows_of_its_own_settings() -> None:
         {"detect__zoom": 1.5},
     ],
 )
-def test_other_images_networks_and_settings_answer_none(changed: dict[str, Any]) -> None:
+def test_other_images_networks_and_settings_match_no_row(changed: dict[str, Any]) -> None:
     assert answered(made(**changed)) == []
 
 
-def test_rows_have_the_papers_numbers_and_what_was_not_measured_says_so() -> None:
+def test_rows_have_the_papers_numbers_and_mark_unmeasured_ones() -> None:
     rows = {row[0]: row for row in box_claim_tables([])[0].rows}
     assert rows["all windows, four scales"][2:4] == ["30.0", "not yet measured"]
     assert rows["all windows, six scales"][2] == "not printed"
@@ -78,13 +78,13 @@ def test_rows_have_the_papers_numbers_and_what_was_not_measured_says_so() -> Non
     assert detection["after the competition, with context, test"][2:4] == ["24.3", "not reproducible from the text"]
 
 
-def test_ours_is_the_mean_over_seeds() -> None:
+def test_result_is_the_mean_over_seeds() -> None:
     rows = {row[0]: row for row in box_claim_tables([made(0, 30.0), made(1, 31.0), made(1, 31.0)])[0].rows}
     assert rows["all windows, four scales"][3].startswith("30.5 ± ")
     assert rows["all windows, two scales"][3] == "not yet measured"
 
 
-def test_other_images_have_tables_of_their_own() -> None:
+def test_other_images_have_separate_tables() -> None:
     small = {"dataset__images": 200, "dataset__fingerprint": "a" * 64}
     kinds = dict.fromkeys(("right", "double", "badly placed", "wrong class", "background", "missed"), 3)
     detector = made(task="detect", **small) | {"map": 12.0, "mistakes": kinds}
@@ -113,7 +113,7 @@ def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytes
     assert "bad/results/val/boxes.json" in capsys.readouterr().err
 
 
-def test_every_row_that_we_can_make_has_a_command_of_a_shipped_recipe() -> None:
+def test_every_reproducible_row_has_a_command() -> None:
     for claim in BOX_CLAIMS:
         if not claim.reason_unmeasured:
             assert claim.group == LOCALISATION

@@ -1,4 +1,4 @@
-"""Tables for people are what a run's own files say."""
+"""Learning-curve tables against a run's own files."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def make_run(folder: Path, name: str, metrics: str = METRICS) -> Path:
     return run
 
 
-def test_runs_stand_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     longer = METRICS + "60,,,40.0,9.0\n"
     curves([str(make_run(tmp_path, "a")), str(make_run(tmp_path, "b", longer))])
     lines = capsys.readouterr().out.splitlines()
@@ -53,7 +53,7 @@ def test_runs_stand_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureF
     ]
 
 
-def test_a_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path, "a")
     found = {
         "dataset": {"name": "tiny", "split": "val", "images": 2000},
@@ -67,13 +67,13 @@ def test_a_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFix
     assert "| a, step 60 | tiny val | 1,000 of 2,000 | ten | 16.20 (14.10 to 18.60) | 0.40 |" in capsys.readouterr().out
 
 
-def test_a_run_too_short_for_a_rate_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_too_short_for_a_rate_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curves([str(make_run(tmp_path, "a", "step,val/top1_error,val/top5_error\n3,84.5,50.0\n"))])
     said = capsys.readouterr().out
     assert "2 CPU cores, images/s not logged, commit" in said
     assert "| 3 | 84.50 | 50.00 |" in said
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run folder"):
         curves([str(tmp_path)])

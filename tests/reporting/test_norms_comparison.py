@@ -1,4 +1,4 @@
-"""The table of §4.3 on CIFAR-10 from run folders written by hand."""
+"""Table of §4.3 on CIFAR-10, from run folders written by hand."""
 
 import json
 from pathlib import Path
@@ -21,9 +21,7 @@ def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 4
     (folder / "result.json").write_text(json.dumps(result))
 
 
-def test_errors_stand_beside_the_papers_and_are_paired_by_seed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Differences 1.5 and 2.5: mean 2, standard deviation 1/√2; seed 3 has no pair, so it counts in no mean."""
     write_run(tmp_path / "a/0", False, 0, 14.0)
     write_run(tmp_path / "a/1", False, 1, 16.0)
@@ -50,7 +48,7 @@ def test_errors_stand_beside_the_papers_and_are_paired_by_seed(
         assert f"\n{row}\n" in f"{said}\n"
 
 
-def test_folders_without_such_a_run_are_a_mistake(tmp_path: Path) -> None:
+def test_folders_without_matching_runs_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "a", False, 0, 14.0)
     (tmp_path / "a/result.json").unlink()
     with pytest.raises(UserError, match="no finished and tested run of cifar10_13pct or cifar10_11pct in"):

@@ -1,6 +1,5 @@
-"""Run folders into tables: each number where it belongs, stand-ins among themselves, what is missing by command."""
+"""`report`: run folders to tables; proxy results are separate; missing numbers name their command."""
 
-import copy
 import csv
 import json
 import math
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from damages import REMOVED, with_value
-from made_results import facts
+from made_results import facts, measured, standin
 from PIL import Image
 from running import Compose
 from scipy import stats
@@ -34,46 +33,7 @@ from alexnet_pl.reporting.paper_tables import measured_throughput, paper_tables
 from alexnet_pl.reporting.tables import Table
 
 
-def measured(root: Path, name: str, about: dict[str, Any], top1: float, top5: float = 18.0, **more: Any) -> Path:
-    """A run folder whose test found these errors."""
-    about = copy.deepcopy(about)
-    about["checkpoint"] = {"file": "last.ckpt", "sha256": name, "step": 1}
-    if "members" not in about and (number := re.search(r"\d+$", name)):
-        about["seed"] = int(number[0])
-    for i, member in enumerate(about.get("members", [])):
-        member["checkpoint"] = {"sha256": f"{name}{i}"}
-    found = {
-        "claim": None,
-        "images": about["dataset"]["images"],
-        "top1_error": top1,
-        "top5_error": top5,
-        **about,
-        **more,
-    }
-    path = root / name / f"results/{about['dataset']['split']}-{about['views']}/result.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(found))
-    return path
-
-
-def standin(key: str, **dataset: Any) -> dict[str, Any]:
-    """What a test by the row's switches on other images says."""
-    found = facts(key)
-    found["dataset"] |= {
-        "name": "imagenette",
-        "split": "val",
-        "classes": 10,
-        "images": 3925,
-        "train_images": 9469,
-    } | dataset
-    for one in found.get("members", [found]):
-        course = {"augment": {**one["training"]["augment"], "crop": 112}, "schedule": {"name": "plateau"}}
-        one["training"] = {**one["training"], **course, "trainer": {"max_epochs": 5}}
-        one["training"]["data"] = {"size": 128, "batch_size": 128}
-    return found
-
-
-def test_runs_of_the_papers_own_images_stand_in_its_rows(tmp_path: Path) -> None:
+def test_runs_on_the_papers_images_fill_its_rows(tmp_path: Path) -> None:
     for number, error in enumerate([41.0, 40.2, 40.5]):
         measured(tmp_path, f"cnn{number}", facts("table2.cnn"), error)
     for number, error in enumerate([42.0, 41.7]):
@@ -92,7 +52,7 @@ def test_runs_of_the_papers_own_images_stand_in_its_rows(tmp_path: Path) -> None
     assert rows["overfeat.fast.parameters"]["parameters"].mean == 145_920_872
 
 
-def test_stand_ins_enter_no_row_of_the_paper(tmp_path: Path) -> None:
+def test_proxy_runs_fill_no_row_of_the_paper(tmp_path: Path) -> None:
     """Nor a small folder of the right name, nor a part of the right images, nor a claim that somebody wrote in."""
     measured(tmp_path, "imagenette", standin("table2.cnn"), 20.0, claim="table2.cnn")
     measured(tmp_path, "small", standin("table2.cnn", name="ilsvrc2012", classes=1000, images=50_000), 20.0)
@@ -110,7 +70,7 @@ def test_stand_ins_enter_no_row_of_the_paper(tmp_path: Path) -> None:
     assert len(shown) == 3, "the part and the unfinished run are in no table at all"
 
 
-def test_the_papers_comparisons_on_stand_in_data(tmp_path: Path) -> None:
+def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
     base = [20.0, 21.0, 20.5]
     for number, error in enumerate(base):
         measured(tmp_path, f"cnn{number}", standin("table2.cnn"), error)
@@ -153,7 +113,7 @@ def test_runs_of_another_length_are_not_compared(tmp_path: Path) -> None:
     assert not any(one.comparisons for one in group_proxies(collect_tests([tmp_path])))
 
 
-def test_each_test_counts_once_wherever_its_folder_was_copied_to(tmp_path: Path) -> None:
+def test_copied_test_counts_once(tmp_path: Path) -> None:
     path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
     copied = tmp_path / "b/results/val-ten/result.json"
     copied.parent.mkdir(parents=True)
@@ -161,7 +121,7 @@ def test_each_test_counts_once_wherever_its_folder_was_copied_to(tmp_path: Path)
     assert len(collect_tests([tmp_path, tmp_path])) == 1
 
 
-def test_a_broken_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_corrupt_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
     for content in ("{", "[]", '{"dataset": {}}'):
         path.write_text(content)
@@ -183,7 +143,7 @@ def test_a_broken_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.Ca
         (("top1_error_interval",), [], r"top1_error_interval: not two numbers"),
     ],
 )
-def test_a_run_whose_record_lacks_what_the_tables_need_is_left_out(
+def test_run_with_an_incomplete_record_is_left_out(
     tmp_path: Path, keys: tuple[str, ...], value: Any, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
@@ -192,7 +152,7 @@ def test_a_run_whose_record_lacks_what_the_tables_need_is_left_out(
     assert re.search(rf"a/results/val-ten/result.json: (damaged|corrupt).*{says}", capsys.readouterr().err)
 
 
-def test_a_run_whose_log_is_damaged_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_with_a_corrupt_log_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
     (path.parents[2] / "metrics.csv").write_text("step,train/epoch_top1_error\none,50\n2,40\n")
     assert collect_tests([tmp_path]) == []
@@ -200,7 +160,7 @@ def test_a_run_whose_log_is_damaged_is_left_out(tmp_path: Path, capsys: pytest.C
     assert "a/metrics.csv: line 2: damaged" in told
 
 
-def test_counts_of_the_network_are_the_papers() -> None:
+def test_network_counts_match_the_paper() -> None:
     """Figure 2's "290,400–186,624–64,896–64,896–43,264–4096–4096–1000"."""
     with torch.device("meta"):
         net = AlexNet()
@@ -212,7 +172,7 @@ def test_counts_of_the_network_are_the_papers() -> None:
     assert rows["conv4_share"]["conv4_share"].mean == pytest.approx(100 * (384 * 192 * 9 + 384) / 60_965_224)
 
 
-def test_costs_are_epochs_times_images_of_all_networks_and_those_before() -> None:
+def test_costs_are_epochs_times_images_of_all_networks_including_pre_training() -> None:
     one, five, seven = (count_training_images(BY_KEY[f"table2.{key}"]) for key in ("cnn", "5cnns", "7cnns*"))
     assert one == 91 * 1_281_167
     assert five == 5 * one
@@ -265,7 +225,7 @@ class Cells(HTMLParser):
         self.text += data
 
 
-def test_all_forms_say_the_same(
+def test_all_output_formats_agree(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -277,7 +237,7 @@ def test_all_forms_say_the_same(
     report(config("_base", f"report.runs={tmp_path / 'runs'}", "report.images_per_second=1000"), tmp_path / "out")
     printed = capsys.readouterr().out
     out = {path.name: path for path in (tmp_path / "out").iterdir()}
-    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"proxies.md"}
+    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"measured.md"}
     cells = Cells()
     cells.feed(out["report.html"].read_text())
     forms = [printed, out["report.md"].read_text(), out["report.tex"].read_text(), cells.text]
@@ -293,13 +253,15 @@ def test_all_forms_say_the_same(
     assert len({line["row"] for line in lines.values()}) >= len(CLAIMS) - 5
     with Image.open(out["report.png"]) as picture:
         assert picture.width > 800
-    proxies = out["proxies.md"].read_text()
+    proxies = out["measured.md"].read_text()
     assert "imagenette" in proxies
     assert "40.57" not in proxies, "no number of ImageNet among the proxies"
+    assert "| cnn0, val, ten" not in proxies, "nor among their sources"
+    assert "| norm0, val, ten" in proxies.split("## Where each number comes from")[1]
     assert "nan" not in "".join(forms).lower()
 
 
-def test_the_tables_say_what_each_interval_is_over(tmp_path: Path) -> None:
+def test_tables_state_what_each_interval_is_over(tmp_path: Path) -> None:
     for number, error in enumerate([41.0, 40.2]):
         measured(tmp_path, f"cnn{number}", facts("table2.cnn"), error)
     measured(tmp_path, "five", facts("table2.5cnns"), 38.3, 16.6)
@@ -309,7 +271,7 @@ def test_the_tables_say_what_each_interval_is_over(tmp_path: Path) -> None:
     assert shown["7 CNNs*"] == ""
 
 
-def test_latex_is_escaped_and_compiles_where_there_is_a_compiler(tmp_path: Path) -> None:
+def test_latex_is_escaped_and_compiles_if_a_compiler_is_installed(tmp_path: Path) -> None:
     table = Table("50 % & more_of #it", ["a_b", "c"], [["1 % _x_ & $", "§4.2 …"]], ("a note: 5 % of {it}",))
     text = tables.to_latex([table])
     assert "50 \\% \\& more\\_of \\#it" in text
@@ -325,7 +287,7 @@ def test_latex_is_escaped_and_compiles_where_there_is_a_compiler(tmp_path: Path)
     assert done.returncode == 0
 
 
-def test_claims_of_words_have_no_number() -> None:
+def test_qualitative_claims_have_no_number() -> None:
     without = {claim.key for claim in CLAIMS if any(map(math.isnan, claim.values.values()))}
     assert without == {"dropout", "figure1.relu"}
     assert shipped("ilsvrc2012")

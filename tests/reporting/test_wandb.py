@@ -1,4 +1,4 @@
-"""The dashboard points at nothing that runs do not log, says what it would save, and saves it to a server."""
+"""W&B dashboard: panels show only metrics that runs log; offline preview; saving to a server."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ def parts() -> list[tuple[str, str, list[Any]]]:
     return list(wandb_workspace.report_parts(wandb_panels.build_report("me", "mine", make_rows([]))))
 
 
-def test_every_panel_reads_what_runs_log(shown: Any) -> None:
+def test_every_panel_shows_a_logged_metric(shown: Any) -> None:
     """By the file of a run without a GPU, which alone logs how long it waits."""
     wandb = shown[2]
     there = wandb.metrics | set(wandb.config) | {IDLE}
@@ -46,12 +46,12 @@ def test_every_panel_reads_what_runs_log(shown: Any) -> None:
         assert getattr(panel, "x", wandb_panels.STEP) in there
 
 
-def test_no_number_of_a_run_is_without_a_panel(shown: Any) -> None:
+def test_every_logged_metric_has_a_panel(shown: Any) -> None:
     read = {name for panel in shown_panels() for name in wandb_workspace.panel_metrics(panel)}
     assert shown[2].metrics - read == {wandb_panels.STEP, "test/loss"}
 
 
-def test_the_tables_of_the_report_hold_the_papers_numbers() -> None:
+def test_report_tables_have_the_papers_numbers() -> None:
     written = "\n".join(text for _, text, _ in parts())
     for key in ("table1.cnn", "table2.cnn", "table2.5cnns", "table2.7cnns*"):
         claim = BY_KEY[key]
@@ -60,7 +60,7 @@ def test_the_tables_of_the_report_hold_the_papers_numbers() -> None:
     assert "not yet measured" in written
 
 
-def test_each_ablation_of_the_paper_has_a_panel_that_groups_by_its_switch() -> None:
+def test_each_ablation_has_a_panel_grouped_by_its_setting() -> None:
     keys = set(wandb_panels.ablation_titles())
     assert keys == {
         *("model.towers", "model.norm", "model.overlap", "model.without", "model.dropout", "augment.noise"),
@@ -75,7 +75,7 @@ def cfg(config: Compose, tmp_path: Path) -> DictConfig:
     return config("demo", "wandb.project=mine", f"report.runs={tmp_path}", f"report.output={tmp_path / 'all.json'}")
 
 
-def test_offline_it_says_and_writes_what_it_would_save(
+def test_offline_dashboard_is_printed_and_written(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -90,7 +90,7 @@ def test_offline_it_says_and_writes_what_it_would_save(
     assert [part["heading"] for part in written["report"]][1] == "Table 1: ILSVRC-2010, test"
 
 
-def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, cfg: DictConfig) -> None:
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, cfg: DictConfig) -> None:
     monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces.reports.v2", None)
     with pytest.raises(UserError, match=r"pip install alexnet_pl\[dashboard\]"):
         report.dashboard(cfg, Path())

@@ -1,4 +1,4 @@
-"""Recall and precision as Python's sets count them; intervals by the textbook's formula."""
+"""Recall and precision of codes against Python sets; intervals against the textbook formula."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from alexnet_pl.retrieval.code_evaluation import measure_recall, overlap
 from alexnet_pl.retrieval.search import Neighbors
 
 
-def test_recall_is_what_two_sets_share() -> None:
+def test_recall_matches_set_intersection() -> None:
     chance = np.random.default_rng(0)
     found, truth = (np.stack([chance.permutation(30)[:10] for _ in range(50)]) for _ in range(2))
     by_hand = [len({*a} & {*b}) / 10 for a, b in zip(found.tolist(), truth.tolist(), strict=True)]
     assert overlap(found, truth) == pytest.approx(by_hand)
 
 
-def test_a_case_built_by_hand() -> None:
+def test_hand_built_case() -> None:
     """Two queries of classes 0 and 1; six found each. Images 0 … 5 are of class 0, 6 … 11 of class 1."""
     truth = np.array([[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]])
     found = Neighbors(np.array([[0, 1, 2, 6, 7, 8], [11, 10, 9, 8, 7, 6]]), np.zeros((2, 6)), 0.5)
@@ -28,7 +28,7 @@ def test_a_case_built_by_hand() -> None:
     assert "recall_100" not in row
 
 
-def test_without_labels_there_is_no_precision() -> None:
+def test_precision_needs_labels() -> None:
     found = Neighbors(np.arange(6)[None], np.zeros((1, 6)), 1.0)
     row = measure_recall("any", 8, 1, found, truth=found.numbers, queries=np.array([-1]), images=np.zeros(6))
     assert row["precision_6"] is None

@@ -1,4 +1,4 @@
-"""Features are a plain forward pass of the network, to the bit after an interruption too; what is cut short is said."""
+"""`features`: a plain forward pass, bit-identical after an interruption; incomplete files are named."""
 
 import resource
 import signal
@@ -52,7 +52,7 @@ def images(store: Path) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_they_are_a_plain_forward_pass(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
+def test_features_match_a_plain_forward_pass(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
     """fc6 and fc7 written out in float64, with dropout's half after fc6 alone: fc7 itself is not halved."""
     found = make(tmp_path / "train-fc7", module, tiny_store)
     net, store = module.net, Store(tiny_store)
@@ -61,13 +61,13 @@ def test_they_are_a_plain_forward_pass(module: Classifier, tiny_store: Path, tmp
     wide.load_state_dict(net.state_dict())
     fc6 = F.relu(wide.conv_maps(view).flatten(1) @ wide.fc6.weight.T + wide.fc6.bias) / 2
     fc7 = F.relu(fc6 @ wide.fc7.weight.T + wide.fc7.bias)
-    assert found.values.shape == (96, 4096)
+    assert found.values.shape == (96, 1024)
     np.testing.assert_allclose(found.values, fc7.numpy(), rtol=2e-3, atol=1e-3)
     assert np.array_equal(found.labels, store.split("train").labels)
     assert found.names == store.split("train").names
 
 
-def test_pixels_are_the_view_made_small(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
+def test_pixel_features_are_the_resized_view(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
     """Against Pillow's own resize, colour by colour."""
     found = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
     mean = Store(tiny_store).mean.astype(np.float32)
@@ -76,7 +76,7 @@ def test_pixels_are_the_view_made_small(module: Classifier, tiny_store: Path, tm
     np.testing.assert_allclose(found.values[5].reshape(3, 32, 32), np.stack(small), atol=0.2)
 
 
-def test_an_interrupted_pass_goes_on_to_the_same_bits(
+def test_interrupted_pass_resumes_bit_identically(
     module: Classifier, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "IMAGES_PER_BLOCK", 32)
@@ -101,7 +101,7 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(
 
 
 @pytest.mark.parametrize("other", [{"checkpoint": OTHER}, {"dataset": DatasetInfo()}])
-def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other: dict[str, Any]) -> None:
+def test_partial_features_of_another_checkpoint_or_store_are_discarded(tmp_path: Path, other: dict[str, Any]) -> None:
     facts = FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4)
     partial = tmp_path / "partial"
     note = Share().progress_path(partial)
@@ -116,7 +116,7 @@ def test_half_of_another_checkpoint_or_store_is_begun_anew(tmp_path: Path, other
     assert not np.load(tmp_path / "partial/features.npy").any()
 
 
-def test_a_full_disk_is_an_error_that_can_be_caught(tmp_path: Path) -> None:
+def test_full_disk_raises_an_error(tmp_path: Path) -> None:
     """Writing through a memory map, which a full disk answers by SIGBUS, would end the process."""
     features.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=512, width=4))
     size, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -130,7 +130,7 @@ def test_a_full_disk_is_an_error_that_can_be_caught(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_shares_of_three_processes_are_the_whole(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
+def test_shards_of_three_processes_form_the_whole(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
     split, extractor = Store(tiny_store).split("train"), Extractor(module, "pixels", CPU)
     whole = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
     partial = tmp_path / "shared.partial"
@@ -143,17 +143,17 @@ def test_shares_of_three_processes_are_the_whole(module: Classifier, tiny_store:
     assert np.array_equal(np.load(partial / "features.npy"), whole.values)
 
 
-def test_values_stay_on_the_disk(tmp_path: Path) -> None:
+def test_values_are_memory_mapped(tmp_path: Path) -> None:
     assert isinstance(make_features(tmp_path / "train-fc7", sparse(10, 0)).values, np.memmap)
 
 
-def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
+def test_nonfinite_features_are_refused(tmp_path: Path) -> None:
     features.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4))
     with pytest.raises(UserError, match=r"^ckpt_path: activations from image 0 on are not finite"):
         features.write_features(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
 
 
-def test_a_network_without_fc7_says_so(tiny_store: Path) -> None:
+def test_network_without_fc7_is_refused(tiny_store: Path) -> None:
     module = Classifier(LocalNet(10, crop=24), Augment(32, 24), {})
     with pytest.raises(UserError, match=r"^features.layer=fc7: this run's network has no such layer"):
         _ = Extractor(module, "fc7", CPU).width
@@ -188,7 +188,7 @@ def large_labels(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [cut_values, cut_labels, empty_labels, other_labels, one_label, large_labels])
-def test_what_is_cut_short_is_said_in_one_line(tmp_path: Path, cut: Any) -> None:
+def test_truncated_file_is_one_line(tmp_path: Path, cut: Any) -> None:
     folder = make_features(tmp_path / "train-fc7", sparse(10, 0)).folder
     cut(folder)
     with pytest.raises(UserError, match=r"train-fc7: corrupt or truncated \(.*\); make them again with `features`$"):
@@ -196,21 +196,21 @@ def test_what_is_cut_short_is_said_in_one_line(tmp_path: Path, cut: Any) -> None
 
 
 @pytest.mark.parametrize("content", ["", "[" * 100_000, "{}"])
-def test_a_damaged_description_is_named(tmp_path: Path, content: str) -> None:
+def test_corrupt_record_is_named(tmp_path: Path, content: str) -> None:
     folder = make_features(tmp_path / "train-fc7", sparse(10, 0)).folder
     (folder / "about.json").write_text(content)
     with pytest.raises(UserError, match=r"train-fc7/about.json: corrupt .*; make the features again$"):
         Features(folder)
 
 
-def test_names_that_are_cut_short_are_said(tmp_path: Path) -> None:
+def test_truncated_names_are_reported(tmp_path: Path) -> None:
     found = make_features(tmp_path / "train-fc7", sparse(10, 0))
     (found.folder / "names.jsonl").write_text('"one.jpg"\n')
     with pytest.raises(UserError, match=r"names.jsonl: 1 names, not 10"):
         _ = found.names
 
 
-def test_features_that_are_not_there_say_how_to_make_them(tmp_path: Path) -> None:
+def test_missing_features_name_the_command(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"val-pixels: does not exist; make it with .* features.split=val .*layer=pixels"
     ):

@@ -1,4 +1,4 @@
-"""features and retrieve on a network of one epoch, by the functions behind the commands; what is missing is named."""
+"""`features` and `retrieve` on a network of one epoch; missing inputs are named."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def cfg(network: Path) -> DictConfig:
     return found
 
 
-def test_an_image_of_the_split_is_its_own_nearest(network: Path) -> None:
+def test_image_is_its_own_nearest_neighbour(network: Path) -> None:
     gallery = open_image_index(network)
     assert len(gallery.features) == TRAIN
     found = gallery.nearest(gallery.read_images(np.array([3, 40])), 6)
@@ -57,7 +57,7 @@ def test_an_image_of_the_split_is_its_own_nearest(network: Path) -> None:
     assert gallery.classes == Store(gallery.cfg.data.root).classes
 
 
-def test_all_tested_images_are_looked_up(network: Path, cfg: DictConfig) -> None:
+def test_every_test_image_is_searched(network: Path, cfg: DictConfig) -> None:
     """Against brute force over what `features` wrote."""
     run(cfg, "retrieve", network, last(network))
     rows = table(network / "retrieval/neighbours.csv")
@@ -72,7 +72,7 @@ def test_all_tested_images_are_looked_up(network: Path, cfg: DictConfig) -> None
     assert said["queries_per_second"] > 0
 
 
-def test_pictures_of_a_person_are_looked_up_and_broken_ones_said(
+def test_user_images_are_searched_and_unreadable_ones_reported(
     network: Path, cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A training image saved without loss finds itself."""
@@ -88,7 +88,7 @@ def test_pictures_of_a_person_are_looked_up_and_broken_ones_said(
         run(cfg, "retrieve", network, last(network), **{"predict.images": str(tmp_path / "b.jpg")})
 
 
-def test_features_are_not_made_twice(network: Path, cfg: DictConfig) -> None:
+def test_features_are_not_computed_twice(network: Path, cfg: DictConfig) -> None:
     path = network / "features/train-fc7/features.npy"
     before = path.stat().st_mtime_ns
     run(cfg, "features", network, last(network))
@@ -108,13 +108,13 @@ def test_features_of_another_checkpoint_are_refused(network: Path, tmp_path: Pat
         open_image_index(there)
 
 
-def test_a_store_that_was_moved_away_is_named(network: Path, tmp_path: Path) -> None:
+def test_missing_store_is_named(network: Path, tmp_path: Path) -> None:
     gallery = open_image_index(network, "train", "last", f"data.root={tmp_path}/away")
     with pytest.raises(UserError, match=r"^data.root: .*/away does not exist"):
         gallery.read_images(np.array([0]))
 
 
-def test_a_folder_without_a_checkpoint_is_named(network: Path, tmp_path: Path) -> None:
+def test_folder_without_a_checkpoint_is_named(network: Path, tmp_path: Path) -> None:
     there = copy(network, tmp_path)
     last(there).unlink()
     with pytest.raises(UserError, match=r"^ckpt_path=last: no run under .*copy has a last.ckpt"):
@@ -124,7 +124,7 @@ def test_a_folder_without_a_checkpoint_is_named(network: Path, tmp_path: Path) -
         open_image_index(there)
 
 
-def test_a_run_folder_of_an_older_version_knows_the_new_keys(tmp_path: Path, config: Compose) -> None:
+def test_older_run_folder_accepts_new_keys(tmp_path: Path, config: Compose) -> None:
     """Its config has no such sections, and Hydra would refuse to set missing keys."""
     (tmp_path / "checkpoints").mkdir()
     last(tmp_path).touch()
@@ -138,7 +138,7 @@ def test_a_run_folder_of_an_older_version_knows_the_new_keys(tmp_path: Path, con
     assert f"ckpt_path='{last(tmp_path)}'" in words
 
 
-def test_a_sheet_has_a_line_a_query_and_frames_by_class() -> None:
+def test_sheet_has_a_row_per_query_and_frames_by_class() -> None:
     queries = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
     right = np.array([[True, False, True], [False, False, True]])
     ways = {name: SearchResult(torch.zeros(2, 3, 3, 4, 4, dtype=torch.uint8), right) for name in ("float", "codes")}

@@ -1,4 +1,4 @@
-"""Hamming distances of a case built by hand and of plain counting; PCA's codes against numpy's singular vectors."""
+"""Hamming distances against hand-built cases and counting; PCA codes against numpy's SVD."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def bits(*rows: str) -> np.ndarray:
     return np.array([[digit == "1" for digit in row] for row in rows])
 
 
-def test_a_case_built_by_hand() -> None:
+def test_hand_built_case() -> None:
     """Twelve bits, which take two bytes; distances from the query 3, 0, 12, 1."""
     codes = bits("000000000111", "000000000000", "111111111111", "100000000000")
     found = HammingIndex(pack_bits(codes)).search(pack_bits(bits("000000000000")), 4)
@@ -27,7 +27,7 @@ def test_bits_are_packed_eight_to_a_byte() -> None:
     assert pack_bits(np.zeros((3, 28), bool)).shape == (3, 4)
 
 
-def test_distances_are_counted_bits() -> None:
+def test_distances_match_counted_bits() -> None:
     chance = np.random.default_rng(0)
     codes, queries = chance.random((200, 28)) < 0.5, chance.random((20, 28)) < 0.5
     found = HammingIndex(pack_bits(codes)).search(pack_bits(queries), 50)
@@ -36,14 +36,14 @@ def test_distances_are_counted_bits() -> None:
     assert np.array_equal(np.take_along_axis(counted, found.numbers, 1), found.distances)
 
 
-def test_an_image_is_no_neighbour_of_its_own() -> None:
+def test_image_is_excluded_from_its_own_neighbours() -> None:
     codes = bits("00000000", "00000001", "00000000", "11111111")
     found = HammingIndex(pack_bits(codes)).search(pack_bits(codes), 2, own=np.arange(4))
     assert [row.tolist() for row in found.numbers[:1]] == [[2, 1]]
     assert all(i not in row for i, row in enumerate(found.numbers))
 
 
-def test_equal_codes_are_not_found_in_the_order_of_the_store() -> None:
+def test_ties_are_not_broken_by_store_order() -> None:
     """Or the first class, whose images come first, would be what short codes find."""
     found = HammingIndex(np.zeros((1000, 4), np.uint8)).search(np.zeros((1, 4), np.uint8), 100)
     assert 300 < found.numbers.mean() < 700
@@ -55,7 +55,7 @@ def test_more_neighbours_than_images_are_refused() -> None:
         HammingIndex(np.zeros((2, 4), np.uint8)).search(np.zeros((1, 4), np.uint8), 3)
 
 
-def test_pca_is_numpys_up_to_the_direction_of_an_axis(tmp_path: Path) -> None:
+def test_pca_matches_numpy_up_to_sign(tmp_path: Path) -> None:
     values = sparse(400, 0) * np.linspace(3, 0.2, WIDTH).astype(np.float16)
     features = make_features(tmp_path / "train-fc7", values)
     found = pca_hash(features, 5)(features.rows(slice(None)))
@@ -68,7 +68,7 @@ def test_pca_is_numpys_up_to_the_direction_of_an_axis(tmp_path: Path) -> None:
         pca_hash(features, 25)
 
 
-def test_random_directions_keep_angles(tmp_path: Path) -> None:
+def test_random_projections_preserve_angles(tmp_path: Path) -> None:
     """Charikar: two vectors differ in a bit with probability angle / π, from the mean of the images."""
     features = make_features(tmp_path / "train-fc7", sparse(100, 0))
     codes = random_projection_hash(features, 20_000, 3)(features.rows(slice(None)))
@@ -78,7 +78,7 @@ def test_random_directions_keep_angles(tmp_path: Path) -> None:
     assert not np.array_equal(codes[:, :64], random_projection_hash(features, 64, 4)(features.rows(slice(None))))
 
 
-def test_codes_of_a_split_are_made_in_blocks(tmp_path: Path) -> None:
+def test_codes_are_computed_in_blocks(tmp_path: Path) -> None:
     features = make_features(tmp_path / "train-fc7", sparse(100, 0))
     encoder = random_projection_hash(features, 12, 0)
     assert np.array_equal(encode_features(encoder, features, rows=7), pack_bits(encoder(features.rows(slice(None)))))

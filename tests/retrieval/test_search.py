@@ -1,4 +1,4 @@
-"""Neighbours are numpy's brute force in float64; each option is what a slow loop finds; what does not fit is said."""
+"""Nearest neighbours against brute force in float64; options against slow loops; mismatches are named."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ def brute_force(values: np.ndarray, queries: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rows", [7, 299, 10_000])
-def test_neighbours_are_those_of_brute_force_in_float64(images: Features, rows: int) -> None:
+def test_neighbours_match_brute_force_in_float64(images: Features, rows: int) -> None:
     queries = sparse(50, 1)
     found = search_exactly(images, queries, 6, rows=rows)
     distances = brute_force(images.values, queries)
@@ -35,7 +35,7 @@ def test_neighbours_are_those_of_brute_force_in_float64(images: Features, rows: 
     assert found.queries_per_second == pytest.approx(50 / found.seconds)
 
 
-def test_near_ties_far_from_zero_are_ordered_by_float64(tmp_path: Path) -> None:
+def test_near_ties_are_ordered_in_float64(tmp_path: Path) -> None:
     """float32 cannot tell these squares apart; their values are exact in float16."""
     values = np.full((40, WIDTH), 2048.0)
     values[:, 0] += 2 * np.arange(40)[::-1]
@@ -45,13 +45,13 @@ def test_near_ties_far_from_zero_are_ordered_by_float64(tmp_path: Path) -> None:
     assert found.distances[0].tolist() == [0, 2, 4, 6, 8, 10]
 
 
-def test_equal_images_come_in_the_order_of_the_store(tmp_path: Path) -> None:
+def test_ties_are_in_store_order(tmp_path: Path) -> None:
     values = np.repeat(sparse(5, 0), 4, 0)
     features = make_features(tmp_path / "train-fc7", values)
     assert search_exactly(features, values[8:9], 4).numbers.tolist() == [[8, 9, 10, 11]]
 
 
-def test_images_are_no_neighbours_of_their_own(images: Features) -> None:
+def test_images_are_excluded_from_their_own_neighbours(images: Features) -> None:
     queries = np.asarray(images.values)
     found = search_exactly(images, queries, 6, own=np.arange(IMAGES), rows=64)
     distances = brute_force(images.values, queries)
@@ -60,7 +60,7 @@ def test_images_are_no_neighbours_of_their_own(images: Features) -> None:
 
 
 @pytest.mark.parametrize("itself", [False, True])
-def test_the_programs_way_keeps_the_nearest_of_each_file(images: Features, itself: bool) -> None:
+def test_as_run_search_keeps_the_nearest_of_each_batch_file(images: Features, itself: bool) -> None:
     """findsimilar.py: of each batch file its nearest image, then the nearest of those."""
     queries = np.asarray(images.values[:20]) if itself else sparse(20, 1)
     found = search_exactly(images, queries, 6, per_file=30, own=np.arange(20) if itself else None)
@@ -71,7 +71,7 @@ def test_the_programs_way_keeps_the_nearest_of_each_file(images: Features, itsel
         assert found.numbers[i].tolist() == sorted(best, key=lambda number: row[number])[:6]
 
 
-def test_what_cannot_be_searched_is_said(images: Features) -> None:
+def test_invalid_search_is_refused(images: Features) -> None:
     queries = sparse(2, 1)
     with pytest.raises(UserError, match=r"^retrieval.k=301: from 1 to 300 of the 300 images of "):
         search_exactly(images, queries, 301)
@@ -88,7 +88,7 @@ def test_what_cannot_be_searched_is_said(images: Features) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
-def test_an_approximate_index_finds_nearly_all_and_is_kept(images: Features, kind: str) -> None:
+def test_approximate_index_finds_nearly_all_and_is_cached(images: Features, kind: str) -> None:
     queries = np.asarray(images.values[:40])
     exact = search_exactly(images, queries, 6, own=np.arange(40))
     found = find_nearest(images, queries, 6, kind, own=np.arange(40))
@@ -100,7 +100,7 @@ def test_an_approximate_index_finds_nearly_all_and_is_kept(images: Features, kin
     assert (images.folder / f"{kind}.faiss").stat().st_mtime_ns == written
 
 
-def test_an_index_of_other_features_is_refused(images: Features, tmp_path: Path) -> None:
+def test_index_of_other_features_is_refused(images: Features, tmp_path: Path) -> None:
     ApproximateIndex(images, "ivf")
     other = json.loads((images.folder / "about.json").read_text())
     other["checkpoint"]["sha256"] = "b" * 64
@@ -109,7 +109,7 @@ def test_an_index_of_other_features_is_refused(images: Features, tmp_path: Path)
         ApproximateIndex(Features(images.folder), "ivf")
 
 
-def test_a_damaged_index_is_said(images: Features) -> None:
+def test_corrupt_index_is_reported(images: Features) -> None:
     ApproximateIndex(images, "ivf")
     path = images.folder / "ivf.faiss"
     path.write_bytes(path.read_bytes()[:200])
@@ -117,7 +117,7 @@ def test_a_damaged_index_is_said(images: Features) -> None:
         ApproximateIndex(images, "ivf")
 
 
-def test_without_faiss_one_line_says_how_to_get_it(images: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_faiss_is_named(images: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(UserError, match=r"pip install alexnet_pl\[retrieval\]$"):
         search_exactly(images, sparse(2, 1), 6)

@@ -1,4 +1,4 @@
-"""Reading checkpoints: which switch differs, and nothing of a foreign file is ever executed."""
+"""Checkpoints: round trip, settings that differ are named, and no code in a foreign file is executed."""
 
 import copy
 import io
@@ -32,7 +32,7 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_checkpoint_of_ours_comes_back_as_it_was(saved: Path) -> None:
+def test_checkpoint_round_trips(saved: Path) -> None:
     for mmap in (True, False):
         found = read_checkpoint(saved, mmap=mmap)
         assert torch.equal(found["state_dict"]["weight"], torch.arange(5000.0))
@@ -40,7 +40,7 @@ def test_a_checkpoint_of_ours_comes_back_as_it_was(saved: Path) -> None:
         assert found["alexnet_pl"]["switches"] == SWITCHES
 
 
-def test_the_same_switches_pass_and_no_checkpoint_passes(saved: Path) -> None:
+def test_same_settings_pass_and_a_missing_checkpoint_passes(saved: Path) -> None:
     """How images were varied in training may be another later on; the switches given are left as they are."""
     wanted = copy.deepcopy(SWITCHES)
     wanted["augment"] |= {"noise": 0.0, "images_per_crop": 32}
@@ -63,7 +63,7 @@ def test_the_same_switches_pass_and_no_checkpoint_passes(saved: Path) -> None:
         ("augment", "crop", 224, 112),
     ],
 )
-def test_the_switch_that_differs_is_named_with_both_values(
+def test_differing_setting_is_named_with_both_values(
     saved: Path, section: str, key: str, there: Any, here: Any
 ) -> None:
     wanted = copy.deepcopy(SWITCHES)
@@ -77,7 +77,7 @@ def test_the_switch_that_differs_is_named_with_both_values(
     assert [other for other in SWITCHES["model"] if f"model.{other}" in message] == [key] * (section == "model")
 
 
-def test_a_switch_that_only_one_of_them_has_is_named(saved: Path) -> None:
+def test_setting_of_only_one_side_is_named(saved: Path) -> None:
     more, fewer = copy.deepcopy(SWITCHES), copy.deepcopy(SWITCHES)
     more["model"]["conv6"] = True
     del fewer["model"]["towers"]
@@ -112,7 +112,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
+def test_other_file_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
     path = tmp_path / "given.ckpt"
     path.write_bytes(FOREIGN[what])
     with pytest.raises(UserError, match=r"^ckpt_path: .*given\.ckpt") as caught:
@@ -120,7 +120,7 @@ def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path: Path, what: str
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_cut_off_anywhere_is_refused(saved: Path, tmp_path: Path) -> None:
+def test_truncated_checkpoint_is_refused(saved: Path, tmp_path: Path) -> None:
     """As a full disk or a killed copy leaves it."""
     whole, path = saved.read_bytes(), tmp_path / "cut.ckpt"
     for length in (10, 1000, len(whole) // 2, len(whole) - 100, len(whole) - 1):
@@ -129,7 +129,7 @@ def test_a_checkpoint_cut_off_anywhere_is_refused(saved: Path, tmp_path: Path) -
             read_checkpoint(path)
 
 
-def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "away.ckpt"):
         with pytest.raises(UserError, match=str(path)):
             check_compatible(path, SWITCHES)
@@ -145,7 +145,7 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
-def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     """Of either of torch's formats and as a plain pickle, beside content that is otherwise ours."""
     flag = tmp_path / "executed"
     content = {"alexnet_pl": {"switches": SWITCHES}, "state_dict": {}, "bomb": Bomb(flag)}
@@ -161,9 +161,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
     assert flag.exists(), "the bomb is no bomb"
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "new/last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"a": torch.ones(2)}, path)
 
@@ -180,7 +178,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     assert [found.name for found in path.parent.iterdir()] == ["last.ckpt"]
 
 
-def test_a_disk_that_is_full_during_a_checkpoint_is_said_in_one_line(tmp_path: Path) -> None:
+def test_full_disk_is_one_line(tmp_path: Path) -> None:
     """By a limit on the size of files, which the kernel keeps: torch.save itself ends with a RuntimeError."""
     code = f"""
 import resource, signal, torch
@@ -202,7 +200,7 @@ except UserError as error:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_flipped_byte_anywhere_is_noticed_or_changes_nothing(saved: Path, tmp_path: Path, seed: int) -> None:
+def test_flipped_byte_is_detected_or_harmless(saved: Path, tmp_path: Path, seed: int) -> None:
     """Padding between the entries may change without harm; no tensor and no setting may."""
     content = bytearray(saved.read_bytes())
     place = random.Random(seed).randrange(len(content))
@@ -218,7 +216,7 @@ def test_a_flipped_byte_anywhere_is_noticed_or_changes_nothing(saved: Path, tmp_
     assert all(torch.equal(value, wanted["state_dict"][name]) for name, value in found["state_dict"].items())
 
 
-def test_a_damaged_tensor_is_named_with_the_sound_checkpoint_before_it(saved: Path, tmp_path: Path) -> None:
+def test_corrupt_tensor_is_named_with_the_previous_checkpoint(saved: Path, tmp_path: Path) -> None:
     checkpoint = torch.load(saved, weights_only=True)
     marked = torch.full((1000,), 1234.5)
     for step in (7, 8):
@@ -233,7 +231,7 @@ def test_a_damaged_tensor_is_named_with_the_sound_checkpoint_before_it(saved: Pa
     assert read_checkpoint(tmp_path / "previous.ckpt")["global_step"] == 7
 
 
-def test_a_kill_between_keeping_the_previous_checkpoint_and_writing_the_last_leaves_no_file_behind(
+def test_kill_between_rotation_and_write_leaves_no_extra_file(
     saved: Path,
 ) -> None:
     """last.ckpt and previous.ckpt are then one file by two names, of which a rename makes nothing (POSIX)."""
@@ -262,7 +260,7 @@ def test_a_kill_between_keeping_the_previous_checkpoint_and_writing_the_last_lea
         (("loops",), {"fit_loop": 3}),
     ],
 )
-def test_an_entry_of_another_type_is_named(saved: Path, keys: tuple[str, ...], value: Any) -> None:
+def test_entry_of_a_wrong_type_is_named(saved: Path, keys: tuple[str, ...], value: Any) -> None:
     checkpoint = torch.load(saved, weights_only=True)
     node = checkpoint
     for key in keys[:-1]:

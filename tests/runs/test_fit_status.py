@@ -1,4 +1,4 @@
-"""Whether a fit has come to its end, and whether it may go on."""
+"""fit.json: whether a fit is finished and whether it may resume."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def with_(section: str, **values: Any) -> dict[str, Any]:
     return {**TRAINING, section: {**TRAINING[section], **values}}
 
 
-def test_only_a_fit_that_came_to_its_end_is_whole(tmp_path: Path) -> None:
+def test_only_a_completed_fit_is_finished(tmp_path: Path) -> None:
     assert fit_status.finished_fit(last(tmp_path), 10) is None
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     assert fit_status.finished_fit(last(tmp_path), 10) is None
@@ -46,7 +46,7 @@ def test_only_a_fit_that_came_to_its_end_is_whole(tmp_path: Path) -> None:
     assert fit_status.finished_fit(last(tmp_path), 10) is None, "it has begun again"
 
 
-def test_auto_starts_goes_on_or_leaves_alone(tmp_path: Path) -> None:
+def test_auto_starts_resumes_or_skips(tmp_path: Path) -> None:
     assert fit_status.resume_point(tmp_path, TRAINING) == (False, None)
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     assert fit_status.resume_point(tmp_path, TRAINING) == (False, None), "stopped before its first checkpoint"
@@ -61,7 +61,7 @@ def test_auto_starts_goes_on_or_leaves_alone(tmp_path: Path) -> None:
         fit_status.resume_point(tmp_path, with_("optim", lr=0.1))
 
 
-def test_settings_that_changed_on_the_way_are_remembered_but_for_the_number_of_epochs(tmp_path: Path) -> None:
+def test_changed_settings_are_recorded_except_max_epochs(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     fit_status.start_fit(tmp_path, with_("trainer", max_epochs=9), STORE)
     assert not read(tmp_path).changed
@@ -71,7 +71,7 @@ def test_settings_that_changed_on_the_way_are_remembered_but_for_the_number_of_e
     assert read(tmp_path).changed
 
 
-def test_all_changed_settings_are_named_though_max_epochs_changed_too(tmp_path: Path) -> None:
+def test_all_changed_settings_are_named_beside_max_epochs(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     now = {"model": {"norm": False}, "trainer": {"max_epochs": 9}, "optim": {"lr": 0.1}}
     with pytest.raises(UserError, match=r"model.norm, optim.lr: the run in .* was started with other values"):
@@ -81,7 +81,7 @@ def test_all_changed_settings_are_named_though_max_epochs_changed_too(tmp_path: 
     assert (status.changed, status.changed_settings) == (True, ["model.norm", "optim.lr"])
 
 
-def test_a_fit_that_max_time_ended_is_not_finished(tmp_path: Path) -> None:
+def test_fit_ended_by_max_time_is_not_finished(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     checkpoint = last(tmp_path)
     fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0, "max_time")
@@ -89,20 +89,20 @@ def test_a_fit_that_max_time_ended_is_not_finished(tmp_path: Path) -> None:
     assert fit_status.resume_point(tmp_path, TRAINING) == (False, checkpoint)
 
 
-def test_a_damaged_note_is_told(tmp_path: Path) -> None:
+def test_corrupt_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "fit.json").write_text("{")
     with pytest.raises(UserError, match=r"fit.json: corrupt"):
         fit_status.read_fit_status(tmp_path)
 
 
-def test_a_record_without_the_number_of_its_format_is_of_the_first(tmp_path: Path) -> None:
+def test_record_without_a_schema_is_of_schema_1(tmp_path: Path) -> None:
     (tmp_path / "fit.json").write_text('{"schema": null, "finished": true, "training": {}, "store": {}}')
     status = read(tmp_path)
     assert (status.finished, status.changed, status.changed_settings) == (True, False, [])
     assert (status.seconds, status.ended_by, status.steps) == (0.0, None, None)
 
 
-def test_seconds_are_of_all_sessions_to_a_tenth(tmp_path: Path) -> None:
+def test_seconds_cover_all_sessions(tmp_path: Path) -> None:
     assert fit_status.start_fit(tmp_path, TRAINING, STORE).seconds == 0.0
     fit_status.mark_finished(tmp_path, 10, 4, 640, 2.54, "schedule")
     begun = fit_status.start_fit(tmp_path, TRAINING, STORE)
@@ -110,7 +110,7 @@ def test_seconds_are_of_all_sessions_to_a_tenth(tmp_path: Path) -> None:
     assert (begun.seconds, begun.finished) == (2.5, False)
 
 
-def test_a_section_in_place_of_a_value_is_a_change() -> None:
+def test_section_instead_of_a_value_is_a_change() -> None:
     before: dict[str, Any] = {"schedule": {"name": "steps", "steps": None}, "transfer": None}
     now = {"schedule": {"name": "steps", "steps": {"drops": [4]}}, "transfer": {"layers": []}}
     assert fit_status.changed_settings(before, now) == ["schedule.steps", "transfer"]

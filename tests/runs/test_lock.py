@@ -1,4 +1,4 @@
-"""A run folder is written by one process of a command at a time."""
+"""Lock of a run folder: one writing process at a time."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_second_process_is_refused_until_the_first_has_ended_even_by_a_kill(tmp_path: Path) -> None:
+def test_second_process_is_refused_until_the_first_ends_or_is_killed(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout
     with holder:
@@ -36,14 +36,14 @@ def test_a_second_process_is_refused_until_the_first_has_ended_even_by_a_kill(tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lock_ends_with_an_error(tmp_path: Path) -> None:
+def test_lock_is_released_on_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), run_lock(tmp_path, "fit"):
         raise RuntimeError
     with run_lock(tmp_path, "fit"):
         pass
 
 
-def test_the_other_processes_of_a_distributed_fit_need_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_ranks_need_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with run_lock(tmp_path, "fit"):
         monkeypatch.setenv("RANK", "1")
         with run_lock(tmp_path, "fit"):
@@ -52,7 +52,7 @@ def test_the_other_processes_of_a_distributed_fit_need_none(tmp_path: Path, monk
         monkeypatch.delenv("RANK")
 
 
-def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+def test_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("kept")
     (tmp_path / ".fit.lock").symlink_to(tmp_path / "precious")
     with pytest.raises(UserError, match=r"fit\.lock: a link"), run_lock(tmp_path, "fit"):

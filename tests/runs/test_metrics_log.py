@@ -1,4 +1,4 @@
-"""metrics.csv read again: epochs to a training error (Figure 1), validations, median speed."""
+"""metrics.csv: epochs to a training error (Figure 1), validations, median speed."""
 
 from pathlib import Path
 
@@ -29,13 +29,13 @@ LOG = """step,train/epoch_top1_error,train/images_per_second,val/top1_error
         ([], 25.0, None),
     ],
 )
-def test_epochs_to_an_error_by_a_straight_line_between_the_ends_of_epochs(
+def test_epochs_to_an_error_are_interpolated_between_epoch_ends(
     errors: list[float], target: float, epochs: float | None
 ) -> None:
     assert epochs_to(errors, target) == (None if epochs is None else pytest.approx(epochs))
 
 
-def test_what_a_log_holds(tmp_path: Path) -> None:
+def test_log_content(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text(LOG)
     assert read_errors(tmp_path / "metrics.csv") == [60.0, 30.0]
     assert {step: row["val/top1_error"] for step, row in validations(tmp_path).items()} == {4: 70.0, 8: 50.0}
@@ -44,7 +44,7 @@ def test_what_a_log_holds(tmp_path: Path) -> None:
     assert images_per_second(tmp_path) is None
 
 
-def test_a_row_that_a_crash_cut_off_is_left_out(tmp_path: Path) -> None:
+def test_truncated_last_row_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,train/loss,val/loss\n2,1.5,\n4,1.")
     assert read_rows(tmp_path / "metrics.csv") == [{"step": 2, "train/loss": 1.5}]
 
@@ -61,7 +61,7 @@ def test_a_row_that_a_crash_cut_off_is_left_out(tmp_path: Path) -> None:
         ('step,loss\n2,"1"5\n', "cannot be read"),
     ],
 )
-def test_a_damaged_row_is_named(lines: str, says: str, tmp_path: Path) -> None:
+def test_corrupt_row_is_named(lines: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text(lines, encoding="latin-1")
     with pytest.raises(UserError, match=f"metrics.csv: {says}"):
         read_rows(tmp_path / "metrics.csv")

@@ -1,4 +1,4 @@
-"""A run says where it came from, and a later session does not erase what an earlier one said."""
+"""provenance.json: commit, uncommitted changes and one entry per session."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def head(root: Path) -> str:
     return subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
 
 
-def test_the_commit_and_what_it_does_not_hold_are_named(checkout: Path) -> None:
+def test_commit_and_uncommitted_changes_are_recorded(checkout: Path) -> None:
     clean = provenance.describe_session("fit", StoreIdentity(name="x", fingerprint="y"))
     assert (clean.commit, clean.changed_files) == (head(checkout), [])
     (checkout / "alexnet_pl/runs/provenance.py").write_text("second\n")
@@ -35,7 +35,7 @@ def test_the_commit_and_what_it_does_not_hold_are_named(checkout: Path) -> None:
     assert changed.changed_files == ["M alexnet_pl/runs/provenance.py"]
 
 
-def test_an_installed_package_has_no_commit(checkout: Path) -> None:
+def test_installed_package_has_no_commit(checkout: Path) -> None:
     for path in sorted((checkout / ".git").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (checkout / ".git").rmdir()
@@ -43,7 +43,7 @@ def test_an_installed_package_has_no_commit(checkout: Path) -> None:
     assert (session.commit, session.changed_files) == (None, [])
 
 
-def test_sessions_are_kept_in_order(tmp_path: Path) -> None:
+def test_sessions_are_appended_in_order(tmp_path: Path) -> None:
     for command in ("fit", "fit", "test"):
         provenance.append_session(tmp_path, provenance.Session(time="now", command=command, argv=[]))
     found = json.loads((tmp_path / "provenance.json").read_text())["sessions"]

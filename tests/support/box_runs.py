@@ -1,4 +1,4 @@
-"""A store of drawn scenes, and OverFeat networks small enough to go through all of training and testing."""
+"""Support for box tests: a store of drawn scenes, and OverFeat networks small enough to train and test."""
 
 from functools import partial
 from pathlib import Path

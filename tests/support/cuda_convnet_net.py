@@ -1,5 +1,5 @@
-"""Net 145 of the authors' program as its checkpoint holds it, narrow, and computed layer by layer in float64 from those
-dictionaries, by what layers-145.cfg and layer.py say."""
+"""Net 145 in the format of the authors' checkpoints, narrow, and computed layer by layer in float64 from its
+dictionaries, as layers-145.cfg and layer.py define them."""
 
 from typing import Any
 

@@ -1,6 +1,9 @@
 """Made-up results of runs."""
 
 import copy
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 from alexnet_pl.paper import matching
@@ -51,3 +54,42 @@ def facts(key: str, way: int = 0) -> dict[str, Any]:
     made = [network(number, one) for number, one in enumerate(wanted)]
     ensemble = {"members": made, "weights_tuned_on": None, "checkpoint": {"sha256": "ensemble"}}
     return copy.deepcopy(common | (made[0] if len(made) == 1 else ensemble))
+
+
+def measured(root: Path, name: str, about: dict[str, Any], top1: float, top5: float = 18.0, **more: Any) -> Path:
+    """A run folder whose test found these errors."""
+    about = copy.deepcopy(about)
+    about["checkpoint"] = {"file": "last.ckpt", "sha256": name, "step": 1}
+    if "members" not in about and (number := re.search(r"\d+$", name)):
+        about["seed"] = int(number[0])
+    for i, member in enumerate(about.get("members", [])):
+        member["checkpoint"] = {"sha256": f"{name}{i}"}
+    found = {
+        "claim": None,
+        "images": about["dataset"]["images"],
+        "top1_error": top1,
+        "top5_error": top5,
+        **about,
+        **more,
+    }
+    path = root / name / f"results/{about['dataset']['split']}-{about['views']}/result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(found))
+    return path
+
+
+def standin(key: str, **dataset: Any) -> dict[str, Any]:
+    """What a test by the row's switches on other images says."""
+    found = facts(key)
+    found["dataset"] |= {
+        "name": "imagenette",
+        "split": "val",
+        "classes": 10,
+        "images": 3925,
+        "train_images": 9469,
+    } | dataset
+    for one in found.get("members", [found]):
+        course = {"augment": {**one["training"]["augment"], "crop": 112}, "schedule": {"name": "plateau"}}
+        one["training"] = {**one["training"], **course, "trainer": {"max_epochs": 5}}
+        one["training"]["data"] = {"size": 128, "batch_size": 128}
+    return found

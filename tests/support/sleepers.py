@@ -1,4 +1,4 @@
-"""Contenders for tests of `bench`, in a file that a process of its own has soon imported."""
+"""Candidates for tests of `bench`, in a file that a new process imports quickly."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Train small networks whole and cut into two towers, in four processes, and note how far the two are apart."""
+"""Train small networks whole and split into two towers, in four processes, and record how far the two differ."""
 
 import json
 from pathlib import Path

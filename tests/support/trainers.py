@@ -1,4 +1,4 @@
-"""Stand-ins for a Trainer in tests of schedules."""
+"""Minimal Trainer objects for tests of schedules."""
 
 from types import SimpleNamespace
 

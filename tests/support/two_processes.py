@@ -1,4 +1,4 @@
-"""Commands in two processes as torchrun starts them, and in one; what they leave is compared by the tests."""
+"""Commands in two processes as torchrun starts them, and in one; tests compare the outputs."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""W&B's own file of a run, read back without W&B's server: LevelDB's log of protobuf records.
+"""Reader of W&B's offline run file without W&B's server: LevelDB's log of protobuf records.
 
 The file is blocks of 32 KiB after 7 bytes of header; in them chunks of a checksum, a length, a kind (1 whole, 2 first,
 3 middle, 4 last) and that many bytes. (LevelDB, doc/log_format.md)

@@ -1,4 +1,4 @@
-"""Which steps run plainly and which are replayed; the replay itself needs a GPU."""
+"""CUDA graph of a training step: which steps run eagerly and which are replayed; replay itself needs a GPU."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class Replay:
         self.log.append("replay")
 
 
-def test_a_step_at_a_new_rate_runs_plainly_before_it_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_at_a_new_rate_runs_eagerly_before_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     """It rescales the velocity, once; a capture of it would rescale at every replay."""
     log: list[str] = []
     rate = [0.1]

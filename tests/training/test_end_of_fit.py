@@ -1,4 +1,4 @@
-"""What ended a fit: only the schedule's own end makes a row of the paper."""
+"""End of a fit: only the schedule's own end counts as a row of the paper."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -45,10 +45,10 @@ def until(done: bool) -> ConstantSchedule:
         (ConstantSchedule(), 10, "schedule"),
     ],
 )
-def test_a_fit_ends_by_its_schedule_by_max_epochs_or_by_time(schedule: Schedule, epochs: int, wanted: str) -> None:
+def test_fit_ends_by_schedule_max_epochs_or_max_time(schedule: Schedule, epochs: int, wanted: str) -> None:
     assert ended_by(schedule, epochs) == wanted
 
 
-def test_max_steps_is_told_from_max_time() -> None:
+def test_max_steps_is_distinguished_from_max_time() -> None:
     assert ended_by(plateau(0), 1, steps=20, max_steps=20) == "max_steps"
     assert ended_by(plateau(0), 1, steps=19, max_steps=20) == "max_time"

@@ -1,4 +1,4 @@
-"""Energy of a fit: counters of the drivers, added up over sessions; empty without counters."""
+"""Energy of a fit: driver counters summed over sessions; empty without counters."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ def record(tmp_path: Path) -> FitRecord:
     return FitRecord(tmp_path, {}, DatasetInfo)
 
 
-def test_sessions_add_up_and_a_counter_that_one_lacked_is_left_out(tmp_path: Path, counters: dict[str, float]) -> None:
+def test_sessions_are_summed_and_incomplete_counters_left_out(tmp_path: Path, counters: dict[str, float]) -> None:
     first = record(tmp_path)
     counters["GPU"] += 250
     state = first.state_dict()
@@ -39,14 +39,14 @@ def test_sessions_add_up_and_a_counter_that_one_lacked_is_left_out(tmp_path: Pat
     assert second.joules == {"GPU": 253}
 
 
-def test_an_older_checkpoint_without_energy_leaves_it_unmeasured(tmp_path: Path, counters: dict[str, float]) -> None:
+def test_older_checkpoint_without_energy_leaves_it_unmeasured(tmp_path: Path, counters: dict[str, float]) -> None:
     resumed = record(tmp_path)
     resumed.load_state_dict({"training": {}, "changed_settings": [], "seconds": 5.0})
     counters["GPU"] += 100
     assert resumed.joules == {}
 
 
-def test_of_several_processes_none_is_given(tmp_path: Path, counters: dict[str, float]) -> None:
+def test_energy_of_several_processes_is_not_given(tmp_path: Path, counters: dict[str, float]) -> None:
     shared = record(tmp_path)
     counters["GPU"] += 100
     assert shared.joules == {"GPU": 100}
@@ -54,7 +54,7 @@ def test_of_several_processes_none_is_given(tmp_path: Path, counters: dict[str, 
     assert shared.joules == {}
 
 
-def test_fit_json_holds_it(tmp_path: Path) -> None:
+def test_fit_json_has_the_energy(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, {}, DatasetInfo())
     fit_status.mark_finished(tmp_path, 1, 1, 1, 7200, "schedule", {"GPU": 3.6e6})
     assert json.loads((tmp_path / "fit.json").read_text())["joules"] == {"GPU": 3.6e6}
@@ -64,7 +64,7 @@ def test_fit_json_holds_it(tmp_path: Path) -> None:
     assert energy.describe_cost(90, {}) == "90 seconds, energy not measured"
 
 
-def test_a_gpus_counter_is_nvmls_in_millijoules(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_energy_is_nvmls_counter_in_millijoules(monkeypatch: pytest.MonkeyPatch) -> None:
     def count(handle: Any) -> int:
         return {3: 5_000}[handle]
 
@@ -76,7 +76,7 @@ def test_a_gpus_counter_is_nvmls_in_millijoules(monkeypatch: pytest.MonkeyPatch)
     assert energy.read_gpu_joules() == {"GPU": 5.0}
 
 
-def test_processors_are_counted_by_package(tmp_path: Path) -> None:
+def test_cpu_energy_is_summed_over_packages(tmp_path: Path) -> None:
     for name, joules in {"intel-rapl:0": 2_000_000, "intel-rapl:1": 500_000, "intel-rapl:0:0": 999}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "energy_uj").write_text(f"{joules}\n")

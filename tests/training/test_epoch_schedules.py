@@ -1,4 +1,4 @@
-"""Schedules by epoch: logged, steps, staged, constant."""
+"""Epoch schedules: logged, steps, staged, constant."""
 
 import json
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def decided(trainer: SimpleNamespace, module: SimpleNamespace) -> tuple:
     return (*(found[name] for name in ("fc8.weight", "conv1.weight", "fc8.bias", "conv1.bias")), module.augment.noise)
 
 
-def test_the_logged_schedule_is_that_of_net_145_epoch_by_epoch() -> None:
+def test_logged_schedule_matches_net_145_epoch_by_epoch() -> None:
     callback, trainer, module = LoggedSchedule(), a_trainer(), a_module()
     for epoch in range(1, 92):
         assert not trainer.should_stop, epoch
@@ -42,7 +42,7 @@ def test_the_logged_schedule_is_that_of_net_145_epoch_by_epoch() -> None:
     assert trainer.should_stop
 
 
-def test_the_logged_schedule_replays_other_runs_too() -> None:
+def test_logged_schedule_replays_other_runs() -> None:
     """SOURCE_FACTS §3, row "145-2010", with the bias rates [infer]red there."""
     log = [(1, 1e-2, 1e-2, 2e-2, 2e-2, 0.1), (23, 1e-3, 1e-3, 2e-3, 2e-3, 0.1), (51, 1e-4, 1e-4, 2e-3, 2e-3, 0.1)]
     log += [(68, 1e-4, 1e-5, 2e-3, 2e-3, 0.0), (72, 1e-4, 0.0, 2e-3, 0.0, 0.0), (78, 1e-5, 0.0, 2e-3, 0.0, 0.0)]
@@ -56,7 +56,7 @@ def test_the_logged_schedule_replays_other_runs_too() -> None:
 
 
 @pytest.mark.parametrize("epoch", range(1, 92, 6))
-def test_a_logged_run_resumed_at_any_epoch_has_that_epochs_rates_and_noise(epoch: int) -> None:
+def test_resumed_logged_run_has_the_epochs_rates_and_noise(epoch: int) -> None:
     """The rates in the checkpoint are those of the epoch before; the noise is the recipe's again."""
     before, trainer, module = LoggedSchedule(), a_trainer(), a_module()
     for past in range(epoch - 1):
@@ -71,7 +71,7 @@ def test_a_logged_run_resumed_at_any_epoch_has_that_epochs_rates_and_noise(epoch
     assert decided(trainer, module) == pytest.approx(stage(LOG_OF_145, epoch), rel=1e-9)
 
 
-def test_the_logged_schedule_ignores_validations_outside_of_training() -> None:
+def test_logged_schedule_ignores_validations_outside_training() -> None:
     """Also the sanity check before a resumed run's last epoch, which is still to come."""
     callback, trainer, module = LoggedSchedule(), a_trainer(), a_module()
     trainer.current_epoch = 90
@@ -90,7 +90,7 @@ def test_logged_epochs_out_of_order_are_refused() -> None:
         LoggedSchedule(stop=70)
 
 
-def test_steps_divide_the_weights_rates_by_ten_and_leave_the_biases() -> None:
+def test_steps_divide_weight_rates_by_ten_and_leave_bias_rates() -> None:
     """SOURCE_FACTS §1c: 300 + 150 epochs, ten at a tenth, ten at a hundredth; only epsW is lowered."""
     trainer, module, callback = a_trainer(), a_module(), StepSchedule([451, 461])
     for epoch, factor in ((1, 1), (300, 1), (450, 1), (451, 0.1), (460, 0.1), (461, 0.01), (470, 0.01), (1, 1)):
@@ -101,7 +101,7 @@ def test_steps_divide_the_weights_rates_by_ten_and_leave_the_biases() -> None:
         assert found["conv1.bias"] == found["fc8.bias"] == 0.02
 
 
-def test_a_constant_rate_ends_with_the_first_epoch_at_or_below_the_line() -> None:
+def test_constant_schedule_ends_at_the_first_epoch_below_the_target_error() -> None:
     curve = [90.0, 25.01, 25.0, 30.0]
     for until, stops in ((25, [False, False, True, True]), (None, [False] * 4)):
         trainer, callback, seen = a_trainer(), ConstantSchedule(until), []
@@ -121,7 +121,7 @@ def test_steps_out_of_order_are_refused(drops: list[int]) -> None:
         StepSchedule(drops)
 
 
-def test_overfeats_rates_halve_after_30_50_60_70_and_80_epochs_for_all_weights() -> None:
+def test_overfeat_rates_halve_after_30_50_60_70_and_80_epochs() -> None:
     """OverFeat §3.1; epochs count from 1, so the 31st is the first at half the rate."""
     trainer, schedule = a_trainer(), StepSchedule([31, 51, 61, 71, 81], divide_by=2, biases=True)
     for done, epochs in enumerate([(1, 30), (31, 50), (51, 60), (61, 70), (71, 80), (81, 90)]):
@@ -131,12 +131,12 @@ def test_overfeats_rates_halve_after_30_50_60_70_and_80_epochs_for_all_weights()
             assert rates(trainer) == {name: rate * 0.5**done for name, rate in rates(a_trainer()).items()}
 
 
-def test_a_rate_that_would_grow_is_refused() -> None:
+def test_growing_rate_is_refused() -> None:
     with pytest.raises(ValueError, match=r"divide_by=0\.5"):
         StepSchedule([2], divide_by=0.5)
 
 
-def test_a_line_that_no_error_is_at_is_refused() -> None:
+def test_impossible_target_error_is_refused() -> None:
     with pytest.raises(ValueError, match="until=250"):
         ConstantSchedule(250)
 
@@ -159,13 +159,13 @@ STAGES = [
         (50.0, "conv1.weight", 0),
     ],
 )  # fmt: skip
-def test_stages_hold_from_their_place_on_and_all_starts_anew(position: float, name: str, rate: float) -> None:
+def test_stages_apply_from_their_position(position: float, name: str, rate: float) -> None:
     schedule = StagedSchedule(STAGES)
     weights, biases, _ = schedule.rates(position)
     assert schedule.rate(name, weights, biases) == rate
 
 
-def test_an_epoch_begins_with_its_own_stage_so_that_its_rates_are_logged() -> None:
+def test_stage_is_applied_before_rates_are_logged() -> None:
     """LearningRateMonitor notes the rates after this callback and before the first batch."""
     trainer, schedule = a_trainer(), StagedSchedule(STAGES)
     trainer.num_training_batches, trainer.current_epoch = 10, 21
@@ -176,7 +176,7 @@ def test_an_epoch_begins_with_its_own_stage_so_that_its_rates_are_logged() -> No
     }
 
 
-def test_biases_that_no_stage_mentions_follow_their_weights() -> None:
+def test_unmentioned_biases_follow_their_weights() -> None:
     schedule = StagedSchedule([{"epoch": 1, "weights": {"all": 0.01, "conv1": 0}}], bias_lr_scale=2.0)
     weights, biases, noise = schedule.rates(3)
     assert [schedule.rate(name, weights, biases) for name in ("fc6.bias", "conv1.bias")] == [0.02, 0]
@@ -194,6 +194,6 @@ def test_biases_that_no_stage_mentions_follow_their_weights() -> None:
         ([{"epoch": 1, "weights": {"all": 1}, "bias": 1}], r"stages\[0\].bias: unknown key"),
     ],
 )
-def test_stages_that_make_no_sense_are_told(stages: list, says: str) -> None:
+def test_invalid_stages_are_named(stages: list, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         StagedSchedule(stages)

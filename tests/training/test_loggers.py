@@ -1,4 +1,4 @@
-"""metrics.csv always and continued, W&B where it works, and no run lost to a logger."""
+"""Loggers: metrics.csv is always written and continued; W&B failures do not stop a run."""
 
 import csv
 from pathlib import Path
@@ -26,12 +26,12 @@ def log(run: Path, step: int, *entries: dict[str, float]) -> None:
     logger.finalize("success")
 
 
-def test_the_metrics_of_a_run_are_written_as_they_come(tmp_path: Path) -> None:
+def test_metrics_are_written_immediately(tmp_path: Path) -> None:
     log(tmp_path, 0, {"step": 50, "train/loss": 2.5}, {"step": 100, "train/loss": 2.25})
     assert rows(tmp_path) == [{"step": "50", "train/loss": "2.5"}, {"step": "100", "train/loss": "2.25"}]
 
 
-def test_a_resumed_run_keeps_earlier_rows_and_drops_those_it_will_take_again(tmp_path: Path) -> None:
+def test_resumed_run_drops_only_the_rows_it_repeats(tmp_path: Path) -> None:
     """Interrupted after step 150, its last checkpoint at 100: the row of 100 stays, once."""
     log(tmp_path, 0, *({"step": step, "train/loss": step / 100} for step in (50, 100, 150)))
     log(tmp_path, 100, {"step": 150, "train/loss": 7.0}, {"step": 200, "train/loss": 8.0})
@@ -43,7 +43,7 @@ def test_a_resumed_run_keeps_earlier_rows_and_drops_those_it_will_take_again(tmp
     ]
 
 
-def test_a_new_column_leaves_earlier_rows_in_their_own_columns(tmp_path: Path) -> None:
+def test_new_column_keeps_earlier_rows_aligned(tmp_path: Path) -> None:
     """Within a session and after a resume, before and behind the others in the alphabet."""
     log(tmp_path, 0, {"step": 1, "m": 1.0}, {"step": 2, "m": 2.0, "z": 2.5})
     log(tmp_path, 2, {"step": 3, "a": 3.5}, {"step": 4, "m": 4.0, "zz": 4.5})
@@ -55,27 +55,27 @@ def test_a_new_column_leaves_earlier_rows_in_their_own_columns(tmp_path: Path) -
     ]
 
 
-def test_resuming_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_repeated_resuming_loses_and_duplicates_no_row(tmp_path: Path) -> None:
     for start in range(0, 50, 10):
         log(tmp_path, start, *({"step": step, "loss": 1.0} for step in range(start + 1, start + 14)))
     assert [int(row["step"]) for row in rows(tmp_path)] == list(range(1, 54))
 
 
-def test_a_resume_that_logs_nothing_leaves_the_rows(tmp_path: Path) -> None:
+def test_resume_that_logs_nothing_keeps_the_rows(tmp_path: Path) -> None:
     log(tmp_path, 0, {"step": 1, "loss": 1.0}, {"step": 2, "loss": 2.0})
     (logger,) = make_loggers("csv", tmp_path, "project", 1)
     _ = logger.experiment
     assert [row["step"] for row in rows(tmp_path)] == ["1"]
 
 
-def test_a_run_begun_anew_in_the_folder_starts_with_no_rows(tmp_path: Path) -> None:
+def test_restarted_run_starts_with_no_rows(tmp_path: Path) -> None:
     log(tmp_path, 0, {"step": 1, "loss": 1.0})
     log(tmp_path, 0, {"step": 1, "loss": 5.0})
     assert rows(tmp_path) == [{"step": "1", "loss": "5.0"}]
 
 
 @pytest.mark.parametrize("left", ["", "0", "0.5,", "0.5,1", "0.5,1,"])
-def test_a_last_line_that_was_cut_off_does_not_stop_a_resume(tmp_path: Path, left: str) -> None:
+def test_truncated_last_line_does_not_stop_a_resume(tmp_path: Path, left: str) -> None:
     """As a machine that lost its power leaves it; the whole rows before it stay."""
     whole = "loss,more,step\r\n0.1,1,10\r\n0.2,2,20\r\n"
     (tmp_path / "metrics.csv").write_text(whole + left, newline="")
@@ -84,7 +84,7 @@ def test_a_last_line_that_was_cut_off_does_not_stop_a_resume(tmp_path: Path, lef
 
 
 @pytest.mark.parametrize("damaged", [b"loss,step\n0.1\n0.2,20\n", b"\x80", b"loss,step\n0.l,10\n0.2,20\n"])
-def test_a_damaged_log_is_named_and_stays(tmp_path: Path, damaged: bytes) -> None:
+def test_corrupt_log_is_named_and_kept(tmp_path: Path, damaged: bytes) -> None:
     (tmp_path / "metrics.csv").write_bytes(damaged)
     with pytest.raises(UserError, match=r"metrics.csv: (line 2: damaged|cannot be read)"):
         log(tmp_path, 20, {"step": 30, "loss": 0.3})
@@ -99,7 +99,7 @@ def test_other_files_of_the_run_are_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "metrics.csv"]
 
 
-def test_csv_alone_is_csv_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logger_csv_does_not_start_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """W&B is not even started."""
     monkeypatch.setattr("wandb.init", lambda **_: pytest.fail("W&B was started"))
     assert len(make_loggers("csv", tmp_path, "project", 0)) == 1
@@ -107,7 +107,7 @@ def test_csv_alone_is_csv_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("kind", ["wandbb", "", "paper", "csv,wandb"])
-def test_an_unknown_logger_is_named_beside_those_there_are(tmp_path: Path, kind: str) -> None:
+def test_unknown_logger_is_named_with_the_available_ones(tmp_path: Path, kind: str) -> None:
     with pytest.raises(UserError, match=rf"^logger={kind}: .*wandb.*tensorboard.*csv"):
         make_loggers(kind, tmp_path, "project", 0)
 
@@ -118,7 +118,7 @@ def of_wandb(loggers: list[Logger]) -> WandbLogger:
 
 
 @pytest.mark.usefixtures("offline_wandb")
-def test_wandb_offline_lies_in_the_run_folder_and_a_resumed_run_keeps_its_identity(tmp_path: Path) -> None:
+def test_wandb_offline_is_in_the_run_folder_and_resumes_the_same_run(tmp_path: Path) -> None:
     import wandb
 
     run, identities = tmp_path / "demo/one", []
@@ -141,7 +141,7 @@ def test_wandb_offline_lies_in_the_run_folder_and_a_resumed_run_keeps_its_identi
 
 @pytest.mark.usefixtures("offline_wandb")
 @pytest.mark.parametrize("error", [RuntimeError("no\nconnection"), OSError("read-only file system"), Exception()])
-def test_a_wandb_that_fails_is_left_out_and_the_run_goes_on(
+def test_failing_wandb_is_left_out_and_the_run_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def failing(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""The update rule of §6 against itself written out in float64, and against torch's SGD, which is another rule."""
+"""Momentum SGD (§6) against the rule in float64, and against torch's SGD, which differs."""
 
 import io
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def ours(problem: Problem, **settings) -> MomentumSGD:
     return MomentumSGD([parameter(problem)], **({"lr": 0.01, "momentum": MOMENTUM, "weight_decay": DECAY} | settings))
 
 
-def test_the_rule_is_the_papers_for_hundreds_of_steps_and_across_changes_of_the_rate() -> None:
+def test_update_matches_the_papers_rule_across_rate_changes() -> None:
     """Rates fall by tens as in §6, rise again as in the pretrained nets, and rest at 0 for a while."""
     rates = [0.01] * 150 + [0.001] * 100 + [0.0] * 20 + [0.0001] * 50 + [0.02] * 100 + [1e-5] * 50
     problem = Problem()
@@ -76,13 +76,13 @@ def test_the_rule_is_the_papers_for_hundreds_of_steps_and_across_changes_of_the_
     assert np.abs(found[0] - found[-1]).max() > 0.1, "nothing moved"
 
 
-def test_torchs_fused_update_follows_the_rule_too() -> None:
+def test_fused_update_matches_the_papers_rule() -> None:
     """One pass over memory instead of several, the same numbers, resting and changes of the rate included."""
     rates, problem = [0.01] * 30 + [0.001] * 20 + [0.0] * 5 + [0.02] * 20, Problem()
     np.testing.assert_allclose(walk(ours(problem, fused=True), problem, rates), written_out(problem, rates), rtol=1e-12)
 
 
-def test_hooks_of_a_step_are_called_once_also_where_torchs_sgd_is_in_use() -> None:
+def test_step_hooks_are_called_once_with_the_fused_update() -> None:
     w = torch.nn.Parameter(torch.ones(1))
     torch.optim.SGD([w], lr=0.1)
     optimizer, calls = MomentumSGD([w], lr=0.1), []
@@ -98,20 +98,20 @@ def test_hooks_of_a_step_are_called_once_also_where_torchs_sgd_is_in_use() -> No
     st.sampled_from([0.0, DECAY, 0.1]),
 )
 @settings(max_examples=40, deadline=None)
-def test_the_rule_is_the_papers_for_any_course_of_the_rate(rates: list[float], decay: float) -> None:
+def test_update_matches_the_papers_rule_for_any_schedule(rates: list[float], decay: float) -> None:
     problem = Problem(seed=1)
     found = walk(ours(problem, weight_decay=decay), problem, rates)
     np.testing.assert_allclose(found, written_out(problem, rates, decay), rtol=1e-12, atol=1e-14)
 
 
-def test_the_defaults_are_section_6s() -> None:
+def test_defaults_match_section_6() -> None:
     problem, rates = Problem(), [0.01] * 30
     optimizer = MomentumSGD([parameter(problem)])
     assert optimizer.param_groups[0]["lr"] == 0.01
     np.testing.assert_allclose(walk(optimizer, problem, rates), written_out(problem, rates), rtol=1e-12)
 
 
-def test_decay_shrinks_a_weight_that_has_no_gradient_by_the_rate_times_its_share() -> None:
+def test_weight_decay_without_gradient_matches_hand_calculation() -> None:
     """By hand: w = 1 after one step of ε = 0.01 is 1 − 0.0005 · 0.01, then v = −0.9 · 5e-6 − 5e-6 · w."""
     w = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
     optimizer = MomentumSGD([w], lr=0.01)
@@ -122,14 +122,14 @@ def test_decay_shrinks_a_weight_that_has_no_gradient_by_the_rate_times_its_share
     assert w.item() == pytest.approx(1 - 5e-6 - 0.9 * 5e-6 - 5e-6 * (1 - 5e-6), abs=1e-15)
 
 
-def test_while_the_rate_stays_torchs_sgd_does_the_same() -> None:
+def test_constant_rate_matches_torchs_sgd() -> None:
     problem, rates = Problem(), [0.01] * 300
     torchs = torch.optim.SGD([parameter(problem)], lr=0.01, momentum=MOMENTUM, weight_decay=DECAY)
     np.testing.assert_allclose(walk(ours(problem), problem, rates), walk(torchs, problem, rates), rtol=1e-10)
 
 
 @pytest.mark.parametrize("after", [0.001, 0.02])
-def test_from_the_first_step_after_a_change_of_the_rate_torchs_sgd_differs_by_the_old_velocity(after: float) -> None:
+def test_rate_change_differs_from_torchs_sgd_by_the_old_velocity(after: float) -> None:
     """Torch's velocity leaves ε outside, so at a change its step takes the new ε for the old gradients too."""
     before, problem = 50, Problem()
     rates = [0.01] * before + [after] * 3
@@ -143,7 +143,7 @@ def test_from_the_first_step_after_a_change_of_the_rate_torchs_sgd_differs_by_th
     assert (np.abs(ours_path[before:] - torchs_path[before:]) > 1e-5).all()
 
 
-def test_a_group_of_rate_0_is_left_alone_while_the_other_learns_and_keeps_its_velocity() -> None:
+def test_group_of_rate_0_is_frozen_and_keeps_its_velocity() -> None:
     """weights.cu:148: no decay, no last steps of the old velocity; and no forgetting of it."""
     frozen, free = Problem(seed=2), Problem(seed=3)
     rest, go = parameter(frozen), parameter(free)
@@ -161,7 +161,7 @@ def test_a_group_of_rate_0_is_left_alone_while_the_other_learns_and_keeps_its_ve
     np.testing.assert_allclose(go.detach().numpy(), written_out(free, [0.01] * 30)[-1], rtol=1e-12)
 
 
-def test_a_group_of_rate_0_from_the_start_never_moves() -> None:
+def test_group_of_rate_0_from_the_start_never_moves() -> None:
     w = torch.nn.Parameter(torch.ones(3))
     optimizer = MomentumSGD([w], lr=0.0)
     w.grad = torch.full((3,), 5.0)
@@ -169,7 +169,7 @@ def test_a_group_of_rate_0_from_the_start_never_moves() -> None:
     assert torch.equal(w.detach(), torch.ones(3))
 
 
-def test_groups_with_their_own_rates_and_decays_each_follow_the_rule() -> None:
+def test_groups_use_their_own_rates_and_decays() -> None:
     """Weights decayed, biases not and at twice the rate, as the program has them."""
     weight, bias = Problem(size=8, seed=4), Problem(size=2, seed=5)
     w, b = parameter(weight), parameter(bias)
@@ -183,7 +183,7 @@ def test_groups_with_their_own_rates_and_decays_each_follow_the_rule() -> None:
     assert not np.allclose(b.detach().numpy(), written_out(bias, [0.02] * 100)[-1], rtol=1e-9), "a decay would be seen"
 
 
-def test_a_parameter_without_a_gradient_is_left_alone() -> None:
+def test_parameter_without_a_gradient_is_unchanged() -> None:
     used, unused = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
     optimizer = MomentumSGD([used, unused], lr=0.1)
     used.grad = torch.ones(2)
@@ -192,7 +192,7 @@ def test_a_parameter_without_a_gradient_is_left_alone() -> None:
     assert not torch.equal(used.detach(), torch.ones(2))
 
 
-def test_a_step_leaves_the_gradients_as_they_were_and_returns_the_closures_loss() -> None:
+def test_step_leaves_gradients_unchanged_and_returns_the_closures_loss() -> None:
     w = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
     optimizer = MomentumSGD([w], lr=0.1)
 
@@ -209,7 +209,7 @@ def test_a_step_leaves_the_gradients_as_they_were_and_returns_the_closures_loss(
 
 
 @pytest.mark.parametrize("steps", [0, 1, 17, 30])
-def test_a_saved_state_goes_on_to_the_same_bits(steps: int) -> None:
+def test_saved_state_resumes_bit_identically(steps: int) -> None:
     """Through a file that loads with weights_only, in the middle of a course of rates, resting group included."""
     problem, rates = Problem(), [0.01] * 15 + [0.001] * 10 + [0.0] * 10 + [0.001] * 5
     whole = walk(ours(problem), problem, rates)
@@ -229,7 +229,7 @@ def test_a_saved_state_goes_on_to_the_same_bits(steps: int) -> None:
     assert second.param_groups[0]["weight_decay"] == DECAY
 
 
-def test_float32_parameters_take_the_rule_too() -> None:
+def test_float32_parameters_match_the_rule() -> None:
     """Also next to float64 ones, which share no multi-tensor operation with them."""
     single, double = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
     optimizer = MomentumSGD([single, double], lr=0.1)
@@ -244,7 +244,7 @@ def test_float32_parameters_take_the_rule_too() -> None:
     assert single.tolist() == pytest.approx([w] * 3, rel=1e-5)
 
 
-def test_torchs_schedulers_drive_it() -> None:
+def test_torch_schedulers_work() -> None:
     problem = Problem()
     optimizer = ours(problem)
     scheduler = MultiStepLR(optimizer, milestones=[10, 20])
@@ -257,7 +257,7 @@ def test_torchs_schedulers_drive_it() -> None:
     np.testing.assert_allclose(w.detach().numpy(), wanted, rtol=1e-10)
 
 
-def test_torchs_schedulers_reach_every_group() -> None:
+def test_torch_schedulers_change_every_group() -> None:
     weight, bias = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.ones(1))
     optimizer = MomentumSGD([{"params": [weight], "lr": 0.01}, {"params": [bias], "lr": 0.02}])
     scheduler = LambdaLR(optimizer, [lambda epoch: 0.1**epoch, lambda epoch: 1.0])
@@ -273,7 +273,7 @@ def test_torchs_schedulers_reach_every_group() -> None:
 @pytest.mark.parametrize(
     ("name", "said"), [("lr", "learning rate"), ("momentum", "momentum"), ("weight_decay", "weight_decay")]
 )
-def test_a_negative_constant_is_refused_by_name(name: str, said: str) -> None:
+def test_negative_constant_is_refused_by_name(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=f"{said}|{name}"):
         MomentumSGD([torch.nn.Parameter(torch.ones(1))], **{name: -0.1})
 
@@ -289,7 +289,7 @@ def named_groups(bias_lr_scale: float = 2.0, decay_biases: bool = False) -> tupl
     return net, {group["name"]: group for group in groups}
 
 
-def test_weights_and_biases_of_every_layer_are_groups_of_their_own() -> None:
+def test_weights_and_biases_of_every_layer_are_separate_groups() -> None:
     """Each parameter in one group, under the name that the network gives it."""
     net, groups = named_groups()
     assert set(groups) == {f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")}
@@ -298,7 +298,7 @@ def test_weights_and_biases_of_every_layer_are_groups_of_their_own() -> None:
         assert alone is held
 
 
-def test_the_programs_biases_learn_at_twice_the_rate_and_do_not_decay() -> None:
+def test_biases_as_run_have_twice_the_rate_and_no_decay() -> None:
     """SOURCE_FACTS §3: epsB = .02 = 2 × epsW; wc hard-coded 0 for biases (layer.cu:565)."""
     _, groups = named_groups()
     optimizer = MomentumSGD(list(groups.values()), lr=123.0)
@@ -309,13 +309,13 @@ def test_the_programs_biases_learn_at_twice_the_rate_and_do_not_decay() -> None:
         assert group["momentum"] == 0.9
 
 
-def test_the_printed_rule_treats_biases_like_weights() -> None:
+def test_biases_as_printed_are_treated_like_weights() -> None:
     """§6: "an equal learning rate for all layers"; the decay names w alone and excepts none."""
     _, groups = named_groups(bias_lr_scale=1.0, decay_biases=True)
     assert {(group["lr"], group["weight_decay"]) for group in groups.values()} == {(0.01, 0.0005)}
 
 
-def test_the_local_nets_convolutions_do_not_decay_and_its_other_weights_do() -> None:
+def test_local_network_convolutions_have_no_decay() -> None:
     """SOURCE_FACTS §1c: wc 0 on conv1 and conv2, .004 on local3, local4 and fc10; epsW .001, epsB .002."""
     groups = parameter_groups(LocalNet(), 0.001, 0.004, 2.0, False, ["conv1", "conv2"])
     found = {group["name"]: (group["lr"], group["weight_decay"]) for group in groups}
@@ -327,7 +327,7 @@ def test_the_local_nets_convolutions_do_not_decay_and_its_other_weights_do() -> 
     assert {values for name, values in found.items() if name.endswith("bias")} == {(0.002, 0.0)}
 
 
-def test_an_undecayed_bias_without_gradient_stays_while_its_weight_shrinks() -> None:
+def test_bias_without_decay_stays_while_its_weight_shrinks() -> None:
     layer = torch.nn.Sequential()
     layer.add_module("fc8", torch.nn.Linear(3, 3))
     torch.nn.init.ones_(layer.fc8.weight)
@@ -341,7 +341,7 @@ def test_an_undecayed_bias_without_gradient_stays_while_its_weight_shrinks() -> 
 
 
 @pytest.mark.parametrize("of", ["grad", "velocity"])
-def test_a_fused_update_of_tensors_in_different_memory_orders_is_right(of: str):
+def test_fused_update_handles_different_memory_formats(of: str):
     """torch's fused kernel walks memory; a layout that changed with a resume must not matter."""
     torch.manual_seed(0)
     start, grad = torch.randn(4, 3, 5, 5), torch.randn(4, 3, 5, 5)
@@ -361,7 +361,7 @@ def test_a_fused_update_of_tensors_in_different_memory_orders_is_right(of: str):
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_a_layer_that_begins_to_learn_later_is_updated_beside_the_others_as_by_itself(fused: bool):
+def test_layer_unfrozen_later_is_updated_like_a_single_layer(fused: bool):
     torch.manual_seed(0)
     starts, grads = torch.randn(2, 5), torch.randn(4, 2, 5)
     together, alone = ([nn.Parameter(start.clone()) for start in starts] for _ in range(2))

@@ -1,4 +1,4 @@
-"""What is faster computes the same within rounding, and each of it can be switched off."""
+"""Performance options: the same results within rounding, and each can be disabled."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ def test_compiled_norms_agree_with_float64_forward_and_backward(norm: NormLayer,
         assert float((fast - plain).norm() / plain.norm()) < tolerance
 
 
-def test_the_fast_way_lays_the_weights_out_channels_last_and_the_plain_one_does_not() -> None:
+def test_optimized_weights_are_channels_last() -> None:
     net = AlexNet(num_classes=2, crop=67)
     Performance(compile=False, retain_memory=False).apply(net, CPU)
     assert net.conv1.weight.is_contiguous(memory_format=torch.channels_last)
@@ -53,15 +53,13 @@ def test_the_fast_way_lays_the_weights_out_channels_last_and_the_plain_one_does_
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_compilation_reaches_every_norm_and_can_be_switched_off(wanted: bool) -> None:
+def test_compilation_covers_every_norm_and_can_be_disabled(wanted: bool) -> None:
     net = nn.Sequential(LocalResponseNorm(), SpatialNorm())
     Performance(compile=wanted, retain_memory=False).apply(net, CPU)
     assert [layer.compiled for layer in net] == [wanted, wanted]
 
 
-def test_compilation_is_left_out_by_itself_where_a_compiler_or_its_headers_are_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compilation_is_skipped_without_a_compiler_or_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = torch.device("cuda")
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     (tmp_path / "Python.h").touch()
@@ -82,7 +80,7 @@ def test_compilation_is_left_out_by_itself_where_a_compiler_or_its_headers_are_m
     assert Performance(compile=True).uses_compile(gpu)
 
 
-def test_a_graph_is_for_one_gpu_that_asked_for_it() -> None:
+def test_cuda_graph_is_used_on_one_gpu_if_configured() -> None:
     gpu = torch.device("cuda")
     places = (gpu, True), (gpu, False), (CPU, True)
     assert [Performance(cuda_graph=True).uses_cuda_graph(where, alone) for where, alone in places] == [
@@ -93,7 +91,7 @@ def test_a_graph_is_for_one_gpu_that_asked_for_it() -> None:
     assert not Performance().uses_cuda_graph(gpu, single_device=True)
 
 
-def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_defaults_to_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     for has, expected in ((True, "bf16-mixed"), (False, "32-true")):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)
@@ -104,9 +102,7 @@ def test_the_precision_is_chosen_by_the_hardware_unless_it_is_given(monkeypatch:
 
 
 @pytest.mark.parametrize("views", ["ten", "nine", "center"])
-def test_views_that_go_through_the_network_together_count_as_one_by_one(
-    views: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batched_views_match_single_views(views: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     net, augment = AlexNet(5, crop=67), Augment(72, 67)
     images = torch.randint(256, (3, 3, 72, 72), dtype=torch.uint8)
@@ -140,7 +136,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(
     not PAGES.is_file() or "[madvise]" not in PAGES.read_text(), reason="the kernel gives large pages to all or to none"
 )
-def test_a_large_tensor_lies_in_large_pages_unless_the_environment_says_otherwise() -> None:
+def test_large_tensors_use_large_pages_by_default() -> None:
     """64 MB are 16,384 small pages."""
     faults = []
     for variables in ({}, {"THP_MEM_ALLOC_ENABLE": "0"}):

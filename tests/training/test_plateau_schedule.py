@@ -1,4 +1,4 @@
-"""The rate divided by ten when the validation error stops improving (§5)."""
+"""Plateau schedule (§5): rate divided by ten when the validation error stops improving."""
 
 import json
 import math
@@ -34,13 +34,13 @@ def run(
     return seen, stops, trainer, module
 
 
-def test_a_falling_error_keeps_the_rate() -> None:
+def test_falling_error_keeps_the_rate() -> None:
     seen, stops, _, _ = run(PlateauSchedule(patience=1), [90.0 - i for i in range(30)])
     assert seen == [0.01] * 30
     assert not any(stops)
 
 
-def test_each_plateau_lasts_patience_validations_and_the_one_after_the_last_division_stops() -> None:
+def test_plateau_lasts_patience_validations_and_the_last_one_stops() -> None:
     """§6: "divide by 10 when the validation error rate stopped improving", here twice; the first sets the best."""
     seen, stops, _, _ = run(PlateauSchedule(patience=2, times=2), [50.0] * 7)
     assert seen == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4])
@@ -54,18 +54,18 @@ def test_the_rate_is_divided_three_times_by_default() -> None:
     assert stops == [False, False, False, False, True]
 
 
-def test_an_improvement_starts_the_count_of_validations_anew() -> None:
+def test_improvement_resets_the_count() -> None:
     curve = [50.0, 51, 49, 50, 50, 48, 48, 48, 48]
     seen, _, _, _ = run(PlateauSchedule(patience=3, times=3), curve)
     assert seen == pytest.approx([0.01] * 8 + [0.001])
 
 
-def test_an_error_that_only_equals_the_best_is_no_improvement() -> None:
+def test_equal_error_is_not_an_improvement() -> None:
     seen, _, _, _ = run(PlateauSchedule(patience=1), [50.0, 50.0])
     assert seen == pytest.approx([0.01, 0.001])
 
 
-def test_what_falls_by_no_more_than_min_delta_is_no_improvement_and_does_not_move_the_mark() -> None:
+def test_fall_within_min_delta_is_not_an_improvement() -> None:
     """Points of 0.4 each: the third is 0.8 below the best and counts where 0.5 is asked for."""
     seen, _, _, _ = run(PlateauSchedule(patience=2, min_delta=0.5), [50.0, 49.6, 49.2, 48.8, 48.4])
     assert seen == [0.01] * 5
@@ -73,20 +73,20 @@ def test_what_falls_by_no_more_than_min_delta_is_no_improvement_and_does_not_mov
     assert seen == pytest.approx([0.01, 0.01, 0.001]), "0.5 below is not more than 0.5"
 
 
-def test_the_best_of_before_a_division_stays_the_mark() -> None:
+def test_best_error_is_kept_across_divisions() -> None:
     """After a division the error has to beat the best of all, not the first one that follows."""
     seen, _, _, _ = run(PlateauSchedule(patience=2), [50.0, 55, 55, 54, 53])
     assert seen == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4])
 
 
-def test_every_group_is_divided_and_keeps_its_ratio_to_the_others() -> None:
+def test_division_keeps_the_ratios_of_groups() -> None:
     _, _, trainer, module = run(PlateauSchedule(patience=1, times=3), [50.0] * 3)
     for name, rate in rates(trainer).items():
         assert rate == pytest.approx(2e-4 if name.endswith("bias") else 1e-4)
     assert module.augment.noise == 0.1
 
 
-def test_with_the_last_division_conv1_freezes_and_the_noise_ends() -> None:
+def test_last_division_freezes_conv1_and_ends_the_noise_as_run() -> None:
     _, _, trainer, module = run(PlateauSchedule(patience=1, times=3), [50.0] * 4)
     found = rates(trainer)
     assert found["conv1.weight"] == found["conv1.bias"] == 0.0
@@ -95,7 +95,7 @@ def test_with_the_last_division_conv1_freezes_and_the_noise_ends() -> None:
     assert module.augment.noise == 0.0
 
 
-def test_in_print_conv1_learns_on_and_the_noise_stays() -> None:
+def test_as_printed_conv1_is_not_frozen_and_noise_stays() -> None:
     _, _, trainer, module = run(PlateauSchedule(patience=1, times=3, freeze_conv1=False), [50.0] * 5)
     assert {round(rate, 12) for name, rate in rates(trainer).items() if name.endswith("weight")} == {1e-5}
     assert {round(rate, 12) for name, rate in rates(trainer).items() if name.endswith("bias")} == {2e-5}
@@ -103,7 +103,7 @@ def test_in_print_conv1_learns_on_and_the_noise_stays() -> None:
 
 
 @pytest.mark.parametrize("freeze", [True, False])
-def test_without_divisions_the_first_plateau_stops_and_nothing_freezes_before(freeze: bool) -> None:
+def test_without_divisions_the_first_plateau_stops_the_fit(freeze: bool) -> None:
     """There is no last division, so nothing happens with it."""
     seen, stops, trainer, module = run(PlateauSchedule(patience=2, times=0, freeze_conv1=freeze), [50.0] * 3)
     assert seen == [0.01] * 3
@@ -112,7 +112,7 @@ def test_without_divisions_the_first_plateau_stops_and_nothing_freezes_before(fr
     assert module.augment.noise == 0.1
 
 
-def test_validations_outside_of_training_do_not_count() -> None:
+def test_validations_outside_training_do_not_count() -> None:
     """Sanity checking before the first step, `validate` and `test` alike."""
     callback, trainer, module = PlateauSchedule(patience=1), a_trainer(), a_module()
     validate(callback, trainer, module, 50.0)
@@ -130,7 +130,7 @@ def test_validations_outside_of_training_do_not_count() -> None:
     assert rates(trainer)["fc8.weight"] == pytest.approx(0.001)
 
 
-def test_an_error_that_is_no_number_is_no_improvement() -> None:
+def test_nan_error_is_not_an_improvement() -> None:
     seen, stops, _, _ = run(PlateauSchedule(patience=2, times=1), [math.nan, math.nan, 50.0, math.nan, math.nan])
     assert seen == pytest.approx([0.01, 1e-3, 1e-3, 1e-3, 1e-3])
     assert stops == [False, False, False, False, True]
@@ -141,7 +141,7 @@ curves = st.lists(st.sampled_from([40.0, 42.0, 44.0, 44.25, 46.0, 48.0]), min_si
 
 @given(curves, st.integers(1, 4), st.sampled_from([0.0, 0.5, 2.0]), st.integers(0, 3))
 @settings(max_examples=80, deadline=None)
-def test_divisions_fall_where_torchs_reduce_on_plateau_puts_them(
+def test_divisions_match_torchs_reduce_on_plateau(
     curve: list[float], patience: int, min_delta: float, times: int
 ) -> None:
     """Torch waits for more than its patience of bad epochs; its threshold is ours in absolute mode."""
@@ -164,7 +164,7 @@ def everything(trainer: SimpleNamespace, module: SimpleNamespace) -> tuple:
 
 @given(curves, st.integers(0, 30), st.integers(1, 3), st.integers(0, 3), st.booleans())
 @settings(max_examples=80, deadline=None)
-def test_a_run_resumed_at_any_point_decides_as_one_that_was_not_interrupted(
+def test_resumed_run_makes_the_same_decisions(
     curve: list[float], cut: int, patience: int, times: int, freeze: bool
 ) -> None:
     """The callback's state and the optimizer's come back, the module's noise does not. The state is plain JSON."""

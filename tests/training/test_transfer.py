@@ -1,4 +1,4 @@
-"""Layers carried over to the bit, the others fresh; what does not fit is named."""
+"""Transfer of layers: copied layers are bit-identical, others new; mismatches are named."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def before(tmp_path: Path) -> Before:
     return read_earlier_network(save(tmp_path / "run/checkpoints/last.ckpt", net)), net
 
 
-def test_what_is_carried_over_is_the_same_to_the_bit_and_the_rest_is_not(
+def test_copied_layers_are_bit_identical_and_others_new(
     before: Before,
 ) -> None:
     source, earlier = before
@@ -60,7 +60,7 @@ def test_each_layers_origin_is_printed(before: Before, capsys: pytest.CaptureFix
     }
 
 
-def test_a_layer_of_another_shape_is_named_with_both_shapes(before: Before) -> None:
+def test_layer_of_another_shape_is_named_with_both_shapes(before: Before) -> None:
     with pytest.raises(
         UserError, match=r"conv2.weight is 256 × 48 × 5 × 5 in .* and 128 × 48 × 5 × 5 here; leave conv2"
     ):
@@ -69,7 +69,7 @@ def test_a_layer_of_another_shape_is_named_with_both_shapes(before: Before) -> N
         carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], ["fc8"])
 
 
-def test_layers_that_are_not_there_are_named(before: Before, tmp_path: Path) -> None:
+def test_missing_layers_are_named(before: Before, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"transfer.layers: this network has no conv7, only conv1"):
         carry_over(AlexNet(num_classes=10, crop=67), before[0], ["conv7"])
     path = save(tmp_path / "plain.ckpt", AlexNet(num_classes=10, crop=67))
@@ -77,7 +77,7 @@ def test_layers_that_are_not_there_are_named(before: Before, tmp_path: Path) -> 
         carry_over(AlexNet(num_classes=10, crop=67, conv6=True), read_earlier_network(path), ["conv6"])
 
 
-def test_what_is_no_checkpoint_of_ours_is_told(tmp_path: Path) -> None:
+def test_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.ckpt").write_text("no checkpoint")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     for name in ("text.ckpt", "other.ckpt", "away.ckpt"):
@@ -85,7 +85,7 @@ def test_what_is_no_checkpoint_of_ours_is_told(tmp_path: Path) -> None:
             read_earlier_network(tmp_path / name)
 
 
-def test_what_came_before_is_remembered_with_whether_it_had_ended(before: Before) -> None:
+def test_lineage_is_recorded_with_whether_each_fit_finished(before: Before) -> None:
     (stage,) = before[0].lineage
     assert stage.store == DatasetInfo(name="before", classes=21, images=64)
     assert (stage.step, stage.finished, stage.training) == (7, False, None)
@@ -97,6 +97,6 @@ def test_what_came_before_is_remembered_with_whether_it_had_ended(before: Before
     [{"layers": ["conv1"]}, {"pretrain_recipe": "fall2011"}, {"weights": "a.ckpt"}],
     ids=["layers", "pretrain_recipe", "weights"],
 )
-def test_layers_without_a_source_and_a_source_without_layers_are_refused(given: dict[str, Any]) -> None:
+def test_layers_and_source_must_be_given_together(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="required, since the other is set"):
         TransferOptions(**given)

@@ -1,4 +1,4 @@
-"""Requests of an attacker, by HTTP alone: other hosts and origins, paths, large and many uploads, bombs, links."""
+"""Attacks on the demo app by HTTP: hosts, origins, paths, large and many uploads, bombs, links."""
 
 import io
 import threading
@@ -35,7 +35,7 @@ def client(folder: Path, host: str = "127.0.0.1") -> TestClient:
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "[::", "127.0.0.2"]
 )
-def test_a_name_that_was_made_to_point_here_is_refused(tmp_path: Path, host: str) -> None:
+def test_dns_rebinding_is_refused(tmp_path: Path, host: str) -> None:
     """DNS rebinding: the browser takes a page of evil.example for one of the same site."""
     for path in ("/", "/gradio_api/upload"):
         assert client(tmp_path).get(path, headers={"host": host}).status_code == 421
@@ -43,11 +43,11 @@ def test_a_name_that_was_made_to_point_here_is_refused(tmp_path: Path, host: str
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "localhost", "[::1]:7860"])
-def test_this_machine_by_any_of_its_names_is_let_in(tmp_path: Path, host: str) -> None:
+def test_local_host_names_are_accepted(tmp_path: Path, host: str) -> None:
     assert client(tmp_path).get("/", headers={"host": host}).text == "behind"
 
 
-def test_a_page_for_other_machines_is_had_by_their_name_for_it(tmp_path: Path) -> None:
+def test_public_app_accepts_other_host_names(tmp_path: Path) -> None:
     assert client(tmp_path, "0.0.0.0").get("/", headers={"host": "lab.example:7860"}).status_code == 200
 
 
@@ -55,19 +55,19 @@ def test_a_page_for_other_machines_is_had_by_their_name_for_it(tmp_path: Path) -
     "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example:7860"]
 )
 @pytest.mark.parametrize("path", ["/", "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/queue/data"])
-def test_a_page_of_another_site_is_refused(tmp_path: Path, origin: str, path: str) -> None:
+def test_cross_origin_request_is_refused(tmp_path: Path, origin: str, path: str) -> None:
     for host in ("127.0.0.1", "0.0.0.0"):
         for method in ("GET", "POST", "OPTIONS"):
             assert client(tmp_path, host).request(method, path, headers={"origin": origin}).status_code == 403
             assert reached == []
 
 
-def test_the_page_itself_may_ask(tmp_path: Path) -> None:
+def test_same_origin_request_is_accepted(tmp_path: Path) -> None:
     own = {"origin": "http://127.0.0.1:7860"}
     assert client(tmp_path).post("/gradio_api/upload", headers=own, content=b"x").status_code == 200
 
 
-def test_an_upload_of_100_mb_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_upload_of_100_mb_is_refused_before_reading(tmp_path: Path) -> None:
     assert client(tmp_path).post("/gradio_api/upload", content=bytes(100 * 2**20)).status_code == 413
     assert reached == []
     assert list(tmp_path.iterdir()) == []
@@ -82,7 +82,7 @@ def test_uploads_cannot_fill_the_disk(tmp_path: Path) -> None:
     assert client(tmp_path).post("/gradio_api/upload", content=b"x").status_code == 200
 
 
-def test_many_at_once_are_all_answered(tmp_path: Path) -> None:
+def test_concurrent_requests_are_all_answered(tmp_path: Path) -> None:
     found: list[int] = []
     asking = client(tmp_path)
 
@@ -98,7 +98,7 @@ def test_many_at_once_are_all_answered(tmp_path: Path) -> None:
     assert sorted(found) == [200] * 40 + [404] * 20
 
 
-def test_a_link_among_the_uploads_leads_nowhere_else(tmp_path: Path) -> None:
+def test_link_among_uploads_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "uploads").mkdir()
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "uploads/a.png").symlink_to(tmp_path / "secret")
@@ -108,7 +108,7 @@ def test_a_link_among_the_uploads_leads_nowhere_else(tmp_path: Path) -> None:
     assert asking.get(f"/gradio_api/file={tmp_path}/uploads/b.png").status_code == 200
 
 
-def test_a_run_folder_with_a_link_out_of_it_has_no_page(tmp_path: Path) -> None:
+def test_run_folder_with_an_outside_link_is_refused(tmp_path: Path) -> None:
     from alexnet_pl.webapp.service import DemoService
 
     run = tmp_path / "run"
@@ -132,6 +132,6 @@ def png_of(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("data", [png_of(50_000, 50_000), zlib.compress(bytes(10)) and b"", b"GIF89a" + b"\xff" * 20])
-def test_bombs_and_what_is_no_image_are_refused(data: bytes) -> None:
+def test_bombs_and_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # each library has its own words
         decode(data)

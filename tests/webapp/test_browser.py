@@ -1,4 +1,4 @@
-"""The page: what it answers, what of it can be reached, and as a person sees it, in a browser."""
+"""Demo app: answers, reachable files, and behaviour in a browser."""
 
 import http.client
 import json
@@ -73,7 +73,7 @@ def png(path: Path, image: torch.Tensor) -> Path:
 
 
 @pytest.mark.usefixtures("_here")
-def test_the_answer_is_the_networks_and_the_neighbours_are_those_of_brute_force(place: Path, tmp_path: Path) -> None:
+def test_answer_matches_the_network_and_brute_force_neighbours(place: Path, tmp_path: Path) -> None:
     lookup = DemoService(place / "run")
     image = lookup.read(png(tmp_path / "one.png", drawn(7)).read_bytes())
     answer = lookup.answer(image)
@@ -107,7 +107,7 @@ def test_the_answer_is_the_networks_and_the_neighbours_are_those_of_brute_force(
 
 
 @pytest.mark.usefixtures("_here")
-def test_without_features_or_codes_the_page_says_which_command_makes_them(place: Path, tmp_path: Path) -> None:
+def test_missing_features_or_codes_name_the_command(place: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(place / "run", bare, ignore=shutil.ignore_patterns("features"))
     floats, codes = DemoService(bare).answer(drawn(3, 72)[None]).searches
@@ -140,7 +140,7 @@ def damaged(place: Path, tmp_path: Path, how: str) -> Path:
         ("other features", "features"),
     ],
 )
-def test_a_run_folder_that_does_not_fit_gets_one_line(place: Path, tmp_path: Path, how: str, says: str) -> None:
+def test_unsuitable_run_folder_is_one_line(place: Path, tmp_path: Path, how: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as error:
         DemoService(damaged(place, tmp_path, how))
     assert "\n" not in str(error.value)
@@ -160,12 +160,12 @@ def test_a_run_folder_that_does_not_fit_gets_one_line(place: Path, tmp_path: Pat
         (["a", "host=no.such.host.invalid"], "host=no.such.host.invalid: "),
     ],
 )
-def test_a_wrong_word_gets_one_line(words: list[str], says: str) -> None:
+def test_wrong_argument_is_one_line(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=rf"^{re.escape(says)}"):
         registry.run_on_folders(registry.find("page"), words)
 
 
-def test_a_port_that_is_taken_gets_one_line() -> None:
+def test_occupied_port_is_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -236,7 +236,7 @@ def upload(address: str, size: int) -> tuple[int, str]:
         "/openapi.json",
     ],
 )
-def test_no_file_and_nothing_but_the_page_can_be_had(address: str, place: Path, path: str) -> None:
+def test_only_the_app_is_served(address: str, place: Path, path: str) -> None:
     assert (place / "run/metrics.csv").is_file()
     status, text, _ = fetch(address, path.format(run=place / "run", uploads=uploads(address)))
     assert status in (403, 404)
@@ -250,13 +250,13 @@ def uploads(address: str) -> Path:
 
 
 @pytest.mark.slow
-def test_what_was_uploaded_is_the_one_file_that_can_be_had(address: str) -> None:
+def test_only_uploaded_files_are_served(address: str) -> None:
     status, text, _ = fetch(address, f"/gradio_api/file={uploads(address)}/a.png")
     assert (status, text) == (200, "x" * 1000)
 
 
 @pytest.mark.slow
-def test_the_page_itself_names_no_address_to_fetch_from(address: str) -> None:
+def test_page_loads_nothing_from_other_hosts(address: str) -> None:
     status, text, headers = fetch(address, "/")
     assert status == 200
     assert "default-src 'self'" in headers["content-security-policy"]
@@ -270,7 +270,7 @@ def question(path: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["/etc/passwd", "run/metrics.csv", "http://127.0.0.1:1/", "{uploads}/../../x/passwd"])
-def test_a_path_instead_of_an_upload_is_refused(address: str, path: str) -> None:
+def test_server_path_instead_of_an_upload_is_refused(address: str, path: str) -> None:
     """As somebody would ask who does not use the page; what was uploaded can be asked about."""
     kind = {"Content-Type": "application/json"}
     mine = uploads(address)
@@ -278,7 +278,7 @@ def test_a_path_instead_of_an_upload_is_refused(address: str, path: str) -> None
         assert fetch(address, "/gradio_api/queue/join", body=question(asked), headers=kind)[0] == code
 
 
-def test_the_library_itself_also_refuses_what_was_not_uploaded(place: Path, tmp_path: Path) -> None:
+def test_gradio_also_refuses_files_that_were_not_uploaded(place: Path, tmp_path: Path) -> None:
     """Behind the gate, where one would get past it."""
     words = [sys.executable, "-c", BEHIND, str(place), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=200)
@@ -307,7 +307,7 @@ except Exception as error:
 
 
 @pytest.mark.slow
-def test_an_upload_has_a_limit(address: str) -> None:
+def test_upload_size_is_limited(address: str) -> None:
     assert upload(address, 1000)[0] == 200
     assert upload(address, app.MAX_UPLOAD * 1024 * 1024 + 1)[0] == 413
 
@@ -335,7 +335,7 @@ def apart(one: dict[str, float], other: dict[str, float]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_in_a_browser_a_picture_is_dropped_and_bars_and_neighbours_appear(
+def test_browser_shows_bars_and_neighbours_for_a_dropped_image(
     browser: Any, address: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
     view = browser.new_page(viewport={"width": width, "height": 850}, color_scheme=scheme)
@@ -371,13 +371,11 @@ def test_in_a_browser_a_picture_is_dropped_and_bars_and_neighbours_appear(
 
 
 @pytest.mark.slow
-def test_in_a_browser_an_example_is_shown_with_its_label_and_taken_away_again(
-    browser: Any, address: str, tmp_path: Path
-) -> None:
+def test_browser_shows_and_clears_an_example(browser: Any, address: str, tmp_path: Path) -> None:
     view = browser.new_page()
     view.goto(address)
     view.get_by_text("Random validation image").click()
-    view.get_by_text("Its label: ").wait_for(timeout=60_000)
+    view.get_by_text("Correct label: ").wait_for(timeout=60_000)
     assert view.locator(".bars .true").count() <= 1
     view.get_by_label("Remove Image").click()
     view.get_by_text("Drop an image").wait_for(timeout=60_000)
@@ -389,7 +387,7 @@ def test_in_a_browser_an_example_is_shown_with_its_label_and_taken_away_again(
 
 
 @pytest.mark.slow
-def test_in_a_browser_a_file_above_the_limit_gets_a_message(browser: Any, address: str, tmp_path: Path) -> None:
+def test_browser_shows_a_message_for_an_oversized_file(browser: Any, address: str, tmp_path: Path) -> None:
     view = browser.new_page()
     view.goto(address)
     view.wait_for_selector("text=Drop an image")

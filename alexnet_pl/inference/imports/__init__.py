@@ -1,1 +1,1 @@
-"""Weights that other programs trained, read into networks of this package."""
+"""Import of weights that other programs trained: Caffe, cuda-convnet, torchvision."""

@@ -1,6 +1,8 @@
-"""Caffe's `bvlc_alexnet`, and its mean image, by the wire format of caffe.proto.
+"""Reader of Caffe's `bvlc_alexnet` (.caffemodel) and its mean image (.binaryproto).
 
-    NetParameter        name = 1, layers = 2 (of before 2015), layer = 100
+Field numbers of caffe.proto that are read:
+
+    NetParameter        name = 1, layers = 2 (before 2015), layer = 100
     LayerParameter      name = 1, type = 2, blobs = 7, convolution_param = 106, lrn_param = 118, pooling_param = 121
     V1LayerParameter    V0 layer = 1, name = 4, type = 5, blobs = 6, convolution_param = 10, lrn_param = 18,
                         pooling_param = 19
@@ -40,7 +42,7 @@ UPPER = [*["Convolution", "ReLU"] * 3, "Pooling", *["InnerProduct", "ReLU", "Dro
 
 
 class CaffeLayer(NamedTuple):
-    """A layer of the file. `settings`: the message that holds those of its type."""
+    """Layer of a .caffemodel. `settings`: its ConvolutionParameter, LRNParameter or PoolingParameter message."""
 
     name: str
     kind: str
@@ -49,7 +51,7 @@ class CaffeLayer(NamedTuple):
 
 
 def read_caffe(path: Path) -> ForeignNetwork:
-    """Raises UserError for any file but a `bvlc_alexnet`, naming what differs."""
+    """Read the weights of a .caffemodel. Raises UserError, naming the difference, for anything but `bvlc_alexnet`."""
     try:
         layers = read_caffe_layers(path)
         check_order(path, layers)
@@ -63,7 +65,7 @@ def read_caffe(path: Path) -> ForeignNetwork:
                 weight = weight.reshape(weight.shape[-2:])
             tensors[f"{name}.weight"], tensors[f"{name}.bias"] = weight, bias.reshape(-1)
     except ValueError as error:
-        raise UserError(f"{path}: not a .caffemodel of AlexNet, or damaged ({error})") from error
+        raise UserError(f"{path}: not a .caffemodel of AlexNet, or corrupt ({error})") from error
     tensors["conv1.weight"] = tensors["conv1.weight"][:, ::-1]  # blue, green, red → red, green, blue
     found = {name: torch.from_numpy(array.copy()) for name, array in tensors.items()}
     width = len(found["conv1.bias"]) / 96
@@ -80,7 +82,7 @@ def read_caffe(path: Path) -> ForeignNetwork:
 
 
 def read_caffe_layers(path: Path) -> list[CaffeLayer]:
-    """Raises ValueError for a file that is no NetParameter."""
+    """Read the layers of a NetParameter, in file order. Raises ValueError if the file is not one."""
     net = memoryview(path.read_bytes())
     if layers := messages(net, 100):
         return [read_layer(layer) for layer in layers]
@@ -88,7 +90,7 @@ def read_caffe_layers(path: Path) -> list[CaffeLayer]:
     if not old:
         raise ValueError("no layers")
     if any(number == 1 for number, _ in fields(old[0])):
-        raise ValueError("of the first format of 2013; Caffe's upgrade_net_proto_binary converts it")
+        raise ValueError("in Caffe's first format, of 2013; convert it with Caffe's upgrade_net_proto_binary")
     return [read_v1_layer(layer) for layer in old]
 
 
@@ -105,31 +107,31 @@ def read_v1_layer(layer: memoryview) -> CaffeLayer:
 
 
 def join(parts: list[memoryview]) -> memoryview:
-    """Messages of one field, merged as protobuf merges them: by writing them one after the other."""
+    """Merge messages of one field as protobuf does: by concatenation."""
     return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
 
 def check_order(path: Path, layers: list[CaffeLayer]) -> None:
-    """Raise UserError unless the layers follow each other as in `bvlc_alexnet`."""
+    """Raise UserError unless the layers have the order of `bvlc_alexnet`."""
     kinds = [layer.kind for layer in layers if layer.kind in V1_TYPES.values()]
     if kinds == [*LOWER_CAFFENET, *LOWER_CAFFENET, *UPPER]:
         raise UserError(
-            f"{path}: CaffeNet (bvlc_reference_caffenet), which pools before it normalises; take bvlc_alexnet, whose "
-            "order is the paper's"
+            f"{path}: CaffeNet (bvlc_reference_caffenet), which pools before it normalises; use bvlc_alexnet, "
+            "which has the paper's order"
         )
     if kinds != [*LOWER, *LOWER, *UPPER]:
         raise UserError(f"{path}: layers {', '.join(kinds[:8]) or 'of other kinds'} …, not those of bvlc_alexnet")
 
 
 def conv_settings(message: memoryview) -> ConvSettings:
-    """With the defaults of ConvolutionParameter."""
+    """Read a ConvolutionParameter, with its defaults."""
     values = {number: integers(message, number) for number in (3, 4, 5, 6)}
     padding, kernel, groups, stride = (values[number][0] if values[number] else None for number in (3, 4, 5, 6))
     return ConvSettings(stride or 1, padding or 0, groups or 1, kernel)
 
 
 def check_norms_and_pooling(path: Path, layers: list[CaffeLayer]) -> None:
-    """Raise UserError, naming the layer, for a norm or pooling with other constants than `bvlc_alexnet` has."""
+    """Raise UserError, naming the layer, if a norm or pooling differs from the constants of `bvlc_alexnet`."""
     for layer in layers:
         given = dict(fields(layer.settings))
         if layer.kind == "LRN":
@@ -138,7 +140,7 @@ def check_norms_and_pooling(path: Path, layers: list[CaffeLayer]) -> None:
                 said = ", ".join(f"{value:g}" for value in found.values())
                 raise UserError(f"{path}: {layer.name} has size, α, β, k = {said}, not 5, 0.0001, 0.75, 1")
         if layer.kind == "Pooling" and (given.get(1, 0), given.get(2), given.get(3, 1)) != (0, 3, 2):
-            raise UserError(f"{path}: {layer.name} does not take maxima over 3 × 3 pixels at every second one")
+            raise UserError(f"{path}: {layer.name} is not max pooling over 3 × 3 pixels with stride 2")
 
 
 def number_of(value: Value) -> float:
@@ -146,7 +148,7 @@ def number_of(value: Value) -> float:
 
 
 def read_blob(blob: memoryview) -> np.ndarray:
-    """Raises ValueError if there are not as many values as the shape says."""
+    """Read a BlobProto as an array of its shape. Raises ValueError if the number of values does not match."""
     shapes = messages(blob, 7)
     shape = integers(shapes[0], 1) if shapes else [(integers(blob, number) or [1])[0] for number in (1, 2, 3, 4)]
     data = floats(blob, 5)
@@ -158,12 +160,12 @@ def read_blob(blob: memoryview) -> np.ndarray:
 
 
 def read_binaryproto(path: Path) -> np.ndarray:
-    """A mean image, (3, size, size), red first. Raises ValueError if it is none."""
+    """Read a mean image: (3, size, size), RGB. Raises ValueError if the file is not one."""
     blob = read_blob(memoryview(path.read_bytes()))
     return reverse_colours(blob.reshape(blob.shape[-3:]))
 
 
 def reverse_colours(image: np.ndarray) -> np.ndarray:
     if image.ndim != 3 or len(image) != 3:
-        raise ValueError(f"an array of {image.shape}, not of three colours")
+        raise ValueError(f"an array of shape {image.shape}, not three colour channels")
     return image[::-1]

@@ -1,4 +1,4 @@
-"""The classes of imported outputs: in the order that their program gives them, from a list, a devkit or a store."""
+"""Class of each output of imported weights, from a list of classes, a devkit or a store."""
 
 import re
 from pathlib import Path
@@ -11,13 +11,13 @@ from alexnet_pl.inference.imports.foreign import ForeignNetwork
 
 Classes = list[list[str]]
 NEEDED = (
-    "classes: which class is each output? classes=FILE, a line an output such as Caffe's synset_words.txt "
-    "(n01440764 tench, Tinca tinca), a development kit of ILSVRC, or data.root=STORE"
+    "classes: not given; add classes=FILE with one class per output and line, as in Caffe's synset_words.txt "
+    "(n01440764 tench, Tinca tinca), or an ILSVRC development kit, or data.root=STORE"
 )
 
 
 def output_classes(network: ForeignNetwork, listed: str | None, root: str | None) -> tuple[Classes, str]:
-    """([id, name] of each output, what that rests on). Raises UserError where the numbers differ."""
+    """Return ([id, name] of each output, source of that order). Raises UserError if the number of classes differs."""
     if listed:
         classes, basis = read_list(Path(listed))
     elif root:
@@ -30,7 +30,7 @@ def output_classes(network: ForeignNetwork, listed: str | None, root: str | None
 
 
 def read_list(path: Path) -> tuple[Classes, str]:
-    """From a text file, or from a devkit, whose classes are in the order of their numbers."""
+    """Read classes from a text file in line order, or from a devkit in the order of ILSVRC class numbers."""
     if path.is_dir() or path.name.endswith((".tar", ".tar.gz", ".tgz")):
         synsets = read_devkit(path).synsets
         return [list(synsets[number]) for number in sorted(synsets)], f"ILSVRC class numbers of {path.name}"
@@ -43,16 +43,16 @@ def read_list(path: Path) -> tuple[Classes, str]:
     ]
     ids = [identity for identity, _ in classes]
     if not ids or len(set(ids)) != len(ids):
-        raise UserError(f"classes={path}: a class id a line, each once, its name after it")
+        raise UserError(f"classes={path}: needs one class per line, an id that occurs once and then its name")
     return classes, f"the lines of {path.name}"
 
 
 def store_order(root: str, network: ForeignNetwork) -> tuple[Classes, str]:
-    """Of a store, with the order that the program is known for, as nothing in the file says it."""
+    """Return a store's classes in the order that the program is known to use; the file of weights has no order."""
     store = Store(root)
     if not network.number_order:
         if network.outputs == 1000 and not all(WNID.fullmatch(identity) for identity, _ in store.classes):
-            raise UserError(f"data.root: the classes of {root} are no WordNet ids; add classes=FILE")
+            raise UserError(f"data.root: the classes of {root} are not WordNet ids; add classes=FILE")
         return store.classes, f"assumed: {network.order}"
     numbers = store.manifest.ilsvrc_ids
     if not numbers:
@@ -65,7 +65,7 @@ def store_order(root: str, network: ForeignNetwork) -> tuple[Classes, str]:
 
 
 def sort_classes(network: ForeignNetwork, classes: Classes) -> tuple[ForeignNetwork, Classes]:
-    """The network with its outputs in the order of class ids, as stores have their classes."""
+    """Sort the outputs of a network by class id, the order of classes in stores."""
     order = sorted(range(len(classes)), key=lambda output: classes[output][0])
     sorted_tensors = {name: network.tensors[name][order] for name in ("fc8.weight", "fc8.bias")}
     changed = ForeignNetwork(**{**vars(network), "tensors": network.tensors | sorted_tensors})

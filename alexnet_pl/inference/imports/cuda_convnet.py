@@ -1,8 +1,8 @@
-"""Checkpoints of the authors' program (2012) and of cuda-convnet, its public form: pickled layers.
+"""Reader of checkpoints of the authors' program (2012) and of cuda-convnet, its public version: pickled layers.
 
-Kernels are (inputs × rows × columns, outputs), fully connected weights (inputs, outputs), both with all pixels of a map
-together, red before green before blue. The two GPUs' parts of a layer are layers of their own, such as conv2a and
-conv2b, with one matrix of weights an input, in the order of `inputs`, which differs between the GPUs in fc7.
+Kernels are (inputs × rows × columns, outputs) and fully connected weights (inputs, outputs); in both, the pixels of a
+map are contiguous, and channels are RGB. The parts of a layer on the two GPUs are separate layers, such as conv2a and
+conv2b, each with one weight matrix per input, in the order of `inputs`; that order differs between the GPUs in fc7.
 """
 
 import math
@@ -19,7 +19,7 @@ from alexnet_pl.inference.imports.foreign import ConvSettings, ForeignNetwork, c
 from alexnet_pl.inference.imports.layer_graph import Layer, levels, read_layers, read_pickle, sources
 from alexnet_pl.models.alexnet import AlexNet
 
-CONSTANTS = {  # of layers between: name → value in net 145, with scale as saved, divided by the number of neighbours
+CONSTANTS = {  # kind of layer → constant → value in net 145; scale as saved, divided by the number of neighbours
     "cmrnorm": {"size": 5, "scale": 1e-4 / 5, "pow": 0.75, "minDiv": 2.0},
     "rnorm": {"size": 5, "scale": 1e-3 / 25, "pow": 0.75},
     "hs": {"keep": 0.5},
@@ -40,7 +40,7 @@ POOLS = {(3, 2): True, (2, 2): False}  # size and stride → overlap
 
 
 def read_cuda_convnet(path: Path) -> ForeignNetwork:
-    """Raises UserError, naming the layer, for any network that `AlexNet` is not."""
+    """Read the weights of a checkpoint. Raises UserError, naming the layer, if `AlexNet` cannot compute the network."""
     layers = read_layers(path)
     parts = levels(path, layers)
     names = paper_names(path, parts)
@@ -67,11 +67,11 @@ def build(path: Path, model: dict[str, Any], crop: int) -> AlexNet:
     try:
         return AlexNet(**model, crop=crop)
     except ValueError as error:
-        raise UserError(f"{path}: another network than the paper's ({error})") from error
+        raise UserError(f"{path}: not the paper's network ({error})") from error
 
 
 def paper_names(path: Path, parts: list[list[Layer]]) -> list[str]:
-    """The paper's name of each level: conv1 … conv5 or conv6, fc6, fc7, perhaps the linear bottleneck, fc8."""
+    """Name each level as in the paper: conv1 … conv5 or conv6, fc6, fc7, the linear bottleneck if present, fc8."""
     kinds = [{layer["type"] for layer in part} for part in parts]
     convs = sum(kind == {"conv"} for kind in kinds)
     fcs = len(kinds) - convs
@@ -85,14 +85,14 @@ def paper_names(path: Path, parts: list[list[Layer]]) -> list[str]:
 def join_parts(
     path: Path, layers: dict[str, Layer], part: list[Layer], below: list[Layer]
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """(weights, biases, groups) of a layer of the paper whose parts lie on one or two GPUs, above those of `below`."""
+    """Join the parts of a layer on one or two GPUs: (weights, biases, groups). `below`: parts of the layer below."""
     rows, own = [], []
     order = [layer["name"] for layer in below]
     for layer in part:
         inputs = [source.layer["name"] for source in sources(path, layers, layer)]
         blocks = dict(zip(inputs, map(to_torch, repeat(layer), layer.get("weights", [])), strict=False))
         if len(blocks) != len(inputs):
-            raise UserError(f"{path}: {layer['name']} has not one matrix of weights for each input")
+            raise UserError(f"{path}: {layer['name']} does not have one weight matrix per input")
         own.append(inputs)
         rows.append(np.concatenate([blocks[name] for name in sorted(inputs, key=order.index)], axis=1))
     weight = np.ascontiguousarray(np.concatenate(rows).astype(np.float32))
@@ -101,7 +101,7 @@ def join_parts(
         return weight, bias, int(max(part[0].get("groups", [1]))) if len(part) == 1 else 1
     if len(part) > 1 and own == [[name] for name in order]:
         return weight, bias, len(part)
-    raise UserError(f"{path}: {part[0]['name']} reads {', '.join(own[0])}; another network than the paper's")
+    raise UserError(f"{path}: {part[0]['name']} reads {', '.join(own[0])}; not the paper's network")
 
 
 def repeat(layer: Layer) -> Iterable[Layer]:
@@ -109,7 +109,7 @@ def repeat(layer: Layer) -> Iterable[Layer]:
 
 
 def to_torch(layer: Layer, matrix: np.ndarray) -> np.ndarray:
-    """A matrix of weights as (outputs, inputs, rows, columns) or (outputs, inputs)."""
+    """Reshape a weight matrix to (outputs, inputs, rows, columns) or (outputs, inputs)."""
     if layer["type"] == "fc":
         return matrix.T
     side = int(layer["filterSize"][0])
@@ -117,7 +117,7 @@ def to_torch(layer: Layer, matrix: np.ndarray) -> np.ndarray:
 
 
 def conv_settings(layer: Layer, groups: int) -> ConvSettings:
-    """The program saves the padding below zero."""
+    """Read the settings of a convolution. The program saves padding as a negative number."""
     return ConvSettings(int(layer["stride"][0]), abs(int(layer["padding"][0])), groups, int(layer["filterSize"][0]))
 
 
@@ -128,7 +128,7 @@ def find_switches(
     tensors: dict[str, Tensor],
     groups: dict[str, int],
 ) -> dict[str, Any]:
-    """Arguments of AlexNet, by the layers between those with weights."""
+    """Infer the arguments of AlexNet from the layers between those with weights."""
     names = list(parts)
     between = {
         below: check_between(path, layers, part) for below, part in zip(names, list(parts.values())[1:], strict=False)
@@ -155,19 +155,19 @@ def find_switches(
 
 
 def check_between(path: Path, layers: dict[str, Layer], part: list[Layer]) -> tuple[str, ...]:
-    """Kinds of the layers below a level, which must be the same for all its inputs."""
+    """Return the kinds of the layers below a level. Raises UserError if its inputs differ."""
     found = {
         tuple(check_constants(path, one) for one in source.between)
         for layer in part
         for source in sources(path, layers, layer)
     }
     if len(found) != 1:
-        raise UserError(f"{path}: the inputs of {part[0]['name']} passed different layers; not the paper's network")
+        raise UserError(f"{path}: the inputs of {part[0]['name']} come from different layers; not the paper's network")
     return found.pop()
 
 
 def check_constants(path: Path, layer: Layer) -> str:
-    """The kind of a layer without weights; UserError if its constants are not those of the paper's network."""
+    """Return the kind of a layer without weights. Raises UserError if its constants are not the paper's."""
     kind = str(layer["type"])
     for key, value in CONSTANTS.get(kind, {}).items():
         found = layer.get(key, value)
@@ -181,7 +181,7 @@ def check_constants(path: Path, layer: Layer) -> str:
 
 
 def find_overlap(path: Path, layers: dict[str, Layer], parts: dict[str, list[Layer]]) -> bool:
-    """Whether windows of pooling overlap (§4.4), which is the same in all three layers."""
+    """Whether pooling windows overlap (§4.4). Raises UserError if the three pooling layers differ."""
     pools = [layer for layer in layers.values() if layer.get("type") == "pool"]
     found = {(int(pool["sizeX"]), int(pool["stride"])) for pool in pools}
     if len(found) != 1 or not found <= set(POOLS):
@@ -191,10 +191,10 @@ def find_overlap(path: Path, layers: dict[str, Layer], parts: dict[str, list[Lay
 
 
 def read_batches_meta(path: Path) -> np.ndarray:
-    """The mean image of the program's `batches.meta`, (3, size, size). Raises UserError if there is none in it."""
+    """Read the mean image from the program's `batches.meta`: (3, size, size). Raises UserError if it has none."""
     content = read_pickle(path)
     mean = content.get("data_mean") if isinstance(content, dict) else None
     if not isinstance(mean, np.ndarray) or mean.size % 3 or math.isqrt(mean.size // 3) ** 2 != mean.size // 3:
-        raise UserError(f"{path}: has no data_mean, the mean image, as batches.meta of the authors' program does")
+        raise UserError(f"{path}: has no data_mean (the mean image); expected batches.meta of the authors' program")
     side = math.isqrt(mean.size // 3)
     return mean.astype(np.float64).reshape(3, side, side)

@@ -1,4 +1,4 @@
-"""A network that another program trained, in the terms of this package."""
+"""ForeignNetwork: imported weights with the config of the network they fit, and checks of their layers."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +15,11 @@ NAMES = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
 @dataclass(frozen=True)
 class ForeignNetwork:
-    """`model`, `augment`: values of these config sections; `tensors`: of the network by name, float32; `order`: in
-    words, the order that the program gives to the classes; `mean`: (3, size, size) or (3, 1, 1), RGB, from 0 to 255,
-    where the format fixes it; `number_order`: whether outputs are in the order of ILSVRC class numbers."""
+    """Weights that another program trained, under the names of this package.
+
+    `model`, `augment`: values of these config sections; `tensors`: name → float32 tensor of the network; `order`:
+    description of the program's class order; `mean`: (3, size, size) or (3, 1, 1), RGB, from 0 to 255, or None if the
+    format does not fix it; `number_order`: whether outputs are in the order of ILSVRC class numbers."""
 
     model: dict[str, Any]
     augment: dict[str, Any]
@@ -33,7 +35,7 @@ class ForeignNetwork:
 
 @dataclass
 class ConvSettings:
-    """What a file says of a convolution beside its kernels; None where it says nothing."""
+    """Settings of a convolution in a file of weights; None for those that the format does not have."""
 
     stride: int | None = None
     padding: int | None = None
@@ -55,25 +57,25 @@ def check_conv(file: object, name: str, found: ConvSettings, net: AlexNet) -> No
     for key, value in wanted.items():
         there = getattr(found, key)
         if there is not None and there != value:
-            raise UserError(f"{file}: {name} has {key} {there}, AlexNet {value}; this is another network")
+            raise UserError(f"{file}: {name} has {key} {there}, AlexNet has {value}; this is another network")
 
 
 def undo_inverted_dropout(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Double the weights of fc7 and fc8, which is exact in floating point.
 
-    Other programs divide by 1 − p = 1/2 in training. The network here multiplies by it in use, as in 2012 (§5.2), so
-    that with doubled weights it computes the same outputs.
+    Other programs divide activations by 1 − p = 1/2 during training. This package multiplies them by it at test time,
+    as in the paper (§5.2), so doubled weights give the same outputs.
     """
     return tensors | {name: 2 * tensors[name] for name in ("fc7.weight", "fc8.weight")}
 
 
 def check_shapes(file: object, tensors: dict[str, Tensor], net: AlexNet) -> None:
-    """Raise UserError, naming the first layer, if tensors are not those of the network."""
+    """Raise UserError, naming the first layer, if the tensors do not fit the network or are not finite."""
     for name, parameter in net.named_parameters():
         if name not in tensors:
-            raise UserError(f"{file}: has no {name}; this is another network than AlexNet")
+            raise UserError(f"{file}: has no {name}; this is not AlexNet")
         if tensors[name].shape != parameter.shape:
             there, wanted = tuple(tensors[name].shape), tuple(parameter.shape)
-            raise UserError(f"{file}: {name} is {there}, in AlexNet {wanted}; this is another network")
+            raise UserError(f"{file}: {name} has shape {there}, but {wanted} in AlexNet; this is another network")
         if not tensors[name].isfinite().all():
-            raise UserError(f"{file}: {name} has values that are not finite; the file is damaged")
+            raise UserError(f"{file}: {name} has values that are not finite; the file is corrupt")

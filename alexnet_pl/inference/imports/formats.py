@@ -1,4 +1,4 @@
-"""The formats of other programs' weights, by name."""
+"""Formats of weights that `import` reads, by name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ SUFFIXES = {".caffemodel": "caffe", ".pth": "torchvision", ".pt": "torchvision"}
 
 
 def format_of(path: Path, given: str | None) -> str:
-    """`given`, or what the file's name says; a checkpoint of the authors' program has no suffix of its own."""
+    """Return the format `given`, or that of the file's suffix; checkpoints of cuda-convnet have none."""
     kind = given or SUFFIXES.get(path.suffix, "cuda_convnet")
     if kind not in FORMATS:
         raise UserError(f"format={kind}: one of {', '.join(FORMATS)}")

@@ -1,4 +1,4 @@
-"""The mean image that imported weights were trained with (§2), which their file does not hold."""
+"""Mean image that imported weights were trained with (§2), read from a file or from R,G,B values."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ NEEDED = {
 
 
 def read_mean(given: str | None, kind: str, size: int) -> np.ndarray:
-    """(3, size, size), RGB, from 0 to 255. Raises UserError if the file is of another size, or nothing is given."""
+    """Read the mean image: (3, size, size), RGB, 0 to 255. Raises UserError if it is missing or its size differs."""
     if given is None:
-        raise UserError(f"mean: the file of weights does not hold the mean image; add {NEEDED[kind]}")
+        raise UserError(f"mean: the weights come without their mean image; add {NEEDED[kind]}")
     if numbers := three_numbers(given):
         return fill(np.array(numbers)[:, None, None], size)
     path = Path(given)
@@ -41,7 +41,7 @@ def read_caffe_mean(path: Path) -> np.ndarray:
 
 
 def fill(colours: np.ndarray, size: int) -> np.ndarray:
-    """An image of one colour, (3, 1, 1) → (3, size, size)."""
+    """Expand one colour, (3, 1, 1), to an image, (3, size, size)."""
     return np.broadcast_to(colours, (3, size, size))
 
 

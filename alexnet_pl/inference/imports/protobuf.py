@@ -1,8 +1,4 @@
-"""Reader of protobuf's wire format, without a schema: fields by number.
-
-Of a message, `fields` yields (number, value): an int for a varint, the bytes of a fixed32, a fixed64, or a
-length-delimited field, as a view on the file's bytes.
-"""
+"""Reader of protobuf's wire format without a schema: fields by number."""
 
 from collections.abc import Iterator
 
@@ -15,7 +11,8 @@ Value = int | memoryview
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Raises ValueError for bytes that are no message."""
+    """Yield (field number, value) of a message: an int for a varint, else a view on the bytes of a fixed32, fixed64 or
+    length-delimited field. Raises ValueError if the bytes are not a message."""
     position = 0
     while position < len(message):
         key, position = read_varint(message, position)
@@ -37,7 +34,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
 
 
 def read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    """(value, position after it)"""
+    """Return (value, position after it)."""
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(message):
@@ -51,7 +48,7 @@ def read_varint(message: memoryview, position: int) -> tuple[int, int]:
 
 
 def messages(message: memoryview, number: int) -> list[memoryview]:
-    """The length-delimited fields of a number, in their order."""
+    """Return the length-delimited values of a field, in file order."""
     return [value for key, value in fields(message) if key == number and isinstance(value, memoryview)]
 
 
@@ -60,7 +57,7 @@ def texts(message: memoryview, number: int) -> list[str]:
 
 
 def integers(message: memoryview, number: int) -> list[int]:
-    """A repeated integer, packed or not."""
+    """Return the values of an integer field, packed or not."""
     found: list[int] = []
     for key, value in fields(message):
         if key == number and isinstance(value, int):
@@ -74,7 +71,7 @@ def integers(message: memoryview, number: int) -> list[int]:
 
 
 def floats(message: memoryview, number: int) -> np.ndarray:
-    """A repeated float, packed or not, as float32."""
+    """Return the values of a float field, packed or not, as float32. Raises ValueError for a broken length."""
     parts = messages(message, number)
     if any(len(part) % 4 for part in parts):
         raise ValueError(f"field {number}: not a multiple of four bytes")

@@ -22,16 +22,16 @@ from alexnet_pl.runs.provenance import append_session, describe_session
 from alexnet_pl.runs.records import ImportedWeights, StoreIdentity
 from alexnet_pl.training.classifier import Classifier
 
-RECIPE = "ilsvrc2012"  # whose test views, data section and the like an imported network has
-SIZE = 256  # pixels of the stored squares, in all three programs
+RECIPE = "ilsvrc2012"  # provides the test views, data section and other settings of an imported network
+SIZE = 256  # side of the stored images in pixels, in all three programs
 
 
 def write_run(
     network: ForeignNetwork, classes: Classes, mean: np.ndarray, record: ImportedWeights, out: Path, root: str | None
 ) -> None:
-    """Raises UserError if `out` is there already. It appears whole or not at all."""
+    """Write the run folder `out`, completely or not at all. Raises UserError if it exists."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"out={out}: exists already; give a new folder, or remove it")
+        raise UserError(f"out={out}: exists already; give another folder, or remove it")
     cfg = make_config(network, root)
     module = fill_module(cfg, network, mean)
     content = {
@@ -42,7 +42,7 @@ def write_run(
             "schema": SCHEMA,
             "switches": module.architecture,
             "classes": classes,
-            "store": {},  # the images that it was trained on are not known
+            "store": {},  # the training images are unknown
             "imported": to_json(record),
         },
     }
@@ -59,7 +59,7 @@ def write_run(
 
 
 def make_config(network: ForeignNetwork, root: str | None) -> DictConfig:
-    """The config of the run folder: the recipe's, with the network's own sections."""
+    """Compose the run folder's config: the recipe, with the `model` and `augment` sections of the network."""
     cfg = compose(RECIPE, ["command=test", *([f"data.root={quote_value(root)}"] if root else [])])
     OmegaConf.set_struct(cfg, False)
     model: dict[str, Any] = OmegaConf.to_container(cfg.model) if "name" not in network.model else {}  # type: ignore[assignment]

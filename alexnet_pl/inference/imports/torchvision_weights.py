@@ -1,4 +1,4 @@
-"""torchvision's `alexnet`: a state dict, as `torchvision.models.alexnet(weights=…)` downloads or its trainer saves."""
+"""Reader of state dicts of torchvision's `alexnet`, downloaded or saved by its reference training script."""
 
 from pathlib import Path
 
@@ -24,10 +24,10 @@ MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225
 
 
 def read_torchvision(path: Path) -> ForeignNetwork:
-    """Raises UserError for any file but weights of torchvision's `alexnet`, naming what differs.
+    """Read a state dict. Raises UserError, naming the difference, for anything but torchvision's `alexnet`.
 
-    Its input is pixels from 0 to 1, minus a mean, divided by a deviation, by colour. Here networks read pixels from 0
-    to 255 minus their mean, so that the deviations go into the kernels of conv1.
+    torchvision feeds pixels from 0 to 1, minus a mean and divided by a standard deviation per channel; this package
+    feeds pixels from 0 to 255 minus a mean. The kernels of conv1 are therefore divided by 255 × standard deviation.
     """
     tensors = read_state_dict(path)
     deviation = torch.from_numpy(255 * DEVIATION)[:, None, None]
@@ -43,21 +43,21 @@ def read_torchvision(path: Path) -> ForeignNetwork:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The weights by the names of this package's layers."""
+    """Load the state dict, under the names of this package's layers."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a foreign file makes of itself
-        raise UserError(f"{path}: not weights that torch reads ({reason(error)})") from error
+    except Exception as error:  # torch.load may raise any exception for a foreign file
+        raise UserError(f"{path}: torch cannot read it as weights ({reason(error)})") from error
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        content = content["model"]  # of torchvision's own training script
+        content = content["model"]  # saved by torchvision's training script
     wanted = {f"{ours}.{part}": f"{theirs}.{part}" for ours, theirs in LAYERS.items() for part in ("weight", "bias")}
     there = content if isinstance(content, dict) else {}
     for theirs in wanted.values():
         if not isinstance(there.get(theirs), Tensor):
             raise UserError(f"{path}: has no {theirs}; not the state dict of torchvision's alexnet")
     if more := sorted(set(map(str, there)) - set(wanted.values())):
-        raise UserError(f"{path}: has {more[0]} too; not the state dict of torchvision's alexnet")
+        raise UserError(f"{path}: has an extra {more[0]}; not the state dict of torchvision's alexnet")
     found = {ours: there[theirs].float() for ours, theirs in wanted.items()}
     if found["conv1.weight"].shape[1:] != (3, 11, 11):
-        raise UserError(f"{path}: features.0.weight is {tuple(found['conv1.weight'].shape)}, not 11 × 11 of 3 colours")
+        raise UserError(f"{path}: features.0.weight is {tuple(found['conv1.weight'].shape)}, not (64, 3, 11, 11)")
     return found

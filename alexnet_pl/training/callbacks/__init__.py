@@ -1,1 +1,1 @@
-"""Lightning callbacks of a fit: monitoring, images, records, resuming."""
+"""Lightning callbacks: monitoring, images, records of a run, resuming."""

@@ -74,7 +74,7 @@ class FilterImage(EveryNEpochs):
 class PredictionTable(EveryNEpochs):
     """Logs a table of predictions for `images` fixed validation images, evenly spread over the split.
 
-    Predictions are taken from the validation batches, so they cost no forward pass.
+    Predictions come from the validation pass, so they cost no extra forward pass.
     """
 
     def __init__(self, images: int, every: int) -> None:
@@ -85,14 +85,14 @@ class PredictionTable(EveryNEpochs):
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         loader = trainer.val_dataloaders
         assert isinstance(loader, EvalLoader)
-        indices = loader.indices  # of several devices, the first logs images of its own share
+        indices = loader.indices  # with several devices, the first logs images of its own shard
         positions = np.linspace(0, len(indices) - 1, min(self.images, len(indices))).round().astype(np.int64)
         self.positions, self.numbers, self.outputs = positions, indices[positions], []
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        """Keep the outputs of the chosen images; `outputs`: (N, classes) log-probabilities."""
+        """Save the outputs of the chosen images; `outputs`: (N, classes) log-probabilities."""
         loader = trainer.val_dataloaders
         assert isinstance(loader, EvalLoader)
         rows = self.positions - batch_idx * loader.batch_size

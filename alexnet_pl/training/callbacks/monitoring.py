@@ -21,7 +21,7 @@ TINY = torch.finfo(torch.float32).tiny
 class LearningRates(L.Callback):
     """Logs the learning rate of every parameter group at the start of each epoch, `lr-MomentumSGD/conv1.weight`, …
 
-    Lightning's LearningRateMonitor warns if there is no torch scheduler, as here.
+    Replaces Lightning's LearningRateMonitor, which warns if there is no torch scheduler.
     """
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -48,7 +48,7 @@ def measure_norms(sgd: MomentumSGD, whole: Callable[[Tensor], Tensor] = lambda r
     `update_ratio/conv1` ‖Δw‖ / ‖w‖. Biases are left out: they start at 0, so the ratio says nothing.
 
     Δw is the velocity of §6, stored as u with Δw = −ε · u. All norms are computed on the device and copied at once.
-    `whole`: function from the norms of a process's part of the weights to those of the layers.
+    `whole`: combines the norms of a process's shards into those of the layers.
     """
     groups = [group for group in sgd.param_groups if group["name"].endswith(".weight")]
     rows = [stack_norms(group["params"][0], sgd.state[group["params"][0]].get("u")) for group in groups]
@@ -70,8 +70,8 @@ def stack_norms(weight: Tensor, velocity: Tensor | None) -> Tensor:
 class GpuIdle(L.Callback):
     """Logs `train/gpu_idle_percent`: the share of about the last second in which no kernel ran on the GPU (NVML).
 
-    Logged every `log_every_n_steps` steps, for the first of several devices. Nothing is logged if the driver has no
-    such count, as for a MIG slice of a GPU.
+    Logged every `log_every_n_steps` steps, for the first device. Nothing is logged if the driver has no such counter,
+    as for a MIG slice.
     """
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
@@ -85,18 +85,18 @@ def read_gpu_utilization(device: torch.device) -> float | None:
     """Percent of time with a kernel running, from NVML; None if unknown."""
     try:
         return float(torch.cuda.utilization(device))
-    except Exception:  # no NVML, no permission, or no such count; the exception depends on NVML's version
+    except Exception:  # no NVML, no permission, or no such counter; the exception depends on NVML's version
         return None
 
 
 class Throughput(L.Callback):
-    """Logs `train/images_per_second` over all devices, since it was last logged; validation time is not counted."""
+    """Logs `train/images_per_second` over all devices since the last log; validation time is not counted."""
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size, self.since, self.steps = batch_size, 0.0, 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock; needed beside `on_train_epoch_start`, which is not called for a resumed epoch."""
+        """Start the clock; `on_train_epoch_start` is not called for a resumed epoch."""
         self.since, self.steps = time.perf_counter(), trainer.global_step
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -115,8 +115,8 @@ class Throughput(L.Callback):
 class EpochTrainError(L.Callback):
     """Logs `train/epoch_top1_error`, the running training error of each epoch in percent (Figure 1).
 
-    Available to checkpoints and schedules as `monitor`. Written to the loggers at once, since an interruption at the
-    end of the epoch comes before Lightning writes.
+    Checkpoints and schedules can monitor it. It is written to the loggers at once, because an interruption at the end
+    of the epoch comes before Lightning writes.
     """
 
     NAME = EPOCH_ERROR
@@ -139,7 +139,7 @@ class ProgressBar(RichProgressBar):
     }
 
     def configure_columns(self, trainer: L.Trainer) -> list[Any]:
-        """Leave out the steps per second, since images per second are shown."""
+        """Leave out steps per second, since images per second are shown."""
         return [c for c in super().configure_columns(trainer) if type(c).__name__ != "ProcessingSpeedColumn"]
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from alexnet_pl.training.schedules import find_end_of_fit
 
 @dataclass
 class FitState:
-    """What a checkpoint keeps of a fit's record."""
+    """State of `FitRecord` in a checkpoint."""
 
     training: Settings
     changed_settings: list[str]
@@ -32,18 +32,18 @@ class FitState:
 
 
 class FitRecord(L.Callback):
-    """Writes fit.json when training starts, and links the run as `latest` of its recipe. `describe_store`:
-    returns the images it is trained on, which exist once the fit has started.
+    """Writes fit.json when training starts, and links the run as `latest` of its recipe.
 
-    Settings, training time and energy are also saved in checkpoints, so that they survive a killed session and a
-    checkpoint copied to another folder.
+    `describe_store` is called then, since the store may be prepared by the fit itself. Settings, training time and
+    energy are also saved in checkpoints, so that they survive a killed session and a checkpoint copied to another
+    folder.
     """
 
     def __init__(self, run: Path, training: Settings, describe_store: Callable[[], DatasetInfo]) -> None:
         self.run, self.training, self.describe_store = run, training, describe_store
         self.changed_settings: list[str] = []
         self.earlier_seconds, self.start_time = 0.0, time.perf_counter()
-        self.earlier_joules: dict[str, float] | None = None  # of sessions before this one, if there were any
+        self.earlier_joules: dict[str, float] | None = None  # of earlier sessions
         self.meter, self.processes = EnergyMeter(), 1
 
     @property
@@ -53,10 +53,10 @@ class FitRecord(L.Callback):
 
     @property
     def joules(self) -> dict[str, float]:
-        """Energy over all sessions by counter (`GPU`, `processor`), of this machine's GPU in use and processors.
+        """Energy over all sessions by counter: `GPU`, the one in use, and `processor`, all of this machine.
 
-        A counter that an earlier session lacked is left out; so are all of a fit of several processes, of which each
-        sees its own GPU alone.
+        A counter that an earlier session lacked is left out. With several processes there are none, because each
+        process sees only its own GPU.
         """
         if self.processes > 1:
             return {}
@@ -77,7 +77,7 @@ class FitRecord(L.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises ValueError naming a field that is missing or of another type."""
+        """Restore the state. Raises ValueError, naming the field, if one is missing or has another type."""
         parse_record(state_dict, FitState)
         differing = fit_status.changed_settings(state_dict["training"], self.training)
         self.changed_settings = sorted({*state_dict["changed_settings"], *differing})
@@ -93,7 +93,7 @@ class FitRecord(L.Callback):
 
     @rank_zero_only
     def finish(self, trainer: L.Trainer, images: int) -> str:
-        """Write to fit.json what ended the fit, and return it. `images`: images seen, counted each time."""
+        """Write the reason why the fit ended to fit.json, and return it. `images`: images seen over all epochs."""
         ended_by = find_end_of_fit(trainer)
         counts = (trainer.global_step, trainer.current_epoch, images)
         fit_status.mark_finished(self.run, *counts, self.seconds, ended_by, self.joules)
@@ -101,7 +101,7 @@ class FitRecord(L.Callback):
 
 
 def describe_processes(trainer: L.Trainer) -> dict[str, Any]:
-    """How many processes share a batch. `per_process`: images of each step that one of them reads."""
+    """Describe the processes of a fit. `per_process`: images that each process reads per step."""
     kind = getattr(trainer.strategy, "kind", "single")
     size: int = trainer.datamodule.batch_size  # type: ignore[attr-defined]
     return {

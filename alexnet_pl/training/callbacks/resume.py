@@ -22,13 +22,13 @@ from alexnet_pl.training.loggers import MetricsFile
 class RandomState(L.Callback):
     """Saves the states of torch's random generators, used by dropout, which Lightning's checkpoints leave out.
 
-    The order of images, crops and colour noise have no state: they are functions of (seed, epoch, batch). States are
-    restored when training starts, after everything else that may draw random numbers.
+    The order of images, crops and color noise need no state: they are functions of (seed, epoch, batch). States are
+    restored when training starts, after all other code that may draw random numbers.
     """
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
-        self.copies = 1  # processes that have the same images and draw alike
+        self.copies = 1  # processes with the same images and the same random numbers
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.copies = trainer.world_size // image_share(trainer)[1]
@@ -45,10 +45,10 @@ class RandomState(L.Callback):
         return states
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises TypeError for what is no generator's state."""
+        """Restore the states. Raises TypeError if they are not generator states."""
         for state in state_dict["cpu"]:
             if not isinstance(state, Tensor) or (state.dtype, state.shape) != (torch.uint8, self.shape):
-                raise TypeError("RandomState.cpu: not the state of a generator")
+                raise TypeError("RandomState.cpu: not a generator state")
         self.states = state_dict
 
     @property
@@ -58,7 +58,7 @@ class RandomState(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         (rank, _), states = image_share(trainer), self.states
         if rank and len(states.get("cpu", [])) <= rank:
-            torch.manual_seed(torch.initial_seed() + rank)  # else every process would drop the same units
+            torch.manual_seed(torch.initial_seed() + rank)  # otherwise every process would drop the same units
         if len(states.get("cpu", [])) > rank:
             torch.set_rng_state(states["cpu"][rank])
         if len(states.get("cuda", [])) > rank and torch.cuda.is_available():
@@ -76,7 +76,7 @@ def gather_states(state: Tensor) -> list[Tensor]:
 
 
 class MetricsPosition(L.Callback):
-    """Saves the number of rows of metrics.csv in each checkpoint; a resumed fit drops the rows after them."""
+    """Saves the number of rows of metrics.csv in each checkpoint; a resumed fit drops later rows."""
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         for logger in trainer.loggers:
@@ -138,12 +138,12 @@ RESTORING = (
     "on_load_checkpoint",
     "_call_callbacks_load",
 )
-"""How functions begin, here and in Lightning, that take state out of a checkpoint."""
+"""Prefixes of the functions, here and in Lightning, that restore state from a checkpoint."""
 
 
 @contextmanager
 def restoring(path: str | None) -> Iterator[None]:
-    """Turn an error that arises while the checkpoint at `path` is restored into a UserError that names the file."""
+    """Turn errors while restoring the checkpoint at `path` into a UserError that names the file."""
     try:
         yield
     except UserError:
@@ -159,12 +159,12 @@ def restores(error: Exception) -> bool:
 
 
 def damaged(path: str | None, why: str) -> UserError:
-    return UserError(f"ckpt_path: {path}: its training state cannot be restored ({why}); take another checkpoint")
+    return UserError(f"ckpt_path: {path}: its training state cannot be restored ({why}); use another checkpoint")
 
 
 class RestoredState(L.Callback):
-    """Raises UserError at the start of a resumed fit where counters are no numbers, weights are not finite, or
-    velocities do not fit the weights."""
+    """Checks the state of a resumed fit when training starts. Raises UserError if counters are not numbers, weights are
+    not finite, or velocities do not fit the weights."""
 
     def __init__(self, path: str | None) -> None:
         self.path = path
@@ -186,7 +186,7 @@ class RestoredState(L.Callback):
             for key, inner in value.items():
                 self.check_counters(f"{name}.{key}", inner)
         elif not isinstance(value, int) or value < 0:
-            raise damaged(self.path, f"loops.fit_loop.{name}: {value!r} is no count")
+            raise damaged(self.path, f"loops.fit_loop.{name}: {value!r} is not a count")
 
     def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         for parameter, state in optimizer.state.items():
@@ -194,12 +194,12 @@ class RestoredState(L.Callback):
                 self.check_state(name, value, parameter)
         for group in optimizer.param_groups:
             for name, value in group.items():
-                counts = is_number(optimizer.defaults.get(name, 0.0))  # Adam has switches and pairs besides
+                counts = is_number(optimizer.defaults.get(name, 0.0))  # Adam also has flags and pairs
                 if name not in ("params", "name") and counts and not is_number(value):
-                    raise damaged(self.path, f"optimizer_states: {name}={value!r} is no number")
+                    raise damaged(self.path, f"optimizer_states: {name}={value!r} is not a number")
 
     def check_state(self, name: str, value: Any, parameter: torch.Tensor) -> None:
-        """What an optimizer keeps for a parameter: tensors of its shape, and Adam's number of steps."""
+        """Check the optimizer state of a parameter: tensors of its shape, and Adam's step count."""
         if not isinstance(value, torch.Tensor) or (value.dim() and value.shape != parameter.shape):
             raise damaged(self.path, f"optimizer_states: {name} does not have the shape of its weights")
         if not value.isfinite().all():

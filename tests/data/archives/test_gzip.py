@@ -1,4 +1,4 @@
-"""Compressed archives: their own checksum is held, though images are read at random places."""
+"""Compressed archives: checksums are verified although images are read at random offsets."""
 
 import gzip
 from pathlib import Path
@@ -19,7 +19,7 @@ def flip_stored_byte(path: Path, wanted: bytes) -> None:
     path.write_bytes(data)
 
 
-def test_one_bit_in_an_image_of_kaggles_archive_is_noticed(tmp_path: Path) -> None:
+def test_flipped_bit_in_kaggles_archive_is_detected(tmp_path: Path) -> None:
     copy = kaggle_tar(tmp_path / "copy")
     (path,) = copy.glob("*.tar.gz")
     flip_stored_byte(path, numbered(2012, "val", 5)["ILSVRC2012_val_00000003.JPEG"])
@@ -27,7 +27,7 @@ def test_one_bit_in_an_image_of_kaggles_archive_is_noticed(tmp_path: Path) -> No
         read_source(copy, {})
 
 
-def test_one_bit_in_hugging_faces_archive_is_noticed(tmp_path: Path) -> None:
+def test_flipped_bit_in_hugging_faces_archive_is_detected(tmp_path: Path) -> None:
     copy = packed(tmp_path / "copy")
     path = copy / "train_images_1.tar.gz"
     data = bytearray(path.read_bytes())
@@ -37,7 +37,7 @@ def test_one_bit_in_hugging_faces_archive_is_noticed(tmp_path: Path) -> None:
         read_source(copy, {})
 
 
-def test_a_sound_archive_of_many_megabytes_and_several_streams_is_read(tmp_path: Path) -> None:
+def test_large_archive_of_several_streams_is_read(tmp_path: Path) -> None:
     """As pigz and `cat` leave it, with points for random access in between."""
     rng = np.random.default_rng(0)
     files: Files = {f"n0100000{c}_{i}.JPEG": rng.bytes(300_000) for c in range(2) for i in range(5)}

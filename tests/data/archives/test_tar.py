@@ -1,4 +1,4 @@
-"""Tar archives: read in place, links never followed."""
+"""Tar archives: read in place; links are never followed."""
 
 import io
 import tarfile
@@ -27,7 +27,7 @@ def test_links_and_paths_that_lead_out_of_an_archive_are_never_followed(tmp_path
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["copy", "n01000001.tar"]
 
 
-def test_an_archive_is_read_where_it_lies(tmp_path: Path) -> None:
+def test_archive_is_read_in_place(tmp_path: Path) -> None:
     source: DatasetListing = read_source(archives(tmp_path / "copy"), {})[1]
     for item in source.splits["train"]:
         wnid, name = item.name.split("/")[1:]

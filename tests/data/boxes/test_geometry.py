@@ -1,4 +1,4 @@
-"""Boxes follow their image as torchvision's tv_tensors do."""
+"""Box geometry under crop, reflection and resize, against torchvision's tv_tensors."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def boxes() -> tv_tensors.BoundingBoxes:
 
 
 @pytest.mark.parametrize("window", [(0, 0, 40, 60), (8, 4, 20, 20), (12, 35, 20, 20), (20, 40, 20, 20)])
-def test_a_crop_moves_and_cuts_boxes(window: tuple[int, int, int, int]) -> None:
+def test_crop_moves_and_clips_boxes(window: tuple[int, int, int, int]) -> None:
     expected = functional.crop(boxes(), *window).as_subclass(torch.Tensor)
     found = crop_boxes(CORNERS, *window)
     inside = has_area(found)
@@ -25,7 +25,7 @@ def test_a_crop_moves_and_cuts_boxes(window: tuple[int, int, int, int]) -> None:
     assert torch.equal(inside, area > 0)
 
 
-def test_a_reflection_swaps_left_and_right() -> None:
+def test_reflection_swaps_left_and_right() -> None:
     assert torch.equal(flip_boxes(CORNERS, WIDTH), functional.horizontal_flip(boxes()).as_subclass(torch.Tensor))
 
 

@@ -1,4 +1,4 @@
-"""Crops, reflections, mean and colour noise of §5.1 against numpy, image by image; the ten test views."""
+"""Augmentation (§5.1) against numpy, image by image: crops, reflections, mean, color noise; the ten test views."""
 
 import weakref
 
@@ -46,7 +46,7 @@ def uneven_mean(size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("size", "crop"), SIZES)
-def test_a_training_view_is_numpys_slice_reflected_where_told(size: int, crop: int) -> None:
+def test_training_view_is_numpys_slice_reflected_if_drawn(size: int, crop: int) -> None:
     """First and last places, unequal rows and columns, both reflections."""
     last = size - crop
     offsets = [[0, 0], [last, last], [0, last], [last, 0], [1, last - 2], [last // 2, 3]]
@@ -66,7 +66,7 @@ def test_pixels_keep_their_scale_of_0_to_255() -> None:
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_any_crop_of_any_size_is_numpys(data: st.DataObject) -> None:
+def test_any_crop_of_any_size_matches_numpy(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 12))
     crop = data.draw(st.integers(1, size))
     place = st.integers(0, size - crop)
@@ -81,9 +81,7 @@ def test_any_crop_of_any_size_is_numpys(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize(("size", "crop"), SIZES)
 @pytest.mark.parametrize("which", ["center", "per_position"])
-def test_the_mean_is_its_centre_in_the_program_and_of_the_crops_place_in_print(
-    which: str, size: int, crop: int
-) -> None:
+def test_mean_is_centered_as_run_and_per_position_as_printed(which: str, size: int, crop: int) -> None:
     """convdata_jpeg.py:201: the mean's central crop, whatever the offset, unreflected; in print each pixel's own."""
     last, mid = size - crop, (size - crop) // 2
     offsets, flips = [[0, 0], [last, 1], [last, last], [mid, mid]], [False, True, False, True]
@@ -98,7 +96,7 @@ def test_the_mean_is_its_centre_in_the_program_and_of_the_crops_place_in_print(
 
 
 @pytest.mark.parametrize("which", ["center", "per_position"])
-def test_a_view_is_the_same_twice_and_leaves_images_and_mean_as_they_were(which: str) -> None:
+def test_view_is_repeatable_and_leaves_its_inputs_unchanged(which: str) -> None:
     images = torch.from_numpy(photographs(3, 32))
     kept, augment = images.clone(), eye(32, 24, uneven_mean(32), mean=which)
     drawn = augment.draw(0, 0, 0, 3)
@@ -108,7 +106,7 @@ def test_a_view_is_the_same_twice_and_leaves_images_and_mean_as_they_were(which:
     assert torch.equal(images, kept)
 
 
-def test_crops_start_at_every_one_of_33_places_equally_often() -> None:
+def test_crops_start_at_33_offsets_equally_often() -> None:
     """convdata_jpeg.py:239: 0 … 32 inclusive, 33 × 33 × 2 variants, rows and columns apart."""
     drawn = Augment().draw(0, 0, 0, 33_000)
     for axis in drawn.offsets.T:
@@ -118,7 +116,7 @@ def test_crops_start_at_every_one_of_33_places_equally_often() -> None:
     assert len({tuple(pair) for pair in drawn.offsets.tolist()}) == 33 * 33
 
 
-def test_in_print_the_last_place_is_never_used() -> None:
+def test_last_offset_is_never_used_as_printed() -> None:
     """§5.1: "a factor of 2048" is 32 · 32 · 2."""
     drawn = Augment(include_last_offset=False).draw(0, 0, 0, 32_000)
     for axis in drawn.offsets.T:
@@ -126,7 +124,7 @@ def test_in_print_the_last_place_is_never_used() -> None:
 
 
 @pytest.mark.parametrize(("size", "crop"), SIZES[1:])
-def test_places_of_smaller_images(size: int, crop: int) -> None:
+def test_crop_offsets_of_smaller_images(size: int, crop: int) -> None:
     drawn = Augment(size=size, crop=crop).draw(0, 0, 0, 5000)
     assert drawn.offsets.unique().tolist() == list(range(size - crop + 1))
     assert not Augment(size=crop, crop=crop, include_last_offset=False).draw(0, 0, 0, 50).offsets.any()
@@ -145,7 +143,7 @@ def test_half_of_the_images_are_reflected_and_noise_is_standard_normal() -> None
     assert abs((noise.abs() < 1).double().mean().item() - 0.6827) < 5 * (0.217 / 3 / count) ** 0.5
 
 
-def test_row_column_reflection_and_the_three_noises_are_drawn_apart() -> None:
+def test_row_column_reflection_and_noise_are_independent() -> None:
     drawn = Augment().draw(0, 0, 0, 20_000)
     columns = torch.cat([drawn.offsets.double(), drawn.flips.double()[:, None], drawn.noise.double()], 1)
     correlation = np.corrcoef(columns.numpy().T)
@@ -165,7 +163,7 @@ def test_draws_are_a_function_of_seed_epoch_and_batch() -> None:
         assert len({each[part].numpy().tobytes() for each in drawn.values()}) == len(keys)
 
 
-def test_draws_take_nothing_from_the_global_generators_and_depend_on_none() -> None:
+def test_draws_are_independent_of_global_generators() -> None:
     torch.manual_seed(1)
     np.random.seed(1)
     first = Augment().draw(0, 0, 0, 8)
@@ -175,7 +173,7 @@ def test_draws_take_nothing_from_the_global_generators_and_depend_on_none() -> N
 
 
 @pytest.mark.parametrize("count", [128, 100, 20])
-def test_32_images_in_a_row_share_crop_and_reflection_where_told(count: int) -> None:
+def test_chunks_of_32_images_share_crop_and_reflection_if_set(count: int) -> None:
     """convdata_jpeg.py:77; the noise stays each image's own. In 40 batches all of the chunks' choices differ."""
     chunks = []
     for batch in range(40):
@@ -189,7 +187,7 @@ def test_32_images_in_a_row_share_crop_and_reflection_where_told(count: int) -> 
     assert len(set(chunks)) > 0.8 * len(chunks)
 
 
-def test_by_default_images_in_a_row_have_crops_of_their_own() -> None:
+def test_by_default_each_image_has_its_own_crop() -> None:
     drawn = Augment().draw(0, 0, 0, 128)
     assert len(drawn.offsets.unique(dim=0)) > 100
 
@@ -211,7 +209,7 @@ def noise_of_one(augment: Augment) -> np.ndarray:
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("noise", [0.1, 0.3])
-def test_each_drawn_number_adds_its_component_times_its_scale(scale: str, noise: float) -> None:
+def test_color_noise_adds_scaled_components(scale: str, noise: float) -> None:
     """§5.1 by numpy's eigh in float64; the order and the signs of the components are free."""
     chance = np.random.default_rng(3).standard_normal((3, 50)) * [[30.0], [80.0], [50.0]]
     covariance = np.cov(chance)
@@ -228,13 +226,13 @@ def test_each_drawn_number_adds_its_component_times_its_scale(scale: str, noise:
     ("scale", "grey_levels"),
     [("stdev", [1.97, 3.71, 12.18]), ("eigenvalue", [0.15, 0.54, 5.82]), ("eigenvalue255", [38.9, 137.6, 1483.0])],
 )
-def test_noise_along_imagenets_components_is_as_the_facts_have_it(scale: str, grey_levels: list[float]) -> None:
+def test_imagenet_color_noise_has_the_published_components(scale: str, grey_levels: list[float]) -> None:
     """SOURCE_FACTS §4 at α of one standard deviation; `eigenvalue` is λ / 255² · 255 · 0.1 by hand."""
     found = noise_of_one(eye(4, 4, noise_scale=scale, rescale=False))
     assert sorted(np.linalg.norm(found, axis=1)) == pytest.approx(grey_levels, rel=0.02)
 
 
-def test_noise_of_many_images_spreads_each_channel_by_its_share_of_the_components() -> None:
+def test_color_noise_has_the_expected_deviation_per_channel() -> None:
     """SOURCE_FACTS §4: implied standard deviations 74.0, 72.0, 77.0 of R, G and B; a tenth of them is added."""
     count, augment = 40_000, eye(1, 1, rescale=False)
     grey = torch.full((count, 3, 1, 1), 128, dtype=torch.uint8)
@@ -245,7 +243,7 @@ def test_noise_of_many_images_spreads_each_channel_by_its_share_of_the_component
 
 @pytest.mark.parametrize("noise", [0.1, 0.05])
 @pytest.mark.parametrize("rescale", [True, False])
-def test_noise_is_one_colour_an_image_after_the_mean_and_before_the_division(rescale: bool, noise: float) -> None:
+def test_noise_is_one_color_per_image_added_before_rescaling(rescale: bool, noise: float) -> None:
     """convdata_jpeg.py:155: (pixels − mean + colour) / (1 + noise); in print nothing is divided."""
     images, mean = photographs(5, 32), uneven_mean(32)
     numbers = np.random.default_rng(4).standard_normal((5, 3))
@@ -258,7 +256,7 @@ def test_noise_is_one_colour_an_image_after_the_mean_and_before_the_division(res
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["from the start", "switched off later"])
-def test_without_noise_nothing_is_added_and_nothing_is_divided(late: bool) -> None:
+def test_without_noise_nothing_is_added_or_rescaled(late: bool) -> None:
     """SOURCE_FACTS §4: noise, and the /1.1, are switched off for the last ~25 epochs."""
     augment = eye(32, 24, noise=0.1 if late else 0.0)
     images = photographs(2, 32)
@@ -275,7 +273,7 @@ def as_set(views: list[np.ndarray]) -> set[bytes]:
 
 
 @pytest.mark.parametrize(("size", "crop"), SIZES)
-def test_the_ten_views_are_four_corners_and_the_centre_and_their_reflections(size: int, crop: int) -> None:
+def test_ten_views_are_four_corners_center_and_reflections(size: int, crop: int) -> None:
     """§5.1, in any order; at 256 the offsets are 0, 16 and 32. No noise and no division in a test."""
     images, last, mid = photographs(2, size), size - crop, (size - crop) // 2
     views = list(eye(size, crop, noise=0.1).views(torch.from_numpy(images), "ten"))
@@ -301,7 +299,7 @@ def test_test_views_lose_the_same_mean_as_training_views(which: str) -> None:
             assert sum(np.abs(view - wanted).max() < 1e-3 for view in views) == 1
 
 
-def test_one_number_is_subtracted_everywhere_in_place_of_the_mean_image_where_given() -> None:
+def test_constant_mean_replaces_the_mean_image_if_set() -> None:
     """OverFeat's released networks: 118.380948 for all pixels and colours."""
     images = photographs(2, 32)
     one = eye(32, 24, uneven_mean(32), pixel_mean=118.380948, noise=0)
@@ -313,7 +311,7 @@ def test_one_number_is_subtracted_everywhere_in_place_of_the_mean_image_where_gi
     np.testing.assert_allclose(one(torch.from_numpy(images), drawn)[0].numpy(), wanted, atol=1e-4)
 
 
-def test_the_one_view_of_validation_is_the_centre_unreflected() -> None:
+def test_validation_view_is_the_center_crop() -> None:
     """SOURCE_FACTS §4: single-view test = central 224, no flip."""
     images, mean = photographs(2, 256), uneven_mean(256)
     (view,) = eye(256, 224, mean).views(torch.from_numpy(images), "center")
@@ -332,12 +330,12 @@ def test_the_one_view_of_validation_is_the_centre_unreflected() -> None:
         ("pixel_mean", 256),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(name: str, value) -> None:
+def test_invalid_options_are_refused_by_name(name: str, value) -> None:
     with pytest.raises(ValueError, match=f"{name}={value}"):
         Augment(**{name: value})
 
 
-def test_the_nine_views_are_a_grid_of_places_without_reflections() -> None:
+def test_nine_views_are_a_grid_without_reflections() -> None:
     """convdata_cifar.py: three rows by three columns, 4 pixels apart, for 24 pixels of 32."""
     images, mean = photographs(2, 32), uneven_mean(32)
     views = list(eye(32, 24, mean).views(torch.from_numpy(images), "nine"))
@@ -346,7 +344,7 @@ def test_the_nine_views_are_a_grid_of_places_without_reflections() -> None:
     np.testing.assert_allclose(torch.stack(views).numpy(), np.array(wanted), rtol=1e-6, atol=1e-4)
 
 
-def test_without_reflections_nothing_else_is_drawn_otherwise() -> None:
+def test_disabling_reflection_leaves_other_draws_unchanged() -> None:
     plain, reflected = (eye(32, 24, flip=flip).draw(1, 2, 3, 500) for flip in (False, True))
     assert not plain.flips.any()
     assert 200 < reflected.flips.sum() < 300
@@ -357,9 +355,7 @@ def test_without_reflections_nothing_else_is_drawn_otherwise() -> None:
 @pytest.mark.parametrize("mean", ["center", "per_position"])
 @pytest.mark.parametrize("noise", [0, 0.1])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_image_after_image_gives_the_numbers_of_the_whole_batch(
-    mean: str, noise: float, layout: torch.memory_format
-) -> None:
+def test_single_images_give_the_same_bits_as_the_batch(mean: str, noise: float, layout: torch.memory_format) -> None:
     """To the bit: the same operations in the same order."""
     augment = Augment(size=20, crop=13, noise=noise, mean=mean)
     rng = np.random.default_rng(0)
@@ -380,7 +376,7 @@ def test_image_after_image_gives_the_numbers_of_the_whole_batch(
         torch.testing.assert_close(augment(images, draws), whole.bfloat16())
 
 
-def test_the_ten_views_are_made_one_at_a_time() -> None:
+def test_ten_views_are_generated_one_at_a_time() -> None:
     """So that testing needs the memory of one view: each is gone when the next is asked for."""
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     views = Augment(32, 24).views(images, "ten")

@@ -1,4 +1,4 @@
-"""Every image once, in an order that seed and epoch decide, on any number of devices, and from any point again."""
+"""Loaders: every image once per epoch, order by seed and epoch, sharding over devices, resuming at any batch."""
 
 import itertools
 import json
@@ -85,7 +85,7 @@ def numbers_of(epoch: list[Seen]) -> list[int]:
     return flat(batch[0] for batch in epoch)
 
 
-def test_a_training_batch_carries_the_images_their_labels_and_the_draws_of_its_place(split_of) -> None:
+def test_training_batch_has_images_labels_and_draws_of_its_position(split_of) -> None:
     for i, batch in enumerate(training(split_of(23), 5, seed=3)):
         numbers, labels, *drawn = seen(batch)
         assert batch.images.dtype == torch.uint8
@@ -97,7 +97,7 @@ def test_a_training_batch_carries_the_images_their_labels_and_the_draws_of_its_p
 
 @given(st.integers(1, 24), st.integers(1, 9), st.integers(0, 2**32))
 @settings(max_examples=30, deadline=None)
-def test_an_epoch_is_a_beginning_of_a_permutation_in_batches_of_exactly_the_size(split_of, count, size, seed) -> None:
+def test_epoch_is_a_prefix_of_a_permutation_in_full_batches(split_of, count, size, seed) -> None:
     """No image twice; what does not fill a batch waits for another epoch. Fewer than a batch: all, some again."""
     loader = training(split_of(count), size, seed)
     for _ in range(2):
@@ -109,7 +109,7 @@ def test_an_epoch_is_a_beginning_of_a_permutation_in_batches_of_exactly_the_size
         assert set(numbers) <= set(range(count))
 
 
-def test_the_same_images_do_not_always_wait() -> None:
+def test_every_image_is_left_out_equally_often() -> None:
     """Of eight images in batches of three, two are left out: over many epochs each as often as any other."""
     left_out = [frozenset(epoch_order(8, 0, epoch)[6:].tolist()) for epoch in range(200)]
     counts = np.bincount([number for pair in left_out for number in pair], minlength=8)
@@ -118,7 +118,7 @@ def test_the_same_images_do_not_always_wait() -> None:
     assert np.abs(first - 25).max() < 5 * (200 * 0.125 * 0.875) ** 0.5
 
 
-def test_epochs_and_seeds_differ_in_order_and_draws_and_the_same_seed_repeats_both(split_of) -> None:
+def test_order_and_draws_depend_on_seed_and_epoch(split_of) -> None:
     runs = {}
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
         loader = training(split_of(24), 4, seed)
@@ -132,7 +132,7 @@ def test_epochs_and_seeds_differ_in_order_and_draws_and_the_same_seed_repeats_bo
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5, 8])
-def test_the_shares_of_all_devices_make_up_the_batch_of_one(split_of, world: int) -> None:
+def test_shards_of_all_devices_form_the_single_device_batch(split_of, world: int) -> None:
     """In the order of ranks, draws included, where the size does not divide evenly too: the run is the same."""
     whole = training(split_of(24), 8, seed=2)
     ranks = [training(split_of(24), 8, seed=2, rank=rank, world=world) for rank in range(world)]
@@ -145,7 +145,7 @@ def test_the_shares_of_all_devices_make_up_the_batch_of_one(split_of, world: int
             assert joined == batch
 
 
-def test_a_limit_takes_the_first_batches_of_each_epoch(split_of) -> None:
+def test_limit_takes_the_first_batches_of_each_epoch(split_of) -> None:
     whole, limited = training(split_of(24), 4), training(split_of(24), 4, limit=2)
     for _ in range(3):
         assert epoch_of(limited) == epoch_of(whole)[:2]
@@ -164,7 +164,7 @@ def state_after(loader: TrainLoader, batches: int) -> tuple[list[Seen], dict]:
 
 
 @pytest.mark.parametrize("done", range(13))
-def test_a_state_loaded_goes_on_with_exactly_the_batches_that_are_left(split_of, done: int) -> None:
+def test_loaded_state_continues_with_the_remaining_batches(split_of, done: int) -> None:
     """Three epochs of four batches, cut after every one of them, draws included, then over two more ends of epochs."""
     whole, _ = state_after(training(split_of(14), 3, seed=5), 20)
     first, state = state_after(training(split_of(14), 3, seed=5), done)
@@ -179,7 +179,7 @@ def test_a_state_loaded_goes_on_with_exactly_the_batches_that_are_left(split_of,
 
 @given(st.integers(2, 24), st.integers(1, 5), st.integers(0, 100), st.data())
 @settings(max_examples=30, deadline=None)
-def test_a_run_cut_twice_sees_what_one_that_was_not_cut_sees(split_of, count, size, seed, data) -> None:
+def test_run_resumed_twice_sees_the_same_batches(split_of, count, size, seed, data) -> None:
     size = min(size, count)
     cuts = data.draw(st.tuples(st.integers(0, 12), st.integers(0, 12)))
     whole, _ = state_after(training(split_of(count), size, seed), sum(cuts) + 1)
@@ -192,7 +192,7 @@ def test_a_run_cut_twice_sees_what_one_that_was_not_cut_sees(split_of, count, si
     assert found == whole
 
 
-def test_a_batch_stays_as_it_is_while_the_next_one_is_handed_out(split_of) -> None:
+def test_batch_is_unchanged_while_the_next_one_is_yielded(split_of) -> None:
     """What `stream` promises on the CPU, where no copy is made: the buffer is filled again only later."""
     before: tuple[Batch, Seen] | None = None
     for batch in training(split_of(24), 2):
@@ -216,7 +216,7 @@ def counted(loader: EvalLoader) -> tuple[list[int], list[int]]:
 
 @given(st.integers(1, 24), st.integers(1, 9), st.integers(1, 6))
 @settings(max_examples=60, deadline=None)
-def test_over_all_devices_each_image_is_tested_exactly_once(split_of, count: int, size: int, world: int) -> None:
+def test_each_image_is_tested_once_over_all_devices(split_of, count: int, size: int, world: int) -> None:
     """Lightning's own sampler would repeat images until all devices have as many."""
     loaders = [EvalLoader(split_of(count), size, CPU, rank, world) for rank in range(world)]
     found = [counted(loader) for loader in loaders]
@@ -228,7 +228,7 @@ def test_over_all_devices_each_image_is_tested_exactly_once(split_of, count: int
 
 @given(st.integers(1, 24), st.integers(1, 9), st.integers(1, 6), st.integers(1, 4))
 @settings(max_examples=40, deadline=None)
-def test_with_a_limit_the_total_is_still_what_is_handed_out(split_of, count, size, world, limit) -> None:
+def test_total_with_a_limit_counts_yielded_images(split_of, count, size, world, limit) -> None:
     loaders = [EvalLoader(split_of(count), size, CPU, rank, world, limit=limit) for rank in range(world)]
     numbers = flat(counted(loader)[0] for loader in loaders)
     assert sorted(numbers) == list(range(min(count, limit * size * world)))
@@ -238,9 +238,7 @@ def test_with_a_limit_the_total_is_still_what_is_handed_out(split_of, count, siz
 
 @given(st.integers(1, 24), st.integers(1, 9), st.integers(1, 6))
 @settings(max_examples=40, deadline=None)
-def test_an_eval_loader_hands_out_as_many_batches_as_its_length_says_and_none_is_empty(
-    split_of, count, size, world
-) -> None:
+def test_eval_loader_yields_its_length_in_nonempty_batches(split_of, count, size, world) -> None:
     """Where there are more devices than images too; Lightning plans by the length."""
     for rank in range(world):
         loader = EvalLoader(split_of(count), size, CPU, rank, world)
@@ -254,7 +252,7 @@ def test_testing_twice_gives_the_same_images_in_the_same_order(split_of) -> None
     assert counted(loader) == counted(loader) == (list(range(11)), [label(number) for number in range(11)])
 
 
-def test_images_that_could_not_be_read_are_in_no_batch(tmp_path: Path) -> None:
+def test_unreadable_images_are_in_no_batch(tmp_path: Path) -> None:
     """The first, the last and two in a row of ten; the others keep their labels."""
     numbers = [UNREADABLE, 1, 2, UNREADABLE, UNREADABLE, 5, 6, 7, 8, UNREADABLE]
     split = make_split(tmp_path / "store", numbers)
@@ -270,7 +268,7 @@ def threads() -> set[threading.Thread]:
 
 
 @pytest.mark.parametrize("taken", [0, 1, 3, 12])
-def test_an_iterator_abandoned_midway_leaves_no_thread_behind(split_of, taken: int) -> None:
+def test_abandoned_iterator_leaves_no_thread(split_of, taken: int) -> None:
     before = threads()
     batches = iter(training(split_of(24), 2))
     for _ in range(taken):
@@ -285,14 +283,14 @@ def test_an_iterator_abandoned_midway_leaves_no_thread_behind(split_of, taken: i
     assert threads() <= before
 
 
-def test_a_finished_epoch_leaves_no_thread_behind(split_of) -> None:
+def test_finished_epoch_leaves_no_thread(split_of) -> None:
     before = threads()
     epoch_of(training(split_of(24), 2))
     counted(EvalLoader(split_of(24), 5, CPU))
     assert threads() <= before
 
 
-def test_an_error_in_the_loop_leaves_no_thread_behind(split_of) -> None:
+def test_error_in_the_loop_leaves_no_thread(split_of) -> None:
     before = threads()
 
     def fail() -> None:
@@ -304,7 +302,7 @@ def test_an_error_in_the_loop_leaves_no_thread_behind(split_of) -> None:
     assert threads() <= before
 
 
-def test_an_error_of_the_reading_thread_comes_out_of_the_loop(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_in_the_reading_thread_is_raised_in_the_loop(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a hang: a disk that fails in the middle of an epoch ends the run with the disk's own error."""
     before, split = threads(), split_of(24)
     readings = itertools.count()
@@ -323,7 +321,7 @@ def test_an_error_of_the_reading_thread_comes_out_of_the_loop(split_of, monkeypa
 
 @pytest.mark.parametrize("size", [4, 5])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_images_that_lie_on_a_device_are_picked_out_as_they_are(size: int, layout: torch.memory_format) -> None:
+def test_images_cached_on_a_device_are_gathered_unchanged(size: int, layout: torch.memory_format) -> None:
     """48 bytes are six words of eight, 75 are none."""
     images = torch.randint(256, (7, 3, size, size), dtype=torch.uint8).contiguous(memory_format=layout)
     chosen = torch.tensor([6, 0, 0, 3])
@@ -331,7 +329,7 @@ def test_images_that_lie_on_a_device_are_picked_out_as_they_are(size: int, layou
     assert gather_images(images, chosen).is_contiguous(memory_format=layout)
 
 
-def test_a_split_stays_on_the_gpu_if_it_fits_when_an_epoch_begins(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_split_is_cached_on_the_gpu_if_it_fits(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
     split, gpu, free = split_of(24), torch.device("cuda"), [0]
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[0], 4 * split.bytes))
     monkeypatch.setattr(streaming, "batches_on_gpu", lambda *_: iter(["kept"]))

@@ -1,4 +1,4 @@
-"""What later batches will read is asked of the disk early; what they are does not change."""
+"""Read-ahead: later batches are requested from the disk early; batches are unchanged."""
 
 import os
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def in_memory(path: Path, begin: int) -> bool:
             pytest.skip(f"this file system does not tell what is in memory: {error}")
 
 
-def test_what_is_announced_comes_into_memory_by_itself(tmp_path: Path) -> None:
+def test_announced_records_are_read_into_memory(tmp_path: Path) -> None:
     """A record alone, and not one far from it. 200 kB a record, as the kernel reads ahead less."""
     settings = StoreSettings("small", 256, {}, shard=64)
     prepare(synthetic.list_synthetic(64, 8), tmp_path / "store", settings, partial(synthetic.read_drawn, size=256))
@@ -71,7 +71,7 @@ def wait_for(what: "partial[bool] | object") -> bool:
     return False
 
 
-def test_batches_are_the_same_with_and_without(root: Path) -> None:
+def test_batches_are_the_same_with_and_without_read_ahead(root: Path) -> None:
     split, order = Store(root).split("train"), np.random.default_rng(0).permutation(IMAGES)
     found = []
     for on in (True, False):
@@ -84,7 +84,7 @@ def test_batches_are_the_same_with_and_without(root: Path) -> None:
         assert torch.equal(labels, same)
 
 
-def test_two_splits_as_one_announce_each_its_own(root: Path) -> None:
+def test_concatenated_splits_announce_their_own_records(root: Path) -> None:
     store = Store(root)
     joined, asked = ConcatSplit([store.split("train"), store.split("val")]), {}
     for split in joined.splits:
@@ -105,7 +105,7 @@ def batches(count: int) -> Iterator[np.ndarray]:
     yield from (np.array([number]) for number in range(count))
 
 
-def test_batches_are_announced_before_they_are_due_until_no_read_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_announced_ahead_only_after_a_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     reads, split, given = [0], RecordingSplit(), []
     monkeypatch.setattr(streaming, "count_major_faults", lambda: reads[0])
     for batch in with_readahead(split, batches(400)):

@@ -1,4 +1,4 @@
-"""Loader of whole images: each once, in the split's order, as the store has it."""
+"""Loader of whole images: each image once, in the split's order, unchanged."""
 
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.mark.parametrize("world", [1, 2])
-def test_whole_images_come_once_each_in_order_with_their_labels(whole: Store, world: int) -> None:
+def test_whole_images_are_yielded_once_in_order_with_labels(whole: Store, world: int) -> None:
     split = whole.split("val")
     for rank in range(world):
         loader = WholeImageLoader(split, 4, CPU, rank, world)
@@ -43,7 +43,7 @@ def test_whole_images_come_once_each_in_order_with_their_labels(whole: Store, wo
         assert torch.cat([batch.labels for batch in batches]).tolist() == [int(split.labels[i]) for i in numbers]
 
 
-def test_of_a_store_of_squares_the_squares_come(tiny_store: Path) -> None:
+def test_store_of_squares_yields_squares(tiny_store: Path) -> None:
     split = Store(tiny_store).split("val")
     images = [image for batch in WholeImageLoader(split, 5, CPU, limit=2) for image in batch.images]
     assert torch.equal(torch.stack(images), split.images(torch.arange(len(images)).numpy()))

@@ -1,4 +1,4 @@
-"""A small copy of images that the tests of `prepare` share."""
+"""Fixture for tests of `prepare`: a small copy of images."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`prepare` interrupted anywhere resumes to the same store."""
+"""`prepare` interrupted at any point resumes to the same store."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 
-def test_a_missing_part_is_made_by_the_last_run(source: DatasetListing, tmp_path: Path) -> None:
+def test_last_run_makes_missing_parts(source: DatasetListing, tmp_path: Path) -> None:
     wanted = make(source, tmp_path / "plain")
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 3))
     assert make(source, tmp_path / "store") == wanted
@@ -46,7 +46,7 @@ def killed(item: ImageRecord) -> tuple[np.ndarray, str]:
     return READ(item)
 
 
-def test_a_worker_that_is_killed_is_told_and_what_is_done_is_kept(source: DatasetListing, tmp_path: Path) -> None:
+def test_killed_worker_is_reported_and_finished_shards_are_kept(source: DatasetListing, tmp_path: Path) -> None:
     says = r"^prepare\.workers: a worker was killed; .* the same command resumes$"
     with pytest.raises(UserError, match=says):
         make(source, tmp_path / "store", killed, workers=2)
@@ -55,7 +55,7 @@ def test_a_worker_that_is_killed_is_told_and_what_is_done_is_kept(source: Datase
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_reader_that_crashes_leaves_nothing_at_root(source: DatasetListing, tmp_path: Path, workers: int) -> None:
+def test_crashing_reader_leaves_no_store(source: DatasetListing, tmp_path: Path, workers: int) -> None:
     """The error comes out as it is; an image that cannot be read is a ValueError and no crash."""
     with pytest.raises(RuntimeError, match="a bug"):
         make(source, tmp_path / "store", crashing, workers=workers)
@@ -73,7 +73,7 @@ STEPS = [
 
 @pytest.mark.parametrize(("where", "what"), STEPS, ids=[what for _, what in STEPS])
 @pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full disk", "Ctrl-C"])
-def test_a_run_that_ends_anywhere_leaves_no_store_and_does_not_hinder_the_next(
+def test_interrupted_run_leaves_no_store_and_can_be_repeated(
     source: DatasetListing,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -96,7 +96,7 @@ def test_a_run_that_ends_anywhere_leaves_no_store_and_does_not_hinder_the_next(
     assert sorted(beside(tmp_path / "store")) == ["store", "undisturbed"]
 
 
-def test_what_is_done_is_not_done_again(
+def test_finished_shards_are_not_repeated(
     source: DatasetListing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Stopped in its fourth shard of five, one after the other, it goes on there."""
@@ -127,7 +127,7 @@ def test_what_is_done_is_not_done_again(
         ({"encoding": StoreEncoding("jpeg")}, "started with other encoding"),
     ],
 )
-def test_what_was_begun_otherwise_is_not_gone_on_with(
+def test_store_begun_with_other_settings_is_not_continued(
     source: DatasetListing, tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
@@ -136,7 +136,7 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(
     make(source, tmp_path / "store")
 
 
-def test_of_two_that_begin_together_the_first_ones_settings_count(source: DatasetListing, tmp_path: Path) -> None:
+def test_first_of_two_concurrent_runs_decides_the_settings(source: DatasetListing, tmp_path: Path) -> None:
     partial = tmp_path / "store.partial"
     partial.mkdir()
     (partial / "plan.json").write_text('{"size": 5}\n')
@@ -147,7 +147,7 @@ def test_of_two_that_begin_together_the_first_ones_settings_count(source: Datase
     assert not list((tmp_path / "store").glob("users")) + list((tmp_path / "store").glob("*lock"))
 
 
-def test_what_was_begun_from_other_images_is_not_gone_on_with(source: DatasetListing, tmp_path: Path) -> None:
+def test_store_begun_from_other_images_is_not_continued(source: DatasetListing, tmp_path: Path) -> None:
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
     val = list(source.splits["val"])
     other = DatasetListing(
@@ -200,7 +200,7 @@ print(killed)
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
-def test_killed_twenty_times_it_ends_in_the_very_same_store(copy: Path, tmp_path: Path, encoding: str) -> None:
+def test_store_after_twenty_kills_is_identical(copy: Path, tmp_path: Path, encoding: str) -> None:
     """kill -9 at random moments; each run goes on with what the ones before it have done."""
     for number in range(8):
         shutil.copytree(copy / "train/a", tmp_path / f"copy/train/{number}")
@@ -220,7 +220,7 @@ def test_killed_twenty_times_it_ends_in_the_very_same_store(copy: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_workers_end_with_a_command_that_was_killed(tmp_path: Path) -> None:
+def test_workers_end_when_the_command_is_killed(tmp_path: Path) -> None:
     """They would wait for their next file for ever; what they had done is kept, and the next run goes on with it."""
     root, partial_root = tmp_path / "store", tmp_path / "store.partial"
     words = [sys.executable, "-m", "alexnet_pl", "prepare", "-c", "demo", "data.size=64", "prepare.images_per_shard=32"]
@@ -252,7 +252,7 @@ def descendants(pid: int) -> list[int]:
     return found + [below for child in found for below in descendants(child)]
 
 
-def test_a_kill_while_leftovers_are_removed_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kill_during_cleanup_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every file: plan.json, by which the next `prepare` knows, goes last."""
     names = ["train-000000.npz", "x.tmp", "plan.json", "plan-host-1.json", "plan.lock", "lock", "users", "store.json"]
     unlink = Path.unlink
@@ -274,7 +274,7 @@ def test_a_kill_while_leftovers_are_removed_is_made_up_for(tmp_path: Path, monke
         assert [path.name for path in tmp_path.iterdir()] == ["store.json"], kept
 
 
-def test_a_kill_while_the_plan_is_written_does_not_hinder_the_next_run(source: DatasetListing, tmp_path: Path) -> None:
+def test_kill_during_plan_writing_is_recovered(source: DatasetListing, tmp_path: Path) -> None:
     partial = tmp_path / "store.partial"
     partial.mkdir()
     (partial / "plan-host-1.json.tmp").write_text("{")

@@ -1,4 +1,4 @@
-"""What `prepare` refuses, leaving everything as it is."""
+"""`prepare`: refusals that leave everything unchanged."""
 
 import shutil
 from collections import namedtuple
@@ -19,7 +19,7 @@ from alexnet_pl.errors import UserError
 Usage = namedtuple("Usage", "total used free")
 
 
-def test_too_small_a_disk_is_told_before_anything_is_written(
+def test_insufficient_disk_space_is_reported_before_writing(
     source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """18 images of 3 × 8 × 8 bytes; the folder's own parents need not be there yet."""
@@ -40,7 +40,7 @@ def test_too_small_a_disk_is_told_before_anything_is_written(
     assert len(Store(root).split("val")) == 3
 
 
-def test_what_is_done_needs_no_more_room(
+def test_finished_shards_need_no_disk_space(
     source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
@@ -50,7 +50,7 @@ def test_what_is_done_needs_no_more_room(
     assert len(Store(tmp_path / "store").split("train")) == 12
 
 
-def test_a_folder_with_anything_in_it_is_refused_and_left_as_it_is(source: DatasetListing, tmp_path: Path) -> None:
+def test_nonempty_folder_is_refused_and_unchanged(source: DatasetListing, tmp_path: Path) -> None:
     root = tmp_path / "mine"
     root.mkdir()
     (root / "thesis.tex").write_text("three years")
@@ -61,16 +61,14 @@ def test_a_folder_with_anything_in_it_is_refused_and_left_as_it_is(source: Datas
     assert beside(root) == ["mine"]
 
 
-def test_a_whole_store_is_refused_too(source: DatasetListing, tmp_path: Path) -> None:
+def test_complete_store_is_refused(source: DatasetListing, tmp_path: Path) -> None:
     about = make(source, tmp_path / "store")
     with pytest.raises(UserError, match=r"^data\.root"):
         make(source, tmp_path / "store", how={})
     assert Store(tmp_path / "store").description == about
 
 
-def test_an_empty_folder_is_as_good_as_a_new_one(
-    source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_empty_folder_is_accepted(source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "store").mkdir()
     make(source, tmp_path / "store")
     assert len(Store(tmp_path / "store").split("train")) == 12
@@ -79,14 +77,14 @@ def test_an_empty_folder_is_as_good_as_a_new_one(
     assert Store("relative").manifest == Store(tmp_path / "store").manifest
 
 
-def test_a_root_that_is_a_file_is_told_and_left_as_it_is(source: DatasetListing, tmp_path: Path) -> None:
+def test_root_that_is_a_file_is_refused_and_unchanged(source: DatasetListing, tmp_path: Path) -> None:
     (tmp_path / "store").write_text("not a folder")
     with pytest.raises(UserError, match=r"^data\.root: .*store"):
         make(source, tmp_path / "store")
     assert (tmp_path / "store").read_text() == "not a folder"
 
 
-def test_the_empty_folder_that_a_person_stands_in_is_told_or_filled(
+def test_current_folder_as_root_is_refused_or_filled(
     source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`data.root=.`, which has no name to add `.partial` to."""
@@ -100,7 +98,7 @@ def test_the_empty_folder_that_a_person_stands_in_is_told_or_filled(
         assert len(Store(tmp_path / "here").split("train")) == 12
 
 
-def test_a_split_of_which_nothing_can_be_read_is_told(source: DatasetListing, tmp_path: Path) -> None:
+def test_split_without_readable_images_is_reported(source: DatasetListing, tmp_path: Path) -> None:
     def only_training(item: ImageRecord) -> tuple[np.ndarray, str]:
         if item.name.startswith("val"):
             raise ValueError("broken")

@@ -1,4 +1,4 @@
-"""What `prepare` writes: records, statistics, the same bytes for any number of workers and parts."""
+"""`prepare`: records, statistics, and identical bytes for any number of workers and parts."""
 
 import json
 import time
@@ -25,7 +25,7 @@ def squares(source: DatasetListing, split: str) -> list[tuple[str, int, np.ndarr
     return [(item.name, item.label, READ(item)[0]) for item in source.splits[split] if item.name not in BAD]
 
 
-def test_every_record_is_the_square_of_its_file_with_its_label_and_name(source: DatasetListing, tmp_path: Path) -> None:
+def test_records_are_the_squares_of_their_files_with_label_and_name(source: DatasetListing, tmp_path: Path) -> None:
     about = make(source, tmp_path / "store")
     store = Store(tmp_path / "store")
     assert store.description == about
@@ -40,9 +40,7 @@ def test_every_record_is_the_square_of_its_file_with_its_label_and_name(source: 
         assert np.array_equal(out, np.stack([each[2] for each in wanted]))
 
 
-def test_what_could_not_be_read_is_listed_with_its_reason_and_nothing_else_moves(
-    source: DatasetListing, tmp_path: Path
-) -> None:
+def test_unreadable_images_are_listed_with_a_reason_and_shift_nothing(source: DatasetListing, tmp_path: Path) -> None:
     about = make(source, tmp_path / "store")
     odd = json.loads((tmp_path / "store/odd.json").read_text())
     left_out = [entry for entry in odd if entry["done"] == "left out"]
@@ -54,9 +52,7 @@ def test_what_could_not_be_read_is_listed_with_its_reason_and_nothing_else_moves
     assert about["splits"]["train"]["records"] == 15
 
 
-def test_mean_and_covariance_are_numpys_over_all_pixels_of_the_images_that_could_be_read(
-    source: DatasetListing, tmp_path: Path
-) -> None:
+def test_mean_and_covariance_match_numpy_over_readable_images(source: DatasetListing, tmp_path: Path) -> None:
     """In float64, of the training split alone; a broken image is not a black one."""
     make(source, tmp_path / "store")
     images = np.stack([image for *_, image in squares(source, "train")]).astype(np.float64)
@@ -67,7 +63,7 @@ def test_mean_and_covariance_are_numpys_over_all_pixels_of_the_images_that_could
     assert np.array_equal(store.covariance, store.covariance.T)
 
 
-def test_bright_images_of_hardly_any_contrast_keep_their_covariance(tmp_path: Path) -> None:
+def test_low_contrast_images_keep_their_covariance(tmp_path: Path) -> None:
     """Where a sum of squares minus the square of a sum, in float32, has no digit left."""
     images = np.full((30, 3, SIZE, SIZE), 254, np.uint8)
     images[::2, 0, ::2] = 255
@@ -88,7 +84,7 @@ def unsteady(item: ImageRecord) -> tuple[np.ndarray, str]:
 
 
 @pytest.mark.parametrize("encoding", [StoreEncoding(), StoreEncoding("jpeg")], ids=["raw", "jpeg"])
-def test_the_number_of_workers_their_order_and_the_parts_change_no_byte(
+def test_workers_order_and_parts_change_no_byte(
     source: DatasetListing, tmp_path: Path, encoding: StoreEncoding
 ) -> None:
     wanted = make(source, tmp_path / "plain", encoding=encoding, workers=1)
@@ -112,7 +108,7 @@ def brighter(item: ImageRecord) -> tuple[np.ndarray, str]:
     return image, odd
 
 
-def test_a_fingerprint_is_of_all_that_training_can_see(source: DatasetListing, tmp_path: Path) -> None:
+def test_fingerprint_covers_everything_that_training_reads(source: DatasetListing, tmp_path: Path) -> None:
     """Twice the same for the same; another for one bit of a pixel, a label, a name, a class, a setting, an order."""
     train, val = list(source.splits["train"]), list(source.splits["val"])
     variants: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -137,7 +133,7 @@ def test_a_fingerprint_is_of_all_that_training_can_see(source: DatasetListing, t
     assert make(source, tmp_path / "again")["fingerprint"] == found["plain"]
 
 
-def test_what_lies_there_by_the_same_name_is_not_mixed_in(source: DatasetListing, tmp_path: Path) -> None:
+def test_unrelated_existing_files_are_not_mixed_in(source: DatasetListing, tmp_path: Path) -> None:
     make(source, tmp_path / "undisturbed")
     (tmp_path / "store.partial").mkdir()
     (tmp_path / "store.partial/test.u8").write_bytes(b"of who knows what")
@@ -152,7 +148,7 @@ def test_what_lies_there_by_the_same_name_is_not_mixed_in(source: DatasetListing
 
 
 @pytest.mark.parametrize("strange", ["a\nb", "a\rb", "a\x0bb", "a\x85b", "a\u2028b", "ä, \U0001f41d", "a\udce9b"])
-def test_a_strange_file_name_shifts_no_other(copy: Path, tmp_path: Path, strange: str) -> None:
+def test_unusual_file_names_shift_no_other(copy: Path, tmp_path: Path, strange: str) -> None:
     """Line breaks of every kind, and bytes that are no UTF-8, as archives from Windows leave them."""
     root = tmp_path / "copy"
     for number, name in enumerate(["0", strange, "z"]):

@@ -1,4 +1,4 @@
-"""Sums that no order changes and no rounding touches, against Python's own whole numbers."""
+"""Image statistics: exact sums in any order, against Python integers."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_products_of_channels_are_exact(size: int, kind: str) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=6), st.integers(1, 5))
-def test_however_the_images_are_shared_out_the_sums_are_the_same(seeds: list[int], parts: int) -> None:
+def test_sums_do_not_depend_on_the_split_into_chunks(seeds: list[int], parts: int) -> None:
     images = [np.random.default_rng(seed).integers(0, 256, (3, 4, 4), dtype=np.uint8) for seed in seeds]
     found = add_sums(summed(images[part::parts]) for part in range(parts))
     flat = np.stack(images).transpose(1, 0, 2, 3).reshape(3, -1).astype(np.int64)
@@ -41,7 +41,7 @@ def summed(images: list[np.ndarray], size: int = 4) -> Sums:
     return summing.sums
 
 
-def test_more_images_than_are_summed_at_a_time_are_all_counted() -> None:
+def test_more_images_than_a_chunk_are_all_counted() -> None:
     white = np.full((3, 2, 2), 255, np.uint8)
     sums = summed([white] * (2 * IMAGES_PER_FLUSH + 3), 2)
     assert sums.pixels.tolist() == np.full((3, 2, 2), 255 * (2 * IMAGES_PER_FLUSH + 3)).tolist()

@@ -1,4 +1,4 @@
-"""A store that was changed after it was made is told, down to the shard."""
+"""`verify` and repair: changes to a store are located down to the shard."""
 
 import json
 from collections.abc import Callable
@@ -47,12 +47,12 @@ def flip(path: Path, byte: int) -> None:
     path.write_bytes(data)
 
 
-def test_an_untouched_store_has_no_damage(root: Path) -> None:
+def test_unchanged_store_has_no_damage(root: Path) -> None:
     assert list(find_corrupt(Store(root))) == []
 
 
 @pytest.mark.parametrize(("image", "says"), [(0, "images 0 to 5"), (13, "images 12 to 17"), (19, "images 18 to 19")])
-def test_one_changed_bit_is_told_by_its_shard(root: Path, image: int, says: str) -> None:
+def test_flipped_bit_is_located_by_shard(root: Path, image: int, says: str) -> None:
     path = root / f"train-{image // 6:06d}.u8"
     flip(path, image % 6 * 192 + 77)
     assert list(find_corrupt(Store(root))) == [f"{path}: corrupt ({says})"]
@@ -69,21 +69,21 @@ def test_one_changed_bit_is_told_by_its_shard(root: Path, image: int, says: str)
         (lambda root: (root / "train-000002.u8").unlink(), "train-000002.u8: missing (images 12 to 17)"),
     ],
 )
-def test_whatever_else_was_changed_is_told_too(root: Path, spoil: Callable[[Path], None], says: str) -> None:
+def test_other_changes_are_found(root: Path, spoil: Callable[[Path], None], says: str) -> None:
     store = Store(root)
     spoil(root)
     (found,) = find_corrupt(store)
     assert says in found
 
 
-def test_a_class_renamed_in_the_description_is_told(root: Path) -> None:
+def test_renamed_class_is_found(root: Path) -> None:
     about = (root / "store.json").read_text()
     (root / "store.json").write_text(about.replace('"one"', '"ONE"'))
     (found,) = find_corrupt(Store(root, check=False))
     assert found == f"{root / 'store.json'}: corrupt"
 
 
-def test_damaged_shards_become_what_they_were_and_no_other_is_touched(root: Path) -> None:
+def test_repair_restores_damaged_shards_and_touches_no_other(root: Path) -> None:
     store, source = Store(root), DatasetListing([("a", "one"), ("b", "two")], {"train": ITEMS, "val": ITEMS[:5]})
     flip(root / "train-000001.u8", 100)
     (root / "val-000000.u8").unlink()
@@ -95,7 +95,7 @@ def test_damaged_shards_become_what_they_were_and_no_other_is_touched(root: Path
     assert repair(store, source, SETTINGS, flat) == []
 
 
-def test_another_source_mends_nothing(root: Path) -> None:
+def test_repair_from_another_source_is_refused(root: Path) -> None:
     flip(root / "train-000001.u8", 100)
     damaged = (root / "train-000001.u8").read_bytes()
     others = [item._replace(name=f"other{item.name}") for item in ITEMS]
@@ -122,7 +122,7 @@ def brighter(item: ImageRecord) -> tuple[np.ndarray, str]:
     return flat(item)[0] + 1, ""
 
 
-def test_a_persons_own_files_in_a_store_are_left_alone(config: Compose, root: Path, tmp_path: Path) -> None:
+def test_user_files_in_a_store_are_left_alone(config: Compose, root: Path, tmp_path: Path) -> None:
     (root / "runs").mkdir()
     (root / "runs/last.ckpt").write_text("weeks of work")
     (root / "plan.json").write_text("of a run that was killed in its last moment")
@@ -139,7 +139,7 @@ def test_a_persons_own_files_in_a_store_are_left_alone(config: Compose, root: Pa
             call("prepare", config("imagenette", f"data.root={root}", *words), tmp_path)
 
 
-def test_another_size_of_the_same_images_does_not_go_on(tmp_path: Path) -> None:
+def test_same_images_of_another_size_are_refused(tmp_path: Path) -> None:
     """Copies of one set in two resolutions have the same names."""
     for name, size in (("low", 10), ("high", 40)):
         for number in range(8):
@@ -152,7 +152,7 @@ def test_another_size_of_the_same_images_does_not_go_on(tmp_path: Path) -> None:
         prepare(read_folders(tmp_path / "high", {}), tmp_path / "store", SETTINGS, read)
 
 
-def test_a_part_that_has_nothing_to_do_leaves_the_others_work(tmp_path: Path) -> None:
+def test_part_without_work_leaves_other_parts_alone(tmp_path: Path) -> None:
     source = DatasetListing([("a", "one"), ("b", "two")], {"train": ITEMS, "val": ITEMS[:5]})
     (tmp_path / "parts.partial").mkdir()
     (tmp_path / "parts.partial/train-000000.u8.other-1.tmp").write_bytes(b"another machine is writing")
@@ -166,7 +166,7 @@ def plan_of(source: DatasetListing, tmp_path: Path) -> dict[str, Any]:
     return json.loads((tmp_path / "first.partial/plan.json").read_text())
 
 
-def test_a_store_made_without_checksums_says_that_it_cannot_be_verified(root: Path) -> None:
+def test_store_without_checksums_cannot_be_verified(root: Path) -> None:
     about = json.loads((root / "store.json").read_text())
     about["splits"]["train"]["blake3"] = [None] * len(about["splits"]["train"]["blake3"])
     about["fingerprint"] = compute_fingerprint(about, root)

@@ -1,4 +1,4 @@
-"""Boxes of every copy that has some, in all the quirks of ILSVRC's annotations."""
+"""Box annotations of every source, with all irregularities of ILSVRC's files."""
 
 import gzip
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def expected_train() -> dict[str, list[list[int]]]:
     }
 
 
-def test_the_organisers_archives_of_boxes_are_read_in_all_their_quirks(tmp_path: Path) -> None:
+def test_official_box_archives_are_read_with_all_irregularities(tmp_path: Path) -> None:
     copy = archives(tmp_path / "copy")
     number, wnid = 1, SYNSETS[TRUTH[0]][0]
     val = {f"val/ILSVRC2012_val_{number:08d}.xml": xml(wnid, (0, 0, WIDTH - 1, HEIGHT - 1))}
@@ -104,7 +104,7 @@ def test_the_organisers_archives_of_boxes_are_read_in_all_their_quirks(tmp_path:
 
 
 @pytest.mark.parametrize("form", [kaggle, kaggle_zip])
-def test_kaggles_table_gives_all_boxes_of_an_image(form: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_kaggles_table_has_all_boxes_of_an_image(form: Callable[[Path], Path], tmp_path: Path) -> None:
     store = prepared(form(tmp_path / "copy"), tmp_path / "store")
     assert inclusive(store, "val") == {f"ILSVRC2012_val_{i:08d}": [[1, 2, 3, 4], [5, 6, 7, 8]] for i in range(1, 6)}
     whole = store.whole("val")
@@ -112,7 +112,7 @@ def test_kaggles_table_gives_all_boxes_of_an_image(form: Callable[[Path], Path],
     assert store.whole("train").box_counts().sum() == 0
 
 
-def test_kaggles_tree_of_annotations_comes_before_its_tables(tmp_path: Path) -> None:
+def test_kaggles_annotation_tree_takes_precedence_over_its_tables(tmp_path: Path) -> None:
     copy = kaggle(tmp_path / "copy")
     write(copy, {f"ILSVRC/Annotations/CLS-LOC/train/{name}": data for name, data in quirks().items()})
     write(copy, {"LOC_train_solution.csv": f"ImageId,PredictionString\n{WNIDS[0]}_0,{WNIDS[0]} 0 0 1 1 \n".encode()})
@@ -121,7 +121,7 @@ def test_kaggles_tree_of_annotations_comes_before_its_tables(tmp_path: Path) -> 
     assert store.whole("val").box_counts().tolist() == [2] * 5
 
 
-def test_boxes_in_a_folder_of_their_own_find_the_images_of_a_copy_that_has_none(tmp_path: Path) -> None:
+def test_separate_box_folder_is_matched_to_images(tmp_path: Path) -> None:
     """Hugging Face's names end in the class once more."""
     copy = packed(tmp_path / "copy")
     assert prepared(copy, tmp_path / "none").whole("train").box_counts().sum() == 0
@@ -131,7 +131,7 @@ def test_boxes_in_a_folder_of_their_own_find_the_images_of_a_copy_that_has_none(
     assert found == expected_train()
 
 
-def test_a_part_of_the_validation_images_with_the_table_is_split_by_name(tmp_path: Path) -> None:
+def test_subset_of_validation_images_with_the_table_is_split_by_name(tmp_path: Path) -> None:
     copy = kaggle(tmp_path / "whole")
     folder = copy / "ILSVRC/Data/CLS-LOC/val"
     (folder / "ILSVRC2012_val_00000005.JPEG").unlink()
@@ -163,7 +163,7 @@ def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_pat
         ({"readme.txt": b"nothing here"}, "holds no annotations"),
     ],
 )
-def test_what_is_wrong_with_boxes_is_named(files: dict[str, bytes], said: str, tmp_path: Path) -> None:
+def test_faulty_boxes_are_named(files: dict[str, bytes], said: str, tmp_path: Path) -> None:
     copy = packed(tmp_path / "copy")
     write(tmp_path / "boxes", files)
     with pytest.raises(UserError, match=said):
@@ -171,6 +171,6 @@ def test_what_is_wrong_with_boxes_is_named(files: dict[str, bytes], said: str, t
     assert not (tmp_path / "store").exists()
 
 
-def test_boxes_are_for_whole_images_only(tmp_path: Path) -> None:
+def test_boxes_require_whole_images(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"boxes=.*prepare\.encoding=whole"):
         PrepareOptions(str(tmp_path), "copy", source=str(tmp_path), boxes=str(tmp_path))

@@ -1,4 +1,4 @@
-"""CIFAR-10's batches: the real ones against pickle, small made-up ones, and pickles that want to run code."""
+"""CIFAR-10 source: real batches against pickle, small synthetic batches, and malicious pickles."""
 
 import hashlib
 import os
@@ -53,7 +53,7 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_batches_1_to_4_train_5_validates_and_the_test_batch_tests(made_up: Path) -> None:
+def test_batches_are_assigned_to_splits(made_up: Path) -> None:
     for source in (made_up, made_up.parent):
         what, found = read_source(source, {})
         assert what == "CIFAR-10"
@@ -79,7 +79,7 @@ def test_a_store_of_the_batches_has_their_pixels_labels_and_mean(
 
 
 @pytest.mark.parametrize("bomb", [os.system, exec, pickle.loads, np.load, Path])
-def test_a_pickle_that_calls_anything_is_refused_before_it_does(made_up: Path, bomb: Any, tmp_path: Path) -> None:
+def test_malicious_pickle_is_refused_before_it_runs(made_up: Path, bomb: Any, tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> tuple:
             return bomb, (f"touch {tmp_path / 'boom'}",)
@@ -92,20 +92,20 @@ def test_a_pickle_that_calls_anything_is_refused_before_it_does(made_up: Path, b
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a pickle", None])
-def test_a_file_that_is_damaged_or_another_is_named(made_up: Path, damage: bytes | None) -> None:
+def test_corrupt_or_wrong_file_is_named(made_up: Path, damage: bytes | None) -> None:
     path = made_up / "data_batch_4"
     path.write_bytes(pickle.dumps(batch("data_batch_7"), protocol=3) if damage is None else damage)
     with pytest.raises(UserError, match=r"data_batch_4 is (not a CIFAR-10 batch|not the official file \(md5 )"):
         read_source(made_up, {})
 
 
-def test_a_missing_batch_is_named(made_up: Path) -> None:
+def test_missing_batch_is_named(made_up: Path) -> None:
     (made_up / "test_batch").unlink()
     with pytest.raises(UserError, match="test_batch does not exist; unpack all"):
         read_source(made_up, {})
 
 
-def test_the_official_batches_are_read_as_pickle_reads_them(official_cifar: Path, tmp_path: Path) -> None:
+def test_official_batches_match_pickle(official_cifar: Path, tmp_path: Path) -> None:
     """60,000 places in the files, of which some are looked at."""
     _, source = read_source(official_cifar, {})
     items = {split: [*listed] for split, listed in source.splits.items()}

@@ -1,4 +1,4 @@
-"""Numbers of images are held against the development kit, the copy's own lists, and those of the official splits."""
+"""Image counts are checked against the development kit, the copy's own lists and the official splits."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def options(copy: Path, root: Path, name: str = "x", allow_incomplete: bool = Fa
     ],
     ids=["development kit", "tiny-ImageNet", "Kaggle", "Kaggle's zip", "Kaggle's tar.gz"],
 )
-def test_a_copy_with_too_few_training_images_is_refused_by_its_own_lists(
+def test_copy_with_too_few_training_images_is_refused(
     whole: Callable[[Path], Path], pack: Callable[[Path, Path], Path] | None, says: str, tmp_path: Path
 ) -> None:
     copy = whole(tmp_path / "tree")
@@ -60,14 +60,14 @@ def test_a_copy_with_too_few_training_images_is_refused_by_its_own_lists(
     assert not (tmp_path / "store").exists()
 
 
-def test_an_image_too_many_and_one_too_few_do_not_cancel_out(tmp_path: Path) -> None:
+def test_extra_and_missing_images_do_not_cancel_out(tmp_path: Path) -> None:
     copy = tree(tmp_path / "copy")
     (copy / f"train/{WNIDS[0]}/{WNIDS[0]}_1.JPEG").rename(copy / f"train/{WNIDS[1]}/{WNIDS[0]}_1.JPEG")
     with pytest.raises(UserError, match=rf"there should be 6 \({WNIDS[0]} has 1 of 2 and 1 more classes\)"):
         store(copy, tmp_path / "store")
 
 
-def test_a_copy_that_is_taken_all_the_same_carries_its_numbers_and_can_be_repaired(tmp_path: Path) -> None:
+def test_accepted_incomplete_copy_records_its_counts_and_can_be_repaired(tmp_path: Path) -> None:
     copy = archives(tmp_path / "copy")
     (copy / "ILSVRC2012_img_test.tar").unlink()
     files = train_images()
@@ -85,7 +85,7 @@ def test_a_copy_that_is_taken_all_the_same_carries_its_numbers_and_can_be_repair
     assert shard.read_bytes() == whole
 
 
-def test_the_last_shards_are_missed_by_what_info_json_counts_or_lists(tmp_path: Path) -> None:
+def test_missing_last_shards_are_found_by_info_json(tmp_path: Path) -> None:
     """Names of shards do not say how many there are."""
     copy = shards(tmp_path / "copy")
     (copy / "imagenet22k-train-0001.tar").unlink()
@@ -102,9 +102,7 @@ def test_the_last_shards_are_missed_by_what_info_json_counts_or_lists(tmp_path: 
 
 
 @pytest.mark.parametrize("form", [packed, parquet, shards])
-def test_a_store_of_an_official_name_has_the_official_numbers_of_images(
-    form: Callable[[Path], Path], tmp_path: Path
-) -> None:
+def test_store_with_an_official_name_needs_the_official_counts(form: Callable[[Path], Path], tmp_path: Path) -> None:
     """The last of train_images_0.tar.gz … 4.tar.gz may be missing without a gap in the numbers."""
     copy = form(tmp_path / "copy")
     (copy / "_info.json").unlink(missing_ok=True)
@@ -115,16 +113,14 @@ def test_a_store_of_an_official_name_has_the_official_numbers_of_images(
         make_store(options(copy, tmp_path / "store", "ilsvrc2010"))
 
 
-def test_where_nothing_says_how_many_there_should_be_the_numbers_are_stated(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_counts_are_printed_if_no_expected_counts_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_store(options(packed(tmp_path / "copy"), tmp_path / "store"))
     assert "counted 6 train, 5 val, 3 test images; nothing in the copy says how many" in capsys.readouterr().out
     make_store(options(tree(tmp_path / "tree"), tmp_path / "other"))
     assert "counted" not in capsys.readouterr().out
 
 
-def test_class_folders_named_ilsvrc2012_are_held_against_its_numbers_too(tmp_path: Path) -> None:
+def test_class_folders_named_ilsvrc2012_are_checked_against_its_counts(tmp_path: Path) -> None:
     copy = tree(tmp_path / "copy")
     for folder in ("val", "ILSVRC2012_devkit_t12"):
         shutil.rmtree(copy / folder)

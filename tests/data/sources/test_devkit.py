@@ -1,4 +1,4 @@
-"""The development kits of ILSVRC-2010 and ILSVRC-2012, against the real kits and torchvision's reading."""
+"""ILSVRC-2010 and ILSVRC-2012 development kits, against the real kits and torchvision."""
 
 import tarfile
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_the_real_development_kits(folder: str, year: int, images: int) -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real development kits lie in ../shared, which is not here")
-def test_labels_of_2012_are_those_that_torchvision_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_2012_match_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """torchvision's `ImageNet` makes wnids of the ground truth by code of its own."""
     from torchvision.datasets import imagenet
 

@@ -51,7 +51,7 @@ def test_the_test_set_of_2010_has_labels(tmp_path: Path) -> None:
     assert shades(store(copy, tmp_path / "store"), "test") == labelled
 
 
-def test_patches_replace_images_of_the_same_name_and_a_zipped_photograph_is_read(tmp_path: Path) -> None:
+def test_patches_replace_images_and_a_gzipped_photograph_is_read(tmp_path: Path) -> None:
     """2010's patch_images.tar, and its n02487347_1956.JPEG, which is a gzip."""
     copy = archives(tmp_path / "copy", 2010)
     patch = {"train/n01000001_0.JPEG": gzip.compress(photo(200)), "val/ILSVRC2010_val_00000001.JPEG": photo(240)}
@@ -62,7 +62,7 @@ def test_patches_replace_images_of_the_same_name_and_a_zipped_photograph_is_read
     assert (240, SYNSETS[TRUTH[0]][0]) in shades(found, "val")
 
 
-def test_synset_archives_are_split_in_halves_by_name_alone(tmp_path: Path) -> None:
+def test_synset_archives_are_split_in_halves_by_name(tmp_path: Path) -> None:
     """§7: "half of the images for training and half for testing"."""
     files = {f"{w}.tar": tar({f"{w}_{i}.JPEG": photo(i) for i in range(60)}) for w in WNIDS}
     whole = write(tmp_path / "whole", {"fall11_whole.tar": tar(files)})
@@ -82,7 +82,7 @@ def test_synset_archives_are_split_in_halves_by_name_alone(tmp_path: Path) -> No
     assert not set(names[0]["train"]) & set(names[0]["val"])
 
 
-def test_fall_2009_is_a_list_of_synsets_that_a_person_has(tmp_path: Path) -> None:
+def test_fall_2009_is_selected_by_a_list_of_synsets(tmp_path: Path) -> None:
     files = {f"{w}.tar": tar({f"{w}_{i}.JPEG": photo(i) for i in range(20)}) for w in WNIDS}
     copy = write(tmp_path / "copy", {"fall11_whole.tar": tar(files), "list.txt": f"{WNIDS[2]}\n{WNIDS[0]}\n".encode()})
     source = read_source(copy, {}, copy / "list.txt")[1]
@@ -101,7 +101,7 @@ def test_fall_2009_is_a_list_of_synsets_that_a_person_has(tmp_path: Path) -> Non
         read_source(copy, {}, copy / "away.txt")
 
 
-def test_labels_by_another_order_than_the_sorted_wnids_are_told(tmp_path: Path) -> None:
+def test_labels_in_another_class_order_are_reported(tmp_path: Path) -> None:
     """A file of the split is missing, or somebody's labels are in the order of the ILSVRC ids."""
     copy = shards(tmp_path / "copy")
     files: Files = {"0.jpg": photo(5), "0.cls": b"0", "0.json": json.dumps({"filename": f"{WNIDS[2]}_1.JPEG"}).encode()}
@@ -110,6 +110,6 @@ def test_labels_by_another_order_than_the_sorted_wnids_are_told(tmp_path: Path) 
         read_source(copy, {})
 
 
-def test_images_in_test_itself_have_no_labels(tmp_path: Path) -> None:
+def test_images_directly_in_test_have_no_labels(tmp_path: Path) -> None:
     copy = write(tmp_path / "copy", {"train/a/1.jpg": photo(9), "val/a/1.jpg": photo(9), "test/7.jpg": photo(40)})
     assert shades(store(copy, tmp_path / "store"), "test") == [(40, "-")]

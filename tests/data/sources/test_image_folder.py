@@ -1,4 +1,4 @@
-"""A copy of images as class folders: what is listed, in which order, and what is told of a wrong one."""
+"""Class folders: which images are listed, in which order, and messages for faulty copies."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_classes_are_sorted_and_their_images_too(tree: Tree) -> None:
     assert all(item.location.path == root / item.name for items in source.splits.values() for item in items)
 
 
-def test_the_order_of_making_or_of_the_disk_does_not_matter(tree: Tree) -> None:
+def test_order_of_creation_and_of_the_disk_do_not_matter(tree: Tree) -> None:
     """A hundred classes made backwards: labels are places in the sorted list of ids."""
     ids = [f"n{number:08d}" for number in range(5000, 0, -50)]
     source = read_folders(tree(*(f"{split}/{each}/x.JPEG" for split in ("val", "train") for each in ids)), {})
@@ -57,29 +57,29 @@ def test_the_order_of_making_or_of_the_disk_does_not_matter(tree: Tree) -> None:
         assert [item.name.split("/")[1] for item in items] == sorted(ids)
 
 
-def test_a_test_split_is_read_where_there_is_one(tree: Tree) -> None:
+def test_test_split_is_read_if_present(tree: Tree) -> None:
     source = read_folders(tree(*GOOD, "test/a/5.jpg", "test/b/6.jpg"), {})
     assert listed(source)["test"] == [("test/a/5.jpg", 0), ("test/b/6.jpg", 1)]
 
 
-def test_names_are_given_by_folder_and_an_unnamed_class_is_called_by_its_folder(tree: Tree) -> None:
+def test_unnamed_class_is_named_after_its_folder(tree: Tree) -> None:
     source = read_folders(tree(*GOOD), {"b": "bee", "z": "a class of another set"})
     assert source.classes == [("a", "a"), ("b", "bee")]
 
 
 @pytest.mark.parametrize("suffix", ["JPEG", "jpeg", "jpg", "JPG", "png", "webp", "bmp", "gif", "tif"])
-def test_image_suffixes_count_in_either_case_and_others_do_not(tree: Tree, suffix: str) -> None:
+def test_image_suffixes_are_case_insensitive_and_others_are_skipped(tree: Tree, suffix: str) -> None:
     source = read_folders(tree(*GOOD, f"val/a/1.{suffix}", "val/a/notes.txt", "val/a/jpg", "train/list.txt"), {})
     assert [name for name, _ in listed(source)["val"]] == [f"val/a/1.{suffix}", "val/a/9.jpg", "val/b/8.jpg"]
     assert len(listed(source)["train"]) == 3
 
 
-def test_hidden_folders_are_no_classes(tree: Tree) -> None:
+def test_hidden_folders_are_not_classes(tree: Tree) -> None:
     source = read_folders(tree(*GOOD, "train/.cache/1.jpg", "val/.ipynb_checkpoints/1.jpg", ".git/x"), {})
     assert [each for each, _ in source.classes] == ["a", "b"]
 
 
-def test_hidden_files_are_no_images(tree: Tree) -> None:
+def test_hidden_files_are_not_images(tree: Tree) -> None:
     """A copy that went through a Mac has a ._x.JPEG beside each x.JPEG, and none of them is an image."""
     source = read_folders(tree(*GOOD, "train/a/._1.jpg", "val/b/.8.jpg.swp.jpg", "val/b/.DS_Store"), {})
     assert [item.name for item in (*source.splits["train"], *source.splits["val"])] == [
@@ -99,7 +99,7 @@ def test_hidden_files_are_no_images(tree: Tree) -> None:
         ((*(f"train/{c}/1.jpg" for c in "abcdefg"), "val/a/1.jpg"), r"lacks b, c, d\b.* more"),
     ],
 )
-def test_splits_of_different_classes_are_refused_and_the_class_is_named(
+def test_splits_with_different_classes_are_refused_naming_the_class(
     tree: Tree, files: tuple[str, ...], says: str
 ) -> None:
     with pytest.raises(UserError, match=says):
@@ -121,12 +121,12 @@ def test_splits_of_different_classes_are_refused_and_the_class_is_named(
         (("train", "val"), r"copy/train has no class folders"),
     ],
 )
-def test_a_tree_without_images_is_refused_and_the_place_is_named(tree: Tree, files: tuple[str, ...], says: str) -> None:
+def test_folder_without_images_is_refused_by_name(tree: Tree, files: tuple[str, ...], says: str) -> None:
     with pytest.raises(UserError, match=rf"^prepare.source: .*{says}"):
         read_folders(tree(*files), {})
 
 
-def test_a_source_that_is_not_there_or_is_a_file_is_named(tmp_path: Path) -> None:
+def test_source_that_is_missing_or_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "archive.tar").write_bytes(b"")
     for name in ("away", "archive.tar"):
         with pytest.raises(UserError, match=rf"^prepare.source: {tmp_path}/{name} does not exist"):

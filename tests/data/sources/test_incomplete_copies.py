@@ -60,7 +60,7 @@ from alexnet_pl.evaluation.predictions import describe_dataset
         ({"data/train-00000-of-00001.parquet": b"PAR1"}, "train-00000-of-00001.parquet: corrupt or incomplete"),
     ],
 )
-def test_a_download_that_is_not_whole_is_told_by_the_file(files: Files, says: str, tmp_path: Path) -> None:
+def test_incomplete_download_is_reported_by_file(files: Files, says: str, tmp_path: Path) -> None:
     if any("parquet" in name for name in files):
         pytest.importorskip("pyarrow", reason="pyarrow is not here")
     copy = write(tmp_path / "copy", files)
@@ -68,7 +68,7 @@ def test_a_download_that_is_not_whole_is_told_by_the_file(files: Files, says: st
         read_source(copy, {}, allow_incomplete=True)
 
 
-def test_a_source_that_changes_while_it_is_read_makes_no_store(tmp_path: Path) -> None:
+def test_source_that_changes_while_read_makes_no_store(tmp_path: Path) -> None:
     copy = archives(tmp_path / "copy")
     source = read_source(copy, {})[1]
 
@@ -97,9 +97,7 @@ def hole(path: Path) -> None:
         (lambda c: (c / "ILSVRC2012_devkit_t12.tar.gz").unlink(), "needs the development kit"),
     ],
 )
-def test_what_would_lose_images_without_a_word_is_told(
-    spoil: Callable[[Path], object], says: str, tmp_path: Path
-) -> None:
+def test_silent_loss_of_images_is_reported(spoil: Callable[[Path], object], says: str, tmp_path: Path) -> None:
     """tarfile takes a damaged header for the end, and archives without their kit look like those of all of ImageNet."""
     copy = archives(tmp_path / "copy")
     spoil(copy)
@@ -107,7 +105,7 @@ def test_what_would_lose_images_without_a_word_is_told(
         store(copy, tmp_path / "store")
 
 
-def test_archives_beside_what_was_unpacked_from_them_are_read_once(tmp_path: Path) -> None:
+def test_archives_beside_their_unpacked_files_are_read_once(tmp_path: Path) -> None:
     """As torchvision leaves them."""
     copy = tree(tmp_path / "copy")
     shutil.rmtree(copy / "ILSVRC2012_devkit_t12")
@@ -115,7 +113,7 @@ def test_archives_beside_what_was_unpacked_from_them_are_read_once(tmp_path: Pat
     assert len(shades(store(copy, tmp_path / "store"), "val")) == 5
 
 
-def test_images_of_the_other_year_do_not_get_this_years_labels(tmp_path: Path) -> None:
+def test_images_of_another_year_are_refused(tmp_path: Path) -> None:
     copy = tree(tmp_path / "copy")
     for path in sorted((copy / "val").iterdir()):
         path.rename(path.with_name(path.name.replace("2012", "2010")))
@@ -124,14 +122,14 @@ def test_images_of_the_other_year_do_not_get_this_years_labels(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_of_a_whole_copy_nothing_is_told_to_be_missing(
+def test_complete_copy_reports_nothing_missing(
     form: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "missing" not in store(form(tmp_path / "copy"), tmp_path / "store").description["settings"]
     assert "but there should be" not in capsys.readouterr().out
 
 
-def test_two_images_of_one_name_are_told_wherever_they_stand(tmp_path: Path) -> None:
+def test_duplicate_names_are_reported_in_any_row_order(tmp_path: Path) -> None:
     """Hugging Face's rows are in no order."""
     names = [f"{wnid}_{i}.JPEG" for i in range(3) for wnid in WNIDS]
     samples = {f"{i}.jpg": photo(i) for i in range(10)} | {f"{i}.cls": str(i % 3).encode() for i in range(10)}
@@ -143,7 +141,7 @@ def test_two_images_of_one_name_are_told_wherever_they_stand(tmp_path: Path) -> 
         store(copy, tmp_path / "store")
 
 
-def test_two_images_of_one_name_are_told(tmp_path: Path) -> None:
+def test_duplicate_names_are_reported(tmp_path: Path) -> None:
     copy = archives(tmp_path / "copy")
     write(copy, {"again.tar": tar({f"{WNIDS[0]}.tar": tar({f"{WNIDS[0]}_0.JPEG": photo(7)})})})
     with pytest.raises(UserError, match=rf"two images are called train/{WNIDS[0]}/{WNIDS[0]}_0.JPEG"):
@@ -184,16 +182,14 @@ def cut(path: Path) -> None:
         (lambda c: (c / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(b"no"), "corrupt or incomplete devkit"),
     ],
 )
-def test_a_copy_that_is_not_whole_is_told_by_the_file(
-    spoil: Callable[[Path], object], says: str, tmp_path: Path
-) -> None:
+def test_incomplete_copy_is_reported_by_file(spoil: Callable[[Path], object], says: str, tmp_path: Path) -> None:
     copy = archives(tmp_path / "copy")
     spoil(copy)
     with pytest.raises(UserError, match=says):
         read_source(copy, {})
 
 
-def test_a_class_of_the_other_years_devkit_is_told(tmp_path: Path) -> None:
+def test_class_of_the_other_years_devkit_is_reported(tmp_path: Path) -> None:
     """Only 640 of the two years' 1,000 classes are the same."""
     copy = tree(tmp_path / "copy")
     (copy / "train/n09000009").rename(copy / "train/n09000010")
@@ -201,7 +197,7 @@ def test_a_class_of_the_other_years_devkit_is_told(tmp_path: Path) -> None:
         read_source(copy, {})
 
 
-def test_a_validation_image_sorted_into_another_class_than_its_label_is_told(tmp_path: Path) -> None:
+def test_validation_image_in_the_wrong_class_folder_is_reported(tmp_path: Path) -> None:
     copy = sorted_tree(tmp_path / "copy")
     name = "ILSVRC2012_val_00000001.JPEG"
     (copy / "val" / SYNSETS[3][0] / name).rename(copy / "val" / SYNSETS[1][0] / name)
@@ -234,13 +230,13 @@ INCOMPLETE = {
 
 
 @pytest.mark.parametrize("what", INCOMPLETE)
-def test_a_copy_without_some_of_its_files_is_refused_by_their_names(what: str, tmp_path: Path) -> None:
+def test_missing_files_are_named(what: str, tmp_path: Path) -> None:
     make, names, says = INCOMPLETE[what]
     with pytest.raises(UserError, match=rf"{says}; download it again, or .*prepare.allow_incomplete=true"):
         read_source(remove(make(tmp_path / "copy"), *names), {})
 
 
-def test_an_incomplete_copy_may_be_taken_and_its_store_says_so(tmp_path: Path) -> None:
+def test_incomplete_copy_may_be_accepted_and_is_recorded(tmp_path: Path) -> None:
     copy = remove(shards(tmp_path / "copy"), "imagenet22k-train-0000.tar")
     _, source = read_source(copy, {}, allow_incomplete=True)
     assert source.missing == ["imagenet22k-train-0000.tar"]
@@ -250,7 +246,7 @@ def test_an_incomplete_copy_may_be_taken_and_its_store_says_so(tmp_path: Path) -
     assert summary == ["imagenet22k-train-0000.tar", "train: 3 images, but there should be 6"]
 
 
-def test_what_a_desktop_left_is_no_image_and_no_archive(tmp_path: Path) -> None:
+def test_desktop_files_are_skipped(tmp_path: Path) -> None:
     litter = {".DS_Store": b"x", "Thumbs.db": b"x", "desktop.ini": b"x", "._a.JPEG": b"x"}
     clean, dirty = archives(tmp_path / "clean"), archives(tmp_path / "dirty")
     for name, content in litter.items():
@@ -264,7 +260,7 @@ def test_what_a_desktop_left_is_no_image_and_no_archive(tmp_path: Path) -> None:
         assert shades(found, split) == shades(wanted, split)
 
 
-def test_the_archive_of_another_task_is_left_out_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_archive_of_another_task_is_skipped_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = archives(tmp_path / "copy")
     wnid, files = next(iter(train_images().items()))
     dogs = {f"dog_{name}": content for name, content in files.items()}
@@ -275,7 +271,7 @@ def test_the_archive_of_another_task_is_left_out_by_name(tmp_path: Path, capsys:
 
 
 @pytest.mark.parametrize("name", ["ilsvrc2010", "ilsvrc2012"])
-def test_synset_archives_make_no_store_of_an_official_name(tmp_path: Path, name: str) -> None:
+def test_synset_archives_cannot_have_an_official_name(tmp_path: Path, name: str) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     for wnid, files in train_images().items():

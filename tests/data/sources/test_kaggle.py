@@ -1,4 +1,4 @@
-"""Kaggle's tree and archives: what may be missing, and what is said of the rest."""
+"""Kaggle's tree and archives: optional files and messages for faulty ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +10,7 @@ from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.errors import UserError
 
 
-def test_without_its_mapping_the_classes_are_those_of_the_solution(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_the_mapping_classes_come_from_the_solution(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = store(kaggle(tmp_path / "whole"), tmp_path / "whole-store")
     copy = kaggle(tmp_path / "copy")
     (copy / "LOC_synset_mapping.txt").unlink()
@@ -24,14 +22,14 @@ def test_without_its_mapping_the_classes_are_those_of_the_solution(
 
 
 @pytest.mark.parametrize("form", [kaggle, kaggle_tar])
-def test_without_its_solution_the_missing_table_is_named(form: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_missing_solution_table_is_named(form: Callable[[Path], Path], tmp_path: Path) -> None:
     copy = form(tmp_path / "copy")
     (copy / "LOC_val_solution.csv").unlink()
     with pytest.raises(UserError, match=r"has no LOC_val_solution.csv, which labels .* Kaggle competition$"):
         read_source(copy, {})
 
 
-def test_a_class_that_only_the_solution_knows_is_named(tmp_path: Path) -> None:
+def test_class_only_in_the_solution_is_named(tmp_path: Path) -> None:
     copy = kaggle(tmp_path / "copy")
     (copy / "LOC_synset_mapping.txt").unlink()
     (copy / f"ILSVRC/Data/CLS-LOC/train/{WNIDS[1]}").rename(tmp_path / "away")
@@ -39,7 +37,7 @@ def test_a_class_that_only_the_solution_knows_is_named(tmp_path: Path) -> None:
         read_source(copy, {})
 
 
-def test_validation_images_sorted_into_class_folders_are_read_and_held_against_the_solution(tmp_path: Path) -> None:
+def test_sorted_validation_images_are_checked_against_the_solution(tmp_path: Path) -> None:
     flat = store(kaggle(tmp_path / "flat"), tmp_path / "flat-store")
     copy = kaggle(tmp_path / "copy")
     val = copy / "ILSVRC/Data/CLS-LOC/val"
@@ -62,14 +60,14 @@ def test_validation_images_sorted_into_class_folders_are_read_and_held_against_t
         ("LOC_synset_mapping.txt", b"\xff\xfe\n", "LOC_synset_mapping.txt: not a text"),
     ],
 )
-def test_a_damaged_table_is_named(name: str, content: bytes, says: str, tmp_path: Path) -> None:
+def test_corrupt_table_is_named(name: str, content: bytes, says: str, tmp_path: Path) -> None:
     copy = kaggle(tmp_path / "copy")
     (copy / name).write_bytes(content)
     with pytest.raises(UserError, match=says):
         read_source(copy, {})
 
 
-def test_a_zip_needs_no_mapping_either(tmp_path: Path) -> None:
+def test_zip_needs_no_mapping(tmp_path: Path) -> None:
     tree = kaggle(tmp_path / "copy/tree")
     (tree / "LOC_synset_mapping.txt").unlink()
     assert read_source(zipped(tree, tmp_path / "copy"), {})[1].classes == [(wnid, wnid) for wnid in WNIDS]

@@ -1,4 +1,4 @@
-"""Photographs in folders within class folders are read where the layout is known, and refused by name elsewhere."""
+"""Images nested deeper than the class folders: read in known layouts, refused by name elsewhere."""
 
 import shutil
 from collections.abc import Callable
@@ -24,22 +24,20 @@ def class_tree(root: Path) -> Path:
     [(class_tree, "train"), (tree, "train"), (kaggle, "ILSVRC/Data/CLS-LOC/train")],
     ids=["class folders", "development kit", "Kaggle"],
 )
-def test_an_image_in_a_folder_within_a_class_folder_is_named(
-    form: Callable[[Path], Path], train: str, tmp_path: Path
-) -> None:
+def test_image_nested_in_a_class_folder_is_named(form: Callable[[Path], Path], train: str, tmp_path: Path) -> None:
     copy = form(tmp_path / "copy")
     write(copy, {f"{train}/{WNIDS[1]}/more/deep/{WNIDS[1]}_9.JPEG": photo(9)})
     with pytest.raises(UserError, match=rf"{WNIDS[1]}/more/deep/{WNIDS[1]}_9.JPEG is in a folder within .*{WNIDS[1]},"):
         store(copy, tmp_path / "store")
 
 
-def test_folders_without_images_and_hidden_ones_do_not_matter(tmp_path: Path) -> None:
+def test_hidden_folders_and_folders_without_images_are_ignored(tmp_path: Path) -> None:
     copy = class_tree(tmp_path / "copy")
     write(copy, {f"train/{WNIDS[1]}/notes/a.txt": b"x", f"train/{WNIDS[1]}/.thumbs/a.jpg": b"x"})
     assert len(shades(store(copy, tmp_path / "store"), "train")) == 6
 
 
-def test_a_folder_called_images_is_where_the_images_of_a_class_may_be(tmp_path: Path) -> None:
+def test_folder_named_images_may_hold_the_images_of_a_class(tmp_path: Path) -> None:
     """tiny-ImageNet's train/<wnid>/images/, of which val/ was sorted likewise or not."""
     plain, copy = class_tree(tmp_path / "plain"), class_tree(tmp_path / "copy")
     for wnid in WNIDS:
@@ -54,7 +52,7 @@ def test_a_folder_called_images_is_where_the_images_of_a_class_may_be(tmp_path: 
         store(copy, tmp_path / "other")
 
 
-def test_unlabelled_validation_images_are_told_what_they_need(tmp_path: Path) -> None:
+def test_unlabelled_validation_images_name_the_missing_file(tmp_path: Path) -> None:
     copy = tree(tmp_path / "copy")
     shutil.rmtree(copy / "ILSVRC2012_devkit_t12")
     with pytest.raises(UserError, match=r"copy/val holds images without their classes; .*development kit.*Kaggle"):

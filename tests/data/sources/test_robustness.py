@@ -1,4 +1,4 @@
-"""Miniature copies of ImageNet-V2, -A, -R and -Sketch in the forms that their authors publish."""
+"""ImageNet-V2, -A, -R and -Sketch: miniature copies in the form that their authors publish."""
 
 import io
 import tarfile
@@ -57,7 +57,7 @@ def write_copy(folder: Path, name: str, unpacked: bool = False) -> Path:
 
 @pytest.mark.parametrize("unpacked", [False, True])
 @pytest.mark.parametrize("name", FORMS)
-def test_a_copy_lists_its_folders_as_classes(tmp_path: Path, name: str, unpacked: bool) -> None:
+def test_class_folders_are_listed(tmp_path: Path, name: str, unpacked: bool) -> None:
     found = read_robustness(write_copy(tmp_path, name, unpacked), name)
     paths = FORMS[name][1]
     folders = sorted({path.split("/")[1] for path in paths}, key=lambda folder: (len(folder), folder))
@@ -70,14 +70,14 @@ def test_a_copy_lists_its_folders_as_classes(tmp_path: Path, name: str, unpacked
         assert found.classes[record.label][1] == record.name.split("/")[1]
 
 
-def test_folders_of_imagenet_v2_are_in_the_order_of_numbers_not_of_text(tmp_path: Path) -> None:
+def test_imagenet_v2_folders_are_sorted_numerically(tmp_path: Path) -> None:
     found = read_robustness(write_copy(tmp_path, "imagenet_v2_top_images"), "imagenet_v2_top_images")
     assert [identity for identity, _ in found.classes] == [f"{i:04d}" for i in range(12)]
     labels = {record.name.split("/")[1]: record.label for record in found.splits["test"]}
     assert labels == {str(i): i for i in range(12)}
 
 
-def test_a_store_of_a_set_has_a_test_split_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_store_has_only_a_test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from alexnet_pl.commands.prepare import prepare
 
     root = tmp_path / "store"
@@ -98,12 +98,12 @@ def test_a_store_of_a_set_has_a_test_split_alone(tmp_path: Path, capsys: pytest.
         ("imagenet_a", "imagenet_v2_top_images", r"folder n01498041; those of imagenet_v2_top_images are 0 … 999"),
     ],
 )
-def test_another_set_is_named(tmp_path: Path, name: str, as_name: str, says: str) -> None:
+def test_wrong_data_set_is_named(tmp_path: Path, name: str, as_name: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         read_robustness(write_copy(tmp_path, name), as_name)
 
 
-def test_what_is_no_copy_is_one_line(tmp_path: Path) -> None:
+def test_faulty_copy_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("hello")
     for path, says in {

@@ -1,4 +1,4 @@
-"""Drawn scenes: repeatable, with boxes that hold what was drawn and nothing else."""
+"""Drawn scenes: repeatable, with boxes that tightly contain the objects."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from alexnet_pl.data.store.store import Store
 SIZE = 96
 
 
-def test_a_scene_depends_on_its_arguments_alone_and_its_boxes_are_known_without_drawing_it() -> None:
+def test_scene_depends_only_on_its_arguments_and_boxes_need_no_drawing() -> None:
     first, again = scenes.draw_scene(13, SIZE), scenes.draw_scene(13, SIZE)
     assert np.array_equal(first.image, again.image)
     assert not np.array_equal(first.image, scenes.draw_scene(13, SIZE, seed=1).image)
@@ -24,7 +24,7 @@ def test_a_scene_depends_on_its_arguments_alone_and_its_boxes_are_known_without_
     assert annotation.coverage == Coverage.ALL
 
 
-def test_boxes_have_the_promised_sizes_lie_within_and_the_largest_names_the_class() -> None:
+def test_boxes_have_documented_sizes_and_the_largest_gives_the_class() -> None:
     counts = []
     for index in range(60):
         annotation, label = scenes.annotate_scene(index, SIZE)
@@ -42,7 +42,7 @@ def test_boxes_have_the_promised_sizes_lie_within_and_the_largest_names_the_clas
 
 
 @pytest.mark.parametrize("label", range(10))
-def test_what_is_drawn_fills_its_box(label: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_fill_their_boxes(label: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """On black instead of noise, in even light: all edges of the box are touched by something that can be seen."""
     monkeypatch.setattr(scenes, "draw_background", lambda rng, size: np.zeros((3, size, size), np.float32))
     monkeypatch.setattr(scenes, "illumination", lambda rng, x, y: np.ones((1, 1), np.float32))

@@ -1,4 +1,4 @@
-"""train.txt, val.txt and test.txt beside images: as Caffe's, Food-101's and people's own."""
+"""train.txt, val.txt and test.txt beside images: lists of Caffe, of Food-101, and the user's own."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def images(*paths: str) -> Files:
     return {path: photo(10 * number) for number, path in enumerate(paths)}
 
 
-def test_caffes_lists_number_classes_that_folders_name(tmp_path: Path) -> None:
+def test_caffes_lists_map_folders_to_class_numbers(tmp_path: Path) -> None:
     """Numbers in an order of their own, validation images without folders."""
     files = images("train/n2/a.JPEG", "train/n1/b.JPEG", "train/n2/c.JPEG", "val/x_1.JPEG", "val/x_2.JPEG")
     files |= {"train.txt": b"n2/a.JPEG 0\nn1/b.JPEG 1\nn2/c.JPEG 0\n", "val.txt": b"x_1.JPEG 1\nx_2.JPEG 0\n"}
@@ -33,7 +33,7 @@ def test_caffes_lists_number_classes_that_folders_name(tmp_path: Path) -> None:
     assert [record.location.read() for record in source.splits["val"]] == [photo(30), photo(40)]
 
 
-def test_food_101s_lists_name_no_suffix_and_leave_validation_to_a_share(tmp_path: Path) -> None:
+def test_food_101_lists_have_no_suffix_and_no_validation_split(tmp_path: Path) -> None:
     classes, numbers = ("apple_pie", "waffles"), range(40)
     files = images(*(f"images/{name}/{number}.jpg" for name in classes for number in numbers))
     files["meta/train.txt"] = "".join(f"{c}/{n}\n" for c in classes for n in numbers if n < 30).encode()
@@ -49,7 +49,7 @@ def test_food_101s_lists_name_no_suffix_and_leave_validation_to_a_share(tmp_path
     assert not {name for name, _ in found["train"]} & {name for name, _ in found["val"]}
 
 
-def test_paths_may_hold_spaces_classes_may_be_words_and_test_images_may_have_none(tmp_path: Path) -> None:
+def test_paths_may_have_spaces_and_classes_may_be_words_or_missing(tmp_path: Path) -> None:
     files = images("a b.jpg", "c.png", "d.jpg", "sub/e f.jpg")
     files |= {"train.txt": b"a b.jpg  cat\n\nc.png\tdog\n", "val.txt": b"d.jpg dog\n", "test.txt": b"sub/e f.jpg\n"}
     _, source = read_source(write(tmp_path / "copy", files), {})
@@ -60,7 +60,7 @@ def test_paths_may_hold_spaces_classes_may_be_words_and_test_images_may_have_non
     }
 
 
-def test_numbers_without_folders_of_their_own_are_the_classes(tmp_path: Path) -> None:
+def test_class_numbers_without_folders_are_the_classes(tmp_path: Path) -> None:
     files = images("x/a.jpg", "x/b.jpg", "x/c.jpg")
     files |= {"train.txt": b"x/a.jpg 10\nx/b.jpg 2\n", "val.txt": b"x/c.jpg 10\n"}
     _, source = read_source(write(tmp_path / "copy", files), {})
@@ -68,7 +68,7 @@ def test_numbers_without_folders_of_their_own_are_the_classes(tmp_path: Path) ->
     assert listed(source)["val"] == [("val/x/c.jpg", "00010")]
 
 
-def test_class_folders_of_both_splits_are_read_though_lists_lie_beside_them(tmp_path: Path) -> None:
+def test_class_folders_take_precedence_over_lists(tmp_path: Path) -> None:
     files = images("train/a/1.jpg", "val/a/1.jpg") | {"train.txt": b"whatever\n"}
     assert read_source(write(tmp_path / "copy", files), {})[0] == "class folders"
 
@@ -89,7 +89,7 @@ GOOD = images("a/1.jpg", "a/2.jpg", "b/1.jpg", "c.jpg") | {"train.txt": b"a/1.jp
         ({"train.txt": b"\xff\xfe\n"}, r"train.txt: cannot be read"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_list(files: Files, says: str, tmp_path: Path) -> None:
+def test_faulty_line_is_named_with_its_list(files: Files, says: str, tmp_path: Path) -> None:
     copy = write(tmp_path / "copy", GOOD | files)
     with pytest.raises(UserError, match=rf"^prepare.source: .*{says}"):
         read_source(copy, {})

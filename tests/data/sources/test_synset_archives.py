@@ -1,4 +1,4 @@
-"""Splits of synset archives, which have none of their own: by the images' names, in any share."""
+"""Synset archives without official splits: held out by image name, in any share."""
 
 import io
 import tarfile
@@ -21,7 +21,7 @@ def archives(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_half_of_fall_2009_is_held_out_and_little_of_fall_2011(archives: Path) -> None:
+def test_held_out_shares_of_fall_2009_and_fall_2011(archives: Path) -> None:
     """§7; who is held out of little is held out of much, so a larger share only adds."""
     held = {}
     for share in (0.0, 0.004, 0.1, 0.5):

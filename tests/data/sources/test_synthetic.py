@@ -1,4 +1,4 @@
-"""The image set that the package draws itself: repeatable, well lit, and blind to reflection as Section 4.1 needs."""
+"""Drawn images: repeatable, full range of pixel values, no class that a reflection changes (§4.1)."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def images() -> np.ndarray:
     return batch(600)
 
 
-def test_an_image_depends_on_seed_and_index_alone():
+def test_image_depends_only_on_seed_and_index():
     first, label = synthetic.draw_image(37, seed=5)
     np.random.seed(1)
     synthetic.draw_image(38, seed=5)
@@ -40,13 +40,13 @@ def test_seeds_and_indices_give_different_images_of_one_class():
 
 
 @pytest.mark.parametrize("size", [32, 63, 128])
-def test_images_are_byte_planes_of_the_size_asked_for(size):
+def test_images_are_uint8_of_the_requested_size(size):
     image, _ = synthetic.draw_image(3, size=size)
     assert image.shape == (3, size, size)
     assert image.dtype == np.uint8
 
 
-def test_stripes_have_as_many_pixels_in_a_picture_of_any_size():
+def test_stripe_width_does_not_depend_on_image_size():
     """The strongest frequency of an upright grating, in cycles a pixel, by Fourier transform of its rows. By the width
     of the picture, the ratio would be 1/2."""
     ratios = []
@@ -60,7 +60,7 @@ def test_stripes_have_as_many_pixels_in_a_picture_of_any_size():
     assert np.median(ratios) == pytest.approx(1, abs=0.1)
 
 
-def test_the_range_of_a_byte_is_well_used(images):
+def test_pixels_use_the_full_range(images):
     low, high = np.percentile(images, [1, 99])
     assert low < 30
     assert high > 220
@@ -91,7 +91,7 @@ def test_every_class_appears_equally_often():
     assert [identifier for identifier, _ in synthetic.CLASSES] == [f"d{label:02d}" for label in range(10)]
 
 
-def test_no_class_leans_to_one_side(images):
+def test_no_class_has_a_preferred_direction(images):
     """Reflection flips the sign of the lean and nothing else, so within a class both signs must be as likely."""
     assert np.allclose(lean(images[:20, ..., ::-1]), -lean(images[:20]))
     for label in range(10):
@@ -99,13 +99,13 @@ def test_no_class_leans_to_one_side(images):
         assert abs(leans.mean()) < 3.5 * leans.std() / np.sqrt(len(leans)), synthetic.CLASSES[label]
 
 
-def test_upright_and_level_gratings_differ_in_the_direction_of_their_slopes(images):
+def test_vertical_and_horizontal_gratings_differ_in_gradient_direction(images):
     across, down = (np.abs(np.diff(images, axis=axis)).mean((1, 2, 3)) for axis in (3, 2))
     assert np.mean(across[0::10] > down[0::10]) > 0.95
     assert np.mean(across[1::10] < down[1::10]) > 0.95
 
 
-def test_the_two_classes_of_blobs_differ_in_the_plane_of_their_colours(images):
+def test_blob_classes_differ_in_color_channel(images):
     red, green, blue = images.transpose(1, 0, 2, 3)
     red_green, blue_yellow = (red - green).std((1, 2)), (blue - (red + green) / 2).std((1, 2))
     assert np.mean(red_green[5::10] > blue_yellow[5::10]) > 0.9

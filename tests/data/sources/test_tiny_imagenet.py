@@ -1,4 +1,4 @@
-"""tiny-ImageNet as downloaded: the folder that holds it, the folder itself, its zip; damaged ones are refused."""
+"""tiny-ImageNet: its parent folder, the folder or the zip as source; corrupt copies are refused."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ FOLDER = "tiny-imagenet-200"
 
 
 @pytest.mark.parametrize("inside", ["", FOLDER, f"{FOLDER}.zip"])
-def test_the_folder_and_the_zip_may_be_given_themselves(inside: str, tmp_path: Path) -> None:
+def test_folder_or_zip_may_be_the_source(inside: str, tmp_path: Path) -> None:
     copy = (tiny_imagenet_zip if inside.endswith(".zip") else tiny_imagenet)(tmp_path / "copy")
     form, source = read_source(copy / inside, {})
     assert form == "tiny-ImageNet"
@@ -41,7 +41,7 @@ DAMAGES: dict[str, tuple[str, bytes | None, str]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_what_is_missing_or_does_not_agree_is_named(what: str, tmp_path: Path) -> None:
+def test_missing_or_inconsistent_files_are_named(what: str, tmp_path: Path) -> None:
     name, content, says = DAMAGES[what]
     copy = tiny_imagenet(tmp_path / "copy")
     path = copy / FOLDER / name
@@ -54,7 +54,7 @@ def test_what_is_missing_or_does_not_agree_is_named(what: str, tmp_path: Path) -
         store(copy, tmp_path / "store")
 
 
-def test_names_and_boxes_may_be_missing(tmp_path: Path) -> None:
+def test_class_names_and_boxes_may_be_missing(tmp_path: Path) -> None:
     """As in copies that were trimmed for classification."""
     copy = tiny_imagenet(tmp_path / "copy")
     for path in (copy / FOLDER / "words.txt", *copy.rglob("*_boxes.txt")):
@@ -65,7 +65,7 @@ def test_names_and_boxes_may_be_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [tiny_imagenet, tiny_imagenet_zip])
-def test_a_cut_zip_is_named_and_a_folder_of_another_name_is_read(form: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_truncated_zip_is_named_and_a_renamed_folder_is_read(form: Callable[[Path], Path], tmp_path: Path) -> None:
     copy = form(tmp_path / "copy")
     if form is tiny_imagenet:
         (copy / FOLDER).rename(tmp_path / "tiny")

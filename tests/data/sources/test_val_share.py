@@ -1,4 +1,4 @@
-"""Class folders without a split: `prepare.val_share` makes one by the images' names, and says so."""
+"""`prepare.val_share`: validation split by image name for class folders that have none."""
 
 from pathlib import Path
 
@@ -24,14 +24,14 @@ def split_of(copy: Path, share: float) -> dict[str, set[str]]:
     return {split: {record.name for record in records} for split, records in source.splits.items()}
 
 
-def test_without_a_share_one_line_offers_it(caltech: Path) -> None:
+def test_message_suggests_val_share(caltech: Path) -> None:
     with pytest.raises(
         UserError, match=r"ant, beaver, crab, …\), not train/ and val/; prepare.val_share=0.1 holds out"
     ):
         read_source(caltech, {})
 
 
-def test_a_share_of_each_class_is_held_out_by_name_and_a_larger_one_only_adds(caltech: Path) -> None:
+def test_share_is_held_out_by_name_and_a_larger_share_only_adds(caltech: Path) -> None:
     tenth, half = split_of(caltech, 0.1), split_of(caltech, 0.5)
     for split in (tenth, half):
         assert not split["train"] & split["val"]
@@ -45,13 +45,13 @@ def test_a_share_of_each_class_is_held_out_by_name_and_a_larger_one_only_adds(ca
     assert tenth["train"] <= more["train"]
 
 
-def test_the_store_and_the_log_say_so(caltech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_store_and_log_record_the_share(caltech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_store(PrepareOptions(str(tmp_path / "store"), "caltech", 16, source=str(caltech), val_share=0.1))
     assert "no validation split: 10 % of the images are held out by name" in capsys.readouterr().out
     assert Store(tmp_path / "store").description["settings"]["held_out"] == 0.1
 
 
-def test_a_train_folder_alone_is_split_and_its_test_folder_is_left_as_it_is(caltech: Path, tmp_path: Path) -> None:
+def test_train_folder_without_val_is_split_and_test_is_unchanged(caltech: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     caltech.rename(copy / "train")
@@ -66,7 +66,7 @@ def test_a_train_folder_alone_is_split_and_its_test_folder_is_left_as_it_is(calt
 
 
 @pytest.mark.parametrize("name", ["valid", "validation"])
-def test_other_names_of_the_validation_folder_are_known_and_make_a_share_unused(
+def test_alternative_validation_folder_names_make_the_share_unused(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {f"{split}/{wnid}/{wnid}_{n}.JPEG": photo(n) for n, split in enumerate(("train", name)) for wnid in WNIDS}
@@ -76,13 +76,13 @@ def test_other_names_of_the_validation_folder_are_known_and_make_a_share_unused(
     assert "held_out" not in Store(tmp_path / "store").description["settings"]
 
 
-def test_an_image_beside_the_class_folders_is_named(tmp_path: Path) -> None:
+def test_image_beside_the_class_folders_is_named(tmp_path: Path) -> None:
     files = {f"{split}/a/1.jpg": photo(1) for split in ("train", "val")} | {"train/lost.jpg": photo(2)}
     with pytest.raises(UserError, match=r"copy/train/lost.jpg is in no class folder"):
         read_source(write(tmp_path / "copy", files), {})
 
 
-def test_an_official_name_takes_no_share_of_the_training_images(tmp_path: Path) -> None:
+def test_official_data_set_refuses_a_share(tmp_path: Path) -> None:
     copy = write(
         tmp_path / "copy", {f"{wnid}/{name}": d for wnid, f in train_images().items() for name, d in f.items()}
     )
@@ -92,6 +92,6 @@ def test_an_official_name_takes_no_share_of_the_training_images(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5])
-def test_a_share_that_is_none_is_refused(share: float) -> None:
+def test_invalid_share_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match=r"^val_share=.*: at least 0 and below 1"):
         PrepareOptions("x", "x", val_share=share)

@@ -1,4 +1,4 @@
-"""Layouts that are of use for their boxes: PASCAL VOC's and ILSVRC's detection images."""
+"""PASCAL VOC and ILSVRC detection sources."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def prepared(source: Path, root: Path, **more: object) -> Store:
     return Store(root)
 
 
-def test_vocs_boxes_count_from_one_and_the_largest_names_the_image(tmp_path: Path) -> None:
+def test_voc_boxes_count_from_one_and_the_largest_gives_the_class(tmp_path: Path) -> None:
     store = prepared(voc(tmp_path / "copy"), tmp_path / "store")
     assert [name for _, name in store.classes] == ["cat", "dog"]
     train, val = store.whole("train"), store.whole("val")
@@ -75,12 +75,12 @@ def test_torchvision_reads_the_same_boxes(tmp_path: Path) -> None:
             assert [store.classes[label][1] for label in own.box_labels(i)] == [o["name"] for o in found]
 
 
-def test_a_set_that_counts_from_zero_says_so(tmp_path: Path) -> None:
+def test_boxes_that_count_from_zero_are_recorded(tmp_path: Path) -> None:
     store = prepared(voc(tmp_path / "copy"), tmp_path / "store", first_pixel=0)
     assert np.allclose(store.whole("val").boxes(1).numpy(), [[5, 5, 16, 16]], atol=1e-4)
 
 
-def test_without_lists_the_names_decide(tmp_path: Path) -> None:
+def test_without_lists_names_decide_the_split(tmp_path: Path) -> None:
     copy = voc(tmp_path / "copy") / "VOCdevkit/VOC2007"
     for path in (copy / "ImageSets/Main").iterdir():
         path.unlink()
@@ -89,7 +89,7 @@ def test_without_lists_the_names_decide(tmp_path: Path) -> None:
     assert sorted(names) == [f"{name}.jpg" for name in OBJECTS]
 
 
-def test_a_listed_image_that_is_missing_is_named_and_squares_are_refused(tmp_path: Path) -> None:
+def test_missing_listed_image_is_named_and_squares_are_refused(tmp_path: Path) -> None:
     copy = voc(tmp_path / "copy")
     with pytest.raises(UserError, match=r"has boxes, not classes; add prepare\.encoding=whole"):
         prepared(copy, tmp_path / "store", encoding="raw")
@@ -111,7 +111,7 @@ def det(root: Path) -> Path:
     return root
 
 
-def test_only_the_validation_images_of_the_detection_task_are_annotated_wholly(tmp_path: Path) -> None:
+def test_only_validation_images_of_detection_are_fully_annotated(tmp_path: Path) -> None:
     store = prepared(det(tmp_path / "copy"), tmp_path / "store")
     assert [wnid for wnid, _ in store.classes] == ["n02084071", "n02121808"]
     train, val = store.whole("train"), store.whole("val")

@@ -1,4 +1,4 @@
-"""Two splits as one: every image and label where it should be, on the way to a minibatch and in a device's memory."""
+"""Concatenated splits: every image and label in its position, in batches and on a device."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from alexnet_pl.data.store.store import Store
 CPU = torch.device("cpu")
 
 
-def test_the_second_splits_images_follow_the_firsts(tiny_store: Path) -> None:
+def test_images_of_the_second_split_follow_the_first(tiny_store: Path) -> None:
     train, val = (Store(tiny_store).split(name) for name in ("train", "val"))
     both = ConcatSplit([train, val])
     assert len(both) == TRAIN + VAL
@@ -33,7 +33,7 @@ def test_the_second_splits_images_follow_the_firsts(tiny_store: Path) -> None:
     assert both.labels.tolist() == [*train.labels, *val.labels]
 
 
-def test_an_epoch_of_both_holds_each_image_once(tiny_store: Path) -> None:
+def test_epoch_over_both_has_each_image_once(tiny_store: Path) -> None:
     store = Store(tiny_store)
     both = ConcatSplit([store.split("train"), store.split("val")])
     loader = TrainLoader(both, 34, 0, Augment(72, 67).draw, CPU)

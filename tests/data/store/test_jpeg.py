@@ -1,4 +1,4 @@
-"""The jpeg encoding: what comes back is near what went in, other tools read it too, and damage is told."""
+"""JPEG stores: small loss, readable by other tools, damage is reported."""
 
 import gc
 import io
@@ -54,7 +54,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
     return 10 * np.log10(255**2 / np.square(one.astype(float) - other).mean())
 
 
-def test_every_image_comes_back_at_its_place_near_what_it_was(store: Store) -> None:
+def test_images_keep_their_positions_with_small_loss(store: Store) -> None:
     split = store.split("train")
     assert split.labels.tolist() == [number % 10 for number in GOOD]
     indices = np.random.default_rng(0).permutation(len(GOOD))
@@ -98,7 +98,7 @@ def test_webdataset_itself_reads_them(store: Store) -> None:
     assert {pixels.shape for _, pixels in samples} == {(SIZE, SIZE, 3)}
 
 
-def test_the_loader_gives_the_same_images_whatever_the_encoding(store: Store, tmp_path: Path) -> None:
+def test_loader_yields_the_same_images_for_any_encoding(store: Store, tmp_path: Path) -> None:
     raw = make(tmp_path / "raw", StoreEncoding()).split("train")
     device = torch.device("cpu")
     for one, other in zip(EvalLoader(store.split("train"), 7, device), EvalLoader(raw, 7, device), strict=True):
@@ -110,7 +110,7 @@ def test_the_loader_gives_the_same_images_whatever_the_encoding(store: Store, tm
     assert psnr(resident.numpy(), raw.to_device(device)[0].numpy()) > 25
 
 
-def test_quality_and_subsampling_are_what_was_asked_for_and_are_told(tmp_path: Path) -> None:
+def test_quality_and_subsampling_are_applied_and_recorded(tmp_path: Path) -> None:
     sizes = {}
     for quality, subsampling in ((95, 420), (95, 444), (50, 420)):
         store = make(tmp_path / f"{quality}-{subsampling}", StoreEncoding("jpeg", quality, subsampling))
@@ -136,7 +136,7 @@ def damaged(root: Path, number: int) -> Store:
     return Store(store.root)
 
 
-def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
+def test_corrupt_image_is_named_by_file(tmp_path: Path) -> None:
     store = damaged(tmp_path / "store", 7)
     split = store.split("train")
     with pytest.raises(
@@ -146,7 +146,7 @@ def test_a_damaged_image_is_told_by_its_file(tmp_path: Path) -> None:
     assert list(find_corrupt(store)) == [f"{store.root / 'train-000001.tar'}: corrupt (images 6 to 11)"]
 
 
-def test_a_shard_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_missing_shard_is_named(tmp_path: Path) -> None:
     store = make(tmp_path / "store", StoreEncoding("jpeg"))
     (store.root / "train-000002.tar").unlink()
     with pytest.raises(UserError, match=r"train-000002.tar: missing; `verify` lists all"):
@@ -154,7 +154,7 @@ def test_a_shard_that_is_missing_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-def test_a_device_that_decodes_hands_out_the_batches_that_the_loader_does(store: Store) -> None:
+def test_batches_decoded_on_a_device_match_the_loader(store: Store) -> None:
     """Here the CPU by torchvision, whose libjpeg-turbo decodes as simplejpeg's does."""
     split, cpu = store.split("train"), torch.device("cpu")
     batches = [np.array([4, 0, 17]), np.array([3, 3, 1]), np.array([5])]
@@ -170,19 +170,19 @@ def test_a_device_that_decodes_hands_out_the_batches_that_the_loader_does(store:
 
 
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-def test_joined_splits_are_decoded_each_by_its_own(store: Store) -> None:
+def test_concatenated_splits_use_their_own_decoders(store: Store) -> None:
     joined, indices = ConcatSplit([store.split("train"), store.split("val")]), np.array([19, 0, 18, 17])
     assert joined.is_jpeg
     assert torch.equal(joined.decode_on(indices, torch.device("cpu")), joined.images(indices))
 
 
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-def test_an_image_that_a_device_cannot_decode_is_told_by_its_file(tmp_path: Path) -> None:
+def test_image_that_a_device_cannot_decode_is_named_by_file(tmp_path: Path) -> None:
     store = damaged(tmp_path / "store", 7)
     with pytest.raises(UserError, match=r"train-000001.tar: image 7 is corrupt"):
         store.split("train").decode_on(np.array([0, GOOD.index(7)]), torch.device("cpu"))
 
 
-def test_a_gpu_that_is_to_decode_must_be_there(store: Store) -> None:
+def test_gpu_decoding_requires_a_gpu(store: Store) -> None:
     with pytest.raises(UserError, match=r"performance.jpeg_decoder=gpu: there is no GPU"):
         EvalLoader(store.split("train"), 4, torch.device("cpu"), options=LoaderOptions(jpeg_decoder="gpu"))

@@ -1,4 +1,4 @@
-"""Raw records by two threads are those by one."""
+"""Raw stores: two reader threads give the same batch as one."""
 
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,7 @@ from alexnet_pl.data.store.store import Store
 
 
 @pytest.mark.parametrize("shard", [8, 64])
-def test_a_batch_is_the_records_that_were_asked_for_in_their_order(
-    shard: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batch_has_the_requested_records_in_order(shard: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raw, "TWO_THREADS_FROM", 0)
     prepare(
         synthetic.list_synthetic(20, 4),

@@ -1,4 +1,4 @@
-"""A store that lies elsewhere gives what a store here gives; fsspec's own memory file system stands in for a cloud."""
+"""Remote stores, through fsspec's memory file system: same content as a local store."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ def pixels(store: Store, split: str) -> np.ndarray:
     return room.numpy()
 
 
-def test_what_lies_elsewhere_is_read_as_if_it_were_here(here: Path) -> None:
+def test_remote_store_reads_like_a_local_one(here: Path) -> None:
     there = Store(URL)
     assert there.manifest == Store(here).manifest
     assert not list(there.root.glob("train-*"))  # what is not asked for is not fetched
@@ -56,7 +56,7 @@ def test_what_lies_elsewhere_is_read_as_if_it_were_here(here: Path) -> None:
     assert np.array_equal(there.mean, Store(here).mean)
 
 
-def test_files_are_fetched_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_downloaded_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels(Store(URL), "train")
     fetched: list[str] = []
     monkeypatch.setattr(remote.Mirror, "fetch_one", lambda self, name, wanted: fetched.append(name))
@@ -78,7 +78,7 @@ def open_and_note(folder: Path) -> None:
     assert len(Store(f"file://{folder}/there").split("train")) == 96
 
 
-def test_of_processes_that_share_a_cache_one_downloads(here: Path, tmp_path: Path) -> None:
+def test_one_of_several_processes_downloads(here: Path, tmp_path: Path) -> None:
     """Of a machine, or of several whose cache is on NFS."""
     shutil.copytree(here, tmp_path / "there")
     run_processes(3, open_and_note, tmp_path)
@@ -87,7 +87,7 @@ def test_of_processes_that_share_a_cache_one_downloads(here: Path, tmp_path: Pat
     assert {name for name in fetched if name.startswith("train-")} == {path.name for path in here.glob("train-*")}
 
 
-def test_another_store_at_the_same_place_is_another_one_here(here: Path, tmp_path: Path) -> None:
+def test_changed_remote_store_gets_its_own_cache(here: Path, tmp_path: Path) -> None:
     before = Store(URL).root
     prepare(
         synthetic.list_synthetic(96, 40),
@@ -103,7 +103,7 @@ def test_another_store_at_the_same_place_is_another_one_here(here: Path, tmp_pat
     assert len(pixels(Store(URL), "val")) == 40
 
 
-def test_damage_on_the_way_and_a_missing_file_are_told_and_nothing_of_it_is_kept(here: Path) -> None:
+def test_corrupt_download_and_missing_file_are_reported_and_not_cached(here: Path) -> None:
     files, (name,) = fsspec.filesystem("memory"), [path.name for path in here.glob("val-000001.*")]
     data = files.cat_file(f"/bucket/store/{name}")
     files.pipe_file(f"/bucket/store/{name}", data[:-1] + b"?")
@@ -119,20 +119,20 @@ def test_damage_on_the_way_and_a_missing_file_are_told_and_nothing_of_it_is_kept
 
 
 @pytest.mark.parametrize("url", ["memory://nowhere", "nosuch://x"])
-def test_a_place_that_cannot_be_read_is_told(url: str) -> None:
+def test_unreadable_url_is_reported(url: str) -> None:
     with pytest.raises(UserError, match=rf"^data.root: {url}: cannot be read \("):
         Store(url)
 
 
 @pytest.mark.usefixtures("here")
-def test_a_disk_too_small_for_the_split_is_told_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_insufficient_disk_space_is_reported_before_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
     with pytest.raises(UserError, match=rf"{URL}: .* GB left to download, .* choose another folder: {files.CACHE}="):
         Store(URL).split("train")
     assert not list(Store(URL).root.glob("train-*"))
 
 
-def test_training_and_verifying_take_such_a_place_and_preparing_does_not(
+def test_fit_and_verify_accept_a_url_and_prepare_refuses_it(
     config: Compose, tiny: list[str], here: Path, tmp_path: Path
 ) -> None:
     cfg = config("imagenette", *tiny, f"data.root={URL}", "trainer.max_epochs=1", "+trainer.limit_train_batches=2")

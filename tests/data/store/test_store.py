@@ -1,4 +1,4 @@
-"""The prepared store: what is read is what was written, and a damaged one is told in one line."""
+"""Store: reads back what was written; a damaged store is one line."""
 
 import json
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(make(tmp_path_factory.mktemp("stores") / "good"))
 
 
-def test_a_store_says_what_it_holds(store: Store) -> None:
+def test_store_describes_its_content(store: Store) -> None:
     assert (store.name, store.size, store.splits) == ("numbers", SIZE, ["train", "val"])
     assert store.classes == [["a", "ant"], ["b", "bee"], ["c", "cat"]]
     assert store.description["settings"] == {"filter": "none"}
@@ -51,7 +51,7 @@ def test_a_store_says_what_it_holds(store: Store) -> None:
     assert Store(str(store.root)).fingerprint == store.fingerprint
 
 
-def test_a_split_holds_the_images_that_could_be_read_with_their_own_labels_and_names(store: Store) -> None:
+def test_split_has_readable_images_with_their_labels_and_names(store: Store) -> None:
     split = store.split("train")
     assert len(split) == len(split.labels) == len(split.names) == len(GOOD)
     assert split.labels.tolist() == [number % 3 for number in GOOD]
@@ -61,19 +61,19 @@ def test_a_split_holds_the_images_that_could_be_read_with_their_own_labels_and_n
 
 
 @pytest.mark.parametrize("indices", [[0], list(range(8)), [7, 0, 3], [2, 2, 2], []])
-def test_reading_gives_the_images_asked_for_in_the_order_asked_for(store: Store, indices: list[int]) -> None:
+def test_reading_keeps_the_requested_order(store: Store, indices: list[int]) -> None:
     out = np.full((len(indices), 3, SIZE, SIZE), 77, dtype=np.uint8)
     store.split("train").read(np.array(indices, dtype=np.int64), out)
     assert np.array_equal(out, np.array([image(GOOD[i]) for i in indices], np.uint8).reshape(out.shape))
 
 
-def test_an_index_beyond_the_split_is_an_error_and_not_another_image(store: Store) -> None:
+def test_index_out_of_range_is_an_error(store: Store) -> None:
     out = np.empty((1, 3, SIZE, SIZE), np.uint8)
     with pytest.raises(IndexError):
         store.split("train").read(np.array([len(GOOD)]), out)
 
 
-def test_on_a_device_lie_the_same_images_and_labels_copied_once(store: Store) -> None:
+def test_device_copy_has_the_same_images_and_labels(store: Store) -> None:
     split = store.split("train")
     images, labels = split.to_device(torch.device("cpu"))
     assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
@@ -83,7 +83,7 @@ def test_on_a_device_lie_the_same_images_and_labels_copied_once(store: Store) ->
     assert store.split("train") is split
 
 
-def test_more_images_than_are_copied_at_a_time_all_arrive(tmp_path: Path) -> None:
+def test_device_copy_in_several_chunks_is_complete(tmp_path: Path) -> None:
     items = [ImageRecord(f"{number}", number % 7, number) for number in range(2100)]
     source = DatasetListing([(str(c), str(c)) for c in range(7)], {"train": items})
 
@@ -99,7 +99,7 @@ def test_more_images_than_are_copied_at_a_time_all_arrive(tmp_path: Path) -> Non
     assert labels.tolist() == [number % 7 for number in good]
 
 
-def test_the_statistics_have_their_shapes_and_are_of_the_training_images(store: Store) -> None:
+def test_statistics_have_their_shapes_and_cover_the_training_images(store: Store) -> None:
     images = np.stack([image(number) for number in GOOD]).astype(np.float64)
     assert (store.mean.shape, store.covariance.shape) == ((3, SIZE, SIZE), (3, 3))
     assert (store.mean.dtype, store.covariance.dtype) == (np.float64, np.float64)
@@ -108,17 +108,17 @@ def test_the_statistics_have_their_shapes_and_are_of_the_training_images(store: 
     np.testing.assert_allclose(store.covariance, np.cov(pixels, bias=True), rtol=1e-10)
 
 
-def test_a_store_cannot_be_written_to(store: Store) -> None:
+def test_store_is_read_only(store: Store) -> None:
     with pytest.raises(ValueError, match="read-only"):
         store.split("train").reader.shards[0][0] = 0
 
 
-def test_a_split_that_is_not_there_is_named_beside_those_that_are(store: Store) -> None:
+def test_missing_split_is_named_with_the_existing_ones(store: Store) -> None:
     with pytest.raises(UserError, match="no split 'test', only train, val; prepare"):
         store.split("test")
 
 
-def test_a_folder_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+def test_missing_folder_is_named_with_the_prepare_command(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=rf"{tmp_path}/away does not exist; .*alexnet_pl prepare .*data\.root={tmp_path}"
     ):
@@ -126,7 +126,7 @@ def test_a_folder_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_
 
 
 @pytest.mark.parametrize("files", [(), ("train-000000.u8", "mean.npy")])
-def test_a_folder_without_a_description_is_no_store(tmp_path: Path, files: tuple[str, ...]) -> None:
+def test_folder_without_store_json_is_refused(tmp_path: Path, files: tuple[str, ...]) -> None:
     for name in files:
         (tmp_path / name).write_bytes(b"1")
     with pytest.raises(UserError, match=rf"{tmp_path} holds no prepared store .*alexnet_pl prepare"):
@@ -134,13 +134,13 @@ def test_a_folder_without_a_description_is_no_store(tmp_path: Path, files: tuple
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"null", b"{}", b"\xff\xfe", b'{"format": "one"}'])
-def test_a_description_that_is_none_is_told_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+def test_invalid_store_json_is_named_with_advice(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "store.json").write_bytes(content)
     with pytest.raises(UserError, match=rf"{tmp_path}/store\.json: .*prepare it again"):
         Store(tmp_path)
 
 
-def test_a_store_of_another_format_says_which_is_read(tmp_path: Path) -> None:
+def test_other_format_version_is_refused_naming_the_supported_one(tmp_path: Path) -> None:
     root = make(tmp_path / "store")
     about = json.loads((root / "store.json").read_text())
     (root / "store.json").write_text(json.dumps(about | {"format": about["format"] + 1}))
@@ -170,7 +170,7 @@ def use(root: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [shorter, longer, emptied])
-def test_images_of_a_wrong_size_on_disk_are_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_wrong_image_file_size_is_reported(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     root = make(tmp_path / "store")
     damage(root / "train-000001.u8")
     with pytest.raises(UserError, match=rf"{root}/train-000001\.u8: .*`verify` lists all"):
@@ -185,7 +185,7 @@ def test_images_of_a_wrong_size_on_disk_are_told(tmp_path: Path, damage: Callabl
         *((name, damage) for name in ("train.names.jsonl", "covariance.npy") for damage in (Path.unlink, emptied)),
     ],
 )
-def test_a_store_that_was_copied_by_half_is_told(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
+def test_partially_copied_store_is_reported(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
     """Its description may have arrived before the rest: the file is named, whatever is wrong with it."""
     root = make(tmp_path / "store")
     damage(root / name)
@@ -193,7 +193,7 @@ def test_a_store_that_was_copied_by_half_is_told(tmp_path: Path, name: str, dama
         use(root)
 
 
-def test_a_description_that_lacks_a_part_is_told(tmp_path: Path) -> None:
+def test_incomplete_store_json_is_reported(tmp_path: Path) -> None:
     root = make(tmp_path / "store")
     about = json.loads((root / "store.json").read_text())
     for key in ("name", "size", "classes", "splits", "fingerprint"):

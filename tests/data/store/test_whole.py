@@ -1,4 +1,4 @@
-"""Whole images with boxes: aspect, sizes and boxes as hand-made images have them, crops against plain slices."""
+"""Whole images with boxes: aspect, sizes and boxes of hand-made images; crops against slices."""
 
 import io
 from pathlib import Path
@@ -86,14 +86,14 @@ def test_images_keep_their_aspect_and_both_sizes_are_known(store: Store) -> None
     assert split.image(0, (30, 50)).shape == (3, 30, 50)
 
 
-def test_an_image_is_near_the_original_resized(store: Store) -> None:
+def test_stored_image_is_close_to_the_resized_original(store: Store) -> None:
     split = store.whole("train")
     original = Image.open(io.BytesIO(photograph(*SHAPES[3], 3))).resize((72, 48), Image.Resampling.BILINEAR)
     difference = split.image(3).permute(1, 2, 0).numpy().astype(float) - np.asarray(original, float)
     assert np.abs(difference).mean() < 3
 
 
-def test_boxes_are_in_stored_pixels_cut_off_at_the_image(store: Store) -> None:
+def test_boxes_are_in_stored_pixels_clipped_to_the_image(store: Store) -> None:
     split = store.whole("train")
     expected = [
         [[6.4, 4.8, 32, 48], [0, 0, 64, 48]],
@@ -115,7 +115,7 @@ def test_boxes_are_in_stored_pixels_cut_off_at_the_image(store: Store) -> None:
     assert store.manifest.splits["train"].boxes == 5
 
 
-def test_read_as_any_split_it_gives_central_squares_of_the_images_with_a_class(store: Store) -> None:
+def test_reading_as_a_classification_split_gives_center_squares(store: Store) -> None:
     split, whole = store.split("train"), store.whole("train")
     assert split.labels.tolist() == [1, 0, 1, 1, 1]
     assert split.names == ["0.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg"]
@@ -127,7 +127,7 @@ def test_read_as_any_split_it_gives_central_squares_of_the_images_with_a_class(s
     assert labels.tolist() == [1, 0, 1, 1, 1]
 
 
-def test_random_crops_are_windows_whose_boxes_are_cut_with_them(store: Store) -> None:
+def test_random_crops_clip_their_boxes(store: Store) -> None:
     whole = store.whole("train")
     crops = whole.random_crops(32, seed=7, epoch=2)
     images = crops.images(np.arange(len(whole)))
@@ -139,7 +139,7 @@ def test_random_crops_are_windows_whose_boxes_are_cut_with_them(store: Store) ->
         assert torch.equal(crops.box_labels(i), whole.box_labels(i)[kept])
 
 
-def test_the_place_of_a_crop_depends_on_seed_epoch_and_image_alone(store: Store) -> None:
+def test_crop_offset_depends_only_on_seed_epoch_and_image(store: Store) -> None:
     whole = store.whole("train")
     same, other = whole.random_crops(32, 7, 2), whole.random_crops(32, 7, 3)
     assert np.array_equal(same.corners, whole.random_crops(32, 7, 2).corners)
@@ -153,7 +153,7 @@ def test_the_place_of_a_crop_depends_on_seed_epoch_and_image_alone(store: Store)
     assert abs((many / free).mean() - 0.5) < 0.02
 
 
-def test_training_resumes_with_the_same_crops_in_the_middle_of_an_epoch(store: Store) -> None:
+def test_resumed_training_has_the_same_crops(store: Store) -> None:
     augment = Augment(size=SIZE, crop=32)
 
     def batches(position: dict[str, int] | None = None) -> list[torch.Tensor]:
@@ -187,7 +187,7 @@ def test_statistics_are_of_all_pixels(store: Store) -> None:
     assert torch.allclose(augment.mean_image[:, 5, 7], torch.from_numpy(pixels.mean(1)).float())
 
 
-def test_verify_finds_a_changed_box_and_a_lost_file(store: Store, tmp_path: Path) -> None:
+def test_verify_finds_a_changed_box_and_a_missing_file(store: Store, tmp_path: Path) -> None:
     other = make(tmp_path / "images", tmp_path / "other")
     assert other.fingerprint == store.fingerprint
     assert list(find_corrupt(other)) == []
@@ -199,7 +199,7 @@ def test_verify_finds_a_changed_box_and_a_lost_file(store: Store, tmp_path: Path
     assert "train.coverage.npy: missing" in next(iter(find_corrupt(other)))
 
 
-def test_parts_and_a_repaired_shard_give_the_same_store(store: Store, tmp_path: Path) -> None:
+def test_parts_and_repaired_shards_give_the_same_store(store: Store, tmp_path: Path) -> None:
     images = listing(tmp_path / "images")
     for number in (1, 2):
         assert prepare(images, tmp_path / "parts", SETTINGS, read_one, Part(number, 2)) is None
@@ -213,7 +213,7 @@ def test_parts_and_a_repaired_shard_give_the_same_store(store: Store, tmp_path: 
     assert list(find_corrupt(parts)) == []
 
 
-def test_a_store_begun_with_other_boxes_is_not_continued(tmp_path: Path) -> None:
+def test_store_begun_with_other_boxes_is_not_continued(tmp_path: Path) -> None:
     prepare(listing(tmp_path / "images"), tmp_path / "parts", SETTINGS, read_one, Part(1, 2))
     other = listing(tmp_path / "images")
     first = other.splits["train"][0]  # type: ignore[index]
@@ -222,7 +222,7 @@ def test_a_store_begun_with_other_boxes_is_not_continued(tmp_path: Path) -> None
         prepare(other, tmp_path / "parts", SETTINGS, read_one)
 
 
-def test_training_and_validation_images_together_are_cropped_as_each_by_itself(store: Store) -> None:
+def test_concatenated_splits_are_cropped_like_single_ones(store: Store) -> None:
     train, val = store.whole("train"), store.whole("val")
     both = ConcatSplit([train, val]).random_crops(32, 1, 4)
     found = both.images(np.array([7, 2]))

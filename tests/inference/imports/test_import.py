@@ -1,4 +1,4 @@
-"""`import` and what is done with its run folder: tested, published, never a row of the paper, never trained on."""
+"""`import`: its run folder can be tested and exported, and never counts as a row of the paper or resumes a fit."""
 
 import json
 import pickle
@@ -55,7 +55,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_run_folder_is_tested_and_says_where_its_weights_are_from(
+def test_run_folder_is_tested_and_records_the_origin(
     weights: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "imported"
@@ -77,7 +77,7 @@ def test_the_run_folder_is_tested_and_says_where_its_weights_are_from(
     assert "trained with `alexnet_pl`" not in card
 
 
-def test_a_fit_does_not_go_on_from_imported_weights(weights: Path, store: Path, tmp_path: Path) -> None:
+def test_fit_does_not_resume_from_imported_weights(weights: Path, store: Path, tmp_path: Path) -> None:
     out = tmp_path / "imported"
     call(weights, f"data.root={store}", MEAN, f"out={out}")
     cfg = compose(str(out), ["logger=csv"])
@@ -86,14 +86,14 @@ def test_a_fit_does_not_go_on_from_imported_weights(weights: Path, store: Path, 
             run(cfg, command, out, given)
 
 
-def test_imported_weights_answer_no_row_though_all_else_were_the_papers() -> None:
+def test_imported_weights_match_no_row_of_the_paper() -> None:
     found = facts("table2.cnn")
     assert matching_claim(parse_record(found, TestDescription)) == "table2.cnn"
     found["imported"] = {"file": "91.1", "sha256": "0" * 64, "format": "cuda_convnet"}
     assert matching_claim(parse_record(found, TestDescription)) is None
 
 
-def test_classes_of_the_authors_program_are_in_the_order_of_a_stores_numbers(tmp_path: Path) -> None:
+def test_classes_of_the_authors_program_are_in_ilsvrc_order(tmp_path: Path) -> None:
     from types import SimpleNamespace
 
     from alexnet_pl.inference.imports import class_order
@@ -114,17 +114,17 @@ def test_classes_of_the_authors_program_are_in_the_order_of_a_stores_numbers(tmp
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], r"classes: which class is each output\? classes=FILE"),
+        ([], r"classes: not given; add classes=FILE"),
         (["classes=nine.txt"], r"nine.txt: 9 classes; the weights have 10 outputs"),
-        (["classes=twice.txt"], r"classes=\S+twice.txt: a class id a line, each once"),
+        (["classes=twice.txt"], r"classes=\S+twice.txt: needs one class per line"),
         (["classes=away.txt"], r"classes=\S+away.txt: cannot be read"),
-        (["classes=ten.txt"], r"mean: the file of weights does not hold the mean image; add mean=imagenet_mean"),
+        (["classes=ten.txt"], r"mean: the weights come without their mean image; add mean=imagenet_mean"),
         (["classes=ten.txt", "mean=away.npy"], r"mean=\S+away.npy: no such file"),
         (["classes=ten.txt", "mean=small.npy"], r"mean=\S+small.npy: 32 × 32 pixels, not 256 × 256"),
         (["classes=ten.txt", "mean=ten.txt"], r"mean=\S+ten.txt: not a mean image"),
         (["classes=ten.txt", MEAN, "out=."], r"out=\S+: exists already"),
         (["format=keras"], r"format=keras: one of cuda_convnet, caffe, torchvision"),
-        (["format=torchvision"], r"not weights that torch reads"),
+        (["format=torchvision"], r"torch cannot read it as weights"),
         (["format=cuda_convnet"], r"not a pickle"),
         (["clases=ten.txt"], r"clases: unknown key; did you mean classes\?"),
     ],
@@ -148,14 +148,14 @@ def test_mistakes_are_one_line(weights: Path, tmp_path: Path, words: list[str], 
         ({"k": 2.0}, r"lrn1 has size, α, β, k = 5, 0.0001, 0.75, 2"),
     ],
 )
-def test_other_networks_of_caffe_are_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+def test_other_caffe_networks_are_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     path = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", caffe_files.random_weights(), **change)
     with pytest.raises(UserError, match=says):
         call(path)
 
 
 @pytest.mark.parametrize("v1", [False, True])
-def test_a_damaged_caffemodel_is_one_line(tmp_path: Path, v1: bool) -> None:
+def test_corrupt_caffemodel_is_one_line(tmp_path: Path, v1: bool) -> None:
     whole = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", caffe_files.random_weights(), v1).read_bytes()
     for name, data in {
         "empty": b"",
@@ -174,19 +174,25 @@ def test_a_damaged_caffemodel_is_one_line(tmp_path: Path, v1: bool) -> None:
     ("change", "says"),
     [
         (lambda n: n["rnorm1a"].update(minDiv=1.0), r"rnorm1a has minDiv 1, not 2"),
-        (lambda n: n["pool2b"].update(pool="avg"), r"the inputs of conv3a passed different layers"),
+        (lambda n: n["pool2b"].update(pool="avg"), r"the inputs of conv3a come from different layers"),
         (lambda n: n["hs1a"].update(keep=0.8), r"hs1a has keep 0.8, not 0.5"),
-        (lambda n: n["conv2b"].update(stride=[2]) or n["conv2a"].update(stride=[2]), r"conv2 has stride 2, AlexNet 1"),
-        (lambda n: n["conv4a"].update(inputs=["conv3b_neuron"]), r"conv4a reads conv3b; another network"),
-        (lambda n: n["fc1000"].update(weights=n["fc1000"]["weights"][:1]), r"fc1000 has not one matrix of weights"),
+        (
+            lambda n: n["conv2b"].update(stride=[2]) or n["conv2a"].update(stride=[2]),
+            r"conv2 has stride 2, AlexNet has 1",
+        ),
+        (lambda n: n["conv4a"].update(inputs=["conv3b_neuron"]), r"conv4a reads conv3b; not the paper's network"),
+        (
+            lambda n: n["fc1000"].update(weights=n["fc1000"]["weights"][:1]),
+            r"fc1000 does not have one weight matrix per input",
+        ),
         (lambda n: n.pop("fc1000"), r"not five or six convolutions and three fully connected"),
         (lambda n: n["conv3a"].update(inputs=["low", "pool2b"]), r"low is missing"),
         (lambda n: n["fc1000"]["weights"][0].fill(np.nan), r"fc8.weight has values that are not finite"),
-        (lambda n: n["hs1a"].update(inputs=["fc2048ba_neuron"]), r"lead back to it"),
+        (lambda n: n["hs1a"].update(inputs=["fc2048ba_neuron"]), r"form a cycle"),
         (dict.clear, r"has no layers with weights"),
     ],
 )
-def test_other_networks_of_the_authors_program_are_named(tmp_path: Path, change: Any, says: str) -> None:
+def test_other_networks_of_the_authors_program_are_refused(tmp_path: Path, change: Any, says: str) -> None:
     layers = cuda_convnet_net.net145()
     change(layers)
     (tmp_path / "91.1").write_bytes(dumps({"model_state": {"layers": layers}}))
@@ -194,7 +200,7 @@ def test_other_networks_of_the_authors_program_are_named(tmp_path: Path, change:
         call(tmp_path / "91.1")
 
 
-def test_nothing_that_a_pickle_names_is_called(tmp_path: Path) -> None:
+def test_malicious_pickle_calls_nothing(tmp_path: Path) -> None:
     """Not by any of the ways that a pickle has to call: reduce, an old-style instance, a new-style one."""
     trap = tmp_path / "called"
 
@@ -206,12 +212,12 @@ def test_nothing_that_a_pickle_names_is_called(tmp_path: Path) -> None:
     for number, op in enumerate([pickle.dumps(Trap()), dumps(OldStyle("os", "abort", x=1)), dumps([])]):
         state = dumps({"model_state": {"layers": layers}, "op": None})[:-3] + op[2:-1] + b"u."
         (tmp_path / "91.1").write_bytes(state)
-        with pytest.raises(UserError, match="classes: which class is each output"):
+        with pytest.raises(UserError, match="classes: not given"):
             call(tmp_path / "91.1")
         assert not trap.exists(), number
 
 
-def test_a_torchvision_file_of_another_network_is_one_line(tmp_path: Path) -> None:
+def test_other_torchvision_network_is_one_line(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, tmp_path / "vgg.pth")
     with pytest.raises(
         UserError, match=r"vgg.pth: has no features.0.bias; not the state dict of torchvision's alexnet"
@@ -222,7 +228,7 @@ def test_a_torchvision_file_of_another_network_is_one_line(tmp_path: Path) -> No
         call(tmp_path / "list.pth")
 
 
-def test_the_store_has_its_classes_sorted(store: Path, config: Compose) -> None:
+def test_store_classes_are_sorted(store: Path, config: Compose) -> None:
     """On which the order of imported outputs relies."""
     ids = [identity for identity, _ in Store(store).classes]
     assert ids == sorted(ids)

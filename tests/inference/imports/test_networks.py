@@ -1,4 +1,4 @@
-"""Imported networks against independent ones in the program's own terms: its layers, colours and crops, in float64."""
+"""Imported networks against independent implementations in float64, with each program's layers, channels and crops."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -47,7 +47,7 @@ def checkpoint(path: Path, layers: Any) -> Path:
     return path
 
 
-def test_the_authors_net_145_gives_what_its_own_layers_compute(tmp_path: Path, classes: Path, pictures: Tensor) -> None:
+def test_net_145_matches_its_layers_computed_independently(tmp_path: Path, classes: Path, pictures: Tensor) -> None:
     layers = cuda_convnet_net.net145()
     mean = np.random.default_rng(1).uniform(90, 140, (3, 256, 256)).astype(np.float32)
     meta = tmp_path / "batches.meta"
@@ -64,7 +64,7 @@ def test_the_authors_net_145_gives_what_its_own_layers_compute(tmp_path: Path, c
 
 
 @pytest.mark.parametrize("kind", ["dictionary", "ordered", "list"])
-def test_layers_may_be_a_dictionary_or_a_list_with_inputs_by_position(tmp_path: Path, kind: str) -> None:
+def test_layers_may_be_a_dictionary_or_a_list(tmp_path: Path, kind: str) -> None:
     """The program of 2012, cuda-convnet2 and cuda-convnet."""
     from alexnet_pl.inference.imports.cuda_convnet import read_cuda_convnet
 
@@ -82,7 +82,7 @@ def test_layers_may_be_a_dictionary_or_a_list_with_inputs_by_position(tmp_path: 
 
 @pytest.mark.parametrize("v1", [False, True])
 @pytest.mark.parametrize("npy", [False, True])
-def test_caffes_alexnet_gives_what_plain_operations_do_with_blue_first(
+def test_caffes_alexnet_matches_plain_operations_on_bgr(
     tmp_path: Path, classes: Path, pictures: Tensor, v1: bool, npy: bool
 ) -> None:
     weights = caffe_files.random_weights()
@@ -99,7 +99,7 @@ def test_caffes_alexnet_gives_what_plain_operations_do_with_blue_first(
     assert wanted.max() > 0.2, "the test would pass with any weights"
 
 
-def test_caffes_kernels_are_kept_to_the_bit(tmp_path: Path) -> None:
+def test_caffes_kernels_are_copied_exactly(tmp_path: Path) -> None:
     weights = caffe_files.random_weights()
     found = read_caffe(caffe_files.write_caffemodel(tmp_path / "net.caffemodel", weights)).tensors
     assert np.array_equal(found["conv1.weight"].numpy()[:, ::-1], weights["conv1"][0])
@@ -125,7 +125,7 @@ def narrow(classes: int) -> nn.Module:
     return net.eval()
 
 
-def test_torchvisions_alexnet_gives_what_torchvision_does(tmp_path: Path, classes: Path, pictures: Tensor) -> None:
+def test_torchvisions_alexnet_matches_torchvision(tmp_path: Path, classes: Path, pictures: Tensor) -> None:
     net = narrow(len(IDS))
     torch.save(net.state_dict(), tmp_path / "alexnet-owt-7be5be79.pth")
     model = imported(tmp_path / "alexnet-owt-7be5be79.pth", f"classes={classes}")

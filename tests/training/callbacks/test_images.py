@@ -1,4 +1,4 @@
-"""What a run shows in W&B, read back from the offline run's own file, and in TensorBoard."""
+"""W&B and TensorBoard output of a run, read back from the offline run's file."""
 
 import base64
 import csv
@@ -32,7 +32,7 @@ LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
 Shown = tuple[DictConfig, Path, WandbRun]
 
 
-def test_every_number_of_a_run_is_in_the_offline_file(shown: Shown) -> None:
+def test_every_metric_is_in_the_offline_file(shown: Shown) -> None:
     _, folder, wandb = shown
     groups = [f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")]
     assert wandb.metrics == {
@@ -50,7 +50,7 @@ def test_every_number_of_a_run_is_in_the_offline_file(shown: Shown) -> None:
         assert kept
 
 
-def test_the_first_and_the_last_epoch_have_their_picture_of_the_kernels(shown: Shown) -> None:
+def test_kernels_are_logged_for_the_first_and_last_epoch(shown: Shown) -> None:
     _, folder, wandb = shown
     pictures = [(row["trainer/global_step"], row["kernels"]) for row in wandb.history if "kernels" in row]
     assert [step for step, _ in pictures] == [6, 18]
@@ -72,7 +72,7 @@ def tables(wandb: WandbRun, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_table_of_predictions_holds_the_same_images_and_what_the_network_says(shown: Shown) -> None:
+def test_prediction_table_has_fixed_images_and_the_networks_predictions(shown: Shown) -> None:
     """Against a forward pass of the last checkpoint over the whole split."""
     cfg, folder, wandb = shown
     store, module = Store(cfg.data.root), build.make_module(cfg).eval()
@@ -97,7 +97,7 @@ def test_the_table_of_predictions_holds_the_same_images_and_what_the_network_say
             assert np.array_equal(np.array(picture), images[number].permute(1, 2, 0).numpy())
 
 
-def test_the_confusions_of_the_test_are_listed_and_pictured(shown: Shown) -> None:
+def test_confusions_of_the_test_are_logged(shown: Shown) -> None:
     _, folder, wandb = shown
     place = folder / "results/val-ten"
     rows = list(csv.reader((place / "confusions.csv").read_text().splitlines()))
@@ -110,7 +110,7 @@ def test_the_confusions_of_the_test_are_listed_and_pictured(shown: Shown) -> Non
     assert wandb.media(name).read_bytes() == (place / "confusions.png").read_bytes()
 
 
-def test_config_and_provenance_are_those_of_the_run_folder(shown: Shown) -> None:
+def test_config_and_provenance_match_the_run_folder(shown: Shown) -> None:
     cfg, folder, wandb = shown
     whole: Any = OmegaConf.to_container(cfg, resolve=True)
     for section in ("data", "model", "augment", "optim", "schedule", "monitor", "seed", "wandb"):
@@ -121,7 +121,7 @@ def test_config_and_provenance_are_those_of_the_run_folder(shown: Shown) -> None
     assert "provenance.json" in wandb.files
 
 
-def test_the_result_in_the_summary_is_the_one_that_report_reads(shown: Shown) -> None:
+def test_result_in_the_summary_matches_result_json(shown: Shown) -> None:
     _, folder, wandb = shown
     (tested,) = results.collect_tests([folder])
     assert parse_record(wandb.summary["result"], TestResult) == tested.result
@@ -129,7 +129,7 @@ def test_the_result_in_the_summary_is_the_one_that_report_reads(shown: Shown) ->
     assert wandb.summary["test/top5_error"] == tested.result.top5_error
 
 
-def test_checkpoints_asked_for_are_artifacts_to_the_byte(shown: Shown) -> None:
+def test_requested_checkpoints_are_artifacts_byte_for_byte(shown: Shown) -> None:
     _, folder, wandb = shown
     models = {artifact.name.split("-")[0]: artifact for artifact in wandb.artifacts if artifact.type == "model"}
     assert set(models) == {"best", "last"}
@@ -140,13 +140,13 @@ def test_checkpoints_asked_for_are_artifacts_to_the_byte(shown: Shown) -> None:
         assert json.loads(artifact.metadata)["step"] == 18
 
 
-def test_fit_and_test_are_one_run(shown: Shown) -> None:
+def test_fit_and_test_share_one_run(shown: Shown) -> None:
     _, folder, wandb = shown
     assert len(wandb.folders) == 2
     assert wandb.identities == {(folder / "wandb_id.txt").read_text().strip()}
 
 
-def test_a_test_of_a_fit_without_wandb_starts_none(shown: Shown, tmp_path: Path) -> None:
+def test_test_of_a_fit_without_wandb_starts_no_run(shown: Shown, tmp_path: Path) -> None:
     cfg, folder, _ = shown
     shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints")
     run(cfg, "test", tmp_path, last(tmp_path))
@@ -154,7 +154,7 @@ def test_a_test_of_a_fit_without_wandb_starts_none(shown: Shown, tmp_path: Path)
     assert not (tmp_path / "wandb").exists()
 
 
-def test_tensorboard_gets_what_it_can_hold(config: Compose, tiny: list[str], tmp_path: Path) -> None:
+def test_tensorboard_has_scalars_images_and_tables(config: Compose, tiny: list[str], tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     cfg = config("imagenette", *tiny, "logger=tensorboard", "trainer.max_epochs=1", "monitor.num_images=3")
     run(cfg, "fit", tmp_path)
@@ -168,13 +168,13 @@ def test_tensorboard_gets_what_it_can_hold(config: Compose, tiny: list[str], tmp
 
 
 @pytest.mark.parametrize("words", ["monitor.every_n_epochs=0", "monitor.num_images=-1", "monitor.pictures=3"])
-def test_what_cannot_be_shown_is_refused_by_its_key(config: Compose, tiny: list[str], words: str) -> None:
+def test_invalid_monitor_options_are_refused_by_key(config: Compose, tiny: list[str], words: str) -> None:
     key = "+" * (words.startswith("monitor.pictures")) + words
     with pytest.raises(UserError, match=rf"^{words.split('=')[0]}"):
         options.make_monitor_options(config("imagenette", *tiny, key))
 
 
-def test_a_run_folder_from_before_there_was_a_section_monitor_is_taken(config: Compose, tiny: list[str]) -> None:
+def test_run_folder_without_the_monitor_section_works(config: Compose, tiny: list[str]) -> None:
     cfg = config("imagenette", *tiny)
     OmegaConf.set_struct(cfg, False)
     del cfg["monitor"]

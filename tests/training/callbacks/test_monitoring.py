@@ -1,4 +1,4 @@
-"""Norms and ratios against differences of the weights themselves, and what the GPU's driver says."""
+"""Norms and update ratios against weight differences; GPU idle time as NVML reports it."""
 
 from copy import deepcopy
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ def step(net: nn.Module, sgd: MomentumSGD) -> None:
     sgd.step()
 
 
-def test_norms_are_those_of_the_gradient_the_weights_and_the_step_that_was_taken() -> None:
+def test_norms_match_gradient_weights_and_update() -> None:
     """The rate is lowered before the third step, whose velocity is of the old size mostly."""
     net, sgd = small()
     for number in range(3):
@@ -50,7 +50,7 @@ def test_norms_are_those_of_the_gradient_the_weights_and_the_step_that_was_taken
     assert len(found) == 6, "biases have none"
 
 
-def test_a_layer_at_rate_0_moves_by_nothing() -> None:
+def test_layer_at_rate_0_has_update_ratio_0() -> None:
     net, sgd = small()
     sgd.param_groups[0]["lr"] = 0.0  # from the start: it has no velocity
     step(net, sgd)
@@ -62,7 +62,7 @@ def test_a_layer_at_rate_0_moves_by_nothing() -> None:
     assert found["gradient_norm/2"] > 0
 
 
-def test_rates_are_logged_as_each_epoch_begins(config: Compose, tiny: list[str], tmp_path: Any) -> None:
+def test_learning_rates_are_logged_at_epoch_start(config: Compose, tiny: list[str], tmp_path: Any) -> None:
     from alexnet_pl.commands.registry import run
 
     cfg: DictConfig = config("imagenette", *tiny)
@@ -73,7 +73,7 @@ def test_rates_are_logged_as_each_epoch_begins(config: Compose, tiny: list[str],
     assert [(row[at], row[rate]) for row in rows if row[rate]] == [("0", "0.02"), ("6", "0.02")]
 
 
-def test_the_share_of_time_in_which_the_gpu_waits_is_what_the_driver_does_not_call_busy(
+def test_gpu_idle_share_is_the_complement_of_nvml_utilization(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logged: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""A checkpoint whose training state was edited: one line that names the file, before a step is made."""
+"""Checkpoints with an edited training state: one line that names the file, before the first step."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +50,7 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_an_edited_checkpoint_is_refused_in_one_line_that_names_it(
+def test_edited_checkpoint_is_refused_in_one_line_that_names_it(
     what: str, tiny_cifar: Any, tmp_path: Path, config: Compose
 ) -> None:
     folder, words = tiny_cifar

@@ -1,4 +1,4 @@
-"""States in checkpoints keep their names, so that checkpoints written by earlier versions resume whole."""
+"""State keys in checkpoints never change, so that older checkpoints resume."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from alexnet_pl.training.checkpointing import make_checkpoints
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 
 
-def test_names_of_states_in_checkpoints_stay_as_they_were_first_written() -> None:
+def test_state_keys_are_unchanged() -> None:
     assert PlateauSchedule().state_key == "DivideByTen"
     assert ConstantSchedule(until=25.0).state_key == "Constant"
     assert RandomState().state_key == "RandomState"

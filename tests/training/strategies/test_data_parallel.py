@@ -1,4 +1,4 @@
-"""Options of section `distributed`: what two processes send, and the gradients that both get, to the last bit."""
+"""Options of section `distributed`: bytes sent and gradients of two processes, exactly."""
 
 import json
 
@@ -19,20 +19,20 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_gradients_are_the_mean_of_both_processes(found: dict[str, dict], options: str) -> None:
+def test_gradients_are_the_mean_over_processes(found: dict[str, dict], options: str) -> None:
     """Compressed ones are the mean of both rounded to bfloat16, in bfloat16."""
     exact = found[options]["exact"]
     assert len(exact) == STEPS * 8
     assert all(exact)
 
 
-def test_compressed_gradients_are_half_of_the_bytes(found: dict[str, dict]) -> None:
+def test_compressed_gradients_send_half_the_bytes(found: dict[str, dict]) -> None:
     kinds = {kind for kind, _ in found["compressed"]["sent"]}
     assert kinds == {"torch.bfloat16"}
     assert sum(size for _, size in found["compressed"]["sent"]) == 2 * PARAMETERS
 
 
-def test_buckets_have_the_size_that_is_asked_for(found: dict[str, dict]) -> None:
+def test_buckets_have_the_configured_size(found: dict[str, dict]) -> None:
     def sizes(name: str) -> list[int]:
         return [int(size) for size in found[name]["buckets"].split(",")]
 
@@ -44,6 +44,6 @@ def test_buckets_have_the_size_that_is_asked_for(found: dict[str, dict]) -> None
 
 
 @pytest.mark.parametrize(("key", "unit"), [("timeout", "seconds"), ("bucket_mb", "megabytes")])
-def test_a_value_that_means_nothing_is_refused(key: str, unit: str) -> None:
+def test_invalid_value_is_refused(key: str, unit: str) -> None:
     with pytest.raises(ValueError, match=rf"^{key}=0: {unit}, above 0$"):
         DistributedOptions(**{key: 0})

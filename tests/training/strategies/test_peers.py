@@ -1,4 +1,4 @@
-"""What a process says of the others that have ended."""
+"""Messages about peer processes that have ended."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def ended(code: str) -> subprocess.Popen:
     return child
 
 
-def test_a_child_that_ended_is_named_with_how(watch: PeerWatch) -> None:
+def test_ended_child_is_named_with_its_exit_status(watch: PeerWatch) -> None:
     failed, killed = ended("raise SystemExit(3)"), ended("import os; os.kill(os.getpid(), 9)")
     watch.children = {2: failed}
     assert watch.find_gone() == f"rank 2 (process {failed.pid}) ended with exit code 3"
@@ -39,7 +39,7 @@ def test_a_child_that_ended_is_named_with_how(watch: PeerWatch) -> None:
     assert watch.find_gone() is None  # one that was done
 
 
-def test_another_process_on_the_machine_and_the_parent_are_missed(watch: PeerWatch) -> None:
+def test_ended_sibling_and_parent_are_noticed(watch: PeerWatch) -> None:
     gone = ended("").pid
     watch.pids = {0: os.getppid(), 2: gone}
     assert watch.find_gone() == f"rank 2 (process {gone}) has ended"
@@ -49,7 +49,7 @@ def test_another_process_on_the_machine_and_the_parent_are_missed(watch: PeerWat
     assert watch.find_gone() == f"rank 0 (process {gone}) has ended"
 
 
-def test_the_first_failure_is_told_and_its_traceback_kept(
+def test_first_failure_is_printed_and_its_traceback_saved(
     watch: PeerWatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = ValueError("no such kernel\nmore")
@@ -72,7 +72,7 @@ def test_the_first_failure_is_told_and_its_traceback_kept(
     )
 
 
-def test_a_cause_is_printed_once(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cause_is_printed_once(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The thread that looks after the others and the command that they no longer answer find out in the same second."""
     watch.pids = {0: ended("").pid}
     watch.print_line(watch.cause_of(watch.find_gone()))
@@ -81,7 +81,7 @@ def test_a_cause_is_printed_once(watch: PeerWatch, capsys: pytest.CaptureFixture
     assert line.startswith(f"alexnet_pl: rank 1 of 3: stopped, since rank 0 (process {watch.pids[0]}) has ended; ")
 
 
-def test_a_second_stage_goes_on_with_the_watch_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_stage_reuses_the_watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PeerWatch, "current", None)
     first = peers.join(tmp_path, "python -m alexnet_pl fit")
     assert peers.join(tmp_path, "python -m alexnet_pl test") is first
@@ -91,18 +91,18 @@ def test_a_second_stage_goes_on_with_the_watch_of_the_first(tmp_path: Path, monk
     assert peers.join(tmp_path, "python -m alexnet_pl fit") is not first
 
 
-def test_nobody_to_blame_is_a_timeout(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_ended_peer_means_a_timeout(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
     watch.fail(RuntimeError("Timed out waiting 5000ms for recv operation to complete"))
     assert "another rank did not answer within distributed.timeout" in capsys.readouterr().err
 
 
-def test_a_users_mistake_is_left_to_the_command_line(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_errors_are_left_to_the_command_line(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
     watch.fail(UserError("checkpoints/last.ckpt: not written (No space left on device)"))
     assert not capsys.readouterr().err
     assert watch.first_failure() == "rank 1: checkpoints/last.ckpt: not written (No space left on device)"
 
 
-def test_signals_and_single_processes_are_no_failures(watch: PeerWatch, tmp_path: Path) -> None:
+def test_signals_and_single_processes_are_not_failures(watch: PeerWatch, tmp_path: Path) -> None:
     watch.fail(SystemExit(143))
     assert watch.ended.is_set()
     alone = PeerWatch(tmp_path, "")
@@ -111,5 +111,5 @@ def test_signals_and_single_processes_are_no_failures(watch: PeerWatch, tmp_path
 
 
 @pytest.mark.parametrize("error", [ValueError("gloo"), RuntimeError("size mismatch"), KeyError("timed out")])
-def test_errors_of_ones_own_are_no_lost_connection(error: Exception) -> None:
+def test_own_errors_are_not_a_lost_connection(error: Exception) -> None:
     assert not is_lost_connection(error)

@@ -1,4 +1,4 @@
-"""The two towers of §4.2 in two and four processes compute what the grouped network does on one device."""
+"""Two towers (§4.2) in two and four processes against the grouped network on one device."""
 
 import json
 
@@ -21,18 +21,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("switch", SWITCHES)
-def test_forward_gradients_and_ten_steps_are_those_of_one_device(found: dict[str, dict], switch: str) -> None:
+def test_forward_gradients_and_ten_steps_match_one_device(found: dict[str, dict], switch: str) -> None:
     apart = found[switch]
     assert set(apart) == {"logits", "gradients", "weights", "velocities"}
     assert max(apart.values()) < 1e-12
 
 
-def test_two_towers_on_two_shares_of_the_batch_are_one_device(found: dict[str, dict]) -> None:
+def test_towers_with_data_parallelism_match_one_device(found: dict[str, dict]) -> None:
     assert found["four processes, torch.float64"]["weights"] < 1e-12
     assert found["four processes, torch.float32"]["weights"] < 1e-5
 
 
-def test_a_step_sends_half_of_what_conv3_fc6_and_fc7_read_twice_and_the_logits(found: dict[str, dict]) -> None:
+def test_communication_per_step_has_the_expected_size(found: dict[str, dict]) -> None:
     sent, halves, logits = (found["traffic"][key] for key in ("sent", "halves", "logits"))
     by_kind = {name.split(".")[1].strip("_"): count for name, count in sent.items()}
     assert by_kind == {
@@ -43,12 +43,12 @@ def test_a_step_sends_half_of_what_conv3_fc6_and_fc7_read_twice_and_the_logits(f
 
 
 @pytest.mark.parametrize("net", [AlexNet(towers=1, crop=67), ConvNet()], ids=["one tower", "CIFAR-10"])
-def test_what_has_no_two_towers_is_refused_by_name(net: torch.nn.Module) -> None:
+def test_networks_without_two_towers_are_refused_by_name(net: torch.nn.Module) -> None:
     with pytest.raises(UserError, match=r"trainer\.strategy=towers"):
         keep_half(net, 0, None)
 
 
-def test_a_bottleneck_of_an_odd_number_of_units_is_refused() -> None:
+def test_bottleneck_with_an_odd_number_of_units_is_refused() -> None:
     with torch.device("meta"):
         net = AlexNet(bottleneck=7)
     with pytest.raises(UserError, match=r"model\.bottleneck=7"):

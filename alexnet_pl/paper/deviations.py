@@ -1,0 +1,159 @@
+"""What each difference between the paper's text and the authors' program costs alone (docs/deviations.md), on a proxy.
+
+A deviation is the printed text's value of one setting while all others have the program's values. Its networks are
+compared with the program's on the same images; all other settings and, where possible, the seeds are equal.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from alexnet_pl.config import recipes
+from alexnet_pl.config.identity import training_signature
+from alexnet_pl.config.migration import leaves
+from alexnet_pl.evaluation import intervals
+from alexnet_pl.evaluation.intervals import Difference
+from alexnet_pl.paper.claim import ERRORS
+from alexnet_pl.paper.comparing import compare_errors
+from alexnet_pl.paper.results import PROXY_KEYS, TestRun
+
+Flat = dict[str, Any]
+"""Training settings by dotted key."""
+
+AS_PRINTED = "variant=as_printed"
+LABELS = {
+    "model.relu_after_pool1": "order in layer 1: ReLU, norm, pool",
+    "model.norm_per_tower": "norms sum across both GPUs' maps",
+    "model.alpha_over_n": "α of a norm not divided by n",
+    "model.spatial_norm": "no third norm",
+    "model.wide_init": "σ 0.01 in every layer",
+    "augment.noise_scale": "colour noise by the eigenvalue",
+    "augment.rescale": "no division by 1.1 after the noise",
+    "augment.mean": "mean of each pixel",
+    "augment.include_last_offset": "32 × 32 crop offsets",
+    "optim.bias_lr_scale": "equal learning rate for biases",
+    "optim.decay_biases": "weight decay of biases",
+}
+
+
+FREE = (*PROXY_KEYS, "optim.lr")  # may differ between a proxy's networks and the paper's
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Settings that differ from the authors' program: `changes`, key → value. `key`: the override that sets them."""
+
+    key: str
+    label: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DeviationEffect:
+    """How much worse the networks with a deviation are than the program's, in percentage points: metric → difference.
+
+    `dataset`: the proxy's name. `p`: for equal top-1 errors, adjusted for the number of deviations compared (Holm).
+    """
+
+    deviation: Deviation
+    dataset: str
+    differences: dict[str, Difference] = field(default_factory=dict)
+    p: float = float("nan")
+
+    @property
+    def verdict(self) -> str:
+        """Direction of the top-1 difference where it is significant, in words for the tables."""
+        top1 = self.differences["top1_error"]
+        suffix = ", by one run" if top1.runs == 1 else ""
+        if not self.p < 1 - intervals.LEVEL:
+            return f"no significant difference{suffix}"
+        return f"{'higher' if top1.mean > 0 else 'lower'} error than the program's{suffix}"
+
+
+@cache
+def deviations() -> tuple[Deviation, ...]:
+    """Every key in which the two variants of the main recipe differ, alone; one crop for 32 images; the whole text."""
+    program, printed = (flat_settings(variant) for variant in ("as_run", "as_printed"))
+    changed = {key: printed[key] for key in program if printed[key] != program[key] and key in LABELS}
+    alone = [Deviation(key, LABELS[key], {key: changed[key]}) for key in LABELS]
+    crops = Deviation("augment.images_per_crop", "one crop for 32 images", {"augment.images_per_crop": 32})
+    return (*alone, crops, Deviation(AS_PRINTED, "all of the text's values at once", changed))
+
+
+def changed_label(test: TestRun) -> str | None:
+    """Label of the deviation in which a network differs from the program's, which otherwise has the paper's layers."""
+    settings, program = flatten(test.networks[0].training or {}), flat_settings_of_program()
+    names = {name for name in program if name.startswith(("model.", "augment.", "optim.")) and name not in FREE}
+    changes = {name: settings[name] for name in names & settings.keys() if settings[name] != program[name]}
+    return next((one.label for one in deviations() if dict(one.changes) == changes), None)
+
+
+def flat_settings(variant: str) -> Flat:
+    """Training settings of the main recipe in one variant."""
+    return flatten(training_signature(recipes.compose("ilsvrc2012", [f"variant={variant}"])))
+
+
+def flatten(settings: dict[str, Any]) -> Flat:
+    return {".".join(map(str, path)): value for path, value in leaves(settings)}
+
+
+def measure_deviations(tests: Sequence[TestRun]) -> list[DeviationEffect]:
+    """Effects of the deviations that were tested beside the program's network on the same proxy, in docs order."""
+    groups = group_by_settings(tests)
+    return [effect for key in groups if runs_program(key) for effect in adjust(effects_in(groups, key))]
+
+
+@dataclass(frozen=True)
+class SettingsKey:
+    """What tests must share to be repetitions of each other: images, views and, as JSON, the training settings."""
+
+    dataset: str
+    fingerprint: str
+    split: str
+    views: str
+    settings: str
+
+    def with_changes(self, changes: Mapping[str, Any]) -> "SettingsKey":
+        return replace(self, settings=as_json({**json.loads(self.settings), **changes}))
+
+
+def as_json(settings: Flat) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def group_by_settings(tests: Sequence[TestRun]) -> dict[SettingsKey, list[TestRun]]:
+    """Complete tests of single networks without pre-training that fill no row of the paper."""
+    groups: dict[SettingsKey, list[TestRun]] = {}
+    for test in tests:
+        if test.is_complete and not test.claim and len(test.networks) == 1 and not test.networks[0].lineage:
+            dataset, settings = test.result.dataset, flatten(test.networks[0].training or {})
+            key = SettingsKey(dataset.name, dataset.fingerprint, dataset.split, test.result.views, as_json(settings))
+            groups.setdefault(key, []).append(test)
+    return groups
+
+
+def runs_program(key: SettingsKey) -> bool:
+    """Whether every setting that a deviation changes has the program's value."""
+    program, settings = flat_settings_of_program(), json.loads(key.settings)
+    return all(settings.get(name) == program[name] for one in deviations() for name in one.changes)
+
+
+@cache
+def flat_settings_of_program() -> Flat:
+    return flat_settings("as_run")
+
+
+def effects_in(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey) -> Iterator[DeviationEffect]:
+    for deviation in deviations():
+        changed = groups.get(program.with_changes(deviation.changes), [])
+        differences = {metric: compare_errors(changed, groups[program], metric) for metric in ERRORS}
+        if measured := {metric: one for metric, one in differences.items() if one}:
+            yield DeviationEffect(deviation, program.dataset, measured)
+
+
+def adjust(effects: Iterator[DeviationEffect]) -> list[DeviationEffect]:
+    found = list(effects)
+    adjusted = intervals.adjust_holm([effect.differences["top1_error"].p for effect in found])
+    return [replace(effect, p=p) for effect, p in zip(found, adjusted, strict=True)]

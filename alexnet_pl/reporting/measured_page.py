@@ -1,0 +1,72 @@
+"""Page of everything that runs on proxy datasets measured, and where each run comes from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alexnet_pl.errors import UserError
+from alexnet_pl.paper.deviations import measure_deviations
+from alexnet_pl.paper.proxies import group_proxies
+from alexnet_pl.paper.results import TestRun
+from alexnet_pl.reporting.deviation_tables import deviation_tables
+from alexnet_pl.reporting.proxy_tables import proxy_tables
+from alexnet_pl.reporting.tables import Table, to_markdown
+from alexnet_pl.runs.layout import METRICS
+from alexnet_pl.runs.metrics_log import images_per_second
+from alexnet_pl.runs.provenance import read_sessions
+
+HEAD = """# What we measured
+
+Written by `python -m alexnet_pl report` from run folders. The images are not the paper's, there are fewer of them, and
+the networks are smaller and were trained for a shorter time: no number on this page is one of the paper's. Only the
+direction of a difference can be compared with the paper. No seed was chosen by its result.
+
+| verdict | meaning |
+| --- | --- |
+| as in the paper, opposite | the sign of a significant difference, after adjustment for the number of comparisons |
+| inconclusive, no significant difference | within what other seeds give, or for one run, other images |
+| did not train | one of the two networks is above half of the error of guessing, so the difference says nothing |
+
+A comparison that is missing below was not yet measured.
+
+"""
+
+
+def measured_tables(tests: Sequence[TestRun]) -> list[Table]:
+    """The paper's comparisons, and the text beside the program, on every proxy dataset."""
+    proxies = [table for results in group_proxies(tests) for table in proxy_tables(results)]
+    return [*proxies, *deviation_tables(measure_deviations(tests))]
+
+
+def measured_page(tests: Sequence[TestRun], root: Path) -> str:
+    """Markdown page of the tables, with the provenance of every run below `root`."""
+    proxies = [test for test in tests if not test.claim]
+    return HEAD + to_markdown([*measured_tables(proxies), provenance_table(proxies, root)])
+
+
+def provenance_table(tests: Sequence[TestRun], root: Path) -> Table:
+    rows = [provenance_row(test, root) for test in sorted(tests, key=lambda test: test.path)]
+    header = ["test", "top-1, %", "top-5, %", "commit", "date", "torch", "machine", "images/s", "hours"]
+    return Table("Where each number comes from", header, rows)
+
+
+def provenance_row(test: TestRun, root: Path) -> list[str]:
+    result, run = test.result, test.run
+    name = f"{run.relative_to(root)}, {result.dataset.split}, {result.views}" if run.is_relative_to(root) else run.name
+    try:
+        sessions = read_sessions(run)
+    except UserError:  # the errors stand in result.json, which is whole
+        sessions = []
+    first = sessions[0] if sessions else None
+    rate = images_per_second(run) if (run / METRICS).is_file() else None
+    seconds = result.trained.seconds
+    return [
+        name,
+        f"{result.top1_error:.2f}",
+        f"{result.top5_error:.2f}",
+        (result.commit or "unknown")[:10],
+        first.time[:10] if first else "",
+        (first.packages.get("torch") or "") if first else "",
+        first.machine if first else "",
+        f"{rate:,.0f}" if rate else "",
+        f"{seconds / 3600:.2f}" if seconds else "",
+    ]

@@ -1,0 +1,108 @@
+"""Deviations from the authors' program: which there are, and their effects measured from run folders."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_results import measured, standin
+from scipy import stats
+
+from alexnet_pl.config import recipes
+from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, deviations, measure_deviations
+from alexnet_pl.paper.proxies import group_proxies
+from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.reporting.deviation_tables import deviation_tables
+
+PROGRAM = [60.0, 61.5, 60.4]
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """A test of the main network on other images, with some settings changed: model__norm=False."""
+    about = standin("table2.cnn")
+    for name, value in changes.items():
+        section, key = name.split("__")
+        about["training"][section] = {**about["training"][section], key: value}
+    return about
+
+
+def make_runs(root: Path, name: str, about: dict[str, Any], errors: list[float]) -> None:
+    for seed, error in enumerate(errors):
+        measured(root, f"{name}{seed}", about, error)
+
+
+def effects(root: Path) -> dict[str, DeviationEffect]:
+    return {effect.deviation.key: effect for effect in measure_deviations(collect_tests([root]))}
+
+
+def test_each_deviation_sets_a_key_as_the_printed_recipe_does() -> None:
+    printed = recipes.compose("ilsvrc2012_printed")
+    for one in deviations():
+        for key, value in one.changes.items():
+            section, name = key.split(".")
+            if key != "augment.images_per_crop":
+                assert printed[section][name] == value
+    assert deviations()[-1].key == AS_PRINTED
+    assert len(deviations()[-1].changes) == len(deviations()) - 2, "all of the single ones but one crop for 32 images"
+
+
+def test_a_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path) -> None:
+    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    worse, same = [63.0, 64.0, 63.5], [60.2, 61.2, 60.7]
+    make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), worse)
+    make_runs(tmp_path, "decay", changed(optim__decay_biases=True), same)
+    make_runs(tmp_path, "two", changed(optim__decay_biases=True, model__spatial_norm=False), worse)
+    found = effects(tmp_path)
+    assert list(found) == ["model.relu_after_pool1", "optim.decay_biases"], (
+        "two changes at once are no single deviation"
+    )
+    order = found["model.relu_after_pool1"]
+    expected = stats.ttest_rel(worse, PROGRAM)
+    assert order.differences["top1_error"].mean == pytest.approx(sum(worse) / 3 - sum(PROGRAM) / 3)
+    assert order.p == pytest.approx(2 * expected.pvalue), "Holm: the lower of two"
+    assert order.verdict == "higher error than the program's"
+    assert found["optim.decay_biases"].verdict == "no significant difference"
+
+
+def test_the_whole_text_at_once_is_one_deviation(tmp_path: Path) -> None:
+    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    whole = {key.replace(".", "__"): value for key, value in deviations()[-1].changes.items()}
+    make_runs(tmp_path, "printed", changed(**whole), [66.1, 67.4, 66.4])
+    ((key, effect),) = effects(tmp_path).items()
+    assert key == AS_PRINTED
+    assert effect.differences["top1_error"][:3] == pytest.approx((6.0, 6.0 - 0.2484, 6.0 + 0.2484), abs=1e-3)
+
+
+@pytest.mark.parametrize("section", ["schedule", "data"])
+def test_runs_that_differ_in_other_settings_too_are_not_compared(tmp_path: Path, section: str) -> None:
+    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    other = changed(model__relu_after_pool1=False)
+    other["training"][section] = {**other["training"][section], "batch_size": 17}
+    make_runs(tmp_path, "order", other, PROGRAM)
+    assert not effects(tmp_path)
+
+
+def test_an_ablation_is_no_baseline(tmp_path: Path) -> None:
+    """The paper's text against itself, without norms: neither side is the authors' program."""
+    make_runs(tmp_path, "printed", changed(model__relu_after_pool1=False), PROGRAM)
+    make_runs(tmp_path, "printed_decay", changed(model__relu_after_pool1=False, optim__decay_biases=True), PROGRAM)
+    assert not effects(tmp_path)
+
+
+def test_a_single_run_says_so(tmp_path: Path) -> None:
+    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM[:1])
+    make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), [70.0])
+    (effect,) = effects(tmp_path).values()
+    assert effect.verdict == "no significant difference, by one run", "without predictions there is no p value"
+    ((row,),) = [table.rows for table in deviation_tables([effect])]
+    assert row[:3] == [
+        "order in layer 1: ReLU, norm, pool",
+        "model.relu_after_pool1=false",
+        f"+10.00 ({effect.differences['top1_error'].low:+.2f} to {effect.differences['top1_error'].high:+.2f})",
+    ]
+
+
+def test_the_table_of_errors_names_the_deviation(tmp_path: Path) -> None:
+    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), PROGRAM)
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    assert [one.label for one in results.errors] == ["CNN", "order in layer 1: ReLU, norm, pool"]
