@@ -166,7 +166,7 @@ def opening_comment(path: Path) -> list[str]:
 
 def first_sentence(lines: list[str]) -> str:
     paragraph = " ".join(lines[: lines.index("")] if "" in lines else lines)
-    return re.split(r"(?<=[a-z0-9%)”\"])\. ", paragraph)[0].rstrip(".")
+    return re.split(r"(?<!et al)(?<=[a-z0-9%)”\"])\. ", paragraph)[0].rstrip(".")
 
 
 def as_markdown(lines: list[str]) -> str:

@@ -15,6 +15,7 @@ from alexnet_pl.config.recipes import (
     SHIPPED,
     STORES,
     allow_new_key,
+    check_hydra_settings,
     config_for_hydra,
     find_recipe,
     is_override,
@@ -52,6 +53,8 @@ def to_hydra(argv: list[str]) -> list[str]:
         raise UserError(f"{nameless[0]}: no key before the equals sign")
     sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
     composed = config_for_hydra(path)
+    if composed == path and path.parent != SHIPPED:
+        check_hydra_settings(path, [allow_new_key(word, sweep) for word in overrides])
     where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]
     words = stable_run_dir(command, path, attach_run(command, path, overrides), sweep)
     if not is_first_process():

@@ -20,14 +20,13 @@ from alexnet_pl.training.classifier import Classifier
 def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> TestDescription:
     """Description of a test before it runs: images, weights, earlier runs, and the row of the paper that it answers."""
     path = Path(cfg.ckpt_path)
-    checkpoint = describe_checkpoint(path)
-    fit = finished_fit(path, checkpoint.step)
-    imported = read_import(read_checkpoint(path)["alexnet_pl"])
+    content = read_checkpoint(path)
+    fit, imported = finished_fit(path, content), read_import(content["alexnet_pl"])
     seed = checkpoint_seed(path)
     tested = TestDescription(
         dataset=predictions.describe_dataset(data.store, data.test_split_name),
         views=module.views,
-        checkpoint=checkpoint,
+        checkpoint=describe_checkpoint(path),
         seed=cfg.seed if seed is None and imported is None else seed,
         finished=fit is not None,
         training=fit.training if fit and not fit.changed else None,

@@ -5,7 +5,6 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -70,7 +69,7 @@ def find_neighbors(
 ) -> Neighbors:
     if options.codes:
         return open_codes(options.codes, index.features).nearest(queries, options.k, own)
-    extra: dict[str, Any] = {"per_file": options.per_file} if options.per_file else {}
+    extra: dict[str, int] = {"per_file": options.per_file} if options.per_file else {}
     return search.find_nearest(index.features, queries, options.k, options.index, own=own, **extra)
 
 
@@ -111,7 +110,7 @@ def precision(neighbors: Neighbors, features: Features, labels: np.ndarray) -> f
 
 
 def write_neighbors(
-    folder: Path, names: list[str], neighbors: Neighbors, index: ImageIndex, metadata: dict[str, Any]
+    folder: Path, names: list[str], neighbors: Neighbors, index: ImageIndex, metadata: dict[str, object]
 ) -> Path:
     """Write neighbours.csv, one line per neighbour, and retrieval.json: options, images, queries per second."""
     folder.mkdir(parents=True, exist_ok=True)

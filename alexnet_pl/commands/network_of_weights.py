@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_transfer_options
+from alexnet_pl.config.run_config import check_literal
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.store.store import Store
@@ -32,6 +33,7 @@ def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
         return take_store_name(cfg, folder)
     checkpoint = own_checkpoint(cfg, folder)
     architecture = read_checkpoint(checkpoint)["alexnet_pl"]["switches"] if checkpoint else architecture_of_weights(cfg)
+    check_literal(architecture, "transfer.weights")
     augment = dict(architecture["augment"])
     cfg.data.size = augment.pop("size")
     for section, values in {"model": architecture["model"], "augment": augment}.items():
@@ -48,9 +50,14 @@ def take_store_name(cfg: DictConfig, folder: Path) -> None:
     """Set `data.name`, if it is null, to the name of the store at `data.root`."""
     if OmegaConf.is_missing(cfg.data, "name") or cfg.data.name is not None:
         return
-    cfg.data.name = Store(store_root(cfg)).name
+    cfg.data.name = literal_name(Store(store_root(cfg)))
     if cfg.command == "fit" and is_first_process():
         save_filled_in(cfg, folder / CONFIG)
+
+
+def literal_name(store: Store) -> str:
+    check_literal(store.name, "data.name")
+    return store.name
 
 
 def architecture_of_weights(cfg: DictConfig) -> Settings:
@@ -66,7 +73,7 @@ def own_checkpoint(cfg: DictConfig, folder: Path) -> Path | None:
     return Path(cfg.ckpt_path) if cfg.ckpt_path else None
 
 
-def command_line_values(section: str) -> dict[str, Any]:
+def command_line_values(section: str) -> dict[str, object]:
     """Values of a section given on the command line, which take precedence."""
     if not HydraConfig.initialized():
         return {}
@@ -83,7 +90,7 @@ def take_store(cfg: DictConfig) -> None:
             f"data.root: {store.root} holds squares of {store.size} pixels, but the network of transfer.weights "
             f"reads {cfg.data.size}; prepare the images with data.size={cfg.data.size}"
         )
-    cfg.data.name = store.name
+    cfg.data.name = literal_name(store)
     cfg.model.num_classes = len(store.classes)
 
 

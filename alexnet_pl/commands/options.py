@@ -18,13 +18,13 @@ def command_option(default: Any, help: str, key: str = "") -> Any:
 
 @dataclass(frozen=True)
 class FigureOptions:
-    out: str | None = command_option(None, "the folder for the figures; default: RUN/figures, for Figure 1 docs")
-    root: str | None = command_option(None, "the prepared store, if it was moved", "data.root")
-    photographs: bool = command_option(True, "false: leave out pictures that show images of the store")
+    out: str | None = command_option(None, "output folder; default: RUN/figures, for Figure 1 docs")
+    root: str | None = command_option(None, "prepared store, if it was moved", "data.root")
+    photographs: bool = command_option(True, "false: leave out figures that show images of the store")
     inside: bool = command_option(
-        False, "true: also occlusion maps, Grad-CAM, and what units respond to; takes minutes"
+        False, "true: also draw occlusion maps, Grad-CAM and feature visualizations; takes minutes"
     )
-    pictures: str | None = command_option(None, "an image or folder for the maps of inside=true; default: test images")
+    pictures: str | None = command_option(None, "image or folder for the maps of inside=true; default: test images")
 
     def __post_init__(self) -> None:
         if self.pictures and not self.inside:
@@ -39,13 +39,13 @@ class CurveOptions:
 @dataclass(frozen=True)
 class ExportOptions:
     format: str = command_option("safetensors", "safetensors, onnx or torch_export")
-    out: str | None = command_option(None, "the folder to write; default: RUN/export")
-    views: str = command_option("ten", "ten, center or nine, over which a graph averages (§5.1)")
-    ckpt_path: str = command_option("last", "last or best")
+    out: str | None = command_option(None, "output folder; default: RUN/export")
+    views: str = command_option("ten", "views that an exported graph averages over (§5.1): ten, center or nine")
+    ckpt_path: str = command_option("last", "checkpoint: last or best")
     root: str | None = command_option(
-        None, "the prepared store, if it was moved; the written file is checked on it", "data.root"
+        None, "prepared store, if it was moved; the exported file is checked on its images", "data.root"
     )
-    publish: str | None = command_option(None, "hf://USER/REPOSITORY: push the folder to the Hugging Face hub")
+    publish: str | None = command_option(None, "hf://USER/REPOSITORY: upload the folder to the Hugging Face hub")
 
     def __post_init__(self) -> None:
         if self.ckpt_path not in ("last", "best"):
@@ -57,23 +57,25 @@ class ExportOptions:
 @dataclass(frozen=True)
 class ImportOptions:
     format: str | None = command_option(None, "cuda_convnet, caffe or torchvision; default: by the file's suffix")
-    out: str | None = command_option(None, "the run folder to write; default: runs/imported/NAME_OF_THE_FILE")
+    out: str | None = command_option(None, "run folder to write; default: runs/imported/NAME_OF_THE_FILE")
     classes: str | None = command_option(
-        None, "a class id and name a line, in the order of the outputs; or a development kit"
+        None, "file with the class id and name of each output per line, or a development kit"
     )
     mean: str | None = command_option(
-        None, "the mean image: batches.meta, .binaryproto, Caffe's .npy, or three numbers R,G,B"
+        None, "mean image: batches.meta, .binaryproto, Caffe's .npy, or three numbers R,G,B"
     )
-    root: str | None = command_option(None, "the prepared store to test on; without classes=, its classes", "data.root")
+    root: str | None = command_option(
+        None, "prepared store to test on; also gives classes if classes= is missing", "data.root"
+    )
 
 
 @dataclass(frozen=True)
 class PageOptions:
-    port: int = command_option(7860, "of the page's address")
-    host: str = command_option("127.0.0.1", "of the page's address; 0.0.0.0 lets other machines in")
-    ckpt_path: str = command_option("last", "last or best")
-    codes: str | None = command_option(None, "run folder of codes.yaml, to search by short codes; default: the newest")
-    root: str | None = command_option(None, "the prepared store, if it was moved", "data.root")
+    port: int = command_option(7860, "port of the web app")
+    host: str = command_option("127.0.0.1", "address to listen on; 0.0.0.0 allows other machines")
+    ckpt_path: str = command_option("last", "checkpoint: last or best")
+    codes: str | None = command_option(None, "run folder of codes.yaml for search by short codes; default: the newest")
+    root: str | None = command_option(None, "prepared store, if it was moved", "data.root")
 
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:

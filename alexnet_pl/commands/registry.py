@@ -60,7 +60,7 @@ COMMANDS = {
         ),
         Command(
             "verify",
-            "check every byte of the store at data.root",
+            "verify the checksums of the store at data.root",
             f"{HOME}.prepare:verify",
             default_recipe="_base.yaml",
             keys=("data", "prepare"),
@@ -108,7 +108,7 @@ COMMANDS = {
         ),
         Command(
             "reproduce",
-            "fit to the end and test; the same command again resumes where it stopped",
+            "fit and test; the same command resumes after an interruption",
             f"{HOME}.reproduce:reproduce",
             others={"codes": f"{HOME}.codes:reproduce", "boxes": f"{HOME}.boxes:reproduce"},
             stable_run_dir=True,
@@ -119,7 +119,7 @@ COMMANDS = {
         ),
         Command(
             "ensemble",
-            "train and test the networks of ensemble.groups, or take ensemble.members, and average them (§7)",
+            "average the predictions of networks (§7): ensemble.groups to train, or tested ensemble.members",
             f"{HOME}.ensemble:average",
             stable_run_dir=True,
             uses_trainer=True,
@@ -130,7 +130,7 @@ COMMANDS = {
         ),
         Command(
             "predict",
-            "class names and probabilities for predict.images=FILE_OR_FOLDER",
+            "classify images: predict.images=FILE_OR_FOLDER",
             f"{HOME}.predict:predict",
             needs_checkpoint=True,
             uses_trainer=True,
@@ -140,7 +140,7 @@ COMMANDS = {
         ),
         Command(
             "detect",
-            "boxes, classes and confidences for predict.images=FILE_OR_FOLDER",
+            "detect objects in images: predict.images=FILE_OR_FOLDER",
             "",
             others={"boxes": f"{HOME}.detect:detect"},
             needs_checkpoint=True,
@@ -150,7 +150,7 @@ COMMANDS = {
         ),
         Command(
             "features",
-            "activations of fc7 for every image of a split (§7.1), saved in the run folder",
+            "save the fc7 activations of all images of a split in the run folder (§7.1)",
             f"{HOME}.features:features",
             needs_checkpoint=True,
             uses_trainer=True,
@@ -160,7 +160,7 @@ COMMANDS = {
         ),
         Command(
             "probe",
-            "a linear probe: logistic regression on a layer's activations for the images at data.root",
+            "linear probe: logistic regression on a layer's activations for the images at data.root",
             f"{HOME}.probe:probe",
             needs_checkpoint=True,
             uses_trainer=True,
@@ -173,7 +173,7 @@ COMMANDS = {
         ),
         Command(
             "retrieve",
-            "the training images nearest to predict.images=FILE_OR_FOLDER, or to the test images (Figure 4)",
+            "find the training images nearest to predict.images=FILE_OR_FOLDER or to the test images (Figure 4)",
             f"{HOME}.features:retrieve",
             needs_checkpoint=True,
             uses_trainer=True,
@@ -183,7 +183,7 @@ COMMANDS = {
         ),
         Command(
             "bench",
-            "throughput of each stage; `bench prepare`: of making a store; `bench gpu`: everything that needs a GPU",
+            "measure throughput of training; `bench prepare`: of preparing a store; `bench gpu`: all GPU measurements",
             f"{HOME}.bench:bench",
             default_recipe="ilsvrc2012.yaml",
             keys=("bench", "prepare", "data", *NET, *MACHINE),
@@ -191,7 +191,7 @@ COMMANDS = {
         ),
         Command(
             "report",
-            "the paper's tables beside the results of the run folders under report.runs",
+            "print the paper's tables beside the results of the run folders in report.runs",
             f"{HOME}.report:report",
             default_recipe="_base.yaml",
             stable_run_dir=True,
@@ -201,7 +201,7 @@ COMMANDS = {
         ),
         Command(
             "dashboard",
-            "the tables and all curves as a W&B workspace and report, saved to wandb.project=… wandb.entity=…",
+            "save tables and curves as a W&B workspace and report in wandb.project=… wandb.entity=…",
             f"{HOME}.report:dashboard",
             default_recipe="_base.yaml",
             stable_run_dir=True,
@@ -210,7 +210,7 @@ COMMANDS = {
         ),
         Command(
             "figures",
-            "Figures 2, 3, 4 and training curves of runs into RUN/figures/, Figure 1 of cifar10 runs into docs/",
+            "draw Figures 2, 3, 4 and training curves into RUN/figures/, and Figure 1 of cifar10 runs into docs/",
             f"{HOME}.figures:figures",
             takes="runs",
             options="FigureOptions",
@@ -219,7 +219,7 @@ COMMANDS = {
         ),
         Command(
             "curves",
-            "learning curves and test results of runs side by side, as Markdown",
+            "print learning curves and test results of runs side by side, as Markdown",
             f"{HOME}.report:curves",
             takes="runs",
             options="CurveOptions",
@@ -227,7 +227,7 @@ COMMANDS = {
         ),
         Command(
             "export",
-            "weights for other programs: safetensors, ONNX or torch.export, with a model card",
+            "export a network as safetensors, ONNX or torch.export, with a model card",
             f"{HOME}.export:export",
             takes="runs",
             options="ExportOptions",
@@ -235,7 +235,7 @@ COMMANDS = {
         ),
         Command(
             "import",
-            "a run folder from another program's weights: the authors' of 2012, Caffe's or torchvision's",
+            "convert weights of the authors' program, Caffe or torchvision to a run folder",
             f"{HOME}.import_weights:import_weights",
             takes="runs",
             operands="FILE",
@@ -246,7 +246,7 @@ COMMANDS = {
         ),
         Command(
             "page",
-            "a local web page to try a run's network on images",
+            "open a local web app that classifies images with a run's network",
             f"{HOME}.page:page",
             takes="runs",
             options="PageOptions",

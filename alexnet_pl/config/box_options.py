@@ -1,7 +1,6 @@
 """Sections `boxes` and `detect`: training of a box network, and how boxes are found in an image (OverFeat §4, §5)."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -58,7 +57,7 @@ class BoxOptions:
             raise ValueError("random_negatives, hard_negatives: not below 0")
 
     @property
-    def net(self) -> dict[str, Any]:
+    def net(self) -> dict[str, object]:
         """Options that decide the shape of the network."""
         return {key: getattr(self, key) for key in ("task", "per_class", "units")}
 

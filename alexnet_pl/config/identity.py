@@ -10,7 +10,7 @@ Settings = dict[str, Any]
 """Settings that decide a network: keys of config sections, by section."""
 
 
-def codes_signature(cfg: DictConfig, source: dict[str, Any]) -> Settings:
+def codes_signature(cfg: DictConfig, source: Settings) -> Settings:
     """Settings that decide an auto-encoder (§7.1) beside its seed. `source`: `Features.identity`."""
     trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
@@ -21,9 +21,9 @@ def codes_signature(cfg: DictConfig, source: dict[str, Any]) -> Settings:
     }
 
 
-def box_signature(cfg: DictConfig) -> dict[str, Any]:
+def box_signature(cfg: DictConfig) -> Settings:
     """Settings that decide a box network beside its images, its seed and the network it starts from."""
-    trainer: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
         "boxes": OmegaConf.to_container(cfg.boxes, resolve=True),
         "optim": OmegaConf.to_container(cfg.optim, resolve=True),

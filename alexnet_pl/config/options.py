@@ -1,7 +1,6 @@
 """Options of each config section, as dataclasses without torch."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,7 +25,7 @@ class CodeOptions:
             raise ValueError(f"queries={self.queries}: at least 1, or null for all")
 
     @property
-    def net(self) -> dict[str, Any]:
+    def net(self) -> dict[str, object]:
         """Options that decide the network, beside the width of the vectors."""
         return {key: getattr(self, key) for key in ("layer", "bits", "hidden", "binary", "noise")}
 

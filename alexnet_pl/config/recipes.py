@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.config.run_config import check_recipe, isolated_config
@@ -48,8 +48,9 @@ def config_for_hydra(path: Path) -> Path:
     return path
 
 
-def compose(name: str, overrides: Iterable[str] = ()) -> DictConfig:
-    """Compose a recipe as the command line does; works within a running command too."""
+def compose(name: str, overrides: Iterable[str] = (), with_hydra: bool = False) -> DictConfig:
+    """Compose a recipe as the command line does; works within a running command too. `with_hydra`: with Hydra's own
+    node."""
     from hydra import compose as hydra_compose  # not at the top: `--help` does without Hydra
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -60,11 +61,36 @@ def compose(name: str, overrides: Iterable[str] = ()) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(path.parent), version_base="1.3"):
-            return hydra_compose(path.stem, [search, *overrides])
+            return hydra_compose(path.stem, [search, *overrides], return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"{name} {' '.join(overrides)}: {' '.join(str(error).split())}") from error
     finally:
         GlobalHydra.instance().hydra = held
+
+
+GUARDED = ("job_logging", "hydra_logging", "callbacks", "job.env_set")
+"""Nodes of Hydra that write files, call code or set environment variables before a command runs."""
+
+
+def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
+    """Raise UserError if a user's recipe, composed with overrides, changes a node in `GUARDED`, however it does so.
+
+    Overrides of these nodes on the command line are the user's own, and pass.
+    """
+    words = [word for word in overrides if not word.lstrip("+~").startswith("hydra")]
+    try:
+        composed = compose(str(recipe), words, with_hydra=True)
+    except UserError:  # neither can the command line compose it
+        if not any("," in word for word in words):
+            return
+        composed = compose(str(recipe), [word for word in words if "," not in word], with_hydra=True)  # a sweep's
+    shipped_base = compose(str(SHIPPED / "_base.yaml"), with_hydra=True)
+    for node in GUARDED:
+        found, own = (
+            OmegaConf.to_container(OmegaConf.select(one.hydra, node), resolve=False) for one in (composed, shipped_base)
+        )
+        if found != own:
+            raise UserError(f"{recipe}: it sets hydra.{node}, which is not allowed in a recipe")
 
 
 PATHS = (

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,14 @@ from alexnet_pl.files import CACHE, DEFAULT_CACHE
 KNOWN = (*VALUES, *SECTIONS)  # top-level keys of a run's config
 MAX_BYTES = 2**20  # a composed config has about 5 kB
 MAX_ALIASES = 16  # in a user's recipe; nested, each can double the size
-RESOLVER = re.compile(r"\$\{\s*([\w.]+)\s*:")  # ${oc.env:HOME} would copy the environment into a run's logs
+KEY = re.compile(r"\$\{[^${}:]*\}")  # an interpolation of another key, without one within
+MOST_NESTED = 4  # interpolations within interpolations; the recipes have one
+OPENING = (
+    yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken, yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
+)  # fmt: skip
+CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
+MOST_DEEP = 50  # levels of a config, which has about five
 WRITES = (("bench", "output"), ("report", "output"), ("prepare", "repair"))
-FORBIDDEN = ("job_logging", "hydra_logging", "callbacks")  # nodes of Hydra that write files or call code
 
 
 def isolated_config(folder: Path, name: str = ".hydra/config.yaml") -> Path:
@@ -69,9 +75,28 @@ def read_own_keys(path: Path) -> dict[str, Any]:
     for key, value in walk_nodes(own):
         if key.split(".")[-1] in ("_target_", "()"):
             raise UserError(f"{path}: {key}: a run's config must not name code to call")
-        if isinstance(value, str) and (found := RESOLVER.search(value)):
-            raise UserError(f"{path}: {key}: ${{{found[1]}:…}} is not allowed in a run's config")
+        if isinstance(value, str) and not holds_keys_alone(value):
+            raise UserError(f"{path}: {key}: {value[:40]}: of interpolations a run's config may hold ${{key}} alone")
     return own
+
+
+def holds_keys_alone(text: str) -> bool:
+    """Whether all interpolations in a value are of other keys.
+
+    Resolvers are not: ${oc.env:HOME} would copy the environment into a run's logs. Their names may be interpolations
+    too, as in ${oc.${key}:HOME}.
+    """
+    for _ in range(MOST_NESTED):
+        text = KEY.sub("", text)
+    return "${" not in text
+
+
+def check_literal(value: Any, where: str) -> None:
+    """Raise UserError if a value that a store or a checkpoint brings holds an interpolation, which would be resolved
+    once it is in the config."""
+    for key, inner in walk_nodes({where: value}):
+        if isinstance(inner, str) and "${" in inner:
+            raise UserError(f"{key}={inner[:40]}: ${{…}} is not allowed in a value from a file")
 
 
 def drop_writes(config: dict[str, Any], path: Path) -> None:
@@ -87,20 +112,38 @@ def drop_writes(config: dict[str, Any], path: Path) -> None:
 
 
 def read_yaml(path: Path, aliases: int = 0) -> dict[Any, Any]:
-    """Read a YAML mapping. `aliases`: the most it may hold, since aliases let a small file expand without bound."""
+    """Read a YAML mapping. `aliases`: see `load_yaml`."""
+    config = load_yaml(path, aliases)
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: not a mapping of keys to values")
+    return config
+
+
+def load_yaml(path: Path, aliases: int = 0) -> Any:
+    """Content of a YAML file of bounded size. `aliases`: the most it may hold, since they let a small file expand
+    without bound."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes, which no config is")
         text = path.read_text(encoding="utf-8")
-        if sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)) > aliases:
-            raise UserError(f"{path}: more than {aliases} YAML aliases (*name)")
+        check_tokens(text, aliases)
         config = yaml.load(text, UniqueKeyLoader)
         json.dumps(config, default=str)  # raises for a structure that contains itself
     except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as YAML ({yaml_reason(error)})") from error
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: not a mapping of keys to values")
     return config
+
+
+def check_tokens(text: str, aliases: int) -> None:
+    """Raise ValueError for more aliases than `aliases`, or nesting for which PyYAML would need minutes."""
+    found = depth = 0
+    for token in yaml.scan(text):
+        found += isinstance(token, yaml.AliasToken)
+        depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
+        if found > aliases:
+            raise ValueError(f"more than {aliases} YAML aliases (*name)")
+        if depth > MOST_DEEP:
+            raise ValueError(f"more than {MOST_DEEP} levels of nesting")
 
 
 def yaml_reason(error: Exception) -> str:
@@ -114,8 +157,8 @@ class UniqueKeyLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.YAMLError(f"duplicate key {twice}")
+        if len(set(keys)) < len(keys):
+            raise yaml.YAMLError(f"duplicate key {Counter(keys).most_common(1)[0][0]}")
         return super().construct_mapping(node, deep)
 
 
@@ -131,9 +174,9 @@ def check_links(folder: Path) -> None:
     """Raise UserError for a link that leads out of the run folder, through which a command would write, and for special
     files such as pipes, on which it would block."""
     root = folder.resolve()
-    wandb = folder / "wandb"  # W&B links to its own logs there, and this package writes nothing there
+    wandb = folder / "wandb"  # W&B links to its own logs there, which it replaces; it writes into folders
     for path in folder.rglob("*"):
-        if wandb in path.parents:
+        if wandb in path.parents and path.is_symlink() and not path.is_dir():
             continue
         if path.is_symlink():
             if not path.resolve().is_relative_to(root):
@@ -143,13 +186,10 @@ def check_links(folder: Path) -> None:
 
 
 def check_recipe(path: Path) -> None:
-    """Refuse settings in a user's recipe that make Hydra write files or call code by itself.
-
-    Follows `defaults` in the same folder. Launchers are the user's choice and are allowed.
-    """
-    for name in FORBIDDEN:
-        if (path.parent / "hydra" / name).exists():
-            raise UserError(f"{path.parent / 'hydra' / name}: recipes must not bring their own hydra/{name}")
+    """Read a user's recipe and, following `defaults`, those beside it. Raises UserError that names the damaged file,
+    a key that was renamed, or a node that names code to call."""
+    if isinstance(hydra := read_yaml(path, MAX_ALIASES).get("hydra"), dict) and "searchpath" in hydra:
+        raise UserError(f"{path}: hydra.searchpath: not allowed in a recipe; give it on the command line")
     check_included(path, ())
 
 
@@ -158,23 +198,12 @@ def check_included(path: Path, above: tuple[Path, ...]) -> None:
     if path in above:
         raise UserError(f"{above[-1]}: its defaults lead back to {path.name}: endless recursion")
     config = read_yaml(path, MAX_ALIASES)
-    check_hydra_node(path, config)
-    for other in included_recipes(path.parent, config.get("defaults")):
-        check_included(other, (*above, path))
-
-
-def check_hydra_node(path: Path, config: dict[Any, Any]) -> None:
     check_recipe_keys(config, str(path))
-    hydra = config.get("hydra")
-    if path.read_text(encoding="utf-8").lstrip().startswith("# @package hydra"):
-        raise UserError(f"{path}: a recipe must not use `@package hydra`")
-    for key, _ in walk_nodes(hydra if isinstance(hydra, dict) else {}):
-        parts = key.split(".")
-        if parts[0] in FORBIDDEN or key == "job.env_set" or parts[-1] == "()":
-            raise UserError(f"{path}: hydra.{key}: not allowed in a recipe")
     for key, _ in walk_nodes({key: value for key, value in config.items() if key != "hydra"}):
         if key.split(".")[-1] in ("_target_", "()"):
             raise UserError(f"{path}: {key}: a recipe must not name code to call")
+    for other in included_recipes(path.parent, config.get("defaults")):
+        check_included(other, (*above, path))
 
 
 def included_recipes(folder: Path, defaults: Any) -> Iterator[Path]:

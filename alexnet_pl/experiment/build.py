@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_distributed_options, make_monitor_options, make_test_section
 from alexnet_pl.config.schema import check_keys, instantiate, store_root
 from alexnet_pl.console import is_first_process
@@ -96,10 +97,10 @@ def make_module(cfg: DictConfig) -> Classifier:
     )
 
 
-def scaled_optim(cfg: DictConfig) -> dict[str, Any]:
+def scaled_optim(cfg: DictConfig) -> Settings:
     """Section `optim` with the rate that `scale_rate_from_batch` asks for: in proportion to the batch, as the authors
     did in 2013 (batches of 256 at twice the rates "match exactly", layer-params-170-256-double.cfg). A fit says so."""
-    section: dict[str, Any] = OmegaConf.to_container(cfg.optim, resolve=True)  # type: ignore[assignment]
+    section: Settings = OmegaConf.to_container(cfg.optim, resolve=True)  # type: ignore[assignment]
     base = section.pop("scale_rate_from_batch", None)
     if base is None:
         return section

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from rich.console import Console
@@ -56,11 +56,24 @@ def read_images(
     return good, images, bad
 
 
+PredictedLabel = TypedDict("PredictedLabel", {"class": str, "name": str, "probability": float})
+
+
+class ImagePrediction(TypedDict):
+    """An image file with its most probable labels, best first."""
+
+    file: str
+    labels: list[PredictedLabel]
+
+
 @torch.inference_mode()
-def predict(module: Classifier, paths: list[Path], how: str, device: torch.device) -> tuple[list[dict[str, Any]], dict]:
-    """The five most probable classes of each image, best first, and the files that could not be read."""
+def predict(
+    module: Classifier, paths: list[Path], how: str, device: torch.device
+) -> tuple[list[ImagePrediction], dict[Path, str]]:
+    """Classify images: the five most probable classes of each, and the reasons of files that could not be read."""
     module.to(device)
-    rows, unread = [], {}
+    rows: list[ImagePrediction] = []
+    unread: dict[Path, str] = {}
     shape = resize_shorter_side if module.dense else resize_center_crop
     for start in track(range(0, len(paths), BATCH), "predict", disable=len(paths) <= BATCH):
         resized = partial(shape, size=module.augment.size, filter_name=how)
@@ -79,15 +92,15 @@ def predict(module: Classifier, paths: list[Path], how: str, device: torch.devic
     return rows, unread
 
 
-def row(module: Classifier, path: Path, probabilities: list[float], indices: list[int]) -> dict[str, Any]:
-    labels = [
+def row(module: Classifier, path: Path, probabilities: list[float], indices: list[int]) -> ImagePrediction:
+    labels: list[PredictedLabel] = [
         {"class": module.classes[i][0], "name": module.classes[i][1], "probability": p}
         for i, p in zip(indices, probabilities, strict=True)
     ]
     return {"file": str(path), "labels": labels}
 
 
-def write_predictions(rows: list[dict[str, Any]], folder: Path) -> Path:
+def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
     """predictions.json, and predictions.csv with a line per image and label. Returns the latter."""
     (folder / "predictions.json").write_text(json.dumps(rows, indent=1) + "\n")
     path = folder / "predictions.csv"
@@ -100,7 +113,7 @@ def write_predictions(rows: list[dict[str, Any]], folder: Path) -> Path:
     return path
 
 
-def print_predictions(rows: list[dict[str, Any]], unread: dict[Path, str], most: int = 50) -> None:
+def print_predictions(rows: list[ImagePrediction], unread: dict[Path, str], most: int = 50) -> None:
     """The first `most` images as a table; the files hold them all."""
     table = Table("image", "most probable", "then")
     for found in rows[:most]:

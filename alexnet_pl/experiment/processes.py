@@ -1,6 +1,7 @@
 """Processes of a run: those that torchrun or srun have started, and the strategy by which they train together."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,7 +93,7 @@ def count_devices(devices: Any, kind: str) -> int:
     return torch.cuda.device_count() if kind == "cuda" else 1
 
 
-def continuing_command(command: str, options: dict[str, Any]) -> str:
+def continuing_command(command: str, options: Mapping[str, object]) -> str:
     """Command that continues a run, without its run folder."""
     launched = launched_processes()
     name = launched.launcher if launched else ""

@@ -1,8 +1,7 @@
 """Catalog of the figures of a run folder, with their captions. Each raises UserError if its data is missing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +38,7 @@ class FigureEntry:
     drawing: Drawing
     caption: str
     summary: str
-    data: dict[str, Any] | None = None
+    data: Mapping[str, object] | None = None
 
 
 def network_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
@@ -63,7 +62,7 @@ def kernel_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     count, _, height, width = weight.shape
     gpus = (f"GPU {number} {share:.2f}" for number, share in enumerate(shares["gpus"], 1))
     summary = f"colour share {shares['gpus'][0]:.2f}"
-    if towers > 1:
+    if "p" in shares:
         summary = f"colour share {', '.join(gpus)} (permutation test: p = {shares['p']:.2g})"
     caption = (
         f"{count} kernels of {height} × {width} × 3 of the first layer on a common scale, zero in grey; {summary}. "

@@ -1,19 +1,17 @@
 """Figure 3 (§7.1; §6.1 of 2012): first-layer kernels, GPU 1's 48 above GPU 2's, and their colour selectivity."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet_pl.figures.style import Theme
-from alexnet_pl.models.filters import scale_to_unit_range, tile_kernels
+from alexnet_pl.models.filters import ColorSelectivity, scale_to_unit_range, tile_kernels
 
 PIXEL = 0.043  # inches
 
 
-def draw_figure3(kernels: Tensor, shares: dict[str, Any], theme: Theme) -> Figure:
+def draw_figure3(kernels: Tensor, shares: ColorSelectivity, theme: Theme) -> Figure:
     """Draw kernels (K, 3, h, w), one panel per GPU, zero in middle grey. `shares`: `filters.color_selectivity`."""
     towers = len(shares["gpus"])
     pictures = [kernel_panel(half, theme) for half in scale_to_unit_range(kernels).chunk(towers)]

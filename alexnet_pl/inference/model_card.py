@@ -4,8 +4,8 @@ import json
 import shlex
 from pathlib import Path
 
-import yaml
-
+from alexnet_pl.config.run_config import load_yaml, read_yaml
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.fit_status import read_fit_status
@@ -121,14 +121,16 @@ def run_command(run: Path) -> str:
     """Command line of `reproduce` with the run's recipe and overrides, without paths of this machine."""
     hydra = run / ".hydra"
     try:
-        recipe = yaml.safe_load((hydra / "hydra.yaml").read_text())["hydra"]["job"]["config_name"]
-        words = [str(word).lstrip("+") for word in yaml.safe_load((hydra / "overrides.yaml").read_text()) or []]
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        recipe = read_yaml(hydra / "hydra.yaml")["hydra"]["job"]["config_name"]
+        words = [str(word).lstrip("+") for word in load_yaml(hydra / "overrides.yaml") or []]
+    except (UserError, KeyError, TypeError):
         return "python -m alexnet_pl reproduce -c RUN"
     hidden = ("command=", "hydra", "data.root=", "ckpt_path=", "transfer.data_roots", "transfer.weights=", "wandb.")
     overrides = [shlex.quote(word) for word in words if not word.startswith(hidden)]
     start = ["transfer.weights=RUN"] if any(word.startswith("transfer.weights=") for word in words) else []
-    return " ".join(["python -m alexnet_pl reproduce -c", str(recipe), *overrides, *start, "data.root=STORE"])
+    return " ".join(
+        ["python -m alexnet_pl reproduce -c", shlex.quote(str(recipe)), *overrides, *start, "data.root=STORE"]
+    )
 
 
 IMPORTED_LICENCE = "The weights were imported: the terms of the file's publisher apply.\n"

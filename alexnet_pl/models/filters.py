@@ -11,7 +11,7 @@ the same ratio of sums over its kernels, so faint kernels count little. A permut
 often a random split of the kernels into halves differs by at least as much.
 """
 
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -61,16 +61,25 @@ def color_share(color: np.ndarray, total: np.ndarray) -> float:
     return float(color.sum() / total.sum()) if total.any() else 0.0
 
 
-def color_selectivity(kernels: Tensor, towers: int) -> dict[str, Any]:
-    """Colour shares of each GPU (`gpus`) and each kernel (`kernels`); with two towers also the `difference` of the
-    GPUs and its p-value `p` under a permutation test."""
+class ColorSelectivity(TypedDict):
+    """Color shares of each GPU and each kernel, from 0 to 1; with two towers also the difference of the GPUs and its
+    p-value under a permutation test."""
+
+    gpus: list[float]
+    kernels: list[float]
+    difference: NotRequired[float]
+    p: NotRequired[float]
+
+
+def color_selectivity(kernels: Tensor, towers: int) -> ColorSelectivity:
+    """Compute the color shares of kernels (K, 3, h, w) in `towers` equal groups (§6.1, Figure 3)."""
     color, total = color_energies(kernels)
     gpus = [color_share(*half) for half in zip(np.split(color, towers), np.split(total, towers), strict=True)]
     per_kernel = [color_share(*kernel) for kernel in zip(color[:, None], total[:, None], strict=True)]
-    shares = {"gpus": gpus, "kernels": per_kernel}
-    return (
-        shares if towers == 1 else {"difference": gpus[1] - gpus[0], "p": permutation_p_value(color, total), **shares}
-    )
+    shares: ColorSelectivity = {"gpus": gpus, "kernels": per_kernel}
+    if towers == 1:
+        return shares
+    return {"difference": gpus[1] - gpus[0], "p": permutation_p_value(color, total), **shares}
 
 
 def permutation_p_value(color: np.ndarray, total: np.ndarray) -> float:

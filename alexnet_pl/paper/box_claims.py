@@ -28,8 +28,8 @@ class BoxClaim:
     section: str
     label: str
     value: float
-    boxes: dict[str, Any] = field(default_factory=dict)
-    detect: dict[str, Any] = field(default_factory=dict)
+    boxes: dict[str, object] = field(default_factory=dict)
+    detect: dict[str, object] = field(default_factory=dict)
     reason_unmeasured: str = ""
     verified: bool = True
     bound: str = ""
@@ -50,7 +50,7 @@ class BoxClaim:
         return " ".join(["python -m alexnet_pl reproduce -c overfeat_localise", *words, stores])
 
     @property
-    def config_sections(self) -> list[tuple[str, dict[str, Any]]]:
+    def config_sections(self) -> list[tuple[str, dict[str, object]]]:
         return [("boxes", self.boxes), ("detect", self.detect)]
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from alexnet_pl.config import recipes
-from alexnet_pl.config.identity import training_signature
+from alexnet_pl.config.identity import Settings, training_signature
 from alexnet_pl.config.migration import leaves
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
@@ -19,7 +19,7 @@ from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.comparing import compare_errors
 from alexnet_pl.paper.results import PROXY_KEYS, TestRun
 
-Flat = dict[str, Any]
+Flat = dict[str, object]
 """Training settings by dotted key."""
 
 AS_PRINTED = "variant=as_printed"
@@ -95,7 +95,7 @@ def flat_settings(variant: str) -> Flat:
     return flatten(training_signature(recipes.compose("ilsvrc2012", [f"variant={variant}"])))
 
 
-def flatten(settings: dict[str, Any]) -> Flat:
+def flatten(settings: Settings) -> Flat:
     return {".".join(map(str, path)): value for path, value in leaves(settings)}
 
 

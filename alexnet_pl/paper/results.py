@@ -74,11 +74,6 @@ class TestRun:
         networks = Counter(variant_key(each.training or {}, bool(each.lineage)) for each in self.networks)
         return self.result.views, frozenset(networks.items()), self.result.weights_tuned_on or ""
 
-    @cached_property
-    def networks_key(self) -> str:
-        """Identity of its networks (settings, store, seed). Tests with an equal key are not independent results."""
-        return json.dumps(sorted(network_key(network) for network in self.networks))
-
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of its networks, sorted; () if one is unknown."""
@@ -174,8 +169,13 @@ def claimed_variant(claim: Claim) -> Variant | None:
 
 
 def drop_repetitions(tests: Iterable[TestRun]) -> list[TestRun]:
-    """Tests of independently trained networks: of equal settings, store and seed only the first counts."""
-    by_networks: dict[str, TestRun] = {}
+    """Tests of independently trained networks: those that share a network, of equal settings and seed, with an earlier
+    one are left out."""
+    counted: set[str] = set()
+    independent = []
     for test in tests:
-        by_networks.setdefault(test.networks_key, test)
-    return list(by_networks.values())
+        networks = {network_key(network) for network in test.networks}
+        if networks.isdisjoint(counted):
+            counted |= networks
+            independent.append(test)
+    return independent

@@ -1,4 +1,4 @@
-"""Page of everything that runs on proxy datasets measured, and where each run comes from."""
+"""Results page (docs/measured.md): all measurements on proxy datasets, with the provenance of each run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,37 +16,37 @@ from alexnet_pl.runs.provenance import read_sessions
 
 HEAD = """# What we measured
 
-Written by `python -m alexnet_pl report` from run folders. The images are not the paper's, there are fewer of them, and
-the networks are smaller and were trained for a shorter time: no number on this page is one of the paper's. Only the
-direction of a difference can be compared with the paper. No seed was chosen by its result.
+Written by `python -m alexnet_pl report` from run folders. They use proxy datasets: other and fewer images, smaller
+networks and shorter schedules than the paper's. Only the direction of a difference can be compared with the paper, not
+its size. No seed was chosen by its result.
 
 | verdict | meaning |
 | --- | --- |
-| as in the paper, opposite | the sign of a significant difference, after adjustment for the number of comparisons |
-| inconclusive, no significant difference | within what other seeds give, or for one run, other images |
-| did not train | one of the two networks is above half of the error of guessing, so the difference says nothing |
+| as in the paper, opposite | significant, corrected for multiple comparisons, with the paper's or the opposite sign |
+| inconclusive, no significant difference | within the variation over seeds or, for a single run, over images |
+| did not train | one of the networks has more than half the error of guessing, so the difference means nothing |
 
-A comparison that is missing below was not yet measured.
+Comparisons that are missing below are not yet measured.
 
 """
 
 
 def measured_tables(tests: Sequence[TestRun]) -> list[Table]:
-    """The paper's comparisons, and the text beside the program, on every proxy dataset."""
+    """Tables of the paper's comparisons, and of as printed against as run, on every proxy dataset."""
     proxies = [table for results in group_proxies(tests) for table in proxy_tables(results)]
     return [*proxies, *deviation_tables(measure_deviations(tests))]
 
 
 def measured_page(tests: Sequence[TestRun], root: Path) -> str:
-    """Markdown page of the tables, with the provenance of every run below `root`."""
+    """Write the page as Markdown, with the provenance of every run below `root`."""
     proxies = [test for test in tests if not test.claim]
-    return HEAD + to_markdown([*measured_tables(proxies), provenance_table(proxies, root)])
+    return HEAD + to_markdown([*measured_tables(proxies), *([provenance_table(proxies, root)] if proxies else [])])
 
 
 def provenance_table(tests: Sequence[TestRun], root: Path) -> Table:
     rows = [provenance_row(test, root) for test in sorted(tests, key=lambda test: test.path)]
     header = ["test", "top-1, %", "top-5, %", "commit", "date", "torch", "machine", "images/s", "hours"]
-    return Table("Where each number comes from", header, rows)
+    return Table("Provenance of each number", header, rows)
 
 
 def provenance_row(test: TestRun, root: Path) -> list[str]:
@@ -54,7 +54,7 @@ def provenance_row(test: TestRun, root: Path) -> list[str]:
     name = f"{run.relative_to(root)}, {result.dataset.split}, {result.views}" if run.is_relative_to(root) else run.name
     try:
         sessions = read_sessions(run)
-    except UserError:  # the errors stand in result.json, which is whole
+    except UserError:  # result.json, which has the errors, is valid
         sessions = []
     first = sessions[0] if sessions else None
     rate = images_per_second(run) if (run / METRICS).is_file() else None

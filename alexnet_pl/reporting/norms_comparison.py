@@ -11,15 +11,20 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import read_result
+from alexnet_pl.paper import matching
 from alexnet_pl.paper.claims import BY_KEY
+from alexnet_pl.runs.fit_status import differences
 from alexnet_pl.runs.layout import CONFIG, RESULT
 
 PAPER_ERRORS = {norm: BY_KEY[key].values["top1_error"] for norm, key in ((False, "cifar.13pct"), (True, "cifar.11pct"))}
 SCHEDULE = 470  # epochs in configs/cifar10_13pct.yaml
+LENGTH = ("trainer.max_epochs", "data.include_val_after_epoch", "schedule.drops")
+"""Settings of a shorter schedule, which the heading of a table gives."""
 HEAD = """# 13 % to 11 %: response normalisation on CIFAR-10
 
 §4.3: "a four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Written by
@@ -54,7 +59,17 @@ def read_cifar_test(folder: Path) -> CifarTest | None:
         f"{' and '.join(map(str, cfg.schedule.steps.drops))}"
     )
     settings = f"{schedule}; {test.dataset.name} ({test.dataset.fingerprint[:12]}), {split}, {test.views} views"
-    return CifarTest(bool(cfg.model.norm), cfg.trainer.max_epochs, cfg.seed, test.top1_error, settings)
+    epochs = cfg.trainer.max_epochs if test.trained.epochs is None else test.trained.epochs  # older results lack it
+    settings += other_settings(bool(cfg.model.norm), test.training or {})
+    return CifarTest(bool(cfg.model.norm), epochs, cfg.seed, test.top1_error, settings)
+
+
+def other_settings(norm: bool, training: Settings) -> str:
+    """Settings of a run that are not the recipe's, in words, without the length of the schedule."""
+    claim = BY_KEY["cifar.11pct" if norm else "cifar.13pct"]
+    (network,) = matching.recipe_networks(str(claim.recipe), claim.overrides)
+    differing = [key for key in differences(network.training, training) if key not in LENGTH] if training else []
+    return f"; not the recipe's {', '.join(differing)}" if differing else ""
 
 
 def norm_tables(runs: list[CifarTest]) -> Iterator[str]:

@@ -49,14 +49,14 @@ class CodeComparison:
     def truth(self) -> Neighbors:
         return search_exactly(self.train, self.tested.rows(self.numbers), self.max_rank)
 
-    def row(self, method: str, bits: int | None, bytes_per_image: int, neighbors: Neighbors) -> dict[str, Any]:
+    def row(self, method: str, bits: int | None, bytes_per_image: int, neighbors: Neighbors) -> dict[str, object]:
         known = {"truth": self.truth.numbers, "queries": self.labels, "images": self.train.labels}
         return measure_recall(method, bits, bytes_per_image, neighbors, **known)
 
-    def float_rows(self) -> list[dict[str, Any]]:
+    def float_rows(self) -> list[dict[str, object]]:
         return [self.row(FLOAT, None, 2 * self.train.width, self.truth)]
 
-    def learned_rows(self, book: CodeBook, tested: Features) -> list[dict[str, Any]]:
+    def learned_rows(self, book: CodeBook, tested: Features) -> list[dict[str, object]]:
         """Rows of an auto-encoder's codes; for codes of pixels, also of the pixels themselves."""
         layer = book.features.info.layer
         if book.features.names != self.train.names or tested.names != self.tested.names:
@@ -76,7 +76,7 @@ class CodeComparison:
         results = [index.search(pack_bits(bits), self.max_rank) for _ in range(REPETITIONS)]
         return min(results, key=lambda one: one.seconds)
 
-    def untrained_rows(self, bits: int, seed: int) -> list[dict[str, Any]]:
+    def untrained_rows(self, bits: int, seed: int) -> list[dict[str, object]]:
         rows, queries = [], self.tested.rows(self.numbers)
         for method, make in UNTRAINED.items():
             encoder = make(self.train, bits, seed)
@@ -91,14 +91,14 @@ RANKS = (6, 100)  # 6 as in Figure 4
 
 def measure_recall(
     method: str, bits: int | None, bytes_per_image: int, neighbors: Neighbors, **known: Any
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Row of the table for one method, with recall and precision at each of `RANKS` in percent.
 
     `known`: `truth`, (queries, 100) numbers of the float neighbours; `queries` and `images`, their labels. Recall is
     the fraction of the k float neighbours that are among the k found. Precision is the fraction of the k found that
     have the query's class; None if labels are unknown.
     """
-    row: dict[str, Any] = {"method": method, "bits": bits, "bytes": bytes_per_image}
+    row: dict[str, object] = {"method": method, "bits": bits, "bytes": bytes_per_image}
     row["queries_per_second"] = neighbors.queries_per_second
     for k in RANKS:
         if k > neighbors.numbers.shape[1]:

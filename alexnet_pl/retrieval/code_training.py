@@ -49,7 +49,12 @@ class CodeLearner(L.LightningModule):
     """
 
     def __init__(
-        self, net: AutoEncoder, switches: dict[str, Any], source: dict[str, Any], lr: float = 0.001, epochs: int = 1
+        self,
+        net: AutoEncoder,
+        switches: dict[str, object],
+        source: dict[str, object],
+        lr: float = 0.001,
+        epochs: int = 1,
     ) -> None:
         super().__init__()
         if lr < 0:
@@ -144,10 +149,10 @@ class FeatureDataModule(L.LightningDataModule):
     def val_dataloader(self) -> VectorLoader:
         return VectorLoader(self.val, self.batch_size, self.seed, False, *self.rank_and_world())
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, dict[str, int]]:
         return {"position": self.training_loader.state_dict()}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, dict[str, int]]) -> None:
         self.position = state_dict["position"]
 
 

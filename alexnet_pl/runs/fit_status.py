@@ -8,9 +8,10 @@ stopped, killed or ended by `max_time` is not finished, and only one that the sc
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import SCHEMA, migrate_record
+from alexnet_pl.config.migration import SCHEMA, migrate, migrate_record
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, NonNegative, read_record, to_json, write_json
 from alexnet_pl.runs.layout import FIT, LAST
@@ -87,12 +88,23 @@ def mark_finished(
     write_json(run / FIT, to_json(ended))
 
 
-def finished_fit(checkpoint: Path, step: int) -> FitStatus | None:
-    """fit.json of the finished run whose last checkpoint this is; None otherwise."""
-    if checkpoint.parts[-2:] != Path(LAST).parts:
+def finished_fit(path: Path, checkpoint: Mapping[str, Any]) -> FitStatus | None:
+    """fit.json of the finished run whose last checkpoint this is; None otherwise.
+
+    `checkpoint`: content of the file at `path`. The settings in it, which older ones lack, must be those of fit.json,
+    and those that it says were changed count as changed.
+    """
+    if path.parts[-2:] != Path(LAST).parts:
         return None
-    status = read_fit_status(checkpoint.parent.parent)
-    return status if status and status.finished and status.steps == step else None
+    status = read_fit_status(path.parent.parent)
+    if status is None or not status.finished or status.steps != checkpoint["global_step"]:
+        return None
+    saved = checkpoint.get("callbacks", {}).get("FitRecord")
+    if saved is None:
+        return status
+    changed = bool(saved["changed_settings"]) or status.changed
+    same = not changed_settings(migrate(saved["training"]), status.training)
+    return replace(status, changed=changed) if same else None
 
 
 def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:

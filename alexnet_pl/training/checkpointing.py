@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,7 +41,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             partial.unlink(missing_ok=True)
 
 
-def write_checkpoint(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+def write_checkpoint(checkpoint: dict[str, object], file: BinaryIO) -> None:
     """Call torch.save; a failed write, such as on a full disk, raises its OSError, not torch's RuntimeError."""
     recorder = ErrorRecordingFile(file)
     try:
@@ -114,8 +115,8 @@ class RelocatableCheckpoint(ModelCheckpoint):
 def make_checkpoints(folder: Path, monitor: str) -> list[ModelCheckpoint]:
     """Callbacks that save `last.ckpt` after every validation, to resume from, and the weights of the lowest `monitor`
     as `best.ckpt`."""
-    common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "auto_insert_metric_name": False}
+    make = partial(RelocatableCheckpoint, folder, enable_version_counter=False, auto_insert_metric_name=False)
     return [
-        RelocatableCheckpoint(filename="best", monitor=monitor, mode="min", save_weights_only=True, **common),
-        RelocatableCheckpoint(filename="last", monitor=None, **common),
+        make(filename="best", monitor=monitor, mode="min", save_weights_only=True),
+        make(filename="last", monitor=None),
     ]

@@ -4,10 +4,9 @@ import csv
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import lightning as L
@@ -46,7 +45,7 @@ class ResumableMetricsWriter(ExperimentWriter):
         self.metrics_keys = list(reader.fieldnames or [])
         self.replace_file(kept_rows)
 
-    def replace_file(self, rows: list[dict[str, Any]]) -> None:
+    def replace_file(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Replace the file atomically."""
         path = Path(self.metrics_file_path)
         partial = path.with_suffix(".tmp")
@@ -70,9 +69,9 @@ class ResumableMetricsWriter(ExperimentWriter):
         """Keep the existing file, which Lightning's version deletes."""
 
 
-def is_complete_row(row: dict[str, Any]) -> bool:
+def is_complete_row(row: Mapping[str, str | None]) -> bool:
     """Whether a row has all fields; a crash can cut off the last one."""
-    return None not in row and None not in row.values() and row.get("step", "").isdecimal()
+    return None not in row and None not in row.values() and (row.get("step") or "").isdecimal()
 
 
 class MetricsFile(CSVLogger):

@@ -83,7 +83,7 @@ def log_boxes(
         logger.log_image(key, shown, step)
 
 
-def wandb_boxes(found: Any, names: Sequence[str]) -> dict[str, Any]:
+def wandb_boxes(found: Any, names: Sequence[str]) -> dict[str, object]:
     """In the format of wandb.Image."""
     edges = ("minX", "minY", "maxX", "maxY")
     rows = [
@@ -100,7 +100,7 @@ def wandb_boxes(found: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 @log_safely
-def log_summary(loggers: Sequence[Logger], values: dict[str, Any], files: Iterable[Path] = ()) -> None:
+def log_summary(loggers: Sequence[Logger], values: dict[str, object], files: Iterable[Path] = ()) -> None:
     """Add `values` to the config of the W&B run, by which its tables filter and group, and upload `files`."""
     for logger in select_wandb(loggers):
         logger.experiment.config.update(values, allow_val_change=True)
@@ -122,7 +122,7 @@ def log_result(loggers: Sequence[Logger], result: TestResult) -> None:
 
 
 @log_safely
-def upload_checkpoints(loggers: Sequence[Logger], paths: Iterable[Path], metadata: dict[str, Any]) -> None:
+def upload_checkpoints(loggers: Sequence[Logger], paths: Iterable[Path], metadata: dict[str, object]) -> None:
     """Upload checkpoints as W&B artifacts of type `model`, one per file; offline they wait for `wandb sync`."""
     import wandb
 

@@ -107,7 +107,7 @@ class PlateauSchedule(Schedule):
         """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return "DivideByTen"
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, float]:
         stale = self.validations_without_improvement
         return {"best": self.best, "stale": stale, "divided": self.num_drops, "done": self.done}
 
@@ -143,8 +143,8 @@ class ConstantSchedule(Schedule):
         """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return "Constant"
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, bool]:
         return {"done": self.done}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, bool]) -> None:
         self.done = state_dict["done"]

@@ -52,7 +52,7 @@ def read_earlier_network(path: Path) -> EarlierNetwork:
     """Raises UserError for a file that is no checkpoint."""
     checkpoint = read_checkpoint(path, key=KEY)
     metadata, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
-    fit = finished_fit(path, step)
+    fit = finished_fit(path, checkpoint)
     stage = LineageStage(
         schema=SCHEMA,
         store=parse_record(metadata.get("store", {}), DatasetInfo),

@@ -41,7 +41,8 @@ class AccessControl:
     Without it Gradio would copy any server file named in a request into its public cache.
 
     Requests from pages of other sites are refused by their `Origin` header and, if the app listens on this machine only
-    (`host`), by their `Host` header (DNS rebinding)."""
+    (`host`), by their `Host` header (DNS rebinding).
+    """
 
     def __init__(self, app: App, folder: Path, host: str = "127.0.0.1") -> None:
         self.app, self.folder, self.local = app, folder.resolve(), host in LOOPBACK
@@ -56,15 +57,41 @@ class AccessControl:
             if body is None or not self.names_only_uploads(body):
                 return await PlainTextResponse("Only uploaded files are allowed", 403)(scope, receive, send)
             receive = replay_body(body, receive)
+        if scope["type"] == "http" and scope["path"] == UPLOAD:
+            return await self.upload(scope, receive, with_security_headers(send))
         return await self.app(scope, receive, with_security_headers(send))
+
+    async def upload(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
+        """Pass on an upload while it is small enough: of one sent in chunks, the headers do not say the size."""
+        size = 0
+
+        async def receive_bounded() -> MutableMapping[str, Any]:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > LARGEST_UPLOAD:
+                raise ValueError("upload too large")
+            return message
+
+        async def send_unless_refused(message: MutableMapping[str, Any]) -> None:
+            if size <= LARGEST_UPLOAD:
+                await send(message)
+
+        try:
+            await self.app(scope, receive_bounded, send_unless_refused)
+        except Exception:
+            if size <= LARGEST_UPLOAD:
+                raise
+        if size > LARGEST_UPLOAD:
+            await PlainTextResponse("Too large", 413)(scope, receive, send)
 
     def refusal(self, scope: MutableMapping[str, Any]) -> tuple[int, str] | None:
         """Return (status, reason) if the headers of a request are refused, None if it may pass."""
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         host = headers.get("host", "")
-        if self.local and hostname(f"//{host}") not in LOOPBACK:
+        if self.local and hostname(host) not in LOOPBACK:
             return 421, "This app is available on this machine only"
-        if "origin" in headers and urlsplit(headers["origin"]).netloc != host:
+        if headers.get("origin", f"http://{host}") not in (f"http://{host}", f"https://{host}"):
             return 403, "Requests from other sites are not allowed"
         if not self.allows(scope["path"]):
             return 404, "Not found"
@@ -94,9 +121,10 @@ class AccessControl:
             return False
 
 
-def hostname(address: str) -> str | None:
+def hostname(host: str) -> str | None:
+    """Name in a Host header, without the port; None for one that is malformed."""
     try:
-        return urlsplit(address).hostname
+        return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
 

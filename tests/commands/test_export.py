@@ -55,6 +55,22 @@ def test_card_says_that_a_fit_is_unfinished_and_names_the_hub(tiny_run: Path, tm
     assert 'alexnet_pl.load("hf://someone/alexnet")' in card
 
 
+def test_command_of_the_card_is_quoted(tiny_run: Path, tmp_path: Path) -> None:
+    """Whoever made the run folder may have edited what Hydra left in it."""
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: 'demo; echo evil'}}\n")
+    overrides = tmp_path / ".hydra/overrides.yaml"
+    overrides.write_text("['seed=$(echo evil)']\n")
+    (tmp_path / "provenance.json").write_bytes((tiny_run / "provenance.json").read_bytes())
+    info = read_weights(tiny_run).info
+    card = model_card(info, tmp_path, "x")
+    assert "reproduce -c 'demo; echo evil' 'seed=$(echo evil)' data.root=STORE" in card
+    bomb = ["- &a0 [x]", *(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30))]
+    for text in ("\n".join(bomb), "[" * 10_000, "\t"):
+        overrides.write_text(text)
+        assert "python -m alexnet_pl reproduce -c RUN\n" in model_card(info, tmp_path, "x")
+
+
 @pytest.mark.slow
 def test_onnxruntime_matches_the_network_for_any_batch_size(tiny_run: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")

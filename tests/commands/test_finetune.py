@@ -1,5 +1,6 @@
 """Fine-tuning on the user's own images: copied, frozen and trained layers, and the records of the run folder."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from run_folders import load
 from running import Compose, last, run
 
 from alexnet_pl.config.options import TransferOptions
+from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -133,6 +135,25 @@ def test_mistakes_are_one_line(
         finetuned(config, store, tiny_run, tmp_path / "run", *words)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_names_in_stores_and_weights_cannot_read_the_environment(
+    config: Compose, store: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stores and weights are shared; what the config holds is logged."""
+    monkeypatch.setenv("CANARY", "relu")
+    resolver = "${oc.env:CANARY}"
+    weights = read_weights(tiny_run)
+    weights.info.architecture["model"]["activation"] = resolver
+    write_safetensors(weights, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"transfer\.weights\.model\.activation=.*not allowed"):
+        finetuned(config, store, tmp_path / "model.safetensors", tmp_path / "run")
+    description = {**json.loads((store / "store.json").read_text()), "name": resolver}
+    description["fingerprint"] = compute_fingerprint(description, store)
+    (store / "store.json").write_text(json.dumps(description))
+    for number, recipe in enumerate((["finetune", f"transfer.weights={tiny_run}"], ["folder"])):
+        with pytest.raises(UserError, match=r"data\.name=.*not allowed"):
+            run(config(*recipe, f"data.root={store}", *KEYS), "fit", tmp_path / f"other{number}")
 
 
 def test_images_of_another_size_get_the_prepare_command(

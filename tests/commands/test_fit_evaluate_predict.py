@@ -113,7 +113,7 @@ def test_fit_writes_every_file_of_the_run_folder(
         "provenance.json",
     }
     with Image.open(tmp_path / "kernels.png") as picture:
-        assert picture.size == (16 * 48 + 4, 6 * 48 + 4)
+        assert picture.size == (16 * 48 + 4, 2 * 48 + 4)  # 24 kernels, a quarter of the width
     (session,) = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
     assert session["store"]["fingerprint"] == Store(Path(cfg.data.root)).fingerprint
     assert session["packages"]["torch"] == version("torch")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config.run_config import check_overrides, check_recipe, isolated_config, read_own_keys
 from alexnet_pl.data.store.remote import Mirror
 from alexnet_pl.errors import UserError
@@ -74,6 +75,9 @@ def test_isolated_copy_has_only_the_packages_keys(run: Path) -> None:
         ({"optim": {"_target_": "os.system"}}, "optim._target_"),
         ({"wandb": {"project": "${oc.env:HOME}"}}, "wandb.project"),
         ({"data": {"root": "x/${ oc.env :HOME}"}}, "data.root"),
+        ({"codes": {"layer": "env"}, "wandb": {"project": "${oc.${codes.layer}:HOME}"}}, "wandb.project"),
+        ({"wandb": {"project": "${${codes.layer}:HOME}"}}, "wandb.project"),
+        ({"wandb": {"project": "${" * 1000 + "a" + "}" * 1000}}, "wandb.project"),
         ({"schedule": {"steps": [{"()": "os.system"}]}}, "schedule.steps.0.()"),
     ],
 )
@@ -84,7 +88,17 @@ def test_code_and_resolvers_in_a_run_are_refused(run: Path, node: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    "text", ["a: &a [x, x]\nb: *a\n", "- 1\n", "a: !!python/object/apply:os.system [ls]\n", "a: [\n", "\tb: 1\n"]
+    "text",
+    [
+        "a: &a [x, x]\nb: *a\n",
+        "- 1\n",
+        "a: !!python/object/apply:os.system [ls]\n",
+        "a: [\n",
+        "\tb: 1\n",
+        "[" * 2**20,
+        "- " * 2**19,
+        "{a: " * 2**18,
+    ],
 )
 def test_run_config_that_is_not_a_plain_mapping_is_refused(run: Path, text: str) -> None:
     path = run / ".hydra/config.yaml"
@@ -101,6 +115,20 @@ def test_link_out_of_the_run_folder_is_refused(run: Path, tmp_path: Path) -> Non
         isolated_config(run)
 
 
+def test_interpolations_of_other_keys_are_kept(run: Path) -> None:
+    """As the recipe of Figure 1 has them, one within another."""
+    optim = {"lr": "${schedule.lr_by_activation.${model.activation}}"}
+    assert read_own_keys(save(run, OWN | {"optim": optim}))["optim"] == optim
+
+
+def test_wandb_folder_that_links_outside_is_refused(run: Path, tmp_path: Path) -> None:
+    (run / "wandb").mkdir()
+    (run / "wandb/artifacts").symlink_to(tmp_path)
+    save(run, OWN)
+    with pytest.raises(UserError, match=r"artifacts: links to"):
+        isolated_config(run)
+
+
 def test_links_within_the_run_folder_and_of_wandb_are_allowed(run: Path, tmp_path: Path) -> None:
     (run / "latest").symlink_to("metrics.csv")
     (run / "wandb/offline-run/logs").mkdir(parents=True)
@@ -109,29 +137,45 @@ def test_links_within_the_run_folder_and_of_wandb_are_allowed(run: Path, tmp_pat
     assert isolated_config(run).is_file()
 
 
+LOGGING = file_logger(Path("precious.txt"))
+CALL = {"x": {"_target_": "os.system", "command": "echo"}}
+
+
 @pytest.mark.parametrize(
-    ("node", "named"),
+    ("files", "named"),
     [
-        ({"hydra": {"job_logging": {"handlers": {}}}}, "hydra.job_logging"),
-        ({"hydra": {"callbacks": {"x": {"_target_": "os.system"}}}}, "hydra.callbacks"),
-        ({"hydra": {"job": {"env_set": {"A": "b"}}}}, "hydra.job.env_set"),
-        ({"optim": {"_target_": "os.system"}}, "optim._target_"),
+        ({"mine": {"hydra": {"job_logging": LOGGING}}}, "job_logging"),
+        ({"mine": {"hydra": {"callbacks": CALL}}}, "callbacks"),
+        ({"mine": {"hydra": {"job": {"env_set": {"A": "b"}}}}}, "job.env_set"),
+        ({"mine": {"defaults": ["beside"]}, "beside": {"hydra": {"hydra_logging": LOGGING}}}, "hydra_logging"),
+        ({"mine": {"defaults": [{"x@hydra.job_logging": "y"}]}, "x/y": LOGGING}, "job_logging"),
+        ({"mine": {"defaults": ["beside"]}, "beside": LOGGING}, "job_logging"),
+        ({"mine": {"defaults": [{"x": "y"}]}, "x/y": {"defaults": ["/beside"]}, "beside": LOGGING}, "job_logging"),
+        ({"mine": {"defaults": [{"hydra/job": "y"}]}, "hydra/job/y": {"env_set": {"A": "b"}}}, "job.env_set"),
+        ({"mine": {"defaults": [{"override hydra/job_logging": "y"}]}, "hydra/job_logging/y": LOGGING}, "job_logging"),
+        ({"mine": {"hydra": {"searchpath": ["file:///x"]}}}, "searchpath"),
     ],
 )
-def test_recipe_cannot_make_hydra_write_files_or_call_code(tmp_path: Path, node: dict, named: str) -> None:
+def test_recipe_cannot_make_hydra_write_files_or_call_code(tmp_path: Path, files: dict[str, Any], named: str) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        header = "#@package  hydra.job_logging\n" if name == "beside" and content is LOGGING else ""
+        above = {"defaults": ["_base", *content.get("defaults", []), "_self_"]} if name == "mine" else {}
+        (tmp_path / f"{name}.yaml").write_text(header + yaml.safe_dump(content | above))
+    words = ["-m", "seed=1,2"] if named == "callbacks" else ["seed=1"]
+    with pytest.raises(UserError, match=rf"mine\.yaml: .*hydra\.{named}"):
+        to_hydra(["fit", "-c", str(tmp_path / "mine.yaml"), *words])
+
+
+def test_recipe_cannot_name_code_and_typed_words_are_allowed(tmp_path: Path) -> None:
     mine, beside = tmp_path / "mine.yaml", tmp_path / "beside.yaml"
     mine.write_text("defaults: [_base, beside, _self_]\n")
-    beside.write_text(yaml.safe_dump(node))
-    with pytest.raises(UserError) as error:
+    beside.write_text("optim: {_target_: os.system}\n")
+    with pytest.raises(UserError, match=r"beside\.yaml: optim\._target_"):
         check_recipe(mine)
-    assert f"beside.yaml: {named}" in str(error.value)
-
-
-def test_recipe_beside_its_own_hydra_configs_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "hydra/job_logging").mkdir(parents=True)
-    (tmp_path / "mine.yaml").write_text("defaults: [_base, _self_]\n")
-    with pytest.raises(UserError, match="hydra/job_logging"):
-        check_recipe(tmp_path / "mine.yaml")
+    beside.write_text("optim: {lr: 0.1}\n")
+    for words in (["hydra/job_logging=disabled"], ["-m", "optim.lr=0.1,0.2"], ["optim.nothing=3"]):
+        assert words[-1] in to_hydra(["fit", "-c", str(mine), *words])
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def test_difference_of_the_same_seeds_is_paired() -> None:
     interval = wanted.confidence_interval()
     assert found[:5] == pytest.approx((1.05, interval.low, interval.high, 4, wanted.pvalue))
     assert welch_difference(one, other).low < 0 < found.low
+    assert paired_difference([1.0, 1.0]) == Difference(1.0, 1.0, 1.0, 2, 0.0, "runs, paired by seed")
+    assert paired_difference([0.0, 0.0]).p == 1.0
 
 
 def test_single_runs_are_compared_by_image() -> None:

@@ -1,12 +1,14 @@
 """Table of §4.3 on CIFAR-10, from run folders written by hand."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from alexnet_pl.commands import registry
 from alexnet_pl.errors import UserError
+from alexnet_pl.paper import matching
 
 
 def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 47, finished: bool = True) -> None:
@@ -46,6 +48,34 @@ def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys:
         "| 0 | not yet measured | 11.25 |  |",
     ):
         assert f"\n{row}\n" in f"{said}\n"
+
+
+def test_runs_of_one_step_or_of_other_settings_are_not_among_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fit that trainer.max_steps ended is finished, but has no epochs of the schedule."""
+    (network,) = matching.recipe_networks("cifar10_13pct")
+    for name, trained, optim in (
+        ("as_the_recipe", {"epochs": 470, "ended_by": "schedule"}, {}),
+        ("one_step", {"epochs": 0, "ended_by": "max_steps"}, {}),
+        ("other_rate", {"epochs": 470, "ended_by": "schedule"}, {"lr": 0.5}),
+    ):
+        write_run(tmp_path / name, False, 0, {"one_step": 90.0, "other_rate": 50.0}.get(name, 13.5), epochs=470)
+        result = json.loads((tmp_path / name / "result.json").read_text())
+        training = {**network.training, "optim": {**network.training["optim"], **optim}}
+        (tmp_path / name / "result.json").write_text(
+            json.dumps({**result, "schema": 2, "trained": trained, "training": training})
+        )
+    registry.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
+    said = capsys.readouterr().out
+    rows = dict(
+        zip(re.findall(r"^\d.* epochs.*:$", said, re.M), re.findall(r"^\| 0 \| (\S+) ", said, re.M), strict=True)
+    )
+    assert {(head.split(" epochs")[0], head.split("views")[1], error) for head, error in rows.items()} == {
+        ("470", ":", "13.50"),
+        ("470", "; not the recipe's optim.lr:", "50.00"),
+        ("0", ":", "90.00"),
+    }
 
 
 def test_folders_without_matching_runs_are_refused(tmp_path: Path) -> None:

@@ -198,6 +198,17 @@ def test_repetitions_of_one_seed_count_once(tmp_path: Path) -> None:
     assert (found.mean, found.runs) == (pytest.approx(40.5), 2)
 
 
+def test_ensembles_that_share_a_network_count_once(tmp_path: Path) -> None:
+    for name, first, error in (("a", 0, 38.0), ("b", 4, 39.0), ("c", 5, 40.0)):
+        made = facts("table2.5cnns")
+        for number, member in enumerate(made["members"], first):
+            member.update(seed=number, checkpoint={"sha256": f"file {number}", "weights": f"weights {number}"})
+        made["checkpoint"]["sha256"] = name
+        measured(tmp_path, name, made, error)
+    found = {row.claim.key: row.measured for row in make_rows(collect_tests([tmp_path]))}["table2.5cnns"]["top1_error"]
+    assert (found.mean, found.runs) == (pytest.approx(39.0), 2), "seeds 0 to 4 and 5 to 9"
+
+
 def test_tuned_ensembles_are_not_pooled_with_equal_weights(tmp_path: Path) -> None:
     measured(tmp_path, "equal", standin("table2.5cnns"), 15.0)
     measured(tmp_path, "tuned", standin("table2.5cnns"), 5.0, weights_tuned_on="same")
@@ -257,7 +268,7 @@ def test_all_output_formats_agree(
     assert "imagenette" in proxies
     assert "40.57" not in proxies, "no number of ImageNet among the proxies"
     assert "| cnn0, val, ten" not in proxies, "nor among their sources"
-    assert "| norm0, val, ten" in proxies.split("## Where each number comes from")[1]
+    assert "| norm0, val, ten" in proxies.split("## Provenance of each number")[1]
     assert "nan" not in "".join(forms).lower()
 
 

@@ -30,20 +30,38 @@ def with_(section: str, **values: Any) -> dict[str, Any]:
     return {**TRAINING, section: {**TRAINING[section], **values}}
 
 
-def test_only_a_completed_fit_is_finished(tmp_path: Path) -> None:
-    assert fit_status.finished_fit(last(tmp_path), 10) is None
+def content(step: int, **saved: Any) -> dict[str, Any]:
+    """Of a checkpoint, with what a fit saves about its settings."""
+    return {"global_step": step, "callbacks": {"FitRecord": {"training": TRAINING, "changed_settings": [], **saved}}}
+
+
+def test_checkpoint_of_another_run_is_not_this_run(tmp_path: Path) -> None:
+    """Copied into the folder of a run that ended at the same step."""
     fit_status.start_fit(tmp_path, TRAINING, STORE)
-    assert fit_status.finished_fit(last(tmp_path), 10) is None
     fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5, "schedule")
-    status = fit_status.finished_fit(last(tmp_path), 10)
+    assert fit_status.finished_fit(last(tmp_path), content(10, training=with_("optim", lr=0.02))) is None
+    status = fit_status.finished_fit(last(tmp_path), content(10, changed_settings=["optim.lr"]))
+    assert status is not None
+    assert status.changed, "whatever fit.json says"
+    older = fit_status.finished_fit(last(tmp_path), {"global_step": 10})
+    assert older is not None
+    assert not older.changed
+
+
+def test_only_a_completed_fit_is_finished(tmp_path: Path) -> None:
+    assert fit_status.finished_fit(last(tmp_path), content(10)) is None
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    assert fit_status.finished_fit(last(tmp_path), content(10)) is None
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5, "schedule")
+    status = fit_status.finished_fit(last(tmp_path), content(10))
     assert status is not None
     assert (status.epochs, status.images, status.seconds, status.changed) == (4, 640, 2.5, False)
-    assert fit_status.finished_fit(last(tmp_path), 9) is None, "the step of another checkpoint"
-    assert fit_status.finished_fit(tmp_path / "checkpoints/best.ckpt", 10) is None, (
+    assert fit_status.finished_fit(last(tmp_path), content(9)) is None, "the step of another checkpoint"
+    assert fit_status.finished_fit(tmp_path / "checkpoints/best.ckpt", content(10)) is None, (
         "chosen on the images it is tested on"
     )
     fit_status.start_fit(tmp_path, TRAINING, STORE)
-    assert fit_status.finished_fit(last(tmp_path), 10) is None, "it has begun again"
+    assert fit_status.finished_fit(last(tmp_path), content(10)) is None, "it has begun again"
 
 
 def test_auto_starts_resumes_or_skips(tmp_path: Path) -> None:
@@ -85,7 +103,7 @@ def test_fit_ended_by_max_time_is_not_finished(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     checkpoint = last(tmp_path)
     fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0, "max_time")
-    assert fit_status.finished_fit(checkpoint, 10) is None
+    assert fit_status.finished_fit(checkpoint, content(10)) is None
     assert fit_status.resume_point(tmp_path, TRAINING) == (False, checkpoint)
 
 

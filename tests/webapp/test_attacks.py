@@ -3,6 +3,7 @@
 import io
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def test_public_app_accepts_other_host_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example:7860"]
+    "origin",
+    ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example:7860", "http://[", ""],
 )
 @pytest.mark.parametrize("path", ["/", "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/queue/data"])
 def test_cross_origin_request_is_refused(tmp_path: Path, origin: str, path: str) -> None:
@@ -71,6 +73,18 @@ def test_upload_of_100_mb_is_refused_before_reading(tmp_path: Path) -> None:
     assert client(tmp_path).post("/gradio_api/upload", content=bytes(100 * 2**20)).status_code == 413
     assert reached == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_chunked_upload_without_a_size_is_cut_off(tmp_path: Path) -> None:
+    """As of many files in one request, each below the limit."""
+
+    def chunks(number: int) -> Iterator[bytes]:
+        yield from (bytes(2**20) for _ in range(number))
+
+    asking = client(tmp_path)
+    assert asking.post("/gradio_api/upload", content=chunks(access.MAX_UPLOAD)).text == "behind"
+    refused = asking.post("/gradio_api/upload", content=chunks(access.MAX_UPLOAD + 1))
+    assert (refused.status_code, refused.text) == (413, "Too large")
 
 
 def test_uploads_cannot_fill_the_disk(tmp_path: Path) -> None:

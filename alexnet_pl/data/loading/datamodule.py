@@ -2,9 +2,10 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import lightning as L
+import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from alexnet_pl.console import is_first_process
@@ -21,6 +22,16 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 DEMO = "demo"  # name of the drawn data set, which is made when it is first used
+
+
+class RankInfo(TypedDict):
+    """Arguments of a loader: device, rank and number of ranks, options, and maximum of batches or None."""
+
+    device: torch.device
+    rank: int
+    world: int
+    options: LoaderOptions
+    limit: int | None
 
 
 def image_share(trainer: L.Trainer) -> tuple[int, int]:
@@ -104,13 +115,15 @@ class ImageStore(L.LightningDataModule):
         if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labelled:
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
 
-    def rank_info(self, limit: int | float) -> dict[str, Any]:
-        """Arguments of a loader for this process: device, rank, world size, options and limit of batches."""
+    def rank_info(self, limit: int | float) -> RankInfo:
+        """Arguments of a loader for this process."""
         trainer = self.trainer
         assert trainer is not None
+        rank, world = image_share(trainer)
         return {
             "device": trainer.strategy.root_device,
-            **dict(zip(("rank", "world"), image_share(trainer), strict=True)),
+            "rank": rank,
+            "world": world,
             "options": self.loader_options,
             "limit": limit if isinstance(limit, int) else None,
         }
@@ -137,12 +150,12 @@ class ImageStore(L.LightningDataModule):
             self.train_and_val = ConcatSplit([split, self.store.split("val")])
         return self.train_and_val
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, dict[str, int] | None]:
         """Position of training. Lightning saves it too, but does not restore it to the loader if the checkpoint was
         written at the end of an epoch."""
         return {"position": self.train_loader.state_dict() if self.train_loader else None}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, dict[str, int] | None]) -> None:
         self.position = state_dict["position"]
 
     def eval_loader(self, split: str, limit: int | float, kind: type[EvalLoader] = EvalLoader) -> EvalLoader:

@@ -48,7 +48,7 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
 
 
 def store_settings(options: PrepareOptions, source: DatasetListing) -> StoreSettings:
-    preparation: dict[str, Any] = {"drawn": "alexnet_pl.data.demo"}  # fixed string, since it is part of the fingerprint
+    preparation: dict[str, object] = {"drawn": "alexnet_pl.data.demo"}  # part of the fingerprint, so it never changes
     if options.source == SCENES:
         preparation = {"drawn": "scenes", "objects": options.objects}
     elif options.name != "demo":

@@ -1,7 +1,7 @@
 """Image encoding of a store: squares as `raw` pixels or, at a sixth of the size, as `jpeg`; or `whole` images."""
 
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class StoreEncoding(NamedTuple):
     def suffix(self) -> str:
         return raw.SUFFIX if self.name == raw.NAME else jpeg.SUFFIX
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         return {"name": raw.NAME} if self.name == raw.NAME else self._asdict()
 
     def bytes_per_image(self, size: int) -> int:

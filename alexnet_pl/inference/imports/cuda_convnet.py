@@ -8,12 +8,12 @@ conv2b, each with one weight matrix per input, in the order of `inputs`; that or
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import UserError
 from alexnet_pl.inference.imports.foreign import ConvSettings, ForeignNetwork, check_conv, check_shapes
 from alexnet_pl.inference.imports.layer_graph import Layer, levels, read_layers, read_pickle, sources
@@ -63,7 +63,7 @@ def read_cuda_convnet(path: Path) -> ForeignNetwork:
     return ForeignNetwork(model, augment, tensors, "ILSVRC class numbers", number_order=True)
 
 
-def build(path: Path, model: dict[str, Any], crop: int) -> AlexNet:
+def build(path: Path, model: Settings, crop: int) -> AlexNet:
     try:
         return AlexNet(**model, crop=crop)
     except ValueError as error:
@@ -127,14 +127,14 @@ def find_switches(
     parts: dict[str, list[Layer]],
     tensors: dict[str, Tensor],
     groups: dict[str, int],
-) -> dict[str, Any]:
+) -> Settings:
     """Infer the arguments of AlexNet from the layers between those with weights."""
     names = list(parts)
     between = {
         below: check_between(path, layers, part) for below, part in zip(names, list(parts.values())[1:], strict=False)
     }
     towers = groups["conv2"]
-    switches: dict[str, Any] = {
+    switches: Settings = {
         "num_classes": len(tensors["fc8.bias"]),
         "towers": towers,
         "width": len(tensors["conv1.bias"]) / (96 if towers == 2 else 48),

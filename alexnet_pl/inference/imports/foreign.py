@@ -1,12 +1,12 @@
 """ForeignNetwork: imported weights with the config of the network they fit, and checks of their layers."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 
@@ -21,8 +21,8 @@ class ForeignNetwork:
     description of the program's class order; `mean`: (3, size, size) or (3, 1, 1), RGB, from 0 to 255, or None if the
     format does not fix it; `number_order`: whether outputs are in the order of ILSVRC class numbers."""
 
-    model: dict[str, Any]
-    augment: dict[str, Any]
+    model: Settings
+    augment: Settings
     tensors: dict[str, Tensor]
     order: str = "sorted WordNet ids"
     mean: np.ndarray | None = None

@@ -3,12 +3,12 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.recipes import compose, quote_value
 from alexnet_pl.data.store.store import Store
@@ -62,7 +62,7 @@ def make_config(network: ForeignNetwork, root: str | None) -> DictConfig:
     """Compose the run folder's config: the recipe, with the `model` and `augment` sections of the network."""
     cfg = compose(RECIPE, ["command=test", *([f"data.root={quote_value(root)}"] if root else [])])
     OmegaConf.set_struct(cfg, False)
-    model: dict[str, Any] = OmegaConf.to_container(cfg.model) if "name" not in network.model else {}  # type: ignore[assignment]
+    model: Settings = OmegaConf.to_container(cfg.model) if "name" not in network.model else {}  # type: ignore[assignment]
     cfg.model = {**model, **network.model}
     cfg.augment = {**cfg.augment, **network.augment}
     cfg.data.size = SIZE

@@ -142,6 +142,6 @@ class ProgressBar(RichProgressBar):
         """Leave out steps per second, since images per second are shown."""
         return [c for c in super().configure_columns(trainer) if type(c).__name__ != "ProcessingSpeedColumn"]
 
-    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, str]:
         metrics = super().get_metrics(trainer, pl_module) | pl_module.progress_metrics  # type: ignore[operator]
         return {name: form.format(metrics[key]) for key, (name, form) in self.SHORT.items() if key in metrics}

@@ -68,7 +68,7 @@ class FitRecord(L.Callback):
         """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return "FitRecord"
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         return {
             "training": self.training,
             "changed_settings": self.changed_settings,
@@ -100,7 +100,7 @@ class FitRecord(L.Callback):
         return ended_by
 
 
-def describe_processes(trainer: L.Trainer) -> dict[str, Any]:
+def describe_processes(trainer: L.Trainer) -> dict[str, int | str]:
     """Describe the processes of a fit. `per_process`: images that each process reads per step."""
     kind = getattr(trainer.strategy, "kind", "single")
     size: int = trainer.datamodule.batch_size  # type: ignore[attr-defined]

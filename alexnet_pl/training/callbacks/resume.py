@@ -27,7 +27,7 @@ class RandomState(L.Callback):
     """
 
     def __init__(self) -> None:
-        self.states: dict[str, Any] = {}
+        self.states: dict[str, list[Tensor]] = {}
         self.copies = 1  # processes with the same images and the same random numbers
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -38,13 +38,13 @@ class RandomState(L.Callback):
         """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return "RandomState"
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, list[Tensor]]:
         states = {"cpu": gather_states(torch.get_rng_state())[:: self.copies]}
         if torch.cuda.is_available():
             states["cuda"] = gather_states(torch.cuda.get_rng_state())[:: self.copies]
         return states
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, list[Tensor]]) -> None:
         """Restore the states. Raises TypeError if they are not generator states."""
         for state in state_dict["cpu"]:
             if not isinstance(state, Tensor) or (state.dtype, state.shape) != (torch.uint8, self.shape):

@@ -49,7 +49,7 @@ class TowerStrategy(DataParallelStrategy):
         self._ddp_kwargs["process_group"] = self.data
 
     @property
-    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+    def distributed_sampler_kwargs(self) -> dict[str, int]:
         """Which share of the images is this process's: a pair's."""
         return {"num_replicas": self.world_size // TOWERS, "rank": self.global_rank // TOWERS}
 
@@ -95,7 +95,7 @@ class TowerStrategy(DataParallelStrategy):
         dist.all_reduce(squares, group=self.pair)
         return squares.sqrt()
 
-    def lightning_module_state_dict(self) -> dict[str, Any]:
+    def lightning_module_state_dict(self) -> dict[str, Tensor]:
         state, prefix = super().lightning_module_state_dict(), "net."
         return {name: self.whole(name.removeprefix(prefix), value) for name, value in state.items()}
 
