@@ -13,7 +13,7 @@ from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
-from alexnet_pl.data.sources.detect import UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.detect import ARCHIVES, UNCLASSIFIED, read_source
 from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
 from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
@@ -42,7 +42,12 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
         raise UserError(
             f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "
             "validation images and the development kit beside them (to split by a hash of the names instead, choose "
-            "another data.name)"
+            "another data.name and prepare.val_share)"
+        )
+    if form == ARCHIVES and share is None:
+        raise UserError(
+            f"prepare.source: {options.source} holds {form}, which have no validation split; prepare.val_share=0.5 "
+            "holds out half of each synset, by the images' names"
         )
     return form, source
 

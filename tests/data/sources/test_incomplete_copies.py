@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -279,4 +280,7 @@ def test_synset_archives_cannot_have_an_official_name(tmp_path: Path, name: str)
     options = PrepareOptions(str(tmp_path / "store"), name, 16, source=str(copy))
     with pytest.raises(UserError, match=rf"a store named {name} also needs the validation images and the"):
         make_store(options)
-    assert make_store(PrepareOptions(str(tmp_path / "store"), "fall2009", 16, source=str(copy)))
+    options = PrepareOptions(str(tmp_path / "store"), "fall2009", 16, source=str(copy))
+    with pytest.raises(UserError, match=r"no validation split; prepare\.val_share=0\.5 holds out half"):
+        make_store(options)
+    assert make_store(replace(options, val_share=0.5))
