@@ -188,8 +188,11 @@ def test_predict_works_without_the_store(cfg: DictConfig, tmp_path: Path, capsys
 
 def test_diverging_fit_stops_with_a_message(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.optim.lr = 1e4
-    with pytest.raises(UserError, match=r"the training loss is .* try a smaller optim.lr"):
-        run(cfg, "fit", tmp_path)
+    for every in (1, 6):
+        OmegaConf.update(cfg, "trainer", {"log_every_n_steps": every, "val_check_interval": 3}, force_add=True)
+        with pytest.raises(UserError, match=r"the training loss is .* try a smaller optim.lr"):
+            run(cfg, "fit", tmp_path / str(every))
+        assert not last(tmp_path / str(every)).exists(), "checked before saving, not only when logged"
 
 
 @pytest.mark.parametrize(

@@ -240,3 +240,10 @@ def test_documented_replay_of_the_2010_run_composes() -> None:
     assert isinstance(schedule, LoggedSchedule)
     assert (schedule.drop1, schedule.stop, cfg.trainer.max_epochs) == (23, 93, 93)
     assert schedule.factor("conv2.weight", 51) == pytest.approx(0.01)
+
+
+def test_epochs_of_fall_2009_are_those_of_the_log() -> None:
+    """layer-params-141-2009-half writes epoch and file, such as 13.3361; an epoch had some 4,400 files."""
+    stages = compose("fall2009").schedule.staged.stages
+    for stage, (epoch, file) in {1: (6, 2600), 2: (13, 3361), 3: (18, 2396), 4: (21, 1949), 5: (25, 3718)}.items():
+        assert stages[stage].epoch == pytest.approx(epoch + file / 4400, abs=0.006)
