@@ -1,13 +1,15 @@
 """`page`: start the local demo app."""
 
 import socket
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from alexnet_pl.commands.options import PageOptions
+from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError
-from alexnet_pl.webapp.app import make_application
+from alexnet_pl.runs.layout import CONFIG, is_run
+from alexnet_pl.webapp.app import ImageService, make_application
+from alexnet_pl.webapp.box_service import BoxService
 from alexnet_pl.webapp.service import DemoService
 
 
@@ -15,10 +17,15 @@ def page(runs: list[Path], options: PageOptions) -> None:
     if len(runs) != 1:
         raise UserError("page: give one run folder: page RUN [port=7860] [host=127.0.0.1]")
     check_port(options.host, options.port)
+    serve(open_service(runs[0], options), options.host, options.port)
+
+
+def open_service(run: Path, options: PageOptions) -> ImageService:
+    """The network of a run: a box network's, or a classifier's."""
+    if is_run(run) and read_own_keys(run / CONFIG).get("boxes"):
+        return BoxService(run, options.root)
     overrides = [f"data.root={options.root}"] if options.root else []
-    lookup = DemoService(runs[0], options.ckpt_path, options.codes or "", *overrides)
-    with tempfile.TemporaryDirectory(prefix="alexnet_pl-page-") as folder:
-        serve(lookup, options.host, options.port, Path(folder))
+    return DemoService(run, options.ckpt_path, options.codes or "", *overrides)
 
 
 def check_port(host: str, port: int) -> None:
@@ -34,15 +41,15 @@ def check_port(host: str, port: int) -> None:
         raise UserError(f"cannot listen on {host}:{port} ({error.strerror}); choose another port=NUMBER") from error
 
 
-def serve(lookup: DemoService, host: str, port: int, folder: Path) -> None:
-    """Serve the demo app until Ctrl-C. `folder` holds uploads while it runs."""
-    app = make_application(lookup, folder, host)
+def serve(service: ImageService, host: str, port: int) -> None:
+    """Serve the demo app until Ctrl-C."""
+    app = make_application(service, host)
     import uvicorn
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             if self.started:
-                print(f"{lookup.description}\n→ http://{host}:{port}, until Ctrl-C", flush=True)
+                print(f"{service.description}\n→ http://{host}:{port}, until Ctrl-C", flush=True)
 
-    Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).run()
+    Server(uvicorn.Config(app, host=host, port=port, log_level="warning", limit_concurrency=100)).run()

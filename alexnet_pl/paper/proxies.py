@@ -72,7 +72,18 @@ def group_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
     for test in tests:
         if test.is_complete and not test.claim:
             groups.setdefault(test.comparison_group, []).append(test)
-    return [compare_variants(groups[frame]) for frame in sorted(groups)]
+    return [compare_variants(part) for frame in sorted(groups) for part in separate_rates(groups[frame])]
+
+
+def separate_rates(tests: list[TestRun]) -> list[list[TestRun]]:
+    """Tests to compare with each other. Each variant may have a learning rate of its own, tuned for it; where one
+    variant was trained with several, only tests with an equal rate are compared."""
+    rates: dict[Variant, set[tuple[float | None, ...]]] = {}
+    by_rate: dict[tuple[float | None, ...], list[TestRun]] = {}
+    for test in tests:
+        rates.setdefault(test.variant, set()).add(test.learning_rates)
+        by_rate.setdefault(test.learning_rates, []).append(test)
+    return [tests] if all(len(found) == 1 for found in rates.values()) else list(by_rate.values())
 
 
 def compare_variants(tests: list[TestRun]) -> ProxyResults:

@@ -97,13 +97,18 @@ class TestRun:
 
     @cached_property
     def comparison_group(self) -> str:
-        """Images and training settings that tests must share to be compared."""
+        """Images and training settings that tests must share to be compared; the learning rate may be tuned."""
         dataset = self.result.dataset
         settings = {
             json.dumps(comparable_settings(network.training or {}), sort_keys=True) for network in self.networks
         }
         shared = settings.pop() if len(settings) == 1 else f"several: {self.path}"
         return json.dumps([dataset.name, dataset.split, dataset.fingerprint, shared])
+
+    @property
+    def learning_rates(self) -> tuple[float | None, ...]:
+        """Learning rates of its networks, sorted, without repetition."""
+        return tuple(sorted({(network.training or {})["optim"].get("lr") for network in self.networks}))
 
     def metric_value(self, metric: str) -> float | None:
         """Value of a claim's metric: errors in percent, `steps`, `epochs` or `days` of the fit, `epochs_to_25`.
@@ -152,10 +157,11 @@ def variant_key(training: Settings, pretrained: bool) -> str:
 
 
 def comparable_settings(training: Settings) -> Settings:
-    """Training settings that must be equal for two runs to be compared."""
+    """Training settings that must be equal for two runs to be compared, beside the learning rate."""
     return {
         "crop": training["augment"]["crop"],
-        **{key: training[key] for key in ("data", "optim", "schedule", "trainer")},
+        "optim": {key: value for key, value in training["optim"].items() if key != "lr"},
+        **{key: training[key] for key in ("data", "schedule", "trainer")},
     }
 
 

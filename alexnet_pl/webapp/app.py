@@ -1,150 +1,188 @@
-"""Demo app: classify your own images in a browser and find similar ones (Figure 4)."""
+"""HTTP application of the demo app: a page with its style and script, and endpoints that answer with JSON (Figure 4).
 
-import os
-from base64 import b64encode
-from html import escape
-from io import BytesIO
-from pathlib import Path
-from typing import Any
+    GET  /              the page
+    GET  /api/about     what runs: title, description, whether there are example images
+    POST /api/answer    an image file as the body → labels, what decides, similar images; boxes of a box network
+    POST /api/example   the same for a random validation image
 
-import numpy as np
-from PIL import Image
-
-from alexnet_pl.errors import UserError, reason
-from alexnet_pl.webapp.access import MAX_UPLOAD, AccessControl
-from alexnet_pl.webapp.service import Answer, DemoService, Label, SearchAnswer
-
-STYLE = """
-.ours { --bar: #2f6db5; --track: #e4e8ee; line-height: 1.35 }
-.dark .ours { --bar: #7ab2ee; --track: #39414d }
-.ours h3 { margin: .6em 0 .5em; font-size: 1.05rem; color: var(--body-text-color) }
-.ours p.note { margin: .4em 0 0; font-size: .85rem; color: var(--body-text-color); opacity: .8;
-  overflow-wrap: anywhere }
-.ours p.wrong { margin: 0; padding: .8em 1em; border-left: 5px solid #c2410c;
-  background: var(--background-fill-secondary); color: var(--body-text-color) }
-.ours .bars { display: grid; grid-template-columns: minmax(5em, 32%) minmax(4em, 1fr) 4.2em; gap: .35em .8em;
-  align-items: center; color: var(--body-text-color) }
-.ours .bars > span { overflow-wrap: anywhere }
-.ours .bars > span.share { text-align: right; font-variant-numeric: tabular-nums }
-.ours .bar { height: 1.05em; background: var(--track); border-radius: 3px; overflow: hidden }
-.ours .bar > div { height: 100%; background: var(--bar) }
-.ours .true { font-weight: 700 }
-.ours .near { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: .8em; max-width: 62em }
-@media (max-width: 640px) { .ours .near { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .6em } }
-.ours figure { margin: 0; min-width: 0 }
-.ours figure img { width: 100%; aspect-ratio: 1; display: block; border-radius: 4px; margin: 0 }
-.ours figcaption { font-size: .8rem; color: var(--body-text-color); overflow-wrap: anywhere; margin-top: .2em }
-.ours figcaption span { opacity: .75 }
+Nothing is written to disk, and no path or address is taken from a request.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
 
-def import_gradio() -> Any:
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+from torch import Tensor
+
+from alexnet_pl.errors import UserError, reason
+from alexnet_pl.files import JsonObject
+from alexnet_pl.webapp.answer import Answer, to_json
+
+MAX_UPLOAD = 20  # megabytes of an image file
+MAX_WAITING = 16  # images that are read or answered at the same time; each takes memory
+UPLOAD_SECONDS = 60  # within which an image file must have arrived
+STATIC = Path(__file__).parent / "static"
+FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
+NO_EXAMPLES = "The store of the images no longer exists."
+
+
+class ImageService(Protocol):
+    """What the page shows: a classifier's `DemoService` or a box network's `BoxService`."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    def read(self, data: bytes) -> Tensor:
+        """Decode an image file. Raises ValueError, with the reason, if it is not an image."""
+        ...
+
+    def answer(self, image: Tensor) -> Answer: ...
+
+    def example(self) -> tuple[Tensor, str | None] | None:
+        """Random validation image and its label; None if there are none."""
+        ...
+
+
+class RequestRefused(Exception):
+    """A request that gets an error: HTTP status and message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def import_starlette() -> Any:
+    """Import starlette. Raises UserError, naming the extra, if it or its server is not installed."""
     try:
-        import gradio as library
+        import starlette.applications
+        import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UserError("page: gradio is not installed; pip install alexnet_pl[app]") from error
-    return library
+        raise UserError(f"page: {error.name} is not installed; pip install alexnet_pl[app]") from error
+    return starlette
 
 
-def make_application(lookup: DemoService, folder: Path, host: str = "127.0.0.1") -> AccessControl:
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    library = import_gradio()
-    import fastapi
+def make_application(service: ImageService, host: str = "127.0.0.1") -> Any:
+    """The ASGI application, behind its access control."""
+    import_starlette()
+    from starlette.applications import Starlette
+    from starlette.responses import FileResponse
+    from starlette.routing import Route
 
-    blocks = build_blocks(library, lookup)
-    blocks.has_launched = True  # set by Gradio's own server; without it any file is accepted as an upload
-    theme = library.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    appearance: dict[str, Any] = {"theme": theme, "css": STYLE, "footer_links": [], "ssr_mode": False}
-    limits: dict[str, Any] = {"allowed_paths": [], "max_file_size": f"{MAX_UPLOAD}mb", "show_error": True}
-    return AccessControl(
-        library.mount_gradio_app(fastapi.FastAPI(openapi_url=None), blocks, "/", **appearance, **limits), folder, host
-    )
+    from alexnet_pl.webapp.access import AccessControl
 
+    def file_route(path: str, name: str) -> Route:
+        async def serve(_request: Any) -> FileResponse:
+            return FileResponse(STATIC / name)
 
-def build_blocks(library: Any, lookup: DemoService) -> Any:
-    with library.Blocks(analytics_enabled=False, title="alexnet_pl", delete_cache=(600, 600)) as blocks:
-        library.Markdown(f"# {escape(lookup.run.resolve().name)}\n{escape(lookup.description)}")
-        with library.Row():
-            with library.Column(scale=2, min_width=300):
-                picture = library.Image(sources=["upload", "clipboard"], label="Image", height=300)
-                picture.preprocess = uploaded_path
-                example_button = library.Button("Random validation image", visible=lookup.example() is not None)
-            with library.Column(scale=3, min_width=300):
-                labels = library.HTML(hint_html(), padding=False)
-        searches = library.HTML("", padding=False)
-        event_options = {"api_visibility": "private", "show_progress": "minimal"}
-        picture.upload(lambda path: show_answer(lookup, path), picture, [labels, searches], **event_options)
-        picture.clear(lambda: (hint_html(), ""), None, [labels, searches], **event_options)
-        example_button.click(lambda: show_example(lookup), None, [picture, labels, searches], **event_options)
-    return blocks
+        return Route(path, serve)
+
+    endpoints = Endpoints(service)
+    routes = [file_route(path, name) for path, name in FILES.items()]
+    routes += [
+        Route("/api/about", endpoints.about),
+        Route("/api/answer", endpoints.answer, methods=["POST"]),
+        Route("/api/example", endpoints.example, methods=["POST"]),
+    ]
+    return AccessControl(Starlette(routes=routes), host)
 
 
-def uploaded_path(payload: Any) -> str | None:
-    """Return the path of the uploaded file unchanged; replaces Gradio's decoding of the image."""
-    return payload.path if payload else None
+class Endpoints:
+    """The endpoints that answer with JSON. One image is answered at a time, in a thread; others wait."""
+
+    def __init__(self, service: ImageService) -> None:
+        self.service, self.waiting, self.one_at_a_time = service, 0, asyncio.Lock()
+
+    async def about(self, _request: Any) -> Any:
+        service = self.service
+        return json_response(
+            {
+                "title": service.title,
+                "description": service.description,
+                "has_examples": await asyncio.to_thread(service.example) is not None,
+                "max_megabytes": MAX_UPLOAD,
+            }
+        )
+
+    async def answer(self, request: Any) -> Any:
+        async def read_and_answer() -> JsonObject:
+            data = await read_body(request)
+            return await self.in_thread(lambda: answer_file(self.service, data))
+
+        return await self.respond(read_and_answer)
+
+    async def example(self, _request: Any) -> Any:
+        return await self.respond(lambda: self.in_thread(lambda: answer_example(self.service)))
+
+    async def in_thread(self, work: Callable[[], JsonObject]) -> JsonObject:
+        async with self.one_at_a_time:
+            return await asyncio.to_thread(work)
+
+    async def respond(self, work: Callable[[], Awaitable[JsonObject]]) -> Any:
+        """The result of `work`, or the error of a refused request, as JSON."""
+        if self.waiting >= MAX_WAITING:
+            return error_response(503, "Too many images at once; try again.")
+        self.waiting += 1
+        try:
+            return json_response(await work())
+        except RequestRefused as error:
+            return error_response(error.status, str(error))
+        finally:
+            self.waiting -= 1
 
 
-def show_answer(lookup: DemoService, path: str) -> tuple[str, str]:
-    """Answer an uploaded file: (labels, neighbours) as HTML, or an error message if it is not an image."""
+async def read_body(request: Any) -> bytes:
+    """Body of a request. Raises RequestRefused if it is larger than `MAX_UPLOAD` or does not arrive in time."""
+    limit, parts, size = MAX_UPLOAD * 2**20, [], 0
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large()
     try:
-        image = lookup.read(Path(path).read_bytes())
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise too_large()
+                parts.append(part)
+    except TimeoutError as error:
+        raise RequestRefused(408, f"The image did not arrive within {UPLOAD_SECONDS} seconds.") from error
+    return b"".join(parts)
+
+
+def too_large() -> RequestRefused:
+    return RequestRefused(413, f"The file is too large: at most {MAX_UPLOAD} MB.")
+
+
+def answer_file(service: ImageService, data: bytes) -> JsonObject:
+    try:
+        image = service.read(data)
     except (ValueError, OSError) as error:
-        return error_html(f"{Path(path).name} cannot be read: {reason(error)}."), ""
-    return answer_html(lookup, image, None)
+        raise RequestRefused(422, f"The file cannot be read: {reason(error)}.") from error
+    return answer_image(service, image, None)
 
 
-def show_example(lookup: DemoService) -> tuple[Any, str, str]:
-    example = lookup.example()
+def answer_example(service: ImageService) -> JsonObject:
+    example = service.example()
     if example is None:
-        return None, error_html("The store of the images no longer exists."), ""
-    image, name = example
-    return image[0].permute(1, 2, 0).numpy(), *answer_html(lookup, image, name)
+        raise RequestRefused(404, NO_EXAMPLES)
+    return answer_image(service, *example)
 
 
-def answer_html(lookup: DemoService, image: Any, true: str | None) -> tuple[str, str]:
+def answer_image(service: ImageService, image: Tensor, label: str | None) -> JsonObject:
     try:
-        answer = lookup.answer(image)
+        return to_json(service.answer(image), label)
     except UserError as error:
-        return error_html(str(error)), ""
-    return bars_html(answer, true), "".join(map(neighbors_html, answer.searches))
+        raise RequestRefused(409, str(error)) from error
 
 
-def hint_html() -> str:
-    return f'<div class="ours"><p class="note">Drop an image on the left, or click; at most {MAX_UPLOAD} MB.</p></div>'
+def json_response(content: JsonObject, status: int = 200) -> Any:
+    from starlette.responses import JSONResponse
+
+    return JSONResponse(content, status)
 
 
-def error_html(message: str) -> str:
-    return f'<div class="ours"><p class="wrong" role="alert">{escape(message)}</p></div>'
-
-
-def bars_html(answer: Answer, true: str | None) -> str:
-    label_note = f"Correct label: {true}. " if true else ""
-    rows = "".join(bar_html(label, label.name == true) for label in answer.labels)
-    note = f'<p class="note">{escape(label_note + answer.note)}</p>'
-    return f'<div class="ours"><h3>Most probable labels</h3><div class="bars">{rows}</div>{note}</div>'
-
-
-def bar_html(label: Label, true: bool) -> str:
-    """Draw the bar of a label. `true`: whether it is the correct label, which gets a check mark."""
-    share, name = 100 * label.probability, escape(label.name)
-    mark = f'<span class="true">✓ {name}</span>' if true else f"<span>{name}</span>"
-    inner = f'<div class="bar"><div style="width:{share:.2f}%"></div></div>'
-    return f'{mark}{inner}<span class="share">{share:.1f} %</span>'
-
-
-def neighbors_html(search: SearchAnswer) -> str:
-    figures = "".join(
-        f'<figure><img src="{to_data_url(near.image)}" alt="{escape(near.name)}" title="{escape(near.file)}">'
-        f"<figcaption>{escape(near.name)}<br><span>{escape(near.distance)}</span></figcaption></figure>"
-        for near in search.near
-    )
-    grid = f'<div class="near">{figures}</div>' if figures else ""
-    return f'<div class="ours"><h3>{escape(search.title)}</h3>{grid}<p class="note">{escape(search.note)}</p></div>'
-
-
-def to_data_url(image: np.ndarray) -> str:
-    """Encode (3, H, W) uint8 as a data URL, so that no file has to be served."""
-    file = BytesIO()
-    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(file, "png")
-    return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
+def error_response(status: int, message: str) -> Any:
+    return json_response({"error": message}, status)

@@ -1,10 +1,8 @@
-"""Service of the demo app: five labels of an image (Figure 4, left) and its six nearest training images (right)."""
+"""Classifier behind the demo app: five labels (Figure 4, left), what decides, six nearest training images (right)."""
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,44 +12,16 @@ from alexnet_pl.data.images import decode, resize_center_crop
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, trained_run
+from alexnet_pl.inference.attribution import grad_cam
 from alexnet_pl.retrieval import features, gallery
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import LAST
+from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, format_milliseconds
 
 NUM_LABELS, NUM_NEIGHBORS = 5, 6
 CODES = Path("runs/codes")  # run folders of configs/codes.yaml
-
-
-class Label(NamedTuple):
-    name: str
-    probability: float
-
-
-class NearImage(NamedTuple):
-    """Training image near the query: (3, size, size) uint8, class, file, and distance as text."""
-
-    image: np.ndarray
-    name: str
-    file: str
-    distance: str
-
-
-@dataclass(frozen=True)
-class SearchAnswer:
-    """Result of one search method. If it is not available, `near` is empty and `note` says how to enable it."""
-
-    title: str
-    near: list[NearImage]
-    note: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    labels: list[Label]
-    note: str
-    searches: list[SearchAnswer]
 
 
 class DemoService:
@@ -74,6 +44,10 @@ class DemoService:
         self.classes = [name.split(",")[0] for _, name in self.module.classes]
 
     @property
+    def title(self) -> str:
+        return self.run.resolve().name
+
+    @property
     def description(self) -> str:
         step = f"step {checkpoint_step(self.cfg):,}"
         neighbors = f"; neighbours among {len(self.index.features):,} training images" if self.index else ""
@@ -86,12 +60,30 @@ class DemoService:
         return resize_center_crop(decode(data)[0], self.module.augment.size, self.cfg.prepare.filter)[None]
 
     def answer(self, image: Tensor) -> Answer:
-        """Classify an image, (1, 3, size, size) uint8, and search for similar ones."""
+        """Classify an image, (1, 3, size, size) uint8, say where the evidence lies, and search for similar ones."""
         labels, seconds = self.predict_labels(image)
         views = "Centre view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
         return Answer(
-            labels, f"{views}, {format_milliseconds(seconds)}.", [self.search_features(image), self.search_codes(image)]
+            self.center_crop(image),
+            f"{views}, {format_milliseconds(seconds)}.",
+            labels,
+            self.explain(image, labels[0]),
+            [self.search_features(image), self.search_codes(image)],
         )
+
+    def center_crop(self, image: Tensor) -> np.ndarray:
+        """(3, crop, crop) uint8: the centre view's pixels."""
+        edge = (self.module.augment.size - self.module.augment.crop) // 2
+        return image[0, :, edge : edge + self.module.augment.crop, edge : edge + self.module.augment.crop].numpy()
+
+    def explain(self, image: Tensor, label: Label) -> Explanation:
+        """Grad-CAM of the centre view for a label."""
+        (view,) = self.module.augment.views(image.to(self.extractor.device), "center")
+        try:
+            maps = grad_cam(self.module.net, view, label.number).cpu().numpy()
+        except UserError as error:
+            return Explanation(None, str(error))
+        return Explanation(maps / max(float(maps.max()), 1e-12), f"Grad-CAM of the centre view for “{label.name}”.")
 
     @torch.inference_mode()
     def predict_labels(self, image: Tensor) -> tuple[list[Label], float]:
@@ -99,7 +91,7 @@ class DemoService:
         scores = self.module.test_scores(image.to(self.extractor.device)).exp()[0]
         top = scores.topk(min(NUM_LABELS, len(self.classes)))
         pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-        return [Label(self.classes[i], p) for i, p in pairs], time.perf_counter() - start
+        return [Label(self.classes[i], p, i) for i, p in pairs], time.perf_counter() - start
 
     def search_features(self, image: Tensor) -> SearchAnswer:
         title = "Nearest by fc7 features"
@@ -167,7 +159,3 @@ def find_codes(run: str, index: ImageIndex | None) -> CodeBook | None:
 
 def seconds_since(start: float) -> float:
     return time.perf_counter() - start
-
-
-def format_milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:,.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"

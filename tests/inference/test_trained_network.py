@@ -76,7 +76,7 @@ def test_features_match_figure_4(tiny_run: Path) -> None:
     with torch.inference_mode():
         wanted = run.net.features(next(run.augment.views(images, "center")))
     torch.testing.assert_close(model.features(list(images)), wanted, rtol=1e-5, atol=1e-5)
-    assert model.features(list(images), layer="conv5").shape[:2] == (6, 256)
+    assert model.features(list(images), layer="conv5").shape[:2] == (6, 64)
     assert (model.features(list(images), layer="fc8") < 0).any(), "logits, of which no ReLU cuts the negative ones"
     with pytest.raises(UserError, match=r"layer=conv9: one of conv1, conv2"):
         model.features(list(images), layer="conv9")
@@ -99,7 +99,7 @@ def test_several_layers_are_computed_in_one_pass(tiny_run: Path) -> None:
     model, images = load(tiny_run), list(stored_images(tiny_run, 2))
     found = model.features(images, layer=["fc7", "conv2"])
     assert list(found) == ["fc7", "conv2"]
-    assert found["conv2"].shape[:2] == (2, 256)
+    assert found["conv2"].shape[:2] == (2, 64)
     torch.testing.assert_close(found["fc7"], model.features(images, layer="fc7"))
     assert model.layers == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
 

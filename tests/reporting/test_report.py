@@ -105,6 +105,20 @@ def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
     assert not second.comparisons, "one kind of network alone"
 
 
+def test_tuned_rates_are_compared_and_several_rates_of_a_variant_are_not(tmp_path: Path) -> None:
+    tuned = standin("dropout")
+    tuned["training"]["optim"] = {**tuned["training"]["optim"], "lr": 0.005}
+    for seed, (program, without) in enumerate([(20.0, 25.0), (21.0, 26.5)]):
+        measured(tmp_path, f"cnn{seed}", standin("table2.cnn"), program)
+        measured(tmp_path, f"dropout{seed}", tuned, without)
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    assert [one.ours["top1_error"].mean for one in results.comparisons] == [5.25]
+    measured(tmp_path, "other0", standin("dropout"), 30.0)
+    first, second = sorted(group_proxies(collect_tests([tmp_path])), key=lambda one: len(one.comparisons))
+    assert not first.comparisons
+    assert [one.ours["top1_error"].mean for one in second.comparisons] == [9.5], "at the rate of the full network alone"
+
+
 def test_runs_of_another_length_are_not_compared(tmp_path: Path) -> None:
     longer = standin("norm")
     longer["training"]["trainer"]["max_epochs"] = 50

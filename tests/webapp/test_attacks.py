@@ -1,125 +1,187 @@
-"""Attacks on the demo app by HTTP: hosts, origins, paths, large and many uploads, bombs, links."""
+"""Requests of an attacker, by HTTP alone: other hosts and origins, paths, large and many uploads, bombs, links."""
 
+import asyncio
 import io
 import threading
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from torch import Tensor
 
 from alexnet_pl.data.images import decode
 from alexnet_pl.errors import UserError
-from alexnet_pl.webapp import access
-from alexnet_pl.webapp.access import AccessControl
-
-reached: list[str] = []
+from alexnet_pl.webapp import app
+from alexnet_pl.webapp.answer import Answer, Label
 
 
-async def behind(scope: Any, receive: Any, send: Any) -> None:
-    """What stands behind the access control: notes the path, reads the body and answers."""
-    reached.append(scope["path"])
-    while (await receive()).get("more_body"):
-        pass
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"behind"})
+class GreyService:
+    """Calls every image grey; counts the images that it reads and answers, and how many at the same time."""
+
+    title, description = "grey", "one class"
+
+    def __init__(self) -> None:
+        self.read_files, self.answered, self.running, self.most_running = 0, 0, 0, 0
+
+    def read(self, data: bytes) -> Tensor:
+        self.read_files += 1
+        return decode(data)[0]
+
+    def answer(self, image: Tensor) -> Answer:
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        self.answered += 1
+        time.sleep(0.005)  # long enough for another thread to come in
+        self.running -= 1
+        return Answer(image.numpy(), "a note", [Label("grey", 1.0, 0)])
+
+    def example(self) -> None:
+        return None
 
 
-def client(folder: Path, host: str = "127.0.0.1") -> TestClient:
-    reached.clear()
-    return TestClient(AccessControl(behind, folder, host), base_url="http://127.0.0.1:7860")
+def client(service: GreyService | None = None, host: str = "127.0.0.1") -> TestClient:
+    return TestClient(app.make_application(service or GreyService(), host), base_url="http://127.0.0.1:7860")
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), (128, 128, 128)).save(file, "png")
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "[::", "127.0.0.2"]
 )
-def test_dns_rebinding_is_refused(tmp_path: Path, host: str) -> None:
+def test_dns_rebinding_is_refused(host: str) -> None:
     """DNS rebinding: the browser takes a page of evil.example for one of the same site."""
-    for path in ("/", "/gradio_api/upload"):
-        assert client(tmp_path).get(path, headers={"host": host}).status_code == 421
-        assert reached == []
+    service = GreyService()
+    asking = client(service)
+    assert asking.get("/", headers={"host": host}).status_code == 421
+    assert asking.post("/api/answer", headers={"host": host}, content=picture()).status_code == 421
+    assert service.read_files == 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "localhost", "[::1]:7860"])
-def test_local_host_names_are_accepted(tmp_path: Path, host: str) -> None:
-    assert client(tmp_path).get("/", headers={"host": host}).text == "behind"
+def test_local_host_names_are_accepted(host: str) -> None:
+    assert "<title>alexnet_pl</title>" in client().get("/", headers={"host": host}).text
 
 
-def test_public_app_accepts_other_host_names(tmp_path: Path) -> None:
-    assert client(tmp_path, "0.0.0.0").get("/", headers={"host": "lab.example:7860"}).status_code == 200
+def test_public_app_accepts_other_host_names() -> None:
+    assert client(host="0.0.0.0").get("/", headers={"host": "lab.example:7860"}).status_code == 200
 
 
 @pytest.mark.parametrize(
     "origin",
     ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example:7860", "http://[", ""],
 )
-@pytest.mark.parametrize("path", ["/", "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/queue/data"])
-def test_cross_origin_request_is_refused(tmp_path: Path, origin: str, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/api/about", "/api/answer", "/api/example"])
+def test_cross_origin_request_is_refused(origin: str, path: str) -> None:
+    service = GreyService()
     for host in ("127.0.0.1", "0.0.0.0"):
         for method in ("GET", "POST", "OPTIONS"):
-            assert client(tmp_path, host).request(method, path, headers={"origin": origin}).status_code == 403
-            assert reached == []
+            answer = client(service, host).request(method, path, headers={"origin": origin}, content=picture())
+            assert answer.status_code == 403
+            assert "access-control-allow-origin" not in answer.headers
+    assert service.read_files == 0
 
 
-def test_same_origin_request_is_accepted(tmp_path: Path) -> None:
-    own = {"origin": "http://127.0.0.1:7860"}
-    assert client(tmp_path).post("/gradio_api/upload", headers=own, content=b"x").status_code == 200
+def test_same_origin_request_is_accepted() -> None:
+    answer = client().post("/api/answer", headers={"origin": "http://127.0.0.1:7860"}, content=picture())
+    assert answer.status_code == 200
+    assert answer.json()["labels"] == [{"name": "grey", "probability": 1.0, "number": 0}]
 
 
-def test_upload_of_100_mb_is_refused_before_reading(tmp_path: Path) -> None:
-    assert client(tmp_path).post("/gradio_api/upload", content=bytes(100 * 2**20)).status_code == 413
-    assert reached == []
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/page.js/../../app.py", "/static/page.js",
+     "/app.py", "/docs", "/openapi.json", "/file=/etc/passwd", "/api/answer/../../app.py", "//etc/passwd"],
+)  # fmt: skip
+def test_only_the_app_is_served(path: str) -> None:
+    answer = client().get(path)
+    assert answer.status_code in (404, 405)
+    assert "root:" not in answer.text
 
 
-def test_chunked_upload_without_a_size_is_cut_off(tmp_path: Path) -> None:
-    """As of many files in one request, each below the limit."""
-
-    def chunks(number: int) -> Iterator[bytes]:
-        yield from (bytes(2**20) for _ in range(number))
-
-    asking = client(tmp_path)
-    assert asking.post("/gradio_api/upload", content=chunks(access.MAX_UPLOAD)).text == "behind"
-    refused = asking.post("/gradio_api/upload", content=chunks(access.MAX_UPLOAD + 1))
-    assert (refused.status_code, refused.text) == (413, "Too large")
-
-
-def test_uploads_cannot_fill_the_disk(tmp_path: Path) -> None:
-    with (tmp_path / "earlier").open("wb") as file:
-        file.truncate(access.ALL_UPLOADS + 1)
-    assert client(tmp_path).post("/gradio_api/upload", content=b"x").status_code == 503
-    assert client(tmp_path).get("/").status_code == 200
-    (tmp_path / "earlier").unlink()
-    assert client(tmp_path).post("/gradio_api/upload", content=b"x").status_code == 200
+def test_page_loads_nothing_from_other_hosts() -> None:
+    asking = client()
+    for path in app.FILES:
+        answer = asking.get(path)
+        assert answer.status_code == 200
+        assert "default-src 'none'; script-src 'self'" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert "https://" not in answer.text
+        assert set(find_addresses(answer.text)) <= {"http://www.w3.org/2000/svg"}
 
 
-def test_concurrent_requests_are_all_answered(tmp_path: Path) -> None:
+def find_addresses(text: str) -> list[str]:
+    return [word.split('"')[0] for word in text.split('"') if word.startswith("http:")]
+
+
+def test_upload_of_100_mb_is_refused_before_reading() -> None:
+    service = GreyService()
+    answer = client(service).post("/api/answer", content=bytes(100 * 2**20))
+    assert (answer.status_code, answer.json()) == (413, {"error": "The file is too large: at most 20 MB."})
+    assert service.read_files == 0
+
+
+def test_chunked_upload_without_a_size_is_cut_off() -> None:
+    sent = 0
+
+    def chunks() -> Any:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield bytes(2**20)
+
+    service = GreyService()
+    assert client(service).post("/api/answer", content=chunks()).status_code == 413
+    assert service.read_files == 0
+
+
+def test_upload_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "UPLOAD_SECONDS", 0.05)
+
+    class Request:
+        headers: Mapping[str, str] = MappingProxyType({})
+
+        async def stream(self) -> Any:
+            yield b"x"
+            await asyncio.sleep(30)
+
+    with pytest.raises(app.RequestRefused, match="did not arrive within") as refused:
+        asyncio.run(app.read_body(Request()))
+    assert refused.value.status == 408
+
+
+def test_concurrent_requests_are_answered_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "MAX_WAITING", 100)
     found: list[int] = []
-    asking = client(tmp_path)
+    service = GreyService()
+    with client(service) as asking:
 
-    def ask(number: int) -> None:
-        path = ("/", "/etc/passwd", "/gradio_api/upload")[number % 3]
-        found.append(asking.post(path, content=b"x" * 1000).status_code)
+        def ask(number: int) -> None:
+            path, data = (("/api/answer", picture()), ("/etc/passwd", b""), ("/api/answer", b"no image"))[number % 3]
+            found.append(asking.post(path, content=data).status_code)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(60)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert sorted(found) == [200] * 40 + [404] * 20
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(60)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert sorted(found) == [200] * 20 + [404] * 20 + [422] * 20
+    assert (service.answered, service.most_running) == (20, 1)
 
 
-def test_link_among_uploads_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "uploads").mkdir()
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "uploads/a.png").symlink_to(tmp_path / "secret")
-    (tmp_path / "uploads/b.png").write_text("mine")
-    asking = client(tmp_path / "uploads")
-    assert asking.get(f"/gradio_api/file={tmp_path}/uploads/a.png").status_code == 404
-    assert asking.get(f"/gradio_api/file={tmp_path}/uploads/b.png").status_code == 200
+def test_too_many_waiting_requests_get_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "MAX_WAITING", 0)
+    answer = client().post("/api/answer", content=picture())
+    assert (answer.status_code, answer.json()) == (503, {"error": "Too many images at once; try again."})
 
 
 def test_run_folder_with_an_outside_link_is_refused(tmp_path: Path) -> None:

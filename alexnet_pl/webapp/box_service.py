@@ -1,0 +1,72 @@
+"""Box network behind the demo app: boxes with classes and confidences in an image (OverFeat §4, §5)."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from alexnet_pl.data.images import decode
+from alexnet_pl.detection.box_run import BoxRun
+from alexnet_pl.errors import UserError
+from alexnet_pl.webapp.answer import Answer, FoundBox, format_milliseconds
+
+MOST_BOXES = 20  # of an image, the most confident
+LONGEST_SIDE = 1024  # pixels of an image that the page shows; larger ones are reduced, with their boxes
+
+
+class BoxService:
+    """Detection with a box run's network. Raises UserError if the run has no checkpoint."""
+
+    def __init__(self, run: Path, root: str | None = None) -> None:
+        self.run = BoxRun(run, root)
+
+    @property
+    def title(self) -> str:
+        return self.run.folder.resolve().name
+
+    @property
+    def description(self) -> str:
+        scales = ", ".join(map(str, self.run.finder.scales))
+        return f"{self.run.cfg.data.name}, boxes of {len(self.run.names):,} classes, scales {scales}"
+
+    def read(self, data: bytes) -> Tensor:
+        """Decode an image file: (3, H, W) uint8. Raises ValueError, with the reason, if it is not an image."""
+        return decode(data)[0]
+
+    def answer(self, image: Tensor) -> Answer:
+        """Boxes in an image, (3, H, W) uint8, with a confidence of at least `detect.confidence`."""
+        start, finder = time.perf_counter(), self.run.finder
+        found = finder.select_confident(finder.find(image))
+        seconds = time.perf_counter() - start
+        shown = reduce_size(image)
+        scale = shown.shape[2] / image.shape[2]
+        boxes = [
+            FoundBox(self.run.names[label], float(score), *map(float, scale * np.asarray(box)))
+            for label, score, box in list(zip(found.labels, found.scores, found.boxes, strict=True))[:MOST_BOXES]
+        ]
+        left_out = f"; {len(found.labels) - MOST_BOXES} more are not shown" if len(found.labels) > MOST_BOXES else ""
+        least, took = f"{finder.options.confidence:g}", format_milliseconds(seconds)
+        note = f"Boxes with a confidence of at least {least}{left_out}; {took}."
+        return Answer(shown.numpy(), note, boxes=boxes)
+
+    def example(self) -> tuple[Tensor, str | None] | None:
+        """Random validation image; None if the store is not available. Its boxes are not shown."""
+        try:
+            split = self.run.images("val")
+        except UserError:
+            return None
+        return split.image(int(np.random.default_rng().integers(len(split)))), None
+
+
+def reduce_size(image: Tensor) -> Tensor:
+    """(3, H, W) uint8 with sides of at most `LONGEST_SIDE` pixels."""
+    height, width = image.shape[1:]
+    if max(height, width) <= LONGEST_SIDE:
+        return image
+    share = LONGEST_SIDE / max(height, width)
+    sides = max(1, round(height * share)), max(1, round(width * share))
+    smaller = F.interpolate(image[None].float(), sides, mode="bilinear", antialias=True)
+    return smaller[0].round().clamp(0, 255).to(torch.uint8)
