@@ -13,12 +13,12 @@ from omegaconf import DictConfig
 
 from alexnet_pl.config.schema import instantiate, store_root
 from alexnet_pl.console import print_message
+from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreTarget
 from alexnet_pl.data.prepare.pipeline import check_same_store, make_store, repair_store
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.prepare.workers import configure_worker
-from alexnet_pl.data.store.remote import is_remote
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 

@@ -10,8 +10,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.config.recipes import compose, quote_value
+from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.loading.datamodule import ImageStore
-from alexnet_pl.data.store.remote import is_remote
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build

@@ -6,14 +6,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 from command_line import ONE_THREAD
-from processes import end_all, signal_in, start_ranks, wait_for
+from processes import be_the_program, end_all, signal_in, start_command, start_ranks, wait_for
 from running import fit_in_seconds
 
 pytestmark = pytest.mark.slow
@@ -71,17 +69,16 @@ def check_line(log: str, start: str, end: str) -> None:
 @pytest.mark.parametrize("case", LAUNCHED)
 def test_processes_of_trainer_devices_end_together(tiny_store: Path, tmp_path: Path, case: str) -> None:
     words = ["trainer.devices=2", "trainer.max_epochs=1000", "hydra.run.dir=run"]
-    command = [sys.executable, "-m", "alexnet_pl", "fit", "-c", "imagenette", *fit_in_seconds(tiny_store), *words]
-    with (tmp_path / "log.txt").open("w") as log:
-        environment = {**os.environ, **ONE_THREAD}
-        started = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log, text=True)
-    wait_for(lambda: (tmp_path / "run/checkpoints/last.ckpt").is_file() or started.poll() is not None, START)
-    assert started.poll() is None, (tmp_path / "log.txt").read_text()
+    command = ["fit", "-c", "imagenette", *fit_in_seconds(tiny_store), *words]
+    started = start_command(command, tmp_path / "log.txt", ONE_THREAD, be_the_program)
+    wait_for(lambda: (tmp_path / "run/checkpoints/last.ckpt").is_file() or started.exitcode is not None, START)
+    assert started.exitcode is None, (tmp_path / "log.txt").read_text()
+    assert started.pid
     processes = {"parent": started.pid, "child": child_of(started.pid)}
     whom, cause = LAUNCHED[case]
     try:
         os.kill(processes["child" if whom else "parent"], signal.SIGKILL)
-        seconds = wait_for(lambda: started.poll() is not None and not runs(processes["child"]), 3 * BOUND)
+        seconds = wait_for(lambda: started.exitcode is not None and not runs(processes["child"]), 3 * BOUND)
     finally:
         for pid in processes.values():
             if runs(pid):
@@ -97,7 +94,8 @@ def test_processes_of_trainer_devices_end_together(tiny_store: Path, tmp_path: P
 def test_processes_of_torchrun_end_together(tiny_store: Path, tmp_path: Path, case: str) -> None:
     """Also one that is killed after the fit, in the test that `reproduce` goes on with, or at its very end."""
     target, number = MOMENTS[case]
-    words = ["reproduce", "-c", "imagenette", *fit_in_seconds(tiny_store), f"distributed.timeout={TIMEOUT}"]
+    words = ["reproduce", "-c", "imagenette", *fit_in_seconds(tiny_store), "trainer.max_epochs=1"]
+    words += [f"distributed.timeout={TIMEOUT}"]
     first, second = start_ranks([*words, "hydra.run.dir=run"], tmp_path, partial(signal_in, target, number))
     marker = tmp_path / "signalled"
     wait_for(lambda: marker.is_file() or first.exitcode is not None, START)

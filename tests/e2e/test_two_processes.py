@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from running import VAL
-from two_processes import run_two_processes
+from running import TRAIN, VAL
+from two_processes import BEGUN, run_two_processes
 
+from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.evaluation.predictions import PredictionFile, concat_blocks
 from alexnet_pl.retrieval.features import Features
 
 pytestmark = pytest.mark.slow
+BATCH = 16
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,21 @@ def test_towers_match_one_process_with_the_same_dropout(runs: Path) -> None:
         assert logged(runs / "towers", name) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("continued", ["continued by towers", "continued by one"])
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_run_continues_on_another_number_of_processes(runs: Path, world: int) -> None:
+    """Begun by two and continued by one, and the other way round: the images that are left of the epoch, in the same
+    order, and the network of a run that was never interrupted."""
+    name = {1: "one", 2: "two"}[world]
+    steps, seen = epoch_order(TRAIN, seed=0, epoch=1)[: 3 * BATCH].reshape(3, world, BATCH // world), BEGUN - 3
+    for rank in range(world):
+        read = json.loads((runs / f"{name}{rank}.json").read_text())
+        assert read == steps[seen:, rank].flatten().tolist()
+    continued = runs / f"continued by {name}"
+    assert checkpoint(continued)["global_step"] == 2 * 3
+    assert_same_network(runs / "plain", continued)
+
+
+@pytest.mark.parametrize("continued", ["continued by towers", "towers, then one"])
 def test_checkpoints_of_one_process_and_of_towers_are_interchangeable(runs: Path, continued: str) -> None:
     assert_same_network(runs / "whole", runs / continued)
 

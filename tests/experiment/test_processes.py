@@ -9,7 +9,6 @@ from running import Compose
 
 from alexnet_pl.commands import registry
 from alexnet_pl.config.options import DistributedOptions
-from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_module
 from alexnet_pl.experiment.processes import (
@@ -116,8 +115,3 @@ def test_learning_rate_scales_with_the_batch_if_configured(config: Compose, caps
     assert capsys.readouterr().out == "learning rate 0.01 × 512/128 = 0.04 (optim.scale_rate_from_batch)\n"
     with pytest.raises(UserError, match=r"^optim\.scale_rate_from_batch=0: a number of images"):
         make_module(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=0"))
-
-
-def test_a_source_in_a_bucket_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"^source=s3://bucket/in: prepare reads a folder; mount the bucket, or copy"):
-        PrepareOptions("x", "tiny", source="s3://bucket/in")

@@ -1,7 +1,7 @@
 """Processes that talk by gloo on one machine: forks of a server that has imported everything, a second each, where a
 fresh Python takes ten."""
 
-import importlib
+import importlib.util
 import itertools
 import multiprocessing
 import os
@@ -20,6 +20,7 @@ import torch.multiprocessing as torch_multiprocessing
 
 SLOW = timedelta(minutes=5)  # on a busy machine processes start minutes apart
 PRELOAD = [f"alexnet_pl.{name}" for name in ("cli.main", "commands.fit", "commands.evaluate", "commands.features")]
+PRELOAD += ["wandb", "pandas", "pyarrow.parquet"]  # which commands import late, two seconds of each process
 Hook = Callable[[], None]
 
 
@@ -95,6 +96,11 @@ def command(words: list[str], log: Path, environment: dict[str, str], hook: Hook
     if hook:
         hook()
     main()
+
+
+def be_the_program() -> None:
+    """Let Lightning find that this process is `python -m alexnet_pl`, as which it starts the others."""
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("alexnet_pl.__main__")
 
 
 def signal_in(target: str, number: int, call: int = 1) -> None:

@@ -1,18 +1,27 @@
 """Commands in two processes as torchrun starts them, and in one; tests compare the outputs."""
 
+import json
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from processes import elastic, fork_processes, free_port
+from processes import elastic, fork_processes, free_port, signal_in
 from running import fit_in_seconds, last, run
+from world_sizes import note_reads
 
 from alexnet_pl.commands.process import own_process_state
 from alexnet_pl.config import recipes
+from alexnet_pl.data.store.split import Split
+from alexnet_pl.training.callbacks.resume import GracefulInterrupt
 
-GROUPS = 5  # of the two processes, one after the other
-FITS = {"whole": [], "first": ["trainer.max_epochs=1"], "plain": ["model.dropout=0"]}  # in one process
+GROUPS = 7  # of the two processes, one after the other
+PLAIN = ["model.dropout=0"]
+BEGUN = 4  # steps until a signal ends a fit, of which the last is the first of the second epoch
+FITS = {"whole": [], "first": ["trainer.max_epochs=1"], "plain": PLAIN}  # in one process
 
 
 def run_two_processes(store: Path, folder: Path) -> None:
@@ -24,11 +33,44 @@ def settings(store: Path, *more: str) -> Any:
     return recipes.compose("imagenette", [*fit_in_seconds(store), *more])
 
 
+@contextmanager
+def interrupted() -> Iterator[None]:
+    """SIGTERM as step `BEGUN` begins, which the fit finishes."""
+    every = GracefulInterrupt.__init__.__defaults__
+    GracefulInterrupt.__init__.__defaults__ = (1,)  # processes agree after each step, not each twentieth
+    signal_in("alexnet_pl.training.classifier:Classifier.training_step", signal.SIGTERM, call=BEGUN)
+    try:
+        yield
+    except SystemExit as ended:
+        code = ended.code
+    else:
+        code = 0
+    finally:
+        GracefulInterrupt.__init__.__defaults__ = every
+    assert code == 128 + signal.SIGTERM
+
+
+@contextmanager
+def noted_reads(path: Path) -> Iterator[None]:
+    """Write the numbers of the training images that this process reads meanwhile to `path`, in their order."""
+    noted: list[Any] = []
+    original = Split.read
+    note_reads(noted)
+    try:
+        yield
+    finally:
+        Split.read = original  # type: ignore[method-assign]
+    path.write_text(json.dumps([index for split, index, _ in noted if split == "train"]))
+
+
 def commands(rank: int, store: Path, folder: Path, ports: list[int]) -> None:
     torch.set_num_threads(1)
+    os.chdir(folder)
     if rank == 0:
         for name, words in FITS.items():
             run(settings(store, *words), "fit", folder / name)
+        with interrupted():
+            run(settings(store, *PLAIN), "fit", folder / "begun by one")
     towers = ["+trainer.strategy=towers"]
     joint = iter(ports)
 
@@ -37,11 +79,17 @@ def commands(rank: int, store: Path, folder: Path, ports: list[int]) -> None:
             os.environ |= elastic(rank, next(joint))
             run(settings(store, *words), command, folder / name, **keys)
 
-    together("fit", "ddp", "model.dropout=0")
+    together("fit", "ddp", *PLAIN)
+    with interrupted():
+        together("fit", "begun by two", *PLAIN)
+    with noted_reads(folder / f"two{rank}.json"):
+        together("fit", "continued by two", *PLAIN, ckpt=last(folder / "begun by one"))
     together("fit", "towers", *towers, "trainer.max_epochs=1")
     together("fit", "continued by towers", *towers, ckpt=last(folder / "first"))
     together("test", "towers", *towers, ckpt=last(folder / "towers"))
-    together("features", "ddp", "model.dropout=0", "+features.split=val", ckpt=last(folder / "ddp"))
+    together("features", "ddp", *PLAIN, "+features.split=val", ckpt=last(folder / "ddp"))
     if rank == 0:
         run(settings(store), "test", folder / "towers tested by one", last(folder / "towers"))
-        run(settings(store), "fit", folder / "continued by one", last(folder / "towers"))
+        run(settings(store), "fit", folder / "towers, then one", last(folder / "towers"))
+        with noted_reads(folder / "one0.json"):
+            run(settings(store, *PLAIN), "fit", folder / "continued by one", last(folder / "begun by two"))

@@ -1,4 +1,4 @@
-"""Fit, validate, test and features in one to four processes, and which images each of them reads from the store."""
+"""Fit, validate, test and features in one or more processes, and which images each of them reads from the store."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ from alexnet_pl.commands.process import own_process_state
 from alexnet_pl.config import recipes
 from alexnet_pl.data.store.split import Split
 
-BATCH, STEPS = 12, 2  # 12 divides by 1, 2, 3 and 4; the 40 images of the validation split do not by 3
+BATCH, STEPS = 12, 2  # 12 divides by 1, 3 and 4; the 40 images of the validation split do not by 3
 COMMANDS = ("fit", "validate", "test", "features")
 
 

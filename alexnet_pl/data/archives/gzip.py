@@ -7,28 +7,28 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
+from alexnet_pl.data.archives.open_files import keep_open
+from alexnet_pl.data.archives.remote import is_remote, open_binary, read_remote
 from alexnet_pl.errors import reason
 
 SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each
-THREAD_STATE = threading.local()  # per thread: open gzip files, positioned where it last read
 
 
 def open_content(path: Path, compression: str) -> AbstractContextManager[IO[bytes]]:
     """Open the uncompressed content of an archive as a seekable file."""
-    if compression == "gzip":
-        return nullcontext(open_gzip(path))
-    return path.open("rb")
+    return nullcontext(open_gzip(path)) if compression == "gzip" else open_binary(path)
 
 
 def read_range(path: Path, start: int, size: int | None) -> bytes:
     """Read bytes of an uncompressed file with few system calls, each of which releases the GIL."""
+    if is_remote(path):
+        return read_remote(path, start, size)
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # never waits for the writer of a pipe
     try:
         about = os.fstat(file)
@@ -47,18 +47,19 @@ def read_range(path: Path, start: int, size: int | None) -> bytes:
 
 def open_gzip(path: Path) -> IO[bytes]:
     """Open the content of a gzip file once per thread; reading it builds an index of seek positions."""
+    return keep_open(path, open_gzip_anew)
+
+
+def open_gzip_anew(path: Path) -> IO[bytes]:
     from indexed_gzip import IndexedGzipFile
 
-    open_files: OrderedDict[Path, IO[bytes]] = THREAD_STATE.__dict__.setdefault("files", OrderedDict())
-    if path not in open_files:
-        spacing = max(1 << 20, path.stat().st_size // SEEK_POINTS)
-        open_files[path] = IndexedGzipFile(str(path), spacing=spacing, drop_handles=False)
-        with INDICES_LOCK:
-            if path in INDICES:
-                open_files[path].import_index(fileobj=BytesIO(INDICES[path]))  # type: ignore[attr-defined]
-        while len(open_files) > 2:
-            open_files.popitem(last=False)[1].close()
-    return open_files[path]
+    spacing = max(1 << 20, path.stat().st_size // SEEK_POINTS)
+    opened: dict[str, Any] = {"fileobj": open_binary(path)} if is_remote(path) else {"filename": str(path)}
+    file = IndexedGzipFile(**opened, spacing=spacing, drop_handles=False)
+    with INDICES_LOCK:
+        if path in INDICES:
+            file.import_index(fileobj=BytesIO(INDICES[path]))
+    return file
 
 
 INDICES: dict[Path, bytes] = {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from alexnet_pl.data.archives.remote import is_remote, open_binary
 from alexnet_pl.errors import UserError
 
 THREAD_STATE = threading.local()  # per thread: the file and row group it read last
@@ -16,7 +17,7 @@ def open_parquet(path: Path) -> Any:
     from pyarrow.parquet import ParquetFile
 
     try:
-        return ParquetFile(path)
+        return ParquetFile(open_binary(path) if is_remote(path) else path)
     except (ArrowException, OSError) as error:
         raise UserError(f"prepare.source: {path}: corrupt or incomplete ({error}); download it again") from error
 

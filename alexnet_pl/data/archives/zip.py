@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from alexnet_pl.data.archives.remote import open_binary, open_for_members
 from alexnet_pl.errors import UserError
 
 STORED, DEFLATED = 0, 8
@@ -43,7 +44,7 @@ def list_zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[ZipM
     Raises UserError if the archive is corrupt, or if such a file is encrypted or uses an unknown compression.
     """
     try:
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             count, start = find_central_directory(file)
             file.seek(start)
             for _ in range(count):
@@ -114,7 +115,7 @@ def read_64bit_sizes(extra: bytes, size: int, packed: int, start: int) -> tuple[
 
 def read_member(path: Path, start: int, size: int) -> bytes:
     """Read the file whose local header is at `start`. Raises ValueError for a wrong checksum, OSError if truncated."""
-    with path.open("rb") as file:
+    with open_for_members(path) as file:
         file.seek(start)
         head = file.read(LOCAL_HEADER.size)
         if len(head) < LOCAL_HEADER.size or not head.startswith(b"PK\3\4"):

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from alexnet_pl.console import is_first_process
+from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
@@ -16,7 +17,6 @@ from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.store.concat import ConcatSplit
-from alexnet_pl.data.store.remote import is_remote
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError

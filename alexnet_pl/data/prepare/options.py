@@ -7,7 +7,6 @@ from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.sources.scenes import MOST_OBJECTS
 from alexnet_pl.data.store.encoding import StoreEncoding
-from alexnet_pl.data.store.remote import is_remote
 from alexnet_pl.runtime import cores
 
 SHARD = 1024  # images per shard, as in the authors' batch files
@@ -83,10 +82,6 @@ class PrepareOptions:
     allow_incomplete: bool = False
 
     def __post_init__(self) -> None:
-        if self.source and is_remote(self.source):
-            raise ValueError(
-                f"source={self.source}: prepare reads a folder; mount the bucket, or copy it first, as by aws s3 sync"
-            )
         if self.filter not in FILTERS:
             raise ValueError(f"filter={self.filter}: one of {', '.join(FILTERS)}")
         if self.val_share is not None and not 0 <= self.val_share < 1:

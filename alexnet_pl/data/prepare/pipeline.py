@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from alexnet_pl.data.archives.remote import open_source
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.plan import KNOWN_COUNTS
 from alexnet_pl.data.prepare.repair import repair
@@ -29,11 +30,12 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
         return "synthetic scenes", scenes.source(options.size, (options.objects[0], options.objects[1]))
     if not options.source:
         raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
+    place = open_source(options.source, "prepare.source")
     if is_robustness_set(options.name):
-        return f"images to test on ({options.name})", read_robustness(Path(options.source), options.name)
+        return f"images to test on ({options.name})", read_robustness(place, options.name)
     synsets = Path(options.synsets) if options.synsets else None
     share, incomplete = options.val_share, options.allow_incomplete
-    form, source = read_source(Path(options.source), options.names, synsets, share, incomplete, options.first_pixel)
+    form, source = read_source(place, options.names, synsets, share, incomplete, options.first_pixel)
     if form in UNCLASSIFIED and not options.store_encoding.is_whole:
         raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
     if source.held_out is not None and options.name in KNOWN_COUNTS:
@@ -81,7 +83,7 @@ def with_boxes(options: PrepareOptions, form: str, source: DatasetListing) -> Da
     """Listing with the bounding boxes of the copy, or of `prepare.boxes`."""
     if options.boxes:
         first = 0 if options.first_pixel is None else options.first_pixel
-        index = index_boxes(Path(options.boxes), first)
+        index = index_boxes(open_source(options.boxes, "prepare.boxes"), first)
     elif source.boxes is not None:
         index = source.boxes()
     else:

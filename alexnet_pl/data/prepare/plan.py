@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import file_version, parse_path
 from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.errors import UserError, reason
@@ -109,7 +110,7 @@ class Plan:
         self.counts = {split: each.count for split, each in split_plans.items()}
         self.class_counts = split_plans["train"].class_counts if "train" in split_plans else Counter()
         self.identity = {split: each.digest.hexdigest() for split, each in split_plans.items()}
-        self.archives = {path: file_version(path) for path in archives}
+        self.archives = {path: version_of(path) for path in archives}
 
     def name_lines(self, split: str) -> Iterator[str]:
         """Names of a split, one JSON string per line."""
@@ -118,7 +119,7 @@ class Plan:
 
     def check_unchanged(self) -> None:
         for path, before in self.archives.items():
-            if file_version(path) != before:
+            if version_of(path) != before:
                 raise UserError(f"prepare.source: {path} changed while it was read; prepare again when it is complete")
 
 
@@ -144,7 +145,7 @@ def read_records(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
 
 def parse_record(line: str) -> ImageRecord:
     name, label, place, annotation = json.loads(line)
-    found = ByteLocation(Path(place[0]), *place[1:]) if isinstance(place, list) else place
+    found = ByteLocation(parse_path(place[0]), *place[1:]) if isinstance(place, list) else place
     return ImageRecord(name, label, found, None if annotation is None else annotation_of(*annotation))
 
 
@@ -161,12 +162,11 @@ def record_size(place: Any) -> int | None:
     return place.path.stat().st_size if place.path.is_file() else None
 
 
-def file_version(path: Path) -> tuple[int, int]:
+def version_of(path: Path) -> tuple[int, int | str]:
     try:
-        stat = path.stat()
+        return file_version(path)
     except OSError as error:
         raise UserError(f"prepare.source: {path} is no longer there ({error.strerror})") from error
-    return stat.st_size, stat.st_mtime_ns
 
 
 KNOWN_COUNTS = {

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from alexnet_pl.data.archives.remote import open_binary
 from alexnet_pl.data.archives.tar import is_desktop_file
 from alexnet_pl.data.archives.zip import list_zip_members, read_member
 from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
@@ -64,7 +65,7 @@ def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
         for name, start, size in list_zip_members(path, is_xml):
             yield name, read_member(path, start, size)
     elif path.name.endswith(TARS):
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             yield from xml_in_tar(file, path)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from alexnet_pl.data.archives.remote import open_binary
 from alexnet_pl.errors import UserError
 
 
@@ -68,7 +69,7 @@ def read_kit_folder(path: Path) -> dict[str, bytes]:
 
 def read_kit_archive(path: Path) -> dict[str, bytes]:
     try:
-        with tarfile.open(path) as tar:
+        with open_binary(path) as file, tarfile.open(fileobj=file) as tar:
             kit_members = [member for member in tar if member.isreg() and is_kit_file(Path(member.name).name)]
             return {Path(member.name).name: tar.extractfile(member).read() for member in kit_members}  # type: ignore[union-attr]
     except (tarfile.TarError, OSError, EOFError) as error:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.archives.tar import Member, list_members, whole_archive
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.errors import UserError
@@ -183,7 +184,7 @@ def to_records(split: str, rows: DiskList, index: Mapping[str, int]) -> Iterator
     for name, wnid, label, (path, *location) in rows:
         class_index = index[wnid] if wnid else label
         yield ImageRecord(
-            f"{split}/{name}", -1 if class_index is None else class_index, ByteLocation(Path(path), *location)
+            f"{split}/{name}", -1 if class_index is None else class_index, ByteLocation(parse_path(path), *location)
         )
 
 

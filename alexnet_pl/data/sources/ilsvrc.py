@@ -215,6 +215,6 @@ def check_count(source: Path, split: str, present: Iterable[int], expected: int)
 def read_test_labels(source: Path, kit: Devkit) -> list[int] | None:
     """Read the labels of the 2010 test set; None for 2012, whose labels were never released."""
     name = f"ILSVRC{kit.year}_test_ground_truth.txt"
-    folders = (source, kit.path, kit.path / "data", *sorted(filter(Path.is_dir, source.iterdir())))
+    folders = (source, kit.path, kit.path / "data", *sorted(path for path in source.iterdir() if path.is_dir()))
     path = next((folder / name for folder in folders if (folder / name).is_file()), None)
     return read_truth(str(path), path.read_bytes(), kit.synsets) if path else None

@@ -33,7 +33,11 @@ def find_det(source: Path) -> bool:
 
 def image_folders(source: Path, split: str) -> list[Path]:
     inside = source / TREE / "Data/DET" / split
-    return [inside] if inside.is_dir() else sorted(filter(Path.is_dir, source.glob(f"ILSVRC201?_DET_{split}*")))
+    return (
+        [inside]
+        if inside.is_dir()
+        else sorted(path for path in source.glob(f"ILSVRC201?_DET_{split}*") if path.is_dir())
+    )
 
 
 def box_places(source: Path, split: str) -> list[Path]:

@@ -4,11 +4,11 @@ Without val/, or as <class>/* with no split at all (Caltech-101), a share of eac
 images.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import list_folder
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.errors import UserError
@@ -123,12 +123,11 @@ def find_images(folder: Path) -> list[Path]:
     Raises UserError for images in any other folder within it, which would be lost.
     """
     found, folders = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir() and entry.name[0] != ".":
-                folders.append(folder / entry.name)
-            elif is_image(Path(entry.name)):
-                found.append(folder / entry.name)
+    for name, is_folder in list_folder(folder):
+        if is_folder and name[0] != ".":
+            folders.append(folder / name)
+        elif is_image(Path(name)):
+            found.append(folder / name)
     if not found and folders == [folder / INNER]:
         return find_images(folder / INNER)
     for inner in sorted(folders):

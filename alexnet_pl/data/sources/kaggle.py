@@ -22,6 +22,7 @@ from typing import NamedTuple
 from alexnet_pl.data.archives import tar
 from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, whole_archive
 from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.boxes.index import BoxIndex
@@ -194,10 +195,12 @@ def open_kaggle_archive(path: Path) -> KaggleCopy:
     def list_archive() -> Iterator[KaggleImage]:
         for name, (archive, *where) in listing:
             if known := split_of(name):
-                yield KaggleImage(*known, ByteLocation(Path(archive), *where))
+                yield KaggleImage(*known, ByteLocation(parse_path(archive), *where))
 
     tables = {
-        Path(at).name: ByteLocation(Path(archive), *where).read() for at, (archive, *where) in listing if is_table(at)
+        Path(at).name: ByteLocation(parse_path(archive), *where).read()
+        for at, (archive, *where) in listing
+        if is_table(at)
     }
 
     def table(name: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.image_folder import is_image, offer_val_share
 from alexnet_pl.data.sources.name_split import split_by_name
@@ -60,7 +61,7 @@ def read_lists(
     def listed(split: str) -> Iterator[ImageRecord]:
         for row in (ListedImage(*fields) for fields in spools[split]):
             label = index.get(class_of(row, numbers), -1)
-            yield ImageRecord(f"{split}/{row.path}", label, ByteLocation(Path(row.file)))
+            yield ImageRecord(f"{split}/{row.path}", label, ByteLocation(parse_path(row.file)))
 
     splits = {split: LazyRecords(lambda split=split: listed(split)) for split in spools}
     readable = [(name, names.get(name, name)) for name in classes]

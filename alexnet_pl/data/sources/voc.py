@@ -38,7 +38,7 @@ def find_voc(source: Path) -> list[VocFolder]:
     """The years in a folder, or the folder itself."""
     candidates = (source, *sorted(source.glob("*")), *sorted(source.glob("VOCdevkit/*")))
     found = []
-    for root in filter(Path.is_dir, candidates):
+    for root in (path for path in candidates if path.is_dir()):
         annotations = next((root / name for name in ANNOTATIONS if any((root / name).glob("*.xml"))), None)
         pictures = next((root / name for name in IMAGES if (root / name).is_dir()), None)
         if annotations and pictures:

@@ -13,24 +13,12 @@ from pathlib import Path
 import fsspec
 from rich.progress import track
 
+from alexnet_pl.data.archives.remote import check_protocol
 from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE, JsonObject
 
 PARALLEL_DOWNLOADS = 8
-
-PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "https", "ssh", "sftp", "file", "memory")
-"""Protocols allowed in `data.root`. fsspec has others, which chain file systems or expand templates from files."""
-
-
-def is_remote(root: str | Path) -> bool:
-    return "://" in str(root)
-
-
-def check_protocol(url: str) -> None:
-    protocol = url.partition("://")[0]
-    if protocol not in PROTOCOLS or "::" in url:
-        raise UserError(f"data.root: {url}: cannot be read (only {', '.join(f'{name}://' for name in PROTOCOLS)})")
 
 
 @contextmanager
@@ -50,7 +38,7 @@ class Mirror:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        check_protocol(self.url)
+        check_protocol(self.url, "data.root")
         try:
             self.files, self.path = fsspec.core.url_to_fs(self.url)
             manifest = self.files.cat_file(f"{self.path}/store.json")

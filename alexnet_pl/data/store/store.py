@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
+from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, damaged_files
 from alexnet_pl.data.store.manifest import read_manifest
 from alexnet_pl.data.store.raw import REPAIR
-from alexnet_pl.data.store.remote import Mirror, is_remote
+from alexnet_pl.data.store.remote import Mirror
 from alexnet_pl.data.store.split import Split, load_array
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError

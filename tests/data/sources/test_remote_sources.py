@@ -1,0 +1,92 @@
+"""A copy in a bucket gives the store that a copy in a folder does; fsspec's memory file system stands in for one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from copies import FORMS, archives, store, tree
+
+from alexnet_pl.data.archives.open_files import THREAD_STATE
+from alexnet_pl.data.archives.remote import open_source
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.pipeline import list_source, make_store
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
+
+pytest.importorskip("upath", reason="universal-pathlib (extra `remote`)")
+
+
+@pytest.fixture
+def bucket() -> Iterator[Any]:
+    files = fsspec.filesystem("memory")
+    yield files
+    files.rm("/bucket", recursive=True)
+    vars(THREAD_STATE).clear()  # archives of the same names that the next test writes
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_every_form_is_listed_and_read_where_it_lies(form: Callable[[Path], Path], bucket: Any, tmp_path: Path) -> None:
+    here = form(tmp_path / "copy")
+    bucket.put(f"{tmp_path}/copy/", "/bucket/copy/", recursive=True)
+    there = open_source(f"memory://bucket/{here.relative_to(tmp_path).as_posix()}", "prepare.source")
+    (_, one), (_, other) = read_source(here, {}), read_source(there, {})
+    assert one.classes == other.classes
+    for (split, a), (there_split, b) in zip(one.items(), other.items(), strict=True):
+        assert (split, a.name, a.label) == (there_split, b.name, b.label)
+        assert a.location.read() == b.location.read()
+
+
+@pytest.mark.parametrize("form", [archives, tree])
+def test_the_store_is_the_same_byte_for_byte(form: Callable[[Path], Path], bucket: Any, tmp_path: Path) -> None:
+    here = form(tmp_path / "copy")
+    bucket.put(f"{here}/", "/bucket/copy/", recursive=True)
+    options = PrepareOptions(str(tmp_path / "there"), "x", 16, source="memory://bucket/copy")
+    made = make_store(options)
+    assert made is not None
+    assert made["splits"] == store(here, tmp_path / "here").description["splits"]  # with checksums
+    assert Store(tmp_path / "there").manifest.ilsvrc_ids == [2, 1, 3]
+
+
+def test_members_of_an_archive_come_in_few_requests(bucket: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    bucket.put(f"{archives(tmp_path / 'copy')}/", "/bucket/copy/", recursive=True)
+    options = PrepareOptions(str(tmp_path / "store"), "x", 16, source="memory://bucket/copy")
+    records = [record for _, record in list_source(options)[1].items()]
+    opened: list[str] = []
+    original = type(bucket).open
+
+    def noting(self: Any, path: str, *args: Any, **keys: Any) -> Any:
+        opened.append(path)
+        return original(self, path, *args, **keys)
+
+    monkeypatch.setattr(type(bucket), "open", noting)
+    assert all(len(record.location.read()) == record.location.size for record in records)
+    assert len(records) == 14
+    assert len(opened) == 3  # the archives of train, val and test
+
+
+def test_an_archive_that_changes_meanwhile_is_refused(bucket: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    from alexnet_pl.data.prepare import run
+
+    bucket.put(f"{archives(tmp_path / 'copy')}/", "/bucket/copy/", recursive=True)
+    name = "/bucket/copy/ILSVRC2012_img_val.tar"
+    monkeypatch.setattr(run, "make_shards", lambda *_: bucket.pipe_file(name, bucket.cat_file(name)))
+    with pytest.raises(
+        UserError, match=r"^prepare\.source: memory://bucket/copy/ILSVRC2012_img_val\.tar changed while"
+    ):
+        make_store(PrepareOptions(str(tmp_path / "store"), "x", 16, source="memory://bucket/copy"))
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("memory://bucket/away", r"does not exist"),
+        ("s4://bucket/copy", r"cannot be read \(only s3://, "),
+        ("simplecache::s3://bucket/copy", r"cannot be read \(only s3://, "),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_named(place: str, says: str) -> None:
+    with pytest.raises(UserError, match=rf"^prepare\.source: {place}: {says}"):
+        open_source(place, "prepare.source")
