@@ -24,7 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast campaign failures gpu gpu-kit notebooks lint docs reference lock clean
+.PHONY: help setup demo test test-fast campaign failures gpu gpu-kit evidence notebooks lint docs reference lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ gpu: setup  ## measure a GPU, nine minutes per call, into OUT (default gpu-resul
 
 gpu-kit: setup  ## collect wheels for a GPU machine without network in build/gpu-kit; ROOT=FOLDER: add a store
 	$(PY) scripts/gpu_kit.py build/gpu-kit $(if $(ROOT),--store $(ROOT))
+
+evidence: setup  ## the paper's comparisons on tiny-ImageNet, with the hours left: SOURCE=tiny-imagenet-200 ROOT=FOLDER [PART=...]
+	$(PY) scripts/evidence.py $(SOURCE) $(ROOT) $(if $(PART),--part $(PART)) && $(PY) scripts/reference.py
 
 notebooks: setup  ## run the notebooks and write them as HTML to build/notebooks (RUN=FOLDER: with your own run)
 	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb

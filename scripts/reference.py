@@ -93,7 +93,7 @@ TUNED = {"full": "full network", "dropout": "no dropout", "tanh": "tanh", "tower
 TUNING_HEAD = """
 ## Learning rates that were tried
 
-Top-1 error in percent on 5,000 held-out training images of the first proxy above, after four epochs: the full network, and
+Top-1 error in percent on 5,000 held-out training images of tinyimagenet, after four epochs: the full network, and
 networks whose change alters what a rate means. A network gets the rate with the lowest error if that is more than one
 point below the paper's, 0.01; else the paper's. Guessing has 99 %.
 
