@@ -1,12 +1,20 @@
 """Lightning Trainer options: each one works or is refused by name, as documented."""
 
 import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
+import torch
+from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.profilers import SimpleProfiler
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from running import Compose
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.experiment import build
 from alexnet_pl.experiment.trainer_options import NEUTRAL, REFUSED, WORKS, check_trainer_options
 
 PAGE = Path(__file__).parents[2] / "docs/reference/trainer.md"
@@ -36,3 +44,56 @@ def test_values_that_change_nothing_are_accepted() -> None:
 def test_other_strategies_are_refused_by_name(name: str) -> None:
     with pytest.raises(UserError, match=rf"trainer\.strategy={name}: not supported, .*; one of auto, ddp, towers"):
         check_trainer_options({"strategy": name})
+
+
+EFFECTS: dict[str, tuple[str, Callable[[L.Trainer], Any], Any]] = {  # option → override, what it changes, to what
+    "accelerator": ("cpu", lambda trainer: trainer.accelerator.name(), "cpu"),
+    "devices": ("1", lambda trainer: trainer.num_devices, 1),
+    "num_nodes": ("1", lambda trainer: trainer.num_nodes, 1),
+    "strategy": ("auto", lambda trainer: type(trainer.strategy), SingleDeviceStrategy),
+    "precision": ("bf16-mixed", lambda trainer: trainer.precision, "bf16-mixed"),
+    "max_epochs": ("7", lambda trainer: trainer.max_epochs, 7),
+    "min_epochs": ("1", lambda trainer: trainer.min_epochs, 1),
+    "max_steps": ("11", lambda trainer: trainer.max_steps, 11),
+    "min_steps": ("5", lambda trainer: trainer.min_steps, 5),
+    "max_time": ("00:01:00:00", lambda trainer: timer(trainer).time_remaining(), 3600.0),
+    "limit_train_batches": ("4", lambda trainer: trainer.limit_train_batches, 4),
+    "limit_val_batches": ("3", lambda trainer: trainer.limit_val_batches, 3),
+    "limit_test_batches": ("2", lambda trainer: trainer.limit_test_batches, 2),
+    "val_check_interval": ("0.5", lambda trainer: trainer.val_check_interval, 0.5),
+    "check_val_every_n_epoch": ("2", lambda trainer: trainer.check_val_every_n_epoch, 2),
+    "log_every_n_steps": ("9", lambda trainer: trainer.log_every_n_steps, 9),
+    "enable_progress_bar": ("false", lambda trainer: trainer.progress_bar_callback, None),
+    "deterministic": ("warn", lambda _: torch.is_deterministic_algorithms_warn_only_enabled(), True),
+    "benchmark": ("true", lambda _: torch.backends.cudnn.benchmark, True),
+    "inference_mode": ("false", lambda trainer: trainer.validate_loop.inference_mode, False),
+    "profiler": ("simple", lambda trainer: type(trainer.profiler), SimpleProfiler),
+    "detect_anomaly": ("true", lambda trainer: trainer._detect_anomaly, True),
+}
+
+
+def timer(trainer: L.Trainer) -> Timer:
+    return next(callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def _torch_settings() -> Iterator[None]:
+    """Restore the settings of torch that options change for the whole process."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    yield
+    torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+    torch.backends.cudnn.benchmark = benchmark
+
+
+def test_every_working_option_has_its_effect_tested() -> None:
+    assert set(EFFECTS) == set(WORKS)
+
+
+@pytest.mark.usefixtures("_torch_settings")
+@pytest.mark.parametrize("name", sorted(EFFECTS))
+def test_a_working_option_takes_effect(name: str, config: Compose, tiny: list[str], tmp_path: Path) -> None:
+    value, effect, expected = EFFECTS[name]
+    words = [word for word in tiny if not word.startswith(f"trainer.{name}=")]
+    assert effect(build.make_trainer(config("imagenette", *words, f"++trainer.{name}={value}"), tmp_path)) == expected
