@@ -7,19 +7,20 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.commands.registry import Command
+from alexnet_pl.commands.registry import Command, kind_of
 from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.console import suggest
 
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
     """Print the next command, unless there is none or a part of its line is unknown."""
-    if not command.next or (cfg and cfg.command == "prepare" and cfg.prepare.part):
+    following = command.next_of_others.get(kind_of(cfg), command.next) if cfg else command.next
+    if not following or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # one of several parts of a store is not a store yet
     facts = {"run": short_path(folder), "recipe": recipe_word() if cfg else "", "root": root_of(cfg) if cfg else ""}
-    needed = {name for name in facts if f"{{{name}}}" in command.next}
+    needed = {name for name in facts if f"{{{name}}}" in following}
     if all(facts[name] for name in needed):
-        suggest(command.next.format(**{name: shlex.quote(facts[name]) for name in facts}))
+        suggest(following.format(**{name: shlex.quote(facts[name]) for name in facts}))
 
 
 def short_path(path: Path) -> str:

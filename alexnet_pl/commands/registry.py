@@ -27,7 +27,8 @@ class Command:
 
     `others`: targets for recipes of codes and of boxes, by the config section that only such a recipe has; a command
     without `target` supports only these. `keys`: sections and top-level keys of the config that it reads. `next`: the
-    command to suggest afterwards, with {run}, {recipe} and {root} to fill in.
+    command to suggest afterwards, with {run}, {recipe} and {root} to fill in; `next_of_others`: after a recipe of
+    codes or of boxes.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Command:
     keys: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     next: str = ""
+    next_of_others: dict[str, str] = field(default_factory=dict)
 
 
 COMMANDS = {
@@ -105,6 +107,7 @@ COMMANDS = {
             keys=("ckpt_path", "test", "logger", "data", *NET, "codes", "detect", *MACHINE),
             examples=("test runs/demo/latest", "test -c demo ckpt_path=best test.views=center"),
             next="figures {run}",
+            next_of_others={"codes": "report", "boxes": "page {run}"},
         ),
         Command(
             "reproduce",
@@ -281,9 +284,14 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     return target(cfg, folder)
 
 
+def kind_of(cfg: DictConfig) -> str:
+    """Section that only recipes of codes or of boxes have; "" for a classifier's."""
+    return next((section for section in ("codes", "boxes") if section in cfg), "")
+
+
 def target_of(command: Command, cfg: DictConfig) -> str:
     """Function of a command; recipes of codes and of boxes have their own."""
-    kind = next((section for section in ("codes", "boxes") if section in cfg), "")
+    kind = kind_of(cfg)
     if not command.uses_trainer:
         return command.target
     if not kind and not command.target:
