@@ -22,7 +22,7 @@ def test_from_a_network_to_the_table_of_codes(tiny: list[str], tmp_path: Path) -
         return found.stderr
 
     done("fit", "-c", "imagenette", *tiny, "trainer.max_epochs=1", "hydra.run.dir=net")
-    assert "96 train images, 4,096 numbers each (fc7)" in done("features", "-c", "net")
+    assert "96 train images, 1,024 numbers each (fc7)" in done("features", "-c", "net")
     short = ("codes.bits=16", "codes.hidden=[32]", "data.batch_size=16", "trainer.max_epochs=2", "logger=csv")
     codes = ("reproduce", "-c", "codes", "codes.features=net", *short, "hydra.run.dir=codes")
     assert "16 bits, 40 val images looked up: " in done(*codes)

@@ -67,21 +67,27 @@ TYPED = {
 TYPED = {command: page for command, page in TYPED.items() if not re.search(r"\b(COMMAND|RUN|RECIPE|FOLDER)\b", command)}
 
 
-@pytest.fixture
-def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run folders and the recipe that the commands speak of."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folders and the recipe that the commands name, made once for all commands."""
+    folder = tmp_path_factory.mktemp("commands")
     for recipe in RUNS:
-        run = tmp_path / "runs" / recipe / "latest"
+        run = folder / "runs" / recipe / "latest"
         (run / "checkpoints").mkdir(parents=True)
         for name in ("last", "best"):
             (run / f"checkpoints/{name}.ckpt").touch()
         (run / ".hydra").mkdir()
         with initialize_config_dir(str(SHIPPED), version_base="1.3"):
             OmegaConf.save(compose(recipe), run / ".hydra/config.yaml")
-    shutil.copytree(tmp_path / "runs/ilsvrc2012/latest", tmp_path / "runs/caffe")  # as `import` writes one
+    shutil.copytree(folder / "runs/ilsvrc2012/latest", folder / "runs/caffe")  # as `import` writes one
     (recipe,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/how-to/own-images.md").read_text(), re.M | re.S)
-    (tmp_path / "photos.yaml").write_text(recipe)
+    (folder / "photos.yaml").write_text(recipe)
+    return folder
+
+
+@pytest.fixture
+def _runs(working_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(working_folder)
 
 
 @pytest.mark.usefixtures("_runs")
@@ -114,6 +120,7 @@ def test_shell_blocks_use_only_known_programs() -> None:
         "torchrun --n",
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --n",
         "aws s3 sync ",
+        "curl --data-binary @",
         "wandb sweep ",
         "wandb agent ",
         "PYTHONPATH=",

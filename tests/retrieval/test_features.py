@@ -61,7 +61,7 @@ def test_features_match_a_plain_forward_pass(module: Classifier, tiny_store: Pat
     wide.load_state_dict(net.state_dict())
     fc6 = F.relu(wide.conv_maps(view).flatten(1) @ wide.fc6.weight.T + wide.fc6.bias) / 2
     fc7 = F.relu(fc6 @ wide.fc7.weight.T + wide.fc7.bias)
-    assert found.values.shape == (96, 1024)
+    assert found.values.shape == (96, 4096)
     np.testing.assert_allclose(found.values, fc7.numpy(), rtol=2e-3, atol=1e-3)
     assert np.array_equal(found.labels, store.split("train").labels)
     assert found.names == store.split("train").names
