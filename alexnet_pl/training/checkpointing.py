@@ -90,7 +90,7 @@ def save_last(trainer: L.Trainer, path: Path) -> None:
 
 
 class RelocatableCheckpoint(ModelCheckpoint):
-    """ModelCheckpoint that still knows its files and scores after the run folder was moved."""
+    """ModelCheckpoint of complete epochs that still knows its files and scores after the run folder was moved."""
 
     @property
     def state_key(self) -> str:
@@ -106,6 +106,11 @@ class RelocatableCheckpoint(ModelCheckpoint):
         paths = {key: self.relocate(value, folder) for key, value in state_dict.items() if key.endswith("_model_path")}
         models = {self.relocate(path, folder): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **paths, "best_k_models": models, "dirpath": self.dirpath})
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Skip an epoch that `trainer.max_steps` ended before its last batch: it was not validated."""
+        if trainer.is_last_batch:
+            super().on_train_epoch_end(trainer, pl_module)
 
     @staticmethod
     def relocate(path: str, folder: Path) -> str:

@@ -110,10 +110,18 @@ class GracefulInterrupt(L.Callback):
             print("\nfinishing this step, then saving; press Ctrl-C again to quit without saving", flush=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Stop here, except after the last step of an epoch: a resumed run would skip that epoch's validation."""
+        """Stop here, except after the last step of an epoch: a resumed run would skip that epoch's validation.
+
+        A fit that `trainer.max_steps` ends within an epoch is saved here too: Lightning then counts the epoch as
+        complete, and a run that goes on would not train the rest of it.
+        """
         self.batches += 1
-        if not trainer.is_last_batch and (trainer.world_size == 1 or self.batches % self.every == 0):
+        if trainer.is_last_batch:
+            return
+        if trainer.world_size == 1 or self.batches % self.every == 0:
             self.stop_if_caught(trainer)
+        if trainer.global_step == trainer.max_steps:
+            trainer.save_checkpoint(self.path)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.stop_if_caught(trainer)
