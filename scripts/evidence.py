@@ -201,11 +201,9 @@ def keep(folder: Path, kept: Path) -> None:
         shutil.copy(result, target)
         predictions = result.with_name("probabilities.parquet")
         if predictions.is_file():
-            pq.write_table(
-                pq.read_table(predictions, columns=["image", "label", "best"]),
-                target.with_name(predictions.name),
-                compression="zstd",
-            )
+            footer = {"alexnet_pl": pq.read_metadata(predictions).metadata[b"alexnet_pl"]}  # the test's description
+            table = pq.read_table(predictions, columns=["image", "label", "best"]).replace_schema_metadata(footer)
+            pq.write_table(table, target.with_name(predictions.name), compression="zstd")
     kept.mkdir(parents=True, exist_ok=True)
     for name in SMALL_FILES:
         if (folder / name).is_file():
@@ -213,9 +211,8 @@ def keep(folder: Path, kept: Path) -> None:
     provenance = kept / "provenance.json"
     if provenance.is_file():
         record = json.loads(provenance.read_text())
-        provenance.write_text(
-            json.dumps(record | {"sessions": [s | {"host": ""} for s in record["sessions"]]}, indent=1)
-        )
+        sessions = [session | {"host": "", "argv": []} for session in record["sessions"]]
+        provenance.write_text(json.dumps(record | {"sessions": sessions}, indent=1) + "\n")
 
 
 def median_rate() -> float | None:

@@ -39,4 +39,4 @@ for seed in $seeds; do
     run reproduce -c proxy seed=$seed $variant hydra.run.dir="$runs/${variant/=/-}/seed$seed"
   done
 done
-alexnet report report.runs="$runs" hydra.run.dir="$root/report"  # its proxies.md is docs/proxies.md
+alexnet report report.runs="$runs" hydra.run.dir="$root/report"  # its measured.md has the tables of docs/proxies.md

@@ -81,17 +81,24 @@ class TestRun:
         return tuple(sorted(known)) if len(known) == len(self.networks) else ()
 
     def misclassified(self, metric: str) -> np.ndarray | None:
-        """(images,) bool: the misclassified images; None unless predictions for all images were saved."""
+        """(images,) bool: the misclassified images; None unless predictions for all images were saved.
+
+        A damaged file of predictions is named on stderr and left out.
+        """
         from alexnet_pl.evaluation.predictions import PredictionFile  # not at the top: loads torch
 
         path = self.path.with_name(PROBABILITIES)
         if not path.is_file():
             return None
-        reader = PredictionFile(path)
+        try:
+            reader = PredictionFile(path)
+            blocks = list(reader.blocks(probabilities=False))
+        except UserError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            return None
         if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256:
             return None
         top = 1 if metric == "top1_error" else 5
-        blocks = list(reader.blocks(probabilities=False))
         wrong = np.concatenate([(block.best[:, :top] != block.labels[:, None]).all(1) for block in blocks])
         return wrong if len(wrong) == self.result.images else None
 
