@@ -23,6 +23,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from alexnet_pl.paper.deviations import deviations
+
 KEPT = Path(__file__).resolve().parent.parent / "docs/data/evidence"
 SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json")
 IMAGES, EPOCHS = 50_000, 10  # of configs/tinyimagenet.yaml
@@ -45,21 +47,6 @@ ABLATIONS = {  # §4, §5 and §8
     "without-conv5": "model.without=conv5",
 }
 TUNED = ("dropout", "tanh", "towers")  # ablations that change what a learning rate means
-DEVIATIONS = {  # docs/deviations.md: the printed text's value of one switch, the others as the program ran
-    "as-printed": "variant=as_printed",
-    "relu-after-pool1": "model.relu_after_pool1=false",
-    "norm-per-tower": "model.norm_per_tower=false",
-    "alpha-over-n": "model.alpha_over_n=false",
-    "spatial-norm": "model.spatial_norm=false",
-    "wide-init": "model.wide_init=false",
-    "noise-scale": "augment.noise_scale=eigenvalue",
-    "rescale": "augment.rescale=false",
-    "mean": "augment.mean=per_position",
-    "last-offset": "augment.include_last_offset=false",
-    "bias-rate": "optim.bias_lr_scale=1",
-    "bias-decay": "optim.decay_biases=true",
-    "images-per-crop": "augment.images_per_crop=32",
-}
 PARTS = ("tuning", "full", "ablations", "deviations", "pretrained")
 
 
@@ -114,8 +101,9 @@ def measured_runs(seed: int) -> Iterator[Run]:
     for name, override in ABLATIONS.items():
         yield Run("ablations", name, seed, (override, *(tuned_rate(name) if name in TUNED else tuned_rate("full"))))
     if seed <= 3:
-        for name, override in DEVIATIONS.items():
-            yield Run("deviations", name, seed, (override, *tuned_rate("full")))
+        for one in deviations():
+            name = one.key.split(".")[-1].split("=")[-1].replace("_", "-")
+            yield Run("deviations", name, seed, (one.override, *tuned_rate("full")))
     if seed <= 2:
         yield Run("pretrained", "others", seed, tuned_rate("full"), "tinyimagenet_pretrain", "others")
         yield Run("pretrained", "finetuned", seed, tuned_rate("full"), "tinyimagenet_finetune")

@@ -16,9 +16,10 @@ from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.experiment.trainer_options import OTHER_STRATEGIES, REFUSED, WORKS
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
+from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
-from alexnet_pl.reporting.deviation_tables import format_points
-from alexnet_pl.reporting.measured_page import measured_page
+from alexnet_pl.reporting.measured_page import measured_page, measured_tables
+from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.runs.metrics_log import read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,12 +42,12 @@ PAGES = {  # rows that were measured in a way that is not the paper's, or by run
 
 
 def main() -> int:
-    stale = [path for path, text in pages().items() if not path.is_file() or path.read_text() != text]
+    stale = {path: text for path, text in pages().items() if not path.is_file() or path.read_text() != text}
     if "--check" in sys.argv:
         print("\n".join(f"{path.relative_to(ROOT)}: out of date; run make reference" for path in stale))
         return int(bool(stale))
-    for path in stale:
-        path.write_text(pages()[path])
+    for path, text in stale.items():
+        path.write_text(text)
         print(path.relative_to(ROOT))
     return 0
 
@@ -68,9 +69,11 @@ def pages() -> dict[Path, str]:
 def evidence_pages() -> dict[Path, str]:
     """The page of measurements and the cells of docs/deviations.md, from the kept files of scripts/evidence.py."""
     tests = collect_tests([EVIDENCE])
+    effects = measure_deviations(tests)
+    tables = measured_tables(group_proxies(tests), effects)
     return {
-        ROOT / "docs/measured.md": NOTE + measured_page(tests, EVIDENCE) + tuning_section(),
-        DEVIATIONS: with_effects(DEVIATIONS.read_text(), measure_deviations(tests)),
+        ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, EVIDENCE) + tuning_section(),
+        DEVIATIONS: with_effects(DEVIATIONS.read_text(), effects),
     }
 
 
@@ -111,7 +114,7 @@ def with_effects(text: str, effects: list[DeviationEffect]) -> str:
 
 
 def effect_cell(effect: DeviationEffect) -> str:
-    top1 = effect.differences["top1_error"]
+    top1 = effect.ours["top1_error"]
     runs = "1 run" if top1.runs == 1 else f"{top1.runs} runs"
     return f"[{format_points(top1)} points on {effect.dataset}, {runs}: {effect.verdict}](measured.md)"
 

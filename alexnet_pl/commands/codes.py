@@ -62,15 +62,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     result = CodesResult(
         dataset=dataset,
         network=describe_network(Path(options.features), comparison.train.info),
-        codes=CodesInfo(
-            layer=options.layer,
-            bits=options.bits,
-            hidden=options.hidden,
-            binary=options.binary,
-            noise=options.noise,
-            checkpoint=book.checkpoint_info,
-            finished=fit is not None and fit.finished,
-        ),
+        codes=CodesInfo(**options.net, checkpoint=book.checkpoint_info, finished=fit is not None and fit.finished),
         queries=len(comparison.labels),
         seed=cfg.seed,
         machine=SearchMachine(

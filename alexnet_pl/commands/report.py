@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from alexnet_pl.commands.options import CurveOptions
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting import (
@@ -35,14 +36,14 @@ def report(cfg: DictConfig, folder: Path) -> None:
     rate = cfg.report.images_per_second or paper_tables.measured_throughput(roots)
     codes, box_tests = code_tables(roots), box_tables.collect_box_tests(roots)
     boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.box_proxy_tables(box_tests)]
-    proxies = measured_page.measured_tables(tests)
+    proxies = measured_page.measured_tables(proxy_results, measure_deviations(tests))
     all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes, *boxes]
     folder.mkdir(parents=True, exist_ok=True)
     tables.print_tables(all_tables)
     for suffix, write in {"md": tables.to_markdown, "tex": tables.to_latex, "html": tables.to_html}.items():
         (folder / f"report.{suffix}").write_text(write(all_tables))
     (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results))
-    (folder / "measured.md").write_text(measured_page.measured_page(tests, roots[0]))
+    (folder / "measured.md").write_text(measured_page.measured_page(proxies, tests, roots[0]))
     if codes:
         (folder / "codes.md").write_text(PAGE + tables.to_markdown(codes))
     if box_tests:

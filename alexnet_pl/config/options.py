@@ -1,6 +1,7 @@
 """Options of each config section, as dataclasses without torch."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,7 +26,7 @@ class CodeOptions:
             raise ValueError(f"queries={self.queries}: at least 1, or null for all")
 
     @property
-    def net(self) -> dict[str, object]:
+    def net(self) -> dict[str, Any]:
         """Options that decide the network, beside the width of the vectors."""
         return {key: getattr(self, key) for key in ("layer", "bits", "hidden", "binary", "noise")}
 

@@ -4,6 +4,8 @@ Paired by seed where possible, else by image.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,6 +13,15 @@ from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Sample
 from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.results import TestRun, drop_repetitions
+
+Compared = TypeVar("Compared", bound=Any)
+"""A dataclass with differences by metric in `ours`, and `p`."""
+
+
+def adjust_p_values(comparisons: Sequence[Compared]) -> list[Compared]:
+    """Comparisons on the same images with `p`, of equal top-1 errors, adjusted for their number (Holm)."""
+    adjusted = intervals.adjust_holm([comparison.ours["top1_error"].p for comparison in comparisons])
+    return [replace(comparison, p=p) for comparison, p in zip(comparisons, adjusted, strict=True)]
 
 
 def collect_sample(tests: Sequence[TestRun], metric: str) -> Sample | None:

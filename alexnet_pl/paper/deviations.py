@@ -16,7 +16,7 @@ from alexnet_pl.config.migration import leaves
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
 from alexnet_pl.paper.claim import ERRORS
-from alexnet_pl.paper.comparing import compare_errors
+from alexnet_pl.paper.comparing import adjust_p_values, compare_errors
 from alexnet_pl.paper.results import PROXY_KEYS, TestRun
 
 Flat = dict[str, object]
@@ -43,29 +43,39 @@ FREE = (*PROXY_KEYS, "optim.lr")  # may differ between a proxy's networks and th
 
 @dataclass(frozen=True)
 class Deviation:
-    """Settings that differ from the authors' program: `changes`, key → value. `key`: the override that sets them."""
+    """Settings that differ from the authors' program: `changes`, key → value. `key`: that of a single change, else the
+    whole override."""
 
     key: str
     label: str
     changes: Mapping[str, Any]
 
+    @property
+    def override(self) -> str:
+        """Words for the command line."""
+        if "=" in self.key:
+            return self.key
+        value = self.changes[self.key]
+        return f"{self.key}={str(value).lower() if isinstance(value, bool) else value}"
+
 
 @dataclass(frozen=True)
 class DeviationEffect:
-    """How much worse the networks with a deviation are than the program's, in percentage points: metric → difference.
+    """How much worse the networks with a deviation are than the program's, in percentage points.
 
-    `dataset`: the proxy's name. `p`: for equal top-1 errors, adjusted for the number of deviations compared (Holm).
+    `ours`: metric → difference. `dataset`: the proxy's name. `p`: for equal top-1 errors, adjusted for the number of
+    deviations compared (Holm).
     """
 
     deviation: Deviation
     dataset: str
-    differences: dict[str, Difference] = field(default_factory=dict)
+    ours: dict[str, Difference] = field(default_factory=dict)
     p: float = float("nan")
 
     @property
     def verdict(self) -> str:
         """Direction of the top-1 difference where it is significant, in words for the tables."""
-        top1 = self.differences["top1_error"]
+        top1 = self.ours["top1_error"]
         suffix = ", by one run" if top1.runs == 1 else ""
         if not self.p < 1 - intervals.LEVEL:
             return f"no significant difference{suffix}"
@@ -84,12 +94,13 @@ def deviations() -> tuple[Deviation, ...]:
 
 def changed_label(test: TestRun) -> str | None:
     """Label of the deviation in which a network differs from the program's, which otherwise has the paper's layers."""
-    settings, program = flatten(test.networks[0].training or {}), flat_settings_of_program()
+    settings, program = flatten(test.networks[0].training or {}), flat_settings("as_run")
     names = {name for name in program if name.startswith(("model.", "augment.", "optim.")) and name not in FREE}
     changes = {name: settings[name] for name in names & settings.keys() if settings[name] != program[name]}
     return next((one.label for one in deviations() if dict(one.changes) == changes), None)
 
 
+@cache
 def flat_settings(variant: str) -> Flat:
     """Training settings of the main recipe in one variant."""
     return flatten(training_signature(recipes.compose("ilsvrc2012", [f"variant={variant}"])))
@@ -102,7 +113,7 @@ def flatten(settings: Settings) -> Flat:
 def measure_deviations(tests: Sequence[TestRun]) -> list[DeviationEffect]:
     """Effects of the deviations that were tested beside the program's network on the same proxy, in docs order."""
     groups = group_by_settings(tests)
-    return [effect for key in groups if runs_program(key) for effect in adjust(effects_in(groups, key))]
+    return [effect for key in groups if runs_program(key) for effect in adjust_p_values(list(effects_in(groups, key)))]
 
 
 @dataclass(frozen=True)
@@ -136,13 +147,8 @@ def group_by_settings(tests: Sequence[TestRun]) -> dict[SettingsKey, list[TestRu
 
 def runs_program(key: SettingsKey) -> bool:
     """Whether every setting that a deviation changes has the program's value."""
-    program, settings = flat_settings_of_program(), json.loads(key.settings)
+    program, settings = flat_settings("as_run"), json.loads(key.settings)
     return all(settings.get(name) == program[name] for one in deviations() for name in one.changes)
-
-
-@cache
-def flat_settings_of_program() -> Flat:
-    return flat_settings("as_run")
 
 
 def effects_in(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey) -> Iterator[DeviationEffect]:
@@ -151,9 +157,3 @@ def effects_in(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey
         differences = {metric: compare_errors(changed, groups[program], metric) for metric in ERRORS}
         if measured := {metric: one for metric, one in differences.items() if one}:
             yield DeviationEffect(deviation, program.dataset, measured)
-
-
-def adjust(effects: Iterator[DeviationEffect]) -> list[DeviationEffect]:
-    found = list(effects)
-    adjusted = intervals.adjust_holm([effect.differences["top1_error"].p for effect in found])
-    return [replace(effect, p=p) for effect, p in zip(found, adjusted, strict=True)]

@@ -6,13 +6,13 @@ same images and the same training settings apart from the difference in question
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
-from alexnet_pl.paper.comparing import collect_sample, compare_errors
+from alexnet_pl.paper.comparing import adjust_p_values, collect_sample, compare_errors
 from alexnet_pl.paper.deviations import changed_label
 from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
 
@@ -99,12 +99,6 @@ def compare_variants(tests: list[TestRun]) -> ProxyResults:
     pairs = [compare_with_baseline(claim, by_variant) for claim in error_claims() if claim.baseline]
     comparisons = [comparison for comparison in pairs if comparison]
     return ProxyResults(describe_proxy(tests[0]), errors, adjust_p_values(comparisons))
-
-
-def adjust_p_values(comparisons: list[Comparison]) -> list[Comparison]:
-    """Comparisons on the same images with p values adjusted for their number (Holm)."""
-    adjusted = intervals.adjust_holm([comparison.ours["top1_error"].p for comparison in comparisons])
-    return [replace(comparison, p=p) for comparison, p in zip(comparisons, adjusted, strict=True)]
 
 
 def error_claims() -> list[Claim]:

@@ -81,9 +81,18 @@ class TestRun:
         return tuple(sorted(known)) if len(known) == len(self.networks) else ()
 
     def misclassified(self, metric: str) -> np.ndarray | None:
-        """(images,) bool: the misclassified images; None unless predictions for all images were saved.
+        """(images,) bool: the misclassified images; None unless predictions for all images were saved."""
+        if self.predictions is None:
+            return None
+        labels, best = self.predictions
+        wrong = (best[:, : 1 if metric == "top1_error" else 5] != labels[:, None]).all(1)
+        return wrong if len(wrong) == self.result.images else None
 
-        A damaged file of predictions is named on stderr and left out.
+    @cached_property
+    def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Saved labels, (images,), and best classes, (images, 5 or fewer), of the tested weights; None without them.
+
+        A damaged file is named on stderr and left out.
         """
         from alexnet_pl.evaluation.predictions import PredictionFile  # not at the top: loads torch
 
@@ -92,15 +101,13 @@ class TestRun:
             return None
         try:
             reader = PredictionFile(path)
+            if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256:
+                return None
             blocks = list(reader.blocks(probabilities=False))
         except UserError as error:
             print(f"skipped: {error}", file=sys.stderr)
             return None
-        if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256:
-            return None
-        top = 1 if metric == "top1_error" else 5
-        wrong = np.concatenate([(block.best[:, :top] != block.labels[:, None]).all(1) for block in blocks])
-        return wrong if len(wrong) == self.result.images else None
+        return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
 
     @cached_property
     def comparison_group(self) -> str:

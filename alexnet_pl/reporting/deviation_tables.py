@@ -2,9 +2,9 @@
 
 from itertools import groupby
 
-from alexnet_pl.evaluation.intervals import Difference
 from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.deviations import DeviationEffect
+from alexnet_pl.reporting.proxy_tables import format_points, verdict_cells
 from alexnet_pl.reporting.tables import Table
 
 HEAD = [
@@ -36,20 +36,5 @@ def deviation_tables(effects: list[DeviationEffect]) -> list[Table]:
 
 
 def effect_cells(effect: DeviationEffect) -> list[str]:
-    deviation, top1 = effect.deviation, effect.differences["top1_error"]
-    points = [format_points(effect.differences.get(metric)) for metric in ERRORS]
-    override = (
-        deviation.key if "=" in deviation.key else f"{deviation.key}={format_value(deviation.changes[deviation.key])}"
-    )
-    p = "" if effect.p != effect.p else f"{effect.p:.2g}"
-    return [deviation.label, override, *points, f"{top1.runs} ({top1.basis})", p, effect.verdict]
-
-
-def format_points(difference: Difference | None) -> str:
-    """Mean and interval, with signs; "" without a difference."""
-    return f"{difference.mean:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})" if difference else ""
-
-
-def format_value(value: object) -> str:
-    """A value as the command line takes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    points = [format_points(effect.ours.get(metric)) for metric in ERRORS]
+    return [effect.deviation.label, effect.deviation.override, *points, *verdict_cells(effect)]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.paper.deviations import measure_deviations
-from alexnet_pl.paper.proxies import group_proxies
+from alexnet_pl.paper.deviations import DeviationEffect
+from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun
 from alexnet_pl.reporting.deviation_tables import deviation_tables
 from alexnet_pl.reporting.proxy_tables import proxy_tables
@@ -31,16 +31,15 @@ Comparisons that are missing below are not yet measured.
 """
 
 
-def measured_tables(tests: Sequence[TestRun]) -> list[Table]:
+def measured_tables(proxies: Sequence[ProxyResults], effects: list[DeviationEffect]) -> list[Table]:
     """Tables of the paper's comparisons, and of as printed against as run, on every proxy dataset."""
-    proxies = [table for results in group_proxies(tests) for table in proxy_tables(results)]
-    return [*proxies, *deviation_tables(measure_deviations(tests))]
+    return [*(table for results in proxies for table in proxy_tables(results)), *deviation_tables(effects)]
 
 
-def measured_page(tests: Sequence[TestRun], root: Path) -> str:
-    """Write the page as Markdown, with the provenance of every run below `root`."""
+def measured_page(tables: Sequence[Table], tests: Sequence[TestRun], root: Path) -> str:
+    """Write the page as Markdown: `measured_tables`, and the provenance of every run below `root`."""
     proxies = [test for test in tests if not test.claim]
-    return HEAD + to_markdown([*measured_tables(proxies), *([provenance_table(proxies, root)] if proxies else [])])
+    return HEAD + to_markdown([*tables, *([provenance_table(proxies, root)] if proxies else [])])
 
 
 def provenance_table(tests: Sequence[TestRun], root: Path) -> Table:

@@ -2,9 +2,10 @@
 
 import math
 
-from alexnet_pl.evaluation.intervals import Estimate
+from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claim import ERRORS
-from alexnet_pl.paper.proxies import ProxyResults, labels_by_verdict
+from alexnet_pl.paper.deviations import DeviationEffect
+from alexnet_pl.paper.proxies import Comparison, ProxyResults, labels_by_verdict
 from alexnet_pl.reporting.tables import Table
 
 
@@ -24,10 +25,8 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
             row.claim.label,
             row.claim.section,
             " / ".join("worse" if math.isnan(value) else f"{value:+.1f}" for value in row.paper.values()),
-            " / ".join(f"{v.mean:+.2f} ({v.low:+.2f} to {v.high:+.2f})" for v in row.ours.values()),
-            f"{row.ours['top1_error'].runs} ({row.ours['top1_error'].basis})",
-            "" if math.isnan(row.p) else f"{row.p:.2g}",
-            row.verdict,
+            " / ".join(map(format_points, row.ours.values())),
+            *verdict_cells(row),
         ]
         for row in results.comparisons
     ]
@@ -57,6 +56,17 @@ PROXY_NOTES = (
     "One run: interval over images (Wilson). Several runs: interval over runs (Student's t), all on the same images.",
     "Where the classes are five or fewer, a top-5 error is 0 by definition.",
 )
+
+
+def verdict_cells(compared: Comparison | DeviationEffect) -> list[str]:
+    """Runs with what the interval is over, p value, verdict."""
+    top1, p = compared.ours["top1_error"], compared.p
+    return [f"{top1.runs} ({top1.basis})", "" if math.isnan(p) else f"{p:.2g}", compared.verdict]
+
+
+def format_points(difference: Difference | None) -> str:
+    """Mean and interval in percentage points, with signs; "" without a difference."""
+    return f"{difference.mean:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})" if difference else ""
 
 
 def format_interval(values: dict[str, Estimate], metric: str) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from alexnet_pl.data.images import decode
 from alexnet_pl.detection.box_run import BoxRun
+from alexnet_pl.detection.pyramid import resize_image
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp.answer import Answer, FoundBox, format_milliseconds
 
@@ -68,5 +68,4 @@ def reduce_size(image: Tensor) -> Tensor:
         return image
     share = LONGEST_SIDE / max(height, width)
     sides = max(1, round(height * share)), max(1, round(width * share))
-    smaller = F.interpolate(image[None].float(), sides, mode="bilinear", antialias=True)
-    return smaller[0].round().clamp(0, 255).to(torch.uint8)
+    return resize_image(image, sides)[0].round().clamp(0, 255).to(torch.uint8)

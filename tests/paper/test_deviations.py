@@ -57,7 +57,7 @@ def test_a_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path)
     )
     order = found["model.relu_after_pool1"]
     expected = stats.ttest_rel(worse, PROGRAM)
-    assert order.differences["top1_error"].mean == pytest.approx(sum(worse) / 3 - sum(PROGRAM) / 3)
+    assert order.ours["top1_error"].mean == pytest.approx(sum(worse) / 3 - sum(PROGRAM) / 3)
     assert order.p == pytest.approx(2 * expected.pvalue), "Holm: the lower of two"
     assert order.verdict == "higher error than the program's"
     assert found["optim.decay_biases"].verdict == "no significant difference"
@@ -69,7 +69,7 @@ def test_the_whole_text_at_once_is_one_deviation(tmp_path: Path) -> None:
     make_runs(tmp_path, "printed", changed(**whole), [66.1, 67.4, 66.4])
     ((key, effect),) = effects(tmp_path).items()
     assert key == AS_PRINTED
-    assert effect.differences["top1_error"][:3] == pytest.approx((6.0, 6.0 - 0.2484, 6.0 + 0.2484), abs=1e-3)
+    assert effect.ours["top1_error"][:3] == pytest.approx((6.0, 6.0 - 0.2484, 6.0 + 0.2484), abs=1e-3)
 
 
 @pytest.mark.parametrize("section", ["schedule", "data"])
@@ -97,7 +97,7 @@ def test_a_single_run_says_so(tmp_path: Path) -> None:
     assert row[:3] == [
         "order in layer 1: ReLU, norm, pool",
         "model.relu_after_pool1=false",
-        f"+10.00 ({effect.differences['top1_error'].low:+.2f} to {effect.differences['top1_error'].high:+.2f})",
+        f"+10.00 ({effect.ours['top1_error'].low:+.2f} to {effect.ours['top1_error'].high:+.2f})",
     ]
 
 
