@@ -23,6 +23,8 @@ def page(runs: list[Path], options: PageOptions) -> None:
 def open_service(run: Path, options: PageOptions) -> ImageService:
     """The network of a run: a box network's, or a classifier's."""
     if is_run(run) and read_own_keys(run / CONFIG).get("boxes"):
+        if options.ckpt_path != "last" or options.codes:
+            raise UserError("page: a run of boxes is opened with its last checkpoint and has no codes")
         return BoxService(run, options.root)
     overrides = [f"data.root={options.root}"] if options.root else []
     return DemoService(run, options.ckpt_path, options.codes or "", *overrides)

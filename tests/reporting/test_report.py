@@ -105,6 +105,15 @@ def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
     assert not second.comparisons, "one kind of network alone"
 
 
+def test_damaged_predictions_are_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured(tmp_path, "norm0", standin("norm"), 25.0)
+    path = measured(tmp_path, "cnn0", standin("table2.cnn"), 20.0).with_name("probabilities.parquet")
+    path.write_bytes(b"PAR1")
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    assert [one.ours["top1_error"].basis for one in results.comparisons] == ["images"], "not paired by image"
+    assert capsys.readouterr().err.count(f"skipped: {path}: damaged") == 1
+
+
 def test_tuned_rates_are_compared_and_several_rates_of_a_variant_are_not(tmp_path: Path) -> None:
     tuned = standin("dropout")
     tuned["training"]["optim"] = {**tuned["training"]["optim"], "lr": 0.005}

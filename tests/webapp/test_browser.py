@@ -53,6 +53,14 @@ def test_wrong_argument_is_one_line(words: list[str], says: str) -> None:
         registry.run_on_folders(registry.find("page"), words)
 
 
+@pytest.mark.parametrize("word", ["ckpt_path=best", "codes=runs/codes/one"])
+def test_options_that_a_box_run_lacks_are_refused(word: str, tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/config.yaml").write_text("command: fit\nboxes: {task: detect}\n")
+    with pytest.raises(UserError, match=r"^page: a run of boxes is opened with its last checkpoint and has no codes"):
+        registry.run_on_folders(registry.find("page"), [str(tmp_path), "port=7861", word])
+
+
 def test_occupied_port_is_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
