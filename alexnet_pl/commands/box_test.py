@@ -35,7 +35,14 @@ from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, rea
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.loggers import reopen_loggers
-from alexnet_pl.training.media import log_boxes, log_picture, log_summary
+from alexnet_pl.training.media import log_boxes, log_picture
+from alexnet_pl.training.metric_names import (
+    FOUND_BOXES,
+    LOCALISATION_ERRORS,
+    MEAN_AVERAGE_PRECISION,
+    MERGING,
+    MISTAKES,
+)
 
 RESULT = "boxes.json"
 
@@ -134,11 +141,13 @@ def log_box_test(
     """Log errors, pictures and W&B's box overlays to the loggers of the fit."""
     loggers = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=False)
     step = result["checkpoint"]["step"]
-    metrics = ("loc_error", "given_class_error", "top5_error", "map")
-    log_summary(loggers, {f"test/{name}": result[name] for name in metrics if name in result})
-    for path in pictures:
-        log_picture(loggers, f"boxes/{path.stem}", path, step)
-    log_boxes(loggers, "boxes/found", overlays, names, step)
+    logged = (*LOCALISATION_ERRORS, MEAN_AVERAGE_PRECISION)
+    errors = {name: result[key] for name in logged if (key := name.removeprefix("test/")) in result}
+    for logger in loggers:
+        logger.log_metrics(errors, step)
+    for key, path in zip((MERGING, MISTAKES), pictures, strict=False):  # a localiser has no mistakes by kind
+        log_picture(loggers, key, path, step)
+    log_boxes(loggers, FOUND_BOXES, overlays, names, step)
     for logger in loggers:
         logger.finalize("success")
 

@@ -21,10 +21,6 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml"))
 
 
-def shipped(name: str) -> bool:
-    return (SHIPPED / f"{name}.yaml").is_file()
-
-
 def find_recipe(name: str) -> Path:
     """Resolve `-c NAME`: a file or run folder, else a shipped recipe (`configs/x.yaml`, `x`)."""
     if not name:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.recipes import compose, shipped
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.evaluation.result import TestDescription, TestedNetwork, are_independent
 from alexnet_pl.paper.claim import DATASETS, MIN_PRETRAINING_SIZES, Claim, DatasetCriteria
 from alexnet_pl.paper.claims import CLAIMS
@@ -51,11 +51,7 @@ def matches_claim(claim: Claim, test: TestDescription) -> bool:
     if not claim.data or claim.views != test.views or not is_official_dataset(test.dataset, DATASETS[claim.data]):
         return False
     recipes = [(claim.recipe, claim.overrides), *claim.alternatives]
-    return any(
-        matches_networks(recipe_networks(name, overrides), test)
-        for name, overrides in recipes
-        if name and shipped(name)
-    )
+    return any(matches_networks(recipe_networks(name, overrides), test) for name, overrides in recipes if name)
 
 
 def is_official_dataset(dataset: DatasetInfo, criteria: DatasetCriteria) -> bool:

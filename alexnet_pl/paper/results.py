@@ -17,7 +17,6 @@ import numpy as np
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import leaves
-from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key, read_result
 from alexnet_pl.paper import matching
@@ -181,7 +180,7 @@ def comparable_settings(training: Settings) -> Settings:
 
 def claimed_variant(claim: Claim) -> Variant | None:
     """Variant that a claim is about, on any images; None where no recipe makes it."""
-    if not claim.recipe or not shipped(claim.recipe):
+    if not claim.recipe:
         return None
     networks = matching.recipe_networks(claim.recipe, claim.overrides)
     variants = Counter(variant_key(network.training, bool(network.lineage)) for network in networks)

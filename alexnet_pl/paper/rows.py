@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from alexnet_pl.config import recipes
 from alexnet_pl.config.sections import view_overrides
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
@@ -88,9 +87,9 @@ def source_claim(claim: Claim) -> str:
 def reproduce_command(claim: Claim) -> str:
     """Command that reproduces a row; it reuses finished fits and tests. FOLDER stands for prepared stores."""
     assert claim.recipe
-    is_ensemble = has_recipe(claim) and len(matching.recipe_networks(claim.recipe, claim.overrides)) > 1
+    is_ensemble = claim.recipe and len(matching.recipe_networks(claim.recipe, claim.overrides)) > 1
     words = [f"python -m alexnet_pl {'ensemble' if is_ensemble else 'reproduce'} -c {claim.recipe}", *claim.overrides]
-    if has_recipe(claim) and claim.views != matching.default_views(claim.recipe):
+    if claim.recipe and claim.views != matching.default_views(claim.recipe):
         words += view_overrides(claim.views)
     words.append("data.root=FOLDER")
     if claim.data and not DATASETS[claim.data].labelled:
@@ -98,14 +97,9 @@ def reproduce_command(claim: Claim) -> str:
     return " ".join([*words, *(f"transfer.data_roots.{name}=FOLDER" for name in pretraining_stores(claim))])
 
 
-def has_recipe(claim: Claim) -> bool:
-    """Whether the claim's recipe ships with the package."""
-    return bool(claim.recipe) and recipes.shipped(str(claim.recipe))
-
-
 def pretraining_stores(claim: Claim) -> list[str]:
     """Names of the data sets on which the claim's networks are pre-trained (§7)."""
-    if not has_recipe(claim):
+    if not claim.recipe:
         return []
     networks = matching.recipe_networks(str(claim.recipe), claim.overrides)
     return sorted({name for network in networks for name, _ in network.lineage})
@@ -113,7 +107,7 @@ def pretraining_stores(claim: Claim) -> list[str]:
 
 def count_training_images(claim: Claim) -> int:
     """Upper estimate of the images in a row's training, pre-training included: `max_epochs` full epochs."""
-    if not has_recipe(claim):
+    if not claim.recipe:
         return 0
     total = 0
     for network in matching.recipe_networks(str(claim.recipe), claim.overrides):

@@ -15,7 +15,7 @@ from alexnet_pl.paper.claim import ALEXNET, Claim
 from alexnet_pl.paper.overfeat_claims import CLASSIFICATION, SIZES
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect_tests
-from alexnet_pl.paper.rows import ReportRow, count_training_images, has_recipe, reproduce_command
+from alexnet_pl.paper.rows import ReportRow, count_training_images, reproduce_command
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.runs import metrics_log
@@ -129,7 +129,7 @@ def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
         if command in printed:
             continue
         printed.add(command)
-        if not has_recipe(claim):
+        if not claim.recipe:
             body.append([claim.label, f"needs configs/{claim.recipe}.yaml, which is missing", "", ""])
             continue
         images = count_training_images(claim)

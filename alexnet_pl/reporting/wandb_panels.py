@@ -1,24 +1,38 @@
 """W&B dashboard panels: a run's curves, norms and images, and runs by row of the paper (Tables 1 and 2, §4, §5)."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
-
 from alexnet_pl.errors import UserError
-from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.summary import find_learned_layers
 from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, TABLE1, TABLE2
 from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting import paper_tables as paper_tables_module
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.paper_tables import format_claimed
-from alexnet_pl.training.metric_names import CONFUSIONS, FILTERS, GRADIENT, IDLE, PREDICTIONS, RATE, UPDATE, WEIGHT
+from alexnet_pl.training.metric_names import (
+    ADAM_RATE,
+    BOX_LOSSES,
+    CONFUSIONS,
+    FILTERS,
+    FOUND_BOXES,
+    GRADIENT,
+    IDLE,
+    LOCALISATION_ERRORS,
+    MEAN_AVERAGE_PRECISION,
+    MERGING,
+    MISTAKES,
+    PREDICTIONS,
+    RATE,
+    UPDATE,
+    WEIGHT,
+)
 
 NAME = "alexnet_pl"
 STEP = "trainer/global_step"
+BOXES = "Boxes (OverFeat)"
 CLAIM = "claim"  # key of a run's config: the claim that its test reproduces
 TESTED = [f"test/{error}" for error in ERRORS]
 
@@ -33,21 +47,16 @@ def import_wandb_workspaces() -> tuple[Any, Any]:
     return workspaces, reports
 
 
-def layer_names() -> list[str]:
-    """Names of AlexNet's layers with weights."""
-    with torch.device("meta"):
-        return list(find_learned_layers(AlexNet()))
-
-
 def curve_panels(wr: Any) -> dict[str, list[Any]]:
     """Section → panels of the metrics that a fit logs; `wr`: the reports module."""
-    names = layer_names()
 
     def lines(title: str, metrics: Sequence[str], **options: Any) -> Any:
         return wr.LinePlot(title=title, x=STEP, y=list(metrics), **options)
 
     def by_layer(title: str, prefix: str, suffix: str = "") -> Any:
-        return lines(title, [f"{prefix}/{name}{suffix}" for name in names], log_y=True)
+        """Curves of all layers with weights, whatever the network calls them."""
+        regex = rf"^{re.escape(prefix)}/.*{re.escape(suffix)}$"
+        return wr.LinePlot(title=title, x=STEP, metric_regex=regex, log_y=True)
 
     return {
         "Errors and losses": [
@@ -59,6 +68,7 @@ def curve_panels(wr: Any) -> dict[str, list[Any]]:
         "Learning rates": [
             by_layer("Learning rate of weights", RATE, ".weight"),
             by_layer("Learning rate of biases", RATE, ".bias"),
+            lines("Learning rate of box regressors and codes", [ADAM_RATE]),
         ],
         "Gradients, weights, updates": [
             by_layer("Gradient norm", GRADIENT),
@@ -79,6 +89,19 @@ def picture_panels(wr: Any) -> list[Any]:
         wr.WeavePanelSummaryTable(table_name=PREDICTIONS),
         wr.WeavePanelSummaryTable(table_name=CONFUSIONS),
         wr.MediaBrowser(title="Most confused pairs", media_keys=[f"{CONFUSIONS}_pictures"], num_columns=1),
+    ]
+
+
+def box_panels(wr: Any) -> list[Any]:
+    """Panels of OverFeat's localisation and detection: losses, errors, and boxes over images."""
+    losses = [f"{stage}/{loss}" for stage in ("train", "val") for loss in BOX_LOSSES]
+    return [
+        wr.LinePlot(title="Detection: losses of classes and boxes", x=STEP, y=losses),
+        wr.BarPlot(title="Localisation error, %; boxes given the class", metrics=list(LOCALISATION_ERRORS)),
+        wr.BarPlot(title="Detection: mean average precision, %", metrics=[MEAN_AVERAGE_PRECISION]),
+        wr.MediaBrowser(title="Boxes found", media_keys=[FOUND_BOXES], num_columns=2),
+        wr.MediaBrowser(title="Boxes before and after merging", media_keys=[MERGING], num_columns=1),
+        wr.MediaBrowser(title="Detector's mistakes by kind", media_keys=[MISTAKES], num_columns=1),
     ]
 
 
@@ -122,6 +145,7 @@ def build_workspace(entity: str, project: str) -> Any:
     sections = {
         **curve_panels(wr),
         "Pictures": picture_panels(wr),
+        BOXES: box_panels(wr),
         "The paper's tables": table_panels(wr),
         ABLATIONS: ablation_panels(wr),
     }
@@ -140,7 +164,7 @@ def build_report(entity: str, project: str, rows: Sequence[ReportRow]) -> Any:
     runs = wr.Runset(entity=entity, project=project, name="all runs")
     blocks = [wr.MarkdownBlock(text=INTRODUCTION), *(wr.MarkdownBlock(text=text) for text in markdown_tables(rows))]
     grids = {"Runs by row of the paper": table_panels(wr), ABLATIONS: ablation_panels(wr), **curve_panels(wr)}
-    grids["Pictures"] = picture_panels(wr)
+    grids |= {"Pictures": picture_panels(wr), BOXES: box_panels(wr)}
     for title, panels in grids.items():
         blocks += [wr.H2(text=title), wr.PanelGrid(runsets=[runs], panels=panels)]
     return wr.Report(

@@ -56,8 +56,10 @@ def panel_title(panel: Any) -> str:
 
 
 def panel_metrics(panel: Any) -> list[str]:
-    """Metrics that a panel shows; `config.KEY` for a config key by which it groups."""
+    """Metrics that a panel shows, or their regular expression; `config.KEY` for a config key by which it groups."""
     names = [name for field in ("y", "metrics", "media_keys") for name in getattr(panel, field, [])]
+    if regex := getattr(panel, "metric_regex", None):
+        names.append(regex)
     if table := getattr(panel, "table_name", None):
         names.append(table)
     if key := getattr(panel, "groupby", None):

@@ -10,6 +10,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from PIL import Image
 from tabulate import tabulate
+from torch import Tensor
+from torch.nn import functional as F
 
 from alexnet_pl.errors import reason
 from alexnet_pl.evaluation.result import TestResult
@@ -73,14 +75,19 @@ def log_boxes(
 ) -> None:
     """Images with boxes that W&B lays over them. `images`: (3, H, W) uint8 tensors, each with what was found: `labels`,
     `scores` and `boxes` (N, 4) in pixels."""
-    import wandb
-
-    shown = [
-        wandb.Image(image.permute(1, 2, 0).numpy(), boxes={"found": wandb_boxes(found, names)})
-        for image, found in (images if select_wandb(loggers) else ())
-    ]
+    if not images:
+        return
+    height, width = (max(image.shape[axis] for image, _ in images) for axis in (1, 2))
+    pixels = [pad_image(image, height, width).permute(1, 2, 0).numpy() for image, _ in images]
+    boxes = [{"found": wandb_boxes(found, names)} for _, found in images]
     for logger in select_wandb(loggers):
-        logger.log_image(key, shown, step)
+        logger.log_image(key, pixels, step, boxes=boxes)
+
+
+def pad_image(image: Tensor, height: int, width: int) -> Tensor:
+    """Extend an image to the right and downwards in grey: W&B scales all images of a key as if they had the first's
+    size."""
+    return F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1]), value=128)
 
 
 def wandb_boxes(found: Any, names: Sequence[str]) -> dict[str, object]:

@@ -1,6 +1,11 @@
-"""Metric names that a fit logs."""
+"""Metric names that fits and tests log."""
 
-RATE, GRADIENT, WEIGHT, UPDATE = "lr-MomentumSGD", "gradient_norm", "weight_norm", "update_ratio"
+RATE, ADAM_RATE = "lr-MomentumSGD", "lr-Adam"
+GRADIENT, WEIGHT, UPDATE = "gradient_norm", "weight_norm", "update_ratio"
 IDLE, THROUGHPUT, EPOCH_ERROR = "train/gpu_idle_percent", "train/images_per_second", "train/epoch_top1_error"
 
 FILTERS, PREDICTIONS, CONFUSIONS = "kernels", "val/predictions", "test/confusions"
+
+BOX_LOSSES = ("class_loss", "box_loss")  # of a detector, after `train/` and `val/`
+LOCALISATION_ERRORS, MEAN_AVERAGE_PRECISION = ("test/loc_error", "test/given_class_error"), "test/map"
+MERGING, MISTAKES, FOUND_BOXES = "boxes/merging", "boxes/mistakes", "boxes/found"

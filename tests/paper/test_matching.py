@@ -68,6 +68,29 @@ def test_any_difference_prevents_a_match(change: Change) -> None:
 
 
 @pytest.mark.parametrize(
+    ("images", "train_images", "is_enough"),
+    [
+        (4_000_000, 4_000_000, True),
+        (4_450_000, 4_450_000, True),
+        (3_999_999, 4_450_000, False),
+        (4_450_000, 3_999_999, False),
+    ],
+)
+def test_half_of_fall_2009_is_at_least_four_million_images(images: int, train_images: int, is_enough: bool) -> None:
+    """§7 gives the 8.9 million images of Fall 2009 and no count of the half that is trained on."""
+    found = facts("fall2009.cnn")
+    found["dataset"].update(images=images, train_images=train_images)
+    assert (claim_of(found) == "fall2009.cnn") == is_enough
+
+
+@pytest.mark.parametrize("images", [49_999, 50_001])
+def test_ilsvrc_images_are_counted_exactly(images: int) -> None:
+    found = facts("table2.cnn")
+    found["dataset"].update(images=images)
+    assert claim_of(found) is None
+
+
+@pytest.mark.parametrize(
     "change",
     [
         lambda f: f["members"].pop(),

@@ -1,23 +1,41 @@
 """W&B dashboard: panels show only metrics that runs log; offline preview; saving to a server."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from box_runs import CPU, KEYS, make_classifier_run, make_scenes
 from omegaconf import DictConfig
-from running import Compose
+from running import Compose, last, offline, run
+from wandb_file import WandbRun
 
 from alexnet_pl.commands import report
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting import wandb_panels, wandb_workspace
-from alexnet_pl.training.metric_names import IDLE
+from alexnet_pl.training.metric_names import (
+    ADAM_RATE,
+    BOX_LOSSES,
+    FOUND_BOXES,
+    IDLE,
+    LOCALISATION_ERRORS,
+    MEAN_AVERAGE_PRECISION,
+    MERGING,
+    MISTAKES,
+)
 
 pytest.importorskip("wandb_workspaces")
+BOX_METRICS = {
+    *(f"{stage}/{loss}" for stage in ("train", "val") for loss in BOX_LOSSES),
+    *LOCALISATION_ERRORS,
+    *(ADAM_RATE, MEAN_AVERAGE_PRECISION, FOUND_BOXES, MERGING, MISTAKES),
+}
 
 
 def shown_panels() -> list[Any]:
@@ -35,12 +53,16 @@ def test_every_panel_shows_a_logged_metric(shown: Any) -> None:
     there = wandb.metrics | set(wandb.config) | {IDLE}
     for panel in shown_panels():
         for name in wandb_workspace.panel_metrics(panel):
+            if name in BOX_METRICS:
+                continue  # see test_box_panels_show_what_box_runs_log
             place: Any = wandb.config
             if name.startswith("config."):
                 *sections, key = name.removeprefix("config.").split(".")
                 for section in sections:
                     place = place[section]
                 assert key in place, name
+            elif name.startswith("^"):
+                assert any(re.match(name, metric) for metric in there), name
             else:
                 assert name in there, name
         assert getattr(panel, "x", wandb_panels.STEP) in there
@@ -48,7 +70,48 @@ def test_every_panel_shows_a_logged_metric(shown: Any) -> None:
 
 def test_every_logged_metric_has_a_panel(shown: Any) -> None:
     read = {name for panel in shown_panels() for name in wandb_workspace.panel_metrics(panel)}
-    assert shown[2].metrics - read == {wandb_panels.STEP, "test/loss"}
+    logged = {name for name in shown[2].metrics if not any(re.match(one, name) for one in read if one.startswith("^"))}
+    assert logged - read == {wandb_panels.STEP, "test/loss"}
+
+
+@pytest.fixture(scope="module")
+def box_folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Run folders of a localiser and a detector, trained and tested with W&B."""
+    folder = tmp_path_factory.mktemp("boxes")
+    store = make_scenes(folder / "store")
+    classifier = make_classifier_run(folder / "classifier", store)
+    words = [f"data.root={store.root}", f"transfer.weights={classifier}", *CPU, *KEYS, "logger=wandb"]
+    for name in ("localise", "detect"):
+        (folder / name).mkdir()
+        with offline(folder / "home"):
+            cfg = compose(f"overfeat_{name}", words)
+            run(cfg, "fit", folder / name)
+            run(cfg, "test", folder / name, last(folder / name))
+    return [folder / "localise", folder / "detect"]
+
+
+def test_box_panels_show_what_box_runs_log(box_folders: list[Path]) -> None:
+    """Each metric of a box panel is logged by a localiser or a detector, and both log only what a panel shows."""
+    localiser, detector = map(WandbRun, box_folders)
+    assert (localiser.metrics | detector.metrics) >= BOX_METRICS
+    assert not {"test/map", *(f"train/{loss}" for loss in BOX_LOSSES)} & localiser.metrics
+    read = {name for panel in shown_panels() for name in wandb_workspace.panel_metrics(panel)}
+    logged = localiser.metrics | detector.metrics
+    unseen = {name for name in logged if not any(re.match(one, name) for one in read if one.startswith("^"))} - read
+    assert unseen == {wandb_panels.STEP, "epoch"}, unseen
+
+
+def test_found_boxes_lie_over_the_image_in_its_pixels(box_folders: list[Path]) -> None:
+    """W&B's overlay of the first image against the boxes file of the test."""
+    wandb = WandbRun(box_folders[0])
+    (logged,) = wandb.column(FOUND_BOXES)
+    overlay = json.loads(wandb.media(logged["all_boxes"][0]["found"]["path"]).read_text())["box_data"]
+    written = json.loads(next(box_folders[0].glob("results/*/detections.coco.json")).read_text())
+    first = [one["bbox"] for one in written if one["image_id"] == written[0]["image_id"]]
+    for row, (left, top, width, height) in zip(overlay, first, strict=True):
+        assert row["domain"] == "pixel"
+        edges = [row["position"][name] for name in ("minX", "minY", "maxX", "maxY")]
+        assert edges == pytest.approx([left, top, left + width, top + height], abs=0.01)
 
 
 def test_report_tables_have_the_papers_numbers() -> None:

@@ -1,5 +1,6 @@
 """Imported networks against independent implementations in float64, with each program's layers, channels and crops."""
 
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,18 @@ def test_layers_may_be_a_dictionary_or_a_list(tmp_path: Path, kind: str) -> None
         names = list(layers)
         layers = [layer | {"inputs": [names.index(one) for one in layer["inputs"]]} for layer in layers.values()]
     found = read_cuda_convnet(checkpoint(tmp_path / "file", layers))
+    assert found.model == wanted.model
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in wanted.tensors.items())
+
+
+def test_compressed_checkpoint_is_that_of_the_file_within(tmp_path: Path) -> None:
+    """As `pickle(…, compress=True)` of the program writes it: a ZIP file with one entry, `data`."""
+    from alexnet_pl.inference.imports.cuda_convnet import read_cuda_convnet
+
+    plain = checkpoint(tmp_path / "91.1", cuda_convnet_net.net145())
+    with zipfile.ZipFile(tmp_path / "zipped", "w", zipfile.ZIP_DEFLATED, allowZip64=True) as file:
+        file.writestr("data", plain.read_bytes())
+    found, wanted = read_cuda_convnet(tmp_path / "zipped"), read_cuda_convnet(plain)
     assert found.model == wanted.model
     assert all(torch.equal(found.tensors[name], tensor) for name, tensor in wanted.tensors.items())
 
