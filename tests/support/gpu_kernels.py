@@ -1,0 +1,135 @@
+"""Triton kernels that torch.compile generates for a GPU, and their machine code, on a machine without one.
+
+Inductor reads the properties of the device and Triton the architecture from the driver; both get stand-ins.
+The functions below reach into both compilers, so a torch that moved them is skipped, with the name that is missing.
+"""
+
+import contextlib
+import importlib.util
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor
+
+BLOCKS = {"XBLOCK": 256, "YBLOCK": 16, "ZBLOCK": 1}  # one of the sizes that the autotuner tries
+
+
+def device_properties(capability: int) -> SimpleNamespace:
+    """Properties of an A100 (80) or an H100 (90), as far as the compilers read them."""
+    return SimpleNamespace(
+        name="GPU",
+        major=capability // 10,
+        minor=capability % 10,
+        multi_processor_count={80: 108, 90: 132}[capability],
+        total_memory=80 << 30,
+        max_threads_per_multi_processor=2048,
+        regs_per_multiprocessor=65536,
+        warp_size=32,
+        max_threads_per_block=1024,
+        shared_memory_per_block=48 << 10,
+        shared_memory_per_block_optin={80: 163 << 10, 90: 227 << 10}[capability],
+        L2_cache_size={80: 40 << 20, 90: 50 << 20}[capability],
+    )
+
+
+@contextlib.contextmanager
+def pretended_gpu(capability: int) -> Iterator[None]:
+    """A GPU whose properties can be read, and on which nothing can run."""
+    from torch._dynamo.device_interface import CudaInterface
+    from triton.backends.compiler import GPUTarget
+    from triton.runtime.driver import driver
+
+    properties = device_properties(capability)
+    answers = {
+        "get_device_properties": properties,
+        "get_device_capability": (properties.major, properties.minor),
+        "is_available": True,
+        "current_device": 0,
+        "device_count": 1,
+    }
+    target = SimpleNamespace(get_current_target=lambda: GPUTarget("cuda", capability, properties.warp_size))
+    with contextlib.ExitStack() as stack:
+        for name, value in answers.items():
+            stack.enter_context(mock.patch(f"torch.cuda.{name}", lambda *_, value=value: value))
+        for owner in (CudaInterface, CudaInterface.Worker):
+            stack.enter_context(mock.patch.object(owner, "get_device_properties", staticmethod(lambda _=0: properties)))
+        stack.enter_context(mock.patch.object(driver, "_active", target))
+        yield
+
+
+def generate(
+    function: Callable[..., Tensor], capability: int, *arguments: Tensor, options: Mapping[str, Any] | None = None
+) -> str:
+    """Source of the program that torch.compile makes of `function` for arguments like these on a GPU."""
+    from torch._inductor import config
+    from torch._inductor.debug import DebugContext
+    from torch._inductor.decomposition import select_decomp_table
+    from torch._inductor.graph import GraphLowering
+    from torch._inductor.virtualized import V
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with config.patch(dict(options or {})), FakeTensorMode() as mode:
+        fake = [torch.empty_strided(one.shape, one.stride(), dtype=one.dtype, device="cuda") for one in arguments]
+        traced = make_fx(function, decomposition_table=select_decomp_table(), tracing_mode="fake")(*fake)
+        with pretended_gpu(capability):
+            graph = GraphLowering(traced, example_inputs=fake)
+            with V.set_graph_handler(graph), V.set_fake_mode(mode), V.set_debug_handler(DebugContext()):
+                graph.run(*fake)
+                return str(graph.codegen()[0].value)
+
+
+def kernels(program: str) -> dict[str, str]:
+    """Name → source of the Triton kernels of a program."""
+    return dict(re.findall(r"async_compile\.triton\('(\w+)', '''\n(.*?)'''", program, re.DOTALL))
+
+
+def assemble(source: str, capability: int, folder: Path) -> str:
+    """Compile a kernel to machine code. Returns its PTX."""
+    import triton
+    from torch._inductor.runtime import triton_helpers, triton_heuristics
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    made: dict[str, Any] = {}
+
+    def keep(**options: Any) -> Callable[[Any], Any]:
+        return lambda function: made.update(function=function, signature=options["triton_meta"]["signature"])
+
+    def keep_sized(size_hints: object = None, **options: Any) -> Callable[[Any], Any]:
+        return keep(**options)
+
+    path = folder / "kernel.py"
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location("kernel", path)
+    assert spec is not None
+    assert spec.loader is not None
+    with (
+        pretended_gpu(capability),
+        mock.patch.object(triton_helpers, "set_driver_to_gpu"),
+        mock.patch.object(triton_heuristics, "pointwise", keep_sized),
+    ):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        sizes = {name: BLOCKS[name] for name, kind in made["signature"].items() if kind == "constexpr"}
+        built = triton.compile(
+            ASTSource(made["function"], made["signature"], constexprs=sizes),
+            target=GPUTarget("cuda", capability, 32),
+            options={"num_warps": 4, "enable_fp_fusion": True},
+        )
+    assert built.asm["cubin"]
+    return str(built.asm["ptx"])
+
+
+def skip_other_compilers(folder: Path) -> None:
+    """Skip the test where this torch or Triton has other internals than the functions above expect."""
+    try:
+        (source,) = kernels(generate(lambda x: x + 1, 90, torch.empty(8, device="meta"))).values()
+        assemble(source, 90, folder)
+    except (ImportError, AttributeError) as error:
+        pytest.skip(f"this torch generates kernels in another way: {error}")
