@@ -8,6 +8,7 @@ from made_results import facts
 
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record
+from alexnet_pl.paper.claim import MIN_PRETRAINING_SIZES
 from alexnet_pl.paper.matching import matching_claim
 
 Change = Callable[[dict[str, Any]], Any]
@@ -125,3 +126,11 @@ def test_lineage_must_be_pre_training_by_the_recipe(change: Change) -> None:
     found = facts("table2.cnn*")
     change(found["lineage"][0])
     assert claim_of(found) is None
+
+
+@pytest.mark.parametrize(("missing", "matches"), [({}, True), ({"classes": 1}, False), ({"images": 1}, False)])
+def test_pre_training_needs_the_smallest_counts(missing: dict[str, int], matches: bool) -> None:
+    found = facts("table2.cnn*")
+    sizes = dict(zip(("classes", "images"), MIN_PRETRAINING_SIZES["fall2011"], strict=True))
+    found["lineage"][0]["store"].update({name: size - missing.get(name, 0) for name, size in sizes.items()})
+    assert (claim_of(found) == "table2.cnn*") == matches
