@@ -118,11 +118,14 @@ def training_section(run: Path) -> str:
 
 
 def run_command(run: Path) -> str:
-    """Command line of `reproduce` with the run's recipe and overrides, without paths of this machine."""
+    """Command line of `reproduce` with the run's recipe and overrides, without paths of this machine.
+
+    `++` was put there by `config.recipes.allow_new_key`; a single `+` is the user's, for a key that the recipe lacks.
+    """
     hydra = run / ".hydra"
     try:
         recipe = read_yaml(hydra / "hydra.yaml")["hydra"]["job"]["config_name"]
-        words = [str(word).lstrip("+") for word in load_yaml(hydra / "overrides.yaml") or []]
+        words = [str(word).removeprefix("++") for word in load_yaml(hydra / "overrides.yaml") or []]
     except (UserError, KeyError, TypeError):
         return "python -m alexnet_pl reproduce -c RUN"
     hidden = ("command=", "hydra", "data.root=", "ckpt_path=", "transfer.data_roots", "transfer.weights=", "wandb.")

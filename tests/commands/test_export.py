@@ -65,6 +65,10 @@ def test_command_of_the_card_is_quoted(tiny_run: Path, tmp_path: Path) -> None:
     info = read_weights(tiny_run).info
     card = model_card(info, tmp_path, "x")
     assert "reproduce -c 'demo; echo evil' 'seed=$(echo evil)' data.root=STORE" in card
+    (tmp_path / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: imagenette}}\n")
+    overrides.write_text("[++command=fit, +model.width=0.25, ++trainer.max_epochs=3, optim.lr=0.02]\n")
+    words = "+model.width=0.25 trainer.max_epochs=3 optim.lr=0.02"
+    assert f"reproduce -c imagenette {words} data.root=STORE" in model_card(info, tmp_path, "x")
     bomb = ["- &a0 [x]", *(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30))]
     for text in ("\n".join(bomb), "[" * 10_000, "\t"):
         overrides.write_text(text)
