@@ -18,6 +18,7 @@ from alexnet_pl.experiment.trainer_options import OTHER_STRATEGIES, REFUSED, WOR
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.reporting.deviation_tables import summarize_effects
 from alexnet_pl.reporting.measured_page import measured_page, measured_tables
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.runs.metrics_log import read_rows
@@ -73,7 +74,7 @@ def evidence_pages() -> dict[Path, str]:
     tables = measured_tables(group_proxies(tests), effects)
     return {
         ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, EVIDENCE) + tuning_section(),
-        DEVIATIONS: with_effects(DEVIATIONS.read_text(), effects),
+        DEVIATIONS: with_effects(with_table(DEVIATIONS, "effects", summarize_effects(effects)), effects),
     }
 
 
@@ -87,7 +88,8 @@ def tuning_section() -> str:
         ][-1]
     rates = sorted({rate for found in errors.values() for rate in found}, key=float)
     rows = [
-        (name, *(f"{found[rate]:.1f}" if rate in found else "" for rate in rates)) for name, found in errors.items()
+        (TUNED[name], *(f"{found[rate]:.1f}" if rate in found else "" for rate in rates))
+        for name, found in errors.items()
     ]
     return TUNING_HEAD + table(("network", *(f"rate {rate}" for rate in rates)), rows) if rows else ""
 

@@ -3,7 +3,7 @@
 from itertools import groupby
 
 from alexnet_pl.paper.claim import ERRORS
-from alexnet_pl.paper.deviations import DeviationEffect
+from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, deviations
 from alexnet_pl.reporting.proxy_tables import format_points, verdict_cells
 from alexnet_pl.reporting.tables import Table
 
@@ -33,6 +33,35 @@ def deviation_tables(effects: list[DeviationEffect]) -> list[Table]:
         )
         for dataset, group in by_dataset
     ]
+
+
+def summarize_effects(effects: list[DeviationEffect]) -> str:
+    """Markdown list for each proxy dataset: the text as a whole, then its settings alone, by their effect."""
+    by_dataset = groupby(effects, key=lambda effect: effect.dataset)
+    return "\n".join(summarize_dataset(dataset, list(group)) for dataset, group in by_dataset) or "Not yet measured.\n"
+
+
+def summarize_dataset(dataset: str, effects: list[DeviationEffect]) -> str:
+    alone = [effect for effect in effects if effect.deviation.key != AS_PRINTED]
+    groups = {
+        "Higher error than the program's": [effect for effect in alone if effect.verdict.startswith("higher")],
+        "Lower error": [effect for effect in alone if effect.verdict.startswith("lower")],
+        "No significant difference": [effect for effect in alone if effect.verdict.startswith("no ")],
+    }
+    measured = {effect.deviation.key for effect in effects}
+    missing = [one.label for one in deviations() if one.key not in measured]
+    whole = next((describe_effect(effect) for effect in effects if effect not in alone), "not yet measured")
+    lines = [
+        f"Top-1 error on {dataset}, in points above the program's network (95 %):\n",
+        f"- The text as a whole: {whole}",
+        *(f"- {title}: {'; '.join(map(describe_effect, group)) or 'none'}" for title, group in groups.items()),
+        *([f"- Not yet measured: {', '.join(missing)}"] if missing else []),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def describe_effect(effect: DeviationEffect) -> str:
+    return f"{effect.deviation.label} {format_points(effect.ours['top1_error'])}"
 
 
 def effect_cells(effect: DeviationEffect) -> list[str]:
