@@ -139,11 +139,22 @@ def reopen_loggers(kind: str, run: Path, project: str, entity: str | None = None
 
 def is_logged_in() -> bool:
     """Whether a W&B API key is in the environment or in the file that `wandb login` writes."""
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    if os.environ.get("WANDB_API_KEY"):
+        return True
     try:
-        return bool(os.environ.get("WANDB_API_KEY") or netrc(os.environ.get("NETRC")).authenticators(host or ""))
+        keys = netrc(os.environ.get("NETRC"))
     except (OSError, NetrcParseError):
         return False
+    return any(keys.authenticators(host) for host in wandb_hosts())
+
+
+def wandb_hosts() -> list[str]:
+    """Hosts, with their ports, under which `wandb login` may have written the key; the public server's was renamed."""
+    import wandb
+
+    if url := os.environ.get("WANDB_BASE_URL"):
+        return [urlsplit(url).netloc]
+    return [urlsplit(wandb.Settings().base_url).netloc, "api.wandb.ai"]
 
 
 def is_offline() -> bool:

@@ -4,10 +4,11 @@ import csv
 from pathlib import Path
 
 import pytest
+import wandb
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.training.loggers import make_loggers
+from alexnet_pl.training.loggers import is_logged_in, make_loggers
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -154,3 +155,33 @@ def test_failing_wandb_is_left_out_and_the_run_continues(
     loggers[0].log_metrics({"train/loss": 1.5}, step=5)
     loggers[0].save()
     assert rows(tmp_path) == [{"step": "5", "train/loss": "1.5"}]
+
+
+@pytest.mark.parametrize(
+    ("server", "url", "known"),
+    [
+        ("api.wandb.ai", None, True),
+        ("wandb's own default", None, True),
+        ("lab.example.org:8080", "http://lab.example.org:8080", True),
+        ("api.wandb.ai", "http://lab.example.org:8080", False),
+        ("elsewhere.example.org", None, False),
+        ("", None, False),
+    ],
+)
+def test_key_that_wandb_login_wrote_is_found(
+    server: str, url: str | None, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is written by wandb's own function, where there is a server."""
+    wbauth = pytest.importorskip("wandb.sdk.lib.wbauth")
+    file = tmp_path / "netrc"
+    monkeypatch.setenv("NETRC", str(file))
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    if server:
+        host = wandb.Settings().base_url if server.startswith("wandb") else f"https://{server}"
+        wbauth.write_netrc_auth(host=host, api_key="a" * 40)
+    if url:
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+    assert is_logged_in() == known
+    monkeypatch.setenv("WANDB_API_KEY", "b" * 40)
+    assert is_logged_in()
