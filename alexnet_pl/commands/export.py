@@ -15,7 +15,7 @@ from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.files import to_json
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
-from alexnet_pl.inference.trained_network import TrainedNetwork
+from alexnet_pl.inference.trained_network import build_network
 from alexnet_pl.inference.weights import HUB, read_run_weights
 from alexnet_pl.runs.layout import CHECKPOINTS, read_config
 
@@ -36,8 +36,9 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         raise UserError(known)
     (run,) = runs
     read_config(run)
-    weights = read_run_weights(run, run / CHECKPOINTS / f"{options.ckpt_path}.ckpt")
-    network = TrainedNetwork(weights, options.views)
+    checkpoint = run / CHECKPOINTS / f"{options.ckpt_path}.ckpt"
+    weights = read_run_weights(run, checkpoint)
+    network = build_network(weights, checkpoint, options.views)
     name, write, run_written = FORMATS[options.format]
     out = Path(options.out) if options.out else run / "export"
     out.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from alexnet_pl.commands.describe_test import last_metrics, print_test_result, r
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.confusions import write_confusions
 from alexnet_pl.evaluation.real_labels import image_index, read_real, real_errors
@@ -28,7 +29,10 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
     """Errors among the classes of the store at `test.data`. Raises UserError if the network lacks one of them."""
     section = make_test_section(cfg)
     assert section.data
-    store, other = Store(section.data), cfg.copy()
+    try:
+        store, other = Store(section.data), cfg.copy()
+    except UserError as error:
+        raise UserError(f"test.data={section.data}: {error}") from error
     classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"]
     rows = class_rows(classes, store.classes, store.name)
     other.data.root, other.data.name, other.model.num_classes = section.data, store.name, len(classes)

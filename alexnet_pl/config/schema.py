@@ -74,9 +74,11 @@ def check_config(cfg: DictConfig) -> None:
     migration.check_keys(".".join(map(str, path)) for path, _ in migration.leaves(whole))
     check_keys(cfg, (*VALUES, *SECTIONS), "")
     for name in SECTIONS:
-        if name in cfg and not isinstance(cfg[name], DictConfig):
-            given = "null" if cfg[name] is None else cfg[name]
-            raise UserError(f"{name}={given}: this is a section; set its keys: {name}.KEY=VALUE")
+        if name in cfg:
+            check_is_section(cfg[name], name)
+    for name, subsection in (cfg.get("schedule") or {}).items():
+        if name != "name" and subsection is not None:
+            check_is_section(subsection, f"schedule.{name}")
     check_finite(whole, "")
     for name, section in READ_BY_KEY.items():
         instantiate(section, cfg.get(name) or {}, name)
@@ -90,6 +92,12 @@ def check_config(cfg: DictConfig) -> None:
         raise UserError("ensemble.groups: expected {NAME: {recipe: …, seeds: […]}}")
     for name, group in groups.items():
         check_overrides(group.get("overrides"), f"ensemble.groups.{name}.overrides")
+
+
+def check_is_section(value: Any, name: str) -> None:
+    if not isinstance(value, DictConfig):
+        given = "null" if value is None else value
+        raise UserError(f"{name}={given}: this is a section; set its keys: {name}.KEY=VALUE")
 
 
 def store_root(cfg: DictConfig) -> str:

@@ -31,6 +31,11 @@ class Prediction(NamedTuple):
     probability: float
 
 
+def check_views(views: str) -> None:
+    if views not in CROP_POSITIONS:
+        raise UserError(f"views={views}: one of {', '.join(CROP_POSITIONS)}")
+
+
 class TrainedNetwork(nn.Module):
     """(N, 3, H, W) uint8 RGB → (N, classes) probabilities, averaged over the views; in evaluation mode.
 
@@ -44,8 +49,7 @@ class TrainedNetwork(nn.Module):
     def __init__(self, weights: Weights, views: str = "ten") -> None:
         """Raises UserError if `views` is unknown or the tensors do not fit the architecture."""
         super().__init__()
-        if views not in CROP_POSITIONS:
-            raise UserError(f"views={views}: one of {', '.join(CROP_POSITIONS)}")
+        check_views(views)
         self.weights_info, self.view_set = weights.info, views
         architecture = weights.info.architecture
         with torch.device("meta"):  # allocates nothing: `assign` below puts the weights in
@@ -152,4 +156,14 @@ def load(source: str | Path, views: str = "ten") -> TrainedNetwork:
     `views`: ten, center or nine, the views that probabilities are averaged over (§5.1). Raises UserError if there is no
     trained network at `source`.
     """
-    return TrainedNetwork(read_weights(source), views)
+    return build_network(read_weights(source), source, views)
+
+
+def build_network(weights: Weights, source: str | Path, views: str = "ten") -> TrainedNetwork:
+    """Build the network of `weights`, which were read from `source`. Raises UserError that names `source` if their
+    settings describe none."""
+    check_views(views)
+    try:
+        return TrainedNetwork(weights, views)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error

@@ -95,7 +95,8 @@ def judge_command(case: Case, victim: Path, place: Workplace) -> str:
     if not ended.well:
         return f"exit code {ended.code}: {ended.last_line}"
     text = re.sub(r"\[(\d+)\]", r".\1", ended.text)  # drops[0] as drops.0
-    names = (Path(case.file).name, Path(case.file).parent.name, case.what.split(" ")[0])
+    key = case.what.split(" ")[0]
+    names = (Path(case.file).name, Path(case.file).parent.name, key, re.sub(r"\.\d+$", "", key))  # a list by its key
     names += (str(folder),) if case.what == "gone" else ()
     if ended.code == 2 and not any(name in text for name in names):
         return f"does not name the file: {ended.last_line}"

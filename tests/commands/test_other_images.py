@@ -91,6 +91,12 @@ def test_network_that_lacks_a_class_is_refused(renamed: Path, tmp_path: Path) ->
             renamed / "checkpoints/last.ckpt")  # fmt: skip
 
 
+def test_missing_store_of_other_images_is_named(renamed: Path, tmp_path: Path) -> None:
+    cfg = compose(str(renamed), [*CPU, f"test.data={tmp_path}/away"])
+    with pytest.raises(UserError, match=r"test.data=\S+/away: data.root: \S+/away does not exist"):
+        run(cfg, "test", renamed, renamed / "checkpoints/last.ckpt")
+
+
 def test_real_labels_result_has_its_own_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results/val-ten"
     tested = TestDescription(

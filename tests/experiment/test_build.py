@@ -160,6 +160,7 @@ def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("objective=val/nothing", "objective=val/nothing: one of val/top1_error"),
         ("optim=null", "optim=null: this is a section"),
         ("trainer=5", "trainer=5: this is a section"),
+        ("++schedule.steps=9", "schedule.steps=9: this is a section"),
         ("report.images_per_second=-1", r"report.images_per_second=-1.0: above 0"),
         ("report.images_per_second=abc", r"report.images_per_second: Value 'abc'"),
         ("report.runs=5", "report.runs=5: a path, or a list of paths"),

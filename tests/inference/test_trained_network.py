@@ -119,7 +119,7 @@ def test_batch_that_is_not_images_is_refused(tiny_run: Path) -> None:
             model(wrong)
 
 
-@pytest.mark.parametrize("what", ["missing", "empty", "text", "foreign", "architecture", "tensors", "views"])
+@pytest.mark.parametrize("what", ["missing", "empty", "text", "foreign", "architecture", "flip", "tensors", "views"])
 def test_anything_but_a_trained_network_is_one_line(exported: Path, tmp_path: Path, what: str) -> None:
     path = tmp_path / "model.safetensors"
     tensors = load_file(exported / "model.safetensors")
@@ -133,12 +133,16 @@ def test_anything_but_a_trained_network_is_one_line(exported: Path, tmp_path: Pa
     elif what == "architecture":
         facts["architecture"]["model"]["layres"] = 3
         save_file(tensors, path, {"alexnet_pl": json.dumps(facts)})
+    elif what == "flip":
+        facts["architecture"]["augment"]["flip"] = 1.5
+        save_file(tensors, path, {"alexnet_pl": json.dumps(facts)})
     elif what == "tensors":
         tensors["net.fc7.weight"] = torch.zeros(7, 7)
         save_file(tensors, path, {"alexnet_pl": json.dumps(facts)})
     with pytest.raises(UserError) as error:
         load(exported, "eleven") if what == "views" else load(path if what != "missing" else tmp_path / "away")
     assert "\n" not in str(error.value)
+    assert what == "views" or str(tmp_path) in str(error.value)
 
 
 def test_oversized_class_list_is_refused_before_allocation(exported: Path, tmp_path: Path) -> None:

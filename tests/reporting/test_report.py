@@ -19,7 +19,6 @@ from running import Compose
 from scipy import stats
 
 from alexnet_pl.commands.report import report
-from alexnet_pl.config.recipes import shipped
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.models.alexnet import AlexNet
@@ -324,5 +323,3 @@ def test_latex_is_escaped_and_compiles_if_a_compiler_is_installed(tmp_path: Path
 def test_qualitative_claims_have_no_number() -> None:
     without = {claim.key for claim in CLAIMS if any(map(math.isnan, claim.values.values()))}
     assert without == {"dropout", "figure1.relu"}
-    assert shipped("ilsvrc2012")
-    assert not shipped("away")
