@@ -49,10 +49,14 @@ class Kills:
             self.tally.note(what, f"exit code {ended.code}: {ended.last_line}", self.place.output)
 
     def at_event(self, moment: Moment, act: Act) -> None:
+        """Kill the command at an event, and start it again."""
         verb = "before" if act is kill else "within"
         what = f"{self.name}, {verb} {moment.kind} ({moment.before} before it)"
         self.start_anew()
         ended = run(self.words, self.place.output, lambda: FileEvents(self.folder, self.log, moment, act).install())
+        if ended.code == 0 and moment not in read_moments(self.log):  # so many events of the kind did not come again
+            self.tally.note(what, ", ".join(self.check()), self.place.output)
+            return
         self.tally.note(
             what,
             "" if ended.code == -9 else f"exit code {ended.code}, not killed: {ended.last_line}",
