@@ -9,14 +9,15 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.experiment.trainer_options import OTHER_STRATEGIES, REFUSED, WORKS
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
-from alexnet_pl.paper.proxies import group_proxies
+from alexnet_pl.paper.proxies import ProxyResults, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.reporting.deviation_tables import summarize_effects
 from alexnet_pl.reporting.measured_page import measured_page, measured_tables
@@ -60,10 +61,11 @@ def pages() -> dict[Path, str]:
         reference / "recipes.md": recipes_page(),
         reference / "config.md": config_page(),
         reference / "trainer.md": trainer_page(),
-        ROOT / "README.md": with_table(ROOT / "README.md", "results", results_table(ROWS, "docs/")),
         **evidence_pages(),
-        CLUSTERS: with_table(CLUSTERS, "failures", failures_table()),
-        ROOT / "docs/results.md": with_table(ROOT / "docs/results.md", "results", results_table(None, "")),
+        CLUSTERS: with_table(CLUSTERS.read_text(), "failures", failures_table()),
+        ROOT / "docs/results.md": with_table(
+            (ROOT / "docs/results.md").read_text(), "results", results_table(None, "")
+        ),
     }
 
 
@@ -71,11 +73,24 @@ def evidence_pages() -> dict[Path, str]:
     """The page of measurements and the cells of docs/deviations.md, from the kept files of scripts/evidence.py."""
     tests = collect_tests([EVIDENCE])
     effects = measure_deviations(tests)
-    tables = measured_tables(group_proxies(tests), effects)
+    readme, proxies = ROOT / "README.md", group_proxies(tests)
+    tables = measured_tables(proxies, effects)
+    shown = with_table(readme.read_text(), "results", results_table(ROWS, "docs/"))
     return {
+        readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, EVIDENCE) + tuning_section(),
-        DEVIATIONS: with_effects(with_table(DEVIATIONS, "effects", summarize_effects(effects)), effects),
+        DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
     }
+
+
+def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
+    """One line of README: how many of the paper's comparisons had which verdict on the proxy data set."""
+    counts = Counter(comparison.verdict for results in proxies for comparison in results.comparisons)
+    found = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "not yet measured"
+    return (
+        "[All rows](docs/results.md). The paper's comparisons on a [proxy](docs/measured.md), 100 classes of "
+        f"tiny-ImageNet and a quarter of the width: {found}.\n"
+    )
 
 
 def tuning_section() -> str:
@@ -336,10 +351,10 @@ def join(cells: Iterable[str]) -> str:
     return " / ".join(filter(None, cells))
 
 
-def with_table(path: Path, name: str, text: str) -> str:
-    """The file with `text` between its two marks."""
+def with_table(page: str, name: str, text: str) -> str:
+    """The page with `text` between its two marks."""
     begin = BEGIN.format(name)
-    before, rest = path.read_text().split(begin, 1)
+    before, rest = page.split(begin, 1)
     _, after = rest.split(END, 1)
     return f"{before}{begin}\n{text}{END}{after}"
 
