@@ -83,11 +83,40 @@ def test_logged_schedule_ignores_validations_outside_training() -> None:
     assert not trainer.should_stop
 
 
-def test_logged_epochs_out_of_order_are_refused() -> None:
+ORDERED = {"drop1": 1, "drop2": 3, "cool": 5, "freeze": 7, "drop3": 9, "stop": 11}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"drop1": 0}, {"drop1": 4}, {"drop2": 6}, {"cool": 8}, {"freeze": 12}, {"drop3": 2}, {"drop3": 12}, {"stop": 6}],
+    ids=lambda change: next(iter(change)),
+)
+def test_logged_epochs_out_of_order_are_refused(change: dict[str, int]) -> None:
+    LoggedSchedule(**ORDERED)
     with pytest.raises(ValueError, match="drop1, drop2"):
-        LoggedSchedule(drop1=60)
-    with pytest.raises(ValueError, match="stop"):
-        LoggedSchedule(stop=70)
+        LoggedSchedule(**ORDERED | change)
+
+
+def test_logged_epochs_may_coincide() -> None:
+    """As drop3 may come before conv1 is cooled: it is of the other layers."""
+    LoggedSchedule(**dict.fromkeys(ORDERED, 1))
+    LoggedSchedule(**ORDERED | {"drop3": 3})
+
+
+@pytest.mark.parametrize(("ended", "complete"), [(10, False), (11, True), (12, True)])
+def test_logged_schedule_is_complete_after_its_last_epoch(ended: int, complete: bool) -> None:
+    trainer, resumed = a_trainer(), LoggedSchedule(**ORDERED)
+    trainer.current_epoch = ended
+    assert resumed.is_complete(trainer) == complete
+    resumed.on_train_start(trainer, a_module())
+    assert trainer.should_stop == complete
+
+
+@pytest.mark.parametrize("divide_by", [0.5, 0.999])
+def test_steps_that_raise_the_rate_are_refused(divide_by: float) -> None:
+    with pytest.raises(ValueError, match="divide_by"):
+        StepSchedule([2], divide_by)
+    StepSchedule([1, 1, 2], 1)
 
 
 def test_steps_divide_weight_rates_by_ten_and_leave_bias_rates() -> None:
