@@ -55,8 +55,7 @@ class Deviation:
         """Words for the command line."""
         if "=" in self.key:
             return self.key
-        value = self.changes[self.key]
-        return f"{self.key}={str(value).lower() if isinstance(value, bool) else value}"
+        return format_override(self.key, self.changes[self.key])
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,10 @@ class DeviationEffect:
         return f"{'higher' if top1.mean > 0 else 'lower'} error than the program's{suffix}"
 
 
+def format_override(key: str, value: Any) -> str:
+    return f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+
+
 @cache
 def deviations() -> tuple[Deviation, ...]:
     """Every key in which the two variants of the main recipe differ, alone; one crop for 32 images; the whole text."""
@@ -93,11 +96,14 @@ def deviations() -> tuple[Deviation, ...]:
 
 
 def changed_label(test: TestRun) -> str | None:
-    """Label of the deviation in which a network differs from the program's, which otherwise has the paper's layers."""
+    """Label of the deviation in which a network differs from the program's; for one or two other settings, their
+    overrides; None for more."""
     settings, program = flatten(test.networks[0].training or {}), flat_settings("as_run")
     names = {name for name in program if name.startswith(("model.", "augment.", "optim.")) and name not in FREE}
     changes = {name: settings[name] for name in names & settings.keys() if settings[name] != program[name]}
-    return next((one.label for one in deviations() if dict(one.changes) == changes), None)
+    if label := next((one.label for one in deviations() if dict(one.changes) == changes), None):
+        return label
+    return ", ".join(format_override(*change) for change in changes.items()) if len(changes) in (1, 2) else None
 
 
 @cache

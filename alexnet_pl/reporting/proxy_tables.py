@@ -19,7 +19,9 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
         ]
         for variant in results.errors
     ]
-    errors = Table(f"Proxy dataset, no row of the paper: {results.description}", [*HEAD, "runs"], rows, PROXY_NOTES)
+    name, _, images = results.description.partition(": ")
+    notes = (f"{images[:1].upper()}{images[1:]}.", *PROXY_NOTES)
+    errors = Table(f"Proxy dataset, no row of the paper: {name}", [*HEAD, "runs"], rows, notes)
     compared = [
         [
             row.claim.label,

@@ -106,3 +106,19 @@ def test_the_table_of_errors_names_the_deviation(tmp_path: Path) -> None:
     make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), PROGRAM)
     (results,) = group_proxies(collect_tests([tmp_path]))
     assert [one.label for one in results.errors] == ["CNN", "order in layer 1: ReLU, norm, pool"]
+
+
+def test_other_settings_are_named_by_their_overrides(tmp_path: Path) -> None:
+    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "tanh", changed(model__activation="tanh"), PROGRAM)
+    make_runs(tmp_path, "two", changed(model__activation="tanh", model__dropout=0.25), PROGRAM)
+    many = changed(model__activation="tanh", model__conv6=True, model__dropout=0.25)
+    make_runs(tmp_path, "many", many, PROGRAM)
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    labels = {one.label for one in results.errors}
+    assert labels == {
+        "CNN",
+        "model.activation=tanh",
+        "model.activation=tanh, model.dropout=0.25",
+        "other settings (many0)",
+    }
