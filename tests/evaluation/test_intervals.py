@@ -67,6 +67,8 @@ def test_single_runs_are_compared_by_image() -> None:
     assert found.mean == pytest.approx(100 * (b - c) / 500)
     spread = math.sqrt((b + c - (b - c) ** 2 / 500) / (500 * 499))
     assert found.high - found.mean == pytest.approx(100 * 1.959964 * spread)
+    assert found.mean - found.low == pytest.approx(100 * 1.959964 * spread)
+    assert (found.runs, found.basis) == (1, "images, paired")
 
 
 def test_ensemble_is_compared_with_its_members_by_image() -> None:
