@@ -16,6 +16,7 @@ from alexnet_pl.evaluation.intervals import (
     paired_difference,
     ratio_ci,
     welch_difference,
+    wilson_interval,
 )
 
 ERRORS, OTHERS = [38.1, 37.4, 38.9, 37.7], [40.2, 39.1, 41.5]
@@ -110,3 +111,9 @@ def test_ratio_is_of_means_with_a_log_interval() -> None:
     assert found.low < found.mean < found.high
     assert math.isnan(ratio_ci(Sample([20.0]), Sample([10.0])).low)
     assert ratio_ci(Sample([20.0]), Sample([10.0])).mean == 2
+
+
+def test_wilsons_interval_stays_between_0_and_100() -> None:
+    """At the ends the other bound is n / (n + z²)."""
+    assert wilson_interval(20, 20) == (pytest.approx(100 * 20 / (20 + 1.959964**2)), 100)
+    assert wilson_interval(0, 20) == (0, pytest.approx(100 * 1.959964**2 / (20 + 1.959964**2)))
