@@ -1,7 +1,6 @@
 """W&B dashboard panels: a run's curves, norms and images, and runs by row of the paper (Tables 1 and 2, §4, §5)."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -55,8 +54,7 @@ def curve_panels(wr: Any) -> dict[str, list[Any]]:
 
     def by_layer(title: str, prefix: str, suffix: str = "") -> Any:
         """Curves of all layers with weights, whatever the network calls them."""
-        regex = rf"^{re.escape(prefix)}/.*{re.escape(suffix)}$"
-        return wr.LinePlot(title=title, x=STEP, metric_regex=regex, log_y=True)
+        return wr.LinePlot(title=title, x=STEP, metric_regex=f"^{prefix}/.+{suffix}$", log_y=True)
 
     return {
         "Errors and losses": [
@@ -135,8 +133,8 @@ def describe_claims(claims: Sequence[Claim]) -> str:
     """Text for claims with equal numbers, such as the removed layers."""
     first, names = claims[0], ", ".join(claim.label for claim in claims)
     points = [format_claimed(value, first) for value in first.values.values() if not math.isnan(value)]
-    worse = f"{first.bound} {' / '.join(points)} points" if points else "no number"
-    return f"{names}; in the paper worse by {worse.strip()}"
+    worse = " ".join(filter(None, ("by", first.bound, " / ".join(points), "points"))) if points else "without a number"
+    return f"{names}; in the paper worse {worse}"
 
 
 def build_workspace(entity: str, project: str) -> Any:
