@@ -12,6 +12,7 @@ from alexnet_pl.config.options import make_probe_options
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
 from alexnet_pl.files import to_json, write_json
 from alexnet_pl.reporting.tables import Table, print_tables
@@ -34,7 +35,10 @@ def probe(cfg: DictConfig, folder: Path) -> float:
     results = folder / "probe" / re.sub(r"[^\w-]", "_", store.name)
     is_own_store = read_checkpoint(cfg.ckpt_path)["alexnet_pl"].get("store", {}).get("fingerprint") == store.fingerprint
     start = time.perf_counter()
-    extractor = gallery.make_extractor(cfg)
+    try:
+        extractor = gallery.make_extractor(cfg)
+    except UserError as error:  # names the key of `features`
+        raise UserError(str(error).replace("features.layer", "probe.layer")) from error
     extracted = [
         gallery.extract_features(cfg, folder if is_own_store else results, split, extractor)
         for split in ("train", data.test_split_name)

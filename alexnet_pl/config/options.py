@@ -207,7 +207,7 @@ class TransferOptions:
         if ALL in self.freeze and len(self.freeze) > 1:
             raise ValueError(f"freeze={self.freeze}: {ALL} alone, or the names of layers")
         if self.needs_weights and not self.weights:
-            raise ValueError(f"weights: is required: pass transfer.weights={SOURCES}")
+            raise ValueError(f"weights is required: pass transfer.weights={SOURCES}")
         if bool(self.layers or self.needs_weights) != bool(self.weights or self.pretrain_recipe):
             lacking = "weights or pretrain_recipe" if self.layers else "layers"
             raise ValueError(

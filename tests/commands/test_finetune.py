@@ -114,7 +114,7 @@ def test_unnamed_store_is_named_after_its_folder(store: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["transfer.weights=null"], "transfer.weights: is required: pass transfer.weights=RUN"),
+        (["transfer.weights=null"], "transfer.weights is required: pass transfer.weights=RUN"),
         (["transfer.weights=away"], "transfer.weights: away does not exist; give RUN"),
         (["transfer.freeze=[fc8]"], "transfer.freeze: fc8 is not carried over"),
         (["transfer.freeze=[conv9]"], "transfer.freeze: this network has no conv9, only conv1"),
