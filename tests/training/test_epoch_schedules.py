@@ -221,6 +221,7 @@ def test_unmentioned_biases_follow_their_weights() -> None:
         ([{"epoch": 1, "weights": {"conv1": 1}}], "has weights.all"),
         ([{"epoch": 1, "weights": {"all": 1}}, {"epoch": 9}, {"epoch": 3}], "in order"),
         ([{"epoch": 1, "weights": {"all": 1}, "bias": 1}], r"stages\[0\].bias: unknown key"),
+        ([{"weights": {"all": 0.01}}], "the first is from epoch 1"),
     ],
 )
 def test_invalid_stages_are_named(stages: list, says: str) -> None:
