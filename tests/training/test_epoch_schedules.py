@@ -227,3 +227,14 @@ def test_unmentioned_biases_follow_their_weights() -> None:
 def test_invalid_stages_are_named(stages: list, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         StagedSchedule(stages)
+
+
+@pytest.mark.parametrize(("batch", "rate", "noise"), [(0, 0.04, 0.1), (4, 0.04, 0.1), (5, 0.01, 0.0), (9, 0.01, 0.0)])
+def test_stage_begins_within_an_epoch(batch: int, rate: float, noise: float) -> None:
+    """2.5 is the middle of the second epoch; biases have twice the rate of their weights."""
+    stages = [{"epoch": 1, "weights": {"all": 0.04}}, {"epoch": 2.5, "weights": {"all": 0.01}, "noise": 0.0}]
+    trainer, module, schedule = a_trainer(), a_module(), StagedSchedule(stages)
+    trainer.num_training_batches, trainer.current_epoch = 10, 1
+    schedule.on_train_batch_start(trainer, module, None, batch)
+    assert (rates(trainer)["fc8.weight"], rates(trainer)["fc8.bias"]) == (rate, 2 * rate)
+    assert module.augment.noise == noise

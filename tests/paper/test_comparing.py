@@ -1,0 +1,69 @@
+"""Comparisons of runs: the interval that their seeds and predictions allow, against scipy."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from made_results import measured, standin
+from scipy import stats
+
+from alexnet_pl.paper import results
+from alexnet_pl.paper.comparing import compare_errors
+
+ONE, OTHER = [60.0, 61.5, 60.4], [63.0, 64.0, 63.5]
+COUNT = 200
+
+
+def made_tests(root: Path, names: list[str], errors: list[float]) -> list[results.TestRun]:
+    """Tests with the seeds that their names end with."""
+    for name, error in zip(names, errors, strict=True):
+        measured(root, name, standin("table2.cnn", images=COUNT), error)
+    return results.collect_tests([root])
+
+
+def test_runs_of_other_seeds_are_compared_by_welch(tmp_path: Path) -> None:
+    a = made_tests(tmp_path / "a", ["run1", "run2", "run3"], OTHER)
+    b = made_tests(tmp_path / "b", ["run4", "run5", "run6"], ONE)
+    found = compare_errors(a, b, "top1_error")
+    assert found
+    wanted = stats.ttest_ind(OTHER, ONE, equal_var=False)
+    interval = wanted.confidence_interval(0.95)
+    assert found[:4] == pytest.approx((np.mean(OTHER) - np.mean(ONE), interval.low, interval.high, 3))
+    assert (found.p, found.basis) == (pytest.approx(wanted.pvalue), "runs")
+
+
+def test_one_shared_seed_is_no_pair(tmp_path: Path) -> None:
+    a = made_tests(tmp_path / "a", ["run1", "run2"], OTHER[:2])
+    b = made_tests(tmp_path / "b", ["run2", "run3"], ONE[:2])
+    found = compare_errors(a, b, "top1_error")
+    assert found
+    assert found.basis == "runs"
+
+
+def save_predictions(tests: list[results.TestRun], right: np.ndarray) -> None:
+    """Predictions in which the first `right` images are classified correctly."""
+    for test in tests:
+        label = np.arange(COUNT) % 10
+        best = [[int(x) if ok else int(x + 1) % 10, *[11] * 4] for x, ok in zip(label, right, strict=True)]
+        table = pa.table({"image": [str(i) for i in range(COUNT)], "label": label, "best": best})
+        footer = {"alexnet_pl": test.path.read_bytes()}
+        pq.write_table(table.replace_schema_metadata(footer), test.path.with_name("probabilities.parquet"))
+
+
+def test_single_runs_with_predictions_are_compared_by_image(tmp_path: Path) -> None:
+    a, b = made_tests(tmp_path / "a", ["run1"], [40.0]), made_tests(tmp_path / "b", ["run2"], [30.0])
+    numbers = np.arange(COUNT)
+    save_predictions(a, numbers >= 80)
+    save_predictions(b, numbers < 140)
+    found = compare_errors(a, b, "top1_error")
+    assert found
+    assert (found.mean, found.runs, found.basis) == (pytest.approx(10.0), 1, "images, paired")
+    assert found.p == pytest.approx(stats.binomtest(80, 140).pvalue)
+
+
+def test_tests_without_a_value_are_not_compared(tmp_path: Path) -> None:
+    tests = made_tests(tmp_path, ["run1"], [40.0])
+    assert compare_errors(tests, [], "top1_error") is None
+    assert compare_errors([], tests, "top1_error") is None
