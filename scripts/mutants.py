@@ -26,7 +26,11 @@ LIBRARIES = ("torch", "lightning", "hydra", "numpy", "scipy.stats", "pyarrow.par
 SELDOM = ("alexnet_pl.webapp", "alexnet_pl.bench")
 SECONDS = 300
 REPORT = ("tests/reporting/test_report.py",)
-SCHEDULES = ("tests/training/test_epoch_schedules.py", "tests/training/test_plateau_schedule.py")
+SCHEDULES = (
+    "tests/training/test_epoch_schedules.py",
+    "tests/training/test_plateau_schedule.py",
+    "tests/training/test_end_of_fit.py",
+)
 TESTS: dict[str, tuple[str, ...]] = {
     "paper/claims": ("tests/paper/test_claims.py",),
     "paper/matching": ("tests/paper/test_matching.py",),
