@@ -67,3 +67,15 @@ def test_tests_without_a_value_are_not_compared(tmp_path: Path) -> None:
     tests = made_tests(tmp_path, ["run1"], [40.0])
     assert compare_errors(tests, [], "top1_error") is None
     assert compare_errors([], tests, "top1_error") is None
+
+
+def test_pairs_need_a_value_on_both_sides(tmp_path: Path) -> None:
+    """Days of training, which one of the runs did not record."""
+    for side, days in (("a", [3.0, 4.0, None]), ("b", [1.0, 2.5, 1.0])):
+        for seed, value in enumerate(days):
+            about = standin("table2.cnn", images=COUNT)
+            about["trained"]["seconds"] = (value or 0) * 86400
+            measured(tmp_path / side, f"run{seed}", about, 40.0)
+    found = compare_errors(*(results.collect_tests([tmp_path / side]) for side in "ab"), "days")
+    assert found
+    assert (found.mean, found.runs, found.basis) == (pytest.approx(1.75), 2, "runs, paired by seed")

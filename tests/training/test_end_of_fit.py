@@ -52,3 +52,10 @@ def test_fit_ends_by_schedule_max_epochs_or_max_time(schedule: Schedule, epochs:
 def test_max_steps_is_distinguished_from_max_time() -> None:
     assert ended_by(plateau(0), 1, steps=20, max_steps=20) == "max_steps"
     assert ended_by(plateau(0), 1, steps=19, max_steps=20) == "max_time"
+
+
+def test_bounds_of_zero_and_one_are_bounds() -> None:
+    """Lightning's -1 is none."""
+    assert ended_by(plateau(0), 0, steps=1, max_steps=1) == "max_steps"
+    assert ended_by(plateau(0), 0, max_epochs=0) == "max_epochs"
+    assert ended_by(plateau(0), 0, max_epochs=-1, max_steps=0) == "max_time"
