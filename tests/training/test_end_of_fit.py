@@ -1,10 +1,13 @@
 """End of a fit: only the schedule's own end counts as a row of the paper."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from trainers import a_module, a_trainer, rates
 
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule, Schedule, find_end_of_fit
 
@@ -59,3 +62,25 @@ def test_bounds_of_zero_and_one_are_bounds() -> None:
     assert ended_by(plateau(0), 0, steps=1, max_steps=1) == "max_steps"
     assert ended_by(plateau(0), 0, max_epochs=0) == "max_epochs"
     assert ended_by(plateau(0), 0, max_epochs=-1, max_steps=0) == "max_time"
+
+
+def test_states_keep_the_keys_that_checkpoints_have() -> None:
+    """Those of the first version, under which older checkpoints hold them."""
+    assert [one.state_key for one in (PlateauSchedule(), ConstantSchedule())] == ["DivideByTen", "Constant"]
+
+
+def test_only_division_freezes_conv1() -> None:
+    trainer, module, schedule = a_trainer(), a_module(), PlateauSchedule(times=1)
+    schedule.on_plateau(trainer, module)
+    assert rates(trainer)["conv1.weight"] == rates(trainer)["conv1.bias"] == module.augment.noise == 0
+    assert rates(trainer)["fc8.weight"] == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(("until", "allowed"), [(0, True), (100, True), (-0.1, False), (100.1, False)])
+def test_target_error_is_a_percentage(until: float, allowed: bool) -> None:
+    with nullcontext() if allowed else pytest.raises(ValueError, match="until="):
+        ConstantSchedule(until)
+
+
+def test_default_patience_is_the_recipes() -> None:
+    assert PlateauSchedule().patience == compose("ilsvrc2012", []).schedule.plateau.patience
