@@ -100,7 +100,7 @@ def changed_label(test: TestRun) -> str | None:
     overrides; None for more."""
     settings, program = flatten(test.networks[0].training or {}), flat_settings("as_run")
     names = {name for name in program if name.startswith(("model.", "augment.", "optim.")) and name not in FREE}
-    changes = {name: settings[name] for name in names & settings.keys() if settings[name] != program[name]}
+    changes = {name: settings[name] for name in sorted(names & settings.keys()) if settings[name] != program[name]}
     if label := next((one.label for one in deviations() if dict(one.changes) == changes), None):
         return label
     return ", ".join(format_override(*change) for change in changes.items()) if len(changes) in (1, 2) else None
