@@ -34,7 +34,7 @@ SCHEDULES = (
 TESTS: dict[str, tuple[str, ...]] = {
     "paper/claims": ("tests/paper/test_claims.py",),
     "paper/matching": ("tests/paper/test_matching.py",),
-    "paper/results": ("tests/paper/test_deviations.py", *REPORT),
+    "paper/results": ("tests/paper/test_comparing.py", "tests/paper/test_deviations.py", *REPORT),
     "paper/comparing": ("tests/paper/test_comparing.py", "tests/paper/test_deviations.py", *REPORT),
     "runs/fit_status": ("tests/runs/test_fit_status.py",),
     "evaluation/intervals": ("tests/evaluation/test_intervals.py",),
