@@ -6,7 +6,7 @@ JSON, CSV and in COCO's format, and pictures of some images before and after mer
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -119,21 +119,23 @@ def by_number(found: DetectedBoxes) -> list[tuple[int, PredictedBoxes]]:
 
 def draw_test(
     results: Path, finder: BoxFinder, split: WholeSplit, tested: BoxTest, count: int, names: Sequence[str]
-) -> list[Path]:
-    """Boxes before and after merging of the first images with boxes, and a detector's mistakes by kind."""
+) -> dict[str, Path]:
+    """Draw boxes before and after merging of the first images with boxes, and a detector's mistakes by kind; by the
+    name under which each is logged."""
     numbers = np.unique(tested.truths.images)[:count].tolist()
     if not numbers:
-        return []
-    pictures = [save_merging(results / "merging.png", finder, [split.image(i) for i in numbers], names)]
+        return {}
+    pictures = {MERGING: save_merging(results / "merging.png", finder, [split.image(i) for i in numbers], names)}
     if "mistakes" in tested.numbers:
-        pictures.append(save_mistakes(results / "mistakes.png", split.image, tested.detections, tested.truths, names))
+        path = results / "mistakes.png"
+        pictures[MISTAKES] = save_mistakes(path, split.image, tested.detections, tested.truths, names)
     return pictures
 
 
 def log_box_test(
     cfg: DictConfig,
     folder: Path,
-    pictures: Sequence[Path],
+    pictures: Mapping[str, Path],
     overlays: Sequence[tuple[Tensor, PredictedBoxes]],
     names: Sequence[str],
     result: dict[str, Any],
@@ -141,11 +143,11 @@ def log_box_test(
     """Log errors, pictures and W&B's box overlays to the loggers of the fit."""
     loggers = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=False)
     step = result["checkpoint"]["step"]
-    logged = (*LOCALISATION_ERRORS, MEAN_AVERAGE_PRECISION)
+    logged = (*LOCALISATION_ERRORS, "test/top5_error", MEAN_AVERAGE_PRECISION)
     errors = {name: result[key] for name in logged if (key := name.removeprefix("test/")) in result}
     for logger in loggers:
         logger.log_metrics(errors, step)
-    for key, path in zip((MERGING, MISTAKES), pictures, strict=False):  # a localiser has no mistakes by kind
+    for key, path in pictures.items():
         log_picture(loggers, key, path, step)
     log_boxes(loggers, FOUND_BOXES, overlays, names, step)
     for logger in loggers:

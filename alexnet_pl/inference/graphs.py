@@ -15,8 +15,8 @@ from torch import Tensor
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, to_json
-from alexnet_pl.inference.trained_network import TrainedNetwork
-from alexnet_pl.inference.weights import KEY, Weights, read_weights, write_safetensors
+from alexnet_pl.inference.trained_network import TrainedNetwork, load
+from alexnet_pl.inference.weights import KEY, Weights, write_safetensors
 
 INPUT, OUTPUT = "images", "probabilities"
 
@@ -63,7 +63,7 @@ def export_safetensors(network: TrainedNetwork, weights: Weights, path: Path) ->
 
 def run_safetensors(path: Path, images: Tensor, views: str) -> Tensor:
     with torch.inference_mode():
-        return TrainedNetwork(read_weights(path), views)(images)
+        return load(path, views)(images)
 
 
 ExportFunction = Callable[[TrainedNetwork, Weights, Path], None]

@@ -87,9 +87,9 @@ def source_claim(claim: Claim) -> str:
 def reproduce_command(claim: Claim) -> str:
     """Command that reproduces a row; it reuses finished fits and tests. FOLDER stands for prepared stores."""
     assert claim.recipe
-    is_ensemble = claim.recipe and len(matching.recipe_networks(claim.recipe, claim.overrides)) > 1
+    is_ensemble = len(matching.recipe_networks(claim.recipe, claim.overrides)) > 1
     words = [f"python -m alexnet_pl {'ensemble' if is_ensemble else 'reproduce'} -c {claim.recipe}", *claim.overrides]
-    if claim.recipe and claim.views != matching.default_views(claim.recipe):
+    if claim.views != matching.default_views(claim.recipe):
         words += view_overrides(claim.views)
     words.append("data.root=FOLDER")
     if claim.data and not DATASETS[claim.data].labelled:

@@ -75,12 +75,12 @@ def log_boxes(
 ) -> None:
     """Images with boxes that W&B lays over them. `images`: (3, H, W) uint8 tensors, each with what was found: `labels`,
     `scores` and `boxes` (N, 4) in pixels."""
-    if not images:
+    if not images or not (wandb_loggers := select_wandb(loggers)):
         return
     height, width = (max(image.shape[axis] for image, _ in images) for axis in (1, 2))
     pixels = [pad_image(image, height, width).permute(1, 2, 0).numpy() for image, _ in images]
     boxes = [{"found": wandb_boxes(found, names)} for _, found in images]
-    for logger in select_wandb(loggers):
+    for logger in wandb_loggers:
         logger.log_image(key, pixels, step, boxes=boxes)
 
 
