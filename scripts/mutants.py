@@ -26,6 +26,7 @@ LIBRARIES = ("torch", "lightning", "hydra", "numpy", "scipy.stats", "pyarrow.par
 SELDOM = ("alexnet_pl.webapp", "alexnet_pl.bench")
 SECONDS = 300
 REPORT = ("tests/reporting/test_report.py",)
+PAPER = ("tests/paper/test_comparing.py", "tests/paper/test_deviations.py", *REPORT)
 SCHEDULES = (
     "tests/training/test_epoch_schedules.py",
     "tests/training/test_plateau_schedule.py",
@@ -34,8 +35,8 @@ SCHEDULES = (
 TESTS: dict[str, tuple[str, ...]] = {
     "paper/claims": ("tests/paper/test_claims.py",),
     "paper/matching": ("tests/paper/test_matching.py",),
-    "paper/results": ("tests/paper/test_comparing.py", "tests/paper/test_deviations.py", *REPORT),
-    "paper/comparing": ("tests/paper/test_comparing.py", "tests/paper/test_deviations.py", *REPORT),
+    "paper/results": ("tests/paper/test_results.py", *PAPER),
+    "paper/comparing": PAPER,
     "runs/fit_status": ("tests/runs/test_fit_status.py",),
     "evaluation/intervals": ("tests/evaluation/test_intervals.py",),
     "training/schedules": SCHEDULES,

@@ -1,0 +1,48 @@
+"""Test results as the report collects them: which images are wrong, and which runs may be compared."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from made_results import measured, standin
+
+from alexnet_pl.paper import results
+
+RANKS = [1, 2, 5, 6]  # of each image's label among the network's answers; 6: not among the five that are saved
+
+
+def predicted_run(root: Path) -> results.TestRun:
+    path = measured(root, "run1", standin("table2.cnn", images=len(RANKS)), 75.0, 25.0)
+    best = [[0 if place == rank else place for place in range(1, 6)] for rank in RANKS]  # every label is class 0
+    columns = {"image": [str(rank) for rank in RANKS], "label": [0] * len(RANKS), "best": best}
+    table = pa.table(columns).replace_schema_metadata({"alexnet_pl": path.read_bytes()})
+    pq.write_table(table, path.with_name("probabilities.parquet"))
+    (test,) = results.collect_tests([root])
+    return test
+
+
+@pytest.mark.parametrize(
+    ("metric", "wrong"), [("top1_error", [False, True, True, True]), ("top5_error", [False, False, False, True])]
+)
+def test_an_image_is_wrong_if_its_label_is_not_among_the_best(tmp_path: Path, metric: str, wrong: list[bool]) -> None:
+    found = predicted_run(tmp_path).misclassified(metric)
+    assert found is not None
+    assert found.tolist() == wrong
+
+
+def reversed_keys(settings: dict) -> dict:
+    return {key: reversed_keys(value) if isinstance(value, dict) else value for key, value in [*settings.items()][::-1]}
+
+
+def test_the_order_of_settings_in_a_record_does_not_matter(tmp_path: Path) -> None:
+    about = standin("table2.cnn")
+    measured(tmp_path, "run1", about, 60.0)
+    training = reversed_keys(about["training"])
+    assert json.dumps(training) != json.dumps(about["training"])
+    measured(tmp_path, "run2", about | {"training": training}, 61.0)
+    one, other = results.collect_tests([tmp_path])
+    assert one.comparison_group == other.comparison_group
+    assert one.variant == other.variant
+    assert results.variant_key(training, False) == results.variant_key(about["training"], False)
