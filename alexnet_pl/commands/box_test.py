@@ -55,7 +55,7 @@ def test(cfg: DictConfig, folder: Path) -> float:
     split, train = store.whole(tested_split(cfg, store)), store.whole("train")
     finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
     if trained_with.task == "detect":
-        tested = evaluate_detector(finder, split, options)
+        tested = evaluate_detector(finder, split, options, [identity for identity, _ in classes])
     else:
         tested = evaluate_localiser(finder, split, train, options)
     results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
@@ -157,7 +157,8 @@ def log_box_test(
 def summarize_box_test(result: dict[str, Any]) -> str:
     images = f"{result['dataset']['name']}, {result['images']:,} {result['dataset']['split']} images"
     if "map" in result:
-        return f"{images}, {result['objects']:,} objects: mAP {result['map']:.2f} %"
+        others = f", {counted:.2f} % without the blacklist" if (counted := result.get("map_without_blacklist")) else ""
+        return f"{images}, {result['objects']:,} objects: mAP {result['map']:.2f} %{others}"
     low, high = result["loc_error_interval"]
     return (
         f"{images}: localisation error {result['loc_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "

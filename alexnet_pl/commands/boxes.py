@@ -9,19 +9,19 @@ from alexnet_pl.commands.fit import fit_to_end, is_finished, pin_start_for_ddp_r
 from alexnet_pl.commands.reproduce import fit_then_test
 from alexnet_pl.config.identity import box_signature
 from alexnet_pl.console import pluralize, print_message
-from alexnet_pl.detection.build import build_boxes, open_box_store, store_record
+from alexnet_pl.detection.build import build_boxes
 from alexnet_pl.files import parse_record
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.training.callbacks.records import FitRecord
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
-    store = parse_record(store_record(open_box_store(cfg)), DatasetInfo)
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, box_signature(cfg)):
         return None
     pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_boxes(cfg, folder)
-    loss = fit_to_end(cfg, trainer, module, data, FitRecord(folder, box_signature(cfg), lambda: store))["val/loss"]
+    record = FitRecord(folder, box_signature(cfg), lambda: parse_record(module.store_info, DatasetInfo))
+    loss = fit_to_end(cfg, trainer, module, data, record)["val/loss"]
     print_message(f"{pluralize(trainer.current_epoch, 'epoch')}: val loss {loss:.4f}", folder)
     return loss
 

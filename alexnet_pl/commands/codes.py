@@ -39,8 +39,8 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_codes(cfg, folder)
     if not cfg.ckpt_path:
-        module.net.set_statistics(*measure_statistics(data.train))
-    record = FitRecord(folder, codes_signature(cfg, module.source), lambda: data.train.info.dataset)
+        module.net.set_statistics(*measure_statistics(data.features["train"]))
+    record = FitRecord(folder, codes_signature(cfg, module.source), lambda: data.features["train"].info.dataset)
     loss = fit_to_end(cfg, trainer, module, data, record)["val/loss"]
     trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
     print_message(f"{trained}: {100 * loss:.1f} % of the variance lost", folder)

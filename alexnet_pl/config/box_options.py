@@ -77,7 +77,7 @@ class DetectOptions:
     weight       of merging: count, the mean of all members, or pair, the mean of the two as printed
     iou          of nms: boxes that overlap more are left out
     rule         of average precision: ilsvrc, voc or voc2007
-    blacklist    a file of image numbers, from 1, that a second localisation error leaves out
+    blacklist    a development kit's list of images (for a detector, of image and class) that a second error leaves out
     confidence   boxes that `detect` is less sure of are left out; of merging a sum over windows, not a probability
     show         images of which `test` draws the boxes
     """

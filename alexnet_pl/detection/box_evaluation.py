@@ -1,7 +1,6 @@
 """Evaluation on a split: ILSVRC's localisation error of a localiser (§4.4), average precision of a detector (§5)."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from rich.progress import track
 from alexnet_pl.config.box_options import DetectOptions
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes, average_precisions, mean_average_precision
+from alexnet_pl.detection.blacklist import read_image_blacklist, read_object_blacklist
 from alexnet_pl.detection.boxes import as_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.localisation_error import LocalisedImage, best_constant_box, localisation_errors
@@ -43,7 +43,7 @@ def evaluate_localiser(finder: BoxFinder, split: WholeSplit, train: WholeSplit, 
         guesses.append(guess)
     if not answers:
         raise UserError(f"data.root: no image of {split.name} has a class and a box of it")
-    blacklisted = read_blacklist(options.blacklist)
+    blacklisted = read_image_blacklist(options.blacklist)
     skipped = {index for index, number in enumerate(numbers) if number in blacklisted}
     constant = best_constant_box(relative_boxes(train))
     figures = localisation_errors(answers, constant, skipped)
@@ -62,8 +62,12 @@ def iterate_localised(finder: BoxFinder, split: WholeSplit) -> Iterator[tuple[in
         yield number, guesses, finder.combine(candidates.select(candidates.labels == label))
 
 
-def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptions) -> BoxTest:
-    """Average precision over all images, and outcomes of the most confident detections, as many as there are boxes."""
+def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptions, wnids: Sequence[str]) -> BoxTest:
+    """Average precision over all images, and outcomes of the most confident detections, as many as there are boxes.
+
+    With `options.blacklist`, also `map_without_blacklist`. `wnids`: ids of the classes.
+    """
+    blacklisted = read_object_blacklist(options.blacklist, wnids)
     boxes = [finder.find(split.image(number)) for number in track(range(len(split)), split.name, transient=True)]
     detected, truths = concat_detections(list(range(len(split))), boxes), collect_true_boxes(split)
     if not len(truths.images):
@@ -77,6 +81,9 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
         "average_precisions": [None if np.isnan(value) else round(100 * float(value), 2) for value in precisions],
         "mistakes": count_mistakes(*classify_detections(top, truths)),
     }
+    if blacklisted:
+        counted = average_precisions(detected, truths, finder.network.num_objects, options.rule, blacklisted)
+        numbers["map_without_blacklist"] = mean_average_precision(counted)
     return BoxTest(numbers, detected, truths)
 
 
@@ -121,13 +128,3 @@ def relative_boxes(split: WholeSplit) -> list[np.ndarray]:
     if not boxes_by_image:
         raise UserError("data.root: no training image has a box of its class, from which a constant box is chosen")
     return boxes_by_image
-
-
-def read_blacklist(path: str | None) -> set[int]:
-    """Indices, from 0, of the images in a development kit's list, whose numbers start at 1."""
-    if path is None:
-        return set()
-    try:
-        return {int(line) - 1 for line in Path(path).read_text().split()}
-    except (OSError, ValueError) as error:
-        raise UserError(f"detect.blacklist: {path}: not a list of image numbers ({error})") from error

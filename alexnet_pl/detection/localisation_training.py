@@ -1,17 +1,13 @@
 """Regressor training (§4.2) on cached windows: squared distance of the edges, with frozen features."""
 
-from collections.abc import Iterator
-
-import lightning as L
 import numpy as np
 from torch import Tensor
 
-from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
+from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
 from alexnet_pl.detection.regressor import box_loss
 from alexnet_pl.detection.window_cache import WindowBatch, WindowCache
-from alexnet_pl.files import JsonObject
 
 
 class RegressorModule(BoxModule):
@@ -34,60 +30,25 @@ class RegressorModule(BoxModule):
         self.log("val/loss", self.window_loss(batch), prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
 
 
-class WindowLoader(EpochPosition):
-    """Batches of windows in a new random order each epoch, or, if `shuffled` is false, all windows in order.
-
-    The order is a function of (seed, epoch). With several devices, each takes its share of every batch.
-    """
+class WindowLoader(ItemLoader):
+    """Batches of cached windows."""
 
     def __init__(
-        self, windows: WindowCache, batch_size: int, seed: int, shuffled: bool, rank: int = 0, world: int = 1
+        self, windows: WindowCache, batch_size: int, seed: int, training: bool, rank: int = 0, world: int = 1
     ) -> None:
-        super().__init__()
-        self.windows, self.batch_size, self.seed, self.shuffled = windows, batch_size, seed, shuffled
-        self.share = slice(rank, None, world)
-        self.batches = max(1, len(windows) // batch_size) if shuffled else -(-len(windows) // batch_size)
+        super().__init__(len(windows), batch_size, seed, training, rank, world)
+        self.windows = windows
 
-    def __len__(self) -> int:
-        return self.batches
-
-    def __iter__(self) -> Iterator[WindowBatch]:
-        if self.shuffled:
-            self.start_epoch()
-        count = len(self.windows)
-        order = epoch_order(count, self.seed, self.epoch) if self.shuffled else np.arange(count)
-        for i in range(self.batches_done if self.shuffled else 0, self.batches):
-            self.batches_done = i + 1
-            yield self.windows.read_rows(np.sort(order[i * self.batch_size : (i + 1) * self.batch_size][self.share]))
+    def read_batch(self, batch: int, numbers: np.ndarray) -> WindowBatch:
+        return self.windows.read_rows(np.sort(numbers[self.share]))
 
 
-class WindowData(L.LightningDataModule):
+class WindowData(ItemDataModule):
     """Cached windows of the training and validation images."""
 
     def __init__(self, store: Store, train: WindowCache, val: WindowCache, batch_size: int, seed: int) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: at least 1")
-        self.store, self.train, self.val, self.batch_size, self.seed = store, train, val, batch_size, seed
-        self.loader: WindowLoader | None = None
-        self.position: dict[str, int] | None = None
+        super().__init__(batch_size, seed)
+        self.store, self.windows = store, {"train": train, "val": val}
 
-    def make_loader(self, windows: WindowCache, shuffled: bool) -> WindowLoader:
-        assert self.trainer is not None
-        rank_and_world = self.trainer.global_rank, self.trainer.world_size
-        return WindowLoader(windows, self.batch_size, self.seed, shuffled, *rank_and_world)
-
-    def train_dataloader(self) -> WindowLoader:
-        self.loader = self.make_loader(self.train, True)
-        if self.position is not None:
-            self.loader.load_state_dict(self.position)
-        return self.loader
-
-    def val_dataloader(self) -> WindowLoader:
-        return self.make_loader(self.val, False)
-
-    def state_dict(self) -> JsonObject:
-        return {"position": self.loader.state_dict() if self.loader else None}
-
-    def load_state_dict(self, state_dict: JsonObject) -> None:
-        self.position = state_dict["position"]
+    def make_loader(self, split: str, training: bool) -> WindowLoader:
+        return WindowLoader(self.windows[split], self.batch_size, self.seed, training, *self.rank_and_world)

@@ -82,7 +82,7 @@ class AlexNet(nn.Module):
         self.width = width
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
         kernels = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
-        widths, units = [scaled_width(count, width) for count in kernels], scaled_width(4096, width)
+        widths, units = [scale_even_width(count, width) for count in kernels], scale_even_width(4096, width)
         specs = {  # kernels, their side, stride, padding, groups
             "conv1": (widths[0], 11, 4, 0, 1),
             "conv2": (widths[1], 5, 1, 2 if overlap else 1, towers),
@@ -209,7 +209,7 @@ def as_convolution(layer: nn.Linear, maps: Tensor) -> Tensor:
     return F.conv2d(maps, layer.weight[:, :, None, None], layer.bias)
 
 
-def scaled_width(count: int, width: float) -> int:
+def scale_even_width(count: int, width: float) -> int:
     """Kernels or units of a layer that has `count` in the paper: an even number, so that two towers share them."""
     return max(2, 2 * round(count * width / 2))
 

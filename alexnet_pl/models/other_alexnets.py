@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from alexnet_pl.models.alexnet import AlexNet, scaled_width
+from alexnet_pl.models.alexnet import AlexNet, scale_even_width
 from alexnet_pl.models.layers import LocalResponseNorm
 from alexnet_pl.models.sliding_window import WindowGeometry
 
@@ -40,7 +40,7 @@ class TorchvisionAlexNet(AlexNet):
             relu_after_pool1=False,
             wide_init=False,
         )
-        maps = [3, *(scaled_width(kernels, width) for kernels in (64, 192, 384, 256, 256))]
+        maps = [3, *(scale_even_width(kernels, width) for kernels in (64, 192, 384, 256, 256))]
         shapes = {"conv1": (11, 4, 2), "conv2": (5, 1, 2), "conv3": (3, 1, 1), "conv4": (3, 1, 1), "conv5": (3, 1, 1)}
         for (name, (side, stride, padding)), before, kernels in zip(shapes.items(), maps[:-1], maps[1:], strict=True):
             setattr(self, name, nn.Conv2d(before, kernels, side, stride, padding))

@@ -6,8 +6,6 @@ logistic units and is pre-trained layer by layer as a belief network; here hidde
 trained together.
 """
 
-from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from torch import Tensor
 
 from alexnet_pl.config.options import CodeOptions, make_code_options
 from alexnet_pl.config.schema import instantiate
-from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
+from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
@@ -86,74 +84,33 @@ class CodeLearner(L.LightningModule):
         checkpoint["alexnet_pl"] = {"switches": self.switches, "course": course, "source": self.source}
 
 
-class VectorLoader(EpochPosition):
-    """Loader of feature vectors, (batch, width) float32: shuffled each epoch, or in order without `shuffled`.
-
-    The order is a function of (seed, epoch), so a resumed run needs only its position. With several devices, each loads
-    its share of every batch.
-    """
+class VectorLoader(ItemLoader):
+    """Loader of feature vectors, (batch, width) float32."""
 
     def __init__(
-        self, features: Features, batch_size: int, seed: int, shuffled: bool = True, rank: int = 0, world: int = 1
+        self, features: Features, batch_size: int, seed: int, training: bool = True, rank: int = 0, world: int = 1
     ) -> None:
-        super().__init__()
-        self.features, self.batch_size, self.seed, self.shuffled = features, batch_size, seed, shuffled
-        self.share = slice(rank, None, world)
-        count = len(features)
-        self.batches = max(1, count // batch_size) if shuffled else -(-count // batch_size)
+        super().__init__(len(features), batch_size, seed, training, rank, world)
+        self.features = features
 
-    def __len__(self) -> int:
-        return self.batches
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self.shuffled:
-            self.start_epoch()
-        first = self.batches_done if self.shuffled else 0
-        count = len(self.features)
-        order = epoch_order(count, self.seed, self.epoch) if self.shuffled else np.arange(count)
-        for i in range(first, len(self)):
-            self.batches_done = i + 1
-            numbers = order[i * self.batch_size : (i + 1) * self.batch_size][self.share]
-            yield torch.from_numpy(self.features.rows(np.sort(numbers)))
+    def read_batch(self, batch: int, numbers: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.features.rows(np.sort(numbers[self.share])))
 
 
-class FeatureDataModule(L.LightningDataModule):
+class FeatureDataModule(ItemDataModule):
     """LightningDataModule of feature vectors for training and validation."""
 
     def __init__(self, train: Features, val: Features, batch_size: int, seed: int = 0) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: at least 1")
-        self.train, self.val, self.batch_size, self.seed = train, val, batch_size, seed
-        self.position: dict[str, int] | None = None
+        super().__init__(batch_size, seed)
+        self.features = {"train": train, "val": val}
 
     @property
     def store(self) -> StoreIdentity:
         """The store that the features are of."""
-        return self.train.info.dataset
+        return self.features["train"].info.dataset
 
-    def rank_and_world(self) -> tuple[int, int]:
-        """Rank of this process and number of processes."""
-        assert self.trainer is not None
-        return self.trainer.global_rank, self.trainer.world_size
-
-    @cached_property
-    def training_loader(self) -> VectorLoader:
-        return VectorLoader(self.train, self.batch_size, self.seed, True, *self.rank_and_world())
-
-    def train_dataloader(self) -> VectorLoader:
-        if self.position is not None:
-            self.training_loader.load_state_dict(self.position)
-        return self.training_loader
-
-    def val_dataloader(self) -> VectorLoader:
-        return VectorLoader(self.val, self.batch_size, self.seed, False, *self.rank_and_world())
-
-    def state_dict(self) -> dict[str, dict[str, int]]:
-        return {"position": self.training_loader.state_dict()}
-
-    def load_state_dict(self, state_dict: dict[str, dict[str, int]]) -> None:
-        self.position = state_dict["position"]
+    def make_loader(self, split: str, training: bool) -> VectorLoader:
+        return VectorLoader(self.features[split], self.batch_size, self.seed, training, *self.rank_and_world)
 
 
 def open_features(options: CodeOptions, layer: str) -> tuple[Features, Features]:

@@ -121,6 +121,22 @@ def test_detector_learns_background_and_is_tested(
     assert list(tmp_path.glob("run/results/*/mistakes.png"))
 
 
+def test_blacklisted_classes_do_not_count_in_a_second_map(
+    detect: DictConfig, tmp_path: Path, scene_store: Store
+) -> None:
+    """With all images of a class on the list, the mean is over the other classes."""
+    run(detect, "fit", tmp_path / "run")
+    (wnid, _), split = scene_store.classes[0], scene_store.whole("val")
+    shown = [number for number in range(len(split)) if 0 in split.box_labels(number)]
+    assert shown, "the store's validation images show class 0"
+    (tmp_path / "list.txt").write_text("".join(f"{number + 1} {wnid}\n" for number in range(len(split))))
+    detect.detect.blacklist, detect.detect.least_score = str(tmp_path / "list.txt"), 0.0
+    run(detect, "test", tmp_path / "run", last(tmp_path / "run"))
+    found = result(tmp_path / "run")
+    others = [value for value in found["average_precisions"][1:] if value is not None]
+    assert found["map_without_blacklist"] == pytest.approx(np.mean(others), abs=0.01)
+
+
 def test_training_the_classifier_only_leaves_the_convolutions(
     detect: DictConfig, tmp_path: Path, classifier_run: Path
 ) -> None:

@@ -102,7 +102,7 @@ def test_loader_resumes_from_a_saved_state(tmp_path: Path) -> None:
 
 def test_all_vectors_are_validated_on_in_order(tmp_path: Path) -> None:
     features = make_features(tmp_path / "val-fc7", np.arange(70).reshape(70, 1))
-    loader = VectorLoader(features, 16, 1, shuffled=False)
+    loader = VectorLoader(features, 16, 1, training=False)
     for _ in range(2):
         assert torch.cat(list(loader)).flatten().tolist() == list(range(70))
     assert len(loader) == 5

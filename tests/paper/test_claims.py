@@ -13,7 +13,7 @@ from alexnet_pl.config import options, schema
 from alexnet_pl.config.recipes import allow_new_key, compose, is_override, recipe_names
 from alexnet_pl.experiment import build
 from alexnet_pl.paper.claim import ALEXNET, DATASETS, ERRORS, Claim
-from alexnet_pl.paper.claims import BY_KEY, CLAIMS, TABLE1, TABLE2
+from alexnet_pl.paper.claims import ABLATIONS, BY_KEY, CLAIMS, TABLE1, TABLE2
 from alexnet_pl.paper.rows import reproduce_command
 
 PRINTED = Path(__file__).parents[3] / "shared/paper/cacm2017_alexnet.txt"
@@ -148,3 +148,44 @@ def test_tables_have_the_printed_numbers(key: str) -> None:
 
 def test_table_rows_are_all_of_tables_1_and_2() -> None:
     assert {claim.key for claim in CLAIMS if claim.group in (TABLE1, TABLE2)} <= TABLES.keys()
+
+
+TEXT = {  # typed from the text of the CACM printing: value, its metric, and the words before it ("" for none)
+    "noise": (1.0, "top1_error", "over"),
+    "without.conv2": (2.0, "top1_error", "about"),
+    "without.conv3": (2.0, "top1_error", "about"),
+    "without.conv4": (2.0, "top1_error", "about"),
+    "parameters": (60_000_000, "parameters", "about"),
+    "neurons": (650_000, "neurons", "about"),
+    "conv3_share": (1.0, "conv3_share", "at most"),
+    "conv4_share": (1.0, "conv4_share", "at most"),
+    "epochs": (90, "epochs", "about"),
+    "days": (5.5, "days", "about"),  # between 5 and 6
+    "dropout.iterations": (2.0, "steps", "about"),
+    "cifar.13pct": (13.0, "top1_error", ""),
+    "cifar.11pct": (11.0, "top1_error", ""),
+    "figure1": (6.0, "epochs_to_25", ""),
+}
+RATIOS = {"dropout.iterations", "figure1"}
+UNPRINTED = {"dropout", "figure1.relu"}
+
+
+@pytest.mark.parametrize("key", TEXT)
+def test_text_has_the_printed_numbers(key: str) -> None:
+    value, metric, bound = TEXT[key]
+    claim = BY_KEY[key]
+    assert (dict(claim.values), claim.bound, claim.ratio) == ({metric: value}, bound, key in RATIOS)
+
+
+def test_every_number_of_the_text_is_typed_here() -> None:
+    differences = {"towers", "norm", "overlap"}  # held against the authors' logs above
+    alexnet = {claim.key for claim in CLAIMS if claim.paper == ALEXNET}
+    assert alexnet == TABLES.keys() | TEXT.keys() | differences | UNPRINTED
+    assert all(math.isnan(value) for key in UNPRINTED for value in BY_KEY[key].values.values())
+
+
+def test_differences_and_ratios_are_relative_to_another_row() -> None:
+    relative = {claim.key for claim in CLAIMS if claim.relative}
+    ablations = {claim.key for claim in CLAIMS if claim.group == ABLATIONS}
+    assert relative == ablations | RATIOS
+    assert all(BY_KEY[key].baseline for key in relative)

@@ -9,9 +9,19 @@ import numpy as np
 class Coverage(IntEnum):
     """How much of an image was annotated. A region without a box is surely background only where it is `ALL`."""
 
-    NONE = 0  # nobody has looked for objects
+    NONE = 0  # nobody has looked for objects, or not every object of the classes looked for has a box
     PARTIAL = 1  # objects of some classes have boxes (ILSVRC: of the image's own class), others may have none
     ALL = 2  # every object of every class has a box
+    ABSENT = 3  # no box: the image was checked for some classes and shows none of them (ILSVRC DET's negative images)
+
+
+def has_background(coverage: int, boxes: int) -> bool:
+    """Whether regions without a box, of an image with `boxes` boxes, are taken for background in training.
+
+    In a partially annotated image that has a box, and in one that was checked, objects of other classes may be among
+    them; the organisers found less than 1 % of such images to show one more of the classes looked for.
+    """
+    return coverage in (Coverage.ALL, Coverage.ABSENT) or (coverage == Coverage.PARTIAL and boxes > 0)
 
 
 class Box(NamedTuple):

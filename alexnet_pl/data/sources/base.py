@@ -45,7 +45,7 @@ class DatasetListing:
     held_out: fraction of the images that became `val` by their names, in a copy without such a split.
     missing: files that an incomplete copy lacks.
     boxes: function that reads the copy's bounding boxes, which takes time; used for a store of whole images only.
-    unannotated: by split, the `Coverage` of images that have no annotation since they show no object.
+    unannotated: (split, image name) → `Coverage` of an image without an annotation; None where such images say nothing.
     """
 
     classes: list[tuple[str, str]]
@@ -56,7 +56,7 @@ class DatasetListing:
     missing: list[str] = field(default_factory=list)
     held_out: float | None = None
     boxes: Callable[[], BoxIndex] | None = None
-    unannotated: Mapping[str, int] = field(default_factory=dict)
+    unannotated: Callable[[str, str], int] | None = None
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         """Yield (split, record) of every image once, within each split in the order of the store."""

@@ -4,26 +4,31 @@
     ILSVRC2013_DET_val/, ILSVRC2013_DET_test/                          or  ILSVRC/Data/DET/{train,val,test}/**/*.JPEG
     ILSVRC2013_DET_bbox_train/, ILSVRC2013_DET_bbox_val/, or archives  or  ILSVRC/Annotations/DET/{train,val}/**/*.xml
 
-The classes are the names that the validation annotations have, sorted; an image's class is that of its largest box.
-Every object of the validation images has a box. Training images are annotated for some classes only, and an image
-without annotation, such as all of the `extra` ones, is one in which some class was looked for and not found: their
-coverage is partial. Some training and validation images are those of ILSVRC's classification task, too.
+    ILSVRC201?_devkit/ or its archive                                  or  ILSVRC/ImageSets/DET (see det_kit.py)
+
+The classes are those of the kit, or, without one, the names that the validation annotations have; an image's class is
+that of its largest box. Every object of the validation images and of the training images of 2014 has a box. Other
+training images are annotated for some classes only, and the kit's lists tell which of those without a box were checked.
+Some training and validation images are those of ILSVRC's classification task, too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.boxes.annotation import Coverage
-from alexnet_pl.data.boxes.index import BoxIndex
+from alexnet_pl.data.boxes.index import BoxIndex, image_key
+from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import TARS, read_boxes
+from alexnet_pl.data.sources.det_kit import DetKit, read_det_kit
 from alexnet_pl.data.sources.image_folder import is_image
 from alexnet_pl.errors import UserError
 
 TREE = "ILSVRC"
-COVERAGE = {"train": Coverage.PARTIAL, "val": Coverage.ALL, "test": Coverage.NONE}
+SPLITS = ("train", "val", "test")
+COMPLETE = "ILSVRC2014_train_"  # names of training images in which every object of all classes has a box
 
 
 def find_det(source: Path) -> bool:
@@ -52,20 +57,49 @@ def read_det(source: Path) -> DatasetListing:
     for split, found in places.items():
         if not found:
             raise UserError(f"prepare.source: {source}: no boxes of {split} (ILSVRC2013_DET_bbox_{split})")
-    readers = [partial(read_boxes, path, 0, COVERAGE[split]) for split, found in places.items() for path in found]
+    kit = read_det_kit(source)
     val = [partial(read_boxes, path, 0, Coverage.ALL) for path in places["val"]]
-    names = sorted({box.name for read in val for found in read() for box in found.boxes})
+    train = [partial(read_train_boxes, path, kit) for path in places["train"]]
+    classes = [kit.synsets[number] for number in kit.numbers] or annotated_classes(val)
     splits = {
         split: LazyRecords(lambda split=split: list_images(source, split))
-        for split in COVERAGE
+        for split in SPLITS
         if image_folders(source, split)
     }
     return DatasetListing(
-        [(name, name) for name in names],
+        classes,
         splits,
-        boxes=partial(BoxIndex.read, *readers),
-        unannotated={split: coverage for split, coverage in COVERAGE.items() if coverage},
+        numbers=kit.numbers or None,
+        boxes=partial(BoxIndex.read, *train, *val),
+        unannotated=partial(unannotated_coverage, kit),
     )
+
+
+def annotated_classes(readers: Sequence[Callable[[], Iterable[FoundBoxes]]]) -> list[tuple[str, str]]:
+    names = sorted({box.name for read in readers for found in read() for box in found.boxes})
+    return [(name, name) for name in names]
+
+
+def read_train_boxes(path: Path, kit: DetKit) -> Iterator[FoundBoxes]:
+    for found in read_boxes(path, 0, Coverage.PARTIAL):
+        yield found._replace(coverage=train_coverage(found.key, kit))
+
+
+def train_coverage(key: str, kit: DetKit) -> Coverage:
+    """Coverage of a training image with boxes."""
+    if key.startswith(COMPLETE):
+        return Coverage.ALL
+    return Coverage.NONE if key in kit.partial else Coverage.PARTIAL
+
+
+def unannotated_coverage(kit: DetKit, split: str, name: str) -> Coverage:
+    """Coverage of an image without a box."""
+    if split != "train":
+        return Coverage.ALL if split == "val" else Coverage.NONE
+    key = image_key(name)
+    if key in kit.negative and key not in kit.partial:
+        return Coverage.ABSENT
+    return train_coverage(key, kit)
 
 
 def list_images(source: Path, split: str) -> Iterator[ImageRecord]:

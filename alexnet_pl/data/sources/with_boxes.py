@@ -19,8 +19,8 @@ class BoxedListing(DatasetListing):
         named = {name: label for label, pair in enumerate(self.classes) for name in pair[::-1]}
         for split, item in self.inner.items():
             found = self.index.annotation(item.name, item.label, named)
-            if found is None and split in self.unannotated:
-                found = Annotation([], self.unannotated[split])
+            if found is None and self.unannotated:
+                found = Annotation([], self.unannotated(split, item.name))
             label = largest_label(found) if item.label < 0 and found else item.label
             yield split, item._replace(label=label, annotation=found)
 

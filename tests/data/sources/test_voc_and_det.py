@@ -1,13 +1,17 @@
 """PASCAL VOC and ILSVRC detection sources."""
 
+import io
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from copies import photo, write
 from torchvision.datasets import VOCDetection
 
-from alexnet_pl.data.boxes.annotation import Coverage
+from alexnet_pl.data.boxes.annotation import Coverage, has_background
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.store.store import Store
@@ -102,7 +106,7 @@ def det(root: Path) -> Path:
     """2013's archives, unpacked: two boxed images, an extra one without boxes, two to validate, one of them empty."""
     wnid = "n02084071"
     write(root / "ILSVRC2013_DET_train" / wnid, {f"{wnid}_{i}.JPEG": photo(50 * i + 30) for i in range(2)})
-    write(root / "ILSVRC2013_DET_train_extra0", {"ILSVRC2013_train_extra0_00000001.JPEG": photo(200)})
+    write(root / "ILSVRC2013_DET_train_extra0", {"ILSVRC2013_train_00000001.JPEG": photo(200)})
     write(root / "ILSVRC2013_DET_val", {f"ILSVRC2012_val_0000000{i}.JPEG": photo(20 * i) for i in (1, 2)})
     boxes = {f"{wnid}/{wnid}_{i}.xml": annotation((wnid, 0, 0, 0, 11, 9)) for i in range(2)}
     write(root / "ILSVRC2013_DET_bbox_train", boxes)
@@ -129,3 +133,91 @@ def test_detection_images_without_boxes_are_refused(tmp_path: Path) -> None:
     (copy / "ILSVRC2013_DET_bbox_val").rename(copy / "elsewhere")
     with pytest.raises(UserError, match=r"no boxes of val \(ILSVRC2013_DET_bbox_val\)"):
         prepared(copy, tmp_path / "store")
+
+
+WNIDS = ("n02121808", "n02084071", "n99999999")  # numbers 1, 2, 3 of the kit: not in the order of the ids
+DOG, CAT = (f"n02084071/n02084071_{i}" for i in range(2))
+NEGATIVE, UNLISTED, COMPLETE = "ILSVRC2013_train_00000001", "ILSVRC2013_train_00000002", "ILSVRC2014_train_00000003"
+
+
+def meta_det() -> bytes:
+    fields = [(name, object) for name in ("ILSVRC2013_DET_ID", "WNID", "name", "description")]
+    table = np.array([(i, wnid, f"name {i}", "") for i, wnid in enumerate(WNIDS, 1)], fields)
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"synsets": table})
+    return file.getvalue()
+
+
+def with_more_images(root: Path) -> Path:
+    """Another image without boxes that no list has, and one of 2014."""
+    det(root)
+    write(root / "ILSVRC2013_DET_train_extra0", {f"{UNLISTED}.JPEG": photo(90)})
+    write(root / "ILSVRC2014_DET_train_0000", {f"{COMPLETE}.JPEG": photo(60)})
+    return root
+
+
+def lists_of_2013(root: Path) -> None:
+    lists = {"pos_2": f"{Path(DOG).name} 1", "part_1": f"{Path(CAT).name} 7", "neg_1": f"{NEGATIVE} 3", "neg_3": ""}
+    files = {f"train_{name}.txt": f"{text}\n".encode() for name, text in lists.items()}
+    write(root / "ILSVRC2013_devkit/data/det_lists", files)
+    write(root / "ILSVRC2013_devkit/data", {"meta_det.mat": meta_det()})
+
+
+def archived_kit(root: Path) -> None:
+    lists_of_2013(root / "elsewhere")
+    with tarfile.open(root / "ILSVRC2013_devkit.tgz", "w:gz") as tar:
+        tar.add(root / "elsewhere/ILSVRC2013_devkit", "ILSVRC2013_devkit")
+
+
+def lists_of_2015(root: Path) -> None:
+    lists = {"2": f"{DOG} 1\n{NEGATIVE} -1\n", "1": f"{CAT} 0\nILSVRC2013_DET_train_extra0/{NEGATIVE} -1\n"}
+    files = {f"train_{number}.txt": text.encode() for number, text in lists.items()}
+    write(root / "ILSVRC/ImageSets/DET", {**files, "val.txt": b"ILSVRC2012_val_00000001 1\n"})
+
+
+@pytest.mark.parametrize("add_lists", [lists_of_2013, archived_kit, lists_of_2015])
+def test_lists_tell_how_detection_images_were_annotated(tmp_path: Path, add_lists: Callable[[Path], None]) -> None:
+    copy = with_more_images(tmp_path / "copy")
+    add_lists(copy)
+    train = prepared(copy, tmp_path / "store").whole("train")
+    found = {Path(name).stem: Coverage(coverage) for name, coverage in zip(train.names, train.coverage, strict=True)}
+    assert found == {
+        Path(DOG).name: Coverage.PARTIAL,
+        Path(CAT).name: Coverage.NONE,
+        NEGATIVE: Coverage.ABSENT,
+        UNLISTED: Coverage.PARTIAL,
+        COMPLETE: Coverage.ALL,
+    }
+
+
+def test_kit_numbers_and_names_the_detection_classes(tmp_path: Path) -> None:
+    lists_of_2013(det(tmp_path / "copy"))
+    store = prepared(tmp_path / "copy", tmp_path / "store")
+    assert store.classes == [["n02084071", "name 2"], ["n02121808", "name 1"], ["n99999999", "name 3"]]
+    assert store.manifest.ilsvrc_ids == [2, 1, 3]
+    assert store.whole("val").labels.tolist() == [-1, 0]
+
+
+@pytest.mark.parametrize("line", ["n02084071_1", "n02084071_1 2", "n02084071_1 yes"])
+def test_damaged_detection_list_is_named(tmp_path: Path, line: str) -> None:
+    lists_of_2015(det(tmp_path / "copy"))
+    (tmp_path / "copy/ILSVRC/ImageSets/DET/train_2.txt").write_text(line)
+    with pytest.raises(UserError, match=rf"train_2\.txt: '{line}': not an image and 1, 0 or -1"):
+        prepared(tmp_path / "copy", tmp_path / "store")
+
+
+def test_damaged_class_table_is_named(tmp_path: Path) -> None:
+    lists_of_2013(det(tmp_path / "copy"))
+    (tmp_path / "copy/ILSVRC2013_devkit/data/meta_det.mat").write_bytes(meta_det()[:100])
+    with pytest.raises(UserError, match=r"meta_det\.mat: not a list of detection classes"):
+        prepared(tmp_path / "copy", tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("coverage", "without_box", "with_box"),
+    [(Coverage.NONE, False, False), (Coverage.PARTIAL, False, True), (Coverage.ALL, True, True)],
+)
+def test_background_is_taken_from_annotated_images(coverage: Coverage, without_box: bool, with_box: bool) -> None:
+    assert has_background(coverage, 0) == without_box
+    assert has_background(coverage, 2) == with_box
+    assert has_background(Coverage.ABSENT, 0)

@@ -1,0 +1,86 @@
+"""ItemLoader and ItemDataModule: batches of feature vectors, windows or whole images, by their numbers.
+
+Training of short codes (§7.1) and of box networks (OverFeat §4, §5) use them.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+import numpy as np
+
+from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
+from alexnet_pl.files import JsonObject
+
+
+class ItemLoader(EpochPosition):
+    """Batches of numbered items. In training, a new random order each epoch, without the items that do not fill a
+    batch; otherwise all items in order.
+
+    The order is a function of (seed, epoch). With several devices, each takes its share of every batch.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, seed: int, training: bool = True, rank: int = 0, world: int = 1
+    ) -> None:
+        super().__init__()
+        self.count, self.batch_size, self.seed, self.training = count, batch_size, seed, training
+        self.share = slice(rank, None, world)
+        self.batches = max(1, count // batch_size) if training else -(-count // batch_size)
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.training:
+            self.start_epoch()
+        order = epoch_order(self.count, self.seed, self.epoch) if self.training else np.arange(self.count)
+        for i in range(self.batches_done if self.training else 0, self.batches):
+            self.batches_done = i + 1
+            yield self.read_batch(i, order[i * self.batch_size : (i + 1) * self.batch_size])
+
+    @abstractmethod
+    def read_batch(self, batch: int, numbers: np.ndarray) -> Any:
+        """Read this device's share of batch number `batch`, of the items `numbers` over all devices."""
+
+
+class ItemDataModule(L.LightningDataModule):
+    """Training and validation loaders. A checkpoint holds the position in the epoch, so a resumed fit continues with
+    the next batch.
+
+    Raises ValueError for a batch size below 1.
+    """
+
+    def __init__(self, batch_size: int, seed: int) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: at least 1")
+        self.batch_size, self.seed = batch_size, seed
+        self.loader: ItemLoader | None = None
+        self.position: dict[str, int] | None = None
+
+    @abstractmethod
+    def make_loader(self, split: str, training: bool) -> ItemLoader:
+        """Loader of the split `train` or `val` for this device."""
+
+    @property
+    def rank_and_world(self) -> tuple[int, int]:
+        """This process's number, and the number of processes."""
+        assert self.trainer is not None
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def train_dataloader(self) -> ItemLoader:
+        self.loader = self.make_loader("train", training=True)
+        if self.position is not None:
+            self.loader.load_state_dict(self.position)
+        return self.loader
+
+    def val_dataloader(self) -> ItemLoader:
+        return self.make_loader("val", training=False)
+
+    def state_dict(self) -> JsonObject:
+        return {"position": self.loader.state_dict() if self.loader else None}
+
+    def load_state_dict(self, state_dict: JsonObject) -> None:
+        self.position = state_dict["position"]
