@@ -1,7 +1,6 @@
 """Documentation: commands parse, generated pages are fresh, links resolve, snippets run."""
 
 import ast
-import importlib.util
 import os
 import re
 import shlex
@@ -10,12 +9,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hydra import compose, initialize_config_dir
 from made_results import measured, standin
 from omegaconf import OmegaConf
+from pages.evidence import with_effects
+from reference import pages as generated_pages
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import options
@@ -173,23 +173,13 @@ def test_links_and_images_exist() -> None:
     assert not missing
 
 
-@pytest.fixture(scope="module")
-def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts/reference.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_generated_pages_are_fresh(reference: ModuleType) -> None:
-    stale = [path.name for path, text in reference.pages().items() if path.read_text() != text]
+def test_generated_pages_are_fresh() -> None:
+    stale = [path.name for path, text in generated_pages().items() if path.read_text() != text]
     assert not stale, "run make reference"
 
 
-def test_the_reference_has_every_command_recipe_and_key(reference: ModuleType) -> None:
-    pages = {path.stem: text for path, text in reference.pages().items()}
+def test_the_reference_has_every_command_recipe_and_key() -> None:
+    pages = {path.stem: text for path, text in generated_pages().items()}
     assert set(re.findall(r"^## (\w+)$", pages["commands"], re.MULTILINE)) == set(COMMANDS)
     assert set(re.findall(r"^## (\w+)$", pages["recipes"], re.MULTILINE)) == {
         p.stem for p in SHIPPED.glob("[!_]*.yaml")
@@ -203,14 +193,14 @@ def test_the_reference_has_every_command_recipe_and_key(reference: ModuleType) -
     assert not {name for name in named - keys if name.split(".")[0] not in ("schedule", "augment", "model", "optim")}
 
 
-def test_measured_effect_is_written_only_in_its_row_of_deviations(reference: ModuleType, tmp_path: Path) -> None:
+def test_measured_effect_is_written_only_in_its_row_of_deviations(tmp_path: Path) -> None:
     for seed, (program, norm) in enumerate([(60.0, 61.0), (60.5, 61.6), (59.0, 60.0)]):
         measured(tmp_path, f"cnn{seed}", standin("table2.cnn"), program)
         third = standin("table2.cnn")
         third["training"]["model"] = {**third["training"]["model"], "spatial_norm": False}
         measured(tmp_path, f"third{seed}", third, norm)
     before = (ROOT / "docs/deviations.md").read_text().splitlines()
-    after = reference.with_effects("\n".join(before), measure_deviations(collect_tests([tmp_path]))).splitlines()
+    after = with_effects("\n".join(before), measure_deviations(collect_tests([tmp_path]))).splitlines()
     ((old, new),) = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
     assert "`model.spatial_norm`" in old
     assert "+1.03 (+0.89 to +1.18) points on imagenette, 3 runs: higher error than the program's" in new

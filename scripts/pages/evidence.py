@@ -1,0 +1,83 @@
+"""Measurements in docs/measured.md, docs/deviations.md and README.md, from the files that scripts/evidence.py keeps."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
+from alexnet_pl.paper.proxies import ProxyResults, group_proxies
+from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.reporting.deviation_tables import summarize_effects
+from alexnet_pl.reporting.measured_page import measured_page, measured_tables
+from alexnet_pl.reporting.proxy_tables import format_points
+from alexnet_pl.runs.metrics_log import read_rows
+from pages.markdown import NOTE, ROOT, table, with_table
+from pages.results import ROWS, results_table
+
+EVIDENCE = ROOT / "docs/data/evidence"
+DEVIATIONS = ROOT / "docs/deviations.md"
+TUNED = {"full": "full network", "dropout": "no dropout", "tanh": "tanh", "towers": "one tower, half the kernels"}
+TUNING_HEAD = """
+## Learning rates that were tried
+
+Top-1 error in percent on 5,000 held-out training images of tinyimagenet, after four epochs: the full network, and
+networks whose change alters what a rate means. A network gets the rate with the lowest error if that is more than one
+point below the paper's, 0.01; else the paper's. Guessing has 99 %.
+
+"""
+
+
+def evidence_pages() -> dict[Path, str]:
+    """The page of measurements and the cells of docs/deviations.md, from the kept files of scripts/evidence.py."""
+    tests = collect_tests([EVIDENCE])
+    effects = measure_deviations(tests)
+    readme, proxies = ROOT / "README.md", group_proxies(tests)
+    tables = measured_tables(proxies, effects)
+    shown = with_table(readme.read_text(), "results", results_table(ROWS, "docs/"))
+    return {
+        readme: with_table(shown, "proxy", proxy_summary(proxies)),
+        ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, EVIDENCE) + tuning_section(),
+        DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
+    }
+
+
+def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
+    """One line of README: how many of the paper's comparisons had which verdict on the proxy data set."""
+    counts = Counter(comparison.verdict for results in proxies for comparison in results.comparisons)
+    found = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "not yet measured"
+    return (
+        "[All rows](docs/results.md). The paper's comparisons on a [proxy](docs/measured.md), 100 classes of "
+        f"tiny-ImageNet and a quarter of the width: {found}.\n"
+    )
+
+
+def tuning_section() -> str:
+    """Errors of the fits that tuned the learning rate, by network and rate."""
+    errors: dict[str, dict[str, float]] = {}
+    for path in sorted(EVIDENCE.glob("tuning/*/*/metrics.csv")):
+        name, _, rate = path.parent.parent.name.rpartition("-")
+        errors.setdefault(name, {})[rate] = [
+            row["val/top1_error"] for row in read_rows(path) if "val/top1_error" in row
+        ][-1]
+    rates = sorted({rate for found in errors.values() for rate in found}, key=float)
+    rows = [
+        (TUNED[name], *(f"{found[rate]:.1f}" if rate in found else "" for rate in rates))
+        for name, found in errors.items()
+    ]
+    return TUNING_HEAD + table(("network", *(f"rate {rate}" for rate in rates)), rows) if rows else ""
+
+
+def with_effects(text: str, effects: list[DeviationEffect]) -> str:
+    """The page with the last cell of each row whose override was measured: top-1 points and the number of runs."""
+    cells = {effect.deviation.key: effect_cell(effect) for effect in effects}
+    lines = []
+    for line in text.splitlines():
+        keys = [key for key in cells if line.startswith("| ") and f"`{key}" in line]
+        lines.append(f"{line.rsplit(' | ', 1)[0]} | {cells[keys[0]]} |" if keys else line)
+    return "\n".join(lines) + "\n"
+
+
+def effect_cell(effect: DeviationEffect) -> str:
+    top1 = effect.ours["top1_error"]
+    runs = "1 run" if top1.runs == 1 else f"{top1.runs} runs"
+    return f"[{format_points(top1)} points on {effect.dataset}, {runs}: {effect.verdict}](measured.md)"

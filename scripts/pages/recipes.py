@@ -1,0 +1,47 @@
+"""docs/reference/recipes.md, from the opening comments of configs/."""
+
+import re
+from pathlib import Path
+
+from pages.markdown import NOTE, ROOT, code, table
+
+RECIPES_HEAD = """\
+A recipe is a YAML file in `configs/` that stands for a row of a table of the paper, or for a proxy of one on data that
+anyone can have. An ablation is an override of a recipe, not another file: `model.norm=false`. `variant=as_printed` with
+any of the ImageNet recipes takes the paper's text literally ([The two variants](../deviations.md)).
+"""
+
+
+def recipes_page() -> str:
+    """Each recipe's opening comment: what it reproduces, and its commands."""
+    recipes = {path.stem: opening_comment(path) for path in sorted((ROOT / "configs").glob("[!_]*.yaml"))}
+    rows = [(f"[`{name}`](#{name})", first_sentence(text)) for name, text in recipes.items()]
+    sections = [f"## {name}\n\n{as_markdown(text)}" for name, text in recipes.items()]
+    return "\n".join([NOTE + "# Recipes\n", RECIPES_HEAD, table(("recipe", "what"), rows), *sections])
+
+
+def opening_comment(path: Path) -> list[str]:
+    lines = path.read_text().splitlines()
+    end = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    return [line.removeprefix("#").removeprefix(" ") for line in lines[:end] if "@package" not in line]
+
+
+def first_sentence(lines: list[str]) -> str:
+    paragraph = " ".join(lines[: lines.index("")] if "" in lines else lines)
+    return re.split(r"(?<!et al)(?<=[a-z0-9%)”\"])\. ", paragraph)[0].rstrip(".")
+
+
+def as_markdown(lines: list[str]) -> str:
+    """Indented lines are commands; all else is prose."""
+    parts: list[str] = []
+    commands: list[str] = []
+    for line in [*lines, ""]:
+        if line.startswith("  "):
+            commands.append(line.strip())
+            continue
+        if commands:
+            language = "bash" if commands[0].startswith("python") else "text"
+            parts.append("\n" + code("\n".join(commands), language))
+            commands = []
+        parts.append(line)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).strip() + "\n"
