@@ -24,8 +24,8 @@ def draw_bench_chart(path: Path, measured: JsonObject) -> None:
     chart_bars(middle, f"Training steps, batches of {stage['batch_size']}, images/s", steps)
     chart_bars(lower, "Stages of a step, ms (red: roofline of this machine)", list(stage["milliseconds"].items()))
     for height, name in enumerate(stage["milliseconds"]):
-        if name in stage["floors"]:
-            lower.plot([stage["floors"][name]] * 2, [height - 0.4, height + 0.4], color=ROOFLINE, linewidth=2)
+        if name in stage["rooflines"]:
+            lower.plot([stage["rooflines"][name]] * 2, [height - 0.4, height + 0.4], color=ROOFLINE, linewidth=2)
     host = measured["machine"]
     figure.suptitle(f"{host['gpu'] or host['cpu']}, {host['cores']} cores, torch {host['torch']}", fontsize=10)
     figure.savefig(path, dpi=130)

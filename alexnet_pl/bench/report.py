@@ -73,7 +73,7 @@ def print_training_tables(measured: JsonObject) -> None:
 
 
 def stage_rows(stage: JsonObject) -> list[tuple[str, ...]]:
-    rooflines = stage["floors"]
+    rooflines = stage["rooflines"]
     return [
         (name, f"{value:,.1f}", f"{rooflines[name]:,.1f}" if name in rooflines else "")
         for name, value in stage["milliseconds"].items()

@@ -39,7 +39,7 @@ class StageTimer:
 
 
 def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> JsonObject:
-    """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its roofline (`floors`)."""
+    """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its roofline (`rooflines`)."""
     device = runtime.device(cfg)
     clock, module = StageTimer(device), build_module(cfg, device)
     sgd = make_optimizer(module)
@@ -53,7 +53,7 @@ def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> Js
         "precision": precision(cfg.trainer.precision, device.type),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         "milliseconds": {name: 1e3 * value for name, value in seconds.items()},
-        "floors": {name: 1e3 * value for name, value in rooflines(cfg, module, device).items()},
+        "rooflines": {name: 1e3 * value for name, value in rooflines(cfg, module, device).items()},
     }
 
 

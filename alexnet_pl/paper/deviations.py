@@ -7,6 +7,7 @@ compared with the program's on the same images; all other settings and, where po
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -58,6 +59,12 @@ class Deviation:
         return format_override(self.key, self.changes[self.key])
 
 
+class Direction(StrEnum):
+    HIGHER = "higher error than the program's"
+    LOWER = "lower error than the program's"
+    NONE = "no significant difference"
+
+
 @dataclass(frozen=True)
 class DeviationEffect:
     """How much worse the networks with a deviation are than the program's, in percentage points.
@@ -72,13 +79,16 @@ class DeviationEffect:
     p: float = float("nan")
 
     @property
-    def verdict(self) -> str:
-        """Direction of the top-1 difference where it is significant, in words for the tables."""
-        top1 = self.ours["top1_error"]
-        suffix = ", by one run" if top1.runs == 1 else ""
+    def direction(self) -> Direction:
+        """Of the top-1 difference, where it is significant."""
         if not self.p < 1 - intervals.LEVEL:
-            return f"no significant difference{suffix}"
-        return f"{'higher' if top1.mean > 0 else 'lower'} error than the program's{suffix}"
+            return Direction.NONE
+        return Direction.HIGHER if self.ours["top1_error"].mean > 0 else Direction.LOWER
+
+    @property
+    def verdict(self) -> str:
+        """The direction, in words for the tables."""
+        return f"{self.direction}{', by one run' if self.ours['top1_error'].runs == 1 else ''}"
 
 
 def format_override(key: str, value: Any) -> str:

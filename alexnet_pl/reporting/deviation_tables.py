@@ -3,7 +3,7 @@
 from itertools import groupby
 
 from alexnet_pl.paper.claim import ERRORS
-from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, deviations
+from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, Direction, deviations
 from alexnet_pl.reporting.proxy_tables import format_points, verdict_cells
 from alexnet_pl.reporting.tables import Table
 
@@ -41,13 +41,16 @@ def summarize_effects(effects: list[DeviationEffect]) -> str:
     return "\n".join(summarize_dataset(dataset, list(group)) for dataset, group in by_dataset) or "Not yet measured.\n"
 
 
+TITLES = {
+    Direction.HIGHER: "Higher error than the program's",
+    Direction.LOWER: "Lower error",
+    Direction.NONE: "No significant difference",
+}
+
+
 def summarize_dataset(dataset: str, effects: list[DeviationEffect]) -> str:
     alone = [effect for effect in effects if effect.deviation.key != AS_PRINTED]
-    groups = {
-        "Higher error than the program's": [effect for effect in alone if effect.verdict.startswith("higher")],
-        "Lower error": [effect for effect in alone if effect.verdict.startswith("lower")],
-        "No significant difference": [effect for effect in alone if effect.verdict.startswith("no ")],
-    }
+    groups = {title: [effect for effect in alone if effect.direction == of] for of, title in TITLES.items()}
     measured = {effect.deviation.key for effect in effects}
     missing = [one.label for one in deviations() if one.key not in measured]
     whole = next((describe_effect(effect) for effect in effects if effect not in alone), "not yet measured")
