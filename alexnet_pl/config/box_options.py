@@ -1,4 +1,4 @@
-"""Sections `boxes` and `detect`: training of a box network, and how boxes are found in an image (OverFeat §4, §5)."""
+"""Config sections `boxes` and `detect` (OverFeat §4, §5): training a box network, and finding boxes in an image."""
 
 from dataclasses import dataclass, field
 
@@ -14,18 +14,19 @@ TASKS = ("localise", "detect")
 class BoxOptions:
     """Section `boxes`.
 
-    task       localise: a regressor on frozen features. detect: the classifier is trained on, with a background class
-    per_class  four outputs for each class in place of four for all
-    units      of the regressor's two hidden layers
-    scales     numbers of the rows of OverFeat's Table 5: the sizes at which images are looked at
-    zoom       factor of these sizes, for objects smaller than those of ImageNet
-    overlap    box: a window is trained on if half of the box lies inside. iou: if intersection over union is a half
-    windows    of an image at a scale, chosen at random among those that overlap
-    flip       windows of the reflected image are learned from, too
-    fine_tune  of `detect`: all layers, or the classifier alone
-    positives  of `detect`: windows of an image with an object, at most
-    random_negatives, hard_negatives   of `detect`: background windows of an image, at random, and those that look least
-               like background
+    task       localise: train a regressor on frozen features. detect: also fine-tune the classifier, with a
+               background class
+    per_class  four regressor outputs for each class instead of four shared by all classes
+    units      sizes of the regressor's two hidden layers
+    scales     image sizes, as row numbers of OverFeat's Table 5
+    zoom       factor on these sizes, for objects smaller than those of ImageNet
+    overlap    condition for a training window. box: at least half of the box lies inside. iou: IoU of at least 0.5
+    windows    maximum number of training windows per image and scale, chosen at random among those that overlap
+    flip       also train on the reflected image
+    fine_tune  for task=detect: all layers, or the classifier (fully connected layers) only
+    positives  for task=detect: maximum number of windows with an object per image
+    random_negatives, hard_negatives   for task=detect: maximum numbers of background windows per image, chosen at
+               random, and by the lowest probability of background
     """
 
     task: str
@@ -58,7 +59,7 @@ class BoxOptions:
 
     @property
     def net(self) -> dict[str, object]:
-        """Options that decide the shape of the network."""
+        """Options that determine the shape of the network."""
         return {key: getattr(self, key) for key in ("task", "per_class", "units")}
 
 
@@ -66,20 +67,22 @@ class BoxOptions:
 class DetectOptions:
     """Section `detect`.
 
-    scales       null: those that were trained on
-    zoom         null: that which was trained on
-    positions    all windows of an image, or the one at its center
-    classes      best classes at each scale whose boxes are merged
-    least_score  windows that give a class less than this have no say in it
-    combine      merge (§4.3), or nms, which keeps the best of overlapping boxes
-    threshold    of merging: the match score up to which two boxes become one
-    score        of merging: normalized, or literal, the printed match score, in pixels
-    weight       of merging: count, the mean of all members, or pair, the mean of the two as printed
-    iou          of nms: boxes that overlap more are left out
-    rule         of average precision: ilsvrc, voc or voc2007
-    blacklist    a development kit's list of images (for a detector, of image and class) that a second error leaves out
-    confidence   boxes that `detect` is less sure of are left out; of merging a sum over windows, not a probability
-    show         images of which `test` draws the boxes
+    scales       image sizes, as row numbers of OverFeat's Table 5; null: as in training
+    zoom         factor on these sizes; null: as in training
+    positions    all: every window of an image. center: the central window only
+    classes      number of best classes at each scale whose boxes are merged
+    least_score  minimum score of a class in a window; boxes with lower scores are ignored
+    combine      merge (§4.3), or nms (non-maximum suppression)
+    threshold    for combine=merge: maximum match score at which two boxes are merged
+    score        for combine=merge: normalized, or literal, the printed match score in pixels
+    weight       for combine=merge: count, the mean of all members, or pair, the mean of the two boxes as printed
+    iou          for combine=nms: maximum IoU of a box with a more confident one
+    rule         rule of average precision: ilsvrc, voc or voc2007
+    blacklist    file of a development kit with the images (for a detector, images and classes) to exclude from a
+                 second error
+    confidence   minimum confidence of the boxes that `detect` returns; with combine=merge this is a sum over windows,
+                 not a probability
+    show         number of images whose boxes `test` draws
     """
 
     scales: list[int] | None = None

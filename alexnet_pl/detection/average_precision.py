@@ -1,15 +1,15 @@
 """Average precision of detections by the rules of ILSVRC DET (§5), PASCAL VOC 2007 and VOC since 2010.
 
-The detections of a class, over all images, are processed by falling confidence. Each is matched with a true box of its
-class in its image, or is a false positive. The rules differ in the choice of that box:
+The detections of a class, over all images, are processed in order of decreasing confidence. Each one either matches a
+true box of its class in its image or is a false positive. The rules differ in how that box is chosen:
 
     ilsvrc    the unmatched box with the highest IoU of at least min(0.5, wh/((w+10)(h+10))); the lower threshold for
               boxes below about 25 pixels allows for an error of a few pixels (eval_detection.m)
     voc       the box with the highest IoU, at least 0.5; if it is already matched, the detection is a duplicate and
-              false; if it is `difficult`, the detection is ignored (VOCevaldet.m)
+              a false positive; if it is `difficult`, the detection is ignored (VOCevaldet.m)
     voc2007   the same, with precision averaged at the eleven recalls 0, 0.1 … 1 instead of over the whole curve
 
-Under all rules each box that is not difficult can be detected once; further detections of it are false.
+Under all rules each box that is not difficult can be detected once; further detections of it are false positives.
 """
 
 from collections.abc import Collection
@@ -62,7 +62,7 @@ def average_precisions(
     rule: str = "ilsvrc",
     skipped: Collection[tuple[int, int]] = (),
 ) -> np.ndarray:
-    """(classes,) average precision of each class, 0 to 1; nan for a class without boxes.
+    """Average precision of each class, (classes,), from 0 to 1; nan for a class without boxes.
 
     `skipped`: (image, class) pairs of a blacklist, whose boxes and detections are ignored.
     """
@@ -95,7 +95,11 @@ def class_average_precision(
 
 
 def match_detections(detections: DetectedBoxes, truths: TrueBoxes, rule: MatchingRule) -> tuple[np.ndarray, np.ndarray]:
-    """(D,) whether each detection of a class is right, and (D,) whether it counts, by falling confidence."""
+    """Match the detections of a class with its true boxes.
+
+    Returns two (D,) bool arrays in order of decreasing confidence: whether each detection is right, and whether it
+    counts (it does not if it matches a difficult box).
+    """
     order = np.argsort(-detections.scores, kind="stable")
     right, counted = np.zeros(len(order), bool), np.ones(len(order), bool)
     taken = np.zeros(len(truths.images), bool)
@@ -130,7 +134,7 @@ def iou_thresholds(truths: Boxes, rule: MatchingRule) -> np.ndarray:
 
 
 def precision_curve(right: np.ndarray, positives: int) -> tuple[np.ndarray, np.ndarray]:
-    """(D,) recall and (D,) precision after each detection."""
+    """Recall (D,) and precision (D,) after each detection."""
     true_positives = np.cumsum(right)
     return true_positives / positives, true_positives / np.arange(1, len(right) + 1)
 

@@ -1,7 +1,7 @@
-"""Blacklists of ILSVRC's development kits: validation images whose boxes are ambiguous and are left out of an error.
+"""Blacklists of ILSVRC's development kits: validation images with ambiguous boxes, excluded from a second error rate.
 
-    ILSVRC2014_clsloc_validation_blacklist.txt    an image number a line: 1,762 of the 50,000 images (since 2013)
-    ILSVRC2015_det_validation_blacklist.txt       an image number and a WordNet id a line, for that class only
+    ILSVRC2014_clsloc_validation_blacklist.txt    one image number per line: 1,762 of the 50,000 images (since 2013)
+    ILSVRC2015_det_validation_blacklist.txt       one image number and WordNet id per line, for that class only
 
 Image numbers start at 1, in the order of the images' names.
 """
@@ -13,7 +13,7 @@ from alexnet_pl.errors import UserError
 
 
 def read_lines(path: str, columns: int, wanted: str) -> list[list[str]]:
-    """Lines of `columns` words. Raises UserError, naming the file, for others."""
+    """Read lines of `columns` words. Raises UserError, naming the file, if it cannot be read or a line is different."""
     try:
         lines = [line.split() for line in Path(path).read_text().splitlines() if line.strip()]
     except (OSError, ValueError) as error:
@@ -25,12 +25,15 @@ def read_lines(path: str, columns: int, wanted: str) -> list[list[str]]:
 
 
 def read_image_blacklist(path: str | None) -> set[int]:
-    """Indices, from 0, of the images in a list for localisation; none without a file."""
+    """Read a blacklist for localisation: image indices, from 0; empty if `path` is None."""
     return {int(number) - 1 for (number,) in read_lines(path, 1, "an image number")} if path else set()
 
 
 def read_object_blacklist(path: str | None, wnids: Sequence[str]) -> set[tuple[int, int]]:
-    """(image index, class index) pairs of a list for detection; none without a file. `wnids`: ids of the classes."""
+    """Read a blacklist for detection: (image index, class index) pairs; empty if `path` is None.
+
+    `wnids`: WordNet ids of the classes. Raises UserError if the file has another class.
+    """
     if not path:
         return set()
     labels = {wnid: label for label, wnid in enumerate(wnids)}

@@ -29,7 +29,10 @@ class BoxTest(NamedTuple):
 
 
 def evaluate_localiser(finder: BoxFinder, split: WholeSplit, train: WholeSplit, options: DetectOptions) -> BoxTest:
-    """Localisation error over the images with a class and a box of it. Raises UserError if there are none."""
+    """Compute the localisation error over the images that have a class and a box of that class.
+
+    Raises UserError if there are none.
+    """
     numbers, answers, guesses = [], [], []
     for number, guess, class_given in iterate_localised(finder, split):
         label = int(split.labels[number])
@@ -52,7 +55,7 @@ def evaluate_localiser(finder: BoxFinder, split: WholeSplit, train: WholeSplit, 
 
 
 def iterate_localised(finder: BoxFinder, split: WholeSplit) -> Iterator[tuple[int, PredictedBoxes, PredictedBoxes]]:
-    """(number, guesses, boxes of the true class) of each image with a box of its class."""
+    """Yield (image index, guesses, predicted boxes of the true class) for each image with a box of its class."""
     for number in track(range(len(split)), split.name, transient=True):
         label = int(split.labels[number])
         if label < 0 or not (read_true_boxes(split, number)[0] == label).any():
@@ -63,9 +66,10 @@ def iterate_localised(finder: BoxFinder, split: WholeSplit) -> Iterator[tuple[in
 
 
 def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptions, wnids: Sequence[str]) -> BoxTest:
-    """Average precision over all images, and outcomes of the most confident detections, as many as there are boxes.
+    """Compute average precision over all images, and count the outcomes of the most confident detections.
 
-    With `options.blacklist`, also `map_without_blacklist`. `wnids`: ids of the classes.
+    As many detections are counted as there are true boxes that are not difficult. With `options.blacklist`, the result
+    also has `map_without_blacklist`. `wnids`: WordNet ids of the classes. Raises UserError if no image has a box.
     """
     blacklisted = read_object_blacklist(options.blacklist, wnids)
     boxes = [finder.find(split.image(number)) for number in track(range(len(split)), split.name, transient=True)]
@@ -117,7 +121,10 @@ def collect_true_boxes(split: WholeSplit) -> TrueBoxes:
 
 
 def relative_boxes(split: WholeSplit) -> list[np.ndarray]:
-    """Boxes of the image's class for up to `BASELINE_IMAGES` training images, edges from 0 to 1."""
+    """Boxes of the image's class for up to `BASELINE_IMAGES` training images, with edges from 0 to 1.
+
+    Raises UserError if there are none.
+    """
     boxes_by_image = []
     for number in np.flatnonzero(split.box_counts() > 0)[:BASELINE_IMAGES].tolist():
         labels, boxes, _ = read_true_boxes(split, number)

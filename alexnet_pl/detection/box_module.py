@@ -1,7 +1,7 @@
-"""BoxModule: the LightningModule that training of the regressor (§4) and of the detector (§5) share.
+"""BoxModule: base LightningModule for training the regressor (§4) and the detector (§5).
 
-The paper prints no learning rate, batch size, number of epochs or update rule for either. Adam with a rate that falls
-linearly to zero works without a search.
+The paper prints no learning rate, batch size, number of epochs or update rule for either. Adam with a learning rate
+that decays linearly to zero works without a search.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from alexnet_pl.runs.records import LineageStage
 
 
 class BoxModule(L.LightningModule):
-    """Base module; its checkpoints contain all that `detect` needs.
+    """Base module whose checkpoints contain everything that `detect` needs.
 
     `switches`: settings of the network, {"model", "augment", "boxes"}; `store`: identity of the training images.
     """
@@ -40,7 +40,7 @@ class BoxModule(L.LightningModule):
         self.network, self.switches, self.classes, self.store_info = network, switches, classes, store
         self.lr, self.weight_decay, self.epochs = lr, weight_decay, epochs
         self.lineage: list[LineageStage] = []
-        self.progress_metrics: dict[str, float] = {}  # beside the progress bar
+        self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
         self.options = BoxOptions(**switches["boxes"])
         self.freeze()
 
@@ -48,7 +48,7 @@ class BoxModule(L.LightningModule):
         """Freeze the parameters that are not trained; called once, by the constructor."""
 
     def configure_optimizers(self) -> Any:
-        """Adam over the trainable parameters; the rate falls linearly from `lr` to zero, once per epoch."""
+        """Adam over the trainable parameters; the learning rate decays linearly from `lr` to zero, once per epoch."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         adam = torch.optim.Adam(trainable, self.lr, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))

@@ -1,4 +1,4 @@
-"""BoxNetwork: a trained classifier as a sliding window, with a box regressor on the same features (§4, §5)."""
+"""BoxNetwork: a trained classifier applied as a sliding window, with a box regressor on the same features (§4, §5)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,12 +24,12 @@ BACKGROUND = "background"
 class WindowOutputs(NamedTuple):
     """Outputs of every window of an image at the fine stride."""
 
-    scores: Tensor  # (classes, rows, columns) softmax outputs, the background last where there is one
+    scores: Tensor  # (classes, rows, columns) softmax outputs; background last, if the network has that class
     boxes: Tensor  # (heads, 4, rows, columns) edges in the window's frame
 
 
 class BoxNetwork(nn.Module):
-    """Classifier `net`, `regressor`, and `mean` (3, 1, 1) of the pixels. `background`: whether the last class is it."""
+    """Classifier `net` with a box regressor. `mean`: mean RGB pixel; `background`: whether that is the last class."""
 
     mean: Tensor
 
@@ -48,7 +48,7 @@ class BoxNetwork(nn.Module):
         return self.net.num_classes - self.background
 
     def convolve(self, picture: Tensor) -> Tensor:
-        """(N, 3, H, W), 0 … 255 → the last convolution's maps."""
+        """(N, 3, H, W) pixels, 0 … 255 → maps of the last convolution."""
         return self.net.convolve(picture - self.mean)
 
     def pool(self, maps: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class BoxNetwork(nn.Module):
 
 
 class StartingPoint(NamedTuple):
-    """A checkpoint whose weights a fit starts from: of a classifier or of a box network."""
+    """Checkpoint of a classifier or a box network whose weights a fit starts from."""
 
     path: Path
     checkpoint: JsonObject
@@ -90,9 +90,9 @@ def open_starting_point(weights: str, key: str = "transfer.weights") -> Starting
 
 
 def make_box_network(switches: Mapping[str, Any], classes: int, options: BoxOptions) -> BoxNetwork:
-    """Build a network for `classes` classes with the architecture of a checkpoint (`switches`), not initialised.
+    """Build a network for `classes` classes with the architecture of a checkpoint (`switches`), but not its weights.
 
-    Raises UserError for a network that cannot slide.
+    Raises UserError if that architecture cannot be applied as a sliding window.
     """
     outputs = classes + (options.task == "detect")
     net: Any = make_named_net({**switches["model"], "num_classes": outputs}, switches["augment"]["crop"])
@@ -113,10 +113,10 @@ def count_maps(net: Any, side: int) -> int:
 
 
 def copy_weights(network: BoxNetwork, source: StartingPoint, classes: Sequence[Sequence[str]]) -> None:
-    """Copy the weights of `source` into the network.
+    """Copy the weights of `source` into the network. Raises UserError if a layer of `source` does not fit.
 
     The last layer is copied class by class, so that a classifier of 1,000 classes can initialise a detector of 200 of
-    them; other classes and the background keep their initial values. A box network's regressor is copied too.
+    them; other classes and the background keep their initial values. The regressor of a box network is copied too.
     """
     state = network.state_dict()
     last = list(dict(network.net.named_parameters()))[-1].rpartition(".")[0]
@@ -154,9 +154,9 @@ def copy_outputs(target: Tensor, source: Tensor, classes: list[str], source_clas
 
 
 def load_box_network(path: str) -> tuple[BoxNetwork, list[list[str]], BoxOptions]:
-    """(network in evaluation mode, classes without the background, options) of a box run's checkpoint.
+    """Load a box run's checkpoint: (network in evaluation mode, classes without the background, options).
 
-    Raises UserError for a checkpoint of a classifier.
+    Raises UserError if it is a checkpoint of a classifier.
     """
     checkpoint = open_starting_point(path, "ckpt_path")
     switches, classes = checkpoint.metadata["switches"], checkpoint.metadata["classes"]

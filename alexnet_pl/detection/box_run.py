@@ -22,7 +22,7 @@ from alexnet_pl.runs.layout import LAST
 
 RUN_VARIABLE = "ALEXNET_PL_BOX_RUN"
 FOLDER = Path("runs/notebook_boxes")
-DEMO = (  # minutes on two CPU cores
+DEMO = (  # takes minutes on two CPU cores
     ("prepare", "-c", "boxes_demo_classifier", "prepare.source=scenes"),
     ("fit", "-c", "boxes_demo_classifier", f"hydra.run.dir={FOLDER}/classifier"),
     ("prepare", "-c", "boxes_demo", "prepare.source=scenes"),
@@ -31,7 +31,10 @@ DEMO = (  # minutes on two CPU cores
 
 
 def example_box_run(folder: str | Path | None = None) -> Path:
-    """`folder`, else $ALEXNET_PL_BOX_RUN, else runs/notebook_boxes, where configs/boxes_demo.yaml is trained once."""
+    """Run folder for a notebook: `folder`, else $ALEXNET_PL_BOX_RUN, else a detector in runs/notebook_boxes.
+
+    On first use, that detector is trained from configs/boxes_demo.yaml.
+    """
     if chosen := folder or os.environ.get(RUN_VARIABLE):
         return Path(chosen)
     detector = FOLDER / "detector"
@@ -44,10 +47,10 @@ def example_box_run(folder: str | Path | None = None) -> Path:
 
 
 class BoxRun:
-    """A run of configs/overfeat_localise.yaml, overfeat_detect.yaml or one of drawn scenes.
+    """Run of configs/overfeat_localise.yaml, configs/overfeat_detect.yaml or a recipe for drawn scenes.
 
-    `root`: the store's folder, if it was moved; `detect`: overrides of that config section. Raises UserError for a
-    folder without a run.
+    `root`: folder of the store, if it was moved; `detect`: overrides of that config section. Raises UserError if
+    `folder` is not a run folder.
     """
 
     def __init__(self, folder: str | Path, root: str | None = None, **detect: Any) -> None:
@@ -67,7 +70,7 @@ class BoxRun:
 
     @cached_property
     def finder(self) -> BoxFinder:
-        """A finder with the run's network and options, on the CPU."""
+        """BoxFinder with the run's network and options, on the CPU."""
         return BoxFinder(self.network, self.trained_with, self.options, torch.device("cpu"))
 
     def images(self, split: str = "val") -> WholeSplit:

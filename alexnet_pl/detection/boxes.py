@@ -2,7 +2,7 @@
 
 All functions compute in float64, because rounding would change the order in which boxes are merged. Data files have
 inclusive edges (VOC counts from 1, ILSVRC from 0), which `prepare` converts. With exclusive edges a width is right −
-left; ILSVRC's and VOC's programs compute the same as x2 − x1 + 1.
+left; ILSVRC's and VOC's programs compute the same width as x2 − x1 + 1.
 """
 
 import numpy as np
@@ -49,7 +49,7 @@ def ious(a: Boxes, b: Boxes) -> np.ndarray:
 
 
 def shares_inside(boxes: Boxes, windows: Boxes) -> np.ndarray:
-    """(windows, boxes) share of each box inside each window, 0 to 1.
+    """Share of each box that lies inside each window: (windows, boxes), 0 to 1.
 
     The regressor is trained on windows that a box "overlaps by at least 50 %" (§4.2), because otherwise most of the
     object is outside the window. This reason implies the share of the box, not the intersection over union.
@@ -59,14 +59,14 @@ def shares_inside(boxes: Boxes, windows: Boxes) -> np.ndarray:
 
 
 def overlaps(boxes: Boxes, windows: Boxes, measure: str) -> np.ndarray:
-    """(windows, boxes) overlap. `measure`: "box", the share of the box inside the window, or "iou"."""
+    """Overlap of windows and boxes, (windows, boxes). `measure`: "box", the share of the box inside, or "iou"."""
     return shares_inside(boxes, windows) if measure == "box" else ious(windows, boxes)
 
 
 def match_windows(boxes: Boxes, windows: Boxes, least: float = 0.5, measure: str = "box") -> np.ndarray:
-    """(windows,) index of the box that each window is trained to predict; −1 if none overlaps enough.
+    """Index of the box that each window is trained to predict, (windows,); −1 if every overlap is below `least`.
 
-    The box with the largest overlap; ties go to the larger box, then to the first. The paper does not specify it.
+    It is the box with the largest overlap; ties go to the larger box, then to the first. The paper does not specify it.
     """
     if not len(boxes):
         return np.full(len(windows), -1)
@@ -77,7 +77,7 @@ def match_windows(boxes: Boxes, windows: Boxes, least: float = 0.5, measure: str
 
 
 def to_window_frame(boxes: Boxes, windows: Boxes) -> np.ndarray:
-    """(N, 4) edges of each box relative to its window, which spans 0 to 1: the regressor's targets."""
+    """Targets of the regressor, (N, 4): edges of each box relative to its window, which spans 0 to 1."""
     return (boxes - np.tile(windows[:, :2], 2)) / np.tile(box_sides(windows), 2)
 
 

@@ -1,4 +1,4 @@
-"""Build trainer, module and data of a recipe of boxes (overfeat_localise.yaml, overfeat_detect.yaml)."""
+"""Build trainer, module and data for a box recipe (overfeat_localise.yaml, overfeat_detect.yaml)."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from alexnet_pl.training.transfer import read_earlier_network
 
 
 def open_box_store(cfg: DictConfig) -> Store:
-    """Open the store at `data.root`. Raises UserError if it holds squares instead of whole images."""
+    """Open the store at `data.root`. Raises UserError if it holds square instead of whole images."""
     store = Store(store_root(cfg))
     store.whole("train")
     return store
@@ -44,7 +44,10 @@ def store_record(store: Store) -> JsonObject:
 
 
 def open_transfer_source(cfg: DictConfig) -> StartingPoint:
-    """Checkpoint that a fit starts from: the resumed run's, else `transfer.weights`. Raises UserError without one."""
+    """Open the checkpoint that a fit starts from: the resumed run's, else `transfer.weights`.
+
+    Raises UserError if neither is given.
+    """
     weights = cfg.ckpt_path or cfg.transfer.weights
     if not weights:
         raise UserError("transfer.weights is required: pass transfer.weights=RUN, a trained OverFeat network")
@@ -59,7 +62,7 @@ def box_switches(trained: StartingPoint, options: BoxOptions) -> JsonObject:
 
 
 def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.LightningDataModule]:
-    """Build trainer, module and data. Raises UserError for any bad setting before a logger starts."""
+    """Build trainer, module and data. Raises UserError for an invalid setting, before any logger starts."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     options, store, trained = make_box_options(cfg), open_box_store(cfg), open_transfer_source(cfg)
     if options.task == "localise" and class_ids(trained.metadata["classes"]) != class_ids(store.classes):
@@ -105,7 +108,7 @@ def build_module_and_data(
 def open_window_caches(
     cfg: DictConfig, options: BoxOptions, store: Store, network: BoxNetwork, trained: StartingPoint
 ) -> tuple[WindowCache, WindowCache]:
-    """Cached windows of the training and validation images, in the folder of the checkpoint with the features."""
+    """Open the window caches of the training and validation images, in the folder of the run with the features."""
     source = open_starting_point(cfg.transfer.weights) if cfg.transfer.weights else trained
     run = source.path.parent.parent if source.path.parent.name == "checkpoints" else source.path.parent
     identity = {"weights": describe_checkpoint(source.path).weights, "fingerprint": store.fingerprint}

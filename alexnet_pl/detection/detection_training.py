@@ -1,8 +1,8 @@
 """Detector training (§5): the classifier is fine-tuned with a background class on windows of whole images.
 
 For each image, one pass without gradients scores all windows; window_sampling.py selects some by these scores, and only
-they pass through the classifier with dropout and gradients. The regressor is trained on the windows with an object; its
-gradients stop at the features, as in localisation.
+those pass through the classifier with dropout and gradients. The regressor is trained on the windows with an object;
+its gradients stop at the features, as in localisation.
 """
 
 import numpy as np
@@ -76,7 +76,7 @@ class DetectorModule(BoxModule):
 
     @torch.no_grad()
     def score_difficulty(self, maps: Tensor) -> np.ndarray:
-        """(windows,) 1 − the probability of background, without dropout."""
+        """Difficulty of each window, (windows,): 1 − the probability of background, without dropout."""
         training = self.network.net.training
         self.network.net.eval()
         scores = F.softmax(slide_classifier(self.network.net, maps).float(), 1)[0, -1]

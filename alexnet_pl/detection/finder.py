@@ -1,4 +1,4 @@
-"""BoxFinder (§4.3): the outputs of all windows at all scales, merged into boxes class by class."""
+"""BoxFinder (§4.3): merges the outputs of all windows at all scales into boxes, class by class."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from alexnet_pl.detection.merging import MergeOptions, merge_boxes
 from alexnet_pl.detection.pyramid import pyramid_sides, rescale_boxes, resize_image, window_boxes
 from alexnet_pl.detection.suppression import suppress_overlapping
 
-MAX_CANDIDATES = 1600  # most confident boxes of a class that are merged: the number of windows in six scales
+MAX_CANDIDATES = 1600  # per class, the most confident ones are merged; the number of windows in six scales
 
 
 class Candidates(NamedTuple):
@@ -30,7 +30,7 @@ class Candidates(NamedTuple):
 
 
 class PredictedBoxes(NamedTuple):
-    """Boxes of an image, most confident first. `scores`: sums over windows if merged, else the maximum."""
+    """Boxes of an image, most confident first. `scores`: sums over the merged windows, or with NMS each box's own."""
 
     labels: np.ndarray
     scores: np.ndarray
@@ -38,7 +38,7 @@ class PredictedBoxes(NamedTuple):
 
 
 class BoxFinder:
-    """(3, H, W) uint8 → boxes with classes. Scales and zoom default to those of training (`trained_with`)."""
+    """Finds boxes with classes in an image, (3, H, W) uint8. Scales and zoom default to those of `trained_with`."""
 
     def __init__(
         self, network: BoxNetwork, trained_with: BoxOptions, options: DetectOptions, device: torch.device
@@ -52,7 +52,10 @@ class BoxFinder:
 
     @torch.inference_mode()
     def candidates(self, image: Tensor, requested: Sequence[int] = ()) -> Candidates:
-        """Boxes of all windows for the classes with the highest spatial maxima at each scale, and for `requested`."""
+        """Boxes of all windows with a score of at least `detect.least_score`, before merging.
+
+        Classes: at each scale the `detect.classes` with the highest maximum over windows, and those in `requested`.
+        """
         parts = [self.scale_candidates(image, scale, requested) for scale in self.scales]
         candidates = Candidates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         return candidates.select(candidates.scores >= self.options.least_score)
@@ -82,7 +85,7 @@ class BoxFinder:
         return from_window_frame(outputs.T.cpu().numpy(), windows)
 
     def combine(self, candidates: Candidates) -> PredictedBoxes:
-        """Merge or suppress boxes class by class: a shared regressor gives all classes the same boxes."""
+        """Merge or suppress boxes class by class, because a shared regressor gives all classes the same boxes."""
         parts = [self.combine_class(candidates, int(label)) for label in np.unique(candidates.labels)]
         if not parts:
             return PredictedBoxes(np.empty(0, int), np.empty(0), as_boxes([]))
@@ -114,6 +117,6 @@ class BoxFinder:
 
 
 def center_window(grid: tuple[int, int]) -> list[int]:
-    """Number of the central window in a grid of (rows, columns), as a list."""
+    """Index of the central window in a grid of (rows, columns), as a list."""
     rows, columns = grid
     return [(rows // 2) * columns + columns // 2]

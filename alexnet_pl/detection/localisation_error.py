@@ -1,9 +1,9 @@
 """ILSVRC's localisation error (§4.4), as its development kit computes it, with baselines.
 
-Up to five guesses per image, each a class and a box. An image is right if a guess has its class *and* an intersection
-over union of at least 0.50 with any box of that class: the kit's code counts "< 0.50" as wrong, although texts say ">".
-To interpret it, the module also computes the classification error, the box error with the class given, and the error of
-a constant box, which is right for more than half of all photographs.
+There are up to five guesses per image, each a class and a box. An image is right if a guess has its class *and* an
+intersection over union of at least 0.50 with any box of that class: the kit's code counts "< 0.50" as wrong, although
+texts say ">". For comparison, this module also computes the classification error, the box error with the class given,
+and the error of a constant box, which is right for more than half of all photographs.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,7 +17,7 @@ from alexnet_pl.files import JsonObject
 
 GUESSES = 5
 MIN_IOU = 0.5
-GRID = 20  # positions of an edge that are tried for the constant box
+GRID = 20  # edges of the constant box are multiples of 1 / GRID
 
 
 class LocalisedImage(NamedTuple):
@@ -37,17 +37,17 @@ def is_hit(boxes: Boxes, truth: Boxes) -> np.ndarray:
 
 
 def is_localised(labels: Sequence[int] | np.ndarray, boxes: Boxes, label: int, truth: Boxes) -> bool:
-    """Whether one of the first five guesses has the right class and a right box."""
+    """Whether one of the first five guesses has the right class and an IoU of at least `MIN_IOU` with a true box."""
     named = np.asarray(labels)[:GUESSES] == label
     return bool((named & is_hit(as_boxes(boxes)[:GUESSES], truth)).any())
 
 
 def localisation_errors(images: Sequence[LocalisedImage], constant: Boxes, skipped: Collection[int] = ()) -> JsonObject:
-    """Errors in percent with 95 % intervals.
+    """Compute errors in percent with 95 % intervals.
 
         loc_error                    localisation error over all images
         loc_error_without_blacklist  the same without the images in `skipped`, if there are any
-        top1_error, top5_error       classification errors, without regard to boxes
+        top1_error, top5_error       classification errors, whatever the boxes
         given_class_error            box error of the best box for the true class
         constant_box_error           box error of `constant`, (4,) edges from 0 to 1
         constant_box_loc_error       localisation error with the guessed classes and the constant box
@@ -90,9 +90,9 @@ def error_with_interval(name: str, wrong: Sequence[bool]) -> JsonObject:
 
 
 def best_constant_box(truths: Sequence[Boxes]) -> np.ndarray:
-    """(4,) edges from 0 to 1 of the box that is right for most images; ties go to the highest mean IoU.
+    """Box that is right for the most images, (4,) edges from 0 to 1; ties go to the highest mean IoU.
 
-    `truths`: (T, 4) boxes of each training image, from 0 to 1. Scaling both axes does not change an IoU.
+    `truths`: (T, 4) boxes of each training image, edges from 0 to 1. Rescaling an axis does not change an IoU.
     """
     edges = np.linspace(0, 1, GRID + 1)
     spans = np.array([(low, high) for i, low in enumerate(edges) for high in edges[i + 1 :]])

@@ -1,9 +1,9 @@
-"""Merging of boxes (§4.3): the two boxes of a class that match best become one, until none match well enough.
+"""Merging of boxes (§4.3): the best-matching pair of boxes of a class is merged until no pair matches well enough.
 
 The paper's algorithm, step (d): take the pair with the lowest `match_score`, stop if it is above t, else replace the
 two by `box_merge`. It defines match_score as the distance of the centers *plus* the area of the intersection: two equal
 boxes of 100 × 100 pixels score 10,000, two disjoint ones 300 pixels apart score 300, and the wrong pair is merged
-first. `score="literal"` is this formula, to show its failure. The default is the presumable intent:
+first. `score="literal"` is this formula, to show that it fails. The default is what the authors presumably meant:
 
     match_score = distance of centers / mean of the two boxes' √area + (1 − intersection over union)
 
@@ -29,14 +29,14 @@ class Merged(NamedTuple):
 
     boxes: Boxes  # (N, 4)
     scores: np.ndarray  # (N,) sums
-    members: np.ndarray  # (N,) how many boxes went into each
-    groups: np.ndarray  # (boxes given,) which of the N each went into
+    members: np.ndarray  # (N,) number of boxes merged into each
+    groups: np.ndarray  # (input boxes,) index of the merged box that each belongs to
 
 
 @dataclass(frozen=True)
 class MergeOptions:
     """`threshold`: t. `score`: "normalized", or "literal" in pixels. `weight`: "count", the mean of all members, or
-    "pair", the mean of the two boxes as printed, by which later members weigh more."""
+    "pair", the mean of the two boxes as printed, which gives later members more weight."""
 
     threshold: float = THRESHOLD
     score: str = "normalized"
@@ -50,7 +50,7 @@ class MergeOptions:
 
 
 def match_scores(a: Boxes, b: Boxes, score: str = "normalized") -> np.ndarray:
-    """(N, M) scores, symmetric to the last bit; lower is a better match."""
+    """Match score of each pair of boxes, (N, M), symmetric to the last bit; a lower score is a better match."""
     shared = intersections(a, b)
     distance = np.hypot(*np.moveaxis(np.abs(box_centers(a)[:, None] - box_centers(b)[None]), -1, 0))
     if score == "literal":
@@ -64,10 +64,9 @@ def match_scores(a: Boxes, b: Boxes, score: str = "normalized") -> np.ndarray:
 
 
 def merge_boxes(boxes: object, scores: object, options: MergeOptions = MergeOptions()) -> Merged:
-    """Merge the boxes (N, 4) of one class, with scores (N,).
+    """Merge the boxes (N, 4) of one class, with scores (N,). O(N²) in time and memory.
 
-    Independent of the order of the boxes: they are sorted first, so that ties are resolved equally. O(N²) in time and
-    memory.
+    The result does not depend on the order of the boxes: they are sorted first, so that ties are resolved equally.
     """
     box_array, values = as_boxes(boxes), np.asarray(scores, np.float64).reshape(-1)
     order = np.lexsort((-values, *box_array.T[::-1]))
@@ -119,7 +118,7 @@ class PairScores:
         self.update_least(i, j, row)
 
     def update_least(self, i: int, j: int, row: np.ndarray) -> None:
-        """Search the rows whose closest partner was i or j again; compare the others with the new box i only."""
+        """Search again the rows whose closest partner was i or j; compare the others with the new box i only."""
         stale = self.alive & ((self.closest == i) | (self.closest == j))
         stale[i] = True
         rows = np.flatnonzero(stale)
@@ -130,7 +129,7 @@ class PairScores:
         self.closest[nearer], self.least[nearer] = i, row[nearer]
 
     def roots(self) -> np.ndarray:
-        """(N,) index of the merged box that each box belongs to."""
+        """Index of the merged box that each box belongs to, (N,)."""
         roots = self.into
         while not np.array_equal(roots, roots[roots]):
             roots = roots[roots]

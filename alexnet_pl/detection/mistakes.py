@@ -1,4 +1,4 @@
-"""Outcomes of detections: right, or the kind of mistake; and the missed boxes."""
+"""Outcome of each detection, right or a kind of mistake, and the missed boxes."""
 
 from collections import Counter
 
@@ -15,21 +15,21 @@ RIGHT, DOUBLE, MISPLACED, WRONG_CLASS, BACKGROUND, MISSED = KINDS = (
     "background",
     "missed",
 )
-BACKGROUND_IOU = 0.1  # a detection that overlaps less counts as background
+BACKGROUND_IOU = 0.1  # a detection with a lower IoU counts as background
 
 
 def classify_detections(
     detections: DetectedBoxes, truths: TrueBoxes, min_iou: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(D,) outcome of each detection and (T,) whether each box was missed.
+    """Outcome of each detection, (D,), and whether each true box was missed, (T,).
 
         right         IoU of at least `min_iou` with a box of its class that no more confident detection matched
-        double        the same with a box that is already matched
-        wrong class   the same with a box of another class
+        double        IoU of at least `min_iou` with a box of its class that is already matched
+        wrong class   IoU of at least `min_iou` with a box of another class
         badly placed  IoU of at least 0.1 with a box of its class
         background    otherwise
 
-    The first that applies. Difficult boxes do not count as missed; a detection of one is right.
+    The first outcome that applies is given. Difficult boxes do not count as missed; a detection of one is right.
     """
     kinds = np.full(len(detections.images), BACKGROUND, dtype=object)
     taken = np.zeros(len(truths.images), bool)

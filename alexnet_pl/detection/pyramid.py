@@ -11,10 +11,10 @@ from alexnet_pl.models.sliding_window import WindowGeometry
 
 
 def pyramid_sides(size: tuple[int, int], window: WindowGeometry, scale: int, zoom: float = 1.0) -> tuple[int, int]:
-    """(height, width) at a scale of an image of `size` (height, width).
+    """(height, width) to which an image of `size` (height, width) is resized at a scale.
 
-    The shorter side is the scale's height times `zoom`, the longer one is proportional; both are rounded to whole
-    windows. Nothing is cropped, because a box may lie anywhere.
+    The shorter side is the scale's height times `zoom`, the longer one is proportional; both are rounded by
+    `round_side`. Nothing is cropped, because a box may lie anywhere.
     """
     shorter = round_side(window, scale_sides(window, scale)[0] * zoom)
     longer = round_side(window, shorter * max(size) / min(size))
@@ -33,7 +33,7 @@ def window_grid(window: WindowGeometry, sides: tuple[int, int]) -> tuple[int, in
 
 
 def window_boxes(window: WindowGeometry, sides: tuple[int, int]) -> Boxes:
-    """(rows · columns, 4) windows of an image of `sides`, row by row, in its pixels."""
+    """Windows of an image of `sides` (height, width), row by row: (rows · columns, 4) in its pixels."""
     rows, columns = window_grid(window, sides)
     y, x = np.divmod(np.arange(rows * columns), columns)
     corner = window.fine_stride * np.stack([x, y], 1).astype(np.float64)
@@ -46,7 +46,7 @@ def rescale_boxes(boxes: Boxes, old: tuple[int, int], new: tuple[int, int]) -> B
 
 
 def gather_windows(pooled: Tensor, window: WindowGeometry, numbers: Tensor) -> Tensor:
-    """Maps pooled at stride 1, (1, maps, h, w) → (n, maps, k, k): the inputs of the windows `numbers`."""
+    """Gather the inputs of windows `numbers` from maps pooled at stride 1: (1, maps, h, w) → (n, maps, k, k)."""
     taps = window.pool_stride * torch.arange(window.classifier, device=pooled.device)
     columns = pooled.shape[3] - int(taps[-1])
     y, x = numbers.to(pooled.device) // columns, numbers.to(pooled.device) % columns

@@ -32,7 +32,7 @@ class BoxRegressor(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, mean_square: float = 1.0) -> None:
-        """Initialise. `mean_square` of the input features normalises the scale of the first layer."""
+        """Initialise the weights. `mean_square`: that of the input features, to normalise the first layer's scale."""
         for layer, square in ((self.fc1, mean_square), (self.fc2, 1.0)):
             nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.weight[0].numel() * square)))
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -48,8 +48,8 @@ class BoxRegressor(nn.Module):
 def box_loss(predictions: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
     """Squared distance of the four edges (§4.2), mean over windows, in units of the window's side.
 
-    `predictions`: (N, heads, 4); `targets`: (N, 4); `labels`: (N,) class of each box, which selects its outputs if each
-    class has its own.
+    `predictions`: (N, heads, 4); `targets`: (N, 4); `labels`: (N,) class of each box, which selects the outputs if
+    each class has its own.
     """
     heads = predictions.shape[1]
     outputs = predictions[:, 0] if heads == 1 else predictions[torch.arange(len(labels), device=labels.device), labels]

@@ -15,7 +15,7 @@ from alexnet_pl.data.store.whole import WholeSplit
 
 
 class TrainingScene(NamedTuple):
-    """A training image at `scale`, a row of Table 5. `negatives`: whether windows without a box are background."""
+    """Training image. `scale`: row of Table 5; `negatives`: whether windows without a box are background."""
 
     image: Tensor  # (3, H, W) uint8
     boxes: Tensor  # (N, 4) float32, in its pixels
@@ -34,8 +34,8 @@ def read_scene(split: WholeSplit, number: int, scale: int, flipped: bool) -> Tra
 
 
 class SceneLoader(ItemLoader):
-    """Batches of scenes. In training, a random scale per batch, and a reflection with probability 1/2 per image;
-    otherwise at the first scale. Random choices are a function of (seed, epoch, batch)."""
+    """Batches of scenes. In training, each batch has a random scale and each image is reflected with probability 1/2;
+    otherwise the first scale is used. Random choices are a function of (seed, epoch, batch)."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class SceneLoader(ItemLoader):
         return [read_scene(self.split, number, scale, flipped) for number, flipped in pairs]
 
     def random_scale_and_flips(self, batch: int, count: int) -> tuple[int, np.ndarray]:
-        """Scale of a batch, and (count,) bool: the images to reflect."""
+        """Scale of a batch, and a mask of the images to reflect, (count,) bool."""
         if not self.training:
             return self.options.scales[0], np.zeros(count, bool)
         generator = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch], counter=[0, 0, batch, 4]))

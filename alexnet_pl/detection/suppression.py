@@ -10,7 +10,10 @@ IOU = 0.5
 
 
 def suppress_overlapping(boxes: object, scores: object, iou: float = IOU) -> tuple[Boxes, np.ndarray]:
-    """Boxes (N, 4) and scores (N,) of a class, best first, without boxes whose IoU with a better one is above `iou`."""
+    """Remove boxes (N, 4) of a class whose IoU with a box of higher score is above `iou`.
+
+    Returns the remaining boxes and scores, highest score first.
+    """
     box_array, values = as_boxes(boxes), np.asarray(scores, np.float64).reshape(-1)
     kept = nms(torch.from_numpy(box_array), torch.from_numpy(values), iou).numpy()
     return box_array[kept], values[kept]

@@ -3,13 +3,13 @@
 A window qualifies if a box overlaps it enough (`boxes.overlap`). For each image, scale and reflection, `boxes.windows`
 of them are chosen at random. Files, in the run folder of the network that computes the features:
 
-    windows/<split>-<digest>/features.f16   (windows, width) float16: layer 5, pooled, as the window reads it
+    windows/<split>-<digest>/features.f16   (windows, width) float16: pooled layer 5 within the window
                              targets.npy    (windows, 4) float32: the box in the window's frame
                              labels.npy     (windows,) int64: class index of the box
                              about.json     identity of checkpoint, store and options
 
 The features are frozen in training, as in the paper, so they are the same in every epoch. A window takes 51 kB for the
-paper's network, 2 kB for that of the drawn scenes.
+paper's network, 2 kB for the network of the drawn scenes.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class WindowBatch(NamedTuple):
 
 
 class WindowCache:
-    """Windows on disk; the features are memory-mapped. Raises UserError if a file is damaged."""
+    """Windows on disk, with memory-mapped features. Raises UserError, naming the folder, if a file is corrupt."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,7 +75,7 @@ class WindowCache:
 def open_window_cache(
     folder: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, identity: JsonObject
 ) -> WindowCache:
-    """Open the windows of a split; compute them if missing. `identity`: of the network and the store."""
+    """Open the windows of a split; compute them if missing. `identity`: identity of the network and the store."""
     settings = ("scales", "zoom", "overlap", "windows", "flip")
     about = {**identity, "split": split.name, **{name: getattr(options, name) for name in settings}}
     about |= {"flip": options.flip and split.name == "train"}
@@ -127,7 +127,7 @@ def check_space(folder: Path, images: int, network: BoxNetwork, options: BoxOpti
 
 @torch.no_grad()
 def image_windows(split: WholeSplit, number: int, network: BoxNetwork, options: BoxOptions) -> Iterator[WindowBatch]:
-    """Windows of an image at each scale, then of its reflection."""
+    """Yield the windows of an image at each scale, then those of its reflection."""
     image, boxes, labels = split.image(number), split.boxes(number), split.box_labels(number)
     known = labels >= 0
     generator = np.random.default_rng([number, len(split)])
@@ -151,7 +151,7 @@ def scale_windows(
     options: BoxOptions,
     generator: np.random.Generator,
 ) -> WindowBatch | None:
-    """A random choice of windows at a scale that overlap a box; None if none does."""
+    """Up to `boxes.windows` random windows at a scale that overlap a box enough; None if there are none."""
     size: tuple[int, int] = tuple(image.shape[1:])  # type: ignore[assignment]
     sides = pyramid_sides(size, network.window, scale, options.zoom)
     windows, scaled_boxes = window_boxes(network.window, sides), rescale_boxes(boxes, size, sides)

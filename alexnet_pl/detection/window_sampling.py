@@ -11,11 +11,11 @@ import numpy as np
 
 from alexnet_pl.detection.boxes import Boxes, ious
 
-POSITIVE, NEGATIVE = 0.5, 0.3  # intersection over union from which a window is the object, below which background
+POSITIVE, NEGATIVE = 0.5, 0.3  # IoU from which a window is an object, and below which it is background
 
 
 class SampledWindows(NamedTuple):
-    """Numbers of the sampled windows, their classes (`background` without an object) and box indices (−1: none)."""
+    """Indices of the sampled windows, their classes (`background` without an object) and box indices (−1: none)."""
 
     windows: np.ndarray
     labels: np.ndarray
@@ -32,7 +32,7 @@ def sample_windows(
     generator: np.random.Generator,
     negatives: bool = True,
 ) -> SampledWindows:
-    """Windows (N, 4) of an image with boxes (M, 4) of classes `labels` (M,), −1 for objects of no class.
+    """Sample from the windows (N, 4) of an image with boxes (M, 4). `labels`: (M,) classes, −1 for any other object.
 
     A window has the class of the box with the highest IoU if that is at least 0.5, is background below 0.3, and is not
     used in between. `difficulty`: (N,) 1 − the probability of background. `counts`: maximum numbers of windows with an
@@ -61,7 +61,7 @@ def sample_windows(
 def pick_background(
     numbers: np.ndarray, difficulty: np.ndarray, counts: tuple[int, ...], generator: np.random.Generator
 ) -> np.ndarray:
-    """The hardest of the windows `numbers`, and others at random, each at most once."""
+    """Pick the hardest of the windows `numbers`, and others at random, without repetition."""
     random, hard = counts
     hardest = numbers[np.argsort(-difficulty[numbers], kind="stable")[:hard]]
     remaining = np.setdiff1d(numbers, hardest)

@@ -1,11 +1,11 @@
-"""Dense evaluation (OverFeat §3.3): the network's outputs in every window of an image, at several scales.
+"""Dense evaluation (OverFeat §3.3): the network's outputs for every window of an image, at several scales.
 
 The paper pools the last convolution's maps 3 × 3 times from different offsets, runs the classifier over each pooled map
 and interleaves the nine results. One pass gives the same numbers: pooling at stride 1, and the first fully connected
 layer as a convolution with dilation 3.
 
-A window inside an image differs slightly from a training crop: the padded convolutions see zeros around a crop, but
-the neighbouring pixels here, up to 48 pixels beyond a window of the accurate network. The paper does the same.
+A window inside an image differs slightly from a training crop: around a crop, padded convolutions see zeros; around a
+window, they see neighbouring pixels, up to 48 pixels away for the accurate network. The paper does the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from alexnet_pl.evaluation.image_scales import group_by_sides, resize_to_sides, 
 from alexnet_pl.models.sliding_window import SlidingNetwork
 
 PIXELS_PER_BATCH = {"cpu": 1 << 21, "cuda": 1 << 25}  # in one forward pass
-CELLS_PER_STRIP = {"cpu": 1 << 13, "cuda": 1 << 17}  # outputs of the classifier computed together: rows of a map
+CELLS_PER_STRIP = {"cpu": 1 << 13, "cuda": 1 << 17}  # classifier outputs computed together, as rows of a map
 
 
 def dense_logits(net: SlidingNetwork, pictures: Tensor, stride: str = "fine") -> Tensor:
@@ -57,9 +57,9 @@ def dense_scores(
 ) -> Tensor:
     """(3, H, W) uint8 images of any sizes → (N, classes) log-probabilities.
 
-    For each scale, and for the image and its reflection, the maximum over all windows for each class; then the mean
-    over scales and reflections (§3.3, steps i and ii). Maxima of softmax outputs do not add up to 1, so the mean is
-    normalised, which keeps the order of the classes. `prepare`: pixels 0 … 255 → inputs of `net`.
+    Each class gets its maximum over all windows, for each scale and for the image and its reflection, and then the mean
+    of these maxima (§3.3, steps i and ii). Maxima of softmax outputs do not add up to 1, so the mean is normalised,
+    which keeps the order of the classes. `prepare`: pixels 0 … 255 → inputs of `net`.
     """
     images_list, count = list(images), 2 * len(options.scales)
     total: Tensor | None = None
@@ -82,7 +82,7 @@ def dense_scores(
 
 
 class ScaleMap(NamedTuple):
-    """An image at one scale: `picture` (3, H, W) float32, 0 … 255, and `scores` (classes, rows, columns) by window."""
+    """Image at one scale: `picture` (3, H, W) float32, 0 … 255; `scores` (classes, rows, columns), one per window."""
 
     picture: Tensor
     scores: Tensor

@@ -72,7 +72,7 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Pr
 
 def find_predictions(run: Path, split: str | None, views: str) -> Path:
     """probabilities.parquet of a run's test. Raises UserError if there is none, or several and `split` is None."""
-    names = (views, "centre") if views == "center" else (views,)  # older runs spell it so
+    names = (views, "centre") if views == "center" else (views,)  # spelling in older runs
     paths = sorted(path for name in names for path in run.glob(f"results/{split or '*'}-{name}/probabilities.parquet"))
     if len(paths) == 1:
         return paths[0]
@@ -97,7 +97,7 @@ def check_comparable(first: PredictionFile, other: PredictionFile) -> None:
 
 
 def zip_blocks(readers: Sequence[PredictionFile]) -> Iterator[list[Block]]:
-    """Blocks of all members in step. Raises UserError if their images or labels differ."""
+    """Iterate over the blocks of all members in parallel. Raises UserError if their images or labels differ."""
     for blocks in zip(*(reader.blocks() for reader in readers), strict=True):
         for reader, block in zip(readers, blocks, strict=True):
             if block.images != blocks[0].images or (block.labels != blocks[0].labels).any():
@@ -130,8 +130,8 @@ def probabilities_float64(block: Block) -> np.ndarray:
 def rank_tie_break(block: Block) -> np.ndarray:
     """(N, classes): a bonus by rank for the five top classes, far below the smallest float16 step.
 
-    Rounding to float16 creates ties, mostly among small probabilities. The bonus gives them the order the network had
-    before rounding: an ensemble of one member equals the member, and no true difference is overruled.
+    Rounding to float16 creates ties, mostly among small probabilities. The bonus restores their order before rounding:
+    an ensemble of one member equals the member, and no true difference is overruled.
     """
     bonus = np.zeros(probabilities_float64(block).shape)
     ranks = block.best.shape[1]
@@ -157,7 +157,7 @@ class ErrorCounter:
         self.images += len(labels)
         self.wrong1 += int((best[:, 0] != labels).sum())
         self.wrong5 += int((best != labels[:, None]).all(1).sum())
-        self.nll -= float(np.log(probability.clip(2.0**-25)).sum())  # float16 ends at 2⁻²⁴
+        self.nll -= float(np.log(probability.clip(2.0**-25)).sum())  # the smallest positive float16 is 2⁻²⁴
 
     def errors(self) -> dict[str, float]:
         """Errors in percent, `nll` in nats per image, and the number of images."""
@@ -217,7 +217,7 @@ def grid_errors(readers: Sequence[PredictionFile], weights: Sequence[float], ind
 def describe_ensemble(
     readers: Sequence[PredictionFile], weights: Sequence[float], tuned_on: str | None
 ) -> TestDescription:
-    """Description of an ensemble's test; `checkpoint` has a hash over those of all members."""
+    """Description of an ensemble's test; `checkpoint.sha256` is a hash over the hashes of all members."""
     first, files = readers[0].test, [reader.test.checkpoint.sha256 for reader in readers]
     return TestDescription(
         dataset=first.dataset,

@@ -4,7 +4,7 @@ One run: the interval is over images (Wilson's score) and does not include the s
 interval is over runs (Student's t on their errors), for the given images.
 
 Differences are paired where possible, which removes the variation that both tests share: by seed over runs, or by image
-where one side has a single run (McNemar). `basis` names the method.
+where one side has a single run (McNemar). `Difference.basis` names the method.
 """
 
 import math
@@ -19,7 +19,7 @@ LEVEL = 0.95
 
 
 class Estimate(NamedTuple):
-    """Mean over `runs` with the ends of its interval, nan where no interval can be given."""
+    """Mean over `runs` with the ends of its interval, which are nan if none can be computed."""
 
     mean: float
     low: float
@@ -28,7 +28,8 @@ class Estimate(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Values of one metric in several runs: errors in percent over `images` images each, or, with 0, any quantity."""
+    """Values of one metric in several runs: errors in percent over `images` images each. `images`: 0 for a metric that
+    is not an error rate."""
 
     values: Sequence[float]
     images: int = 0
@@ -52,7 +53,8 @@ def wilson_ci(sample: Sample) -> tuple[float, float]:
 
 
 class Difference(NamedTuple):
-    """Difference of two means with its interval. `runs`: of the side with fewer; `p`: two-sided, for no difference."""
+    """Difference of two means with its interval. `runs`: number of runs of the side with fewer; `p`: two-sided p value
+    of no difference; `basis`: name of the method."""
 
     mean: float
     low: float
@@ -134,7 +136,7 @@ def ratio_ci(a: Sample, b: Sample) -> Estimate:
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for their number (Holm 1979), in the given order; nan stays nan and is not counted."""
+    """p values adjusted for multiple testing (Holm 1979), in the given order; nan stays nan and is not counted."""
     known = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
     adjusted, largest = list(p_values), 0.0
     for rank, (p, i) in enumerate(known):

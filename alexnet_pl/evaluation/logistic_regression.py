@@ -49,9 +49,10 @@ def fit_penalties(
 
 
 def reduce_width(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Project inputs (N, width) with N < width onto an orthonormal basis of their span, (width, N).
+    """Project inputs (N, width) with N ≤ width / 4 onto an orthonormal basis of their span, (width, N).
 
-    The penalty keeps the optimal weights in that span, so the solution is the same and is found faster.
+    The penalty keeps the optimal weights in that span, so the solution is the same and is found faster. Returns
+    (coordinates, basis), or (inputs, None) for more inputs.
     """
     if 4 * len(inputs) > inputs.shape[1]:
         return inputs, None

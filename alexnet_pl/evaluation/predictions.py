@@ -90,7 +90,7 @@ class PredictionFileWriter:
 
 
 def concat_blocks(blocks: list[Block]) -> Block:
-    """One block with the images of all, in order."""
+    """Concatenate blocks, in order."""
     probabilities = [block.probabilities for block in blocks if block.probabilities is not None]
     return Block(
         [name for block in blocks for name in block.images],
@@ -125,7 +125,10 @@ class PredictionFile:
             raise UserError(f"{path}: damaged, truncated or not written by `test` ({reason}); test again") from error
 
     def blocks(self, rows: int = ROWS_PER_BLOCK, probabilities: bool = True) -> Iterator[Block]:
-        """Blocks of `rows` images in order, without the column of probabilities if that is False."""
+        """Read blocks of `rows` images in order; `probabilities=False` leaves out that column.
+
+        Raises UserError if the file is damaged, or lacks that column.
+        """
         if probabilities and not self.has_probabilities:
             raise UserError(f"{self.path}: has no probabilities; test again with test.save_predictions=true")
         columns = ["image", "label", "best", *(["probabilities"] if probabilities else [])]
@@ -168,7 +171,7 @@ def interleave_ranks(blocks: list[Block]) -> Block:
 
 
 def describe_dataset(store: Store, split: str) -> DatasetInfo:
-    """Identity of a store's split, as records on disk carry it."""
+    """Identity of a store's split, as stored in records."""
     identities = "\n".join(identity for identity, _ in store.classes)
     return DatasetInfo(
         name=store.name,
@@ -183,13 +186,13 @@ def describe_dataset(store: Store, split: str) -> DatasetInfo:
 
 
 def results_dir(run: Path, split: str, views: str) -> Path:
-    """Folder of a test's results. Older runs have the centre view's under `centre`."""
+    """Folder of a test's results. Older runs have those of the center view under `centre`."""
     path, older = (run / "results" / f"{split}-{name}" for name in (views, "centre"))
     return older if views == "center" and older.is_dir() and not path.is_dir() else path
 
 
 def should_save_predictions(setting: bool | str, images: int, classes: int) -> bool:
-    """Whether to write probabilities: `setting`, or for "auto" whether they take at most `AUTO_LIMIT` bytes."""
+    """Whether to write probabilities: `setting`, or if it is "auto", whether they take at most `AUTO_LIMIT` bytes."""
     return images * classes * 2 <= AUTO_LIMIT if setting == "auto" else bool(setting)
 
 

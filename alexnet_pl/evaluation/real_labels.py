@@ -1,7 +1,7 @@
 """ReaL labels: reassessed labels of the ILSVRC-2012 validation images, any number per image (Beyer et al., 2020).
 
-`real.json` has a list of class indices for each image, in the order of image numbers; classes are the sorted WordNet
-ids, as in stores. Images with an empty list are left out. A prediction is correct if it is in the list.
+`real.json` has a list of class indices for each image, in the order of image numbers; class indices follow the sorted
+WordNet ids, as in stores. Images with an empty list are left out. A prediction is correct if it is in the list.
 """
 
 import json

@@ -32,8 +32,9 @@ class FitSummary:
 @dataclass(frozen=True, kw_only=True)
 class TestedNetwork:
     """A trained network. `training`: its settings, None unless the fit finished without a change of settings;
-    `lineage`: earlier runs whose layers it started from, oldest first; `imported`: the other program's file that the
-    weights are from, which reproduces no claim; `claim`: key of the claim its test reproduces, or None."""
+    `lineage`: earlier runs whose layers it started from, oldest first; `imported`: file of another program that the
+    weights are from (such a network reproduces no claim); `claim`: key of the claim that its test reproduces, or
+    None."""
 
     __test__ = False  # not a test class of pytest
 
@@ -111,14 +112,14 @@ def write_result(path: Path, errors: Mapping[str, float], tested: TestDescriptio
 
 
 def read_result(path: Path) -> TestResult:
-    """Read a result.json of any schema version. Raises UserError naming the file and the field."""
+    """Read a result.json of any schema version. Raises UserError, naming the file and the field, if it is invalid."""
     return read_record(path, TestResult, "test again", migrate_record)
 
 
 def load_result(folder: str | Path) -> JsonObject:
-    """`result.json` of a run folder (the newest test) or of a folder in its `results/`, as a dictionary.
+    """Load `result.json` of a run folder (the newest test) or of a folder in its `results/`, as a dictionary.
 
-    Validated, and converted to the current format. Raises UserError if there is none.
+    It is validated and converted to the current format. Raises UserError if there is none.
     """
     return to_json(read_result(Path(folder) / RESULT))
 
@@ -126,7 +127,7 @@ def load_result(folder: str | Path) -> JsonObject:
 def network_key(network: TestedNetwork) -> str:
     """Identity of a network as text: settings, lineage and seed, or its weights where the seed is unknown.
 
-    Training twice with an equal key gives no independent networks.
+    Two networks with equal keys are not independent.
     """
     stages = [stage.training for stage in network.lineage]
     identity = [network.checkpoint.network if network.seed is None else network.seed, network.training, stages]

@@ -1,4 +1,4 @@
-"""Figure of what decides: pictures with occlusion maps and Grad-CAM of the most probable class."""
+"""Attribution figure: images with occlusion maps and Grad-CAM of the most probable class."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,12 +12,13 @@ from torch.nn import functional as F
 from alexnet_pl.figures.figure4 import add_axes_inches, shorten_name
 from alexnet_pl.figures.style import Theme
 
-CELL, GAP, LABEL, NAME = 1.7, 0.08, 0.95, 0.42  # inches: a picture, between them, row labels, below a picture
+CELL, GAP, LABEL, NAME = 1.7, 0.08, 0.95, 0.42  # inches: image, space between images, row labels, names
 STRENGTH = 0.85  # opacity of a map's largest value
 
 
 class ExplainedImage(NamedTuple):
-    """`view`: (3, crop, crop) uint8, as the network sees it; `occlusion`: (crop, crop); `grad_cam`: (h, w)."""
+    """Image with its attribution maps. `view`: (3, crop, crop) uint8, the center view; `occlusion`: (crop, crop);
+    `grad_cam`: (h, w)."""
 
     view: Tensor
     name: str  # of the most probable class
@@ -27,7 +28,7 @@ class ExplainedImage(NamedTuple):
 
 
 def draw_attribution(images: Sequence[ExplainedImage], layer: str, theme: Theme) -> Figure:
-    """One column per image: the image, its occlusion map, its Grad-CAM of `layer`."""
+    """Draw one column per image: the image, its occlusion map, its Grad-CAM of `layer`."""
     rows = ("", "occlusion", f"Grad-CAM,\n{layer}")
     size = LABEL + len(images) * (CELL + GAP), NAME + len(rows) * (CELL + GAP) + GAP
     figure = Figure(figsize=size)
@@ -52,13 +53,13 @@ def draw_attribution(images: Sequence[ExplainedImage], layer: str, theme: Theme)
 
 
 def to_pixels(view: Tensor) -> np.ndarray:
-    """(H, W, 3) in 0 … 1."""
+    """(3, H, W) uint8 → (H, W, 3) in 0 … 1."""
     return view.permute(1, 2, 0).numpy() / 255
 
 
 def overlay(image: ExplainedImage, values: Tensor, theme: Theme) -> np.ndarray:
-    """A map over the grey image, (H, W, 3): orange where it is positive, blue where negative, as far as its largest
-    value."""
+    """Overlay a map on the grey image, (H, W, 3): orange where it is positive, blue where negative, with opacity in
+    proportion to the map's largest absolute value."""
     sized = F.interpolate(values[None, None].float(), size=image.view.shape[-2:], mode="bilinear")[0, 0].numpy()
     grey = to_pixels(image.view).mean(2, keepdims=True)
     colors = np.where(sized[..., None] > 0, to_rgb(theme.right), to_rgb(theme.series[0]))

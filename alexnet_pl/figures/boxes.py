@@ -1,4 +1,4 @@
-"""Pictures of boxes: before and after merging (OverFeat's Figures 6 and 7), found boxes, and mistakes by kind."""
+"""Figures of boxes: before and after merging (OverFeat's Figures 6 and 7), detections, and mistakes by kind."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,8 +18,8 @@ from alexnet_pl.detection.mistakes import KINDS, MISSED, RIGHT, classify_detecti
 from alexnet_pl.figures.style import LIGHT
 
 COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff")
-BEFORE, AFTER = 60, 4  # boxes that are drawn, the surest
-EACH = 4  # pictures of a kind of mistake
+BEFORE, AFTER = 60, 4  # number of boxes drawn before and after merging, the most confident
+EACH = 4  # images per kind of mistake
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -36,8 +36,8 @@ def panel(axes: Any, image: Tensor, title: str = "") -> None:
 
 
 def add_box(axes: Any, box: np.ndarray, color: str, text: str = "", width: float = 1.8, style: str = "-") -> None:
-    """A frame with a dark edge, to be seen on any picture, and what it says above its corner."""
-    left, top, right, bottom = box - 0.5  # a pixel's number is its middle
+    """Draw a box with a dark outline, visible on any image, and `text` above its corner."""
+    left, top, right, bottom = box - 0.5  # matplotlib has pixel centers at integers
     dark = [patheffects.withStroke(linewidth=width + 1.2, foreground="#000000", alpha=0.7)]
     axes.add_patch(
         Rectangle((left, top), right - left, bottom - top, fill=False, ec=color, lw=width, ls=style, path_effects=dark)
@@ -60,7 +60,7 @@ def add_found(axes: Any, found: PredictedBoxes, names: Sequence[str], most: int 
 
 
 def save_boxes(path: Path, image: Tensor, found: PredictedBoxes, names: Sequence[str]) -> Path:
-    """The image with its boxes, their classes and confidences."""
+    """Draw an image with its boxes, their classes and confidences. Returns `path`."""
     height, width = image.shape[1:]
     with rc_context(LIGHT.settings):
         figure = Figure(figsize=(6, 6 * height / width))
@@ -71,7 +71,7 @@ def save_boxes(path: Path, image: Tensor, found: PredictedBoxes, names: Sequence
 
 
 def add_candidates(axes: Any, some: Candidates) -> None:
-    """The surest windows' boxes, each as opaque as it is sure."""
+    """Draw the most confident boxes of windows, with opacity equal to their score."""
     for number in np.argsort(-some.scores)[:BEFORE]:
         left, top, right, bottom = some.boxes[number] - 0.5
         color, sure = color_of(int(some.labels[number])), float(np.clip(some.scores[number], 0.1, 1))
@@ -79,7 +79,7 @@ def add_candidates(axes: Any, some: Candidates) -> None:
 
 
 def merging_figure(finder: BoxFinder, images: Sequence[Tensor], names: Sequence[str]) -> Figure:
-    """A row an image: the boxes of its windows, and what merging makes of them."""
+    """Draw one row per image: the boxes of its windows before and after merging."""
     with rc_context(LIGHT.settings):
         figure = Figure(figsize=(5.6, 2.5 * len(images)), layout="constrained")
         rows = figure.subplots(len(images), 2, squeeze=False)
@@ -100,9 +100,9 @@ def save_merging(path: Path, finder: BoxFinder, images: Sequence[Tensor], names:
 def mistakes_figure(
     image_of: Callable[[int], Tensor], found: DetectedBoxes, truths: TrueBoxes, names: Sequence[str]
 ) -> Figure:
-    """A row for each kind of mistake: the surest of it, dashed what is there. Of as many detections as there are boxes.
+    """Draw one row per kind of mistake: the most confident ones with dashed true boxes, or the largest missed boxes.
 
-    Of boxes that were missed the largest.
+    Only the most confident detections are classified, as many as there are true boxes.
     """
     surest = np.argsort(-found.scores, kind="stable")[: len(truths.images)]
     some = DetectedBoxes(*(column[surest] for column in found))
@@ -150,13 +150,13 @@ def save_mistakes(
 
 
 def draw_merging(run: BoxRun, numbers: Iterable[int], split: str = "val") -> Figure:
-    """Images of a split, by number: the boxes of a run's windows, and what merging makes of them (Figures 6 and 7)."""
+    """Draw a run's boxes before and after merging (OverFeat's Figures 6 and 7) for images `numbers` of a split."""
     images = run.images(split)
     return merging_figure(run.finder, [images.image(int(number)) for number in numbers], run.names)
 
 
 def draw_mistakes(run: BoxRun, numbers: Iterable[int], split: str = "val") -> Figure:
-    """Mistakes of a run on images of a split, by kind, the surest of each."""
+    """Draw a run's most confident mistakes of each kind on images `numbers` of a split."""
     images = run.images(split)
     kept = [int(number) for number in numbers]
     found = concat_detections(kept, [run.finder.find(images.image(number)) for number in kept])

@@ -1,4 +1,4 @@
-"""Catalog of the figures of a run folder, with their captions. Each raises UserError if its data is missing."""
+"""Catalog of the figures of a run folder, with captions. Each function raises UserError if its data is missing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ ERRORS = {"val/top1_error": "top-1 error", "val/top5_error": "top-5 error"}
 
 @dataclass(frozen=True)
 class FigureEntry:
-    """Figure with its caption, a summary for the console, and `data` to be written beside it as JSON."""
+    """Figure with its caption, a summary for the console, and `data` to write beside it as JSON."""
 
     drawing: Drawing
     caption: str
@@ -89,7 +89,8 @@ def prediction_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
 
 
 def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[SavedPrediction], str, Split | None, str]:
-    """Saved predictions, their origin in words, and the split of the images; or None and the reason in words."""
+    """Return (predictions, their origin in words, split of the images, ""), or with None and a reason as the last two
+    if the split is not available."""
     dataset, views = reader.test.dataset, reader.test.views
     answers = examples.read_predictions(reader, examples.spread_evenly(reader.rows, examples.NUM_IMAGES))
     source = f"of the {reader.rows:,} {dataset.split} images (test, {views} views)"
@@ -148,7 +149,7 @@ def training_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
 
 
 def confidence(run: TrainedRun, photographs: bool) -> FigureEntry:
-    """Confidence maps of a few test images, as a dense test sees them."""
+    """Confidence maps of a few test images, computed as in a dense test."""
     if not photographs:
         raise UserError("it consists of photographs, which are left out (`photographs=false`)")
     module, options = run.module, run.module.dense or DenseViews()
@@ -220,12 +221,15 @@ OVERFEAT_PICTURES: dict[str, tuple[str, Maker]] = {
 
 
 def pictures_of(run: TrainedRun) -> dict[str, tuple[str, Maker]]:
-    """The figures that a run's network can have."""
+    """Figures available for a run's network: file name → (title, function)."""
     return OVERFEAT_PICTURES if run.cfg.model.get("name") == "overfeat" else FIGURES
 
 
 def draw_figure(run: TrainedRun, name: str) -> Figure:
-    """Draw one of `FIGURES` of a run, for a notebook. Raises UserError if the run lacks the data for it."""
+    """Draw a figure of a run for a notebook, one of `FIGURES` or `OVERFEAT_PICTURES`.
+
+    Raises UserError for an unknown name, or if the run lacks the data.
+    """
     if name not in (known := {**FIGURES, **OVERFEAT_PICTURES}):
         raise UserError(f"{name}: no figure; one of {', '.join(known)}")
     _, make = known[name]

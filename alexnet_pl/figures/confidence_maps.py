@@ -1,4 +1,4 @@
-"""Confidence maps (OverFeat §3.3): an image at several scales, and in which windows a class was found."""
+"""Confidence maps (OverFeat §3.3): an image at several scales, with the score of a class in each window."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from alexnet_pl.evaluation.dense import ScaleMap
 from alexnet_pl.figures.style import Theme
 from alexnet_pl.models.sliding_window import WindowGeometry
 
-WIDTH, GAP = 9.0, 0.5  # inches: of the figure, and above each row for its titles
+WIDTH, GAP = 9.0, 0.5  # inches: width of the figure, height of the titles above each row
 
 
 class MappedImage(NamedTuple):
-    """An image's maps, smallest scale first, of the class that its test would answer; `label`: the true one's name."""
+    """Maps of an image, one per scale. `answer`, `name`: class that a dense test predicts; `label`: true class."""
 
     maps: list[ScaleMap]
     answer: int
@@ -27,8 +27,8 @@ class MappedImage(NamedTuple):
 def draw_confidence_maps(
     images: Sequence[MappedImage], scales: Sequence[int], window: WindowGeometry, stride: int, theme: Theme
 ) -> Figure:
-    """A row for each image, a panel for each scale, all pixels of one size. Each cell of a map lies over the centre of
-    its window, the brighter the higher the score; the box is the window with the highest. `stride`: pixels between
+    """Draw one row per image and one panel per scale, with pixels of equal size. Each cell of a map covers the centre
+    of its window, brighter for a higher score; the box is the window with the highest score. `stride`: pixels between
     windows."""
     widths = [max(each.maps[k].picture.shape[2] for each in images) for k in range(len(scales))]
     heights = [max(found.picture.shape[1] for found in each.maps) for each in images]

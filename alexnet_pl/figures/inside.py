@@ -26,13 +26,13 @@ from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.receptive_field import receptive_fields
 
-PICTURES, SHOWN_PICTURES = 5, 8  # test images by default, and the most of the user's own
-SEARCHED = 400  # test images, for the strongest patches
-UNITS, PATCHES, CLASSES = 4, 6, 8  # of a layer, of a unit, of the last layer
+PICTURES, SHOWN_PICTURES = 5, 8  # number of test images by default, and maximum number of the user's images
+SEARCHED = 400  # test images searched for the strongest patches
+UNITS, PATCHES, CLASSES = 4, 6, 8  # units per layer, patches per unit, classes of the last layer
 
 
 def inside_figures(pictures: str | None = None) -> dict[str, tuple[str, Maker]]:
-    """The figures by file name. `pictures`: an image or folder for the maps instead of test images."""
+    """Figures by file name: (title, function). `pictures`: image or folder to explain instead of test images."""
     return {
         "attribution": ("What decides: occlusion and Grad-CAM", partial(attribution_figure, pictures=pictures)),
         "units": ("What units respond to", unit_figure),
@@ -58,7 +58,7 @@ def attribution_figure(run: TrainedRun, photographs: bool, pictures: str | None 
 
 
 def one_image_a_class(run: TrainedRun, count: int) -> Tensor:
-    """(count, 3, size, size) uint8: of `count` classes, evenly spaced, the test image in the middle of the class."""
+    """The middle test image of each of `count` evenly spaced classes: (count, 3, size, size) uint8."""
     split = run.store.split(run.data.test_split_name)
     known = np.unique(split.labels)
     rows = [np.flatnonzero(split.labels == known[number]) for number in spread_evenly(len(known), count)]
@@ -66,7 +66,7 @@ def one_image_a_class(run: TrainedRun, count: int) -> Tensor:
 
 
 def read_pictures(run: TrainedRun, pictures: str) -> Tensor:
-    """(N, 3, size, size) uint8. Raises UserError if one cannot be read."""
+    """Read the user's images: (N, 3, size, size) uint8. Raises UserError if one cannot be read."""
     paths = find_images(pictures)[:SHOWN_PICTURES]
     how = (run.cfg.get("prepare") or {}).get("filter", "bilinear")
     _, squares, unread = read_squares(paths, run.module.augment.size, how)
@@ -76,7 +76,7 @@ def read_pictures(run: TrainedRun, pictures: str) -> Tensor:
 
 
 def explain(run: TrainedRun, image: Tensor, layer: str) -> ExplainedImage:
-    """(3, size, size) uint8 → its most probable class by the centre view, and what decides."""
+    """Classify the center view of an image, (3, size, size) uint8, and compute the maps of the most probable class."""
     net, augment = run.module.net, run.module.augment
     (view,) = augment.views(image[None], "center")
     with torch.inference_mode():
@@ -131,10 +131,10 @@ def layer_units(run: TrainedRun, name: str, images: Tensor) -> LayerUnits:
 
 
 def draw_attribution(run: TrainedRun, pictures: str | Path | None = None) -> Figure:
-    """Occlusion maps and Grad-CAM of test images, or of `pictures`, an image or a folder, for a notebook."""
+    """Draw occlusion maps and Grad-CAM for a notebook, of test images or of `pictures`, an image or a folder."""
     return draw_for_notebook(attribution_figure(run, True, str(pictures) if pictures else None).drawing)
 
 
 def draw_units(run: TrainedRun) -> Figure:
-    """Images that maximise units of each layer and their strongest patches, for a notebook."""
+    """Draw images that maximise units of each layer, and the units' strongest patches, for a notebook."""
     return draw_for_notebook(unit_figure(run, True).drawing)

@@ -1,4 +1,4 @@
-"""OverFeat's Figure 3, pooling from every offset in one dimension, and its Table 5, drawn of the network at hand."""
+"""OverFeat's Figure 3, pooling from every offset in one dimension, and Table 5, drawn for a given network."""
 
 from typing import NamedTuple
 
@@ -13,12 +13,12 @@ from alexnet_pl.figures.style import LIGHT, Theme
 from alexnet_pl.models.overfeat import OverFeat
 
 FIGURE3_SCALE = 2  # of Table 5: 20 cells high before pooling, as in the printed figure
-ROW = 3.2  # cells between the offsets
+ROW = 3.2  # distance between the rows of two offsets, in cells
 HEADER = ["scale", "input", "layer 5, unpooled", "pooled, Δ = 0", "classifier, Δ = 0", "output map"]
 
 
 class AxisSizes(NamedTuple):
-    """Cells along one axis: before pooling, pooled from one offset, answers of one offset, answers of all."""
+    """Number of cells along one axis: before pooling, pooled from one offset, outputs of one offset, of all offsets."""
 
     before: int
     pooled: int
@@ -27,7 +27,7 @@ class AxisSizes(NamedTuple):
 
 
 def axis_sizes(net: OverFeat, pixels: int) -> AxisSizes:
-    """Sizes along an axis of so many pixels, read off by running a network on the meta device."""
+    """Sizes along an axis of `pixels`, measured by running the network on the meta device."""
     own = net.window
     maps = net.convolve(torch.empty(1, 3, pixels, pixels, device="meta"))
     pooled = (maps.shape[2] - own.pool) // own.pool_stride + 1
@@ -36,7 +36,7 @@ def axis_sizes(net: OverFeat, pixels: int) -> AxisSizes:
 
 
 def on_meta(net: OverFeat) -> OverFeat:
-    """A network of the same geometry without numbers."""
+    """Network of the same geometry on the meta device, without weights."""
     with torch.device("meta"):
         return OverFeat(2, net.crop, net.kind, width=0.01)
 
@@ -53,7 +53,7 @@ def scale_table(net: OverFeat) -> list[list[str]]:
 
 
 def draw_scale_table(net: OverFeat, theme: Theme = LIGHT) -> Figure:
-    """Table 5 of the network at hand."""
+    """Draw Table 5 for a network."""
     rows = scale_table(net)
     figure = Figure(figsize=(9, 0.36 * (len(rows) + 1)), layout="constrained")
     axes = figure.subplots()
@@ -72,8 +72,8 @@ def draw_scale_table(net: OverFeat, theme: Theme = LIGHT) -> Figure:
 
 
 def draw_offset_pooling(net: OverFeat, theme: Theme = LIGHT) -> Figure:
-    """One axis of scale 2: (a) layer 5 before pooling, (b) groups of cells pooled from each offset, (c) the pooled
-    maps, (d) the classifier slid over each, (e) all answers interleaved."""
+    """Draw one axis at scale 2: (a) layer 5 before pooling, (b) groups of cells pooled from each offset, (c) the pooled
+    maps, (d) the classifier slid over each, (e) all outputs interleaved."""
     own = net.window
     sizes = axis_sizes(on_meta(net), scale_sides(own, FIGURE3_SCALE)[0])
     third, fourth = sizes.before + 3, sizes.before + sizes.pooled + 6

@@ -1,4 +1,4 @@
-"""Figure of units: for some units of each layer an image that maximises them, and the patches they respond to most."""
+"""Figure of units: for some units of each layer, an image that maximises the unit, and its strongest patches."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from alexnet_pl.figures.figure4 import add_axes_inches, shorten_name
 from alexnet_pl.figures.style import Theme
 
 CELL, GAP, BETWEEN, LEFT, TITLE = 0.72, 0.05, 0.32, 0.38, 0.34  # inches
-ACROSS = 2  # units beside each other
+ACROSS = 2  # units per row
 
 
 class LayerUnits(NamedTuple):
@@ -31,7 +31,7 @@ class ClassImages(NamedTuple):
 
 
 def draw_units(layers: Sequence[LayerUnits], classes: ClassImages, theme: Theme) -> Figure:
-    """A block per layer; in it, for each unit, its number, the image that maximises it (framed) and its patches."""
+    """Draw one block per layer: for each unit its number, the image that maximises it (framed) and its patches."""
     count = layers[0].patches.shape[1]
     width = LEFT + (count + 1) * (CELL + GAP) + BETWEEN
     lines = [-(-len(layer.numbers) // ACROSS) for layer in layers]
@@ -60,7 +60,7 @@ def draw_unit(figure: Figure, x: float, y: float, layer: LayerUnits, position: i
 
 
 def draw_classes(figure: Figure, y: float, classes: ClassImages, theme: Theme) -> None:
-    """The last row: images that maximise the outputs of classes."""
+    """Draw the last row: images that maximise the outputs of classes."""
     height, side = figure.get_figheight(), CELL
     figure.text(0.1 / figure.get_figwidth(), (y - 0.22) / height, "classes", weight="bold", fontsize=9)
     pitch = (figure.get_figwidth() - LEFT) / len(classes.names)

@@ -72,8 +72,8 @@ def last_convolution(net: nn.Module) -> str:
 class RectifiedMaps(nn.Module):
     """A network with a module, `maps`, that the activations of a convolution pass through.
 
-    They are rectified once more after their norm or pooling, which changes nothing. Maps of a network without ReLUs
-    are taken as they are before its activation function.
+    The network's own ReLU rectifies them again, which changes nothing. If the network has another activation function,
+    `maps` gets their values before it.
     """
 
     def __init__(self, net: nn.Module, layer: str) -> None:

@@ -12,8 +12,8 @@ from alexnet_pl.models.activations import layer_outputs
 from alexnet_pl.models.receptive_field import receptive_fields
 
 STEPS, RATE = 64, 0.2  # rate: length of a step as a share of the length of the coefficients
-CONTRAST = 1.2  # standard deviation before the sigmoid: pixels reach black and white, and few stay there
-JITTER = 16  # images move by up to a sixteenth of their side in each step, so that no pixel fits by itself
+CONTRAST = 1.2  # standard deviation before the sigmoid: pixels reach black and white, but few saturate
+JITTER = 16  # images move by up to a sixteenth of their side in each step, so that single pixels cannot overfit
 
 
 class NoiseImages(nn.Module):
@@ -24,7 +24,7 @@ class NoiseImages(nn.Module):
     colors: Tensor
 
     def __init__(self, count: int, side: int, colors: Tensor, seed: int) -> None:
-        """`colors`: (3, 3), its columns the main directions of colour in photographs."""
+        """`colors`: (3, 3), with the principal directions of colour in photographs as columns."""
         super().__init__()
         rows, columns = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None]
         generator = torch.Generator().manual_seed(seed)

@@ -20,7 +20,10 @@ every image, whatever it shows, and inherits the biases of its training images.
 
 
 def model_card(info: WeightsInfo, run: Path, source: str) -> str:
-    """Write the card as Markdown, with the YAML header of the Hugging Face hub. `source`: argument of `load` in it."""
+    """Return the card as Markdown, with the YAML header of the Hugging Face hub.
+
+    `source`: argument of `load` in the card's example.
+    """
     name = info.store.name or "unknown images"
     parts = [
         HEADER,
@@ -120,7 +123,8 @@ def training_section(run: Path) -> str:
 def run_command(run: Path) -> str:
     """Command line of `reproduce` with the run's recipe and overrides, without paths of this machine.
 
-    `++` was put there by `config.recipes.allow_new_key`; a single `+` is the user's, for a key that the recipe lacks.
+    `++` was added by `config.recipes.allow_new_key` and is removed; a single `+`, for a key that the recipe lacks, is
+    the user's.
     """
     hydra = run / ".hydra"
     try:

@@ -153,15 +153,15 @@ def read_pixels(image: Picture) -> Tensor:
 def load(source: str | Path, views: str = "ten") -> TrainedNetwork:
     """Load a trained network from a run folder, a checkpoint, an exported folder or file, or hf://user/repo.
 
-    `views`: ten, center or nine, the views that probabilities are averaged over (§5.1). Raises UserError if there is no
+    `views`: the views that probabilities are averaged over (§5.1): ten, center or nine. Raises UserError if there is no
     trained network at `source`.
     """
     return build_network(read_weights(source), source, views)
 
 
 def build_network(weights: Weights, source: str | Path, views: str = "ten") -> TrainedNetwork:
-    """Build the network of `weights`, which were read from `source`. Raises UserError that names `source` if their
-    settings describe none."""
+    """Build the network of `weights`, which were read from `source`. Raises UserError, naming `source`, if they do not
+    fit their settings."""
     check_views(views)
     try:
         return TrainedNetwork(weights, views)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from alexnet_pl.errors import UserError
 
-LINEAR = ("bottleneck",)  # layers without an activation function, beside the last
+LINEAR = ("bottleneck",)  # layers without an activation function, besides the last
 
 
 def learned_layers(net: nn.Module) -> list[str]:
@@ -21,8 +21,8 @@ def check_layer(net: nn.Module, layer: str, key: str = "layer") -> None:
 
 
 def layer_activations(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-    """Activations by layer for the network's input (N, 3, H, W): (N, maps, h, w) of a convolution, before norm and
-    pooling, (N, units) of a fully connected layer. Of the last layer, the logits.
+    """Activations by layer for a network input (N, 3, H, W): (N, maps, h, w) for a convolution, before norm and
+    pooling; (N, units) for a fully connected layer; logits for the last layer.
 
     Raises UserError for a layer that the network lacks.
     """
@@ -33,7 +33,7 @@ def layer_activations(net: nn.Module, image: Tensor, layers: Iterable[str]) -> d
 
 
 def layer_outputs(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-    """The same before the activation function."""
+    """Outputs by layer as in `layer_activations`, but before the activation function."""
     wanted, found = list(layers), {}
     for name in wanted:
         check_layer(net, name)
@@ -58,4 +58,4 @@ def layer_outputs(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[
 
 
 class AllFoundError(Exception):
-    """Ends a forward pass whose further layers are not needed."""
+    """Ends a forward pass once the outputs of all wanted layers are known."""

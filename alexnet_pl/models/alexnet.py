@@ -31,7 +31,8 @@ class AlexNet(nn.Module):
 
     Arguments for the paper's variants:
 
-        towers      1: the one-GPU net, "half as many kernels" but in conv5 and the fully connected layers (footnote b)
+        towers      1: the one-GPU net, "half as many kernels" except in conv5 and the fully connected layers
+                    (footnote b)
         norm        False: none of the three norms (§4.3)
         overlap     False: pooling of 2×2 every 2 (§4.4), with conv2 padded by 1, conv5 by 0 and sizes rounded up, as
                     the authors' layers-147.cfg keeps "equivalent dimensions"
@@ -122,8 +123,8 @@ class AlexNet(nn.Module):
         σ, printed    .01    .01    .01    .01    .01    .01   .01   .01      .01      .01
         bias           0      1      0      1      1      1     1     1        0        0
 
-        With `width`, σ is divided by its square root in every layer but conv1, so that sums of fewer inputs have the
-        spread that they have in the paper's network.
+        With `width`, σ is divided by its square root in every layer but conv1, so that sums of fewer inputs keep the
+        spread of the paper's network.
         """
         for name, layer in self.named_children():
             if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
@@ -149,7 +150,7 @@ class AlexNet(nn.Module):
     def last_maps(self, image: Tensor) -> Tensor:
         """Linear outputs of conv5, unpooled: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 13, 13).
 
-        As in the program, conv1 has 1 + ceil((crop − 11)/4) windows a side and reads zeros beyond the edge
+        As in the program, conv1 has 1 + ceil((crop − 11)/4) windows per side and reads zeros beyond the edge
         (layer.py:1004). That is 55 for 224 pixels, and also for the 227 of other programs, which need no padding.
         """
         x = self.conv1(F.pad(image, (0, self.edge_padding, 0, self.edge_padding)))
@@ -169,7 +170,7 @@ class AlexNet(nn.Module):
         return activation(self.conv6(x)) if self.conv6 is not None else x
 
     def features(self, image: Tensor) -> Tensor:
-        """Activations of fc7, by which Figure 4 compares images (§7.1): (N, 3, crop, crop) → (N, 4096)."""
+        """Activations of fc7, the features that Figure 4 compares (§7.1): (N, 3, crop, crop) → (N, 4096)."""
         x = self.drop(self.activation(self.fc6(self.conv_maps(image).flatten(1))))
         return self.activation(self.fc7(x))
 
@@ -180,8 +181,8 @@ class AlexNet(nn.Module):
 
     @property
     def window(self) -> WindowGeometry:
-        """The network as a sliding window, which the paper does not use it as. Raises ValueError without overlap,
-        where the last pooling cuts its windows off at a crop's edge."""
+        """Geometry of the network as a sliding window, a use that is not in the paper. Raises ValueError if `overlap`
+        is False, because the last pooling then cuts its windows off at a crop's edge."""
         if not self.overlap:
             raise ValueError("overlap=false: pooling that is cut off at the edge has no windows beyond it")
         stride = self.pool.stride
@@ -189,12 +190,12 @@ class AlexNet(nn.Module):
         return WindowGeometry(self.crop, 224, 4 * stride**3, 3, stride, self.pooled_side(self.crop))
 
     def convolve(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) → (N, 256, h, w): conv5's outputs before their pooling, of an image of any size."""
+        """Outputs of conv5 before pooling, for images of any size: (N, 3, H, W) → (N, 256, h, w)."""
         return self.activation(self.last_maps(image))
 
     def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
-        """Pooled maps of conv5 (N, 256, h, w) → (N, classes, h′, w′) logits: the fully connected layers as
-        convolutions. `dilation`: of maps that were pooled at stride 1."""
+        """Apply the fully connected layers as convolutions: pooled maps of conv5 (N, 256, h, w) → logits
+        (N, classes, h′, w′). `dilation`: stride of the last pooling if the maps were pooled at stride 1, else 1."""
         x, act = pooled, self.activation
         if self.conv6 is not None:
             x = act(F.conv2d(x, self.conv6.weight, self.conv6.bias, padding=dilation, dilation=dilation))
@@ -205,7 +206,7 @@ class AlexNet(nn.Module):
 
 
 def as_convolution(layer: nn.Linear, maps: Tensor) -> Tensor:
-    """A fully connected layer at every place of (N, inputs, h, w) maps → (N, outputs, h, w)."""
+    """Apply a fully connected layer at every position of maps: (N, inputs, h, w) → (N, outputs, h, w)."""
     return F.conv2d(maps, layer.weight[:, :, None, None], layer.bias)
 
 

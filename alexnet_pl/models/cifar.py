@@ -1,7 +1,7 @@
 """CIFAR-10 networks of four layers: Figure 1 (§4.1), and the 13 % and 11 % errors of §4.3.
 
-The paper specifies neither. `LocalNet` is exactly layers-conv-local-13pct.cfg and -11pct.cfg of the authors' program.
-`ConvNet` is its layers-19pct.cfg without weight decay, the only small four-layer network in the program.
+The paper specifies neither network. `LocalNet` is exactly layers-conv-local-13pct.cfg and -11pct.cfg of the authors'
+program. `ConvNet` is its layers-19pct.cfg without weight decay, the only small four-layer network in the program.
 """
 
 import torch

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torchvision.utils import make_grid
 
-KERNELS_PER_ROW = 16  # kernels, so that Figure 3's 96 are six rows, three a GPU
-PERMUTATIONS = 9999  # random divisions
+KERNELS_PER_ROW = 16  # so that Figure 3's 96 kernels are six rows, three per GPU
+PERMUTATIONS = 9999  # random splits into halves
 
 
 def scale_to_unit_range(kernels: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def tile_kernels(tiles: Tensor, zoom: int, line: int, fill: float) -> Tensor:
 
 
 def draw_filters(kernels: Tensor, zoom: int = 4) -> Tensor:
-    """Draw kernels (K, 3, 11, 11) as an image (3, H, W) in 0 … 1, 16 a row; GPU 1's are in the upper half."""
+    """Draw kernels (K, 3, 11, 11) as an image (3, H, W) in 0 … 1, 16 per row; GPU 1's are in the upper half."""
     return tile_kernels(scale_to_unit_range(kernels), zoom, zoom, 1.0)
 
 

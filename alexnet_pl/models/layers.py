@@ -1,4 +1,4 @@
-"""Layers that PyTorch lacks: response normalisation (§4.3; §3.3 of 2012), the dropout of §5.2, locally connected."""
+"""Layers that PyTorch lacks: response normalisation (§4.3; §3.3 of 2012), dropout of §5.2, locally connected layers."""
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class LocalResponseNorm(NormLayer):
 
 
 class SpatialNorm(NormLayer):
-    """Normalisation over pixels of the authors' program, not in the paper (`cnorm2`, layers-145.cfg:107):
+    """Normalisation over pixels, in the authors' program but not in the paper (`cnorm2`, layers-145.cfg:107):
 
     b[x, y] = a[x, y] / (1 + 0.001/25 · Σ a[x', y']²)^0.75      over 5 × 5 pixels of the same map
     """

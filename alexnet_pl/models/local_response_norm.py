@@ -27,7 +27,7 @@ class NormSpec(NamedTuple):
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Axes of (N, towers, maps, H, W) along which is summed."""
+        """Axes of (N, towers, maps, H, W) that sums run along."""
         return (3, 4) if self.spatial else (2,)
 
 
@@ -54,7 +54,7 @@ def inverse_power(s: Tensor, beta: float) -> Tensor:
 
 
 def at_least_float32(a: Tensor) -> Tensor:
-    """Convert float16 and bfloat16, too short for sums of squares, to float32; keep other types."""
+    """Convert float16 and bfloat16, which are too imprecise for sums of squares, to float32; keep other types."""
     return a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
 
 
@@ -86,13 +86,16 @@ def normalize(a: Tensor, spec: NormSpec) -> Tensor:
 
 
 def gradient(a: Tensor, grad: Tensor, spec: NormSpec) -> Tensor:
-    """Compute ∂L/∂a from g = ∂L/∂b:  g · s^−β − 2αβ · a · Σ (g · a · s^(−β−1)). The sum is symmetric, so the same."""
+    """Compute ∂L/∂a from g = ∂L/∂b:  g · s^−β − 2αβ · a · Σ (g · a · s^(−β−1)).
+
+    The sum runs over the same neighbours as in `normalize`, because being neighbours is symmetric.
+    """
     direct, neighbor_terms = gradient_terms(a, grad, zero_pad(square(a), spec), spec)
     return combine_gradient(a, direct, zero_pad(neighbor_terms, spec), spec)
 
 
-# CPU: cache-blocked. The operations run on a few images at a time, in padded buffers that stay in cache. Compiling
-# `normalize` as a whole would test at each neighbour whether it exists, and recompute the roots of all five per value.
+# CPU: cache-blocked. The operations run on a few images at a time, in padded buffers that stay in cache. If `normalize`
+# were compiled as a whole, it would test for each neighbour whether it exists, and compute all five roots per value.
 
 
 def square_into(squares: Tensor, a: Tensor) -> None:
@@ -115,9 +118,9 @@ def combine_gradient_into(out: Tensor, a: Tensor, direct: Tensor, neighbor_terms
 
 
 class PaddedBuffer(NamedTuple):
-    """float32 buffer for a block of images with zeros around, in the memory order of the images themselves.
+    """float32 buffer for a block of images, padded with zeros, in the memory order of the images.
 
-    `interior` is the view of `padded` without its zeros.
+    `interior`: view of `padded` without the padding.
     """
 
     padded: Tensor
@@ -138,7 +141,7 @@ VALUES_PER_BLOCK = {True: 1 << 21, False: 1 << 18}  # by whether the operations 
 
 
 def block_slices(a: Tensor, use_compile: bool) -> list[slice]:
-    """Slices of equal length over the images, since each length would be compiled separately."""
+    """Slices over the images, all of equal length because each length would be compiled separately."""
     count = max(1, min(len(a), VALUES_PER_BLOCK[use_compile] // max(1, a[:1].numel())))
     while len(a) % count:
         count -= 1

@@ -1,4 +1,4 @@
-"""AlexNet as two other programs built it, for weights that were trained with them: Caffe's and torchvision's."""
+"""AlexNet as defined by Caffe and torchvision, for weights that were trained with them."""
 
 from torch import nn
 
@@ -27,7 +27,7 @@ class CaffeAlexNet(AlexNet):
 
 class TorchvisionAlexNet(AlexNet):
     """torchvision's `alexnet`, the network of "One weird trick" (Krizhevsky, 2014): 64, 192, 384, 256 and 256 kernels
-    that read all maps, two zeros around the image, no norms."""
+    that read all maps, padding of two pixels around the image, no norms."""
 
     def __init__(self, num_classes: int = 1000, crop: int = 224, dropout: float = 0.5, width: float = 1) -> None:
         super().__init__(

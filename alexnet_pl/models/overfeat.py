@@ -1,4 +1,4 @@
-"""The two networks of OverFeat, fast and accurate (Sermanet et al. 2013, §3.2, Tables 1 and 3), and smaller ones."""
+"""OverFeat's fast and accurate networks (Sermanet et al. 2013, §3.2, Tables 1 and 3), and smaller versions of them."""
 
 import math
 from typing import NamedTuple
@@ -14,7 +14,7 @@ INITS = ("normal", "he")
 
 
 class ConvSpec(NamedTuple):
-    """A convolutional layer; `pool`: side and stride of the max-pooling that follows, 1 for none."""
+    """Convolutional layer. `pool`: side and stride of the max-pooling that follows it, 1 for none."""
 
     maps: int
     kernel: int
@@ -24,7 +24,8 @@ class ConvSpec(NamedTuple):
 
 
 class OverFeatLayout(NamedTuple):
-    """`crop`: pixels of the training crop; `units`: of the two fully connected layers before the last."""
+    """Layers of a network. `crop`: side of the training crop in pixels; `units`: sizes of the two fully connected
+    layers before the last."""
 
     crop: int
     convolutions: tuple[ConvSpec, ...]
@@ -59,7 +60,7 @@ PLANS = {
 
 
 class OverFeat(nn.Module):
-    """Convolutions that are also a sliding window: on a larger image the same weights give a map of answers (§3.3).
+    """OverFeat's classifier. On a larger image the same weights give a map of outputs, one per window (§3.3).
 
         fast, 145,920,872 parameters                       accurate, 144,656,488 parameters
         image                      (N,    3, 231, 231)     image                     (N,    3, 221, 221)
@@ -75,17 +76,17 @@ class OverFeat(nn.Module):
 
     ReLU after every layer but the last; max-pooling never overlaps; no response normalisation, no groups. The first
     two layers have no padding, the 3×3 ones pad by 1. Dropout follows the two fully connected layers before the last.
-    What the paper calls layer 5 is the last convolution of either network.
+    "Layer 5" in the paper is the last convolution of either network.
 
         net      fast or accurate
-        crop     pixels of a training image's side. Smaller members of the family fit exactly, with a k × k kernel in
-                 the first fully connected layer: 71 + 32 · (k − 1) of fast, 77 + 36 · (k − 1) of accurate
+        crop     side of the training crop in pixels. With a k × k kernel in the first fully connected layer it must be
+                 71 + 32 · (k − 1) for fast, 77 + 36 · (k − 1) for accurate; smaller crops give smaller networks
         width    share of the maps and units of each layer but the last: 0.25 for a small proxy
         dropout  0: none
-        init     normal: N(0, 0.01²) in every layer, as printed (§3.1). he: N(0, 2 / inputs), with which deep layers
-                 see signals of the size of the first's (docs/development/log.md compares the two)
-        sigma    pixels are divided by this after the mean was subtracted. The paper gives no unit; the released
-                 feature extractor divides by 61.896913
+        init     normal: N(0, 0.01²) in every layer, as printed (§3.1). he: N(0, 2 / inputs), which keeps the scale of
+                 signals through deep layers (docs/development/log.md compares the two)
+        sigma    divisor of the pixels after the mean is subtracted. The paper gives no unit; the released feature
+                 extractor divides by 61.896913
     """
 
     conv1: nn.Conv2d
@@ -125,8 +126,8 @@ class OverFeat(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, init: str) -> None:
-        """§3.1: weights from N(0, 0.01²) (`normal`), or from N(0, 2 / inputs) (`he`); biases 0, which
-        the paper does not say."""
+        """Initialise weights from N(0, 0.01²) as in §3.1 (`normal`) or from N(0, 2 / inputs) (`he`), and biases to 0,
+        which the paper does not specify."""
         for layer in self.children():
             if isinstance(layer, nn.Conv2d):
                 deviation = 0.01 if init == "normal" else math.sqrt(2 / layer.weight[0].numel())
@@ -134,8 +135,8 @@ class OverFeat(nn.Module):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def convolve(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W), pixels 0 … 255 minus their mean → (N, maps, h, w): layer 5 of §3.3 *before* its pooling,
-        rectified; 15 × 15 of a 221 × 221 image. Any H and W of at least the crop."""
+        """Rectified maps of layer 5 *before* its pooling (§3.3): (N, 3, H, W), pixels 0 … 255 minus their mean, H and W
+        at least the crop → (N, maps, h, w); 15 × 15 for a 221 × 221 image."""
         x = image / self.sigma
         for name, pool in zip(self.convolutions[:-1], self.pools, strict=False):
             x = getattr(self, name)(x)
@@ -143,8 +144,9 @@ class OverFeat(nn.Module):
         return F.relu(getattr(self, self.convolutions[-1])(x))
 
     def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
-        """(N, maps, h, w) → logits (N, classes, h − d(k − 1), w − d(k − 1)): the fully connected layers, k × k first,
-        at every place of layer 5's *pooled* maps. `dilation` d: of maps that were pooled at stride 1 (§3.3)."""
+        """Apply the fully connected layers, the first with a k × k kernel, at every position of layer 5's *pooled*
+        maps: (N, maps, h, w) → logits (N, classes, h − d(k − 1), w − d(k − 1)). `dilation` d: stride of the last
+        pooling if the maps were pooled at stride 1 (§3.3), else 1."""
         first = getattr(self, self.head[0])
         dense = dilation > 1
         x = F.relu(F.conv2d(pooled, first.weight, first.bias, dilation=dilation) if dense else first(pooled))
@@ -174,7 +176,7 @@ def scale_width(count: int, width: float) -> int:
 
 
 def check_overfeat_options(num_classes: int, net: str, width: float, dropout: float, init: str, sigma: float) -> None:
-    """Raise ValueError, naming the argument, for what `OverFeat` cannot build."""
+    """Raise ValueError, naming the argument, if `OverFeat` cannot be built with these."""
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}: at least 1")
     for name, value, known in (("net", net, PLANS), ("init", init, INITS)):

@@ -7,14 +7,15 @@ from torch import Tensor, nn
 
 
 class ReceptiveField(NamedTuple):
-    """In pixels. A unit in row r reads rows start + stride · r … start + stride · r + size − 1; columns alike."""
+    """Receptive field in pixels: a unit in row r reads rows start + stride · r … start + stride · r + size − 1, and
+    likewise for columns."""
 
     size: int
     stride: int
     start: int  # negative where the first unit's field reaches beyond the image
 
     def after(self, kernel: int, stride: int, padding: int) -> "ReceptiveField":
-        """Field of the units of a convolution or pooling on top."""
+        """Receptive field after a further convolution or pooling."""
         return ReceptiveField(
             self.size + (kernel - 1) * self.stride, self.stride * stride, self.start - padding * self.stride
         )
@@ -24,10 +25,10 @@ class ReceptiveField(NamedTuple):
 
 
 def receptive_fields(net: nn.Module, crop: int) -> dict[str, ReceptiveField]:
-    """By name of the convolution, from the convolutions and poolings that one forward pass goes through.
+    """Receptive field of each convolution by name, from the convolutions and poolings in one forward pass.
 
-    Norms over neighbouring pixels, which weakly reach two cells further, are not counted. For networks whose poolings
-    are modules, as AlexNet's.
+    Norms over neighbouring pixels, which weakly reach two cells further, are not counted. Poolings must be modules, as
+    in AlexNet.
     """
     names = {module: name for name, module in net.named_children()}
     field, found = ReceptiveField(1, 1, 0), {}
@@ -53,7 +54,7 @@ def receptive_fields(net: nn.Module, crop: int) -> dict[str, ReceptiveField]:
 
 
 def side(value: object) -> int:
-    """Of a square kernel, stride or padding, given as one number or two."""
+    """Side of a square kernel, stride or padding, given as one number or two."""
     number = value[0] if isinstance(value, tuple) else value
     assert isinstance(number, int)
     return number

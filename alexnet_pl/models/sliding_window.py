@@ -1,4 +1,4 @@
-"""Sliding window of a network (OverFeat §3.3): which pixels each place of its dense output map answers for."""
+"""Sliding-window geometry (OverFeat §3.3): the pixels that each position of a network's dense output map covers."""
 
 from typing import NamedTuple, Protocol
 
@@ -6,13 +6,13 @@ from torch import Tensor
 
 
 class WindowGeometry(NamedTuple):
-    """A network as a sliding window over its image. For OverFeat's accurate network:
+    """Geometry of a network as a sliding window over an image. For OverFeat's accurate network:
 
-    window       221   pixels of a side: the crop that it was trained on
-    published    221   the same of the paper's network, of which this may be a smaller member
-    stride        36   pixels between windows at the coarse stride, one an output of the last pooling
+    window       221   side of the window in pixels, equal to the training crop
+    published    221   the same for the paper's network; differs from `window` if the network is a smaller version
+    stride        36   pixels between windows at the coarse stride, one window per output of the last pooling
     pool           3   side of the last pooling
-    pool_stride    3   its stride: so many times finer are windows at the fine stride
+    pool_stride    3   stride of the last pooling; the fine stride is stride / pool_stride
     classifier     5   side of the first fully connected layer's kernel, on pooled maps
     """
 
@@ -30,19 +30,19 @@ class WindowGeometry(NamedTuple):
 
     @property
     def map_side(self) -> int:
-        """Cells of the maps before the last pooling that one window reads: 15."""
+        """Side of a window in cells of the maps before the last pooling: 15."""
         return self.pool + self.pool_stride * (self.classifier - 1)
 
 
 class SlidingNetwork(Protocol):
-    """A classifier that can be applied at every place of an image."""
+    """Classifier that can be applied at every position of an image."""
 
     window: WindowGeometry
 
     def convolve(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) → (N, maps, h, w): the last convolution's maps before their pooling, rectified."""
+        """Rectified maps of the last convolution, before pooling: (N, 3, H, W) → (N, maps, h, w)."""
         ...
 
     def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
-        """(N, maps, h, w) pooled → (N, classes, h′, w′) logits."""
+        """Pooled maps (N, maps, h, w) → logits (N, classes, h′, w′)."""
         ...

@@ -93,9 +93,9 @@ def measure_network(metric: str) -> float:
 
 @cache
 def of_overfeat(net: str, metric: str) -> float:
-    """Parameters, or connections, of OverFeat's `fast` or `accurate` network, built on the meta device.
+    """Number of `parameters` or `connections` of OverFeat's `fast` or `accurate` network, built on the meta device.
 
-    Connections are multiplications of one crop: what each output of a layer reads.
+    Connections are the multiplications for one crop: the inputs of each output, summed over all layers.
     """
     with torch.device("meta"):
         made = OverFeat(net=net, crop=PLANS[net].crop)

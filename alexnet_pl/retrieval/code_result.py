@@ -9,8 +9,8 @@ from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureNetwork:
-    """The network whose features are compressed. `epochs`: trained when they were made, of `epochs_wanted`;
-    `val_top1_error`: its error then, None where its log does not have it."""
+    """Network whose features are compressed. `epochs`: number of epochs its checkpoint was trained for, out of
+    `epochs_wanted`; `val_top1_error`: its validation error, None if it was not logged."""
 
     checkpoint: CheckpointInfo
     epochs: NonNegative | None = None
@@ -21,7 +21,7 @@ class FeatureNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class CodesInfo:
-    """The auto-encoder: its options, its checkpoint, and whether its fit was finished."""
+    """Auto-encoder: its options, its checkpoint, and whether its fit finished."""
 
     layer: str
     bits: Count
@@ -34,7 +34,7 @@ class CodesInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchMachine:
-    """`cpus`: cores; `threads`: of the search; `load`: load average, programs that wanted to run meanwhile."""
+    """`cpus`: number of cores; `threads`: threads of the search; `load`: load average over the last minute."""
 
     cpus: Count | None = None
     threads: Count
@@ -43,7 +43,7 @@ class SearchMachine:
 
 @dataclass(frozen=True, kw_only=True)
 class CodesResult:
-    """codes.json. `rows`: a method each, as `measure_recall` returns them; `queries`: images that were looked up."""
+    """Record in codes.json. `rows`: one per method, from `measure_recall`; `queries`: number of query images."""
 
     dataset: DatasetInfo
     network: FeatureNetwork
@@ -56,5 +56,5 @@ class CodesResult:
 
 
 def read_codes_result(path: Path) -> CodesResult:
-    """Raises UserError naming the file and the field."""
+    """Read codes.json. Raises UserError, naming the file and the field, if it is invalid."""
     return read_record(path, CodesResult, "test again")

@@ -58,7 +58,7 @@ class CodeLearner(L.LightningModule):
         if lr < 0:
             raise ValueError(f"lr={lr}: not below 0")
         self.net, self.switches, self.source, self.lr, self.epochs = net, switches, source, lr, epochs
-        self.progress_metrics: dict[str, float] = {}  # beside the progress bar
+        self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
 
     def configure_optimizers(self) -> Any:
         adam = torch.optim.Adam(self.net.parameters(), self.lr, fused=True)
@@ -106,7 +106,7 @@ class FeatureDataModule(ItemDataModule):
 
     @property
     def store(self) -> StoreIdentity:
-        """The store that the features are of."""
+        """Store of the images whose features these are."""
         return self.features["train"].info.dataset
 
     def make_loader(self, split: str, training: bool) -> VectorLoader:

@@ -8,7 +8,7 @@
     about.json     checkpoint, store, split and layer of the features
 
 They are computed on the centre view, with the network in evaluation mode. 1.28 million images of 4,096 numbers take
-10.5 GB, of which one block at a time is in memory. An unfinished folder is named `….partial`; the same command resumes.
+10.5 GB; only one block is in memory. An unfinished folder is named `….partial`; the same command resumes.
 """
 
 import json
@@ -36,7 +36,7 @@ from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
 
 PIXELS_SIDE = 32  # as in Krizhevsky & Hinton (2011)
-MOST_NUMBERS = 9216  # of an image, as many as fc6 reads
+MOST_NUMBERS = 9216  # maximum features of an image, the number of inputs of fc6
 IMAGES_PER_BLOCK = 1024  # progress is saved after each block; at least one batch
 
 LayerReader = Callable[[Classifier, Tensor], Tensor]
@@ -55,7 +55,7 @@ def read_pixels(module: Classifier, view: Tensor) -> Tensor:
 
 
 def read_layer(module: Classifier, view: Tensor, layer: str) -> Tensor:
-    """Activations of any layer; of a convolution averaged over squares, to as many as `MOST_NUMBERS` allows."""
+    """Activations of any layer; those of a convolution are average-pooled to at most `MOST_NUMBERS` numbers."""
     (found,) = layer_activations(module.net, module.performance.to_memory_format(view), [layer]).values()
     if found.dim() == 2:
         return found
@@ -76,7 +76,7 @@ def find_reader(module: Classifier, layer: str) -> LayerReader:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSource:
-    """Images and network of features."""
+    """Images and network that features were computed from."""
 
     dataset: DatasetInfo
     checkpoint: CheckpointInfo
@@ -84,7 +84,7 @@ class FeatureSource:
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesInfo(FeatureSource):
-    """about.json. `width`: numbers an image; `precision`: in which the network computed them."""
+    """Record in about.json. `width`: numbers per image; `precision`: Lightning's name of the network's precision."""
 
     layer: str
     width: Count
@@ -130,7 +130,7 @@ class Share(NamedTuple):
         return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)
 
     def progress_path(self, partial: Path) -> Path:
-        """File that holds how many of its rows are done."""
+        """File with the number of rows of this share that are done."""
         return partial / ("done.json" if self.world == 1 else f"done-{self.rank}-of-{self.world}.json")
 
 
@@ -192,7 +192,7 @@ def finish(partial: Path, folder: Path, split: Split) -> None:
 
 
 def open_partial(partial: Path, info: FeaturesInfo) -> None:
-    """Keep what was extracted already; start from zero if the partial folder has other `info`."""
+    """Create the partial folder. An existing one is kept if it has the same `info`, else removed."""
     try:
         if read_record(partial / "about.json", FeaturesInfo, "") == info:
             return
@@ -239,15 +239,15 @@ def write_features(partial: Path, start: int, block: np.ndarray) -> None:
         )
     path = partial / "features.npy"
     first_row = np.load(path, mmap_mode="r").offset  # type: ignore[attr-defined]
-    with path.open("r+b") as file:  # not through the memory map: a full disk would end the process by SIGBUS
+    with path.open("r+b") as file:  # not through a memory map: a full disk would kill the process with SIGBUS
         file.seek(first_row + start * block[0].nbytes)
         file.write(block.tobytes())
         file.flush()
-        os.fsync(file.fileno())  # before the note of how far it is
+        os.fsync(file.fileno())  # before the progress file is updated
 
 
 def check_labels(labels: np.ndarray, classes: int) -> None:
-    """Raise ValueError unless all are numbers of classes, or −1; `classes` is 0 if it is not known."""
+    """Raise ValueError unless all labels are class indices or −1. `classes`: number of classes, 0 if unknown."""
     if labels.ndim != 1 or labels.dtype.kind != "i":
         raise ValueError(f"labels of type {labels.dtype} in {labels.ndim} dimensions")
     if len(labels) and not -1 <= labels.min() <= labels.max() < (classes or np.inf):
@@ -315,7 +315,7 @@ class Features:
         return self.values[numbers].astype(np.float32)
 
     def check_checkpoint(self, checkpoint: CheckpointInfo) -> None:
-        """Raise UserError unless they were extracted with this checkpoint."""
+        """Raise UserError unless the features were extracted with this checkpoint."""
         own = self.info.checkpoint
         if own.sha256 != checkpoint.sha256:
             raise UserError(

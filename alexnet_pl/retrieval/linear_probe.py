@@ -132,7 +132,10 @@ def probe_features(
 def held_out_errors(
     known: LabelledFeatures, classes: int, options: ProbeOptions, seed: int
 ) -> tuple[list[PenaltyError], int]:
-    """Return (errors per penalty, largest penalty first; number of held-out images). Raises UserError if it is 0."""
+    """Return (errors by penalty, largest penalty first; number of held-out images).
+
+    Raises UserError if no image is held out.
+    """
     kept, held_out = map(known.rows, split_by_class(known.labels.cpu().numpy(), options.held_out, seed))
     if not len(held_out.labels):
         raise UserError(f"probe.held_out={options.held_out}: holds out no images; use a larger share")

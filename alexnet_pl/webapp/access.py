@@ -1,4 +1,4 @@
-"""Access control of the demo app: who may send a request, by its headers, and what the browser may load."""
+"""Access control of the demo app: refuses requests by their headers, and restricts what the browser may load."""
 
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -21,7 +21,7 @@ HEADERS = {
 class AccessControl:
     """ASGI middleware: refuses requests from pages of other sites and sets a strict Content-Security-Policy.
 
-    Pages of other sites are known by their `Origin` header and, if the app listens on this machine only (`host`), by
+    Pages of other sites are recognised by the `Origin` header and, if the app listens on this machine only (`host`), by
     the `Host` header (DNS rebinding).
     """
 
@@ -48,7 +48,7 @@ class AccessControl:
 
 
 def hostname(host: str) -> str | None:
-    """Name in a Host header, without the port; None for one that is malformed."""
+    """Name in a Host header, without the port; None if the header is malformed."""
     try:
         return urlsplit(f"//{host}").hostname
     except ValueError:

@@ -12,7 +12,7 @@ from alexnet_pl.files import JsonObject
 
 
 class Label(NamedTuple):
-    """Class with its probability; `number`: its output in the network."""
+    """Class with its probability. `number`: class index."""
 
     name: str
     probability: float
@@ -50,7 +50,7 @@ class FoundBox(NamedTuple):
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where the evidence for a label lies: `heat`, (h, w) from 0 to 1, stretches over the answer's image. If it is not
+    """Heat map of the evidence for a label. `heat`: (h, w) from 0 to 1, stretched over the answer's image. If it is not
     available, `heat` is None and `note` says how to enable it."""
 
     heat: np.ndarray | None
@@ -59,7 +59,8 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Answer:
-    """`image`: (3, H, W) uint8, what the network sees. A classifier gives labels and searches, a box network boxes."""
+    """Answer for an image: labels and searches of a classifier, or boxes of a box network. `image`: (3, H, W) uint8,
+    as the network sees it."""
 
     image: np.ndarray
     note: str
@@ -70,7 +71,7 @@ class Answer:
 
 
 def to_json(answer: Answer, correct: str | None) -> JsonObject:
-    """The answer as JSON, images as data URLs. `correct`: the image's own label, where it is known."""
+    """Convert an answer to JSON, with images as data URLs. `correct`: true label of the image, None if unknown."""
     explanation = answer.explanation
     return {
         "image": to_data_url(answer.image),

@@ -1,8 +1,8 @@
 """HTTP application of the demo app: a page with its style and script, and endpoints that answer with JSON (Figure 4).
 
     GET  /              the page
-    GET  /api/about     what runs: title, description, whether there are example images
-    POST /api/answer    an image file as the body → labels, what decides, similar images; boxes of a box network
+    GET  /api/about     title, description, whether there are example images, maximum size of an image file
+    POST /api/answer    image file as the body → labels, heat map, similar images; for a box network, boxes
     POST /api/example   the same for a random validation image
 
 Nothing is written to disk, and no path or address is taken from a request.
@@ -20,15 +20,15 @@ from alexnet_pl.files import JsonObject
 from alexnet_pl.webapp.answer import Answer, to_json
 
 MAX_UPLOAD = 20  # megabytes of an image file
-MAX_WAITING = 16  # images that are read or answered at the same time; each takes memory
-UPLOAD_SECONDS = 60  # within which an image file must have arrived
+MAX_WAITING = 16  # requests received or answered at the same time; each holds an image in memory
+UPLOAD_SECONDS = 60  # time limit for receiving an image file
 STATIC = Path(__file__).parent / "static"
 FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
 NO_EXAMPLES = "The store of the images no longer exists."
 
 
 class ImageService(Protocol):
-    """What the page shows: a classifier's `DemoService` or a box network's `BoxService`."""
+    """Model behind the page: a classifier's `DemoService` or a box network's `BoxService`."""
 
     @property
     def title(self) -> str: ...
@@ -48,7 +48,7 @@ class ImageService(Protocol):
 
 
 class RequestRefused(Exception):
-    """A request that gets an error: HTTP status and message."""
+    """Refusal of a request, with HTTP status and message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ def import_starlette() -> Any:
 
 
 def make_application(service: ImageService, host: str = "127.0.0.1") -> Any:
-    """The ASGI application, behind its access control."""
+    """Make the ASGI application, wrapped in `AccessControl`."""
     import_starlette()
     from starlette.applications import Starlette
     from starlette.responses import FileResponse
@@ -91,7 +91,7 @@ def make_application(service: ImageService, host: str = "127.0.0.1") -> Any:
 
 
 class Endpoints:
-    """The endpoints that answer with JSON. One image is answered at a time, in a thread; others wait."""
+    """Endpoints that answer with JSON. One image is answered at a time, in a thread; others wait."""
 
     def __init__(self, service: ImageService) -> None:
         self.service, self.waiting, self.one_at_a_time = service, 0, asyncio.Lock()
@@ -122,7 +122,7 @@ class Endpoints:
             return await asyncio.to_thread(work)
 
     async def respond(self, work: Callable[[], Awaitable[JsonObject]]) -> Any:
-        """The result of `work`, or the error of a refused request, as JSON."""
+        """Respond with the result of `work`, or with the error of a refused request, as JSON."""
         if self.waiting >= MAX_WAITING:
             return error_response(503, "Too many images at once; try again.")
         self.waiting += 1

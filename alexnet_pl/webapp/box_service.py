@@ -13,8 +13,8 @@ from alexnet_pl.detection.pyramid import resize_image
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp.answer import Answer, FoundBox, format_milliseconds
 
-MOST_BOXES = 20  # of an image, the most confident
-LONGEST_SIDE = 1024  # pixels of an image that the page shows; larger ones are reduced, with their boxes
+MOST_BOXES = 20  # maximum boxes shown per image, the most confident
+LONGEST_SIDE = 1024  # maximum side in pixels of an image that the page shows; larger ones are reduced, with their boxes
 
 
 class BoxService:
@@ -62,7 +62,7 @@ class BoxService:
 
 
 def reduce_size(image: Tensor) -> Tensor:
-    """(3, H, W) uint8 with sides of at most `LONGEST_SIDE` pixels."""
+    """Shrink an image, (3, H, W) uint8, to sides of at most `LONGEST_SIDE` pixels."""
     height, width = image.shape[1:]
     if max(height, width) <= LONGEST_SIDE:
         return image

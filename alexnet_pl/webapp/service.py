@@ -1,4 +1,4 @@
-"""Classifier behind the demo app: five labels (Figure 4, left), what decides, six nearest training images (right)."""
+"""Classifier behind the demo app: five labels (Figure 4, left), Grad-CAM, six nearest training images (right)."""
 
 import time
 from contextlib import suppress
@@ -60,7 +60,7 @@ class DemoService:
         return resize_center_crop(decode(data)[0], self.module.augment.size, self.cfg.prepare.filter)[None]
 
     def answer(self, image: Tensor) -> Answer:
-        """Classify an image, (1, 3, size, size) uint8, say where the evidence lies, and search for similar ones."""
+        """Classify an image, (1, 3, size, size) uint8, compute its Grad-CAM, and search for similar images."""
         labels, seconds = self.predict_labels(image)
         views = "Centre view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
         return Answer(

@@ -48,7 +48,7 @@ def read_list(path: Path) -> tuple[Classes, str]:
 
 
 def store_order(root: str, network: ForeignNetwork) -> tuple[Classes, str]:
-    """Return a store's classes in the order that the program is known to use; the file of weights has no order."""
+    """Return a store's classes in the order that the program is known to use; a weights file does not say it."""
     store = Store(root)
     if not network.number_order:
         if network.outputs == 1000 and not all(WNID.fullmatch(identity) for identity, _ in store.classes):

@@ -22,7 +22,7 @@ BETWEEN = ("neuron", "pool", "cmrnorm", "rnorm", "hs", "dropout", "dropout2")
 @dataclass(frozen=True)
 class Source:
     """Input of a layer with weights. `layer`: the next layer below that has weights, or the data layer; `between`: the
-    layers from there up."""
+    layers between the two, from the bottom up."""
 
     layer: Layer
     between: list[Layer]
