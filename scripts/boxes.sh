@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# docs/boxes.md on drawn scenes: a classifier, box regressors and detectors, each tested in several ways. Stopped at any
-# moment, the same command goes on where it was.
+# docs/boxes.md on drawn scenes: classifiers and box regressors of all seeds, then detectors, each tested in several ways.
+# Stopped at any moment, the same command goes on where it was.
 #
 #   scripts/boxes.sh OUT [seeds, default "0 1 2"] [more of any recipe's keys, such as trainer.accelerator=cpu]
 set -euo pipefail
@@ -22,14 +22,16 @@ for seed in $seeds; do
   alexnet test -c "$shared" 'detect.scales=[1,2,3,4,5,6]'
   alexnet test -c "$shared" detect.combine=nms
   alexnet test -c "$shared" detect.score=literal detect.threshold=100
-  for negatives in random_and_hard random none; do
+done
+for seed in $seeds; do
+  for negatives in random_and_hard none random; do
     case $negatives in
       random_and_hard) counts="boxes.random_negatives=8 boxes.hard_negatives=8" ;;
       random) counts="boxes.random_negatives=16 boxes.hard_negatives=0" ;;
       none) counts="boxes.random_negatives=0 boxes.hard_negatives=0" ;;
     esac
     # shellcheck disable=SC2086
-    alexnet reproduce -c boxes_demo seed="$seed" $counts transfer.weights="$shared" \
+    alexnet reproduce -c boxes_demo seed="$seed" $counts transfer.weights="$out/localise-shared-$seed" \
       hydra.run.dir="$out/detect-$negatives-$seed" "${@:3}"
     alexnet test -c "$out/detect-$negatives-$seed" detect.combine=nms
   done

@@ -11,9 +11,7 @@ unpacked: train/<wnid>/images, val/images.
 
 import argparse
 import csv
-import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,12 +19,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
+from kept_runs import KEPT, keep_run
 
 from alexnet_pl.paper.deviations import deviations
 
-KEPT = Path(__file__).resolve().parent.parent / "docs/data/evidence"
-SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json")
 IMAGES, EPOCHS = 50_000, 10  # of configs/tinyimagenet.yaml
 RATES = (0.005, 0.01, 0.02)
 PAPER_RATE = 0.01
@@ -160,7 +156,7 @@ def execute(run: Run, root: Path) -> None:
     alexnet_pl(root, command, "-c", run.recipe, *words, *(["ckpt_path=auto"] if command == "fit" else []))
     if run.part == "full":
         alexnet_pl(root, "test", folder, "test.views=center")
-    keep(root / folder, KEPT / run.folder)
+    keep_run(root / folder, KEPT / run.folder)
 
 
 def average(root: Path, name: str, members: list[Path]) -> None:
@@ -169,7 +165,7 @@ def average(root: Path, name: str, members: list[Path]) -> None:
     alexnet_pl(
         root, "ensemble", "-c", MAIN, "data.root=task", f"ensemble.members=[{joined}]", f"hydra.run.dir={folder}"
     )
-    keep(root / folder, KEPT / "ensembles" / name)
+    keep_run(root / folder, KEPT / "ensembles" / name)
 
 
 def average_all(root: Path) -> None:
@@ -179,28 +175,6 @@ def average_all(root: Path) -> None:
     for name, members in (("5cnns", networks), ("7cnns", [*networks, *finetuned])):
         if all((root / member / "result.json").is_file() for member in members):
             average(root, name, members)
-
-
-def keep(folder: Path, kept: Path) -> None:
-    """Copy a run's small files: records without the machine's name and paths, predictions without probabilities."""
-    for result in folder.glob("results/*/result.json"):
-        target = kept / result.relative_to(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(result, target)
-        predictions = result.with_name("probabilities.parquet")
-        if predictions.is_file():
-            footer = {"alexnet_pl": pq.read_metadata(predictions).metadata[b"alexnet_pl"]}  # the test's description
-            table = pq.read_table(predictions, columns=["image", "label", "best"]).replace_schema_metadata(footer)
-            pq.write_table(table, target.with_name(predictions.name), compression="zstd")
-    kept.mkdir(parents=True, exist_ok=True)
-    for name in SMALL_FILES:
-        if (folder / name).is_file():
-            shutil.copy(folder / name, kept / name)
-    provenance = kept / "provenance.json"
-    if provenance.is_file():
-        record = json.loads(provenance.read_text())
-        sessions = [session | {"host": "", "argv": []} for session in record["sessions"]]
-        provenance.write_text(json.dumps(record | {"sessions": sessions}, indent=1) + "\n")
 
 
 def median_rate() -> float | None:

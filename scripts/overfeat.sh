@@ -1,5 +1,6 @@
 #!/bin/sh
-# OverFeat's comparisons on a proxy: coarse and fine stride, one to six scales, ten crops, by three seeds; then the report.
+# OverFeat's comparisons on a proxy: coarse and fine stride, one to six scales, ten crops, by three seeds; then the
+# report. Each run's small files are kept in docs/data/evidence for docs/measured.md.
 # usage: scripts/overfeat.sh IMAGENETTE FOLDER
 set -e
 images=$1 folder=$2
@@ -15,5 +16,6 @@ for seed in 1 2 3; do
         python -m alexnet_pl test "$run" test.scales=$scales
     done
     python -m alexnet_pl test "$run" test.views=ten
+    python "$(dirname "$0")/kept_runs.py" "$run" "overfeat/seed$seed"
 done
 python -m alexnet_pl report report.runs="$folder/runs"

@@ -32,6 +32,11 @@ class Comparison:
     p: float = math.nan
 
     @property
+    def baseline(self) -> Claim:
+        """The claim whose networks it is compared with."""
+        return BY_KEY[str(self.claim.baseline)]
+
+    @property
     def verdict(self) -> str:
         """Whether the top-1 errors are ordered as in the paper, in words for the tables."""
         if not self.trained:
@@ -93,7 +98,7 @@ def compare_variants(tests: list[TestRun]) -> ProxyResults:
         by_variant.setdefault(test.variant, []).append(test)
     labels = {variant: claim.label for claim in reversed(error_claims()) if (variant := claimed_variant(claim))}
     errors = [
-        VariantErrors(labels.get(variant, describe_unlisted_variant(group[0])), mean_errors(group))
+        VariantErrors(labels.get(variant) or describe_unlisted_variant(group[0], labels), mean_errors(group))
         for variant, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], list(labels)))
     ]
     pairs = [compare_with_baseline(claim, by_variant) for claim in error_claims() if claim.baseline]
@@ -112,12 +117,17 @@ def sort_position(variant: Variant, labelled: list[Variant]) -> int:
     return -labelled.index(variant) if variant in labelled else 1
 
 
-def describe_unlisted_variant(test: TestRun) -> str:
-    """Name of a variant that the paper has no row for: the deviation, or that the settings differ, with the run's."""
+def describe_unlisted_variant(test: TestRun, labels: dict[Variant, str]) -> str:
+    """Name of a variant that the paper has no row for: the network of one of its rows under other views, a deviation,
+    or that the settings differ, with the run's name. `labels`: names of the variants with a row."""
     count = len(test.networks)
     weights = f", weights tuned on the {tuned} images" if (tuned := test.result.weights_tuned_on) else ""
     if count > 1:
         return f"{count} networks{weights} ({test.run.name})"
+    views, *network = test.variant
+    for (_, *listed), label in reversed(labels.items()):
+        if listed == network:
+            return f"{label.partition(',')[0]}, {views} views"
     return changed_label(test) or f"other settings ({test.run.name})"
 
 

@@ -25,6 +25,7 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
     compared = [
         [
             row.claim.label,
+            row.baseline.label,
             row.claim.section,
             " / ".join("worse" if math.isnan(value) else f"{value:+.1f}" for value in row.paper.values()),
             " / ".join(map(format_points, row.ours.values())),
@@ -35,7 +36,8 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
     if not compared:
         return [errors]
     header = [
-        "compared with the full network",
+        "network",
+        "compared with",
         "section",
         "paper, points",
         "here, points (95 %)",

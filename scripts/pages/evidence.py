@@ -43,7 +43,8 @@ def evidence_pages() -> dict[Path, str]:
 
 def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
     """One line of README: how many of the paper's comparisons had which verdict on the proxy data set."""
-    counts = Counter(comparison.verdict for results in proxies for comparison in results.comparisons)
+    shown = [results for results in proxies if results.description.startswith("tinyimagenet:")]
+    counts = Counter(comparison.verdict for results in shown for comparison in results.comparisons)
     found = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "not yet measured"
     return (
         "[All rows](docs/results.md). The paper's comparisons on a [proxy](docs/measured.md), 100 classes of "

@@ -108,6 +108,13 @@ def test_the_table_of_errors_names_the_deviation(tmp_path: Path) -> None:
     assert [one.label for one in results.errors] == ["CNN", "order in layer 1: ReLU, norm, pool"]
 
 
+def test_views_without_a_row_are_named(tmp_path: Path) -> None:
+    for views in ("ten", "center", "nine"):
+        make_runs(tmp_path, f"cnn-{views}", {**standin("table2.cnn"), "views": views}, PROGRAM)
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    assert {one.label for one in results.errors} == {"CNN", "CNN, centre view", "CNN, nine views"}
+
+
 def test_other_settings_are_named_by_their_overrides(tmp_path: Path) -> None:
     make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
     make_runs(tmp_path, "tanh", changed(model__activation="tanh"), PROGRAM)

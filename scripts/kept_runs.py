@@ -1,0 +1,40 @@
+"""Keep a run's small files in docs/data/evidence, from which docs/measured.md is written without training.
+
+python scripts/kept_runs.py RUN overfeat/seed1
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+KEPT = Path(__file__).resolve().parent.parent / "docs/data/evidence"
+SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json")
+
+
+def keep_run(folder: Path, kept: Path) -> None:
+    """Copy a run's small files: records without the machine's name and paths, predictions without probabilities."""
+    for result in folder.glob("results/*/result.json"):
+        target = kept / result.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(result, target)
+        predictions = result.with_name("probabilities.parquet")
+        if predictions.is_file():
+            footer = {"alexnet_pl": pq.read_metadata(predictions).metadata[b"alexnet_pl"]}  # the test's description
+            table = pq.read_table(predictions, columns=["image", "label", "best"]).replace_schema_metadata(footer)
+            pq.write_table(table, target.with_name(predictions.name), compression="zstd")
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in SMALL_FILES:
+        if (folder / name).is_file():
+            shutil.copy(folder / name, kept / name)
+    provenance = kept / "provenance.json"
+    if provenance.is_file():
+        record = json.loads(provenance.read_text())
+        sessions = [session | {"host": "", "argv": []} for session in record["sessions"]]
+        provenance.write_text(json.dumps(record | {"sessions": sessions}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    keep_run(Path(sys.argv[1]), KEPT / sys.argv[2])
