@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from alexnet_pl.data.native_stderr import catch_stderr
 from alexnet_pl.errors import UserError, reason
 
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of notes in a photograph that nobody reads
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # about metadata in photographs, never read
 
 FILTERS = ("bilinear", "bicubic")
 GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a gzipped JPEG
@@ -79,7 +79,7 @@ def decode_with_pillow(data: bytes) -> tuple[torch.Tensor, str]:
 
 
 def load_tiff(picture: Image.Image) -> None:
-    """Decode, with libtiff's lines as the error's message; Pillow's own is a number."""
+    """Decode a TIFF. Raises ValueError with libtiff's message, since Pillow's is only a number."""
     with catch_stderr() as lines:
         try:
             picture.load()
@@ -100,7 +100,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def raw_rgb(data: bytes) -> torch.Tensor:
-    """Uncompressed pixels, planes of red, green and blue, as a (3, side, side) uint8 tensor."""
+    """Convert the bytes of a square image's red, green and blue planes to a (3, side, side) uint8 tensor."""
     side = math.isqrt(len(data) // 3)
     return torch.from_numpy(np.frombuffer(data, np.uint8).reshape(3, side, side).copy())
 
@@ -121,7 +121,8 @@ def resize_center_crop(image: torch.Tensor, size: int, filter_name: str) -> torc
 def resize_shorter_side(image: torch.Tensor, size: int, filter_name: str) -> torch.Tensor:
     """Resize a whole image so that its shorter side has `size` pixels, antialiased as in Pillow: (3, H, W) uint8.
 
-    Raises ValueError for an image so long that it would need the memory of many.
+    Raises ValueError if the aspect ratio exceeds `MAX_ASPECT_RATIO`, since the result would need the memory of many
+    images.
     """
     height, width = image.shape[1:]
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):

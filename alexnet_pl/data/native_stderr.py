@@ -1,4 +1,4 @@
-"""Catch lines that a C library writes to stderr: libtiff reports a damaged file there, without the name of the file."""
+"""Capture of what a C library writes to stderr: libtiff reports a damaged file there, without naming it."""
 
 import os
 import tempfile
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 STDERR = 2
-LOCK = threading.Lock()  # the descriptor is the whole process's
+LOCK = threading.Lock()  # the descriptor is shared by the whole process
 
 
 @contextmanager
 def catch_stderr() -> Iterator[list[str]]:
-    """Keep what is written to file descriptor 2 meanwhile from the terminal; its lines are in the list at the end."""
+    """Capture what is written to file descriptor 2 within the context; its lines are in the yielded list at the end."""
     lines: list[str] = []
     with LOCK, tempfile.TemporaryFile() as file:
         kept = os.dup(STDERR)

@@ -1,6 +1,6 @@
-"""Pickle files of plain data and numpy arrays, read without running what a pickle may name.
+"""Safe unpickling of plain data and NumPy arrays.
 
-A pickle can call any function. Here only the functions that build an array are called.
+A pickle can call any function. Here, only functions that build arrays and plain data are called.
 """
 
 import pickle
@@ -27,7 +27,7 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 class Opaque:
-    """Stands for an object of a class that is not loaded: takes any arguments and any state, and keeps none."""
+    """Placeholder for an object whose class is not loaded; accepts and discards any arguments and state."""
 
     def __new__(cls, *_args: Any, **_options: Any) -> "Opaque":
         return super().__new__(cls)
@@ -44,7 +44,7 @@ class Opaque:
 
 
 def encode_latin1(text: str, _encoding: str = "latin1") -> bytes:
-    """What Python 3 writes in place of bytes where Python 2 shall be able to read the file."""
+    """Replacement for `_codecs.encode`, which Python 3 pickles call to build bytes in the protocols of Python 2."""
     return text.encode("latin1")
 
 
@@ -58,7 +58,7 @@ LENIENT: dict[tuple[str, str], Any] = {
 
 
 class LenientUnpickler(pickle.Unpickler):
-    """Unpickler that puts an `Opaque` where a pickle has an object of another program's, and calls nothing of it."""
+    """Unpickler that replaces objects of all other classes by `Opaque`; calls only the functions in `LENIENT`."""
 
     def find_class(self, module: str, name: str) -> Any:
         return LENIENT.get((module, name), Opaque)

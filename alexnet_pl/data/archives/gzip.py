@@ -26,10 +26,13 @@ def open_content(path: Path, compression: str) -> AbstractContextManager[IO[byte
 
 
 def read_range(path: Path, start: int, size: int | None) -> bytes:
-    """Read bytes of an uncompressed file with few system calls, each of which releases the GIL."""
+    """Read `size` bytes of an uncompressed file from `start`, or all if None. Raises OSError, naming the file.
+
+    Makes few system calls, since each releases the GIL.
+    """
     if is_remote(path):
         return read_remote(path, start, size)
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # never waits for the writer of a pipe
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a named pipe
     try:
         about = os.fstat(file)
         if not stat.S_ISREG(about.st_mode):
@@ -67,7 +70,7 @@ INDICES_LOCK = threading.Lock()
 
 
 def check_and_share_index(path: Path) -> None:
-    """Check a gzip file against its CRC-32, which random access never reaches, and share its index with other threads.
+    """Verify the CRC-32 of a gzip file, which random access skips, and share its index with other threads.
 
     Raises OSError if the checksum differs.
     """
@@ -79,7 +82,7 @@ def check_and_share_index(path: Path) -> None:
 
 
 def explain(error: Exception) -> str:
-    """What is wrong with an archive. indexed_gzip gives a wrong checksum as a code, which a buffer may wrap."""
+    """Error message for a corrupt archive. indexed_gzip reports a wrong checksum as a code, maybe in other text."""
     text = reason(error)
     return "its content does not match its checksum" if "CRC" in text or "length -4" in text else text
 

@@ -7,7 +7,7 @@ from alexnet_pl.data.archives.gzip import open_content, read_range
 from alexnet_pl.data.archives.parquet import read_row
 from alexnet_pl.data.archives.zip import read_member
 
-LARGEST_FILE = 2**30  # bytes of an image; a raw photograph of 89 million pixels has 270 million
+LARGEST_FILE = 2**30  # maximum bytes per image; a raw photograph of 89 million pixels has 270 million
 
 
 class ByteLocation(NamedTuple):

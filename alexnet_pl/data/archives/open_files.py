@@ -1,4 +1,4 @@
-"""Files that each thread keeps open, positioned where it last read."""
+"""Open files cached per thread, each at the position of its last read."""
 
 import threading
 from collections import OrderedDict
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-MOST = 2  # files of a thread
+MOST = 2  # open files per thread
 THREAD_STATE = threading.local()
 
 
 def keep_open(path: Path, open_file: Callable[[Path], IO[bytes]]) -> IO[bytes]:
-    """The file at `path`, opened by `open_file` unless this thread has it open."""
+    """Return the file at `path`; calls `open_file` unless this thread already has it open."""
     files: OrderedDict[Path, IO[bytes]] = THREAD_STATE.__dict__.setdefault("files", OrderedDict())
     if path not in files:
         files[path] = open_file(path)

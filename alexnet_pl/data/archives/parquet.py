@@ -13,7 +13,7 @@ THREAD_STATE = threading.local()  # per thread: the file and row group it read l
 
 
 def open_parquet(path: Path) -> Any:
-    from pyarrow import ArrowException  # takes half a second: only where needed
+    from pyarrow import ArrowException  # imported here, since this takes half a second
     from pyarrow.parquet import ParquetFile
 
     try:

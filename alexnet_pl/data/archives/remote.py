@@ -1,7 +1,7 @@
-"""Copies of ImageNet on s3://, gs:// and other addresses, read where they lie through fsspec.
+"""Remote copies of ImageNet (s3://, gs:// and other addresses), read in place through fsspec.
 
-`open_source` gives a path with pathlib's methods (universal_pathlib), with which the sources list a copy like a folder;
-the functions below read its bytes, with few requests.
+`open_source` returns a path with pathlib's methods (universal_pathlib), so that sources list a remote copy like a local
+folder. The functions below read its bytes in few requests.
 """
 
 import os
@@ -16,8 +16,8 @@ from alexnet_pl.data.archives.open_files import keep_open
 from alexnet_pl.errors import UserError, reason
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "https", "ssh", "sftp", "file", "memory")
-"""Protocols that are allowed. fsspec has others, which chain file systems or expand templates from files."""
-BLOCK = 8 << 20  # bytes of a request: the images that follow in an archive come with the first
+"""Allowed protocols. fsspec has others, which chain file systems or expand templates from files."""
+BLOCK = 8 << 20  # bytes per request, so that it also fetches the next images of an archive
 
 
 def is_remote(place: str | Path) -> bool:
@@ -32,7 +32,7 @@ def check_protocol(url: str, key: str) -> None:
 
 
 def open_source(place: str, key: str) -> Path:
-    """The folder or archive that the config key `key` names. Raises UserError if an address cannot be read."""
+    """Path of the folder or archive given by the config key `key`. Raises UserError if an address cannot be read."""
     if is_remote(place):
         check_protocol(place, key)
         try:
@@ -40,13 +40,13 @@ def open_source(place: str, key: str) -> Path:
             files.info(path)
         except FileNotFoundError as error:
             raise UserError(f"{key}: {place}: does not exist") from error
-        except Exception as error:  # each protocol raises errors of its own
+        except Exception as error:  # each protocol raises its own errors
             raise UserError(f"{key}: {place}: cannot be read ({reason(error)})") from error
     return parse_path(place)
 
 
 def parse_path(text: str) -> Path:
-    """A path that was written as text; of an address, one with pathlib's methods."""
+    """Convert text to a path; for an address, to a `UPath`. Raises UserError if universal_pathlib is not installed."""
     if not is_remote(text):
         return Path(text)
     try:
@@ -57,19 +57,19 @@ def parse_path(text: str) -> Path:
 
 
 def open_binary(path: Path) -> IO[bytes]:
-    """Open a file for reading from its beginning on."""
+    """Open a local or remote file for sequential reading."""
     if not is_remote(path):
         return path.open("rb")
     return cast(Any, path).open("rb", block_size=BLOCK, cache_type="readahead")
 
 
 def open_for_members(path: Path) -> AbstractContextManager[IO[bytes]]:
-    """Open an archive to read single members; a remote one stays open in this thread, for the members that follow."""
+    """Open an archive to read single members; a remote archive stays open in this thread for the next members."""
     return nullcontext(keep_open(path, open_binary)) if is_remote(path) else path.open("rb")
 
 
 def read_remote(path: Path, start: int, size: int | None) -> bytes:
-    """Read a file, or `size` bytes of an archive."""
+    """Read `size` bytes of a remote file from `start`, or all from there if None."""
     if size is None:
         return path.read_bytes()[start:]
     file = keep_open(path, open_binary)
@@ -78,7 +78,7 @@ def read_remote(path: Path, start: int, size: int | None) -> bytes:
 
 
 def list_folder(folder: Path) -> Iterator[tuple[str, bool]]:
-    """List the names in a folder, and whether each is a folder: one request, and no `stat` of each file."""
+    """Yield (name, whether it is a folder) of each entry of a folder, in one request and without a `stat` per file."""
     if is_remote(folder):
         files: Any = folder
         for entry in files.fs.ls(files.path, detail=True):
@@ -90,7 +90,7 @@ def list_folder(folder: Path) -> Iterator[tuple[str, bool]]:
 
 
 def file_version(path: Path) -> tuple[int, int | str]:
-    """Size and time of change of a file; its ETag or the like for time, where it is remote."""
+    """Size and modification time of a file; for a remote file, its ETag or similar instead of the time."""
     if not is_remote(path):
         stat = path.stat()
         return stat.st_size, stat.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Tar archives: byte ranges of their members, also of archives within archives."""
+"""Tar archives: byte ranges of their members, including those of nested archives."""
 
 import re
 import tarfile
@@ -86,7 +86,7 @@ def list_members(location: ByteLocation) -> Iterator[Member]:
 
 
 def check_end(file: IO[bytes], position: int) -> None:
-    """Raise tarfile.ReadError unless a block of zeros follows: tarfile takes a corrupt header for the end."""
+    """Raise tarfile.ReadError unless a block of zeros follows, since tarfile takes a corrupt header for the end."""
     file.seek(position)
     zeros = 0
     while block := file.read(1 << 16):
@@ -98,12 +98,12 @@ def check_end(file: IO[bytes], position: int) -> None:
 
 
 def whole_archive(path: Path) -> ByteLocation:
-    """Location of a whole archive; its name tells whether it is gzipped."""
+    """Location of a whole archive, gzipped if it is named .tar.gz or .tgz."""
     return ByteLocation(path, compression="gzip" if path.name.endswith(GZIP_SUFFIXES) else "")
 
 
 def list_class_archives(path: Path) -> Iterator[tuple[str, ByteLocation]]:
-    """List (wnid, archive of its images) of n########.tar itself, or of an archive that contains such archives."""
+    """Yield (wnid, location of its archive) for n########.tar itself, or for each such archive inside another."""
     if match := WNID.match(path.name):
         yield match[0], whole_archive(path)
         return

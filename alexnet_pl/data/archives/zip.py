@@ -41,7 +41,7 @@ class CorruptZipError(ValueError):
 def list_zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[ZipMember]:
     """List the files whose names `wanted` accepts, in the order of the central directory; links are skipped.
 
-    Raises UserError if the archive is corrupt, or if such a file is encrypted or uses an unknown compression.
+    Raises UserError if the archive is corrupt, or if an accepted file is encrypted or uses an unknown compression.
     """
     try:
         with open_binary(path) as file:
@@ -85,7 +85,7 @@ def find_central_directory(file: IO[bytes]) -> tuple[int, int]:
 
 
 def read_entry(file: IO[bytes]) -> tuple[ZipMember, str]:
-    """Read the next entry of the central directory, and why it cannot be read: "", "link", or a reason to print."""
+    """Read the next entry of the central directory: (member, why it cannot be read: "", "link" or a text to print)."""
     mark, _, _, flags, method, _, _, _, packed, size, name, extra, comment, _, _, attributes, start = (
         CENTRAL_ENTRY.unpack(file.read(CENTRAL_ENTRY.size))
     )

@@ -1,1 +1,1 @@
-"""Bounding boxes: what an annotation says, how boxes follow an image, VOC's XML."""
+"""Bounding boxes: annotations, an index of them, cropping and resizing, PASCAL VOC's XML."""

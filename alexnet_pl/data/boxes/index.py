@@ -1,4 +1,4 @@
-"""Index of the boxes of many images, by image, in arrays: ILSVRC's 615,000 training boxes take 30 MB."""
+"""Index of bounding boxes by image, stored in arrays: ILSVRC's 615,000 training boxes take 30 MB."""
 
 import re
 from array import array
@@ -16,8 +16,8 @@ IMAGENET = re.compile(r"(n\d{8}_\d+|ILSVRC\d{4}_(?:train|val|test)_\d+)(?:_n\d{8
 
 
 def image_key(name: str) -> str:
-    """By what an image and its annotation know each other: ImageNet's own name, which is unique, without the wnid that
-    Hugging Face appends; of other images the path without the file's ending."""
+    """Key that an image shares with its annotation: for ImageNet, its unique name without the wnid that Hugging Face
+    appends; for other images, the path without the file's suffix."""
     path = PurePosixPath(name)
     if found := IMAGENET.fullmatch(path.stem):
         return found[1]
@@ -25,7 +25,8 @@ def image_key(name: str) -> str:
 
 
 class BoxIndex:
-    """Annotations by image. `images`, `boxes`: how many there are. Raises UserError where an image has two."""
+    """Annotations by image. `images`, `boxes`: number of annotated images and of boxes; `unknown`: number of boxes left
+    out, by class name."""
 
     def __init__(self, found: Iterable[FoundBoxes]) -> None:
         keys, counts, names = array("Q"), array("q"), array("i")
@@ -52,15 +53,15 @@ class BoxIndex:
 
     @classmethod
     def read(cls, *found: Callable[[], Iterable[FoundBoxes]]) -> "BoxIndex":
-        """All that these read."""
+        """Index all boxes that the functions `found` yield."""
         return cls(each for one in found for each in one())
 
     def annotation(self, image: str, label: int, classes: Mapping[str, int]) -> Annotation | None:
-        """Of an image, by its name and class index; None where it has none. `classes`: class index by name.
+        """Annotation of an image, given its name and class index; None if it has none. `classes`: class index by name.
 
-        A name that is no class is taken for the image's own class if the image is one of ImageNet's, where some dogs
-        have a readable name; else the box is left out and counted in `unknown`. Raises UserError where two images of
-        the copy would take the same annotation.
+        A box whose name is not in `classes` gets the image's own class if the image is one of ImageNet's, where some
+        dogs have a readable name; otherwise it is left out and counted in `unknown`. Raises UserError if an image has
+        two annotations or two images have the same one.
         """
         if (found := self.find(image)) is None:
             return None
@@ -77,7 +78,7 @@ class BoxIndex:
         return Annotation(boxes, coverage, width, height)
 
     def find(self, image: str) -> int | None:
-        """The number of an image's annotation, whose key is the end of the image's path."""
+        """Index of the annotation whose key is the image's path or the longest end of it; None if there is none."""
         parts = image_key(image).split("/")
         for start in range(len(parts)):
             wanted = digest("/".join(parts[start:]))

@@ -1,7 +1,7 @@
-"""Annotations in PASCAL VOC's XML, as ILSVRC's boxes are, too.
+"""Annotations in PASCAL VOC's XML, the format of ILSVRC's boxes too.
 
-Of an object only its own `bndbox` counts: VOC's `part` elements have one each, too. `filename` is not read: in ILSVRC's
-files it can be "%s". Coordinates are of the `size` that the file itself tells, which can differ from the image's.
+Only an object's own `bndbox` is read, not those of VOC's `part` elements. `filename` is not read, since it can be "%s"
+in ILSVRC's files. Coordinates refer to the `size` in the file, which can differ from the image's.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 class NamedBox(NamedTuple):
-    """`edges`: left, top, right, bottom (see `Box`); `name`: the class as the annotation names it."""
+    """Box with `edges` left, top, right, bottom (see `Box`) and the `name` of its class in the annotation."""
 
     edges: tuple[float, float, float, float]
     name: str
@@ -22,8 +22,8 @@ class NamedBox(NamedTuple):
 
 
 class FoundBoxes(NamedTuple):
-    """What one annotation says of image `key`. `width`, `height`: of the image that its coordinates are of, 0: of the
-    image itself; `coverage`: how much of the image was annotated."""
+    """Annotation of image `key`. `width`, `height`: size of the image that coordinates refer to, 0: the image's own;
+    `coverage`: how completely the image was annotated (`Coverage`)."""
 
     key: str
     boxes: list[NamedBox]
@@ -33,8 +33,10 @@ class FoundBoxes(NamedTuple):
 
 
 def parse_voc(data: bytes, where: str, key: str, coverage: int, first: int) -> FoundBoxes:
-    """`first`: the number of an image's first pixel, 0 in ILSVRC's files and 1 in VOC's. Raises UserError that begins
-    with `where` for anything else than such a file."""
+    """Parse an annotation file. `first`: number of an image's first pixel, 0 in ILSVRC's files and 1 in VOC's.
+
+    Raises UserError, starting with `where`, if `data` is not such a file.
+    """
     try:
         root = ElementTree.fromstring(data)
         boxes = [box for each in root.findall("object") if (box := box_of(each, first))]
@@ -46,7 +48,7 @@ def parse_voc(data: bytes, where: str, key: str, coverage: int, first: int) -> F
 
 
 def box_of(element: ElementTree.Element, first: int) -> NamedBox | None:
-    """Raises ValueError where a coordinate is missing or no number."""
+    """Parse an `object`; None if its box has no extent. Raises ValueError if a coordinate is missing or no number."""
     x1, y1, x2, y2 = (float((element.findtext(f"bndbox/{name}") or "").strip()) for name in CORNERS)
     edges = from_inclusive((x1, y1, x2, y2), first)
     difficult = (element.findtext("difficult") or "0").strip() == "1"

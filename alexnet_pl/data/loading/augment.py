@@ -1,4 +1,4 @@
-"""Data augmentation on the device (§5.1; §4.1 of 2012), and the views for testing, from uint8 images."""
+"""Data augmentation on the device (§5.1; §4.1 of 2012) and test views, from uint8 images."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,7 +19,7 @@ CROP_POSITIONS = {  # (row, column) of the top left corner of each view, in unit
 
 
 class Draws(NamedTuple):
-    """Random numbers of the augmentation of N images."""
+    """Random numbers for augmenting N images."""
 
     offsets: Tensor  # (N, 2) int64: top and left edge of the crop in pixels
     flips: Tensor  # (N,) bool: whether to reflect left to right
@@ -184,7 +184,7 @@ class Augment(nn.Module):
 
     @property
     def color_mean(self) -> Tensor:
-        """(3, 1, 1): the mean of the mean image's centre by colour, for pictures of another size than the store's."""
+        """Mean of each colour over the mean image's centre, (3, 1, 1), for images of another size than the store's."""
         return self.center_mean.mean((1, 2))[:, None, None]
 
     def view(self, images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
@@ -235,7 +235,7 @@ def gather_pixels(
 
 
 def source_lines(offsets: Tensor, flips: Tensor, crop: int) -> tuple[Tensor, Tensor]:
-    """Rows and columns of the stored image that each view consists of, (N, crop) each."""
+    """Rows and columns of the stored image that make up each view, (N, crop) each."""
     steps = torch.arange(crop, device=offsets.device)
     return offsets[:, :1] + steps, offsets[:, 1:] + torch.where(flips[:, None], steps.flip(0), steps)
 

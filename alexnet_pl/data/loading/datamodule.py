@@ -21,11 +21,11 @@ from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
-DEMO = "demo"  # name of the drawn data set, which is made when it is first used
+DEMO = "demo"  # name of the synthetic data set, which is drawn on first use
 
 
 class RankInfo(TypedDict):
-    """Arguments of a loader: device, rank and number of ranks, options, and maximum of batches or None."""
+    """Arguments of a loader: device, rank and number of ranks, options, and maximum number of batches or None."""
 
     device: torch.device
     rank: int
@@ -35,8 +35,8 @@ class RankInfo(TypedDict):
 
 
 def image_share(trainer: L.Trainer) -> tuple[int, int]:
-    """(number of this process's share of the images, number of shares). Two processes that hold the halves of one
-    network have the same share."""
+    """(index of this process's share of the images, number of shares). Two processes that each hold half of one network
+    have the same share."""
     share = getattr(trainer.strategy, "distributed_sampler_kwargs", {"rank": 0, "num_replicas": 1})
     return share["rank"], share["num_replicas"]
 
@@ -81,7 +81,7 @@ class ImageStore(L.LightningDataModule):
         self.train_and_val: ConcatSplit | None = None
 
     def prepare_data(self) -> None:
-        """Download a remote store, or draw the images of the demo, on one process only."""
+        """Download a remote store or draw the demo's images, in one process only."""
         if self.is_undrawn_demo:
             make_store(PrepareOptions(self.root, DEMO, self.size))
         elif self.trainer is not None:
@@ -94,7 +94,7 @@ class ImageStore(L.LightningDataModule):
         return self.dataset == DEMO and not is_remote(self.root) and not Path(self.root).exists()
 
     def check(self) -> None:
-        """Raise UserError unless there is a store of the right name and size, before anything else is set up."""
+        """Raise UserError, before anything else is set up, unless there is a store of the right name and size."""
         if not self.is_undrawn_demo:
             _ = self.store
 

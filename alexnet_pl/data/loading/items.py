@@ -1,6 +1,6 @@
-"""ItemLoader and ItemDataModule: batches of feature vectors, windows or whole images, by their numbers.
+"""ItemLoader and ItemDataModule: batches of feature vectors, windows or whole images, selected by index.
 
-Training of short codes (§7.1) and of box networks (OverFeat §4, §5) use them.
+Used to train short codes (§7.1) and box networks (OverFeat §4, §5).
 """
 
 from abc import abstractmethod
@@ -15,8 +15,8 @@ from alexnet_pl.files import JsonObject
 
 
 class ItemLoader(EpochPosition):
-    """Batches of numbered items. In training, a new random order each epoch, without the items that do not fill a
-    batch; otherwise all items in order.
+    """Batches of items, selected by index. In training, a new random order each epoch, without the items that do not
+    fill a batch; otherwise all items in order.
 
     The order is a function of (seed, epoch). With several devices, each takes its share of every batch.
     """
@@ -42,7 +42,7 @@ class ItemLoader(EpochPosition):
 
     @abstractmethod
     def read_batch(self, batch: int, numbers: np.ndarray) -> Any:
-        """Read this device's share of batch number `batch`, of the items `numbers` over all devices."""
+        """Read this device's share of batch `batch`; `numbers`: indices of its items over all devices."""
 
 
 class ItemDataModule(L.LightningDataModule):
@@ -66,7 +66,7 @@ class ItemDataModule(L.LightningDataModule):
 
     @property
     def rank_and_world(self) -> tuple[int, int]:
-        """This process's number, and the number of processes."""
+        """This process's rank and the number of processes."""
         assert self.trainer is not None
         return self.trainer.global_rank, self.trainer.world_size
 

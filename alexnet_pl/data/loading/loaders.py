@@ -14,7 +14,7 @@ from alexnet_pl.data.store.whole import WholeSplit
 
 
 class EpochPosition:
-    """Position of a loader: the epoch, and the number of its `batches` that were handed out."""
+    """Position of a loader: the epoch, and how many of its `batches` were yielded."""
 
     batches: int
 
@@ -28,7 +28,7 @@ class EpochPosition:
         self.resumed = False
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch and batches handed out; a finished epoch is saved as the start of the next."""
+        """Epoch and number of batches yielded; a finished epoch is saved as the start of the next."""
         if self.batches_done == self.batches:
             return {"epoch": self.epoch + 1, "done": 0}
         return {"epoch": self.epoch, "done": self.batches_done}
@@ -40,12 +40,11 @@ class EpochPosition:
 class TrainLoader(EpochPosition):
     """Training batches of a split, in a new random order each epoch, all of exactly `batch_size` images.
 
-    The images that do not fill a batch are left out of the epoch. Where there are fewer images than `batch_size`, the
-    one batch of an epoch takes some again. Order and draws are functions of (seed, epoch, batch), so a resumed run
-    needs only its position. Each device loads its share of every batch, so results do not depend on their number.
+    Images that do not fill a batch are left out of the epoch. With fewer images than `batch_size`, an epoch is one
+    batch that repeats some. Order and draws are functions of (seed, epoch, batch), so a resumed run needs only its
+    position. Each device loads its share of every batch, so results do not depend on the number of devices.
 
-    `crop`: for whole images, side of the window that is read of each, at a position that is a function of (seed, epoch,
-    image).
+    `crop`: for whole images, side of the window read from each; its position is a function of (seed, epoch, image).
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class TrainLoader(EpochPosition):
     def epoch_batches(self) -> Iterator[Batch]:
         """Yield the remaining batches of this epoch."""
         order = epoch_order(len(self.split), self.seed, self.epoch)
-        order = np.resize(order, max(len(order), self.batch_size))  # begins anew where they are fewer than a batch
+        order = np.resize(order, max(len(order), self.batch_size))  # repeats images if they do not fill one batch
         remaining = range(self.batches_done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)
         size = self.share.stop - self.share.start
@@ -93,7 +92,7 @@ class TrainLoader(EpochPosition):
             yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in draws)))
 
     def split_of_epoch(self) -> Split:
-        """The images of this epoch: of whole images a random window of each."""
+        """Images of this epoch; for whole images, a random window of each."""
         if self.crop is not None and isinstance(self.split, WholeSplit | ConcatSplit):
             return self.split.random_crops(self.crop, self.seed, self.epoch)
         return self.split
@@ -102,8 +101,8 @@ class TrainLoader(EpochPosition):
 class EvalLoader:
     """Each image of a split once, in order; with several devices, device `rank` of `world` loads every world-th image.
 
-    A batch has as many labels as images that count; the last batch is padded with other images. `total` is the number
-    of images over all devices, by which a test can check that none was skipped or counted twice.
+    The last batch is padded with other images; only as many images count as there are labels. `total` is the number of
+    images over all devices, which lets a test check that none was skipped or counted twice.
     """
 
     def __init__(

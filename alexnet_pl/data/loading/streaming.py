@@ -111,7 +111,7 @@ def stream_batches(
     `readahead`: prefetch what later batches will read. `buffer_class`: class of the buffers.
 
     There are always `batch_size` images, so that no kernel is compiled for a shorter last batch; images beyond the
-    labels belong to another batch. On the CPU a batch is valid until the next but one is requested.
+    labels belong to another batch. On the CPU, a batch is valid until the second batch after it is requested.
     """
     device = with_index(device)
     free: Queue[BatchBuffer | None] = Queue()
@@ -182,7 +182,7 @@ def batch_pipeline(
 ) -> Callable[..., Iterator[tuple[Tensor, Tensor]]]:
     """Function that yields batches: from the GPU's memory if `cache_on_gpu` and the split fits, else streamed.
 
-    Raises UserError if a GPU should decode and there is none.
+    Raises UserError if `jpeg_decoder` is "gpu" and there is no GPU.
     """
     if options.jpeg_decoder == "gpu" and device.type != "cuda":
         raise UserError("performance.jpeg_decoder=gpu: there is no GPU; leave it out to decode on the CPU")
@@ -198,7 +198,10 @@ def batches_auto(
     batch_size: int,
     device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Choose at the start of an epoch whether the split fits into the GPU's memory; two splits may not fit together."""
+    """Yield batches from the GPU's memory if the split fits, else streamed.
+
+    Decided at the start of each epoch, since two splits may not fit together.
+    """
     free, total = torch.cuda.mem_get_info(device)
     fits = split.constant and (split.on_device is not None or split.bytes < free - total // 4)
     return (batches_on_gpu if fits else stream)(split, batches, batch_size, device)

@@ -22,7 +22,7 @@ class WholeBatch(NamedTuple):
 
 
 class WholeImageLoader(EvalLoader):
-    """As `EvalLoader`, but each image as the store holds it. A thread reads the next batch meanwhile."""
+    """Like `EvalLoader`, but yields images at their stored sizes. A thread reads the next batch in the background."""
 
     def __iter__(self) -> Iterator[WholeBatch]:  # type: ignore[override]
         starts = range(0, len(self.indices), self.batch_size)
@@ -41,7 +41,7 @@ class WholeImageLoader(EvalLoader):
 
 
 def whole_image(split: Split, i: int) -> Tensor:
-    """Image i of a split, (3, H, W) uint8: the whole of it where the store keeps whole images, else its square."""
+    """Image i of a split, (3, H, W) uint8: the whole image if the store has it, else the square."""
     return split.image(i) if isinstance(split, WholeSplit) else split.images(np.array([i]))[0]
 
 

@@ -1,4 +1,4 @@
-"""Sizes and bounding boxes of a shard's images, collected as they are written and merged at the end."""
+"""Sizes and bounding boxes of a shard's images, collected while the shard is written and merged at the end."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,26 +10,25 @@ from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.store.whole import BOX
 
 NAMES = ("shapes", "counts", "boxes", "coverage")
-"""Of a shard's metadata file: (records, 4) sizes, the boxes of each record one after the other, and coverage."""
+"""Arrays in a shard's metadata file: (records, 4) sizes, boxes per record, the boxes of all records, and coverage."""
 
 
 class BoxCollector:
-    """Sizes and boxes of images as they are written."""
+    """Collects sizes and boxes of images while they are written."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
         self.found: list[ImageBoxes] = []
 
     def add(self, item: ImageRecord, image: np.ndarray | None, original: tuple[int, int]) -> None:
-        """`image`: (3, height, width) as stored, None for a record without one; `original`: (height, width) of its
-        file."""
+        """Add an image, (3, height, width) as stored, or None; `original`: (height, width) of its file."""
         stored = (0, 0) if image is None else image.shape[1:]
         annotation = UNANNOTATED if image is None or item.annotation is None else item.annotation
         self.shapes.append((*original, *stored))
         self.found.append(relative_boxes(annotation, original[1], original[0]))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """By name, as `NAMES` has them."""
+        """Arrays for the metadata file, by the names in `NAMES`."""
         return {
             "shapes": np.array(self.shapes, np.int32).reshape(-1, 4),
             "counts": np.array([len(each.labels) for each in self.found], np.int64),
@@ -39,14 +38,14 @@ class BoxCollector:
 
 
 def structured(found: ImageBoxes) -> np.ndarray:
-    """(n,) records as whole.py describes them."""
+    """(n,) records of type `BOX` (see store/whole.py)."""
     boxes = np.empty(len(found.labels), BOX)
     boxes["edges"], boxes["label"], boxes["difficult"] = found.edges, found.labels, found.difficult
     return boxes
 
 
 def save_boxes(root: Path, split: str, shards: Sequence[dict[str, np.ndarray]]) -> int:
-    """Write the sizes and boxes of a split from those of its shards, and return the number of boxes."""
+    """Write the sizes and boxes of a split, merged from its shards; return the number of boxes."""
     merged = {name: np.concatenate([part[name] for part in shards]) for name in NAMES}
     files = {
         "sizes": merged["shapes"],

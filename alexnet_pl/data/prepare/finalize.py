@@ -93,9 +93,9 @@ def check_size(path: Path, expected: int) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete temporary files of the preparation from a complete store: shard metadata, listings, locks, the plan last.
+    """Delete the temporary files of `prepare` from a complete store: shard metadata, listings, locks, the plan last.
 
-    The plan tells the next `prepare` that something was left.
+    The plan tells the next `prepare` that files are left over.
     """
     for listing in root.glob("listing-*"):
         if not listing.is_symlink():

@@ -16,7 +16,7 @@ IMAGES_PER_WORKER = 2048
 class StoreSettings(NamedTuple):
     """Settings of a store. `how`: filter, crop and so on, saved as `settings` in store.json; `shard`: images
     per file; `workers`: number of processes, None for a number that suits the machine;
-    `allow_incomplete`: accept another number of images than there should be."""
+    `allow_incomplete`: accept other numbers of images than expected."""
 
     name: str
     size: int
@@ -52,9 +52,9 @@ class PrepareOptions:
     names: readable class names by folder name.
     synsets: for archives of all of ImageNet, a file of the wnids to use.
     val_share: fraction of each class that becomes `val` in a copy without such a split.
-    boxes, first_pixel: folder, archive or table of bounding boxes, for a copy that has none itself, and the number of
-        an image's first pixel in it, 0 or 1.
-    objects: least and most objects of a synthetic scene.
+    boxes: folder, archive or table of bounding boxes, for a copy that has none itself.
+    first_pixel: number of an image's first pixel in box coordinates, 0 or 1.
+    objects: minimum and maximum number of objects in a synthetic scene.
     part: "2/8" prepares the second of eight parts of the shards.
     workers: number of processes; by default cores + 1, or 1 for few images.
     allow_incomplete: accept a copy with missing files or images.

@@ -80,7 +80,7 @@ def image_reader(options: PrepareOptions) -> ImageReader:
 
 
 def with_boxes(options: PrepareOptions, form: str, source: DatasetListing) -> DatasetListing:
-    """Listing with the bounding boxes of the copy, or of `prepare.boxes`."""
+    """Listing with the bounding boxes of `prepare.boxes`, else of the copy; unchanged if there are none."""
     if options.boxes:
         first = 0 if options.first_pixel is None else options.first_pixel
         index = index_boxes(open_source(options.boxes, "prepare.boxes"), first)
@@ -123,7 +123,7 @@ def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
 
 
 def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None:
-    """Raise UserError if these options would make another store than this one."""
+    """Raise UserError, naming the key, if these options would make a store that differs from `store`."""
     described = {"name": options.name, "size": options.size, "encoding": options.store_encoding.describe(), **more}
     for key, value in described.items():
         if without_missing(store.description[key]) != without_missing(value):
@@ -134,5 +134,5 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
 
 
 def without_missing(value: Any) -> Any:
-    """Settings but for what the copy lacked, which the images' names are compared for."""
+    """Settings without `missing`, the files that the copy lacked; image names are compared instead."""
     return {k: v for k, v in value.items() if k != "missing"} if isinstance(value, dict) else value

@@ -18,7 +18,7 @@ from alexnet_pl.errors import UserError, reason
 
 
 class Part(NamedTuple):
-    """Part `number` of `of`, from 1, of the shards: the work of one machine of several."""
+    """Part `number`, from 1, of `of` parts of the shards: the work of one of several machines."""
 
     number: int = 1
     of: int = 1
@@ -136,7 +136,7 @@ def name_source_in_errors(records: Iterator[tuple[str, ImageRecord]]) -> Iterato
 
 
 def read_records(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
-    """Read the image records of a shard from the plan's `folder`."""
+    """Read the image records of a shard from `listing`, the plan's folder."""
     with (listing / shard.split).open() as file:
         file.seek(shard.offset)
         for _ in range(shard.count):
@@ -173,15 +173,15 @@ KNOWN_COUNTS = {
     "ilsvrc2010": {"train": 1_261_406, "val": 50_000, "test": 150_000},
     "ilsvrc2012": {"train": 1_281_167, "val": 50_000, "test": 100_000},
 }
-"""By the name of the store: the images of the official splits, as the development kits count them."""
+"""Number of images of each official split, by store name, as the development kits count them."""
 
 ALLOW = "get the copy again, or prepare what is there with prepare.allow_incomplete=true"
 
 
 def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete: bool) -> list[str]:
-    """Where a split has another number of images than it should, one sentence each, for the store to carry.
+    """Compare image counts with the expected ones; return one sentence per split that differs, for the store to record.
 
-    Raises UserError instead unless `allow_incomplete`. Prints what was counted where nothing says what there should be.
+    Raises UserError instead unless `allow_incomplete`. Prints the counts if nothing says how many to expect.
     """
     expected = {**KNOWN_COUNTS.get(name, {}), **expected_counts(source)}
     wrong = [
@@ -203,7 +203,7 @@ def expected_counts(source: DatasetListing) -> Mapping[str, int]:
 
 
 def odd_classes(plan: Plan, source: DatasetListing, split: str) -> str:
-    """The first class with another number of training images than the copy's lists say, and how many more."""
+    """Text on the first class whose number of training images differs from the copy's lists, and how many more do."""
     if split != "train" or source.class_counts is None:
         return ""
     odd = [label for label, wanted in enumerate(source.class_counts) if plan.class_counts.get(label, 0) != wanted]

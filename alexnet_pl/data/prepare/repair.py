@@ -1,6 +1,6 @@
-"""Repair of a store from the copy that it was made from: corrupt shards, names, labels, index, statistics, odd.json.
+"""Repair of a store from the copy it was made from: corrupt shards, names, labels, index, statistics, odd.json.
 
-A file is replaced by one that has the checksum of the store's description, and by no other.
+A file is replaced only if the new one has the checksum that store.json gives.
 """
 
 import shutil
@@ -85,7 +85,7 @@ def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: St
 def repair_metadata(
     store: Store, plan: Plan, names: list[str], settings: StoreSettings, read: ImageReader
 ) -> list[Path]:
-    """Make all shards again, one at a time and without keeping them, for what only the images tell."""
+    """Make the files `names` again, which takes all images: write each shard again, one at a time, and delete it."""
     with tempfile.TemporaryDirectory(prefix="listing-", dir=store.root) as folder:
         for shard in plan.shards:
             own = Path(folder) / shard_name(shard.split, shard.number, settings.encoding)
@@ -106,7 +106,7 @@ def repair_metadata(
 
 
 def replace_file(made: Path, path: Path) -> Path:
-    """Put `made` at `path`, also where something that is no file has taken its place."""
+    """Move `made` to `path`; replaces a file or a folder there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     made.replace(path)

@@ -38,7 +38,8 @@ def prepare(
     """Write a store at `root` and return its manifest; None if this was one part of several.
 
     `root` appears only when the store is complete. Raises UserError if `root` is not empty, the disk is too small, a
-    split has no readable image, or the source changes meanwhile. Finished shards are kept, and the same call resumes.
+    split has no readable image, or the source changes during the call. Finished shards are kept, and the same call
+    resumes.
     """
     root = root.resolve()
     if root.is_mount():
@@ -76,7 +77,7 @@ def prepare(
 
 
 def add_missing(settings: StoreSettings, wrong: list[str]) -> StoreSettings:
-    """Settings with the missing files of the copy and the `wrong` numbers of images, which are printed."""
+    """Print `wrong`, the sentences on image counts, and add them to the `missing` files in the settings."""
     for text in wrong:
         print(f"  {text}", flush=True)
     missing = [*settings.how.get("missing", []), *wrong]
@@ -104,18 +105,18 @@ def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSett
 def start_store(partial: Path, preparation: dict[str, object], file: IO[str]) -> None:
     """Write plan.json, or check it: raise UserError if the folder was started with other images or settings.
 
-    Of several parts that start together, the first writes the file.
+    If several parts start together, the first writes the file.
     """
     remove_stale(partial)
     path = partial / "plan.json"
     with exclusive_lock(partial / "plan.lock"):
-        unfinished = (path for path in partial.glob("*.tmp") if not path.name.startswith("plan"))  # a kill leaves those
+        unfinished = (path for path in partial.glob("*.tmp") if not path.name.startswith("plan"))  # left by killed runs
         has_files = any(partial.glob("*.npz")) or any(unfinished)
         if has_files and not path.exists():
             raise UserError(f"data.root: {partial} holds unrelated files; move them away and prepare again")
         if not path.exists() or (
             not has_files and is_sole_holder(file)
-        ):  # replaces that of a process that made nothing
+        ):  # replaces the plan of a process that made nothing
             temporary = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
             write_json(temporary, preparation)
             temporary.rename(path)
@@ -128,7 +129,7 @@ def start_store(partial: Path, preparation: dict[str, object], file: IO[str]) ->
 
 @contextmanager
 def shared_lock(partial: Path) -> Iterator[IO[str]]:
-    """Hold a shared lock, by which other processes see that they are not alone."""
+    """Hold a shared lock, which shows other processes that they are not alone."""
     with (partial / "users").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         yield file
@@ -144,7 +145,7 @@ def is_sole_holder(file: IO[str]) -> bool:
 
 
 def remove_stale(partial: Path) -> None:
-    """Delete temporary files of killed processes of this machine."""
+    """Delete temporary files that killed processes left on this machine."""
     for path in partial.glob(f"*.{socket.gethostname()}-*.tmp*"):
         number = path.name.rpartition("-")[2].partition(".")[0]
         if not number.isdigit() or int(number) == os.getpid() or not is_running(int(number)):

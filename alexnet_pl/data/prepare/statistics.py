@@ -97,7 +97,7 @@ def add_sums(parts: Iterable[Sums]) -> Sums:
 
 
 def save_statistics(root: Path, sums: Sums) -> None:
-    """Write mean.npy, per pixel, or per channel for whole images, and covariance.npy, in float64."""
+    """Write mean.npy (per pixel, or per channel for whole images) and covariance.npy, both float64."""
     pixels = sums.area or sums.images * sums.pixels[0].size
     mean = sums.pixels.reshape(3, -1).sum(1) / pixels
     np.save(root / "mean.npy", sums.pixels / (sums.area or sums.images), allow_pickle=False)
@@ -105,6 +105,6 @@ def save_statistics(root: Path, sums: Sums) -> None:
 
 
 def save_no_statistics(root: Path, size: int) -> None:
-    """Of a store to test on, which has no training images: zeros, which nothing reads."""
+    """Write zeros, which nothing reads, as the statistics of a test-only store without training images."""
     np.save(root / "mean.npy", np.zeros((3, size, size)), allow_pickle=False)
     np.save(root / "covariance.npy", np.zeros((3, 3)), allow_pickle=False)

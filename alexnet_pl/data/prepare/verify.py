@@ -47,7 +47,7 @@ def shard_path(store: Store, split: str, number: int) -> Path:
 
 
 def find_corrupt_shards(store: Store, split: str) -> Iterator[int]:
-    """Yield the numbers of shards whose checksum differs."""
+    """Yield the numbers of shards whose checksum differs. Raises UserError if the store has no checksums."""
     expected = store.manifest.splits[split].blake3
     if None in expected:
         raise UserError(f"{store.root}: has no checksums, since blake3 was not installed when it was made")

@@ -46,7 +46,7 @@ class WorkerContext(NamedTuple):
 
 
 class WorkerPool:
-    """Pool of `count` worker processes; an error in one stops all. One worker is a thread of this process."""
+    """Pool of `count` worker processes; an error in one stops all. A single worker is a thread of this process."""
 
     def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: ImageReader) -> None:
         self.images_done, self.stop = MULTIPROCESSING.Value("q"), MULTIPROCESSING.Event()
@@ -67,7 +67,7 @@ class WorkerPool:
             self.pool.shutdown(cancel_futures=True)
 
     def wait_for(self, futures: list[Future[None]], on_progress: Callable[[], None]) -> None:
-        """Wait until all are done or one fails, and raise its error."""
+        """Wait until all are done or one fails; raises the error of that one."""
         for future in futures:
             future.add_done_callback(
                 lambda done: self.stop.set() if not done.cancelled() and done.exception() else None
@@ -98,7 +98,7 @@ def end_with_parent() -> None:
 
 
 def configure_worker() -> None:
-    """Use one thread and keep freed memory, in a process that makes shards."""
+    """Use one thread and keep freed memory in this worker process."""
     torch.set_num_threads(1)
     keep_freed_memory()
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported per image in odd.json

@@ -1,1 +1,1 @@
-"""Readers of every form in which ImageNet is distributed, with one kind of listing."""
+"""Readers of every form in which ImageNet is distributed; each returns a `DatasetListing`."""

@@ -1,6 +1,6 @@
 """Common listing of every copy of ImageNet: its classes, and a stream of image records per split.
 
-A copy of 14 million images is listed while it is read, class by class; no list of all images is ever in memory.
+A copy of 14 million images is listed class by class while it is read, so no list of all images is in memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,12 +40,12 @@ class DatasetListing:
     splits: image records by split.
     numbers: ILSVRC class number, from 1, of each class, as in ground-truth files and on the test server; these numbers
         are in another order than the ids. None for other datasets.
-    expected: number of images of each split according to the copy itself, where it says so.
-    class_counts: number of training images of each class, where the copy says so.
+    expected: number of images of each split according to the copy itself, if it says so.
+    class_counts: number of training images of each class, if the copy says so.
     held_out: fraction of the images that became `val` by their names, in a copy without such a split.
     missing: files that an incomplete copy lacks.
     boxes: function that reads the copy's bounding boxes, which takes time; used for a store of whole images only.
-    unannotated: (split, image name) → `Coverage` of an image without an annotation; None where such images say nothing.
+    unannotated: (split, image name) → `Coverage` of an image without an annotation; None if nothing is known.
     """
 
     classes: list[tuple[str, str]]

@@ -1,11 +1,11 @@
-"""Boxes that lie apart from the images: folders or archives of XML files, and Kaggle's tables.
+"""Bounding boxes in separate files: folders or archives of XML files, and Kaggle's tables.
 
 ILSVRC2012_bbox_train_v2.tar.gz     n########/n########_N.xml
 ILSVRC2012_bbox_val_v3.tgz          val/ILSVRC2012_val_########.xml
-n########.tar.gz                    Annotation/n########/n########_N.xml, of one synset
+n########.tar.gz                    Annotation/n########/n########_N.xml for one synset
 Annotations/CLS-LOC/                {train/n########,val}/*.xml, of Kaggle's tree
 LOC_train_solution.csv              ImageId,PredictionString: "wnid x1 y1 x2 y2" once or more; without sizes
-any folder                          *.xml by the names of the images, and any of the above
+any folder                          *.xml named after the images, and any of the above
 """
 
 import csv
@@ -29,9 +29,9 @@ HEADER = "ImageId,PredictionString"
 
 
 def index_boxes(path: Path, first: int = 0, coverage: int = Coverage.PARTIAL) -> BoxIndex:
-    """All boxes in a folder, an archive or a table. `first`: the number of an image's first pixel.
+    """Index all boxes in a folder, an archive or a table. `first`: number of an image's first pixel.
 
-    Raises UserError where there are none, or a file is damaged.
+    Raises UserError, naming the file, if there are none or a file is damaged.
     """
     if not path.exists():
         raise UserError(f"prepare.boxes: {path} does not exist")
@@ -53,7 +53,7 @@ def read_boxes(path: Path, first: int, coverage: int) -> Iterator[FoundBoxes]:
 
 
 def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(path within, bytes) of all XML files of a folder and the archives in it, or of an archive."""
+    """Yield (path within, bytes) of all XML files in a folder and the archives in it, or in an archive."""
     if path.is_dir():
         for each in sorted(path.rglob("*.xml")):
             if not is_desktop_file(each.name):
@@ -70,7 +70,7 @@ def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def xml_in_tar(file: IO[bytes], path: Path) -> Iterator[tuple[str, bytes]]:
-    """Read as a stream: half a million files of a compressed archive in one pass."""
+    """Yield (name, bytes) of a tar archive's XML files in one pass; compressed archives hold half a million."""
     try:
         with tarfile.open(fileobj=file, mode="r|*") as tar:
             for member in tar:
@@ -88,7 +88,7 @@ def is_xml(name: str) -> bool:
 
 
 def parse_table(text: str, where: str) -> Iterator[FoundBoxes]:
-    """Kaggle's table. Coordinates are of the image itself, from 0, inclusive."""
+    """Parse Kaggle's table. Coordinates refer to the image itself, from 0, inclusive."""
     if not text.startswith(HEADER):
         raise UserError(f"{where}: does not begin with {HEADER}")
     for row in csv.DictReader(io.StringIO(text)):

@@ -27,10 +27,10 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz")
 
 @dataclass(frozen=True)
 class DetKit:
-    """Content of the kit; empty where a copy has none.
+    """Content of the kit; empty if a copy has none.
 
     synsets: class number → (wnid, name).
-    partial, negative: keys of the images that are listed so for at least one class.
+    partial, negative: keys of the images listed as partial or negative for at least one class.
     """
 
     synsets: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ def read_det_kit(source: Path) -> DetKit:
 
 
 def kit_files(source: Path) -> Iterator[tuple[str, str, bytes]]:
-    """(where it lies, file name, content) of the kit's files in folders and archives."""
+    """Yield (path for messages, file name, content) of the kit's files in folders and archives."""
     for path in sorted({*source.glob("*devkit*"), *source.glob("*/*devkit*"), source / TREE_LISTS}):
         if path.is_dir():
             for file in sorted(path.rglob("*.*")):
@@ -81,7 +81,7 @@ def is_kit_file(name: str) -> bool:
 
 
 def read_det_synsets(where: str, meta: bytes) -> dict[int, tuple[str, str]]:
-    """Class number → (wnid, name)."""
+    """Read class number → (wnid, name) from the content of meta_det.mat. Raises UserError if it is damaged."""
     from scipy.io import loadmat
 
     try:
@@ -93,7 +93,7 @@ def read_det_synsets(where: str, meta: bytes) -> dict[int, tuple[str, str]]:
 
 
 def read_list(kit: DetKit, where: str, data: bytes, sign: int | None) -> None:
-    """Add a list's partial and negative images. `sign`: that of all its images; None: each line has its own."""
+    """Add a list's partial and negative images. `sign`: 1, 0 or −1 for all its images; None: each line has its own."""
     for line in data.decode("utf-8", "surrogateescape").splitlines():
         words = line.split()
         if not words:

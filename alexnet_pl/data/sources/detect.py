@@ -1,4 +1,4 @@
-"""Detection of the form of ImageNet in a folder, from its files."""
+"""Detection of the form of a copy of ImageNet, from its files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,11 +39,12 @@ def read_source(
     """Detect the form of a copy and list it: (name of the form, listing).
 
     names: readable class names, for forms that have none.
-    synsets, held_out_share: for archives of all of ImageNet, a file of the wnids to use, and the fraction of each
-        synset that becomes `val`.
+    synsets: for archives of all of ImageNet, a file of the wnids to use.
+    val_share: fraction of the images that becomes `val`, for forms without such a split.
     allow_incomplete: accept a copy with missing files.
+    first_pixel: as in `read_boxed`.
 
-    Raises UserError if the form is unknown, or if files of it are missing or wrong.
+    Raises UserError if the form is unknown, or if its files are missing or wrong.
     """
     if not source.exists():
         raise UserError(f"prepare.source: {source} does not exist; give the folder that holds the images")
@@ -90,8 +91,10 @@ UNCLASSIFIED = (DETECTION, VOC)  # forms whose images have no class but that of 
 
 
 def read_boxed(source: Path, val_share: float, first_pixel: int | None) -> tuple[str, DatasetListing] | None:
-    """(what it is, its classes and images), None for any other copy. `first_pixel`: number of an image's first pixel in
-    annotations of VOC's layout, 1 if None."""
+    """Detect and list a copy whose form includes boxes: (name of the form, listing); None for any other.
+
+    `first_pixel`: number of an image's first pixel in annotations of VOC's layout, 1 if None.
+    """
     if not source.is_dir():
         return None
     if find_det(source):

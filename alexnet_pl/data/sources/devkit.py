@@ -42,7 +42,7 @@ class Devkit(NamedTuple):
 
     @property
     def class_counts(self) -> list[int]:
-        """The training images of each class of `classes`."""
+        """Number of training images of each class in `classes`."""
         return [self.images[number] for number in self.numbers]
 
     def labels(self, numbers: Iterable[int]) -> list[int]:
@@ -81,7 +81,7 @@ def is_kit_file(name: str) -> bool:
 
 
 def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[str, str]], dict[int, int]]:
-    """Read the leaf synsets, number → (wnid, words), numbered from 1 without gaps, and their numbers of images."""
+    """Read the leaf synsets, number → (wnid, words), from 1 without gaps, and number → count of training images."""
     from scipy.io import loadmat
 
     try:

@@ -3,10 +3,10 @@
     data/train-00000-of-00294.parquet …, validation-…, test-…      columns image: {bytes, path}, label (−1 in test)
     data/train_images_0.tar.gz … 4, val_images.tar.gz, test_images.tar.gz    n01440764_10026_n01440764.JPEG
     imagenet22k-train-0000.tar …, imagenet22k-validation-…                   key.jpg, key.cls, key.json
-    _info.json beside such shards                                            number of samples of each split
+    _info.json beside these shards                                           number of samples of each split
 
-The class of an image is given by the wnid in its name, or by a label, which counts the sorted wnids. If an image has
-both, they must agree.
+The class of an image is given by the wnid in its name, or by a label, which is an index into the sorted wnids. If an
+image has both, they must agree.
 """
 
 import json
@@ -120,7 +120,7 @@ def read_rows(
 
 
 def check_complete(folder: Path, missing: list[str], allow_incomplete: bool) -> list[str]:
-    """Return `missing`, which the store records. Raises UserError if files are missing, unless that is allowed."""
+    """Return `missing`, which the store records. Raises UserError if files are missing, unless `allow_incomplete`."""
     if missing and not allow_incomplete:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"prepare.source: {folder}: {missing[0]}{more} missing; {ADVICE}")

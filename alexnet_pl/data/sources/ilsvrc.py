@@ -67,7 +67,7 @@ def read_ilsvrc(source: Path) -> DatasetListing:
 
 
 def box_reader(source: Path) -> Callable[[], BoxIndex] | None:
-    """What reads the boxes that lie beside the images; None where there are none."""
+    """Function that reads the boxes beside the images; None if there are none."""
     places = find_boxes(source)
     return (
         partial(BoxIndex.read, *(partial(read_boxes, path, 0, Coverage.PARTIAL) for path in places)) if places else None
@@ -75,7 +75,7 @@ def box_reader(source: Path) -> Callable[[], BoxIndex] | None:
 
 
 def find_boxes(source: Path) -> list[Path]:
-    """The organisers' archives of boxes, and folders that such were unpacked to."""
+    """Find the organisers' archives of boxes, and folders unpacked from them."""
     found = [path for path in sorted(source.iterdir()) if "bbox" in path.name.lower() or path.name in ANNOTATIONS]
     return [path for path in found if not is_desktop_file(path.name) and (path.is_dir() or path.name.endswith(TARS))]
 

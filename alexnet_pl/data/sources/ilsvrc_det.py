@@ -6,10 +6,10 @@
 
     ILSVRC201?_devkit/ or its archive                                  or  ILSVRC/ImageSets/DET (see det_kit.py)
 
-The classes are those of the kit, or, without one, the names that the validation annotations have; an image's class is
-that of its largest box. Every object of the validation images and of the training images of 2014 has a box. Other
-training images are annotated for some classes only, and the kit's lists tell which of those without a box were checked.
-Some training and validation images are those of ILSVRC's classification task, too.
+The classes are those of the kit or, without a kit, the names in the validation annotations; an image's class is that of
+its largest box. Every object in the validation images and in the training images of 2014 has a box. Other training
+images are annotated for some classes only; the kit's lists say which images without a box were checked. Some training
+and validation images also belong to ILSVRC's classification task.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ from alexnet_pl.errors import UserError
 
 TREE = "ILSVRC"
 SPLITS = ("train", "val", "test")
-COMPLETE = "ILSVRC2014_train_"  # names of training images in which every object of all classes has a box
+COMPLETE = "ILSVRC2014_train_"  # prefix of training images in which every object of all classes has a box
 
 
 def find_det(source: Path) -> bool:
@@ -52,7 +52,7 @@ def box_places(source: Path, split: str) -> list[Path]:
 
 
 def read_det(source: Path) -> DatasetListing:
-    """Raises UserError where the validation images have no boxes, which name the classes."""
+    """List a copy. Raises UserError if the training or the validation images have no boxes."""
     places = {split: box_places(source, split) for split in ("train", "val")}
     for split, found in places.items():
         if not found:

@@ -1,7 +1,7 @@
 """Class folders: train/<class>/*, val/<class>/*, and test/<class>/* or, without labels, test/*.
 
-Without val/, or as <class>/* with no split at all (Caltech-101), a share of each class becomes val, by the names of the
-images.
+Without val/, or with only <class>/* and no splits (Caltech-101), a share of each class becomes val, chosen by image
+name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,11 +19,11 @@ SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("
 
 
 def read_folders(source: Path, names: Mapping[str, str], val_share: float | None = None) -> DatasetListing:
-    """List a tree of class folders. `names` gives readable class names by folder name; `val_share`: the share of each
-    class that becomes val, where there is no folder of validation images.
+    """List a tree of class folders. `names`: readable class names by folder name; `val_share`: fraction of each class
+    that becomes val if there is no folder of validation images.
 
-    Raises UserError where there is no such tree, where its splits differ in their classes, or for an image that is in
-    no class folder.
+    Raises UserError if there is no such tree, if its splits differ in their classes, or if an image is in no class
+    folder.
     """
     if not source.is_dir():
         raise UserError(f"prepare.source: {source} does not exist; give the folder that holds train/ and val/")
@@ -67,7 +67,7 @@ def split_roots(source: Path) -> dict[str, Path]:
 
 
 def has_class_folders(source: Path) -> bool:
-    """Whether both splits that training needs are there as folders of class folders."""
+    """Whether both train and val exist and hold class folders."""
     roots = split_roots(source)
     return all(roots[split].is_dir() and bool(find_class_folders(roots[split])) for split in ("train", "val"))
 
@@ -79,7 +79,7 @@ def offer_val_share(what: str) -> str:
 def check_splits(
     source: Path, roots: Mapping[str, Path], found: Mapping[str, Mapping[str, Path]], val_share: float | None
 ) -> None:
-    """Raise UserError where a split or its classes are missing, a class is empty, or an image has no class."""
+    """Raise UserError if a split or its classes are missing, a class is empty, or an image has no class."""
     for split in ("train", "val") if val_share is None or found.get("val") is not None else ("train",):
         if not found.get(split):
             offer = f"; {offer_val_share('train')}" if split == "val" and not roots["val"].is_dir() else ""
@@ -103,7 +103,7 @@ def list_class_folders(root: Path, classes: list[str], prefix: str) -> Iterator[
 
 
 def list_unlabelled_images(root: Path, found: Mapping[str, Mapping[str, Path]]) -> LazyRecords | None:
-    """Images that lie in test/ itself have no labels."""
+    """Images directly in test/, without labels; None if there are none or test/ has class folders."""
     if found.get("test") or not root.is_dir() or not find_images(root):
         return None
     return LazyRecords(lambda: (ImageRecord(f"test/{path.name}", -1, ByteLocation(path)) for path in find_images(root)))
@@ -118,9 +118,9 @@ def has_images(folder: Path) -> bool:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The images of a class, sorted: in its folder, or all in a folder `images` within it.
+    """Find the images of a class, sorted: in its folder, or all in a subfolder `images`.
 
-    Raises UserError for images in any other folder within it, which would be lost.
+    Raises UserError for images in any other subfolder, which would be lost.
     """
     found, folders = [], []
     for name, is_folder in list_folder(folder):
@@ -144,7 +144,7 @@ def is_image(path: Path) -> bool:
 
 
 def explain_no_classes(folder: Path, split: str) -> str:
-    """Why no class is known of the images in `folder`."""
+    """Message on why the images in `folder` have no class."""
     if folder.is_dir() and any(path.name.startswith("ILSVRC20") for path in find_images(folder)):
         return (
             "holds images without their classes; put their labels beside the folder: the development kit "

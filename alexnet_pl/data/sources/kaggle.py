@@ -1,13 +1,12 @@
 """Kaggle's imagenet-object-localization-challenge: ILSVRC-2012 with the labels in a table.
 
 ILSVRC/Data/CLS-LOC/train/n########/*.JPEG, …/val/*.JPEG, …/test/*.JPEG
-LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" a line
-LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
+LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" per line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
 Boxes, used for a store of whole images only: see kaggle_boxes.py
 ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    list of the images, one per line; optional
 
-Either a folder, or the .zip or .tar.gz that is downloaded, with the two tables inside or beside it. Without
+Either a folder, or the downloaded .zip or .tar.gz, with the two tables inside or beside it. Without
 LOC_synset_mapping.txt, which only adds readable names, the classes are those of LOC_val_solution.csv.
 """
 
@@ -45,7 +44,7 @@ class KaggleImage(NamedTuple):
 
 
 class KaggleCopy(NamedTuple):
-    """Content of the two tables (`mapping` may be None), all images, and their number by the copy's own lists."""
+    """Content of the two tables (`mapping` may be None), all images, and image counts from the copy's own lists."""
 
     path: Path
     mapping: str | None
@@ -69,7 +68,7 @@ def is_kaggle(path: Path) -> bool:
 
 
 def read_kaggle(path: Path) -> DatasetListing:
-    """List a copy. Raises UserError, naming what is missing or does not agree."""
+    """List a copy. Raises UserError, naming the file, table, class or image that is missing or does not agree."""
     copy = open_kaggle_folder(path) if path.is_dir() else open_kaggle_archive(path)
     if not copy.solution.startswith("ImageId,PredictionString"):
         raise UserError(f"prepare.source: {SOLUTION} of {path} does not begin with ImageId,PredictionString")
@@ -91,14 +90,10 @@ def read_kaggle(path: Path) -> DatasetListing:
     splits |= {"test": sorted(test)} if test else {}
     boxes = partial(BoxIndex.read, partial(read_kaggle_boxes, path, copy.solution))
     return DatasetListing(classes, splits, expected=copy.expected, boxes=boxes)
-    test = [ImageRecord(f"test/{each.name}", -1, each.location) for each in images_of_split(copy, "test")]
-    splits |= {"test": sorted(test)} if test else {}
-    boxes = partial(BoxIndex.read, partial(read_kaggle_boxes, path, copy.solution))
-    return DatasetListing(classes, splits, expected=copy.expected, boxes=boxes)
 
 
 def find_kaggle_classes(copy: KaggleCopy, truth: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Classes as (wnid, words), sorted by wnid; without the mapping, those of the solution, with the wnid as name."""
+    """Classes as (wnid, words), sorted by wnid; without the mapping, (wnid, wnid) from the solution."""
     if copy.mapping is None:
         note = f"without {MAPPING}: the classes are those of {SOLUTION}, named by their WordNet ids"
         print(f"{copy.path}: {note}", file=sys.stderr, flush=True)
@@ -151,7 +146,7 @@ def open_kaggle_folder(root: Path) -> KaggleCopy:
             folder = root / IMAGES / split
             if split == "train":
                 paths = (path for each in sorted(find_class_folders(folder).values()) for path in find_images(each))
-            else:  # flat, or sorted into class folders by its owner
+            else:  # flat, or sorted into class folders by the user
                 paths = filter(is_image, sorted(folder.rglob("*.*")))
             yield from (KaggleImage(split, path.parent.name, path.name, ByteLocation(path)) for path in paths)
 
@@ -167,7 +162,7 @@ def count_lines(data: bytes) -> int:
 
 
 def list_zip(path: Path) -> Iterator[tuple[str, ByteLocation]]:
-    """List (path in the archive, location) of images and tables, sorted by path; in memory as one string each."""
+    """Yield (path in the archive, location) of images and tables, sorted by path; each kept in memory as one string."""
     rows = [f"{name}\0{start}\0{size}" for name, start, size in list_zip_members(path, is_needed)]
     rows.sort()
     for row in rows:

@@ -1,6 +1,6 @@
-"""Boxes of Kaggle's copy of ILSVRC-2012: the XML files of its tree, or where a split has none its table.
+"""Bounding boxes of Kaggle's copy of ILSVRC-2012: its XML files, or its table for a split without XML files.
 
-ILSVRC/Annotations/CLS-LOC/{train/n########,val}/*.xml    with the size of the image that the boxes are of
+ILSVRC/Annotations/CLS-LOC/{train/n########,val}/*.xml    with the image size that boxes refer to
 LOC_train_solution.csv, LOC_val_solution.csv              the same boxes without sizes
 """
 
@@ -17,7 +17,7 @@ TABLES = {"train": "LOC_train_solution.csv", "val": "LOC_val_solution.csv"}
 
 
 def read_kaggle_boxes(path: Path, solution: str) -> Iterator[FoundBoxes]:
-    """Of the folder or archive at `path`; `solution`: the text of the validation images' table."""
+    """Yield the boxes of the folder or archive at `path`. `solution`: content of LOC_val_solution.csv."""
     annotated: set[str] = set()
     for split, found in annotations(path):
         annotated.add(split)
@@ -30,7 +30,7 @@ def read_kaggle_boxes(path: Path, solution: str) -> Iterator[FoundBoxes]:
 
 
 def annotations(path: Path) -> Iterator[tuple[str, FoundBoxes]]:
-    """(split, boxes of an image) from the XML files."""
+    """Yield (split, boxes of an image) from the XML files."""
     root = path / ANNOTATIONS if path.is_dir() else path
     for name, data in xml_files(root) if root.exists() else ():
         parts = Path(name).parts

@@ -1,7 +1,7 @@
 """Validation split by image name, for copies without one (§7: "half of the images for training and half for testing").
 
-Which split an image is in depends on its name and the share alone, on no seed and on no other image: it stays there
-when images are added, and a larger share only adds.
+The split of an image depends only on its name and the share, not on a seed or on other images. It does not change when
+images are added; a larger share only adds images to `val`.
 """
 
 import hashlib
@@ -11,12 +11,12 @@ from alexnet_pl.data.sources.base import ImageRecord, LazyRecords
 
 
 def is_held_out(name: str, share: float) -> bool:
-    """Whether the image `name` is one of the share, 0 to 1, that is held out for validation."""
+    """Whether the image `name` is in the fraction `share`, 0 to 1, that is held out for validation."""
     return int.from_bytes(hashlib.sha256(name.encode("utf8", "surrogateescape")).digest()[:8]) / 2**64 < share
 
 
 def split_by_name(listed: Callable[[], Iterable[ImageRecord]], share: float) -> dict[str, LazyRecords]:
-    """Splits `train` and `val` of the images that `listed` gives, `share` of them in `val`."""
+    """Split the images that `listed` returns into `train` and `val`; `share`: fraction in `val`."""
     return {
         split: LazyRecords(lambda wanted=split == "val": (r for r in listed() if is_held_out(r.name, share) is wanted))
         for split in ("train", "val")

@@ -1,4 +1,4 @@
-"""Sets that test networks of ILSVRC-2012 on other images, as their authors publish them: archives, or unpacked folders.
+"""Robustness test sets for networks trained on ILSVRC-2012, as published: archives, or folders unpacked from them.
 
     imagenet_v2_matched_frequency, imagenet_v2_threshold0.7, imagenet_v2_top_images
                       imagenetv2-….tar.gz: imagenetv2-…-format-val/0 … 999/*.jpeg, where the folders are not class ids
@@ -7,7 +7,7 @@
     imagenet_r        imagenet-r.tar: imagenet-r/<wnid>/*.jpg of 200 classes (Hendrycks et al., 2021)
     imagenet_sketch   ImageNet-Sketch.zip: sketch/<wnid>/*.JPEG of 1,000 classes (Wang et al., 2019)
 
-A set has the split `test` alone, and its classes are the folders that it holds.
+A set has only the split `test`; its classes are its folders.
 """
 
 import re
@@ -37,7 +37,7 @@ def is_robustness_set(name: str) -> bool:
 
 
 def read_robustness(source: Path, name: str) -> DatasetListing:
-    """List the set `name`. Raises UserError for a copy that is not one, by its folders."""
+    """List the set `name`. Raises UserError if the folder names are not those of the set, or if it has no images."""
     files = sorted(list_files(source), key=lambda pair: pair[0])
     numbered = name.startswith("imagenet_v2")
     form = NUMBER if numbered else WNID
@@ -63,7 +63,7 @@ def class_key(folder: str) -> str:
 
 
 def list_files(source: Path) -> Iterator[tuple[str, ByteLocation]]:
-    """(path in the copy, location) of each image of a folder, or of the one archive in it or given."""
+    """Yield (path in the copy, location) of each image in a folder, or in an archive: `source` or the one in it."""
     if not source.exists():
         raise UserError(f"prepare.source: {source} does not exist; give the archive, or the folder unpacked from it")
     archives = [source] if source.is_file() else [path for path in sorted(source.iterdir()) if is_archive(path)]

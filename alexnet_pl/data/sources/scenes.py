@@ -1,12 +1,12 @@
-"""Drawn scenes with bounding boxes: the demo's patterns as objects of any place and size on natural noise.
+"""Synthetic scenes with bounding boxes: the demo's patterns as objects of random position and size on natural noise.
 
-A scene has a few objects (0 to 3 by default), each of one of the ten classes of the drawn demo (synthetic.py). The
-longer side of an object's box is 20 to 70 % of the scene's shorter side, and the whole box lies within the scene. Boxes
-are exact: the smallest that hold every pixel where the object is at least half as opaque as it gets. A third of the
-scenes is square, the others have an aspect of 4:3 or 3:4.
+A scene has a few objects (0 to 3 by default), each of one of the demo's ten classes (synthetic.py). The longer side of
+an object's box is 20 to 70 % of the scene's shorter side, and the whole box lies within the scene. Boxes are exact: the
+smallest that contain every pixel with at least half of the object's maximum opacity. A third of the scenes are square;
+the others have an aspect ratio of 4:3 or 3:4.
 
-The class of a scene is that of the object with the largest box; a scene without objects has none. Reproduces nothing of
-the papers: it is for trying classification, localisation and detection without ImageNet.
+The class of a scene is that of the object with the largest box; a scene without objects has none. Scenes reproduce no
+result of the papers; they serve to try classification, localisation and detection without ImageNet.
 """
 
 import math
@@ -24,15 +24,15 @@ from alexnet_pl.data.sources.synthetic import CLASSES, PATTERNS, TRAIN, VAL, dra
 
 OBJECTS = (0, 3)
 MOST_OBJECTS = 8
-SHARES = (0.2, 0.7)  # of the shorter side: the longer side of an object's box
+SHARES = (0.2, 0.7)  # longer side of an object's box, as a fraction of the scene's shorter side
 ASPECTS = ((3, 3), (3, 4), (4, 3))  # height and width in thirds of the shorter side
 TRIED = 10  # positions tried for an object; the one with the least overlap with other objects is used
-STEP = 32  # noise is drawn in squares of a multiple of it: Fourier transforms of odd lengths take ten times as long
-MEASURED = 64  # pixels: patch on which an object's own extent is measured before it is drawn at its size
+STEP = 32  # noise is drawn in squares of a multiple of this: Fourier transforms of odd lengths take ten times as long
+MEASURED = 64  # pixels: side of the patch on which an object's extent is measured before it is drawn at its size
 
 
 class Object(NamedTuple):
-    """One object of a scene: its box, the corner of its patch, and what the patch shows, (side, side) and (3, 1, 1)."""
+    """Object of a scene: its box, the corner of its patch, blend and opacity (side, side), two colours (3, 1, 1)."""
 
     box: Box
     top: int
@@ -43,7 +43,7 @@ class Object(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """`image`: (3, height, width) uint8; `boxes`: the largest first; `label`: class index, −1 of an empty scene."""
+    """`image`: (3, height, width) uint8; `boxes`: the largest first; `label`: class index, −1 for an empty scene."""
 
     image: np.ndarray
     boxes: list[Box]
@@ -51,7 +51,7 @@ class Scene(NamedTuple):
 
 
 def draw_scene(index: int, size: int = 160, objects: tuple[int, int] = OBJECTS, seed: int = 0) -> Scene:
-    """A scene whose shorter side has `size` pixels: a pure function of its arguments."""
+    """Draw a scene whose shorter side has `size` pixels; a pure function of its arguments."""
     rng, height, width, found = lay_out(index, size, objects, seed)
     image = draw_background(rng, -(-max(height, width) // STEP) * STEP)[:, :height, :width].copy()
     for each in found:
@@ -77,7 +77,7 @@ def area(box: Box) -> float:
 
 
 def lay_out(index: int, size: int, objects: tuple[int, int], seed: int) -> tuple[Generator, int, int, list[Object]]:
-    """(generator for all that is left to draw, height, width, the objects with the largest box first)."""
+    """Lay out a scene: (generator for the remaining draws, height, width, objects with the largest box first)."""
     rng = Generator(Philox(key=[seed, index], counter=[0, 0, 0, 1]))
     height, width = (size * thirds // 3 for thirds in ASPECTS[rng.integers(len(ASPECTS))])
     count = int(rng.integers(objects[0], objects[1] + 1))
@@ -90,7 +90,7 @@ def lay_out(index: int, size: int, objects: tuple[int, int], seed: int) -> tuple
 
 
 class Patch(NamedTuple):
-    """An object before it has a place; `extent`: its box within the patch, left, top, right, bottom."""
+    """Object before it is placed. `extent`: left, top, right, bottom of its box within the patch."""
 
     blend: np.ndarray
     opacity: np.ndarray
@@ -99,7 +99,7 @@ class Patch(NamedTuple):
 
 
 def make_patch(rng: Generator, label: int, longer: int) -> Patch:
-    """An object of a class whose box has a longer side of about `longer` pixels, at least 1 and at most `longer`."""
+    """Draw an object of a class; the longer side of its box has about `longer` pixels, from 1 to `longer`."""
     pattern, palette = PATTERNS[CLASSES[label][1]]
     key = rng.integers(2**63, size=2)
     colours = palette(rng)
@@ -107,12 +107,12 @@ def make_patch(rng: Generator, label: int, longer: int) -> Patch:
     def at(side: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int, int]]:
         x, y = pixel_grid(side)
         blend, opacity = pattern(Generator(Philox(key=key)), x, y)
-        opacity = opacity * np.clip(6 * (1 - np.sqrt(x**4 + y**4)), 0, 1)  # a rounded square: no object ends in an edge
+        opacity = opacity * np.clip(6 * (1 - np.sqrt(x**4 + y**4)), 0, 1)  # a rounded square: no patch edge shows
         return blend, opacity, extent_of(opacity)
 
     left, top, right, bottom = at(MEASURED)[2]
     side = max(2, math.floor(longer * MEASURED / max(right - left, bottom - top)))
-    while True:  # the extent in whole pixels can be one more than was measured
+    while True:  # the extent in whole pixels can exceed the measured one by one
         blend, opacity, extent = at(side)
         if max(extent[2] - extent[0], extent[3] - extent[1]) <= longer or side <= 2:
             return Patch(blend, opacity, colours, extent)
@@ -127,7 +127,7 @@ def extent_of(opacity: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def place_object(rng: Generator, patch: Patch, label: int, size: tuple[int, int], others: list[Object]) -> Object:
-    """The object at the place, of a few random ones, at which it covers least of the others."""
+    """Place an object at the one of `TRIED` random positions where it overlaps the `others` least."""
     left, top, right, bottom = patch.extent
     across, down = right - left, bottom - top
     places = rng.integers([size[1] - across + 1, size[0] - down + 1], size=(TRIED, 2)).tolist()
@@ -144,7 +144,7 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def paint_object(image: np.ndarray, each: Object, strength: float) -> None:
-    """Lay an object over `image`, (3, height, width) float, in place; what of its patch lies outside is left out."""
+    """Paint an object over `image`, (3, height, width) float, in place; its patch is clipped to the image."""
     side = each.opacity.shape[0]
     top, left = max(0, each.top), max(0, each.left)
     bottom, right = min(image.shape[1], each.top + side), min(image.shape[2], each.left + side)
@@ -156,7 +156,7 @@ def paint_object(image: np.ndarray, each: Object, strength: float) -> None:
 
 
 def source(size: int, objects: tuple[int, int] = OBJECTS, train: int = TRAIN, val: int = VAL) -> DatasetListing:
-    """The scenes as `prepare` takes them: the first `train` indices to train on, the next `val` held out."""
+    """Listing for `prepare`: the first `train` indices as training images, the next `val` as validation images."""
     numbers = {"train": range(train), "val": range(train, train + val)}
 
     def listed(split: str) -> Iterator[ImageRecord]:
@@ -169,5 +169,5 @@ def source(size: int, objects: tuple[int, int] = OBJECTS, train: int = TRAIN, va
 
 
 def read(item: ImageRecord, size: int, objects: tuple[int, int]) -> tuple[np.ndarray, str]:
-    """Draw an item of `source`; never odd."""
+    """Draw the scene of a record: (3, height, width) uint8 RGB, with an empty note."""
     return draw_scene(item.location.start, size, objects).image, ""

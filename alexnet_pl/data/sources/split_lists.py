@@ -1,9 +1,9 @@
-"""Split lists beside images: train.txt, and val.txt or test.txt, with a line `path` or `path class` for each image.
+"""Images with split lists: train.txt, and val.txt or test.txt, with a line `path` or `path class` for each image.
 
-Paths are relative to the folder of the copy, to images/ in it, or to the folder of the split, with or without a suffix;
-the lists lie in the folder itself or in meta/, as Food-101 has them. An image without a class in its line is of the
-class that its folder is called. A number is a class, too: if the images of each number are in a folder of their own, as
-in Caffe's lists of ImageNet, the class is that folder; else it is called by the number.
+Paths are relative to the folder of the copy, to images/ in it, or to the folder of the split, with or without a suffix.
+The lists are in the copy's folder or, as in Food-101, in meta/. If a line has no class, the image's folder names it.
+Classes can be numbers: if the images of each number have their own folder, as in Caffe's lists of ImageNet, the class
+is named after that folder, else after the number.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,11 +20,11 @@ from alexnet_pl.errors import UserError
 
 NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 SUFFIXES = ("", ".jpg", ".jpeg", ".JPEG", ".png")
-NO_CLASS = {"images", *(name for names in NAMES.values() for name in names)}  # folders that are none
+NO_CLASS = {"images", *(name for names in NAMES.values() for name in names)}  # folder names that are not classes
 
 
 class ListedImage(NamedTuple):
-    """An image by its path in the list, its folder ("" for none), the class beside it ("" for none), and its file."""
+    """Image of a list: its path there, its folder ("" for none), the class in its line ("" for none), and its file."""
 
     path: str
     folder: str
@@ -33,7 +33,7 @@ class ListedImage(NamedTuple):
 
 
 def find_lists(source: Path) -> dict[str, Path]:
-    """The lists by split; none without one of training images."""
+    """Find the lists by split; {} if there is no list of training images."""
     folders = [source, source / "meta"]
     found = {
         split: path
@@ -46,9 +46,10 @@ def find_lists(source: Path) -> dict[str, Path]:
 def read_lists(
     source: Path, lists: Mapping[str, Path], names: Mapping[str, str], val_share: float | None = None
 ) -> DatasetListing:
-    """`names`: readable class names by class; `val_share`: of train, where there is no list of validation images.
+    """List the images. `names`: readable class names by class; `val_share`: fraction of train that becomes val if there
+    is no list of validation images.
 
-    Raises UserError that names the list and its line.
+    Raises UserError, naming the list and the line or image, if a list is wrong.
     """
     spools = {split: DiskList(rows(source, split, path)) for split, path in lists.items()}
     check_apart(spools, lists)
@@ -85,7 +86,7 @@ def rows(source: Path, split: str, path: Path) -> Iterator[ListedImage]:
 
 
 def parse(text: str, bases: list[Path], where: str) -> ListedImage:
-    """A line is a path that may hold spaces, or a path and a class."""
+    """Parse a line: a path, which may contain spaces, or a path and a class."""
     name, *label = text.rsplit(None, 1)
     for path, beside in ((text, ""), (name, "".join(label))):
         if Path(path).is_absolute() or ".." in Path(path).parts:
@@ -105,7 +106,7 @@ def locate(path: str, bases: list[Path]) -> Path | None:
 
 
 def classes_by_number(spool: DiskList) -> dict[str, str]:
-    """What each class number of the training list stands for."""
+    """Class name of each class number in the training list."""
     folders: dict[str, set[str]] = {}
     for row in (ListedImage(*fields) for fields in spool):
         if row.label.isdecimal():
@@ -123,7 +124,7 @@ def class_of(row: ListedImage, numbers: Mapping[str, str]) -> str:
 def check_classes(
     path: Path, split: str, spool: DiskList, index: Mapping[str, int], numbers: Mapping[str, str]
 ) -> None:
-    """Raise UserError for an image of no class or of one that has no training image. Test images may have none."""
+    """Raise UserError for an image without a class, except in test, or of a class without training images."""
     for row in (ListedImage(*fields) for fields in spool):
         name = class_of(row, numbers)
         if not name and split != "test":
@@ -133,7 +134,7 @@ def check_classes(
 
 
 def check_apart(spools: Mapping[str, DiskList], lists: Mapping[str, Path]) -> None:
-    """Raise UserError where an image is both trained on and tested with."""
+    """Raise UserError if an image is in the training list and in another one."""
     for split in spools.keys() - {"train"}:
         tested = {ListedImage(*fields).file for fields in spools[split]}
         if both := next(

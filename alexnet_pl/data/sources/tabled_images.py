@@ -1,10 +1,10 @@
-"""A part of ILSVRC-2012's validation images with Kaggle's table of their classes and boxes.
+"""Some of ILSVRC-2012's validation images with Kaggle's table of their classes and boxes.
 
-    LOC_val_solution.csv        may tell of images that are not there
+    LOC_val_solution.csv        may list images that are not there
     LOC_synset_mapping.txt      readable names of the classes; without it the classes are those of the table
     any folder/*.JPEG           ILSVRC2012_val_00000001.JPEG …, those listed in the table
 
-There is no training split: `val_share` of the images, by the hash of their names, becomes `val`, the rest `train`.
+There is no training split: a share `val_share`, chosen by a hash of the names, becomes `val`, the rest `train`.
 """
 
 from functools import partial
@@ -23,12 +23,12 @@ TABLE, MAPPING = "LOC_val_solution.csv", "LOC_synset_mapping.txt"
 
 
 def find_table(source: Path) -> Path | None:
-    """The table, in a folder that is not Kaggle's whole tree."""
+    """Find the table in a folder that is not Kaggle's whole tree; None if there is none."""
     return source / TABLE if (source / TABLE).is_file() and not (source / "ILSVRC").exists() else None
 
 
 def read_tabled(table: Path, val_share: float) -> DatasetListing:
-    """Raises UserError where the table is damaged or tells of none of the images."""
+    """List the images. Raises UserError if the table is damaged or lists none of them, or if a split would be empty."""
     rows = {row.key: row for row in parse_table(table.read_text("utf-8-sig"), f"prepare.source: {table}")}
     classes = read_classes(table.with_name(MAPPING), rows)
     labels = {wnid: label for label, (wnid, _) in enumerate(classes)}
@@ -46,7 +46,7 @@ def read_tabled(table: Path, val_share: float) -> DatasetListing:
 
 
 def read_classes(mapping: Path, rows: dict[str, FoundBoxes]) -> list[tuple[str, str]]:
-    """(wnid, words), sorted by wnid."""
+    """Classes as (wnid, words), sorted by wnid."""
     named = {row.boxes[0].name for row in rows.values() if row.boxes}
     if not mapping.is_file():
         return [(wnid, wnid) for wnid in sorted(named)]

@@ -1,10 +1,10 @@
-"""tiny-ImageNet as downloaded: 200 classes of ImageNet at 64 × 64 pixels, the folder or its zip.
+"""tiny-ImageNet as downloaded, a folder or its zip: 200 classes of ImageNet at 64 × 64 pixels.
 
-wnids.txt, words.txt                 the classes, a wnid a line; "wnid<TAB>words" of all of WordNet
-train/<wnid>/images/*.JPEG           500 a class
-train/<wnid>/<wnid>_boxes.txt        "name<TAB>x1<TAB>y1<TAB>x2<TAB>y2" a line, one for each of them
-val/images/*.JPEG                    50 a class
-val/val_annotations.txt              "name<TAB>wnid<TAB>x1<TAB>y1<TAB>x2<TAB>y2" a line
+wnids.txt, words.txt                 the classes, one wnid per line; "wnid<TAB>words" for all of WordNet
+train/<wnid>/images/*.JPEG           500 per class
+train/<wnid>/<wnid>_boxes.txt        "name<TAB>x1<TAB>y1<TAB>x2<TAB>y2" per line, one line per image
+val/images/*.JPEG                    50 per class
+val/val_annotations.txt              "name<TAB>wnid<TAB>x1<TAB>y1<TAB>x2<TAB>y2" per line
 test/images/*.JPEG                   without labels
 """
 
@@ -27,7 +27,7 @@ Files = Mapping[str, ByteLocation]
 
 
 def find_tiny_imagenet(source: Path) -> Path | None:
-    """Its folder, or its zip: the file itself or one in the folder."""
+    """Find the folder, or the zip: `source` itself or a file in it; None if there is neither."""
     for root in (source, source / FOLDER):
         if (root / WNIDS).is_file() and (root / ANNOTATIONS).is_file():
             return root
@@ -36,7 +36,7 @@ def find_tiny_imagenet(source: Path) -> Path | None:
 
 
 def read_tiny_imagenet(where: Path) -> DatasetListing:
-    """Raises UserError that names the file that is missing, damaged, or does not agree with another one."""
+    """List a copy. Raises UserError, naming the file, if one is missing, damaged, or does not agree with another."""
     files = files_of_folder(where) if where.is_dir() else files_of_zip(where)
     wnids = sorted(line[0] for line in table(where, files, WNIDS, 1))
     words = {line[0]: line[1] for line in table(where, files, WORDS, 2) if len(line) > 1} if WORDS in files else {}
@@ -50,7 +50,7 @@ def read_tiny_imagenet(where: Path) -> DatasetListing:
 
 
 def train_images(where: Path, files: Files, index: Mapping[str, int]) -> tuple[list[ImageRecord], list[int] | None]:
-    """The images, and how many of each class its box file lists; None where there are no box files."""
+    """Training images, and the number per class according to its box file; None if a box file is missing."""
     records = []
     for path in images_in(files, "train"):
         _, wnid, *_ = path.split("/")
@@ -76,7 +76,7 @@ def val_images(where: Path, files: Files, index: Mapping[str, int]) -> list[Imag
 
 
 def read_tiny_boxes(where: Path, files: Files, wnids: list[str]) -> Iterator[FoundBoxes]:
-    """The one box of each image, from 0 to 63 inclusive; 475 of the 110,000 have no extent and are left out."""
+    """Yield the one box of each image, from 0 to 63 inclusive; 475 of the 110,000 have no extent and are left out."""
     for wnid in wnids:
         if (path := f"train/{wnid}/{wnid}_boxes.txt") in files:
             for name, *corners in table(where, files, path, 5):
@@ -96,7 +96,10 @@ def box_of(where: Path, image: str, wnid: str, corners: list[str]) -> FoundBoxes
 
 
 def table(where: Path, files: Files, name: str, columns: int) -> list[list[str]]:
-    """The fields of each line of a table, which are separated by tabs, at least `columns` of them."""
+    """Tab-separated fields of each line of a table.
+
+    Raises UserError if the file is missing or damaged, or if a line has fewer than `columns` fields.
+    """
     if name not in files:
         raise UserError(f"prepare.source: {where} has no {name}; get it again")
     try:
@@ -117,7 +120,7 @@ def files_of_folder(root: Path) -> dict[str, ByteLocation]:
 
 
 def files_of_zip(path: Path) -> dict[str, ByteLocation]:
-    """By the path below the archive's one folder."""
+    """Locations by the path below the archive's one folder."""
     found = {
         each.name: ByteLocation(path, each.start, each.size, "zip") for each in list_zip_members(path, lambda _: True)
     }

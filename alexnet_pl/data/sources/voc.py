@@ -1,12 +1,12 @@
-"""PASCAL VOC's layout: annotations, images and lists of the splits in folders of their own.
+"""PASCAL VOC's layout: annotations, images and split lists in separate folders.
 
     VOCdevkit/VOC2007/Annotations/000005.xml         boxes, with coordinates from 1
     VOCdevkit/VOC2007/JPEGImages/000005.jpg          (other sets call it images)
-    VOCdevkit/VOC2007/ImageSets/Main/train.txt …     names, one a line; val.txt, trainval.txt, test.txt likewise
+    VOCdevkit/VOC2007/ImageSets/Main/train.txt …     one name per line; val.txt, trainval.txt, test.txt likewise
 
-Several years are taken together. The classes are the names that the annotations have, sorted; an image's class is that
-of its largest box. Where there is no train.txt, trainval.txt is trained on, and test.txt validates if there is no
-val.txt. Without lists `val_share` of the images, by the hash of their names, becomes `val`.
+Several years are combined. The classes are the names in the annotations, sorted; an image's class is that of its
+largest box. Without train.txt, trainval.txt becomes `train` and, if there is no val.txt, test.txt becomes `val`.
+Without any lists, a share `val_share` of the images, chosen by a hash of their names, becomes `val`.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ ANNOTATIONS, IMAGES, LISTS = ("Annotations", "annotations", "annots"), ("JPEGIma
 
 
 class VocFolder(NamedTuple):
-    """One year: its folders of annotations and images."""
+    """Folders of one year: its root, annotations and images."""
 
     root: Path
     annotations: Path
@@ -35,7 +35,7 @@ class VocFolder(NamedTuple):
 
 
 def find_voc(source: Path) -> list[VocFolder]:
-    """The years in a folder, or the folder itself."""
+    """Find the years in a folder, which can be one itself."""
     candidates = (source, *sorted(source.glob("*")), *sorted(source.glob("VOCdevkit/*")))
     found = []
     for root in (path for path in candidates if path.is_dir()):
@@ -47,7 +47,10 @@ def find_voc(source: Path) -> list[VocFolder]:
 
 
 def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> DatasetListing:
-    """`first`: the number of an image's first pixel, 1 if None. Raises UserError where a listed image is missing."""
+    """List the images. `first`: number of an image's first pixel, 1 if None.
+
+    Raises UserError if a listed image is missing or there are no training images.
+    """
     readers = [partial(read_boxes, each.annotations, 1 if first is None else first, Coverage.ALL) for each in folders]
     names = {box.name for read in readers for found in read() for box in found.boxes}
     splits: dict[str, list[ImageRecord]] = {}
@@ -63,7 +66,7 @@ def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> D
 
 
 def split_images(folder: VocFolder, val_share: float) -> Iterator[tuple[str, Path]]:
-    """(split, image) of one year."""
+    """Yield (split, image path) of one year."""
     there = {path.stem: path for path in find_images(folder.images)}
     lists = {name: folder.root / LISTS / f"{name}.txt" for name in ("train", "val", "trainval", "test")}
     listed = {name: path.read_text().split() for name, path in lists.items() if path.is_file()}

@@ -1,4 +1,4 @@
-"""A copy's images together with their boxes."""
+"""Listing of a copy's images together with their bounding boxes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -10,7 +10,7 @@ from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 
 @dataclass(frozen=True)
 class BoxedListing(DatasetListing):
-    """The images of `inner`, each with its annotation of `index`. One without a class gets that of its largest box."""
+    """Images of `inner` with their annotations from `index`. An image without a class gets that of its largest box."""
 
     inner: DatasetListing = field(kw_only=True)
     index: BoxIndex = field(kw_only=True)
@@ -26,7 +26,7 @@ class BoxedListing(DatasetListing):
 
 
 def largest_label(annotation: Annotation) -> int:
-    """The class of the largest box that evaluation does not ignore; −1 where there is none."""
+    """Class of the largest box that is not marked difficult; −1 if there is none."""
     counted = [box for box in annotation.boxes if not box.difficult]
     return max(counted, key=area).label if counted else -1
 
@@ -36,6 +36,6 @@ def area(box: Box) -> float:
 
 
 def add_boxes(listing: DatasetListing, index: BoxIndex) -> DatasetListing:
-    """The same images with their annotations."""
+    """Listing of the same images with their annotations."""
     about = {each.name: getattr(listing, each.name) for each in fields(DatasetListing)}
     return BoxedListing(**about, inner=listing, index=index)

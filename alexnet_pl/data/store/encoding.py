@@ -29,12 +29,12 @@ class StoreEncoding(NamedTuple):
 
     @property
     def is_jpeg(self) -> bool:
-        """Whether the images lie in tar archives of JPEGs."""
+        """Whether images are JPEGs in tar archives."""
         return self.name != raw.NAME
 
     @property
     def is_whole(self) -> bool:
-        """Whether images keep their aspect and have boxes."""
+        """Whether images keep their aspect ratio and have boxes."""
         return self.name == WHOLE
 
     @property

@@ -10,7 +10,7 @@ from blake3 import blake3
 from alexnet_pl.files import JsonObject
 
 DESCRIPTION = "store.json"
-# Files of a split by encoding
+# Files that a split has only in these encodings
 OWN_FILES = {"jpeg": ["index.npy"], "whole": ["index.npy", "sizes.npy", "boxes.npy", "box_offsets.npy", "coverage.npy"]}
 
 

@@ -75,7 +75,7 @@ def compute_byte_ranges(sizes: np.ndarray) -> np.ndarray:
 
 
 def shard_bytes(sizes: np.ndarray) -> int:
-    """Bytes of a shard by those of its images: two headers and a label of one block each, and two blocks at the end."""
+    """Size of a shard in bytes: per JPEG its size, two headers and a label of one block each; two blocks at the end."""
     there = sizes[sizes > 0]
     return int((3 * HEADER + there + -there % HEADER).sum()) + 2 * HEADER
 
@@ -114,8 +114,10 @@ class JpegReader:
                 raise UserError(f"{problem}; {REPAIR}") from error
 
     def read_windows(self, slots: np.ndarray, sizes: np.ndarray, corners: np.ndarray, out: np.ndarray) -> None:
-        """A window of each image: `sizes`, (n, 2) height and width of the images; `corners`, (n, 2) its top and left
-        edge; `out`, (n, 3, crop, crop) uint8 over memory in which channels come last."""
+        """Decode a window of each image into `out`, (n, 3, crop, crop) uint8 in channels-last memory.
+
+        `sizes`: (n, 2) height and width of the images; `corners`: (n, 2) top and left edge of the windows.
+        """
         rows = out.transpose(0, 2, 3, 1)
         parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(slots), IMAGES_PER_TASK)]
         list(
@@ -126,20 +128,20 @@ class JpegReader:
 
     def decode_windows(self, slots: np.ndarray, sizes: np.ndarray, corners: np.ndarray, rows: np.ndarray) -> None:
         crop = rows.shape[1]
-        room = np.empty(3 * sizes.prod(1).max(), np.uint8)  # one for all: none is larger
+        room = np.empty(3 * sizes.prod(1).max(), np.uint8)  # reused for all images: none is larger
         for slot, (height, width), (top, left), row in zip(slots, sizes.tolist(), corners.tolist(), rows, strict=True):
             image = self.decode_whole(int(slot), height, width, room[: 3 * height * width])
             row[:] = image[top : top + crop, left : left + crop]
 
     def decode_whole(self, slot: int, height: int, width: int, room: np.ndarray | None = None) -> np.ndarray:
-        """An image of any shape, (height, width, 3) uint8, in `room` of its own size or in memory of its own."""
+        """Decode an image of any size: (height, width, 3) uint8, in `room` of exactly that size or in new memory."""
         pixels = np.empty(3 * height * width, np.uint8) if room is None else room
         image = pixels.reshape(height, width, 3)
         self.decode(np.array([slot]), image[None])
         return image
 
     def decode_on(self, slots: np.ndarray, device: torch.device) -> Tensor:
-        """Decode images on a GPU: (len(slots), 3, size, size) uint8 on `device`. Raises RuntimeError."""
+        """Decode images on a GPU: (N, 3, size, size) uint8 on `device`. Raises RuntimeError if any is corrupt."""
         return decode_batch([self.jpeg_bytes(slot) for slot in slots.tolist()], device)
 
     def jpeg_bytes(self, slot: int) -> memoryview:

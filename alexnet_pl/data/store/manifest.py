@@ -19,7 +19,7 @@ class StoreFormat:
 @dataclass(frozen=True)
 class SplitManifest:
     """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores;
-    `boxes`, for whole images."""
+    number of `boxes`, for whole images."""
 
     images: Count
     records: Count
@@ -58,7 +58,7 @@ class StoreManifest(StoreFormat):
 
 
 def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
-    """store.json as a record, and as it is. Raises UserError, naming the field, if it is corrupt."""
+    """Read store.json: (manifest, JSON object). Raises UserError if it is missing or corrupt, naming the field."""
     path = root / "store.json"
     if not path.is_file():
         state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"

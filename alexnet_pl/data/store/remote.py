@@ -23,7 +23,7 @@ PARALLEL_DOWNLOADS = 8
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process. Where the file system has none, files are fetched more than once."""
+    """Hold a lock that ends with the process. On file systems without locks, files may be downloaded more than once."""
     with (folder / ".lock").open("w") as file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -42,7 +42,7 @@ class Mirror:
         try:
             self.files, self.path = fsspec.core.url_to_fs(self.url)
             manifest = self.files.cat_file(f"{self.path}/store.json")
-        except Exception as error:  # each protocol raises errors of its own
+        except Exception as error:  # each protocol raises its own errors
             raise UserError(f"data.root: {self.url}: cannot be read ({reason(error)})") from error
         try:
             key = json.loads(manifest)["fingerprint"]
@@ -72,7 +72,8 @@ class Mirror:
     def fetch(self, names: Collection[str], hashes: Mapping[str, str | None], label: str = "") -> None:
         """Download the files that are not cached, and check those with a checksum in `hashes`.
 
-        One process at a time does so, also of several machines that share the cache; the others wait and find them.
+        Only one process at a time downloads, even if several machines share the cache; the others wait and find the
+        files cached.
         """
         if not self.list_missing(names):
             return

@@ -62,7 +62,7 @@ class Store:
     def split(self, name: str) -> Split:
         """Open a split, once, so that images cached on a device are cached once. Raises UserError if there is none.
 
-        For whole images, those that have a class; a scene without objects has none.
+        Of whole images, only those with a class are included; a scene without objects has none.
         """
         self.check_split(name)
         if name not in self.opened:
@@ -72,7 +72,7 @@ class Store:
         return self.opened[name]
 
     def whole(self, name: str) -> WholeSplit:
-        """All images of a split, with their boxes and also without a class. Raises UserError for a store of squares."""
+        """Open a split with boxes, including images without a class. Raises UserError for a store of squares."""
         self.check_split(name)
         if not self.is_whole:
             raise UserError(

@@ -1,13 +1,13 @@
-"""The store's `whole` encoding: whole images with their aspect kept, shorter side `size`, and their bounding boxes.
+"""`whole` encoding of a store: whole images with their aspect ratio, shorter side `size`, and their bounding boxes.
 
     train-000000.tar   JPEGs, as in the `jpeg` encoding (jpeg.py), each of its own width
     train.sizes.npy    (records, 4) int32: height and width of the original, height and width as stored
     train.boxes.npy    (boxes,) records of edges, (4,) float32: left, top, right, bottom relative to the image's width
-                       and height; label, int32 class index, −1 of no class of the store; difficult, bool
+                       and height; label, int32 class index, −1 if the store has no such class; difficult, bool
     train.box_offsets.npy  (records + 1,) int64: record i's boxes are boxes[offsets[i] : offsets[i + 1]]
-    train.coverage.npy     (records,) uint8: how much of the image was annotated (`Coverage`)
+    train.coverage.npy     (records,) uint8: how completely the image was annotated (`Coverage`)
 
-Read as any other split it gives the central squares, so whatever takes a store of squares takes this one, too.
+Read like any other split, it gives the central squares, so code that reads a store of squares reads this one too.
 """
 
 import copy
@@ -31,8 +31,8 @@ BOX = np.dtype([("edges", np.float32, (4,)), ("label", np.int32), ("difficult", 
 class WholeSplit(Split):
     """Whole images of one split with their boxes.
 
-    `sizes`, `original_sizes`: (N, 2) int64, height and width as stored and of the file it came from. `coverage`: (N,)
-    uint8, how much of each image was annotated.
+    `sizes`, `original_sizes`: (N, 2) int64 height and width as stored and of the original file. `coverage`: (N,) uint8,
+    how completely each image was annotated.
     """
 
     reader: JpegReader
@@ -47,7 +47,7 @@ class WholeSplit(Split):
 
     @property
     def is_jpeg(self) -> bool:
-        """Images of many sizes: no device decodes them in one call."""
+        """False: images differ in size, so a device cannot decode them in one call."""
         return False
 
     def rows(self, i: int) -> slice:
@@ -65,11 +65,11 @@ class WholeSplit(Split):
         return torch.from_numpy(self.all_boxes["label"][self.rows(i)].astype(np.int64))
 
     def box_difficult(self, i: int) -> Tensor:
-        """(n,) bool: which boxes of image i PASCAL VOC's evaluation ignores."""
+        """(n,) bool: whether PASCAL VOC's evaluation ignores each box of image i."""
         return torch.from_numpy(self.all_boxes["difficult"][self.rows(i)].copy())
 
     def box_counts(self) -> np.ndarray:
-        """(N,) int64: how many boxes each image has."""
+        """(N,) int64: number of boxes of each image."""
         return np.diff(self.offsets)[self.slots]
 
     def image(self, i: int, size: int | tuple[int, int] | None = None) -> Tensor:
@@ -83,12 +83,12 @@ class WholeSplit(Split):
         return interpolate(found[None], wanted, mode="bilinear", antialias=True)[0]
 
     def classified(self) -> Self:
-        """The images that have a class; all of them where none has, as in a test set without labels."""
+        """Split of the images that have a class; all images if none has, as in a test set without labels."""
         kept = self.labels >= 0
         return self if kept.all() or not kept.any() else self.subset(kept)
 
     def subset(self, kept: np.ndarray) -> Self:
-        """The images `kept`, a mask or indices, as a split of their own."""
+        """Split of the images `kept`, a mask or indices."""
         found = copy.copy(self)
         found.__dict__.pop("names", None)
         found.slots, found.labels, found.on_device = self.slots[kept], self.labels[kept], None
@@ -105,7 +105,7 @@ class WholeSplit(Split):
         self.reader.read_windows(self.slots[indices], self.sizes[indices], corners, out)
 
     def random_crops(self, crop: int, seed: int, epoch: int) -> "Crops":
-        """A window of crop × crop pixels at a random place of each image: a function of (seed, epoch, image) alone."""
+        """A crop × crop window at a random position in each image, a function of (seed, epoch, image) alone."""
         chance = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 3]))
         free = self.sizes - crop + 1
         return Crops(self, crop, (chance.random((len(self), 2)) * free).astype(np.int64))
@@ -116,9 +116,9 @@ class WholeSplit(Split):
 
 
 class Crops(Split):
-    """One square window of each image of a whole split. `corners`: (N, 2), its top and left edge in stored pixels.
+    """One square window of each image of a `WholeSplit`. `corners`: (N, 2), its top and left edge in stored pixels.
 
-    Raises UserError where an image is smaller than the window.
+    Raises UserError if an image is smaller than the window.
     """
 
     constant = False
@@ -139,12 +139,12 @@ class Crops(Split):
         self.whole.read_windows(indices, self.corners[indices], out)
 
     def boxes(self, i: int) -> Tensor:
-        """(n, 4) float32: the edges in the window of the boxes that reach into it."""
+        """(n, 4) float32: edges of the boxes that overlap the window, clipped to it and relative to its corner."""
         found = self.inside(i)
         return found[has_area(found)]
 
     def box_labels(self, i: int) -> Tensor:
-        """(n,) int64: the classes of `boxes(i)`."""
+        """(n,) int64: class index of each box in `boxes(i)`."""
         return self.whole.box_labels(i)[has_area(self.inside(i))]
 
     def inside(self, i: int) -> Tensor:
@@ -158,13 +158,13 @@ def centre_corners(sizes: np.ndarray, crop: int) -> np.ndarray:
 
 
 def scaled(height: int, width: int, size: int) -> tuple[int, int]:
-    """(height, width) with a shorter side of `size` and the same aspect."""
+    """(height, width) with a shorter side of `size` and the same aspect ratio."""
     longer = int(size * max(height, width) / min(height, width))
     return (size, longer) if height <= width else (longer, size)
 
 
 def load_boxes(root: Path, name: str, records: int) -> tuple[np.ndarray, np.ndarray]:
-    """(boxes, offsets) of a split."""
+    """Read (boxes, offsets) of a split. Raises UserError if they do not fit its number of records."""
     path = root / f"{name}.boxes.npy"
     boxes, offsets = load_array(path), load_array(root / f"{name}.box_offsets.npy")
     if boxes.dtype != BOX or len(offsets) != records + 1 or offsets[-1] != len(boxes):
