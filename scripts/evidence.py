@@ -23,11 +23,11 @@ from kept_runs import KEPT, keep_run
 
 from alexnet_pl.paper.deviations import deviations
 
-IMAGES, EPOCHS = 50_000, 10  # of configs/tinyimagenet.yaml
+IMAGES, EPOCHS = 50_000, 10  # values of configs/tinyimagenet.yaml
 RATES = (0.005, 0.01, 0.02)
 PAPER_RATE = 0.01
 NOISE = 1.0  # points between errors on 5,000 images that may be chance: 1.5 times the standard error of a difference
-SHORT = ("trainer.max_epochs=4", "schedule.steps.drops=[3]")  # of a run that tunes
+SHORT = ("trainer.max_epochs=4", "schedule.steps.drops=[3]")  # overrides for a run that tunes the learning rate
 MAIN = "tinyimagenet"
 
 ABLATIONS = {  # §4, §5 and §8
@@ -42,13 +42,13 @@ ABLATIONS = {  # §4, §5 and §8
     "without-conv4": "model.without=conv4",
     "without-conv5": "model.without=conv5",
 }
-TUNED = ("dropout", "tanh", "towers")  # ablations that change what a learning rate means
+TUNED = ("dropout", "tanh", "towers")  # ablations that change the effect of a learning rate
 PARTS = ("tuning", "full", "ablations", "deviations", "pretrained")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One network: trained by `recipe` with `overrides` on a store below the root, then tested unless it only tunes."""
+    """One network: trained by `recipe` with `overrides` on a store below the root, and tested unless it only tunes."""
 
     part: str
     name: str
@@ -67,8 +67,8 @@ class Run:
 
 
 def tuning_runs() -> Iterator[Run]:
-    """Every rate for the full network and for each ablation that is tuned: a short fit without a tenth of the training
-    images, validated on these."""
+    """Runs that tune the learning rate: each rate for the full network and each tuned ablation, in a short fit without
+    a tenth of the training images, which are used for validation."""
     for name in ("full", *TUNED):
         override = (ABLATIONS[name],) if name in ABLATIONS else ()
         for rate in RATES:
@@ -76,7 +76,7 @@ def tuning_runs() -> Iterator[Run]:
 
 
 def tuned_rate(name: str) -> tuple[str, ...]:
-    """Override for the rate with the lowest error on held-out images; none where the paper's is as good."""
+    """Override with the rate of lowest error on held-out images; empty if the paper's rate is as good."""
     errors = {rate: error for rate in RATES if (error := tuning_error(name, rate)) is not None}
     if len(errors) < len(RATES):
         return ()
@@ -85,7 +85,7 @@ def tuned_rate(name: str) -> tuple[str, ...]:
 
 
 def tuning_error(name: str, rate: float) -> float | None:
-    """Top-1 error in percent at the end of a fit that tuned; None before it was run."""
+    """Top-1 error in percent at the end of a tuning run; None if it has not run."""
     path = KEPT / f"tuning/{name}-{rate}/seed1/metrics.csv"
     rows = csv.DictReader(path.open()) if path.is_file() else []
     errors = [float(row["val/top1_error"]) for row in rows if row["val/top1_error"]]
@@ -106,14 +106,14 @@ def measured_runs(seed: int) -> Iterator[Run]:
 
 
 def planned_runs(parts: list[str], seeds: list[int]) -> list[Run]:
-    """All runs in the order of use: one seed of everything before the next seed."""
+    """All runs in order: every network with one seed before the next seed."""
     runs = [*tuning_runs(), *(run for seed in seeds for run in measured_runs(seed))]
     return [run for run in runs if run.part in parts]
 
 
 def link_classes(source: Path, root: Path) -> None:
-    """Folders of symbolic links: `task` is every second class by wnid, `others` the classes between them; `tune` has
-    the training images of `task`, every tenth of them as its validation images."""
+    """Create class folders of symbolic links: `task` has every second class by wnid, `others` the classes between;
+    `tune` has the training images of `task`, with every tenth as a validation image."""
     wnids = sorted(folder.name for folder in (source / "train").iterdir())
     labels = [line.split("\t")[:2] for line in (source / "val/val_annotations.txt").read_text().splitlines()]
     for half, own in (("task", wnids[::2]), ("others", wnids[1::2])):
@@ -134,7 +134,7 @@ def link(path: Path, target: Path) -> None:
 
 
 def alexnet_pl(root: Path, *words: str | Path) -> None:
-    """Run a command in `root`, so that the records it writes name no other folder."""
+    """Run a command in `root`, so that its records contain no other folder."""
     package = Path(__file__).resolve().parent.parent
     environment = {**os.environ, "PYTHONPATH": str(package)}
     subprocess.run([sys.executable, "-m", "alexnet_pl", *map(str, words)], check=True, cwd=root, env=environment)
@@ -147,7 +147,7 @@ def prepare_stores(source: Path, root: Path) -> None:
 
 
 def execute(run: Run, root: Path) -> None:
-    """Train and test with ten views and, the full network, with the centre view; then keep the small files."""
+    """Train a run and test it with ten views, the full network also with the centre view; then copy the small files."""
     folder = Path("runs") / run.folder
     command = "fit" if run.part == "tuning" else "reproduce"
     words = [f"data.root={run.store}", f"seed={run.seed}", *run.overrides, f"hydra.run.dir={folder}"]
@@ -160,7 +160,7 @@ def execute(run: Run, root: Path) -> None:
 
 
 def average(root: Path, name: str, members: list[Path]) -> None:
-    """Average the saved predictions of networks, which are not run again."""
+    """Average the saved predictions of networks without running them again."""
     folder, joined = Path("runs/ensembles") / name, ",".join(map(str, members))
     alexnet_pl(
         root, "ensemble", "-c", MAIN, "data.root=task", f"ensemble.members=[{joined}]", f"hydra.run.dir={folder}"
@@ -169,7 +169,7 @@ def average(root: Path, name: str, members: list[Path]) -> None:
 
 
 def average_all(root: Path) -> None:
-    """The rows of Table 2 with several networks, of those that are trained."""
+    """Average the trained networks of those rows of Table 2 that have several."""
     networks = [Path(f"runs/full/network/seed{seed}") for seed in range(1, 6)]
     finetuned = [Path(f"runs/pretrained/finetuned/seed{seed}") for seed in (1, 2)]
     for name, members in (("5cnns", networks), ("7cnns", [*networks, *finetuned])):
@@ -178,10 +178,11 @@ def average_all(root: Path) -> None:
 
 
 def median_rate() -> float | None:
-    """Images a second of the runs that have been kept; None before the first."""
+    """Median images per second of the saved runs; None if there are none."""
     rates = [
         float(value)
-        for path in KEPT.glob("**/metrics.csv")
+        for part in PARTS
+        for path in KEPT.glob(f"{part}/**/metrics.csv")
         for row in csv.DictReader(path.open())
         if (value := row.get("train/images_per_second"))
     ]
@@ -212,7 +213,7 @@ def main() -> None:
     root.mkdir(parents=True, exist_ok=True)
     prepare_stores(args.source.resolve(), root)
     for run in left:
-        if not run.is_done:  # by another call, in the meantime
+        if not run.is_done:  # may be done by another call in the meantime
             execute(run, root)
     average_all(root)
 

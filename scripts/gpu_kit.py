@@ -28,7 +28,7 @@ PACKAGES = (
 
 
 def collect_wheels(folder: Path) -> None:
-    """antlr4's runtime is published as source alone, so that one is built here; it is pure Python."""
+    """Download all wheels; antlr4's runtime is only published as (pure Python) source, so its wheel is built here."""
     folder.mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip"]
     target = ["--python-version", PYTHON, "--implementation", "cp", *[f"--platform={name}" for name in PLATFORMS]]
@@ -41,7 +41,7 @@ def collect_wheels(folder: Path) -> None:
 
 
 def split_store(store: Path, folder: Path) -> list[Path]:
-    """part-000, part-001, … of a tar of the store, without compression, as its images have none left to give."""
+    """Split an uncompressed tar of the store, since its images are compressed, into part-000, part-001, …"""
     folder.mkdir(parents=True, exist_ok=True)
     whole = folder / "store.tar"
     with tarfile.open(whole, "w") as archive:
@@ -56,7 +56,7 @@ def split_store(store: Path, folder: Path) -> list[Path]:
 
 
 def join_store(folder: Path, store: Path) -> None:
-    """The store again. Its own fingerprint tells whether a part was missing."""
+    """Restore the store from its parts. Its fingerprint shows whether a part is missing."""
     whole = folder / "store.tar"
     with whole.open("wb") as file:
         for part in sorted(folder.glob("part-*")):

@@ -1,9 +1,9 @@
 """Count the files of the package that four values pass through; write the table of docs/development/architecture.md.
 
-    python scripts/journeys.py          # a minute or two on two CPU cores, on images that it draws itself
+    python scripts/journeys.py          # a minute or two on two CPU cores, with images that it draws
 
 A file counts if one of its functions is called (`sys.setprofile`); importing a module does not count. Each journey runs
-in a process of its own, so that nothing is left over from another.
+in its own process, so that none affects another.
 """
 
 import json
@@ -27,7 +27,7 @@ FIT = ("fit", "-c", "demo", *STORE, "trainer.max_epochs=1", "trainer.log_every_n
 
 
 class Recorder:
-    """Files of the package whose functions are called while it records."""
+    """Records the files of the package whose functions are called."""
 
     def __init__(self) -> None:
         self.files: set[str] = set()
@@ -56,7 +56,7 @@ def is_import(frame: FrameType | None) -> bool:
 
 
 def run_command(words: tuple[str, ...]) -> None:
-    """Run a command in this process, to its end or to where a journey ends it."""
+    """Run a command in this process until it ends or the journey ends it."""
     from alexnet_pl.cli.main import main
 
     sys.argv = ["alexnet_pl", *words]
@@ -76,13 +76,13 @@ def before(owner: Any, name: str, then: Callable[[], None]) -> None:
 
 
 def end(recorder: Recorder) -> None:
-    """End the command; what it does on its way out does not count."""
+    """End the command; files used during its exit do not count."""
     recorder.stop()
     raise SystemExit
 
 
 def photograph_to_batch(recorder: Recorder) -> None:
-    """`prepare` from where it lists the images; then, of `fit`, the data's files until the first batch is there."""
+    """`prepare` from listing the images; then `fit` until the first batch, counting only the data packages' files."""
     from lightning import Trainer
 
     from alexnet_pl.commands import prepare
@@ -108,7 +108,7 @@ def argv_to_fit(recorder: Recorder) -> None:
 
 
 def batch_to_metric(recorder: Recorder) -> None:
-    """A training step that is logged: from the batch in `training_step` until the next batch is there."""
+    """A training step that logs: from `training_step` with the batch until the next batch arrives."""
     from alexnet_pl.training.classifier import Classifier
 
     steps = iter((lambda: None, recorder.start, lambda: end(recorder)))
@@ -117,7 +117,7 @@ def batch_to_metric(recorder: Recorder) -> None:
 
 
 def run_to_row(recorder: Recorder) -> None:
-    """`report` on the folder of a run that was trained and tested."""
+    """`report` on the folder of a trained and tested run."""
     run_command(("reproduce", *FIT[1:]))
     recorder.start()
     run_command(("report", "hydra.run.dir=report"))
@@ -133,7 +133,7 @@ JOURNEYS = {
 
 
 def draw_photographs(folder: Path) -> None:
-    """Two classes of drawn images, in the form of an image folder."""
+    """Draw two classes of images as an image folder."""
     import numpy as np
     from PIL import Image
 
@@ -152,9 +152,9 @@ def count_journeys() -> dict[str, list[str]]:
 
 
 def trace(title: str, folder: Path) -> list[str]:
-    """Files of one journey, in a new process; the first leaves the store that the others need in `folder`."""
+    """Files of one journey, recorded in a new process; the first leaves the store for the others in `folder`."""
     command = [sys.executable, __file__, title, str(folder / "files.json")]
-    environment = {**os.environ, "PYTHONPATH": str(HOME)}  # this checkout, whichever is installed
+    environment = {**os.environ, "PYTHONPATH": str(HOME)}  # use this checkout, whatever version is installed
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
     return json.loads((folder / "files.json").read_text())
 
@@ -171,7 +171,7 @@ def table(files: dict[str, list[str]]) -> str:
 
 def main() -> None:
     if len(sys.argv) == 3:
-        title, output = sys.argv[1:]  # which the command replaces
+        title, output = sys.argv[1:]  # `run_command` replaces sys.argv
         recorder = Recorder()
         JOURNEYS[title](recorder)
         Path(output).write_text(json.dumps(sorted(recorder.files)))

@@ -1,4 +1,4 @@
-"""Keep a run's small files in docs/data/evidence, from which docs/measured.md is written without training.
+"""Copy a run's small files to docs/data/evidence, from which docs/measured.md is written without training.
 
 python scripts/kept_runs.py RUN overfeat/seed1
 """
@@ -36,5 +36,13 @@ def keep_run(folder: Path, kept: Path) -> None:
         provenance.write_text(json.dumps(record | {"sessions": sessions}, indent=1) + "\n")
 
 
+def main() -> None:
+    if len(sys.argv) != 3 or not (Path(sys.argv[1]) / "provenance.json").is_file():
+        sys.exit("usage: kept_runs.py RUN NAME, where RUN is a run folder with provenance.json")
+    run, kept = Path(sys.argv[1]), KEPT / sys.argv[2]
+    shutil.rmtree(kept, ignore_errors=True)
+    keep_run(run, kept)
+
+
 if __name__ == "__main__":
-    keep_run(Path(sys.argv[1]), KEPT / sys.argv[2])
+    main()

@@ -1,9 +1,10 @@
-"""Mutation test: change the code in one place at a time, and see whether the tests of that module notice.
+"""Mutation test: change the code in one place at a time, and check whether the module's tests fail.
 
     python scripts/mutants.py [MODULE ...]        e.g. paper/matching runs/fit_status
 
-Prints each mutant that no test noticed. Nothing is written to the package: every mutant runs in a fork of one process.
-A change within a function goes into the imported module; another makes a syntax tree that is imported instead.
+Prints each mutant that no test detects. Files of the package are not changed: every mutant runs in a fork of one
+process. A change within a function is applied to the imported module; for any other change, the module is imported from
+a modified syntax tree.
 """
 
 import ast
@@ -51,7 +52,7 @@ SWAPPED: dict[type, type] = {
 
 
 def changes(node: ast.AST) -> Iterator[ast.AST]:
-    """Other nodes in the place of this one."""
+    """Mutations of a node: nodes to replace it with."""
     if isinstance(node, ast.Compare):
         for number, operator in enumerate(node.ops):
             if type(operator) in SWAPPED:
@@ -81,7 +82,7 @@ def is_none(node: ast.AST) -> bool:
 
 
 def annotations(tree: ast.AST) -> set[ast.AST]:
-    """Nodes of annotations, whose change changes nothing."""
+    """Nodes of annotations; mutating them has no effect."""
     roots = [
         part
         for node in ast.walk(tree)
@@ -98,7 +99,7 @@ class Mutant(NamedTuple):
 
 
 class Mutator(ast.NodeTransformer):
-    """Replaces the change with number `wanted`; `place` says where it was."""
+    """Applies mutation number `wanted`; `place` describes its location."""
 
     def __init__(self, wanted: int, left_out: set[ast.AST]) -> None:
         self.wanted, self.left_out, self.count, self.place = wanted, left_out, 0, ""
@@ -132,7 +133,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
 
 
 class Replace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads one module from a syntax tree."""
+    """Import hook that loads one module from a syntax tree."""
 
     def __init__(self, name: str, tree: ast.AST) -> None:
         self.name, self.tree = name, tree
@@ -148,7 +149,7 @@ class Replace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def put_into(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> None:
-    """Give the functions of a module, and of its classes, the code of those with the same names in `new`."""
+    """Replace the code of a module's functions and methods by that of the same names in `new`."""
     for key, value in new.items():
         before, after = unwrapped(old.get(key)), unwrapped(value)
         if getattr(before, "__module__", "") != name:
@@ -170,7 +171,7 @@ def unwrapped(value: Any) -> Any:
 
 
 def survives(name: str, mutant: Mutant, tests: tuple[str, ...]) -> bool:
-    """Whether the tests pass with the mutant; an endless loop counts as noticed."""
+    """Whether the tests pass with the mutant; an endless loop counts as detected."""
     if not (pid := os.fork()):
         run_tests(name, mutant, tests)
     until = time.monotonic() + SECONDS
@@ -203,7 +204,7 @@ def run_tests(name: str, mutant: Mutant, tests: tuple[str, ...]) -> None:
 def pytest_code(tests: tuple[str, ...]) -> int:
     import pytest
 
-    imported = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins among the libraries
+    imported = "ignore::pytest.PytestAssertRewriteWarning"  # warning about plugins among the preloaded libraries
     return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", imported, *tests]))
 
 
@@ -224,7 +225,7 @@ def main() -> None:
     chosen = sys.argv[1:] or list(TESTS)
     alive = {module: 0 for module in chosen}
     every = {module: list(mutants(ROOT / "alexnet_pl" / f"{module}.py")) for module in chosen}
-    for in_function in (False, True):  # the package is not imported yet where a module is replaced
+    for in_function in (False, True):  # modules are replaced before the package is imported
         if in_function:
             import_package()
         for module in chosen:

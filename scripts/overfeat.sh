@@ -1,7 +1,7 @@
 #!/bin/sh
 # OverFeat's comparisons on a proxy: coarse and fine stride, one to six scales, ten crops, by three seeds; then the
-# report. Each run's small files are kept in docs/data/evidence for docs/measured.md.
-# usage: scripts/overfeat.sh IMAGENETTE FOLDER
+# report. With `keep`, each run's small files replace those in docs/data/evidence, of which docs/measured.md is made.
+# usage: scripts/overfeat.sh IMAGENETTE FOLDER [keep]
 set -e
 images=$1 folder=$2
 store="$folder/imagenette160"
@@ -16,6 +16,6 @@ for seed in 1 2 3; do
         python -m alexnet_pl test "$run" test.scales=$scales
     done
     python -m alexnet_pl test "$run" test.views=ten
-    python "$(dirname "$0")/kept_runs.py" "$run" "overfeat/seed$seed"
+    [ "$3" != keep ] || python "$(dirname "$0")/kept_runs.py" "$run" "overfeat/seed$seed"
 done
 python -m alexnet_pl report report.runs="$folder/runs"

@@ -1,7 +1,7 @@
-"""Write the parts of the documentation that come from the code: docs/reference/ and the tables of results.
+"""Write the generated parts of the documentation: docs/reference/ and the tables of results.
 
 python scripts/reference.py          write them
-python scripts/reference.py --check  write nothing, exit with 1 if one is out of date
+python scripts/reference.py --check  write nothing; exit with 1 if one is out of date
 """
 
 import sys

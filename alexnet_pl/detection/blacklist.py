@@ -3,13 +3,17 @@
     ILSVRC2014_clsloc_validation_blacklist.txt    one image number per line: 1,762 of the 50,000 images (since 2013)
     ILSVRC2015_det_validation_blacklist.txt       one image number and WordNet id per line, for that class only
 
-Image numbers start at 1, in the order of the images' names.
+Image numbers start at 1, in the order of the images' names, and count unreadable images, which a split leaves out.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
+
+NUMBER = re.compile(r"[1-9]\d{0,8}")
 
 
 def read_lines(path: str, columns: int, wanted: str) -> list[list[str]]:
@@ -19,17 +23,29 @@ def read_lines(path: str, columns: int, wanted: str) -> list[list[str]]:
     except (OSError, ValueError) as error:
         raise UserError(f"detect.blacklist: {path}: cannot be read ({error})") from error
     for words in lines:
-        if len(words) != columns or not words[0].isdecimal() or words[0] == "0":
+        if len(words) != columns or not NUMBER.fullmatch(words[0]):
             raise UserError(f"detect.blacklist: {path}: {' '.join(words)[:60]!r}: not {wanted}")
     return lines
 
 
-def read_image_blacklist(path: str | None) -> set[int]:
-    """Read a blacklist for localisation: image indices, from 0; empty if `path` is None."""
-    return {int(number) - 1 for (number,) in read_lines(path, 1, "an image number")} if path else set()
+def check_listed_split(path: str, split: WholeSplit, largest: int) -> None:
+    """Raise UserError unless the list is of this split: validation images, numbered like the records of the store."""
+    if split.name != "val":
+        raise UserError(f"detect.blacklist: {path} lists validation images; the tested split is {split.name}")
+    if largest > split.records:
+        raise UserError(f"detect.blacklist: {path} has image {largest:,}; the store has {split.records:,} val images")
 
 
-def read_object_blacklist(path: str | None, wnids: Sequence[str]) -> set[tuple[int, int]]:
+def read_image_blacklist(path: str | None, split: WholeSplit) -> set[int]:
+    """Read a blacklist for localisation: image indices of the split; empty if `path` is None."""
+    if not path:
+        return set()
+    numbers = {int(number) for (number,) in read_lines(path, 1, "an image number")}
+    check_listed_split(path, split, max(numbers, default=0))
+    return {index for index, record in enumerate(split.slots.tolist()) if record + 1 in numbers}
+
+
+def read_object_blacklist(path: str | None, split: WholeSplit, wnids: Sequence[str]) -> set[tuple[int, int]]:
     """Read a blacklist for detection: (image index, class index) pairs; empty if `path` is None.
 
     `wnids`: WordNet ids of the classes. Raises UserError if the file has another class.
@@ -40,4 +56,6 @@ def read_object_blacklist(path: str | None, wnids: Sequence[str]) -> set[tuple[i
     lines = read_lines(path, 2, "an image number and a class's id")
     if unknown := [wnid for _, wnid in lines if wnid not in labels]:
         raise UserError(f"detect.blacklist: {path}: {unknown[0]} is no class of this detector")
-    return {(int(number) - 1, labels[wnid]) for number, wnid in lines}
+    check_listed_split(path, split, max((int(number) for number, _ in lines), default=0))
+    indices = {record + 1: index for index, record in enumerate(split.slots.tolist())}
+    return {(indices[int(number)], labels[wnid]) for number, wnid in lines if int(number) in indices}

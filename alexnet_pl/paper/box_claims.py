@@ -1,7 +1,7 @@
 """OverFeat (Sermanet et al. 2013), localisation and detection results: §4.4, §5, Figures 9 to 11.
 
-`verified=True`: the number was read in the paper's text or in another publication. The others were entered from memory:
-the figures of our copy are pictures, and nobody has compared them yet.
+`verified=True`: the number was read in the paper's text or in another publication. The others were entered from memory
+and have not been compared with the paper: the figures of our copy are pictures.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 from alexnet_pl.config.recipes import compose
 
 ILSVRC2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of its sorted WordNet ids
-VAL_IMAGES = 50_000  # the development kits since 2013 exclude 1,762 of them
+VAL_IMAGES = 50_000  # development kits since 2013 exclude 1,762 of them
 FOUR_SCALES = [1, 2, 4, 6]
 TEST_SERVER, REPORTED_BY_OTHERS = "test server only", "reported by others"
 UNDERSPECIFIED = "not reproducible from the text"
@@ -21,8 +21,8 @@ LOCALISATION, DETECTION = "OverFeat: localisation, top-5 error", "OverFeat: dete
 
 @dataclass(frozen=True)
 class BoxClaim:
-    """One published number. `value` in percent, nan where none is printed. `boxes`, `detect`: overrides of
-    configs/overfeat_localise.yaml that measure it; `reason_unmeasured`: why no run of ours can, "" where one can."""
+    """One published number. `value`: percent, nan if the paper prints none. `boxes`, `detect`: overrides of
+    configs/overfeat_localise.yaml that measure it; `reason_unmeasured`: why our runs cannot measure it, else ""."""
 
     group: str
     section: str
@@ -55,7 +55,7 @@ class BoxClaim:
 
 
 def format_override(value: Any) -> str:
-    """Text of a value on the command line: `true`, and lists without spaces."""
+    """Value as text for the command line: `true`, and lists without spaces."""
     return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
 
 

@@ -1,4 +1,4 @@
-"""Claim: one published number with its section, data set and recipe; and the criteria for the data sets."""
+"""Claim: one published number with its section, data set and recipe. Criteria for data sets."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,9 @@ ERRORS = ("top1_error", "top5_error")
 
 @dataclass(frozen=True)
 class DatasetCriteria:
-    """Criteria by which a store counts as the paper's data set, whatever its folder is called.
+    """Criteria by which a store counts as the paper's data set, whatever the name of its folder.
 
-    `class_list`: SHA-256 of the sorted WordNet ids, one per line, None where the list is not fixed. `images`, `train`:
+    `class_list`: SHA-256 of the sorted WordNet ids, one per line; None if the list is not fixed. `images`, `train`:
     numbers of test and training images; minimum numbers unless `exact`. `labelled`: whether its labels are public.
     """
 
@@ -38,7 +38,7 @@ MIN_PRETRAINING_SIZES = {  # (classes, training images) that a data set for pre-
     "fall2009": (10_184, 4_000_000),
     "ilsvrc2012": (1000, 1_200_000),
 }
-IMAGES_PER_EPOCH = {  # to estimate how long a row takes
+IMAGES_PER_EPOCH = {  # for estimates of a row's duration
     "ilsvrc2010": 1_261_406,
     "ilsvrc2012": 1_281_167,
     "fall2009": 4_450_000,
@@ -49,12 +49,12 @@ IMAGES_PER_EPOCH = {  # to estimate how long a row takes
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of a table. `values`: metric → number, errors in percent; nan where the text gives no number.
+    """One row of a table. `values`: metric → number, errors in percent; nan if the text gives no number.
 
-    `recipe` with `overrides` reproduces it, or any (recipe, overrides) in `alternatives`; without a recipe it is prior
-    work. `baseline`: key of the claim it is compared with. `relative`: `values` are differences to the baseline in
-    percentage points, or factors where `ratio`. `bound`: "over", "about" or "at most" the value. `verified`: whether
-    the number was read in the paper or a copy; otherwise it was entered from memory, and every table says so.
+    The row is reproduced by `recipe` with `overrides`, or by any (recipe, overrides) in `alternatives`; a row without a
+    recipe is prior work. `baseline`: key of the claim it is compared with. `relative`: `values` are differences to the
+    baseline in percentage points, or factors if `ratio`. `bound`: "over", "about" or "at most" the value. `verified`:
+    whether the number was read in the paper or a copy; else it was entered from memory, and every table says so.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Tables 1 and 2, §2 to §8: every number that the AlexNet paper claims, with its data set and the recipe for it.
+"""Tables 1 and 2, §2 to §8: every number in the AlexNet paper, with its data set and recipe.
 
 The paper does not always say which year's images a number was measured on. The authors' logs match to the last digit
 for the one-GPU network (ILSVRC-2010 test) and for the networks without normalisation and with non-overlapping pooling
@@ -15,7 +15,7 @@ from alexnet_pl.paper.overfeat_claims import OVERFEAT_CLAIMS
 def prior_work(
     key: str, group: str, section: str, label: str, quote: str, data: str, values: dict[str, float]
 ) -> Claim:
-    """Claim that the paper quotes from others: no recipe of ours measures it."""
+    """Claim that the paper quotes from other work; no recipe measures it."""
     return Claim(key, group, section, label, quote, values, data)
 
 
@@ -121,7 +121,7 @@ CLAIMS = [
         "neurons", NETWORK, "abstract", "neurons", "which has 60 million parameters and 650,000 neurons",
         {"neurons": 650_000}, None, "ilsvrc2012", bound="about",
     ),
-    *(  # the two of five convolutional layers that have more
+    *(  # two of the five convolutional layers have more
         Claim(
             f"{layer}_share", NETWORK, "§2", f"share of the parameters in {layer}, %",
             "each of which contains no more than 1% of the model's parameters",

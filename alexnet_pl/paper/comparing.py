@@ -19,7 +19,7 @@ Compared = TypeVar("Compared", bound=Any)
 
 
 def adjust_p_values(comparisons: Sequence[Compared]) -> list[Compared]:
-    """Comparisons on the same images with `p`, of equal top-1 errors, adjusted for their number (Holm)."""
+    """Set `p`, for equal top-1 errors, of comparisons on the same images, adjusted for their number (Holm)."""
     adjusted = intervals.adjust_holm([comparison.ours["top1_error"].p for comparison in comparisons])
     return [replace(comparison, p=p) for comparison, p in zip(comparisons, adjusted, strict=True)]
 
@@ -35,8 +35,8 @@ def collect_sample(tests: Sequence[TestRun], metric: str) -> Sample | None:
 def compare_errors(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun], metric: str) -> Difference | None:
     """How much worse `tests_a` are than `tests_b`, in percentage points of `metric`; None if either has no value.
 
-    Uses the most precise interval that the tests allow: pairs of seeds, several runs each, per-image predictions, or
-    the two error rates alone.
+    Uses the most precise interval available: from pairs of seeds, several runs each, per-image predictions, or the two
+    error rates alone.
     """
     sample_a, sample_b = collect_sample(tests_a, metric), collect_sample(tests_b, metric)
     if not sample_a or not sample_b:

@@ -1,6 +1,6 @@
-"""What each difference between the paper's text and the authors' program costs alone (docs/deviations.md), on a proxy.
+"""Effect of each difference between the paper's text and the authors' program (docs/deviations.md), on proxies.
 
-A deviation is the printed text's value of one setting while all others have the program's values. Its networks are
+A deviation sets one setting to the printed text's value; all others keep the program's values. Its networks are
 compared with the program's on the same images; all other settings and, where possible, the seeds are equal.
 """
 
@@ -39,13 +39,13 @@ LABELS = {
 }
 
 
-FREE = (*PROXY_KEYS, "optim.lr")  # may differ between a proxy's networks and the paper's
+FREE = (*PROXY_KEYS, "optim.lr")  # may differ between the networks on a proxy and the paper's
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """Settings that differ from the authors' program: `changes`, key → value. `key`: that of a single change, else the
-    whole override."""
+    """Settings that differ from the authors' program. `changes`: key → value. `key`: the key of a single change, else
+    the whole override."""
 
     key: str
     label: str
@@ -53,7 +53,7 @@ class Deviation:
 
     @property
     def override(self) -> str:
-        """Words for the command line."""
+        """The changes as words of a command line."""
         if "=" in self.key:
             return self.key
         return format_override(self.key, self.changes[self.key])
@@ -67,10 +67,10 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True)
 class DeviationEffect:
-    """How much worse the networks with a deviation are than the program's, in percentage points.
+    """How much worse networks with a deviation are than the program's, in percentage points.
 
-    `ours`: metric → difference. `dataset`: the proxy's name. `p`: for equal top-1 errors, adjusted for the number of
-    deviations compared (Holm).
+    `ours`: metric → difference. `dataset`: name of the proxy. `p`: p value of equal top-1 errors, adjusted for the
+    number of deviations compared (Holm).
     """
 
     deviation: Deviation
@@ -80,7 +80,7 @@ class DeviationEffect:
 
     @property
     def direction(self) -> Direction:
-        """Of the top-1 difference, where it is significant."""
+        """Direction of the top-1 difference, if it is significant."""
         if not self.p < 1 - intervals.LEVEL:
             return Direction.NONE
         return Direction.HIGHER if self.ours["top1_error"].mean > 0 else Direction.LOWER
@@ -97,7 +97,7 @@ def format_override(key: str, value: Any) -> str:
 
 @cache
 def deviations() -> tuple[Deviation, ...]:
-    """Every key in which the two variants of the main recipe differ, alone; one crop for 32 images; the whole text."""
+    """Each key in which the variants of the main recipe differ, alone; one crop for 32 images; all keys together."""
     program, printed = (flat_settings(variant) for variant in ("as_run", "as_printed"))
     changed = {key: printed[key] for key in program if printed[key] != program[key] and key in LABELS}
     alone = [Deviation(key, LABELS[key], {key: changed[key]}) for key in LABELS]
@@ -106,8 +106,8 @@ def deviations() -> tuple[Deviation, ...]:
 
 
 def changed_label(test: TestRun) -> str | None:
-    """Label of the deviation in which a network differs from the program's; for one or two other settings, their
-    overrides; None for more."""
+    """Label of the deviation that a network has; for one or two other changed settings, their overrides; None for more
+    changes."""
     settings, program = flatten(test.networks[0].training or {}), flat_settings("as_run")
     names = {name for name in program if name.startswith(("model.", "augment.", "optim.")) and name not in FREE}
     changes = {name: settings[name] for name in sorted(names & settings.keys()) if settings[name] != program[name]}
@@ -118,7 +118,7 @@ def changed_label(test: TestRun) -> str | None:
 
 @cache
 def flat_settings(variant: str) -> Flat:
-    """Training settings of the main recipe in one variant."""
+    """Training settings of the main recipe in a variant, by dotted key."""
     return flatten(training_signature(recipes.compose("ilsvrc2012", [f"variant={variant}"])))
 
 
@@ -127,14 +127,14 @@ def flatten(settings: Settings) -> Flat:
 
 
 def measure_deviations(tests: Sequence[TestRun]) -> list[DeviationEffect]:
-    """Effects of the deviations that were tested beside the program's network on the same proxy, in docs order."""
+    """Effects of all deviations that were tested along with the program's network on the same proxy."""
     groups = group_by_settings(tests)
     return [effect for key in groups if runs_program(key) for effect in adjust_p_values(list(effects_in(groups, key)))]
 
 
 @dataclass(frozen=True)
 class SettingsKey:
-    """What tests must share to be repetitions of each other: images, views and, as JSON, the training settings."""
+    """Settings by which tests count as repetitions: images, views and the training settings as JSON."""
 
     dataset: str
     fingerprint: str
@@ -151,7 +151,7 @@ def as_json(settings: Flat) -> str:
 
 
 def group_by_settings(tests: Sequence[TestRun]) -> dict[SettingsKey, list[TestRun]]:
-    """Complete tests of single networks without pre-training that fill no row of the paper."""
+    """Tests to compare, by settings: complete tests of single networks without pre-training that match no claim."""
     groups: dict[SettingsKey, list[TestRun]] = {}
     for test in tests:
         if test.is_complete and not test.claim and len(test.networks) == 1 and not test.networks[0].lineage:
@@ -162,7 +162,7 @@ def group_by_settings(tests: Sequence[TestRun]) -> dict[SettingsKey, list[TestRu
 
 
 def runs_program(key: SettingsKey) -> bool:
-    """Whether every setting that a deviation changes has the program's value."""
+    """Whether all settings that deviations change have the program's values."""
     program, settings = flat_settings("as_run"), json.loads(key.settings)
     return all(settings.get(name) == program[name] for one in deviations() for name in one.changes)
 

@@ -1,9 +1,9 @@
-"""Match a test with the claim of the paper that it measures (Tables 1 and 2): by settings and images, not by names.
+"""Match a test with the paper's claim that it measures (Tables 1 and 2), by settings and images instead of names.
 
-A network matches a row if its training settings, apart from seed and precision, are those of the row's recipe, the
-classes and image counts are the paper's, it was trained on the training split of the tested store, and the schedule
-ended the fit. An ensemble matches if its members are the networks of the row's recipe, trained independently with
-different seeds, and averaged with equal weights.
+A network matches a row if its training settings, except seed and precision, are those of the row's recipe, the classes
+and image counts are the paper's, it was trained on the training split of the tested store, and the schedule ended the
+fit. An ensemble matches if its members are the networks of the row's recipe, trained independently with different
+seeds, and averaged with equal weights.
 """
 
 import functools
@@ -21,7 +21,7 @@ from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
 
 def recipe_lineage(cfg: DictConfig) -> list[tuple[str, Settings]]:
-    """(data set, training settings) of the networks that a recipe is pre-trained with, oldest first."""
+    """(data set, training settings) of each network in a recipe's pre-training, oldest first."""
     transfer = options.make_transfer_options(cfg)
     if not transfer.pretrain_recipe:
         return []
@@ -30,8 +30,8 @@ def recipe_lineage(cfg: DictConfig) -> list[tuple[str, Settings]]:
 
 
 class RecipeNetwork(NamedTuple):
-    """A network that a recipe trains. `training`: its settings (`training_signature`); `lineage`: (data set, settings)
-    of the networks it is pre-trained with; `images`: name of the data set it is trained on."""
+    """A network trained by a recipe. `training`: its settings (`training_signature`); `lineage`: (data set, settings)
+    of the networks it is pre-trained with; `images`: name of its own data set."""
 
     training: Settings
     lineage: list[tuple[str, Settings]]
@@ -47,7 +47,7 @@ def matching_claim(test: TestDescription) -> str | None:
 
 
 def matches_claim(claim: Claim, test: TestDescription) -> bool:
-    """Whether a test has the views, the images and the networks of a claim."""
+    """Whether a test has a claim's views, images and networks."""
     if not claim.data or claim.views != test.views or not is_official_dataset(test.dataset, DATASETS[claim.data]):
         return False
     recipes = [(claim.recipe, claim.overrides), *claim.alternatives]
@@ -55,7 +55,7 @@ def matches_claim(claim: Claim, test: TestDescription) -> bool:
 
 
 def is_official_dataset(dataset: DatasetInfo, criteria: DatasetCriteria) -> bool:
-    """Whether a data set is the paper's: by name, split, classes and image counts."""
+    """Whether a data set is the paper's: same name, split, classes and image counts."""
     enough_images = dataset.images == criteria.images if criteria.exact else dataset.images >= criteria.images
     same_split = (dataset.name, dataset.split, dataset.classes) == (criteria.name, criteria.split, criteria.classes)
     same_classes = criteria.class_list in (None, dataset.class_list)
@@ -80,7 +80,7 @@ def matches_networks(expected: list[RecipeNetwork], test: TestDescription) -> bo
 
 
 def is_trained_as(network: TestedNetwork, expected: RecipeNetwork, fingerprint: str) -> bool:
-    """Whether a tested network was trained as `expected`, on the store with that fingerprint."""
+    """Whether a tested network was trained as `expected`, on the store with this fingerprint."""
     return (
         network.imported is None
         and network.training == expected.training
@@ -101,13 +101,13 @@ def matches_stage(stage: LineageStage, name: str, training: Settings) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def default_views(name: str) -> str:
-    """Name of the set of views that a recipe tests with: `ten`, `center`, `dense_…`."""
+    """Name of the views that a recipe averages in tests: `ten`, `center`, `dense_…`."""
     return options.make_test_section(compose(name)).view_set
 
 
 @functools.lru_cache(maxsize=64)
 def recipe_networks(name: str, overrides: tuple[str, ...] = ()) -> list[RecipeNetwork]:
-    """Networks that a recipe trains: one, or the members of an ensemble."""
+    """Networks trained by a recipe: one, or the members of an ensemble."""
     cfg = compose(name, overrides)
     groups = options.make_ensemble_options(cfg).groups.values()
     if not groups:

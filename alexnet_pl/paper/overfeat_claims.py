@@ -1,8 +1,8 @@
 """OverFeat (Sermanet et al. 2013, arXiv 1312.6229), classification results: Tables 2 and 4.
 
-`verified=True`: the number is quoted in the paper's prose or in another paper. The others were entered from memory: the
-tables of our copy are pictures, and nobody has compared them yet. The fast network pools 2 × 2 last, so its fine stride
-has two offsets per side here, not the three of the paper's Table 2.
+`verified=True`: the number is quoted in the paper's prose or in another paper. The others were entered from memory and
+have not been compared with the paper: the tables of our copy are pictures. The fast network's last pooling is 2 × 2, so
+its fine stride has two offsets per side here, not the three of the paper's Table 2.
 """
 
 from alexnet_pl.paper.claim import OVERFEAT, Claim, error_values

@@ -1,7 +1,7 @@
 """Proxy datasets: whether the paper's comparisons (Tables 1 and 2, §4, §5) have the same sign on other images.
 
-These results never enter a column of the paper's own data sets. Two groups of tests are compared only if they have the
-same images and the same training settings apart from the difference in question.
+These results never enter a column of the paper's own data sets. Groups of tests are compared only if they have the same
+images and the same training settings except for the difference in question.
 """
 
 import math
@@ -22,8 +22,8 @@ VERDICTS = {True: "as in the paper", False: "opposite"}
 @dataclass(frozen=True)
 class Comparison:
     """A claim's networks against their baseline. `paper`, `ours`: metric → how much worse they are, in percentage
-    points; nan where the paper gives no number. `trained`: whether both reached at most half the error of guessing.
-    `p`: p value of equal top-1 errors, adjusted for the number of comparisons (Holm)."""
+    points; nan if the paper gives no number. `trained`: whether both reached at most half the error of guessing. `p`: p
+    value of equal top-1 errors, adjusted for the number of comparisons (Holm)."""
 
     claim: Claim
     paper: dict[str, float]
@@ -33,12 +33,12 @@ class Comparison:
 
     @property
     def baseline(self) -> Claim:
-        """The claim whose networks it is compared with."""
+        """Claim with the networks to compare with."""
         return BY_KEY[str(self.claim.baseline)]
 
     @property
     def verdict(self) -> str:
-        """Whether the top-1 errors are ordered as in the paper, in words for the tables."""
+        """Whether top-1 errors are ordered as in the paper, in words for the tables."""
         if not self.trained:
             return "did not train"
         paper, measured = self.paper["top1_error"], self.ours["top1_error"]
@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def is_inconclusive(self) -> bool:
-        """Whether the difference is not significant: by the adjusted p value, else by the interval."""
+        """Whether the difference is not significant, by the adjusted p value if there is one, else by the interval."""
         measured = self.ours["top1_error"]
         return measured.low <= 0 <= measured.high if math.isnan(self.p) else self.p >= 1 - intervals.LEVEL
 
@@ -64,7 +64,7 @@ class VariantErrors:
 
 @dataclass(frozen=True)
 class ProxyResults:
-    """Results on one set of images from networks with the same training settings; `description` names both."""
+    """Results on one data set of networks with the same training settings; `description` names both."""
 
     description: str
     errors: list[VariantErrors]
@@ -81,8 +81,8 @@ def group_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
 
 
 def separate_rates(tests: list[TestRun]) -> list[list[TestRun]]:
-    """Tests to compare with each other. Each variant may have a learning rate of its own, tuned for it; where one
-    variant was trained with several, only tests with an equal rate are compared."""
+    """Split tests into groups to compare. Each variant may have its own, tuned learning rate; if a variant was trained
+    with several, only tests with equal rates are compared."""
     rates: dict[Variant, set[tuple[float | None, ...]]] = {}
     by_rate: dict[tuple[float | None, ...], list[TestRun]] = {}
     for test in tests:
@@ -92,7 +92,7 @@ def separate_rates(tests: list[TestRun]) -> list[list[TestRun]]:
 
 
 def compare_variants(tests: list[TestRun]) -> ProxyResults:
-    """Errors of each variant among tests of one comparison group, and the paper's comparisons between them."""
+    """Errors of each variant in a comparison group, and the paper's comparisons between variants."""
     by_variant: dict[Variant, list[TestRun]] = {}
     for test in tests:
         by_variant.setdefault(test.variant, []).append(test)
@@ -107,27 +107,26 @@ def compare_variants(tests: list[TestRun]) -> ProxyResults:
 
 
 def error_claims() -> list[Claim]:
-    """Claims of a top-1 error that a recipe can measure on labelled images, in the paper's order."""
+    """Claims about a top-1 error that a recipe can measure on labelled images, in the paper's order."""
     excluded = ("fall2009.cnn", "table2.5cnns.test", "table2.7cnns*.test")
     return [claim for claim in CLAIMS if "top1_error" in claim.values and claim.recipe and claim.key not in excluded]
 
 
 def sort_position(variant: Variant, labelled: list[Variant]) -> int:
-    """Sort key: variants of the paper in its order (`labelled` is the reverse of that), then all others."""
+    """Sort key: first the paper's variants in its order (`labelled` is in reverse order), then all others."""
     return -labelled.index(variant) if variant in labelled else 1
 
 
 def describe_unlisted_variant(test: TestRun, labels: dict[Variant, str]) -> str:
-    """Name of a variant that the paper has no row for: the network of one of its rows under other views, a deviation,
-    or that the settings differ, with the run's name. `labels`: names of the variants with a row."""
+    """Name of a variant without a row in the paper: the network of a row with other views, a deviation, or a note that
+    the settings differ, with the run's name. `labels`: names of the variants with a row."""
     count = len(test.networks)
     weights = f", weights tuned on the {tuned} images" if (tuned := test.result.weights_tuned_on) else ""
     if count > 1:
         return f"{count} networks{weights} ({test.run.name})"
     views, *network = test.variant
-    for (_, *listed), label in reversed(labels.items()):
-        if listed == network:
-            return f"{label.partition(',')[0]}, {views} views"
+    if same := [label for (_, *listed), label in labels.items() if listed == network]:
+        return f"{min(same, key=len).partition(', scale')[0]}, {views} views"  # OverFeat's labels end with their scales
     return changed_label(test) or f"other settings ({test.run.name})"
 
 
@@ -137,7 +136,7 @@ def mean_errors(tests: list[TestRun]) -> dict[str, Estimate]:
 
 
 def compare_with_baseline(claim: Claim, by_variant: dict[Variant, list[TestRun]]) -> Comparison | None:
-    """A claim's variant against its baseline; None unless both were tested."""
+    """Compare a claim's variant with its baseline; None unless both were tested."""
     baseline = BY_KEY[str(claim.baseline)]
     claim_tests, baseline_tests = (
         by_variant.get(variant, []) if (variant := claimed_variant(side)) else [] for side in (claim, baseline)
@@ -153,14 +152,14 @@ def compare_with_baseline(claim: Claim, by_variant: dict[Variant, list[TestRun]]
 
 
 def has_trained(tests: list[TestRun]) -> bool:
-    """Whether the mean error is below half of that of guessing: top-1; top-5 where there are more than 20 classes."""
+    """Whether the mean error is below half the error of guessing: top-1, or top-5 for more than 20 classes."""
     classes = tests[0].result.dataset.classes
     metric, guesses = ("top5_error", 5) if classes > 20 else ("top1_error", 1)
     return mean_errors(tests)[metric].mean < 100 * (1 - guesses / classes) / 2
 
 
 def describe_proxy(test: TestRun) -> str:
-    """Images, store, crop and epochs of a test, in words for a table's title."""
+    """Images, store, crop and epochs of a test, in words for the title of a table."""
     dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
     epochs = max(training["trainer"]["max_epochs"] for training in settings)
     return (

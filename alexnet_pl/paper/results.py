@@ -1,8 +1,8 @@
-"""Test results of run folders (§7), grouped so that only comparable ones are averaged.
+"""Test results of run folders (§7), grouped so that only comparable results are averaged.
 
-Only tests that matching.py accepts enter a column of the paper. All others are proxies: they are compared with each
-other if images, crop size and training settings are equal, and grouped by the differences between the paper's rows:
-parts of the network, augmentation, views, pre-training, number of networks.
+Only tests that matching.py accepts enter a column of the paper. All others are results on proxies: they are compared
+with each other if images, crop size and training settings are equal, and grouped by the differences between the paper's
+rows: parts of the network, augmentation, views, pre-training, number of networks.
 """
 
 import json
@@ -24,14 +24,14 @@ from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.runs.layout import METRICS, PROBABILITIES
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
-PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between a proxy's networks and the paper's
+PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between the networks on a proxy and the paper's
 Variant = tuple[str, frozenset[tuple[str, int]], str]
 """Views, number of networks with each `variant_key`, and the images on which an ensemble's weights were tuned."""
 
 
 @dataclass(frozen=True)
 class TestRun:
-    """A test: one result.json and the run folder around it."""
+    """A test: its result.json and the run folder around it."""
 
     path: Path
     result: TestResult
@@ -41,7 +41,7 @@ class TestRun:
         return self.path.parents[2]
 
     def check(self) -> None:
-        """Raise UserError, naming the file, where the log, a count or a network's settings are damaged."""
+        """Raise UserError, naming the file, if the log, a count or a network's settings are damaged."""
         self.metric_value("epochs_to_25")
         if not self.result.images or not self.result.dataset.classes:
             raise UserError(f"{self.path}: damaged (no images, or no classes); test the run again")
@@ -75,12 +75,12 @@ class TestRun:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Seeds of its networks, sorted; () if one is unknown."""
+        """Sorted seeds of its networks; () if one is unknown."""
         known = [network.seed for network in self.networks if network.seed is not None]
         return tuple(sorted(known)) if len(known) == len(self.networks) else ()
 
     def misclassified(self, metric: str) -> np.ndarray | None:
-        """(images,) bool: the misclassified images; None unless predictions for all images were saved."""
+        """(images,) bool: whether each image was misclassified; None unless predictions for all images were saved."""
         if self.predictions is None:
             return None
         labels, best = self.predictions
@@ -89,11 +89,11 @@ class TestRun:
 
     @cached_property
     def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Saved labels, (images,), and best classes, (images, 5 or fewer), of the tested weights; None without them.
+        """Saved labels (images,) and best classes (images, at most 5) of the tested weights; None if not saved.
 
-        A damaged file is named on stderr and left out.
+        A damaged file is named on stderr and ignored.
         """
-        from alexnet_pl.evaluation.predictions import PredictionFile  # not at the top: loads torch
+        from alexnet_pl.evaluation.predictions import PredictionFile  # not at the top, since it imports torch
 
         path = self.path.with_name(PROBABILITIES)
         if not path.is_file():
@@ -110,7 +110,7 @@ class TestRun:
 
     @cached_property
     def comparison_group(self) -> str:
-        """Images and training settings that tests must share to be compared; the learning rate may be tuned."""
+        """Images and training settings that compared tests must share; learning rates may be tuned and differ."""
         dataset = self.result.dataset
         settings = {
             json.dumps(comparable_settings(network.training or {}), sort_keys=True) for network in self.networks
@@ -126,7 +126,7 @@ class TestRun:
     def metric_value(self, metric: str) -> float | None:
         """Value of a claim's metric: errors in percent, `steps`, `epochs` or `days` of the fit, `epochs_to_25`.
 
-        None where the run folder does not hold it.
+        None if the run folder does not contain it.
         """
         trained = self.result.trained
         if metric == "days":
@@ -170,7 +170,7 @@ def variant_key(training: Settings, pretrained: bool) -> str:
 
 
 def comparable_settings(training: Settings) -> Settings:
-    """Training settings that must be equal for two runs to be compared, beside the learning rate."""
+    """Training settings, except the learning rate, that must be equal for two runs to be compared."""
     return {
         "crop": training["augment"]["crop"],
         "optim": {key: value for key, value in training["optim"].items() if key != "lr"},
@@ -179,7 +179,7 @@ def comparable_settings(training: Settings) -> Settings:
 
 
 def claimed_variant(claim: Claim) -> Variant | None:
-    """Variant that a claim is about, on any images; None where no recipe makes it."""
+    """Variant that a claim is about, on any images; None if no recipe trains it."""
     if not claim.recipe:
         return None
     networks = matching.recipe_networks(claim.recipe, claim.overrides)
@@ -188,8 +188,8 @@ def claimed_variant(claim: Claim) -> Variant | None:
 
 
 def drop_repetitions(tests: Iterable[TestRun]) -> list[TestRun]:
-    """Tests of independently trained networks: those that share a network, of equal settings and seed, with an earlier
-    one are left out."""
+    """Tests of independently trained networks: drop those that share a network, with equal settings and seed, with an
+    earlier test."""
     counted: set[str] = set()
     independent = []
     for test in tests:

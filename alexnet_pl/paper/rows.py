@@ -15,14 +15,14 @@ from alexnet_pl.paper.results import TestRun
 
 @dataclass(frozen=True)
 class ReportRow:
-    """A claim and `measured`: metric → our value, without metrics that were not measured yet."""
+    """A claim and its measured values; `measured`: metric → our value, without metrics that were not measured yet."""
 
     claim: Claim
     measured: dict[str, Estimate | Difference] = field(default_factory=dict)
 
     @property
     def is_measurable(self) -> bool:
-        """Whether a run can measure the number: it has a recipe, and public labels."""
+        """Whether a run can measure the number: it has a recipe, and labels are public."""
         claim = self.claim
         return bool(claim.recipe) and (claim.data is None or DATASETS[claim.data].labelled)
 
@@ -76,7 +76,7 @@ def estimate_metric(
 
 
 def source_claim(claim: Claim) -> str:
-    """Key of the claim whose tests contain this claim's numbers: the first with the same networks, images and views."""
+    """Key of the claim whose tests provide this claim's numbers: the first with the same networks, images and views."""
     for other in CLAIMS:
         same = (other.recipe, other.overrides, other.data, other.views)
         if other.recipe and same == (claim.recipe, claim.overrides, claim.data, claim.views):
@@ -85,7 +85,7 @@ def source_claim(claim: Claim) -> str:
 
 
 def reproduce_command(claim: Claim) -> str:
-    """Command that reproduces a row; it reuses finished fits and tests. FOLDER stands for prepared stores."""
+    """Command that reproduces a row, reusing finished fits and tests. FOLDER stands for prepared stores."""
     assert claim.recipe
     is_ensemble = len(matching.recipe_networks(claim.recipe, claim.overrides)) > 1
     words = [f"python -m alexnet_pl {'ensemble' if is_ensemble else 'reproduce'} -c {claim.recipe}", *claim.overrides]
@@ -106,7 +106,7 @@ def pretraining_stores(claim: Claim) -> list[str]:
 
 
 def count_training_images(claim: Claim) -> int:
-    """Upper estimate of the images in a row's training, pre-training included: `max_epochs` full epochs."""
+    """Upper estimate of the images in a row's training, including pre-training: `max_epochs` full epochs."""
     if not claim.recipe:
         return 0
     total = 0

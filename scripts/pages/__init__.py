@@ -1,1 +1,1 @@
-"""Pages of the documentation that come from the code and from kept results; scripts/reference.py writes them."""
+"""Documentation pages generated from code and saved results; written by scripts/reference.py."""

@@ -34,7 +34,7 @@ def config_page() -> str:
 
 
 def sections(path: Path) -> dict[str, Rows]:
-    """Section → (key, default, comment) of a YAML file of ours, whose comments are its documentation."""
+    """Section → (key, default, comment) of one of our YAML files, in which comments are the documentation."""
     found: dict[str, Rows] = {"": []}
     section = ""
     for line in path.read_text().splitlines():

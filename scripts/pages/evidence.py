@@ -1,4 +1,4 @@
-"""Measurements in docs/measured.md, docs/deviations.md and README.md, from the files that scripts/evidence.py keeps."""
+"""Measurements in docs/measured.md, docs/deviations.md and README.md, from files saved by scripts/evidence.py."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ point below the paper's, 0.01; else the paper's. Guessing has 99 %.
 
 
 def evidence_pages() -> dict[Path, str]:
-    """The page of measurements and the cells of docs/deviations.md, from the kept files of scripts/evidence.py."""
+    """The page of measurements and the cells of docs/deviations.md, from the files saved by scripts/evidence.py."""
     tests = collect_tests([EVIDENCE])
     effects = measure_deviations(tests)
     readme, proxies = ROOT / "README.md", group_proxies(tests)
@@ -42,7 +42,7 @@ def evidence_pages() -> dict[Path, str]:
 
 
 def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
-    """One line of README: how many of the paper's comparisons had which verdict on the proxy data set."""
+    """Line for README: number of the paper's comparisons with each verdict on the proxy dataset."""
     shown = [results for results in proxies if results.description.startswith("tinyimagenet:")]
     counts = Counter(comparison.verdict for results in shown for comparison in results.comparisons)
     found = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "not yet measured"
@@ -69,7 +69,7 @@ def tuning_section() -> str:
 
 
 def with_effects(text: str, effects: list[DeviationEffect]) -> str:
-    """The page with the last cell of each row whose override was measured: top-1 points and the number of runs."""
+    """Fill the last cell of each row whose override was measured: top-1 points and number of runs."""
     cells = {effect.deviation.key: effect_cell(effect) for effect in effects}
     lines = []
     for line in text.splitlines():

@@ -1,4 +1,4 @@
-"""Markdown of generated pages: tables, code blocks, and tables between two marks of a page."""
+"""Markdown of generated pages: tables, code blocks, and tables between two markers of a page."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ NOTE = "<!-- Written by `make reference` from the code. Do not edit. -->\n"
 
 
 def with_table(page: str, name: str, text: str) -> str:
-    """The page with `text` between its two marks."""
+    """Replace the content between the two markers `name` of a page by `text`."""
     begin = BEGIN.format(name)
     before, rest = page.split(begin, 1)
     _, after = rest.split(END, 1)

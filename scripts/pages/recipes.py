@@ -13,7 +13,7 @@ any of the ImageNet recipes takes the paper's text literally ([The two variants]
 
 
 def recipes_page() -> str:
-    """Each recipe's opening comment: what it reproduces, and its commands."""
+    """Opening comment of each recipe: what it reproduces, and its commands."""
     recipes = {path.stem: opening_comment(path) for path in sorted((ROOT / "configs").glob("[!_]*.yaml"))}
     rows = [(f"[`{name}`](#{name})", first_sentence(text)) for name, text in recipes.items()]
     sections = [f"## {name}\n\n{as_markdown(text)}" for name, text in recipes.items()]
@@ -32,7 +32,7 @@ def first_sentence(lines: list[str]) -> str:
 
 
 def as_markdown(lines: list[str]) -> str:
-    """Indented lines are commands; all else is prose."""
+    """Convert a comment: indented lines are commands, all others prose."""
     parts: list[str] = []
     commands: list[str] = []
     for line in [*lines, ""]:

@@ -1,16 +1,16 @@
-"""Tables of docs/results.md, README.md and docs/how-to/clusters.md, from files that commands wrote."""
+"""Tables of docs/results.md, README.md and docs/how-to/clusters.md, from files written by commands."""
 
 import csv
 import json
 
 from pages.markdown import ROOT, join, number, table
 
-ROWS = (  # of report.csv that README shows, by part and label; the rest is in docs/results.md
+ROWS = (  # rows of report.csv shown in README, by part and label; docs/results.md has the others
     "CNN", "1 CNN", "5 CNNs", "1 CNN*", "7 CNNs*", "CNN, six convolutional layers",
     "four layers, no normalisation", "four layers, normalisation", "the same with tanh, times that",
 )  # fmt: skip
 LABELS = {"the same with tanh, times that": "tanh: epochs to 25 % training error, times ReLU's"}
-PAGES = {  # rows that were measured in a way that is not the paper's, or by runs that have a page of their own
+PAGES = {  # rows measured differently from the paper, or by runs with their own page
     "the same with tanh, times that": "[{ratio}]({docs}figure1.md)",
     "four layers, no normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
     "four layers, normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
@@ -18,7 +18,7 @@ PAGES = {  # rows that were measured in a way that is not the paper's, or by run
 
 
 def results_table(labels: tuple[str, ...] | None, docs: str) -> str:
-    """From docs/results.csv, the report.csv that `report` wrote; all rows, or those of `labels`."""
+    """Table from docs/results.csv, a copy of `report`'s report.csv; all rows, or those with `labels`."""
     rows: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     with (ROOT / "docs/results.csv").open(newline="") as file:
         for line in csv.DictReader(file):
@@ -39,14 +39,14 @@ def ours_of(label: str, values: list[str], docs: str) -> str:
 
 
 def figure1_ratio() -> str:
-    """Ratio of epochs in docs/figure1.md, which `figures` writes from the run folders: mean ± standard deviation."""
+    """Ratio of epochs in docs/figure1.md, which `figures` writes: mean ± standard deviation."""
     rows = (ROOT / "docs/figure1.md").read_text().splitlines()
     row = next(row for row in rows if row.startswith("| how many times faster ReLUs are |"))
     return row.split("|")[3].partition(",")[0].strip()
 
 
 def failures_table() -> str:
-    """From docs/data/failures.json, which `make failures` writes."""
+    """Table from docs/data/failures.json, which `make failures` writes."""
     seconds = json.loads((ROOT / "docs/data/failures.json").read_text())
     return table(
         ("of two processes", "seconds until both have ended"), ((case, f"{s:.0f}") for case, s in seconds.items())

@@ -1,4 +1,4 @@
-"""docs/reference/trainer.md: which of Lightning's Trainer options work, and which are refused."""
+"""docs/reference/trainer.md: options of Lightning's Trainer that work, and those that are refused."""
 
 from alexnet_pl.experiment.trainer_options import OTHER_STRATEGIES, REFUSED, WORKS
 from pages.markdown import NOTE, table

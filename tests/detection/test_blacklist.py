@@ -1,7 +1,10 @@
-"""Blacklists of development kits, and what detection's changes in a test."""
+"""Blacklists of development kits, and the effect of detection's blacklist on a test."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from alexnet_pl.detection.blacklist import read_image_blacklist, read_object_blacklist
@@ -16,24 +19,48 @@ def listed(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
+def split(name: str = "val", records: int = 9, unreadable: tuple[int, ...] = ()) -> Any:
+    """Split of `records` images, of which those with the numbers `unreadable`, from 0, are left out."""
+    slots = np.array([number for number in range(records) if number not in unreadable])
+    return SimpleNamespace(name=name, records=records, slots=slots)
+
+
 def test_numbers_start_at_one(tmp_path: Path) -> None:
-    assert read_image_blacklist(listed(tmp_path, "1\n50000\n")) == {0, 49_999}
-    assert read_object_blacklist(listed(tmp_path, "3 n02\n3 n01\n\n7 n02\n"), WNIDS) == {(2, 1), (2, 0), (6, 1)}
-    assert read_image_blacklist(None) == read_object_blacklist(None, WNIDS) == set()
+    assert read_image_blacklist(listed(tmp_path, "1\n9\n"), split()) == {0, 8}
+    objects = read_object_blacklist(listed(tmp_path, "3 n02\n3 n01\n\n7 n02\n"), split(), WNIDS)
+    assert objects == {(2, 1), (2, 0), (6, 1)}
+    assert read_image_blacklist(None, split()) == read_object_blacklist(None, split(), WNIDS) == set()
 
 
-@pytest.mark.parametrize("line", ["0", "-1", "x", "1 n01"])
+def test_numbers_count_unreadable_images(tmp_path: Path) -> None:
+    without_second = split(unreadable=(1,))
+    assert read_image_blacklist(listed(tmp_path, "1\n2\n3\n"), without_second) == {0, 1}
+    assert read_object_blacklist(listed(tmp_path, "2 n01\n3 n02\n"), without_second, WNIDS) == {(1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("tested", "error"),
+    [(split("test"), "the tested split is test"), (split(records=2), "has image 3; .* 2 val images")],
+)
+def test_list_of_other_images_is_refused(tmp_path: Path, tested: Any, error: str) -> None:
+    with pytest.raises(UserError, match=error):
+        read_image_blacklist(listed(tmp_path, "3"), tested)
+    with pytest.raises(UserError, match=error):
+        read_object_blacklist(listed(tmp_path, "3 n01"), tested, WNIDS)
+
+
+@pytest.mark.parametrize("line", ["0", "00", "-1", "x", "1 n01", "9" * 5000])
 def test_damaged_image_list_is_named(tmp_path: Path, line: str) -> None:
-    with pytest.raises(UserError, match=rf"detect\.blacklist: .*blacklist\.txt: '{line}': not an image number"):
-        read_image_blacklist(listed(tmp_path, line))
+    with pytest.raises(UserError, match=rf"detect\.blacklist: .*blacklist\.txt: '{line[:60]}': not an image number"):
+        read_image_blacklist(listed(tmp_path, line), split())
 
 
 @pytest.mark.parametrize(("line", "error"), [("1", "not an image number and"), ("1 n09", "n09 is no class")])
 def test_damaged_object_list_is_named(tmp_path: Path, line: str, error: str) -> None:
     with pytest.raises(UserError, match=error):
-        read_object_blacklist(listed(tmp_path, line), WNIDS)
+        read_object_blacklist(listed(tmp_path, line), split(), WNIDS)
 
 
 def test_missing_list_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"detect\.blacklist: .*none\.txt: cannot be read"):
-        read_image_blacklist(str(tmp_path / "none.txt"))
+        read_image_blacklist(str(tmp_path / "none.txt"), split())

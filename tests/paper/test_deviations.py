@@ -1,4 +1,4 @@
-"""Deviations from the authors' program: which there are, and their effects measured from run folders."""
+"""Deviations from the authors' program: their list, and their effects measured from run folders."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ PROGRAM = [60.0, 61.5, 60.4]
 
 
 def changed(**changes: Any) -> dict[str, Any]:
-    """A test of the main network on other images, with some settings changed: model__norm=False."""
+    """Test of the main network on other images with some settings changed, such as model__norm=False."""
     about = standin("table2.cnn")
     for name, value in changes.items():
         section, key = name.split("__")
@@ -45,7 +45,7 @@ def test_each_deviation_sets_a_key_as_the_printed_recipe_does() -> None:
     assert len(deviations()[-1].changes) == len(deviations()) - 2, "all of the single ones but one crop for 32 images"
 
 
-def test_a_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path) -> None:
+def test_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path) -> None:
     make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
     worse, same = [63.0, 64.0, 63.5], [60.2, 61.2, 60.7]
     make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), worse)
@@ -63,7 +63,7 @@ def test_a_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path)
     assert found["optim.decay_biases"].verdict == "no significant difference"
 
 
-def test_the_whole_text_at_once_is_one_deviation(tmp_path: Path) -> None:
+def test_all_printed_settings_together_are_one_deviation(tmp_path: Path) -> None:
     make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
     whole = {key.replace(".", "__"): value for key, value in deviations()[-1].changes.items()}
     make_runs(tmp_path, "printed", changed(**whole), [66.1, 67.4, 66.4])
@@ -73,7 +73,7 @@ def test_the_whole_text_at_once_is_one_deviation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["schedule", "data"])
-def test_runs_that_differ_in_other_settings_too_are_not_compared(tmp_path: Path, section: str) -> None:
+def test_runs_with_other_differing_settings_are_not_compared(tmp_path: Path, section: str) -> None:
     make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
     other = changed(model__relu_after_pool1=False)
     other["training"][section] = {**other["training"][section], "batch_size": 17}
@@ -81,14 +81,14 @@ def test_runs_that_differ_in_other_settings_too_are_not_compared(tmp_path: Path,
     assert not effects(tmp_path)
 
 
-def test_an_ablation_is_no_baseline(tmp_path: Path) -> None:
-    """The paper's text against itself, without norms: neither side is the authors' program."""
+def test_network_with_printed_settings_is_no_baseline(tmp_path: Path) -> None:
+    """Compares two networks with printed settings: neither is the authors' program."""
     make_runs(tmp_path, "printed", changed(model__relu_after_pool1=False), PROGRAM)
     make_runs(tmp_path, "printed_decay", changed(model__relu_after_pool1=False, optim__decay_biases=True), PROGRAM)
     assert not effects(tmp_path)
 
 
-def test_a_single_run_says_so(tmp_path: Path) -> None:
+def test_verdict_of_a_single_run_mentions_it(tmp_path: Path) -> None:
     make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM[:1])
     make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), [70.0])
     (effect,) = effects(tmp_path).values()
@@ -101,7 +101,7 @@ def test_a_single_run_says_so(tmp_path: Path) -> None:
     ]
 
 
-def test_the_table_of_errors_names_the_deviation(tmp_path: Path) -> None:
+def test_error_table_names_the_deviation(tmp_path: Path) -> None:
     make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
     make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), PROGRAM)
     (results,) = group_proxies(collect_tests([tmp_path]))
@@ -111,8 +111,10 @@ def test_the_table_of_errors_names_the_deviation(tmp_path: Path) -> None:
 def test_views_without_a_row_are_named(tmp_path: Path) -> None:
     for views in ("ten", "center", "nine"):
         make_runs(tmp_path, f"cnn-{views}", {**standin("table2.cnn"), "views": views}, PROGRAM)
+    make_runs(tmp_path, "tower", {**standin("towers"), "views": "nine"}, PROGRAM)
     (results,) = group_proxies(collect_tests([tmp_path]))
-    assert {one.label for one in results.errors} == {"CNN", "CNN, centre view", "CNN, nine views"}
+    labels = {one.label for one in results.errors}
+    assert labels == {"CNN", "CNN, centre view", "CNN, nine views", "one GPU, half the kernels, nine views"}
 
 
 def test_other_settings_are_named_by_their_overrides(tmp_path: Path) -> None:

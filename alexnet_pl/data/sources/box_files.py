@@ -10,21 +10,17 @@ any folder                          *.xml named after the images, and any of the
 
 import csv
 import io
-import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
 
-from alexnet_pl.data.archives.remote import open_binary
 from alexnet_pl.data.archives.tar import is_desktop_file
+from alexnet_pl.data.archives.tar_stream import SUFFIXES, stream_files
 from alexnet_pl.data.archives.zip import list_zip_members, read_member
 from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes, NamedBox, parse_voc
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError
 
-TARS = (".tar", ".tar.gz", ".tgz")
 HEADER = "ImageId,PredictionString"
 
 
@@ -59,28 +55,13 @@ def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
             if not is_desktop_file(each.name):
                 yield each.relative_to(path).as_posix(), each.read_bytes()
         for each in sorted(path.iterdir()):
-            if each.name.endswith((*TARS, ".zip")) and not is_desktop_file(each.name):
+            if each.name.endswith((*SUFFIXES, ".zip")) and not is_desktop_file(each.name):
                 yield from xml_files(each)
     elif path.suffix == ".zip":
         for name, start, size in list_zip_members(path, is_xml):
             yield name, read_member(path, start, size)
-    elif path.name.endswith(TARS):
-        with open_binary(path) as file:
-            yield from xml_in_tar(file, path)
-
-
-def xml_in_tar(file: IO[bytes], path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, bytes) of a tar archive's XML files in one pass; compressed archives hold half a million."""
-    try:
-        with tarfile.open(fileobj=file, mode="r|*") as tar:
-            for member in tar:
-                if member.isreg() and is_xml(member.name):
-                    yield member.name, tar.extractfile(member).read()  # type: ignore[union-attr]
-                tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all members otherwise
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(
-            f"prepare.boxes: {path}: damaged or incomplete archive ({reason(error)}); get it again"
-        ) from error
+    elif path.name.endswith(SUFFIXES):
+        yield from stream_files(path, is_xml, "prepare.boxes")
 
 
 def is_xml(name: str) -> bool:

@@ -1,8 +1,8 @@
-"""Development kit of ILSVRC's detection task: its 200 classes, and the lists of training images.
+"""Development kit of ILSVRC's detection task: its 200 classes and the lists of training images.
 
     ILSVRC201?_devkit/data/meta_det.mat                          numbers, WordNet ids and names of the classes
-    ILSVRC201?_devkit/data/det_lists/train_{pos,part,neg}_N.txt  2013 and 2014: image, then a number
-    ILSVRC/ImageSets/DET/train_N.txt                             2015 and later: image, then 1, 0 or −1
+    ILSVRC201?_devkit/data/det_lists/train_{pos,part,neg}_N.txt  2013 and 2014: one image and a number per line
+    ILSVRC/devkit/data/, ILSVRC/ImageSets/DET/train_N.txt        2015 and later: one image and 1, 0 or −1 per line
 
 An image is listed for class number N as positive (it shows N, every instance has a box), partial (it shows N, instances
 may lack a box) or negative (people checked that it does not show N).
@@ -10,96 +10,120 @@ may lack a box) or negative (people checked that it does not show N).
 
 import io
 import re
-import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from alexnet_pl.data.archives.remote import open_binary
-from alexnet_pl.data.boxes.index import image_key
-from alexnet_pl.errors import UserError
+from alexnet_pl.data.archives.tar_stream import SUFFIXES, stream_files
+from alexnet_pl.data.boxes.index import IMAGENET
+from alexnet_pl.errors import UserError, reason
 
-TREE_LISTS = "ILSVRC/ImageSets/DET"
+CLASSES = 200  # of the task; some kits also number synsets above and below them, from 201
+META = "meta_det.mat"
 LIST = re.compile(r"train_(?:(pos|part|neg)_)?\d+\.txt")
-SIGNS = {"pos": 1, "part": 0, "neg": -1}
-ARCHIVES = (".tar", ".tar.gz", ".tgz")
+SIGNS = {"pos": "1", "part": "0", "neg": "-1"}
+
+
+class KitFile(NamedTuple):
+    where: str
+    name: str
+    content: bytes
+
+
+class ImageLists(NamedTuple):
+    """Names of the images that are listed as partial, or as negative, for at least one class."""
+
+    partial: set[str]
+    negative: set[str]
 
 
 @dataclass(frozen=True)
 class DetKit:
-    """Content of the kit; empty if a copy has none.
+    """Kit of a copy, in folders and archives `places`. Empty if there are none. Files are read when they are needed.
 
-    synsets: class number → (wnid, name).
-    partial, negative: keys of the images listed as partial or negative for at least one class.
+    Raises UserError, naming the file, if one is damaged.
     """
 
-    synsets: dict[int, tuple[str, str]] = field(default_factory=dict)
-    partial: set[str] = field(default_factory=set)
-    negative: set[str] = field(default_factory=set)
+    places: tuple[Path, ...] = ()
+
+    @cached_property
+    def synsets(self) -> dict[int, tuple[str, str]]:
+        """Class number → (wnid, name)."""
+        found = {file.where: read_det_synsets(file) for file in self.files(re.compile(re.escape(META)))}
+        tables = list(found.values()) or [{}]
+        if any(table != tables[0] for table in tables):
+            raise UserError(f"prepare.source: {' and '.join(found)} have different classes; keep one")
+        return tables[0]
 
     @property
     def numbers(self) -> list[int]:
         """Class numbers in the order of the wnids."""
         return sorted(self.synsets, key=lambda number: self.synsets[number][0])
 
+    @cached_property
+    def lists(self) -> ImageLists:
+        lists = ImageLists(set(), set())
+        for file in self.files(LIST):
+            add_list(lists, file)
+        return lists
 
-def read_det_kit(source: Path) -> DetKit:
-    """Read the kit and the lists in a folder. Raises UserError, naming the file, if one is damaged."""
-    kit = DetKit()
-    for where, name, data in kit_files(source):
-        if name == "meta_det.mat":
-            kit.synsets.update(read_det_synsets(where, data))
-        elif found := LIST.fullmatch(name):
-            read_list(kit, where, data, SIGNS.get(found[1] or ""))
-    return kit
-
-
-def kit_files(source: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (path for messages, file name, content) of the kit's files in folders and archives."""
-    for path in sorted({*source.glob("*devkit*"), *source.glob("*/*devkit*"), source / TREE_LISTS}):
-        if path.is_dir():
-            for file in sorted(path.rglob("*.*")):
-                if is_kit_file(file.name):
-                    yield str(file), file.name, file.read_bytes()
-        elif path.name.endswith(ARCHIVES):
-            yield from archived_files(path)
+    def files(self, wanted: re.Pattern[str]) -> Iterator[KitFile]:
+        for place in self.places:
+            if place.is_dir():
+                for path in sorted(place.rglob("*.*")):
+                    if wanted.fullmatch(path.name) and path.is_file():
+                        yield KitFile(str(path), path.name, path.read_bytes())
+            else:
+                accept = lambda name: wanted.fullmatch(PurePosixPath(name).name) is not None  # noqa: E731
+                for name, content in stream_files(place, accept, "prepare.source"):
+                    yield KitFile(f"{place}: {name}", PurePosixPath(name).name, content)
 
 
-def archived_files(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    try:
-        with open_binary(path) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
-            for member in tar:
-                name = PurePosixPath(member.name).name
-                if member.isreg() and is_kit_file(name):
-                    yield f"{path}: {member.name}", name, tar.extractfile(member).read()  # type: ignore[union-attr]
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"prepare.source: {path}: corrupt or incomplete devkit ({error}); download it again") from error
+def find_det_kit(source: Path, tree: Path) -> DetKit:
+    """Find the kit beside the images, or in their `tree` of 2015 and later."""
+    inside = [path for name in ("devkit", "ImageSets/DET") if (path := tree / name).is_dir()]
+    beside = [path for path in sorted(source.glob("*devkit*")) if path.is_dir() or path.name.endswith(SUFFIXES)]
+    return DetKit((*inside, *beside))
 
 
-def is_kit_file(name: str) -> bool:
-    return name == "meta_det.mat" or LIST.fullmatch(name) is not None
-
-
-def read_det_synsets(where: str, meta: bytes) -> dict[int, tuple[str, str]]:
-    """Read class number → (wnid, name) from the content of meta_det.mat. Raises UserError if it is damaged."""
+def read_det_synsets(file: KitFile) -> dict[int, tuple[str, str]]:
+    """Class number → (wnid, name) of the task's classes."""
     from scipy.io import loadmat
 
     try:
-        table = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        table = loadmat(io.BytesIO(file.content), squeeze_me=True)["synsets"]
         (key,) = (name for name in table.dtype.names if re.fullmatch(r"ILSVRC\d{4}_DET_ID", name))
-        return {int(row[key]): (str(row["WNID"]), str(row["name"])) for row in table}
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise UserError(f"prepare.source: {where}: not a list of detection classes ({error})") from error
+        rows = [(int(row[key]), (str(row["WNID"]), str(row["name"]))) for row in table]
+    except Exception as error:  # scipy raises errors of zlib, struct and others for a damaged file
+        raise UserError(f"prepare.source: {file.where}: not a table of detection classes ({reason(error)})") from error
+    synsets = dict(row for row in rows if row[0] <= CLASSES)
+    numbers = sorted(number for number, _ in rows if number <= CLASSES)
+    wnids = {wnid for wnid, _ in synsets.values()}
+    if numbers != list(range(1, len(wnids) + 1)):
+        raise UserError(f"prepare.source: {file.where}: numbers its classes twice or with gaps")
+    return synsets
 
 
-def read_list(kit: DetKit, where: str, data: bytes, sign: int | None) -> None:
-    """Add a list's partial and negative images. `sign`: 1, 0 or −1 for all its images; None: each line has its own."""
-    for line in data.decode("utf-8", "surrogateescape").splitlines():
+def add_list(lists: ImageLists, file: KitFile) -> None:
+    """Add the partial and negative images of a list. A list of 2013 or 2014 has its images' sign in its name."""
+    found = LIST.fullmatch(file.name)
+    sign = SIGNS.get(found[1] or "") if found else None
+    for line in file.content.decode("utf-8", "replace").splitlines():
         words = line.split()
         if not words:
             continue
-        shown = sign if sign is not None else int(words[1]) if words[1:] and words[1] in ("1", "0", "-1") else None
-        if shown is None:
-            raise UserError(f"prepare.source: {where}: {line[:60]!r}: not an image and 1, 0 or -1")
-        if shown < 1:
-            (kit.negative if shown else kit.partial).add(image_key(words[0]))
+        shown = sign or (words[1] if len(words) > 1 else "")
+        if shown not in ("1", "0", "-1"):
+            raise list_error(file, line)
+        name, images = words[0].rpartition("/")[2], lists.partial if shown == "0" else lists.negative
+        if shown == "1" or name in images:  # a negative image is in a hundred lists
+            continue
+        if not IMAGENET.fullmatch(name):
+            raise list_error(file, line)
+        images.add(name)
+
+
+def list_error(file: KitFile, line: str) -> UserError:
+    return UserError(f"prepare.source: {file.where}: {line[:60]!r}: not an image and 1, 0 or -1")

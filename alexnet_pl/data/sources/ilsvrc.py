@@ -27,10 +27,11 @@ from alexnet_pl.data.archives.tar import (
     list_class_archives,
     list_members,
 )
+from alexnet_pl.data.archives.tar_stream import SUFFIXES
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
-from alexnet_pl.data.sources.box_files import TARS, read_boxes
+from alexnet_pl.data.sources.box_files import read_boxes
 from alexnet_pl.data.sources.devkit import Devkit, read_devkit, read_truth
 from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
 from alexnet_pl.errors import UserError
@@ -77,7 +78,9 @@ def box_reader(source: Path) -> Callable[[], BoxIndex] | None:
 def find_boxes(source: Path) -> list[Path]:
     """Find the organisers' archives of boxes, and folders unpacked from them."""
     found = [path for path in sorted(source.iterdir()) if "bbox" in path.name.lower() or path.name in ANNOTATIONS]
-    return [path for path in found if not is_desktop_file(path.name) and (path.is_dir() or path.name.endswith(TARS))]
+    return [
+        path for path in found if not is_desktop_file(path.name) and (path.is_dir() or path.name.endswith(SUFFIXES))
+    ]
 
 
 def find_archives_of_task(source: Path) -> list[Path]:

@@ -1,10 +1,11 @@
-"""ILSVRC's detection images, 200 classes, as unpacked archives of 2013 and 2014 or in the tree of 2015 and later.
+"""ILSVRC's detection images, 200 classes, as unpacked archives of 2013 and 2014 or in the tree of 2015 and later, whose
+folder may be named ILSVRC2015 and so on.
 
     ILSVRC2013_DET_train/n########/*.JPEG, ILSVRC2013_DET_train_extra0 … 10/, ILSVRC2014_DET_train_0000 … 0006/
     ILSVRC2013_DET_val/, ILSVRC2013_DET_test/                          or  ILSVRC/Data/DET/{train,val,test}/**/*.JPEG
     ILSVRC2013_DET_bbox_train/, ILSVRC2013_DET_bbox_val/, or archives  or  ILSVRC/Annotations/DET/{train,val}/**/*.xml
 
-    ILSVRC201?_devkit/ or its archive                                  or  ILSVRC/ImageSets/DET (see det_kit.py)
+    the kit: ILSVRC201?_devkit/ or its archive                         or  ILSVRC/devkit, ILSVRC/ImageSets/DET
 
 The classes are those of the kit or, without a kit, the names in the validation annotations; an image's class is that of
 its largest box. Every object in the validation images and in the training images of 2014 has a box. Other training
@@ -17,12 +18,13 @@ from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.tar_stream import SUFFIXES
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
-from alexnet_pl.data.sources.box_files import TARS, read_boxes
-from alexnet_pl.data.sources.det_kit import DetKit, read_det_kit
+from alexnet_pl.data.sources.box_files import read_boxes
+from alexnet_pl.data.sources.det_kit import DetKit, find_det_kit
 from alexnet_pl.data.sources.image_folder import is_image
 from alexnet_pl.errors import UserError
 
@@ -36,19 +38,23 @@ def find_det(source: Path) -> bool:
     return source.is_dir() and bool(image_folders(source, "train") and image_folders(source, "val"))
 
 
+def find_tree(source: Path) -> Path | None:
+    """Folder of the layout of 2015 and later: `source` itself or ILSVRC, ILSVRC2015 … in it; None for archives."""
+    candidates = (source, source / TREE, *sorted(source.glob(f"{TREE}20??")))
+    return next((path for path in candidates if (path / "Data/DET").is_dir()), None)
+
+
 def image_folders(source: Path, split: str) -> list[Path]:
-    inside = source / TREE / "Data/DET" / split
-    return (
-        [inside]
-        if inside.is_dir()
-        else sorted(path for path in source.glob(f"ILSVRC201?_DET_{split}*") if path.is_dir())
-    )
+    if tree := find_tree(source):
+        return [path] if (path := tree / "Data/DET" / split).is_dir() else []
+    return sorted(path for path in source.glob(f"ILSVRC201?_DET_{split}*") if path.is_dir())
 
 
 def box_places(source: Path, split: str) -> list[Path]:
-    inside = source / TREE / "Annotations/DET" / split
-    found = [inside] if inside.is_dir() else sorted(source.glob(f"ILSVRC201?_DET_bbox_{split}*"))
-    return [path for path in found if path.is_dir() or path.name.endswith(TARS)]
+    if tree := find_tree(source):
+        return [path] if (path := tree / "Annotations/DET" / split).is_dir() else []
+    found = sorted(source.glob(f"ILSVRC201?_DET_bbox_{split}*"))
+    return [path for path in found if path.is_dir() or path.name.endswith(SUFFIXES)]
 
 
 def read_det(source: Path) -> DatasetListing:
@@ -57,7 +63,7 @@ def read_det(source: Path) -> DatasetListing:
     for split, found in places.items():
         if not found:
             raise UserError(f"prepare.source: {source}: no boxes of {split} (ILSVRC2013_DET_bbox_{split})")
-    kit = read_det_kit(source)
+    kit = find_det_kit(source, find_tree(source) or source / TREE)
     val = [partial(read_boxes, path, 0, Coverage.ALL) for path in places["val"]]
     train = [partial(read_train_boxes, path, kit) for path in places["train"]]
     classes = [kit.synsets[number] for number in kit.numbers] or annotated_classes(val)
@@ -89,7 +95,7 @@ def train_coverage(key: str, kit: DetKit) -> Coverage:
     """Coverage of a training image with boxes."""
     if key.startswith(COMPLETE):
         return Coverage.ALL
-    return Coverage.NONE if key in kit.partial else Coverage.PARTIAL
+    return Coverage.NONE if key in kit.lists.partial else Coverage.PARTIAL
 
 
 def unannotated_coverage(kit: DetKit, split: str, name: str) -> Coverage:
@@ -97,7 +103,7 @@ def unannotated_coverage(kit: DetKit, split: str, name: str) -> Coverage:
     if split != "train":
         return Coverage.ALL if split == "val" else Coverage.NONE
     key = image_key(name)
-    if key in kit.negative and key not in kit.partial:
+    if key in kit.lists.negative and key not in kit.lists.partial:
         return Coverage.ABSENT
     return train_coverage(key, kit)
 

@@ -19,6 +19,7 @@ EMPTY = -2  # label of a record without an image
 class Split:
     """Images of a split, in the order of the store, without unreadable ones.
 
+    `records`: number of images including unreadable ones; `slots`: record number of each image.
     `constant`: whether an image is the same in every epoch, so that a device may cache it.
     """
 
@@ -37,7 +38,7 @@ class Split:
         self.channels_last = self.reader.channels_last
         self.slots = np.flatnonzero(labels != EMPTY)
         self.labels = labels[self.slots].astype(np.int64)
-        self.root, self.name = root, name
+        self.root, self.name, self.records = root, name, records
         self.on_device: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:

@@ -21,7 +21,7 @@ SIDE = 20  # the photographs have 24 × 20 pixels
 
 
 def annotation(*objects: tuple[str, int, int, int, int, int]) -> bytes:
-    """Of (name, difficult, xmin, ymin, xmax, ymax) each."""
+    """XML of objects given as (name, difficult, xmin, ymin, xmax, ymax)."""
     found = "".join(
         f"<object><name>{name}</name><truncated>0</truncated><difficult>{difficult}</difficult><bndbox><xmin>{x1}</xmin>"
         f"<ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
@@ -103,7 +103,7 @@ def test_missing_listed_image_is_named_and_squares_are_refused(tmp_path: Path) -
 
 
 def det(root: Path) -> Path:
-    """2013's archives, unpacked: two boxed images, an extra one without boxes, two to validate, one of them empty."""
+    """Unpacked archives of 2013: two images with boxes, one extra without, two for validation, one of them empty."""
     wnid = "n02084071"
     write(root / "ILSVRC2013_DET_train" / wnid, {f"{wnid}_{i}.JPEG": photo(50 * i + 30) for i in range(2)})
     write(root / "ILSVRC2013_DET_train_extra0", {"ILSVRC2013_train_00000001.JPEG": photo(200)})
@@ -135,21 +135,21 @@ def test_detection_images_without_boxes_are_refused(tmp_path: Path) -> None:
         prepared(copy, tmp_path / "store")
 
 
-WNIDS = ("n02121808", "n02084071", "n99999999")  # numbers 1, 2, 3 of the kit: not in the order of the ids
+WNIDS = ("n02121808", "n02084071", "n99999999")  # classes 1, 2, 3 of the kit, in another order than the ids
 DOG, CAT = (f"n02084071/n02084071_{i}" for i in range(2))
 NEGATIVE, UNLISTED, COMPLETE = "ILSVRC2013_train_00000001", "ILSVRC2013_train_00000002", "ILSVRC2014_train_00000003"
 
 
-def meta_det() -> bytes:
+def meta_det(*wnids: str) -> bytes:
     fields = [(name, object) for name in ("ILSVRC2013_DET_ID", "WNID", "name", "description")]
-    table = np.array([(i, wnid, f"name {i}", "") for i, wnid in enumerate(WNIDS, 1)], fields)
+    table = np.array([(i, wnid, f"name {i}", "") for i, wnid in enumerate(wnids or WNIDS, 1)], fields)
     file = io.BytesIO()
     scipy.io.savemat(file, {"synsets": table})
     return file.getvalue()
 
 
 def with_more_images(root: Path) -> Path:
-    """Another image without boxes that no list has, and one of 2014."""
+    """Adds another image without boxes that no list contains, and one of 2014."""
     det(root)
     write(root / "ILSVRC2013_DET_train_extra0", {f"{UNLISTED}.JPEG": photo(90)})
     write(root / "ILSVRC2014_DET_train_0000", {f"{COMPLETE}.JPEG": photo(60)})
@@ -176,7 +176,7 @@ def lists_of_2015(root: Path) -> None:
 
 
 @pytest.mark.parametrize("add_lists", [lists_of_2013, archived_kit, lists_of_2015])
-def test_lists_tell_how_detection_images_were_annotated(tmp_path: Path, add_lists: Callable[[Path], None]) -> None:
+def test_lists_determine_how_detection_images_were_annotated(tmp_path: Path, add_lists: Callable[[Path], None]) -> None:
     copy = with_more_images(tmp_path / "copy")
     add_lists(copy)
     train = prepared(copy, tmp_path / "store").whole("train")
@@ -198,7 +198,10 @@ def test_kit_numbers_and_names_the_detection_classes(tmp_path: Path) -> None:
     assert store.whole("val").labels.tolist() == [-1, 0]
 
 
-@pytest.mark.parametrize("line", ["n02084071_1", "n02084071_1 2", "n02084071_1 yes"])
+BAD_LINES = ["n02084071_1", "n02084071_1 2", "n02084071_1 yes", "<html> 0", "404 -1"]
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
 def test_damaged_detection_list_is_named(tmp_path: Path, line: str) -> None:
     lists_of_2015(det(tmp_path / "copy"))
     (tmp_path / "copy/ILSVRC/ImageSets/DET/train_2.txt").write_text(line)
@@ -206,11 +209,62 @@ def test_damaged_detection_list_is_named(tmp_path: Path, line: str) -> None:
         prepared(tmp_path / "copy", tmp_path / "store")
 
 
-def test_damaged_class_table_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.98])
+def test_truncated_class_table_is_named(tmp_path: Path, share: float) -> None:
     lists_of_2013(det(tmp_path / "copy"))
-    (tmp_path / "copy/ILSVRC2013_devkit/data/meta_det.mat").write_bytes(meta_det()[:100])
-    with pytest.raises(UserError, match=r"meta_det\.mat: not a list of detection classes"):
+    table = meta_det()
+    (tmp_path / "copy/ILSVRC2013_devkit/data/meta_det.mat").write_bytes(table[: int(share * len(table))])
+    with pytest.raises(UserError, match=r"meta_det\.mat: not a table of detection classes"):
         prepared(tmp_path / "copy", tmp_path / "store")
+
+
+def test_synsets_above_the_200_classes_are_no_classes(tmp_path: Path) -> None:
+    """Kits of 2013 number the synsets above and below the classes too."""
+    copy = det(tmp_path / "copy")
+    wnids = [f"n{number:08}" for number in range(1, 198)]
+    write(copy / "ILSVRC2013_devkit/data", {"meta_det.mat": meta_det(*WNIDS, *wnids, "n90000000", "n90000001")})
+    assert len(prepared(copy, tmp_path / "store").classes) == 200
+
+
+def test_class_numbers_with_gaps_and_two_different_kits_are_refused(tmp_path: Path) -> None:
+    copy = det(tmp_path / "copy")
+    write(copy / "ILSVRC2013_devkit/data", {"meta_det.mat": meta_det("n01", "n01")})
+    with pytest.raises(UserError, match=r"meta_det\.mat: numbers its classes twice or with gaps"):
+        prepared(copy, tmp_path / "store")
+    for year, wnids in ((2013, WNIDS), (2014, WNIDS[::-1])):
+        write(copy / f"ILSVRC{year}_devkit/data", {"meta_det.mat": meta_det(*wnids)})
+    with pytest.raises(UserError, match="have different classes; keep one"):
+        prepared(copy, tmp_path / "store")
+
+
+def test_damaged_kit_archive_is_named(tmp_path: Path) -> None:
+    archived_kit(det(tmp_path / "copy"))
+    archive = tmp_path / "copy/ILSVRC2013_devkit.tgz"
+    content = archive.read_bytes()
+    for damaged in (content[:-4], content[: len(content) // 2], content[:-8] + b"0000" + content[-4:]):
+        archive.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"ILSVRC2013_devkit\.tgz: damaged or incomplete archive"):
+            prepared(tmp_path / "copy", tmp_path / "store")
+
+
+def test_tree_of_2015_is_read_under_its_own_name(tmp_path: Path) -> None:
+    copy = with_more_images(tmp_path / "copy")
+    lists_of_2015(copy)
+    tree = tmp_path / "downloads/ILSVRC2015"
+    write(tree / "devkit/data", {"meta_det.mat": meta_det()})
+    (copy / "ILSVRC/ImageSets").rename(tree / "ImageSets")
+    for part, folder in (("Data/DET/train", "ILSVRC201?_DET_train*"), ("Annotations/DET/train", "*bbox_train")):
+        (tree / part).mkdir(parents=True)
+        for path in sorted(copy.glob(folder)):
+            for inside in [path] if "extra" in path.name or "2014" in path.name else path.iterdir():
+                inside.rename(tree / part / inside.name)
+    (copy / "ILSVRC2013_DET_val").rename(tree / "Data/DET/val")
+    (copy / "ILSVRC2013_DET_bbox_val").rename(tree / "Annotations/DET/val")
+    for source in (tree, tree.parent):
+        store = prepared(source, tmp_path / f"store of {source.name}")
+        coverage = store.whole("train").coverage.tolist()
+        assert sorted(coverage) == [Coverage.NONE, Coverage.PARTIAL, Coverage.PARTIAL, Coverage.ALL, Coverage.ABSENT]
+        assert len(store.classes) == 3
 
 
 @pytest.mark.parametrize(
