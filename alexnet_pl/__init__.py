@@ -1,13 +1,13 @@
-"""The AlexNet paper (Krizhevsky, Sutskever, Hinton 2012) as a program: each number of it has one command.
+"""The AlexNet paper (Krizhevsky, Sutskever, Hinton 2012) as a program: each of its numbers has one command.
 
-The names below are the public interface. Each is imported when it is first used, so `import alexnet_pl` is instant and
-needs no torch; everything else is internal and may move.
+The names below are the public interface. Each is imported when first used, so `import alexnet_pl` is instant and does
+not need torch. Everything else is internal and may move.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__
+if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr__
     from alexnet_pl.data.store.store import Store as Store
     from alexnet_pl.detection.box_run import BoxRun as open_boxes
     from alexnet_pl.detection.box_run import example_box_run as example_box_run
@@ -74,7 +74,7 @@ PUBLIC = {  # name → module:definition
 
 
 def __getattr__(name: str) -> Any:
-    """PEP 562: called for a name that is not here yet."""
+    """Import a public name on first use (PEP 562)."""
     if name not in PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, definition = PUBLIC[name].partition(":")

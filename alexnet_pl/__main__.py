@@ -1,4 +1,4 @@
-"""`python -m alexnet_pl`, and the program `alexnet_pl`."""
+"""Entry point of `python -m alexnet_pl` and of the program `alexnet_pl`."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, JSON records checked by type, checksums, and the cache folder."""
+"""Atomic writing of files, JSON records with type checks, checksums, and the cache folder."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from alexnet_pl.errors import UserError
 CACHE = "ALEXNET_PL_CACHE"  # environment variable that names the cache folder
 DEFAULT_CACHE = "~/.cache/alexnet_pl"
 
-LARGEST_RECORD = 2**28  # bytes; a store's with 21,843 classes has 2 million
+LARGEST_RECORD = 2**28  # bytes; the record of a store with 21,843 classes has 2 million
 
 Count = Annotated[int, (0, math.inf)]
 Percent = Annotated[float, (0, 100)]
@@ -27,32 +27,32 @@ Record = TypeVar("Record")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON; the file is replaced whole or not at all."""
+    """Write `value` as JSON, replacing the file atomically."""
     partial = path.with_name(f"{path.name}.tmp")
     partial.write_text(json.dumps(value, indent=1) + "\n")
     partial.replace(path)
 
 
 def to_json(record: Any) -> JsonObject:
-    """A record, a dataclass, as the JSON object that `parse_record` reads."""
+    """JSON object of a record (a dataclass), in the form that `parse_record` reads."""
     return asdict(record)
 
 
 def read_record(
     path: Path, record: type[Record], advice: str, migrate: Callable[[JsonObject], JsonObject] | None = None
 ) -> Record:
-    """The JSON object in `path` as the dataclass `record`; `migrate` turns one of an older format into the present one.
+    """Read the JSON object in `path` as the dataclass `record`; `migrate` converts older formats to the present one.
 
-    Raises UserError that names the file, the field and `advice`.
+    Raises UserError, naming the file and the field, and giving `advice`.
     """
     content = read_checked(path, record, advice)
     return parse_record(migrate(content) if migrate else content, record)
 
 
 def read_checked(path: Path, record: type, advice: str) -> JsonObject:
-    """The JSON object in `path` as it is, checked by `read_record`, with the keys that `record` does not declare."""
+    """The JSON object in `path`, unchanged and with undeclared keys, after the checks of `read_record`."""
     try:
-        if path.exists() and not path.is_file():  # a pipe would never end
+        if path.exists() and not path.is_file():  # reading a named pipe would not end
             raise ValueError("not a file")
         if path.stat().st_size > LARGEST_RECORD:
             raise ValueError(f"larger than {LARGEST_RECORD:,} bytes")
@@ -64,10 +64,10 @@ def read_checked(path: Path, record: type, advice: str) -> JsonObject:
 
 
 def parse_record(content: Any, record: type[Record], prefix: str = "") -> Record:
-    """The JSON object `content` as the dataclass `record`, of whose fields type and range are checked.
+    """Convert the JSON object `content` to the dataclass `record`, checking types and ranges of its fields.
 
-    Keys that `record` does not declare are left out; null for a field with a default is that default. Raises ValueError
-    naming the dotted field that is missing, of another type, or out of range.
+    Keys that `record` does not declare are ignored; null is replaced by the field's default, if it has one. Raises
+    ValueError, naming the dotted field, if it is missing, has another type, or is out of range.
     """
     if not isinstance(content, dict):
         raise ValueError(f"{prefix.rstrip('.') or 'content'}: not an object")
@@ -113,7 +113,7 @@ def parse_items(value: Any, hint: Any, name: str) -> Any:
 
 
 def is_instance(value: Any, kind: type) -> bool:
-    """Like isinstance, but an int counts as a float, and neither a bool nor NaN counts as a number."""
+    """Like isinstance, but an int is also a float, and neither a bool nor NaN is a number."""
     if isinstance(value, bool) or (isinstance(value, float) and math.isnan(value)):
         return isinstance(value, bool) and kind is bool
     return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)

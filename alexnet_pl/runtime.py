@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from alexnet_pl.errors import UserError
 
-WHOLE: dict[str, Any] = {  # above these, torch's compiler writes intermediate results to memory
+WHOLE: dict[str, Any] = {  # above these limits, torch's compiler writes intermediate results to memory
     "realize_reads_threshold": 64,
     "realize_acc_reads_threshold": 256,
     "realize_opcount_threshold": 100_000,
@@ -24,13 +24,13 @@ WHOLE: dict[str, Any] = {  # above these, torch's compiler writes intermediate r
 def compiled(function: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:
     """torch.compile of a function, specialized for each shape and each value of its other arguments.
 
-    `whole`: as one kernel, which recomputes shared intermediate results instead of writing them to memory.
+    `whole`: compile to one kernel, which recomputes shared intermediate results instead of writing them to memory.
     """
     torch._dynamo.config.recompile_limit = 64  # beyond the default of eight, torch falls back to eager mode
     return torch.compile(function, dynamic=False, options=WHOLE if whole else None)
 
 
-SWITCH = "THP_MEM_ALLOC_ENABLE"  # PyTorch's, read as it makes its first tensor
+SWITCH = "THP_MEM_ALLOC_ENABLE"  # PyTorch's variable, read when the first tensor is created
 
 
 def ask_for_large_pages() -> None:
@@ -46,7 +46,7 @@ GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 
 
 def device(cfg: DictConfig) -> torch.device:
-    """Device for the recipe's accelerator; of several, the first. Raises UserError if there is none."""
+    """Device of the recipe's accelerator, the first if there are several. Raises UserError if there is none."""
     wanted = cfg.trainer.accelerator
     there = [kind for kind, is_there in GPUS.items() if is_there()]
     kinds = {"auto": [*there, "cpu"], "gpu": there, "cpu": ["cpu"], **{kind: [kind] for kind in there}}
@@ -61,8 +61,8 @@ PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")
 
 
 def precision(wanted: str, device: str) -> str:
-    """Lightning's name of the precision; `auto` is bf16-mixed on hardware that computes in bfloat16. `tf32` is 32-true
-    after `use_tf32(True)`."""
+    """Lightning's name of a precision. `auto` is bf16-mixed if the hardware computes in bfloat16. `tf32` is 32-true, to
+    be used with `use_tf32(True)`."""
     if wanted not in PRECISIONS:
         raise UserError(f"trainer.precision={wanted}: one of {', '.join(PRECISIONS)}")
     if wanted == "tf32":
@@ -73,8 +73,8 @@ def precision(wanted: str, device: str) -> str:
 
 
 def use_tf32(wanted: bool) -> None:
-    """Allow TF32, products of eleven-bit mantissas, on a GPU: several times as fast. By default PyTorch allows it for
-    convolutions but not for fully connected layers."""
+    """Allow or forbid TF32 (products with 11-bit mantissas) on a GPU, which is several times as fast as float32. By
+    default, PyTorch allows it for convolutions but not for fully connected layers."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = wanted
 
 
@@ -85,7 +85,7 @@ def computes_bf16(device: str) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Keep glibc from returning large blocks to the kernel: a step is 1.3 to 2.3 times as fast without the faults."""
+    """Keep glibc from returning large blocks to the kernel: a step is 1.3 to 2.3 times as fast without page faults."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
@@ -93,7 +93,7 @@ def keep_freed_memory() -> None:
 
 
 def cores() -> int:
-    """CPU cores that this process may use; on systems without affinity (macOS) all cores."""
+    """Number of CPU cores this process may use; all cores on systems without affinity (macOS)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

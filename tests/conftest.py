@@ -26,12 +26,12 @@ from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.cifar10 import read_cifar
 
-torch.set_num_threads(1)  # test files run side by side
+torch.set_num_threads(1)  # several test files run in parallel
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _free_memory() -> Iterator[None]:
-    """Hand freed memory back to the system after each file: a fit keeps it for its next batch, and a process that runs
+    """Return freed memory to the system after each file: a fit keeps memory for its next batch, and a process that runs
     many test files would grow to 12 GB."""
     yield
     gc.collect()
@@ -41,7 +41,7 @@ def _free_memory() -> Iterator[None]:
 
 @pytest.fixture
 def config() -> Compose:
-    """config(recipe, *overrides) → what the command line would compose."""
+    """config(recipe, *overrides) → config as composed by the command line."""
 
     def composed(name: str, *overrides: str) -> DictConfig:
         with initialize_config_dir(str(SHIPPED), version_base="1.3"):
@@ -71,7 +71,7 @@ def tiny(tiny_store: Path) -> list[str]:
         "data.size=72",
         "data.batch_size=16",
         "augment.crop=67",
-        "+model.width=0.25",  # checkpoints of 7 MB in place of 80
+        "+model.width=0.25",  # checkpoints of 7 MB instead of 80
         "logger=csv",
         "performance.compile=false",
         "trainer.max_epochs=2",
@@ -81,8 +81,8 @@ def tiny(tiny_store: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder on the tiny store: two epochs of six steps, the rate falling with the second, then tested, centre
-    view, and the features of its training images."""
+    """Run folder on the tiny store: two epochs of six steps, with a lower rate in the second, then a test with the
+    centre view, and features of the training images."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     overrides = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     overrides += [
@@ -104,7 +104,7 @@ def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="session")
 def official_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real CIFAR-10, unpacked where it is at hand beside the checkout."""
+    """The official CIFAR-10, unpacked, if it is available beside the checkout."""
     unpack = Path(__file__).parent.parent.parent / "shared/data/unpack.py"
     if not unpack.is_file():
         pytest.skip(f"{unpack} does not exist, with which the real CIFAR-10 is unpacked")
@@ -115,7 +115,7 @@ def official_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cifar_store(official_cifar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """320 training, 96 validation and 100 test images of the real CIFAR-10."""
+    """320 training, 96 validation and 100 test images of the official CIFAR-10."""
     source = read_cifar(official_cifar)
     few = {split: [*source.splits[split]][:count] for split, count in (("train", 320), ("val", 96), ("test", 100))}
     root = tmp_path_factory.mktemp("stores") / "cifar10"
@@ -135,7 +135,7 @@ def offline_wandb(tmp_path: Path) -> Iterator[None]:
 
 
 def call(command: str, cfg: DictConfig, folder: Path) -> float | None:
-    """A command on a composed config, as the command line calls it."""
+    """Run a command on a composed config, as the command line does."""
     cfg = cfg.copy()
     cfg.command = command
     return registry.run(cfg, folder)
@@ -143,7 +143,7 @@ def call(command: str, cfg: DictConfig, folder: Path) -> float | None:
 
 @pytest.fixture(scope="session")
 def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Path, WandbRun]:
-    """The config, folder and W&B file of a fit of three epochs and its test."""
+    """Config, folder and W&B file of a fit of three epochs and its test."""
     words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     words += [
         "+model.width=0.25",

@@ -68,11 +68,11 @@ GOOD: dict[type, dict[str, Any]] = {
                       "python": "3", "platform": "p", "host": "h", "cpus": 2, "gpus": ["H100"], "processes": {}}],
     },
 }  # fmt: skip
-GOOD = {record: json.loads(json.dumps(good)) for record, good in GOOD.items()}  # nothing shared
+GOOD = {record: json.loads(json.dumps(good)) for record, good in GOOD.items()}  # no shared objects
 
 
 def leaves(record: type, content: dict[str, Any], path: tuple = ()) -> Iterator[tuple[tuple, Any, bool]]:
-    """(keys, declared type, whether the field must be there) of every field, those of nested records included."""
+    """(keys, declared type, whether the field is required) of every field, including nested records."""
     hints = get_type_hints(record, include_extras=True)
     for field in fields(record):
         keys = (*path, field.name)
@@ -86,11 +86,11 @@ def leaves(record: type, content: dict[str, Any], path: tuple = ()) -> Iterator[
                 yield from leaves(kind, nested, (*keys, *((0,) if isinstance(value, list) else inner)))
 
 
-KINDS: dict[type, tuple[type, ...]] = {float: (int, float), bool: (bool,), int: (int,)}  # JSON's, of numbers
+KINDS: dict[type, tuple[type, ...]] = {float: (int, float), bool: (bool,), int: (int,)}  # JSON types of numbers
 
 
 def fits(value: Any, hint: Any, must: bool) -> bool:
-    """Whether JSON may hold this value for a field of this type; `must`: whether the field has no default."""
+    """Whether JSON may contain this value for a field of this type; `must`: whether the field has no default."""
     kind, inner = get_origin(hint) or hint, get_args(hint)
     if value is REMOVED or value is None:
         return not must or (value is None and type(None) in inner)

@@ -33,7 +33,7 @@ def draw_bench_chart(path: Path, measured: JsonObject) -> None:
 
 def chart_bars(axes: Axes, title: str, bars: list[Bar]) -> None:
     names, values = zip(*bars, strict=True)
-    only_ours = "," not in "".join(names)  # stages, all of them ours
+    only_ours = "," not in "".join(names)  # only third-party names have a comma
     colors = [OURS if only_ours or name.startswith("ours") else OTHERS for name in names]
     drawn = axes.barh(range(len(bars)), values, color=colors)
     axes.bar_label(

@@ -25,7 +25,7 @@ from alexnet_pl.files import JsonObject
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.energy import EnergyMeter
 
-WARMUP_STEPS = 6  # untimed: compilation, graph capture, first use of memory
+WARMUP_STEPS = 6  # untimed steps: compilation, graph capture, first use of memory
 TRACED_BATCHES = 4
 TRACE = "trace.json"
 MIN_STEPS = 24  # minimum number of timed steps
@@ -33,7 +33,7 @@ STEPS = {"cuda": 10_000}  # an epoch of ILSVRC-2012
 
 
 class PartTimer:
-    """Times wrapped functions; the time of nested wrapped calls counts for the outermost one."""
+    """Times wrapped functions; the time of a nested wrapped call counts for the outermost one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -55,7 +55,7 @@ class PartTimer:
 
 
 class FitTimer(L.Callback):
-    """Times a fit after the warm-up to its end, validation and checkpoints included.
+    """Times a fit from the end of the warm-up to the end of the fit, including validation and checkpoints.
 
     On a CPU, where calls are synchronous, it also times the parts of a step.
     """
@@ -126,7 +126,7 @@ class ProfilerTrace(L.Callback):
 
 
 def is_gpu_event(event: Any) -> bool:
-    """Whether it is a kernel or copy on a GPU, not a user annotation."""
+    """Whether an event is a kernel or copy on a GPU, not a user annotation."""
     return event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
 
 
@@ -169,7 +169,7 @@ def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> JsonObject:
 
 
 def percent_shares(seconds: dict[str, float], total: float) -> dict[str, float]:
-    """Percent of the total by part; `outside`: neither augmentation nor forward, backward or update."""
+    """Percent of the total by part; `outside`: time in neither augmentation nor forward, backward or update."""
     work = sum(seconds.get(name, 0.0) for name in ("augment", "forward", "backward", "update"))
     return {name: 100 * part / total for name, part in seconds.items()} | {"outside": 100 * (1 - work / total)}
 

@@ -68,7 +68,7 @@ def draw_photograph(path: Path, number: int) -> Path:
 
 
 def make_tree(paths: list[Path], root: Path, images: int, classes: int = 1) -> None:
-    """Create class folders of links to the photographs, distributed in turn."""
+    """Create class folders of links to the photographs, assigned to the classes in turn."""
     for split in ("train", "val"):
         for name in range(classes):
             (root / split / str(name)).mkdir(parents=True)

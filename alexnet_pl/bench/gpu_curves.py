@@ -15,7 +15,7 @@ from alexnet_pl.runs.layout import METRICS
 VARIANTS = ("as_run", "as_printed")
 PRECISIONS = ("bf16-mixed", "32-true")
 SEEDS = (0, 1, 2)
-GRACE = 60  # seconds to save the checkpoint in
+GRACE = 60  # seconds allowed for saving the checkpoint
 
 
 def curve_slices(cfg: DictConfig) -> dict[str, Callable[[DictConfig, Path], JsonObject]]:
@@ -31,7 +31,7 @@ def curve_slices(cfg: DictConfig) -> dict[str, Callable[[DictConfig, Path], Json
 
 
 def continue_fit(cfg: DictConfig, run: Path, words: list[str]) -> JsonObject:
-    """`reproduce` for at most `bench.minutes`; `complete` once the schedule has ended and ten views are tested."""
+    """Run `reproduce` for at most `bench.minutes`; `complete`: the schedule has ended and ten views are tested."""
     command = [
         sys.executable, "-m", "alexnet_pl", "reproduce", "-c", cfg.bench.curves, f"data.root={cfg.data.root}",
         *words, "logger=csv", f"hydra.run.dir={run}",

@@ -16,7 +16,7 @@ KERNELS = 40  # number of slowest kernels to list
 
 
 def profile_step(cfg: DictConfig) -> JsonObject:
-    """Microseconds per step of each kernel, slowest first, and of all; `rooflines`: milliseconds of the stages."""
+    """Microseconds per step of each kernel, slowest first, and of all kernels; `rooflines`: milliseconds per stage."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = stages.build_module(cfg, device).train()
     sgd = stages.make_optimizer(module)

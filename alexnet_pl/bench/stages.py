@@ -114,7 +114,7 @@ def rooflines(cfg: DictConfig, module: Classifier, device: torch.device) -> dict
         "augment": (cropped + (2 if half else 4) * cropped) / bytes_a_second,
         "forward": count * forward / rate,
         "backward": count * (total - forward) / rate,
-        "update": 20 * weights / bytes_a_second,  # gradient, weight and velocity read, the last two written
+        "update": 20 * weights / bytes_a_second,  # reads gradient, weight and velocity; writes weight and velocity
     }
 
 

@@ -22,7 +22,7 @@ BATCH = 128
 
 
 class LoaderInputs(NamedTuple):
-    """Folder with raw/, jpeg/ and squares/, and the number of worker processes or threads of each loader."""
+    """`folder` holds raw/, jpeg/ and squares/; `workers`: number of processes or threads of each loader."""
 
     folder: Path
     workers: int

@@ -33,7 +33,7 @@ OURS, STOCK = "ours", "stock Lightning"
 
 
 class EmptyBatches:
-    """A loader of empty batches."""
+    """Loader of empty batches."""
 
     def __len__(self) -> int:
         return STEPS
@@ -48,7 +48,7 @@ class EmptyStore(ImageStore):
 
 
 class StepClock(L.Callback):
-    """Seconds of an epoch, without the start and the end of the run."""
+    """Measures the seconds of an epoch, without the start and the end of the run."""
 
     def on_train_epoch_start(self, *_: object) -> None:
         self.began = time.perf_counter()
@@ -107,7 +107,7 @@ def time_bare_loop() -> float:
 
 
 class OneWeightModule(L.LightningModule):
-    """A module with one weight."""
+    """LightningModule with a single weight."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ BF16, TF32, FLOAT32 = "bf16", "tf32", "float32"
 OURS, STOCK, TORCHVISION = "ours", "stock PyTorch", "torchvision's alexnet"
 CANDIDATES = (f"{OURS}, {BF16}", f"{OURS}, {FLOAT32}", f"{STOCK}, {FLOAT32}", f"{TORCHVISION}, {FLOAT32}")
 EAGER, COMPILED = "ours, neither compiled nor a graph", "ours, compiled, no graph"
-GPU_CANDIDATES = (f"{OURS}, {TF32}", f"{EAGER}, {BF16}", f"{COMPILED}, {BF16}")  # besides
+GPU_CANDIDATES = (f"{OURS}, {TF32}", f"{EAGER}, {BF16}", f"{COMPILED}, {BF16}")  # additional candidates on a GPU
 NORMS = ("ours, compiled", "ours, eager", "F.local_response_norm")
 GPU_REPETITIONS = 20  # steps per timed run on a GPU, synchronised at the end
 
@@ -98,7 +98,7 @@ def captured_step(step: Callable[[Any, Any], None], images: Any, labels: Any) ->
     none = Draws(*(labels[:0] for _ in range(3)))
 
     def replayed(images: Any, labels: Any) -> None:
-        images, labels = graphed.inputs[:2] or (images, labels)  # its own need no copy
+        images, labels = graphed.inputs[:2] or (images, labels)  # the graph's own inputs need no copy
         graphed(Batch(images, labels, none))
 
     return replayed
@@ -139,7 +139,7 @@ def make_norm(name: str, work: Workload) -> Callable[[], None]:
 
     torch.set_num_threads(work.threads)
     ask_for_large_pages()
-    keep_freed_memory()  # both for all candidates, as the operation is compared
+    keep_freed_memory()  # large pages and kept memory for all candidates, since only the operation is compared
     shapes = ((work.batch_size, 96, 55, 55), (work.batch_size, 256, 27, 27))
     inputs = [torch.randn(shape, device=work.device, requires_grad=True) for shape in shapes]
     grads = [torch.randn(shape, device=work.device) for shape in shapes]

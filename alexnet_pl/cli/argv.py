@@ -30,14 +30,14 @@ NOT_IN_FOLDER_NAME = (
     "hydra", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.precision",
     STORES,
 )  # fmt: skip
-SUITE = "bench.suite"  # the key that the word after `bench` sets
+SUITE = "bench.suite"  # key set by the word after `bench`
 
 
 def to_hydra(argv: list[str]) -> list[str]:
-    """Translate our argv, without the program name, into Hydra's.
+    """Translate the arguments of this package, without the program name, into Hydra's.
 
-    An argv that starts with --config-path is Hydra's already and is returned as it is. Lightning relies on that: under
-    DDP it starts the other ranks with the argv it finds in `sys.argv`, which by then is the translated one.
+    Arguments that start with --config-path are Hydra's already and are returned unchanged. Lightning relies on that:
+    under DDP it starts the other ranks with `sys.argv`, which has been translated by then.
     """
     if not argv or argv[0].startswith("--config-path"):
         return argv
@@ -51,19 +51,19 @@ def to_hydra(argv: list[str]) -> list[str]:
     check_overrides(overrides)
     if nameless := [word for word in overrides if not word.lstrip("+~").partition("=")[0]]:
         raise UserError(f"{nameless[0]}: no key before the equals sign")
-    sweep = bool({"-m", "--multirun"} & set(flags))  # in which a comma parts values, of a path too
+    sweep = bool({"-m", "--multirun"} & set(flags))  # in a sweep, a comma separates values, also of paths
     composed = config_for_hydra(path)
     if composed == path and path.parent != SHIPPED:
         check_hydra_settings(path, [allow_new_key(word, sweep) for word in overrides])
     where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]
     words = stable_run_dir(command, path, attach_run(command, path, overrides), sweep)
     if not is_first_process():
-        words.append("hydra.output_subdir=null")  # of a run's processes the first alone writes its config
+        words.append("hydra.output_subdir=null")  # only the first process of a run writes its config
     return [*where, *flags, f"++command={command.name}", *(allow_new_key(word, sweep) for word in words)]
 
 
 def split_recipe(command: Command, given: list[str]) -> tuple[str, list[str]]:
-    """(recipe or run folder given by -c, other words). It may also follow the command without -c."""
+    """Split arguments into (recipe or run folder, other words). The recipe follows -c or the command itself."""
     recipe, rest = "", []
     if command.name == "bench" and given and given[0].isalpha():
         rest.append(f"{SUITE}={given[0]}")
@@ -92,9 +92,9 @@ def check_one_recipe(before: str, recipe: str) -> str:
 
 
 def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str]:
-    """Add the checkpoint and folder of an earlier run for a command that uses one.
+    """Add the checkpoint and run folder of an earlier run if the command uses one.
 
-    A config that was read from a run folder brings no settings for Hydra itself, so those are added.
+    A config read from a run folder has no settings for Hydra itself, so those are added too.
     """
     again = recipe.parent.name == ".hydra"
     given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
@@ -119,7 +119,7 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
 
 
 def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
-    """Add the fixed run folder of commands that are repeated to resume, unless one is given."""
+    """Add the fixed run folder of a command that resumes when repeated, unless the user gives a folder."""
     if not command.stable_run_dir or any(word.startswith("hydra.") for word in overrides):
         return overrides
     if command.default_recipe:
@@ -131,7 +131,7 @@ def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: 
 
 
 def folder_name(overrides: list[str]) -> str:
-    """Folder name made of the overrides that decide the network."""
+    """Folder name built from the overrides that decide the network."""
     name = "_".join(
         sorted(word.lstrip("+") for word in overrides if not word.lstrip("+").startswith(NOT_IN_FOLDER_NAME))
     )

@@ -36,7 +36,7 @@ DISK = (  # errors that the user can fix
 HELP = ("-h", "--help")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names from archives and records could control the terminal
 
-stopped_by: list[int] = []  # numbers of the signals that came
+stopped_by: list[int] = []  # numbers of the signals received
 
 
 def main() -> None:
@@ -48,8 +48,8 @@ def main() -> None:
             sys.stdout.flush()
     except BrokenPipeError:
         if is_open(sys.stdout.fileno()):
-            raise  # another pipe: a bug
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush again on exit
+            raise  # the error is from another pipe: a bug
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python would flush again on exit
         raise SystemExit(128 + signal.SIGPIPE) from None
 
 
@@ -72,7 +72,7 @@ def respond(argv: list[str]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, exit_on_signal)
         sys.unraisablehook = repeat_signal
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of letting Hydra print them
         start(argv)
     except Exception as error:
         explain(error)
@@ -80,8 +80,8 @@ def respond(argv: list[str]) -> None:
 
 
 def explain(error: Exception) -> None:
-    """End with one line if the error is one that the user can correct; by the signal's code if a signal came."""
-    if stopped_by:  # a library was in the middle of something, and its clean-up failed
+    """Exit with a one-line message if the user can correct the error; with 128 + signal if a signal was received."""
+    if stopped_by:  # a library's clean-up failed after the signal interrupted it
         raise SystemExit(128 + stopped_by[0]) from None
     if isinstance(error, UserError):
         fail(str(error))
@@ -93,7 +93,7 @@ def explain(error: Exception) -> None:
 
 
 def made_by_hydra(error: OSError) -> bool:
-    """Whether Hydra failed to create the run folder, which it does before a command runs."""
+    """Whether Hydra failed to create the run folder, which happens before a command runs."""
     frames = traceback.extract_tb(error.__traceback__)
     return any(
         Path(frame.filename).parts[-3:-1] == ("hydra", "core") and frame.name == "run_job" for frame in frames[-4:]
@@ -101,7 +101,7 @@ def made_by_hydra(error: OSError) -> bool:
 
 
 def text_for(argv: list[str]) -> str | None:
-    """Text of help, version or completion; None if a command should run."""
+    """Text of the help, version or completion requested; None if a command should run."""
     if not argv or argv[0] in HELP:
         return usage()
     if argv == ["--version"]:
@@ -128,7 +128,7 @@ def exit_on_signal(number: int, frame: object) -> NoReturn:
 
 
 def repeat_signal(ignored: "sys.UnraisableHookArgs") -> None:
-    """Send a signal once more that came within a finalizer, where Python prints exceptions and goes on."""
+    """Send the signal again if it arrived in a finalizer, where Python prints exceptions and continues."""
     if stopped_by and isinstance(ignored.exc_value, SystemExit):
         threading.Timer(0.05, os.kill, (os.getpid(), stopped_by[-1])).start()
     else:
@@ -141,7 +141,7 @@ def fail(message: str) -> NoReturn:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove a run folder that holds only Hydra's files, after `prepare` or a mistake."""
+    """Remove a run folder that holds only Hydra's files, as after `prepare` or an error."""
     if is_first_process() and folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
 
@@ -159,18 +159,18 @@ def one_line(error: Exception) -> str:
 
 
 def check_launcher(started_by: str, launcher: str) -> None:
-    """Raise UserError unless processes that torchrun or srun have started are to run one job of a sweep, as submitit
-    has it: several jobs one after the other would meet by the same addresses."""
+    """Raise UserError if processes started by torchrun or srun would run several jobs of a sweep: jobs after the first
+    would meet at the same addresses. With submitit, processes run only one job."""
     if "submitit" not in launcher:
         raise UserError(f"-m: processes of {started_by} train one network; start {started_by} once for each job")
 
 
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
-    """One job: a command on a composed config. Returns the sweep's objective."""
+    """Run one job: a command on a composed config. Returns the objective of a sweep."""
     from alexnet_pl.config.schema import check_config
     from alexnet_pl.experiment.processes import launched_processes
-    from alexnet_pl.runtime import ask_for_large_pages  # torch loads here, so that --help and --cfg job stay instant
+    from alexnet_pl.runtime import ask_for_large_pages  # imports torch: not at the top, so that --help stays instant
 
     ask_for_large_pages()
     job = HydraConfig.get()
@@ -188,7 +188,7 @@ def run(cfg: DictConfig) -> float | None:
                 suggest_next(registry.find(cfg.command), folder, cfg)
             return found
         except (UserError, OmegaConfBaseException, OSError) as error:  # Hydra would print a line of its own first
-            if not sweep:  # the other jobs of a sweep go on
+            if not sweep:  # the other jobs of a sweep continue
                 explain(error)
             raise
         finally:

@@ -65,7 +65,7 @@ def measure_on_gpu(cfg: DictConfig) -> None:
 
 
 def write_page(cfg: DictConfig) -> None:
-    """Write docs/benchmarks.md of the working folder from the files in `bench.output`, one section per file."""
+    """Write docs/benchmarks.md, below the working folder, from the files in `bench.output`, one section per file."""
     from alexnet_pl.bench.report import write_benchmarks
 
     names = (

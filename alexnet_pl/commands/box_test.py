@@ -1,7 +1,7 @@
-"""`test` of recipes of boxes (OverFeat §4.4, §5): localisation error, or average precision.
+"""`test` of box recipes (OverFeat §4.4, §5): localisation error, or average precision.
 
-It writes `results/<split>-<task>-<options>/` in the run folder: boxes.json with the errors, the boxes of all images as
-JSON, CSV and in COCO's format, and pictures of some images before and after merging.
+Writes `results/<split>-<task>-<options>/` in the run folder: boxes.json with the errors; the boxes of all images as
+JSON, CSV and COCO JSON; pictures of some images before and after merging.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ def test(cfg: DictConfig, folder: Path) -> float:
 
 
 def tested_split(cfg: DictConfig, store: Store) -> str:
-    """`test.split`, else the test split if its boxes are known, else `val`."""
+    """Split to test: `test.split`, else the test split if its boxes are known, else `val`."""
     if cfg.test.split:
         return cfg.test.split
     return "test" if "test" in store.splits and store.whole("test").box_counts().any() else "val"
@@ -112,7 +112,7 @@ def describe_test(
 
 
 def by_number(found: DetectedBoxes) -> list[tuple[int, PredictedBoxes]]:
-    """(image number, its boxes) of each image that has boxes."""
+    """(image number, boxes) of each image that has boxes."""
     rows = ((number, found.images == number) for number in np.unique(found.images).tolist())
     return [(n, PredictedBoxes(found.labels[own], found.scores[own], found.boxes[own])) for n, own in rows]
 
@@ -120,8 +120,8 @@ def by_number(found: DetectedBoxes) -> list[tuple[int, PredictedBoxes]]:
 def draw_test(
     results: Path, finder: BoxFinder, split: WholeSplit, tested: BoxTest, count: int, names: Sequence[str]
 ) -> dict[str, Path]:
-    """Draw boxes before and after merging of the first images with boxes, and a detector's mistakes by kind; by the
-    name under which each is logged."""
+    """Draw boxes before and after merging for the first images with boxes, and a detector's mistakes by kind. Returns
+    the picture files by the name under which each is logged."""
     numbers = np.unique(tested.truths.images)[:count].tolist()
     if not numbers:
         return {}

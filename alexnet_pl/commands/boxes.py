@@ -1,4 +1,4 @@
-"""`fit` and `reproduce` of recipes of boxes (OverFeat §4, §5): train a regressor or a detector."""
+"""`fit` and `reproduce` of box recipes (OverFeat §4, §5): train a regressor or a detector."""
 
 from pathlib import Path
 
@@ -27,5 +27,5 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
-    """`fit` to its end, unless that was reached before, then `test`."""
+    """`fit` to its end, unless it is finished, then `test`."""
     return fit_then_test(cfg, folder, fit, test)

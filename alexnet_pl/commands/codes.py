@@ -48,7 +48,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
-    """Compare the methods at this run's number of bits: images of the tested split are queries, training images are
+    """Compare the methods at this run's number of bits. Queries are images of the tested split; training images are
     searched."""
     options = make_code_options(cfg)
     train, tested = open_features(options, options.layer)
@@ -86,7 +86,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def describe_network(run: Path, features: FeaturesInfo) -> FeatureNetwork:
-    """Network that the features are of: epochs trained, and the validation error at that step if it was logged."""
+    """Network that computed the features: epochs trained, and the validation error at that step if it was logged."""
     fit, checkpoint = fit_status.read_fit_status(run), features.checkpoint
     settings = fit.training if fit else {}
     batch, epochs = settings.get("data", {}).get("batch_size"), settings.get("trainer", {}).get("max_epochs")
@@ -103,5 +103,5 @@ def describe_network(run: Path, features: FeaturesInfo) -> FeatureNetwork:
 
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
-    """`fit` to its end, unless that was reached before, then `test`."""
+    """`fit` to its end, unless it is finished, then `test`."""
     return fit_then_test(cfg, folder, fit, test)

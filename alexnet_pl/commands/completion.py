@@ -1,4 +1,4 @@
-"""`completion SHELL`: a script that completes commands, recipes and keys, for bash, zsh or fish."""
+"""`completion SHELL`: print a script for bash, zsh or fish that completes commands, recipes and keys."""
 
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config.recipes import known_keys, recipe_names

@@ -1,4 +1,4 @@
-"""A test of a network: its description, its run, its last metrics, and the line that reports them."""
+"""Describe a test of a network, run it, and print its result."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from alexnet_pl.training.classifier import Classifier
 
 
 def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> TestDescription:
-    """Description of a test before it runs: images, weights, earlier runs, and the row of the paper that it answers."""
+    """Describe a test before it runs: images, weights, earlier runs, and the row of the paper that it reproduces."""
     path = Path(cfg.ckpt_path)
     content = read_checkpoint(path)
     fit, imported = finished_fit(path, content), read_import(content["alexnet_pl"])

@@ -17,7 +17,7 @@ from alexnet_pl.experiment.predict import find_images
 from alexnet_pl.figures.boxes import save_boxes
 from alexnet_pl.reporting.tables import Table, print_tables
 
-SHOWN = 20  # lines of the table on the console; the files hold all boxes
+SHOWN = 20  # rows of the table on the console; the files hold all boxes
 
 
 def detect(cfg: DictConfig, folder: Path) -> None:

@@ -17,7 +17,7 @@ from alexnet_pl.runs.layout import PROBABILITIES
 
 
 def average(cfg: DictConfig, folder: Path) -> float | None:
-    """`ensemble`: train and test the members that do not exist yet, then average their saved predictions."""
+    """Train and test the members that do not exist yet, then average their saved predictions."""
     options = make_ensemble_options(cfg)
     runs = [Path(run) for run in options.members]
     for name, group in options.members_to_make().items():
@@ -30,7 +30,7 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     tested, errors = ensemble.average_members(readers, options, results / PROBABILITIES)
     store = None if OmegaConf.is_missing(cfg.data, "root") else Store(cfg.data.root)
     if store and store.fingerprint != dataset.fingerprint:
-        store = None  # holds other images, so mistakes cannot be shown
+        store = None  # its images are not the tested ones, so mistakes cannot be shown
     if errors is None:
         write_server_file(results, store or Store(schema.store_root(cfg)), dataset.split)
         return None

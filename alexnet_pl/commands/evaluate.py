@@ -61,7 +61,7 @@ def write_test_result(
 
 
 def log_test_result(cfg: DictConfig, folder: Path, results: Path, result: TestResult) -> None:
-    """Log the result to the loggers of the fit; an ensemble gets a W&B or TensorBoard run of its own."""
+    """Log the result to the loggers of the fit; an ensemble gets its own W&B or TensorBoard run."""
     ensemble, step = cfg.command == "ensemble", result.checkpoint.step
     loggers = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=ensemble)
     if ensemble:
@@ -77,8 +77,8 @@ def log_test_result(cfg: DictConfig, folder: Path, results: Path, result: TestRe
 
 
 def write_server_file(results: Path, store: Store, split: str) -> None:
-    """Write the submission for the ILSVRC-2012 test server, which alone has the labels; for other data only print where
-    the predictions are."""
+    """Write the submission for the ILSVRC-2012 test server, which alone has the labels. For other data without labels,
+    only print where the predictions are."""
     if not is_submittable(store, split):
         return print_message(f"{store.name} {split}: no labels; predictions saved", results / PROBABILITIES)
     path = results / "submission.txt"
@@ -88,7 +88,7 @@ def write_server_file(results: Path, store: Store, split: str) -> None:
 
 
 def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
-    """Results folder of the test that `cfg` asks for, if this checkpoint was tested completely; else None."""
+    """Results folder of the test requested by `cfg` if this checkpoint was tested completely, else None."""
     data = make_data(cfg)
     results = predictions.results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
     split, saved, result = data.store.split(data.test_split_name), results / PROBABILITIES, results / RESULT
@@ -102,7 +102,7 @@ def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
 
 
 def earlier_error(results: Path) -> float | None:
-    """Top-1 error of an earlier test, in percent; None where labels are not known."""
+    """Top-1 error of an earlier test, in percent; None if the labels are unknown."""
     return read_result(results / RESULT).top1_error if (results / RESULT).is_file() else None
 
 

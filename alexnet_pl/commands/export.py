@@ -1,4 +1,4 @@
-"""`export`: write a run's network for other programs, with a model card, and check what was written."""
+"""`export`: write a run's network for other programs, with a model card, and verify the written file."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from alexnet_pl.inference.trained_network import build_network
 from alexnet_pl.inference.weights import HUB, read_run_weights
 from alexnet_pl.runs.layout import CHECKPOINTS, read_config
 
-CHECKED = 32  # images on which a written file is compared with the network
+CHECKED = 32  # number of images on which the written file is compared with the network
 TORCHVISION = (
     "format=torchvision: torchvision's AlexNet is another network (64 kernels in conv1, no groups, no response "
     "normalisation), which cannot hold these weights; format=safetensors, onnx or torch_export"
@@ -62,7 +62,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
 
 
 def images_to_check(run: Path, root: str | None, size: int) -> tuple[Tensor, str]:
-    """Validation images of the run's store, evenly spaced; random ones where the store does not exist."""
+    """Validation images of the run's store, evenly spaced; random images if the store does not exist."""
     try:
         split = TrainedRun(run, root).store.split("val")
     except UserError:
@@ -73,7 +73,7 @@ def images_to_check(run: Path, root: str | None, size: int) -> tuple[Tensor, str
 
 
 def publish_to_hub(folder: Path, target: str) -> None:
-    """Push the folder where the user is logged in to the hub; else list what would be pushed."""
+    """Push the folder if the user is logged in to the hub; else list the files that would be pushed."""
     files = sorted(path.name for path in folder.iterdir() if path.is_file())
     try:
         from huggingface_hub import HfApi, get_token

@@ -22,7 +22,7 @@ from alexnet_pl.retrieval.features import Features, Share, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
 
-SHOWN = 20  # queries on the console; the file holds all
+SHOWN = 20  # queries printed to the console; the file holds all
 
 
 def features(cfg: DictConfig, folder: Path) -> None:
@@ -30,7 +30,7 @@ def features(cfg: DictConfig, folder: Path) -> None:
     chosen = options.make_feature_options(cfg).split
     splits = [chosen] if chosen else ["train", data.test_split_name]
     for split in splits:
-        data.store.split(split)  # raises before the first split is extracted
+        data.store.split(split)  # raises UserError before features of another split are extracted
     fabric = processes.launch(cfg, folder)
     share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
     extractor = gallery.make_extractor(cfg, fabric.device)
@@ -46,7 +46,7 @@ def features(cfg: DictConfig, folder: Path) -> None:
 
 
 def retrieve(cfg: DictConfig, folder: Path) -> None:
-    """Nearest images of `predict.images`, or of every image of the test split if there are none."""
+    """Find the nearest images of `predict.images`, or of every image of the test split if it is empty."""
     options = make_retrieval_options(cfg)
     index = ImageIndex(cfg, folder, options.split)
     names, queries, labels = query_images(cfg, index) if cfg.predict.images else tested_images(cfg, index, folder)
@@ -102,7 +102,7 @@ def tested_images(cfg: DictConfig, index: ImageIndex, folder: Path) -> tuple[lis
 
 
 def precision(neighbors: Neighbors, features: Features, labels: np.ndarray) -> float | None:
-    """Share of neighbours that have the query's class; None if a label is unknown."""
+    """Fraction of neighbours with the query's class; None if a label is unknown."""
     if (labels < 0).any() or (features.labels < 0).any():
         return None
     own_class = (features.labels[neighbors.numbers] == labels[:, None]) & (neighbors.numbers >= 0)

@@ -1,7 +1,7 @@
-"""`figures`: draw the figures that a run folder has data for; for the others, print the command that makes the data.
+"""`figures`: draw the figures for which a run folder has data; for the others, print the command that makes the data.
 
-Runs of Figure 1's network share one figure and its page (figure1.py). Every other run gets RUN/figures/ with PNG and
-SVG, light and dark, and RUN/figures.md, the page that shows them.
+All runs of Figure 1's network share one figure and its page (figure1.py). Every other run gets RUN/figures/, with PNG
+and SVG files, light and dark, and a page that shows them, RUN/figures.md.
 """
 
 import json
@@ -32,7 +32,7 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
         own_dir = Path(options.out, "" if only_run else run.name) if options.out else run / "figures"
         try:
             draw_run(TrainedRun(run, options.root), own_dir, options, command_line)
-        except UserError as error:  # draw the other runs
+        except UserError as error:  # continue with the other runs
             errors.append(error)
     for error in errors if len(errors) < len(runs) else []:
         print(f"not drawn: {error}", flush=True)
@@ -43,7 +43,7 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
 
 
 def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """(runs drawn one by one, runs of Figure 1's network) at or below `folders`."""
+    """(runs drawn one by one, runs of Figure 1's network) in or below `folders`."""
     is_figure1: dict[Path, bool] = {}
     for folder in folders:
         if not folder.is_dir():

@@ -39,7 +39,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def is_finished(cfg: DictConfig, folder: Path, training: Settings) -> bool:
-    """For `ckpt_path=auto`: whether the fit is finished; if not, sets `cfg.ckpt_path` to the checkpoint to resume."""
+    """For `ckpt_path=auto`: whether the fit is finished. If not, set `cfg.ckpt_path` to the checkpoint to resume."""
     finished, last = fit_status.resume_point(folder, training)
     if finished:
         print_message("training already finished", folder)
@@ -56,14 +56,14 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
 
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
-    """Give the other ranks of a fit this rank's starting point; files may have changed when they look."""
+    """Pass this rank's starting point to the other ranks of a fit, since files may change before they look."""
     if cfg.command == "fit":
         start = {"ckpt_path": cfg.ckpt_path, "transfer.weights": cfg.transfer.weights}
         pin_argv_for_ddp_ranks(f"{key}={quote_value(value) if value else 'null'}" for key, value in start.items())
 
 
 def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
-    """Carry layers over, unless the fit goes on from a checkpoint of its own; set their learning rates."""
+    """Copy layers of an earlier network, unless the fit resumes its own checkpoint; set learning rates by layer."""
     transfer = options.make_transfer_options(cfg)
     if transfer.layers and not cfg.ckpt_path:
         assert transfer.weights
@@ -96,7 +96,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
 def fit_to_end(
     cfg: DictConfig, trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule, record: FitRecord
 ) -> dict[str, float]:
-    """Train, leave `last.ckpt` and a finished fit.json, and return the last metrics."""
+    """Train, save `last.ckpt` and a finished fit.json, and return the last metrics."""
     log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
     trainer.callbacks.append(record)  # type: ignore[attr-defined]
     with restoring(cfg.ckpt_path):

@@ -13,10 +13,10 @@ from alexnet_pl.console import suggest
 
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
-    """Print the next command, unless there is none or a part of its line is unknown."""
+    """Print the next command, unless there is none or part of its line is unknown."""
     following = command.next_of_others.get(kind_of(cfg), command.next) if cfg else command.next
     if not following or (cfg and cfg.command == "prepare" and cfg.prepare.part):
-        return  # one of several parts of a store is not a store yet
+        return  # a part of a store is not a complete store yet
     facts = {"run": short_path(folder), "recipe": recipe_word() if cfg else "", "root": root_of(cfg) if cfg else ""}
     needed = {name for name in facts if f"{{{name}}}" in following}
     if all(facts[name] for name in needed):
@@ -29,7 +29,7 @@ def short_path(path: Path) -> str:
 
 
 def recipe_word() -> str:
-    """Word for `-c`: a shipped recipe or the user's file; "" if the config is neither."""
+    """Argument of `-c`: a shipped recipe or the user's file; "" if the config is neither."""
     job = HydraConfig.get()
     name = str(job.job.config_name)
     (place,) = [source.path for source in job.runtime.config_sources if source.provider == "main"]

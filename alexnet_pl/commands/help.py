@@ -8,8 +8,8 @@ from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.config.recipes import SHIPPED, recipe_names
 
-SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # files that sections are looked up in
-OWN = ("codes.yaml", "_boxes.yaml")  # for sections that only these have
+SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # files in which sections are looked up
+OWN = ("codes.yaml", "_boxes.yaml")  # files of the sections that only these recipes have
 
 
 def usage() -> str:
@@ -76,7 +76,7 @@ def config_lines(command: Command) -> str:
 
 
 def sections(text: str) -> dict[str, str]:
-    """The text of each top-level key of a YAML file."""
+    """Text of each top-level key of a YAML file."""
     parts = re.split(r"^(?=\w[\w]*:)", text, flags=re.MULTILINE)
     return {part.split(":", 1)[0]: strip_comment(part) for part in parts if re.match(r"\w+:", part)}
 

@@ -1,4 +1,4 @@
-"""`import`: make a run folder from the weights of another program, to test, draw and search with."""
+"""`import`: convert weights of another program into a run folder, to test, draw and search with."""
 
 from pathlib import Path
 

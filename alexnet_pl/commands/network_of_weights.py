@@ -1,6 +1,6 @@
-"""`transfer.network=weights`: fine-tuning uses the architecture of its weights, and name and classes of its store.
+"""`transfer.network=weights`: fine-tune with the architecture of the weights, and the name and classes of the store.
 
-They are filled into the config before a command reads it, and saved in the run folder's config.
+These keys are set in the config before a command reads it, and saved in the run folder's config.
 """
 
 import os
@@ -27,8 +27,8 @@ FILLED_IN = ("model", "augment", "transfer.layers", "data.size", "data.name")
 
 
 def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
-    """Set the keys `FILLED_IN`, from the run's own checkpoint if it has one; without `transfer.network=weights` only
-    the store's name, if the recipe has none. Raises UserError if weights and store do not fit together."""
+    """Set the keys in `FILLED_IN`, from the run's own checkpoint if it has one. Without `transfer.network=weights`,
+    only set the store's name if the recipe has none. Raises UserError if weights and store do not match."""
     if OmegaConf.select(cfg, "transfer.network") != "weights":
         return take_store_name(cfg, folder)
     checkpoint = own_checkpoint(cfg, folder)
@@ -67,14 +67,14 @@ def architecture_of_weights(cfg: DictConfig) -> Settings:
 
 
 def own_checkpoint(cfg: DictConfig, folder: Path) -> Path | None:
-    """The run's own checkpoint, which a command resumes from or reads; None for a new run."""
+    """Checkpoint of this run that a command resumes from or reads; None for a new run."""
     if cfg.ckpt_path == "auto":
         return folder / LAST if (folder / LAST).is_file() else None
     return Path(cfg.ckpt_path) if cfg.ckpt_path else None
 
 
 def command_line_values(section: str) -> dict[str, object]:
-    """Values of a section given on the command line, which take precedence."""
+    """Values of a section that are given on the command line, which take precedence."""
     if not HydraConfig.initialized():
         return {}
     words = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
@@ -82,7 +82,7 @@ def command_line_values(section: str) -> dict[str, object]:
 
 
 def take_store(cfg: DictConfig) -> None:
-    """Set name and number of classes from the store. Raises UserError if its images have another size than the
+    """Set name and number of classes from the store. Raises UserError if its image size differs from that of the
     weights' network."""
     store = Store(store_root(cfg))
     if store.size != cfg.data.size:
@@ -102,7 +102,7 @@ def make_meta_net(cfg: DictConfig) -> Any:
 
 
 def save_filled_in(cfg: DictConfig, path: Path) -> None:
-    """Save the filled-in keys in the run folder's config, which later commands read."""
+    """Save the filled-in keys in the run folder's config, for later commands."""
     if not path.is_file():
         return
     config = OmegaConf.load(path)

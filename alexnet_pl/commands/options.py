@@ -12,7 +12,7 @@ Options = TypeVar("Options")
 
 
 def command_option(default: Any, help: str, key: str = "") -> Any:
-    """A dataclass field with its help text; `key`: its name on the command line, if it is no Python identifier."""
+    """Dataclass field with a help text. `key`: its name on the command line if that is no Python identifier."""
     return field(default=default, metadata={"help": help, "key": key})
 
 
@@ -89,7 +89,7 @@ def option_key(one: Field[Any]) -> str:
 
 
 def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tuple[list[Path], dict[str, str]]:
-    """(run folders or files, values by key)"""
+    """Split words into (run folders or files, values by key)."""
     folders, given = [], {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -106,13 +106,13 @@ def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tu
 
 
 def typed_options(given: object) -> list[str]:
-    """Options as words of a command line, without those at their defaults."""
+    """Options that differ from their defaults, as words of a command line."""
     some = [one for one in fields(given) if getattr(given, one.name) != one.default]  # type: ignore[arg-type]
     return [f"{option_key(one)}={as_yaml(getattr(given, one.name))}" for one in some]
 
 
 def as_yaml(value: object) -> str:
-    """The value in YAML's spelling: true, false."""
+    """Value in YAML's spelling, such as true and false."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

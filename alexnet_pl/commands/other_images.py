@@ -1,6 +1,6 @@
-"""`test test.data=STORE`, on other images such as ImageNet-A's, and `test test.labels=real.json`, by other labels.
+"""`test test.data=STORE` tests on other images, such as ImageNet-A; `test test.labels=real.json` uses other labels.
 
-Their results lie in folders of their own below results/; result.json of the run folder stays the run's own test.
+Results are written to their own folders below results/; result.json of the run folder remains the run's own test.
 """
 
 import math
@@ -26,7 +26,7 @@ from alexnet_pl.runs.layout import PROBABILITIES, RESULT
 
 
 def test_other_images(cfg: DictConfig, folder: Path) -> float:
-    """Errors among the classes of the store at `test.data`. Raises UserError if the network lacks one of them."""
+    """Test among the classes of the store at `test.data`. Raises UserError if the network lacks one of them."""
     section = make_test_section(cfg)
     assert section.data
     try:
@@ -39,7 +39,7 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
     trainer, module, data = build(other, folder)
     module = trained_run.load_module(other.ckpt_path, module)
     restrict_outputs(module, rows)
-    data.store.classes = module.classes  # with the names that the network has for them
+    data.store.classes = module.classes  # class names of the network, not of the store
     results = predictions.results_dir(folder, store.name, section.view_set)
     tested = run_test(other, trainer, module, data, results)
     errors = last_metrics(module)
@@ -50,7 +50,7 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
 
 
 def check_real(cfg: DictConfig, data: ImageStore) -> list[set[int]]:
-    """The labels at `test.labels`, [] if none are given, before the test that they are for."""
+    """Labels at `test.labels`, checked before the test; [] if none are given."""
     path = make_test_section(cfg).labels
     if not path:
         return []
@@ -60,7 +60,7 @@ def check_real(cfg: DictConfig, data: ImageStore) -> list[set[int]]:
 
 
 def write_real_result(folder: Path, results: Path, tested: TestDescription, labels: list[set[int]]) -> None:
-    """Score the answers in `results` by ReaL's labels; answers no row of the paper."""
+    """Score the answers in `results` by ReaL's labels. The result matches no row of the paper."""
     errors = real_errors(results / PROBABILITIES, labels)
     split = f"{tested.dataset.split}_real"
     real = replace(tested, claim=None, dataset=replace(tested.dataset, split=split))

@@ -21,7 +21,7 @@ def page(runs: list[Path], options: PageOptions) -> None:
 
 
 def open_service(run: Path, options: PageOptions) -> ImageService:
-    """The network of a run: a box network's, or a classifier's."""
+    """Load the network of a run, either a box network or a classifier."""
     if is_run(run) and read_own_keys(run / CONFIG).get("boxes"):
         if options.ckpt_path != "last" or options.codes:
             raise UserError("page: a run of boxes is opened with its last checkpoint and has no codes")
@@ -31,7 +31,7 @@ def open_service(run: Path, options: PageOptions) -> ImageService:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise UserError if the address cannot be used, before a network is loaded."""
+    """Raise UserError if the address cannot be used. Called before a network is loaded."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as test:

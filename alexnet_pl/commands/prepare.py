@@ -1,6 +1,6 @@
-"""`prepare` and `verify`: make a store from a copy of the images, and check one.
+"""`prepare` and `verify`: make a store from a copy of the images, and check a store.
 
-Lightning is not imported, which saves seconds and memory.
+Does not import Lightning, which saves seconds and memory.
 """
 
 import json
@@ -22,7 +22,7 @@ from alexnet_pl.data.prepare.workers import configure_worker
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
-SHOWN = 5  # odd images named on the console; all are in odd.json
+SHOWN = 5  # non-standard images named on the console; odd.json lists all
 
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
@@ -36,7 +36,7 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
     options = instantiate(PrepareOptions, cfg.prepare, "prepare", **asdict(target))
     if (root / "store.json").exists():
         store = Store(root, check=not options.repair)
-        if (root / "plan.json").exists():  # left by a run that was killed just before its end
+        if (root / "plan.json").exists():  # left by a run that was killed just before it finished
             remove_leftovers(root)
         check_same_store(options, store)
         return (

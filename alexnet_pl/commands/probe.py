@@ -23,8 +23,8 @@ from alexnet_pl.runs.provenance import git
 
 
 def probe(cfg: DictConfig, folder: Path) -> float:
-    """Fit and test the probe. Features are cached in the run folder: of its own store where `features` saves them, of
-    other stores in probe/NAME/."""
+    """Fit and test the probe; returns its top-1 error in percent. Features are cached in the run folder: for the run's
+    own store where `features` saves them, for other stores in probe/NAME/."""
     options = make_probe_options(cfg)
     store = Store(store_root(cfg))
     cfg = cfg.copy()
@@ -37,7 +37,7 @@ def probe(cfg: DictConfig, folder: Path) -> float:
     start = time.perf_counter()
     try:
         extractor = gallery.make_extractor(cfg)
-    except UserError as error:  # names the key of `features`
+    except UserError as error:  # the message names the key of `features`
         raise UserError(str(error).replace("features.layer", "probe.layer")) from error
     extracted = [
         gallery.extract_features(cfg, folder if is_own_store else results, split, extractor)

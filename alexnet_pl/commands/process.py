@@ -1,4 +1,4 @@
-"""State of the process that one command may change: `sys.argv`, the environment, process groups."""
+"""Process state that a command may change: `sys.argv`, the environment, process groups."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def pin_argv_for_ddp_ranks(words: Iterable[str], config: Path | None = None) -> None:
-    """Make `sys.argv` name exactly this job: Lightning starts the other ranks of a fit with it.
+    """Make `sys.argv` describe exactly this job, since Lightning starts the other ranks of a fit with it.
 
     `words` replace overrides of the same keys; `config` replaces the recipe and all overrides. Without `config`, does
     nothing if Hydra was not started from a command line, as in a notebook.
@@ -28,13 +28,13 @@ def key_of(word: str) -> str:
 
 @contextmanager
 def own_process_state(keep_group: bool = False) -> Iterator[None]:
-    """Give back `sys.argv` and the environment as found, and end the process group unless it is kept.
+    """Restore `sys.argv` and the environment on exit, and destroy the process group unless `keep_group`.
 
-    Hydra's basic launcher runs a whole sweep in one process, and the LOCAL_RANK and WORLD_SIZE that Lightning sets for
-    one job would make it take the next for a rank that torchrun started.
+    Hydra's basic launcher runs a whole sweep in one process. The LOCAL_RANK and WORLD_SIZE that Lightning sets for one
+    job would make the next job look like a rank started by torchrun.
 
-    `keep_group`: for stages of one command in processes of torchrun or srun. A second group would be made by the same
-    addresses, and a process that is early would still find those of the first.
+    `keep_group`: for stages of one command in processes of torchrun or srun. A second group would use the same
+    addresses, and a process that arrives early would find those of the first group.
     """
     argv, environ = sys.argv.copy(), os.environ.copy()
     try:
@@ -48,11 +48,11 @@ def own_process_state(keep_group: bool = False) -> Iterator[None]:
         if not keep_group:
             destroy_group()
         if wandb := sys.modules.get("wandb"):
-            wandb.finish()  # or the next job of a sweep would continue this job's W&B run
+            wandb.finish()  # else the next job of a sweep would continue this job's W&B run
 
 
 def leave_group() -> None:
-    """Wait for the other processes of the group, which may end from then on."""
+    """Wait until all processes of the group get here; they may end afterwards."""
     if peers := sys.modules.get("alexnet_pl.training.strategies.peers"):
         peers.leave()
 

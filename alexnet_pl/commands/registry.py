@@ -1,7 +1,7 @@
 """Registry of all commands: help, options, examples and the function of each.
 
-Help, completion, the translation to Hydra and the commands themselves all start from here. Functions are named by
-strings and imported when they are called, so that `--help` needs neither torch nor Lightning.
+Used by help, completion, the translation to Hydra and the commands themselves. Functions are given as strings and
+imported when called, so that `--help` imports neither torch nor Lightning.
 """
 
 import difflib
@@ -17,32 +17,32 @@ from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
 HOME = "alexnet_pl.commands"
-NET = ("model", "augment")  # what decides the network of a checkpoint
+NET = ("model", "augment")  # sections that decide a checkpoint's network
 MACHINE = ("trainer", "performance", "distributed")
 
 
 @dataclass(frozen=True)
 class Command:
-    """`target` is `module:function`: of (config, run folder), or of (folders, options) for `takes="runs"`.
+    """`target`: `module:function`, called with (config, run folder), or (folders, options) for `takes="runs"`.
 
-    `others`: targets for recipes of codes and of boxes, by the config section that only such a recipe has; a command
-    without `target` supports only these. `keys`: sections and top-level keys of the config that it reads. `next`: the
-    command to suggest afterwards, with {run}, {recipe} and {root} to fill in; `next_of_others`: after a recipe of
-    codes or of boxes.
+    `others`: targets for code and box recipes, by the config section that only such a recipe has; a command without
+    `target` supports only these. `keys`: sections and top-level keys of the config that the command reads. `next`:
+    command to suggest afterwards, with {run}, {recipe} and {root} to fill in; `next_of_others`: the same after a code
+    or box recipe.
     """
 
     name: str
     help: str
     target: str
     others: dict[str, str] = field(default_factory=dict)
-    default_recipe: str = ""  # without -c
-    needs_checkpoint: bool = False  # of an earlier run: the newest last.ckpt of the recipe unless one is given
-    stable_run_dir: bool = False  # the same command uses the same folder again
+    default_recipe: str = ""  # recipe without -c
+    needs_checkpoint: bool = False  # by default the newest last.ckpt of the recipe
+    stable_run_dir: bool = False  # the same command uses the same run folder again
     uses_trainer: bool = False
-    first_process_only: bool = False  # of the processes that torchrun or srun start
+    first_process_only: bool = False  # in a job of torchrun or srun
     takes: Literal["recipe", "runs"] = "recipe"
-    operands: str = "RUN [RUN ...]"  # for takes="runs": what is given without a key
-    options: str = ""  # for takes="runs": the dataclass that key=value fills
+    operands: str = "RUN [RUN ...]"  # for takes="runs": the arguments without a key
+    options: str = ""  # for takes="runs": the dataclass for key=value arguments
     keys: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     next: str = ""
@@ -273,7 +273,7 @@ def load(target: str) -> Callable[..., Any]:
 
 
 def run(cfg: DictConfig, folder: Path) -> float | None:
-    """Run `cfg.command` and return the sweep's objective, where the command measures it."""
+    """Run `cfg.command`. Returns the objective of a sweep if the command measures it."""
     command = find(cfg.command)
     if command.first_process_only and not is_first_process():
         print(f"{command.name}: runs on the first process only", flush=True)
@@ -285,12 +285,12 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def kind_of(cfg: DictConfig) -> str:
-    """Section that only recipes of codes or of boxes have; "" for a classifier's."""
+    """Section that only code or box recipes have; "" for a classifier's recipe."""
     return next((section for section in ("codes", "boxes") if section in cfg), "")
 
 
 def target_of(command: Command, cfg: DictConfig) -> str:
-    """Function of a command; recipes of codes and of boxes have their own."""
+    """Target of a command for the kind of recipe. Raises UserError if the command does not support it."""
     kind = kind_of(cfg)
     if not command.uses_trainer:
         return command.target
@@ -305,7 +305,7 @@ def target_of(command: Command, cfg: DictConfig) -> str:
 
 
 def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
-    """`figures RUN [RUN ...] key=value`: a command whose run folders need no recipe. Returns the folders."""
+    """Run a command without a recipe, such as `figures RUN [RUN ...] key=value`. Returns the run folders."""
     from alexnet_pl.commands import options
 
     folders, given = options.split_words(command.name, words, command.operands)

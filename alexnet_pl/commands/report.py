@@ -26,7 +26,7 @@ from alexnet_pl.reporting.chart import draw_comparison_chart
 from alexnet_pl.reporting.code_tables import PAGE, code_tables
 from alexnet_pl.training.loggers import is_offline
 
-SAVED = "saved.json"  # ids of the saved view and report, which the next call replaces
+SAVED = "saved.json"  # ids of the saved view and report, to replace them in the next call
 
 
 def report(cfg: DictConfig, folder: Path) -> None:
@@ -73,13 +73,13 @@ def dashboard(cfg: DictConfig, folder: Path) -> None:
         urls = save_dashboard(cfg, folder, tests)
     except UserError:
         raise
-    except Exception as error:  # the network, the server, the library: each has errors of its own
+    except Exception as error:  # network, server and library each raise their own errors
         raise UserError(f"dashboard: W&B refused it ({reason(error)})") from error
     print("\n".join(f"→ {url}" for url in urls), flush=True)
 
 
 def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
-    """Save workspace and report, replacing those that this folder saved before. Returns their URLs."""
+    """Save workspace and report, replacing those that this folder has saved before. Returns their URLs."""
     import wandb
 
     entity = cfg.wandb.get("entity") or wandb.Api().default_entity
@@ -92,7 +92,7 @@ def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
     view = wandb_panels.build_workspace(entity, cfg.wandb.project)
     report.id = previous_ids.get("report", "")
     view._internal_name, view._internal_id = previous_ids.get("view_name", ""), previous_ids.get("view", "")
-    report.save()  # makes the project where there is none
+    report.save()  # creates the project if it does not exist
     view.save()
     ids = {"report": report.id, "view": view._internal_id, "view_name": view._internal_name}
     saved.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`reproduce`: fit to the end and test; called again, it resumes."""
+"""`reproduce`: fit to the end, then test. Resumes when called again."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ Stage = Callable[[DictConfig, Path], float | None]
 
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
-    """`fit` to its end, unless that was reached before, then `test`, unless these weights have been tested."""
+    """`fit` to its end, unless it is finished, then `test`, unless these weights have been tested."""
     objective, launched = None, launched_processes()
     for stage in stages(cfg, folder):
         if stage.command == "test" and (results := finished_test(stage, folder)):
@@ -34,7 +34,7 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def stages(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
-    """The configs of `fit` and `test`, one after the other."""
+    """Yield the configs of `fit` and `test`, one after the other."""
     for command, checkpoint in {"fit": "auto", "test": str(folder / LAST)}.items():
         stage = cfg.copy()
         stage.command, stage.ckpt_path = command, checkpoint
@@ -42,7 +42,7 @@ def stages(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
 
 
 def fit_then_test(cfg: DictConfig, folder: Path, fit: Stage, test: Stage) -> float | None:
-    """`reproduce` in one process, of networks that are tested anew each time."""
+    """`reproduce` in one process, for networks that are tested again each time."""
     first, second = stages(cfg, folder)
     fit(first, folder)
     return test(second, folder)

@@ -1,6 +1,6 @@
-"""Rows of the paper that need several runs (§7): run commands one after the other, each resuming where it stopped.
+"""Rows of the paper that need several runs (§7): run commands in sequence, each resuming where it stopped.
 
-Each stage runs the program in a process of its own, with a command line that the user could type.
+Each stage runs the program in its own process, with a command line that the user could type.
 """
 
 import re
@@ -19,13 +19,13 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST
 
-RUN_CONFIG_NAME = "config"  # of a run folder's config, as Hydra sees it
+RUN_CONFIG_NAME = "config"  # name of a run folder's config for Hydra
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_cli(*words: str) -> None:
-    """Run `python -m alexnet_pl WORDS`. Signals are passed on, so that a fit saves its checkpoint. A non-zero exit code
-    becomes that of this process; the child has already printed the reason."""
+    """Run `python -m alexnet_pl WORDS` in a child process. Signals are passed on, so that a fit saves its checkpoint. A
+    non-zero exit code becomes that of this process; the child has already printed the reason."""
     if launched := launched_processes():
         raise UserError(
             f"{words[0]}: cannot be started by the processes of {launched.launcher}; start one process, with "
@@ -43,7 +43,7 @@ def run_cli(*words: str) -> None:
 
 
 def check_named_recipe(recipe: str) -> None:
-    """Raise UserError if a run folder's config, not the command line, names a recipe file: Hydra obeys recipes."""
+    """Raise UserError if a run folder's config, not the user, names a recipe file: recipes can configure Hydra."""
     if recipe in recipe_names() or not HydraConfig.initialized():
         return
     job = HydraConfig.get()
@@ -56,7 +56,7 @@ def check_named_recipe(recipe: str) -> None:
 
 
 def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
-    """Train the network of `transfer.pretrain_recipe`, unless it is finished, and return its checkpoint."""
+    """Train the network of `transfer.pretrain_recipe`, unless it is finished. Returns its checkpoint."""
     assert transfer.pretrain_recipe
     check_named_recipe(transfer.pretrain_recipe)
     run = folder / "pretrained"
@@ -101,11 +101,11 @@ def run_seeds(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str
 
 
 def inherited_overrides() -> list[str]:
-    """Overrides of this command that apply to its sub-runs too, and the launcher."""
+    """Overrides of this command that also apply to its sub-runs, and the launcher."""
     if not HydraConfig.initialized():
         return []
     given = HydraConfig.get().overrides
     own = ("command", "ensemble", "ckpt_path", "seed", "report")
     task = [word for word in given.task if re.split(r"[.=]", word.lstrip("+~"))[0] not in own]
-    task = [f"++{word}" if word.startswith(STORES) else word for word in task]  # not every recipe has them
+    task = [f"++{word}" if word.startswith(STORES) else word for word in task]  # not every recipe has these keys
     return [*task, *(word for word in given.hydra if word.lstrip("+").startswith(("hydra/launcher", "hydra.launcher")))]

@@ -1,4 +1,4 @@
-"""Run a command that uses the trainer: quiet logs, checkpoint check, errors of Lightning in one line."""
+"""Run a command that uses the trainer: silence logs, check the checkpoint, shorten errors of Lightning to one line."""
 
 import os
 import warnings
@@ -23,8 +23,8 @@ def run_with_trainer(
 ) -> float | None:
     """Run `command` after checking its checkpoint. Raises UserError for wrong Trainer options."""
     silence_library_logs()
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of a resumed run
-    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # warning in every resumed run
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # caused by Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
     take_network_of_weights(cfg, folder)
@@ -39,7 +39,7 @@ def run_with_trainer(
     except Exception as error:
         peers.fail(error)
         if peers.is_reported(error):
-            raise SystemExit(1) from None  # one of several processes, which has printed the reason
+            raise SystemExit(1) from None  # this process, one of several, has printed the reason
         raise
 
 

@@ -1,4 +1,4 @@
-"""Which keys of a config decide the trained network, and which must stay when a run is resumed."""
+"""Config keys that decide the trained network, and keys that must not change when a run is resumed."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Settings = dict[str, Any]
 
 
 def codes_signature(cfg: DictConfig, source: Settings) -> Settings:
-    """Settings that decide an auto-encoder (§7.1) beside its seed. `source`: `Features.identity`."""
+    """Settings that decide an auto-encoder (§7.1), besides its seed. `source`: `Features.identity`."""
     trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
         "codes": {**make_code_options(cfg).net, **source},
@@ -22,7 +22,7 @@ def codes_signature(cfg: DictConfig, source: Settings) -> Settings:
 
 
 def box_signature(cfg: DictConfig) -> Settings:
-    """Settings that decide a box network beside its images, its seed and the network it starts from."""
+    """Settings that decide a box network, besides its images, its seed and the network it starts from."""
     trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
         "boxes": OmegaConf.to_container(cfg.boxes, resolve=True),
@@ -42,7 +42,7 @@ SCALING = "scale_rate_from_batch"  # older configs lack this key; null has no ef
 
 
 def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
-    """Settings that a resumed run must share with its start: name in a checkpoint → (key, value)."""
+    """Settings that must not change when a run is resumed: name in a checkpoint → (key, value)."""
     return {
         "seed": ("seed", cfg.seed),
         "batch_size": ("data.batch_size", cfg.data.batch_size),
@@ -51,8 +51,8 @@ def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
 
 
 def training_signature(cfg: DictConfig) -> Settings:
-    """Settings that decide a network beside its images, seed and rounding. Runs with equal signatures are averaged in
-    tables; a run with a recipe's signature fills that recipe's row."""
+    """Settings that decide a network, besides images, seed and rounding. Tables average runs with equal signatures; a
+    run with a recipe's signature fills that recipe's row."""
     whole: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name = whole["schedule"]["name"]
     return {
@@ -67,6 +67,6 @@ def training_signature(cfg: DictConfig) -> Settings:
 
 
 def transfer_signature(transfer: Settings) -> Settings:
-    """Without the keys that configs of before them lack, where these have no effect."""
+    """Settings of section `transfer`. Keys that older configs lack are left out where they have no effect."""
     added = {key: transfer[key] for key in ("freeze", "rates") if transfer.get(key)}
     return {"layers": sorted(transfer["layers"] or []), **added}

@@ -1,7 +1,7 @@
-"""Config keys that have been renamed: messages that name the new key, and migration of files written with the old ones.
+"""Renamed config keys: error messages that name the new key, and migration of files written with old keys.
 
-Two kinds of file keep the old names: configs of run folders (`.hydra/config.yaml`), and records that copy a part of the
-config (`result.json`, `fit.json`, probabilities, checkpoints). Records carry `schema`, the number of their format.
+Two kinds of file keep old keys: configs of run folders (`.hydra/config.yaml`), and records that copy a part of the
+config (`result.json`, `fit.json`, probabilities, checkpoints). Records have a format number, `schema`.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from alexnet_pl.errors import UserError
 
 SCHEMA = 2
-"""Of records: 1, without a number, has the keys in the left column of `RENAMED`."""
+"""Format number of records. Format 1, in which they have no number, uses the keys in the left column of `RENAMED`."""
 
 RENAMED: dict[str, str | None] = {
     "reading": "variant",
@@ -79,7 +79,7 @@ RECIPES = {f"standin{rest}": f"proxy{rest}" for rest in ("", "_5cnns", "_7cnns",
 
 
 def new_path(path: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Present path of an old key or of a key below it; the path itself if it has not moved; None if it was removed."""
+    """New path of an old key or of a key below it; the path itself if it has not moved; None if it was removed."""
     for depth in range(len(path), 0, -1):
         if (key := ".".join(map(str, path[:depth]))) in RENAMED:
             new = RENAMED[key]
@@ -93,7 +93,7 @@ def new_key(key: str) -> str | None:
 
 
 def check_keys(keys: Iterable[str], where: str = "") -> None:
-    """Raise UserError for the first key that has been renamed, naming the new one. `where`: the file it is in."""
+    """Raise UserError, naming the new key, for the first renamed key. `where`: file that contains the keys."""
     for key in keys:
         now = new_key(key)
         if now != key:
@@ -102,12 +102,12 @@ def check_keys(keys: Iterable[str], where: str = "") -> None:
 
 
 def check_overrides(words: Iterable[str]) -> None:
-    """Raise UserError for an override (`key=value`, `+key=value`, `~key`) of a key that has been renamed."""
+    """Raise UserError for an override (`key=value`, `+key=value`, `~key`) of a renamed key."""
     check_keys(word.lstrip("+~").partition("=")[0] for word in words)
 
 
 def check_recipe_keys(config: dict[Any, Any], where: str) -> None:
-    """Raise UserError if a recipe uses a key, or in its `defaults` a group, that has been renamed."""
+    """Raise UserError if a recipe uses a renamed key, or a renamed group in its `defaults`."""
     entries = config.get("defaults")
     groups = [key for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []
     check_keys((str(group).split()[-1] for group in groups), where)
@@ -116,7 +116,7 @@ def check_recipe_keys(config: dict[Any, Any], where: str) -> None:
 
 
 def migrate(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with present keys and values; a config that has them is returned unchanged."""
+    """Config with new keys and values; unchanged if it has them already."""
     new: dict[str, Any] = {}
     for path, value in leaves(config):
         if (now := new_path(path)) is not None:
@@ -125,7 +125,7 @@ def migrate(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def migrate_value(key: str, value: Any) -> Any:
-    """`value` of the new key `key`, with renamed values, interpolations and recipes."""
+    """`value` for the new key `key`, with renamed values, interpolations and recipes."""
     if isinstance(value, list) and key.split(".")[-1] == "overrides":
         return [migrate_override(str(word)) for word in value]
     if not isinstance(value, str):
@@ -137,7 +137,7 @@ def migrate_value(key: str, value: Any) -> Any:
 
 
 def migrate_interpolation(key: str) -> str:
-    """The key that `${key…}` names; `rates.` is how `${rates.${model.activation}}` begins."""
+    """New key in the interpolation `${key…}`. `key` may end in a dot, as in `${rates.${model.activation}}`."""
     now = new_key(key.rstrip("."))
     return f"{now}{'.' if key.endswith('.') else ''}" if now else key
 
@@ -165,14 +165,14 @@ def set_path(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
 
 
 def migrate_record(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of any schema in the format of `SCHEMA`. Members of an ensemble and earlier runs are records too."""
+    """Convert a record of any schema to `SCHEMA`, including the records of ensemble members and earlier runs in it."""
     if not isinstance(record, dict) or (record.get("schema") or 1) >= SCHEMA:
         return record
     return {**{key: migrate_entry(key, value) for key, value in record.items()}, "schema": SCHEMA}
 
 
 def migrate_entry(key: str, value: Any) -> Any:
-    """One entry of a record. `training` and `switches` are parts of a config."""
+    """Convert one entry of a record. `training` and `switches` are parts of a config."""
     if key in ("training", "switches") and value:
         return migrate(value)
     if key == "course" and value:

@@ -1,4 +1,4 @@
-"""Options of each config section, as dataclasses without torch."""
+"""Options of config sections as dataclasses; does not import torch."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,7 @@ class CodeOptions:
 
     @property
     def net(self) -> dict[str, Any]:
-        """Options that decide the network, beside the width of the vectors."""
+        """Options that decide the network, apart from the width of the vectors."""
         return {key: getattr(self, key) for key in ("layer", "bits", "hidden", "binary", "noise")}
 
 
@@ -37,7 +37,7 @@ def make_code_options(cfg: DictConfig) -> CodeOptions:
 
 @dataclass(frozen=True)
 class EnsembleGroup:
-    """Members of an ensemble: one per seed, of a recipe with overrides."""
+    """Members of an ensemble: one per seed, trained by a recipe with overrides."""
 
     recipe: str
     seeds: list[int]
@@ -52,8 +52,8 @@ class EnsembleGroup:
 class EnsembleOptions:
     """Section `ensemble`: `groups` of members to train, or run folders of existing `members`, and their weights.
 
-    `tune_on`: images for `weights="tuned"`: `half` of them, with errors reported on the other half, or `same`, which
-    gives optimistic errors; the result says so.
+    `tune_on`: images for `weights="tuned"`: `half`, with errors reported on the other half, or `same`, for which the
+    errors are optimistic and the result says so.
     """
 
     groups: dict[str, EnsembleGroup] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class EnsembleOptions:
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """`split`: null for train and the one that is tested. `layer`: fc7 or another layer, or pixels."""
+    """`split`: null for train and the tested split. `layer`: fc7, another layer, or pixels."""
 
     split: str | None = None
     layer: str = "fc7"
@@ -87,9 +87,9 @@ class FeatureOptions:
 
 @dataclass(frozen=True)
 class RetrievalOptions:
-    """Section `retrieval`: `k` neighbours among the images of `split`; `index`: flat, ivf or hnsw; `per_file`: at most
-    one neighbour among this many consecutive images; `codes`: a run folder of configs/codes.yaml, to search by short
-    codes."""
+    """Section `retrieval`: `k` neighbours among the images of `split`; `index`: flat, ivf or hnsw; `per_file`: number
+    of consecutive images of which at most one is a neighbour; `codes`: a run folder of configs/codes.yaml, to search
+    by binary codes."""
 
     split: str = "train"
     k: int = 6
@@ -100,9 +100,9 @@ class RetrievalOptions:
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """Linear probe of a layer. `penalties`: of the squared weights, one of which is chosen on the share `held_out` of
-    the training images; `shots`: images a class of the few-shot table, drawn `draws` times, fitted with
-    `few_shot_penalty`, since so few leave none to choose with."""
+    """Linear probe of a layer. `penalties`: candidates for the penalty on squared weights, chosen on the fraction
+    `held_out` of the training images; `shots`: images per class for the few-shot table, drawn `draws` times and fitted
+    with `few_shot_penalty`, since there are too few images to choose a penalty."""
 
     layer: str = "fc7"
     penalties: list[float] = field(default_factory=lambda: [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7])
@@ -121,7 +121,7 @@ class ProbeOptions:
 
 
 def make_probe_options(cfg: DictConfig) -> ProbeOptions:
-    return instantiate(ProbeOptions, cfg.get("probe") or {}, "probe")  # which older run folders lack
+    return instantiate(ProbeOptions, cfg.get("probe") or {}, "probe")  # older run folders lack this section
 
 
 def make_test_section(cfg: DictConfig) -> TestSection:
@@ -153,14 +153,14 @@ class MonitorOptions:
 
 
 def make_monitor_options(cfg: DictConfig) -> MonitorOptions:
-    return instantiate(MonitorOptions, cfg.get("monitor") or {}, "monitor")  # which older run folders lack
+    return instantiate(MonitorOptions, cfg.get("monitor") or {}, "monitor")  # older run folders lack this section
 
 
 @dataclass(frozen=True)
 class DistributedOptions:
-    """`timeout`: seconds that processes which train together wait for each other; `compress_gradients`: send them as
-    bfloat16, half of the bytes; `bucket_mb`: megabytes of gradients that are sent together; `static_graph`: take the
-    first step's order of gradients for all."""
+    """Section `distributed`. `timeout`: seconds that processes wait for each other; `compress_gradients`: send
+    bfloat16, half of the bytes; `bucket_mb`: megabytes of gradients sent together; `static_graph`: assume that
+    gradients are computed in the same order in every step."""
 
     timeout: float = 600
     compress_gradients: bool = False
@@ -174,21 +174,21 @@ class DistributedOptions:
 
 
 def make_distributed_options(cfg: DictConfig) -> DistributedOptions:
-    return instantiate(DistributedOptions, cfg.get("distributed") or {}, "distributed")  # which older run folders lack
+    return instantiate(DistributedOptions, cfg.get("distributed") or {}, "distributed")  # older run folders lack it
 
 
-ALL = "all"  # of the layers that are carried over
+ALL = "all"  # all layers that are copied
 NETWORKS = ("recipe", "weights")
 
 
 @dataclass(frozen=True)
 class TransferOptions:
-    """`layers`: copied from `weights`, null for all but the last; the others are initialised afresh. `network`: whether
-    model and crop are the recipe's or those of the weights. `freeze`: layers that keep their weights, `rates`: factors
-    of optim.lr by layer; `all` stands for all that are carried over.
+    """Section `transfer`. `layers`: copied from `weights`, null for all but the last; others are initialised randomly.
+    `network`: whether model and crop are the recipe's or those of the weights. `freeze`: layers that keep their
+    weights; `rates`: factors of optim.lr by layer. `all` stands for all copied layers.
 
-    `pretrain_recipe`: the recipe with which `fit` trains that network first if there is no checkpoint; `data_roots`:
-    the stores of such recipes, by data.name; `overrides`: of that recipe."""
+    `pretrain_recipe`: recipe with which `fit` first trains that network if there is no checkpoint; `data_roots`: stores
+    of such recipes, by data.name; `overrides`: overrides of that recipe."""
 
     layers: list[str] | None = field(default_factory=list)
     weights: str | None = None
@@ -216,7 +216,7 @@ class TransferOptions:
 
     @property
     def needs_weights(self) -> bool:
-        """Whether nothing can be said of the network before its weights are there."""
+        """Whether the weights must exist before anything about the network is known."""
         return self.network == "weights" or (self.layers is None and not self.pretrain_recipe)
 
 

@@ -1,4 +1,4 @@
-"""Recipes: YAML files of the package or the user, configs of run folders; and overrides of them, `key=value`."""
+"""Recipes (YAML files of the package or the user, configs of run folders) and their overrides, `key=value`."""
 
 import os
 import re
@@ -17,7 +17,7 @@ SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").
 
 
 def recipe_names() -> list[str]:
-    """The shipped recipes; files that start with an underscore are parts of others."""
+    """Names of the shipped recipes, without the parts of recipes, whose names start with an underscore."""
     return sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml"))
 
 
@@ -36,7 +36,7 @@ def find_recipe(name: str) -> Path:
 
 
 def config_for_hydra(path: Path) -> Path:
-    """The file for Hydra to compose: of a run folder, a copy without settings for Hydra; a recipe unchanged."""
+    """File for Hydra to compose: for a run folder, a copy without settings for Hydra; for a recipe, the file itself."""
     if path.parent.name == ".hydra":
         return isolated_config(path.parent.parent)
     if path.parent != SHIPPED:
@@ -45,9 +45,9 @@ def config_for_hydra(path: Path) -> Path:
 
 
 def compose(name: str, overrides: Iterable[str] = (), with_hydra: bool = False) -> DictConfig:
-    """Compose a recipe as the command line does; works within a running command too. `with_hydra`: with Hydra's own
-    node."""
-    from hydra import compose as hydra_compose  # not at the top: `--help` does without Hydra
+    """Compose a recipe as the command line does, also within a running command. `with_hydra`: include the node
+    `hydra`."""
+    from hydra import compose as hydra_compose  # not at the top, since `--help` does not need Hydra
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
@@ -69,17 +69,17 @@ GUARDED = ("job_logging", "hydra_logging", "callbacks", "job.env_set")
 
 
 def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
-    """Raise UserError if a user's recipe, composed with overrides, changes a node in `GUARDED`, however it does so.
+    """Raise UserError if a user's recipe, composed with overrides, changes a node in `GUARDED` in any way.
 
-    Overrides of these nodes on the command line are the user's own, and pass.
+    Overrides of these nodes on the command line are allowed, since they are the user's own.
     """
     words = [word for word in overrides if not word.lstrip("+~").startswith("hydra")]
     try:
         composed = compose(str(recipe), words, with_hydra=True)
-    except UserError:  # neither can the command line compose it
+    except UserError:  # the command line cannot compose it either
         if not any("," in word for word in words):
             return
-        composed = compose(str(recipe), [word for word in words if "," not in word], with_hydra=True)  # a sweep's
+        composed = compose(str(recipe), [word for word in words if "," not in word], with_hydra=True)  # without sweeps
     shipped_base = compose(str(SHIPPED / "_base.yaml"), with_hydra=True)
     for node in GUARDED:
         found, own = (
@@ -93,7 +93,7 @@ PATHS = (
     "data.root", "prepare.source", "prepare.synsets", "bench.output", "report.output", "predict.images", "ckpt_path",
     "transfer.weights", "hydra.run.dir", "hydra.sweep.dir", "codes.features", "retrieval.codes",
 )  # fmt: skip
-STORES = "transfer.data_roots."  # also paths
+STORES = "transfer.data_roots."  # these keys are paths too
 # keys that older run folders may lack
 LATER = (
     "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.", "features.", "probe.",
@@ -105,13 +105,13 @@ LISTS = ("test.scales", "probe.shots", "probe.penalties", "transfer.layers", "tr
 
 
 def is_override(word: str) -> bool:
-    """Whether a word is an override (`key=value`, `+key=value`, `~key`) and not a flag of Hydra (`-m`, `--cfg job`)."""
+    """Whether a word is an override (`key=value`, `+key=value`, `~key`), not a flag of Hydra (`-m`, `--cfg job`)."""
     return word.startswith("~") or ("=" in word and not word.startswith("-"))
 
 
 def allow_new_key(word: str, sweep: bool = False) -> str:
-    """Prefix or quote an override so that Hydra accepts keys that the recipe lacks, such as options of Lightning's
-    Trainer, and paths with special characters."""
+    """Prefix or quote an override so that Hydra accepts paths with special characters, and keys that the recipe lacks,
+    such as options of Lightning's Trainer."""
     key, _, value = word.partition("=")
     if key in LISTS and not sweep and value[:1] != "[" and value != "null":
         word = f"{key}=[{value}]"
@@ -131,7 +131,7 @@ def quote_value(value: str) -> str:
 
 
 def quote_for_sweep(words: Iterable[str]) -> list[str]:
-    """Quote overrides of a single run for a sweep, where an unquoted comma separates values."""
+    """Quote overrides of a single run for use in a sweep, where an unquoted comma separates values."""
     return [word if "," not in word or re.search(r"['\"\[{]", word) else quote_override(word) for word in words]
 
 
@@ -141,7 +141,7 @@ def quote_override(word: str) -> str:
 
 
 def suggest_key(key: str) -> str:
-    """ ", did you mean …?" from the keys of the shipped recipes."""
+    """Text ", did you mean …?" with the nearest key of the shipped recipes."""
     import difflib
 
     keys, last = known_keys(), key.rpartition(".")[2]

@@ -1,8 +1,8 @@
 """The config in a run folder (`.hydra/config.yaml`), read as data.
 
-Run folders are shared, so nothing in one may configure Hydra, which can run code (`_target_`), write files
-(`hydra.job_logging`) and set environment variables (`hydra.job.env_set`). Hydra composes a copy that holds the
-package's own keys alone.
+Run folders are shared, so nothing in them may configure Hydra, which can run code (`_target_`), write files
+(`hydra.job_logging`) and set environment variables (`hydra.job.env_set`). Hydra composes a copy that holds only the
+package's own keys.
 """
 
 import hashlib
@@ -26,21 +26,21 @@ from alexnet_pl.files import CACHE, DEFAULT_CACHE
 
 KNOWN = (*VALUES, *SECTIONS)  # top-level keys of a run's config
 MAX_BYTES = 2**20  # a composed config has about 5 kB
-MAX_ALIASES = 16  # in a user's recipe; nested, each can double the size
-KEY = re.compile(r"\$\{[^${}:]*\}")  # an interpolation of another key, without one within
-MOST_NESTED = 4  # interpolations within interpolations; the recipes have one
+MAX_ALIASES = 16  # maximum in a user's recipe; nested, each can double the size
+KEY = re.compile(r"\$\{[^${}:]*\}")  # interpolation of another key, without a nested one
+MOST_NESTED = 4  # maximum depth of nested interpolations; the recipes have one
 OPENING = (
     yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken, yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
 )  # fmt: skip
 CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
-MOST_DEEP = 50  # levels of a config, which has about five
+MOST_DEEP = 50  # maximum depth of a config, usually about five
 WRITES = (("bench", "output"), ("report", "output"), ("prepare", "repair"))
 
 
 def isolated_config(folder: Path, name: str = ".hydra/config.yaml") -> Path:
-    """Path of a copy of the run folder's config with only the package's own keys, in a private folder.
+    """Write a copy of the run folder's config with only the package's own keys to a private folder; returns its path.
 
-    The path depends only on the content, so the other processes of a run find it, on a cluster with a shared home too.
+    The path depends only on the content, so the other processes of a run find it, also on a cluster with a shared home.
     Raises UserError if the folder holds links that lead out of it, through which a command would write.
     """
     check_links(folder)
@@ -49,7 +49,7 @@ def isolated_config(folder: Path, name: str = ".hydra/config.yaml") -> Path:
     path = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / copy
     try:
         return write_copy(path, text)
-    except OSError:  # a home that cannot be written
+    except OSError:  # home folder not writable
         return write_copy(Path(tempfile.mkdtemp(prefix="alexnet_pl-")) / "config.yaml", text)
 
 
@@ -63,7 +63,7 @@ def write_copy(path: Path, text: str) -> Path:
 
 
 def read_own_keys(path: Path) -> dict[str, Any]:
-    """The known sections of a run's config; others are dropped, and named on stderr."""
+    """Known sections of a run's config; others are dropped and named on stderr."""
     config = migrate(read_yaml(path))
     if dropped := [str(key) for key in config if key not in KNOWN]:
         print(f"alexnet_pl: {path}: ignored unknown keys: {', '.join(dropped)}", file=sys.stderr)
@@ -81,10 +81,10 @@ def read_own_keys(path: Path) -> dict[str, Any]:
 
 
 def holds_keys_alone(text: str) -> bool:
-    """Whether all interpolations in a value are of other keys.
+    """Whether all interpolations in a value refer to other keys.
 
-    Resolvers are not: ${oc.env:HOME} would copy the environment into a run's logs. Their names may be interpolations
-    too, as in ${oc.${key}:HOME}.
+    Resolvers are not allowed: ${oc.env:HOME} would copy the environment into a run's logs. A resolver's name may
+    contain an interpolation, as in ${oc.${key}:HOME}.
     """
     for _ in range(MOST_NESTED):
         text = KEY.sub("", text)
@@ -92,15 +92,15 @@ def holds_keys_alone(text: str) -> bool:
 
 
 def check_literal(value: Any, where: str) -> None:
-    """Raise UserError if a value that a store or a checkpoint brings holds an interpolation, which would be resolved
-    once it is in the config."""
+    """Raise UserError if a value from a store or a checkpoint contains an interpolation, which would be resolved once
+    it is in the config."""
     for key, inner in walk_nodes({where: value}):
         if isinstance(inner, str) and "${" in inner:
             raise UserError(f"{key}={inner[:40]}: ${{…}} is not allowed in a value from a file")
 
 
 def drop_writes(config: dict[str, Any], path: Path) -> None:
-    """Reset the keys with which a command would write or repair files outside of the run, and name them on stderr."""
+    """Reset keys that would make a command write or repair files outside of the run, and name them on stderr."""
     for section, key in WRITES:
         node = config.get(section)
         if isinstance(node, dict) and node.get(key):
@@ -112,7 +112,7 @@ def drop_writes(config: dict[str, Any], path: Path) -> None:
 
 
 def read_yaml(path: Path, aliases: int = 0) -> dict[Any, Any]:
-    """Read a YAML mapping. `aliases`: see `load_yaml`."""
+    """Read a YAML mapping. Raises UserError, naming the file, for other content. `aliases`: see `load_yaml`."""
     config = load_yaml(path, aliases)
     if not isinstance(config, dict):
         raise UserError(f"{path}: not a mapping of keys to values")
@@ -120,8 +120,8 @@ def read_yaml(path: Path, aliases: int = 0) -> dict[Any, Any]:
 
 
 def load_yaml(path: Path, aliases: int = 0) -> Any:
-    """Content of a YAML file of bounded size. `aliases`: the most it may hold, since they let a small file expand
-    without bound."""
+    """Read a YAML file of bounded size. Raises UserError, naming the file. `aliases`: maximum number of aliases, since
+    they can expand a small file without bound."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes, which no config is")
@@ -135,7 +135,7 @@ def load_yaml(path: Path, aliases: int = 0) -> Any:
 
 
 def check_tokens(text: str, aliases: int) -> None:
-    """Raise ValueError for more aliases than `aliases`, or nesting for which PyYAML would need minutes."""
+    """Raise ValueError for more than `aliases` aliases, or for nesting so deep that PyYAML would need minutes."""
     found = depth = 0
     for token in yaml.scan(text):
         found += isinstance(token, yaml.AliasToken)
@@ -147,13 +147,13 @@ def check_tokens(text: str, aliases: int) -> None:
 
 
 def yaml_reason(error: Exception) -> str:
-    """First line of the message, with the line of the file where PyYAML names one."""
+    """First line of the message, with the line number if PyYAML gives one."""
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1}: {error.problem}" if mark else reason(error)  # type: ignore[attr-defined]
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's safe loader that refuses duplicate keys instead of taking the last."""
+    """PyYAML's safe loader, except that it raises an error for duplicate keys instead of using the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -171,10 +171,10 @@ def walk_nodes(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_links(folder: Path) -> None:
-    """Raise UserError for a link that leads out of the run folder, through which a command would write, and for special
-    files such as pipes, on which it would block."""
+    """Raise UserError for a link that leads out of the run folder, through which a command would write, and for a
+    special file such as a pipe, on which it would block."""
     root = folder.resolve()
-    wandb = folder / "wandb"  # W&B links to its own logs there, which it replaces; it writes into folders
+    wandb = folder / "wandb"  # W&B links to its own logs here and replaces the links; it writes into subfolders
     for path in folder.rglob("*"):
         if wandb in path.parents and path.is_symlink() and not path.is_dir():
             continue
@@ -186,15 +186,15 @@ def check_links(folder: Path) -> None:
 
 
 def check_recipe(path: Path) -> None:
-    """Read a user's recipe and, following `defaults`, those beside it. Raises UserError that names the damaged file,
-    a key that was renamed, or a node that names code to call."""
+    """Check a user's recipe and the recipes beside it that its `defaults` include. Raises UserError, naming the file,
+    if one is damaged, contains a renamed key, or names code to call."""
     if isinstance(hydra := read_yaml(path, MAX_ALIASES).get("hydra"), dict) and "searchpath" in hydra:
         raise UserError(f"{path}: hydra.searchpath: not allowed in a recipe; give it on the command line")
     check_included(path, ())
 
 
 def check_included(path: Path, above: tuple[Path, ...]) -> None:
-    """`above`: the recipes whose defaults lead to this one."""
+    """Check one recipe; `above`: recipes whose defaults lead to it."""
     if path in above:
         raise UserError(f"{above[-1]}: its defaults lead back to {path.name}: endless recursion")
     config = read_yaml(path, MAX_ALIASES)
@@ -207,7 +207,7 @@ def check_included(path: Path, above: tuple[Path, ...]) -> None:
 
 
 def included_recipes(folder: Path, defaults: Any) -> Iterator[Path]:
-    """Files in the recipe's folder that its `defaults` name: `other`, `group: option`, `override group: option`."""
+    """Files in the recipe's folder that its `defaults` include: `other`, `group: option`, `override group: option`."""
     for entry in defaults if isinstance(defaults, list) else ():
         for group, option in entry.items() if isinstance(entry, dict) else [("", entry)]:
             group = str(group).split(" ")[-1].split("@")[0].strip("/")
@@ -218,7 +218,7 @@ def included_recipes(folder: Path, defaults: Any) -> Iterator[Path]:
 
 
 def check_overrides(words: Any, where: str) -> None:
-    """Raise UserError for overrides within a config that set keys of Hydra: they become words of a command line."""
+    """Raise UserError if overrides within a config set keys of Hydra, since they become words of a command line."""
     if words is not None and not isinstance(words, list | ListConfig):
         raise UserError(f"{where}={words}: a list of words key=value")
     for word in words or ():

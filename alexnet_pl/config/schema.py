@@ -1,4 +1,4 @@
-"""Instantiate config sections: every key is checked against the parameter that reads it, by name and type."""
+"""Instantiate config sections: each key is checked by name and type against the parameter that it sets."""
 
 import difflib
 import inspect
@@ -24,7 +24,7 @@ def instantiate(
 ) -> Instance:
     """Call `made(**section, **given)` after checking the section's keys and types against the signature.
 
-    Raises UserError that names `where.key`, and for an unknown key the nearest known one.
+    Raises UserError, naming `where.key` and, for an unknown key, the nearest known one.
     """
     prefix = f"{where}." if where else ""
     parameters = inspect.signature(made).parameters
@@ -68,8 +68,8 @@ def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Check a composed config before anything is built: its sections, and keys, types and ranges where commands read
-    single keys."""
+    """Check a composed config before anything is built: its sections, and the keys, types and ranges of sections that
+    commands read key by key."""
     whole: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     migration.check_keys(".".join(map(str, path)) for path, _ in migration.leaves(whole))
     check_keys(cfg, (*VALUES, *SECTIONS), "")

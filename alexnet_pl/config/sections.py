@@ -1,13 +1,13 @@
-"""Config sections whose single keys commands read: types and ranges, checked before anything is loaded.
+"""Config sections that commands read key by key: types and ranges, checked before anything is loaded.
 
-Among them `test`: the views or windows of an image that are averaged (§5.1; OverFeat §3.3).
+Section `test` chooses the views or windows of an image to average (§5.1; OverFeat §3.3).
 """
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-SECTIONS = (  # mappings; the other top-level keys, `VALUES`, are single values
+SECTIONS = (  # mappings; the other top-level keys, in `VALUES`, are single values
     "wandb", "data", "prepare", "model", "augment", "optim", "schedule", "trainer", "test", "predict", "bench",
     "performance", "distributed", "monitor", "transfer", "ensemble", "report", "features", "probe", "retrieval",
     "codes", "boxes", "detect",
@@ -74,11 +74,11 @@ STRIDES, ASPECTS, SCORES = ("fine", "coarse"), ("crop", "squash", "keep"), ("sof
 class DenseViews:
     """Every window of an image at several scales, with reflections (OverFeat §3.3).
 
-    scales  numbers of the rows of OverFeat's Table 5, the image sizes
-    stride  fine: a window at each offset of the last pooling. coarse: at the first offset only
+    scales  row numbers of OverFeat's Table 5, which lists the image sizes
+    stride  fine: windows at each offset of the last pooling. coarse: at the first offset only
     aspect  how an image is fitted to a scale's height and width. crop: scale to cover them, take the center. squash:
-            change the aspect ratio. keep: the shorter side gets the height, the aspect ratio stays
-    score   what the maximum over windows is taken of: softmax outputs or logits
+            change the aspect ratio. keep: scale the shorter side to the height, keep the aspect ratio
+    score   values of which the maximum over windows is taken: softmax outputs or logits
     """
 
     scales: tuple[int, ...] = (1, 2, 4, 6)
@@ -99,7 +99,7 @@ class DenseViews:
 
     @property
     def name(self) -> str:
-        """Name in results, such as dense_fine_1_2_4_6; tests with equal names used the same windows."""
+        """Name in results, such as dense_fine_1_2_4_6; equal for tests with the same windows."""
         other = [value for value in (self.aspect, self.score) if value not in ("crop", "softmax")]
         return "_".join(["dense", self.stride, *map(str, sorted(self.scales)), *other])
 
@@ -108,7 +108,7 @@ class DenseViews:
 class TestSection:
     """Section `test`."""
 
-    __test__ = False  # not a test, whatever pytest makes of the name
+    __test__ = False  # not a test, though pytest would collect the name
 
     views: Any = "ten"
     save_predictions: Any = "auto"
@@ -145,7 +145,7 @@ class TestSection:
 
 
 def view_overrides(view_set: str) -> list[str]:
-    """Overrides that make `TestSection.view_set` this name."""
+    """Overrides that result in this `TestSection.view_set`."""
     kind, *rest = view_set.split("_")
     if kind != "dense":
         return [f"test.views={view_set}"]

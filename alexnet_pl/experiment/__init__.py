@@ -1,1 +1,1 @@
-"""From a composed config to trainer, module and data; a finished run opened again."""
+"""Build trainer, module and data from a composed config; open a finished run."""

@@ -98,8 +98,9 @@ def make_module(cfg: DictConfig) -> Classifier:
 
 
 def scaled_optim(cfg: DictConfig) -> Settings:
-    """Section `optim` with the rate that `scale_rate_from_batch` asks for: in proportion to the batch, as the authors
-    did in 2013 (batches of 256 at twice the rates "match exactly", layer-params-170-256-double.cfg). A fit says so."""
+    """Section `optim`, with `lr` scaled by the batch size if `scale_rate_from_batch` is set. The authors did this in
+    2013 (batches of 256 at twice the rates "match exactly", layer-params-170-256-double.cfg). A fit prints the new
+    rate."""
     section: Settings = OmegaConf.to_container(cfg.optim, resolve=True)  # type: ignore[assignment]
     base = section.pop("scale_rate_from_batch", None)
     if base is None:
@@ -120,7 +121,7 @@ def make_net(cfg: DictConfig, crop: int) -> Net:
 
 
 def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
-    """Build the network `model.name`, by default AlexNet; the other keys are its arguments."""
+    """Build the network `model.name`, AlexNet by default, from its arguments, the other keys of the section."""
     section = dict(model)
     name = section.pop("name", "alexnet")
     if name not in NETS:
@@ -131,7 +132,7 @@ def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
 
 
 def check_memory(net: Net) -> None:
-    """Raise UserError if weights, gradients and velocities of a network exceed this machine's memory."""
+    """Raise UserError if a network's weights, gradients and velocities exceed this machine's memory."""
     needed = 3 * 4 * sum(parameter.numel() for parameter in net.parameters())
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
@@ -154,7 +155,7 @@ def make_schedule(cfg: DictConfig) -> Callback:
 
 
 def count_classes(cfg: DictConfig) -> None:
-    """Set `model.num_classes` from the store or the checkpoint if the recipe leaves it null."""
+    """Set `model.num_classes` from the store or the checkpoint if it is null in the recipe."""
     if cfg.model.num_classes is None:
         checkpoint = cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path
         classes = (
@@ -173,8 +174,8 @@ def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
 
 
 def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
-    """Trainer with checkpoints, loggers and callbacks of a run; `own`: the module's callbacks, by default a
-    classifier's."""
+    """Build the trainer of a run, with checkpoints, loggers and callbacks; `own`: callbacks for the module, a
+    classifier's by default."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     check_trainer_options({**options, "accelerator": device(cfg).type})
@@ -219,7 +220,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
 
 
 def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageStore]:
-    """Trainer, module and data of a run. Raises UserError for wrong settings before a logger starts."""
+    """Build trainer, module and data of a run. Raises UserError for wrong settings before a logger starts."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data = make_data(cfg)
     data.check()

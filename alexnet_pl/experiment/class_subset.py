@@ -1,6 +1,6 @@
-"""Test a network on a set that has some of its classes: its outputs restricted to them, as the sets' papers do.
+"""Test a network on a data set with some of its classes, with outputs restricted to them as in the data sets' papers.
 
-Logits of other classes are left out before the softmax, so that errors are among the set's classes.
+Logits of other classes are dropped before the softmax, so that errors are among the data set's classes.
 """
 
 import torch
@@ -11,10 +11,10 @@ from alexnet_pl.training.classifier import Classifier
 
 
 def class_rows(classes: list[list[str]], listed: list[list[str]], name: str) -> list[int]:
-    """The output of each class of a set. `classes`: (id, name) of the outputs; `listed`: of the set's classes, whose
-    ids may be positions among the sorted ids, four digits each, as in ImageNet-V2.
+    """Output index of each class of a data set. `classes`: (id, name) of the outputs; `listed`: (id, name) of the data
+    set's classes, whose ids may be four-digit positions among the sorted ids, as in ImageNet-V2.
 
-    Raises UserError if the network lacks a class, or if there are not as many positions as it has classes.
+    Raises UserError if the network lacks a class, or if the number of positions differs from its number of classes.
     """
     ids = [identity for identity, _ in classes]
     wanted = [identity for identity, _ in listed]
@@ -33,7 +33,7 @@ def class_rows(classes: list[list[str]], listed: list[list[str]], name: str) -> 
 
 
 def restrict_outputs(module: Classifier, rows: list[int]) -> None:
-    """Keep these outputs of the last layer, in this order."""
+    """Replace the last layer by one with only the outputs `rows`, in this order."""
     name, last = [pair for pair in module.net.named_children() if isinstance(pair[1], nn.Linear)][-1]
     assert isinstance(last, nn.Linear)
     kept = nn.Linear(last.in_features, len(rows), bias=last.bias is not None)

@@ -18,11 +18,11 @@ from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
 from alexnet_pl.training.classifier import Classifier
 
-BATCH = 32  # images decoded and classified at a time
+BATCH = 32  # number of images decoded and classified at a time
 
 
 def find_images(given: str | Iterable[str] | None) -> list[Path]:
-    """Files as given and the images in folders as given, searched to any depth."""
+    """Image files: files as given, and all images in folders and their subfolders."""
     if not given:
         raise UserError("predict.images is required: pass predict.images=FILE, a folder, or a list [FILE,FILE]")
     found: list[Path] = []
@@ -37,7 +37,7 @@ def find_images(given: str | Iterable[str] | None) -> list[Path]:
 
 
 def read_squares(paths: list[Path], size: int, how: str) -> tuple[list[Path], torch.Tensor, dict[Path, str]]:
-    """(files that could be read, their (N, 3, size, size) uint8 squares, reasons of the others)."""
+    """Read and resize images: (files read, (N, 3, size, size) uint8 squares, file → reason why it was not read)."""
     good, squares, bad = read_images(paths, partial(resize_center_crop, size=size, filter_name=how))
     return good, torch.stack(squares) if squares else torch.empty(0, 3, size, size, dtype=torch.uint8), bad
 
@@ -45,7 +45,7 @@ def read_squares(paths: list[Path], size: int, how: str) -> tuple[list[Path], to
 def read_images(
     paths: list[Path], resized: Callable[[torch.Tensor], torch.Tensor]
 ) -> tuple[list[Path], list[torch.Tensor], dict[Path, str]]:
-    """(files that could be read, their images (3, H, W) uint8 as `resized` returns them, reasons of the others)."""
+    """Read images: (files read, (3, H, W) uint8 images from `resized`, file → reason why it was not read)."""
     good, images, bad = [], [], {}
     for path in paths:
         try:
@@ -60,7 +60,7 @@ PredictedLabel = TypedDict("PredictedLabel", {"class": str, "name": str, "probab
 
 
 class ImagePrediction(TypedDict):
-    """An image file with its most probable labels, best first."""
+    """Image file with its most probable labels, best first."""
 
     file: str
     labels: list[PredictedLabel]
@@ -70,7 +70,7 @@ class ImagePrediction(TypedDict):
 def predict(
     module: Classifier, paths: list[Path], how: str, device: torch.device
 ) -> tuple[list[ImagePrediction], dict[Path, str]]:
-    """Classify images: the five most probable classes of each, and the reasons of files that could not be read."""
+    """Classify images: the five most probable classes of each, and file → reason why it was not read."""
     module.to(device)
     rows: list[ImagePrediction] = []
     unread: dict[Path, str] = {}
@@ -101,7 +101,7 @@ def row(module: Classifier, path: Path, probabilities: list[float], indices: lis
 
 
 def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
-    """predictions.json, and predictions.csv with a line per image and label. Returns the latter."""
+    """Write predictions.json, and predictions.csv with one line per image and label. Returns the path of the latter."""
     (folder / "predictions.json").write_text(json.dumps(rows, indent=1) + "\n")
     path = folder / "predictions.csv"
     with path.open("w", newline="", errors="backslashreplace") as file:
@@ -114,7 +114,7 @@ def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
 
 
 def print_predictions(rows: list[ImagePrediction], unread: dict[Path, str], most: int = 50) -> None:
-    """The first `most` images as a table; the files hold them all."""
+    """Print the first `most` images as a table; the files hold all images."""
     table = Table("image", "most probable", "then")
     for found in rows[:most]:
         said = [f"{label['name']} {100 * label['probability']:.1f} %" for label in found["labels"]]

@@ -1,4 +1,4 @@
-"""Processes of a run: those that torchrun or srun have started, and the strategy by which they train together."""
+"""Processes of a run, including those started by torchrun or srun, and the strategy for training with them."""
 
 import os
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Launched(NamedTuple):
 
 
 def launched_processes() -> Launched | None:
-    """The processes that torchrun or srun have started; None for a single process."""
+    """Processes started by torchrun or srun; None for a single process."""
     found = None
     if TorchElasticEnvironment.detect():
         world, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
@@ -43,9 +43,9 @@ def launched_processes() -> Launched | None:
 
 
 def set_processes(options: dict[str, Any]) -> None:
-    """Set `devices` and `num_nodes` to what torchrun or srun have started.
+    """Set `devices` and `num_nodes` to the number of processes started by torchrun or srun.
 
-    Raises UserError if they differ, since processes would then train alone, all on the same images.
+    Raises UserError if `options` contradict it, since each process would then train alone on the same images.
     """
     launched = launched_processes()
     if not launched:
@@ -60,8 +60,8 @@ def set_processes(options: dict[str, Any]) -> None:
 
 
 def check_restarts() -> None:
-    """Raise UserError where torchrun is to start processes again with the store of addresses of their first start: one
-    that is early would look for processes that have ended."""
+    """Raise UserError if torchrun is to restart processes with the address store of the first start. A process that
+    restarts early would then connect to processes that have ended."""
     shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     if shared and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0:
         raise UserError(
@@ -71,7 +71,7 @@ def check_restarts() -> None:
 
 
 def make_strategy(options: dict[str, Any], kind: str, run: Path, command: str, shared: DistributedOptions) -> Any:
-    """The strategy for the processes that `options` ask for on devices of a `kind`; "auto" for a single one."""
+    """Strategy for the processes requested in `options`, on devices of type `kind`; "auto" for a single process."""
     name = options.get("strategy") or "auto"
     count = count_devices(options.get("devices"), kind) * (options.get("num_nodes") or 1)
     if name == "auto" and count == 1:
@@ -83,7 +83,7 @@ def make_strategy(options: dict[str, Any], kind: str, run: Path, command: str, s
 
 
 def count_devices(devices: Any, kind: str) -> int:
-    """Number of devices per node that `trainer.devices` asks for."""
+    """Number of devices per node requested by `trainer.devices`."""
     if isinstance(devices, int) and not isinstance(devices, bool) and devices >= 0:
         return devices
     if isinstance(devices, list):
@@ -94,7 +94,7 @@ def count_devices(devices: Any, kind: str) -> int:
 
 
 def continuing_command(command: str, options: Mapping[str, object]) -> str:
-    """Command that continues a run, without its run folder."""
+    """Command that resumes a run, without the run folder."""
     launched = launched_processes()
     name = launched.launcher if launched else ""
     start = {"torchrun": f"torchrun --nproc-per-node={options.get('devices')} -m", "srun": "srun python -m"}
@@ -102,8 +102,8 @@ def continuing_command(command: str, options: Mapping[str, object]) -> str:
 
 
 def launch(cfg: DictConfig, run: Path) -> Fabric:
-    """Start the processes that `trainer.devices` asks for, or join those of torchrun or srun, for work that is no
-    training; each goes on from here, with its `global_rank` and `device`, and ends when another has ended."""
+    """Start the processes requested by `trainer.devices`, or join those of torchrun or srun, for work other than
+    training. Each process continues from here, with its `global_rank` and `device`, and ends when another has ended."""
     options = {key: cfg.trainer.get(key) for key in ("devices", "num_nodes")}
     kind = device(cfg).type
     set_processes(options)
@@ -118,7 +118,7 @@ def launch(cfg: DictConfig, run: Path) -> Fabric:
 
 
 def cluster_plugins() -> list[Any]:
-    """SLURM without Lightning's own requeue, whose checkpoint a new run folder would not find: `ckpt_path=auto`
-    continues a job that SLURM starts again."""
+    """SLURM plugin without Lightning's requeue, whose checkpoint a new run folder would not find. `ckpt_path=auto`
+    resumes a job that SLURM has restarted."""
     ours = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
     return [SLURMEnvironment(auto_requeue=False)] if ours else []

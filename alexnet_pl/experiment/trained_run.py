@@ -1,4 +1,4 @@
-"""Open a finished run; or train the short example run that the notebooks use."""
+"""Open a finished run, or train the short example run of the notebooks."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ DEMO = ["reproduce", "-c", "demo"]  # about a minute on two CPU cores
 
 
 def run_folder(given: str | Path | None = None) -> Path:
-    """`given`, or what $ALEXNET_PL_RUN says, or runs/notebook: configs/demo.yaml, trained here once."""
+    """Run folder: `given`, else $ALEXNET_PL_RUN, else runs/notebook, where configs/demo.yaml is trained once."""
     if wanted := given or os.environ.get(VARIABLE):
         read_config(Path(wanted))
         return Path(wanted)
@@ -36,20 +36,20 @@ def run_folder(given: str | Path | None = None) -> Path:
 
 
 def train(words: list[str]) -> None:
-    """Run a command of the package in a process of its own. Raises UserError with its last line if it fails."""
+    """Run a command of the package in a child process. Raises UserError with its last line if it fails."""
     done = subprocess.run([sys.executable, "-m", "alexnet_pl", *words], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{' '.join(words)}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
 
 
 class TrainedRun:
-    """Raises UserError that names what is missing only when it is asked for: `module` needs no images, `store` no
-    checkpoint. `root`: where the store lies now, if it was moved."""
+    """A finished run. Attributes are loaded on first use, so `module` needs no images and `store` no checkpoint;
+    UserError names the missing file. `root`: present location of the store if it was moved."""
 
     def __init__(self, folder: str | Path, root: str | None = None) -> None:
         self.folder = Path(folder)
         self.cfg = read_config(self.folder)
-        self.root_override = [f"data.root={quote_value(root)}"] if root else []  # the override that says so
+        self.root_override = [f"data.root={quote_value(root)}"] if root else []  # override for `root`
         if root:
             self.cfg.data.root = root
 
@@ -67,7 +67,7 @@ class TrainedRun:
 
     @property
     def classes(self) -> list[str]:
-        """Readable names."""
+        """Readable names of the classes."""
         return [name for _, name in self.checkpoint_info["classes"]]
 
     @cached_property
@@ -79,7 +79,7 @@ class TrainedRun:
 
     @cached_property
     def data(self) -> ImageStore:
-        """Data of the run, if the store holds the images that the network was trained on."""
+        """Data of the run. Raises UserError unless the store holds the images that the network was trained on."""
         data = build.make_data(self.cfg)
         if not is_remote(data.root) and not Path(data.root).exists():
             raise UserError(f"data.root: {data.root} does not exist; was it moved, say where: data.root=FOLDER")
@@ -94,7 +94,7 @@ class TrainedRun:
 
 
 def open_trained_run(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> DictConfig:
-    """The run's own config, to be used with its checkpoint `last` or `best`."""
+    """Config of a run with `ckpt_path` set to its checkpoint, `last` or `best`. Raises UserError if there is none."""
     if not is_run(run):
         raise UserError(f"{run}: no run folder (no {CONFIG} in it); give one that `fit` made")
     path = latest_checkpoint(run, checkpoint)
@@ -104,7 +104,7 @@ def open_trained_run(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> 
 
 
 def load_module(path: str, module: Classifier) -> Classifier:
-    """Fill `module` from a checkpoint, class list, mean image and earlier networks included."""
+    """Load weights, class list, mean image and earlier networks from a checkpoint into `module`."""
     checkpoint = read_checkpoint(path)
     try:
         module.load_state_dict(checkpoint["state_dict"])

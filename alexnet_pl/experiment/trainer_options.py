@@ -1,4 +1,4 @@
-"""Refuse options of Lightning's Trainer that a fit would ignore or that would break what it guarantees."""
+"""Refuse options of Lightning's Trainer that a fit would ignore, or that would break its guarantees."""
 
 import os
 from collections.abc import Mapping
@@ -55,13 +55,13 @@ WORKS: dict[str, str] = {  # the other options of Lightning's Trainer
     "profiler": "simple or advanced: time in each hook, printed at the end",
     "detect_anomaly": "name the operation whose gradient is NaN; slow",
 }
-NEUTRAL = {  # values of these that change nothing
+NEUTRAL = {  # values of these options that have no effect
     "accumulate_grad_batches": 1, "overfit_batches": 0, "fast_dev_run": 0, "barebones": False,
     "enable_autolog_hparams": True, "sync_batchnorm": False,
 }  # fmt: skip
 
 
-LEAST: dict[str, int] = {  # of options that count something; null is Lightning's default
+LEAST: dict[str, int] = {  # minimum values of options that are numbers; null is Lightning's default
     "max_epochs": -1,
     "max_steps": -1,
     "min_epochs": 0,
@@ -77,8 +77,8 @@ CLUSTER = ("WORLD_SIZE", "SLURM_NTASKS", "MASTER_ADDR", "OMPI_COMM_WORLD_SIZE") 
 
 
 def check_trainer_options(options: Mapping[str, Any]) -> None:
-    """Raise UserError naming the first option that a fit cannot honour, or whose value no fit can have. Values that
-    change nothing are accepted."""
+    """Raise UserError for the first option that a fit cannot support or whose value is invalid. Values without effect
+    are accepted."""
     for name, why in REFUSED.items():
         value = options.get(name)
         if value is not None and not (name in NEUTRAL and value == NEUTRAL[name]):
@@ -113,7 +113,7 @@ def check_strategy(name: Any) -> None:
 
 
 def check_count(name: str, value: Any, least: int) -> None:
-    """Limits may also be 1.0, all batches."""
+    """Raise UserError unless an option is an integer of at least `least`. Limits may also be 1.0, for all batches."""
     if value is None or (name.startswith("limit_") and value == 1.0):
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -121,7 +121,7 @@ def check_count(name: str, value: Any, least: int) -> None:
 
 
 def check_machines(options: Mapping[str, Any]) -> None:
-    """Refuse what would wait without end: more CPU processes than cores, or nodes that nothing starts."""
+    """Raise UserError for more CPU processes than cores, or nodes that nothing starts: others would wait forever."""
     devices, nodes = options.get("devices"), options.get("num_nodes")
     if options.get("accelerator") == "cpu" and isinstance(devices, int) and devices > cores():
         raise UserError(f"trainer.devices={devices}: this machine has {cores()} CPU cores")

@@ -1,4 +1,4 @@
-"""OverFeat §4.4 and §5: tables of localisation and detection, the paper's rows beside ours, and proxy datasets."""
+"""OverFeat §4.4 and §5: tables of localisation and detection, for the paper's rows and for proxy datasets."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def read_box_test(path: Path) -> JsonObject:
 
 
 def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
-    """Tests of finished fits below the folders, each with its fit's status. Damaged ones are named on stderr."""
+    """Tests of finished fits in or below the folders, each with its fit's status. Damaged ones are named on stderr."""
     tests: BoxTests = []
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/boxes.json")}):
         try:
@@ -65,7 +65,7 @@ def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
 
 
 def box_claim_tables(tests: BoxTests) -> list[Table]:
-    """The paper's rows for both tasks, with our values from runs with the same settings and images."""
+    """Tables of the paper's rows for both tasks, with our values from runs with the same settings and images."""
     notes = {
         LOCALISATION: (
             "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the development kit. "
@@ -103,12 +103,12 @@ def box_claim_cells(claim: BoxClaim, tests: BoxTests) -> list[str]:
 
 
 def one_per_seed(tests: BoxTests) -> BoxTests:
-    """One test for each seed; of several, the last."""
+    """One test per seed, the last if there are several."""
     return list({test["seed"]: test for test in tests}.values())
 
 
 def format_mean(values: Sequence[float], images: int = 0) -> str:
-    """Mean ± half of the 95 % interval: over seeds if there are several, else over images if their number is known."""
+    """Mean ± half of the 95 % interval: over seeds if there are several, else over images if `images` is given."""
     estimate = intervals.mean_ci(Sample(values, images))
     if math.isnan(estimate.low):
         return f"{estimate.mean:.1f}"
@@ -116,7 +116,7 @@ def format_mean(values: Sequence[float], images: int = 0) -> str:
 
 
 def box_proxy_tables(tests: BoxTests) -> list[Table]:
-    """One table for each combination of images, task and network: no row of the paper."""
+    """One table per combination of images, task and network, for tests that match no row of the paper."""
     groups: dict[str, BoxTests] = {}
     for test in tests:
         key = [test["dataset"]["fingerprint"], test["dataset"]["split"], test["task"], test["model"]]
@@ -148,7 +148,7 @@ def localiser_table(tests: BoxTests) -> Table:
 
 
 def training_cells(tests: BoxTests) -> list[str]:
-    """Images or windows processed in training, repetitions included, and the number of seeds."""
+    """Images or windows processed in training, including repetitions, and the number of seeds."""
     seen = {test["trained"].get("images") or 0 for test in tests}
     unit = "windows" if tests[0]["task"] == "localise" else "images"
     return [" to ".join(f"{count:,}" for count in sorted({min(seen), max(seen)})) + f" {unit}", str(len(tests))]

@@ -50,7 +50,7 @@ def chart_lines(rows: Sequence[ReportRow], relative: bool) -> list[ChartLine]:
 
 
 def proxy_lines(proxy: ProxyResults) -> list[ChartLine]:
-    """Comparisons on a proxy dataset, without networks that did not train: their differences would set the scale."""
+    """Comparisons on a proxy dataset, without networks that did not train, whose differences would set the scale."""
     return [(row.claim.label, row.paper[ERRORS[0]], row.ours[ERRORS[0]]) for row in proxy.comparisons if row.trained]
 
 

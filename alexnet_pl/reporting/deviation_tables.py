@@ -1,4 +1,4 @@
-"""Table of what each difference between the paper's text and the authors' program costs (docs/deviations.md)."""
+"""Table of the effect of each difference between the paper's text and the authors' program (docs/deviations.md)."""
 
 from itertools import groupby
 
@@ -36,7 +36,7 @@ def deviation_tables(effects: list[DeviationEffect]) -> list[Table]:
 
 
 def summarize_effects(effects: list[DeviationEffect]) -> str:
-    """Markdown list for each proxy dataset: the text as a whole, then its settings alone, by their effect."""
+    """Markdown list for each proxy dataset: all of the text's settings together, then each alone, by effect."""
     by_dataset = groupby(effects, key=lambda effect: effect.dataset)
     return "\n".join(summarize_dataset(dataset, list(group)) for dataset, group in by_dataset) or "Not yet measured.\n"
 

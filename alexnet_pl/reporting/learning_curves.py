@@ -11,7 +11,7 @@ from alexnet_pl.runs.provenance import read_sessions
 
 
 def curve_lines(runs: list[Path]) -> Iterator[str]:
-    """Markdown table of validation errors in percent (centre view), with columns for top-1 and top-5 of each run."""
+    """Lines of a Markdown table: validation errors in percent (centre view), top-1 and top-5 of each run."""
     logs = [validations(run) for run in runs]
     yield "| step | " + " | ".join(f"{run.name} top-1 error % | top-5 error %" for run in runs) + " |"
     yield "| ---: |" + " ---: | ---: |" * len(runs)
@@ -25,7 +25,7 @@ def format_error(row: Row, name: str) -> str:
 
 
 def describe_run(run: Path) -> str:
-    """Data set, machine, speed and commit of a run's first session, as a list item."""
+    """List item with data set, machine, speed and commit of a run's first session."""
     session = read_sessions(run)[0]
     rate = images_per_second(run)
     speed = f"{rate:,.0f} images/s" if rate else "images/s not logged"
@@ -37,7 +37,7 @@ def describe_run(run: Path) -> str:
 
 
 def result_row(run: Path) -> str:
-    """Markdown table row with a run's `result.json`."""
+    """Markdown table row of a run's `result.json`."""
     result = read_result(run / RESULT)
     low, high = result.top1_error_interval
     part = "" if result.images == result.dataset.images else f" of {result.dataset.images:,}"

@@ -53,7 +53,7 @@ def provenance_row(test: TestRun, root: Path) -> list[str]:
     name = f"{run.relative_to(root)}, {result.dataset.split}, {result.views}" if run.is_relative_to(root) else run.name
     try:
         sessions = read_sessions(run)
-    except UserError:  # result.json, which has the errors, is valid
+    except UserError:  # result.json is valid and contains the errors
         sessions = []
     first = sessions[0] if sessions else None
     rate = images_per_second(run) if (run / METRICS).is_file() else None

@@ -1,4 +1,4 @@
-"""§4.3: CIFAR-10 test errors without and with normalisation, by seed: `curves RUN [RUN ...] norms=true`.
+"""§4.3: CIFAR-10 test errors with and without normalisation, by seed: `curves RUN [RUN ...] norms=true`.
 
 "A four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Reads tested runs
 of configs/cifar10_13pct.yaml and cifar10_11pct.yaml in or below the folders and prints Markdown.
@@ -43,7 +43,7 @@ class CifarTest(NamedTuple):
 
 
 def read_cifar_test(folder: Path) -> CifarTest | None:
-    """Test in a run folder of the two recipes; None for any other folder and for an unfinished fit."""
+    """Test in a run folder of the two recipes; None for any other folder or an unfinished fit."""
     config, result = folder / CONFIG, folder / RESULT
     if not (config.is_file() and result.is_file()):
         return None
@@ -59,13 +59,13 @@ def read_cifar_test(folder: Path) -> CifarTest | None:
         f"{' and '.join(map(str, cfg.schedule.steps.drops))}"
     )
     settings = f"{schedule}; {test.dataset.name} ({test.dataset.fingerprint[:12]}), {split}, {test.views} views"
-    epochs = cfg.trainer.max_epochs if test.trained.epochs is None else test.trained.epochs  # older results lack it
+    epochs = cfg.trainer.max_epochs if test.trained.epochs is None else test.trained.epochs  # missing in older results
     settings += other_settings(bool(cfg.model.norm), test.training or {})
     return CifarTest(bool(cfg.model.norm), epochs, cfg.seed, test.top1_error, settings)
 
 
 def other_settings(norm: bool, training: Settings) -> str:
-    """Settings of a run that are not the recipe's, in words, without the length of the schedule."""
+    """Settings of a run that differ from its recipe, in words, except the length of the schedule."""
     claim = BY_KEY["cifar.11pct" if norm else "cifar.13pct"]
     (network,) = matching.recipe_networks(str(claim.recipe), claim.overrides)
     differing = [key for key in differences(network.training, training) if key not in LENGTH] if training else []
@@ -73,7 +73,7 @@ def other_settings(norm: bool, training: Settings) -> str:
 
 
 def norm_tables(runs: list[CifarTest]) -> Iterator[str]:
-    """A table for each schedule and set of images; only the full schedule reproduces the claim."""
+    """Lines of one table per schedule and data set; only the full schedule reproduces the claim."""
     for epochs, settings in sorted({(run.epochs, run.settings) for run in runs}, reverse=True):
         group = [run for run in runs if (run.epochs, run.settings) == (epochs, settings)]
         part = "" if epochs == SCHEDULE else f" of the {SCHEDULE} of the schedule"

@@ -1,4 +1,4 @@
-"""`report`: Tables 1 and 2, Fall 2009 and every other number of the paper beside ours."""
+"""`report`: Tables 1 and 2, Fall 2009 and all other numbers of the paper beside ours."""
 
 import json
 import math
@@ -27,13 +27,13 @@ MISSING = "not yet measured"
 
 
 def report_roots(cfg: DictConfig) -> list[Path]:
-    """Folders in `report.runs`, which is one path or a list."""
+    """Folders in `report.runs`, a path or a list of paths."""
     setting = cfg.report.runs
     return [Path(root) for root in (setting if isinstance(setting, ListConfig) else [setting])]
 
 
 def collect_report_tests(cfg: DictConfig) -> list[TestRun]:
-    """All tests below `report.runs`; its default `runs` may be missing."""
+    """All tests below `report.runs`. Its default, `runs`, need not exist."""
     roots = report_roots(cfg)
     return collect_tests(root for root in roots if root.is_dir() or len(roots) > 1 or str(root) != "runs")
 
@@ -66,7 +66,7 @@ NOTES = {
 
 
 def row_cells(row: ReportRow) -> list[str]:
-    """Cells of a row: label, section, the paper's value, ours, runs, difference."""
+    """Cells of a row: label, section, the paper's value, our value, runs, difference."""
     claim = row.claim
     runs = max((value.runs for value in row.measured.values()), default=0)
     basis = {f" ({source})" for value in row.measured.values() if (source := interval_source(value))}
@@ -91,7 +91,7 @@ def row_cells(row: ReportRow) -> list[str]:
 
 
 def interval_source(value: Estimate | Difference) -> str:
-    """Source of an interval's variation, "images" or "runs"; "" without an interval."""
+    """What an interval's variation is over: "images" or "runs"; "" without an interval."""
     if isinstance(value, Difference):
         return value.basis
     if math.isnan(value.low) or value.low == value.high:
@@ -119,7 +119,7 @@ def format_signed(value: float) -> str:
 
 
 def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
-    """Rows without a result: the command, images in training, and hours at `rate` images per second."""
+    """Rows without a result: command, images in training, and hours at `rate` images per second."""
     body, printed = [], set()
     for row in rows:
         claim = row.claim
@@ -130,7 +130,7 @@ def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
             continue
         printed.add(command)
         images = count_training_images(claim)
-        known = rate and claim.paper == ALEXNET  # the rate is that of its network
+        known = rate and claim.paper == ALEXNET  # the rate was measured with AlexNet
         hours = f"{images / rate / 3600:,.0f} hours" if rate and known else "hours not known"
         body.append([f"{claim.label} ({claim.section})", command, f"{images / 1e6:,.0f} million images", hours])
     notes = (
@@ -174,7 +174,7 @@ def logged_throughput(run: Path) -> float | None:
 
 
 def as_csv(rows: Sequence[ReportRow], proxies: Sequence[ProxyResults]) -> str:
-    """report.csv: every value in the tables, unrounded, one line each."""
+    """Text of report.csv: one line per value of the tables, not rounded."""
     header = [
         "part",
         "row",

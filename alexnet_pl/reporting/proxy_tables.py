@@ -10,7 +10,7 @@ from alexnet_pl.reporting.tables import Table
 
 
 def proxy_tables(results: ProxyResults) -> list[Table]:
-    """Errors of each network on a proxy dataset, and the paper's comparisons on it where at least two were tested."""
+    """Tables of each network's errors on a proxy dataset, and of the paper's comparisons if two or more were tested."""
     rows = [
         [
             variant.label,
@@ -63,17 +63,17 @@ PROXY_NOTES = (
 
 
 def verdict_cells(compared: Comparison | DeviationEffect) -> list[str]:
-    """Runs with what the interval is over, p value, verdict."""
+    """Cells of runs (with what the interval is over), p value and verdict."""
     top1, p = compared.ours["top1_error"], compared.p
     return [f"{top1.runs} ({top1.basis})", "" if math.isnan(p) else f"{p:.2g}", compared.verdict]
 
 
 def format_points(difference: Difference | None) -> str:
-    """Mean and interval in percentage points, with signs; "" without a difference."""
+    """Mean and interval in percentage points, with signs; "" if there is no difference."""
     return f"{difference.mean:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})" if difference else ""
 
 
 def format_interval(values: dict[str, Estimate], metric: str) -> str:
-    """Mean and interval in percent, clipped to 0 to 100, which Student's t exceeds for two runs far apart."""
+    """Mean and interval in percent, clipped to 0 to 100, which Student's t can exceed for two runs far apart."""
     value = values.get(metric)
     return f"{value.mean:.2f} ({max(0, value.low):.2f} to {min(100, value.high):.2f})" if value else ""

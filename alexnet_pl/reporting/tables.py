@@ -1,4 +1,4 @@
-"""Table: printed to the terminal, or rendered as Markdown, LaTeX and HTML; and CSV of values."""
+"""Tables for the terminal, Markdown, LaTeX and HTML; CSV text of values."""
 
 import csv
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 @dataclass(frozen=True)
 class Table:
-    """`notes`: sentences below the table. `listed`: in the terminal, a list with the second column on its own line."""
+    """`notes`: sentences below the table. `listed`: in the terminal, print a list, second column on its own line."""
 
     title: str
     header: list[str]
@@ -39,7 +39,7 @@ def print_tables(tables: Iterable[Table]) -> None:
 
 
 def to_rich_table(table: Table) -> RichTable:
-    """The table with borders, cells folded to the terminal's width."""
+    """Table with borders whose cells are wrapped to the width of the terminal."""
     drawn = RichTable()
     for number, name in enumerate(table.header):
         drawn.add_column(plain(name), overflow="fold", min_width=0 if number or len(table.header) > 6 else 16)
@@ -59,7 +59,7 @@ def to_markdown(tables: Iterable[Table]) -> str:
 
 
 def to_latex(tables: Iterable[Table]) -> str:
-    """Table environments for a document that loads booktabs."""
+    """LaTeX table environments, for a document that loads booktabs."""
     parts = ["% \\usepackage{booktabs}"]
     for table in tables:
         body = tabulate(table.rows, table.header, tablefmt="latex_booktabs", disable_numparse=True)
@@ -69,12 +69,12 @@ def to_latex(tables: Iterable[Table]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Escape LaTeX's special characters as tabulate does in cells."""
+    """Escape LaTeX's special characters in the same way as tabulate does in cells."""
     return tabulate([[text]], tablefmt="latex_booktabs", disable_numparse=True).splitlines()[2].strip(" \\")
 
 
 def to_html(tables: Iterable[Table]) -> str:
-    """A page with report.png and the tables."""
+    """HTML page with report.png and the tables."""
     style = "body{font-family:sans-serif;max-width:75em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
     parts = ["<!doctype html>", '<html lang="en"><meta charset="utf-8"><title>Results beside the paper</title>']
     parts += [f"<style>{style}tr:nth-child(even){{background:#f4f4f4}}</style>", '<img src="report.png" alt="">']

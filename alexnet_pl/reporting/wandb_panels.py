@@ -1,4 +1,4 @@
-"""W&B dashboard panels: a run's curves, norms and images, and runs by row of the paper (Tables 1 and 2, §4, §5)."""
+"""W&B dashboard panels: curves, norms and images of runs, and runs by row of the paper (Tables 1 and 2, §4, §5)."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ from alexnet_pl.training.metric_names import (
 NAME = "alexnet_pl"
 STEP = "trainer/global_step"
 BOXES = "Boxes (OverFeat)"
-CLAIM = "claim"  # key of a run's config: the claim that its test reproduces
+CLAIM = "claim"  # key of a run's config for the claim that its test reproduces
 TESTED = [f"test/{error}" for error in ERRORS]
 
 
@@ -53,7 +53,7 @@ def curve_panels(wr: Any) -> dict[str, list[Any]]:
         return wr.LinePlot(title=title, x=STEP, y=list(metrics), **options)
 
     def by_layer(title: str, prefix: str, suffix: str = "") -> Any:
-        """Curves of all layers with weights, whatever the network calls them."""
+        """Curves of all layers with weights, for any names of layers."""
         return wr.LinePlot(title=title, x=STEP, metric_regex=f"^{prefix}/.+{suffix}$", log_y=True)
 
     return {
@@ -113,7 +113,7 @@ def table_panels(wr: Any) -> list[Any]:
 
 
 def ablation_panels(wr: Any) -> list[Any]:
-    """A panel for each config key of the paper's ablations: test errors by its value."""
+    """One panel per config key of the paper's ablations, with test errors by its value."""
     return [
         wr.BarPlot(title=title, metrics=TESTED, groupby=wr.Config(key), groupby_aggfunc="mean")
         for key, title in ablation_titles().items()
@@ -121,7 +121,7 @@ def ablation_panels(wr: Any) -> list[Any]:
 
 
 def ablation_titles() -> dict[str, str]:
-    """Config key of an ablation → title of its panel, with the paper's numbers."""
+    """Title of each ablation's panel, with the paper's numbers, by config key."""
     by_key: dict[str, list[Claim]] = {}
     for claim in CLAIMS:
         if claim.group == ABLATIONS:
@@ -130,7 +130,7 @@ def ablation_titles() -> dict[str, str]:
 
 
 def describe_claims(claims: Sequence[Claim]) -> str:
-    """Text for claims with equal numbers, such as the removed layers."""
+    """Text for claims with equal numbers, such as those on removed layers."""
     first, names = claims[0], ", ".join(claim.label for claim in claims)
     points = [format_claimed(value, first) for value in first.values.values() if not math.isnan(value)]
     worse = " ".join(filter(None, ("by", first.bound, " / ".join(points), "points"))) if points else "without a number"
@@ -138,7 +138,7 @@ def describe_claims(claims: Sequence[Claim]) -> str:
 
 
 def build_workspace(entity: str, project: str) -> Any:
-    """The W&B workspace, not saved yet. Raises UserError without wandb-workspaces."""
+    """Build the W&B workspace without saving it. Raises UserError if wandb-workspaces is not installed."""
     ws, wr = import_wandb_workspaces()
     sections = {
         **curve_panels(wr),
@@ -157,7 +157,7 @@ def build_workspace(entity: str, project: str) -> Any:
 
 
 def build_report(entity: str, project: str, rows: Sequence[ReportRow]) -> Any:
-    """The W&B report, not saved yet: Tables 1 and 2 and the ablations from local run folders, then live panels."""
+    """Build the W&B report without saving it: Tables 1 and 2 and ablations from local run folders, then live panels."""
     _, wr = import_wandb_workspaces()
     runs = wr.Runset(entity=entity, project=project, name="all runs")
     blocks = [wr.MarkdownBlock(text=INTRODUCTION), *(wr.MarkdownBlock(text=text) for text in markdown_tables(rows))]

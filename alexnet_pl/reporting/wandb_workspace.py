@@ -11,7 +11,7 @@ from alexnet_pl.files import JsonObject
 
 
 def export_spec(workspace: Any, report: Any) -> JsonObject:
-    """JSON of the workspace as it would be sent, and of the report's headings, texts and panels."""
+    """JSON of the workspace as sent to W&B, and of the report's headings, texts and panels."""
     sent = {"by_alias": True, "exclude_none": True}
     return {
         "workspace": workspace._to_model().spec.model_dump(**sent),
@@ -40,7 +40,7 @@ def print_outline(workspace: Any, report: Any) -> None:
 
 
 def report_parts(report: Any) -> Iterator[tuple[str, str, list[Any]]]:
-    """(heading, text, panels) of the report's parts in order; either text or panels is empty."""
+    """(heading, text, panels) of each part of the report; either text or panels is empty."""
     title = ""
     for block in report.blocks:
         if type(block).__name__ == "MarkdownBlock":
@@ -56,7 +56,7 @@ def panel_title(panel: Any) -> str:
 
 
 def panel_metrics(panel: Any) -> list[str]:
-    """Metrics that a panel shows, or their regular expression; `config.KEY` for a config key by which it groups."""
+    """Metrics shown in a panel, or their regular expression; `config.KEY` for a config key by which it groups."""
     names = [name for field in ("y", "metrics", "media_keys") for name in getattr(panel, field, [])]
     if regex := getattr(panel, "metric_regex", None):
         names.append(regex)
@@ -68,5 +68,5 @@ def panel_metrics(panel: Any) -> list[str]:
 
 
 def abbreviate(names: list[str]) -> list[str]:
-    """At most four names, else the first and the last."""
+    """All names if there are at most four, else the first and the last."""
     return names if len(names) <= 4 else [names[0], "…", names[-1]]

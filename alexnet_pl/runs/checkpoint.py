@@ -25,12 +25,13 @@ SKIP_CHECKSUM = "ALEXNET_PL_SKIP_CHECKSUM"
 
 @dataclass
 class NetworkRecord:
-    """`alexnet_pl` of a checkpoint. `switches`: model and augment; `classes`: (id, name), in the order of the outputs;
-    `store`: the images trained on; `lineage`: networks that layers were taken from; `sums`: of the epoch so far,
-    (2, 3); `course`: settings that a resumed fit must share; `imported`: for weights of another program."""
+    """Entry `alexnet_pl` of a checkpoint. `switches`: arguments of model and augmentation; `classes`: (id, name), in
+    the order of the outputs; `store`: images trained on; `lineage`: networks that layers were taken from; `sums`: (2,
+    3) sums of the epoch so far; `course`: settings that a resumed fit must share; `imported`: set for weights of
+    another program."""
 
     switches: dict[str, dict[str, Any]]
-    classes: list[list[str]] = field(default_factory=list)  # codes have none
+    classes: list[list[str]] = field(default_factory=list)  # empty for code networks
     store: DatasetInfo = field(default_factory=DatasetInfo)
     lineage: list[LineageStage] = field(default_factory=list)
     sums: torch.Tensor | None = None
@@ -41,7 +42,7 @@ class NetworkRecord:
 
 @dataclass
 class CheckpointRecord:
-    """The parts of a checkpoint that this package reads; Lightning's own are checked when a fit is resumed."""
+    """The parts of a checkpoint that this package reads; Lightning's parts are checked when a fit is resumed."""
 
     state_dict: dict[str, torch.Tensor]
     global_step: Count
@@ -54,7 +55,7 @@ class CheckpointRecord:
 
 
 def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path") -> dict[str, Any]:
-    """A checkpoint of this package, on the CPU. Raises UserError, naming the config's `key`, for anything else."""
+    """Read a checkpoint of this package to the CPU. Raises UserError, naming the config's `key`, for any other file."""
     if Path(path).is_file() and os.environ.get(SKIP_CHECKSUM, "0") in ("", "0"):
         check_bytes(Path(path), Path(path).stat().st_mtime_ns, key)
     try:
@@ -62,14 +63,14 @@ def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path")
         parse_record(checkpoint, CheckpointRecord)
         check_entries(checkpoint["alexnet_pl"])
         checkpoint["alexnet_pl"] = migrate_record(checkpoint["alexnet_pl"])
-    except Exception as error:  # a foreign file may raise anything
+    except Exception as error:  # a file of another program may raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl ({reason})") from error
     return checkpoint
 
 
 def check_entries(metadata: dict[str, Any]) -> None:
-    """Raise ValueError for an entry that is None; no checkpoint is written with one."""
+    """Raise ValueError for an entry that is None, since no checkpoint is written with one."""
     for name, value in metadata.items():
         if value is None:
             raise ValueError(f"alexnet_pl.{name}: missing")
@@ -77,9 +78,9 @@ def check_entries(metadata: dict[str, Any]) -> None:
 
 @functools.lru_cache(maxsize=64)
 def check_bytes(path: Path, changed: int, key: str) -> None:
-    """Raise UserError if a byte of a checkpoint differs from what was written, by the CRC-32 of each of its tensors.
+    """Raise UserError if a checkpoint's bytes differ from those written, by the CRC-32 of each tensor.
 
-    torch.load does not check them. `changed`: modification time of the file, so that each version is read once.
+    torch.load does not check them. `changed`: modification time of the file, so that each version is checked once.
     """
     if not zipfile.is_zipfile(path):
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl{other_checkpoint(path)}")
@@ -93,7 +94,7 @@ def check_bytes(path: Path, changed: int, key: str) -> None:
 
 
 def other_checkpoint(path: Path) -> str:
-    """End of an error message that names the previous checkpoint, if it is intact."""
+    """End of an error message: names the previous checkpoint, if there is one, and whether it is intact."""
     before = path.with_name(PREVIOUS_NAME)
     if path.name != Path(LAST).name or not before.is_file():
         return ""
@@ -105,7 +106,7 @@ def other_checkpoint(path: Path) -> str:
 
 
 def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UserError, naming the key, if network or image sizes of a checkpoint differ from the recipe's."""
+    """Raise UserError, naming the key, if a checkpoint's network or image sizes differ from the recipe's."""
     if path is None:
         return
     saved = read_checkpoint(path)["alexnet_pl"]["switches"]
@@ -113,7 +114,7 @@ def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str
         there = saved.get(section, {})
         for key in sorted({*wanted, *there}):
             if section == "augment" and key not in ("size", "crop"):
-                continue  # augmentation may change later; image sizes may not
+                continue  # other augmentation settings may change later
             if wanted.get(key) != there.get(key):
                 raise UserError(
                     f"ckpt_path: {path} has {section}.{key}={there.get(key)}, this recipe "
@@ -133,7 +134,7 @@ def describe_checkpoint(path: Path) -> CheckpointInfo:
 
 
 def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of all tensors of a `state_dict`, in hexadecimal digits, in the order of their names."""
+    """SHA-256 of all tensors of a `state_dict` in the order of their names, in hexadecimal digits."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -142,17 +143,17 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
-    """Earlier runs that a checkpoint's own entry, `alexnet_pl`, lists."""
+    """Earlier runs listed in `metadata`, the entry `alexnet_pl` of a checkpoint."""
     return [parse_record(stage, LineageStage) for stage in metadata.get("lineage", [])]
 
 
 def read_import(metadata: Mapping[str, Any]) -> ImportedWeights | None:
-    """Where a checkpoint's weights were imported from, by its own entry, `alexnet_pl`; None if they were trained."""
+    """Origin of imported weights from `metadata`, the entry `alexnet_pl` of a checkpoint; None for trained weights."""
     return parse_record(metadata["imported"], ImportedWeights) if metadata.get("imported") else None
 
 
 def check_trained_here(path: str | Path) -> None:
-    """Raise UserError if a fit cannot go on from a checkpoint since its weights were imported."""
+    """Raise UserError if a checkpoint's weights were imported, so that no fit can resume from it."""
     if imported := read_import(read_checkpoint(path)["alexnet_pl"]):
         raise UserError(
             f"ckpt_path: {path} was imported from {imported.file} and holds no state of a fit; transfer.weights starts "
@@ -161,5 +162,5 @@ def check_trained_here(path: str | Path) -> None:
 
 
 def checkpoint_seed(path: Path) -> int | None:
-    """Seed that a network was trained with; None in older checkpoints."""
+    """Seed with which a network was trained; None in older checkpoints."""
     return read_checkpoint(path)["alexnet_pl"].get("course", {}).get("seed")

@@ -1,8 +1,8 @@
-"""fit.json: whether a fit is finished and with which settings, so that a half-trained network is never a result (§7).
+"""fit.json: whether a fit is finished and its settings, so that a half-trained network is never a result (§7).
 
-A fit writes `"finished": false` when it starts or is resumed, and `true`, with the step of `last.ckpt`, once the
-trainer has reached the end that the schedule, `max_epochs` or `max_steps` sets; `ended_by` says which. A run that was
-stopped, killed or ended by `max_time` is not finished, and only one that the schedule ended answers a row of the paper.
+A fit writes `"finished": false` when it starts or is resumed. It writes `true`, with the step of `last.ckpt`, once the
+trainer reaches the end set by the schedule, `max_epochs` or `max_steps`; `ended_by` says which. A run that was stopped,
+killed or ended by `max_time` is not finished, and only one that the schedule ended matches a row of the paper.
 """
 
 from collections.abc import Mapping
@@ -20,27 +20,27 @@ from alexnet_pl.runs.records import DatasetInfo, Schema
 
 @dataclass(frozen=True, kw_only=True)
 class FitStatus:
-    """fit.json. `training`: settings that decide the network; `store`: images trained on; `changed`: whether a setting
-    other than max_epochs changed when the fit was resumed, `changed_settings` which; `seconds`: of training, over all
-    sessions; `joules`: energy by counter, empty where it was not measured; `images`: seen in training, repetitions
-    counted."""
+    """Content of fit.json. `training`: settings that decide the network; `store`: images trained on; `changed`: whether
+    a setting other than max_epochs changed when the fit was resumed; `changed_settings`: which ones; `seconds`:
+    training time over all sessions; `joules`: energy by counter, empty if not measured; `images`: images seen in
+    training, including repetitions."""
 
-    schema: Schema = 1  # absent in files written before there was a number
+    schema: Schema = 1  # missing in the oldest files
     finished: bool
     training: Settings
     store: DatasetInfo
     changed: bool = False
-    changed_settings: list[str] = field(default_factory=list)  # absent in older files
+    changed_settings: list[str] = field(default_factory=list)  # missing in older files
     seconds: NonNegative = 0.0
     joules: dict[str, NonNegative] = field(default_factory=dict)
-    ended_by: str | None = None  # schedule, max_epochs, max_steps or max_time; absent in older files
+    ended_by: str | None = None  # schedule, max_epochs, max_steps or max_time; missing in older files
     steps: Count | None = None
     epochs: Count | None = None
     images: Count | None = None
 
 
 def read_fit_status(run: Path) -> FitStatus | None:
-    """Content of fit.json; None if the file does not exist."""
+    """Read fit.json; None if it does not exist. Raises UserError if it is corrupt."""
     path = run / FIT
     if not path.is_file():
         return None
@@ -48,10 +48,10 @@ def read_fit_status(run: Path) -> FitStatus | None:
 
 
 def start_fit(run: Path, training: Settings, store: DatasetInfo, changed: list[str] | None = None) -> FitStatus:
-    """Write fit.json at the start or on resuming, and return its content.
+    """Write fit.json when a fit starts or is resumed, and return its content.
 
-    `training`: settings that decide the network besides images and seed; `store`: the images it is trained on;
-    `changed`: settings that the checkpoint in use was trained with other values of, beside those that fit.json names.
+    `training`: settings that decide the network, besides images and seed; `store`: images trained on; `changed`: keys
+    whose values differed when the checkpoint in use was trained, in addition to those named in fit.json.
     """
     before = read_fit_status(run)
     differing = changed_settings(before.training, training) if before else []
@@ -79,7 +79,8 @@ def mark_finished(
     ended_by: str,
     joules: Mapping[str, float] | None = None,
 ) -> None:
-    """`images`: seen in training, repetitions counted; `seconds`, `joules`: of all sessions, validation included."""
+    """Record in fit.json how the fit ended. `images`: seen in training, with repetitions; `seconds`, `joules`: over all
+    sessions, including validation. A fit that `max_time` ended is not marked as finished."""
     status = read_fit_status(run)
     assert status, "start_fit comes first"
     counts = {"steps": steps, "epochs": epochs, "images": images, "seconds": round(seconds, 1)}
@@ -89,10 +90,10 @@ def mark_finished(
 
 
 def finished_fit(path: Path, checkpoint: Mapping[str, Any]) -> FitStatus | None:
-    """fit.json of the finished run whose last checkpoint this is; None otherwise.
+    """Content of fit.json if the checkpoint at `path` is the last one of a finished run, else None.
 
-    `checkpoint`: content of the file at `path`. The settings in it, which older ones lack, must be those of fit.json,
-    and those that it says were changed count as changed.
+    `checkpoint`: content of the file. If it contains settings, as newer ones do, they must equal those in fit.json;
+    settings that it lists as changed count as changed.
     """
     if path.parts[-2:] != Path(LAST).parts:
         return None
@@ -108,7 +109,7 @@ def finished_fit(path: Path, checkpoint: Mapping[str, Any]) -> FitStatus | None:
 
 
 def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
-    """Dotted keys in which two settings differ."""
+    """Dotted keys whose values differ between two settings."""
     differing: list[str] = []
     for key in sorted({*before, *now}):
         a, b = before.get(key), now.get(key)
@@ -120,14 +121,14 @@ def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
 
 
 def changed_settings(before: Settings, now: Settings) -> list[str]:
-    """Dotted keys that differ, except `trainer.max_epochs`: training longer does not change the settings."""
+    """Dotted keys that differ, except `trainer.max_epochs`, since training longer does not change the settings."""
     return [key for key in differences(before, now) if key != "trainer.max_epochs"]
 
 
 def resume_point(run: Path, training: Settings) -> tuple[bool, Path | None]:
-    """`ckpt_path=auto`: (whether the fit is finished, the checkpoint to resume from).
+    """State of a run for `ckpt_path=auto`: (whether the fit is finished, the checkpoint to resume from).
 
-    Raises UserError where the folder holds a run with other settings.
+    Raises UserError if the folder holds a run with other settings.
     """
     status, last = read_fit_status(run), run / LAST
     if status and (keys := changed_settings(status.training, training)):

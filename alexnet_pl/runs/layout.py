@@ -8,19 +8,19 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_pl.config.run_config import check_links, read_own_keys
 from alexnet_pl.errors import UserError, reason
 
-ROOT = Path("runs")  # run folders are created here, below the working folder
+ROOT = Path("runs")  # run folders are created here, relative to the working folder
 CONFIG = ".hydra/config.yaml"
 CHECKPOINTS = "checkpoints"
 LAST = "checkpoints/last.ckpt"
 BEST = "checkpoints/best.ckpt"
-PREVIOUS_NAME = "previous.ckpt"  # beside last.ckpt, the one before
+PREVIOUS_NAME = "previous.ckpt"  # the checkpoint before last.ckpt, in the same folder
 METRICS = "metrics.csv"
 RESULT = "result.json"
 VALIDATION = "validation.json"
 PROBABILITIES = "probabilities.parquet"
 PROVENANCE = "provenance.json"
 FIT = "fit.json"
-LATEST = "latest"  # a link in runs/<recipe>/ to the newest run
+LATEST = "latest"  # link in runs/<recipe>/ to the newest run
 
 
 def is_run(folder: Path) -> bool:
@@ -41,7 +41,7 @@ def read_config(folder: Path) -> DictConfig:
 
 
 def latest_checkpoint(runs: Path, which: str) -> Path:
-    """Newest `which`.ckpt below `runs`. The link `latest` is not followed, since it leads to one of the runs."""
+    """Newest `which`.ckpt below `runs`. Skips the link `latest`, which points to one of the runs."""
     found = sorted(runs.resolve().glob(f"**/{CHECKPOINTS}/{which}.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UserError(f"ckpt_path={which}: no run under {runs} has a {which}.ckpt; fit first, or name a file")
@@ -49,21 +49,21 @@ def latest_checkpoint(runs: Path, which: str) -> Path:
 
 
 def link_latest(folder: Path) -> None:
-    """Point runs/<recipe>/latest at `folder`, if it lies below runs/<recipe>/ and is not part of another run."""
+    """Point the link runs/<recipe>/latest at `folder` if it is in runs/<recipe>/ and not part of another run."""
     run, root = folder.resolve(), ROOT.resolve()
     if root not in run.parents or run.parent == root or not is_run(run):
         return
-    above = list(run.parents)[: len(run.relative_to(root).parts) - 1]  # without runs/ itself
+    above = list(run.parents)[: len(run.relative_to(root).parts) - 1]  # parent folders without runs/ itself
     if not any(is_run(parent) for parent in above):
         replace_link(above[-1] / LATEST, run)
 
 
 def replace_link(link: Path, target: Path) -> None:
-    """Create a relative link, so that runs/ can be moved. Skipped on filesystems without links."""
+    """Create a relative link, so that runs/ can be moved. Does nothing on file systems without links."""
     partial = link.with_name(f".{link.name}.{target.name}")
     try:
         if link.exists() and not link.is_symlink():
-            return  # the user's own folder of that name
+            return  # a folder of that name made by the user
         partial.unlink(missing_ok=True)
         partial.symlink_to(target.relative_to(link.parent), target_is_directory=True)
         partial.replace(link)

@@ -1,7 +1,7 @@
-"""Lock of a run folder: two processes that write the same files of a run would mix their content.
+"""Lock of a run folder, since two processes writing the same files would mix their content.
 
-A lock is of one command, so that a network can be tested while it is trained. It ends with its process, however that
-ends; where the file system has no locks, there is none.
+There is one lock per command, so that a network can be tested while it is trained. The lock is released when its
+process ends for any reason. File systems without locks are not protected.
 """
 
 import fcntl
@@ -16,9 +16,9 @@ from alexnet_pl.errors import UserError
 
 @contextmanager
 def run_lock(run: Path, command: str) -> Iterator[None]:
-    """Raise UserError if another process runs `command` in this run folder.
+    """Hold the lock of `command` in this run folder. Raises UserError if another process holds it.
 
-    The processes of one distributed fit count as one: the first of them holds the lock.
+    The processes of a distributed fit count as one: only the first holds the lock.
     """
     if not is_first_process():
         yield
@@ -33,7 +33,7 @@ def run_lock(run: Path, command: str) -> Iterator[None]:
 
 
 def acquire(path: Path, command: str) -> int:
-    """An open, locked file that is still the one at `path`."""
+    """Open and lock the file at `path`; returns its descriptor. Raises UserError if another process holds the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         if path.is_symlink():
@@ -51,4 +51,4 @@ def acquire(path: Path, command: str) -> int:
             return descriptor
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # the one that held it has just ended and removed it
+        os.close(descriptor)  # the previous holder has just ended and removed this file

@@ -1,4 +1,4 @@
-"""Reading a run's `metrics.csv`."""
+"""Read a run's `metrics.csv`."""
 
 import csv
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ COLUMN = "train/epoch_top1_error"
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a `metrics.csv`; a last one that a crash cut off is left out.
+    """Rows of a `metrics.csv`, without a last row that was cut off by a crash.
 
-    Raises UserError that names the file and the line of a row that is damaged.
+    Raises UserError, naming the file and the line, for a damaged row.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -41,12 +41,12 @@ def parse_row(row: dict[str, str], where: str) -> Row:
 
 
 def validations(run: Path) -> dict[int, Row]:
-    """Rows of `metrics.csv` that hold a validation, by step."""
+    """Rows of `metrics.csv` that contain a validation, by step."""
     return {int(row["step"]): row for row in read_rows(run / METRICS) if "val/top1_error" in row}
 
 
 def images_per_second(run: Path) -> float | None:
-    """Median over the log's lines, validation and start-up left out; None for a run too short to have any."""
+    """Median images per second over the rows of `metrics.csv`; None if no row has a rate."""
     rates = [row["train/images_per_second"] for row in read_rows(run / METRICS) if "train/images_per_second" in row]
     return median(rates) if rates else None
 
@@ -63,9 +63,9 @@ def column(rows: list[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def epochs_to(errors: Iterable[float], target: float) -> float | None:
-    """Epochs until the training error is down to `target` percent (Figure 1); None if it never is.
+    """Epochs until the training error reaches `target` percent (Figure 1); None if it never does.
 
-    `errors`: percent, one for each epoch, at its end; between two epochs the line is straight, from 100 at the start.
+    `errors`: percent at the end of each epoch; interpolated linearly between epochs, starting from 100.
     """
     before = 100.0
     for epoch, error in enumerate(errors):

@@ -28,8 +28,7 @@ GIT_OPTIONS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One run of a command: when, from which commit, with which arguments, on which images and machine;
-    `processes`: how those that shared a batch did."""
+    """One run of a command: time, commit, arguments, images, machine; `processes`: how processes shared a batch."""
 
     time: str
     command: str
@@ -69,7 +68,7 @@ def append_session(run: Path, session: Session) -> None:
 
 
 def describe_session(command: str, store: StoreIdentity) -> Session:
-    """The session that is running."""
+    """Describe the current session."""
     return Session(
         time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         command=command,
@@ -87,9 +86,9 @@ def describe_session(command: str, store: StoreIdentity) -> Session:
 
 
 def git(*words: str) -> str | None:
-    """Output of git in the package's own checkout; None where the package is installed without one.
+    """Output of git in the package's own checkout; None if the package is not in a checkout or git fails.
 
-    Neither the environment nor the user's configuration reaches git: both can name commands for it to run.
+    git sees neither the environment nor the user's configuration, since both can name commands for it to run.
     """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():

@@ -1,4 +1,4 @@
-"""Records that several files of a run share: identity of images and checkpoints, and earlier runs (§7)."""
+"""Records shared by several files of a run: identity of images and checkpoints, and earlier runs (§7)."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -18,8 +18,8 @@ class StoreIdentity:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo(StoreIdentity):
-    """Identity of a set of images. `images`: of the whole split; `train_images`: of the store's training split;
-    `classes`: how many; `class_list`: SHA-256 of their sorted ids; `missing`: files that the copy lacked."""
+    """Identity of a set of images. `images`: number in the split; `train_images`: number in the store's training split;
+    `classes`: number of classes; `class_list`: SHA-256 of their sorted ids; `missing`: files missing from the copy."""
 
     split: str = ""
     images: Count = 0
@@ -31,7 +31,7 @@ class DatasetInfo(StoreIdentity):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointInfo:
-    """Identity of a checkpoint: SHA-256 of the file, and of the tensors in it, which older records lack."""
+    """Identity of a checkpoint: SHA-256 of the file, and of its tensors (`weights`; missing in older records)."""
 
     sha256: str
     weights: str = ""
@@ -40,14 +40,14 @@ class CheckpointInfo:
 
     @property
     def network(self) -> str:
-        """Hash that identifies the network: of the weights; in older records, of the file."""
+        """Hash that identifies the network: of the weights, or of the file in older records."""
         return self.weights or self.sha256
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedWeights:
-    """Weights that another program trained. `file`, `sha256`: the file that they were read from; `format`: its
-    program; `classes`: what the order of its outputs was taken from."""
+    """Weights trained by another program. `file`, `sha256`: the file they were read from; `format`: its program;
+    `classes`: source of the order of its outputs."""
 
     file: str
     sha256: str
@@ -57,8 +57,8 @@ class ImportedWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class LineageStage:
-    """An earlier run whose layers a network started from. `training`: its settings, None unless it was finished;
-    `changed`: whether they changed on the way."""
+    """An earlier run from which a network took layers. `training`: its settings, None unless it was finished;
+    `changed`: whether settings changed during the run."""
 
     store: DatasetInfo = field(default_factory=DatasetInfo)
     step: Count = 0

@@ -42,7 +42,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def write_checkpoint(checkpoint: dict[str, object], file: BinaryIO) -> None:
-    """Call torch.save; a failed write, such as on a full disk, raises its OSError, not torch's RuntimeError."""
+    """Call torch.save. A failed write, as on a full disk, raises its OSError instead of torch's RuntimeError."""
     recorder = ErrorRecordingFile(file)
     try:
         torch.save(checkpoint, recorder)  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ class ErrorRecordingFile:
 
 
 def link_previous(path: Path) -> None:
-    """Hard-link last.ckpt as previous.ckpt before it is replaced; skipped on file systems without hard links."""
+    """Hard-link last.ckpt as previous.ckpt before it is replaced; does nothing on file systems without hard links."""
     if path.name != Path(LAST).name or not path.is_file():
         return
     link = path.with_name(f"{PREVIOUS_NAME}.tmp")
@@ -83,14 +83,14 @@ def link_previous(path: Path) -> None:
 
 
 def save_last(trainer: L.Trainer, path: Path) -> None:
-    """Save `last.ckpt` at the end of a fit, unless its last validation has just written it."""
+    """Save `last.ckpt` at the end of a fit, unless the last validation has just saved it."""
     saved_step = read_checkpoint(path)["global_step"] if path.is_file() else -1
     if trainer.strategy.broadcast(saved_step) != trainer.global_step:
         trainer.save_checkpoint(path)
 
 
 class RelocatableCheckpoint(ModelCheckpoint):
-    """ModelCheckpoint of complete epochs that still knows its files and scores after the run folder was moved."""
+    """ModelCheckpoint of complete epochs that finds its files and scores after the run folder was moved."""
 
     @property
     def state_key(self) -> str:
@@ -98,7 +98,7 @@ class RelocatableCheckpoint(ModelCheckpoint):
         return super().state_key.replace(type(self).__qualname__, "Checkpoint", 1)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises TypeError for a score that is no number."""
+        """Restore the state. Raises TypeError if a score is not a number."""
         for score in (state_dict["best_model_score"], state_dict["kth_value"], *state_dict["best_k_models"].values()):
             if score is not None and not isinstance(score, torch.Tensor):
                 raise TypeError(f"best_model_score: {score!r} is no score")
@@ -108,7 +108,7 @@ class RelocatableCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **paths, "best_k_models": models, "dirpath": self.dirpath})
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Skip an epoch that `trainer.max_steps` ended before its last batch: it was not validated."""
+        """Skip an epoch that `trainer.max_steps` ended before its last batch, since it was not validated."""
         if trainer.is_last_batch:
             super().on_train_epoch_end(trainer, pl_module)
 
@@ -118,7 +118,7 @@ class RelocatableCheckpoint(ModelCheckpoint):
 
 
 def make_checkpoints(folder: Path, monitor: str) -> list[ModelCheckpoint]:
-    """Callbacks that save `last.ckpt` after every validation, to resume from, and the weights of the lowest `monitor`
+    """Callbacks that save `last.ckpt` after each validation, to resume from, and the weights with the lowest `monitor`
     as `best.ckpt`."""
     make = partial(RelocatableCheckpoint, folder, enable_version_counter=False, auto_insert_metric_name=False)
     return [

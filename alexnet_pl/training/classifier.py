@@ -39,14 +39,14 @@ Net = AlexNet | ConvNet | LocalNet | OverFeat
 class Classifier(L.LightningModule):
     """LightningModule for classification: network, on-device augmentation, error rates.
 
-    Its checkpoints hold everything that `predict` needs, so that the store need not be there: the arguments of network
-    and augmentation, the mean image, the principal components of colour, and the class list.
+    Checkpoints contain everything that `predict` needs, so that it works without the store: arguments of network and
+    augmentation, mean image, principal components of colour, and class list.
     """
 
     net: Net
     augment: Augment
     train_sums: Tensor  # (3,) loss, wrong answers, images since metrics were last logged
-    epoch_sums: Tensor  # (3,) the same, from the start of the epoch until metrics were last logged
+    epoch_sums: Tensor  # (3,) the same, from the start of the epoch to the last log
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Classifier(L.LightningModule):
         dense: DenseViews | None = None,
         performance: Performance = UNOPTIMIZED,
     ) -> None:
-        """Set up training; `lr` … `no_decay_layers` are the settings of §6.
+        """Initialise the module; `lr` to `no_decay_layers` are the settings of §6.
 
         `architecture`: the arguments that `net` and `augment` were built with, {"model": …, "augment": …}. `views`: the
         crops averaged in a test, "center", "ten" or "nine". `dense`: test with OverFeat's windows instead of `views`.
@@ -85,25 +85,25 @@ class Classifier(L.LightningModule):
         self.net, self.augment, self.architecture = net, augment, dict(architecture)
         self.views, self.dense = dense.name if dense else views, dense
         self.performance, self.step_function = performance, self.train_step
-        self.automatic_optimization = False  # the update rule is the paper's, and a CUDA graph may replay the step
+        self.automatic_optimization = False  # for the paper's update rule, and for CUDA graphs that replay the step
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.bias_lr_scale, self.decay_biases, self.no_decay_layers = bias_lr_scale, decay_biases, no_decay_layers or []
         if unknown := set(self.no_decay_layers) - dict(net.named_children()).keys():
             raise ValueError(f"no_decay_layers={sorted(unknown)[0]}: the network has no such layer")
-        self.rate_scales: dict[str, float] = {}  # factor of `lr` by layer, 1 for those that are not named
+        self.rate_scales: dict[str, float] = {}  # factor of `lr` by layer; 1 for layers not named
         self.classes: list[list[str]] = []
-        self.last_metrics: dict[str, Tensor] = {}  # of the last validation or test
+        self.last_metrics: dict[str, Tensor] = {}  # metrics of the last validation or test
         self.trained_on = DatasetInfo()
-        self.progress_metrics: dict[str, float] = {}  # since `log(prog_bar=True)` would wait for the GPU at each step
+        self.progress_metrics: dict[str, float] = {}  # `log(prog_bar=True)` would wait for the GPU at each step
         self.labelled = True  # whether the labels of the tested split are known
-        self.lineage: list[LineageStage] = []  # earlier runs that layers were carried over from, oldest first
+        self.lineage: list[LineageStage] = []  # earlier runs that layers were copied from, oldest first
         self.val_errors, self.test_errors = ErrorRates(), ErrorRates()
         for name in ("train_sums", "epoch_sums"):
             self.register_buffer(name, torch.zeros(3), persistent=False)
 
     def setup(self, stage: str) -> None:
-        """Take classes and, before a fit, image statistics from the store; a loaded checkpoint replaces the latter."""
-        for errors in (self.val_errors, self.test_errors):  # counted over processes with different images
+        """Set classes and, for a fit, image statistics from the store; loading a checkpoint replaces the statistics."""
+        for errors in (self.val_errors, self.test_errors):  # processes count different images
             errors.process_group = getattr(self.trainer.strategy, "data", None)
         store = self.trainer.datamodule.store  # type: ignore[attr-defined]
         outputs = self.net.num_classes
@@ -118,7 +118,7 @@ class Classifier(L.LightningModule):
         self.augment.set_statistics(store.mean, store.covariance)
 
     def configure_model(self) -> None:
-        """Set the memory format here: DDP lays out its gradient buckets by the weights' layout after this hook."""
+        """Set the memory format in this hook, after which DDP lays out its gradient buckets like the weights."""
         self.apply_performance(self.trainer.strategy.root_device)
 
     def apply_performance(self, device: torch.device) -> None:
@@ -137,7 +137,7 @@ class Classifier(L.LightningModule):
         return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay, fused=self.performance.optimized)
 
     def graph_state(self) -> tuple[float, ...]:
-        """Host values that a captured graph would freeze: the learning rate of each group, the colour noise."""
+        """Host values that a captured graph would freeze: learning rate of each group, colour noise."""
         return (*(group["lr"] for group in self.sgd.param_groups), self.augment.noise)
 
     @property
@@ -191,7 +191,7 @@ class Classifier(L.LightningModule):
             raise UserError(f"the training loss is {loss} by step {self.global_step}; try a smaller optim.lr")
 
     def on_train_epoch_start(self) -> None:
-        """Reset the sums. Lightning does not call this for an epoch resumed in its middle, which keeps its sums."""
+        """Reset the sums. Lightning does not call this for an epoch resumed in the middle, whose sums are kept."""
         self.train_sums.zero_()
         self.epoch_sums.zero_()
 
@@ -206,7 +206,7 @@ class Classifier(L.LightningModule):
         return float(100 * sums[1] / sums[2])
 
     def on_validation_model_zero_grad(self) -> None:
-        """Keep the gradient tensors, whose addresses a captured CUDA graph writes to."""
+        """Do nothing: a captured CUDA graph writes to the gradient tensors' addresses, so they must be kept."""
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Update the validation errors; return (N, classes) log-probabilities for callbacks."""
@@ -229,9 +229,9 @@ class Classifier(L.LightningModule):
             self.log_errors("test", self.test_errors)
 
     def test_scores(self, images: Tensor | list[Tensor]) -> Tensor:
-        """Log-probabilities (N, classes) with the views of the test.
+        """Log-probabilities (N, classes), averaged over the views of the test.
 
-        `images`: (N, 3, size, size) uint8, or for dense views also a list of (3, H, W) of any sizes.
+        `images`: (N, 3, size, size) uint8; for dense views also a list of (3, H, W) of any sizes.
         """
         if self.dense is None:
             assert isinstance(images, Tensor)
@@ -239,7 +239,7 @@ class Classifier(L.LightningModule):
         return dense_scores(self.net, self.prepare_picture, list(images), self.dense)  # type: ignore[arg-type]
 
     def prepare_picture(self, pictures: Tensor) -> Tensor:
-        """Input of the network for images of any size: (N, 3, H, W), 0 … 255 → the same shape, minus the mean."""
+        """Input of the network for images of any size: (N, 3, H, W), 0 to 255 → the same shape, minus the mean."""
         return self.performance.to_memory_format(pictures - self.augment.color_mean)
 
     def log_probabilities(self, images: Tensor, view_set: str) -> Tensor:
@@ -257,7 +257,7 @@ class Classifier(L.LightningModule):
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
     def log_errors(self, stage: str, errors: ErrorRates) -> None:
-        """Log the errors of a split. Raises RuntimeError if an image was skipped or counted twice."""
+        """Log the error rates of a split. Raises RuntimeError if an image was skipped or counted twice."""
         metrics = errors.compute()
         errors.reset()
         loader = self.trainer.val_dataloaders if stage == "val" else self.trainer.test_dataloaders
@@ -267,7 +267,7 @@ class Classifier(L.LightningModule):
         if metrics["nonfinite"]:
             self.print(f"{stage}: {int(metrics['nonfinite'])} images got scores that are not finite; counted as wrong")
         values = {f"{stage}/top1_error": metrics["top1_error"], f"{stage}/top5_error": metrics["top5_error"]}
-        options = {"sync_dist": True, "reduce_fx": "max"}  # every process has the same already
+        options = {"sync_dist": True, "reduce_fx": "max"}  # the values are the same in all processes
         self.log_dict(values, prog_bar=True, **options)
         self.log(f"{stage}/loss", metrics["nll"], **options)
         if stage == "val":
@@ -278,7 +278,7 @@ class Classifier(L.LightningModule):
         self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
         self.check_images(checkpoint["alexnet_pl"].get("store", {}).get("fingerprint", ""))
         if "sums" in checkpoint["alexnet_pl"]:
-            first = image_share(self.trainer)[0] == 0  # the saved sums are over all processes: one alone resumes them
+            first = image_share(self.trainer)[0] == 0  # sums are saved over all processes, so only one resumes them
             self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device) * first
         self.lineage = read_lineage(checkpoint["alexnet_pl"])
 
@@ -287,7 +287,7 @@ class Classifier(L.LightningModule):
             raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
 
     def check_images(self, trained: str) -> None:
-        """Raise UserError if the store at `data.root` is not the one that the fit was started with, by fingerprint."""
+        """Raise UserError if the store at `data.root` is not the one that the fit started with, by fingerprint."""
         current = self.trained_on.fingerprint
         if trained and current and trained != current:
             raise UserError(
@@ -306,7 +306,7 @@ class Classifier(L.LightningModule):
         checkpoint["alexnet_pl"]["lineage"] = [to_json(stage) for stage in self.lineage]
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         sums = torch.stack([self.train_sums, self.epoch_sums])
-        sums = sums.to(self.trainer.strategy.root_device)  # after a fit the module may be on the CPU already
+        sums = sums.to(self.trainer.strategy.root_device)  # after a fit the module may already be on the CPU
         sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         self.check_finite(float(sums[:, 0].sum()))  # the loss may have diverged since metrics were last logged
         checkpoint["alexnet_pl"]["sums"] = sums

@@ -8,15 +8,15 @@ from torch import Tensor
 from alexnet_pl.data.loading.augment import Batch, Draws
 
 Step = Callable[[Batch], None]
-EAGER_STEPS = 3  # before the first capture, while kernels are chosen and compiled
+EAGER_STEPS = 3  # run before the first capture, while kernels are chosen and compiled
 
 
 class CudaGraphStep:
-    """Training step that is captured once and then replayed, so that its hundreds of kernel launches become one.
+    """Training step that is captured once and then replayed, so that one launch replaces hundreds of kernel launches.
 
     Values that the host computes within a step are frozen at capture. `state` must return all of them (learning rates,
-    noise); when they change, one step runs eagerly and the next is captured again. The first `EAGER_STEPS` steps run
-    eagerly too. Every call trains on its batch.
+    noise). When they change, the next step runs eagerly and the one after it is captured again. The first `EAGER_STEPS`
+    steps also run eagerly. Every call trains on its batch.
     """
 
     def __init__(self, step: Step, state: Callable[[], object]) -> None:

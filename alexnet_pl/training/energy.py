@@ -36,7 +36,7 @@ def read_gpu_joules() -> dict[str, float]:
 
 
 def read_cpu_joules(root: Path) -> dict[str, float]:
-    """Read joules of the CPU packages (`intel-rapl:0`, not subzones such as `intel-rapl:0:0`). May need root."""
+    """Read joules of the CPU packages (`intel-rapl:0`, not subzones such as `intel-rapl:0:0`). May require root."""
     try:
         paths = [path / "energy_uj" for path in root.glob("intel-rapl:*") if path.name.count(":") == 1]
         return {"processor": sum(int(path.read_text()) for path in paths) / 1e6} if paths else {}

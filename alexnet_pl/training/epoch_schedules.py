@@ -1,4 +1,4 @@
-"""Learning rate schedules that are functions of the epoch (§6, §7): the epochs at which the authors acted by hand."""
+"""Learning rate schedules by epoch (§6, §7): the epochs at which the authors changed settings by hand."""
 
 from typing import Any
 
@@ -8,15 +8,16 @@ from alexnet_pl.training.schedules import FIRST_LAYER, Schedule, optimizer_group
 
 
 class LoggedSchedule(Schedule):
-    """Changes by hand that the program's parameter files record; the defaults are those of the ILSVRC-2012 net (145).
+    """Manual changes recorded in the program's parameter files; the defaults are those of the ILSVRC-2012 net (145).
 
     Epochs count from 1. A change takes effect at the start of its epoch:
-      drop1, drop2   divide the rates of all weights by 10; drop1 also those of biases, which then stay (as in the 2010
-                     run of this network and in the scripted one; the file of the 2012 run still has the first rate)
-      cool           divide the rate of conv1's weights by 10 once more; end the colour noise
+      drop1, drop2   divide the rates of all weights by 10; drop1 also divides those of biases, which then stay constant
+                     (as in the 2010 run of this network and in the scripted one; the file of the 2012 run still has the
+                     first rate)
+      cool           divide the rate of conv1's weights by 10 again; end the colour noise
       freeze         freeze conv1
       drop3          divide the rates of the other weights by 10
-      stop           the last epoch
+      stop           last epoch
 
     A function of the epoch, so no state is saved. Raises ValueError if the epochs are not in this order.
     """
@@ -33,7 +34,7 @@ class LoggedSchedule(Schedule):
         return trainer.current_epoch >= self.stop
 
     def factor(self, name: str, epoch: int) -> float:
-        """Ratio of the rate of group `name` (`conv1.weight`, …) in `epoch`, from 1, to its rate in the first epoch."""
+        """Rate of group `name` (`conv1.weight`, …) in `epoch`, counted from 1, divided by its first rate."""
         if name.startswith(FIRST_LAYER) and epoch >= self.freeze:
             return 0.0
         if name.endswith(".bias"):
@@ -51,7 +52,7 @@ class LoggedSchedule(Schedule):
             pl_module.augment.noise = 0.0  # type: ignore[union-attr]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Restore the end of the noise and of the fit, which checkpoints do not hold."""
+        """End noise and fit if their epochs have passed, since checkpoints do not store this."""
         self.end_noise(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or trainer.current_epoch >= self.stop
 
@@ -88,10 +89,11 @@ class StagedSchedule(Schedule):
     """Rates by layer and epoch, as the authors set them by hand when fine-tuning (§7).
 
     Each stage starts at its `epoch`, counted from 1 as in the program's logs; 2.5 is the middle of the second epoch.
-    `weights` and `biases` map layers to rates, `all` standing for all layers; a rate of 0 freezes a layer. Biases that
-    no stage mentions learn at `bias_lr_scale` times the rate of their weights. `noise`: colour noise from then on.
+    `weights` and `biases` map layers to rates; `all` stands for all layers, and a rate of 0 freezes a layer. Biases
+    that no stage mentions use `bias_lr_scale` times the rate of their weights. `noise`: colour noise from this stage
+    on.
 
-    Raises ValueError for unknown keys, or if the first stage is not from epoch 1 with `weights.all`.
+    Raises ValueError for unknown keys, or if the first stage does not start at epoch 1 with `weights.all`.
     """
 
     def __init__(self, stages: list[Any], bias_lr_scale: float = 2.0) -> None:
@@ -105,7 +107,7 @@ class StagedSchedule(Schedule):
         self.stages, self.bias_lr_scale = stages, bias_lr_scale
 
     def rates(self, position: float) -> tuple[dict[str, float], dict[str, float], float | None]:
-        """(weights, biases, noise) at `position` in epochs, from 1; rates by layer, with "all" for the rest."""
+        """(weights, biases, noise) at `position`, epochs from 1; rates by layer, with "all" for the other layers."""
         by_kind: dict[str, dict[str, float]] = {"weights": {}, "biases": {}}
         noise = None
         for stage in self.stages:
@@ -126,7 +128,7 @@ class StagedSchedule(Schedule):
         return biases.get(layer, biases.get("all", weight * self.bias_lr_scale))
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Set the rates of the epoch's start before they are logged."""
+        """Set the rates at the start of the epoch, before they are logged."""
         self.on_train_batch_start(trainer, pl_module, None, 0)
 
     def on_train_batch_start(

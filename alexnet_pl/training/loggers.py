@@ -23,11 +23,10 @@ WANDB_ID = "wandb_id.txt"
 
 
 class ResumableMetricsWriter(ExperimentWriter):
-    """Writer of `metrics.csv` that keeps the rows of the run being resumed, which Lightning's writer deletes.
+    """Writer of `metrics.csv` that keeps the rows of a resumed run, which Lightning's writer deletes.
 
-    Rows written after the checkpoint are dropped, since the resumed run writes them again: all but the first `rows`. If
-    the checkpoint is older than that count (`rows` is None), rows of steps after `step` are dropped. Raises UserError
-    for a file with a damaged row.
+    Only the first `rows` rows are kept, since the resumed run writes later ones again. Without `rows` (None), as in
+    older checkpoints, rows of steps after `step` are dropped. Raises UserError for a file with a damaged row.
     """
 
     def __init__(self, folder: str, step: int, rows: int | None = None) -> None:
@@ -56,7 +55,7 @@ class ResumableMetricsWriter(ExperimentWriter):
         partial.replace(path)
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        """Replace the file atomically; Lightning's version empties it first."""
+        """Replace the file atomically; Lightning's method empties it first."""
         with Path(self.metrics_file_path).open(newline="") as file:
             rows = list(csv.DictReader(file))
         self.replace_file(rows)
@@ -66,11 +65,11 @@ class ResumableMetricsWriter(ExperimentWriter):
         self.rows += 1
 
     def _check_log_dir_exists(self) -> None:
-        """Keep the existing file, which Lightning's version deletes."""
+        """Keep the existing file, which Lightning's method deletes."""
 
 
 def is_complete_row(row: Mapping[str, str | None]) -> bool:
-    """Whether a row has all fields; a crash can cut off the last one."""
+    """Whether a row has all fields; a crash can truncate the last row."""
     return None not in row and None not in row.values() and (row.get("step") or "").isdecimal()
 
 
@@ -92,7 +91,7 @@ class MetricsFile(CSVLogger):
 def write_metrics(trainer: L.Trainer, values: Mapping[str, float]) -> None:
     """Write training metrics to every logger, at the current step.
 
-    All training metrics are logged through this function, because `LightningModule.log` costs about 0.3 ms a value.
+    All training metrics are logged through this function, since `LightningModule.log` costs about 0.3 ms per value.
     Validation and test errors, which checkpoints and schedules monitor, are logged with `LightningModule.log`.
     """
     if trainer.is_global_zero:
@@ -128,7 +127,7 @@ def make_loggers(
 
 
 def reopen_loggers(kind: str, run: Path, project: str, entity: str | None = None, new: bool = False) -> list[Logger]:
-    """Open the loggers of a finished fit again, to add later results; with `new` also where the fit logged nothing."""
+    """Open the loggers of a finished fit again, to add later results. `new`: also if the fit logged nothing."""
     if kind == "wandb" and (new or (run / WANDB_ID).is_file()):
         logger = make_wandb_logger(run, project, entity)
         return [logger] if logger else []
@@ -149,7 +148,7 @@ def is_logged_in() -> bool:
 
 
 def wandb_hosts() -> list[str]:
-    """Hosts, with their ports, under which `wandb login` may have written the key; the public server's was renamed."""
+    """Hosts, with ports, under which `wandb login` may have stored the key; the public server has been renamed."""
     import wandb
 
     if url := os.environ.get("WANDB_BASE_URL"):
@@ -158,7 +157,7 @@ def wandb_hosts() -> list[str]:
 
 
 def is_offline() -> bool:
-    """Whether W&B logs offline: by WANDB_MODE, or because the user is not logged in."""
+    """Whether W&B logs offline, because of WANDB_MODE or because the user is not logged in."""
     return os.environ.get("WANDB_MODE", "online") != "online" or not is_logged_in()
 
 
@@ -189,7 +188,7 @@ def make_wandb_logger(run: Path, project: str, entity: str | None = None) -> Wan
         logger = WandbLogger(name=name, save_dir=str(run), id=identity, resume="allow", **options)
         experiment = logger.experiment
         if rank_zero_only.rank == 0 and not id_path.exists():
-            id_path.write_text(f"{experiment.id}\n")  # a sweep's agent has chosen another than ours
+            id_path.write_text(f"{experiment.id}\n")  # a sweep's agent uses its own id
         return logger
     except Exception as error:  # losing the dashboard must not lose the run
         rank_zero_warn(f"logging without W&B ({reason(error)})")

@@ -73,7 +73,7 @@ def to_wandb(cell: Cell) -> Any:
 def log_boxes(
     loggers: Sequence[Logger], key: str, images: Sequence[tuple[Any, Any]], names: Sequence[str], step: int
 ) -> None:
-    """Images with boxes that W&B lays over them. `images`: (3, H, W) uint8 tensors, each with what was found: `labels`,
+    """Log images with boxes that W&B overlays. `images`: ((3, H, W) uint8, boxes) pairs; the boxes have `labels`,
     `scores` and `boxes` (N, 4) in pixels."""
     if not images or not (wandb_loggers := select_wandb(loggers)):
         return
@@ -85,13 +85,13 @@ def log_boxes(
 
 
 def pad_image(image: Tensor, height: int, width: int) -> Tensor:
-    """Extend an image to the right and downwards in grey: W&B scales all images of a key as if they had the first's
-    size."""
+    """Pad an image to the right and bottom with grey, since W&B scales all images of a key as if they had the first
+    one's size."""
     return F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1]), value=128)
 
 
 def wandb_boxes(found: Any, names: Sequence[str]) -> dict[str, object]:
-    """In the format of wandb.Image."""
+    """Convert boxes to the format of wandb.Image."""
     edges = ("minX", "minY", "maxX", "maxY")
     rows = [
         {
@@ -108,7 +108,7 @@ def wandb_boxes(found: Any, names: Sequence[str]) -> dict[str, object]:
 
 @log_safely
 def log_summary(loggers: Sequence[Logger], values: dict[str, object], files: Iterable[Path] = ()) -> None:
-    """Add `values` to the config of the W&B run, by which its tables filter and group, and upload `files`."""
+    """Add `values` to the config of the W&B run, for filtering and grouping in its tables, and upload `files`."""
     for logger in select_wandb(loggers):
         logger.experiment.config.update(values, allow_val_change=True)
         for path in files:

@@ -6,6 +6,6 @@ IDLE, THROUGHPUT, EPOCH_ERROR = "train/gpu_idle_percent", "train/images_per_seco
 
 FILTERS, PREDICTIONS, CONFUSIONS = "kernels", "val/predictions", "test/confusions"
 
-BOX_LOSSES = ("class_loss", "box_loss")  # of a detector, after `train/` and `val/`
+BOX_LOSSES = ("class_loss", "box_loss")  # losses of a detector, prefixed with `train/` or `val/`
 LOCALISATION_ERRORS, MEAN_AVERAGE_PRECISION = ("test/loc_error", "test/given_class_error"), "test/map"
 MERGING, MISTAKES, FOUND_BOXES = "boxes/merging", "boxes/mistakes", "boxes/found"

@@ -54,7 +54,7 @@ class MomentumSGD(Optimizer):
         for (
             *settings,
             _,
-        ), weights in by_settings.items():  # of those that begin, the fused kernel takes none with others
+        ), weights in by_settings.items():  # the fused kernel cannot mix weights with and without a velocity
             self.update(weights, *settings)  # type: ignore[arg-type]
         return loss
 

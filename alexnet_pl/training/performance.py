@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runtime import keep_freed_memory
 
-IMAGES_PER_PASS = {"cuda": 1280, "cpu": 128}  # in a test; larger passes are no faster. 1280 take 0.8 GB in float32
+IMAGES_PER_PASS = {"cuda": 1280, "cpu": 128}  # in a test; more are no faster. 1280 take 0.8 GB in float32
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Performance:
     def uses_compile(self, device: torch.device) -> bool:
         """Whether to use torch.compile on `device`.
 
-        It needs a C++ compiler for the CPU, a C compiler for GPU launchers, and for both the Python headers, which some
+        It needs a C++ compiler for the CPU, a C compiler for GPU launchers, and the Python headers for both, which some
         systems ship in a separate package.
         """
         if self.compile != "auto":
@@ -65,8 +65,8 @@ class Performance:
         return self.optimized and headers and any(map(shutil.which, compilers))
 
     def uses_cuda_graph(self, device: torch.device, single_device: bool) -> bool:
-        """Whether to replay steps as a CUDA graph. `single_device`: the strategy is Lightning's for one device; others
-        keep tensors that a capture must allocate itself."""
+        """Whether to replay steps as a CUDA graph. `single_device`: whether the strategy is Lightning's for one device;
+        other strategies keep tensors that a capture must allocate itself."""
         return self.cuda_graph and device.type == "cuda" and single_device
 
     def views_per_pass(self, images: Tensor) -> int:

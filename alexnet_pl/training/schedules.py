@@ -1,4 +1,4 @@
-"""Learning rate schedules driven by an error (§6): drops when the validation error stops improving, or constant."""
+"""Learning rate schedules driven by an error (§6): drop when the validation error stops improving, or constant."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def has_reached_max_epochs(trainer: L.Trainer) -> bool:
 
 
 def find_end_of_fit(trainer: L.Trainer) -> str:
-    """Name of what ended a fit: schedule, max_epochs, max_steps or max_time."""
+    """What ended a fit: "schedule", "max_epochs", "max_steps" or "max_time"."""
     if any(schedule.is_complete(trainer) for schedule in trainer.callbacks if isinstance(schedule, Schedule)):  # type: ignore[attr-defined]
         return "schedule"
     if has_reached_max_epochs(trainer):
@@ -86,7 +86,7 @@ class PlateauSchedule(Schedule):
         self.end_noise(pl_module)
 
     def is_complete(self, trainer: L.Trainer) -> bool:
-        """Whether the last division was made, even if `trainer.max_epochs` came before the next plateau."""
+        """Whether the last division has been made, even if `trainer.max_epochs` is reached before the next plateau."""
         return self.num_drops == self.times
 
     @property
@@ -98,7 +98,7 @@ class PlateauSchedule(Schedule):
             pl_module.augment.noise = 0.0  # type: ignore[union-attr]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Restore noise and end of the fit, which checkpoints do not hold; rates are restored with the optimizer."""
+        """Restore noise and end of the fit, which checkpoints do not store; rates are restored with the optimizer."""
         self.end_noise(pl_module)
         trainer.should_stop = trainer.should_stop or self.done
 
@@ -117,10 +117,10 @@ class PlateauSchedule(Schedule):
 
 
 class ConstantSchedule(Schedule):
-    """Constant learning rate, as for Figure 1; with `until`, the fit ends after the first epoch whose training error is
-    at most `until` percent, 25 in the figure.
+    """Constant learning rate, as for Figure 1. With `until`, the fit ends after the first epoch whose training error is
+    at most `until` percent (25 in the figure).
 
-    Acts before the checkpoint is written, so that a checkpoint knows that its fit has ended.
+    Acts before the checkpoint is written, so that the checkpoint records the end of the fit.
     """
 
     def __init__(self, until: float | None = None) -> None:

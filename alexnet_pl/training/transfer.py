@@ -34,7 +34,8 @@ KEY = "transfer.weights"
 @dataclass(frozen=True)
 class EarlierNetwork:
     """A trained network to take layers from. `source`: its file or address; `architecture`: {"model": …, "augment": …};
-    `tensors`: by name, those of the network beginning with `net.`; `lineage`: its runs, oldest first, its own last."""
+    `tensors`: tensors by name, where those of the network begin with `net.`; `lineage`: its runs, oldest first, its own
+    last."""
 
     source: str
     architecture: Settings
@@ -43,13 +44,13 @@ class EarlierNetwork:
 
     @property
     def origin(self) -> str:
-        """The images that it was trained on, and for how long."""
+        """Description of the images that the network was trained on, and for how long."""
         last = self.lineage[-1]
         return f"{last.store.name or Path(self.source).name}, step {last.step:,}"
 
 
 def read_earlier_network(path: Path) -> EarlierNetwork:
-    """Raises UserError for a file that is no checkpoint."""
+    """Read the network in a checkpoint. Raises UserError for any other file."""
     checkpoint = read_checkpoint(path, key=KEY)
     metadata, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
     fit = finished_fit(path, checkpoint)
@@ -105,7 +106,7 @@ def format_shape(tensor: Tensor) -> str:
 
 @rank_zero_only
 def print_transfer(net: nn.Module, layers: list[str], earlier: EarlierNetwork) -> None:
-    """Print each layer's shape and the source of its initial weights, then layers that were not carried over."""
+    """Print each layer's shape and the source of its initial weights, then the layers that were not copied."""
     local = Path(earlier.source).exists()
     print(f"starting from {os.path.relpath(earlier.source) if local else earlier.source}")
     table = Table("layer", "weights", "starts from")
@@ -120,9 +121,9 @@ def print_transfer(net: nn.Module, layers: list[str], earlier: EarlierNetwork) -
 
 
 def learning_rate_scales(net: nn.Module, transfer: TransferOptions) -> dict[str, float]:
-    """By layer, the factor of `optim.lr` that `transfer.rates` and `transfer.freeze` ask for; 0 for frozen layers.
+    """Layer → factor of `optim.lr`, from `transfer.rates` and `transfer.freeze`; 0 for frozen layers.
 
-    Raises UserError, naming the layer, for one that the network lacks, or that would be frozen at its initial weights.
+    Raises UserError, naming the layer, if the network lacks it, or if it would be frozen at its initial weights.
     """
     carried = transfer.layers or []
     rates = {name: rate for name, rate in transfer.rates.items() if name != ALL}
@@ -136,6 +137,6 @@ def learning_rate_scales(net: nn.Module, transfer: TransferOptions) -> dict[str,
 
 
 def freeze_layers(net: nn.Module, scales: Mapping[str, float]) -> None:
-    """Compute no gradients for layers whose learning rate is 0, which saves their share of the backward pass."""
+    """Disable gradients of layers with a learning rate of 0, which saves their part of the backward pass."""
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(scales.get(name.split(".")[0], 1.0) > 0)

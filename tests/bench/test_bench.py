@@ -27,7 +27,7 @@ def test_candidates_run_in_turn_and_the_first_round_is_warm_up() -> None:
 
 
 def test_pillow_candidate_makes_the_same_square(tmp_path: Path) -> None:
-    """The peer must do the whole work, or the comparison is none."""
+    """The comparison is only valid if the other candidate does the same work."""
     path = fixtures.draw_photograph(tmp_path / "1.JPEG", 1)
     ours = resize_center_crop(decode(path.read_bytes())[0], 256, "bilinear").numpy().transpose(1, 2, 0)
     assert np.abs(ours.astype(int) - prepare_suite.pillow_square(path, 256)).max() <= 1

@@ -69,7 +69,7 @@ def test_stopped_curve_is_continued(config, tmp_path: Path) -> None:
 def test_fit_past_its_minutes_gets_one_signal_and_is_incomplete(
     config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for the command: it notes the signal, as a fit saves its checkpoint, and ends."""
+    """The stand-in command records the signal, as a fit saves its checkpoint, and ends."""
     script = tmp_path / "fit.py"
     script.write_text(
         "import signal, sys, time\n"
@@ -99,7 +99,7 @@ def test_curves_cover_both_variants_both_precisions_and_three_seeds(config) -> N
 
 
 def test_kernels_are_listed_slowest_first(config) -> None:
-    """Here operators of the CPU; convolutions are among the slowest, and the list adds up to no more than all."""
+    """On the CPU these are operators; convolutions are among the slowest, and times add up to at most the total."""
     found = gpu_kernels.profile_step(config("demo", "data.batch_size=4", "trainer.accelerator=cpu"))
     times = list(found["microseconds"].values())
     assert times == sorted(times, reverse=True)
@@ -108,7 +108,7 @@ def test_kernels_are_listed_slowest_first(config) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_missing_gpu_is_one_line(config, tmp_path: Path) -> None:
+def test_missing_gpu_is_reported_in_one_line(config, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no CUDA GPU"):
         gpu_suite.measure_gpu(config("demo"), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -16,7 +16,7 @@ FIT = (
     "data.name=tiny", "data.size=72", "augment.crop=67", "data.batch_size=16", "logger=csv", "model.num_classes=4",
     "performance.compile=false", "trainer.max_steps=1", "trainer.limit_val_batches=1", "trainer.max_epochs=1",
 )  # fmt: skip
-SKIPPED = ("prepare.", "bench.", "codes.", "hydra.", "command", "defaults")  # read by other commands than `fit`
+SKIPPED = ("prepare.", "bench.", "codes.", "hydra.", "command", "defaults")  # keys read by commands other than `fit`
 SLICE = {
     "a wrong value": 4,
     "a wrong value of prepare": 1,
@@ -46,7 +46,7 @@ RECIPES = {
 
 
 def wrong_values(fit: list[str], draw: random.Random, values: int) -> Iterator[list[str]]:
-    """argv of each key of `fit` with so many of the wrong values."""
+    """argv for each key of `fit`, with `values` of the wrong values each."""
     from alexnet_pl.config.recipes import known_keys
 
     for key in sorted(known_keys()):

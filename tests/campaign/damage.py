@@ -1,9 +1,9 @@
-"""Record-damage campaign: every field of every record of a run folder missing or of a wrong type or shape; files cut
-short or missing.
+"""Record-damage campaign: each field of each record of a run folder is removed or gets a wrong type or shape; files
+are truncated or removed.
 
-Each wrong value of every field is given to the function that reads the record: it is accepted, or UserError names the
-file. One value per field, and each damage of a whole file, is then given to a command that reads the file: exit code 0
-if the command does not need it, else 2 and one line that names the file; no traceback.
+Each wrong value of each field is given to the function that reads the record, which must accept it or raise UserError
+that names the file. One value per field, and each damage of a whole file, is then given to a command that reads the
+file: exit code 0 if the command does not need it, else 2 and one line that names the file; no traceback.
 """
 
 import random
@@ -19,7 +19,7 @@ from forks import run
 from tally import Tally
 from workload import Workplace, record_readers
 
-FIELDS = 50  # of each file that meet a command
+FIELDS = 50  # number of fields per file that are tested with a command
 RESULT = "results/val-nine/result.json"
 READERS: dict[str, tuple[str, ...]] = {  # commands that read each file
     RESULT: ("report", "reproduce", "curves"),
@@ -74,7 +74,7 @@ def command_cases(folder: Path, draw: random.Random) -> Iterator[Case]:
 
 
 def make_victim(place: Workplace) -> Path:
-    """A run with everything that the readers read."""
+    """Create a run with all files that the readers read."""
     folder = place.copy("convnet", "victim")
     place.must(["features", "-c", str(folder), "features.layer=pixels"])
     (folder / "wandb_id.txt").write_text("abcdefgh\n")
@@ -84,7 +84,7 @@ def make_victim(place: Workplace) -> Path:
 
 
 def judge_command(case: Case, victim: Path, place: Workplace) -> str:
-    """What is wrong with the answer; "" if nothing is."""
+    """What is wrong with the command's output; "" if nothing is."""
     folder = place.folder / "damaged/run"
     shutil.rmtree(folder.parent, ignore_errors=True)
     shutil.copytree(victim, folder)
@@ -119,7 +119,7 @@ def judge_reader(read: Callable[[Path], Any], change: Change, victim: Path, dama
 
 
 def read_each_value(victim: Path, place: Workplace, tally: Tally, share: float) -> None:
-    """Each value of each field; of a checkpoint, which takes longer, five of a field."""
+    """Read each value of each field; for checkpoints, which take longer, five values per field."""
     draw = random.Random(tally.seed)
     for file, read in record_readers().items():
         if not (victim / file).is_file():

@@ -1,7 +1,7 @@
-"""Full-disk campaign: at any number of written bytes one line and exit code 2; the same command later resumes.
+"""Full-disk campaign: after any number of written bytes, one line and exit code 2; the same command resumes later.
 
-As root on Linux, the files are on a tmpfs of a size at which the command runs out of space, which is then enlarged.
-Elsewhere, opening a file for writing fails with ENOSPC at a random file of the command.
+As root on Linux, the files are on a tmpfs on which the command runs out of space, and which is then enlarged.
+Elsewhere, opening a file for writing raises ENOSPC at a random file of the command.
 """
 
 import random
@@ -22,7 +22,7 @@ TMPFS, INJECTED = "a tmpfs of limited size", "ENOSPC injected when a file is ope
 
 
 class Job(NamedTuple):
-    """A command on files in a folder. `begin` makes what must be there; `check` says what differs at the end."""
+    """A command on files in a folder. `begin` creates its inputs; `check` returns differences at the end."""
 
     name: str
     words: list[str]

@@ -26,7 +26,7 @@ from damages import (
     write_json,
 )
 
-DEPTH, ITEMS = 5, 2  # of nested containers: so deep, and so many items of a list
+DEPTH, ITEMS = 5, 2  # maximum depth of nested containers, and number of items per list
 Damages = Iterator[tuple[str, Change]]
 """(what is done, how)."""
 
@@ -55,7 +55,7 @@ FORMATS: dict[str, tuple[Callable[[Path], Any], Callable[[Any, Path], None]]] = 
 
 
 def field_damages(path: Path) -> dict[Keys, list[tuple[str, Change]]]:
-    """Of every field of a JSON, YAML or torch file, all damages."""
+    """All damages of every field of a JSON, YAML or torch file."""
     if path.suffix not in FORMATS:
         return {}
     read, write = FORMATS[path.suffix]
@@ -71,7 +71,7 @@ def field_damages(path: Path) -> dict[Keys, list[tuple[str, Change]]]:
 
 
 def wrong_values(before: Any) -> tuple[Any, ...]:
-    """In place of a tensor also tensors of other shapes and types."""
+    """Wrong values to replace a value; for a tensor, also tensors of other shapes and types."""
     if not isinstance(before, torch.Tensor):
         return VALUES
     others = (before.reshape(-1)[:1], torch.zeros(2, 2), before.double(), before[..., None])
@@ -109,7 +109,7 @@ def array_changes(path: Path) -> Damages:
 
 
 def file_damages(path: Path) -> Damages:
-    """Of the file as a whole, and of what a table or array of its kind consists of."""
+    """Damages of the whole file, and of the parts of a table or array of its type."""
     yield from BYTES.items()
     yield from {".csv": COLUMNS, ".parquet": FOOTERS}.get(path.suffix, {}).items()
     if path.suffix == ".npy":

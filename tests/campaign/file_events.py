@@ -19,7 +19,7 @@ Act = Callable[[str, Path], None]
 
 
 class Moment(NamedTuple):
-    """The event of that kind before which so many of it came; how many there are of others may differ each time."""
+    """An event, identified by its kind and the number of events of that kind before it; other kinds may vary."""
 
     kind: str
     before: int
@@ -35,7 +35,7 @@ class FileEvents:
         self.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
     def install(self) -> None:
-        """For the rest of this process: an audit hook cannot be taken away."""
+        """Install the audit hook, which cannot be removed, for the rest of this process."""
         sys.addaudithook(self.hook)
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -59,7 +59,7 @@ class FileEvents:
 
 
 def kind(event: str, path: str, arguments: tuple[Any, ...]) -> str:
-    """`replace checkpoints/last.ckpt.part`: the event and the file's name, numbers left out."""
+    """Event and file name without numbers, such as `replace checkpoints/last.ckpt.part`."""
     verb = {"open": "write", "os.rename": "replace"}.get(event, event.removeprefix("os."))
     if event == "open" and str(arguments[1] or "").startswith("a"):
         verb = "append"
@@ -81,7 +81,7 @@ def kill(event: str, path: Path) -> None:
 
 
 def tear(event: str, path: Path) -> None:
-    """As a kill within a write leaves it: a file about to be renamed is cut in half, one appended to has half a row."""
+    """Leave files as a kill within a write does: halve a file about to be renamed, append half a row to others."""
     if event == "os.rename" and path.is_file() and path.stat().st_nlink == 1:
         os.truncate(path, path.stat().st_size // 2)
     elif event == "open" and path.suffix == ".csv" and path.is_file():

@@ -1,4 +1,4 @@
-"""Commands run in forks of a process that has imported everything: one second each, where a new Python takes ten."""
+"""Run commands in forks of a process that has imported everything: one second each, instead of ten in a new Python."""
 
 import importlib
 import os
@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SELDOM = tuple(f"alexnet_pl.{name}" for name in ("webapp", "bench.", "reporting.wandb"))  # commands import these
-SECONDS = 300.0  # in which every command must end, also on a busy machine
+SELDOM = tuple(f"alexnet_pl.{name}" for name in ("webapp", "bench.", "reporting.wandb"))  # rarely imported by commands
+SECONDS = 300.0  # time limit for every command, also on a busy machine
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended. `code`: its exit code, negative for a signal; None where it did not end in time."""
+    """How a command ended. `code`: exit code, negative for a signal; None if it did not end in time."""
 
     code: int | None
     text: str
@@ -26,7 +26,7 @@ class Ended:
 
     @property
     def well(self) -> bool:
-        """Exit code 0, or 2 with one line that starts with "alexnet_pl:", and no traceback."""
+        """Whether the exit code is 0, or 2 with one line that starts with "alexnet_pl:", and there is no traceback."""
         told = [line for line in self.text.splitlines() if line.startswith("alexnet_pl: ")]
         clean = "Traceback" not in self.text and "Error executing job" not in self.text
         return clean and (self.code == 0 or (self.code == 2 and len(told) == 1))
@@ -37,7 +37,7 @@ class Ended:
 
 
 def preload() -> None:
-    """Import what commands import, so that forks need not."""
+    """Import the modules that commands import, so that forks do not have to."""
     import torch
 
     import alexnet_pl
@@ -49,8 +49,8 @@ def preload() -> None:
 
 
 def start(argv: Sequence[str], output: Path, hook: Callable[[], None] | None = None) -> int:
-    """Begin a command in a process group of its own, and return its number. `hook` is called first, in the fork."""
-    output.write_text("")  # not the last command's
+    """Start a command in its own process group and return its process id. `hook` is called first, in the fork."""
+    output.write_text("")  # clears the output of the previous command
     pid = os.fork()
     if pid == 0:
         run_here(argv, output, hook)
@@ -84,7 +84,7 @@ def run_here(argv: Sequence[str], output: Path, hook: Callable[[], None] | None)
 
 
 def wait(pid: int, output: Path, seconds: float = SECONDS) -> Ended:
-    """Until the command ends; after `seconds` it is killed, with all that it started."""
+    """Wait until the command ends; after `seconds`, kill it and all processes that it started."""
     began = time.monotonic()
     while time.monotonic() < began + seconds:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -98,12 +98,12 @@ def wait(pid: int, output: Path, seconds: float = SECONDS) -> Ended:
 
 
 def signal_group(pid: int, number: int) -> None:
-    """A signal to a command and to all that it started, as a terminal and a batch system send it."""
+    """Send a signal to a command and all processes that it started, as a terminal or batch system does."""
     os.killpg(pid, number)
 
 
 def stop(pid: int) -> None:
-    """SIGKILL to a command and to all that it started."""
+    """Send SIGKILL to a command and all processes that it started."""
     with suppress(ProcessLookupError):
         signal_group(pid, signal.SIGKILL)
 

@@ -1,7 +1,7 @@
 """Kill campaign: SIGKILL before or within any write, or at a random moment; the command is then started again.
 
-The result must equal an undisturbed run: weights, optimizer and random states bit for bit, metrics.csv row by row, the
-records, the store and the features byte by byte. No checkpoint or record may be corrupt at any moment.
+The result must equal an undisturbed run: weights, optimizer and random states bit for bit, metrics.csv row by row;
+records, store and features byte by byte. No checkpoint or record may be corrupt at any moment.
 """
 
 import random
@@ -15,17 +15,17 @@ from forks import run, start, stop, wait
 from tally import Tally
 from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
 
-CHAIN = 3  # kills at random moments before a run is left to end
+CHAIN = 3  # number of kills at random moments before a run may finish
 
 
 class Kills:
-    """Kills of one command, and the check of what it has made once it ended."""
+    """Kills one command and checks its results after it has finished."""
 
     def __init__(
         self, place: Workplace, tally: Tally, name: str, folder: Path, words: list[str],
         check: Callable[[], list[str]], begin: Callable[[], object] = lambda: None,
     ) -> None:  # fmt: skip
-        """`folder`: in which all is written; `begin`: makes what must be there first."""
+        """`folder`: contains all files that are written; `begin`: creates the inputs."""
         self.place, self.tally, self.name, self.folder, self.words = place, tally, name, folder, words
         self.check, self.begin = check, begin
         self.log = place.folder / "events.txt"
@@ -35,13 +35,13 @@ class Kills:
         tally.note(f"{name}, undisturbed", "" if ended.code == 0 else ended.last_line)
 
     def start_anew(self) -> None:
-        """The folder is remade, and files whose names begin with its name beside it are removed."""
+        """Recreate the folder, and remove files beside it whose names begin with its name."""
         for path in self.folder.parent.glob(f"{self.folder.name}*"):
             shutil.rmtree(path)
         self.begin()
 
     def finish(self, what: str) -> None:
-        """The same command once more, to its end."""
+        """Run the same command again, to its end."""
         ended = run(self.words, self.place.output)
         if ended.code == 0:
             self.tally.note(what, ", ".join(self.check()))
@@ -49,12 +49,12 @@ class Kills:
             self.tally.note(what, f"exit code {ended.code}: {ended.last_line}", self.place.output)
 
     def at_event(self, moment: Moment, act: Act) -> None:
-        """Kill the command at an event, and start it again."""
+        """Kill the command at an event, then start it again."""
         verb = "before" if act is kill else "within"
         what = f"{self.name}, {verb} {moment.kind} ({moment.before} before it)"
         self.start_anew()
         ended = run(self.words, self.place.output, lambda: FileEvents(self.folder, self.log, moment, act).install())
-        if ended.code == 0 and moment not in read_moments(self.log):  # so many events of the kind did not come again
+        if ended.code == 0 and moment not in read_moments(self.log):  # the event did not occur again
             self.tally.note(what, ", ".join(self.check()), self.place.output)
             return
         self.tally.note(
@@ -67,7 +67,7 @@ class Kills:
         self.tally.count(f"{self.name}: {verb} {moment.kind}")
 
     def at_moments(self, draw: random.Random) -> None:
-        """Several kills at random moments, one after the other."""
+        """Kill the command at several random moments, one after the other."""
         self.start_anew()
         moments = [draw.uniform(0, self.seconds) for _ in range(CHAIN)]
         for moment in moments:
@@ -80,7 +80,7 @@ class Kills:
         self.tally.count(f"{self.name}: at a random moment", CHAIN)
 
     def events(self, draw: random.Random, most: int) -> Iterator[tuple[Moment, Act]]:
-        """One event of each kind, before it and, where a file is written there, within it; at most `most`."""
+        """One event of each kind: before it and, if a file is written there, within it; at most `most` events."""
         by_kind: dict[str, list[Moment]] = {}
         for moment in self.moments:
             by_kind.setdefault(moment.kind, []).append(moment)
@@ -121,7 +121,7 @@ def features(place: Workplace, tally: Tally) -> Kills:
 
 
 def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
-    """All kinds of writes of all commands and more than 100 kills, or a few."""
+    """All kinds of writes of all commands and more than 100 kills; fewer unless `whole`."""
     draw = random.Random(tally.seed)
     if not whole:
         fits(place, tally, "convnet").campaign(draw, events=1, chains=0)

@@ -2,7 +2,7 @@
 
     python tests/campaign/report.py [FOLDER]
 
-Figures of campaigns that FOLDER lacks stay as they are; without it, the page alone is written anew.
+Results of campaigns that are not in FOLDER are kept; without FOLDER, only the page is written again.
 """
 
 import json
@@ -56,7 +56,7 @@ def row(title: str, found: dict[str, Any] | None) -> str:
 
 
 def details(found: dict[str, Any] | None) -> list[str]:
-    """Which cases there were, by kind, and those that did not end as promised."""
+    """Cases by kind, and those that failed."""
     if found is None:
         return []
     where = [f"Here: {found['how']}.\n"] if "how" in found else []
@@ -71,7 +71,7 @@ def details(found: dict[str, Any] | None) -> list[str]:
 
 
 def run_again(found: dict[str, Any]) -> str:
-    """What the cases that were not as promised did after the package was changed."""
+    """Results of rerunning the failed cases after the package was changed."""
     wrong = "".join(f"\n- {one}" for one in found["wrong"])
     return (
         f"Run again after changes, on {found['date']}: {found['cases']} cases, of which {len(found['wrong'])} were not "

@@ -1,9 +1,9 @@
-"""Run the campaigns, JOBS (default 1) at a time, and write what each found to FOLDER/CAMPAIGN.json.
+"""Run the campaigns, JOBS (default 1) at a time, and write the results of each to FOLDER/CAMPAIGN.json.
 
     [JOBS=2] python tests/campaign/run.py FOLDER SEED (slice | whole | again) [CAMPAIGN ...]
 
-`again`: only the cases of damage and bad_input that were not as promised, by what FOLDER holds of that seed.
-Prints a line for each case that did not end as it should; exit code 1 if there was one.
+`again`: run only the cases of damage and bad_input that failed, according to the results for that seed in FOLDER.
+Prints a line for each failed case; exit code 1 if there was one.
 """
 
 import importlib
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def campaign(folder: Path, slot: int, name: str, seed: int, mode: str) -> bool:
-    """Whether all was as promised. Campaigns of one slot share images, stores and undisturbed runs."""
+    """Run a campaign; whether all cases passed. Campaigns of one slot share images, stores and undisturbed runs."""
     from tally import Tally
     from workload import Workplace
 
@@ -44,9 +44,9 @@ def campaign(folder: Path, slot: int, name: str, seed: int, mode: str) -> bool:
 
 
 def in_slots(names: Iterable[str], slots: int, one: Callable[[str, int], bool]) -> bool:
-    """`one` of each name in a process of its own, at most `slots` at a time; whether any was not as promised."""
+    """Call `one` for each name in its own process, at most `slots` at a time; whether any case failed."""
     free, running, bad = list(range(slots)), {}, False
-    for name in [*names, *[""] * slots]:  # at the end, wait for all
+    for name in [*names, *[""] * slots]:  # the empty names wait for the last processes
         if not free or not name:
             if not running:
                 break

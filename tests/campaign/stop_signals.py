@@ -17,9 +17,9 @@ from workload import Workplace, damaged_files, prepare_words
 
 CODES = {signal.SIGINT: (130, -2), signal.SIGTERM: (143, -15), signal.SIGKILL: (-9,), signal.SIGUSR1: (138, -10)}
 WAYS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-TRAINING = ("fit", "reproduce")  # which SLURM tells by SIGUSR1 that their time is up
+TRAINING = ("fit", "reproduce")  # SLURM sends these SIGUSR1 before their time limit
 EARLIEST, LONGEST = 0.05, 15.0  # seconds after the start
-READY = "→ http"  # printed by `page` once it is served
+READY = "→ http"  # printed by `page` when it accepts requests
 
 
 def free_port() -> int:
@@ -76,14 +76,14 @@ class Stops:
         return forks.run(self.commands[name], self.place.output)
 
     def prepare_all(self) -> None:
-        """Features, which `retrieve` and codes read, and a detector."""
+        """Create features, which `retrieve` and codes read, and a detector."""
         self.place.must(self.place.fit_boxes(self.place.fresh("detector")))
         self.begin_anew()
         self.run("features")
         shutil.copytree(self.folder / "features", self.place.folder / "features")
 
     def command(self, name: str, signals: Iterable[signal.Signals]) -> None:
-        """Each signal at two moments; of commands that do not end, once it serves or within `LONGEST`."""
+        """Send each signal at two moments; to servers once they are ready, else within `LONGEST` seconds."""
         seconds = LONGEST
         if name not in ("page", "bench"):
             self.begin_anew()

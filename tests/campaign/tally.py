@@ -11,9 +11,10 @@ from typing import Any
 
 
 class Tally:
-    """In the file of a campaign that goes on, `ended` is false. `place`: folder that paths in messages leave out.
+    """Results file of a campaign; `ended` is false while it runs. `place`: folder that is removed from paths in
+    messages.
 
-    With `again`, only the cases that were not as promised are run, and what they do now is added to the file.
+    With `again`, only failed cases are run, and their new results are added to the file.
     """
 
     def __init__(self, folder: Path, name: str, seed: int, place: Path, again: bool = False) -> None:
@@ -25,7 +26,7 @@ class Tally:
         self.began, self.worked = time.monotonic(), processor_seconds()
 
     def wants(self, what: str) -> bool:
-        """Whether the case is to be run."""
+        """Whether to run the case."""
         return not self.before or any(wrong.startswith(f"{what}: ") for wrong in self.before["wrong"])
 
     def count(self, kind: str, cases: int = 1) -> None:
@@ -33,7 +34,7 @@ class Tally:
         self.write(ended=False)
 
     def note(self, what: str, wrong: str, output: Path | None = None) -> None:
-        """Nothing is noted where `wrong` is empty. `output`: of the command, kept beside the figures."""
+        """Record a failed case; does nothing if `wrong` is empty. `output`: of the command, saved too."""
         if wrong:
             self.wrong.append(f"{what}: {wrong}".replace(f"{self.place}/", ""))
             print(self.wrong[-1], flush=True)
@@ -63,6 +64,6 @@ class Tally:
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that it started and that have ended."""
+    """CPU time of this process and its finished child processes."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)

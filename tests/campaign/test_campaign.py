@@ -1,6 +1,6 @@
 """A small, fixed part of every robustness campaign: kills, full disks, two processes, signals, damage, bad input.
 
-`make campaign` runs all of it, prints its seed and writes docs/development/robustness.md.
+`make campaign` runs whole campaigns, prints the seed and writes docs/development/robustness.md.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Damage to every file and field of a store: named in one line, found by `verify`, repaired if possible.
+"""Damage to every file and field of a store: reported in one line, found by `verify`, repaired if possible.
 
-A fixed part; `make campaign` runs the whole table.
+Tests a fixed part; `make campaign` tests the whole table.
 """
 
 import json

@@ -68,7 +68,7 @@ def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
 
 
 def both(pair: Pair, outputs: list[Path], delay: float) -> list[str]:
-    """What was wrong with how the two ended."""
+    """Run both commands; what was wrong with how they ended."""
     pids = []
     for words, output in zip(pair.words, outputs, strict=True):
         output.write_text("")

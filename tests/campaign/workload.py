@@ -1,4 +1,4 @@
-"""Workload of the campaigns: small fits, tests and stores, and the comparison of a run with an undisturbed one."""
+"""Workload of the campaigns: small fits, tests and stores, and comparison of a run with an undisturbed one."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import torch
 from forks import Ended, run
 from PIL import Image
 
-CLASSES, TRAIN, VAL = 4, 10, 5  # images a class in the two splits
+CLASSES, TRAIN, VAL = 4, 10, 5  # images per class in the two splits
 COMMON = (
     "data.name=tiny", "data.batch_size=8", "logger=csv", "performance.compile=false", "model.num_classes=4",
     "trainer.max_epochs=3", "trainer.log_every_n_steps=2", "trainer.accelerator=cpu", "monitor.num_images=2",
@@ -22,12 +22,12 @@ NETS = {
     "alexnet": ("imagenette", "data.size=72", "augment.crop=67", "trainer.max_epochs=2", "+model.width=0.125"),
 }
 """A network of seconds a fit, whose training images change on the way, and AlexNet, narrow, with dropout."""
-TIMES = ("train/images_per_second",)  # columns of metrics.csv that no two runs share
+TIMES = ("train/images_per_second",)  # columns of metrics.csv that differ between runs
 LEFTOVERS = ("*.tmp", "*.part", "*.partial", "*.new")
 
 
 def write_images(folder: Path) -> Path:
-    """Photographs, drawn by a fixed seed, in the folders of an image folder."""
+    """Draw photographs with a fixed seed, as an image folder."""
     draw = np.random.default_rng(0)
     for split, count in (("train", TRAIN), ("val", VAL)):
         for label in range(CLASSES):
@@ -47,8 +47,8 @@ def prepare_words(images: Path, store: Path, size: int) -> list[str]:
 
 
 class Workplace:
-    """A folder with images, stores of 32 and 72 pixels, and an undisturbed run of each network; each is made when it is
-    first asked for."""
+    """Folder with images, stores of 32 and 72 pixels, and an undisturbed run of each network; each is created on first
+    use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -69,13 +69,13 @@ class Workplace:
         return ended
 
     def words(self, net: str, folder: Path) -> list[str]:
-        """Fit to the end and test; the same command goes on with what is there."""
+        """Command that fits to the end and tests; repeating it resumes."""
         recipe, size, *own = NETS[net]
         root = self.store(int(size.partition("=")[2]))
         return ["reproduce", "-c", recipe, f"data.root={root}", *COMMON, size, *own, f"hydra.run.dir={folder}"]
 
     def fit_boxes(self, folder: Path) -> list[str]:
-        """Fit of a detector of drawn scenes."""
+        """Fit of a detector on drawn scenes."""
         import box_runs
 
         root = self.folder / "boxes"
@@ -85,14 +85,14 @@ class Workplace:
         return ["fit", "-c", "overfeat_detect", *where, *box_runs.CPU, *box_runs.KEYS]
 
     def reference(self, net: str) -> Path:
-        """The run folder of an undisturbed fit and test."""
+        """Run folder of an undisturbed fit and test."""
         folder = self.folder / "reference" / net
         if not (folder / "result.json").is_file():
             self.must(self.words(net, folder))
         return folder
 
     def fresh(self, name: str) -> Path:
-        """A folder of that name which does not exist."""
+        """Path of a folder of that name that does not exist."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
         return self.folder / name
 
@@ -111,7 +111,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal to the bit, tensors in nested containers included."""
+    """Bitwise equality, also of tensors in nested containers."""
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, dict):
@@ -125,7 +125,7 @@ STATE = ("state_dict", "optimizer_states", "global_step", "epoch", "metrics_rows
 
 
 def compare_runs(run: Path, wanted: Path) -> list[str]:
-    """In which files a run differs from an undisturbed one, times and paths left out."""
+    """Files in which a run differs from an undisturbed one, ignoring times and paths."""
     found: list[str] = []
     one, other = load(run / "checkpoints/last.ckpt"), load(wanted / "checkpoints/last.ckpt")
     found += [f"last.ckpt: {key}" for key in STATE if not same(one[key], other[key])]
@@ -142,7 +142,7 @@ def compare_runs(run: Path, wanted: Path) -> list[str]:
 
 
 def timeless(record: Any) -> Any:
-    """A record without seconds, joules and checksums of whole files, which hold seconds."""
+    """A record without seconds, joules, and checksums of whole files, which depend on seconds."""
     if isinstance(record, dict):
         return {key: timeless(value) for key, value in record.items() if key not in ("seconds", "sha256", "joules")}
     return record
@@ -172,7 +172,7 @@ def record_readers() -> dict[str, Callable[[Path], Any]]:
 
 
 def damaged_files(run: Path) -> list[str]:
-    """Checkpoints and records of a run folder that a reader could not use, whatever the moment."""
+    """Checkpoints and records of a run folder that cannot be read."""
     from alexnet_pl.errors import UserError
 
     found = []

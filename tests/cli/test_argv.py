@@ -1,4 +1,4 @@
-"""Command line: translation of arguments for Hydra; mistakes are one line and exit code 2."""
+"""Command line: arguments are translated for Hydra; errors are reported in one line with exit code 2."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ from alexnet_pl.runs.layout import latest_checkpoint, link_latest
 
 
 def alexnet_pl(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command as a person types it."""
+    """Run the command as a user types it."""
     return subprocess.run([sys.executable, "-m", "alexnet_pl", *words], cwd=cwd, capture_output=True, text=True)
 
 
@@ -70,7 +70,7 @@ def test_flags_are_moved_before_overrides() -> None:
 
 
 def test_translating_twice_changes_nothing() -> None:
-    """Lightning starts DDP's other ranks with the argv it finds, which is the translated one."""
+    """Lightning starts DDP's other ranks with `sys.argv`, which is already translated."""
     once = to_hydra(["fit", "-c", "demo", "seed=1"])
     assert to_hydra(once) == once
 
@@ -137,7 +137,7 @@ def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) ->
         (["fit", "-c", "demo", "seed=${seed}"], "seed: Recursive interpolation detected"),
     ],
 )
-def test_hydra_error_is_one_line_and_exit_code_2(words: list[str], says: str, tmp_path: Path) -> None:
+def test_hydra_error_is_reported_in_one_line_with_exit_code_2(words: list[str], says: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("defaults: [missing.yaml]\n")
     done = alexnet_pl(*words, cwd=tmp_path)
     assert done.returncode == 2
@@ -147,7 +147,7 @@ def test_hydra_error_is_one_line_and_exit_code_2(words: list[str], says: str, tm
 
 
 def test_help_and_composed_config_do_not_import_torch(tmp_path: Path) -> None:
-    """The imports take seconds; the promise is an answer at once."""
+    """The imports take seconds, but help must be instant."""
     code = "import sys; sys.argv[1:] = {}; from alexnet_pl.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
     code += "print('torch' in sys.modules, 'lightning' in sys.modules, file=sys.stderr)"
     composing = (["fit", "-c", "demo", "--cfg", "job"], ["fit", "demo", "--help"])
@@ -175,7 +175,7 @@ def test_closed_pipe_gives_no_traceback(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", registry.COMMANDS)
 def test_every_command_exists_and_its_help_lists_its_keys(name: str) -> None:
-    """Each target is a function of its module; each key a section of a config, with a comment to be shown."""
+    """Each target is a function of its module; each key is a section of a config with a comment."""
     command = registry.find(name)
     for target in filter(None, (command.target, *command.others.values())):
         module, function = target.split(":")
@@ -229,7 +229,7 @@ def make_run(folder: Path, config: str = "seed: 1\n") -> Path:
 
 
 def test_latest_is_a_relative_link_to_the_newest_top_level_run(tmp_path: Path) -> None:
-    """A run within a run, such as a member of an ensemble, is not one of the recipe's."""
+    """A run within a run, such as a member of an ensemble, does not count."""
     for name in ("runs/demo/a", "runs/demo/sweep/0-seed-1"):
         link_latest(make_run(tmp_path / name))
         latest = tmp_path / "runs/demo/latest"
@@ -264,7 +264,7 @@ def test_ddp_ranks_are_started_with_the_same_job(monkeypatch: pytest.MonkeyPatch
 
 
 def test_signal_sets_the_exit_code_despite_a_failing_cleanup(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OmegaConf restores flags in `finally`, which fails on the half-made value that the signal left behind."""
+    """OmegaConf restores flags in `finally`, which fails on the incomplete value that the signal left."""
 
     def start(argv: list[str]) -> None:
         try:
@@ -286,7 +286,7 @@ def test_signal_sets_the_exit_code_despite_a_failing_cleanup(monkeypatch: pytest
 
 
 def test_signal_within_a_finalizer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python ignores exceptions there, and would go on."""
+    """Python ignores exceptions in finalizers and would continue."""
 
     class Finalized:
         def __del__(self) -> None:
@@ -310,7 +310,7 @@ def test_empty_command_line_prints_usage_and_exits_with_2(tmp_path: Path) -> Non
     assert (done.returncode, done.stdout.split(" ")[0]) == (2, "usage:")
 
 
-def test_full_disk_is_one_line_and_other_faults_keep_their_traceback(
+def test_full_disk_is_reported_in_one_line_and_other_errors_with_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, kind, code in ((errno.ENOSPC, SystemExit, 2), (errno.EBADF, OSError, None)):
@@ -348,7 +348,7 @@ def folder_of(words: list[str]) -> list[str]:
 
 
 def test_reproduce_uses_a_stable_folder_per_network() -> None:
-    """Named after what decides the network; where the images lie, and how it is tested, makes no other one."""
+    """Its name depends on the settings that decide the network, not on the location of images or the test options."""
     words = ["reproduce", "-c", "ilsvrc2010", "model.norm=false", "seed=3"]
     wanted = ["hydra.run.dir='runs/ilsvrc2010/reproduce/model.norm-false_seed-3'"]
     assert folder_of(words) == folder_of([*words[:3], "seed=3", "model.norm=false"]) == wanted

@@ -33,7 +33,7 @@ TOY = TimingWindow(0.05, 0.1, 2)
 
 
 def test_stream_is_timed_between_batches_after_warm_up() -> None:
-    """Slow at first, then 100 images each 10 ms; closed at the end."""
+    """Slow at first, then 100 images every 10 ms; the stream is closed at the end."""
     closed = []
 
     def flow() -> Generator[int, None, None]:
@@ -64,7 +64,7 @@ def iter_of(*values: int) -> Generator[int, None, None]:
 
 
 def test_stock_network_computes_the_same_outputs() -> None:
-    """Or the comparison would be with another network's step."""
+    """Otherwise the comparison would time another network."""
     torch.manual_seed(0)
     net = AlexNet(num_classes=3, crop=67).eval()
     images = torch.randn(2, 3, 67, 67) * 60
@@ -75,7 +75,7 @@ def test_stock_network_computes_the_same_outputs() -> None:
 
 
 def test_operation_count_matches_hand_calculation() -> None:
-    """724.4 M products forward; with backward three times as many, but for the gradient of the pixels."""
+    """724.4 million products forward; three times as many with backward, except for the gradient of the pixels."""
     forward, whole = stages.count_operations(AlexNet(num_classes=1000), 224)
     conv = [
         (96, 3 * 121, 55), (256, 48 * 25, 27), (384, 256 * 9, 13), (384, 192 * 9, 13), (256, 192 * 9, 13)

@@ -25,7 +25,7 @@ METHODS = ("PCA of fc7, signs", "random projections of fc7, signs")
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """A run folder with features of three classes that lie apart, and pixels that say nothing."""
+    """Run folder with well separated features of three classes, and pixels without information."""
     chance = np.random.default_rng(5)
     centres = 3 * chance.standard_normal((3, WIDTH))
     for split, count, seed in (("train", TRAIN, 1), ("val", VAL, 2)):
@@ -51,7 +51,7 @@ def weights(folder: Path) -> dict[str, Any]:
 def test_interrupted_and_resumed_fit_is_bit_identical(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, binary: str
 ) -> None:
-    """In mid-epoch, and at an epoch's end."""
+    """Interrupted within an epoch and at its end."""
     cfg.codes.binary = binary
     whole, cut = (saved["state_dict"] for saved in whole_and_cut(cfg, tmp_path, monkeypatch, step))
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
@@ -77,7 +77,7 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def test_recall_matches_brute_force_on_the_checkpoints_codes(cfg: DictConfig, network: Path, tmp_path: Path) -> None:
-    """Counted here by sets, from the network's own bits and brute force."""
+    """Recall is computed with sets, from the network's own bits and brute force."""
     run(cfg, "fit", tmp_path / "codes")
     run(cfg, "test", tmp_path / "codes", last(tmp_path / "codes"))
     train, val = (Features(network / f"features/{split}-fc7") for split in ("train", "val"))
@@ -97,7 +97,7 @@ def test_pixel_distances_are_compared_with_fc7_neighbours(cfg: DictConfig, tmp_p
     run(cfg, "reproduce", tmp_path / "codes")
     rows = {row["method"]: row for row in result(tmp_path / "codes")["rows"]}
     assert set(rows) == {"float vectors of fc7, exact", "auto-encoder on raw pixels", "float raw pixels, exact"}
-    assert rows["float raw pixels, exact"]["recall_6"]["mean"] < 15  # they are chance; 6 of 160 are 3.75 %
+    assert rows["float raw pixels, exact"]["recall_6"]["mean"] < 15  # chance level: 6 of 160 are 3.75 %
     assert rows["float raw pixels, exact"]["precision_100"]["mean"] == pytest.approx(100 / 3, abs=4)
 
 

@@ -1,4 +1,4 @@
-"""`export`: each format, read by another program, gives the network's probabilities."""
+"""`export`: other programs that read each format compute the network's probabilities."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def test_card_says_that_a_fit_is_unfinished_and_names_the_hub(tiny_run: Path, tm
 
 
 def test_command_of_the_card_is_quoted(tiny_run: Path, tmp_path: Path) -> None:
-    """Whoever made the run folder may have edited what Hydra left in it."""
+    """The config in a run folder may have been edited by its author."""
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: 'demo; echo evil'}}\n")
     overrides = tmp_path / ".hydra/overrides.yaml"
@@ -122,7 +122,7 @@ def test_random_images_are_compared_if_the_store_is_missing(
         (["formt=onnx"], r"formt: unknown key; did you mean format\?"),
     ],
 )
-def test_mistakes_are_one_line(tiny_run: Path, tmp_path: Path, words: list[str], says: str) -> None:
+def test_mistakes_are_reported_in_one_line(tiny_run: Path, tmp_path: Path, words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
         export(tiny_run, f"out={tmp_path / 'out'}", *words)
     assert not list(tmp_path.glob("out/*"))

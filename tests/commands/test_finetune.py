@@ -29,7 +29,7 @@ CLASSES = ("ant", "bonsai", "chair", "dalmatian")
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders by class and no split, as Caltech-101 comes, each class of its own colour."""
+    """Class folders without a split, as in Caltech-101; each class has its own colour."""
     root = tmp_path_factory.mktemp("own") / "101_ObjectCategories"
     rng = np.random.default_rng(0)
     for number, name in enumerate(CLASSES):
@@ -49,7 +49,7 @@ def store(photos: Path, tmp_path: Path, config: Compose) -> Path:
 
 
 def finetuned(config: Compose, store: Path, weights: Path, folder: Path, *words: str) -> dict[str, Any]:
-    """The last checkpoint of a fit, whose folder has its config as Hydra writes it."""
+    """Last checkpoint of a fit whose folder contains the config as Hydra writes it."""
     cfg = config("finetune", f"data.root={store}", f"transfer.weights={weights}", "trainer.max_epochs=1", *KEYS, *words)
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")
@@ -85,7 +85,7 @@ def test_one_command_fine_tunes_a_network_on_the_stores_classes(
     for layer, rate in wanted.items():
         assert rates[f"{layer}.weight"] == pytest.approx(rate)
         assert rates[f"{layer}.bias"] == pytest.approx(2 * rate)
-    opened = TrainedRun(tmp_path / "run")  # by the config alone, as every later command does
+    opened = TrainedRun(tmp_path / "run")  # from its config alone, as every later command does
     assert (opened.cfg.data.name, opened.cfg.data.size, opened.cfg.model.num_classes) == ("caltech", 72, 4)
     assert opened.cfg.augment.crop == 67
     assert opened.module.net.fc8.weight.shape[0] == 4
@@ -128,7 +128,7 @@ def test_unnamed_store_is_named_after_its_folder(store: Path) -> None:
         (["schedule.name=staged", STAGES], "transfer.rates: schedule.name=staged sets every rate itself"),
     ],
 )
-def test_mistakes_are_one_line(
+def test_mistakes_are_reported_in_one_line(
     config: Compose, store: Path, tiny_run: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
@@ -140,7 +140,7 @@ def test_mistakes_are_one_line(
 def test_names_in_stores_and_weights_cannot_read_the_environment(
     config: Compose, store: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stores and weights are shared; what the config holds is logged."""
+    """Stores and weights are shared, and the config is logged."""
     monkeypatch.setenv("CANARY", "relu")
     resolver = "${oc.env:CANARY}"
     weights = read_weights(tiny_run)

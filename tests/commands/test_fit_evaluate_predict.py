@@ -41,7 +41,7 @@ def cfg(config: Compose, tiny: list[str]) -> DictConfig:
 def test_interrupted_and_resumed_fit_is_bit_identical(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, precision: str
 ) -> None:
-    """Mid-epoch, at an epoch's end, and in the second epoch; order, augmentation and dropout included."""
+    """Interrupted within an epoch, at its end, and in the second epoch; compares order, augmentation and dropout."""
     cfg.trainer.precision = precision
     whole, cut = whole_and_cut(cfg, tmp_path, monkeypatch, step)
     assert (whole["global_step"], whole["epoch"]) == (cut["global_step"], cut["epoch"]) == (12, 1)
@@ -65,7 +65,7 @@ def rows_without_times(run_folder: Path) -> list[dict[str, str]]:
 
 
 class Killed(BaseException):
-    """As SIGKILL: nothing of ours is called any more."""
+    """Like SIGKILL: none of our code runs any more."""
 
 
 def test_metrics_csv_after_a_kill_at_any_row_equals_the_uninterrupted_one(
@@ -75,7 +75,7 @@ def test_metrics_csv_after_a_kill_at_any_row_equals_the_uninterrupted_one(
     run(cfg, "fit", tmp_path / "whole")
     wanted, plain = rows_without_times(tmp_path / "whole"), ResumableMetricsWriter.save
     total = len(table(tmp_path / "whole/metrics.csv"))
-    for count in range(total // 2 - 4, total, 3):  # from before the first checkpoint on
+    for count in range(total // 2 - 4, total, 3):  # starting before the first checkpoint
 
         def save(self: ResumableMetricsWriter, count: int = count) -> None:
             plain(self)
@@ -92,7 +92,7 @@ def test_metrics_csv_after_a_kill_at_any_row_equals_the_uninterrupted_one(
 
 
 def test_optimized_and_eager_training_agree(cfg: DictConfig, tmp_path: Path) -> None:
-    """Layout and fused update change the order of sums, nothing else."""
+    """Memory layout and fused update change only the order of sums."""
     cfg.trainer.precision, cfg.trainer.max_epochs = "32-true", 1
     run(cfg, "fit", tmp_path / "fast")
     cfg.performance.optimized = cfg.performance.retain_memory = False
@@ -113,7 +113,7 @@ def test_fit_writes_every_file_of_the_run_folder(
         "provenance.json",
     }
     with Image.open(tmp_path / "kernels.png") as picture:
-        assert picture.size == (16 * 48 + 4, 2 * 48 + 4)  # 24 kernels, a quarter of the width
+        assert picture.size == (16 * 48 + 4, 2 * 48 + 4)  # 24 kernels, since the width is a quarter
     (session,) = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
     assert session["store"]["fingerprint"] == Store(Path(cfg.data.root)).fingerprint
     assert session["packages"]["torch"] == version("torch")
@@ -124,7 +124,7 @@ def test_fit_writes_every_file_of_the_run_folder(
 
 
 def ten_views_by_hand(cfg: DictConfig, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean softmax over the four corners, the centre and their reflections, by slicing, and the labels."""
+    """(mean softmax over four corners, centre and their reflections, computed by slicing; labels)."""
     module = build.make_module(cfg).eval()
     module.load_state_dict(load(last(folder))["state_dict"])
     store = Store(Path(cfg.data.root))
@@ -252,7 +252,7 @@ def test_preparing_twice_does_nothing_the_second_time(
 
 
 def test_test_split_without_labels_is_not_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:
-    """ILSVRC-2012's: its labels were never released. Its answers are kept, where it is asked for."""
+    """The labels of ILSVRC-2012's test split were never released. Its predictions are saved if requested."""
     drawn = synthetic.list_synthetic(TRAIN, VAL)
     unknown = [item._replace(label=-1) for item in drawn.splits["val"]]
     source = replace(drawn, splits={**drawn.splits, "test": unknown})
@@ -278,7 +278,7 @@ def test_fit_does_not_resume_from_weights_only(cfg: DictConfig, tmp_path: Path) 
 
 
 def test_checkpoint_keeps_its_settings_in_another_folder(cfg: DictConfig, tmp_path: Path) -> None:
-    """fit.json there names every setting that changed, and counts the seconds of both sessions."""
+    """fit.json in the other folder names all changed settings and counts the seconds of both sessions."""
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path / "first")
     before = read_fit_status(tmp_path / "first")
@@ -309,7 +309,7 @@ def test_fit_is_not_resumed_on_other_images(cfg: DictConfig, tmp_path: Path) -> 
 
 
 def test_result_records_the_training_images_and_seed(cfg: DictConfig, tmp_path: Path) -> None:
-    """And which seed, whatever the seed of the test is."""
+    """The recorded seed is that of the training, whatever the seed of the test."""
     cfg.seed = 3
     run(cfg, "fit", tmp_path / "run")
     cfg.seed = 0
@@ -345,7 +345,7 @@ def test_predict_with_only_unreadable_files_fails(cfg: DictConfig, tmp_path: Pat
 def test_incomplete_test_is_repeated(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its probabilities were on the disk, its tables were not."""
+    """Its probabilities were saved, but not its tables."""
 
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt

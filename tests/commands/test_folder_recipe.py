@@ -59,7 +59,7 @@ def test_fit_test_and_predict_on_thirty_images(
 
 def test_batch_larger_than_the_split_repeats_images() -> None:
     class Numbers:
-        """A split whose image i is i."""
+        """A split in which image i has the value i."""
 
         constant, is_jpeg, labels, shape = False, False, np.arange(5), (3, 2, 2)
 

@@ -1,4 +1,4 @@
-"""`test test.data=…`: errors against the network's logits restricted to the set's classes by hand, and ReaL labels."""
+"""`test test.data=…` against the network's logits restricted to the data set's classes by hand; ReaL labels."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ CPU = ["trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv"]
 
 @pytest.fixture
 def renamed(tiny_run: Path, tmp_path: Path) -> Path:
-    """The tiny run, of whose ten classes each has a WordNet id."""
+    """The tiny run, with WordNet ids for its ten classes."""
     out = tmp_path / "run"
     shutil.copytree(tiny_run, out)
     path = out / "checkpoints/last.ckpt"

@@ -24,7 +24,7 @@ PENALTIES = "probe.penalties=[1e-2,1e-3]"
 
 @pytest.fixture(scope="module")
 def trained(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy, in which what these tests leave disturbs no others."""
+    """A copy of the run, so that these tests do not affect others."""
     return Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("runs") / "probed", copy_function=os.link))
 
 
@@ -34,7 +34,7 @@ def probed(run_folder: Path, *words: str) -> float | None:
 
 
 def scores_by_scipy(folder: Path, result: ProbeResult) -> np.ndarray:
-    """(N, classes) of the tested images, of a classifier fitted to the saved training features in float64."""
+    """(N, classes) scores of the tested images, from a classifier fitted in float64 to the saved training features."""
     train, tested = (np.load(folder / f"{split}-fc7/features.npy").astype(float) for split in ("train", "val"))
     labels = torch.from_numpy(np.load(folder / "train-fc7/labels.npy"))
     mean = train.mean(0)
@@ -60,7 +60,7 @@ def test_errors_match_scipys_classifier(trained: Path) -> None:
     scores, labels = scores_by_scipy(trained / "features", result), np.load(trained / "features/val-fc7/labels.npy")
     wrong = int((scores.argmax(1) != labels).sum())
     assert result.images == 40
-    assert error == result.top1_error == pytest.approx(100 * wrong / 40, abs=2.6)  # one image on the border at most
+    assert error == result.top1_error == pytest.approx(100 * wrong / 40, abs=2.6)  # at most one image is on the border
     interval = stats.binomtest(round(result.top1_error * 0.4), 40).proportion_ci(method="wilson")
     assert result.top1_error_interval == pytest.approx([100 * interval.low, 100 * interval.high])
     best = min(result.penalties, key=lambda one: one.held_out_error)
@@ -102,7 +102,7 @@ def test_probe_of_another_store_and_layer(trained: Path, tmp_path: Path, config:
         (["data.root=away"], "away"),
     ],
 )
-def test_mistakes_are_one_line(trained: Path, words: list[str], message: str) -> None:
+def test_mistakes_are_reported_in_one_line(trained: Path, words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         probed(trained, *words)
     assert "\n" not in str(error.value)

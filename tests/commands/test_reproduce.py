@@ -69,7 +69,7 @@ def alexnet_pl(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two stores and the recipes of a whole chain."""
+    """Two stores and the recipes of a complete chain."""
     root = tmp_path_factory.mktemp("chain")
     for name, counts in {"tiny": (96, 40), "before": (64, 20)}.items():
         prepare(
@@ -92,7 +92,7 @@ def answers(run: Path) -> Any:
 
 
 def test_reproduce_makes_an_ensemble_with_pre_training_and_resumes(folder: Path) -> None:
-    """Stopped when its second network has begun; then by the same command again, which trains the first no more."""
+    """Interrupted after its second network has started; the same command then resumes without retraining the first."""
     words = ["ensemble", "-c", "toy_all.yaml", f"transfer.data_roots.before={folder / 'before'}", "hydra.run.dir=made"]
     command = [sys.executable, "-m", "alexnet_pl", *words]
     started = subprocess.Popen(command, cwd=folder, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL)
@@ -122,7 +122,7 @@ def test_reproduce_makes_an_ensemble_with_pre_training_and_resumes(folder: Path)
 
 
 def test_fine_tuned_network_has_the_recorded_lineage(folder: Path) -> None:
-    """After the test above: conv1 frozen at the pre-trained values, fc8 new, the lineage noted, the report whole."""
+    """Uses the run of the test above: conv1 frozen, fc8 new, lineage recorded, report complete."""
     fine = folder / "made/members/pretrained/seed1"
     before, after = state(fine / "pretrained"), state(fine)
     assert torch.equal(before["net.conv1.weight"], after["net.conv1.weight"]), "its rate was 0"
@@ -179,7 +179,7 @@ def test_mistake_in_a_stage_is_printed_once(folder: Path) -> None:
 
 
 def test_repeated_sweep_reuses_its_folders(folder: Path) -> None:
-    """The networks are there; only the views are others."""
+    """The networks exist; only the views differ."""
     members = folder / "made/members/cnns"
     where = [f"hydra.sweep.dir={members}", "hydra.sweep.subdir=seed${seed}"]
     done = alexnet_pl("reproduce", "-m", "-c", "toy.yaml", "seed=1,2", "test.views=center", *where, cwd=folder)

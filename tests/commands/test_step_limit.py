@@ -1,4 +1,4 @@
-"""A fit that `trainer.max_steps` ended, continued without the limit."""
+"""A fit ended by `trainer.max_steps` and resumed without the limit."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from alexnet_pl.runs.checkpoint import read_checkpoint
 def test_continued_fit_trains_every_step_of_an_uninterrupted_one(
     limit: int, config: Compose, tiny: list[str], tmp_path: Path
 ) -> None:
-    """Two epochs of six steps: the limit lies within the first, at its end, and within the second."""
+    """Two epochs of six steps; the limit is within the first, at its end, or within the second."""
     cfg = config(
         "imagenette", *tiny, "trainer.precision=32-true", "+trainer.enable_progress_bar=false", "+trainer.max_steps=-1"
     )

@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs/how-to/sweeps.md"
 
 
 def test_command_line_of_a_wandb_agent_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the sweep of the documentation and W&B's own agent, up to the point where it would start the process."""
+    """Runs the sweep of the documentation with W&B's own agent, up to starting the process."""
     from wandb import wandb_agent
 
     (text,) = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -33,7 +33,7 @@ def test_command_line_of_a_wandb_agent_composes(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(wandb_agent, "AgentProcess", Process)
     for name in ("WANDB_DIR", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):
-        monkeypatch.setenv(name, str(tmp_path))  # given back after the test
+        monkeypatch.setenv(name, str(tmp_path))  # restored after the test
     agent = wandb_agent.Agent(api=None, queue=None)
     agent._sweep_command = yaml.safe_load(text)["command"]
     agent._command_run({"run_id": "one", "program": "", "args": {"optim.lr": {"value": 0.004}, "seed": {"value": 3}}})
@@ -48,7 +48,7 @@ def test_command_line_of_a_wandb_agent_composes(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.slow
 def test_submitit_jobs_prepare_parts_of_a_store(tmp_path: Path) -> None:
-    """By its local executor, which runs jobs as SLURM would; the store is that of one process."""
+    """Submitit's local executor runs jobs as SLURM would; the store equals that of one process."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher (extra `sweep`)")
     words = ["prepare", "-m", "-c", "demo", "data.root=parts", "prepare.part=1/2,2/2", "prepare.workers=1"]
     command = [sys.executable, "-m", "alexnet_pl", *words, "hydra/launcher=submitit_local", "hydra.sweep.dir=jobs"]
@@ -62,4 +62,4 @@ def test_submitit_jobs_prepare_parts_of_a_store(tmp_path: Path) -> None:
     assert "resuming: 5,000 of 5,000 images done" in logs[0].read_text()
     parts, one = (json.loads((tmp_path / root / "store.json").read_text()) for root in ("parts", "one"))
     assert parts["fingerprint"] == one["fingerprint"]
-    assert parts["splits"] == one["splits"]  # with the checksums of all shards
+    assert parts["splits"] == one["splits"]  # includes checksums of all shards

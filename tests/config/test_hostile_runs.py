@@ -1,4 +1,4 @@
-"""Untrusted run folders: nothing is written elsewhere, no pipe blocks, no recipe chosen by the run is composed."""
+"""Untrusted run folders: they cannot write elsewhere, block on pipes, or choose a recipe to compose."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def test_keys_that_write_elsewhere_are_dropped_with_a_message(run: Path, capsys:
 
 @pytest.mark.parametrize("name", ["/tmp/evil.yaml", "evil.yaml", "../run/evil", "run"])
 def test_recipe_named_by_a_run_folder_is_not_composed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recipe may choose Hydra's launcher, which is code; a run folder may not choose a recipe."""
+    """A recipe may choose Hydra's launcher, which is code, so a run folder must not choose a recipe."""
     job = OmegaConf.create({"job": {"config_name": "config"}, "overrides": {"task": ["seed=1"]}})
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
     monkeypatch.setattr(HydraConfig, "get", lambda: job)

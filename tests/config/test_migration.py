@@ -1,4 +1,4 @@
-"""Migration of renamed keys: a line names the new key; old files are read as if written today."""
+"""Migration of renamed keys: error messages name the new key; old files are read like new ones."""
 
 import json
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_old_config_is_migrated_and_a_current_one_unchanged() -> None:
 
 
 def test_every_new_key_exists_in_a_shipped_recipe() -> None:
-    """The table is held against the YAML files, which the commands are checked against elsewhere."""
+    """Compared with the YAML files, which other tests compare with the commands."""
     shipped: dict[str, Any] = {}
     for path in SHIPPED.glob("*.yaml"):
         for key in dotted(yaml.safe_load(path.read_text())):

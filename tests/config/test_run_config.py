@@ -66,7 +66,7 @@ def test_isolated_copy_has_only_the_packages_keys(run: Path) -> None:
     copy = isolated_config(run)
     assert yaml.safe_load(copy.read_text()) == OWN
     assert [path.name for path in copy.parent.iterdir()] == ["config.yaml"]
-    assert isolated_config(run) == copy  # the other processes of a run must find the same
+    assert isolated_config(run) == copy  # other processes of the run must find the same copy
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_link_out_of_the_run_folder_is_refused(run: Path, tmp_path: Path) -> Non
 
 
 def test_interpolations_of_other_keys_are_kept(run: Path) -> None:
-    """As the recipe of Figure 1 has them, one within another."""
+    """Figure 1's recipe has nested interpolations."""
     optim = {"lr": "${schedule.lr_by_activation.${model.activation}}"}
     assert read_own_keys(save(run, OWN | {"optim": optim}))["optim"] == optim
 
@@ -202,7 +202,7 @@ def test_git_ignores_environment_and_user_configuration(tmp_path: Path, monkeypa
     for name, value in names.items():
         monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
     subprocess.run(["git", "-C", str(root), "status"], check=True, capture_output=True)
-    assert canary.exists()  # git as it is runs the command
+    assert canary.exists()  # unprotected git does run the command
     canary.unlink()
     assert provenance.git("status", "--porcelain") == ""
     assert not canary.exists()

@@ -1,4 +1,4 @@
-"""Decoding and resizing (§2) against Pillow, for every file type that copies of ImageNet contain."""
+"""Decoding and resizing (§2) against Pillow, for every file type in copies of ImageNet."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ SIZE = 32
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Fine grain over coarse blotches, so that filters, places and orientations all tell."""
+    """Fine grain over coarse blotches, so that filters, positions and orientations make a difference."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((width, height))
     fine = rng.integers(0, 256, (height, width, 3))
@@ -40,7 +40,7 @@ def planes(picture: Image.Image) -> np.ndarray:
 
 
 def by_pillow(picture: Image.Image, size: int, how: str) -> np.ndarray:
-    """The sentence of Section 2 in Pillow: shorter side to `size`, then the centre."""
+    """§2 implemented with Pillow: shorter side to `size`, then center crop."""
     picture, short = picture.convert("RGB"), min(picture.size)
     wide, high = (side * size // short for side in picture.size)
     picture = picture.resize((wide, high), Image.Resampling[how.upper()])
@@ -53,7 +53,7 @@ def apart(a: np.ndarray | torch.Tensor, b: np.ndarray) -> float:
     return float(np.abs(np.asarray(a, np.float64) - b).mean())
 
 
-# Landscape, portrait, square, reduced a lot, at the size already, and smaller than it; all leave an even rest to crop.
+# Landscape, portrait, square, much reduced, already at the size, and smaller; margins to crop are all even.
 SHAPES = [(96, 64), (64, 96), (80, 80), (640, 480), (48, 32), (32, 64), (32, 32), (20, 10), (3, 3)]
 
 
@@ -69,7 +69,7 @@ def test_jpeg_becomes_the_same_square_as_with_pillow(shape: tuple[int, int], how
     assert apart(found, by_pillow(Image.open(io.BytesIO(data)), SIZE, how)) < 1
 
 
-def test_the_two_filters_differ_by_more_than_the_comparison_allows() -> None:
+def test_filters_differ_by_more_than_the_comparison_allows() -> None:
     picture = noise(96, 64)
     assert apart(by_pillow(picture, SIZE, "bilinear"), by_pillow(picture, SIZE, "bicubic")) > 1.5
 
@@ -102,7 +102,7 @@ def test_gray_jpeg_has_three_equal_channels() -> None:
 
 @pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)])
 def test_cmyk_jpeg_keeps_its_colors(colour: tuple[int, int, int]) -> None:
-    """Adobe's are stored inverted: read naively they are negatives."""
+    """Adobe's CMYK values are stored inverted: without correction, images are negatives."""
     image, odd = decode(encoded(Image.new("RGB", (24, 16), colour).convert("CMYK"), "JPEG", quality=95))
     assert image.shape == (3, 16, 24)
     assert apart(image, np.array(colour)[:, None, None]) < 4
@@ -110,7 +110,7 @@ def test_cmyk_jpeg_keeps_its_colors(colour: tuple[int, int, int]) -> None:
 
 
 def test_palette_png_named_jpeg_is_read_as_png(tmp_path: Path) -> None:
-    """ILSVRC's n02105855_2933.JPEG is one."""
+    """ILSVRC's n02105855_2933.JPEG is such a file."""
     picture = noise(48, 32).quantize(64)
     path = tmp_path / "n02105855_2933.JPEG"
     path.write_bytes(encoded(picture, "PNG"))
@@ -135,7 +135,7 @@ def test_opaque_alpha_channel_changes_nothing() -> None:
 
 
 def png16(pixels: np.ndarray) -> bytes:
-    """(H, W) or (H, W, 3) uint16 → a PNG of 16 bits a channel, written out by its standard."""
+    """(H, W) or (H, W, 3) uint16 → PNG with 16 bits per channel, written according to its specification."""
     height, width = pixels.shape[:2]
     rows = pixels.astype(">u2").reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 16, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
@@ -150,7 +150,7 @@ def png16(pixels: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_sixteen_bit_channels_are_scaled_to_eight_bits(mode: str) -> None:
-    """0 … 65535 is 0 … 255 times 257; clipping instead makes nearly every pixel white."""
+    """Scaling divides by 257 (65535 → 255); clipping instead would make nearly every pixel white."""
     picture = noise(40, 32).convert(mode)
     image, odd = decode(png16(np.asarray(picture).astype(np.uint16) * 257))
     assert apart(image, planes(picture)) <= 1
@@ -160,7 +160,7 @@ def test_sixteen_bit_channels_are_scaled_to_eight_bits(mode: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_exif_orientation_is_ignored(kind: str, orientation: int) -> None:
-    """As Pillow ignored it in 2012."""
+    """Pillow ignored it in 2012."""
     picture, exif = noise(48, 32), Image.Exif()
     exif[0x0112] = orientation
     turned, plain = encoded(picture, kind, exif=exif), encoded(picture, kind)
@@ -202,7 +202,7 @@ def test_incomplete_images_are_refused_with_a_one_line_reason(what: str) -> None
 
 @pytest.mark.parametrize("what", BAD)
 def test_reason_is_repeatable_and_has_no_memory_address(what: str) -> None:
-    """It stands in odd.json, which a person reads, and which two preparations of one copy should have in common."""
+    """The reason is written to odd.json, which users read and which should be equal for two runs on one copy."""
     reasons = []
     for _ in range(2):
         with pytest.raises(ValueError, match=r"\w+") as caught:
@@ -213,14 +213,14 @@ def test_reason_is_repeatable_and_has_no_memory_address(what: str) -> None:
 
 
 def test_disk_errors_stop_prepare_and_are_not_unreadable_images(tmp_path: Path) -> None:
-    """A disk that went away must not become a store without its images."""
+    """A disk error must not produce a store without its images."""
     for path in (tmp_path / "gone.jpg", tmp_path):
         with pytest.raises(UserError, match=rf"^prepare.source: any can no longer be read .*{path.name}"):
             read_square(ImageRecord("any", 0, ByteLocation(path)), SIZE, "bilinear")
 
 
 def test_corrupt_file_is_read_or_raises_value_error() -> None:
-    """One byte of a header at a time: prepare goes on after a ValueError, and after nothing else."""
+    """Change one byte of a header at a time: `prepare` continues only after a ValueError."""
     rng = np.random.default_rng(0)
     small = noise(9, 7)
     files = [encoded(small, "JPEG"), encoded(small, "PNG"), encoded(small.quantize(8), "GIF"), encoded(small, "BMP")]
@@ -247,7 +247,7 @@ def test_libtiff_messages_become_the_reason_and_are_not_printed(
 
 
 def test_truncated_exif_prints_no_warning(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Pillow warns of them; in a process of its own, as pytest keeps warnings for itself."""
+    """Pillow warns about it; tested in a child process, since pytest captures warnings."""
     data = bytearray(encoded(noise(64, 48), "TIFF", compression="tiff_lzw"))
     (tmp_path / "cut.tif").write_bytes(data[:-40])
     code = f"from alexnet_pl.data.images import decode; decode(open({str(tmp_path / 'cut.tif')!r}, 'rb').read())"

@@ -43,7 +43,7 @@ def test_perfect_detections_have_ap_1(rule: str) -> None:
 
 
 def test_precision_recall_curve_by_hand() -> None:
-    """Right, false, right of two boxes: precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1."""
+    """True, false and true positive with two boxes: precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1."""
     found = [(0, 0, 0.9, BOX), (0, 0, 0.8, [400, 0, 500, 50]), (0, 0, 0.7, FAR)]
     there = [(0, 0, BOX), (0, 0, FAR)]
     assert precision(found, there, "ilsvrc") == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
@@ -59,7 +59,7 @@ def test_duplicate_detection_is_a_false_positive(rule: str) -> None:
 
 
 def test_ilsvrc_takes_the_next_free_box_and_voc_does_not() -> None:
-    """Two boxes that overlap; both detections overlap the first one more."""
+    """Two overlapping boxes; both detections overlap the first one more."""
     there = [(0, 0, BOX), (0, 0, NEAR)]
     found = [(0, 0, 0.9, BOX), (0, 0, 0.8, [0, 0, 100, 95])]
     assert precision(found, there, "ilsvrc") == 1
@@ -114,7 +114,7 @@ def test_envelope_is_the_highest_precision_at_a_recall_or_above() -> None:
 
 
 def random_scenes(images: int = 30) -> tuple[DetectedBoxes, TrueBoxes]:
-    """Boxes far larger than ILSVRC's small ones, each detected up to twice with some error, and false ones."""
+    """Boxes much larger than ILSVRC's small ones, each detected up to twice with some error, and false positives."""
     rng = np.random.default_rng(5)
     there, found = [], []
     for image in range(images):

@@ -23,7 +23,7 @@ from alexnet_pl.errors import UserError
 
 
 def test_dense_outputs_match_single_windows(network: BoxNetwork) -> None:
-    """From layer 5 on: a window's own pooled maps give what the dense pass gives at its place."""
+    """From layer 5 on, a window's own pooled maps give the same outputs as the dense pass at its position."""
     picture = 255 * torch.rand(1, 3, 137, 161)
     answers = network(picture)
     rows, columns = window_grid(network.window, (137, 161))
@@ -44,7 +44,7 @@ def test_window_of_crop_size_matches_the_network(network: BoxNetwork) -> None:
 
 
 def test_gathered_windows_are_slices_of_the_maps(network: BoxNetwork) -> None:
-    """Pooling the 6 × 6 cells of a window by 3 × 3 every 3 is what dilated taps at stride 1 read."""
+    """Pooling a window's 6 × 6 cells by 3 × 3 with stride 3 reads the same cells as dilated taps at stride 1."""
     maps = torch.rand(1, 4, 9, 11)
     pooled = network.pool(maps)
     side, numbers = network.window.map_side, torch.tensor([0, 7, 23])
@@ -67,7 +67,7 @@ def test_shorter_side_has_the_height_of_table_5(network: BoxNetwork) -> None:
     paper = network.window._replace(window=221, published=221)
     assert pyramid_sides((375, 500), paper, 4) == (389, 521)
     assert pyramid_sides((500, 375), paper, 4) == (521, 389)
-    assert pyramid_sides((375, 500), paper, 4, zoom=2)[0] == 773  # of 778, without a lost pixel
+    assert pyramid_sides((375, 500), paper, 4, zoom=2)[0] == 773  # instead of 778, without cropping a pixel
 
 
 def test_published_regressor_has_109_million_parameters() -> None:
@@ -118,6 +118,6 @@ def test_background_output_is_copied_if_both_have_one() -> None:
     assert own.tolist() == [[2, 3], [0, 0], [4, 5]]
 
 
-def test_a_missing_run_is_named(tmp_path: Path) -> None:
+def test_missing_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"transfer\.weights"):
         open_starting_point(str(tmp_path / "none"))

@@ -20,7 +20,7 @@ TRUE_BOX = np.array([40.0, 30, 120, 130])
 
 
 class Known(nn.Module):
-    """Says class 1 in the windows that hold the middle of TRUE_BOX, and places that box exactly."""
+    """Predicts class 1 in the windows that contain the center of TRUE_BOX, and that box exactly."""
 
     window, num_objects, background = GEOMETRY, 3, True
 
@@ -85,7 +85,7 @@ def test_guesses_have_one_box_per_class_best_first() -> None:
 
 
 def test_prediction_matches_hand_calculation(network: BoxNetwork, options: BoxOptions) -> None:
-    """The same by hand for one scale and class: softmax, box in the window's frame, back to the image, merged."""
+    """Computed by hand for one scale and class: softmax, box relative to the window, box in the image, merging."""
     image = (255 * torch.rand(3, 130, 150)).to(torch.uint8)
     made = BoxFinder(network, replace(options, scales=[1]), DetectOptions(classes=1), torch.device("cpu"))
     some = made.candidates(image)

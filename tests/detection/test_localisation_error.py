@@ -16,7 +16,7 @@ def from_inclusive(boxes: list[list[int]]) -> np.ndarray:
 
 
 def kit_is_wrong(guesses: list[tuple[int, list[int]]], label: int, truth: list[list[int]]) -> bool:
-    """eval_localization_flat.m for one image, pixel by pixel: inclusive edges, `ov < 0.5` is wrong."""
+    """eval_localization_flat.m for one image, pixel by pixel, with inclusive edges; `ov < 0.5` is wrong."""
     least = 1.0
     for of, box in guesses[:5]:
         error = 1.0
@@ -67,7 +67,7 @@ def test_each_error_counts_its_own_failure() -> None:
         localised([0, 1], HIT, HIT),
         localised([1, 0], MISS, HIT),  # class right, box wrong
         localised([1, 2], HIT, HIT),  # class wrong
-        localised([0], [60, 60, 100, 80], MISS),  # any box of the class counts
+        localised([0], [60, 60, 100, 80], MISS),  # a box of any object of the class counts
     ]
     found = localisation_errors(images, np.array([0, 0, 0.5, 0.5]))
     assert found["images"] == 4

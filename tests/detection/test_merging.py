@@ -1,4 +1,4 @@
-"""Box merging (§4.3): invariants, a search over all pairs as reference, and the failure of the printed score."""
+"""Box merging (§4.3): invariants, a search over all pairs as reference, and why the printed score fails."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from alexnet_pl.detection.suppression import suppress_overlapping
 
 @st.composite
 def scored_boxes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Whole numbers, so that equal boxes and equal scores occur."""
+    """Integers, so that equal boxes and equal scores occur."""
     rng, count = np.random.default_rng(draw(st.integers(0, 2**32))), draw(st.integers(0, 14))
     corners = rng.integers(0, draw(st.sampled_from([4, 60])), (count, 2)).astype(float)
     return np.hstack([corners, corners + rng.integers(1, 40, (count, 2))]), rng.integers(0, 8, count) / 8
@@ -58,7 +58,7 @@ def test_scores_are_sums_and_boxes_are_means_of_members(some: tuple[np.ndarray, 
 
 
 def merge_by_search(boxes: np.ndarray, scores: np.ndarray, options: MergeOptions) -> tuple[list, list]:
-    """The algorithm as it is printed: all pairs are scored again after each merge."""
+    """The printed algorithm: all pairs are scored again after each merge."""
     order = np.lexsort((-scores, *boxes.T[::-1]))
     rows = [(box, score, 1) for box, score in zip(boxes[order], scores[order], strict=True)]
     while len(rows) > 1:
@@ -87,7 +87,7 @@ def test_updated_matrix_matches_a_search_over_all_pairs(
 
 
 def test_printed_score_merges_disjoint_boxes_before_equal_ones() -> None:
-    """Two equal boxes of 100 pixels score 10,000 by the printed formula, one 300 pixels away scores 300."""
+    """By the printed formula, two equal boxes of 100 pixels score 10,000, and one 300 pixels away scores 300."""
     boxes = np.array([[0.0, 0, 100, 100], [0, 0, 100, 100], [300, 0, 400, 100]])
     literal = match_scores(boxes, boxes, "literal")
     assert literal[0, 1] == 10_000
@@ -99,7 +99,7 @@ def test_printed_score_merges_disjoint_boxes_before_equal_ones() -> None:
     assert merge_boxes(boxes, scores).members.tolist() == [2, 1]
     printed = merge_boxes(boxes, scores, MergeOptions(300, "literal"))
     assert printed.members.tolist() == [3]
-    assert printed.boxes.tolist() == [[100, 0, 200, 100]]  # between the two objects, where there is none
+    assert printed.boxes.tolist() == [[100, 0, 200, 100]]  # between the two objects, where there is no object
 
 
 def test_match_score_does_not_depend_on_the_unit() -> None:
@@ -108,7 +108,7 @@ def test_match_score_does_not_depend_on_the_unit() -> None:
 
 
 def test_many_windows_outvote_one_confident_false_class() -> None:
-    """Figure 6: the bear, about 0.5 a window, adds up; a single window that sees a whale does not."""
+    """Figure 6: about 0.5 per window for the bear adds up; a single window that predicts a whale does not win."""
     rng = np.random.default_rng(1)
     bears = np.array([20.0, 30, 120, 160]) + rng.normal(0, 4, (12, 4))
     merged = merge_boxes(bears, np.full(12, 0.5))
@@ -116,7 +116,7 @@ def test_many_windows_outvote_one_confident_false_class() -> None:
     whale = merge_boxes(np.array([[0.0, 0, 60, 50]]), [0.9])
     assert merged.scores[0] > whale.scores[0]
     kept, scores = suppress_overlapping(bears, np.full(12, 0.5))
-    assert scores.max() == 0.5  # suppression counts no votes
+    assert scores.max() == 0.5  # suppression does not add scores
     truth = np.array([[20.0, 30, 120, 160]])
     assert ious(merged.boxes, truth)[0, 0] > ious(kept[:1], truth)[0, 0]
 

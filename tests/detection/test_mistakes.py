@@ -1,4 +1,4 @@
-"""Detection mistakes by kind, on a scene made by hand."""
+"""Kinds of detection mistakes, on a hand-made scene."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 claims in small: a few hundred real images through the same commands as the full experiments."""
+"""CIFAR-10 claims at small scale: a few hundred official images through the commands of the full experiments."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def fit(config: Compose, name: str, folder: Path, store: Path, *overrides: str, 
 
 
 def column(folder: Path, name: str) -> list[tuple[int, float]]:
-    """(step, value) of the rows that have one."""
+    """(step, value) of the rows that contain the column."""
     with (folder / "metrics.csv").open(newline="") as file:
         return [(int(row["step"]), float(row[name])) for row in csv.DictReader(file) if row.get(name)]
 
@@ -42,7 +42,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_figure_1_on_few_images(config: Compose, cifar_store: Path, tmp_path: Path) -> None:
-    """416 real images, training and validation ones together; the line is at 80 % here, and each run ends with it."""
+    """416 official images, training and validation together; each run ends at the line, 80 % here."""
     for activation in ("relu", "tanh"):
         words = [f"model.activation={activation}", "schedule.constant.until=80", "trainer.log_every_n_steps=1"]
         words += ["optim.lr=0.004", "trainer.max_epochs=30"]
@@ -72,7 +72,7 @@ LOCAL = [
 def test_validation_images_are_included_after_the_configured_epoch(
     config: Compose, cifar_store: Path, tmp_path: Path
 ) -> None:
-    """320 / 32 = 10 steps, then 416 / 32 = 13; the weights' rate falls with the third epoch."""
+    """320 / 32 = 10 steps, then 416 / 32 = 13; the rate of weights drops in the third epoch."""
     run = fit(config, "cifar10_11pct", tmp_path / "run", cifar_store, *LOCAL)
     assert [step for step, _ in column(run, "train/epoch_top1_error")] == [10, 23, 36]
     rates = {name: dict(column(run, f"lr-MomentumSGD/{name}")) for name in ("local3.weight", "local3.bias")}
@@ -103,7 +103,7 @@ def test_run_interrupted_around_the_inclusion_is_bit_identical(
 
 
 def test_test_uses_nine_views(config: Compose, cifar_store: Path, tmp_path: Path) -> None:
-    """Against the mean of nine softmaxes, cut out and averaged here."""
+    """Compared with the mean of nine softmax outputs of crops made here."""
     run = fit(config, "cifar10_13pct", tmp_path / "run", cifar_store, *LOCAL, "optim.lr=0.01")
     cfg = config("cifar10_13pct", f"data.root={cifar_store}", "data.batch_size=32", "trainer.precision=32-true")
     cfg.command, cfg.ckpt_path = "test", str(run / "checkpoints/last.ckpt")

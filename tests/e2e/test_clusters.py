@@ -1,4 +1,4 @@
-"""torchrun and SLURM restarts of a killed or timed-out job: it ends with the same network."""
+"""torchrun and SLURM restart a killed or timed-out job, which ends with the same network."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def result(run: Path) -> dict:
 
 
 def assert_identical(run: Path, other: Path) -> None:
-    """To the last bit: weights, and all errors of the test that followed."""
+    """Bit-identical weights and errors of the test."""
     here, there = weights(run), weights(other)
     assert list(here) == list(there)
     for name, value in here.items():
@@ -72,7 +72,7 @@ def test_job_restarted_by_torchrun_resumes(tiny_store: Path, undisturbed: Path, 
 
 
 def test_job_requeued_by_slurm_resumes(tiny_store: Path, undisturbed: Path, tmp_path: Path) -> None:
-    """The batch script as submitit runs it on this machine, with stand-ins for srun and scontrol."""
+    """The batch script as submitit runs it on this machine, with simulated srun and scontrol."""
     submitit = pytest.importorskip("submitit", reason="submitit (extra `sweep`) runs the batch script")
     slurm = SimulatedSlurm(tmp_path)
     executor = submitit.AutoExecutor(tmp_path / "submitit", cluster="local")

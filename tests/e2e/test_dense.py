@@ -1,4 +1,4 @@
-"""OverFeat from the command line: `fit`, then `test` in every window, against the paper's loop over nine offsets."""
+"""OverFeat on the command line: `fit`, then `test` in every window, against the paper's loop over nine offsets."""
 
 import itertools
 import json
@@ -21,12 +21,12 @@ TINY = (
     *("data.name=scenes", "data.root=store", "data.size=120", "data.batch_size=5", "model.width=0.02"),
     *("trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.max_epochs=1", "hydra.run.dir=run"),
 )
-SIDES = {1: (125, 125), 2: (149, 161)}  # Table 5 times 113 / 221, rounded to 113 pixels plus strides of 12
+SIDES = {1: (125, 125), 2: (149, 161)}  # Table 5 times 113 / 221, rounded to 113 plus a multiple of the stride 12
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store of five validation scenes, each with one to three objects, and a run trained on it."""
+    """Folder with a store of five validation scenes, with one to three objects each, and a run trained on it."""
     folder = tmp_path_factory.mktemp("dense")
     make_scenes(folder / "store")
     done = alexnet_pl("fit", "-c", "overfeat_demo", *TINY, cwd=folder)
@@ -35,11 +35,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scores_of_nine_offsets(net: OverFeat, view: Tensor) -> Tensor:
-    """(classes,) maxima of the softmax outputs over all windows of an image (3, H, W), as §3.3 computes them."""
+    """(classes,) maxima of the softmax outputs over all windows of an image (3, H, W), computed as in §3.3."""
     maps, outputs = net.convolve(view[None]), []
     for down, right in itertools.product(range(3), repeat=2):
         pooled = F.max_pool2d(maps[:, :, down:, right:], 3, 3)
-        if min(pooled.shape[2:]) >= 2:  # else no window of the classifier begins at this offset
+        if min(pooled.shape[2:]) >= 2:  # else no window of the classifier fits at this offset
             outputs.append(F.softmax(net.classify(pooled)[0].flatten(1), 0))
     return torch.cat(outputs, 1).amax(1)
 

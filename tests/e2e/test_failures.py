@@ -1,4 +1,4 @@
-"""A killed or hanging process ends the whole job in bounded time: no orphan, one line each, no traceback.
+"""A killed or hanging process ends the whole job in bounded time: no orphans, one line per process, no traceback.
 
 `make failures` records the seconds of each case for the table in docs/how-to/clusters.md.
 """
@@ -16,7 +16,7 @@ from running import fit_in_seconds
 
 pytestmark = pytest.mark.slow
 BOUND = 30  # seconds from the failure to the end of the last process
-TIMEOUT = 15  # seconds in which a process that hangs must answer
+TIMEOUT = 15  # seconds until a process that does not answer counts as hanging
 START = 400  # seconds for two processes to start on a busy machine
 LAUNCHED = {  # who is killed, of the process that the user started (0) and the one it started, and what the other says
     "one that trainer.devices has started is killed": (1, "rank 1 (process {child}) was killed by SIGKILL"),
@@ -35,7 +35,7 @@ MOMENTS = {  # under torchrun: where the second process meets its signal, and wh
 
 
 def keep(case: str, seconds: float) -> None:
-    """Print the seconds of a case, and write them to the file that ALEXNET_PL_SECONDS names."""
+    """Print the seconds of a case, and add them to the file named by ALEXNET_PL_SECONDS."""
     print(f"{case}: {seconds:.1f} s")
     if name := os.environ.get("ALEXNET_PL_SECONDS"):
         path = Path(name)
@@ -50,7 +50,7 @@ def child_of(parent: int) -> int:
 
 
 def runs(pid: int) -> bool:
-    """Not a process that has ended and waits for its parent to ask."""
+    """Whether a process is running, and not a zombie whose parent has not waited for it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
@@ -58,7 +58,7 @@ def runs(pid: int) -> bool:
 
 
 def check_line(log: str, start: str, end: str) -> None:
-    """One line of ours, which names the first cause and what to type, and no traceback."""
+    """Check that one line of ours names the first cause and the command to type, without a traceback."""
     (line,) = [line for line in log.splitlines() if line.startswith("alexnet_pl: ")]
     assert line.startswith(f"alexnet_pl: {start}")
     assert line.endswith(end)
@@ -92,7 +92,7 @@ def test_processes_of_trainer_devices_end_together(tiny_store: Path, tmp_path: P
 
 @pytest.mark.parametrize("case", MOMENTS)
 def test_processes_of_torchrun_end_together(tiny_store: Path, tmp_path: Path, case: str) -> None:
-    """Also one that is killed after the fit, in the test that `reproduce` goes on with, or at its very end."""
+    """Includes a process killed after the fit, during the test of `reproduce`, or at its very end."""
     target, number = MOMENTS[case]
     words = ["reproduce", "-c", "imagenette", *fit_in_seconds(tiny_store), "trainer.max_epochs=1"]
     words += [f"distributed.timeout={TIMEOUT}"]
@@ -102,7 +102,7 @@ def test_processes_of_torchrun_end_together(tiny_store: Path, tmp_path: Path, ca
     seconds = wait_for(lambda: first.exitcode is not None and second.exitcode is not None, 3 * BOUND)
     codes = end_all([first, second])
     log = (tmp_path / "rank0.txt").read_text()
-    assert codes == [1, -signal.SIGKILL], log  # one that hangs is killed by the other
+    assert codes == [1, -signal.SIGKILL], log  # a hanging process is killed by the other
     hangs = number == signal.SIGSTOP
     assert seconds < BOUND + TIMEOUT * hangs, log
     cause = "another rank did not answer within distributed.timeout" if hangs else "stopped, since rank 1 (process "

@@ -1,4 +1,4 @@
-"""Notebooks: stored without outputs or definitions, and run from the first cell to the last."""
+"""Notebooks are stored without outputs and definitions, and run from the first cell to the last."""
 
 import ast
 import os
@@ -17,7 +17,7 @@ from alexnet_pl.experiment.trained_run import FOLDER
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-COLAB = ROOT / "notebooks/colab.ipynb"  # installs the package, which a test does not
+COLAB = ROOT / "notebooks/colab.ipynb"  # installs the package, so it is not run
 PICTURES = {"detection": 2, "filters": 3, "inside": 2, "overfeat": 3, "results": 3, "retrieval": 1}  # at least
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -27,7 +27,7 @@ def code(path: Path) -> list[nbformat.NotebookNode]:
 
 
 def plain(source: str) -> str:
-    """Without the lines that are IPython's own."""
+    """Code without IPython's own syntax."""
     return "\n".join(line for line in source.splitlines() if not line.startswith(("%", "!")))
 
 
@@ -48,7 +48,7 @@ def test_notebook_has_no_outputs_and_no_definitions(path: Path) -> None:
 
 
 def tiny_detector(folder: Path) -> Path:
-    """A detector of drawn scenes that learned for two epochs."""
+    """A detector trained on drawn scenes for two epochs."""
     store = make_scenes(folder / "scenes")
     where = (f"data.root={store.root}", f"transfer.weights={make_classifier_run(folder / 'classifier', store)}")
     run_command(["fit", "-c", "overfeat_detect", *where, *CPU, *KEYS, f"hydra.run.dir={folder / 'detector'}"])

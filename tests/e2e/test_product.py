@@ -1,4 +1,4 @@
-"""The installed program: its own process, several processes, a sweep, a wheel in an empty folder."""
+"""The installed program: in its own process, in several processes, in a sweep, as a wheel in an empty folder."""
 
 import json
 import os
@@ -81,8 +81,8 @@ def test_interrupted_run_resumes_from_its_folder(tiny: list[str], tmp_path: Path
     assert same(tmp_path / "whole", moved)
 
 
-def test_two_processes_count_each_image_once_and_match_one(tiny: list[str], tmp_path: Path) -> None:
-    """40 validation images on 2 processes in batches of 8; without dropout, whose masks are each process's own."""
+def test_two_processes_count_each_image_once_and_match_a_single_process(tiny: list[str], tmp_path: Path) -> None:
+    """40 validation images on 2 processes in batches of 8; without dropout, since each process has its own masks."""
     words = ["fit", "-c", "imagenette", *tiny, "trainer.precision=32-true", "model.dropout=0", "trainer.max_epochs=1"]
     words.append("trainer.limit_train_batches=2")
     assert alexnet_pl(*words, "hydra.run.dir=one", cwd=tmp_path).returncode == 0

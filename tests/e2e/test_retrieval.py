@@ -10,7 +10,7 @@ from command_line import alexnet_pl
 pytestmark = pytest.mark.slow
 
 
-def test_from_a_network_to_the_table_of_codes(tiny: list[str], tmp_path: Path) -> None:
+def test_codes_from_training_to_table(tiny: list[str], tmp_path: Path) -> None:
     def done(*words: str) -> str:
         found = alexnet_pl(*words, cwd=tmp_path)
         assert found.returncode == 0, found.stderr

@@ -1,4 +1,4 @@
-"""Two processes started as by torchrun, `trainer.devices` unset: data parallel, two towers, features."""
+"""Two processes started as by torchrun without `trainer.devices`: data parallel, two towers, features."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def checkpoint(run: Path) -> dict:
 
 
 def assert_same_network(one: Path, other: Path) -> None:
-    """Weights and velocities, whole and in the same order, to rounding of float32."""
+    """Compare whole weights and velocities, in the same order, to rounding of float32."""
     here, there = checkpoint(one), checkpoint(other)
     assert list(here["state_dict"]) == list(there["state_dict"])
     for name, value in here["state_dict"].items():
@@ -67,9 +67,9 @@ def test_towers_match_one_process_with_the_same_dropout(runs: Path) -> None:
 
 
 @pytest.mark.parametrize("world", [1, 2])
-def test_a_run_continues_on_another_number_of_processes(runs: Path, world: int) -> None:
-    """Begun by two and continued by one, and the other way round: the images that are left of the epoch, in the same
-    order, and the network of a run that was never interrupted."""
+def test_run_resumes_on_another_number_of_processes(runs: Path, world: int) -> None:
+    """Started by two processes and resumed by one, and vice versa: the rest of the epoch in the same order, and the
+    same network as without interruption."""
     name = {1: "one", 2: "two"}[world]
     steps, seen = epoch_order(TRAIN, seed=0, epoch=1)[: 3 * BATCH].reshape(3, world, BATCH // world), BEGUN - 3
     for rank in range(world):

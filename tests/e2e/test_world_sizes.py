@@ -16,8 +16,8 @@ from alexnet_pl.evaluation.predictions import Block, PredictionFile, concat_bloc
 from alexnet_pl.retrieval.features import Features
 
 pytestmark = pytest.mark.slow
-BYTES = 3 * 72 * 72  # of an image
-WORLDS = (1, 3, 4)  # two: test_two_processes.py
+BYTES = 3 * 72 * 72  # per image
+WORLDS = (1, 3, 4)  # test_two_processes.py tests two
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def runs(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int
 
 
 def reads(run: Path, world: int, command: str, split: str) -> list[list[int]]:
-    """Images of a split that each process has read, all of them whole."""
+    """Images of a split that each process has read, each completely."""
     found = [json.loads((run / f"reads{rank}.json").read_text())[command] for rank in range(world)]
     assert {size for part in found for _, _, size in part} == {BYTES}
     return [[index for name, index, _ in part if name == split] for part in found]
@@ -55,7 +55,7 @@ def test_each_validation_image_is_read_once(runs: dict[int, Path], world: int, c
 
 @pytest.mark.parametrize("world", WORLDS[1:])
 def test_results_match_one_process(runs: dict[int, Path], world: int) -> None:
-    """Weights to 1e-4 of their norm, since sums are added up in another order; counts and errors exactly."""
+    """Weights to 1e-4 of their norm, since the order of sums differs; counts and errors exactly."""
     one, several = runs[1], runs[world]
     for name in ("result.json", "validation.json"):
         here, there = (json.loads((run / name).read_text()) for run in (several, one))
@@ -74,7 +74,7 @@ def test_predictions_and_features_have_the_order_of_the_split(runs: dict[int, Pa
     one, several = (predictions(runs[number]) for number in (1, world))
     assert several.images == one.images
     assert len(set(several.images)) == VAL
-    np.testing.assert_allclose(several.probabilities, one.probabilities, atol=2e-3)  # kept as float16
+    np.testing.assert_allclose(several.probabilities, one.probabilities, atol=2e-3)  # saved as float16
     rows = [Features(runs[number] / "features/val-fc7").rows(slice(None)) for number in (1, world)]
     np.testing.assert_allclose(rows[1], rows[0], atol=2e-3 * float(np.abs(rows[0]).max()))
 

@@ -23,7 +23,7 @@ CLASSES = [[f"n{i}", f"name {i}"] for i in range(9)]
 
 
 def scores(count: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(labels, best five, scores) of a network that is right about half the time; class 8 has no images."""
+    """(labels, best five, scores) of a network that is right about half of the time; class 8 has no images."""
     chance = np.random.default_rng(3)
     labels = chance.integers(0, 8, count).astype(np.int32)
     found = chance.standard_normal((count, 9)) + 1.5 * np.eye(9)[labels]
@@ -64,7 +64,7 @@ def test_readable_files_list_and_show_the_confusions(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     labels = store.split("val").labels
     best = np.stack([(labels + i) % 10 for i in range(5)], 1).astype(np.int32)
-    best[labels == 4] = [7, 4, 1, 2, 3]  # all of class 4 are taken for class 7
+    best[labels == 4] = [7, 4, 1, 2, 3]  # all images of class 4 are classified as class 7
     writer = PredictionFileWriter(tmp_path / "probabilities.parquet", 10, with_probabilities=False)
     writer.add(Block(store.split("val").names, labels, best, None))
     writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
@@ -104,7 +104,7 @@ def test_data_set_is_identified_by_its_content(tmp_path: Path) -> None:
 
 
 def test_probabilities_are_saved_if_small_enough() -> None:
-    """The 2010 test set's are 0.3 GB; those of half of Fall 2009 would be 90."""
+    """Those of the 2010 test set take 0.3 GB; half of Fall 2009 would take 90."""
     assert should_save_predictions("auto", 150_000, 1000)
     assert not should_save_predictions("auto", 4_450_000, 10_184)
     assert should_save_predictions(True, 4_450_000, 10_184)

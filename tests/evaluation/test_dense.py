@@ -1,4 +1,4 @@
-"""Dense evaluation (OverFeat §3.3, Figure 3) against nine offsets one by one and against single crops."""
+"""Dense evaluation (OverFeat §3.3, Figure 3) against the nine offsets one by one and against single crops."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 
 
 def network(net: str = "accurate", crop: int = 113, **options) -> OverFeat:
-    """A narrow network in float64 whose classes differ."""
+    """Narrow network in float64 with different outputs per class."""
     torch.manual_seed(0)
     return OverFeat(4, crop, net, **{"width": 0.05, "init": "he"} | options).double().eval()
 
@@ -38,7 +38,7 @@ def uint8_images(*shapes: tuple[int, int]) -> list[Tensor]:
 
 
 def by_offsets(net: OverFeat, maps: Tensor) -> Tensor:
-    """Steps (b) to (e): pool from each offset, classify each pooled map, interleave the answers."""
+    """Steps (b) to (e): pool from each offset, classify each pooled map, interleave the outputs."""
     pool, reach = net.window.pool, net.window.pool * (net.window.classifier - 1) + net.window.pool - 1
     out = torch.full((len(maps), 4, maps.shape[2] - reach, maps.shape[3] - reach), torch.nan, dtype=maps.dtype)
     for down in range(pool):
@@ -67,7 +67,7 @@ def test_image_of_one_window_matches_the_network() -> None:
 
 
 @torch.no_grad()
-def test_the_coarse_map_is_every_third_cell_of_the_fine_one() -> None:
+def test_coarse_map_is_every_third_cell_of_the_fine_map() -> None:
     net, picture = network(), pictures(149, 185)
     fine, coarse = (dense_logits(net, picture, stride) for stride in ("fine", "coarse"))
     assert fine.shape[2:] == (4, 7)
@@ -95,7 +95,7 @@ def without_padding(net: OverFeat) -> OverFeat:
 
 @torch.no_grad()
 def test_without_padding_each_cell_matches_the_network_on_its_crop() -> None:
-    """Four 3 × 3 layers lose a cell a side each where they are not padded: 96 pixels more for the same window."""
+    """Four unpadded 3 × 3 layers lose a cell per side each: the same window needs 96 pixels more."""
     net = without_padding(network())
     window, picture = 113 + 2 * 4 * 12, pictures(233, 245, count=1)
     found = dense_logits(net, picture)
@@ -109,7 +109,7 @@ def test_without_padding_each_cell_matches_the_network_on_its_crop() -> None:
 
 @torch.no_grad()
 def test_with_padding_a_cell_differs_from_its_zero_padded_crop() -> None:
-    """So it is in the paper: training sees zeros at a crop's border, dense evaluation the picture beyond it."""
+    """So it is in the paper: training sees zeros outside a crop, dense evaluation sees the image there."""
     net, picture = network(width=0.1), pictures(185, 185, count=8)
     crop = picture[..., 36:149, 36:149]
     apart = (dense_logits(net, picture)[:, :, 3, 3] - net(crop)).norm() / net(crop).norm()
@@ -118,7 +118,7 @@ def test_with_padding_a_cell_differs_from_its_zero_padded_crop() -> None:
 
 @torch.no_grad()
 def test_alexnets_fully_connected_layers_match_convolutions() -> None:
-    """Pooling of 3 × 3 every 2: a window every 16 pixels. One window, and the maps of each of several."""
+    """3 × 3 pooling with stride 2: a window every 16 pixels. Tests one window, and the maps of each of several."""
     for options in ({}, {"bottleneck": 8}, {"conv6": True}):
         net, picture = alexnet(**options), pictures(67, 67)
         assert (net.window.stride, net.window.fine_stride) == (32, 16)
@@ -139,7 +139,7 @@ def test_alexnet_without_overlapping_pooling_is_refused() -> None:
 
 
 def expected_scores(net: OverFeat, shown: list[Tensor], stride: str = "fine") -> Tensor:
-    """Maximum over space, then the mean over scales and reflections; `shown`: the picture at each scale."""
+    """Maximum over positions, then mean over scales and reflections; `shown`: the image at each scale."""
     vectors = []
     for picture in shown:
         for seen in (picture, torch.flip(picture, [-1])):
@@ -151,7 +151,7 @@ def expected_scores(net: OverFeat, shown: list[Tensor], stride: str = "fine") ->
 @pytest.mark.parametrize("stride", ["fine", "coarse"])
 @torch.no_grad()
 def test_scores_are_window_maxima_averaged_over_scales_and_reflections(stride: str) -> None:
-    """A square image to 125 and 137 pixels: scales 1 and, kept square, 2 of the smaller network."""
+    """A square image at 125 and 137 pixels: scale 1 and, made square, scale 2 of the smaller network."""
     net, (image,) = network(), uint8_images((160, 160))
     sizes = ((125, 125), (149, 149))
     shown = [F.interpolate(image[None].float(), size, mode="bilinear", antialias=True).double() - 118 for size in sizes]
@@ -171,7 +171,7 @@ def test_maximum_before_the_softmax_is_optional() -> None:
 
 
 @torch.no_grad()
-def test_an_image_and_its_reflection_get_the_same_scores() -> None:
+def test_image_and_its_reflection_get_the_same_scores() -> None:
     net, images = network(), uint8_images((150, 200), (220, 150))
     options = DenseViews((1, 3), aspect="keep")
     one, other = (
@@ -197,4 +197,4 @@ def test_batched_images_and_strips_match_single_images(monkeypatch: pytest.Monke
     seen = []
     net.get_submodule(net.head[2]).register_forward_hook(lambda _, __, out: seen.append(out.shape[2]))
     torch.testing.assert_close(dense_scores(net, prepare, images, options), alone, rtol=1e-5, atol=1e-6)
-    assert set(seen) == {1}  # a row at a time
+    assert set(seen) == {1}  # one row of cells at a time

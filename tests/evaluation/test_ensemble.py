@@ -26,7 +26,7 @@ DATASET = {
 
 
 def network(run: Path, seed: int, sharp: float = 1.0, views: str = "ten", **about: Any) -> tuple[Path, np.ndarray]:
-    """A tested run folder of a network that is right more often than not; its float32 probabilities."""
+    """(tested run folder of a network that is right more often than not, its float32 probabilities)."""
     chance = np.random.default_rng(seed)
     logits = chance.standard_normal((IMAGES, CLASSES)) + 1.2 * np.eye(CLASSES)[LABELS]
     exact = np.exp(sharp * logits)
@@ -47,7 +47,7 @@ def network(run: Path, seed: int, sharp: float = 1.0, views: str = "ten", **abou
 
 
 def errors_by_hand(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Top-1 and top-5 in percent: the label's probability against all others'. No two are equal here."""
+    """Top-1 and top-5 error in percent, comparing the label's probability with all others; there are no ties."""
     own = np.take_along_axis(probabilities, labels[:, None].astype(int), 1)
     rank = (probabilities > own).sum(1)
     return 100 * float((rank > 0).mean()), 100 * float((rank > 4).mean())
@@ -77,7 +77,7 @@ def test_average_matches_numpy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sharp", [1.0, 30.0])
 def test_ensemble_of_one_equals_the_network(tmp_path: Path, sharp: float) -> None:
-    """Also one so sure of itself that float16 makes most of its probabilities 0, and so equal."""
+    """Includes a network so confident that float16 rounds most of its probabilities to 0, which makes them equal."""
     run, exact = network(tmp_path / "a", 1, sharp)
     _, errors, written = averaged([run], tmp_path)
     order = np.argsort(-exact, 1, kind="stable")[:, :5]
@@ -86,7 +86,7 @@ def test_ensemble_of_one_equals_the_network(tmp_path: Path, sharp: float) -> Non
     assert errors["top5_error"] == pytest.approx(100 * float((order != LABELS[:, None]).all(1).mean()))
 
 
-def test_the_order_of_the_members_changes_no_bit(tmp_path: Path) -> None:
+def test_member_order_changes_no_bit(tmp_path: Path) -> None:
     runs = [network(tmp_path / name, seed)[0] for seed, name in enumerate("abcde")]
     forth, back = (averaged(order, tmp_path, weights="tuned", tune_on="same") for order in (runs, runs[::-1]))
     assert forth[0] == back[0]
@@ -138,7 +138,7 @@ def test_missing_untested_and_repeated_members_are_named(tmp_path: Path) -> None
 
 
 def search_by_hand(members: list[np.ndarray], labels: np.ndarray) -> list[float]:
-    """avg-valid.py's search, a weight at a time, on whole arrays."""
+    """The search of avg-valid.py, one weight at a time, on whole arrays."""
     weights = [0.5] * len(members)
     grid = [round(0.05 * i, 2) for i in range(21)]
 
@@ -180,7 +180,7 @@ def test_weight_search_matches_a_plain_search_and_records_its_images(tmp_path: P
 
 @given(st.lists(st.text(max_size=20), max_size=50))
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_half_of_an_image_depends_only_on_its_name(names: list[str]) -> None:
+def test_assignment_of_images_to_halves_depends_only_on_the_name(names: list[str]) -> None:
     assert list(hash_half(names)) == [bool(hash_half([name])[0]) for name in names]
     assert 0.45 < hash_half(NAMES).mean() < 0.55
 

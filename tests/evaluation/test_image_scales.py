@@ -44,7 +44,7 @@ def test_six_scales_have_1575_windows_and_the_four_of_table_2_have_1008() -> Non
 
 
 def test_fast_network_uses_the_nearest_lossless_sides() -> None:
-    """231 + 16 · j; Table 5 by 231 / 221 would be as near to others, so its own sides are kept."""
+    """231 + 16 · j, near the sizes of Table 5: scaled by 231 / 221, they could be equally near to two such sizes."""
     for scale, (sides, *_) in TABLE5.items():
         for found, wanted in zip(scale_sides(FAST, scale), sides, strict=True):
             assert (found - 231) % 16 == 0
@@ -75,13 +75,13 @@ def test_sides_of_a_picture_follow_its_orientation(shape: tuple, aspect: str, si
 
 
 def ramp(rows: int, columns: int) -> torch.Tensor:
-    """Red grows downwards, green to the right: a pixel tells where it was."""
+    """Red increases downwards, green to the right: a pixel's colour shows where it was."""
     red, green = torch.linspace(0, 255, rows)[:, None], torch.linspace(0, 255, columns)[None]
     return torch.stack([red.expand(rows, columns), green.expand(rows, columns), torch.zeros(rows, columns)]).byte()
 
 
 def test_crop_takes_the_center_of_the_covering_image() -> None:
-    """100 × 200 to 150 × 150: twice as wide as high, so half of the width is cut off, a quarter on each side."""
+    """100 × 200 to 150 × 150: twice as wide as high, so a quarter of the width is cropped on each side."""
     found = resize_to_sides(ramp(100, 200), (150, 150), "crop")
     assert found.shape == (3, 150, 150)
     assert found[0, [0, -1], 75].tolist() == pytest.approx([0, 255], abs=4)

@@ -47,7 +47,7 @@ def test_difference_of_several_runs_is_welchs() -> None:
 
 
 def test_difference_of_the_same_seeds_is_paired() -> None:
-    """Two kinds that differ by about 1 in every seed, though seeds differ by 10."""
+    """Two variants that differ by about 1 in every seed, though seeds differ by 10."""
     one, other = [31.1, 21.0, 11.2, 40.9], [30.0, 20.0, 10.0, 40.0]
     found = paired_difference([a - b for a, b in zip(one, other, strict=True)])
     wanted = stats.ttest_rel(one, other)
@@ -59,7 +59,7 @@ def test_difference_of_the_same_seeds_is_paired() -> None:
 
 
 def test_single_runs_are_compared_by_image() -> None:
-    """Against McNemar's exact test by binomtest, and the variance of a difference of paired proportions by hand."""
+    """Against McNemar's exact test (binomtest), and the variance of a difference of paired proportions by hand."""
     rng = np.random.default_rng(0)
     one, other = rng.random((2, 1, 500)) < [[[0.3]], [[0.25]]]
     found = image_difference(one, other)
@@ -85,7 +85,7 @@ def test_ensemble_is_compared_with_its_members_by_image() -> None:
 
 
 def test_p_values_are_corrected_by_holm() -> None:
-    """Holm's own procedure by hand: 0.01 · 4, 0.02 · 3, then never less than before, and nan left out."""
+    """Holm's procedure by hand: 0.01 · 4, 0.02 · 3, then never below the previous value; nan is left out."""
     assert adjust_holm([0.02, 0.01, math.nan, 0.03, 0.9])[:2] == pytest.approx([0.06, 0.04])
     assert adjust_holm([0.02, 0.01, math.nan, 0.03, 0.9])[3:] == pytest.approx([0.06, 0.9])
     assert math.isnan(adjust_holm([math.nan, 0.5])[0])
@@ -95,7 +95,7 @@ def test_p_values_are_corrected_by_holm() -> None:
 def test_difference_of_single_runs_is_newcombes() -> None:
     """Newcombe 1998, method 10: 56/70 against 48/80 gives 0.2, from 0.0524 to 0.3339."""
     found = difference_ci(Sample([80.0], 70), Sample([60.0], 80))
-    by_images = math.hypot(0.8 - 0.6912, 0.7000 - 0.6)  # of the two Wilson intervals' near ends, to four figures
+    by_images = math.hypot(0.8 - 0.6912, 0.7000 - 0.6)  # the near ends of the two Wilson intervals, to four figures
     assert found.mean == pytest.approx(20)
     assert found.runs == 1
     low1, high1 = (100 * x for x in stats.binomtest(56, 70).proportion_ci(method="wilson"))
@@ -114,6 +114,6 @@ def test_ratio_is_of_means_with_a_log_interval() -> None:
 
 
 def test_wilsons_interval_stays_between_0_and_100() -> None:
-    """At the ends the other bound is n / (n + z²)."""
+    """At either end, the other bound is n / (n + z²)."""
     assert wilson_interval(20, 20) == (pytest.approx(100 * 20 / (20 + 1.959964**2)), 100)
     assert wilson_interval(0, 20) == (0, pytest.approx(100 * 1.959964**2 / (20 + 1.959964**2)))

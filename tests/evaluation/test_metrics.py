@@ -35,7 +35,7 @@ def test_errors_match_torchmetrics(classes: int, k: int) -> None:
 
 
 def test_errors_of_a_batch_counted_by_hand() -> None:
-    """Label 0 ranks 1st, 2nd, 5th, 6th and last of six: wrong of one 4/5, wrong of five 2/5."""
+    """Label 0 ranks 1st, 2nd, 5th, 6th and last of six: top-1 error 4/5, top-5 error 2/5."""
     rows = [[9, 1, 2, 3, 4, 5], [8, 9, 2, 3, 4, 5], [2, 9, 1, 3, 4, 5], [1.5, 9, 2, 3, 4, 5.0], [0, 9, 2, 3, 4, 5]]
     rows[2] = [2, 9, 1, 3, 4, 5]
     values = found((torch.tensor(rows, dtype=torch.float32), torch.zeros(5, dtype=torch.int64)))
@@ -50,13 +50,13 @@ def test_loss_is_torchs_cross_entropy_per_image() -> None:
 
 
 def test_log_probabilities_give_the_same_metrics_as_logits() -> None:
-    """The ten views' mean is a log-probability; softmax leaves it as it is."""
+    """The mean over ten views is a log-probability, which log-softmax leaves unchanged."""
     scores, labels = batch()
     assert found((scores.log_softmax(1), labels)) == pytest.approx(found((scores, labels)), rel=1e-5)
 
 
 def test_bfloat16_scores_are_summed_in_float32() -> None:
-    """1000 classes: a sum of exponentials in bfloat16 would be off by percents."""
+    """1000 classes: a sum of exponentials in bfloat16 would be wrong by several percent."""
     scores, labels = batch(classes=1000)
     rounded = scores.bfloat16()
     wanted = F.cross_entropy(rounded.double(), labels).item()
@@ -66,7 +66,7 @@ def test_bfloat16_scores_are_summed_in_float32() -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("at_label", [True, False])
 def test_image_with_a_nan_score_is_an_error(bad: float, at_label: bool) -> None:
-    """All else of the batch is right, and +∞ for the label itself is no right answer either."""
+    """The rest of the batch is right. A label score of +∞ is not a correct answer either."""
     labels = torch.arange(10)
     scores = 5.0 * F.one_hot(labels, 10) + torch.linspace(0, 1, 10)
     good = found((scores[1:], labels[1:]))
@@ -80,7 +80,7 @@ def test_image_with_a_nan_score_is_an_error(bad: float, at_label: bool) -> None:
 
 
 def test_all_nan_scores_are_errors_with_nan_loss() -> None:
-    """torchmetrics takes NaN for half right; a diverged net must not."""
+    """torchmetrics counts NaN as right half of the time; a diverged network must not be."""
     values = found((torch.full((8, 10), math.nan), torch.arange(8)))
     assert values["top1_error"] == values["top5_error"] == 100.0
     assert values["nonfinite"] == values["count"] == 8
@@ -101,7 +101,7 @@ def test_fewer_than_five_classes_have_no_top_5_error(classes: int) -> None:
 
 @pytest.mark.parametrize("sizes", [[400], [1, 399], [128, 128, 128, 16], [7] * 57 + [1]])
 def test_uneven_batches_are_weighted_by_size(sizes: list[int]) -> None:
-    """A mean of batch means would weigh the last, small batch too much."""
+    """A mean of batch means would give the small last batch too much weight."""
     scores, labels = batch()
     parts = list(zip(scores.split(sizes), labels.split(sizes), strict=True))
     whole = {
@@ -126,7 +126,7 @@ def test_merged_states_equal_a_single_device() -> None:
 
 
 def test_states_are_summed_over_devices() -> None:
-    """What Lightning does under DDP: torchmetrics reduces each state by the function it was added with."""
+    """Under DDP, Lightning lets torchmetrics reduce each state by the function it was added with."""
     errors = ErrorRates()
     assert set(errors._reductions) == {"count", "wrong1", "wrong5", "nonfinite", "nll"}
     stacked = torch.tensor([3, 4])
@@ -134,7 +134,7 @@ def test_states_are_summed_over_devices() -> None:
 
 
 def test_counts_are_exact_beyond_two_to_the_24() -> None:
-    """Beyond 2²⁴ a float32 sum no longer takes a 1; Fall 2011 has 15 million images and a run sees them often."""
+    """Above 2²⁴, adding 1 to a float32 sum has no effect; a run sees the 15 million images of Fall 2011 repeatedly."""
     scores, labels = batch(count=1, classes=10)
     errors = ErrorRates()
     errors.update(-scores, labels)

@@ -123,7 +123,7 @@ def test_shards_of_several_devices_are_merged_in_order(tmp_path: Path, count: in
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
-    """20,000 × 1,000 in float16 are 40 MB; a block of 1,024 is 2 MB, of which a few copies are made."""
+    """20,000 × 1,000 in float16 are 40 MB; a block of 1,024 takes 2 MB and is copied a few times."""
     one = block(500, classes=1000)
     before = pa.default_memory_pool().max_memory()
     tracemalloc.start()

@@ -17,7 +17,7 @@ CLASSES, IMAGES = 20, 50
 
 @pytest.fixture
 def best(tmp_path: Path) -> np.ndarray:
-    """Five answers of each image, saved in another order than that of the images' numbers."""
+    """Five best classes of each image, saved in another order than the image numbers."""
     chance = np.random.default_rng(0)
     answers = np.stack([chance.permutation(CLASSES)[:5] for _ in range(IMAGES)]).astype(np.int32)
     order = chance.permutation(IMAGES)
@@ -42,7 +42,7 @@ def test_errors_match_the_authors_expression(tmp_path: Path, best: np.ndarray) -
 
 
 @pytest.mark.parametrize("content", ["{}", "[[]]", "[[1], [99]]", "[1, 2]", "no", '[["a"]]'])
-def test_other_file_is_one_line(tmp_path: Path, content: str) -> None:
+def test_other_file_is_reported_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "real.json").write_text(content)
     with pytest.raises(UserError, match=r"test.labels: ") as error:
         read_real(tmp_path / "real.json", CLASSES)

@@ -1,4 +1,4 @@
-"""result.json: every field that a report needs, and intervals against scipy."""
+"""result.json: all fields that a report needs, and intervals against scipy."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def test_interval_stays_within_0_and_100(count: int) -> None:
 
 
 def errors_of(wrong1: int, wrong5: int, count: int) -> dict[str, float]:
-    """As a test leaves them: percent, from float32 on the device, as Python floats."""
+    """Errors as a test returns them: percent, computed in float32 on the device, as Python floats."""
     errors = ErrorRates()
     errors.count, errors.wrong1, errors.wrong5 = torch.tensor(count), torch.tensor(wrong1), torch.tensor(wrong5)
     errors.nll = torch.tensor(1.5 * count)
@@ -56,7 +56,7 @@ def errors_of(wrong1: int, wrong5: int, count: int) -> dict[str, float]:
 @given(st.integers(1, 150_000), st.data())
 @settings(max_examples=200, deadline=None)
 def test_intervals_use_exact_counts(count: int, data: st.DataObject) -> None:
-    """Percent in float32 and back must not lose an image, up to the 150,000 of the 2010 test set."""
+    """Converting to percent in float32 and back must not lose an image, up to the 150,000 of the 2010 test set."""
     wrong1 = data.draw(st.integers(0, count))
     wrong5 = data.draw(st.integers(0, wrong1))
     found = describe_errors(errors_of(wrong1, wrong5, count))
@@ -69,7 +69,7 @@ def test_intervals_use_exact_counts(count: int, data: st.DataObject) -> None:
 
 
 def written(folder: Path, errors: dict[str, float]) -> tuple[TestResult, dict[str, Any]]:
-    """(what was returned, what strict JSON reads from the file)."""
+    """(returned result, result read from the file as strict JSON)."""
     checkpoint = CheckpointInfo(file="last.ckpt", sha256="e" * 64)
     dataset = DatasetInfo(name="imagenette", fingerprint="f" * 64, split="val")
     tested = TestDescription(dataset=dataset, views="ten", checkpoint=checkpoint)
@@ -95,14 +95,14 @@ def test_result_json_has_every_field_of_the_report(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not (HERE / ".git").exists(), reason="no checkout")
 def test_commit_is_the_packages_git_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the package, wherever the person stands."""
+    """The commit is the package's, whatever the working folder."""
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
     monkeypatch.chdir(tmp_path)
     assert written(tmp_path, errors_of(1, 0, 10))[1]["commit"] == head.stdout.strip()
 
 
 def test_result_of_a_diverged_network_is_valid_json(tmp_path: Path) -> None:
-    """No image has a finite loss, so the mean is not a number, and NaN is no word of JSON."""
+    """No image has a finite loss, so the mean is NaN, which JSON cannot represent."""
     errors = errors_of(10, 10, 10) | {"nll": math.nan, "nonfinite": 10.0}
     _, read = written(tmp_path, errors)
     assert (read["top1_error"], read["nonfinite"]) == (100.0, 10)

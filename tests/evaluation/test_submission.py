@@ -1,4 +1,4 @@
-"""Submission file of the test server, read back by an independent parser."""
+"""Submission file for the test server, read back by an independent parser."""
 
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ IDS = [7, 3, 10, 1, 9, 2, 8, 4, 6, 5]
 
 
 def parse(path: Path, classes: int) -> list[list[int]]:
-    """As the challenge's readme has it: a line an image, labels from 1 on, parted by spaces, at most five."""
+    """Parse by the challenge's readme: one line per image, up to five labels from 1, separated by spaces."""
     lines = path.read_text().split("\n")
     assert lines.pop() == "", "the last line ends too"
     rows = [[int(word) for word in line.split(" ")] for line in lines]
@@ -80,7 +80,7 @@ def test_other_images_or_classes_without_ids_are_refused(tmp_path: Path) -> None
 
 @pytest.mark.skipif(not KIT.is_dir(), reason="the real development kit lies in ../shared, which is not here")
 def test_class_index_is_mapped_to_the_ilsvrc_number() -> None:
-    """Classes are sorted by wnid here; ILSVRC2012_ID is in another order."""
+    """Classes are sorted by wnid here; ILSVRC2012_ID has another order."""
     table = loadmat(KIT / "data/meta.mat", squeeze_me=False)["synsets"]
     number_of = {str(row["WNID"][0][0]): int(row["ILSVRC2012_ID"][0][0][0]) for row in table}
     kit = read_devkit(KIT)

@@ -29,7 +29,7 @@ RECIPES = [name for name in ALL if name not in (*CIFAR, *OVERFEAT, *BOXES, "boxe
 def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str, variant: str, tmp_path: Path) -> None:
     cfg = config(name, f"variant={variant}", "logger=csv", f"data.root={tmp_path / 'store'}")
     schema.check_config(cfg)
-    cfg.model.num_classes = cfg.model.num_classes or 21  # null: as many as the store has
+    cfg.model.num_classes = cfg.model.num_classes or 21  # null stands for the number of classes in the store
     with torch.device("meta"):
         net = build.make_module(cfg).net
     assert net.fc8.out_features == cfg.model.num_classes
@@ -40,7 +40,7 @@ def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str
 
 
 @pytest.mark.parametrize("name", CIFAR)
-def test_the_recipes_of_cifar10_build(config: Compose, name: str, tmp_path: Path) -> None:
+def test_cifar10_recipes_build(config: Compose, name: str, tmp_path: Path) -> None:
     cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
     schema.check_config(cfg)
     net = build.make_module(cfg).net
@@ -50,7 +50,7 @@ def test_the_recipes_of_cifar10_build(config: Compose, name: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", OVERFEAT)
-def test_the_recipes_of_overfeat_build(config: Compose, name: str, tmp_path: Path) -> None:
+def test_overfeat_recipes_build(config: Compose, name: str, tmp_path: Path) -> None:
     cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
     schema.check_config(cfg)
     with torch.device("meta"):
@@ -79,7 +79,7 @@ def test_figure_1_networks_have_own_rates_and_no_regularisation(config: Compose)
     assert build.make_module(config("cifar10", "optim.lr=0.5")).lr == 0.5
 
 
-def test_the_13_and_11_percent_recipes_differ_only_in_the_norm(config: Compose) -> None:
+def test_13_and_11_percent_recipes_differ_only_in_the_norm(config: Compose) -> None:
     """SOURCE_FACTS §1c: rates .001 and .002, decay .004, 300 + 150 + 10 + 10 epochs, nine views of 24 pixels."""
     without, normed = config("cifar10_13pct"), config("cifar10_11pct")
     assert (without.model.norm, normed.model.norm) == (False, True)
@@ -95,14 +95,14 @@ def test_printed_recipe_equals_the_main_one_as_printed(config: Compose) -> None:
     assert config("ilsvrc2012_printed") == config("ilsvrc2012", "variant=as_printed")
 
 
-def test_the_two_variants_name_the_same_switches() -> None:
-    """A difference that only one of them mentions could not be flipped alone."""
+def test_both_variants_set_the_same_keys() -> None:
+    """Otherwise a difference in only one of them could not be changed alone."""
     program, printed = (OmegaConf.load(SHIPPED / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
     for name in ("model", "augment", "optim"):
         assert list(program[name]) == list(printed[name])
 
 
-def test_the_main_recipe_has_the_papers_constants(config: Compose) -> None:
+def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
     """§6 and §5.1."""
     cfg = config("ilsvrc2012")
     assert (cfg.data.batch_size, cfg.optim.momentum, cfg.optim.weight_decay) == (128, 0.9, 0.0005)
@@ -215,7 +215,7 @@ def test_prepare_without_a_source_is_refused(config: Compose, tmp_path: Path) ->
         prepare.prepare(config("imagenette", f"data.root={tmp_path}"), tmp_path)
 
 
-def test_a_schedule_is_chosen_by_name_and_set_by_its_section(config: Compose) -> None:
+def test_schedule_is_chosen_by_name_and_configured_by_its_section(config: Compose) -> None:
     plateau = build.make_schedule(config("demo", "schedule.name=plateau", "schedule.plateau.patience=7"))
     logged = build.make_schedule(config("demo", "schedule.name=logged", "+schedule.logged.stop=95"))
     assert isinstance(plateau, PlateauSchedule)
@@ -233,7 +233,7 @@ def test_tf32_is_used_only_if_configured(wanted: str, allowed: bool, config: Com
 
 
 def test_documented_replay_of_the_2010_run_composes() -> None:
-    """configs/ilsvrc2010.yaml: epochs of layer-params-145-2010, which was stopped in its 93rd."""
+    """configs/ilsvrc2010.yaml uses the epochs of layer-params-145-2010, which was stopped in its 93rd epoch."""
     (line,) = re.findall(r"`(schedule.name=logged .*?)`", (SHIPPED / "ilsvrc2010.yaml").read_text(), re.DOTALL)
     words = to_hydra(["fit", "-c", "ilsvrc2010", "data.root=/fast", *line.replace("\n#", "").split()])
     cfg = compose("ilsvrc2010", [word for word in words if is_override(word) and not word.startswith("--")])
@@ -244,7 +244,7 @@ def test_documented_replay_of_the_2010_run_composes() -> None:
 
 
 def test_epochs_of_fall_2009_are_those_of_the_log() -> None:
-    """layer-params-141-2009-half writes epoch and file, such as 13.3361; an epoch had some 4,400 files."""
+    """layer-params-141-2009-half writes epoch and file, such as 13.3361; an epoch had about 4,400 files."""
     stages = compose("fall2009").schedule.staged.stages
     for stage, (epoch, file) in {1: (6, 2600), 2: (13, 3361), 3: (18, 2396), 4: (21, 1949), 5: (25, 3718)}.items():
         assert stages[stage].epoch == pytest.approx(epoch + file / 4400, abs=0.006)

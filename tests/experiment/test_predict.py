@@ -75,7 +75,7 @@ def test_folder_with_an_image_suffix_is_a_folder(tmp_path: Path) -> None:
 
 
 def test_readable_files_become_squares_and_others_have_a_reason(folder: Path) -> None:
-    """Against Pillow: 100 × 80 becomes 90 × 72, of which the middle 72 columns stay."""
+    """Against Pillow: 100 × 80 becomes 90 × 72, of which the middle 72 columns remain."""
     bad = [folder / "notes.txt", folder / "away.jpg"]
     paths = [folder / "b.jpg", bad[0], folder / "a.PNG", bad[1]]
     good, squares, reasons = read_squares(paths, SIZE, "bilinear")
@@ -116,14 +116,14 @@ def test_written_files_match_the_rows(tmp_path: Path) -> None:
 
 
 def test_file_name_that_is_not_utf8_does_not_stop_the_others(tmp_path: Path) -> None:
-    """As archives from elsewhere leave them: Python shows the byte as a surrogate."""
+    """Archives from other systems contain such names; Python decodes the byte as a surrogate."""
     strange = {"file": "caf\udce9.jpg", "labels": ROWS[0]["labels"]}
     with write_predictions([strange, *ROWS], tmp_path).open(newline="", errors="surrogateescape") as file:
         assert [line["file"] for line in csv.DictReader(file)][1:] == ["a, b.jpg", "käse.jpg", "käse.jpg"]
 
 
 def test_table_escapes_markup_in_names(capsys: pytest.CaptureFixture[str]) -> None:
-    """Square brackets are not mark-up here."""
+    """Square brackets in names are not markup."""
     labels = [{"class": "n1", "name": "fish [old]", "probability": 0.5}]
     print_predictions([{"file": "to/me [red].jpg", "labels": labels}], {Path("bad [x].jpg"): "empty file"})
     said = capsys.readouterr().out
@@ -138,7 +138,7 @@ def test_name_that_looks_like_closing_markup_does_not_break_the_table(capsys: py
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network with an opinion of every image: at its initial values all are alike, and so are all classes."""
+    """Checkpoint of a network whose outputs differ between images: with initial values, all would be alike."""
     torch.manual_seed(0)
     module = Classifier(AlexNet(num_classes=3, crop=CROP), Augment(SIZE, CROP), {}).eval()
     module.augment.set_statistics(np.random.default_rng(1).uniform(90, 140, (3, SIZE, SIZE)), 500 * np.eye(3))
@@ -163,9 +163,9 @@ def module(checkpoint: Path) -> Classifier:
 
 @torch.no_grad()
 def by_hand(module: Classifier, square: np.ndarray) -> np.ndarray:
-    """Section 5.1: the softmax outputs averaged over four corners and the centre, and their reflections.
+    """§5.1: softmax outputs averaged over four corners, center, and their reflections.
 
-    As in the program, the centre of the mean image is subtracted wherever the patch lies.
+    As in the program, the center of the mean image is subtracted at every offset.
     """
     last, half = SIZE - CROP, (SIZE - CROP) // 2
     mean = module.augment.mean_image.numpy()[:, half : half + CROP, half : half + CROP]
@@ -182,7 +182,7 @@ def by_hand(module: Classifier, square: np.ndarray) -> np.ndarray:
 def test_probabilities_are_the_average_over_ten_views_best_first(
     module: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over several batches, with files that cannot be read between the others."""
+    """Several batches, with unreadable files among them."""
     monkeypatch.setattr(predict, "BATCH", 2)
     paths = [photo(tmp_path / f"{seed}.png", seed) for seed in range(4)]
     empty, text = tmp_path / "empty.jpg", tmp_path / "text.jpg"
@@ -226,7 +226,7 @@ def test_with_more_than_five_classes_there_are_five_labels(
 
 
 def test_loaded_network_has_classes_and_mean_and_is_in_eval_mode(module: Classifier, checkpoint: Path) -> None:
-    """All that predict needs without the store."""
+    """This is all that predict needs without the store."""
     saved = torch.load(checkpoint, weights_only=True)
     assert module.classes == CLASSES
     assert not module.training

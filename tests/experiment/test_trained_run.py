@@ -1,4 +1,4 @@
-"""Run of the notebooks: the user's own, or the demo, trained once."""
+"""Run used by the notebooks: the user's own, or the demo, trained once."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_demo_is_trained_and_tested_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert (run / "checkpoints/last.ckpt").stat().st_mtime_ns == made
 
 
-def test_failing_demo_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_demo_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(trained_run.VARIABLE, raising=False)
     monkeypatch.setattr(trained_run, "DEMO", [*trained_run.DEMO, "data.sise=1"])

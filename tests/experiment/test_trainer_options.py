@@ -30,7 +30,7 @@ def test_each_option_is_in_one_of_the_two_tables_and_on_the_page() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_a_refused_option_is_named_with_the_reason(name: str) -> None:
+def test_refused_option_is_named_with_the_reason(name: str) -> None:
     with pytest.raises(UserError) as raised:
         check_trainer_options({name: 4})
     assert f"trainer.{name}=4: not supported, {REFUSED[name]}" == str(raised.value)
@@ -87,13 +87,13 @@ def _torch_settings() -> Iterator[None]:
     torch.backends.cudnn.benchmark = benchmark
 
 
-def test_every_working_option_has_its_effect_tested() -> None:
+def test_effect_of_every_supported_option_is_tested() -> None:
     assert set(EFFECTS) == set(WORKS)
 
 
 @pytest.mark.usefixtures("_torch_settings")
 @pytest.mark.parametrize("name", sorted(EFFECTS))
-def test_a_working_option_takes_effect(name: str, config: Compose, tiny: list[str], tmp_path: Path) -> None:
+def test_supported_option_takes_effect(name: str, config: Compose, tiny: list[str], tmp_path: Path) -> None:
     value, effect, expected = EFFECTS[name]
     words = [word for word in tiny if not word.startswith(f"trainer.{name}=")]
     assert effect(build.make_trainer(config("imagenette", *words, f"++trainer.{name}={value}"), tmp_path)) == expected

@@ -45,7 +45,7 @@ def run(tiny_run: Path) -> TrainedRun:
 
 @pytest.fixture
 def light(tiny_run: Path, tmp_path: Path) -> Path:
-    """The run folder without its checkpoints and features, which are large."""
+    """Run folder without checkpoints and features, which are large."""
     folder = tmp_path / "light"
     shutil.copytree(tiny_run, folder, ignore=shutil.ignore_patterns("checkpoints", "features"))
     return folder
@@ -86,7 +86,7 @@ def test_bars_of_figure_4_match_the_test(run: TrainedRun) -> None:
     table = pq.read_table(run.folder / "results/val-center/probabilities.parquet")
     figure = drawn(catalog.prediction_figure(run, True))
     store = Store(run.cfg.data.root).split("val")
-    numbers = [2, 7, 12, 17, 22, 27, 32, 37]  # the middles of eights of 40
+    numbers = [2, 7, 12, 17, 22, 27, 32, 37]  # middle of each eighth of 40
     panels = [axes for axes in figure.axes if axes.patches]
     assert len(panels) == len(numbers) == len(images_in(figure))
     whole = np.empty((len(store), 3, 72, 72), np.uint8)
@@ -94,7 +94,7 @@ def test_bars_of_figure_4_match_the_test(run: TrainedRun) -> None:
     names = [name for _, name in Store(run.cfg.data.root).classes]
     for number, axes, image in zip(numbers, panels, images_in(figure), strict=True):
         row = table.slice(number, 1).to_pylist()[0]
-        bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)][1::2]  # each lies on one of length 1
+        bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)][1::2]  # each is on one of length 1
         lengths = [bar.get_width() for bar in bars]
         assert lengths == [float(row["probabilities"][best]) for best in row["best"]]
         assert lengths == sorted(lengths, reverse=True)
@@ -108,7 +108,7 @@ def test_bars_of_figure_4_match_the_test(run: TrainedRun) -> None:
         assert [text.startswith("✓") for text in texts[2::2]] == right
 
 
-def test_without_a_test_the_network_is_run(run: TrainedRun, copy: Path) -> None:
+def test_predictions_are_computed_if_there_is_no_test(run: TrainedRun, copy: Path) -> None:
     shutil.rmtree(copy / "results")
     kept, _, _, _ = catalog.saved_predictions(run, examples.find_saved_predictions(run))  # type: ignore[arg-type]
     new, source, _, _ = catalog.new_predictions(TrainedRun(copy))
@@ -127,7 +127,7 @@ def test_test_of_another_checkpoint_is_not_drawn(run: TrainedRun, light: Path) -
 
 
 def test_neighbours_of_figure_4_match_a_plain_search(run: TrainedRun) -> None:
-    """fc7 of all 96 training images by the network's layers one by one, all distances, sorted."""
+    """Compares all distances of fc7 of the 96 training images, computed layer by layer."""
     store, net, crop = Store(run.cfg.data.root), run.module.net, slice(2, 69)
     seen = {}
     for name in ("train", "val"):
@@ -141,7 +141,7 @@ def test_neighbours_of_figure_4_match_a_plain_search(run: TrainedRun) -> None:
         seen[name] = whole, fc7.half().double().numpy()
     figure = drawn(catalog.neighbor_figure(run, True))
     found = images_in(figure)
-    queries = [4, 12, 20, 28, 36]  # the middles of fifths of 40
+    queries = [4, 12, 20, 28, 36]  # middle of each fifth of 40
     assert len(found) == 5 * 7
     for row, query in enumerate(queries):
         assert np.array_equal(found[7 * row], seen["val"][0][query].transpose(1, 2, 0))
@@ -154,7 +154,7 @@ def test_neighbours_of_figure_4_match_a_plain_search(run: TrainedRun) -> None:
 
 
 def test_curves_match_metrics_csv_and_mark_the_rate_drop(run: TrainedRun) -> None:
-    """96 images in batches of 16: six steps an epoch; the rate falls with the second."""
+    """96 images in batches of 16: six steps per epoch; the rate drops in the second."""
     course = training_curves.read_training_curves(run)
     assert course.drops == [training_curves.Drop(6, "÷10")]
     figure = drawn(catalog.training_figure(run, True))
@@ -226,7 +226,7 @@ def test_long_class_names_are_shortened_at_the_bars() -> None:
     )
 
 
-BLINDNESS = {  # Machado, Oliveira and Fernandes (2009), of linear RGB
+BLINDNESS = {  # Machado, Oliveira and Fernandes (2009), for linear RGB
     "all colours": np.eye(3),
     "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
@@ -235,7 +235,7 @@ BLINDNESS = {  # Machado, Oliveira and Fernandes (2009), of linear RGB
 
 
 def lab(colour: str, eye: str) -> np.ndarray:
-    """CIELAB of a colour as such an eye sees it."""
+    """CIELAB of a colour as seen with a type of colour vision."""
     rgb = np.array(to_rgb(colour))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(np.array(BLINDNESS[eye]) @ linear, 0, 1)
@@ -247,7 +247,7 @@ def lab(colour: str, eye: str) -> np.ndarray:
 @pytest.mark.parametrize("eye", BLINDNESS)
 @pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
 def test_colors_are_distinguishable_with_color_blindness(theme: Theme, eye: str) -> None:
-    """Steps of 1 can just be told side by side; 20 are another colour."""
+    """A difference of 1 is just visible side by side; 20 is clearly another colour."""
     for one, other in (
         (theme.right, theme.other),
         (theme.series[0], theme.series[1]),
@@ -286,7 +286,7 @@ def test_runs_are_found_at_any_depth_and_figure_1_runs_separated(tmp_path: Path)
     for name, model in (("a/b", "{towers: 2}"), ("a/c", "{name: conv}"), ("d", "{name: local}"), ("e", "{towers: 1}")):
         (tmp_path / name / ".hydra").mkdir(parents=True)
         (tmp_path / name / ".hydra/config.yaml").write_text(f"model: {model}\n")
-        if name != "e":  # a folder in which nothing came to be
+        if name != "e":  # a folder without results
             (tmp_path / name / "metrics.csv").touch()
     runs, others = find_runs([tmp_path])
     assert runs == [tmp_path / "a/b", tmp_path / "d"]
@@ -329,7 +329,7 @@ def test_missing_input_is_named_and_the_rest_is_drawn(
         command([str(light)])
 
 
-def test_missing_store_leaves_the_bars(
+def test_bars_are_drawn_without_the_store(
     copy: Path, tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cfg = OmegaConf.load(copy / ".hydra/config.yaml")
@@ -363,7 +363,7 @@ def test_other_store_is_not_used(copy: Path, tmp_path: Path, tiny_store: Path) -
         ([], "which run folder?"),
     ],
 )
-def test_mistakes_are_one_line(
+def test_mistakes_are_reported_in_one_line(
     words: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -380,7 +380,7 @@ def test_mistakes_are_one_line(
 
 
 def test_strongest_response_is_where_the_kernel_is_planted(run: TrainedRun) -> None:
-    """An image is the mean everywhere but for a kernel's own pattern at windows 3 down, 5 across of the centre view."""
+    """Image equal to the mean except for a kernel's pattern at window 3 down, 5 across in the centre view."""
     module, weight = run.module, run.module.net.conv1.weight.detach()
     kernels = torch.tensor([7, 20])
     images = module.augment.mean_image.round()[None].repeat(4, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Figure 1 from run folders written by hand, so that every number can be checked by hand."""
+"""Figure 1 from hand-written run folders, so that every number can be checked by hand."""
 
 import json
 import re
@@ -39,12 +39,12 @@ def write_run(folder: Path, activation: str, rate: float, seed: int, errors: lis
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Two seeds of either kind at the chosen rates, a search with one run a rate, and a run of another network."""
+    """Two seeds per activation at the chosen rates, a search with one run per rate, and a run of another network."""
     for seed, late in ((0, 0.0), (1, 5.0)):
         write_run(tmp_path / f"runs/relu{seed}", "relu", 0.002, seed, [60.0 + late, 30.0, 20.0])
         write_run(tmp_path / f"runs/tanh{seed}", "tanh", 0.004, seed, SLOW if seed == 0 else [*SLOW[:-1], 25.0])
     write_run(tmp_path / "runs/search/a", "relu", 0.001, 0, [60.0, 50.0, 40.0])
-    write_run(tmp_path / "runs/search/b", "tanh", 0.004, 0, SLOW[:3])  # the search's own of seed 0, shorter
+    write_run(tmp_path / "runs/search/b", "tanh", 0.004, 0, SLOW[:3])  # the search has its own, shorter run with seed 0
     write_run(tmp_path / "runs/search/d", "tanh", 0.002, 0, [80.0, 60.0, 50.0, 45.0, 41.0])
     write_run(tmp_path / "runs/search/c", "tanh", 0.5, 0, [])
     write_run(tmp_path / "runs/other", "relu", 0.5, 0, [1.0], name="local")

@@ -1,4 +1,4 @@
-"""Figures of `figures RUN inside=true`: content, and messages if they cannot be drawn."""
+"""Figures of `figures RUN inside=true`: their content, and errors if they cannot be drawn."""
 
 import sys
 from functools import partial
@@ -69,7 +69,7 @@ def test_every_layer_has_its_units_with_their_patches(run: TrainedRun, monkeypat
     assert "conv1 11, conv2 51, conv3 99, conv4 131, conv5 163 pixels" in entry.caption
 
 
-def test_missing_input_is_one_line(
+def test_missing_input_is_reported_in_one_line(
     run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "captum", None)

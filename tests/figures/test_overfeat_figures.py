@@ -31,7 +31,7 @@ def test_table_matches_table_5(accurate: OverFeat) -> None:
 
 
 def test_cells_match_figure_3(accurate: OverFeat) -> None:
-    """Printed: 20 cells, pooled to 6 from each of three offsets, 2 answers each, 6 in all."""
+    """As printed: 20 cells, pooled to 6 from each of three offsets, 2 outputs each, 6 in total."""
     found = [one for one in draw_offset_pooling(accurate, LIGHT).axes[0].patches if isinstance(one, Rectangle)]
     assert sum(one.get_width() == 3 for one in found) == 3 * 6
     assert sum(one.get_width() == 1 for one in found) == 20 + 3 * 6 + 3 * 2 + 6
@@ -48,10 +48,10 @@ def test_cell_is_centered_on_its_window_and_the_box_is_the_best_window() -> None
     _, shown = axes.images
     np.testing.assert_array_equal(shown.get_array(), scores[1].numpy())
     left, right, bottom, top = shown.get_extent()
-    assert (left + right) / 2 == (113 + 48) / 2  # five windows lie around the middle of the picture
+    assert (left + right) / 2 == (113 + 48) / 2  # five windows centered on the image
     assert (top + bottom) / 2 == (113 + 24) / 2
     assert right - left == 5 * 12
-    assert right - 6 == 48 + 113 / 2  # the middle of the last cell and of its window
+    assert right - 6 == 48 + 113 / 2  # center of the last cell and of its window
     (box,) = axes.patches
     assert (box.get_x(), box.get_y(), box.get_width()) == (47.5, 23.5, 113)
     assert axes.get_title(loc="left") == "tench (is church)\nscale 4, up to 0.75"

@@ -1,4 +1,4 @@
-"""CUDA code paths against the CPU's numbers. Most also run on the CPU, so that they stay runnable."""
+"""CUDA code paths against the CPU's results. Most also run on the CPU, which keeps them tested."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ CUDA = pytest.param(
 
 @pytest.fixture(params=["cpu", CUDA])
 def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
-    """Float32 in all of its bits, as the CPU computes."""
+    """Device with full float32 precision, as on the CPU."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     yield torch.device(request.param)
@@ -69,7 +69,7 @@ def test_fused_augmentation_equals_the_eager_one(mean: str, device: torch.device
     torch.testing.assert_close(view.cpu(), plain(stored, draws), rtol=1e-5, atol=1e-3)
 
 
-def test_the_fused_update_equals_the_formula_over_a_change_of_the_rate(device: torch.device) -> None:
+def test_fused_update_equals_the_formula_across_a_rate_change(device: torch.device) -> None:
     """v ← 0.9 · v − 0.0005 · ε · w − ε · g, in float64 (§6)."""
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(5, 7, generator=generator)
@@ -87,7 +87,7 @@ def test_the_fused_update_equals_the_formula_over_a_change_of_the_rate(device: t
 
 
 def train(device: torch.device, graph: bool) -> Tensor:
-    """Weights of fc8 after ten steps of a small network, the rate a tenth after seven."""
+    """Weights of fc8 after ten steps of a small network, with a tenth of the rate after seven."""
     net = small(dropout=0.0).train().to(device, memory_format=torch.channels_last)
     sgd = MomentumSGD(parameter_groups(net, 1e-3, 5e-4, 2.0, False), 1e-3, 0.9, 5e-4, fused=True)
     none = Draws(*(torch.zeros(0, device=device) for _ in range(3)))
@@ -119,7 +119,7 @@ def test_training_steps_equal_the_cpu(device: torch.device) -> None:
 
 
 def test_ten_views_together_equal_one_after_the_other(device: torch.device) -> None:
-    """(N, 10) mean probabilities of §5.1, by one batch of ten views on the device and by single views in float64."""
+    """(N, 10) mean probabilities of §5.1: one batch of ten views on the device, against single views in float64."""
     net, augment = small(crop=67), Augment(size=80, crop=67)
     augment.set_statistics(np.full((3, 80, 80), 120, np.float32), np.eye(3))
     stored = torch.randint(256, (3, 3, 80, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -144,7 +144,7 @@ def test_cached_split_gives_the_streamed_batches(tiny_store: Path, device: torch
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 def test_jpegs_decoded_by_the_gpu_differ_little(jpeg_store: Path) -> None:
-    """Two grey levels on average: its interpolation of colours is another."""
+    """Two grey levels on average, since it interpolates colours differently."""
     split, batches = Store(jpeg_store).split("val"), [np.arange(8)]
     (own, _), *_ = stream_batches(split, batches, 8, torch.device("cpu"), buffer_class=CpuBuffer)
     (other, _), *_ = stream_batches(split, batches, 8, torch.device("cuda"), buffer_class=GpuDecodeBuffer)

@@ -38,7 +38,7 @@ def test_occlusion_of_a_linear_network_is_the_mean_over_its_squares() -> None:
 
     parts = (0.1 * image * weight).sum(1)[0].numpy()
     total, count = np.zeros((11, 11)), np.zeros((11, 11))
-    for top in (0, 3, 6, 9):  # the last squares reach beyond the image
+    for top in (0, 3, 6, 9):  # the last squares extend beyond the image
         for left in (0, 3, 6, 9):
             square = slice(top, top + 4), slice(left, left + 4)
             total[square] += sigmoid(parts.sum()) - sigmoid(parts.sum() - parts[square].sum())

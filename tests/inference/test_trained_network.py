@@ -82,8 +82,8 @@ def test_features_match_figure_4(tiny_run: Path) -> None:
         model.features(list(images), layer="conv9")
 
 
-def test_pillows_fit_makes_the_square_that_graphs_expect(tiny_run: Path) -> None:
-    """As docs/how-to/export.md says for programs without this package."""
+def test_pillow_fit_gives_the_input_of_exported_graphs(tiny_run: Path) -> None:
+    """docs/how-to/export.md recommends this to programs without this package."""
     model = load(tiny_run)
     generator = np.random.default_rng(0)
     coarse = Image.fromarray(generator.integers(0, 256, (9, 14, 3), dtype=np.uint8))
@@ -120,7 +120,7 @@ def test_batch_that_is_not_images_is_refused(tiny_run: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "text", "foreign", "architecture", "flip", "tensors", "views"])
-def test_anything_but_a_trained_network_is_one_line(exported: Path, tmp_path: Path, what: str) -> None:
+def test_anything_but_a_trained_network_is_reported_in_one_line(exported: Path, tmp_path: Path, what: str) -> None:
     path = tmp_path / "model.safetensors"
     tensors = load_file(exported / "model.safetensors")
     facts = json.loads(json.dumps(to_json(read_weights(exported).info)))

@@ -30,7 +30,7 @@ from alexnet_pl.models.alexnet import AlexNet
     ids=str,
 )
 def test_parameter_count_matches_the_authors_program(switches: dict, parameters: int) -> None:
-    """SOURCE_FACTS §2 and §6; without a layer, by hand: the next one reads what the removed one read."""
+    """SOURCE_FACTS §2 and §6; for a removed layer, by hand: the next layer reads the removed layer's input."""
     assert count(on_meta(**switches)) == parameters
 
 
@@ -45,7 +45,7 @@ def test_parameter_count_per_layer_matches_the_authors_program() -> None:
 
 
 def test_kernels_match_section_4_5() -> None:
-    """(kernels, maps that one reads, side, side), strides, and what each layer of two GPUs reads."""
+    """(kernels, maps each reads, side, side), strides, and the inputs of each layer with two GPUs."""
     shapes = {name: tuple(on_meta().get_submodule(name).weight.shape) for name in CONVOLUTIONS}
     assert shapes == {
         "conv1": (96, 3, 11, 11),
@@ -85,7 +85,7 @@ def test_layers_have_the_printed_number_of_neurons() -> None:
 
 
 def sides(net: AlexNet, crop: int) -> list[int]:
-    """Of conv1's output, the first pooling's, conv2's, the second pooling's, conv5's, and what fc6 reads."""
+    """Sides of the outputs of conv1, pool1, conv2, pool2 and conv5, and of the input of fc6."""
     found = through(net, torch.empty(1, 3, crop, crop, device="meta"))
     last = (found["fc6"][0].shape[1] // found["conv5"][1].shape[1]) ** 0.5
     tensors = [found["conv1"][1], found["conv2"][0], found["conv2"][1], found["conv3"][0], found["conv5"][1]]
@@ -100,7 +100,7 @@ def test_overlapping_pooling_gives_55_27_27_13_13_6(crop: int) -> None:
 
 
 def test_pooling_without_overlap_gives_55_28_26_13_11_6() -> None:
-    """SOURCE_FACTS §7 row 15 (L147): conv2 padded by 1, conv5 by 0, windows counted by ceil."""
+    """SOURCE_FACTS §7 row 15 (L147): conv2 padded by 1, conv5 by 0, number of windows rounded up."""
     assert sides(on_meta(overlap=False), 224) == [55, 28, 26, 13, 11, 6]
 
 
@@ -112,7 +112,7 @@ def test_first_layer_windows_are_counted_by_ceil(crop: int) -> None:
 
 @pytest.mark.parametrize("crop", [224, 225, 226])
 def test_first_layer_is_zero_padded_right_and_bottom(crop: int) -> None:
-    """SOURCE_FACTS §2: 3 pixels past the edges for 224. A 227 net of the same kernels reads the padded image alike."""
+    """SOURCE_FACTS §2: 3 pixels of padding for 224. A 227 network with the same kernels matches on the padded image."""
 
     def first_layer_and_last_maps(crop: int, image: Tensor) -> tuple[Tensor, Tensor]:
         net = on_meta(crop=crop, num_classes=2)
@@ -137,7 +137,7 @@ def test_first_layer_is_zero_padded_right_and_bottom(crop: int) -> None:
 @pytest.mark.parametrize("gpu", [0, 1])
 @pytest.mark.parametrize(("before", "name"), [("conv1", "conv2"), ("conv3", "conv4"), ("conv4", "conv5")])
 def test_maps_of_one_gpu_do_not_affect_the_other_gpus_half_of_the_next_layer(before: str, name: str, gpu: int) -> None:
-    """§4.2, through the norm and the pooling between them: conv2, conv4 and conv5 read their own GPU's maps."""
+    """§4.2, including norm and pooling in between: conv2, conv4 and conv5 read only their own GPU's maps."""
     maps = on_meta().get_submodule(before).out_channels
     kernels = on_meta().get_submodule(name).out_channels
     mine, other = [slice(0, kernels // 2), slice(kernels // 2, kernels)][:: 1 - 2 * gpu]
@@ -159,7 +159,7 @@ BIAS = {"conv1": 0.0, "conv2": 1.0, "conv3": 0.0, "conv4": 1.0, "conv5": 1.0, "c
 @pytest.mark.parametrize("variant", ["as_run", "as_printed"])
 @pytest.mark.parametrize("towers", [1, 2])
 def test_initial_values_match_each_variant(variant: str, towers: int) -> None:
-    """§6 and SOURCE_FACTS §2, §6 and §7 rows 1 and 17: normal, the bottleneck and the last layer without bias."""
+    """§6 and SOURCE_FACTS §2, §6 and §7 rows 1 and 17: normal; bottleneck and last layer without bias."""
     net = small(conv6=True, bottleneck=64, towers=towers, **(PRINTED if variant == "as_printed" else {}))
     assert set(layers(net)) == {*CONVOLUTIONS, "conv6", "fc6", "fc7", "bottleneck", "fc8"}
     for name, layer in layers(net).items():
@@ -182,7 +182,7 @@ def test_initial_values_depend_only_on_torchs_generator() -> None:
 
 
 def test_reset_redraws_every_weight_and_bias() -> None:
-    """Whatever was there before, by the seed alone."""
+    """The new values depend only on the seed."""
     drawn = []
     for left_over in (7.0, -7.0):
         net = small()
@@ -196,8 +196,8 @@ def test_reset_redraws_every_weight_and_bias() -> None:
     assert drawn[0]["conv4.weight"].std().item() == pytest.approx(0.03, rel=0.01)
 
 
-def test_the_sixth_layer_reads_all_maps_of_the_last_pooling() -> None:
-    """SOURCE_FACTS §6: 256 of 3 × 3, padded by 1, from both GPUs, ReLU, and nothing between it and fc6."""
+def test_sixth_layer_reads_all_maps_of_the_last_pooling() -> None:
+    """SOURCE_FACTS §6: 256 of 3 × 3, padded by 1, from both GPUs, with ReLU, and directly before fc6."""
     net = on_meta(conv6=True)
     assert net.get_submodule("conv6").weight.shape == (256, 256, 3, 3)
     assert through(net, torch.empty(1, 3, 224, 224, device="meta"))["conv6"][1].shape == (1, 256, 6, 6)

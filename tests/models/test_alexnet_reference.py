@@ -1,4 +1,4 @@
-"""The network against the formulas of both variants, written out in plain torch."""
+"""The network against the formulas of both variants, implemented in plain torch."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @pytest.mark.parametrize("after", [slice(128, 256), slice(0, 128)])
-def test_the_third_layer_sees_both_gpus(after: slice) -> None:
+def test_third_layer_reads_both_gpus(after: slice) -> None:
     """§4.2: "the kernels of layer 3 take input from all kernel maps in layer 2"."""
     whole, half = silenced("conv2", after)
     moved = (half["conv3"][1] - whole["conv3"][1]).flatten(2).abs().amax((0, 2))
@@ -18,7 +18,7 @@ def test_the_third_layer_sees_both_gpus(after: slice) -> None:
 
 
 def test_first_norm_as_printed_crosses_the_gpus() -> None:
-    """§4.3: N "is the total number of kernels in the layer", so windows reach over the border."""
+    """§4.3: N "is the total number of kernels in the layer", so windows cross the border between GPUs."""
     net, image = small(norm_per_tower=False), images()
     whole = through(net, image)["conv2"][1][:, :128]
     with torch.no_grad():
@@ -31,12 +31,12 @@ def test_first_norm_as_printed_crosses_the_gpus() -> None:
 
 
 def lrn_in_halves(x: Tensor) -> Tensor:
-    """SOURCE_FACTS §2: torch's own, which divides α by n, on each GPU's half."""
+    """SOURCE_FACTS §2: torch's norm, which divides α by n, on each GPU's half."""
     return torch.cat([F.local_response_norm(half, 5, 1e-4, 0.75, 2.0) for half in x.chunk(2, 1)], 1)
 
 
 def lrn_as_printed(x: Tensor) -> Tensor:
-    """§4.3, over all maps of the layer, α undivided, map by map."""
+    """§4.3, over all maps of the layer, with α not divided, map by map."""
     maps = [
         x[:, i] / (2 + 1e-4 * x[:, max(0, i - 2) : min(x.shape[1] - 1, i + 2) + 1].square().sum(1)) ** 0.75
         for i in range(x.shape[1])
@@ -66,7 +66,7 @@ def printed(p: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
 
 
 def upper_layers(p: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-    """From conv3 on the readings agree; in use each dropped layer counts half (§5.2)."""
+    """From conv3 on both variants are equal; in evaluation, inputs with dropout are halved (§5.2)."""
     x = F.conv2d(x, p["conv3.weight"], p["conv3.bias"], padding=1).relu()
     x = F.conv2d(x, p["conv4.weight"], p["conv4.bias"], padding=1, groups=2).relu()
     x = F.conv2d(x, p["conv5.weight"], p["conv5.bias"], padding=1, groups=2).relu()
@@ -81,7 +81,7 @@ def upper_layers(p: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
 def test_network_matches_the_formulas_of_its_variant(
     switches: dict, reference: Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]]
 ) -> None:
-    """In float64, on 96 pixels, which like 224 read three zeros past the edge (1 + ceil(85 / 4) = 23 windows)."""
+    """In float64, on 96 pixels, which like 224 need three zeros of padding (1 + ceil(85 / 4) = 23 windows)."""
     net, image = small(crop=96, **switches).double(), images(2, 96).double()
     for layer in layers(net).values():
         nn.init.normal_(layer.bias, layer.bias.mean().item(), 0.5)
@@ -94,9 +94,9 @@ def test_network_matches_the_formulas_of_its_variant(
 
 
 def test_gradients_match_the_formulas() -> None:
-    """Of the program's reading, in float64, down to the pixels and the first kernels."""
+    """For the variant as run, in float64, back to the pixels and the first kernels."""
     net = small(crop=SMALL).double()
-    image = F.pad(images(2, SMALL - 3), (0, 3, 0, 3)).double()  # 67 pixels fit exactly; 64 and three zeros are the same
+    image = F.pad(images(2, SMALL - 3), (0, 3, 0, 3)).double()  # 67 pixels fit exactly, like 64 and three zeros
     labels = torch.tensor([3, 7])
     inner = image[:, :, : SMALL - 3, : SMALL - 3].clone().requires_grad_()
     p = {name: parameter.detach().clone().requires_grad_() for name, parameter in net.named_parameters()}

@@ -25,7 +25,7 @@ from alexnet_pl.models.alexnet import AlexNet
     ],
 )
 def test_each_setting_changes_outputs_only_from_its_layer_on(switch: str, value, first: str) -> None:
-    """`first` is the first layer whose output differs. Weights of one seed are the same, unless they are switched."""
+    """`first`: first layer whose output differs. Equal seeds give equal weights, unless the setting changes them."""
     plain, switched = small(), small(**{switch: value})
     for name, before in plain.state_dict().items():
         after = switched.state_dict()[name]
@@ -61,14 +61,14 @@ def test_setting_of_an_absent_layer_changes_nothing(base: dict, switch: str, val
 
 
 def test_norm_false_removes_all_three_norms() -> None:
-    """SOURCE_FACTS §7 row 4: net 148 leaves out all three. Between conv1 and conv2 there is the pooling alone."""
+    """SOURCE_FACTS §7 row 4: net 148 has none of the three. Only pooling remains between conv1 and conv2."""
     found = through(small(norm=False), images())
     assert torch.equal(found["conv2"][0], F.max_pool2d(found["conv1"][1], 3, 2).relu())
     assert torch.equal(found["conv3"][0], F.max_pool2d(found["conv2"][1].relu(), 3, 2))
 
 
 def test_dropout_zeroes_outputs_of_fc6_and_fc7_without_rescaling() -> None:
-    """§5.2, SOURCE_FACTS §2 rows 13 and 15: what the next layer reads is the ReLU's output, or zero."""
+    """§5.2, SOURCE_FACTS §2 rows 13 and 15: the next layer reads the ReLU's output, or zero."""
     net = small().train()
     found = through(net, images(8))
     for before, after in (("fc6", "fc7"), ("fc7", "fc8")):
@@ -90,7 +90,7 @@ def test_without_dropout_training_and_evaluation_agree() -> None:
 
 
 def test_features_are_fc7_activations_before_dropout() -> None:
-    """SOURCE_FACTS §5: in the feature pass the neuron layer is taken before dropout; §7.1's 4096 numbers."""
+    """SOURCE_FACTS §5: features are taken from the neuron layer before dropout; they are the 4096 numbers of §7.1."""
     net = small()
     with torch.no_grad(), watched(net, "fc7") as found:
         features = net.features(images())
@@ -102,7 +102,7 @@ def test_features_are_fc7_activations_before_dropout() -> None:
 
 
 def test_tanh_replaces_every_relu() -> None:
-    """§4.1: what each layer reads comes from tanh of the one before."""
+    """§4.1: the input of each layer is tanh of the layer before."""
     found = through(small(activation="tanh", norm=False), images())
     assert torch.equal(found["conv2"][0], F.max_pool2d(found["conv1"][1], 3, 2).tanh())
     assert torch.equal(found["conv3"][0], F.max_pool2d(found["conv2"][1].tanh(), 3, 2))
@@ -114,7 +114,7 @@ def test_tanh_replaces_every_relu() -> None:
 
 
 def test_bottleneck_is_linear_without_dropout_between_fc7_and_fc8() -> None:
-    """SOURCE_FACTS §6: dropout(fc7) → 2048 without ReLU, without dropout → the classes."""
+    """SOURCE_FACTS §6: dropout(fc7) → 2048 without ReLU and dropout → classes."""
     net = small(bottleneck=64).train()
     found = through(net, images())
     reads = found["bottleneck"][0]
@@ -146,7 +146,7 @@ def test_removing_a_layer_keeps_the_other_layers(without: str, towers: int, over
 
 
 def test_removing_a_layer_keeps_its_pooling() -> None:
-    """Three poolings in each case, so fc6 reads 6 × 6 pixels as before."""
+    """There are always three poolings, so fc6 still reads 6 × 6 pixels."""
     for without, maps in (("conv2", 256), ("conv3", 256), ("conv4", 256), ("conv5", 384)):
         found = through(on_meta(without=without), torch.empty(1, 3, 224, 224, device="meta"))
         assert found["fc6"][0].shape == (1, maps * 36), without
@@ -169,7 +169,7 @@ def test_removing_a_layer_keeps_its_pooling() -> None:
     ids=str,
 )
 def test_every_variant_distinguishes_images_and_has_gradients_in_every_layer(switches: dict) -> None:
-    """A gradient reaches each weight and each bias; logits are numbers, as many as there are classes."""
+    """Each weight and bias has a gradient; logits are finite, one per class."""
     net = small(num_classes=7, **switches).train()
     logits = net(images(4))
     assert logits.shape == (4, 7)
@@ -183,7 +183,7 @@ def test_every_variant_distinguishes_images_and_has_gradients_in_every_layer(swi
 
 @pytest.mark.parametrize("towers", [1, 2])
 def test_width_scales_only_kernels_and_units(towers: int) -> None:
-    """A quarter of the kernels and units of Figure 2 and of footnote b, two towers with equal shares of them."""
+    """A quarter of the kernels and units in Figure 2 and footnote b; two towers have equal shares."""
     narrow, full = on_meta(width=0.25, towers=towers), on_meta(towers=towers)
     assert {name: layer.weight.shape[0] for name, layer in layers(narrow).items()} == {
         name: 1000 if name == "fc8" else layer.weight.shape[0] // 4 for name, layer in layers(full).items()
@@ -194,7 +194,7 @@ def test_width_scales_only_kernels_and_units(towers: int) -> None:
 
 
 def test_width_keeps_the_standard_deviation_of_activations() -> None:
-    """Sums of a quarter of the inputs have half the spread; weights twice as large make up for it (§6)."""
+    """A sum over a quarter of the inputs has half the deviation; weights twice as large compensate (§6)."""
     narrow = AlexNet(width=0.25, crop=67)
     spread = {name: layer.weight.std().item() for name, layer in layers(narrow).items()}
     wanted = {"conv1": 0.01, "conv2": 0.02, "conv3": 0.06, "conv4": 0.06, "conv5": 0.06, "fc6": 0.02, "fc7": 0.02}

@@ -28,7 +28,7 @@ def test_gradient_passes_straight_through_rounding() -> None:
 
 
 def test_noise_saturates_the_units() -> None:
-    """Of σ(N(0, 4²)) few values lie in the middle: P(|N| < log 9) for those from 0.1 to 0.9."""
+    """Few values of σ(N(0, 4²)) are in the middle: P(|N| < log 9) for 0.1 to 0.9."""
     torch.manual_seed(0)
     codes = noisy_sigmoid(torch.zeros(100_000), 4.0, True)
     assert ((codes > 0.1) & (codes < 0.9)).float().mean().item() == pytest.approx(0.4172, abs=0.01)
@@ -76,7 +76,7 @@ def test_invalid_layers_are_refused(given: dict[str, object], said: str) -> None
         AutoEncoder(**{"width": 24, "bits": 8, "hidden": [16], **given})  # type: ignore[arg-type]
 
 
-def test_epoch_has_each_vector_once_in_its_own_order(tmp_path: Path) -> None:
+def test_each_epoch_has_every_vector_once_in_a_new_order(tmp_path: Path) -> None:
     features = make_features(tmp_path / "train-fc7", np.arange(64).reshape(64, 1))
     loader = VectorLoader(features, 16, seed=1)
     epochs = [torch.cat(list(loader)).flatten().tolist() for _ in range(2)]
@@ -100,7 +100,7 @@ def test_loader_resumes_from_a_saved_state(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(rest, whole[3:], strict=True))
 
 
-def test_all_vectors_are_validated_on_in_order(tmp_path: Path) -> None:
+def test_validation_yields_all_vectors_in_order(tmp_path: Path) -> None:
     features = make_features(tmp_path / "val-fc7", np.arange(70).reshape(70, 1))
     loader = VectorLoader(features, 16, 1, training=False)
     for _ in range(2):

@@ -19,7 +19,7 @@ def images(crop: int, count: int = 3) -> Tensor:
 
 
 def pooled(x: np.ndarray, how: str) -> np.ndarray:
-    """(C, H, W): 3 × 3 windows every 2, the last one cut off at the edge; so many that every pixel is in one."""
+    """(C, H, W): 3 × 3 windows with stride 2, the last cropped at the edge, so that every pixel is covered."""
     outputs = int(np.ceil((x.shape[1] - 3) / 2)) + 1
     y = np.empty((x.shape[0], outputs, outputs))
     for row, column in np.ndindex(outputs, outputs):
@@ -29,7 +29,7 @@ def pooled(x: np.ndarray, how: str) -> np.ndarray:
 
 
 def convolved(x: np.ndarray, layer: nn.Conv2d) -> np.ndarray:
-    """(C, H, W), zeros outside: one output pixel at a time."""
+    """(C, H, W) zero-padded convolution, one output pixel at a time."""
     weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()  # type: ignore[union-attr]
     reach = weight.shape[2] // 2
     padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach)))
@@ -61,7 +61,7 @@ def connected(x: np.ndarray, layer: LocallyConnected) -> np.ndarray:
 
 
 def scaled_up(net: nn.Module) -> None:
-    """The first values are so small that a wrong order of layers would not show."""
+    """Enlarge the weights: initial values are so small that a wrong order of layers would not show."""
     torch.manual_seed(3)
     for name, parameter in net.named_parameters():
         nn.init.normal_(parameter, std=0.02 if name == "conv1.weight" else 0.1)
@@ -69,7 +69,7 @@ def scaled_up(net: nn.Module) -> None:
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_figure_1_network_matches_layers_19pct(activation: str) -> None:
-    """Pool, then the neuron, in layer 1; the neuron, then average-pooling, in layers 2 and 3."""
+    """Layer 1 pools before the neuron; layers 2 and 3 average-pool after it."""
     net = ConvNet(activation=activation)
     scaled_up(net)
     image = images(32, 1)
@@ -83,7 +83,7 @@ def test_figure_1_network_matches_layers_19pct(activation: str) -> None:
 
 @pytest.mark.parametrize("norm", [False, True])
 def test_local_network_matches_layers_conv_local(norm: bool) -> None:
-    """Neuron, norm, max-pool; then two layers whose kernels are each pixel's own."""
+    """Neuron, norm, max-pooling; then two layers with separate kernels for each pixel."""
     net = LocalNet(norm=norm)
     scaled_up(net)
     image = images(24, 1)
@@ -98,7 +98,7 @@ def test_local_network_matches_layers_conv_local(norm: bool) -> None:
 
 
 def test_parameter_count_per_layer_matches_its_sizes() -> None:
-    """Kernels × what each reads + biases; a locally connected layer has both for each of 6 × 6 pixels."""
+    """Kernels × inputs of each + biases; a locally connected layer has both for each of 6 × 6 pixels."""
     assert counts(ConvNet()) == {
         "conv1": 32 * 75 + 32,
         "conv2": 32 * 800 + 32,
@@ -117,7 +117,7 @@ def test_parameter_count_per_layer_matches_its_sizes() -> None:
 
 
 def test_initial_values_match_the_layer_files() -> None:
-    """initW; SOURCE_FACTS §1c."""
+    """initW in the layer files; SOURCE_FACTS §1c."""
     torch.manual_seed(0)
     wanted = {
         ConvNet: {"conv1": 1e-4, "conv2": 0.01, "conv3": 0.01, "fc10": 0.01},

@@ -1,4 +1,4 @@
-"""First-layer kernels as tiles of Figure 3, and their color selectivity against explicit sums."""
+"""First-layer kernels as the tiles of Figure 3, and their color selectivity against explicit sums."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_kernels_are_in_rows_of_sixteen_with_gpu_1_on_top() -> None:
     kernels = torch.zeros(96, 3, 11, 11)
     kernels[48:, 2] = 1.0  # GPU 2's are blue
     picture = draw_filters(kernels)
-    tiles = picture[:, 4:].unfold(1, 44, 48).unfold(2, 48, 48)  # rows of tiles without the lines between them
+    tiles = picture[:, 4:].unfold(1, 44, 48).unfold(2, 48, 48)  # rows of tiles, without the lines between them
     assert picture.shape == (3, 6 * 48 + 4, 16 * 48 + 4)
     for row in range(6):
         inside = tiles[:, row, 3, 20, 24]
@@ -31,9 +31,9 @@ def test_kernels_share_one_scale_centered_at_zero() -> None:
     kernels = torch.zeros(16, 3, 11, 11)
     kernels[0, :, :, :5], kernels[1, 2, 5, 5], kernels[2, 0, 0, 0] = 0.5, -0.25, 900.0
     found = scale_to_unit_range(kernels)
-    assert found[0, 1, 3, 4] == 1  # 165 of 5,808 weights, so that the thousandth part that is cut is theirs
+    assert found[0, 1, 3, 4] == 1  # 165 of 5,808 weights, so the clipped thousandth is among them
     assert found[1, 2, 5, 5] == 0.25
-    assert found[2, 0, 0, 0] == 1  # cut, and has not dimmed the others
+    assert found[2, 0, 0, 0] == 1  # clipped, and does not dim the others
     assert found[3].unique().tolist() == [0.5]
     assert torch.isfinite(scale_to_unit_range(torch.zeros(2, 3, 5, 5))).all()
 
@@ -41,7 +41,7 @@ def test_kernels_share_one_scale_centered_at_zero() -> None:
 def test_color_selectivity_is_the_share_that_is_not_gray() -> None:
     kernels = torch.randn(4, 3, 11, 11, generator=torch.Generator().manual_seed(0))
     kernels[0] = kernels[0, :1]  # grey
-    kernels[1] -= kernels[1].mean(0)  # differences between colours alone
+    kernels[1] -= kernels[1].mean(0)  # only differences between colours
     shares = color_selectivity(kernels, 1)["kernels"]
     assert shares[0] == pytest.approx(0, abs=1e-12)
     assert shares[1] == pytest.approx(1)
@@ -59,11 +59,11 @@ def test_random_kernels_are_two_thirds_color() -> None:
 def test_permutation_p_value_matches_scipy() -> None:
     generator = torch.Generator().manual_seed(2)
     kernels = torch.randn(96, 3, 11, 11, generator=generator)
-    kernels[:48] += 2 * torch.randn(48, 1, 11, 11, generator=generator)  # GPU 1 is rather grey
+    kernels[:48] += 2 * torch.randn(48, 1, 11, 11, generator=generator)  # GPU 1's kernels are mostly grey
     found = color_selectivity(kernels, 2)
     assert found["gpus"][0] < 0.4 < 0.6 < found["gpus"][1]
     assert found["difference"] == pytest.approx(found["gpus"][1] - found["gpus"][0])
-    assert found["p"] == pytest.approx(1e-4)  # the one at hand among 10,000
+    assert found["p"] == pytest.approx(1e-4)  # the observed value among 10,000
     mixed = kernels[torch.randperm(96, generator=generator)]
     colour, whole = color_energies(mixed)
 

@@ -1,5 +1,5 @@
-"""Kernels that torch.compile generates for compute capabilities 8.0 and 9.0, without a GPU: how many, and that they
-assemble."""
+"""Kernels that torch.compile generates for compute capabilities 8.0 and 9.0: their number, and that they assemble.
+Needs no GPU."""
 
 import json
 import os

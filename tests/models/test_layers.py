@@ -12,18 +12,18 @@ from alexnet_pl.models import local_response_norm
 from alexnet_pl.models.layers import Dropout, LocallyConnected, LocalResponseNorm, NormLayer, SpatialNorm
 from alexnet_pl.runtime import compiled
 
-HALF_BF16 = 2**-8  # rounding to bfloat16's eight bits changes a number by at most this share of it
+HALF_BF16 = 2**-8  # maximum relative rounding error of bfloat16, which has eight significant bits
 
 
 def maps(*shape: int, seed: int = 0, size: float = 100.0) -> Tensor:
-    """Responses as large as conv1's, so that the norm has something to divide by."""
+    """Responses as large as conv1's, so that the norm has an effect."""
     return size * torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def written_out(
     a: Tensor, n: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, towers: int = 1
 ) -> Tensor:
-    """§4.3's formula, one number at a time; `alpha` multiplies the plain sum; no window leaves its tower."""
+    """§4.3's formula, one number at a time; `alpha` multiplies the plain sum; windows stay within towers."""
     source = a.double().numpy()
     b = np.empty_like(source)
     count = source.shape[1] // towers
@@ -57,7 +57,7 @@ def gradient(function, a: Tensor, g: Tensor) -> Tensor:
 @pytest.mark.parametrize("channels", [2, 4, 6, 14])
 @pytest.mark.parametrize("towers", [1, 2])
 def test_response_norm_matches_the_printed_formula(channels: int, towers: int) -> None:
-    """§4.3, at the first and last maps too, and where a tower has fewer maps than the window."""
+    """§4.3, including the first and last maps, and towers with fewer maps than the window."""
     a = maps(2, channels, 3, 2)
     norm = LocalResponseNorm(towers=towers, alpha_over_n=False)
     torch.testing.assert_close(norm(a), written_out(a, alpha=1e-4, towers=towers), rtol=1e-12, atol=0)
@@ -80,7 +80,7 @@ def test_response_norm_accepts_other_constants() -> None:
 
 
 def test_response_norm_and_gradient_match_torch_in_each_half() -> None:
-    """torch's own divides α by n too, so on each GPU's half it is the program's norm (SOURCE_FACTS §2)."""
+    """torch's norm divides α by n too, so on each GPU's half it equals the program's norm (SOURCE_FACTS §2)."""
 
     def halves(a: Tensor) -> Tensor:
         return torch.cat([F.local_response_norm(half, 5, 1e-4, 0.75, 2.0) for half in a.chunk(2, 1)], 1)
@@ -93,7 +93,7 @@ def test_response_norm_and_gradient_match_torch_in_each_half() -> None:
 
 @pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
 def test_response_norm_windows_do_not_cross_towers(first: bool) -> None:
-    """SOURCE_FACTS §2: channels 47|48 are not neighbours. Either half stays as it is whatever the other holds."""
+    """SOURCE_FACTS §2: channels 47|48 are not neighbours. Each half is independent of the other's content."""
     a = maps(1, 96, 3, 3)
     silenced, kept = a.clone(), slice(0, 48) if first else slice(48, 96)
     silenced[:, slice(48, 96) if first else slice(0, 48)] = 0
@@ -115,7 +115,7 @@ def test_response_norm_gradient_does_not_cross_towers() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 3, 7, 6), (1, 2, 13, 13), (1, 2, 2, 3), (1, 1, 1, 1)])
 def test_spatial_norm_matches_the_programs_formula(shape: tuple[int, ...]) -> None:
-    """k = 1, 0.001 / 25 = 4e-5 per term, 5 × 5 pixels of the same map, at edges and on maps smaller than the window."""
+    """k = 1, 0.001 / 25 = 4e-5 per term, 5 × 5 pixels of one map, at edges and on maps smaller than the window."""
     a = maps(*shape)
     torch.testing.assert_close(SpatialNorm()(a), written_out_in_space(a), rtol=1e-12, atol=0)
 
@@ -150,7 +150,7 @@ def test_spatial_norm_keeps_maps_apart() -> None:
     ids=["maps", "maps of two towers", "space", "space 3×3"],
 )
 def test_norm_gradients_match_finite_differences(norm: torch.nn.Module) -> None:
-    """α is made large, so that the norm's own part of the gradient is as large as the plain one."""
+    """α is large, so that the norm's own part of the gradient matters."""
     a = maps(2, 8, 4, 3, size=1.0).requires_grad_()
     assert torch.autograd.gradcheck(norm, a)
 
@@ -173,7 +173,7 @@ def test_norms_do_not_depend_on_the_memory_format(norm, reference) -> None:
 
 @pytest.mark.parametrize(("norm", "reference"), NORMS)
 def test_norms_in_bfloat16_round_only_the_result(norm, reference) -> None:
-    """Squares and their sum are taken in float32, so a window of 25 equal squares loses nothing."""
+    """Squares are summed in float32, so a window of 25 equal squares loses no precision."""
     a, g = maps(2, 12, 6, 5).bfloat16(), maps(2, 12, 6, 5, seed=1, size=1.0).bfloat16()
     b = norm(a)
     assert b.dtype == torch.bfloat16
@@ -201,7 +201,7 @@ def test_norms_have_no_parameters_or_buffers(norm) -> None:
 
 
 def test_dropout_in_training_zeroes_half_without_rescaling() -> None:
-    """§5.2, layer.cu:1126: an output is zero or what it was. `nn.Dropout` would double it."""
+    """§5.2, layer.cu:1126: an output is zero or unchanged. `nn.Dropout` would double it."""
     torch.manual_seed(0)
     x = 1 + torch.rand(200, 500)
     dropped = Dropout(0.5).train()(x)
@@ -253,7 +253,7 @@ def test_dropout_gradient_is_its_mask() -> None:
 
 
 def one_pixel_at_a_time(x: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
-    """A locally connected layer as its definition reads: loops over image, pixel, kernel, and what it reads."""
+    """Locally connected layer by its definition: loops over image, pixel, kernel and inputs."""
     count, inputs, side, _ = x.shape
     outputs, reach = weight.shape[2], kernel // 2
     rows = []
@@ -315,7 +315,7 @@ def test_norms_of_chunks_match_the_whole_batch(
     a, upstream = (40 * torch.randn(shape).to(precision).contiguous(memory_format=layout) for _ in range(2))
     monkeypatch.setitem(
         local_response_norm.VALUES_PER_BLOCK, fast, 4 * 12 * 81
-    )  # of which there would be a rest: two blocks of three
+    )  # blocks of four would leave a remainder, so there are two blocks of three
     assert [part.stop for part in local_response_norm.block_slices(a, fast)] == [3, 6]
     a, upstream = (each.unflatten(1, (norm.spec.towers, -1)) for each in (a, upstream))
     found = local_response_norm.normalize_in_blocks(a, norm.spec, fast)
@@ -327,7 +327,7 @@ def test_norms_of_chunks_match_the_whole_batch(
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
 def test_fused_gradient_matches_the_gradient() -> None:
-    """As a GPU computes it; here compiled for the CPU."""
+    """The gradient is computed as on a GPU, but compiled for the CPU."""
     rule = LocalResponseNorm(towers=2).spec
     a, upstream = torch.randn(2, 2, 2, 24, 5, 5).mul(20).unbind()
     wanted = local_response_norm.gradient(a.double(), upstream.double(), rule)

@@ -17,7 +17,7 @@ def images(crop: int, count: int = 2) -> Tensor:
 
 
 def written_out(net: OverFeat, layers: list[tuple | str]) -> nn.Sequential:
-    """Tables 1 and 3 line by line in torch's own layers, with the weights of `net`; "full" flattens first."""
+    """Tables 1 and 3 line by line in torch's layers, with the weights of `net`; "full" is preceded by flattening."""
     weights = [layer for layer in net.children() if isinstance(layer, nn.Conv2d)]
     parts: list[nn.Module] = []
     for layer, source in zip(layers, weights, strict=True):
@@ -30,7 +30,7 @@ def written_out(net: OverFeat, layers: list[tuple | str]) -> nn.Sequential:
         own = nn.Conv2d(source.weight.shape[1], len(source.weight), kernel, stride, padding)
         own.weight.data, own.bias.data = source.weight.data, source.bias.data
         parts += [own, nn.ReLU(), *([nn.MaxPool2d(pool, pool)] if pool else [])]
-    return nn.Sequential(*parts[:-1])  # no ReLU after the last
+    return nn.Sequential(*parts[:-1])  # no ReLU after the last layer
 
 
 FAST = [(11, 4, 0, 2), (5, 1, 0, 2), (3, 1, 1, 0), (3, 1, 1, 0), (3, 1, 1, 2), "full", "full", "full"]
@@ -67,13 +67,13 @@ def test_map_sizes_match_tables_1_and_3(net: str, crop: int, maps: list[tuple[in
 def test_network_matches_its_table(net: str, crop: int, layers: list) -> None:
     torch.manual_seed(0)
     network = OverFeat(7, crop, net, width=0.05, init="he").eval().double()
-    network.drop.p = 0.0  # in use, it would halve what it passes on
+    network.drop.p = 0.0  # in evaluation, dropout would halve its inputs
     image = images(crop).double()
     torch.testing.assert_close(network(image), written_out(network, layers).double()(image / 61.896913))
 
 
 def test_dropout_halves_the_inputs_of_both_last_layers_in_evaluation() -> None:
-    """Rectified linear layers without biases: half of both layers' outputs is a quarter of the answer."""
+    """Layers with ReLU and without biases: halving the inputs of both quarters the output."""
     torch.manual_seed(0)
     network, image = OverFeat(7, 77, width=0.05, init="he").eval(), images(77)
     with_dropout = network(image)
@@ -94,7 +94,7 @@ def test_initial_weights_have_the_configured_deviation_and_biases_are_zero(init:
 
 @pytest.mark.parametrize(("net", "crops"), [("fast", [71, 103, 135, 199]), ("accurate", [77, 113, 149, 185])])
 def test_smaller_crops_cover_every_pixel(net: str, crops: list[int]) -> None:
-    """The last window of every layer ends at the image's last pixel, so one pixel less shrinks the last map."""
+    """The last window of every layer ends at the image's last pixel, so one pixel less makes the last map smaller."""
     for kernel, crop in enumerate(crops, 1):
         network = OverFeat(5, crop, net, width=0.02)
         side, smaller = (network.convolve(torch.zeros(1, 3, pixels, pixels)).shape[-1] for pixels in (crop, crop - 1))

@@ -29,7 +29,7 @@ def draw(net: AlexNet, crop: int) -> Figure:
 
 
 def test_sizes_match_the_paper() -> None:
-    """§4.5, in the order of the text; 227 is 224 with the program's three rows and columns of zeros."""
+    """§4.5, in the order of the text; 227 is 224 plus the program's three rows and columns of zeros."""
     layers = read_layers(AlexNet(), 224)
     assert [layer.output_shape for layer in layers] == [
         (96, 55, 55),
@@ -73,8 +73,8 @@ def test_drawn_sizes_match_forward_hooks(switches: dict[str, Any], crop: int) ->
 
 @pytest.mark.parametrize(("switches", "crossing"), [({}, 12), ({"towers": 1}, 0), ({"conv6": True}, 20)])
 def test_lines_cross_towers_at_layers_that_read_all_maps(switches: dict[str, Any], crossing: int) -> None:
-    """§4.2: "the GPUs communicate only in certain layers": four lines from each tower's window into the other of conv3
-    and of conv6, one from each into the other of fc6 and of fc7."""
+    """§4.2: "the GPUs communicate only in certain layers": four lines from each tower's window to the other tower of
+    conv3 and of conv6, and one to the other tower of fc6 and of fc7."""
     lines = draw(AlexNet(crop=67, num_classes=10, **switches), 67).axes[0].lines
     assert sum(same_color(line.get_color(), LIGHT.series[1]) for line in lines) == crossing
 
@@ -88,7 +88,7 @@ def test_no_text_overlaps_or_is_cut_off(switches: dict[str, Any], crop: int) -> 
 
 
 def test_two_convolutions_have_more_than_one_percent_of_the_parameters() -> None:
-    """§2: "each of which contains no more than 1% of the model's parameters"; by kernel sizes and maps of Figure 2."""
+    """§2: "each of which contains no more than 1% of the model's parameters"; by Figure 2's kernel sizes and maps."""
     maps = {"conv1": (96, 3, 11), "conv2": (256, 48, 5), "conv3": (384, 256, 3), "conv4": (384, 192, 3)}
     counts = {name: out * read * side**2 + out for name, (out, read, side) in {**maps, "conv5": (256, 192, 3)}.items()}
     total = sum(counts.values()) + (256 * 36 + 1) * 4096 + 4097 * 4096 + 4097 * 1000

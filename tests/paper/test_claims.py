@@ -1,4 +1,4 @@
-"""Claims of the paper: every row composes and builds; numbers match the print and the authors' logs."""
+"""Claims of the paper: every row composes and builds; numbers match the paper and the authors' logs."""
 
 import math
 import re
@@ -49,7 +49,7 @@ def test_keys_are_unique_and_baselines_exist() -> None:
 
 
 def test_rows_with_errors_have_distinct_settings() -> None:
-    """But for the numbers of a run beside its errors, and the centre view."""
+    """Except the centre view, and numbers measured in the same run as a row's errors."""
     seen: dict[tuple[object, ...], str] = {}
     for claim in MADE:
         if "top1_error" in claim.values:
@@ -59,7 +59,7 @@ def test_rows_with_errors_have_distinct_settings() -> None:
 
 
 def test_differences_match_the_authors_logs() -> None:
-    """Ten-view errors noted in layer-params-145-2010, 145-half, 145, 148 and 147, to the figures printed."""
+    """Ten-view errors recorded in layer-params-145-2010, 145-half, 145, 148 and 147, to the printed digits."""
     logged = {
         "towers": ((0.391680, 0.182287), (0.374727, 0.169987)),
         "norm": ((0.420340, 0.193620), (0.406640, 0.182100)),
@@ -80,7 +80,7 @@ def test_ablations_use_their_own_data_sets() -> None:
 
 
 def squeezed(text: str) -> str:
-    """Without spaces, hyphens at a line's end and kinds of quotation marks."""
+    """Text without spaces, hyphens at line ends and kinds of quotation marks."""
     return re.sub(r"[\s\-–“”\"‘’']", "", text)
 
 
@@ -123,7 +123,7 @@ def test_commands_test_the_views_of_their_row(claim: Claim) -> None:
     assert options.make_test_section(compose(str(claim.recipe), keys)).view_set == claim.views
 
 
-TABLES = {  # typed from Tables 1 and 2 and footnote e of the CACM printing: top-1, top-5; None where it has a dash
+TABLES = {  # transcribed from Tables 1 and 2 and footnote e of the CACM printing: top-1, top-5; None for a dash
     "table1.sparse": (47.1, 28.2),
     "table1.fv": (45.7, 25.7),
     "table1.cnn": (37.5, 17.0),
@@ -146,11 +146,11 @@ def test_tables_have_the_printed_numbers(key: str) -> None:
     assert dict(BY_KEY[key].values) == printed
 
 
-def test_table_rows_are_all_of_tables_1_and_2() -> None:
+def test_every_row_of_tables_1_and_2_is_in_this_file() -> None:
     assert {claim.key for claim in CLAIMS if claim.group in (TABLE1, TABLE2)} <= TABLES.keys()
 
 
-TEXT = {  # typed from the text of the CACM printing: value, its metric, and the words before it ("" for none)
+TEXT = {  # transcribed from the text of the CACM printing: value, metric, and the words before it ("" for none)
     "noise": (1.0, "top1_error", "over"),
     "without.conv2": (2.0, "top1_error", "about"),
     "without.conv3": (2.0, "top1_error", "about"),
@@ -177,8 +177,8 @@ def test_text_has_the_printed_numbers(key: str) -> None:
     assert (dict(claim.values), claim.bound, claim.ratio) == ({metric: value}, bound, key in RATIOS)
 
 
-def test_every_number_of_the_text_is_typed_here() -> None:
-    differences = {"towers", "norm", "overlap"}  # held against the authors' logs above
+def test_every_number_of_the_text_is_in_this_file() -> None:
+    differences = {"towers", "norm", "overlap"}  # compared with the authors' logs above
     alexnet = {claim.key for claim in CLAIMS if claim.paper == ALEXNET}
     assert alexnet == TABLES.keys() | TEXT.keys() | differences | UNPRINTED
     assert all(math.isnan(value) for key in UNPRINTED for value in BY_KEY[key].values.values())

@@ -1,4 +1,4 @@
-"""Comparisons of runs: the interval that their seeds and predictions allow, against scipy."""
+"""Comparisons of runs: the interval depends on the seeds and predictions that they have; against scipy."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ COUNT = 200
 
 
 def made_tests(root: Path, names: list[str], errors: list[float]) -> list[results.TestRun]:
-    """Tests with the seeds that their names end with."""
+    """Tests whose seeds are the numbers at the end of their names."""
     for name, error in zip(names, errors, strict=True):
         measured(root, name, standin("table2.cnn", images=COUNT), error)
     return results.collect_tests([root])
@@ -70,7 +70,7 @@ def test_tests_without_a_value_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_pairs_need_a_value_on_both_sides(tmp_path: Path) -> None:
-    """Days of training, which one of the runs did not record."""
+    """One of the runs did not record its days of training."""
     for side, days in (("a", [3.0, 4.0, None]), ("b", [1.0, 2.5, 1.0])):
         for seed, value in enumerate(days):
             about = standin("table2.cnn", images=COUNT)

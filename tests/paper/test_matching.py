@@ -62,7 +62,7 @@ def test_pre_training_chain_and_five_variants_match_their_rows() -> None:
     ],
 )
 def test_any_difference_prevents_a_match(change: Change) -> None:
-    """A small folder that calls itself ilsvrc2012 among them."""
+    """Includes a small folder named ilsvrc2012."""
     found = facts("table2.cnn")
     change(found)
     assert claim_of(found) is None
@@ -78,7 +78,7 @@ def test_any_difference_prevents_a_match(change: Change) -> None:
     ],
 )
 def test_half_of_fall_2009_is_at_least_four_million_images(images: int, train_images: int, is_enough: bool) -> None:
-    """§7 gives the 8.9 million images of Fall 2009 and no count of the half that is trained on."""
+    """§7 gives the 8.9 million images of Fall 2009, but not the size of the training half."""
     found = facts("fall2009.cnn")
     found["dataset"].update(images=images, train_images=train_images)
     assert (claim_of(found) == "fall2009.cnn") == is_enough

@@ -1,4 +1,4 @@
-"""Test results as the report collects them: which images are wrong, and which runs may be compared."""
+"""Test results as the report collects them: which images are misclassified, and which runs are comparable."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from made_results import measured, standin
 
 from alexnet_pl.paper import results
 
-RANKS = [1, 2, 5, 6]  # of each image's label among the network's answers; 6: not among the five that are saved
+RANKS = [1, 2, 5, 6]  # rank of each image's label among the network's answers; 6: not among the five saved
 
 
 def predicted_run(root: Path) -> results.TestRun:
@@ -26,7 +26,9 @@ def predicted_run(root: Path) -> results.TestRun:
 @pytest.mark.parametrize(
     ("metric", "wrong"), [("top1_error", [False, True, True, True]), ("top5_error", [False, False, False, True])]
 )
-def test_an_image_is_wrong_if_its_label_is_not_among_the_best(tmp_path: Path, metric: str, wrong: list[bool]) -> None:
+def test_image_is_misclassified_if_its_label_is_not_among_the_best(
+    tmp_path: Path, metric: str, wrong: list[bool]
+) -> None:
     found = predicted_run(tmp_path).misclassified(metric)
     assert found is not None
     assert found.tolist() == wrong
@@ -36,7 +38,7 @@ def reversed_keys(settings: dict) -> dict:
     return {key: reversed_keys(value) if isinstance(value, dict) else value for key, value in [*settings.items()][::-1]}
 
 
-def test_the_order_of_settings_in_a_record_does_not_matter(tmp_path: Path) -> None:
+def test_setting_order_in_a_record_does_not_matter(tmp_path: Path) -> None:
     about = standin("table2.cnn")
     measured(tmp_path, "run1", about, 60.0)
     training = reversed_keys(about["training"])

@@ -10,7 +10,7 @@ import alexnet_pl
 
 ROOT = Path(__file__).resolve().parents[2]
 TITLE = "ImageNet Classification with Deep Convolutional Neural Networks"
-REFERENCE_TYPES = {"article", "conference-paper", "software", "software-code"}  # those of the schema's list that we use
+REFERENCE_TYPES = {"article", "conference-paper", "software", "software-code"}  # the types of the schema that we use
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +19,14 @@ def citation():
 
 
 def assert_names(authors):
-    """Each author is an entity with one `name`, or a person with family and given names; never a mixture."""
+    """Check that each author is an entity with one `name`, or a person with family and given names."""
     assert authors
     for author in authors:
         assert set(author) in ({"name"}, {"family-names", "given-names"}), author
         assert all(isinstance(part, str) and part for part in author.values()), author
 
 
-def test_has_the_keys_that_the_schema_requires(citation):
+def test_citation_has_the_keys_required_by_the_schema(citation):
     assert citation["cff-version"] == "1.2.0"
     assert citation["title"] == "alexnet_pl"
     assert citation["type"] == "software"
@@ -34,7 +34,7 @@ def test_has_the_keys_that_the_schema_requires(citation):
     assert_names(citation["authors"])
 
 
-def test_has_no_misspelt_key(citation):
+def test_citation_has_no_misspelt_key(citation):
     known = {"cff-version", "message", "type", "title", "version", "license", "authors", "abstract", "keywords"}
     assert set(citation) <= known | {"references", "repository-code", "date-released", "doi", "url"}
 
@@ -56,14 +56,14 @@ def test_both_printings_of_the_paper_are_cited(citation):
         assert [author["family-names"] for author in paper["authors"]] == ["Krizhevsky", "Sutskever", "Hinton"]
 
 
-def test_the_authors_own_program_is_cited(citation):
+def test_authors_program_is_cited(citation):
     addresses = [ref.get("repository-code", "") for ref in citation["references"]]
     assert any(address.endswith("computerhistory/AlexNet-Source-Code") for address in addresses)
 
 
 def test_version_is_the_package_version(citation):
     assert citation["version"] == alexnet_pl.__version__
-    assert re.fullmatch(r"\d+\.\d+\.\d+", citation["version"])  # three parts: YAML would read 1.0 as a number
+    assert re.fullmatch(r"\d+\.\d+\.\d+", citation["version"])  # three parts, since YAML would read 1.0 as a number
 
 
 def test_license_is_the_license_file(citation):

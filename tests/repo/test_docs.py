@@ -27,7 +27,7 @@ from alexnet_pl.paper.results import collect_tests
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-LOG = ROOT / "docs/development/log.md"  # keeps the words of its day
+LOG = ROOT / "docs/development/log.md"  # keeps old names
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if page != LOG)]
 RUNS = (
     "folder",
@@ -52,7 +52,7 @@ RUNS = (
 
 
 def shell_lines(page: Path) -> list[str]:
-    """Lines of ```bash blocks and of blocks that are indented by four."""
+    """Lines of ```bash blocks and of blocks indented by four spaces."""
     text = page.read_text().replace("\\\n", " ")
     fenced = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     outside = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -69,7 +69,7 @@ TYPED = {command: page for command, page in TYPED.items() if not re.search(r"\b(
 
 @pytest.fixture(scope="module")
 def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folders and the recipe that the commands name, made once for all commands."""
+    """Run folders and recipe that the commands name, created once for all commands."""
     folder = tmp_path_factory.mktemp("commands")
     for recipe in RUNS:
         run = folder / "runs" / recipe / "latest"
@@ -79,7 +79,7 @@ def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (run / ".hydra").mkdir()
         with initialize_config_dir(str(SHIPPED), version_base="1.3"):
             OmegaConf.save(compose(recipe), run / ".hydra/config.yaml")
-    shutil.copytree(folder / "runs/ilsvrc2012/latest", folder / "runs/caffe")  # as `import` writes one
+    shutil.copytree(folder / "runs/ilsvrc2012/latest", folder / "runs/caffe")  # as if made by `import`
     (recipe,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/how-to/own-images.md").read_text(), re.M | re.S)
     (folder / "photos.yaml").write_text(recipe)
     return folder
@@ -105,8 +105,8 @@ def test_every_command_composes_without_an_unknown_key(command: str) -> None:
     path, name = (word.split("=", 1)[1] for word in words[:2])
     keys = [word for word in words[3:] if is_override(word) and not word.startswith(("hydra.", "hydra/"))]
     sweep = {"-m"} & set(words)
-    single = [word.split(",")[0] if sweep else word for word in keys]  # a sweep's list is for Hydra's sweeper
-    single = [word for word in single if "${hydra:" not in word]  # known to a job of a sweep alone
+    single = [word.split(",")[0] if sweep else word for word in keys]  # Hydra's sweeper splits these lists
+    single = [word for word in single if "${hydra:" not in word]  # only defined in a job of a sweep
     with initialize_config_dir(path, version_base="1.3"):
         schema.check_config(compose(name, [f"hydra.searchpath=[file://{SHIPPED}]", *single]))
 
@@ -147,11 +147,11 @@ def test_extras_that_are_installed_exist() -> None:
     assert named <= set(extras)
 
 
-def test_the_readme_and_the_site_use_every_command() -> None:
+def test_readme_and_site_use_every_command() -> None:
     assert {command.split()[0] for command in TYPED} == {*COMMANDS, "completion"}
 
 
-def test_the_readme_is_short() -> None:
+def test_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= 150
 
 
@@ -178,7 +178,7 @@ def test_generated_pages_are_fresh() -> None:
     assert not stale, "run make reference"
 
 
-def test_the_reference_has_every_command_recipe_and_key() -> None:
+def test_reference_has_every_command_recipe_and_key() -> None:
     pages = {path.stem: text for path, text in generated_pages().items()}
     assert set(re.findall(r"^## (\w+)$", pages["commands"], re.MULTILINE)) == set(COMMANDS)
     assert set(re.findall(r"^## (\w+)$", pages["recipes"], re.MULTILINE)) == {
@@ -230,8 +230,8 @@ def test_python_snippets_run(page: str, tiny_run: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    """Each page of the tree is in the navigation and each link and anchor resolves: strict makes these errors."""
+def test_site_builds_without_a_warning(tmp_path: Path) -> None:
+    """Each page is in the navigation, and each link and anchor resolves: with strict, these are errors."""
     pytest.importorskip("mkdocs")
     words = ["-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, env=os.environ)

@@ -17,7 +17,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 
 
 def test_docker_context_suffices_to_build_the_wheel(tmp_path: Path) -> None:
-    """Built from the files that .dockerignore lets through and no others; every recipe is in it."""
+    """Build from only the files that .dockerignore allows; the wheel contains every recipe."""
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for name in kept:
         source, copy = ROOT / name, tmp_path / "context" / name
@@ -44,8 +44,8 @@ def test_extras_of_the_image_and_of_conda_exist() -> None:
     assert {*image[1].split(","), *conda[1].split(",")} <= set(EXTRAS)
 
 
-def test_a_release_is_refused_unless_its_tag_is_the_version() -> None:
-    """The workflow's own line, run on this version's tag and on another."""
+def test_release_is_refused_unless_its_tag_is_the_version() -> None:
+    """Run the workflow's own line for this version's tag and for another."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
     (check,) = [
         step["run"] for step in workflow["jobs"]["build"]["steps"] if step.get("name") == "The tag is the version"
@@ -55,7 +55,7 @@ def test_a_release_is_refused_unless_its_tag_is_the_version() -> None:
 
 
 def test_both_lock_files_pin_every_dependency() -> None:
-    """Every dependency by its exact version, and no address of an index."""
+    """Every dependency has an exact version, and there is no index URL."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {re.split(r"[<>=\[; ]", line)[0].lower() for line in project["dependencies"]}
     for name in ("requirements.lock.txt", "requirements-core.lock.txt"):

@@ -27,6 +27,6 @@ def test_job_at_its_time_limit_is_requeued(tmp_path: Path, code: int, queued_aga
         assert (tmp_path / "scontrol.txt").read_text() == "requeue 4711\n"
 
 
-def test_signal_of_the_script_is_caught_by_the_fit() -> None:
+def test_fit_handles_the_signal_of_the_script() -> None:
     (name,) = re.findall(r"^#SBATCH --signal=(\w+)@\d+$", SCRIPT.read_text(), re.MULTILINE)
     assert f"SIG{name}" in [number.name for number in GracefulInterrupt.SIGNALS]

@@ -1,4 +1,4 @@
-"""Box tables: rows of the paper are matched only by the same settings and images; corrupt files are named."""
+"""Box tables: only equal settings and images match rows of the paper; corrupt files are named."""
 
 import json
 from dataclasses import asdict
@@ -12,8 +12,8 @@ from alexnet_pl.paper.box_claims import BOX_CLAIMS, ILSVRC2012, LOCALISATION, ma
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 
 
-def made(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any]:
-    """boxes.json of the paper's own test."""
+def make_test(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any]:
+    """Content of boxes.json for the paper's own test."""
     about = {"name": "x", "fingerprint": "f" * 64, "split": "val", "images": 50_000, "train_images": 544_546}
     found: dict[str, Any] = {
         "task": "localise",
@@ -38,15 +38,17 @@ def made(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any]:
     return found
 
 
-def answered(test: dict[str, Any]) -> list[str]:
+def matching_labels(test: dict[str, Any]) -> list[str]:
     return [claim.label for claim in BOX_CLAIMS if matches_box_claim(claim, test)]
 
 
 def test_test_matches_the_rows_of_its_settings() -> None:
-    assert answered(made()) == ["all windows, four scales", "shared by all classes, scales not said"]
-    assert answered(made(detect__scales=[1, 4])) == ["all windows, two scales"]
-    assert answered(made(boxes__per_class=True)) == ["per class, scales not said"]
-    assert answered(made(detect__scales=[1], detect__positions="center")) == ["shared regressor, one centred window"]
+    assert matching_labels(make_test()) == ["all windows, four scales", "shared by all classes, scales not said"]
+    assert matching_labels(make_test(detect__scales=[1, 4])) == ["all windows, two scales"]
+    assert matching_labels(make_test(boxes__per_class=True)) == ["per class, scales not said"]
+    assert matching_labels(make_test(detect__scales=[1], detect__positions="center")) == [
+        "shared regressor, one centred window"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_test_matches_the_rows_of_its_settings() -> None:
     ],
 )
 def test_other_images_networks_and_settings_match_no_row(changed: dict[str, Any]) -> None:
-    assert answered(made(**changed)) == []
+    assert matching_labels(make_test(**changed)) == []
 
 
 def test_rows_have_the_papers_numbers_and_mark_unmeasured_ones() -> None:
@@ -79,7 +81,9 @@ def test_rows_have_the_papers_numbers_and_mark_unmeasured_ones() -> None:
 
 
 def test_result_is_the_mean_over_seeds() -> None:
-    rows = {row[0]: row for row in box_claim_tables([made(0, 30.0), made(1, 31.0), made(1, 31.0)])[0].rows}
+    rows = {
+        row[0]: row for row in box_claim_tables([make_test(0, 30.0), make_test(1, 31.0), make_test(1, 31.0)])[0].rows
+    }
     assert rows["all windows, four scales"][3].startswith("30.5 ± ")
     assert rows["all windows, two scales"][3] == "not yet measured"
 
@@ -87,8 +91,10 @@ def test_result_is_the_mean_over_seeds() -> None:
 def test_other_images_have_separate_tables() -> None:
     small = {"dataset__images": 200, "dataset__fingerprint": "a" * 64}
     kinds = dict.fromkeys(("right", "double", "badly placed", "wrong class", "background", "missed"), 3)
-    detector = made(task="detect", **small) | {"map": 12.0, "mistakes": kinds}
-    tables = box_proxy_tables([made(**small), made(1, **small), made(detect__combine="nms", **small), detector])
+    detector = make_test(task="detect", **small) | {"map": 12.0, "mistakes": kinds}
+    tables = box_proxy_tables(
+        [make_test(**small), make_test(1, **small), make_test(detect__combine="nms", **small), detector]
+    )
     localiser, detection = tables
     assert localiser.title.startswith("Localisation, no row of the paper")
     assert [row[0] for row in localiser.rows] == [
@@ -102,8 +108,8 @@ def test_other_images_have_separate_tables() -> None:
 
 def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, text in {
-        "good": json.dumps(made()),
-        "open": json.dumps(made(finished=False)),
+        "good": json.dumps(make_test()),
+        "open": json.dumps(make_test(finished=False)),
         "bad": '{"task": "localise"}',
     }.items():
         folder = tmp_path / name / "results/val"

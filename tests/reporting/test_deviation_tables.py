@@ -1,4 +1,4 @@
-"""Summary of what the text's settings cost, from made-up effects."""
+"""Summary of the effects of the text's settings, from made-up effects."""
 
 from alexnet_pl.evaluation.intervals import PAIRED, Difference
 from alexnet_pl.paper.deviations import DeviationEffect, deviations

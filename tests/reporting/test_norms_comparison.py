@@ -1,4 +1,4 @@
-"""Table of §4.3 on CIFAR-10, from run folders written by hand."""
+"""Table of §4.3 on CIFAR-10, from hand-written run folders."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 4
 
 
 def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Differences 1.5 and 2.5: mean 2, standard deviation 1/√2; seed 3 has no pair, so it counts in no mean."""
+    """Differences 1.5 and 2.5: mean 2, standard deviation 1/√2; seed 3 has no pair and counts in no mean."""
     write_run(tmp_path / "a/0", False, 0, 14.0)
     write_run(tmp_path / "a/1", False, 1, 16.0)
     write_run(tmp_path / "b/0", True, 0, 12.5)
@@ -50,10 +50,10 @@ def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys:
         assert f"\n{row}\n" in f"{said}\n"
 
 
-def test_runs_of_one_step_or_of_other_settings_are_not_among_the_others(
+def test_step_limited_runs_and_runs_with_other_settings_are_separate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A fit that trainer.max_steps ended is finished, but has no epochs of the schedule."""
+    """A fit ended by trainer.max_steps is finished, but did not follow the schedule."""
     (network,) = matching.recipe_networks("cifar10_13pct")
     for name, trained, optim in (
         ("as_the_recipe", {"epochs": 470, "ended_by": "schedule"}, {}),

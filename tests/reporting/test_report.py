@@ -1,4 +1,4 @@
-"""`report`: run folders to tables; proxy results are separate; missing numbers name their command."""
+"""`report`: tables from run folders; proxy results are separate; rows without a result show their command."""
 
 import csv
 import json
@@ -52,7 +52,7 @@ def test_runs_on_the_papers_images_fill_its_rows(tmp_path: Path) -> None:
 
 
 def test_proxy_runs_fill_no_row_of_the_paper(tmp_path: Path) -> None:
-    """Nor a small folder of the right name, nor a part of the right images, nor a claim that somebody wrote in."""
+    """Includes a small folder with the right name, part of the right images, and a result that names a claim itself."""
     measured(tmp_path, "imagenette", standin("table2.cnn"), 20.0, claim="table2.cnn")
     measured(tmp_path, "small", standin("table2.cnn", name="ilsvrc2012", classes=1000, images=50_000), 20.0)
     measured(tmp_path, "part", facts("table2.cnn"), 20.0, images=1000, claim="table2.cnn")
@@ -74,7 +74,7 @@ def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
     for number, error in enumerate(base):
         measured(tmp_path, f"cnn{number}", standin("table2.cnn"), error)
     worse, same = [24.0, 24.5, 25.0], [20.2, 21.3, 19.9]
-    dead = [44.0, 44.0, 47.1]  # of ten classes, guessing has 90 % wrong, half of which is 45
+    dead = [44.0, 44.0, 47.1]  # guessing among ten classes has 90 % errors; half of that is 45
     for key, errors in {"norm": worse, "overlap": same, "towers": [e - 4 for e in base], "dropout": dead}.items():
         for number, error in enumerate(errors):
             measured(tmp_path, f"{key}{number}", standin(key), error)
@@ -202,7 +202,7 @@ def test_costs_are_epochs_times_images_of_all_networks_including_pre_training() 
 
 
 def test_epochs_until_a_training_error_are_read_from_the_log(tmp_path: Path) -> None:
-    """At the end of its second epoch a run has 40 % errors, of its third 20 %: 25 % comes three quarters between."""
+    """A run has 40 % errors after its second epoch and 20 % after its third: 25 % is reached at three quarters."""
     path = measured(tmp_path, "relu0", facts("figure1.relu"), 30.0)
     (test,) = collect_tests([tmp_path])
     assert test.metric_value("epochs_to_25") is None

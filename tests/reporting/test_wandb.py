@@ -1,4 +1,4 @@
-"""W&B dashboard: panels show only metrics that runs log; offline preview; saving to a server."""
+"""W&B dashboard: panels show only metrics that runs log; preview offline; saving to a server."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def parts() -> list[tuple[str, str, list[Any]]]:
 
 
 def test_every_panel_shows_a_logged_metric(shown: Any) -> None:
-    """By the file of a run without a GPU, which alone logs how long it waits."""
+    """Uses the file of a run without a GPU; only runs on a GPU log its idle time."""
     wandb = shown[2]
     there = wandb.metrics | set(wandb.config) | {IDLE}
     for panel in shown_panels():
@@ -91,7 +91,7 @@ def box_folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_box_panels_show_what_box_runs_log(box_folders: list[Path]) -> None:
-    """Each metric of a box panel is logged by a localiser or a detector, and both log only what a panel shows."""
+    """Each metric of a box panel is logged by a localiser or a detector, and both log only metrics of a panel."""
     localiser, detector = map(WandbRun, box_folders)
     assert (localiser.metrics | detector.metrics) >= BOX_METRICS
     assert not {"test/map", *(f"train/{loss}" for loss in BOX_LOSSES)} & localiser.metrics
@@ -101,8 +101,8 @@ def test_box_panels_show_what_box_runs_log(box_folders: list[Path]) -> None:
     assert unseen == {wandb_panels.STEP, "epoch"}, unseen
 
 
-def test_found_boxes_lie_over_the_image_in_its_pixels(box_folders: list[Path]) -> None:
-    """W&B's overlay of the first image against the boxes file of the test."""
+def test_wandb_overlay_has_the_boxes_in_pixels(box_folders: list[Path]) -> None:
+    """Compares W&B's overlay of the first image with the boxes file of the test."""
     wandb = WandbRun(box_folders[0])
     (logged,) = wandb.column(FOUND_BOXES)
     overlay = json.loads(wandb.media(logged["all_boxes"][0]["found"]["path"]).read_text())["box_data"]
@@ -160,7 +160,7 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, cfg: DictConf
 
 
 def test_wandbs_own_command_finds_the_offline_run_to_sync(shown: Any) -> None:
-    """`wandb sync --dry-run`, without a network and without an account: the fit and its test are one run."""
+    """`wandb sync --dry-run`, without network and account: the fit and its test are one run."""
     _, folder, wandb = shown
     files = [path.relative_to(folder) for path in folder.glob("wandb/offline-run-*/*.wandb") if path.is_file()]
     done = subprocess.run(

@@ -15,7 +15,7 @@ def test_recall_matches_set_intersection() -> None:
 
 
 def test_hand_built_case() -> None:
-    """Two queries of classes 0 and 1; six found each. Images 0 … 5 are of class 0, 6 … 11 of class 1."""
+    """Two queries of classes 0 and 1 with six results each. Images 0 to 5 are of class 0, 6 to 11 of class 1."""
     truth = np.array([[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]])
     found = Neighbors(np.array([[0, 1, 2, 6, 7, 8], [11, 10, 9, 8, 7, 6]]), np.zeros((2, 6)), 0.5)
     labels = np.repeat([0, 1], 6)

@@ -1,4 +1,4 @@
-"""`features`: a plain forward pass, bit-identical after an interruption; incomplete files are named."""
+"""`features`: equal to a forward pass, bit-identical after an interruption; incomplete files are named."""
 
 import resource
 import signal
@@ -53,7 +53,7 @@ def images(store: Path) -> torch.Tensor:
 
 @torch.no_grad()
 def test_features_match_a_plain_forward_pass(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
-    """fc6 and fc7 written out in float64, with dropout's half after fc6 alone: fc7 itself is not halved."""
+    """fc6 and fc7 in float64; dropout halves only the output of fc6, not fc7 itself."""
     found = make(tmp_path / "train-fc7", module, tiny_store)
     net, store = module.net, Store(tiny_store)
     view = images(tiny_store).double()[:, :, 2:69, 2:69] - torch.from_numpy(store.mean)[:, 2:69, 2:69]
@@ -68,7 +68,7 @@ def test_features_match_a_plain_forward_pass(module: Classifier, tiny_store: Pat
 
 
 def test_pixel_features_are_the_resized_view(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:
-    """Against Pillow's own resize, colour by colour."""
+    """Against Pillow's resize, channel by channel."""
     found = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
     mean = Store(tiny_store).mean.astype(np.float32)
     view = (images(tiny_store)[5].numpy() - mean)[:, 2:69, 2:69]
@@ -117,7 +117,7 @@ def test_partial_features_of_another_checkpoint_or_store_are_discarded(tmp_path:
 
 
 def test_full_disk_raises_an_error(tmp_path: Path) -> None:
-    """Writing through a memory map, which a full disk answers by SIGBUS, would end the process."""
+    """On a full disk, writing through a memory map would end the process by SIGBUS."""
     features.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=512, width=4))
     size, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -188,7 +188,7 @@ def large_labels(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [cut_values, cut_labels, empty_labels, other_labels, one_label, large_labels])
-def test_truncated_file_is_one_line(tmp_path: Path, cut: Any) -> None:
+def test_truncated_file_is_reported_in_one_line(tmp_path: Path, cut: Any) -> None:
     folder = make_features(tmp_path / "train-fc7", sparse(10, 0)).folder
     cut(folder)
     with pytest.raises(UserError, match=r"train-fc7: corrupt or truncated \(.*\); make them again with `features`$"):

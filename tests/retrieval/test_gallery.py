@@ -26,7 +26,7 @@ LOG = ["trainer.log_every_n_steps=2"]
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory, tiny_store: Path) -> Path:
-    """A run folder with features of both splits."""
+    """Run folder with features of both splits."""
     from alexnet_pl.config.recipes import compose
 
     folder = tmp_path_factory.mktemp("runs") / "net"
@@ -58,7 +58,7 @@ def test_image_is_its_own_nearest_neighbour(network: Path) -> None:
 
 
 def test_every_test_image_is_searched(network: Path, cfg: DictConfig) -> None:
-    """Against brute force over what `features` wrote."""
+    """Against brute force on the files written by `features`."""
     run(cfg, "retrieve", network, last(network))
     rows = table(network / "retrieval/neighbours.csv")
     train, val = (Features(network / f"features/{split}-fc7") for split in ("train", "val"))
@@ -75,7 +75,7 @@ def test_every_test_image_is_searched(network: Path, cfg: DictConfig) -> None:
 def test_user_images_are_searched_and_unreadable_ones_reported(
     network: Path, cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A training image saved without loss finds itself."""
+    """A training image saved losslessly finds itself."""
     picture = open_image_index(network).read_images(np.array([7]))[0]
     Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_text("no picture")
@@ -125,7 +125,7 @@ def test_folder_without_a_checkpoint_is_named(network: Path, tmp_path: Path) -> 
 
 
 def test_older_run_folder_accepts_new_keys(tmp_path: Path, config: Compose) -> None:
-    """Its config has no such sections, and Hydra would refuse to set missing keys."""
+    """Its config lacks the sections, and Hydra refuses to set missing keys."""
     (tmp_path / "checkpoints").mkdir()
     last(tmp_path).touch()
     (tmp_path / ".hydra").mkdir()

@@ -15,7 +15,7 @@ def bits(*rows: str) -> np.ndarray:
 
 
 def test_hand_built_case() -> None:
-    """Twelve bits, which take two bytes; distances from the query 3, 0, 12, 1."""
+    """Twelve bits, stored in two bytes; distances from the query are 3, 0, 12 and 1."""
     codes = bits("000000000111", "000000000000", "111111111111", "100000000000")
     found = HammingIndex(pack_bits(codes)).search(pack_bits(bits("000000000000")), 4)
     assert found.numbers.tolist() == [[1, 3, 0, 2]]
@@ -44,7 +44,7 @@ def test_image_is_excluded_from_its_own_neighbours() -> None:
 
 
 def test_ties_are_not_broken_by_store_order() -> None:
-    """Or the first class, whose images come first, would be what short codes find."""
+    """Otherwise short codes would favour the first class, whose images come first."""
     found = HammingIndex(np.zeros((1000, 4), np.uint8)).search(np.zeros((1, 4), np.uint8), 100)
     assert 300 < found.numbers.mean() < 700
     assert len(set(found.numbers[0].tolist())) == 100
@@ -69,7 +69,7 @@ def test_pca_matches_numpy_up_to_sign(tmp_path: Path) -> None:
 
 
 def test_random_projections_preserve_angles(tmp_path: Path) -> None:
-    """Charikar: two vectors differ in a bit with probability angle / π, from the mean of the images."""
+    """Charikar: two vectors, relative to the mean image, differ in a bit with probability angle / π."""
     features = make_features(tmp_path / "train-fc7", sparse(100, 0))
     codes = random_projection_hash(features, 20_000, 3)(features.rows(slice(None)))
     centred = features.values.astype(np.float64) - features.values.astype(np.float64).mean(0)

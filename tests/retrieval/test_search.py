@@ -36,7 +36,7 @@ def test_neighbours_match_brute_force_in_float64(images: Features, rows: int) ->
 
 
 def test_near_ties_are_ordered_in_float64(tmp_path: Path) -> None:
-    """float32 cannot tell these squares apart; their values are exact in float16."""
+    """float32 cannot distinguish these squares; their values are exact in float16."""
     values = np.full((40, WIDTH), 2048.0)
     values[:, 0] += 2 * np.arange(40)[::-1]
     features = make_features(tmp_path / "train-fc7", values)
@@ -61,7 +61,7 @@ def test_images_are_excluded_from_their_own_neighbours(images: Features) -> None
 
 @pytest.mark.parametrize("itself", [False, True])
 def test_as_run_search_keeps_the_nearest_of_each_batch_file(images: Features, itself: bool) -> None:
-    """findsimilar.py: of each batch file its nearest image, then the nearest of those."""
+    """findsimilar.py: the nearest image of each batch file, then the nearest of those."""
     queries = np.asarray(images.values[:20]) if itself else sparse(20, 1)
     found = search_exactly(images, queries, 6, per_file=30, own=np.arange(20) if itself else None)
     distances, order = brute_force(images.values, queries), epoch_order(IMAGES, 0, 0)

@@ -1,4 +1,4 @@
-"""Checkpoints: round trip, settings that differ are named, and no code in a foreign file is executed."""
+"""Checkpoints: round trip, differing settings are named, and no code in a foreign file is executed."""
 
 import copy
 import io
@@ -41,7 +41,7 @@ def test_checkpoint_round_trips(saved: Path) -> None:
 
 
 def test_same_settings_pass_and_a_missing_checkpoint_passes(saved: Path) -> None:
-    """How images were varied in training may be another later on; the switches given are left as they are."""
+    """Augmentation may differ; the given settings are not modified."""
     wanted = copy.deepcopy(SWITCHES)
     wanted["augment"] |= {"noise": 0.0, "images_per_crop": 32}
     before = copy.deepcopy(wanted)
@@ -121,7 +121,7 @@ def test_other_file_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
 
 
 def test_truncated_checkpoint_is_refused(saved: Path, tmp_path: Path) -> None:
-    """As a full disk or a killed copy leaves it."""
+    """As after a full disk or an interrupted copy."""
     whole, path = saved.read_bytes(), tmp_path / "cut.ckpt"
     for length in (10, 1000, len(whole) // 2, len(whole) - 100, len(whole) - 1):
         path.write_bytes(whole[:length])
@@ -136,7 +136,7 @@ def test_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
 
 
 class Bomb:
-    """Pickled, it makes a folder when it is read by whoever executes what a pickle says."""
+    """A pickle that creates a folder if a reader executes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -146,7 +146,7 @@ class Bomb:
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
-    """Of either of torch's formats and as a plain pickle, beside content that is otherwise ours."""
+    """In both of torch's formats and as a plain pickle, beside otherwise valid content."""
     flag = tmp_path / "executed"
     content = {"alexnet_pl": {"switches": SWITCHES}, "state_dict": {}, "bomb": Bomb(flag)}
     torch.save(content, tmp_path / "new.ckpt")
@@ -178,8 +178,8 @@ def test_failed_write_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch
     assert [found.name for found in path.parent.iterdir()] == ["last.ckpt"]
 
 
-def test_full_disk_is_one_line(tmp_path: Path) -> None:
-    """By a limit on the size of files, which the kernel keeps: torch.save itself ends with a RuntimeError."""
+def test_full_disk_is_reported_in_one_line(tmp_path: Path) -> None:
+    """Uses the kernel's limit on file sizes; torch.save itself raises RuntimeError."""
     code = f"""
 import resource, signal, torch
 from alexnet_pl.errors import UserError
@@ -201,7 +201,7 @@ except UserError as error:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_flipped_byte_is_detected_or_harmless(saved: Path, tmp_path: Path, seed: int) -> None:
-    """Padding between the entries may change without harm; no tensor and no setting may."""
+    """Padding between entries may change without harm, but no tensor or setting may."""
     content = bytearray(saved.read_bytes())
     place = random.Random(seed).randrange(len(content))
     content[place] ^= 0xFF
@@ -234,7 +234,7 @@ def test_corrupt_tensor_is_named_with_the_previous_checkpoint(saved: Path, tmp_p
 def test_kill_between_rotation_and_write_leaves_no_extra_file(
     saved: Path,
 ) -> None:
-    """last.ckpt and previous.ckpt are then one file by two names, of which a rename makes nothing (POSIX)."""
+    """last.ckpt and previous.ckpt are then two names of one file; renaming one to the other does nothing (POSIX)."""
     os.link(saved, saved.with_name("previous.ckpt"))
     (saved.with_name("previous.ckpt.tmp")).write_bytes(b"of a kill just before")
     before = saved.read_bytes()
@@ -271,7 +271,7 @@ def test_entry_of_a_wrong_type_is_named(saved: Path, keys: tuple[str, ...], valu
         read_checkpoint(saved)
 
 
-def test_the_checksum_can_be_skipped(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checksum_can_be_skipped(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = bytearray(saved.read_bytes())
     content[content.index(torch.arange(5000.0).numpy().tobytes()) + 400] ^= 1
     saved.write_bytes(content)

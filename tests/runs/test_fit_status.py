@@ -31,12 +31,12 @@ def with_(section: str, **values: Any) -> dict[str, Any]:
 
 
 def content(step: int, **saved: Any) -> dict[str, Any]:
-    """Of a checkpoint, with what a fit saves about its settings."""
+    """Content of a checkpoint, with the settings that a fit saves."""
     return {"global_step": step, "callbacks": {"FitRecord": {"training": TRAINING, "changed_settings": [], **saved}}}
 
 
 def test_checkpoint_of_another_run_is_not_this_run(tmp_path: Path) -> None:
-    """Copied into the folder of a run that ended at the same step."""
+    """The checkpoint was copied into the folder of a run that ended at the same step."""
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5, "schedule")
     assert fit_status.finished_fit(last(tmp_path), content(10, training=with_("optim", lr=0.02))) is None

@@ -29,7 +29,7 @@ def test_second_process_is_refused_until_the_first_ends_or_is_killed(tmp_path: P
         with pytest.raises(UserError, match=rf"^{tmp_path}: another process runs `fit`"), run_lock(tmp_path, "fit"):
             pytest.fail("the lock was given twice")
         with run_lock(tmp_path, "test"):
-            pass  # another command may run meanwhile
+            pass  # another command may run at the same time
         os.kill(holder.pid, signal.SIGKILL)
     with run_lock(tmp_path, "fit"):
         assert [path.name for path in tmp_path.iterdir()] == [".fit.lock"]

@@ -22,8 +22,8 @@ LOG = """step,train/epoch_top1_error,train/images_per_second,val/top1_error
     ("errors", "target", "epochs"),
     [
         ([60.0, 30.0, 20.0], 25.0, 2.5),  # half way from 30 to 20
-        ([60.0, 30.0, 20.0], 30.0, 2.0),  # reached exactly at an end
-        ([20.0], 25.0, 75 / 80),  # the straight line from 100 at the start
+        ([60.0, 30.0, 20.0], 30.0, 2.0),  # reached exactly at the end of an epoch
+        ([20.0], 25.0, 75 / 80),  # interpolated from 100 at the start
         ([60.0, 30.0], 25.0, None),
         ([60.0, 26.0, 25.1, 25.0], 25.0, 4.0),
         ([], 25.0, None),

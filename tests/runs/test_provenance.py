@@ -12,7 +12,7 @@ from alexnet_pl.runs.records import StoreIdentity
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of one commit in place of the package's own."""
+    """A repository with one commit, in place of the package's own."""
     root = tmp_path / "checkout"
     (root / "alexnet_pl/runs").mkdir(parents=True)
     (root / "alexnet_pl/runs/provenance.py").write_text("first\n")

@@ -27,7 +27,7 @@ def make_scenes(root: Path) -> Store:
 
 
 def make_classifier_run(folder: Path, store: Store) -> Path:
-    """A run folder with the checkpoint of a classifier of the scenes' classes that learned nothing."""
+    """Create a run folder with the checkpoint of an untrained classifier of the scenes' classes."""
     (folder / "checkpoints").mkdir(parents=True)
     torch.manual_seed(0)
     net = OverFeat(len(store.classes), CROP, **{k: v for k, v in MODEL.items() if k != "name"})  # type: ignore[arg-type]

@@ -95,7 +95,7 @@ CONVS = {"conv1": (3, 96, 11, 4, 0, 1), "conv2": (96, 256, 5, 1, 2, 2), "conv3":
 
 
 def random_weights(classes: int = 10, share: int = 16, seed: int = 0) -> dict[str, list[np.ndarray]]:
-    """Weights and biases by layer, a sixteenth of the kernels and units of bvlc_alexnet."""
+    """Weights and biases by layer, with a sixteenth of the kernels and units of bvlc_alexnet."""
     chance = np.random.default_rng(seed)
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, outputs, side, _, _, groups) in CONVS.items():
@@ -128,7 +128,7 @@ def layers(weights: dict[str, list[np.ndarray]], caffenet: bool = False) -> list
 def write_caffemodel(
     path: Path, weights: dict[str, list[np.ndarray]], v1: bool = False, caffenet: bool = False, **norm: float
 ) -> Path:
-    """`norm`: other constants of the norms. With `v1` the format of 2014, whose blobs have four dimensions."""
+    """`norm`: other constants of the norms. `v1`: use the format of 2014, whose blobs have four dimensions."""
     net = MESSAGES["NetParameter"](name="AlexNet")
     for name, kind in layers(weights, caffenet):
         layer = (net.layers if v1 else net.layer).add(name=name, type=NUMBERS[kind] if v1 else kind)

@@ -1,4 +1,4 @@
-"""The command as a user types it."""
+"""Run the command as a user types it."""
 
 import os
 import subprocess

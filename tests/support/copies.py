@@ -1,4 +1,4 @@
-"""Miniature copies of ImageNet in every form that people own."""
+"""Miniature copies of ImageNet in every common form."""
 
 import gzip
 import io
@@ -28,7 +28,7 @@ Files = dict[str, bytes]
 
 
 def photo(shade: int) -> bytes:
-    """A JPEG whose grey level tells which image it is."""
+    """JPEG whose grey level identifies the image."""
     buffer = io.BytesIO()
     Image.new("RGB", (24, 20), (shade, shade, shade)).save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
@@ -45,7 +45,7 @@ def tar(files: Files) -> bytes:
 
 
 def devkit(year: int) -> Files:
-    """data/meta.mat with the leaves numbered from 1 and their ancestors above, and the validation labels."""
+    """data/meta.mat with leaves numbered from 1 followed by their ancestors, and the validation labels."""
     fields = [
         f"ILSVRC{year}_ID",
         "WNID",
@@ -66,7 +66,7 @@ def devkit(year: int) -> Files:
 
 
 def train_images() -> dict[str, Files]:
-    """wnid → its two images; the shade is 10 times the class's place in the order of wnids, plus 0 or 5."""
+    """wnid → its two images; the shade is 10 times the class's position among the sorted wnids, plus 0 or 5."""
     return {w: {f"{w}_{i}.JPEG": photo(20 + 60 * k + 20 * i) for i in range(2)} for k, w in enumerate(WNIDS)}
 
 
@@ -75,7 +75,7 @@ def numbered(year: int, split: str, count: int) -> Files:
 
 
 def archives(root: Path, year: int = 2012) -> Path:
-    """The organisers' own files, unopened."""
+    """The organisers' own archives, not unpacked."""
     name = {2012: "img", 2010: "images"}[year]
     inner = {f"{wnid}.tar": tar(files) for wnid, files in train_images().items()}
     write(root, {f"ILSVRC{year}_{name}_train.tar": tar(inner)})
@@ -91,7 +91,7 @@ def archives(root: Path, year: int = 2012) -> Path:
 
 
 def tree(root: Path) -> Path:
-    """What torchvision and the usual shell scripts leave, with a flat val/."""
+    """Layout made by torchvision and the usual shell scripts, with a flat val/."""
     for wnid, files in train_images().items():
         write(root / "train" / wnid, files)
     write(root / "val", numbered(2012, "val", 5))
@@ -100,7 +100,7 @@ def tree(root: Path) -> Path:
 
 
 def sorted_tree(root: Path) -> Path:
-    """… and with val/ sorted into class folders."""
+    """The same with val/ sorted into class folders."""
     tree(root)
     for number, truth in enumerate(TRUTH, 1):
         name = f"ILSVRC2012_val_{number:08d}.JPEG"
@@ -136,7 +136,7 @@ def kaggle_tar(root: Path) -> Path:
 
 
 def zipped(tree: Path, root: Path) -> Path:
-    """As Kaggle's download is called; photographs hardly shrink, but zip programs try."""
+    """Zip with the name of Kaggle's download; compressed, as by zip programs, though photographs hardly shrink."""
     root.mkdir(exist_ok=True)
     with zipfile.ZipFile(root / "imagenet-object-localization-challenge.zip", "w") as archive:
         for number, path in enumerate(sorted(p for p in tree.rglob("*") if p.is_file())):
@@ -147,7 +147,7 @@ def zipped(tree: Path, root: Path) -> Path:
 
 
 def tarred(tree: Path, root: Path) -> Path:
-    """The older download: the images in one archive, the tables beside it."""
+    """Kaggle's older download: images in one archive, tables beside it."""
     root.mkdir(exist_ok=True)
     with tarfile.open(root / "imagenet_object_localization_patched2019.tar.gz", "w:gz") as archive:
         archive.add(tree / "ILSVRC", "ILSVRC")
@@ -158,7 +158,7 @@ def tarred(tree: Path, root: Path) -> Path:
 
 
 def rows(split: str) -> list[tuple[bytes, str, int]]:
-    """(JPEG, path, label) as Hugging Face has them: the label is the place among the sorted wnids, −1 in test."""
+    """(JPEG, path, label) as in Hugging Face's tables: position among the sorted wnids, −1 for test images."""
     if split == "train":
         images = [(name, data) for files in train_images().values() for name, data in files.items()]
         return [(d, f"{n[:-5]}_{n[:9]}.JPEG", WNIDS.index(n[:9])) for n, d in reversed(images)]
@@ -170,7 +170,7 @@ def rows(split: str) -> list[tuple[bytes, str, int]]:
 
 
 def parquet(root: Path) -> Path:
-    """data/train-00000-of-00002.parquet …: row groups of two images, the class names in the metadata."""
+    """data/train-00000-of-00002.parquet …: row groups of two images, class names in the metadata."""
     pa = pytest.importorskip("pyarrow", reason="pyarrow is not here: pip install 'alexnet_pl[parquet]'")
     from pyarrow.parquet import ParquetWriter
 
@@ -204,7 +204,7 @@ def packed(root: Path) -> Path:
 
 
 def shards(root: Path) -> Path:
-    """timm's: imagenet22k-train-0000.tar …, a sample of .jpg, .cls and .json by one key."""
+    """timm's form: imagenet22k-train-0000.tar …, in which a sample has .jpg, .cls and .json with one key."""
     root.mkdir()
     for split, name in (("train", "train"), ("val", "validation")):
         for number in range(2):
@@ -219,7 +219,7 @@ def shards(root: Path) -> Path:
 
 
 def tiny_imagenet(root: Path) -> Path:
-    """tiny-imagenet-200/ as its zip unpacks: three classes, two images and their boxes each."""
+    """tiny-imagenet-200/ as unpacked: three classes with two images and their boxes each."""
     files: Files = {}
     for wnid, images in train_images().items():
         files |= {f"train/{wnid}/images/{name}": data for name, data in images.items()}
@@ -261,7 +261,7 @@ def store(source: Path, root: Path) -> Store:
 
 
 def shades(of: Store, split: str) -> list[tuple[int, str]]:
-    """(grey level, wnid or "-") of every image, by way of pixels and labels in the store."""
+    """(grey level, wnid or "-") of every image, from pixels and labels in the store."""
     part = of.split(split)
     images = np.zeros((len(part), 3, 16, 16), np.uint8)
     part.read(np.arange(len(part)), images)

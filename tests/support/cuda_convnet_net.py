@@ -1,5 +1,5 @@
-"""Net 145 in the format of the authors' checkpoints, narrow, and computed layer by layer in float64 from its
-dictionaries, as layers-145.cfg and layer.py define them."""
+"""Narrow net 145 in the format of the authors' checkpoints, and its outputs computed layer by layer in float64 from
+the dictionaries, as defined by layers-145.cfg and layer.py."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Layer = dict[str, Any]
 
 
 class Builder:
-    """Layers by name, with random weights of a useful size."""
+    """Builds layers by name, with random weights of a suitable size."""
 
     def __init__(self, seed: int) -> None:
         self.chance = np.random.default_rng(seed)
@@ -64,7 +64,7 @@ def net145(classes: int = 10, seed: int = 0) -> dict[str, Layer]:
         net.fc(f"fc2048{gpu}", ["pool3a_neuron", "pool3b_neuron"], 21 * 36, 341)
         net.relu(f"fc2048{gpu}")
         net.add(f"hs1{gpu}", "hs", f"fc2048{gpu}_neuron", keep=0.5)
-    for gpu, inputs in {"a": ["hs1a", "hs1b"], "b": ["hs1b", "hs1a"]}.items():  # each its own half first
+    for gpu, inputs in {"a": ["hs1a", "hs1b"], "b": ["hs1b", "hs1a"]}.items():  # each reads its own half first
         net.fc(f"fc2048b{gpu}", inputs, 341, 341)
         net.relu(f"fc2048b{gpu}")
         net.add(f"hs2{gpu}", "hs", f"fc2048b{gpu}_neuron", keep=0.5)
@@ -98,7 +98,7 @@ def compute(layers: dict[str, Layer], image: np.ndarray) -> dict[str, np.ndarray
 
 
 def conv(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
-    """Windows that start within the image; beyond its edge they read zeros (layer.py:1004)."""
+    """Convolution with windows that start within the image and read zeros beyond its edge (layer.py:1004)."""
     total = layer["biases"].astype(np.float64)[:, :, None]
     for i, image in enumerate(inputs):
         side, stride, padding = layer["filterSize"][i], layer["stride"][i], -layer["padding"][i]

@@ -1,4 +1,4 @@
-"""Wrong values of a field and damaged bytes of a file: one table for records, stores, run folders and checkpoints."""
+"""Wrong values of fields and damaged bytes of files, shared by tests of records, stores, run folders, checkpoints."""
 
 import json
 import math
@@ -17,7 +17,7 @@ Change = Callable[[Path], object]
 
 
 def key_paths(content: Any, depth: int = 99, items: int | None = None) -> Iterator[Keys]:
-    """Keys that lead to every value of nested dicts and lists, containers included; of a list the first `items`."""
+    """Keys of every value in nested dicts and lists, including containers; only the first `items` of a list."""
     pairs = content.items() if isinstance(content, dict) else ()
     if isinstance(content, list):
         pairs = enumerate(content[:items])
@@ -34,7 +34,7 @@ def value_at(content: Any, keys: Keys) -> Any:
 
 
 def with_value(content: Any, keys: Keys, value: Any) -> Any:
-    """A copy with another value at `keys`; without the field for REMOVED."""
+    """A copy with another value at `keys`, or without the field for REMOVED."""
     changed = content.copy()
     if len(keys) > 1:
         changed[keys[0]] = with_value(content[keys[0]], keys[1:], value)
@@ -55,12 +55,12 @@ def write(content: bytes) -> Change:
 
 
 def keep(share: float) -> Change:
-    """The first part of the file."""
+    """Keep only the first part of the file."""
     return lambda path: path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
 
 
 def flip(share: float) -> Change:
-    """One bit of the byte at that part of the file."""
+    """Flip one bit of the byte at that fraction of the file."""
 
     def change(path: Path) -> None:
         content = bytearray(path.read_bytes())
@@ -97,7 +97,7 @@ BYTES: dict[str, Change] = {
 
 
 def array_damages(array: np.ndarray) -> dict[str, np.ndarray]:
-    """Arrays that NumPy loads without complaint and that are others than the one that was written."""
+    """Arrays that NumPy loads without an error but that differ from the one written."""
     others = {
         "of another type": array.astype(np.complex64),
         "of text": array.astype(str),
@@ -115,7 +115,7 @@ def array_damages(array: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def swapped(array: np.ndarray) -> np.ndarray:
-    """The first element, and the first that differs from it, in each other's place."""
+    """Swap the first element with the first one that differs from it."""
     flat = np.array(array).reshape(-1)
     different = int(np.flatnonzero(flat != flat[0])[0])
     flat[[0, different]] = flat[[different, 0]]

@@ -12,7 +12,7 @@ IMAGES, WIDTH = 300, 24
 
 
 def make_features(folder: Path, values: np.ndarray, labels: np.ndarray | None = None, **about: Any) -> Features:
-    """Finished features of a network that nobody trained."""
+    """Complete features of an untrained network."""
     folder.mkdir(parents=True)
     split, _, layer = folder.name.rpartition("-")
     np.save(folder / "features.npy", values.astype(np.float16))
@@ -32,5 +32,5 @@ def make_features(folder: Path, values: np.ndarray, labels: np.ndarray | None = 
 
 
 def sparse(count: int, seed: int) -> np.ndarray:
-    """Half of the numbers 0, as after ReLU."""
+    """Vectors in which half of the numbers are 0, as after ReLU."""
     return np.random.default_rng(seed).standard_normal((count, WIDTH)).clip(0).astype(np.float16)

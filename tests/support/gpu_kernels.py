@@ -1,7 +1,7 @@
-"""Triton kernels that torch.compile generates for a GPU, and their machine code, on a machine without one.
+"""Triton kernels that torch.compile generates for a GPU, and their machine code, on a machine without a GPU.
 
-Inductor reads the properties of the device and Triton the architecture from the driver; both get stand-ins.
-The functions below reach into both compilers; a torch that has other internals is named as such.
+Inductor reads the device's properties and Triton its architecture from the driver; both are simulated. The functions
+below use internals of both compilers, and report a torch whose internals differ.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from alexnet_pl.data.loading.augment import Draws, gather_pixels
 from alexnet_pl.models.local_response_norm import NormSpec, gradient, normalize
 from alexnet_pl.runtime import WHOLE
 
-BLOCKS = {"XBLOCK": 256, "YBLOCK": 16, "ZBLOCK": 1}  # one of the sizes that the autotuner tries
+BLOCKS = {"XBLOCK": 256, "YBLOCK": 16, "ZBLOCK": 1}  # sizes among those that the autotuner tries
 
 
 def device_properties(capability: int) -> SimpleNamespace:
-    """Properties of an A100 (80) or an H100 (90), as far as the compilers read them."""
+    """Properties of an A100 (80) or an H100 (90) that the compilers read."""
     return SimpleNamespace(
         name="GPU",
         major=capability // 10,
@@ -46,7 +46,7 @@ def device_properties(capability: int) -> SimpleNamespace:
 
 @contextlib.contextmanager
 def pretended_gpu(capability: int) -> Iterator[None]:
-    """A GPU whose properties can be read, and on which nothing can run."""
+    """Simulate a GPU whose properties can be read, but which cannot run anything."""
     from torch._dynamo.device_interface import CudaInterface
     from triton.backends.compiler import GPUTarget
     from triton.runtime.driver import driver
@@ -72,7 +72,7 @@ def pretended_gpu(capability: int) -> Iterator[None]:
 def generate(
     function: Callable[..., Tensor], capability: int, *arguments: Tensor, options: Mapping[str, Any] | None = None
 ) -> str:
-    """Source of the program that torch.compile makes of `function` for arguments like these on a GPU."""
+    """Source that torch.compile generates from `function` on a GPU for arguments of these shapes and types."""
     from torch._inductor import config
     from torch._inductor.debug import DebugContext
     from torch._inductor.decomposition import select_decomp_table
@@ -92,7 +92,7 @@ def generate(
 
 
 def kernels(program: str) -> dict[str, str]:
-    """Name → source of the Triton kernels of a program."""
+    """Name → source of a program's Triton kernels."""
     return dict(re.findall(r"async_compile\.triton\('(\w+)', '''\n(.*?)'''", program, re.DOTALL))
 
 
@@ -133,7 +133,7 @@ def assemble(source: str, capability: int, folder: Path) -> str:
 
 
 def responses(maps: int, side: int, towers: int) -> Tensor:
-    """Like a layer's responses: bfloat16, channels last, towers apart."""
+    """Tensor like a layer's responses: bfloat16, channels last, separate towers."""
     made = torch.empty(128, maps, side, side, dtype=torch.bfloat16, device="meta")
     return made.contiguous(memory_format=torch.channels_last).unflatten(1, (towers, -1))
 
@@ -143,7 +143,7 @@ def augment(images: Tensor, offsets: Tensor, flips: Tensor, noise: Tensor, mean:
 
 
 def cases() -> dict[str, tuple[Callable[..., Tensor], list[Tensor], Mapping[str, Any] | None]]:
-    """Name → function that the package compiles on a GPU, arguments of the paper's sizes, options of the compiler."""
+    """Name → (function that the package compiles on a GPU, arguments of the paper's sizes, compiler options)."""
     maps = NormSpec(n=5, k=2, alpha=2e-5, beta=0.75, towers=2, spatial=False)
     pixels = NormSpec(n=5, k=1, alpha=4e-5, beta=0.75, towers=1, spatial=True)
     conv1, conv2, whole = responses(96, 55, 2), responses(256, 27, 2), responses(256, 27, 1)
@@ -166,7 +166,7 @@ def cases() -> dict[str, tuple[Callable[..., Tensor], list[Tensor], Mapping[str,
 
 
 def targets(folder: Path, capability: int) -> dict[str, list[str]]:
-    """Name → architecture of each kernel that was generated and assembled for the case."""
+    """Name → architecture of each kernel generated and assembled for the case."""
     found = {}
     for name, (function, arguments, options) in cases().items():
         sources = kernels(generate(function, capability, *arguments, options=options)).values()
@@ -176,8 +176,8 @@ def targets(folder: Path, capability: int) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    """Print the targets as JSON, or why this torch cannot tell. In a process of its own: torch and Triton keep much of
-    what they learn about the GPU, and would believe in it afterwards."""
+    """Print the targets as JSON, or why they cannot be determined. Runs in its own process, since torch and Triton
+    cache properties of the simulated GPU."""
     folder, capability = Path(sys.argv[1]), int(sys.argv[2])
     try:
         (source,) = kernels(generate(lambda x: x + 1, 90, torch.empty(8, device="meta"))).values()

@@ -1,4 +1,4 @@
-"""Gradients that two processes average as the options of section `distributed` ask for."""
+"""Gradients averaged by two processes with the options of section `distributed`."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from alexnet_pl.config.options import DistributedOptions
 from alexnet_pl.training.strategies.data_parallel import DataParallelStrategy
 
-STEPS = 3  # buckets are made anew after the first
+STEPS = 3  # buckets are rebuilt after the first step
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "small buckets": {"bucket_mb": 0.002},
@@ -38,14 +38,14 @@ def images(rank: int, step: int) -> Tensor:
 
 
 def own_gradients(rank: int, step: int) -> list[Tensor]:
-    """Of one process's images, without any other."""
+    """Gradients of one process's images alone."""
     net = Network()
     net(images(rank, step)).square().mean().backward()
     return [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
 
 
 class Sent(TorchDispatchMode):
-    """Types and sizes of the tensors that the compressing hook sends."""
+    """Records types and sizes of the tensors sent by the compression hook."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,8 +58,8 @@ class Sent(TorchDispatchMode):
 
 
 def compare_gradients(folder: Path) -> None:
-    """For each set of options, whether the averaged gradients are exactly the expected ones, and the sizes of the
-    buckets that were sent."""
+    """For each set of options, record whether the averaged gradients are exactly as expected, and the sizes of the
+    buckets sent."""
     rank, report = dist.get_rank(), {}
     for name, given in OPTIONS.items():
         strategy = DataParallelStrategy(folder, "fit", DistributedOptions(**given))
@@ -82,6 +82,6 @@ def compare_gradients(folder: Path) -> None:
 
 
 def averaged(gradients: list[list[Tensor]], compressed: bool) -> list[Tensor]:
-    """Halved before they are added, which is exact; with compression both in bfloat16."""
+    """Mean of gradients, halved before adding, which is exact; with compression, both in bfloat16."""
     kind = torch.bfloat16 if compressed else torch.float32
     return [(one.to(kind) / 2 + other.to(kind) / 2).float() for one, other in zip(*gradients, strict=True)]

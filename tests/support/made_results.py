@@ -46,7 +46,7 @@ def network(number: int, wanted: matching.RecipeNetwork) -> dict[str, Any]:
 
 
 def facts(key: str, way: int = 0) -> dict[str, Any]:
-    """What a test that answers the row would say."""
+    """Test description that matches the claim."""
     claim = BY_KEY[key]
     name, overrides = [(str(claim.recipe), claim.overrides), *claim.alternatives][way]
     wanted = matching.recipe_networks(name, overrides)
@@ -57,7 +57,7 @@ def facts(key: str, way: int = 0) -> dict[str, Any]:
 
 
 def measured(root: Path, name: str, about: dict[str, Any], top1: float, top5: float = 18.0, **more: Any) -> Path:
-    """A run folder whose test found these errors."""
+    """Create a run folder with a test that has these errors."""
     about = copy.deepcopy(about)
     about["checkpoint"] = {"file": "last.ckpt", "sha256": name, "step": 1}
     if "members" not in about and (number := re.search(r"\d+$", name)):
@@ -79,7 +79,7 @@ def measured(root: Path, name: str, about: dict[str, Any], top1: float, top5: fl
 
 
 def standin(key: str, **dataset: Any) -> dict[str, Any]:
-    """What a test by the row's switches on other images says."""
+    """Test description of a claim's network on other images."""
     found = facts(key)
     found["dataset"] |= {
         "name": "imagenette",

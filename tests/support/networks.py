@@ -16,11 +16,11 @@ PRINTED = {
     "spatial_norm": False,
     "wide_init": False,
 }
-SMALL = 67  # pixels: the least that the five convolutions and three poolings leave a pixel of, and quickly filled
+SMALL = 67  # smallest size in pixels that leaves one after five convolutions and three poolings
 
 
 def on_meta(**switches) -> AlexNet:
-    """Shapes without numbers: 60 million weights in no time."""
+    """AlexNet without weights, for shapes only: instant despite 60 million parameters."""
     with torch.device("meta"):
         return AlexNet(**switches)
 
@@ -41,7 +41,7 @@ def layers(net: AlexNet) -> dict[str, nn.Module]:
 
 @contextmanager
 def watched(net: AlexNet, *names: str) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
-    """(input, output) of each call of the named layers; of all that have weights, unless told."""
+    """Record (input, output) of each call of the named layers, by default all layers with weights."""
     found: dict[str, list[tuple[Tensor, Tensor]]] = {}
     chosen = {name: net.get_submodule(name) for name in names} or layers(net)
     hooks = []
@@ -60,7 +60,7 @@ def watched(net: AlexNet, *names: str) -> Iterator[dict[str, list[tuple[Tensor, 
 
 
 def through(net: AlexNet, image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Input and output of every layer with weights; "net" is the whole."""
+    """Input and output of every layer with weights; "net" is the whole network."""
     with torch.no_grad(), watched(net) as found:
         output = net(image)
     return {name: calls[0] for name, calls in found.items()} | {"net": (image, output)}
@@ -74,7 +74,7 @@ def count(net: nn.Module) -> int:
 
 
 def silenced(name: str, after: slice) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, tuple[Tensor, Tensor]]]:
-    """What flows with all maps, and with those of one GPU silent at one layer."""
+    """Inputs and outputs of all layers: with all maps, and with those of one GPU zeroed at layer `name`."""
     net, image = small(), images()
     whole = through(net, image)
     with torch.no_grad():

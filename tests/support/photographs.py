@@ -18,7 +18,7 @@ SIZE = 8
 READ = partial(shard.read_square, size=SIZE, filter_name="bilinear")
 HOW = {"filter": "bilinear", "crop": "centre"}
 PLAIN = StoreSettings("three", SIZE, HOW, shard=4)
-BAD = ["train/a/0.jpg", "train/b/3.jpg", "train/c/4.jpg"]  # the first, one within, and the last of the training split
+BAD = ["train/a/0.jpg", "train/b/3.jpg", "train/c/4.jpg"]  # first, middle and last images of the training split
 
 
 def draw(path: Path, seed: int, mode: str = "RGB") -> None:
@@ -29,7 +29,7 @@ def draw(path: Path, seed: int, mode: str = "RGB") -> None:
 
 
 def make(source: DatasetListing, root: Path, read: ImageReader = READ, **changes: Any) -> dict[str, Any]:
-    """In several shards, the last not full."""
+    """Prepare a store with several shards, the last one not full."""
     about = prepare(source, root, PLAIN._replace(**changes), read)
     assert about is not None
     return about
@@ -43,5 +43,5 @@ def fail(error: BaseException) -> Callable[..., NoReturn]:
 
 
 def beside(root: Path) -> list[str]:
-    """What lies beside `root`, itself included."""
+    """Names of the files beside `root`, including its own."""
     return [path.name for path in root.parent.iterdir()]

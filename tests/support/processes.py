@@ -1,5 +1,5 @@
-"""Processes that talk by gloo on one machine: forks of a server that has imported everything, a second each, where a
-fresh Python takes ten."""
+"""Processes that communicate by gloo on one machine: forks of a server that has imported everything, which start in
+one second instead of ten."""
 
 import importlib.util
 import itertools
@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as torch_multiprocessing
 
-SLOW = timedelta(minutes=5)  # on a busy machine processes start minutes apart
+SLOW = timedelta(minutes=5)  # on a busy machine, processes may start minutes apart
 PRELOAD = [f"alexnet_pl.{name}" for name in ("cli.main", "commands.fit", "commands.evaluate", "commands.features")]
-PRELOAD += ["wandb", "pandas", "pyarrow.parquet"]  # which commands import late, two seconds of each process
+PRELOAD += ["wandb", "pandas", "pyarrow.parquet"]  # imported late by commands; takes two seconds per process
 Hook = Callable[[], None]
 
 
@@ -31,12 +31,12 @@ def server() -> Any:
 
 
 def run_processes(count: int, function: Callable[[Path], None], folder: Path) -> None:
-    """`function(folder)` in `count` processes of one group; an error of one is raised here."""
+    """Run `function(folder)` in `count` processes of one group; an error in one is raised here."""
     fork_processes(in_group, (count, free_port(), function, folder), count)
 
 
 def fork_processes(function: Callable[..., None], args: tuple, count: int) -> None:
-    """`function(rank, *args)` in `count` processes; an error of one is raised here."""
+    """Run `function(rank, *args)` in `count` processes; an error in one is raised here."""
     server()
     torch_multiprocessing.start_processes(function, args, nprocs=count, start_method="forkserver")
 
@@ -57,7 +57,7 @@ def free_port() -> int:
 
 
 def elastic(rank: int, port: int, world: int = 2) -> dict[str, str]:
-    """The environment that torchrun gives a process."""
+    """Environment variables that torchrun sets for a process."""
     numbers = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
     return {**{name: str(number) for name, number in numbers.items()}, **where}
@@ -66,16 +66,16 @@ def elastic(rank: int, port: int, world: int = 2) -> dict[str, str]:
 def start_command(
     words: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, hook: Hook | None = None
 ) -> BaseProcess:
-    """`python -m alexnet_pl WORDS` in a fork, in the folder of `log`, which gets what it prints. `hook` is called there
-    first."""
+    """Start `python -m alexnet_pl WORDS` in a fork, in the folder of `log`, which receives its output. `hook` is called
+    first in the fork."""
     process = server().Process(target=command, args=(list(words), log, dict(environment or {}), hook))
     process.start()
     return process
 
 
 def start_ranks(words: Sequence[str], folder: Path, hook: Hook | None = None) -> list[BaseProcess]:
-    """The command in two processes as torchrun starts them, which print to rank0.txt and rank1.txt; `hook` is the
-    second's."""
+    """Start the command in two processes like torchrun, with output in rank0.txt and rank1.txt. `hook` is called in the
+    second."""
     port = free_port()
     return [
         start_command(words, folder / f"rank{rank}.txt", elastic(rank, port), hook if rank else None)
@@ -99,13 +99,13 @@ def command(words: list[str], log: Path, environment: dict[str, str], hook: Hook
 
 
 def be_the_program() -> None:
-    """Let Lightning find that this process is `python -m alexnet_pl`, as which it starts the others."""
+    """Make Lightning see this process as `python -m alexnet_pl`, which it uses to start the others."""
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("alexnet_pl.__main__")
 
 
 def signal_in(target: str, number: int, call: int = 1) -> None:
-    """Make this process send itself a signal as `module:name` or `module:Class.name` is called for the `call`-th time,
-    and write a file `signalled` just before."""
+    """Make this process send itself a signal at the `call`-th call of `module:name` or `module:Class.name`; it creates
+    a file `signalled` just before."""
     module, _, path = target.partition(":")
     *owners, name = path.split(".")
     owner = importlib.import_module(module)
@@ -123,7 +123,7 @@ def signal_in(target: str, number: int, call: int = 1) -> None:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float) -> float:
-    """Seconds until `condition()` holds."""
+    """Wait until `condition()` holds; returns the seconds."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds
@@ -132,7 +132,7 @@ def wait_for(condition: Callable[[], Any], seconds: float) -> float:
 
 
 def end_all(processes: Sequence[BaseProcess], seconds: float = 300) -> list[int | None]:
-    """Exit codes, negative for a signal; processes that go on after `seconds` are killed."""
+    """Wait for processes and return exit codes, negative for a signal; kills those still running after `seconds`."""
     until = time.monotonic() + seconds
     for process in processes:
         process.join(max(0.0, until - time.monotonic()))

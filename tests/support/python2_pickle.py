@@ -1,4 +1,4 @@
-"""Write pickles as Python 2 with protocol 2 did: strings of bytes, arrays by NumPy 1's names, old-style objects."""
+"""Write pickles like Python 2 with protocol 2: byte strings, arrays with NumPy 1's names, old-style objects."""
 
 import io
 import pickle
@@ -70,7 +70,7 @@ def write_array(out: io.BytesIO, array: np.ndarray) -> None:
     out.write(b"tb")
 
 
-WRITERS: dict[Any, Callable[[io.BytesIO, Any], Any]] = {  # the first that fits: bool is an int
+WRITERS: dict[Any, Callable[[io.BytesIO, Any], Any]] = {  # the first match counts, since bool is also an int
     type(None): lambda out, _: out.write(b"N"),
     bool: lambda out, value: out.write(b"\x88" if value else b"\x89"),
     int: lambda out, value: out.write(b"J" + struct.pack("<i", value)),

@@ -1,4 +1,4 @@
-"""Reading what a command left in a run folder."""
+"""Read the files that a command wrote to a run folder."""
 
 import csv
 import signal
@@ -23,7 +23,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """SIGTERM arrives while step number `step` is being made."""
+    """Send SIGTERM during step number `step`."""
     plain = GracefulInterrupt.on_train_batch_end
 
     def on_train_batch_end(self: GracefulInterrupt, trainer: L.Trainer, *rest: Any) -> None:
@@ -37,7 +37,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 def whole_and_cut(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The last checkpoints of the fit tmp_path/whole, and of tmp_path/cut, interrupted in `step` and gone on with."""
+    """Last checkpoints of an uninterrupted fit in tmp_path/whole, and of one in tmp_path/cut, interrupted in `step`."""
     run(cfg, "fit", tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:  # noqa: PT012
         interrupt(patch, step)

@@ -1,4 +1,4 @@
-"""Running commands in tests: composed configs, run folders, W&B offline; checks of a drawing's text."""
+"""Run commands in tests: composed configs, run folders, W&B offline; check the text of drawings."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ TRAIN, VAL = 96, 40  # images of the tiny store; 40 is not a multiple of its bat
 
 
 def check_words(figure: Figure) -> None:
-    """Every word of a drawing lies within it, and none over another."""
+    """Check that all text of a drawing is within it and does not overlap."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     boxes = [(text.get_text(), text.get_window_extent()) for text in shown_words(figure)]
@@ -36,7 +36,7 @@ def check_words(figure: Figure) -> None:
 
 
 def shown_words(figure: Figure) -> list[Text]:
-    """Without the labels of ticks that are not drawn."""
+    """Texts that are drawn; labels of some ticks are not."""
     hidden = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -49,12 +49,12 @@ def shown_words(figure: Figure) -> list[Text]:
 
 @contextmanager
 def offline(home: Path) -> Iterator[None]:
-    """W&B without a network and without anything of the person's own; ended afterwards."""
+    """Set up W&B without network and user settings; finished afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WANDB_")]:
             patch.delenv(name)
         patch.setenv("WANDB_DATA_DIR", "")
-        patch.delenv("WANDB_DATA_DIR")  # given back after the tests, whatever a run sets it to
+        patch.delenv("WANDB_DATA_DIR")  # restored after the tests, whatever a run sets it to
         for name, value in {"MODE": "offline", "SILENT": "true"}.items():
             patch.setenv(f"WANDB_{name}", value)
         for name in ("CONFIG_DIR", "CACHE_DIR"):
@@ -67,7 +67,7 @@ def offline(home: Path) -> Iterator[None]:
 
 
 def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, **keys: Any) -> float | None:
-    """A command as the command line calls it, `keys` set beforehand."""
+    """Run a command like the command line, with `keys` set beforehand."""
     import wandb
 
     folder.mkdir(exist_ok=True)
@@ -82,7 +82,7 @@ def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, *
 
 
 def fit_in_seconds(store: Path) -> list[str]:
-    """Overrides of imagenette.yaml for two epochs of three steps of a tenth of the network on the tiny store, in
+    """Overrides of imagenette.yaml for two epochs of three steps on the tiny store, with a tenth of the width, in
     float32 on the CPU, and a test of the centre view."""
     words = ["data.name=tiny", f"data.root={store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     words += ["logger=csv", "performance.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]

@@ -1,5 +1,5 @@
-"""A SLURM of one machine for `scripts/slurm.sbatch`: `srun` and `scontrol` on the PATH, and the daemon that starts the
-tasks of a job step."""
+"""Simulate SLURM on one machine for `scripts/slurm.sbatch`: `srun` and `scontrol` on the PATH, and the daemon that
+starts the tasks of a job step."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ echo "$@" >> "$SLURM_FOLDER/scontrol.txt"
 
 
 class SimulatedSlurm:
-    """`environment`: of the batch script. The tasks run in `folder`."""
+    """`environment`: of the batch script. Tasks run in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,8 +40,8 @@ class SimulatedSlurm:
         self.environment = {**os.environ, **found}
 
     def run_step(self, interrupted: bool = False) -> list[int | None]:
-        """Start what srun asks for, and return the tasks' exit codes. `interrupted`: the time limit is near in their
-        second training step, of which SLURM tells each task by SIGUSR1."""
+        """Start the tasks requested by srun, and return their exit codes. `interrupted`: send each task SIGUSR1 in its
+        second training step, as SLURM does near the time limit."""
         step = self.folder / "step"
         wait_for(step.is_file, 300)
         module, name, *words = step.read_text().splitlines()
@@ -68,6 +68,6 @@ class SimulatedSlurm:
 
     @property
     def requeued(self) -> list[str]:
-        """What scontrol was called with."""
+        """Arguments with which scontrol was called."""
         path = self.folder / "scontrol.txt"
         return path.read_text().splitlines() if path.is_file() else []

@@ -1,4 +1,4 @@
-"""Candidates for tests of `bench`, in a file that a new process imports quickly."""
+"""Candidates for tests of `bench`, in a module that a new process imports quickly."""
 
 import time
 from collections.abc import Callable

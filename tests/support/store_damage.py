@@ -1,8 +1,8 @@
-"""Table of damages to a prepared store: every field of store.json, every other file, in every way that a disk or a
-person damages them.
+"""Table of damages to a prepared store: every field of store.json and every other file, damaged in all ways that a
+disk or a user may cause.
 
-Each is done to a store that is whole. `reads`: whether opening the store and reading all of it must name the damaged
-file; bits of an image are only found by `verify`, which must name the file in every case.
+Each is applied to a complete store. `reads`: whether opening and reading the whole store must name the damaged file;
+flipped bits of an image are only found by `verify`, which must always name the file.
 """
 
 import json
@@ -42,7 +42,7 @@ STORE = "store.json"
 
 
 class Damage(NamedTuple):
-    """`apply` damages the store at a path. `file`: the one that must be named; `repairable`: from the source."""
+    """`apply` damages the store at a path. `file`: file that must be named; `repairable`: from the source."""
 
     name: str
     file: str
@@ -52,10 +52,10 @@ class Damage(NamedTuple):
 
 
 def damages(root: Path) -> Iterator[Damage]:
-    """All of the table, for the store at `root`."""
+    """The whole table, for the store at `root`."""
     about = read_json(root / STORE)
     for keys in key_paths(about):
-        if keys != ("files",):  # a description without it is of an older store
+        if keys != ("files",):  # older stores have a description without it
             yield from field_damages(about, keys)
     for path in sorted(root.iterdir()):
         whole = path.name not in (STORE,) and path.suffix not in (".u8", ".tar")
@@ -78,7 +78,7 @@ def edit(about: dict[str, Any], keys: Keys, value: Any) -> Callable[[Path], obje
 
 def file_damages(name: str, reads_content: bool, repairable: bool) -> Iterator[Damage]:
     for what, change in BYTES.items():
-        if name != STORE or what != "without its last byte":  # the end of the last line
+        if name != STORE or what != "without its last byte":  # the newline at the end of the file
             reads = reads_content or what not in SAME_SIZE
             yield Damage(f"{name} {what}", name, applied(change, name), reads, repairable)
 
@@ -93,13 +93,13 @@ def array_changes(path: Path) -> Iterator[Damage]:
 
 
 def restore(whole: Path, root: Path) -> None:
-    """Make `root` the store that `whole` is."""
+    """Make `root` equal to the store `whole`."""
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(whole, root)
 
 
 def make_small_store(folder: Path, encoding: str) -> PrepareOptions:
-    """A store of 14 images, one of them unreadable, in shards of four."""
+    """Create a store of 14 images, one of them unreadable, in shards of four."""
     for number in range(10):
         draw(folder / f"copy/train/{'ab'[number % 2]}/{number}.png", number)
     for number in range(4):
@@ -113,7 +113,7 @@ def make_small_store(folder: Path, encoding: str) -> PrepareOptions:
 
 
 def read_all(root: Path) -> None:
-    """As training and tests read a store."""
+    """Read a store as training and tests do."""
     store = Store(root)
     assert store.mean.shape == (3, store.size, store.size)
     assert store.covariance.shape == (3, 3)
@@ -124,7 +124,7 @@ def read_all(root: Path) -> None:
 
 
 def wrong_when_read(damage: Damage, options: PrepareOptions, root: Path) -> str:
-    """What is wrong with the answer to a damaged store that is read; "" if nothing is."""
+    """What is wrong with reading the damaged store; "" if nothing is."""
     restore(Path(options.root), root)
     damage.apply(root)
     try:
@@ -139,7 +139,7 @@ def wrong_when_read(damage: Damage, options: PrepareOptions, root: Path) -> str:
 
 
 def wrong_when_verified(damage: Damage, options: PrepareOptions, root: Path) -> str:
-    """What is wrong with what `verify` says, or with the store after its repair; "" if nothing is."""
+    """What is wrong with the output of `verify`, or with the repaired store; "" if nothing is."""
     restore(Path(options.root), root)
     damage.apply(root)
     found = verify(root)
@@ -149,7 +149,7 @@ def wrong_when_verified(damage: Damage, options: PrepareOptions, root: Path) -> 
 
 
 def verify(root: Path) -> str:
-    """The line that the command ends with."""
+    """Last line printed by the command."""
     try:
         COMMANDS["verify"](OmegaConf.create({"data": {"root": str(root)}}), root)
     except UserError as error:
@@ -158,7 +158,7 @@ def verify(root: Path) -> str:
 
 
 def repair(options: PrepareOptions, root: Path) -> str:
-    """What is wrong after a repair; "" where the store is what it was."""
+    """What is wrong after a repair; "" if the store equals the original."""
     try:
         repair_store(options, Store(root, check=False))
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Train small networks whole and split into two towers, in four processes, and record how far the two differ."""
+"""Train small networks whole and split into two towers, in four processes, and record the differences."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ STEPS, IMAGES, CLASSES, UNITS = 10, 2, 10, 64
 
 
 def few_units(dtype: torch.dtype = torch.float64, **switches: Any) -> AlexNet:
-    """An AlexNet with `UNITS` in place of 4,096."""
+    """AlexNet with `UNITS` instead of 4,096 units."""
     with torch.device("meta"):
         net = AlexNet(num_classes=CLASSES, crop=SMALL, **switches)
         net.fc6, net.fc7 = nn.Linear(net.fc6.in_features, UNITS), nn.Linear(UNITS, UNITS)
@@ -61,7 +61,7 @@ def batch(step: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor
 def train(
     net: nn.Module, named: nn.Module, share: slice = slice(None), dtype: torch.dtype = torch.float64, steps: int = STEPS
 ) -> dict:
-    """Steps of §6 on `net`, whose layers are `named`: first logits and gradients, last weights and velocities."""
+    """Run steps of §6 on `net`, whose layers are `named`; first logits and gradients, last weights and velocities."""
     torch.manual_seed(2)
     sgd = MomentumSGD(parameter_groups(named, 0.01, 0.0005, 2.0, False))
     found: dict[str, Any] = {}
@@ -90,7 +90,7 @@ def distance(one: Tensor, other: Tensor) -> float:
 
 
 class Traffic(TorchDispatchMode):
-    """Bytes that this process sends to the other of a pair, by collective operation."""
+    """Counts bytes that this process sends to the other of a pair, by collective operation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,8 +106,8 @@ class Traffic(TorchDispatchMode):
 
 
 def compare_towers(folder: Path) -> None:
-    """Two pairs of processes share the switches; then all four train one network of two towers on two halves of each
-    batch. What is found is written to `folder`, a file a pair."""
+    """Two pairs of processes share the settings to compare; then all four train one network of two towers on two halves
+    of each batch. Each pair writes its results to a file in `folder`."""
     rank = dist.get_rank()
     towers, _ = dist.new_subgroups_by_enumeration([[0, 1], [2, 3]])
     shares, _ = dist.new_subgroups_by_enumeration([[0, 2], [1, 3]])
@@ -140,8 +140,8 @@ def compare(switches: dict[str, Any], tower: int, group: ProcessGroup) -> dict[s
 def compare_four(
     tower: int, pair: int, towers: ProcessGroup, shares: ProcessGroup, dtype: torch.dtype
 ) -> dict[str, float]:
-    """Without dropout, whose masks are each process's own. Few steps in float32: a maximum that rounding moves to
-    another pixel would send two equal networks apart."""
+    """Without dropout, since each process has its own masks. Few steps in float32, since rounding may move a maximum to
+    another pixel and make two equal networks diverge."""
     net, steps = few_units(dtype, dropout=0.0), STEPS if dtype == torch.float64 else 2
     axes = keep_half(net, tower, towers)
     both = DistributedDataParallel(net, process_group=shares)
@@ -155,7 +155,7 @@ def compare_four(
 
 
 def measure_traffic(tower: int, group: ProcessGroup) -> dict[str, dict[str, int]]:
-    """Bytes that one step sends, and half of what conv3, fc6 and fc7 read and the logits, of the whole network."""
+    """Bytes sent by one step, and half of the inputs of conv3, fc6 and fc7 and the logits, of the whole network."""
     whole, net = few_units(), few_units()
     keep_half(net, tower, group)
     images, labels = batch(0)

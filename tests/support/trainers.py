@@ -24,7 +24,7 @@ def sgd() -> MomentumSGD:
     return MomentumSGD(groups)
 
 
-def a_trainer(optimizer: MomentumSGD | None = None) -> SimpleNamespace:
+def fake_trainer(optimizer: MomentumSGD | None = None) -> SimpleNamespace:
     return SimpleNamespace(
         optimizers=[optimizer or sgd()],
         callback_metrics={},
@@ -35,7 +35,7 @@ def a_trainer(optimizer: MomentumSGD | None = None) -> SimpleNamespace:
     )
 
 
-def a_module() -> SimpleNamespace:
+def fake_module() -> SimpleNamespace:
     return SimpleNamespace(augment=SimpleNamespace(noise=0.1))
 
 

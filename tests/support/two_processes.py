@@ -1,4 +1,4 @@
-"""Commands in two processes as torchrun starts them, and in one; tests compare the outputs."""
+"""Run commands in two processes like torchrun, and in one; tests compare the outputs."""
 
 import json
 import os
@@ -18,9 +18,9 @@ from alexnet_pl.config import recipes
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt
 
-GROUPS = 7  # of the two processes, one after the other
+GROUPS = 7  # process groups used one after the other
 PLAIN = ["model.dropout=0"]
-BEGUN = 4  # steps until a signal ends a fit, of which the last is the first of the second epoch
+BEGUN = 4  # steps until a signal ends a fit; the last one is the first of the second epoch
 FITS = {"whole": [], "first": ["trainer.max_epochs=1"], "plain": PLAIN}  # in one process
 
 
@@ -35,9 +35,9 @@ def settings(store: Path, *more: str) -> Any:
 
 @contextmanager
 def interrupted() -> Iterator[None]:
-    """SIGTERM as step `BEGUN` begins, which the fit finishes."""
+    """Send SIGTERM at the start of step `BEGUN`, which the fit finishes."""
     every = GracefulInterrupt.__init__.__defaults__
-    GracefulInterrupt.__init__.__defaults__ = (1,)  # processes agree after each step, not each twentieth
+    GracefulInterrupt.__init__.__defaults__ = (1,)  # processes agree after each step instead of every 20
     signal_in("alexnet_pl.training.classifier:Classifier.training_step", signal.SIGTERM, call=BEGUN)
     try:
         yield
@@ -52,7 +52,7 @@ def interrupted() -> Iterator[None]:
 
 @contextmanager
 def noted_reads(path: Path) -> Iterator[None]:
-    """Write the numbers of the training images that this process reads meanwhile to `path`, in their order."""
+    """Write the numbers of the training images that this process reads to `path`, in order."""
     noted: list[Any] = []
     original = Split.read
     note_reads(noted)

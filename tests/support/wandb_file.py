@@ -1,7 +1,7 @@
-"""Reader of W&B's offline run file without W&B's server: LevelDB's log of protobuf records.
+"""Reader of W&B's offline run file without W&B's server: a LevelDB log of protobuf records.
 
-The file is blocks of 32 KiB after 7 bytes of header; in them chunks of a checksum, a length, a kind (1 whole, 2 first,
-3 middle, 4 last) and that many bytes. (LevelDB, doc/log_format.md)
+After a header of 7 bytes, the file consists of blocks of 32 KiB. They contain chunks of a checksum, a length, a kind (1
+whole, 2 first, 3 middle, 4 last) and that many bytes (LevelDB, doc/log_format.md).
 """
 
 import json
@@ -42,7 +42,7 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def put(values: dict[str, Any], items: Any) -> dict[str, Any]:
-    """Each item has a key, or the keys that lead to it."""
+    """Set the value of each item at its key or nested keys."""
     for item in items:
         place = values
         *outer, last = item.nested_key or [item.key]
@@ -53,7 +53,7 @@ def put(values: dict[str, Any], items: Any) -> dict[str, Any]:
 
 
 class WandbRun:
-    """Everything that all of a run folder's .wandb files hold, in the order in which they were written."""
+    """Content of all .wandb files of a run folder, in the order written."""
 
     def __init__(self, run: Path) -> None:
         self.history: list[dict[str, Any]] = []
@@ -91,6 +91,6 @@ class WandbRun:
         return [row[key] for row in self.history if key in row]
 
     def media(self, path: str) -> Path:
-        """A file that a record names."""
+        """Path of a file named in a record."""
         (found,) = {folder / "files" / path for folder in self.folders if (folder / "files" / path).is_file()}
         return found

@@ -1,4 +1,4 @@
-"""Fit, validate, test and features in one or more processes, and which images each of them reads from the store."""
+"""Run fit, validate, test and features in one or more processes, and record the images that each reads."""
 
 import itertools
 import json
@@ -16,12 +16,12 @@ from alexnet_pl.commands.process import own_process_state
 from alexnet_pl.config import recipes
 from alexnet_pl.data.store.split import Split
 
-BATCH, STEPS = 12, 2  # 12 divides by 1, 3 and 4; the 40 images of the validation split do not by 3
+BATCH, STEPS = 12, 2  # 12 is a multiple of 1, 3 and 4; the 40 validation images are not a multiple of 3
 COMMANDS = ("fit", "validate", "test", "features")
 
 
 def run_world(world: int, store: Path, folder: Path) -> None:
-    """The commands in `folder`; what process r reads is in reads<r>.json: {command: [[split, index, bytes], …]}."""
+    """Run the commands in `folder`. Reads of process r go to reads<r>.json: {command: [[split, index, bytes], …]}."""
     fork_processes(commands, (world, free_port(), store, folder), world)
 
 
@@ -43,7 +43,7 @@ def commands(rank: int, world: int, port: int, store: Path, folder: Path) -> Non
 
 def note_reads(noted: list[Any], original: Any = Split.read) -> None:
     def read(split: Split, indices: np.ndarray, out: np.ndarray) -> None:
-        if threading.current_thread().name == "loader":  # pictures of mistakes are read again
+        if threading.current_thread().name == "loader":  # images of mistakes are read again in other threads
             size = out.nbytes // max(len(indices), 1)
             noted.extend(zip(itertools.repeat(split.name), indices.tolist(), itertools.repeat(size)))
         original(split, indices, out)

@@ -17,7 +17,7 @@ class Replay:
 
 
 def test_step_at_a_new_rate_runs_eagerly_before_capture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It rescales the velocity, once; a capture of it would rescale at every replay."""
+    """The step rescales the velocity once; a captured one would rescale it at every replay."""
     log: list[str] = []
     rate = [0.1]
 

@@ -1,11 +1,11 @@
-"""End of a fit: only the schedule's own end counts as a row of the paper."""
+"""End of a fit: only the schedule's own end counts for a row of the paper."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from trainers import a_module, a_trainer, rates
+from trainers import fake_module, fake_trainer, rates
 
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
@@ -57,20 +57,20 @@ def test_max_steps_is_distinguished_from_max_time() -> None:
     assert ended_by(plateau(0), 1, steps=19, max_steps=20) == "max_time"
 
 
-def test_bounds_of_zero_and_one_are_bounds() -> None:
-    """Lightning's -1 is none."""
+def test_limits_of_zero_and_one_end_a_fit() -> None:
+    """In Lightning, -1 means no limit."""
     assert ended_by(plateau(0), 0, steps=1, max_steps=1) == "max_steps"
     assert ended_by(plateau(0), 0, max_epochs=0) == "max_epochs"
     assert ended_by(plateau(0), 0, max_epochs=-1, max_steps=0) == "max_time"
 
 
 def test_states_keep_the_keys_that_checkpoints_have() -> None:
-    """Those of the first version, under which older checkpoints hold them."""
+    """Older checkpoints contain the keys of the first version."""
     assert [one.state_key for one in (PlateauSchedule(), ConstantSchedule())] == ["DivideByTen", "Constant"]
 
 
 def test_only_division_freezes_conv1() -> None:
-    trainer, module, schedule = a_trainer(), a_module(), PlateauSchedule(times=1)
+    trainer, module, schedule = fake_trainer(), fake_module(), PlateauSchedule(times=1)
     schedule.on_plateau(trainer, module)
     assert rates(trainer)["conv1.weight"] == rates(trainer)["conv1.bias"] == module.augment.noise == 0
     assert rates(trainer)["fc8.weight"] == pytest.approx(0.001)

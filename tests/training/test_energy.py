@@ -1,4 +1,4 @@
-"""Energy of a fit: driver counters summed over sessions; empty without counters."""
+"""Energy of a fit: hardware counters summed over sessions; empty without counters."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from alexnet_pl.training.callbacks.records import FitRecord
 
 @pytest.fixture
 def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """What the counters of the machine show, in joules."""
+    """Simulated counters of the machine, in joules."""
     values = {"GPU": 1000.0}
     monkeypatch.setattr(energy, "read_counters", lambda: dict(values))
     return values
@@ -30,7 +30,7 @@ def test_sessions_are_summed_and_incomplete_counters_left_out(tmp_path: Path, co
     first = record(tmp_path)
     counters["GPU"] += 250
     state = first.state_dict()
-    counters["GPU"] = 7  # another machine, which counts its processors too
+    counters["GPU"] = 7  # another machine, which also has counters for its processors
     counters["processor"] = 50.0
     second = record(tmp_path)
     second.load_state_dict(state)

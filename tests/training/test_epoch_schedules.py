@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from trainers import a_module, a_trainer, rates, sgd
+from trainers import fake_module, fake_trainer, rates, sgd
 
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
 from alexnet_pl.training.schedules import ConstantSchedule
@@ -32,7 +32,7 @@ def decided(trainer: SimpleNamespace, module: SimpleNamespace) -> tuple:
 
 
 def test_logged_schedule_matches_net_145_epoch_by_epoch() -> None:
-    callback, trainer, module = LoggedSchedule(), a_trainer(), a_module()
+    callback, trainer, module = LoggedSchedule(), fake_trainer(), fake_module()
     for epoch in range(1, 92):
         assert not trainer.should_stop, epoch
         trainer.current_epoch = epoch - 1
@@ -46,7 +46,7 @@ def test_logged_schedule_replays_other_runs() -> None:
     """SOURCE_FACTS §3, row "145-2010", with the bias rates [infer]red there."""
     log = [(1, 1e-2, 1e-2, 2e-2, 2e-2, 0.1), (23, 1e-3, 1e-3, 2e-3, 2e-3, 0.1), (51, 1e-4, 1e-4, 2e-3, 2e-3, 0.1)]
     log += [(68, 1e-4, 1e-5, 2e-3, 2e-3, 0.0), (72, 1e-4, 0.0, 2e-3, 0.0, 0.0), (78, 1e-5, 0.0, 2e-3, 0.0, 0.0)]
-    callback, trainer, module = LoggedSchedule(23, 51, 68, 72, 78, 93), a_trainer(), a_module()
+    callback, trainer, module = LoggedSchedule(23, 51, 68, 72, 78, 93), fake_trainer(), fake_module()
     for epoch in range(1, 94):
         trainer.current_epoch = epoch - 1
         callback.on_train_epoch_start(trainer, module)
@@ -57,14 +57,14 @@ def test_logged_schedule_replays_other_runs() -> None:
 
 @pytest.mark.parametrize("epoch", range(1, 92, 6))
 def test_resumed_logged_run_has_the_epochs_rates_and_noise(epoch: int) -> None:
-    """The rates in the checkpoint are those of the epoch before; the noise is the recipe's again."""
-    before, trainer, module = LoggedSchedule(), a_trainer(), a_module()
+    """The checkpoint has the rates of the previous epoch; the noise starts at the recipe's value."""
+    before, trainer, module = LoggedSchedule(), fake_trainer(), fake_module()
     for past in range(epoch - 1):
         trainer.current_epoch = past
         before.on_train_epoch_start(trainer, module)
     optimizer = sgd()
     optimizer.load_state_dict(trainer.optimizers[0].state_dict())
-    after, trainer, module = LoggedSchedule(), a_trainer(optimizer), a_module()
+    after, trainer, module = LoggedSchedule(), fake_trainer(optimizer), fake_module()
     after.load_state_dict(json.loads(json.dumps(before.state_dict())))
     trainer.current_epoch = epoch - 1
     after.on_train_epoch_start(trainer, module)
@@ -72,8 +72,8 @@ def test_resumed_logged_run_has_the_epochs_rates_and_noise(epoch: int) -> None:
 
 
 def test_logged_schedule_ignores_validations_outside_training() -> None:
-    """Also the sanity check before a resumed run's last epoch, which is still to come."""
-    callback, trainer, module = LoggedSchedule(), a_trainer(), a_module()
+    """Includes the sanity check before a resumed run's last epoch, which has not run yet."""
+    callback, trainer, module = LoggedSchedule(), fake_trainer(), fake_module()
     trainer.current_epoch = 90
     trainer.state.fn = "validate"
     callback.on_validation_end(trainer, module)
@@ -98,17 +98,17 @@ def test_logged_epochs_out_of_order_are_refused(change: dict[str, int]) -> None:
 
 
 def test_logged_epochs_may_coincide() -> None:
-    """As drop3 may come before conv1 is cooled: it is of the other layers."""
+    """drop3 may come before conv1's rate drops (`cool`), since it concerns the other layers."""
     LoggedSchedule(**dict.fromkeys(ORDERED, 1))
     LoggedSchedule(**ORDERED | {"drop3": 3})
 
 
 @pytest.mark.parametrize(("ended", "complete"), [(10, False), (11, True), (12, True)])
 def test_logged_schedule_is_complete_after_its_last_epoch(ended: int, complete: bool) -> None:
-    trainer, resumed = a_trainer(), LoggedSchedule(**ORDERED)
+    trainer, resumed = fake_trainer(), LoggedSchedule(**ORDERED)
     trainer.current_epoch = ended
     assert resumed.is_complete(trainer) == complete
-    resumed.on_train_start(trainer, a_module())
+    resumed.on_train_start(trainer, fake_module())
     assert trainer.should_stop == complete
 
 
@@ -121,7 +121,7 @@ def test_steps_that_raise_the_rate_are_refused(divide_by: float) -> None:
 
 def test_steps_divide_weight_rates_by_ten_and_leave_bias_rates() -> None:
     """SOURCE_FACTS §1c: 300 + 150 epochs, ten at a tenth, ten at a hundredth; only epsW is lowered."""
-    trainer, module, callback = a_trainer(), a_module(), StepSchedule([451, 461])
+    trainer, module, callback = fake_trainer(), fake_module(), StepSchedule([451, 461])
     for epoch, factor in ((1, 1), (300, 1), (450, 1), (451, 0.1), (460, 0.1), (461, 0.01), (470, 0.01), (1, 1)):
         trainer.current_epoch = epoch - 1
         callback.on_train_epoch_start(trainer, module)
@@ -133,14 +133,14 @@ def test_steps_divide_weight_rates_by_ten_and_leave_bias_rates() -> None:
 def test_constant_schedule_ends_at_the_first_epoch_below_the_target_error() -> None:
     curve = [90.0, 25.01, 25.0, 30.0]
     for until, stops in ((25, [False, False, True, True]), (None, [False] * 4)):
-        trainer, callback, seen = a_trainer(), ConstantSchedule(until), []
+        trainer, callback, seen = fake_trainer(), ConstantSchedule(until), []
         for error in curve:
             callback.on_train_epoch_end(trainer, SimpleNamespace(epoch_error=lambda error=error: error))
             seen.append(trainer.should_stop)
         assert seen == stops
-        resumed, again = a_trainer(), ConstantSchedule(until)
+        resumed, again = fake_trainer(), ConstantSchedule(until)
         again.load_state_dict(callback.state_dict())
-        again.on_train_start(resumed, a_module())
+        again.on_train_start(resumed, fake_module())
         assert resumed.should_stop == stops[-1]
 
 
@@ -151,13 +151,13 @@ def test_steps_out_of_order_are_refused(drops: list[int]) -> None:
 
 
 def test_overfeat_rates_halve_after_30_50_60_70_and_80_epochs() -> None:
-    """OverFeat §3.1; epochs count from 1, so the 31st is the first at half the rate."""
-    trainer, schedule = a_trainer(), StepSchedule([31, 51, 61, 71, 81], divide_by=2, biases=True)
+    """OverFeat §3.1; epochs count from 1, so the 31st is the first with half the rate."""
+    trainer, schedule = fake_trainer(), StepSchedule([31, 51, 61, 71, 81], divide_by=2, biases=True)
     for done, epochs in enumerate([(1, 30), (31, 50), (51, 60), (61, 70), (71, 80), (81, 90)]):
         for epoch in epochs:
             trainer.current_epoch = epoch - 1
-            schedule.on_train_epoch_start(trainer, a_module())
-            assert rates(trainer) == {name: rate * 0.5**done for name, rate in rates(a_trainer()).items()}
+            schedule.on_train_epoch_start(trainer, fake_module())
+            assert rates(trainer) == {name: rate * 0.5**done for name, rate in rates(fake_trainer()).items()}
 
 
 def test_growing_rate_is_refused() -> None:
@@ -195,10 +195,10 @@ def test_stages_apply_from_their_position(position: float, name: str, rate: floa
 
 
 def test_stage_is_applied_before_rates_are_logged() -> None:
-    """LearningRateMonitor notes the rates after this callback and before the first batch."""
-    trainer, schedule = a_trainer(), StagedSchedule(STAGES)
+    """LearningRateMonitor logs the rates after this callback and before the first batch."""
+    trainer, schedule = fake_trainer(), StagedSchedule(STAGES)
     trainer.num_training_batches, trainer.current_epoch = 10, 21
-    schedule.on_train_epoch_start(trainer, a_module())
+    schedule.on_train_epoch_start(trainer, fake_module())
     assert rates(trainer) == {
         **{f"{layer}.bias": 0.02 for layer in ("conv2", "fc8")},
         **{"conv1.weight": 0, "conv1.bias": 0, "conv2.weight": 0.0001, "fc8.weight": 0.0001},
@@ -233,7 +233,7 @@ def test_invalid_stages_are_named(stages: list, says: str) -> None:
 def test_stage_begins_within_an_epoch(batch: int, rate: float, noise: float) -> None:
     """2.5 is the middle of the second epoch; biases have twice the rate of their weights."""
     stages = [{"epoch": 1, "weights": {"all": 0.04}}, {"epoch": 2.5, "weights": {"all": 0.01}, "noise": 0.0}]
-    trainer, module, schedule = a_trainer(), a_module(), StagedSchedule(stages)
+    trainer, module, schedule = fake_trainer(), fake_module(), StagedSchedule(stages)
     trainer.num_training_batches, trainer.current_epoch = 10, 1
     schedule.on_train_batch_start(trainer, module, None, batch)
     assert (rates(trainer)["fc8.weight"], rates(trainer)["fc8.bias"]) == (rate, 2 * rate)

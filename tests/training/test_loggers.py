@@ -12,13 +12,13 @@ from alexnet_pl.training.loggers import is_logged_in, make_loggers
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    """metrics.csv, without the empty cells."""
+    """Rows of metrics.csv without empty cells."""
     with (run / "metrics.csv").open(newline="") as file:
         return [{key: value for key, value in row.items() if value != ""} for row in csv.DictReader(file)]
 
 
 def log(run: Path, step: int, *entries: dict[str, float]) -> None:
-    """A session that starts or goes on at `step` and logs each entry at its own step, as Lightning does."""
+    """Log entries in a session that starts or resumes at `step`, each at its own step, as Lightning does."""
     (logger,) = make_loggers("csv", run, "project", step)
     for entry in entries:
         entry = dict(entry)
@@ -33,7 +33,7 @@ def test_metrics_are_written_immediately(tmp_path: Path) -> None:
 
 
 def test_resumed_run_drops_only_the_rows_it_repeats(tmp_path: Path) -> None:
-    """Interrupted after step 150, its last checkpoint at 100: the row of 100 stays, once."""
+    """Interrupted after step 150, with the last checkpoint at 100: the row of step 100 is kept once."""
     log(tmp_path, 0, *({"step": step, "train/loss": step / 100} for step in (50, 100, 150)))
     log(tmp_path, 100, {"step": 150, "train/loss": 7.0}, {"step": 200, "train/loss": 8.0})
     assert [(row["step"], row["train/loss"]) for row in rows(tmp_path)] == [
@@ -45,7 +45,7 @@ def test_resumed_run_drops_only_the_rows_it_repeats(tmp_path: Path) -> None:
 
 
 def test_new_column_keeps_earlier_rows_aligned(tmp_path: Path) -> None:
-    """Within a session and after a resume, before and behind the others in the alphabet."""
+    """Within a session and after resuming; alphabetically before and after the other columns."""
     log(tmp_path, 0, {"step": 1, "m": 1.0}, {"step": 2, "m": 2.0, "z": 2.5})
     log(tmp_path, 2, {"step": 3, "a": 3.5}, {"step": 4, "m": 4.0, "zz": 4.5})
     assert rows(tmp_path) == [
@@ -77,7 +77,7 @@ def test_restarted_run_starts_with_no_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", ["", "0", "0.5,", "0.5,1", "0.5,1,"])
 def test_truncated_last_line_does_not_stop_a_resume(tmp_path: Path, left: str) -> None:
-    """As a machine that lost its power leaves it; the whole rows before it stay."""
+    """As after a power failure; complete rows are kept."""
     whole = "loss,more,step\r\n0.1,1,10\r\n0.2,2,20\r\n"
     (tmp_path / "metrics.csv").write_text(whole + left, newline="")
     log(tmp_path, 20, {"step": 30, "loss": 0.3})
@@ -171,7 +171,7 @@ def test_failing_wandb_is_left_out_and_the_run_continues(
 def test_key_that_wandb_login_wrote_is_found(
     server: str, url: str | None, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file is written by wandb's own function, where there is a server."""
+    """wandb's own function writes the file, for a given server."""
     wbauth = pytest.importorskip("wandb.sdk.lib.wbauth")
     file = tmp_path / "netrc"
     monkeypatch.setenv("NETRC", str(file))

@@ -19,7 +19,7 @@ MOMENTUM, DECAY = 0.9, 0.0005  # §6
 
 
 class Problem:
-    """A random bowl ½(w − c)ᵀA(w − c) whose gradient is noisy; the same noise at the same step for everyone."""
+    """Random quadratic ½(w − c)ᵀA(w − c) with a noisy gradient; the noise depends only on the step."""
 
     def __init__(self, size: int = 6, seed: int = 0) -> None:
         chance = np.random.default_rng(seed)
@@ -35,7 +35,7 @@ class Problem:
 def written_out(
     problem: Problem, rates: Sequence[float], decay: float = DECAY, momentum: float = MOMENTUM
 ) -> np.ndarray:
-    """§6: v ← 0.9 v − 0.0005 ε w − ε g; w ← w + v; nothing at all where ε = 0. (steps, size): w after each step."""
+    """§6: v ← 0.9 v − 0.0005 ε w − ε g; w ← w + v; no change if ε = 0. (steps, size): w after each step."""
     w, v = problem.start.copy(), np.zeros_like(problem.start)
     path = []
     for step, rate in enumerate(rates):
@@ -47,7 +47,7 @@ def written_out(
 
 
 def walk(optimizer: torch.optim.Optimizer, problem: Problem, rates: Sequence[float], start: int = 0) -> np.ndarray:
-    """The same with an optimizer whose first group holds one parameter."""
+    """The same for an optimizer with one parameter in its first group."""
     group = optimizer.param_groups[0]
     (w,) = group["params"]
     path = []
@@ -68,7 +68,7 @@ def ours(problem: Problem, **settings) -> MomentumSGD:
 
 
 def test_update_matches_the_papers_rule_across_rate_changes() -> None:
-    """Rates fall by tens as in §6, rise again as in the pretrained nets, and rest at 0 for a while."""
+    """Rates drop tenfold as in §6, rise again as in the pre-trained networks, and are 0 for a while."""
     rates = [0.01] * 150 + [0.001] * 100 + [0.0] * 20 + [0.0001] * 50 + [0.02] * 100 + [1e-5] * 50
     problem = Problem()
     found, wanted = walk(ours(problem), problem, rates), written_out(problem, rates)
@@ -77,7 +77,7 @@ def test_update_matches_the_papers_rule_across_rate_changes() -> None:
 
 
 def test_fused_update_matches_the_papers_rule() -> None:
-    """One pass over memory instead of several, the same numbers, resting and changes of the rate included."""
+    """The fused update gives the same numbers, also with frozen groups and rate changes."""
     rates, problem = [0.01] * 30 + [0.001] * 20 + [0.0] * 5 + [0.02] * 20, Problem()
     np.testing.assert_allclose(walk(ours(problem, fused=True), problem, rates), written_out(problem, rates), rtol=1e-12)
 
@@ -130,7 +130,7 @@ def test_constant_rate_matches_torchs_sgd() -> None:
 
 @pytest.mark.parametrize("after", [0.001, 0.02])
 def test_rate_change_differs_from_torchs_sgd_by_the_old_velocity(after: float) -> None:
-    """Torch's velocity leaves ε outside, so at a change its step takes the new ε for the old gradients too."""
+    """torch's velocity does not include ε, so after a change its step applies the new ε to old gradients too."""
     before, problem = 50, Problem()
     rates = [0.01] * before + [after] * 3
     torchs = torch.optim.SGD([parameter(problem)], lr=0.01, momentum=MOMENTUM, weight_decay=DECAY)
@@ -144,7 +144,7 @@ def test_rate_change_differs_from_torchs_sgd_by_the_old_velocity(after: float) -
 
 
 def test_group_of_rate_0_is_frozen_and_keeps_its_velocity() -> None:
-    """weights.cu:148: no decay, no last steps of the old velocity; and no forgetting of it."""
+    """weights.cu:148: neither weight decay nor the old velocity moves the weights; the velocity is kept."""
     frozen, free = Problem(seed=2), Problem(seed=3)
     rest, go = parameter(frozen), parameter(free)
     optimizer = MomentumSGD([{"params": [rest]}, {"params": [go]}], lr=0.01)
@@ -170,7 +170,7 @@ def test_group_of_rate_0_from_the_start_never_moves() -> None:
 
 
 def test_groups_use_their_own_rates_and_decays() -> None:
-    """Weights decayed, biases not and at twice the rate, as the program has them."""
+    """As in the program: weights have decay; biases have none, and twice the rate."""
     weight, bias = Problem(size=8, seed=4), Problem(size=2, seed=5)
     w, b = parameter(weight), parameter(bias)
     optimizer = MomentumSGD([{"params": [w], "lr": 0.01}, {"params": [b], "lr": 0.02, "weight_decay": 0.0}])
@@ -210,7 +210,7 @@ def test_step_leaves_gradients_unchanged_and_returns_the_closures_loss() -> None
 
 @pytest.mark.parametrize("steps", [0, 1, 17, 30])
 def test_saved_state_resumes_bit_identically(steps: int) -> None:
-    """Through a file that loads with weights_only, in the middle of a course of rates, resting group included."""
+    """State saved to a file and loaded with weights_only, within a sequence of rates, with a frozen group."""
     problem, rates = Problem(), [0.01] * 15 + [0.001] * 10 + [0.0] * 10 + [0.001] * 5
     whole = walk(ours(problem), problem, rates)
 
@@ -230,7 +230,7 @@ def test_saved_state_resumes_bit_identically(steps: int) -> None:
 
 
 def test_float32_parameters_match_the_rule() -> None:
-    """Also next to float64 ones, which share no multi-tensor operation with them."""
+    """Also beside float64 parameters, which cannot share a multi-tensor operation with them."""
     single, double = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
     optimizer = MomentumSGD([single, double], lr=0.1)
     for _ in range(3):
@@ -290,7 +290,7 @@ def named_groups(bias_lr_scale: float = 2.0, decay_biases: bool = False) -> tupl
 
 
 def test_weights_and_biases_of_every_layer_are_separate_groups() -> None:
-    """Each parameter in one group, under the name that the network gives it."""
+    """Each parameter has its own group, with the network's name for it."""
     net, groups = named_groups()
     assert set(groups) == {f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")}
     for name, held in net.named_parameters():
@@ -299,7 +299,7 @@ def test_weights_and_biases_of_every_layer_are_separate_groups() -> None:
 
 
 def test_biases_as_run_have_twice_the_rate_and_no_decay() -> None:
-    """SOURCE_FACTS §3: epsB = .02 = 2 × epsW; wc hard-coded 0 for biases (layer.cu:565)."""
+    """SOURCE_FACTS §3: epsB = .02 = 2 × epsW; wc is hard-coded to 0 for biases (layer.cu:565)."""
     _, groups = named_groups()
     optimizer = MomentumSGD(list(groups.values()), lr=123.0)
     for group in optimizer.param_groups:
@@ -310,7 +310,7 @@ def test_biases_as_run_have_twice_the_rate_and_no_decay() -> None:
 
 
 def test_biases_as_printed_are_treated_like_weights() -> None:
-    """§6: "an equal learning rate for all layers"; the decay names w alone and excepts none."""
+    """§6: "an equal learning rate for all layers"; weight decay applies to w without exceptions."""
     _, groups = named_groups(bias_lr_scale=1.0, decay_biases=True)
     assert {(group["lr"], group["weight_decay"]) for group in groups.values()} == {(0.01, 0.0005)}
 
@@ -342,7 +342,7 @@ def test_bias_without_decay_stays_while_its_weight_shrinks() -> None:
 
 @pytest.mark.parametrize("of", ["grad", "velocity"])
 def test_fused_update_handles_different_memory_formats(of: str):
-    """torch's fused kernel walks memory; a layout that changed with a resume must not matter."""
+    """torch's fused kernel ignores strides; a layout that changed on resuming must not matter."""
     torch.manual_seed(0)
     start, grad = torch.randn(4, 3, 5, 5), torch.randn(4, 3, 5, 5)
     weights = [nn.Parameter(start.clone()) for _ in range(2)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trainers import a_module, a_trainer, rates, sgd
+from trainers import fake_module, fake_trainer, rates, sgd
 
 from alexnet_pl.training.schedules import PlateauSchedule
 
@@ -23,8 +23,8 @@ def validate(callback: PlateauSchedule, trainer: SimpleNamespace, module: Simple
 def run(
     callback: PlateauSchedule, curve: list[float]
 ) -> tuple[list[float], list[bool], SimpleNamespace, SimpleNamespace]:
-    """The rate of fc8's weights and whether the run stops, after each validation; at the end, trainer and module."""
-    trainer, module = a_trainer(), a_module()
+    """(rate of fc8's weights, whether the run stops) after each validation; at the end, trainer and module."""
+    trainer, module = fake_trainer(), fake_module()
     callback.on_train_start(trainer, module)
     seen, stops = [], []
     for error in curve:
@@ -41,13 +41,13 @@ def test_falling_error_keeps_the_rate() -> None:
 
 
 def test_plateau_lasts_patience_validations_and_the_last_one_stops() -> None:
-    """§6: "divide by 10 when the validation error rate stopped improving", here twice; the first sets the best."""
+    """§6: "divide by 10 when the validation error rate stopped improving", twice here; the first is the best."""
     seen, stops, _, _ = run(PlateauSchedule(patience=2, times=2), [50.0] * 7)
     assert seen == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4])
     assert stops == [False] * 6 + [True]
 
 
-def test_the_rate_is_divided_three_times_by_default() -> None:
+def test_rate_is_divided_three_times_by_default() -> None:
     """§6: "reduced three times prior to termination"."""
     seen, stops, _, _ = run(PlateauSchedule(patience=1, freeze_conv1=False), [50.0] * 5)
     assert seen == pytest.approx([0.01, 1e-3, 1e-4, 1e-5, 1e-5])
@@ -66,7 +66,7 @@ def test_equal_error_is_not_an_improvement() -> None:
 
 
 def test_fall_within_min_delta_is_not_an_improvement() -> None:
-    """Points of 0.4 each: the third is 0.8 below the best and counts where 0.5 is asked for."""
+    """Points are 0.4 apart: the third is 0.8 below the best, which counts for min_delta 0.5."""
     seen, _, _, _ = run(PlateauSchedule(patience=2, min_delta=0.5), [50.0, 49.6, 49.2, 48.8, 48.4])
     assert seen == [0.01] * 5
     seen, _, _, _ = run(PlateauSchedule(patience=2, min_delta=0.5), [50.0, 49.5, 49.5])
@@ -74,7 +74,7 @@ def test_fall_within_min_delta_is_not_an_improvement() -> None:
 
 
 def test_best_error_is_kept_across_divisions() -> None:
-    """After a division the error has to beat the best of all, not the first one that follows."""
+    """After a division, the error must beat the best of all, not just the first one after it."""
     seen, _, _, _ = run(PlateauSchedule(patience=2), [50.0, 55, 55, 54, 53])
     assert seen == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4])
 
@@ -104,7 +104,7 @@ def test_as_printed_conv1_is_not_frozen_and_noise_stays() -> None:
 
 @pytest.mark.parametrize("freeze", [True, False])
 def test_without_divisions_the_first_plateau_stops_the_fit(freeze: bool) -> None:
-    """There is no last division, so nothing happens with it."""
+    """There is no last division, so its actions do not happen."""
     seen, stops, trainer, module = run(PlateauSchedule(patience=2, times=0, freeze_conv1=freeze), [50.0] * 3)
     assert seen == [0.01] * 3
     assert stops == [False, False, True]
@@ -113,8 +113,8 @@ def test_without_divisions_the_first_plateau_stops_the_fit(freeze: bool) -> None
 
 
 def test_validations_outside_training_do_not_count() -> None:
-    """Sanity checking before the first step, `validate` and `test` alike."""
-    callback, trainer, module = PlateauSchedule(patience=1), a_trainer(), a_module()
+    """Sanity checking before the first step, `validate` and `test`."""
+    callback, trainer, module = PlateauSchedule(patience=1), fake_trainer(), fake_module()
     validate(callback, trainer, module, 50.0)
     before = callback.state_dict()
     trainer.sanity_checking = True
@@ -144,7 +144,7 @@ curves = st.lists(st.sampled_from([40.0, 42.0, 44.0, 44.25, 46.0, 48.0]), min_si
 def test_divisions_match_torchs_reduce_on_plateau(
     curve: list[float], patience: int, min_delta: float, times: int
 ) -> None:
-    """Torch waits for more than its patience of bad epochs; its threshold is ours in absolute mode."""
+    """torch waits for more bad epochs than its patience; its threshold in absolute mode equals ours."""
     theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
     torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(
         theirs, factor=0.1, patience=patience - 1, threshold=min_delta, threshold_mode="abs", eps=0.0
@@ -167,12 +167,12 @@ def everything(trainer: SimpleNamespace, module: SimpleNamespace) -> tuple:
 def test_resumed_run_makes_the_same_decisions(
     curve: list[float], cut: int, patience: int, times: int, freeze: bool
 ) -> None:
-    """The callback's state and the optimizer's come back, the module's noise does not. The state is plain JSON."""
+    """States of callback and optimizer are restored, the module's noise is not. The state is plain JSON."""
 
     def fresh() -> PlateauSchedule:
         return PlateauSchedule(patience=patience, times=times, freeze_conv1=freeze)
 
-    whole, trainer, module = fresh(), a_trainer(), a_module()
+    whole, trainer, module = fresh(), fake_trainer(), fake_module()
     whole.on_train_start(trainer, module)
     course = []
     for error in curve:
@@ -180,7 +180,7 @@ def test_resumed_run_makes_the_same_decisions(
         course.append(everything(trainer, module))
 
     cut = min(cut, len(curve) - 1)
-    first, trainer, module = fresh(), a_trainer(), a_module()
+    first, trainer, module = fresh(), fake_trainer(), fake_module()
     first.on_train_start(trainer, module)
     for error in curve[:cut]:
         validate(first, trainer, module, error)
@@ -189,7 +189,7 @@ def test_resumed_run_makes_the_same_decisions(
     second, optimizer = fresh(), sgd()
     optimizer.load_state_dict(trainer.optimizers[0].state_dict())
     second.load_state_dict(json.loads(saved))
-    trainer, module = a_trainer(optimizer), a_module()
+    trainer, module = fake_trainer(optimizer), fake_module()
     second.on_train_start(trainer, module)
     if cut:
         assert everything(trainer, module) == course[cut - 1]

@@ -1,4 +1,4 @@
-"""A run after `fit` and `features` with codes, for all tests of the demo app."""
+"""Fixtures for tests of the demo app: a run after `fit` and `features`, with codes."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def do(words: list[str], recipe: str, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def place(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run after `fit` and `features`, in `run`, and codes of those features, in `runs/codes/one`."""
+    """Folder with a run after `fit` and `features` in `run`, and codes of those features in `runs/codes/one`."""
     folder = tmp_path_factory.mktemp("page")
     tiny = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     tiny += ["+model.width=0.25", "performance.compile=false", "trainer.max_epochs=1", "trainer.log_every_n_steps=2"]

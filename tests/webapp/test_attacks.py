@@ -1,4 +1,4 @@
-"""Requests of an attacker, by HTTP alone: other hosts and origins, paths, large and many uploads, bombs, links."""
+"""HTTP requests of an attacker: other hosts and origins, paths, large and many uploads, bombs, links."""
 
 import asyncio
 import io
@@ -22,7 +22,7 @@ from alexnet_pl.webapp.answer import Answer, Label
 
 
 class GreyService:
-    """Calls every image grey; counts the images that it reads and answers, and how many at the same time."""
+    """Classifies every image as grey; counts the images that it reads and answers, in total and at the same time."""
 
     title, description = "grey", "one class"
 
@@ -37,7 +37,7 @@ class GreyService:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         self.answered += 1
-        time.sleep(0.005)  # long enough for another thread to come in
+        time.sleep(0.005)  # long enough for another thread to enter
         self.running -= 1
         return Answer(image.numpy(), "a note", [Label("grey", 1.0, 0)])
 
@@ -59,7 +59,7 @@ def picture() -> bytes:
     "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "[::", "127.0.0.2"]
 )
 def test_dns_rebinding_is_refused(host: str) -> None:
-    """DNS rebinding: the browser takes a page of evil.example for one of the same site."""
+    """The browser would treat a page of evil.example as being of the same site."""
     service = GreyService()
     asking = client(service)
     assert asking.get("/", headers={"host": host}).status_code == 421
@@ -198,7 +198,7 @@ def test_run_folder_with_an_outside_link_is_refused(tmp_path: Path) -> None:
 
 
 def png_of(width: int, height: int) -> bytes:
-    """A PNG of 20 kB that says it is of any size."""
+    """PNG of 20 kB that declares any size."""
     file = io.BytesIO()
     Image.new("1", (1, 1)).save(file, "png")
     content = bytearray(file.getvalue())
@@ -209,5 +209,5 @@ def png_of(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("data", [png_of(50_000, 50_000), zlib.compress(bytes(10)) and b"", b"GIF89a" + b"\xff" * 20])
 def test_bombs_and_other_files_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  # each library has its own words
+    with pytest.raises(ValueError):  # noqa: PT011  # each library has its own message
         decode(data)

@@ -1,4 +1,4 @@
-"""The page as a person uses it: the command, its mistakes, and the app in a browser."""
+"""The page as a user sees it: the command, its errors, and the app in a browser."""
 
 import http.client
 import json
@@ -48,7 +48,7 @@ def png(path: Path, image: torch.Tensor) -> Path:
         (["a", "host=no.such.host.invalid"], "host=no.such.host.invalid: "),
     ],
 )
-def test_wrong_argument_is_one_line(words: list[str], says: str) -> None:
+def test_wrong_argument_is_reported_in_one_line(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=rf"^{re.escape(says)}"):
         registry.run_on_folders(registry.find("page"), words)
 
@@ -61,7 +61,7 @@ def test_options_that_a_box_run_lacks_are_refused(word: str, tmp_path: Path) -> 
         registry.run_on_folders(registry.find("page"), [str(tmp_path), "port=7861", word])
 
 
-def test_occupied_port_is_one_line() -> None:
+def test_occupied_port_is_reported_in_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -72,7 +72,7 @@ def test_occupied_port_is_one_line() -> None:
 
 @pytest.fixture(scope="module")
 def address(place: Path) -> Iterator[str]:
-    """The command as a person gives it, in a process of its own, ended by Ctrl-C."""
+    """Run the command as a user does, in its own process that is ended by Ctrl-C."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -92,7 +92,7 @@ def address(place: Path) -> Iterator[str]:
 
 
 def fetch(address: str, path: str, **asked: Any) -> tuple[int, str, Any]:
-    """(status, text, headers) of a path as it is written, `..` included, which most clients would resolve."""
+    """(status, text, headers) of a path sent unchanged, including `..`, which most clients would resolve."""
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     connection.request("POST" if asked else "GET", path, **asked)
     answer = connection.getresponse()

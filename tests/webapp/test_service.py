@@ -1,4 +1,4 @@
-"""What the demo app answers: a classifier's labels, evidence and similar images; a box network's boxes."""
+"""Answers of the demo app: a classifier's labels, evidence and similar images; a box network's boxes."""
 
 import base64
 import io
@@ -101,7 +101,7 @@ def damaged(place: Path, tmp_path: Path, how: str) -> Path:
         ("other features", "features"),
     ],
 )
-def test_unsuitable_run_folder_is_one_line(place: Path, tmp_path: Path, how: str, says: str) -> None:
+def test_unsuitable_run_folder_is_reported_in_one_line(place: Path, tmp_path: Path, how: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as error:
         DemoService(damaged(place, tmp_path, how))
     assert "\n" not in str(error.value)
@@ -109,7 +109,7 @@ def test_unsuitable_run_folder_is_one_line(place: Path, tmp_path: Path, how: str
 
 @pytest.mark.usefixtures("_here")
 def test_grad_cam_of_the_first_label_covers_the_centre_crop(place: Path, tmp_path: Path) -> None:
-    """Against the definition: ReLU of the maps of conv5, each weighted by the mean gradient of the label's logit."""
+    """Against the definition: ReLU of conv5's maps, each weighted by the mean gradient of the label's logit."""
     lookup = DemoService(place / "run")
     image = lookup.read(png(tmp_path / "one.png", drawn(7)).read_bytes())
     answer = lookup.answer(image)

@@ -1,1 +1,1 @@
-"""Lightning callbacks: monitoring, images, records of a run, resuming."""
+"""Lightning callbacks for monitoring, images, records of a run, and resuming."""

@@ -21,7 +21,7 @@ HEADER = ["image", "label", "prediction", "correct", "probability of the label",
 
 
 class EveryNEpochs(L.Callback):
-    """Calls `upload` after the validation of the first and of every `every`-th epoch, and at the end of the fit."""
+    """Calls `upload` after the validation of the first and every `every`-th epoch, and at the end of the fit."""
 
     def __init__(self, every: int) -> None:
         self.every, self.step, self.uploaded_step = every, -1, -1

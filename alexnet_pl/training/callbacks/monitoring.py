@@ -44,11 +44,11 @@ class WeightAndGradientNorms(L.Callback):
 
 @torch.no_grad()
 def measure_norms(sgd: MomentumSGD, whole: Callable[[Tensor], Tensor] = lambda rows: rows) -> dict[str, float]:
-    """Norms of the weights w of every layer after a step: `gradient_norm/conv1` ‖∂L/∂w‖, `weight_norm/conv1` ‖w‖, and
-    `update_ratio/conv1` ‖Δw‖ / ‖w‖. Biases are left out: they start at 0, so the ratio says nothing.
+    """Norms of the weights w of each layer after a step: `gradient_norm/conv1` ‖∂L/∂w‖, `weight_norm/conv1` ‖w‖, and
+    `update_ratio/conv1` ‖Δw‖ / ‖w‖. Biases are left out: they start at 0, so their ratio means nothing.
 
     Δw is the velocity of §6, stored as u with Δw = −ε · u. All norms are computed on the device and copied at once.
-    `whole`: combines the norms of a process's shards into those of the layers.
+    `whole`: combines the norms of a process's shards into those of complete layers.
     """
     groups = [group for group in sgd.param_groups if group["name"].endswith(".weight")]
     rows = [stack_norms(group["params"][0], sgd.state[group["params"][0]].get("u")) for group in groups]
@@ -61,7 +61,7 @@ def measure_norms(sgd: MomentumSGD, whole: Callable[[Tensor], Tensor] = lambda r
 
 
 def stack_norms(weight: Tensor, velocity: Tensor | None) -> Tensor:
-    """Norms of gradient, weight and u as a (3,) tensor; 0 for the velocity of a layer frozen from the start."""
+    """(3,) norms of gradient, weight and u; the last is 0 for a layer frozen from the start, which has no velocity."""
     zero = weight.new_zeros(())
     tensors = [weight.grad, weight, velocity]
     return torch.stack([zero if part is None else part.norm().float() for part in tensors])
@@ -82,7 +82,7 @@ class GpuIdle(L.Callback):
 
 
 def read_gpu_utilization(device: torch.device) -> float | None:
-    """Percent of time with a kernel running, from NVML; None if unknown."""
+    """Percent of time in which a kernel ran, from NVML; None if unknown."""
     try:
         return float(torch.cuda.utilization(device))
     except Exception:  # no NVML, no permission, or no such counter; the exception depends on NVML's version
@@ -124,7 +124,7 @@ class EpochTrainError(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         error = pl_module.epoch_error()
-        # for checkpoints and schedules that monitor it; every process has the same value
+        # for checkpoints and schedules that monitor it; the value is the same in all processes
         pl_module.log(self.NAME, error, logger=False, sync_dist=True, reduce_fx="max")
         write_metrics(trainer, {self.NAME: error})
 

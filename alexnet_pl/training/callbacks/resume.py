@@ -28,7 +28,7 @@ class RandomState(L.Callback):
 
     def __init__(self) -> None:
         self.states: dict[str, list[Tensor]] = {}
-        self.copies = 1  # processes with the same images and the same random numbers
+        self.copies = 1  # number of processes with the same images and random numbers
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.copies = trainer.world_size // image_share(trainer)[1]
@@ -58,7 +58,7 @@ class RandomState(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         (rank, _), states = image_share(trainer), self.states
         if rank and len(states.get("cpu", [])) <= rank:
-            torch.manual_seed(torch.initial_seed() + rank)  # otherwise every process would drop the same units
+            torch.manual_seed(torch.initial_seed() + rank)  # otherwise all processes would drop the same units
         if len(states.get("cpu", [])) > rank:
             torch.set_rng_state(states["cpu"][rank])
         if len(states.get("cuda", [])) > rank and torch.cuda.is_available():
@@ -110,10 +110,10 @@ class GracefulInterrupt(L.Callback):
             print("\nfinishing this step, then saving; press Ctrl-C again to quit without saving", flush=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Stop here, except after the last step of an epoch: a resumed run would skip that epoch's validation.
+        """Stop here if a signal was caught, except after an epoch's last step, when resuming would skip its validation.
 
-        A fit that `trainer.max_steps` ends within an epoch is saved here too: Lightning then counts the epoch as
-        complete, and a run that goes on would not train the rest of it.
+        Also saves a fit that `trainer.max_steps` ends within an epoch: Lightning then counts the epoch as complete, and
+        a resumed run would not train the rest of it.
         """
         self.batches += 1
         if trainer.is_last_batch:

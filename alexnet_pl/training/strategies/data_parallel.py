@@ -1,4 +1,4 @@
-"""Data parallel training: each process its share of every batch, gradients averaged (DistributedDataParallel)."""
+"""Data parallel training (DistributedDataParallel): processes share each batch and average gradients."""
 
 import os
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from alexnet_pl.config.options import DistributedOptions
 from alexnet_pl.training.strategies import peers
 from alexnet_pl.training.strategies.peers import PeerWatch
 
-START = timedelta(minutes=30)  # in which processes find each other; one that ends before is noticed at once
-PARENT = "ALEXNET_PL_PARENT"  # the process that started this one
+START = timedelta(minutes=30)  # limit for processes to find each other; a process that ends earlier is noticed at once
+PARENT = "ALEXNET_PL_PARENT"  # id of the process that started this one
 
 
 class WatchedLauncher(_SubprocessScriptLauncher):
-    """Lightning's launcher, with a watch in every process: Lightning looks after the children alone, and ends the
-    parent without a word."""
+    """Lightning's launcher with a `PeerWatch` in every process. Lightning itself monitors only child processes, and
+    ends the parent without a message."""
 
     def __init__(self, *args: Any, watch: PeerWatch) -> None:
         super().__init__(*args)
@@ -49,13 +49,13 @@ class WatchedLauncher(_SubprocessScriptLauncher):
 
 
 class DataParallelStrategy(DDPStrategy):
-    """Lightning's DDPStrategy, whose processes end together, with the options of section `distributed`.
+    """Lightning's DDPStrategy with the options of section `distributed`; if one process ends, all end.
 
-    Buffers are not broadcast: each process counts in its own (`Classifier.train_sums`), and the network has none that
-    training changes.
+    Buffers are not broadcast: each process uses its own as counters (`Classifier.train_sums`), and training changes no
+    buffers of the network.
     """
 
-    kind = "ddp"  # as trainer.strategy names it
+    kind = "ddp"  # name in trainer.strategy
 
     def __init__(self, run: Path, command: str, options: DistributedOptions, **kwargs: Any) -> None:
         buckets = {"bucket_cap_mb": options.bucket_mb, "static_graph": options.static_graph}
@@ -79,7 +79,7 @@ class DataParallelStrategy(DDPStrategy):
         super().configure_ddp()
 
     def _register_ddp_hooks(self) -> None:
-        """Lightning registers hooks on GPUs only, which torch has long taken on CPUs too."""
+        """Register hooks on CPUs too: Lightning does so only on GPUs, though torch supports both."""
         if self.options.compress_gradients and isinstance(self.model, DistributedDataParallel):
             self.model.register_comm_hook(None, bf16_compress_hook)
 

@@ -1,6 +1,6 @@
-"""Causes of a failure in words, and `failures/rank<N>.txt`, in which a process that fails tells the others its own.
+"""Causes of failures as text, and `failures/rank<N>.txt`, where a failing process reports its cause to the others.
 
-The first line is the cause, the traceback stands below.
+The first line is the cause, followed by the traceback.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import torch.distributed as dist
 from alexnet_pl.errors import UserError
 
 FAILURES = "failures"  # folder in the run folder
-CLOCKS = 60.0  # seconds by which clocks of machines may differ
+CLOCKS = 60.0  # maximum difference in seconds between the clocks of machines
 
 
 def write_failure(run: Path, rank: int, error: BaseException) -> None:
@@ -26,7 +26,7 @@ def write_failure(run: Path, rank: int, error: BaseException) -> None:
 
 
 def first_failure(run: Path, began: float) -> str | None:
-    """What the process that failed first has written since `began`, seconds since the epoch."""
+    """Rank and cause of the first failure reported since `began`, in seconds since the epoch; None if there is none."""
     found = []
     for path in (run / FAILURES).glob("rank*.txt"):
         with contextlib.suppress(OSError):
@@ -36,7 +36,7 @@ def first_failure(run: Path, began: float) -> str | None:
 
 
 def summary(error: BaseException) -> str:
-    """An error in one line."""
+    """One-line description of an error."""
     first = next(iter(str(error).strip().splitlines()), "")
     return first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
 
@@ -48,7 +48,7 @@ def describe_exit(code: int) -> str:
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether an error says only that another process did not answer."""
+    """Whether an error only says that another process did not answer."""
     text = str(error).lower()
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "nccl", "connection", "timed out"))

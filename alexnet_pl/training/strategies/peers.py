@@ -1,8 +1,8 @@
-"""End every process of a job within seconds when one of them has ended, each with one line that names the cause.
+"""When one process of a job ends, end all others within seconds, each with a one-line message that names the cause.
 
-A collective operation waits for a process that is no more, and a child of a killed process goes on alone. A thread in
-each process looks after the others on its machine, from the start of the processes to the end of the command; other
-machines are torchrun's or srun's matter, and a process that hangs is found by `distributed.timeout`.
+Otherwise collective operations would wait for the missing process, and children of a killed process would continue
+alone. A thread in each process monitors the others on its machine until the command ends. torchrun or srun handle other
+machines; `distributed.timeout` detects a process that hangs.
 """
 
 import contextlib
@@ -24,25 +24,25 @@ from alexnet_pl.runs.layout import LAST
 from alexnet_pl.training.strategies import failures
 from alexnet_pl.training.strategies.failures import FAILURES
 
-INTERVAL = 0.5  # seconds between two looks
-REASON = 3.0  # seconds in which a process that failed writes its reason
-LINE = 2.0  # seconds in which the others print theirs
-TEARDOWN = 10.0  # seconds for a process that failed to close its loggers
-FINISH = timedelta(minutes=30)  # in which the first process writes the results that it alone writes
+INTERVAL = 0.5  # seconds between checks
+REASON = 3.0  # seconds for a failing process to write its reason
+LINE = 2.0  # seconds for the other processes to print their line
+TEARDOWN = 10.0  # seconds for a failing process to close its loggers
+FINISH = timedelta(minutes=30)  # time for the first process to write the results that only it writes
 
 
 class PeerWatch:
-    """Looks after the other processes of a job. `command`: what a user types to continue, without the run folder."""
+    """Monitors the other processes of a job. `command`: command that resumes the run, without the run folder."""
 
-    current: "PeerWatch | None" = None  # this process's
+    current: "PeerWatch | None" = None  # the watch of this process
 
     def __init__(self, run: Path, command: str) -> None:
         self.run, self.command = run, command
         self.rank, self.world = 0, 1
-        self.children: dict[int, Popen] = {}  # by rank, those that this process started
-        self.parent: int | None = None  # the process that started this one, if it is of the job
-        self.pids: dict[int, int] = {}  # by rank, the other processes on this machine
-        self.group: dist.ProcessGroup | None = None  # of all processes, without the timeout of a step
+        self.children: dict[int, Popen] = {}  # rank → process started by this one
+        self.parent: int | None = None  # id of the process that started this one, if it belongs to the job
+        self.pids: dict[int, int] = {}  # rank → id of another process on this machine
+        self.group: dist.ProcessGroup | None = None  # all processes, without the timeout of a step
         self.began = time.time()
         self.looking = False
         self.ended = threading.Event()
@@ -56,21 +56,21 @@ class PeerWatch:
             threading.Thread(target=self.look, daemon=True, name="peers").start()
 
     def meet(self) -> None:
-        """Learn the other processes on this machine, once all can be asked."""
+        """Exchange ids with the other processes, once all of them have started."""
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         if self.rank == 0:
-            shutil.rmtree(self.run / FAILURES, ignore_errors=True)  # of an earlier start
+            shutil.rmtree(self.run / FAILURES, ignore_errors=True)  # files of an earlier start
         self.group = dist.new_group(backend="gloo", timeout=FINISH)  # type: ignore[assignment]
         everyone: list = [None] * self.world
         dist.all_gather_object(everyone, (machine(), os.getpid(), str(self.run)), group=self.group)
-        self.run = Path(everyone[0][2])  # under torchrun each process has named a folder by its own clock
+        self.run = Path(everyone[0][2])  # under torchrun, each process names the folder by its own clock
         here = {rank: pid for rank, (where, pid, _) in enumerate(everyone) if where == machine()}
         self.pids = {rank: pid for rank, pid in here.items() if rank != self.rank}
 
     def leave(self) -> None:
-        """Wait for the others, of whom the first may still write; from then on they may end.
+        """Wait for the other processes, since the first may still be writing; afterwards they may end.
 
-        Raises SystemExit(1) if another has failed.
+        Raises SystemExit(1) if another process has failed.
         """
         if self.ended.is_set() or self.group is None:
             return self.stop()
@@ -92,7 +92,7 @@ class PeerWatch:
                 self.end_all(1)
 
     def find_gone(self) -> str | None:
-        """The first process that has ended before its time, in words."""
+        """Description of the first process found that has ended too early; None if all are running."""
         for rank, child in self.children.items():
             if code := child.poll():
                 return f"rank {rank} (process {child.pid}) {failures.describe_exit(code)}"
@@ -105,25 +105,25 @@ class PeerWatch:
         return None
 
     def fail(self, error: BaseException) -> None:
-        """Note and print why this process fails; whatever its teardown does, it ends soon."""
+        """Record and print why this process fails, and end it soon, even if its teardown hangs."""
         if self.handled or self.ended.is_set():
             return
         self.handled = error
         self.stop()
         if not isinstance(error, Exception) or self.world == 1:
-            return  # a signal, which all have agreed on, or nobody to tell
+            return  # for a signal, which all processes handle together, or without other processes
         if failures.is_lost_connection(error):
             self.print_line(self.cause_of(self.find_gone()) if self.others_failed() else failures.unanswered(error))
         else:
             failures.write_failure(self.run, self.rank, error)
-            if not isinstance(error, UserError):  # which the command line prints
+            if not isinstance(error, UserError):  # the command line prints a UserError
                 self.print_line(failures.summary(error))
         error.reported = True  # type: ignore[attr-defined]
         code = 2 if isinstance(error, UserError) else 1
-        threading.Thread(target=self.end_later, args=[code]).start()  # the interpreter waits for it
+        threading.Thread(target=self.end_later, args=[code]).start()  # the interpreter waits for this thread
 
     def others_failed(self) -> bool:
-        """Whether another process has ended or said why it fails, after some time to do so."""
+        """Wait up to `REASON` seconds; whether another process has ended or reported a failure by then."""
         until = time.monotonic() + REASON
         while time.monotonic() < until:
             if self.find_gone() or self.first_failure():
@@ -141,7 +141,7 @@ class PeerWatch:
         return failures.first_failure(self.run, self.began)
 
     def print_line(self, cause: str) -> None:
-        """Print why this process ends, once: the thread and the command may find out in the same second."""
+        """Print once why this process ends; both the thread and the command may call this in the same second."""
         with self.lock:
             said, self.said = self.said, True
         if said:
@@ -154,17 +154,17 @@ class PeerWatch:
         print(f"alexnet_pl: rank {self.rank} of {self.world}: {cause}; {advice}", file=sys.stderr, flush=True)
 
     def end_later(self, code: int) -> None:
-        """Once this process is done with its teardown, or has had its time for it."""
+        """End all processes when this one has finished its teardown, or after `TEARDOWN` seconds."""
         until = time.monotonic() + TEARDOWN
         while threading.main_thread().is_alive() and time.monotonic() < until:
             time.sleep(INTERVAL / 5)
         self.end_all(code)
 
     def end_all(self, code: int) -> None:
-        """End this process, and after some time for their own lines those of its machine that are left."""
+        """End this process and, after `LINE` seconds for their own messages, the others that remain on this machine."""
         time.sleep(LINE)
         if sys.stdout.isatty():
-            print("\x1b[?25h", end="", flush=True)  # the cursor, which the progress bar hides
+            print("\x1b[?25h", end="", flush=True)  # shows the cursor that the progress bar has hidden
         for pid in {*self.pids.values(), *(child.pid for child in self.children.values() if child.poll() is None)}:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -172,7 +172,7 @@ class PeerWatch:
 
 
 def join(run: Path, command: str) -> PeerWatch:
-    """The watch of this process, with which the second stage of a command goes on."""
+    """Watch of this process; the second stage of a command uses that of the first."""
     watch = PeerWatch.current
     if watch is None or watch.ended.is_set():
         watch = PeerWatch.current = PeerWatch(run, command)
@@ -191,12 +191,12 @@ def fail(error: BaseException) -> None:
 
 
 def is_reported(error: BaseException) -> bool:
-    """Whether `PeerWatch.fail` has printed this error."""
+    """Whether `PeerWatch.fail` has already printed this error."""
     return getattr(error, "reported", False)
 
 
 def machine() -> str:
-    """The name of this machine and, in a container, of its table of processes."""
+    """Name of this machine and, since containers may share it, its process namespace."""
     try:
         return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:

@@ -1,8 +1,8 @@
 """Layers of one of the two towers of §4.2 (§3.2 of 2012): "put half of the kernels on each GPU".
 
-`keep_half` cuts an `AlexNet` in place to the half that one of two processes computes. The halves talk only where the
-paper's do: the maps of both are gathered before conv3, fc6 and fc7 ("the kernels of layer 3 take input from all kernel
-maps in layer 2"), and fc8, which reads half of fc7 on each side, adds up both results.
+`keep_half` cuts an `AlexNet` in place to the half that one of two processes computes. The halves communicate only where
+those of the paper do: the maps of both are gathered before conv3, fc6 and fc7 ("the kernels of layer 3 take input from
+all kernel maps in layer 2"), and fc8, which reads half of fc7 on each side, adds up both results.
 
     layer           keeps                           sends forward     sends backward
     conv1           half of its kernels             nothing           nothing
@@ -10,7 +10,7 @@ maps in layer 2"), and fc8, which reads half of fc7 on each side, adds up both r
     conv3, fc6, 7   half of its kernels             half of its input  a gradient of the other half of its input
     fc8             the weights of its own inputs   the logits        nothing
 
-A norm across towers (model.norm_per_tower=false) gathers its maps too. Names of layers and parameters stay.
+A norm across towers (model.norm_per_tower=false) gathers its maps too. Names of layers and parameters do not change.
 """
 
 from typing import Any
@@ -35,15 +35,15 @@ def own_half(whole: Tensor, axis: int, tower: int) -> Tensor:
 
 
 def gather_halves(half: Tensor, axis: int, group: ProcessGroup) -> Tensor:
-    """The halves of both towers, joined along `axis`. Each process sends its own."""
-    dense = half.movedim(axis, -1).contiguous()  # no copy of channels-last maps
+    """Gather the halves of both towers, joined along `axis`. Each process sends its own half."""
+    dense = half.movedim(axis, -1).contiguous()  # channels-last maps need no copy
     both = dense.new_empty(TOWERS * dense.shape[0], *dense.shape[1:])
     dist.all_gather_into_tensor(both, dense, group=group)
     return torch.cat(both.chunk(TOWERS), dim=-1).movedim(-1, axis)
 
 
 def sum_to_halves(whole: Tensor, group: ProcessGroup) -> Tensor:
-    """(N, C, …) of each tower → their sum's own half, (N, C/2, …). Each process sends the other's half."""
+    """(N, C, …) of each tower → (N, C/2, …), this tower's half of their sum. Each process sends the other's half."""
     parts = torch.cat(whole.movedim(1, -1).chunk(TOWERS, dim=-1))
     own = parts.new_empty(len(whole), *parts.shape[1:])
     dist.reduce_scatter_tensor(own, parts, group=group)
@@ -64,7 +64,7 @@ class GatherMaps(torch.autograd.Function):
 
 
 class SumOverTowers(torch.autograd.Function):
-    """The sum of both towers' values, on both. Its gradient is the same on both, so that none is sent."""
+    """Sum of both towers' values, on both. Its gradient is the same on both towers, so none is sent."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor, group: ProcessGroup) -> Tensor:
@@ -79,7 +79,7 @@ class SumOverTowers(torch.autograd.Function):
 
 
 class TowerConv2d(nn.Conv2d):
-    """Half of the kernels of a convolution. With a `group` they read the maps of both towers, else of their own."""
+    """Half of a convolution's kernels. With a `group`, they read the maps of both towers, else of their own."""
 
     group: ProcessGroup | None = None
 
@@ -97,7 +97,7 @@ class TowerLinear(nn.Linear):
 
 
 class TowerOutput(nn.Linear):
-    """The last layer: (N, inputs/2) of each tower → (N, classes) on both."""
+    """Last layer: (N, inputs/2) of each tower → (N, classes) on both."""
 
     group: ProcessGroup
 
@@ -106,7 +106,8 @@ class TowerOutput(nn.Linear):
 
 
 class TowerDropout(Dropout):
-    """Dropout of a tower's half of the units. The mask is drawn for all units on both, so that it is one device's."""
+    """Dropout for a tower's half of the units. Both towers draw the mask for all units, so it is the same as on one
+    device."""
 
     def __init__(self, p: float, tower: int) -> None:
         super().__init__(p)
@@ -120,7 +121,7 @@ class TowerDropout(Dropout):
 
 
 class NormAcrossTowers(NormLayer):
-    """A norm whose sums cross from one tower to the other, as the printed text has it."""
+    """Norm whose sums include maps of the other tower, as in the printed text."""
 
     def __init__(self, norm: NormLayer, tower: int, group: ProcessGroup) -> None:
         super().__init__()
@@ -131,8 +132,8 @@ class NormAcrossTowers(NormLayer):
 
 
 def keep_half(net: nn.Module, tower: int, group: ProcessGroup) -> dict[str, int]:
-    """Cut `net` in place to tower 0 or 1 of the two processes in `group`. Returns the axis along which each parameter
-    was cut, by name; a parameter that both hold whole is not in it.
+    """Cut `net` in place to tower 0 or 1 of the two processes in `group`. Returns parameter name → axis along which it
+    was cut, without parameters that both towers hold completely.
 
     Raises UserError for a network without two towers.
     """
@@ -152,7 +153,7 @@ def keep_half(net: nn.Module, tower: int, group: ProcessGroup) -> dict[str, int]
 
 
 def half_of(name: str, layer: nn.Module, tower: int, group: ProcessGroup) -> nn.Module:
-    """The layer that stands for `layer` on one tower."""
+    """Replacement of `layer` on one tower."""
     if isinstance(layer, nn.Conv2d):
         return half_convolution(layer, tower, None if name == "conv1" or layer.groups == TOWERS else group)
     if isinstance(layer, nn.Linear):
@@ -167,7 +168,8 @@ def half_of(name: str, layer: nn.Module, tower: int, group: ProcessGroup) -> nn.
 
 
 def half_convolution(whole: nn.Conv2d, tower: int, group: ProcessGroup | None) -> TowerConv2d:
-    """`group`: to gather the maps that it reads; None where it reads its own tower's or the image."""
+    """Half of a convolution. `group`: for gathering the input maps of both towers; None if it reads only its own
+    tower's maps or the image."""
     with torch.device("meta"):
         inputs = whole.in_channels // whole.groups
         half = TowerConv2d(inputs, whole.out_channels // TOWERS, whole.kernel_size, whole.stride, whole.padding)  # type: ignore[arg-type]
@@ -190,7 +192,7 @@ def half_output(whole: nn.Linear, tower: int, group: ProcessGroup) -> TowerOutpu
 
 
 def cut(half: Any, whole: Any, tower: int, weight_axis: int) -> Any:
-    """Give `half` its part of the weights of `whole`; the biases are cut with the kernels, or kept by both."""
+    """Set the weights of `half` from its part of `whole`. Biases are cut along with the kernels, or kept by both."""
     weight, bias = whole.weight.detach(), whole.bias.detach()
     half.weight = nn.Parameter(own_half(weight, weight_axis, tower).clone())
     half.bias = nn.Parameter(own_half(bias, 0, tower).clone() if weight_axis == 0 else bias.clone())

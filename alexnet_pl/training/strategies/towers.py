@@ -1,4 +1,4 @@
-"""The two-GPU scheme of §4.2 (§3.2 of 2012) on two processes, or on pairs that share each batch: model parallel."""
+"""The two-GPU scheme of §4.2 (§3.2 of 2012), model parallel: on two processes, or on pairs that share each batch."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,18 +21,18 @@ from alexnet_pl.training.strategies.tower_layers import TOWERS, gather_halves, k
 class TowerStrategy(DataParallelStrategy):
     """Each process keeps half of the network (`tower_layers`); processes 2i and 2i + 1 are a pair with the same images.
 
-    Several pairs share each batch as data parallel processes do, each tower with its like. Checkpoints are written
-    whole, so that they load on one device, and the other way round.
+    Several pairs share each batch like data parallel processes; equal towers average their gradients. Checkpoints
+    contain the whole network, so that they can be exchanged with fits on one device.
     """
 
     kind = "towers"
-    axes: dict[str, int]  # along which each parameter is cut
-    data: ProcessGroup  # processes with this tower
+    axes: dict[str, int]  # parameter name → axis along which it is cut
+    data: ProcessGroup  # processes with the same tower
     pair: ProcessGroup  # both towers of one network
 
     def setup_environment(self) -> None:
         state = torch.get_rng_state()
-        super().setup_environment()  # in which Lightning seeds anew; dropout is to go on as in a single process
+        super().setup_environment()  # Lightning seeds again here; dropout must continue as in a single process
         torch.set_rng_state(state)
         if self.world_size % TOWERS:
             raise UserError(f"trainer.strategy=towers: {self.world_size} devices are not an even number")
@@ -50,47 +50,47 @@ class TowerStrategy(DataParallelStrategy):
 
     @property
     def distributed_sampler_kwargs(self) -> dict[str, int]:
-        """Which share of the images is this process's: a pair's."""
+        """Arguments that give both processes of a pair the same share of the images."""
         return {"num_replicas": self.world_size // TOWERS, "rank": self.global_rank // TOWERS}
 
     def setup(self, trainer: L.Trainer) -> None:
-        """Cut the network, which is whole until the weights of a checkpoint are in it."""
+        """Cut the network, which must be whole until a checkpoint's weights are loaded."""
         assert self.lightning_module is not None
         self.axes = keep_half(self.net, self.tower, self.pair)
         if trainer.state.fn == TrainerFn.FITTING:
             return super().setup(trainer)
         assert self.accelerator is not None
-        self.accelerator.setup(trainer)  # Lightning would go on to give all processes the first one's weights
+        self.accelerator.setup(trainer)  # Lightning's setup would then copy the first process's weights to all
         self.model_to_device()
         self.setup_precision_plugin()
 
     @property
     def net(self) -> Any:
-        return getattr(self.lightning_module, "net", None)  # keep_half refuses what is no AlexNet
+        return getattr(self.lightning_module, "net", None)  # keep_half raises UserError for anything but an AlexNet
 
     def configure_ddp(self) -> None:
         if self.mesh["data"].size() > 1:
             super().configure_ddp()
 
     def reduce(self, tensor: Tensor, group: Any = None, reduce_op: Any = "mean") -> Tensor:
-        """Over processes with different images; both of a pair have the same value."""
+        """Reduce over processes with different images; both processes of a pair have the same value."""
         return super().reduce(tensor, self.data if group is None else group, reduce_op)
 
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
-        """Over all processes: a signal may have reached one of a pair alone."""
+        """Reduce over all processes, since a signal may reach only one process of a pair."""
         votes = torch.tensor(int(decision), device=self.root_device)
         dist.all_reduce(votes)
         return bool(votes == self.world_size) if all else bool(votes)
 
     def whole(self, name: str, half: Tensor) -> Tensor:
-        """A parameter, or its velocity, of both towers, where `half` is this one's. Both must call."""
+        """Gather a parameter or its velocity from both towers; `half`: this tower's part. Both must call this."""
         if name not in self.axes:
             return half
-        there = half.detach().to(self.root_device)  # where processes meet, also when a fit has ended
+        there = half.detach().to(self.root_device)  # device on which processes communicate, even after the fit
         return gather_halves(there, self.axes[name], self.pair).to(half.device).contiguous()
 
     def whole_norms(self, norms: Tensor) -> Tensor:
-        """Norms of tensors that are cut, from those of the halves."""
+        """Norms of complete tensors, from the norms of both halves."""
         squares = norms.square()
         dist.all_reduce(squares, group=self.pair)
         return squares.sqrt()
@@ -109,7 +109,7 @@ class TowerStrategy(DataParallelStrategy):
         super().load_optimizer_state_dict({**checkpoint, "optimizer_states": halves})
 
     def half_state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """A whole optimizer's state → this tower's."""
+        """Cut the state of an optimizer of the whole network to this tower's."""
         velocities = {}
         for i, kept in state["state"].items():
             axis = self.axes.get(name_of(state, i))
@@ -118,5 +118,5 @@ class TowerStrategy(DataParallelStrategy):
 
 
 def name_of(state: dict[str, Any], index: int) -> str:
-    """The parameter of a number in an optimizer's state: groups have one each, and its name."""
+    """Name of the parameter with this index in an optimizer's state; each group has one parameter and its name."""
     return next(group["name"] for group in state["param_groups"] if index in group["params"])

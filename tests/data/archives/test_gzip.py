@@ -12,7 +12,7 @@ from alexnet_pl.errors import UserError
 
 
 def flip_stored_byte(path: Path, wanted: bytes) -> None:
-    """Pack the archive again without compression, with one bit of an image changed and the checksum of before."""
+    """Repack the archive without compression, with one bit of an image flipped and the original checksum."""
     content = gzip.decompress(path.read_bytes())
     data = bytearray(gzip.compress(content, 0))
     data[data.index(wanted) + len(wanted) // 2] ^= 1
@@ -31,14 +31,14 @@ def test_flipped_bit_in_hugging_faces_archive_is_detected(tmp_path: Path) -> Non
     copy = packed(tmp_path / "copy")
     path = copy / "train_images_1.tar.gz"
     data = bytearray(path.read_bytes())
-    data[-6] ^= 1  # of the checksum itself
+    data[-6] ^= 1  # flips a bit of the checksum itself
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"train_images_1.tar.gz: .*does not match its checksum"):
         read_source(copy, {})
 
 
 def test_large_archive_of_several_streams_is_read(tmp_path: Path) -> None:
-    """As pigz and `cat` leave it, with points for random access in between."""
+    """Written by pigz and `cat`, for example; contains points for random access."""
     rng = np.random.default_rng(0)
     files: Files = {f"n0100000{c}_{i}.JPEG": rng.bytes(300_000) for c in range(2) for i in range(5)}
     data = tar(files)

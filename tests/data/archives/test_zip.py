@@ -14,7 +14,7 @@ CONTENT = {"a/one.JPEG": b"\xff\xd8 one", "a/two.JPEG": bytes(70_000), "tables/Ã
 
 
 class Unseekable(io.BytesIO):
-    """What a zip program writes to a pipe has sizes and checksums after each file instead of before."""
+    """Stream for a zip program that writes to a pipe: sizes and checksums come after each file instead of before."""
 
     def seekable(self) -> bool:
         return False
@@ -61,7 +61,7 @@ def test_links_folders_and_unwanted_names_are_skipped(tmp_path: Path) -> None:
         link = zipfile.ZipInfo("link.JPEG")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
-        archive.writestr("1.xml", "x", zipfile.ZIP_BZIP2)  # not readable in place, and not asked for
+        archive.writestr("1.xml", "x", zipfile.ZIP_BZIP2)  # cannot be read in place, but is not requested
         archive.writestr("1.JPEG", "x")
     found = zip.list_zip_members(tmp_path / "x.zip", lambda name: not name.endswith(".xml"))
     assert [each.name for each in found] == ["1.JPEG"]

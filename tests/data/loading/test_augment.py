@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alexnet_pl.data.loading.augment import Augment, Draws
 
-# SOURCE_FACTS §4: the published components of ImageNet's colours on 0 … 255, one a column, ascending.
+# SOURCE_FACTS §4: published principal components of ImageNet's colours (0 to 255), one per column, ascending.
 STDEVS = np.array([19.721, 37.094, 121.780])
 DIRECTIONS = np.array([[0.41796, -0.71258, -0.56351], [-0.81698, -0.02354, -0.57618], [0.39731, 0.70120, -0.59200]])
 COVARIANCE = DIRECTIONS @ np.diag(STDEVS**2) @ DIRECTIONS.T
@@ -21,10 +21,10 @@ def photographs(count: int, size: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 3, size, size), dtype=np.uint8)
 
 
-def eye(
+def make_augment(
     size: int, crop: int, image: np.ndarray | None = None, covariance: np.ndarray = COVARIANCE, **settings
 ) -> Augment:
-    """An Augment that took `image` for the mean image: black, unless told."""
+    """Augment with `image` as the mean image, black by default."""
     augment = Augment(size=size, crop=crop, **settings)
     augment.set_statistics(np.zeros((3, size, size)) if image is None else image, covariance)
     return augment
@@ -41,18 +41,18 @@ def cut(image: np.ndarray, top: int, left: int, crop: int, flip: bool) -> np.nda
 
 
 def uneven_mean(size: int) -> np.ndarray:
-    """A mean image that no shift and no reflection leaves as it is."""
+    """A mean image that changes under every shift and reflection."""
     return 60 + 100 * np.random.default_rng(9).random((3, size, size))
 
 
 @pytest.mark.parametrize(("size", "crop"), SIZES)
 def test_training_view_is_numpys_slice_reflected_if_drawn(size: int, crop: int) -> None:
-    """First and last places, unequal rows and columns, both reflections."""
+    """First and last offsets, different row and column offsets, both reflections."""
     last = size - crop
     offsets = [[0, 0], [last, last], [0, last], [last, 0], [1, last - 2], [last // 2, 3]]
     flips = [False, True, True, False, True, False]
     images = photographs(6, size)
-    view = eye(size, crop, noise=0)(torch.from_numpy(images), draws(offsets, flips))
+    view = make_augment(size, crop, noise=0)(torch.from_numpy(images), draws(offsets, flips))
     assert view.dtype == torch.float32
     wanted = [cut(image, *at, crop, flip) for image, at, flip in zip(images, offsets, flips, strict=True)]
     assert np.array_equal(view.numpy(), np.stack(wanted))
@@ -60,7 +60,7 @@ def test_training_view_is_numpys_slice_reflected_if_drawn(size: int, crop: int) 
 
 def test_pixels_keep_their_scale_of_0_to_255() -> None:
     images = torch.tensor([0, 255], dtype=torch.uint8).repeat(8)[:16].reshape(1, 1, 4, 4).expand(1, 3, 4, 4)
-    view = eye(4, 4, noise=0)(images, draws([[0, 0]], [False]))
+    view = make_augment(4, 4, noise=0)(images, draws([[0, 0]], [False]))
     assert set(view.unique().tolist()) == {0.0, 255.0}
 
 
@@ -72,7 +72,7 @@ def test_any_crop_of_any_size_matches_numpy(data: st.DataObject) -> None:
     place = st.integers(0, size - crop)
     chosen = data.draw(st.lists(st.tuples(place, place, st.booleans()), min_size=1, max_size=5))
     images, mean = photographs(len(chosen), size), uneven_mean(size)
-    view = eye(size, crop, mean, noise=0, mean="per_position")(
+    view = make_augment(size, crop, mean, noise=0, mean="per_position")(
         torch.from_numpy(images), draws([c[:2] for c in chosen], [c[2] for c in chosen])
     )
     wanted = [cut(image - mean, top, left, crop, flip) for image, (top, left, flip) in zip(images, chosen, strict=True)]
@@ -82,11 +82,11 @@ def test_any_crop_of_any_size_matches_numpy(data: st.DataObject) -> None:
 @pytest.mark.parametrize(("size", "crop"), SIZES)
 @pytest.mark.parametrize("which", ["center", "per_position"])
 def test_mean_is_centered_as_run_and_per_position_as_printed(which: str, size: int, crop: int) -> None:
-    """convdata_jpeg.py:201: the mean's central crop, whatever the offset, unreflected; in print each pixel's own."""
+    """convdata_jpeg.py:201: the mean's central crop for all offsets, unreflected; as printed, each pixel's own mean."""
     last, mid = size - crop, (size - crop) // 2
     offsets, flips = [[0, 0], [last, 1], [last, last], [mid, mid]], [False, True, False, True]
     images, mean = photographs(4, size), uneven_mean(size)
-    view = eye(size, crop, mean, noise=0, mean=which)(torch.from_numpy(images), draws(offsets, flips)).numpy()
+    view = make_augment(size, crop, mean, noise=0, mean=which)(torch.from_numpy(images), draws(offsets, flips)).numpy()
     for image, (top, left), flip, found in zip(images, offsets, flips, view, strict=True):
         if which == "center":
             wanted = cut(image, top, left, crop, flip) - mean[:, mid : mid + crop, mid : mid + crop]
@@ -98,7 +98,7 @@ def test_mean_is_centered_as_run_and_per_position_as_printed(which: str, size: i
 @pytest.mark.parametrize("which", ["center", "per_position"])
 def test_view_is_repeatable_and_leaves_its_inputs_unchanged(which: str) -> None:
     images = torch.from_numpy(photographs(3, 32))
-    kept, augment = images.clone(), eye(32, 24, uneven_mean(32), mean=which)
+    kept, augment = images.clone(), make_augment(32, 24, uneven_mean(32), mean=which)
     drawn = augment.draw(0, 0, 0, 3)
     first = augment(images, drawn).clone()
     list(augment.views(images, "ten"))
@@ -107,7 +107,7 @@ def test_view_is_repeatable_and_leaves_its_inputs_unchanged(which: str) -> None:
 
 
 def test_crops_start_at_33_offsets_equally_often() -> None:
-    """convdata_jpeg.py:239: 0 … 32 inclusive, 33 × 33 × 2 variants, rows and columns apart."""
+    """convdata_jpeg.py:239: 0 to 32 inclusive, 33 × 33 × 2 variants; rows and columns are drawn separately."""
     drawn = Augment().draw(0, 0, 0, 33_000)
     for axis in drawn.offsets.T:
         places, counts = np.unique(axis.numpy(), return_counts=True)
@@ -147,7 +147,7 @@ def test_row_column_reflection_and_noise_are_independent() -> None:
     drawn = Augment().draw(0, 0, 0, 20_000)
     columns = torch.cat([drawn.offsets.double(), drawn.flips.double()[:, None], drawn.noise.double()], 1)
     correlation = np.corrcoef(columns.numpy().T)
-    assert np.abs(correlation - np.eye(6)).max() < 5 / 20_000**0.5
+    assert np.abs(correlation - np.make_augment(6)).max() < 5 / 20_000**0.5
     following = [np.corrcoef(column[1:], column[:-1])[0, 1] for column in columns.numpy().T]
     assert np.abs(following).max() < 5 / 20_000**0.5, "an image's draws follow from those of the one before"
 
@@ -174,7 +174,7 @@ def test_draws_are_independent_of_global_generators() -> None:
 
 @pytest.mark.parametrize("count", [128, 100, 20])
 def test_chunks_of_32_images_share_crop_and_reflection_if_set(count: int) -> None:
-    """convdata_jpeg.py:77; the noise stays each image's own. In 40 batches all of the chunks' choices differ."""
+    """convdata_jpeg.py:77; noise is drawn per image. In 40 batches, all chunks differ."""
     chunks = []
     for batch in range(40):
         drawn = Augment(images_per_crop=32).draw(0, 0, batch, count)
@@ -200,21 +200,21 @@ SCALES = {  # grey levels of one standard deviation of α along a component of s
 
 
 def noise_of_one(augment: Augment) -> np.ndarray:
-    """What each of the three drawn numbers adds to RGB, one a row, on a grey pixel."""
+    """(3, 3) contribution of each drawn number, one per row, to RGB of a grey pixel."""
     size = augment.size
     grey = torch.full((3, 3, size, size), 128, dtype=torch.uint8)
-    view = augment(grey, draws([[0, 0]] * 3, [False] * 3, np.eye(3))).double()
+    view = augment(grey, draws([[0, 0]] * 3, [False] * 3, np.make_augment(3))).double()
     return view[:, :, 0, 0].numpy() - 128
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("noise", [0.1, 0.3])
 def test_color_noise_adds_scaled_components(scale: str, noise: float) -> None:
-    """§5.1 by numpy's eigh in float64; the order and the signs of the components are free."""
+    """§5.1, computed by numpy's eigh in float64; order and signs of the components are arbitrary."""
     chance = np.random.default_rng(3).standard_normal((3, 50)) * [[30.0], [80.0], [50.0]]
     covariance = np.cov(chance)
     variances, directions = np.linalg.eigh(covariance)
-    found = noise_of_one(eye(4, 4, covariance=covariance, noise=noise, noise_scale=scale, rescale=False))
+    found = noise_of_one(make_augment(4, 4, covariance=covariance, noise=noise, noise_scale=scale, rescale=False))
     found = found[np.argsort(np.linalg.norm(found, axis=1))]
     for got, variance, direction in zip(found, variances, directions.T, strict=True):
         wanted = noise * SCALES[scale](variance**0.5) * direction
@@ -228,13 +228,13 @@ def test_color_noise_adds_scaled_components(scale: str, noise: float) -> None:
 )
 def test_imagenet_color_noise_has_the_published_components(scale: str, grey_levels: list[float]) -> None:
     """SOURCE_FACTS §4 at α of one standard deviation; `eigenvalue` is λ / 255² · 255 · 0.1 by hand."""
-    found = noise_of_one(eye(4, 4, noise_scale=scale, rescale=False))
+    found = noise_of_one(make_augment(4, 4, noise_scale=scale, rescale=False))
     assert sorted(np.linalg.norm(found, axis=1)) == pytest.approx(grey_levels, rel=0.02)
 
 
 def test_color_noise_has_the_expected_deviation_per_channel() -> None:
     """SOURCE_FACTS §4: implied standard deviations 74.0, 72.0, 77.0 of R, G and B; a tenth of them is added."""
-    count, augment = 40_000, eye(1, 1, rescale=False)
+    count, augment = 40_000, make_augment(1, 1, rescale=False)
     grey = torch.full((count, 3, 1, 1), 128, dtype=torch.uint8)
     added = augment(grey, augment.draw(0, 0, 0, count)).double()[:, :, 0, 0] - 128
     assert added.std(0).tolist() == pytest.approx([7.40, 7.20, 7.70], rel=5 / (2 * count) ** 0.5 + 0.002)
@@ -244,12 +244,14 @@ def test_color_noise_has_the_expected_deviation_per_channel() -> None:
 @pytest.mark.parametrize("noise", [0.1, 0.05])
 @pytest.mark.parametrize("rescale", [True, False])
 def test_noise_is_one_color_per_image_added_before_rescaling(rescale: bool, noise: float) -> None:
-    """convdata_jpeg.py:155: (pixels − mean + colour) / (1 + noise); in print nothing is divided."""
+    """convdata_jpeg.py:155: (pixels − mean + colour) / (1 + noise); as printed, nothing is divided."""
     images, mean = photographs(5, 32), uneven_mean(32)
     numbers = np.random.default_rng(4).standard_normal((5, 3))
     offsets, flips = [[0, 8], [3, 4], [8, 8], [4, 4], [0, 0]], [True, False, True, False, True]
-    colours = numbers @ noise_of_one(eye(32, 32, noise=noise, rescale=False))
-    view = eye(32, 24, mean, noise=noise, rescale=rescale)(torch.from_numpy(images), draws(offsets, flips, numbers))
+    colours = numbers @ noise_of_one(make_augment(32, 32, noise=noise, rescale=False))
+    view = make_augment(32, 24, mean, noise=noise, rescale=rescale)(
+        torch.from_numpy(images), draws(offsets, flips, numbers)
+    )
     for image, at, flip, colour, found in zip(images, offsets, flips, colours, view.numpy(), strict=True):
         wanted = cut(image, *at, 24, flip) - mean[:, 4:28, 4:28] + colour[:, None, None]
         np.testing.assert_allclose(found, wanted / (1 + noise) if rescale else wanted, rtol=1e-5, atol=2e-3)
@@ -257,8 +259,8 @@ def test_noise_is_one_color_per_image_added_before_rescaling(rescale: bool, nois
 
 @pytest.mark.parametrize("late", [False, True], ids=["from the start", "switched off later"])
 def test_without_noise_nothing_is_added_or_rescaled(late: bool) -> None:
-    """SOURCE_FACTS §4: noise, and the /1.1, are switched off for the last ~25 epochs."""
-    augment = eye(32, 24, noise=0.1 if late else 0.0)
+    """SOURCE_FACTS §4: noise, and the division by 1.1, are disabled in the last ~25 epochs."""
+    augment = make_augment(32, 24, noise=0.1 if late else 0.0)
     images = photographs(2, 32)
     drawn = draws([[0, 0], [8, 8]], [False, False], np.ones((2, 3)))
     if late:
@@ -274,9 +276,9 @@ def as_set(views: list[np.ndarray]) -> set[bytes]:
 
 @pytest.mark.parametrize(("size", "crop"), SIZES)
 def test_ten_views_are_four_corners_center_and_reflections(size: int, crop: int) -> None:
-    """§5.1, in any order; at 256 the offsets are 0, 16 and 32. No noise and no division in a test."""
+    """§5.1, in any order; offsets for 256 pixels are 0, 16 and 32. Tests use no noise and no division."""
     images, last, mid = photographs(2, size), size - crop, (size - crop) // 2
-    views = list(eye(size, crop, noise=0.1).views(torch.from_numpy(images), "ten"))
+    views = list(make_augment(size, crop, noise=0.1).views(torch.from_numpy(images), "ten"))
     assert len(views) == 10
     assert all(view.shape == (2, 3, crop, crop) for view in views)
     places = [(0, 0), (0, last), (last, 0), (last, last), (mid, mid)]
@@ -289,7 +291,10 @@ def test_ten_views_are_four_corners_center_and_reflections(size: int, crop: int)
 @pytest.mark.parametrize("which", ["center", "per_position"])
 def test_test_views_lose_the_same_mean_as_training_views(which: str) -> None:
     images, mean = photographs(1, 32), uneven_mean(32)
-    views = [view[0].double().numpy() for view in eye(32, 24, mean, mean=which).views(torch.from_numpy(images), "ten")]
+    views = [
+        view[0].double().numpy()
+        for view in make_augment(32, 24, mean, mean=which).views(torch.from_numpy(images), "ten")
+    ]
     for top, left in [(0, 0), (0, 8), (8, 0), (8, 8), (4, 4)]:
         for flip in (False, True):
             if which == "center":
@@ -302,7 +307,7 @@ def test_test_views_lose_the_same_mean_as_training_views(which: str) -> None:
 def test_constant_mean_replaces_the_mean_image_if_set() -> None:
     """OverFeat's released networks: 118.380948 for all pixels and colours."""
     images = photographs(2, 32)
-    one = eye(32, 24, uneven_mean(32), pixel_mean=118.380948, noise=0)
+    one = make_augment(32, 24, uneven_mean(32), pixel_mean=118.380948, noise=0)
     (view,) = one.views(torch.from_numpy(images), "center")
     np.testing.assert_allclose(view.numpy(), images[:, :, 4:28, 4:28] - 118.380948, atol=1e-4)
     drawn = one.draw(0, 0, 0, 2)
@@ -314,7 +319,7 @@ def test_constant_mean_replaces_the_mean_image_if_set() -> None:
 def test_validation_view_is_the_center_crop() -> None:
     """SOURCE_FACTS §4: single-view test = central 224, no flip."""
     images, mean = photographs(2, 256), uneven_mean(256)
-    (view,) = eye(256, 224, mean).views(torch.from_numpy(images), "center")
+    (view,) = make_augment(256, 224, mean).views(torch.from_numpy(images), "center")
     np.testing.assert_allclose(view.numpy(), (images - mean)[:, :, 16:240, 16:240], atol=1e-3)
 
 
@@ -338,14 +343,14 @@ def test_invalid_options_are_refused_by_name(name: str, value) -> None:
 def test_nine_views_are_a_grid_without_reflections() -> None:
     """convdata_cifar.py: three rows by three columns, 4 pixels apart, for 24 pixels of 32."""
     images, mean = photographs(2, 32), uneven_mean(32)
-    views = list(eye(32, 24, mean).views(torch.from_numpy(images), "nine"))
+    views = list(make_augment(32, 24, mean).views(torch.from_numpy(images), "nine"))
     places = [(top, left) for top in (0, 4, 8) for left in (0, 4, 8)]
     wanted = [[cut(image, *place, 24, False) - mean[:, 4:28, 4:28] for image in images] for place in places]
     np.testing.assert_allclose(torch.stack(views).numpy(), np.array(wanted), rtol=1e-6, atol=1e-4)
 
 
 def test_disabling_reflection_leaves_other_draws_unchanged() -> None:
-    plain, reflected = (eye(32, 24, flip=flip).draw(1, 2, 3, 500) for flip in (False, True))
+    plain, reflected = (make_augment(32, 24, flip=flip).draw(1, 2, 3, 500) for flip in (False, True))
     assert not plain.flips.any()
     assert 200 < reflected.flips.sum() < 300
     assert torch.equal(plain.offsets, reflected.offsets)
@@ -356,7 +361,7 @@ def test_disabling_reflection_leaves_other_draws_unchanged() -> None:
 @pytest.mark.parametrize("noise", [0, 0.1])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_single_images_give_the_same_bits_as_the_batch(mean: str, noise: float, layout: torch.memory_format) -> None:
-    """To the bit: the same operations in the same order."""
+    """Bit-identical: the same operations in the same order."""
     augment = Augment(size=20, crop=13, noise=noise, mean=mean)
     rng = np.random.default_rng(0)
     augment.set_statistics(rng.uniform(90, 130, (3, 20, 20)), np.diag([100.0, 400.0, 9000.0]))
@@ -377,7 +382,7 @@ def test_single_images_give_the_same_bits_as_the_batch(mean: str, noise: float, 
 
 
 def test_ten_views_are_generated_one_at_a_time() -> None:
-    """So that testing needs the memory of one view: each is gone when the next is asked for."""
+    """Testing then needs the memory of only one view: each is freed before the next is computed."""
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     views = Augment(32, 24).views(images, "ten")
     alive: list[weakref.ref[torch.Tensor]] = []

@@ -28,7 +28,7 @@ UNREADABLE = -1
 
 
 def read(item: ImageRecord) -> tuple[np.ndarray, str]:
-    """The image of number n is n everywhere, so that a batch says which images it holds."""
+    """Image number n has the value n everywhere, so that a batch shows which images it contains."""
     if item.location == UNREADABLE:
         raise ValueError("broken on purpose")
     return np.full((3, SIZE, SIZE), item.location, dtype=np.uint8), ""
@@ -47,7 +47,7 @@ def make_split(root: Path, numbers: list[int]) -> Split:
 
 @pytest.fixture(scope="module")
 def split_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Split]:
-    """Images 0 … n − 1, of which each store is made once."""
+    """Splits with images 0 to n − 1; each store is made once."""
     made: dict[int, Split] = {}
 
     def of(count: int) -> Split:
@@ -66,7 +66,7 @@ Seen = tuple[list[int], list[int], list[list[int]], list[bool], list[list[float]
 
 
 def seen(batch: Batch) -> Seen:
-    """All that a batch says, copied, since the loader fills its buffers again: numbers, labels, draws."""
+    """Copy of a batch's numbers, labels and draws, since the loader reuses its buffers."""
     assert batch.draws is not None
     assert (batch.images == batch.images[:, :1, :1, :1]).all(), "an image is a mixture"
     numbers = batch.images[:, 0, 0, 0].tolist()
@@ -98,7 +98,7 @@ def test_training_batch_has_images_labels_and_draws_of_its_position(split_of) ->
 @given(st.integers(1, 24), st.integers(1, 9), st.integers(0, 2**32))
 @settings(max_examples=30, deadline=None)
 def test_epoch_is_a_prefix_of_a_permutation_in_full_batches(split_of, count, size, seed) -> None:
-    """No image twice; what does not fill a batch waits for another epoch. Fewer than a batch: all, some again."""
+    """No image is used twice; the rest of an epoch is dropped. A split smaller than a batch is repeated."""
     loader = training(split_of(count), size, seed)
     for _ in range(2):
         epoch = epoch_of(loader)
@@ -110,7 +110,7 @@ def test_epoch_is_a_prefix_of_a_permutation_in_full_batches(split_of, count, siz
 
 
 def test_every_image_is_left_out_equally_often() -> None:
-    """Of eight images in batches of three, two are left out: over many epochs each as often as any other."""
+    """Of eight images in batches of three, two are left out: over many epochs, each equally often."""
     left_out = [frozenset(epoch_order(8, 0, epoch)[6:].tolist()) for epoch in range(200)]
     counts = np.bincount([number for pair in left_out for number in pair], minlength=8)
     assert np.abs(counts - 50).max() < 5 * (200 * 0.25 * 0.75) ** 0.5
@@ -133,7 +133,7 @@ def test_order_and_draws_depend_on_seed_and_epoch(split_of) -> None:
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5, 8])
 def test_shards_of_all_devices_form_the_single_device_batch(split_of, world: int) -> None:
-    """In the order of ranks, draws included, where the size does not divide evenly too: the run is the same."""
+    """In the order of ranks, including draws, also if the size does not divide evenly: the run is the same."""
     whole = training(split_of(24), 8, seed=2)
     ranks = [training(split_of(24), 8, seed=2, rank=rank, world=world) for rank in range(world)]
     for _ in range(2):
@@ -153,7 +153,7 @@ def test_limit_takes_the_first_batches_of_each_epoch(split_of) -> None:
 
 
 def state_after(loader: TrainLoader, batches: int) -> tuple[list[Seen], dict]:
-    """The batches of that many steps, over epochs, and the state after the last of them, through JSON."""
+    """(batches of that many steps over several epochs, loader state after the last one, converted to JSON and back)."""
     found: list[Seen] = []
     while len(found) < batches:
         for batch in loader:
@@ -165,7 +165,7 @@ def state_after(loader: TrainLoader, batches: int) -> tuple[list[Seen], dict]:
 
 @pytest.mark.parametrize("done", range(13))
 def test_loaded_state_continues_with_the_remaining_batches(split_of, done: int) -> None:
-    """Three epochs of four batches, cut after every one of them, draws included, then over two more ends of epochs."""
+    """Three epochs of four batches, interrupted after each batch; compares draws too, for two more epochs."""
     whole, _ = state_after(training(split_of(14), 3, seed=5), 20)
     first, state = state_after(training(split_of(14), 3, seed=5), done)
     assert first == whole[:done]
@@ -193,7 +193,7 @@ def test_run_resumed_twice_sees_the_same_batches(split_of, count, size, seed, da
 
 
 def test_batch_is_unchanged_while_the_next_one_is_yielded(split_of) -> None:
-    """What `stream` promises on the CPU, where no copy is made: the buffer is filled again only later."""
+    """On the CPU, `stream` promises not to reuse a buffer, which is not copied, before the next batch is yielded."""
     before: tuple[Batch, Seen] | None = None
     for batch in training(split_of(24), 2):
         if before is not None:
@@ -204,7 +204,7 @@ def test_batch_is_unchanged_while_the_next_one_is_yielded(split_of) -> None:
 
 
 def counted(loader: EvalLoader) -> tuple[list[int], list[int]]:
-    """Numbers and labels of the images that count: as many as there are labels."""
+    """Numbers and labels of the images that count, as many as there are labels."""
     numbers: list[int] = []
     labels: list[int] = []
     for batch in loader:
@@ -217,7 +217,7 @@ def counted(loader: EvalLoader) -> tuple[list[int], list[int]]:
 @given(st.integers(1, 24), st.integers(1, 9), st.integers(1, 6))
 @settings(max_examples=60, deadline=None)
 def test_each_image_is_tested_once_over_all_devices(split_of, count: int, size: int, world: int) -> None:
-    """Lightning's own sampler would repeat images until all devices have as many."""
+    """Lightning's own sampler would repeat images until all devices have equally many."""
     loaders = [EvalLoader(split_of(count), size, CPU, rank, world) for rank in range(world)]
     found = [counted(loader) for loader in loaders]
     numbers = flat(each[0] for each in found)
@@ -239,7 +239,7 @@ def test_total_with_a_limit_counts_yielded_images(split_of, count, size, world, 
 @given(st.integers(1, 24), st.integers(1, 9), st.integers(1, 6))
 @settings(max_examples=40, deadline=None)
 def test_eval_loader_yields_its_length_in_nonempty_batches(split_of, count, size, world) -> None:
-    """Where there are more devices than images too; Lightning plans by the length."""
+    """Also with more devices than images; Lightning relies on the length."""
     for rank in range(world):
         loader = EvalLoader(split_of(count), size, CPU, rank, world)
         sizes = [len(batch.labels) for batch in loader]
@@ -253,7 +253,7 @@ def test_testing_twice_gives_the_same_images_in_the_same_order(split_of) -> None
 
 
 def test_unreadable_images_are_in_no_batch(tmp_path: Path) -> None:
-    """The first, the last and two in a row of ten; the others keep their labels."""
+    """Of ten images, the first, the last and two in a row are unreadable; the others keep their labels."""
     numbers = [UNREADABLE, 1, 2, UNREADABLE, UNREADABLE, 5, 6, 7, 8, UNREADABLE]
     split = make_split(tmp_path / "store", numbers)
     good = [number for number in numbers if number != UNREADABLE]
@@ -303,7 +303,7 @@ def test_error_in_the_loop_leaves_no_thread(split_of) -> None:
 
 
 def test_error_in_the_reading_thread_is_raised_in_the_loop(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not a hang: a disk that fails in the middle of an epoch ends the run with the disk's own error."""
+    """A disk that fails during an epoch ends the run with the disk's error instead of a hang."""
     before, split = threads(), split_of(24)
     readings = itertools.count()
     plain = split.read
@@ -322,7 +322,7 @@ def test_error_in_the_reading_thread_is_raised_in_the_loop(split_of, monkeypatch
 @pytest.mark.parametrize("size", [4, 5])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_images_cached_on_a_device_are_gathered_unchanged(size: int, layout: torch.memory_format) -> None:
-    """48 bytes are six words of eight, 75 are none."""
+    """48 bytes are six words of eight bytes; 75 are not a multiple."""
     images = torch.randint(256, (7, 3, size, size), dtype=torch.uint8).contiguous(memory_format=layout)
     chosen = torch.tensor([6, 0, 0, 3])
     assert torch.equal(gather_images(images, chosen), images[chosen])

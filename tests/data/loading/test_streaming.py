@@ -30,7 +30,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def evict(root: Path) -> None:
-    """Out of the kernel's cache, which needs no rights for files that nobody has mapped."""
+    """Evict files from the kernel's cache, which needs no privileges if no process has mapped them."""
     for path in root.glob("train-*"):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -46,8 +46,8 @@ def in_memory(path: Path, begin: int) -> bool:
             pytest.skip(f"this file system does not tell what is in memory: {error}")
 
 
-def test_announced_records_are_read_into_memory(tmp_path: Path) -> None:
-    """A record alone, and not one far from it. 200 kB a record, as the kernel reads ahead less."""
+def test_prefetched_records_are_read_into_memory(tmp_path: Path) -> None:
+    """Tests one record, and that a distant one is not read. Records have 200 kB, more than the kernel reads ahead."""
     settings = StoreSettings("small", 256, {}, shard=64)
     prepare(synthetic.list_synthetic(64, 8), tmp_path / "store", settings, partial(synthetic.read_drawn, size=256))
     path = tmp_path / "store/train-000000.u8"
@@ -84,7 +84,7 @@ def test_batches_are_the_same_with_and_without_read_ahead(root: Path) -> None:
         assert torch.equal(labels, same)
 
 
-def test_concatenated_splits_announce_their_own_records(root: Path) -> None:
+def test_concatenated_splits_prefetch_their_own_records(root: Path) -> None:
     store = Store(root)
     joined, asked = ConcatSplit([store.split("train"), store.split("val")]), {}
     for split in joined.splits:
@@ -105,13 +105,13 @@ def batches(count: int) -> Iterator[np.ndarray]:
     yield from (np.array([number]) for number in range(count))
 
 
-def test_batches_are_announced_ahead_only_after_a_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_prefetched_only_after_a_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     reads, split, given = [0], RecordingSplit(), []
     monkeypatch.setattr(streaming, "count_major_faults", lambda: reads[0])
     for batch in with_readahead(split, batches(400)):
         given.append(int(batch[0]))
         assert len(given) > BATCHES_AFTER_FAULT or split.asked[-1] == given[-1] + READAHEAD_BATCHES
-        reads[0] += len(given) == 200  # this one had to wait
+        reads[0] += len(given) == 200  # this batch had to wait
     assert given == list(range(400))
     begun, again = (
         range(BATCHES_AFTER_FAULT + READAHEAD_BATCHES),

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Eleven drawn scenes to test on, of three aspects."""
+    """Eleven drawn scenes for testing, with three aspect ratios."""
     root = tmp_path_factory.mktemp("whole")
     settings = StoreSettings("scenes", 40, {"drawn": "scenes"}, StoreEncoding("whole"), shard=8, workers=1)
     drawn = scenes.source(40, (1, 1), train=2, val=11)

@@ -40,7 +40,7 @@ def crashing(item: ImageRecord) -> tuple[np.ndarray, str]:
 
 
 def killed(item: ImageRecord) -> tuple[np.ndarray, str]:
-    """As the kernel does to a process when there is no memory left."""
+    """Kill the process, as the kernel does when it runs out of memory."""
     if item.name == "train/c/0.jpg":
         os.kill(os.getpid(), signal.SIGKILL)
     return READ(item)
@@ -56,7 +56,7 @@ def test_killed_worker_is_reported_and_finished_shards_are_kept(source: DatasetL
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_crashing_reader_leaves_no_store(source: DatasetListing, tmp_path: Path, workers: int) -> None:
-    """The error comes out as it is; an image that cannot be read is a ValueError and no crash."""
+    """The original error is raised. An unreadable image is a ValueError, not a crash."""
     with pytest.raises(RuntimeError, match="a bug"):
         make(source, tmp_path / "store", crashing, workers=workers)
     with pytest.raises(UserError, match="does not exist"):
@@ -81,8 +81,8 @@ def test_interrupted_run_leaves_no_store_and_can_be_repeated(
     what: str,
     error: BaseException,
 ) -> None:
-    """Whichever write meets a full disk, in a thread or not, it is told; just before the last step all is written, and
-    still under the other name."""
+    """A full disk is reported whichever write it interrupts, also in a thread. Just before the last step, everything is
+    written under the temporary name."""
     told = (
         pytest.raises(UserError, match=r"data\.root: .*no space left") if error is FULL else pytest.raises(type(error))
     )
@@ -99,7 +99,7 @@ def test_interrupted_run_leaves_no_store_and_can_be_repeated(
 def test_finished_shards_are_not_repeated(
     source: DatasetListing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Stopped in its fourth shard of five, one after the other, it goes on there."""
+    """Interrupted in the fourth of five shards, `prepare` resumes there."""
     seen: list[str] = []
 
     def once(item: ImageRecord) -> tuple[np.ndarray, str]:
@@ -127,7 +127,7 @@ def test_finished_shards_are_not_repeated(
         ({"encoding": StoreEncoding("jpeg")}, "started with other encoding"),
     ],
 )
-def test_store_begun_with_other_settings_is_not_continued(
+def test_store_started_with_other_settings_is_not_resumed(
     source: DatasetListing, tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
@@ -142,12 +142,12 @@ def test_first_of_two_concurrent_runs_decides_the_settings(source: DatasetListin
     (partial / "plan.json").write_text('{"size": 5}\n')
     with shared_lock(partial), pytest.raises(UserError, match=r"store.partial was started with other"):
         make(source, tmp_path / "store")
-    make(source, tmp_path / "store")  # the other one ended with nothing made
+    make(source, tmp_path / "store")  # the other run ended without writing anything
     assert Store(tmp_path / "store").size == PLAIN.size
     assert not list((tmp_path / "store").glob("users")) + list((tmp_path / "store").glob("*lock"))
 
 
-def test_store_begun_from_other_images_is_not_continued(source: DatasetListing, tmp_path: Path) -> None:
+def test_store_started_from_other_images_is_not_resumed(source: DatasetListing, tmp_path: Path) -> None:
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
     val = list(source.splits["val"])
     other = DatasetListing(
@@ -201,7 +201,7 @@ print(killed)
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
 def test_store_after_twenty_kills_is_identical(copy: Path, tmp_path: Path, encoding: str) -> None:
-    """kill -9 at random moments; each run goes on with what the ones before it have done."""
+    """kill -9 at random moments; each run resumes from the previous ones."""
     for number in range(8):
         shutil.copytree(copy / "train/a", tmp_path / f"copy/train/{number}")
         shutil.copytree(copy / "val/a", tmp_path / f"copy/val/{number}")
@@ -212,7 +212,7 @@ def test_store_after_twenty_kills_is_identical(copy: Path, tmp_path: Path, encod
     whole, cut = Store(tmp_path / "whole"), Store(tmp_path / "cut")
     assert cut.manifest == whole.manifest
     assert list(find_corrupt(cut)) == []
-    remove_leftovers(cut.root)  # as the next `prepare` does after a kill in the very last moment
+    remove_leftovers(cut.root)  # as the next `prepare` does after a kill at the very end
     assert {path.name for path in cut.root.iterdir()} == {path.name for path in whole.root.iterdir()}
     assert {name.partition("-")[0] for name in beside(cut.root)} == {"copy", "cut", "whole", "made"}
     for made in tmp_path.glob("made-*"):
@@ -221,14 +221,14 @@ def test_store_after_twenty_kills_is_identical(copy: Path, tmp_path: Path, encod
 
 @pytest.mark.slow
 def test_workers_end_when_the_command_is_killed(tmp_path: Path) -> None:
-    """They would wait for their next file for ever; what they had done is kept, and the next run goes on with it."""
+    """Workers would wait for their next file forever. Their results are kept, and the next run resumes from them."""
     root, partial_root = tmp_path / "store", tmp_path / "store.partial"
     words = [sys.executable, "-m", "alexnet_pl", "prepare", "-c", "demo", "data.size=64", "prepare.images_per_shard=32"]
     words += ["prepare.workers=2", f"data.root={root}"]
     killed = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=tmp_path)
     waited(lambda: len(list(partial_root.glob("train-*"))) >= 9)
     crew = descendants(killed.pid)
-    assert len(crew) >= 3  # two workers, and the process that they are forked from
+    assert len(crew) >= 3  # two workers, and the process that forks them
     killed.kill()
     killed.wait()
     waited(lambda: not any(Path(f"/proc/{each}").exists() for each in crew))
@@ -253,7 +253,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def test_kill_during_cleanup_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At every file: plan.json, by which the next `prepare` knows, goes last."""
+    """Killed at every file. plan.json, by which the next `prepare` detects this, is removed last."""
     names = ["train-000000.npz", "x.tmp", "plan.json", "plan-host-1.json", "plan.lock", "lock", "users", "store.json"]
     unlink = Path.unlink
     for kept in range(len(names)):

@@ -22,8 +22,8 @@ Usage = namedtuple("Usage", "total used free")
 def test_insufficient_disk_space_is_reported_before_writing(
     source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """18 images of 3 × 8 × 8 bytes; the folder's own parents need not be there yet."""
-    needed, asked = (18 * 3 + 4 * 24) * SIZE**2, []  # and what is kept of each of four shards until the end
+    """18 images of 3 × 8 × 8 bytes; the folder's parents need not exist yet."""
+    needed, asked = (18 * 3 + 4 * 24) * SIZE**2, []  # plus the data kept for each of four shards until the end
 
     def usage(path: Any, free: int) -> Usage:
         asked.append(Path(path))
@@ -87,7 +87,7 @@ def test_root_that_is_a_file_is_refused_and_unchanged(source: DatasetListing, tm
 def test_current_folder_as_root_is_refused_or_filled(
     source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`data.root=.`, which has no name to add `.partial` to."""
+    """`data.root=.` has no name to which `.partial` could be added."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     try:

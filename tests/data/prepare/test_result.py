@@ -21,7 +21,7 @@ from alexnet_pl.errors import UserError
 
 
 def squares(source: DatasetListing, split: str) -> list[tuple[str, int, np.ndarray]]:
-    """(name, label, image) of what can be read, straight from the files."""
+    """(name, label, image) of the readable images, read directly from the files."""
     return [(item.name, item.label, READ(item)[0]) for item in source.splits[split] if item.name not in BAD]
 
 
@@ -53,7 +53,7 @@ def test_unreadable_images_are_listed_with_a_reason_and_shift_nothing(source: Da
 
 
 def test_mean_and_covariance_match_numpy_over_readable_images(source: DatasetListing, tmp_path: Path) -> None:
-    """In float64, of the training split alone; a broken image is not a black one."""
+    """In float64, over the training split only; broken images do not count as black."""
     make(source, tmp_path / "store")
     images = np.stack([image for *_, image in squares(source, "train")]).astype(np.float64)
     store = Store(tmp_path / "store")
@@ -64,7 +64,7 @@ def test_mean_and_covariance_match_numpy_over_readable_images(source: DatasetLis
 
 
 def test_low_contrast_images_keep_their_covariance(tmp_path: Path) -> None:
-    """Where a sum of squares minus the square of a sum, in float32, has no digit left."""
+    """For which a sum of squares minus the square of a sum has no correct digit in float32."""
     images = np.full((30, 3, SIZE, SIZE), 254, np.uint8)
     images[::2, 0, ::2] = 255
     items = [ImageRecord(f"{i}", 0, i) for i in range(30)]
@@ -78,7 +78,7 @@ def test_low_contrast_images_keep_their_covariance(tmp_path: Path) -> None:
 
 
 def unsteady(item: ImageRecord) -> tuple[np.ndarray, str]:
-    """Takes a while, now longer, now shorter."""
+    """Reader with varying delays."""
     time.sleep(hash(item.name) % 7 / 1000)
     return READ(item)
 
@@ -100,7 +100,7 @@ def test_workers_order_and_parts_change_no_byte(
 
 
 def brighter(item: ImageRecord) -> tuple[np.ndarray, str]:
-    """One channel of one pixel of one image of the validation split is another."""
+    """Changes one channel of one pixel of one validation image."""
     image, odd = READ(item)
     image = image.copy()
     if item.name == "val/c/0.jpg":
@@ -109,7 +109,8 @@ def brighter(item: ImageRecord) -> tuple[np.ndarray, str]:
 
 
 def test_fingerprint_covers_everything_that_training_reads(source: DatasetListing, tmp_path: Path) -> None:
-    """Twice the same for the same; another for one bit of a pixel, a label, a name, a class, a setting, an order."""
+    """The same input gives the same fingerprint; changing one bit of a pixel, a label, name, class, setting or the
+    order gives another."""
     train, val = list(source.splits["train"]), list(source.splits["val"])
     variants: dict[str, Callable[[Path], dict[str, Any]]] = {
         "plain": partial(make, source),
@@ -139,7 +140,7 @@ def test_unrelated_existing_files_are_not_mixed_in(source: DatasetListing, tmp_p
     (tmp_path / "store.partial/test.u8").write_bytes(b"of who knows what")
     assert make(source, tmp_path / "store") == make(source, tmp_path / "again")
     files = [{path.name for path in (tmp_path / name).iterdir()} for name in ("store", "again")]
-    assert files[0] == files[1] | {"test.u8"}  # not ours to delete
+    assert files[0] == files[1] | {"test.u8"}  # user files must not be deleted
     assert not (tmp_path / "store.partial").exists()
     (tmp_path / "new.partial").mkdir()
     (tmp_path / "new.partial/train-000000.u8.npz").write_bytes(b"of who knows what")
@@ -149,7 +150,7 @@ def test_unrelated_existing_files_are_not_mixed_in(source: DatasetListing, tmp_p
 
 @pytest.mark.parametrize("strange", ["a\nb", "a\rb", "a\x0bb", "a\x85b", "a\u2028b", "ä, \U0001f41d", "a\udce9b"])
 def test_unusual_file_names_shift_no_other(copy: Path, tmp_path: Path, strange: str) -> None:
-    """Line breaks of every kind, and bytes that are no UTF-8, as archives from Windows leave them."""
+    """All kinds of line breaks, and bytes that are not UTF-8, as in archives from Windows."""
     root = tmp_path / "copy"
     for number, name in enumerate(["0", strange, "z"]):
         draw(root / "train/a/x.png", number)

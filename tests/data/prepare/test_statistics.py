@@ -11,7 +11,7 @@ from alexnet_pl.data.prepare.statistics import IMAGES_PER_FLUSH, RunningStatisti
 @pytest.mark.parametrize("size", [1, 7, 64, 256, 257, 300])
 @pytest.mark.parametrize("kind", ["white", "noise", "bright"])
 def test_products_of_channels_are_exact(size: int, kind: str) -> None:
-    """256 rows of white are the largest sums that float32 must hold."""
+    """256 rows of white give the largest sums that float32 must hold."""
     rng = np.random.default_rng(size)
     low = {"white": 255, "noise": 0, "bright": 250}[kind]
     image = rng.integers(low, 256, (3, size, size), dtype=np.uint8)

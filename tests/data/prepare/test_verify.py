@@ -140,7 +140,7 @@ def test_user_files_in_a_store_are_left_alone(config: Compose, root: Path, tmp_p
 
 
 def test_same_images_of_another_size_are_refused(tmp_path: Path) -> None:
-    """Copies of one set in two resolutions have the same names."""
+    """Copies of a data set in two resolutions have the same names."""
     for name, size in (("low", 10), ("high", 40)):
         for number in range(8):
             path = tmp_path / name / ("val" if number > 5 else "train") / "a" / f"{number}.png"

@@ -39,7 +39,7 @@ def xml(name: str, corners: tuple[float, ...], width: int = WIDTH, height: int =
 
 
 def quirks() -> dict[str, bytes]:
-    """Of the training images: what TensorFlow's converter and the sheets of the data set warn of."""
+    """Irregular annotations of training images that TensorFlow's converter and the data set's readme mention."""
     tench, crane, bolete = WNIDS
     part = "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></part>"
     return {
@@ -64,7 +64,7 @@ def prepared(source: Path, root: Path, **more: object) -> Store:
 
 
 def inclusive(store: Store, split: str) -> dict[str, list[list[int]]]:
-    """Boxes by image as the files have them: first and last pixel, from 0."""
+    """Boxes by image as in the files: first and last pixel, counted from 0."""
     whole = store.whole(split)
     found = {}
     for i, name in enumerate(whole.names):
@@ -122,7 +122,7 @@ def test_kaggles_annotation_tree_takes_precedence_over_its_tables(tmp_path: Path
 
 
 def test_separate_box_folder_is_matched_to_images(tmp_path: Path) -> None:
-    """Hugging Face's names end in the class once more."""
+    """Hugging Face's image names have the class appended."""
     copy = packed(tmp_path / "copy")
     assert prepared(copy, tmp_path / "none").whole("train").box_counts().sum() == 0
     write(tmp_path / "boxes", {"ILSVRC2012_bbox_train_v2.tar.gz": zipped_tar(quirks())})

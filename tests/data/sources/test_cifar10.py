@@ -1,4 +1,4 @@
-"""CIFAR-10 source: real batches against pickle, small synthetic batches, and malicious pickles."""
+"""CIFAR-10 source: official batches against pickle, small synthetic batches, and malicious pickles."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", 
 
 
 def everything(split: Split) -> np.ndarray:
-    """(N, 3, 32, 32), all images of a split."""
+    """(N, 3, 32, 32) all images of a split."""
     return split.to_device(torch.device("cpu"))[0].numpy()
 
 
@@ -40,8 +40,8 @@ def batch(name: str, count: int = 20) -> dict[bytes, Any]:
 
 
 @pytest.fixture
-def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like torchvision's, of six batches of 20 images that pass for the official ones."""
+def fake_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in torchvision's format, with six batches of 20 images that are accepted as the official ones."""
     folder = tmp_path / "downloads" / cifar10.FOLDER
     folder.mkdir(parents=True)
     sums = {}
@@ -53,8 +53,8 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_batches_are_assigned_to_splits(made_up: Path) -> None:
-    for source in (made_up, made_up.parent):
+def test_batches_are_assigned_to_splits(fake_batches: Path) -> None:
+    for source in (fake_batches, fake_batches.parent):
         what, found = read_source(source, {})
         assert what == "CIFAR-10"
         assert {split: len([*items]) for split, items in found.splits.items()} == {"train": 80, "val": 20, "test": 20}
@@ -63,11 +63,9 @@ def test_batches_are_assigned_to_splits(made_up: Path) -> None:
     assert [item.name.split("/")[0] for item in found.splits["train"]] == names
 
 
-def test_a_store_of_the_batches_has_their_pixels_labels_and_mean(
-    made_up: Path, config: Compose, tmp_path: Path
-) -> None:
+def test_store_of_batches_has_their_pixels_labels_and_mean(fake_batches: Path, config: Compose, tmp_path: Path) -> None:
     root = tmp_path / "store"
-    prepare.prepare(config("cifar10", f"prepare.source={made_up}", f"data.root={root}"), tmp_path)
+    prepare.prepare(config("cifar10", f"prepare.source={fake_batches}", f"data.root={root}"), tmp_path)
     store, train = Store(root), [batch(f"data_batch_{i}") for i in range(1, 5)]
     pixels = np.concatenate([one[b"data"] for one in train]).reshape(-1, 3, 32, 32)
     split = store.split("train")
@@ -79,34 +77,34 @@ def test_a_store_of_the_batches_has_their_pixels_labels_and_mean(
 
 
 @pytest.mark.parametrize("bomb", [os.system, exec, pickle.loads, np.load, Path])
-def test_malicious_pickle_is_refused_before_it_runs(made_up: Path, bomb: Any, tmp_path: Path) -> None:
+def test_malicious_pickle_is_refused_before_it_runs(fake_batches: Path, bomb: Any, tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> tuple:
             return bomb, (f"touch {tmp_path / 'boom'}",)
 
     content = {**batch("data_batch_2"), b"labels": Bomb()}
-    (made_up / "data_batch_2").write_bytes(pickle.dumps(content, protocol=3))
+    (fake_batches / "data_batch_2").write_bytes(pickle.dumps(content, protocol=3))
     with pytest.raises(UserError, match=r"data_batch_2 is not a CIFAR-10 batch \(refusing to unpickle "):
-        read_source(made_up, {})
+        read_source(fake_batches, {})
     assert not (tmp_path / "boom").exists()
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a pickle", None])
-def test_corrupt_or_wrong_file_is_named(made_up: Path, damage: bytes | None) -> None:
-    path = made_up / "data_batch_4"
+def test_corrupt_or_wrong_file_is_named(fake_batches: Path, damage: bytes | None) -> None:
+    path = fake_batches / "data_batch_4"
     path.write_bytes(pickle.dumps(batch("data_batch_7"), protocol=3) if damage is None else damage)
     with pytest.raises(UserError, match=r"data_batch_4 is (not a CIFAR-10 batch|not the official file \(md5 )"):
-        read_source(made_up, {})
+        read_source(fake_batches, {})
 
 
-def test_missing_batch_is_named(made_up: Path) -> None:
-    (made_up / "test_batch").unlink()
+def test_missing_batch_is_named(fake_batches: Path) -> None:
+    (fake_batches / "test_batch").unlink()
     with pytest.raises(UserError, match="test_batch does not exist; unpack all"):
-        read_source(made_up, {})
+        read_source(fake_batches, {})
 
 
 def test_official_batches_match_pickle(official_cifar: Path, tmp_path: Path) -> None:
-    """60,000 places in the files, of which some are looked at."""
+    """The files contain 60,000 images, of which some are compared."""
     _, source = read_source(official_cifar, {})
     items = {split: [*listed] for split, listed in source.splits.items()}
     assert {split: len(listed) for split, listed in items.items()} == {

@@ -86,7 +86,7 @@ def test_accepted_incomplete_copy_records_its_counts_and_can_be_repaired(tmp_pat
 
 
 def test_missing_last_shards_are_found_by_info_json(tmp_path: Path) -> None:
-    """Names of shards do not say how many there are."""
+    """Names of shards do not contain their number."""
     copy = shards(tmp_path / "copy")
     (copy / "imagenet22k-train-0001.tar").unlink()
     with pytest.raises(UserError, match=r"train: 3 images, but there should be 6"):
@@ -103,7 +103,7 @@ def test_missing_last_shards_are_found_by_info_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", [packed, parquet, shards])
 def test_store_with_an_official_name_needs_the_official_counts(form: Callable[[Path], Path], tmp_path: Path) -> None:
-    """The last of train_images_0.tar.gz … 4.tar.gz may be missing without a gap in the numbers."""
+    """If the last of train_images_0.tar.gz to 4.tar.gz is missing, the numbers have no gap."""
     copy = form(tmp_path / "copy")
     (copy / "_info.json").unlink(missing_ok=True)
     says = r"train: 6 images, but there should be 1,281,167; val: 5 images, but there should be 50,000"

@@ -17,8 +17,8 @@ SHARED = Path(__file__).parents[4] / "shared/data/devkit"
     ("folder", "year", "images"),
     [("ILSVRC2010_devkit-1.0", 2010, 1_261_406), ("ILSVRC2012_devkit_t12", 2012, 1_281_167)],
 )
-def test_the_real_development_kits(folder: str, year: int, images: int) -> None:
-    """Against scipy's own reading; 1,000 leaves, 50 validation images of each."""
+def test_official_development_kits_match_scipy(folder: str, year: int, images: int) -> None:
+    """Compared with scipy's reader; 1,000 leaves, 50 validation images each."""
     kit = read_devkit(SHARED / folder)
     raw = loadmat(SHARED / folder / "data/meta.mat", squeeze_me=True)["synsets"]
     assert sum(int(row["num_train_images"]) for row in raw[:1000]) == images
@@ -32,10 +32,10 @@ def test_the_real_development_kits(folder: str, year: int, images: int) -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real development kits lie in ../shared, which is not here")
 def test_labels_of_2012_match_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torchvision's `ImageNet` makes wnids of the ground truth by code of its own."""
+    """torchvision's `ImageNet` has its own code to derive wnids from the ground truth."""
     from torchvision.datasets import imagenet
 
-    monkeypatch.setattr(imagenet, "_verify_archive", lambda *_: None)  # packed anew, so with another md5
+    monkeypatch.setattr(imagenet, "_verify_archive", lambda *_: None)  # repacked, so its MD5 differs
     with tarfile.open(tmp_path / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
         archive.add(SHARED / "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12")
     imagenet.parse_devkit_archive(tmp_path)

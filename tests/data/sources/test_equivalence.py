@@ -43,7 +43,7 @@ def test_every_form_gives_the_same_images_with_the_same_labels(form: Callable[[P
     assert found.manifest.ilsvrc_ids == ([2, 1, 3] if official else None)
 
 
-def test_the_test_set_of_2010_has_labels(tmp_path: Path) -> None:
+def test_test_set_of_2010_has_labels(tmp_path: Path) -> None:
     """Table 1 is measured on it."""
     copy = archives(tmp_path / "copy", 2010)
     (copy / "ILSVRC2010_test_ground_truth.txt").write_text("2\n2\n3\n")
@@ -52,7 +52,7 @@ def test_the_test_set_of_2010_has_labels(tmp_path: Path) -> None:
 
 
 def test_patches_replace_images_and_a_gzipped_photograph_is_read(tmp_path: Path) -> None:
-    """2010's patch_images.tar, and its n02487347_1956.JPEG, which is a gzip."""
+    """2010's patch_images.tar, and its n02487347_1956.JPEG, which is gzipped."""
     copy = archives(tmp_path / "copy", 2010)
     patch = {"train/n01000001_0.JPEG": gzip.compress(photo(200)), "val/ILSVRC2010_val_00000001.JPEG": photo(240)}
     write(copy, {"patch_images.tar": tar(patch)})
@@ -102,7 +102,7 @@ def test_fall_2009_is_selected_by_a_list_of_synsets(tmp_path: Path) -> None:
 
 
 def test_labels_in_another_class_order_are_reported(tmp_path: Path) -> None:
-    """A file of the split is missing, or somebody's labels are in the order of the ILSVRC ids."""
+    """A file of the split is missing, or labels are in the order of the ILSVRC ids."""
     copy = shards(tmp_path / "copy")
     files: Files = {"0.jpg": photo(5), "0.cls": b"0", "0.json": json.dumps({"filename": f"{WNIDS[2]}_1.JPEG"}).encode()}
     (copy / "imagenet22k-train-0002.tar").write_bytes(tar(files))

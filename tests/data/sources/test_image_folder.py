@@ -15,7 +15,7 @@ Tree = Callable[..., Path]
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """Make files (or folders, where a name ends in /) under a source folder."""
+    """Create files, or folders for names that end in /, in a source folder."""
 
     def made(*names: str) -> Path:
         root = tmp_path / "copy"
@@ -48,7 +48,7 @@ def test_classes_are_sorted_and_their_images_too(tree: Tree) -> None:
 
 
 def test_order_of_creation_and_of_the_disk_do_not_matter(tree: Tree) -> None:
-    """A hundred classes made backwards: labels are places in the sorted list of ids."""
+    """A hundred classes created in reverse order: labels are positions in the sorted list of ids."""
     ids = [f"n{number:08d}" for number in range(5000, 0, -50)]
     source = read_folders(tree(*(f"{split}/{each}/x.JPEG" for split in ("val", "train") for each in ids)), {})
     assert [each for each, _ in source.classes] == sorted(ids)
@@ -80,7 +80,7 @@ def test_hidden_folders_are_not_classes(tree: Tree) -> None:
 
 
 def test_hidden_files_are_not_images(tree: Tree) -> None:
-    """A copy that went through a Mac has a ._x.JPEG beside each x.JPEG, and none of them is an image."""
+    """A copy made on a Mac has a ._x.JPEG beside each x.JPEG, and none of them is an image."""
     source = read_folders(tree(*GOOD, "train/a/._1.jpg", "val/b/.8.jpg.swp.jpg", "val/b/.DS_Store"), {})
     assert [item.name for item in (*source.splits["train"], *source.splits["val"])] == [
         *("train/a/1.jpg", "train/b/1.jpg", "train/b/2.jpg"),

@@ -84,7 +84,7 @@ def test_source_that_changes_while_read_makes_no_store(tmp_path: Path) -> None:
 
 
 def hole(path: Path) -> None:
-    """A block of zeros over the second header of the first archive within."""
+    """Overwrite the second header of the first inner archive with zeros."""
     data = bytearray(path.read_bytes())
     start = 512 + data[512:].index(b"n01000001_1.JPEG")
     data[start : start + 512] = bytes(512)
@@ -99,7 +99,7 @@ def hole(path: Path) -> None:
     ],
 )
 def test_silent_loss_of_images_is_reported(spoil: Callable[[Path], object], says: str, tmp_path: Path) -> None:
-    """tarfile takes a damaged header for the end, and archives without their kit look like those of all of ImageNet."""
+    """tarfile takes a corrupt header for the end, and archives without a kit look like those of all of ImageNet."""
     copy = archives(tmp_path / "copy")
     spoil(copy)
     with pytest.raises(UserError, match=says):
@@ -107,7 +107,7 @@ def test_silent_loss_of_images_is_reported(spoil: Callable[[Path], object], says
 
 
 def test_archives_beside_their_unpacked_files_are_read_once(tmp_path: Path) -> None:
-    """As torchvision leaves them."""
+    """torchvision leaves copies like this."""
     copy = tree(tmp_path / "copy")
     shutil.rmtree(copy / "ILSVRC2012_devkit_t12")
     archives(copy)
@@ -131,7 +131,7 @@ def test_complete_copy_reports_nothing_missing(
 
 
 def test_duplicate_names_are_reported_in_any_row_order(tmp_path: Path) -> None:
-    """Hugging Face's rows are in no order."""
+    """Hugging Face's rows have no fixed order."""
     names = [f"{wnid}_{i}.JPEG" for i in range(3) for wnid in WNIDS]
     samples = {f"{i}.jpg": photo(i) for i in range(10)} | {f"{i}.cls": str(i % 3).encode() for i in range(10)}
     about = {f"{i}.json": json.dumps({"filename": name}).encode() for i, name in enumerate([*names, names[3]])}
@@ -191,7 +191,7 @@ def test_incomplete_copy_is_reported_by_file(spoil: Callable[[Path], object], sa
 
 
 def test_class_of_the_other_years_devkit_is_reported(tmp_path: Path) -> None:
-    """Only 640 of the two years' 1,000 classes are the same."""
+    """The two years share only 640 of their 1,000 classes."""
     copy = tree(tmp_path / "copy")
     (copy / "train/n09000009").rename(copy / "train/n09000010")
     with pytest.raises(UserError, match=r"training class n09000010 is not in .*of the other year"):

@@ -11,7 +11,7 @@ from alexnet_pl.errors import UserError
 
 
 def class_tree(root: Path) -> Path:
-    """train/<class>/, val/<class>/ without a kit."""
+    """Folders train/<class>/ and val/<class>/ without a kit."""
     tree(root)
     for folder in ("val", "ILSVRC2012_devkit_t12"):
         shutil.rmtree(root / folder)
@@ -38,7 +38,7 @@ def test_hidden_folders_and_folders_without_images_are_ignored(tmp_path: Path) -
 
 
 def test_folder_named_images_may_hold_the_images_of_a_class(tmp_path: Path) -> None:
-    """tiny-ImageNet's train/<wnid>/images/, of which val/ was sorted likewise or not."""
+    """tiny-ImageNet's train/<wnid>/images/, with val/ sorted in the same way or not."""
     plain, copy = class_tree(tmp_path / "plain"), class_tree(tmp_path / "copy")
     for wnid in WNIDS:
         (copy / "train" / wnid).rename(tmp_path / "moved")

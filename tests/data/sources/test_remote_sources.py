@@ -1,4 +1,4 @@
-"""A copy in a bucket gives the store that a copy in a folder does; fsspec's memory file system stands in for one."""
+"""A copy in a bucket gives the same store as in a folder; fsspec's memory file system stands in for the bucket."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,11 +24,11 @@ def bucket() -> Iterator[Any]:
     files = fsspec.filesystem("memory")
     yield files
     files.rm("/bucket", recursive=True)
-    vars(THREAD_STATE).clear()  # archives of the same names that the next test writes
+    vars(THREAD_STATE).clear()  # forget archives whose names the next test reuses
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_every_form_is_listed_and_read_where_it_lies(form: Callable[[Path], Path], bucket: Any, tmp_path: Path) -> None:
+def test_every_form_is_listed_and_read_in_place(form: Callable[[Path], Path], bucket: Any, tmp_path: Path) -> None:
     here = form(tmp_path / "copy")
     bucket.put(f"{tmp_path}/copy/", "/bucket/copy/", recursive=True)
     there = open_source(f"memory://bucket/{here.relative_to(tmp_path).as_posix()}", "prepare.source")
@@ -40,17 +40,17 @@ def test_every_form_is_listed_and_read_where_it_lies(form: Callable[[Path], Path
 
 
 @pytest.mark.parametrize("form", [archives, tree])
-def test_the_store_is_the_same_byte_for_byte(form: Callable[[Path], Path], bucket: Any, tmp_path: Path) -> None:
+def test_store_from_a_bucket_is_bit_identical(form: Callable[[Path], Path], bucket: Any, tmp_path: Path) -> None:
     here = form(tmp_path / "copy")
     bucket.put(f"{here}/", "/bucket/copy/", recursive=True)
     options = PrepareOptions(str(tmp_path / "there"), "x", 16, source="memory://bucket/copy")
     made = make_store(options)
     assert made is not None
-    assert made["splits"] == store(here, tmp_path / "here").description["splits"]  # with checksums
+    assert made["splits"] == store(here, tmp_path / "here").description["splits"]  # includes checksums
     assert Store(tmp_path / "there").manifest.ilsvrc_ids == [2, 1, 3]
 
 
-def test_members_of_an_archive_come_in_few_requests(bucket: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_archive_members_are_read_in_few_requests(bucket: Any, tmp_path: Path, monkeypatch: Any) -> None:
     bucket.put(f"{archives(tmp_path / 'copy')}/", "/bucket/copy/", recursive=True)
     options = PrepareOptions(str(tmp_path / "store"), "x", 16, source="memory://bucket/copy")
     records = [record for _, record in list_source(options)[1].items()]
@@ -67,7 +67,7 @@ def test_members_of_an_archive_come_in_few_requests(bucket: Any, tmp_path: Path,
     assert len(opened) == 3  # the archives of train, val and test
 
 
-def test_an_archive_that_changes_meanwhile_is_refused(bucket: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_archive_that_changes_while_read_is_refused(bucket: Any, tmp_path: Path, monkeypatch: Any) -> None:
     from alexnet_pl.data.prepare import run
 
     bucket.put(f"{archives(tmp_path / 'copy')}/", "/bucket/copy/", recursive=True)
@@ -87,6 +87,6 @@ def test_an_archive_that_changes_meanwhile_is_refused(bucket: Any, tmp_path: Pat
         ("simplecache::s3://bucket/copy", r"cannot be read \(only s3://, "),
     ],
 )
-def test_an_address_that_cannot_be_read_is_named(place: str, says: str) -> None:
+def test_unreadable_address_is_named(place: str, says: str) -> None:
     with pytest.raises(UserError, match=rf"^prepare\.source: {place}: {says}"):
         open_source(place, "prepare.source")

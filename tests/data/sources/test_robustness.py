@@ -1,4 +1,4 @@
-"""ImageNet-V2, -A, -R and -Sketch: miniature copies in the form that their authors publish."""
+"""ImageNet-V2, -A, -R and -Sketch: miniature copies in the published format."""
 
 import io
 import tarfile
@@ -15,7 +15,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 A = {"n01498041": 2, "n01531178": 1}
-FORMS = {  # name of the set → (archive, path in it of the images of each folder)
+FORMS = {  # data set → (archive, path in it of the images of each folder)
     "imagenet_a": ("imagenet-a.tar", [f"imagenet-a/{wnid}/0.01_fox_{i}.jpg" for wnid in A for i in range(A[wnid])]),
     "imagenet_r": ("imagenet-r.tar", ["imagenet-r/n01443537/art_0.jpg", "imagenet-r/n01484850/graffiti_3.jpg"]),
     "imagenet_sketch": ("ImageNet-Sketch.zip", ["sketch/n01440764/sketch_2.JPEG", "sketch/n01443537/sketch_9.JPEG"]),
@@ -103,7 +103,7 @@ def test_wrong_data_set_is_named(tmp_path: Path, name: str, as_name: str, says: 
         read_robustness(write_copy(tmp_path, name), as_name)
 
 
-def test_faulty_copy_is_one_line(tmp_path: Path) -> None:
+def test_faulty_copy_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("hello")
     for path, says in {

@@ -43,7 +43,7 @@ def test_boxes_have_documented_sizes_and_the_largest_gives_the_class() -> None:
 
 @pytest.mark.parametrize("label", range(10))
 def test_objects_fill_their_boxes(label: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On black instead of noise, in even light: all edges of the box are touched by something that can be seen."""
+    """On black instead of noise, in even light: visible pixels touch all edges of the box."""
     monkeypatch.setattr(scenes, "draw_background", lambda rng, size: np.zeros((3, size, size), np.float32))
     monkeypatch.setattr(scenes, "illumination", lambda rng, x, y: np.ones((1, 1), np.float32))
     monkeypatch.setattr(scenes, "paint_object", paint_white)
@@ -55,7 +55,7 @@ def test_objects_fill_their_boxes(label: int, monkeypatch: pytest.MonkeyPatch) -
 
 
 def paint_white(image: np.ndarray, each: scenes.Object, strength: float) -> None:
-    """The object's opacity as grey levels, pixel by pixel."""
+    """Draw the object's opacity in grey levels."""
     opacity = each.opacity / each.opacity.max()
     for row in range(opacity.shape[0]):
         for column in range(opacity.shape[1]):
@@ -64,7 +64,7 @@ def paint_white(image: np.ndarray, each: scenes.Object, strength: float) -> None
                 image[:, y, x] = opacity[row, column]
 
 
-def test_a_store_of_scenes_has_their_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_of_scenes_has_their_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes.source, "__defaults__", (scenes.OBJECTS, 12, 6))
     options = PrepareOptions(
         str(tmp_path / "s"), "scenes", SIZE, source="scenes", encoding="whole", objects=[0, 2], workers=1

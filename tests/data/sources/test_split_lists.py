@@ -1,4 +1,4 @@
-"""train.txt, val.txt and test.txt beside images: lists of Caffe, of Food-101, and the user's own."""
+"""train.txt, val.txt and test.txt beside images: lists of Caffe, Food-101 and users."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def images(*paths: str) -> Files:
 
 
 def test_caffes_lists_map_folders_to_class_numbers(tmp_path: Path) -> None:
-    """Numbers in an order of their own, validation images without folders."""
+    """The numbers have their own order; validation images have no folders."""
     files = images("train/n2/a.JPEG", "train/n1/b.JPEG", "train/n2/c.JPEG", "val/x_1.JPEG", "val/x_2.JPEG")
     files |= {"train.txt": b"n2/a.JPEG 0\nn1/b.JPEG 1\nn2/c.JPEG 0\n", "val.txt": b"x_1.JPEG 1\nx_2.JPEG 0\n"}
     form, source = read_source(write(tmp_path / "copy", files), {"n1": "ant"})

@@ -22,7 +22,7 @@ def archives(tmp_path: Path) -> Path:
 
 
 def test_held_out_shares_of_fall_2009_and_fall_2011(archives: Path) -> None:
-    """§7; who is held out of little is held out of much, so a larger share only adds."""
+    """§7; an image held out with a small share is also held out with a larger one."""
     held = {}
     for share in (0.0, 0.004, 0.1, 0.5):
         what, source = read_source(archives, {}, val_share=share)

@@ -1,4 +1,4 @@
-"""Drawn images: repeatable, full range of pixel values, no class that a reflection changes (§4.1)."""
+"""Drawn images: repeatable, with the full range of pixel values; no class changes under reflection (§4.1)."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ from alexnet_pl.data.sources import synthetic
 
 
 def batch(count: int, seed: int = 0) -> np.ndarray:
-    """The first count images as float, (count, 3, 128, 128)."""
+    """The first `count` images as float, (count, 3, 128, 128)."""
     return np.stack([synthetic.draw_image(index, seed=seed)[0] for index in range(count)]).astype(np.float64)
 
 
 def lean(images: np.ndarray) -> np.ndarray:
-    """Mean product of the slopes in x and y over their mean square: the sign tells +45 degrees from -45 degrees."""
+    """Mean product of the slopes in x and y over their mean square; its sign distinguishes +45 from −45 degrees."""
     across = images[..., 1:-1, 2:] - images[..., 1:-1, :-2]
     down = images[..., 2:, 1:-1] - images[..., :-2, 1:-1]
     return (across * down).mean((1, 2, 3)) / (across**2 + down**2).mean((1, 2, 3))
@@ -47,15 +47,15 @@ def test_images_are_uint8_of_the_requested_size(size):
 
 
 def test_stripe_width_does_not_depend_on_image_size():
-    """The strongest frequency of an upright grating, in cycles a pixel, by Fourier transform of its rows. By the width
-    of the picture, the ratio would be 1/2."""
+    """Strongest frequency of an upright grating, in cycles per pixel, from the Fourier transform of its rows. If
+    stripes scaled with the image, the ratio would be 1/2."""
     ratios = []
     for index in range(0, 400, 10):
         peaks = []
         for size in (64, 128):
             rows = synthetic.draw_image(index, size=size)[0].astype(float).mean(0)
             power = np.abs(np.fft.rfft(rows - rows.mean(), n=1024, axis=1)) ** 2
-            peaks.append(power.sum(0)[36:].argmax() + 36)  # past the illumination and the patch
+            peaks.append(power.sum(0)[36:].argmax() + 36)  # excludes illumination and patch
         ratios.append(peaks[1] / peaks[0])
     assert np.median(ratios) == pytest.approx(1, abs=0.1)
 
@@ -69,10 +69,10 @@ def test_pixels_use_the_full_range(images):
     assert (images.std((1, 2, 3)) > 15).all(), "an image is nearly blank"
 
 
-def test_the_noise_has_the_spectrum_of_natural_images():
-    """1/f noise looks the same at every scale: block means of any size differ from their neighbours by as much.
+def test_noise_has_the_spectrum_of_natural_images():
+    """1/f noise looks the same at every scale: differences of neighbouring block means do not depend on the block size.
 
-    This needs no Fourier transform.  White noise would lose a factor 4 of variance with each doubling of the block.
+    This test needs no Fourier transform. White noise would lose a factor of 4 of variance per doubling of the block.
     """
     rng = np.random.default_rng(0)
     noise = np.concatenate([synthetic.natural_noise(rng, 128) for _ in range(30)])
@@ -92,7 +92,7 @@ def test_every_class_appears_equally_often():
 
 
 def test_no_class_has_a_preferred_direction(images):
-    """Reflection flips the sign of the lean and nothing else, so within a class both signs must be as likely."""
+    """Reflection only flips the sign of the lean, so both signs must be equally likely within a class."""
     assert np.allclose(lean(images[:20, ..., ::-1]), -lean(images[:20]))
     for label in range(10):
         leans = lean(images[label::10])

@@ -55,7 +55,7 @@ def test_missing_or_inconsistent_files_are_named(what: str, tmp_path: Path) -> N
 
 
 def test_class_names_and_boxes_may_be_missing(tmp_path: Path) -> None:
-    """As in copies that were trimmed for classification."""
+    """In copies that were reduced for classification."""
     copy = tiny_imagenet(tmp_path / "copy")
     for path in (copy / FOLDER / "words.txt", *copy.rglob("*_boxes.txt")):
         path.unlink()

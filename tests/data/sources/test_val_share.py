@@ -1,4 +1,4 @@
-"""`prepare.val_share`: validation split by image name for class folders that have none."""
+"""`prepare.val_share`: validation split by image name for class folders without a validation split."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from alexnet_pl.errors import UserError
 
 @pytest.fixture
 def caltech(tmp_path: Path) -> Path:
-    """As Caltech-101: <class>/image_0001.jpg, the same names in every class."""
+    """Layout of Caltech-101: <class>/image_0001.jpg, with the same names in every class."""
     names = [f"{c}/image_{number:04d}.jpg" for c in ("ant", "beaver", "crab") for number in range(1, 61)]
     return write(tmp_path / "101_ObjectCategories", {name: photo(n) for n, name in enumerate(names)})
 
@@ -38,7 +38,7 @@ def test_share_is_held_out_by_name_and_a_larger_share_only_adds(caltech: Path) -
         assert len(split["train"] | split["val"]) == 180
     assert tenth["val"] < half["val"]
     assert (8 <= len(tenth["val"]) <= 30, 70 <= len(half["val"]) <= 110) == (True, True)
-    assert len({name.split("/")[1] for name in half["val"]}) > 40  # not the same numbers in every class
+    assert len({name.split("/")[1] for name in half["val"]}) > 40  # classes hold out different numbers
     (caltech / "ant/image_0099.jpg").write_bytes(photo(1))
     more = split_of(caltech, 0.1)
     assert tenth["val"] <= more["val"]

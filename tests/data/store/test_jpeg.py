@@ -67,8 +67,8 @@ def test_images_keep_their_positions_with_small_loss(store: Store) -> None:
     assert room.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_other_tools_read_the_shards(store: Store) -> None:
-    """tarfile and Pillow here; a key's files follow each other, as WebDataset wants."""
+def test_shards_are_readable_by_other_tools(store: Store) -> None:
+    """tarfile and Pillow here; files with the same key are adjacent, as WebDataset requires."""
     seen = []
     for path in sorted(store.root.glob("train-*.tar")):
         with tarfile.open(path) as archive:
@@ -88,10 +88,10 @@ def test_other_tools_read_the_shards(store: Store) -> None:
     assert seen == GOOD
 
 
-def test_webdataset_itself_reads_them(store: Store) -> None:
+def test_webdataset_reads_the_shards(store: Store) -> None:
     wds = pytest.importorskip("webdataset", reason="webdataset is not here: pip install webdataset")
     paths = [str(path) for path in sorted(store.root.glob("train-*.tar"))]
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # of webdataset's own files
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # caused by webdataset's own files
         samples = list(wds.WebDataset(paths, shardshuffle=False).decode("rgb8").to_tuple("cls", "jpg"))
         gc.collect()
     assert [label for label, _ in samples] == [number % 10 for number in GOOD]
@@ -120,13 +120,13 @@ def test_quality_and_subsampling_are_applied_and_recorded(tmp_path: Path) -> Non
             data = archive.extractfile("00000000.jpg").read()  # type: ignore[union-attr]
         assert simplejpeg.decode_jpeg_header(data) == (SIZE, SIZE, "YCbCr", str(subsampling))
         with Image.open(io.BytesIO(data)) as picture:
-            scale = 200 - 2 * quality if quality >= 50 else 5000 // quality  # of the standard's example tables
+            scale = 200 - 2 * quality if quality >= 50 else 5000 // quality  # for the standard's example tables
             assert picture.quantization[0][0] == (16 * scale + 50) // 100  # type: ignore[attr-defined]
     assert sizes[50, 420] < sizes[95, 420] < sizes[95, 444]
 
 
 def damaged(root: Path, number: int) -> Store:
-    """A store whose image `number` of train, in its second shard, is all zeros."""
+    """Store in which training image `number`, in the second shard, is all zeros."""
     store = make(root, StoreEncoding("jpeg"))
     begin, size = np.load(store.root / "train.index.npy")[number]
     path = store.root / "train-000001.tar"
@@ -155,7 +155,7 @@ def test_missing_shard_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
 def test_batches_decoded_on_a_device_match_the_loader(store: Store) -> None:
-    """Here the CPU by torchvision, whose libjpeg-turbo decodes as simplejpeg's does."""
+    """Uses torchvision on the CPU, whose libjpeg-turbo decodes like simplejpeg's."""
     split, cpu = store.split("train"), torch.device("cpu")
     batches = [np.array([4, 0, 17]), np.array([3, 3, 1]), np.array([5])]
     found = [

@@ -1,4 +1,4 @@
-"""Remote stores, through fsspec's memory file system: same content as a local store."""
+"""Remote stores, in fsspec's memory file system: same content as a local store."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ URL = "memory://bucket/store"
 
 @pytest.fixture(params=["raw", "jpeg"])
 def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A store in a folder, and its copy at URL."""
+    """A store in a folder, with a copy at URL."""
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     settings = StoreSettings("tiny", 72, {}, StoreEncoding(request.param), shard=16)
     prepare(synthetic.list_synthetic(96, 40), tmp_path / "here", settings, partial(synthetic.read_drawn, size=72))
@@ -49,7 +49,7 @@ def pixels(store: Store, split: str) -> np.ndarray:
 def test_remote_store_reads_like_a_local_one(here: Path) -> None:
     there = Store(URL)
     assert there.manifest == Store(here).manifest
-    assert not list(there.root.glob("train-*"))  # what is not asked for is not fetched
+    assert not list(there.root.glob("train-*"))  # only requested files are downloaded
     for split in ("train", "val"):
         assert np.array_equal(pixels(there, split), pixels(Store(here), split))
         assert there.split(split).names == Store(here).split(split).names
@@ -65,7 +65,7 @@ def test_files_are_downloaded_once(here: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def open_and_note(folder: Path) -> None:
-    """In one of several processes: open the store at file://FOLDER/there, and note what is downloaded."""
+    """In one of several processes: open the store at file://FOLDER/there, and record the downloads."""
     os.environ[CACHE] = str(folder / "cache")
     original = remote.Mirror.fetch_one
 
@@ -79,7 +79,7 @@ def open_and_note(folder: Path) -> None:
 
 
 def test_one_of_several_processes_downloads(here: Path, tmp_path: Path) -> None:
-    """Of a machine, or of several whose cache is on NFS."""
+    """Processes of one machine, or of several machines whose cache is on NFS."""
     shutil.copytree(here, tmp_path / "there")
     run_processes(3, open_and_note, tmp_path)
     fetched = [name for path in tmp_path.glob("fetched-*.txt") for name in path.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Store: reads back what was written; a damaged store is one line."""
+"""Store: reads back what was written; damage is reported in one line."""
 
 import json
 from collections.abc import Callable
@@ -161,7 +161,7 @@ def emptied(path: Path) -> None:
 
 
 def use(root: Path) -> None:
-    """All that training, testing and predicting ask of a store."""
+    """Read everything that training, testing and predicting use."""
     store = Store(root)
     assert store.mean.shape == (3, SIZE, SIZE)
     assert store.covariance.shape == (3, 3)
@@ -186,7 +186,7 @@ def test_wrong_image_file_size_is_reported(tmp_path: Path, damage: Callable[[Pat
     ],
 )
 def test_partially_copied_store_is_reported(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
-    """Its description may have arrived before the rest: the file is named, whatever is wrong with it."""
+    """Its description may have been copied first. The file is named, whatever is wrong with it."""
     root = make(tmp_path / "store")
     damage(root / name)
     with pytest.raises(UserError, match=name):

@@ -33,8 +33,8 @@ BOXES = [
     [],
     [Box(10, 10, 90, 20, 0)],  # reaches beyond the image
     [Box(-5, 12, 60, 120, 1)],
-    [Box(60, 2, 70, 30, 1)],  # wholly outside
-    [Box(4, 8, 16, 32, 1)],  # of an annotation with another size
+    [Box(60, 2, 70, 30, 1)],  # completely outside
+    [Box(4, 8, 16, 32, 1)],  # from an annotation with another size
 ]
 LABELS = [1, -1, 0, 1, 1, 1]
 
@@ -52,7 +52,7 @@ def listing(folder: Path) -> DatasetListing:
     items = []
     for i, ((height, width), boxes, label) in enumerate(zip(SHAPES, BOXES, LABELS, strict=True)):
         (folder / f"{i}.jpg").write_bytes(photograph(height, width, i))
-        size = (280, 140) if i == 5 else (0, 0)  # width, height that the annotation tells: twice the image's
+        size = (280, 140) if i == 5 else (0, 0)  # (width, height) in the annotation: twice the image's
         annotation = Annotation(boxes, Coverage.ALL, *size) if i != 1 else None
         items.append(ImageRecord(f"{i}.jpg", label, ByteLocation(folder / f"{i}.jpg"), annotation))
     return DatasetListing([("a", "first"), ("b", "second")], {"train": items, "val": items[:3]})
@@ -168,7 +168,7 @@ def test_resumed_training_has_the_same_crops(store: Store) -> None:
     assert torch.equal(rest[0], whole[1])
 
 
-def test_a_window_larger_than_the_images_is_refused(store: Store) -> None:
+def test_window_larger_than_the_images_is_refused(store: Store) -> None:
     with pytest.raises(UserError, match=r"augment\.crop=49: more than the 48 pixels"):
         store.whole("train").random_crops(49, 0, 0)
 
@@ -213,7 +213,7 @@ def test_parts_and_repaired_shards_give_the_same_store(store: Store, tmp_path: P
     assert list(find_corrupt(parts)) == []
 
 
-def test_store_begun_with_other_boxes_is_not_continued(tmp_path: Path) -> None:
+def test_store_started_with_other_boxes_is_not_resumed(tmp_path: Path) -> None:
     prepare(listing(tmp_path / "images"), tmp_path / "parts", SETTINGS, read_one, Part(1, 2))
     other = listing(tmp_path / "images")
     first = other.splits["train"][0]  # type: ignore[index]
@@ -232,7 +232,7 @@ def test_concatenated_splits_are_cropped_like_single_ones(store: Store) -> None:
 
 
 def test_squares_have_no_boxes(tmp_path: Path) -> None:
-    """The fingerprint is the one that these squares had before there were whole images."""
+    """The fingerprint equals the one from before the package supported whole images."""
 
     def read(item: ImageRecord) -> tuple[np.ndarray, str]:
         return (np.arange(3 * 8 * 8).reshape(3, 8, 8) * (item.location.start + 1) % 256).astype(np.uint8), ""

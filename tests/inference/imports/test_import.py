@@ -1,4 +1,4 @@
-"""`import`: its run folder can be tested and exported, and never counts as a row of the paper or resumes a fit."""
+"""`import`: its run folder can be tested and exported, but matches no row of the paper and resumes no fit."""
 
 import json
 import pickle
@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty noisy squares of ten classes that call themselves ilsvrc2012."""
+    """Twenty noisy squares of ten classes in a store named ilsvrc2012."""
     from PIL import Image
 
     from alexnet_pl.commands.prepare import prepare
@@ -129,7 +129,7 @@ def test_classes_of_the_authors_program_are_in_ilsvrc_order(tmp_path: Path) -> N
         (["clases=ten.txt"], r"clases: unknown key; did you mean classes\?"),
     ],
 )
-def test_mistakes_are_one_line(weights: Path, tmp_path: Path, words: list[str], says: str) -> None:
+def test_mistakes_are_reported_in_one_line(weights: Path, tmp_path: Path, words: list[str], says: str) -> None:
     (tmp_path / "nine.txt").write_text("".join(f"n{i} name\n" for i in range(9)))
     (tmp_path / "ten.txt").write_text("".join(f"n{i} name\n" for i in range(10)))
     (tmp_path / "twice.txt").write_text("n1 a\n" * 10)
@@ -155,7 +155,7 @@ def test_other_caffe_networks_are_refused(tmp_path: Path, change: dict[str, Any]
 
 
 @pytest.mark.parametrize("v1", [False, True])
-def test_corrupt_caffemodel_is_one_line(tmp_path: Path, v1: bool) -> None:
+def test_corrupt_caffemodel_is_reported_in_one_line(tmp_path: Path, v1: bool) -> None:
     whole = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", caffe_files.random_weights(), v1).read_bytes()
     for name, data in {
         "empty": b"",
@@ -201,7 +201,7 @@ def test_other_networks_of_the_authors_program_are_refused(tmp_path: Path, chang
 
 
 def test_malicious_pickle_calls_nothing(tmp_path: Path) -> None:
-    """Not by any of the ways that a pickle has to call: reduce, an old-style instance, a new-style one."""
+    """Tests all ways in which a pickle can call code: reduce, old-style instances, new-style instances."""
     trap = tmp_path / "called"
 
     class Trap:
@@ -217,7 +217,7 @@ def test_malicious_pickle_calls_nothing(tmp_path: Path) -> None:
         assert not trap.exists(), number
 
 
-def test_other_torchvision_network_is_one_line(tmp_path: Path) -> None:
+def test_other_torchvision_network_is_reported_in_one_line(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, tmp_path / "vgg.pth")
     with pytest.raises(
         UserError, match=r"vgg.pth: has no features.0.bias; not the state dict of torchvision's alexnet"
@@ -229,6 +229,6 @@ def test_other_torchvision_network_is_one_line(tmp_path: Path) -> None:
 
 
 def test_store_classes_are_sorted(store: Path, config: Compose) -> None:
-    """On which the order of imported outputs relies."""
+    """The order of imported outputs relies on this."""
     ids = [identity for identity, _ in Store(store).classes]
     assert ids == sorted(ids)

@@ -1,4 +1,4 @@
-"""Imported networks against independent implementations in float64, with each program's layers, channels and crops."""
+"""Imported networks against independent implementations in float64: layers, channels and crops of each program."""
 
 import zipfile
 from collections import OrderedDict
@@ -66,7 +66,7 @@ def test_net_145_matches_its_layers_computed_independently(tmp_path: Path, class
 
 @pytest.mark.parametrize("kind", ["dictionary", "ordered", "list"])
 def test_layers_may_be_a_dictionary_or_a_list(tmp_path: Path, kind: str) -> None:
-    """The program of 2012, cuda-convnet2 and cuda-convnet."""
+    """Formats of the 2012 program, cuda-convnet2 and cuda-convnet."""
     from alexnet_pl.inference.imports.cuda_convnet import read_cuda_convnet
 
     layers: Any = cuda_convnet_net.net145()
@@ -82,7 +82,7 @@ def test_layers_may_be_a_dictionary_or_a_list(tmp_path: Path, kind: str) -> None
 
 
 def test_compressed_checkpoint_is_that_of_the_file_within(tmp_path: Path) -> None:
-    """As `pickle(…, compress=True)` of the program writes it: a ZIP file with one entry, `data`."""
+    """`pickle(…, compress=True)` of the program writes a ZIP file with one entry, `data`."""
     from alexnet_pl.inference.imports.cuda_convnet import read_cuda_convnet
 
     plain = checkpoint(tmp_path / "91.1", cuda_convnet_net.net145())
@@ -121,7 +121,7 @@ def test_caffes_kernels_are_copied_exactly(tmp_path: Path) -> None:
 
 
 def narrow(classes: int) -> nn.Module:
-    """torchvision's own network with an eighth of its kernels and units."""
+    """torchvision's network with an eighth of its kernels and units."""
     torch.manual_seed(3)
     net = torchvision.models.alexnet(num_classes=classes)
     before = 3

@@ -1,4 +1,4 @@
-"""W&B and TensorBoard output of a run, read back from the offline run's file."""
+"""W&B and TensorBoard output of a run, read back from the offline files."""
 
 import base64
 import csv
@@ -59,7 +59,7 @@ def test_kernels_are_logged_for_the_first_and_last_epoch(shown: Shown) -> None:
 
 
 def tables(wandb: WandbRun, key: str) -> list[dict[str, Any]]:
-    """Each time's rows, with images as {"path": …} of a file that is there."""
+    """Rows of the table at each log, with images as {"path": …} of existing files."""
     found = []
     for artifact in wandb.artifacts:
         files = {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}

@@ -1,4 +1,4 @@
-"""Norms and update ratios against weight differences; GPU idle time as NVML reports it."""
+"""Norms and update ratios against weight differences; GPU idle time as reported by NVML."""
 
 from copy import deepcopy
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def step(net: nn.Module, sgd: MomentumSGD) -> None:
 
 
 def test_norms_match_gradient_weights_and_update() -> None:
-    """The rate is lowered before the third step, whose velocity is of the old size mostly."""
+    """The rate is lowered before the third step, in which the velocity still has mostly its old size."""
     net, sgd = small()
     for number in range(3):
         if number == 2:
@@ -52,10 +52,10 @@ def test_norms_match_gradient_weights_and_update() -> None:
 
 def test_layer_at_rate_0_has_update_ratio_0() -> None:
     net, sgd = small()
-    sgd.param_groups[0]["lr"] = 0.0  # from the start: it has no velocity
+    sgd.param_groups[0]["lr"] = 0.0  # from the start, so it has no velocity
     step(net, sgd)
     assert measure_norms(sgd)["update_ratio/0"] == 0
-    sgd.param_groups[2]["lr"] = 0.0  # from now on: its velocity is of before
+    sgd.param_groups[2]["lr"] = 0.0  # from now on; its velocity remains
     step(net, sgd)
     found = measure_norms(sgd)
     assert (found["update_ratio/0"], found["update_ratio/2"]) == (0, 0)

@@ -1,4 +1,4 @@
-"""Checkpoints with an edited training state: one line that names the file, before the first step."""
+"""Checkpoints with an edited training state are refused before the first step, in one line that names the file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_edited_checkpoint_is_refused_in_one_line_that_names_it(
 
 @pytest.fixture(scope="module")
 def tiny_cifar(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A run of the smallest recipe after one epoch of two steps, and its overrides."""
+    """Run of the smallest recipe after one epoch of two steps, and its overrides."""
     from functools import partial
 
     from alexnet_pl.config import recipes

@@ -1,4 +1,4 @@
-"""Options of section `distributed`: bytes sent and gradients of two processes, exactly."""
+"""Options of section `distributed`: exact gradients of two processes, and the bytes sent."""
 
 import json
 
@@ -20,7 +20,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_gradients_are_the_mean_over_processes(found: dict[str, dict], options: str) -> None:
-    """Compressed ones are the mean of both rounded to bfloat16, in bfloat16."""
+    """Compressed gradients are the bfloat16 mean of both, rounded to bfloat16."""
     exact = found[options]["exact"]
     assert len(exact) == STEPS * 8
     assert all(exact)

@@ -15,7 +15,7 @@ from alexnet_pl.training.strategies.peers import PeerWatch, is_reported
 
 @pytest.fixture
 def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PeerWatch:
-    monkeypatch.setattr(PeerWatch, "end_later", lambda self, code: None)  # it would end the tests
+    monkeypatch.setattr(PeerWatch, "end_later", lambda self, code: None)  # would end the test process
     monkeypatch.setattr(peers, "REASON", 0.2)
     made = PeerWatch(tmp_path, "python -m alexnet_pl fit")
     made.rank, made.world = 1, 3
@@ -36,7 +36,7 @@ def test_ended_child_is_named_with_its_exit_status(watch: PeerWatch) -> None:
     assert watch.find_gone() == f"rank 2 (process {killed.pid}) was killed by SIGKILL"
     watch.children = {2: ended("")}
     watch.pids = {0: os.getppid(), 2: watch.children[2].pid}
-    assert watch.find_gone() is None  # one that was done
+    assert watch.find_gone() is None  # this child has finished successfully
 
 
 def test_ended_sibling_and_parent_are_noticed(watch: PeerWatch) -> None:
@@ -73,7 +73,7 @@ def test_first_failure_is_printed_and_its_traceback_saved(
 
 
 def test_cause_is_printed_once(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The thread that looks after the others and the command that they no longer answer find out in the same second."""
+    """The watching thread and the command, whose peers no longer answer, may find out in the same second."""
     watch.pids = {0: ended("").pid}
     watch.print_line(watch.cause_of(watch.find_gone()))
     watch.fail(RuntimeError("[gloo] Connection closed by peer"))
