@@ -31,7 +31,7 @@ OUTCOMES = ("right", "double", "badly placed", "wrong class", "background", "mis
 DETECTOR_HEADER = ["negatives and test", "mAP, %", *OUTCOMES, "learned from", "seeds"]
 
 BoxTests = list[JsonObject]
-"""Contents of boxes.json, with `trained`: the fit's status."""
+"""Contents of boxes.json, with `images_seen`: images or windows in training, including repetitions; 0 if not known."""
 
 
 def read_box_test(path: Path) -> JsonObject:
@@ -50,12 +50,16 @@ def read_box_test(path: Path) -> JsonObject:
 
 
 def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
-    """Tests of finished fits in or below the folders, each with its fit's status. Damaged ones are named on stderr."""
+    """Collect the tests of finished fits in or below the folders, each with the number of images seen in training.
+
+    Damaged ones are named on stderr.
+    """
     tests: BoxTests = []
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/boxes.json")}):
         try:
             test = read_box_test(path)
-            test["trained"] = fit_status.read_fit_status(path.parents[2])
+            fit = fit_status.read_fit_status(path.parents[2])
+            test["images_seen"] = (fit and fit.images) or 0
         except UserError as error:
             print(f"skipped: {error}", file=sys.stderr)
             continue
@@ -149,7 +153,7 @@ def localiser_table(tests: BoxTests) -> Table:
 
 def training_cells(tests: BoxTests) -> list[str]:
     """Images or windows processed in training, including repetitions, and the number of seeds."""
-    seen = {test["trained"].get("images") or 0 for test in tests}
+    seen = {test["images_seen"] for test in tests}
     unit = "windows" if tests[0]["task"] == "localise" else "images"
     return [" to ".join(f"{count:,}" for count in sorted({min(seen), max(seen)})) + f" {unit}", str(len(tests))]
 

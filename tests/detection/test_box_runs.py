@@ -20,7 +20,7 @@ from alexnet_pl.detection.boxes import match_windows, to_window_frame
 from alexnet_pl.detection.pyramid import pyramid_sides, rescale_boxes, window_boxes
 from alexnet_pl.detection.window_cache import WindowCache
 from alexnet_pl.errors import UserError
-from alexnet_pl.reporting.box_tables import collect_box_tests
+from alexnet_pl.reporting.box_tables import box_proxy_tables, collect_box_tests
 
 
 @pytest.fixture
@@ -93,6 +93,10 @@ def test_cached_windows_are_those_that_overlap_a_box(
     assert cache.about["width"] == network.regressor.fc1.in_channels * 2 * 2
 
 
+def images_seen(run: Path) -> int:
+    return json.loads((run / "fit.json").read_text())["images"]
+
+
 @pytest.mark.parametrize("step", [3])
 def test_interrupted_and_resumed_localiser_is_bit_identical(
     localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
@@ -117,7 +121,9 @@ def test_detector_learns_background_and_is_tested(
     assert found["map"] == score
     assert set(found["mistakes"]) == {"right", "double", "badly placed", "wrong class", "background", "missed"}
     assert found["objects"] == scene_store.whole("val").box_counts().sum()
-    assert len(collect_box_tests([tmp_path])) == 1  # `report` reads it
+    (table,) = box_proxy_tables(collect_box_tests([tmp_path]))  # as `report` prints it
+    ((_, *_, learned_from, seeds),) = table.rows
+    assert (learned_from, seeds) == (f"{images_seen(tmp_path / 'run')} images", "1")
     assert list(tmp_path.glob("run/results/*/mistakes.png"))
 
 

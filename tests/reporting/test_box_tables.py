@@ -24,7 +24,7 @@ def make_test(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, A
         "finished": True,
         "boxes": asdict(BoxOptions("localise")),
         "detect": {**asdict(DetectOptions()), "scales": [1, 2, 4, 6], "zoom": 1.0},
-        "trained": {"steps": 10, "images": 2560, "epochs": 1},
+        "images_seen": 2560,
         "images": 50_000,
     }
     names = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
