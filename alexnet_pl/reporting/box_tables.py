@@ -11,6 +11,7 @@ from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
+from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.runs import fit_status
 
@@ -120,14 +121,20 @@ def format_mean(values: Sequence[float], images: int = 0) -> str:
 
 
 def box_proxy_tables(tests: BoxTests) -> list[Table]:
-    """One table per combination of images, task and network, for tests that match no row of the paper."""
+    """Tables of each combination of images, task and network, for tests that match no row of the paper: the results,
+    and their differences, paired by seed."""
     groups: dict[str, BoxTests] = {}
     for test in tests:
         key = [test["dataset"]["fingerprint"], test["dataset"]["split"], test["task"], test["model"]]
         groups.setdefault(json.dumps(key, sort_keys=True), []).append(test)
-    return [
-        localiser_table(group) if group[0]["task"] == "localise" else detector_table(group) for group in groups.values()
-    ]
+    return [table for group in groups.values() for table in results_and_differences(group)]
+
+
+def results_and_differences(tests: BoxTests) -> list[Table]:
+    localise = tests[0]["task"] == "localise"
+    labelled = group_by_label(tests, describe_localiser if localise else describe_detector)
+    results = localiser_table(labelled) if localise else detector_table(labelled)
+    return [results, *difference_table(labelled)]
 
 
 def group_by_label(tests: BoxTests, label: Callable[[JsonObject], str]) -> dict[str, BoxTests]:
@@ -137,18 +144,21 @@ def group_by_label(tests: BoxTests, label: Callable[[JsonObject], str]) -> dict[
     return {name: one_per_seed(group) for name, group in sorted(groups.items())}
 
 
-def localiser_table(tests: BoxTests) -> Table:
+def localiser_table(groups: dict[str, BoxTests]) -> Table:
     rows = [
         [
             name,
             *(format_mean([test[metric] for test in group], group[0]["images"]) for metric in LOCALISER_METRICS),
             *training_cells(group),
         ]
-        for name, group in group_by_label(tests, describe_localiser).items()
+        for name, group in groups.items()
     ]
-    return Table(
-        f"Localisation, no row of the paper: {describe_box_test(tests[0])}", LOCALISER_HEADER, rows, LOCALISER_NOTES
-    )
+    title = f"Localisation, no row of the paper: {describe_box_test(first_test(groups))}"
+    return Table(title, LOCALISER_HEADER, rows, LOCALISER_NOTES)
+
+
+def first_test(groups: dict[str, BoxTests]) -> JsonObject:
+    return next(iter(groups.values()))[0]
 
 
 def training_cells(tests: BoxTests) -> list[str]:
@@ -183,14 +193,13 @@ def describe_search(detect: JsonObject) -> str:
     return f"{windows}, {scales}, {combination}{threshold}"
 
 
-def detector_table(tests: BoxTests) -> Table:
+def detector_table(groups: dict[str, BoxTests]) -> Table:
     rows = []
-    for name, group in group_by_label(tests, describe_detector).items():
+    for name, group in groups.items():
         outcomes = [f"{sum(test['mistakes'][outcome] for test in group) / len(group):,.0f}" for outcome in OUTCOMES]
         rows.append([name, format_mean([test["map"] for test in group]), *outcomes, *training_cells(group)])
-    return Table(
-        f"Detection, no row of the paper: {describe_box_test(tests[0])}", DETECTOR_HEADER, rows, DETECTOR_NOTES
-    )
+    title = f"Detection, no row of the paper: {describe_box_test(first_test(groups))}"
+    return Table(title, DETECTOR_HEADER, rows, DETECTOR_NOTES)
 
 
 DETECTOR_NOTES = (
