@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # docs/boxes.md on drawn scenes: classifiers and box regressors of all seeds, then detectors, each tested in several ways.
-# Stopped at any moment, the same command goes on where it was.
+# Stopped at any moment, the same command goes on where it was. With KEEP=1, each run's small files replace those in
+# docs/data/evidence, of which docs/boxes.md is made.
 #
 #   scripts/boxes.sh OUT [seeds, default "0 1 2"] [more of any recipe's keys, such as trainer.accelerator=cpu]
 set -euo pipefail
@@ -36,4 +37,7 @@ for seed in $seeds; do
     alexnet test -c "$out/detect-$negatives-$seed" detect.combine=nms
   done
 done
-alexnet report report.runs="$out" hydra.run.dir="$out/report" # its boxes.md is docs/boxes.md
+for run in "$out"/localise-* "$out"/detect-*; do
+  [ -z "${KEEP:-}" ] || "${PYTHON:-python}" "$(dirname "$0")/kept_runs.py" "$run" "boxes/$(basename "$run")"
+done
+alexnet report report.runs="$out" hydra.run.dir="$out/report"

@@ -1,4 +1,4 @@
-"""Copy a run's small files to docs/data/evidence, from which docs/measured.md is written without training.
+"""Copy a run's small files to docs/data/evidence, from which docs/measured.md and docs/boxes.md are written.
 
 python scripts/kept_runs.py RUN overfeat/seed1
 """
@@ -16,7 +16,7 @@ SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json")
 
 def keep_run(folder: Path, kept: Path) -> None:
     """Copy a run's small files: records without the machine's name and paths, predictions without probabilities."""
-    for result in folder.glob("results/*/result.json"):
+    for result in (*folder.glob("results/*/result.json"), *folder.glob("results/*/boxes.json")):
         target = kept / result.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(result, target)

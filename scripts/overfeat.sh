@@ -1,7 +1,7 @@
 #!/bin/sh
 # OverFeat's comparisons on a proxy: coarse and fine stride, one to six scales, ten crops, by three seeds; then the
-# report. With `keep`, each run's small files replace those in docs/data/evidence, of which docs/measured.md is made.
-# usage: scripts/overfeat.sh IMAGENETTE FOLDER [keep]
+# report. With KEEP=1, each run's small files replace those in docs/data/evidence, of which docs/measured.md is made.
+# usage: scripts/overfeat.sh IMAGENETTE FOLDER
 set -e
 images=$1 folder=$2
 store="$folder/imagenette160"
@@ -16,6 +16,6 @@ for seed in 1 2 3; do
         python -m alexnet_pl test "$run" test.scales=$scales
     done
     python -m alexnet_pl test "$run" test.views=ten
-    [ "$3" != keep ] || python "$(dirname "$0")/kept_runs.py" "$run" "overfeat/seed$seed"
+    [ -z "$KEEP" ] || python "$(dirname "$0")/kept_runs.py" "$run" "overfeat/seed$seed"
 done
 python -m alexnet_pl report report.runs="$folder/runs"

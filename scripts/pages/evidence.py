@@ -7,9 +7,12 @@ from pathlib import Path
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
 from alexnet_pl.paper.proxies import ProxyResults, group_proxies
 from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.reporting.box_tables import PAGE as BOXES_HEAD
+from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 from alexnet_pl.reporting.deviation_tables import summarize_effects
 from alexnet_pl.reporting.measured_page import measured_page, measured_tables
 from alexnet_pl.reporting.proxy_tables import format_points
+from alexnet_pl.reporting.tables import to_markdown
 from alexnet_pl.runs.metrics_log import read_rows
 from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
@@ -36,9 +39,15 @@ def evidence_pages() -> dict[Path, str]:
     shown = with_table(readme.read_text(), "results", results_table(ROWS, "docs/"))
     return {
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
+        ROOT / "docs/boxes.md": NOTE + boxes_page(),
         ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, EVIDENCE) + tuning_section(),
         DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
     }
+
+
+def boxes_page() -> str:
+    tests = collect_box_tests([EVIDENCE])
+    return BOXES_HEAD + to_markdown([*box_claim_tables(tests), *box_proxy_tables(tests)])
 
 
 def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
