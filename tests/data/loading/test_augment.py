@@ -147,7 +147,7 @@ def test_row_column_reflection_and_noise_are_independent() -> None:
     drawn = Augment().draw(0, 0, 0, 20_000)
     columns = torch.cat([drawn.offsets.double(), drawn.flips.double()[:, None], drawn.noise.double()], 1)
     correlation = np.corrcoef(columns.numpy().T)
-    assert np.abs(correlation - np.make_augment(6)).max() < 5 / 20_000**0.5
+    assert np.abs(correlation - np.eye(6)).max() < 5 / 20_000**0.5
     following = [np.corrcoef(column[1:], column[:-1])[0, 1] for column in columns.numpy().T]
     assert np.abs(following).max() < 5 / 20_000**0.5, "an image's draws follow from those of the one before"
 
@@ -203,7 +203,7 @@ def noise_of_one(augment: Augment) -> np.ndarray:
     """(3, 3) contribution of each drawn number, one per row, to RGB of a grey pixel."""
     size = augment.size
     grey = torch.full((3, 3, size, size), 128, dtype=torch.uint8)
-    view = augment(grey, draws([[0, 0]] * 3, [False] * 3, np.make_augment(3))).double()
+    view = augment(grey, draws([[0, 0]] * 3, [False] * 3, np.eye(3))).double()
     return view[:, :, 0, 0].numpy() - 128
 
 
