@@ -7,6 +7,10 @@
 set -euo pipefail
 mkdir -p "$1" && out=$(realpath "$1") seeds=${2:-0 1 2}
 alexnet() { "${PYTHON:-python}" -m alexnet_pl "$@"; }
+test_once() { # NAME RUN [keys]: `test`, unless that was done under this name
+  local mark=$2/tested-$1
+  [ -e "$mark" ] || { alexnet test -c "${@:2}" && touch "$mark"; }
+}
 
 [ -e data/scenes_one ] || alexnet prepare -c boxes_demo_classifier prepare.source=scenes
 [ -e data/scenes ] || alexnet prepare -c boxes_demo prepare.source=scenes
@@ -18,11 +22,11 @@ for seed in $seeds; do
     alexnet reproduce -c boxes_demo_localise seed="$seed" boxes.per_class="$own" transfer.weights="$net" \
       hydra.run.dir="$out/localise-$heads-$seed" "${@:3}"
   done
-  alexnet test -c "$shared" detect.positions=center 'detect.scales=[1]'
-  alexnet test -c "$shared" 'detect.scales=[1,4]'
-  alexnet test -c "$shared" 'detect.scales=[1,2,3,4,5,6]'
-  alexnet test -c "$shared" detect.combine=nms
-  alexnet test -c "$shared" detect.score=literal detect.threshold=100
+  test_once center "$shared" detect.positions=center 'detect.scales=[1]'
+  test_once two "$shared" 'detect.scales=[1,4]'
+  test_once six "$shared" 'detect.scales=[1,2,3,4,5,6]'
+  test_once nms "$shared" detect.combine=nms
+  test_once literal "$shared" detect.score=literal detect.threshold=100
 done
 for seed in $seeds; do
   for negatives in random_and_hard none random; do
@@ -34,7 +38,7 @@ for seed in $seeds; do
     # shellcheck disable=SC2086
     alexnet reproduce -c boxes_demo seed="$seed" $counts transfer.weights="$out/localise-shared-$seed" \
       hydra.run.dir="$out/detect-$negatives-$seed" "${@:3}"
-    alexnet test -c "$out/detect-$negatives-$seed" detect.combine=nms
+    test_once nms "$out/detect-$negatives-$seed" detect.combine=nms
   done
 done
 for run in "$out"/localise-* "$out"/detect-*; do
