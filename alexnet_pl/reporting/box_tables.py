@@ -153,8 +153,9 @@ def localiser_table(groups: dict[str, BoxTests]) -> Table:
         ]
         for name, group in groups.items()
     ]
-    title = f"Localisation, no row of the paper: {describe_box_test(first_test(groups))}"
-    return Table(title, LOCALISER_HEADER, rows, LOCALISER_NOTES)
+    test = first_test(groups)
+    title = f"Localisation, no row of the paper: {test['dataset']['name']}"
+    return Table(title, LOCALISER_HEADER, rows, (f"{describe_box_test(test)}.", *LOCALISER_NOTES))
 
 
 def first_test(groups: dict[str, BoxTests]) -> JsonObject:
@@ -198,8 +199,9 @@ def detector_table(groups: dict[str, BoxTests]) -> Table:
     for name, group in groups.items():
         outcomes = [f"{sum(test['mistakes'][outcome] for test in group) / len(group):,.0f}" for outcome in OUTCOMES]
         rows.append([name, format_mean([test["map"] for test in group]), *outcomes, *training_cells(group)])
-    title = f"Detection, no row of the paper: {describe_box_test(first_test(groups))}"
-    return Table(title, DETECTOR_HEADER, rows, DETECTOR_NOTES)
+    test = first_test(groups)
+    title = f"Detection, no row of the paper: {test['dataset']['name']}"
+    return Table(title, DETECTOR_HEADER, rows, (f"{describe_box_test(test)}.", *DETECTOR_NOTES))
 
 
 DETECTOR_NOTES = (
@@ -218,8 +220,8 @@ def describe_detector(test: JsonObject) -> str:
 def describe_box_test(test: JsonObject) -> str:
     dataset, model = test["dataset"], test["model"]
     net = f"{model.get('net', 'accurate')} network of {test['window']}-pixel windows, width {model.get('width', 1.0):g}"
-    images = f"{test['images']:,} {dataset['split']} images, {dataset['train_images']:,} to train on"
-    return f"{dataset['name']}, {images}, {net} (store {dataset['fingerprint'][:12]})"
+    images = f"{test['images']:,} {dataset['split']} images, trained on {dataset['train_images']:,}"
+    return f"{images} (store {dataset['fingerprint'][:12]}), {net}"
 
 
 PAGE = """# Boxes: localisation and detection
