@@ -78,7 +78,7 @@ class DenseViews:
     stride  fine: windows at each offset of the last pooling. coarse: at the first offset only
     aspect  how an image is fitted to a scale's height and width. crop: scale to cover them, take the center. squash:
             change the aspect ratio. keep: scale the shorter side to the height, keep the aspect ratio
-    score   values of which the maximum over windows is taken: softmax outputs or logits
+    score   softmax: maximum of the softmax outputs over all windows. logit: maximum of the logits
     """
 
     scales: tuple[int, ...] = (1, 2, 4, 6)

@@ -28,12 +28,16 @@ def read_lines(path: str, columns: int, wanted: str) -> list[list[str]]:
     return lines
 
 
-def check_listed_split(path: str, split: WholeSplit, largest: int) -> None:
-    """Raise UserError unless the list is of this split: validation images, numbered like the records of the store."""
+def index_by_number(path: str, split: WholeSplit, largest: int) -> dict[int, int]:
+    """Image index of each image number whose image is readable.
+
+    Raises UserError unless the list is of this split: validation images, numbered like the records of the store.
+    """
     if split.name != "val":
         raise UserError(f"detect.blacklist: {path} lists validation images; the tested split is {split.name}")
     if largest > split.records:
         raise UserError(f"detect.blacklist: {path} has image {largest:,}; the store has {split.records:,} val images")
+    return {record + 1: index for index, record in enumerate(split.slots.tolist())}
 
 
 def read_image_blacklist(path: str | None, split: WholeSplit) -> set[int]:
@@ -41,8 +45,8 @@ def read_image_blacklist(path: str | None, split: WholeSplit) -> set[int]:
     if not path:
         return set()
     numbers = {int(number) for (number,) in read_lines(path, 1, "an image number")}
-    check_listed_split(path, split, max(numbers, default=0))
-    return {index for index, record in enumerate(split.slots.tolist()) if record + 1 in numbers}
+    indices = index_by_number(path, split, max(numbers, default=0))
+    return {indices[number] for number in numbers if number in indices}
 
 
 def read_object_blacklist(path: str | None, split: WholeSplit, wnids: Sequence[str]) -> set[tuple[int, int]]:
@@ -56,6 +60,5 @@ def read_object_blacklist(path: str | None, split: WholeSplit, wnids: Sequence[s
     lines = read_lines(path, 2, "an image number and a class's id")
     if unknown := [wnid for _, wnid in lines if wnid not in labels]:
         raise UserError(f"detect.blacklist: {path}: {unknown[0]} is no class of this detector")
-    check_listed_split(path, split, max((int(number) for number, _ in lines), default=0))
-    indices = {record + 1: index for index, record in enumerate(split.slots.tolist())}
+    indices = index_by_number(path, split, max((int(number) for number, _ in lines), default=0))
     return {(indices[int(number)], labels[wnid]) for number, wnid in lines if int(number) in indices}

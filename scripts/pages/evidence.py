@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from kept_runs import KEPT
+
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
 from alexnet_pl.paper.proxies import ProxyResults, group_proxies
 from alexnet_pl.paper.results import collect_tests
@@ -17,7 +19,6 @@ from alexnet_pl.runs.metrics_log import read_rows
 from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
 
-EVIDENCE = ROOT / "docs/data/evidence"
 DEVIATIONS = ROOT / "docs/deviations.md"
 TUNED = {"full": "full network", "dropout": "no dropout", "tanh": "tanh", "towers": "one tower, half the kernels"}
 TUNING_HEAD = """
@@ -32,7 +33,7 @@ point below the paper's, 0.01; else the paper's. Guessing has 99 %.
 
 def evidence_pages() -> dict[Path, str]:
     """The page of measurements and the cells of docs/deviations.md, from the files saved by scripts/evidence.py."""
-    tests = collect_tests([EVIDENCE])
+    tests = collect_tests([KEPT])
     effects = measure_deviations(tests)
     readme, proxies = ROOT / "README.md", group_proxies(tests)
     tables = measured_tables(proxies, effects)
@@ -40,13 +41,13 @@ def evidence_pages() -> dict[Path, str]:
     return {
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
-        ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, EVIDENCE) + tuning_section(),
+        ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, KEPT) + tuning_section(),
         DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
     }
 
 
 def boxes_page() -> str:
-    tests = collect_box_tests([EVIDENCE])
+    tests = collect_box_tests([KEPT])
     return BOXES_HEAD + to_markdown([*box_claim_tables(tests), *box_proxy_tables(tests)])
 
 
@@ -64,7 +65,7 @@ def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
 def tuning_section() -> str:
     """Errors of the fits that tuned the learning rate, by network and rate."""
     errors: dict[str, dict[str, float]] = {}
-    for path in sorted(EVIDENCE.glob("tuning/*/*/metrics.csv")):
+    for path in sorted(KEPT.glob("tuning/*/*/metrics.csv")):
         name, _, rate = path.parent.parent.name.rpartition("-")
         errors.setdefault(name, {})[rate] = [
             row["val/top1_error"] for row in read_rows(path) if "val/top1_error" in row

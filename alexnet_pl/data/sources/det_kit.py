@@ -70,13 +70,15 @@ class DetKit:
         return lists
 
     def files(self, wanted: re.Pattern[str]) -> Iterator[KitFile]:
+        def accept(name: str) -> bool:
+            return wanted.fullmatch(PurePosixPath(name).name) is not None
+
         for place in self.places:
             if place.is_dir():
                 for path in sorted(place.rglob("*.*")):
-                    if wanted.fullmatch(path.name) and path.is_file():
+                    if accept(path.name) and path.is_file():
                         yield KitFile(str(path), path.name, path.read_bytes())
             else:
-                accept = lambda name: wanted.fullmatch(PurePosixPath(name).name) is not None  # noqa: E731
                 for name, content in stream_files(place, accept, "prepare.source"):
                     yield KitFile(f"{place}: {name}", PurePosixPath(name).name, content)
 
