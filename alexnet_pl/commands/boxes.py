@@ -21,8 +21,9 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_boxes(cfg, folder)
     record = FitRecord(folder, box_signature(cfg), lambda: parse_record(module.store_info, DatasetInfo))
-    loss = fit_to_end(cfg, trainer, module, data, record)["val/loss"]
-    print_message(f"{pluralize(trainer.current_epoch, 'epoch')}: val loss {loss:.4f}", folder)
+    loss = fit_to_end(cfg, trainer, module, data, record).get("val/loss")
+    outcome = "no validation" if loss is None else f"val loss {loss:.4f}"  # trainer.max_steps can end a fit before one
+    print_message(f"{pluralize(trainer.current_epoch, 'epoch')}: {outcome}", folder)
     return loss
 
 

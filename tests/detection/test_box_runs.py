@@ -93,6 +93,12 @@ def test_cached_windows_are_those_that_overlap_a_box(
     assert cache.about["width"] == network.regressor.fc1.in_channels * 2 * 2
 
 
+def test_fit_that_ends_before_a_validation_is_saved(localise: DictConfig, tmp_path: Path) -> None:
+    localise.trainer = {**localise.trainer, "max_steps": 1}
+    assert run(localise, "fit", tmp_path / "run") is None
+    assert torch.load(last(tmp_path / "run"), weights_only=True)["global_step"] == 1
+
+
 def images_seen(run: Path) -> int:
     return json.loads((run / "fit.json").read_text())["images"]
 
