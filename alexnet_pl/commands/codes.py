@@ -41,9 +41,11 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     if not cfg.ckpt_path:
         module.net.set_statistics(*measure_statistics(data.features["train"]))
     record = FitRecord(folder, codes_signature(cfg, module.source), lambda: data.features["train"].info.dataset)
-    loss = fit_to_end(cfg, trainer, module, data, record)["val/loss"]
+    loss = fit_to_end(cfg, trainer, module, data, record).get("val/loss")
     trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
-    print_message(f"{trained}: {100 * loss:.1f} % of the variance lost", folder)
+    # trainer.max_steps can end a fit before its first validation
+    outcome = "no validation" if loss is None else f"{100 * loss:.1f} % of the variance lost"
+    print_message(f"{trained}: {outcome}", folder)
     return loss
 
 

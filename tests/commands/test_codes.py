@@ -72,6 +72,12 @@ def test_reproduce_trains_tests_and_resumes(cfg: DictConfig, tmp_path: Path) -> 
     assert json.loads((tmp_path / "codes/fit.json").read_text()) == said
 
 
+def test_fit_that_ends_before_a_validation_is_saved(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer = {**cfg.trainer, "max_steps": 1}
+    assert run(cfg, "fit", tmp_path / "codes") is None
+    assert torch.load(last(tmp_path / "codes"), weights_only=True)["global_step"] == 1
+
+
 def result(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "results/val-codes/codes.json").read_text())
 
