@@ -2,18 +2,22 @@
 
     python scripts/journeys.py          # a minute or two on two CPU cores, with images that it draws
 
-A file counts if one of its functions is called (`sys.setprofile`); importing a module does not count. Each journey runs
-in its own process, so that none affects another.
+A file passes the value on if one of its functions receives or returns an object that holds it, alone or in a list,
+tuple or dictionary (`sys.setprofile`). A file is called if one of its functions is. Importing a module does not count.
+Each journey runs in its own process, so that none affects another.
 """
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,15 +31,29 @@ FIT = ("fit", "-c", "demo", *STORE, "trainer.max_epochs=1", "trainer.log_every_n
 
 
 class Recorder:
-    """Records the files of the package whose functions are called."""
+    """Records the files of the package whose functions are called, and those whose functions pass the value on.
 
-    def __init__(self) -> None:
-        self.files: set[str] = set()
+    holds_value: whether an object holds the value of the journey.
+    """
 
-    def profile(self, frame: FrameType, event: str, _argument: object) -> None:
+    def __init__(self, holds_value: Callable[[object], bool]) -> None:
+        self.holds_value = holds_value
+        self.called: set[str] = set()
+        self.passing: set[str] = set()
+
+    def profile(self, frame: FrameType, event: str, returned: object) -> None:
         path = frame.f_code.co_filename
-        if event == "call" and path.startswith(PACKAGE) and not is_import(frame):
-            self.files.add(str(Path(path).relative_to(PACKAGE)))
+        if event not in ("call", "return") or not path.startswith(PACKAGE) or is_import(frame):
+            return
+        file = str(Path(path).relative_to(PACKAGE))
+        self.called.add(file)
+        if any(map(self.is_passed, arguments(frame) if event == "call" else [returned])):
+            self.passing.add(file)
+
+    def is_passed(self, value: object) -> bool:
+        """Whether an argument or a result holds the value; of a collection, the first items are looked at."""
+        items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        return self.holds_value(value) or any(map(self.holds_value, islice(items, 5)))
 
     def start(self) -> None:
         threading.setprofile(self.profile)
@@ -44,6 +62,14 @@ class Recorder:
     def stop(self) -> None:
         sys.setprofile(None)
         threading.setprofile(None)  # type: ignore[arg-type]
+
+
+def arguments(frame: FrameType) -> list[object]:
+    """Arguments of the call that has just begun, including `*args` and `**kwargs`."""
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    return [frame.f_locals.get(name) for name in code.co_varnames[:count]]
 
 
 def is_import(frame: FrameType | None) -> bool:
@@ -81,47 +107,96 @@ def end(recorder: Recorder) -> None:
     raise SystemExit
 
 
-def photograph_to_batch(recorder: Recorder) -> None:
+def is_image(value: object) -> bool:
+    """Whether the object is an image: its record, the location of its bytes, its bytes, its pixels."""
+    import numpy as np
+    import torch
+
+    from alexnet_pl.data.archives.location import ByteLocation
+    from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return value.ndim >= 3
+    return isinstance(value, bytes | ByteLocation | DatasetListing | ImageRecord | LazyRecords)
+
+
+def is_tensor_or_metric(value: object) -> bool:
+    """Whether the object is a tensor or a number made of one: images, activations, weights, gradients, metrics."""
+    import torch
+
+    return isinstance(value, torch.Tensor | float)
+
+
+def is_config(value: object) -> bool:
+    """Whether the object is an override of the command line, the config, or one of its sections."""
+    from omegaconf import DictConfig
+
+    return isinstance(value, DictConfig) or (isinstance(value, str) and "=" in value and value in FIT)
+
+
+def is_result(value: object) -> bool:
+    """Whether the object is a tested run, its result, its row or its table."""
+    from alexnet_pl.evaluation.intervals import Estimate
+    from alexnet_pl.evaluation.result import TestDescription
+    from alexnet_pl.paper.results import TestRun
+    from alexnet_pl.paper.rows import ReportRow
+    from alexnet_pl.reporting.tables import Table
+
+    return isinstance(value, TestDescription | TestRun | Estimate | ReportRow | Table)
+
+
+def photograph_to_batch() -> Recorder:
     """`prepare` from listing the images; then `fit` until the first batch, counting only the data packages' files."""
     from lightning import Trainer
 
     from alexnet_pl.commands import prepare
     from alexnet_pl.training.classifier import Classifier
 
-    before(prepare, "make_store", recorder.start)
-    before(prepare, "report_nonstandard", recorder.stop)
+    making, loading = Recorder(is_image), Recorder(is_image)
+    before(prepare, "make_store", making.start)
+    before(prepare, "report_nonstandard", making.stop)
     run_command(("prepare", "-c", "demo", *STORE[:2], "prepare.source=photographs", "prepare.workers=1"))
-    loading = Recorder()
     before(Trainer, "fit", loading.start)
     before(Classifier, "training_step", lambda: end(loading))
     run_command(FIT)
-    recorder.files |= {path for path in loading.files if path.startswith("data/")}
+    making.called |= {path for path in loading.called if path.startswith("data/")}
+    making.passing |= {path for path in loading.passing if path.startswith("data/")}
+    return making
 
 
-def argv_to_fit(recorder: Recorder) -> None:
+def argv_to_fit() -> Recorder:
     """`fit` until Lightning has trainer, module and data."""
     from lightning import Trainer
 
+    recorder = Recorder(is_config)
     before(Trainer, "fit", lambda: end(recorder))
     recorder.start()
     run_command(FIT)
+    return recorder
 
 
-def batch_to_metric(recorder: Recorder) -> None:
+def batch_to_metric() -> Recorder:
     """A training step that logs: from `training_step` with the batch until the next batch arrives."""
     from alexnet_pl.training.classifier import Classifier
 
+    recorder = Recorder(is_tensor_or_metric)
     steps = iter((lambda: None, recorder.start, lambda: end(recorder)))
     before(Classifier, "training_step", lambda: next(steps)())
     run_command(FIT)
+    return recorder
 
 
-def run_to_row(recorder: Recorder) -> None:
-    """`report` on the folder of a trained and tested run."""
-    run_command(("reproduce", *FIT[1:]))
+def run_to_row() -> Recorder:
+    """`report` on the folder of a run that is described as trained and tested as a row of Table 2 asks."""
+    sys.path.insert(0, str(HOME))
+    from tests.support.made_results import facts, measured
+
+    measured(Path("runs"), "alexnet", facts("table2.cnn"), 40.0)
+    recorder = Recorder(is_result)
     recorder.start()
     run_command(("report", "hydra.run.dir=report"))
     recorder.stop()
+    return recorder
 
 
 JOURNEYS = {
@@ -145,13 +220,13 @@ def draw_photographs(folder: Path) -> None:
         Image.fromarray(pixels).save(path)
 
 
-def count_journeys() -> dict[str, list[str]]:
+def count_journeys() -> dict[str, dict[str, list[str]]]:
     with tempfile.TemporaryDirectory() as name:
         draw_photographs(Path(name) / "photographs")
         return {title: trace(title, Path(name)) for title in JOURNEYS}
 
 
-def trace(title: str, folder: Path) -> list[str]:
+def trace(title: str, folder: Path) -> dict[str, list[str]]:
     """Files of one journey, recorded in a new process; the first leaves the store for the others in `folder`."""
     command = [sys.executable, __file__, title, str(folder / "files.json")]
     environment = {**os.environ, "PYTHONPATH": str(HOME)}  # use this checkout, whatever version is installed
@@ -159,28 +234,29 @@ def trace(title: str, folder: Path) -> list[str]:
     return json.loads((folder / "files.json").read_text())
 
 
-def table(files: dict[str, list[str]]) -> str:
-    lines = ["| journey | files | packages |", "| --- | ---: | --- |"]
-    for title, paths in files.items():
-        counts: dict[str, int] = {}
-        for path in paths:
-            counts[path.partition("/")[0]] = counts.get(path.partition("/")[0], 0) + 1
-        lines.append(f"| {title} | {len(paths)} | {', '.join(f'{name} {count}' for name, count in counts.items())} |")
+def table(journeys: dict[str, dict[str, list[str]]]) -> str:
+    lines = ["| journey | files that pass the value on | all files called | packages of the first |"]
+    lines.append("| --- | ---: | ---: | --- |")
+    for title, files in journeys.items():
+        counts = Counter(path.partition("/")[0] for path in files["passing"])
+        packages = ", ".join(f"{name} {count}" for name, count in counts.items())
+        lines.append(f"| {title} | {len(files['passing'])} | {len(files['called'])} | {packages} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     if len(sys.argv) == 3:
         title, output = sys.argv[1:]  # `run_command` replaces sys.argv
-        recorder = Recorder()
-        JOURNEYS[title](recorder)
-        Path(output).write_text(json.dumps(sorted(recorder.files)))
+        recorder = JOURNEYS[title]()
+        files = {"passing": sorted(recorder.passing), "called": sorted(recorder.called)}
+        Path(output).write_text(json.dumps(files))
         return
-    files = count_journeys()
-    for title, paths in files.items():
-        print(f"{title}: {len(paths)}", *paths, sep="\n  ")
+    journeys = count_journeys()
+    for title, files in journeys.items():
+        marked = [f"{'*' if path in files['passing'] else ' '} {path}" for path in files["called"]]
+        print(f"{title}: {len(files['passing'])} of {len(marked)}", *marked, sep="\n  ")
     head, rest = PAGE.read_text().split(START)
-    PAGE.write_text(f"{head}{START}\n\n{table(files)}\n\n{END}{rest.split(END, 1)[1]}")
+    PAGE.write_text(f"{head}{START}\n\n{table(journeys)}\n\n{END}{rest.split(END, 1)[1]}")
 
 
 if __name__ == "__main__":

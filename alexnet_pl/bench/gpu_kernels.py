@@ -22,7 +22,7 @@ def profile_step(cfg: DictConfig) -> JsonObject:
     sgd = stages.make_optimizer(module)
     half = precision(cfg.trainer.precision, device.type).startswith("bf16")
     size, crop = cfg.data.batch_size, cfg.augment.crop
-    view = module.performance.to_memory_format(60 * torch.randn(size, 3, crop, crop, device=device))
+    view = module.in_memory_format(60 * torch.randn(size, 3, crop, crop, device=device))
     labels = torch.arange(size, device=device) % module.net.num_classes
 
     def step() -> None:

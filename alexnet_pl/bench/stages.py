@@ -86,7 +86,7 @@ def time_stages(
 
     def augment() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return module.performance.to_memory_format(module.augment(images, draws))
+            return module.in_memory_format(module.augment(images, draws))
 
     view = clock.time("augment", augment)
 

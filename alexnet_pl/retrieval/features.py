@@ -46,7 +46,7 @@ LayerReader = Callable[[Classifier, Tensor], Tensor]
 def read_fc7(module: Classifier, view: Tensor) -> Tensor:
     if not hasattr(module.net, "features"):
         raise UserError("features.layer=fc7: this run's network has no such layer; use features.layer=pixels")
-    return module.net.features(module.performance.to_memory_format(view))  # type: ignore[operator]
+    return module.net.features(module.in_memory_format(view))  # type: ignore[operator]
 
 
 def read_pixels(module: Classifier, view: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def read_pixels(module: Classifier, view: Tensor) -> Tensor:
 
 def read_layer(module: Classifier, view: Tensor, layer: str) -> Tensor:
     """Activations of any layer; those of a convolution are average-pooled to at most `MOST_NUMBERS` numbers."""
-    (found,) = layer_activations(module.net, module.performance.to_memory_format(view), [layer]).values()
+    (found,) = layer_activations(module.net, module.in_memory_format(view), [layer]).values()
     if found.dim() == 2:
         return found
     side = min(found.shape[-1], math.isqrt(MOST_NUMBERS // found.shape[1]))

@@ -166,13 +166,17 @@ class Classifier(L.LightningModule):
         sgd = self.sgd
         sgd.zero_grad()
         with uncached_autocast(self.device.type):
-            logits = self.net(self.performance.to_memory_format(self.augment(batch.images, batch.draws)))
+            logits = self.net(self.in_memory_format(self.augment(batch.images, batch.draws)))
             loss = F.cross_entropy(logits.float(), batch.labels)
         self.manual_backward(loss)
         sgd.step()
         wrong = (logits.detach().argmax(1) != batch.labels).sum()
         size = torch.full_like(loss, len(batch.labels))
         self.train_sums += torch.stack([loss.detach() * size, wrong, size])
+
+    def in_memory_format(self, images: Tensor) -> Tensor:
+        """The images in the memory format of the network's weights."""
+        return images.contiguous(memory_format=self.performance.memory_format)
 
     def log_training(self) -> None:
         """Log mean loss and top-1 error since the last call, over all devices. Synchronizes host and device."""
@@ -240,7 +244,7 @@ class Classifier(L.LightningModule):
 
     def prepare_picture(self, pictures: Tensor) -> Tensor:
         """Input of the network for images of any size: (N, 3, H, W), 0 to 255 → the same shape, minus the mean."""
-        return self.performance.to_memory_format(pictures - self.augment.color_mean)
+        return self.in_memory_format(pictures - self.augment.color_mean)
 
     def log_probabilities(self, images: Tensor, view_set: str) -> Tensor:
         """Log of the softmax outputs averaged over views: (N, 3, size, size) uint8 → (N, classes).
@@ -251,7 +255,7 @@ class Classifier(L.LightningModule):
         total, count = torch.zeros((), device=images.device), 0
         while chunk := list(islice(views, per_pass)):
             batch = torch.cat(chunk) if len(chunk) > 1 else chunk[0]
-            probabilities = F.softmax(self.net(self.performance.to_memory_format(batch)).float(), 1)
+            probabilities = F.softmax(self.net(self.in_memory_format(batch)).float(), 1)
             total, count = total + probabilities.unflatten(0, (len(chunk), -1)).sum(0), count + len(chunk)
         mean = total / count
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()

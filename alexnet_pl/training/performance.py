@@ -43,9 +43,14 @@ class Performance:
         if self.jpeg_decoder not in ("cpu", "gpu"):
             raise ValueError(f"jpeg_decoder={self.jpeg_decoder}: cpu or gpu")
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Memory format of the network's weights and of the images that it gets."""
+        return torch.channels_last if self.optimized else torch.contiguous_format
+
     def apply(self, net: nn.Module, device: torch.device) -> None:
         """Set memory format, compiled norms and allocator for a network that runs on `device`."""
-        net.to(memory_format=torch.channels_last if self.optimized else torch.contiguous_format)
+        net.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         for layer in net.modules():
             if isinstance(layer, NormLayer):
                 layer.compiled = self.uses_compile(device)
@@ -72,9 +77,6 @@ class Performance:
     def views_per_pass(self, images: Tensor) -> int:
         """Number of test views per forward pass, for a batch of `images`."""
         return max(1, IMAGES_PER_PASS.get(images.device.type, 1) // len(images)) if self.optimized else 1
-
-    def to_memory_format(self, images: Tensor) -> Tensor:
-        return images.contiguous(memory_format=torch.channels_last) if self.optimized else images
 
 
 UNOPTIMIZED = Performance(optimized=False, compile=False, cache_on_gpu=False, retain_memory=False, readahead=False)
