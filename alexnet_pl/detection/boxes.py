@@ -15,11 +15,6 @@ def as_boxes(values: object) -> Boxes:
     return np.asarray(values, dtype=np.float64).reshape(-1, 4)
 
 
-def to_inclusive(boxes: object, first: int = 0) -> Boxes:
-    """Convert to a data file's edges: pixels counted from `first`, right and bottom pixels included."""
-    return as_boxes(boxes) + first - np.array([0, 0, 1, 1])
-
-
 def box_sides(boxes: Boxes) -> np.ndarray:
     """(N, 2) width and height; 0 if the edges are in the wrong order, which a regressor can predict."""
     return np.maximum(boxes[..., 2:] - boxes[..., :2], 0)

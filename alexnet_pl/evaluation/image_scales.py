@@ -14,7 +14,6 @@ TABLE5 = {  # scale → height and width for the accurate network, whose window 
     5: (425, 497),
     6: (461, 569),
 }
-TABLE5_WINDOW = 221
 
 
 def scale_sides(window: WindowGeometry, scale: int) -> tuple[int, int]:

@@ -30,11 +30,6 @@ def test_inclusive_edges_add_one_pixel_as_in_the_kits() -> None:
     assert found.item() == pytest.approx(expected, rel=1e-15)
 
 
-def test_voc_counts_pixels_from_one() -> None:
-    assert b.to_inclusive([[0, 0, 500, 375]], first=1).tolist() == [[1, 1, 500, 375]]
-    assert b.to_inclusive([[0, 0, 500, 375]]).tolist() == [[0, 0, 499, 374]]
-
-
 def test_boxes_without_area_overlap_nothing() -> None:
     empty = np.array([[5.0, 5, 5, 9], [9, 9, 2, 2]])
     assert b.compute_areas(empty).tolist() == [0, 0]

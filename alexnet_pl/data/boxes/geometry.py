@@ -24,12 +24,6 @@ def flip_boxes(boxes: Tensor, width: int) -> Tensor:
     return torch.stack([width - right, top, width - left, bottom], -1)
 
 
-def resize_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Boxes of an image of `old` (height, width) after it is resized to `new`."""
-    down, across = new[0] / old[0], new[1] / old[1]
-    return boxes * torch.tensor([across, down, across, down], dtype=boxes.dtype)
-
-
 def has_area(boxes: Tensor) -> Tensor:
     """(n,) bool: whether each box has an area."""
     return (boxes[..., 2:] > boxes[..., :2]).all(-1)

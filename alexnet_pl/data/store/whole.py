@@ -110,10 +110,6 @@ class WholeSplit(Split):
         free = self.sizes - crop + 1
         return Crops(self, crop, (chance.random((len(self), 2)) * free).astype(np.int64))
 
-    def center_crops(self, crop: int) -> "Crops":
-        """The central crop × crop pixels of each image."""
-        return Crops(self, crop, centre_corners(self.sizes, crop))
-
 
 class Crops(Split):
     """One square window of each image of a `WholeSplit`. `corners`: (N, 2), its top and left edge in stored pixels.

@@ -5,7 +5,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
-from alexnet_pl.data.boxes.geometry import crop_boxes, flip_boxes, has_area, resize_boxes
+from alexnet_pl.data.boxes.geometry import crop_boxes, flip_boxes, has_area
 
 HEIGHT, WIDTH = 40, 60
 CORNERS = torch.tensor([[0, 0, 60, 40], [5, 6, 20, 30], [30, 10, 59, 12], [50, 30, 60, 40]], dtype=torch.float32)
@@ -27,9 +27,3 @@ def test_crop_moves_and_clips_boxes(window: tuple[int, int, int, int]) -> None:
 
 def test_reflection_swaps_left_and_right() -> None:
     assert torch.equal(flip_boxes(CORNERS, WIDTH), functional.horizontal_flip(boxes()).as_subclass(torch.Tensor))
-
-
-@pytest.mark.parametrize("new", [(80, 120), (20, 30), (41, 97)])
-def test_boxes_are_resized_with_the_image(new: tuple[int, int]) -> None:
-    expected = functional.resize(boxes(), list(new)).as_subclass(torch.Tensor)
-    assert torch.allclose(resize_boxes(CORNERS, (HEIGHT, WIDTH), new), expected, atol=1e-4)
