@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr_
     from alexnet_pl.inference.trained_network import TrainedNetwork as TrainedNetwork
     from alexnet_pl.inference.trained_network import load as load
     from alexnet_pl.models.alexnet import AlexNet as AlexNet
-    from alexnet_pl.models.filters import color_selectivity as color_selectivity
+    from alexnet_pl.models.color_selectivity import color_selectivity as color_selectivity
     from alexnet_pl.models.overfeat import OverFeat as OverFeat
     from alexnet_pl.reporting.code_tables import code_report as code_report
     from alexnet_pl.reporting.learning_curves import curve_lines as learning_curves
@@ -48,7 +48,7 @@ PUBLIC = {  # name → module:definition
     "TrainedNetwork": "inference.trained_network:TrainedNetwork",
     "UserError": "errors:UserError",
     "code_report": "reporting.code_tables:code_report",
-    "color_selectivity": "models.filters:color_selectivity",
+    "color_selectivity": "models.color_selectivity:color_selectivity",
     "compare_neighbors": "figures.retrieval_sheet:compare_neighbors",
     "draw_attribution": "figures.inside:draw_attribution",
     "draw_figure": "figures.catalog:draw_figure",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 KEPT = Path(__file__).resolve().parent.parent / "docs/data/evidence"
-SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json")
+SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json", "kernels.json")
 
 
 def keep_run(folder: Path, kept: Path) -> None:

@@ -12,6 +12,7 @@ from alexnet_pl.errors import UserError, reason
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import make_rows
+from alexnet_pl.paper.specialization import measure_specialization
 from alexnet_pl.reporting import (
     box_tables,
     learning_curves,
@@ -36,7 +37,8 @@ def report(cfg: DictConfig, folder: Path) -> None:
     rate = cfg.report.images_per_second or paper_tables.measured_throughput(roots)
     codes, box_tests = code_tables(roots), box_tables.collect_box_tests(roots)
     boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.box_proxy_tables(box_tests)]
-    proxies = measured_page.measured_tables(proxy_results, measure_deviations(tests))
+    specialization = measure_specialization(tests)
+    proxies = measured_page.measured_tables(proxy_results, measure_deviations(tests), specialization)
     all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes, *boxes]
     folder.mkdir(parents=True, exist_ok=True)
     tables.print_tables(all_tables)

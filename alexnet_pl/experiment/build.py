@@ -167,7 +167,7 @@ def count_classes(cfg: DictConfig) -> None:
 def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
     monitor = make_monitor_options(cfg)
     images = [
-        FilterImage(run / "kernels.png", monitor.every_n_epochs),
+        FilterImage(run, monitor.every_n_epochs),
         PredictionTable(monitor.num_images, monitor.every_n_epochs),
     ]
     return [EpochTrainError(), make_schedule(cfg), *images, LearningRates(), WeightAndGradientNorms(), GpuIdle()]

@@ -20,7 +20,7 @@ from alexnet_pl.figures.examples import SavedPrediction
 from alexnet_pl.figures.offset_pooling import draw_offset_pooling, draw_scale_table, scale_table
 from alexnet_pl.figures.style import Drawing, Theme, draw_for_notebook
 from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.filters import color_selectivity
+from alexnet_pl.models.color_selectivity import color_selectivity
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.models.sliding_window import SlidingNetwork
 from alexnet_pl.models.summary import read_layers

@@ -6,13 +6,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet_pl.figures.style import Theme
-from alexnet_pl.models.filters import ColorSelectivity, scale_to_unit_range, tile_kernels
+from alexnet_pl.models.color_selectivity import ColorSelectivity
+from alexnet_pl.models.filters import scale_to_unit_range, tile_kernels
 
 PIXEL = 0.043  # inches
 
 
 def draw_figure3(kernels: Tensor, shares: ColorSelectivity, theme: Theme) -> Figure:
-    """Draw kernels (K, 3, h, w), one panel per GPU, zero in middle grey. `shares`: `filters.color_selectivity`."""
+    """Draw kernels (K, 3, h, w), one panel per GPU, zero in middle grey. `shares`: `color_selectivity`."""
     towers = len(shares["gpus"])
     pictures = [kernel_panel(half, theme) for half in scale_to_unit_range(kernels).chunk(towers)]
     height, width, _ = pictures[0].shape

@@ -7,6 +7,7 @@ images and the same training settings except for the difference in question.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
@@ -96,14 +97,24 @@ def compare_variants(tests: list[TestRun]) -> ProxyResults:
     by_variant: dict[Variant, list[TestRun]] = {}
     for test in tests:
         by_variant.setdefault(test.variant, []).append(test)
-    labels = {variant: claim.label for claim in reversed(error_claims()) if (variant := claimed_variant(claim))}
+    order = list(listed_labels())
     errors = [
-        VariantErrors(labels.get(variant) or describe_unlisted_variant(group[0], labels), mean_errors(group))
-        for variant, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], list(labels)))
+        VariantErrors(label_variant(group[0]), mean_errors(group))
+        for variant, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], order))
     ]
     pairs = [compare_with_baseline(claim, by_variant) for claim in error_claims() if claim.baseline]
     comparisons = [comparison for comparison in pairs if comparison]
     return ProxyResults(describe_proxy(tests[0]), errors, adjust_p_values(comparisons))
+
+
+@cache
+def listed_labels() -> dict[Variant, str]:
+    """Names of the variants that have a row in the paper, in reverse order of the rows."""
+    return {variant: claim.label for claim in reversed(error_claims()) if (variant := claimed_variant(claim))}
+
+
+def label_variant(test: TestRun) -> str:
+    return listed_labels().get(test.variant) or describe_unlisted_variant(test)
 
 
 def error_claims() -> list[Claim]:
@@ -117,15 +128,15 @@ def sort_position(variant: Variant, labelled: list[Variant]) -> int:
     return -labelled.index(variant) if variant in labelled else 1
 
 
-def describe_unlisted_variant(test: TestRun, labels: dict[Variant, str]) -> str:
+def describe_unlisted_variant(test: TestRun) -> str:
     """Name of a variant without a row in the paper: the network of a row with other views, a deviation, or a note that
-    the settings differ, with the run's name. `labels`: names of the variants with a row."""
+    the settings differ, with the run's name."""
     count = len(test.networks)
     weights = f", weights tuned on the {tuned} images" if (tuned := test.result.weights_tuned_on) else ""
     if count > 1:
         return f"{count} networks{weights} ({test.run.name})"
     views, *network = test.variant
-    if same := [label for (_, *listed), label in labels.items() if listed == network]:
+    if same := [label for (_, *listed), label in listed_labels().items() if listed == network]:
         return f"{min(same, key=len).partition(', scale')[0]}, {views} views"  # OverFeat's labels end with their scales
     return changed_label(test) or f"other settings ({test.run.name})"
 

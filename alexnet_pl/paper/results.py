@@ -19,9 +19,11 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import leaves
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key, read_result
+from alexnet_pl.files import read_record
+from alexnet_pl.models.color_selectivity import KernelColors
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import ERRORS, Claim
-from alexnet_pl.runs.layout import METRICS, PROBABILITIES
+from alexnet_pl.runs.layout import KERNELS, METRICS, PROBABILITIES
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
 PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between the networks on a proxy and the paper's
@@ -107,6 +109,21 @@ class TestRun:
             print(f"skipped: {error}", file=sys.stderr)
             return None
         return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
+
+    @cached_property
+    def kernel_colors(self) -> KernelColors | None:
+        """Colors of the first layer's kernels of a single network; None if its fit has not saved them.
+
+        A damaged file is named on stderr and ignored.
+        """
+        path = self.run / KERNELS
+        if len(self.networks) > 1 or not path.is_file():
+            return None
+        try:
+            return read_record(path, KernelColors, "fit the network again")
+        except UserError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            return None
 
     @cached_property
     def comparison_group(self) -> str:

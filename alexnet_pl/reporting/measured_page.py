@@ -7,8 +7,10 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.paper.deviations import DeviationEffect
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun
+from alexnet_pl.paper.specialization import Specialization
 from alexnet_pl.reporting.deviation_tables import deviation_tables
 from alexnet_pl.reporting.proxy_tables import proxy_tables
+from alexnet_pl.reporting.specialization_tables import specialization_tables
 from alexnet_pl.reporting.tables import Table, to_markdown
 from alexnet_pl.runs.layout import METRICS
 from alexnet_pl.runs.metrics_log import images_per_second
@@ -31,9 +33,12 @@ Comparisons that are missing below are not yet measured.
 """
 
 
-def measured_tables(proxies: Sequence[ProxyResults], effects: list[DeviationEffect]) -> list[Table]:
-    """Tables of the paper's comparisons, and of as printed against as run, on every proxy dataset."""
-    return [*(table for results in proxies for table in proxy_tables(results)), *deviation_tables(effects)]
+def measured_tables(
+    proxies: Sequence[ProxyResults], effects: list[DeviationEffect], specialization: list[Specialization]
+) -> list[Table]:
+    """Tables of the paper's comparisons, of as printed against as run, and of Figure 3's halves, on every proxy."""
+    compared = [table for results in proxies for table in proxy_tables(results)]
+    return [*compared, *deviation_tables(effects), *specialization_tables(specialization)]
 
 
 def measured_page(tables: Sequence[Table], tests: Sequence[TestRun], root: Path) -> str:

@@ -20,6 +20,7 @@ VALIDATION = "validation.json"
 PROBABILITIES = "probabilities.parquet"
 PROVENANCE = "provenance.json"
 FIT = "fit.json"
+KERNELS = "kernels.json"
 LATEST = "latest"  # link in runs/<recipe>/ to the newest run
 
 

@@ -9,6 +9,7 @@ from kept_runs import KEPT
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
 from alexnet_pl.paper.proxies import ProxyResults, group_proxies
 from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.paper.specialization import measure_specialization
 from alexnet_pl.reporting.box_tables import PAGE as BOXES_HEAD
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 from alexnet_pl.reporting.deviation_tables import summarize_effects
@@ -36,7 +37,7 @@ def evidence_pages() -> dict[Path, str]:
     tests = collect_tests([KEPT])
     effects = measure_deviations(tests)
     readme, proxies = ROOT / "README.md", group_proxies(tests)
-    tables = measured_tables(proxies, effects)
+    tables = measured_tables(proxies, effects, measure_specialization(tests))
     shown = with_table(readme.read_text(), "results", results_table(ROWS, "docs/"))
     return {
         readme: with_table(shown, "proxy", proxy_summary(proxies)),

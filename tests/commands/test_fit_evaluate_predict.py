@@ -114,6 +114,11 @@ def test_fit_writes_every_file_of_the_run_folder(
     }
     with Image.open(tmp_path / "kernels.png") as picture:
         assert picture.size == (16 * 48 + 4, 2 * 48 + 4)  # 24 kernels, since the width is a quarter
+    kernels = load(last(tmp_path))["state_dict"]["net.conv1.weight"].double()
+    colors = json.loads((tmp_path / "kernels.json").read_text())
+    assert colors["towers"] == 2
+    assert colors["total"] == pytest.approx(kernels.square().sum((1, 2, 3)).tolist())
+    assert colors["color"] == pytest.approx((3 * kernels.var(1, correction=0)).sum((1, 2)).tolist())
     (session,) = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
     assert session["store"]["fingerprint"] == Store(Path(cfg.data.root)).fingerprint
     assert session["packages"]["torch"] == version("torch")

@@ -1,18 +1,8 @@
-"""First-layer kernels as the tiles of Figure 3, and their color selectivity against explicit sums."""
+"""First-layer kernels as the tiles of Figure 3."""
 
-import numpy as np
-import pytest
 import torch
-from scipy import stats
 
-from alexnet_pl.models.filters import (
-    color_energies,
-    color_selectivity,
-    color_share,
-    draw_filters,
-    largest_filters,
-    scale_to_unit_range,
-)
+from alexnet_pl.models.filters import draw_filters, largest_filters, scale_to_unit_range
 
 
 def test_kernels_are_in_rows_of_sixteen_with_gpu_1_on_top() -> None:
@@ -36,54 +26,6 @@ def test_kernels_share_one_scale_centered_at_zero() -> None:
     assert found[2, 0, 0, 0] == 1  # clipped, and does not dim the others
     assert found[3].unique().tolist() == [0.5]
     assert torch.isfinite(scale_to_unit_range(torch.zeros(2, 3, 5, 5))).all()
-
-
-def test_color_selectivity_is_the_share_that_is_not_gray() -> None:
-    kernels = torch.randn(4, 3, 11, 11, generator=torch.Generator().manual_seed(0))
-    kernels[0] = kernels[0, :1]  # grey
-    kernels[1] -= kernels[1].mean(0)  # only differences between colours
-    shares = color_selectivity(kernels, 1)["kernels"]
-    assert shares[0] == pytest.approx(0, abs=1e-12)
-    assert shares[1] == pytest.approx(1)
-    for kernel, found in zip(kernels[2:].double().numpy(), shares[2:], strict=True):
-        grey = sum((kernel[:, y, x].sum() / 3) ** 2 * 3 for y in range(11) for x in range(11))
-        assert found == pytest.approx(1 - grey / sum(v**2 for v in kernel.ravel()))
-
-
-def test_random_kernels_are_two_thirds_color() -> None:
-    found = color_selectivity(torch.randn(96, 3, 11, 11, generator=torch.Generator().manual_seed(1)), 2)
-    assert found["gpus"] == pytest.approx([2 / 3, 2 / 3], abs=0.01)
-    assert found["p"] > 0.05
-
-
-def test_permutation_p_value_matches_scipy() -> None:
-    generator = torch.Generator().manual_seed(2)
-    kernels = torch.randn(96, 3, 11, 11, generator=generator)
-    kernels[:48] += 2 * torch.randn(48, 1, 11, 11, generator=generator)  # GPU 1's kernels are mostly grey
-    found = color_selectivity(kernels, 2)
-    assert found["gpus"][0] < 0.4 < 0.6 < found["gpus"][1]
-    assert found["difference"] == pytest.approx(found["gpus"][1] - found["gpus"][0])
-    assert found["p"] == pytest.approx(1e-4)  # the observed value among 10,000
-    mixed = kernels[torch.randperm(96, generator=generator)]
-    colour, whole = color_energies(mixed)
-
-    def distance(one: np.ndarray, other: np.ndarray) -> float:
-        return abs(
-            color_share(colour[one.astype(int)], whole[one.astype(int)])
-            - color_share(colour[other.astype(int)], whole[other.astype(int)])
-        )
-
-    ranks = np.arange(96.0)
-    wanted = stats.permutation_test(
-        (ranks[:48], ranks[48:]), distance, n_resamples=4000, alternative="greater", rng=np.random.default_rng(0)
-    )
-    assert color_selectivity(mixed, 2)["p"] == pytest.approx(wanted.pvalue, abs=0.03)
-
-
-def test_single_tower_and_zero_kernels_are_handled() -> None:
-    found = color_selectivity(torch.zeros(48, 3, 11, 11), 1)
-    assert found["gpus"] == [0.0]
-    assert "p" not in found
 
 
 def test_largest_filters_are_chosen_per_tower() -> None:

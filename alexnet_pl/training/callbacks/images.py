@@ -11,7 +11,10 @@ from torchvision.utils import save_image
 
 from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.files import to_json, write_json
+from alexnet_pl.models.color_selectivity import measure_colors
 from alexnet_pl.models.filters import draw_filters
+from alexnet_pl.runs.layout import KERNELS
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.media import Cell, log_picture, log_table
 from alexnet_pl.training.metric_names import FILTERS, PREDICTIONS
@@ -45,14 +48,12 @@ class EveryNEpochs(L.Callback):
 
 
 class FilterImage(EveryNEpochs):
-    """Draws the first layer's kernels (Figure 3) to `path` after every validation; logs the image every `every` epochs.
+    """Draws the first layer's kernels (Figure 3) to kernels.png in `run` after every validation, and writes their
+    colors to kernels.json; logs the image every `every` epochs."""
 
-    `path`: a PNG file.
-    """
-
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, run: Path, every: int) -> None:
         super().__init__(every)
-        self.path = path
+        self.run, self.path = run, run / "kernels.png"
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.sanity_checking and trainer.state.fn == "fit":
@@ -65,6 +66,8 @@ class FilterImage(EveryNEpochs):
         kernels = strategy.whole("conv1.weight", weight) if isinstance(strategy, TowerStrategy) else weight
         if trainer.is_global_zero:
             save_image(draw_filters(kernels), self.path)
+            colors = measure_colors(kernels, getattr(pl_module.net, "towers", 1))
+            write_json(self.run / KERNELS, to_json(colors))
 
     def upload(self, trainer: L.Trainer) -> None:
         if self.path.is_file():

@@ -1,0 +1,65 @@
+"""§6.1 and Figure 3: whether one GPU's kernels become grey and the other's coloured, "during every run".
+
+Networks on proxies are grouped by variant, so that one can see which parts of the network the effect needs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alexnet_pl.evaluation.intervals import adjust_holm
+from alexnet_pl.models.color_selectivity import KernelColors, permutation_p_value, split_differences
+from alexnet_pl.paper.proxies import has_trained, label_variant
+from alexnet_pl.paper.results import TestRun
+
+
+@dataclass(frozen=True)
+class Specialization:
+    """Color shares in the runs of one variant. `p`: p value of kernels divided at random, adjusted for the number of
+    variants on the same images (Holm)."""
+
+    label: str
+    dataset: str
+    runs: list[KernelColors]
+    p: float
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Mean over runs of the smaller and the larger share of the two GPUs, which may be renumbered in any run."""
+        low, high = np.mean([sorted(colors.gpus) for colors in self.runs], axis=0)
+        return float(low), float(high)
+
+    @property
+    def difference_by_chance(self) -> float:
+        """Mean difference of the shares if each run's kernels are divided at random."""
+        return float(np.mean([split_differences(colors)[1:].mean() for colors in self.runs]))
+
+
+def measure_specialization(tests: Sequence[TestRun]) -> list[Specialization]:
+    """Specialization in each variant on a proxy that has two towers and reached half the error of guessing."""
+    by_images: dict[tuple[str, str], list[Specialization]] = {}
+    for group in group_by_network(tests).values():
+        colors = [test.kernel_colors for test in group]
+        if has_trained(group):
+            runs = [found for found in colors if found]
+            dataset = group[0].result.dataset
+            measured = Specialization(label_variant(group[0]), dataset.name, runs, permutation_p_value(runs))
+            by_images.setdefault((dataset.name, dataset.fingerprint), []).append(measured)
+    return [one for group in by_images.values() for one in adjust(group)]
+
+
+def group_by_network(tests: Sequence[TestRun]) -> dict[tuple[object, ...], list[TestRun]]:
+    """Tests of networks with two towers and known kernels by settings; one test for each run, with ten views if there
+    is one."""
+    groups: dict[tuple[object, ...], dict[str, TestRun]] = {}
+    for test in sorted(tests, key=lambda test: test.result.views != "ten"):
+        if not test.claim and test.is_complete and test.kernel_colors and test.kernel_colors.towers == 2:
+            _, *network = test.variant
+            groups.setdefault((test.comparison_group, *network), {}).setdefault(str(test.run), test)
+    return {key: list(group.values()) for key, group in groups.items()}
+
+
+def adjust(group: list[Specialization]) -> list[Specialization]:
+    adjusted = adjust_holm([one.p for one in group])
+    return [replace(one, p=p) for one, p in zip(group, adjusted, strict=True)]

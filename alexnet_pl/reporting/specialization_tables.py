@@ -1,0 +1,29 @@
+"""Tables of the specialization of the two GPUs' kernels (§6.1, Figure 3)."""
+
+from itertools import groupby
+
+from alexnet_pl.paper.specialization import Specialization
+from alexnet_pl.reporting.tables import Table
+
+HEAD = ["network", "runs", "one GPU's colour share", "the other's", "difference", "by chance", "p"]
+NOTES = (
+    "Colour share: part of the squared length of a GPU's first-layer kernels that is not grey, from 0 to 1. The paper "
+    "allows a renumbering of the GPUs, so the GPU with the smaller share comes first in each run. By chance: the "
+    "difference if the kernels were divided over the GPUs at random.",
+    "p is for kernels divided at random in all runs together, adjusted for the number of lines (Holm).",
+)
+
+
+def specialization_tables(measured: list[Specialization]) -> list[Table]:
+    """One table for each proxy dataset; [] if no run's kernels are known."""
+    by_dataset = groupby(measured, key=lambda one: one.dataset)
+    return [
+        Table(f"Specialization of the two GPUs (§6.1, Figure 3), on {dataset}", HEAD, list(map(cells, group)), NOTES)
+        for dataset, group in by_dataset
+    ]
+
+
+def cells(measured: Specialization) -> list[str]:
+    low, high = measured.shares
+    values = (low, high, high - low, measured.difference_by_chance)
+    return [measured.label, str(len(measured.runs)), *(f"{value:.2f}" for value in values), f"{measured.p:.2g}"]
