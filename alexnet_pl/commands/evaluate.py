@@ -88,9 +88,13 @@ def write_server_file(results: Path, store: Store, split: str) -> None:
 
 
 def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
-    """Results folder of the test requested by `cfg` if this checkpoint was tested completely, else None."""
+    """Results folder of the test requested by `cfg` if this checkpoint was tested completely, else None; None also for
+    a test on other images or labels."""
+    section = make_test_section(cfg)
+    if section.data or section.labels:
+        return None
     data = make_data(cfg)
-    results = predictions.results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
+    results = predictions.results_dir(folder, data.test_split_name, section.view_set)
     split, saved, result = data.store.split(data.test_split_name), results / PROBABILITIES, results / RESULT
     if not saved.is_file() or (split.labelled and not result.is_file()):
         return None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.commands.options import PageOptions
+from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CONFIG, is_run
@@ -26,7 +27,7 @@ def open_service(run: Path, options: PageOptions) -> ImageService:
         if options.ckpt_path != "last" or options.codes:
             raise UserError("page: a run of boxes is opened with its last checkpoint and has no codes")
         return BoxService(run, options.root)
-    overrides = [f"data.root={options.root}"] if options.root else []
+    overrides = [f"data.root={quote_value(str(options.root))}"] if options.root else []
     return DemoService(run, options.ckpt_path, options.codes or "", *overrides)
 
 

@@ -108,7 +108,8 @@ def image_difference(a: np.ndarray, b: np.ndarray) -> Difference:
 
 
 def newcombe_difference(a: Sample, b: Sample) -> Difference:
-    """`a` − `b` of single runs without saved predictions: Newcombe's interval for independent sets of images.
+    """`a` − `b` of single runs without saved predictions: Newcombe's interval for independent sets of images, and the p
+    value of Fisher's exact test, nan without images.
 
     Wider than necessary if both runs were tested on the same images.
     """
@@ -116,7 +117,15 @@ def newcombe_difference(a: Sample, b: Sample) -> Difference:
     p1, p2 = fmean(a.values), fmean(b.values)
     below, above = math.hypot(p1 - low1, high2 - p2), math.hypot(high1 - p1, p2 - low2)
     runs = min(len(a.values), len(b.values))
-    return Difference(p1 - p2, p1 - p2 - below, p1 - p2 + above, runs, math.nan, NEWCOMBE)
+    return Difference(p1 - p2, p1 - p2 - below, p1 - p2 + above, runs, fisher_p_value(a, b), NEWCOMBE)
+
+
+def fisher_p_value(a: Sample, b: Sample) -> float:
+    """p value of equal error rates on independent sets of images; nan without images."""
+    if not a.images or not b.images:
+        return math.nan
+    wrong = [(round(fmean(sample.values) * sample.images / 100), sample.images) for sample in (a, b)]
+    return p_value(stats.fisher_exact([(count, images - count) for count, images in wrong]))
 
 
 def difference_ci(a: Sample, b: Sample) -> Difference:

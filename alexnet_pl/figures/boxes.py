@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
-from alexnet_pl.detection.box_evaluation import collect_true_boxes, concat_detections
+from alexnet_pl.detection.box_evaluation import collect_true_boxes, concat_detections, select_most_confident
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.finder import BoxFinder, Candidates, PredictedBoxes
 from alexnet_pl.detection.mistakes import KINDS, MISSED, RIGHT, classify_detections
@@ -102,10 +102,9 @@ def mistakes_figure(
 ) -> Figure:
     """Draw one row per kind of mistake: the most confident ones with dashed true boxes, or the largest missed boxes.
 
-    Only the most confident detections are classified, as many as there are true boxes.
+    Only the most confident detections are classified, as many as there are true boxes that are not difficult.
     """
-    surest = np.argsort(-found.scores, kind="stable")[: len(truths.images)]
-    some = DetectedBoxes(*(column[surest] for column in found))
+    some = select_most_confident(found, int((~truths.difficult).sum()))
     kinds, missed = classify_detections(some, truths)
     with rc_context(LIGHT.settings):
         figure = Figure(figsize=(1.9 * EACH, 1.9 * (len(KINDS) - 1)), layout="constrained")

@@ -34,15 +34,21 @@ def spread_evenly(count: int, chosen: int) -> np.ndarray:
 
 
 def find_saved_predictions(run: TrainedRun) -> PredictionFile | None:
-    """Newest saved predictions of the run's checkpoint that include probabilities; None if there are none."""
+    """Newest saved predictions of the run's checkpoint that include probabilities; None if there are none.
+
+    Those of a test on other classes are skipped: their class numbers count within that test's classes.
+    """
     paths = sorted(run.folder.glob("results/*/probabilities.parquet"), key=lambda path: path.stat().st_mtime)
     if not paths:
         return None
     digest = sha256(run.checkpoint)
     readers = (PredictionFile(path) for path in reversed(paths))
-    return next(
-        (reader for reader in readers if reader.has_probabilities and reader.test.checkpoint.sha256 == digest), None
-    )
+    return next((reader for reader in readers if is_of_run(reader, digest, len(run.classes))), None)
+
+
+def is_of_run(reader: PredictionFile, digest: str, classes: int) -> bool:
+    test = reader.test
+    return reader.has_probabilities and (test.checkpoint.sha256, test.dataset.classes) == (digest, classes)
 
 
 def read_predictions(reader: PredictionFile, numbers: np.ndarray) -> list[SavedPrediction]:

@@ -125,6 +125,8 @@ def box_proxy_tables(tests: BoxTests) -> list[Table]:
     and their differences, paired by seed."""
     groups: dict[str, BoxTests] = {}
     for test in tests:
+        if any(matches_box_claim(claim, test) for claim in BOX_CLAIMS):
+            continue
         key = [test["dataset"]["fingerprint"], test["dataset"]["split"], test["task"], test["model"]]
         groups.setdefault(json.dumps(key, sort_keys=True), []).append(test)
     return [table for group in groups.values() for table in results_and_differences(group)]

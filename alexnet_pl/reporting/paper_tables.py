@@ -1,6 +1,5 @@
 """`report`: Tables 1 and 2, Fall 2009 and all other numbers of the paper beside ours."""
 
-import json
 import math
 import platform
 from collections.abc import Sequence
@@ -136,7 +135,8 @@ def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
     notes = (
         f"Hours at {rate:,.0f} images/s, as measured on this machine."
         if rate
-        else "Hours need this machine's images per second: run bench, or pass report.images_per_second=NUMBER.",
+        else "Hours need this machine's images per second: fit a network with crops of 224 pixels, or pass "
+        "report.images_per_second=NUMBER.",
         "Images and hours are upper bounds: the plateau schedule may end a run earlier.",
     )
     return Table(
@@ -149,15 +149,8 @@ def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
 
 
 def measured_throughput(roots: Sequence[Path]) -> float | None:
-    """Training images per second at the paper's image size on this machine: from the newest bench.json, else the median
-    of the logs in `roots`; None if neither exists."""
-    paths = sorted(
-        (path for root in roots for path in root.glob("**/bench.json")), key=lambda path: path.stat().st_mtime
-    )
-    for path in reversed(paths):
-        bench = json.loads(path.read_text())
-        if bench.get("host") in (None, platform.node()) and bench.get("images_per_second"):
-            return float(bench["images_per_second"])
+    """Median of the training images per second that runs in `roots` logged on this machine at the paper's image size;
+    None if there are none."""
     rates = [rate for root in roots for path in root.glob("**/fit.json") if (rate := logged_throughput(path.parent))]
     return median(rates) if rates else None
 

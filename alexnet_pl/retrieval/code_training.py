@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig
 from torch import Tensor
 
+from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import CodeOptions, make_code_options
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
@@ -81,7 +82,8 @@ class CodeLearner(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         course = {"seed": data.seed, "batch_size": data.batch_size}
-        checkpoint["alexnet_pl"] = {"switches": self.switches, "course": course, "source": self.source}
+        record = {"schema": SCHEMA, "switches": self.switches, "course": course, "source": self.source}
+        checkpoint["alexnet_pl"] = record
 
 
 class VectorLoader(ItemLoader):

@@ -86,8 +86,8 @@ class PlateauSchedule(Schedule):
         self.end_noise(pl_module)
 
     def is_complete(self, trainer: L.Trainer) -> bool:
-        """Whether the last division has been made, even if `trainer.max_epochs` is reached before the next plateau."""
-        return self.num_drops == self.times
+        """Whether the error has stopped improving after the last division, or `trainer.max_epochs` came before that."""
+        return self.done or (self.num_drops == self.times and has_reached_max_epochs(trainer))
 
     @property
     def is_final_stage(self) -> bool:

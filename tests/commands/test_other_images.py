@@ -11,6 +11,7 @@ from PIL import Image
 from running import run
 
 from alexnet_pl import load
+from alexnet_pl.commands.evaluate import finished_test
 from alexnet_pl.commands.other_images import write_real_result
 from alexnet_pl.commands.prepare import prepare
 from alexnet_pl.config.recipes import compose
@@ -72,6 +73,14 @@ def test_errors_are_restricted_to_the_classes_of_the_set(renamed: Path, tmp_path
     np.testing.assert_allclose(block.probabilities, wanted, atol=2e-3)
     assert "name of n00000012" in (renamed / "results/imagenet_a-ten/per_class.csv").read_text()
     assert (renamed / "result.json").read_text() == before, "the run's own test"
+
+
+def test_reproduce_tests_other_images_after_the_runs_own(tiny_run: Path, tmp_path: Path) -> None:
+    root = make_set(tmp_path, "imagenet_a", [WNIDS[7], WNIDS[2]])
+    own, other = (compose(str(tiny_run), [*CPU, *words]) for words in ([], [f"test.data={root}"]))
+    own.ckpt_path = other.ckpt_path = str(tiny_run / "checkpoints/last.ckpt")
+    assert finished_test(own, tiny_run) is not None
+    assert finished_test(other, tiny_run) is None
 
 
 def test_imagenet_v2_indices_refer_to_sorted_ids() -> None:

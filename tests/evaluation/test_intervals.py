@@ -103,6 +103,7 @@ def test_difference_of_single_runs_is_newcombes() -> None:
     assert found.low == pytest.approx(20 - math.hypot(80 - low1, high2 - 60), rel=1e-5)
     assert found.high == pytest.approx(20 + math.hypot(high1 - 80, 60 - low2), rel=1e-5)
     assert 0 < by_images < 1
+    assert found.p == pytest.approx(float(stats.barnard_exact([[56, 48], [14, 32]]).pvalue), abs=0.01)
 
 
 def test_ratio_is_of_means_with_a_log_interval() -> None:

@@ -126,6 +126,17 @@ def test_test_of_another_checkpoint_is_not_drawn(run: TrainedRun, light: Path) -
     assert examples.find_saved_predictions(TrainedRun(light)) is None
 
 
+def test_test_on_fewer_classes_is_not_drawn(run: TrainedRun, copy: Path) -> None:
+    """Class numbers of such a test, as of ImageNet-A, count within its own classes."""
+    assert examples.find_saved_predictions(run) is not None
+    for saved in copy.glob("results/*/probabilities.parquet"):
+        table = pq.read_table(saved)
+        about = json.loads(pq.read_metadata(saved).metadata[b"alexnet_pl"])
+        about["dataset"]["classes"] = 2
+        pq.write_table(table.replace_schema_metadata({b"alexnet_pl": json.dumps(about).encode()}), saved)
+    assert examples.find_saved_predictions(TrainedRun(copy)) is None
+
+
 def test_neighbours_of_figure_4_match_a_plain_search(run: TrainedRun) -> None:
     """Compares all distances of fc7 of the 96 training images, computed layer by layer."""
     store, net, crop = Store(run.cfg.data.root), run.module.net, slice(2, 69)

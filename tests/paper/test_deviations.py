@@ -92,7 +92,7 @@ def test_verdict_of_a_single_run_mentions_it(tmp_path: Path) -> None:
     make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM[:1])
     make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), [70.0])
     (effect,) = effects(tmp_path).values()
-    assert effect.verdict == "no significant difference, by one run", "without predictions there is no p value"
+    assert effect.verdict == "higher error than the program's, by one run", "Fisher's test, without predictions"
     ((row,),) = [table.rows for table in deviation_tables([effect])]
     assert row[:3] == [
         "order in layer 1: ReLU, norm, pool",

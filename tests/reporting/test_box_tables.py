@@ -106,6 +106,11 @@ def test_other_images_have_separate_tables() -> None:
     assert detection.rows[0][2:] == ["3"] * 6 + ["2,560 images", "1"]
 
 
+def test_rows_of_the_paper_are_not_repeated_as_proxies() -> None:
+    assert box_proxy_tables([make_test()]) == []
+    assert len(box_proxy_tables([make_test(), make_test(dataset__images=200)])) == 1
+
+
 def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, text in {
         "good": json.dumps(make_test()),

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import platform
 import re
 import subprocess
 from html.parser import HTMLParser
@@ -241,12 +242,22 @@ def test_tuned_ensembles_are_not_pooled_with_equal_weights(tmp_path: Path) -> No
     }
 
 
-def test_hours_use_what_bench_measured_here(tmp_path: Path) -> None:
+def write_log(run: Path, host: str, crop: int, rates: list[float]) -> None:
+    run.mkdir(parents=True)
+    fit = {"finished": False, "training": {"augment": {"crop": crop}}, "store": {}, "changed": False}
+    (run / "fit.json").write_text(json.dumps(fit))
+    session = {"time": "2026-01-01", "host": host, "command": "fit", "argv": [], "packages": {}, "machine": "cpu"}
+    (run / "provenance.json").write_text(json.dumps({"sessions": [session]}))
+    (run / "metrics.csv").write_text("step,train/images_per_second\n" + "".join(f"1,{rate}\n" for rate in rates))
+
+
+def test_hours_use_what_runs_logged_on_this_machine(tmp_path: Path) -> None:
     assert measured_throughput([tmp_path]) is None
-    (tmp_path / "bench.json").write_text('{"images_per_second": 5000}')
+    write_log(tmp_path / "elsewhere", "another machine", 224, [9000.0])
+    write_log(tmp_path / "small", platform.node(), 96, [9000.0])
+    assert measured_throughput([tmp_path]) is None
+    write_log(tmp_path / "one", platform.node(), 224, [4000.0, 5000.0, 6000.0])
     assert measured_throughput([tmp_path]) == 5000
-    (tmp_path / "bench.json").write_text('{"images_per_second": 5000, "host": "another machine"}')
-    assert measured_throughput([tmp_path]) is None
 
 
 class Cells(HTMLParser):

@@ -19,9 +19,9 @@ def ended_by(schedule: Schedule, epochs: int, max_epochs: int = 10, steps: int =
     return find_end_of_fit(SimpleNamespace(callbacks=[schedule], max_steps=max_steps, **counts))  # type: ignore[arg-type]
 
 
-def plateau(num_drops: int) -> PlateauSchedule:
+def plateau(num_drops: int, done: bool = False) -> PlateauSchedule:
     schedule = PlateauSchedule(times=3)
-    schedule.num_drops = num_drops
+    schedule.num_drops, schedule.done = num_drops, done
     return schedule
 
 
@@ -34,7 +34,8 @@ def until(done: bool) -> ConstantSchedule:
 @pytest.mark.parametrize(
     ("schedule", "epochs", "wanted"),
     [
-        (plateau(3), 8, "schedule"),
+        (plateau(3), 8, "max_time"),
+        (plateau(3, done=True), 8, "schedule"),
         (plateau(3), 10, "schedule"),
         (plateau(2), 10, "max_epochs"),
         (plateau(2), 8, "max_time"),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,6 +53,18 @@ def test_energy_of_several_processes_is_not_given(tmp_path: Path, counters: dict
     assert shared.joules == {"GPU": 100}
     shared.processes = 2
     assert shared.joules == {}
+
+
+def test_preparation_before_the_fit_is_not_counted(
+    tmp_path: Path, counters: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    one = record(tmp_path)
+    clock[0], counters["GPU"] = 400.0, 1500.0  # while the store is prepared
+    one.on_fit_start(SimpleNamespace(world_size=1), None)  # type: ignore[arg-type]
+    clock[0], counters["GPU"] = 407.0, 1520.0
+    assert (one.seconds, one.joules) == (7.0, {"GPU": 20.0})
 
 
 def test_fit_json_has_the_energy(tmp_path: Path) -> None:

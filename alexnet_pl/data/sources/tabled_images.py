@@ -34,7 +34,9 @@ def read_tabled(table: Path, val_share: float) -> DatasetListing:
     labels = {wnid: label for label, (wnid, _) in enumerate(classes)}
     there = sorted(path for path in table.parent.rglob("*") if is_image(path) and path.stem in rows)
     if not there:
-        raise UserError(f"prepare.source: {table.parent} holds no image of which {TABLE} tells")
+        raise UserError(f"prepare.source: {table.parent}: {TABLE} lists none of the images below it")
+    if without := [path.stem for path in there if not rows[path.stem].boxes]:
+        raise UserError(f"prepare.source: {table}: {without[0]} has no box, so its class is not known")
     splits: dict[str, list[ImageRecord]] = {"train": [], "val": []}
     for path in there:
         place = ByteLocation(path)

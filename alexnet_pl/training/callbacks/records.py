@@ -84,8 +84,13 @@ class FitRecord(L.Callback):
         self.earlier_seconds = state_dict["seconds"]
         self.earlier_joules = dict(state_dict.get("joules", {}))  # older checkpoints have none
 
-    @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock and the meter: preparing the store before this is not training."""
+        self.start_time, self.meter = time.perf_counter(), EnergyMeter()
+        self.write_start(trainer)
+
+    @rank_zero_only
+    def write_start(self, trainer: L.Trainer) -> None:
         self.processes = trainer.world_size
         status = fit_status.start_fit(self.run, self.training, self.describe_store(), self.changed_settings)
         self.changed_settings = status.changed_settings

@@ -142,6 +142,16 @@ def test_subset_of_validation_images_with_the_table_is_split_by_name(tmp_path: P
     assert images == {f"ILSVRC2012_val_{i:08d}": [[1, 2, 3, 4], [5, 6, 7, 8]] for i in range(1, 5)}
 
 
+def test_image_without_a_box_in_the_table_is_named(tmp_path: Path) -> None:
+    copy = kaggle(tmp_path / "whole")
+    (copy / "ILSVRC/Data/CLS-LOC/val").rename(tmp_path / "image")
+    rows = (copy / "LOC_val_solution.csv").read_text().splitlines()
+    rows[2] = f"{rows[2].partition(',')[0]},"
+    (tmp_path / "LOC_val_solution.csv").write_text("\n".join(rows))
+    with pytest.raises(UserError, match=rf"LOC_val_solution.csv: {rows[2][:-1]} has no box"):
+        prepared(tmp_path, tmp_path / "store")
+
+
 @pytest.mark.parametrize("form", [tiny_imagenet, tiny_imagenet_zip])
 def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_path: Path) -> None:
     store = prepared(form(tmp_path / "copy"), tmp_path / "store")

@@ -1,5 +1,6 @@
 """Norms and update ratios against weight differences; GPU idle time as reported by NVML."""
 
+import time
 from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from running import Compose
 from torch import nn
 
 from alexnet_pl.training import metric_names
-from alexnet_pl.training.callbacks.monitoring import GpuIdle, measure_norms
+from alexnet_pl.training.callbacks.monitoring import GpuIdle, Throughput, measure_norms
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
 
@@ -71,6 +72,21 @@ def test_learning_rates_are_logged_at_epoch_start(config: Compose, tiny: list[st
     header, *rows = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]
     rate, at = header.index("lr-MomentumSGD/conv1.bias"), header.index("step")
     assert [(row[at], row[rate]) for row in rows if row[rate]] == [("0", "0.02"), ("6", "0.02")]
+
+
+def test_validation_within_an_epoch_is_not_counted_as_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, logged = [0.0], {}
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    logger = SimpleNamespace(log_metrics=lambda values, step: logged.update(values))
+    trainer: Any = SimpleNamespace(is_global_zero=True, global_step=0, log_every_n_steps=10, loggers=[logger])
+    module: Any = SimpleNamespace(progress_metrics={})
+    throughput = Throughput(batch_size=128)
+    throughput.on_train_start(trainer, module)
+    trainer.global_step, clock[0] = 5, 1000.0
+    throughput.on_validation_end(trainer, module)
+    trainer.global_step, clock[0] = 10, 1002.0
+    throughput.on_train_batch_end(trainer, module)
+    assert logged == {metric_names.THROUGHPUT: 5 * 128 / 2}
 
 
 def test_gpu_idle_share_is_the_complement_of_nvml_utilization(
