@@ -46,7 +46,10 @@ GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 
 
 def device(cfg: DictConfig) -> torch.device:
-    """Device of the recipe's accelerator, the first if there are several. Raises UserError if there is none."""
+    """Device of the recipe's accelerator, the first if there are several, with TF32 only if `trainer.precision=tf32`.
+
+    Raises UserError if there is none.
+    """
     wanted = cfg.trainer.accelerator
     there = [kind for kind, is_there in GPUS.items() if is_there()]
     kinds = {"auto": [*there, "cpu"], "gpu": there, "cpu": ["cpu"], **{kind: [kind] for kind in there}}
@@ -54,6 +57,7 @@ def device(cfg: DictConfig) -> torch.device:
         raise UserError(
             f"trainer.accelerator={wanted}: not available; one of {', '.join(kind for kind in kinds if kinds[kind])}"
         )
+    use_tf32(cfg.trainer.precision == "tf32")
     return torch.device(kinds[wanted][0])
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from running import TRAIN, VAL, Compose, last, offline, run
-from wandb_file import WandbRun
 
 from alexnet_pl.commands import registry
 from alexnet_pl.config import recipes
@@ -25,6 +25,9 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.cifar10 import read_cifar
+
+if TYPE_CHECKING:
+    from wandb_file import WandbRun
 
 torch.set_num_threads(1)  # several test files run in parallel
 
@@ -142,8 +145,10 @@ def call(command: str, cfg: DictConfig, folder: Path) -> float | None:
 
 
 @pytest.fixture(scope="session")
-def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Path, WandbRun]:
+def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> "tuple[DictConfig, Path, WandbRun]":
     """Config, folder and W&B file of a fit of three epochs and its test."""
+    from wandb_file import WandbRun  # not at the top: the tests of the GPU run without wandb
+
     words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     words += [
         "+model.width=0.25",

@@ -15,6 +15,7 @@ from alexnet_pl.runs.layout import METRICS
 VARIANTS = ("as_run", "as_printed")
 PRECISIONS = ("bf16-mixed", "32-true")
 SEEDS = (0, 1, 2)
+CURVE = "curve-"  # beginning of the slices' names
 GRACE = 60  # seconds allowed for saving the checkpoint
 
 
@@ -25,9 +26,18 @@ def curve_slices(cfg: DictConfig) -> dict[str, Callable[[DictConfig, Path], Json
         for precision in PRECISIONS:
             for variant in VARIANTS:
                 words = [f"variant={variant}", f"trainer.precision={precision}", f"seed={seed}"]
-                name = f"curve-{variant}-{precision}-seed{seed}"
+                name = f"{CURVE}{variant}-{precision}-seed{seed}"
                 slices[name] = lambda cfg, folder, name=name, words=words: continue_fit(cfg, folder / name, words)
     return slices
+
+
+def end_process(process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a process that got a signal has ended; kill it after `GRACE` seconds."""
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def continue_fit(cfg: DictConfig, run: Path, words: list[str]) -> JsonObject:
@@ -41,7 +51,7 @@ def continue_fit(cfg: DictConfig, run: Path, words: list[str]) -> JsonObject:
         process.wait(60 * cfg.bench.minutes)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
-        process.wait(GRACE)
+        end_process(process)
         return {"complete": False, "run": run.name}
     if process.returncode:
         return {"error": f"`{' '.join(command[1:])}` ended with exit code {process.returncode}"}

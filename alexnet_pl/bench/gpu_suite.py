@@ -1,7 +1,8 @@
 """`bench gpu`: measurements that need a GPU, in slices that write one JSON file each.
 
-A finished slice is not measured again, and none starts after `bench.minutes`: repeating the command uses a GPU that is
-available for a few minutes at a time. Learning curves are fits that resume where the last call stopped them.
+A finished slice is not measured again, and none starts after half of `bench.minutes`: repeating the command uses a GPU
+that is available for a few minutes at a time. Learning curves are fits that take the rest of the time, and resume where
+the last call stopped them.
 """
 
 import json
@@ -18,7 +19,7 @@ from omegaconf import DictConfig
 from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, gpu_kernels, loaders, stages, suite, training_steps
 from alexnet_pl.bench.fixtures import find_photographs, make_stores
-from alexnet_pl.bench.gpu_curves import curve_slices
+from alexnet_pl.bench.gpu_curves import CURVE, curve_slices
 from alexnet_pl.bench.timing import describe_machine, time_in_processes, time_streams
 from alexnet_pl.console import print_message, progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
@@ -29,8 +30,10 @@ IMAGES = 16_384  # images in the stores of the loader slices
 VALIDATION = 50_000  # validation images of ILSVRC-2012
 TESTS = Path(__file__).parents[2] / "tests/gpu"  # only in a git checkout
 
+TEST_SECONDS = 420  # limit of the tests on the GPU
+
 MeasureSlice = Callable[[DictConfig, Path], JsonObject]
-"""(config, output folder) → measurements as JSON."""
+"""(config, output folder) → measurements as JSON. `bench.minutes` of the config is the time that is left."""
 
 
 def measure_gpu(cfg: DictConfig, folder: Path) -> None:
@@ -39,30 +42,44 @@ def measure_gpu(cfg: DictConfig, folder: Path) -> None:
     if not torch.cuda.is_available():
         raise UserError("bench gpu: no CUDA GPU is available (torch.cuda.is_available() is False)")
     folder.mkdir(parents=True, exist_ok=True)
-    missing = run_slices(make_slices(cfg), cfg, folder, time.monotonic() + 60 * cfg.bench.minutes)
+    missing = run_slices(make_slices(cfg), cfg, folder)
     print_message(
         f"{len(missing)} slices are still missing: {', '.join(missing)}" if missing else "all slices are measured",
         folder,
     )
 
 
-def run_slices(pending: dict[str, MeasureSlice], cfg: DictConfig, folder: Path, deadline: float) -> list[str]:
-    """Run slices and return the names of those still missing. A failed one is recorded and tried again next time."""
-    for name, measure in pending.items():
-        path = folder / f"{name}.json"
-        if is_measured(path):
-            continue
-        if time.monotonic() > deadline:
-            break
-        progress(name)
-        start = time.monotonic()
-        try:
-            result = measure(cfg, folder)
-        except Exception as error:  # one failure must not stop the other slices
-            result = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-            print(f"bench gpu: {name}: {result['error']}", file=sys.stderr)
-        write_json(path, {"slice": name, "seconds": time.monotonic() - start, **result})
+def run_slices(slices: dict[str, MeasureSlice], cfg: DictConfig, folder: Path) -> list[str]:
+    """Run slices and return the names of those still missing. A failed one is recorded and tried again next time, after
+    all that were not tried yet."""
+    deadline = time.monotonic() + 60 * cfg.bench.minutes
+    pending = [name for name in slices if not is_measured(folder / f"{name}.json")]
+    for name in sorted(pending, key=lambda name: has_failed(folder / f"{name}.json")):
+        left = (deadline - time.monotonic()) / 60
+        if left > 0 and (name.startswith(CURVE) or 2 * left >= cfg.bench.minutes):
+            run_slice(name, slices[name], with_minutes(cfg, left), folder)
     return [name for name in pending if not is_measured(folder / f"{name}.json")]
+
+
+def with_minutes(cfg: DictConfig, minutes: float) -> DictConfig:
+    changed = cfg.copy()
+    changed.bench.minutes = minutes
+    return changed
+
+
+def run_slice(name: str, measure: MeasureSlice, cfg: DictConfig, folder: Path) -> None:
+    """Measure a slice and write its file; until it ends, the file says that it was killed."""
+    progress(name)
+    path, start = folder / f"{name}.json", time.monotonic()
+    if not name.startswith(CURVE):
+        write_json(path, {"slice": name, "error": "killed before it ended"})
+    try:
+        result = measure(cfg, folder)
+    except Exception as error:  # one failure must not stop the other slices
+        result = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+    if "error" in result:
+        print(f"bench gpu: {name}: {result['error']}", file=sys.stderr)
+    write_json(path, {"slice": name, "seconds": time.monotonic() - start, **result})
 
 
 def is_measured(path: Path) -> bool:
@@ -71,6 +88,10 @@ def is_measured(path: Path) -> bool:
         return False
     result = json.loads(path.read_text())
     return "error" not in result and result.get("complete", True)
+
+
+def has_failed(path: Path) -> bool:
+    return path.is_file() and "error" in json.loads(path.read_text())
 
 
 def make_slices(cfg: DictConfig) -> dict[str, MeasureSlice]:
@@ -112,7 +133,8 @@ def query_driver(fields: str) -> dict[str, str]:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
         return {}
-    return dict(zip(fields.split(","), (value.strip() for value in answer.splitlines()[0].split(",")), strict=True))
+    first, *_ = answer.splitlines() or [""]
+    return dict(zip(fields.split(","), (value.strip() for value in first.split(",")), strict=bool(first)))
 
 
 def run_gpu_tests(cfg: DictConfig, folder: Path) -> JsonObject:
@@ -122,22 +144,26 @@ def run_gpu_tests(cfg: DictConfig, folder: Path) -> JsonObject:
     log = folder / "tests.log"
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", str(TESTS)]
     with log.open("w") as file:
-        code = subprocess.run(command, cwd=TESTS.parents[1], stdout=file, stderr=subprocess.STDOUT).returncode
-    return {"passed": code == 0, "summary": log.read_text().strip().splitlines()[-1:], "log": log.name}
+        code = subprocess.run(
+            command, cwd=TESTS.parents[1], stdout=file, stderr=subprocess.STDOUT, timeout=TEST_SECONDS
+        ).returncode
+    found = {"passed": code == 0, "summary": log.read_text().strip().splitlines()[-1:], "log": log.name}
+    return found if code == 0 else {**found, "error": f"pytest ended with exit code {code}; see {log.name}"}
 
 
 def time_steps(cfg: DictConfig, size: int) -> JsonObject:
     """Time a step by precision and launch mode, beside stock PyTorch and torchvision, in milliseconds."""
     work = suite.make_workload(cfg, runtime.cores(), size)
     names = (*training_steps.CANDIDATES, *training_steps.GPU_CANDIDATES)
-    seconds = time_in_processes(names, training_steps.make_step, (work,), cfg.bench.rounds)
+    seconds = time_in_processes(names, training_steps.make_step, (work,), cfg.bench.rounds, together=False)
     milliseconds = {name: 1e3 * value / work.steps for name, value in seconds.items()}
     return {"batch_size": size, "milliseconds": milliseconds}
 
 
 def time_norms(cfg: DictConfig, folder: Path) -> JsonObject:
     work = suite.make_workload(cfg, runtime.cores(), cfg.data.batch_size)
-    seconds = time_in_processes(training_steps.NORMS, training_steps.make_norm, (work,), cfg.bench.rounds)
+    candidates = (training_steps.NORMS, training_steps.make_norm, (work,))
+    seconds = time_in_processes(*candidates, cfg.bench.rounds, together=False)
     return {"milliseconds": {name: 1e3 * value / work.steps for name, value in seconds.items()}}
 
 
@@ -148,7 +174,7 @@ def measure_step_stages(cfg: DictConfig, folder: Path) -> JsonObject:
 
 
 def measure_loaders(cfg: DictConfig, folder: Path) -> JsonObject:
-    """Measure images per second to the GPU from raw, JPEG and GPU-decoded stores and from third-party loaders."""
+    """Measure images per second from raw, JPEG and GPU-decoded stores and from third-party loaders."""
     with tempfile.TemporaryDirectory() as name:
         make_bench_stores(cfg, Path(name))
         flows, missing = loaders.loader_candidates(Path(name), runtime.cores(), cfg.augment.crop)
@@ -167,11 +193,11 @@ def time_ten_views(cfg: DictConfig, folder: Path) -> JsonObject:
     device, count = torch.device("cuda"), 1280
     module = stages.build_module(cfg, device).eval()
     images = torch.randint(0, 256, (count, 3, cfg.data.size, cfg.data.size), dtype=torch.uint8, device=device)
-    half = runtime.precision(cfg.trainer.precision, "cuda").startswith("bf16")
+    precision = runtime.precision(cfg.trainer.precision, "cuda")
     batch = images[: cfg.data.batch_size]
-    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=half):
+    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=precision.startswith("bf16")):
         seconds = stages.fastest_run(lambda: module.log_probabilities(batch, "ten"), device)
-    return {"images": VALIDATION, "seconds": seconds * VALIDATION / len(batch), "precision": cfg.trainer.precision}
+    return {"images": VALIDATION, "seconds": seconds * VALIDATION / len(batch), "precision": precision}
 
 
 def measure_whole_fit(cfg: DictConfig, folder: Path) -> JsonObject:

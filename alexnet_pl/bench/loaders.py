@@ -29,11 +29,10 @@ def loader_candidates(folder: Path, workers: int, crop: int) -> tuple[dict[str, 
     `folder`: from `fixtures.make_stores`.
     """
     raw, jpeg = (Store(folder / name).split("train") for name in ("raw", "jpeg"))
-    inputs = LoaderInputs(folder, workers)
+    inputs, ours = LoaderInputs(folder, workers), {RAW: raw, JPEG: jpeg}
     flows: dict[str, BatchStream] = {
         COPY: lambda: copy_batches(raw),
-        RAW: lambda: stream_split(raw),
-        JPEG: lambda: stream_split(jpeg),
+        **{name: lambda split=split: stream_split(split) for name, split in ours.items()},
         EXAMPLE: lambda: load_folders(folder / "photographs/train", example_transform(), workers),
         "ImageFolder, the same JPEGs": lambda: load_folders(folder / "squares", crop_transform(crop), workers),
     }
@@ -41,7 +40,9 @@ def loader_candidates(folder: Path, workers: int, crop: int) -> tuple[dict[str, 
         name: (module, lambda make=make: make(inputs)) for name, (module, make) in THIRD_PARTY.items()
     }
     if torch.cuda.is_available():
-        optional[DECODED] = "torchvision", lambda: stream_split(jpeg, torch.device("cuda"), GpuDecodeBuffer)
+        gpu = torch.device("cuda")
+        flows |= {f"{name}, to the GPU": lambda split=split: stream_split(split, gpu) for name, split in ours.items()}
+        optional[DECODED] = "torchvision", lambda: stream_split(jpeg, gpu, GpuDecodeBuffer)
     missing = {name: reason for name, other in optional.items() if (reason := unavailable_reason(*other))}
     return flows | {name: flow for name, (_, flow) in optional.items() if name not in missing}, missing
 

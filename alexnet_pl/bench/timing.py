@@ -160,9 +160,15 @@ def serve_candidate(line: Connection, make: MakeCandidate, name: str, *args: Any
 
 
 def time_in_processes(
-    names: Iterable[str], make: MakeCandidate, args: tuple[Any, ...], rounds: int
+    names: Iterable[str], make: MakeCandidate, args: tuple[Any, ...], rounds: int, together: bool = True
 ) -> dict[str, float]:
-    """Measure the median seconds of each candidate, each in its own process."""
+    """Measure the median seconds of each candidate, each in its own process.
+
+    `together`: take turns, so that all candidates see the same machine; else one process after the other, whose memory
+    need not fit at the same time.
+    """
+    if not together:
+        return {name: time_in_processes([name], make, args, rounds)[name] for name in names}
     with contextlib.ExitStack() as stack:
         workers = {}
         for name in names:

@@ -48,6 +48,6 @@ def rescale_boxes(boxes: Boxes, old: tuple[int, int], new: tuple[int, int]) -> B
 def gather_windows(pooled: Tensor, window: WindowGeometry, numbers: Tensor) -> Tensor:
     """Gather the inputs of windows `numbers` from maps pooled at stride 1: (1, maps, h, w) → (n, maps, k, k)."""
     taps = window.pool_stride * torch.arange(window.classifier, device=pooled.device)
-    columns = pooled.shape[3] - int(taps[-1])
+    columns = pooled.shape[3] - window.pool_stride * (window.classifier - 1)
     y, x = numbers.to(pooled.device) // columns, numbers.to(pooled.device) % columns
     return pooled[0][:, (y[:, None] + taps)[:, :, None], (x[:, None] + taps)[:, None]].transpose(0, 1)

@@ -32,7 +32,7 @@ from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
-from alexnet_pl.runtime import device, precision, use_tf32
+from alexnet_pl.runtime import device, precision
 from alexnet_pl.training.callbacks.images import FilterImage, PredictionTable
 from alexnet_pl.training.callbacks.monitoring import (
     EpochTrainError,
@@ -183,7 +183,6 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     set_processes(options)
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     options["precision"] = precision(cfg.trainer.precision, kind)
-    use_tf32(cfg.trainer.precision == "tf32")
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
     resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}

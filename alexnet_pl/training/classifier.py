@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -220,6 +221,11 @@ class Classifier(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.log_errors("val", self.val_errors)
+
+    def on_test_start(self) -> None:
+        """Dense views differ in size from batch to batch: norms compiled for each size would take minutes."""
+        if self.dense:
+            replace(self.performance, compile=False).apply(self.net, self.device)
 
     def test_step(self, batch: Batch | WholeBatch, batch_idx: int) -> Tensor:
         """Update the test errors; return (N, classes) log-probabilities for callbacks."""

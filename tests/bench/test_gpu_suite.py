@@ -13,8 +13,6 @@ import torch
 from alexnet_pl.bench import gpu_curves, gpu_kernels, gpu_suite
 from alexnet_pl.errors import UserError
 
-LATER = time.monotonic() + 3600
-
 
 def counted(calls: list[str], name: str, result: dict[str, Any]) -> Callable[..., dict[str, Any]]:
     def measure(cfg: Any, folder: Path) -> dict[str, Any]:
@@ -27,8 +25,8 @@ def counted(calls: list[str], name: str, result: dict[str, Any]) -> Callable[...
 def test_finished_slice_is_not_measured_again(config, tmp_path: Path) -> None:
     calls: list[str] = []
     slices = {name: counted(calls, name, {"value": 1}) for name in ("a", "b")}
-    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == []
-    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == []
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == []
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == []
     assert calls == ["a", "b"]
     assert json.loads((tmp_path / "a.json").read_text())["value"] == 1
 
@@ -40,29 +38,70 @@ def test_failed_slice_records_its_error_and_is_retried(config, tmp_path: Path, c
         raise RuntimeError("CUDA error: an illegal memory access\nmore")
 
     slices = {"broken": broken, "sound": counted(calls, "sound", {})}
-    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == ["broken"]
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == ["broken"]
     assert json.loads((tmp_path / "broken.json").read_text())["error"] == (
         "RuntimeError: CUDA error: an illegal memory access"
     )
     assert "illegal memory access" in capsys.readouterr().err
     slices["broken"] = counted(calls, "broken", {})
-    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == []
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == []
     assert calls == ["sound", "broken"]
 
 
-def test_no_slice_starts_after_the_deadline(config, tmp_path: Path) -> None:
+def test_slices_start_in_the_first_half_and_curves_get_the_rest(
+    config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, started = [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def takes(minutes: float, name: str) -> Callable[..., dict[str, Any]]:
+        def measure(cfg: Any, folder: Path) -> dict[str, Any]:
+            started.append((name, cfg.bench.minutes))
+            clock[0] += 60 * minutes
+            return {}
+
+        return measure
+
+    names = ("a", "b", "c", "curve-1", "curve-2")
+    slices = {name: takes(minutes, name) for name, minutes in zip(names, (4, 1, 1, 4, 1), strict=True)}
+    assert gpu_suite.run_slices(slices, config("demo", "bench.minutes=9"), tmp_path) == ["c", "curve-2"]
+    assert started == [("a", 9), ("b", 5), ("curve-1", 4)]
+
+
+def test_killed_slice_is_tried_after_the_others(config, tmp_path: Path) -> None:
     calls: list[str] = []
-    slices = {name: counted(calls, name, {}) for name in ("a", "b")}
-    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, time.monotonic() - 1) == ["a", "b"]
-    assert calls == []
+
+    def killed(cfg: Any, folder: Path) -> dict[str, Any]:
+        raise KeyboardInterrupt  # passes through, as SIGKILL does
+
+    with pytest.raises(KeyboardInterrupt):
+        gpu_suite.run_slices({"heavy": killed, "b": counted(calls, "b", {})}, config("demo"), tmp_path)
+    assert json.loads((tmp_path / "heavy.json").read_text())["error"] == "killed before it ended"
+    slices = {"heavy": counted(calls, "heavy", {}), "b": counted(calls, "b", {})}
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == []
+    assert calls == ["b", "heavy"]
+
+
+def test_failing_gpu_tests_are_measured_again(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = tmp_path / "tests/gpu"
+    tests.mkdir(parents=True)
+    monkeypatch.setattr(gpu_suite, "TESTS", tests)
+    (tests / "test_one.py").write_text("import pytest\n\n@pytest.mark.gpu\ndef test_one(): assert False\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu: needs a GPU\n")
+    slices = {"tests": gpu_suite.run_gpu_tests}
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == ["tests"]
+    found = json.loads((tmp_path / "tests.json").read_text())
+    assert (found["passed"], found["error"]) == (False, "pytest ended with exit code 1; see tests.log")
+    (tests / "test_one.py").write_text("import pytest\n\n@pytest.mark.gpu\ndef test_one(): pass\n")
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == []
 
 
 def test_stopped_curve_is_continued(config, tmp_path: Path) -> None:
     calls: list[str] = []
-    slices = {"curve": counted(calls, "curve", {"complete": False})}
-    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == ["curve"]
-    slices = {"curve": counted(calls, "curve", {"complete": True})}
-    assert gpu_suite.run_slices(slices, config("demo"), tmp_path, LATER) == []
+    slices = {"curve-a": counted(calls, "curve", {"complete": False})}
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == ["curve-a"]
+    slices = {"curve-a": counted(calls, "curve", {"complete": True})}
+    assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == []
     assert calls == ["curve", "curve"]
 
 

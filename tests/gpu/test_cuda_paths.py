@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from networks import images, small
+from running import Compose, last, run
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -142,6 +143,7 @@ def test_cached_split_gives_the_streamed_batches(tiny_store: Path, device: torch
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")  # of torchvision 0.29
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 def test_jpegs_decoded_by_the_gpu_differ_little(jpeg_store: Path) -> None:
     """Two grey levels on average, since it interpolates colours differently."""
@@ -149,3 +151,17 @@ def test_jpegs_decoded_by_the_gpu_differ_little(jpeg_store: Path) -> None:
     (own, _), *_ = stream_batches(split, batches, 8, torch.device("cpu"), buffer_class=CpuBuffer)
     (other, _), *_ = stream_batches(split, batches, 8, torch.device("cuda"), buffer_class=GpuDecodeBuffer)
     assert (own.float() - other.cpu().float()).abs().mean() < 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_fit_with_a_replayed_graph_trains_the_same_weights(config: Compose, tiny: list[str], tmp_path: Path) -> None:
+    """Twelve steps, of which the last nine are replayed."""
+    weights = {}
+    for graph in (False, True):
+        words = [f"performance.cuda_graph={graph}", "trainer.accelerator=gpu", "trainer.precision=32-true"]
+        folder = tmp_path / str(graph)
+        run(config("imagenette", *tiny, *words), "fit", folder)
+        weights[graph] = torch.load(last(folder), map_location="cpu", weights_only=True)["state_dict"]
+    for name, value in weights[False].items():
+        torch.testing.assert_close(weights[True][name], value, rtol=1e-3, atol=1e-5)
