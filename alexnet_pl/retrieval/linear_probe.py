@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from alexnet_pl.evaluation.logistic_regression import (
     fit_penalties,
     split_by_class,
 )
-from alexnet_pl.files import Count, NonNegative, Percent, read_record
+from alexnet_pl.files import Count, NonNegative, Percent
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, Schema
 
@@ -68,11 +67,6 @@ class ProbeResult:
     shots: list[ShotsResult] = field(default_factory=list)
     seconds: NonNegative
     commit: str | None = None
-
-
-def read_probe(path: Path) -> ProbeResult:
-    """Read a record of `probe`. Raises UserError, naming the file and the field, if it is invalid."""
-    return read_record(path, ProbeResult, "probe again")
 
 
 class LabelledFeatures(NamedTuple):
