@@ -8,10 +8,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config.run_config import check_recipe, isolated_config
+from alexnet_pl.config.run_config import RUN_CONFIG, check_recipe, isolated_config
 from alexnet_pl.errors import UserError
 
-RUN_CONFIG = ".hydra/config.yaml"  # in a run folder
 PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 
@@ -154,8 +153,6 @@ def suggest_key(key: str) -> str:
 
 def known_keys() -> set[str]:
     """Dotted keys of all shipped recipes."""
-    from omegaconf import OmegaConf
-
     keys: set[str] = set()
     for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("variant/*.yaml")]:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alexnet_pl.config.recipes import compose
+from alexnet_pl.paper.claim import ILSVRC2012
 
-ILSVRC2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of its sorted WordNet ids
 VAL_IMAGES = 50_000  # development kits since 2013 exclude 1,762 of them
 FOUR_SCALES = [1, 2, 4, 6]
 TEST_SERVER, REPORTED_BY_OTHERS = "test server only", "reported by others"

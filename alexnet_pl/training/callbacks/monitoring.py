@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 
+from alexnet_pl.runs.metric_names import EPOCH_ERROR, GRADIENT, IDLE, RATE, THROUGHPUT, UPDATE, WEIGHT
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.loggers import should_log, write_metrics
-from alexnet_pl.training.metric_names import EPOCH_ERROR, GRADIENT, IDLE, RATE, THROUGHPUT, UPDATE, WEIGHT
 from alexnet_pl.training.optimizer import MomentumSGD
 from alexnet_pl.training.strategies.towers import TowerStrategy
 
