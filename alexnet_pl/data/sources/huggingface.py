@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.parquet import read_class_names, read_labels
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.archives.tar import WNID, Member, list_members, whole_archive
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.errors import UserError
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_pl.data.archives import tar
-from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, whole_archive
@@ -27,6 +26,7 @@ from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import HEADER
+from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
 from alexnet_pl.data.sources.kaggle_boxes import SOLUTION, read_kaggle_boxes
 from alexnet_pl.errors import UserError

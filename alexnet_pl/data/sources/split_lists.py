@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.image_folder import SPLITS, is_image, offer_val_share
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.errors import UserError
