@@ -129,6 +129,16 @@ def quote_value(value: str) -> str:
     return "'" + value.replace("'", "\\'") + "'"
 
 
+def format_override(key: str, value: object) -> str:
+    """Override `key=value` of a plain value: booleans in YAML's spelling, lists without spaces."""
+    text = str(value)
+    if isinstance(value, bool):
+        text = text.lower()
+    elif isinstance(value, list):
+        text = text.replace(" ", "")
+    return f"{key}={text}"
+
+
 def quote_for_sweep(words: Iterable[str]) -> list[str]:
     """Quote overrides of a single run for use in a sweep, where an unquoted comma separates values."""
     return [word if "," not in word or re.search(r"['\"\[{]", word) else quote_override(word) for word in words]
