@@ -25,14 +25,14 @@ GPU_REPETITIONS = 20  # steps per timed run on a GPU, synchronised at the end
 
 
 class Workload(NamedTuple):
-    """Sizes of a step, and the recipe's sections `model` and `performance` (`speed`), which stock candidates ignore."""
+    """Sizes of a step, and the recipe's sections `model` and `performance`, which stock candidates ignore."""
 
     batch_size: int
     crop: int
     device: str
     threads: int
     model: JsonObject
-    speed: JsonObject
+    performance: JsonObject
 
     @property
     def steps(self) -> int:
@@ -112,12 +112,12 @@ def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
     if network == STOCK:
         net = with_stock_norms(net)
         return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
-    speed = Performance(**work.speed)
+    performance = Performance(**work.performance)
     if network == EAGER:
-        speed = replace(speed, compile=False)
-    speed.apply(net, torch.device(work.device))
+        performance = replace(performance, compile=False)
+    performance.apply(net, torch.device(work.device))
     groups = parameter_groups(net, 0.01, 0.0005, 2.0, False)
-    return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=speed.optimized)
+    return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=performance.optimized)
 
 
 def make_norm(name: str, work: Workload) -> Callable[[], None]:

@@ -119,14 +119,12 @@ class EpochTrainError(L.Callback):
     of the epoch comes before Lightning writes.
     """
 
-    NAME = EPOCH_ERROR
-
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         error = pl_module.epoch_error()
         # for checkpoints and schedules that monitor it; the value is the same in all processes
-        pl_module.log(self.NAME, error, logger=False, sync_dist=True, reduce_fx="max")
-        write_metrics(trainer, {self.NAME: error})
+        pl_module.log(EPOCH_ERROR, error, logger=False, sync_dist=True, reduce_fx="max")
+        write_metrics(trainer, {EPOCH_ERROR: error})
 
 
 class ProgressBar(RichProgressBar):
