@@ -1,4 +1,4 @@
-"""Device, precision, torch.compile and memory settings."""
+"""Device, precision, torch.compile, memory and processes."""
 
 import contextlib
 import ctypes
@@ -101,6 +101,17 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine has this ID."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # a process of another user
+        return True
+    return True
 
 
 def uncached_autocast(device: str) -> contextlib.AbstractContextManager:

@@ -20,7 +20,7 @@ from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, gpu_kernels, loaders, stages, suite, training_steps
 from alexnet_pl.bench.fixtures import find_photographs, make_stores
 from alexnet_pl.bench.gpu_curves import CURVE, curve_slices
-from alexnet_pl.bench.timing import describe_machine, time_in_processes, time_streams
+from alexnet_pl.bench.timing import describe_machine, time_streams
 from alexnet_pl.console import print_message, progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -155,16 +155,16 @@ def time_steps(cfg: DictConfig, size: int) -> JsonObject:
     """Time a step by precision and launch mode, beside stock PyTorch and torchvision, in milliseconds."""
     work = suite.make_workload(cfg, runtime.cores(), size)
     names = (*training_steps.CANDIDATES, *training_steps.GPU_CANDIDATES)
-    seconds = time_in_processes(names, training_steps.make_step, (work,), cfg.bench.rounds, together=False)
-    milliseconds = {name: 1e3 * value / work.steps for name, value in seconds.items()}
-    return {"batch_size": size, "milliseconds": milliseconds}
+    return {"batch_size": size, "milliseconds": to_milliseconds(suite.time_step(names, work, cfg.bench.rounds))}
 
 
 def time_norms(cfg: DictConfig, folder: Path) -> JsonObject:
     work = suite.make_workload(cfg, runtime.cores(), cfg.data.batch_size)
-    candidates = (training_steps.NORMS, training_steps.make_norm, (work,))
-    seconds = time_in_processes(*candidates, cfg.bench.rounds, together=False)
-    return {"milliseconds": {name: 1e3 * value / work.steps for name, value in seconds.items()}}
+    return {"milliseconds": to_milliseconds(suite.time_norms(work, cfg.bench.rounds))}
+
+
+def to_milliseconds(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: 1e3 * value for name, value in seconds.items()}
 
 
 def measure_step_stages(cfg: DictConfig, folder: Path) -> JsonObject:

@@ -42,7 +42,7 @@ def measure_prepare(source: Path | None, rounds: int) -> JsonObject:
             rates = time_interleaved(jobs, rounds)
         peak = peak_memory(folder)
     return {
-        "stage": "prepare",
+        "suite": "prepare",
         "machine": host,
         "photographs": f"{source.name}/" if source else "drawn, 500 × 375",
         "images": IMAGES,

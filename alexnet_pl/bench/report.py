@@ -67,7 +67,7 @@ def print_training_tables(measured: JsonObject) -> None:
     console.print(make_rich_table("Response normalisation, forward and backward", ("", "ms"), norms))
     costs = [(name, f"{rate['median']:,.0f}") for name, rate in measured["trainer"].items()]
     console.print(make_rich_table("Overhead of the trainer over a bare loop", ("", "µs per step"), costs))
-    console.print(make_rich_table("Targets", ("", "measured", "target", ""), target_rows(measured["gates"])))
+    console.print(make_rich_table("Targets", ("", "measured", "target", ""), target_rows(check_targets(measured))))
     for line in (*fit_lines(measured), *projection_lines(measured)):
         console.print(line)
 
@@ -97,7 +97,7 @@ def step_rows(steps: dict[str, float], size: int) -> list[tuple[str, ...]]:
     return [(name, f"{1e3 * seconds:,.1f}", f"{size / seconds:,.0f}") for name, seconds in steps.items()]
 
 
-def target_rows(gates: list[JsonObject]) -> list[tuple[str, ...]]:
+def target_rows(targets: list[JsonObject]) -> list[tuple[str, ...]]:
     verdicts = {True: "met", False: "not met", None: ""}
     return [
         (
@@ -106,7 +106,7 @@ def target_rows(gates: list[JsonObject]) -> list[tuple[str, ...]]:
             f"{'at least' if each['least'] else 'at most'} {each['bound']:g}",
             verdicts[each["met"]],
         )
-        for each in gates
+        for each in targets
     ]
 
 
@@ -156,7 +156,7 @@ def write_benchmarks(paths: list[Path], to: Path) -> None:
     parts = [HEAD.format(names=f"[{names}]" if len(paths) > 1 else names)]
     for path, each in zip(paths, measurements, strict=True):
         parts.append(
-            training_section(each, path, to.absolute().parent) if each["stage"] == "train" else prepare_section(each)
+            training_section(each, path, to.absolute().parent) if each["suite"] == "train" else prepare_section(each)
         )
     if not any(each["machine"]["gpu"] for each in measurements):
         parts.append(NO_GPU + "\n")
@@ -166,8 +166,8 @@ def write_benchmarks(paths: list[Path], to: Path) -> None:
 def read_measurements(path: Path) -> JsonObject:
     try:
         measured = json.loads(path.read_text())
-        if measured["stage"] not in ("train", "prepare"):
-            raise ValueError(f"stage {measured['stage']}")
+        if measured["suite"] not in ("train", "prepare"):
+            raise ValueError(f"suite {measured['suite']}")
         return measured
     except OSError as error:
         raise UserError(f"bench.output={path}: {error.strerror}") from error

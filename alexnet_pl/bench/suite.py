@@ -8,8 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, loaders, stages, trainer_overhead, training_steps
 from alexnet_pl.bench.fixtures import find_photographs, make_stores
-from alexnet_pl.bench.targets import check_targets
-from alexnet_pl.bench.timing import Rate, TimingWindow, describe_machine, time_in_processes, time_streams
+from alexnet_pl.bench.timing import MakeCandidate, Rate, TimingWindow, describe_machine, time_in_processes, time_streams
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.files import JsonObject
@@ -27,7 +26,7 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
     silence_library_logs()
     host, source = describe_machine(), Path(cfg.prepare.source) if cfg.prepare.source else None
     measured: JsonObject = {
-        "stage": "train",
+        "suite": "train",
         "machine": host,
         "photographs": f"{source.name}/" if source else "drawn, 500 × 375",
         "rounds": cfg.bench.rounds,
@@ -60,7 +59,6 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
         measured["trainer"] = rates_to_json(trainer_overhead.measure_overhead(cfg, max(2, cfg.bench.rounds // 2)))
         progress("an end-to-end fit")
         measured["fit"] = end_to_end.measure_fit(cfg, root, folder / end_to_end.TRACE if cfg.bench.profile else None)
-    measured["gates"] = check_targets(measured)
     return measured | {"projected": project_training(measured["fit"])}
 
 
@@ -76,12 +74,7 @@ def time_candidates(cfg: DictConfig, cores: int) -> JsonObject:
     names = (*training_steps.CANDIDATES, *(training_steps.GPU_CANDIDATES if gpu else ()))
     seconds_by_kind: JsonObject = {
         "steps": time_step(names, workload, cfg.bench.rounds),
-        "norms": {
-            name: seconds / workload.steps
-            for name, seconds in time_in_processes(
-                training_steps.NORMS, training_steps.make_norm, (workload,), cfg.bench.rounds
-            ).items()
-        },
+        "norms": time_norms(workload, cfg.bench.rounds),
     }
     if gpu:
         seconds_by_kind["batches"] = {
@@ -99,10 +92,21 @@ def make_workload(cfg: DictConfig, cores: int, size: int) -> training_steps.Work
 
 
 def time_step(names: tuple[str, ...], work: training_steps.Workload, rounds: int) -> dict[str, float]:
-    return {
-        name: seconds / work.steps
-        for name, seconds in time_in_processes(names, training_steps.make_step, (work,), rounds).items()
-    }
+    """Seconds of a step of each candidate."""
+    return time_workload(names, training_steps.make_step, work, rounds)
+
+
+def time_norms(work: training_steps.Workload, rounds: int) -> dict[str, float]:
+    """Seconds of response normalisation, forward and backward, of each candidate."""
+    return time_workload(training_steps.NORMS, training_steps.make_norm, work, rounds)
+
+
+def time_workload(
+    names: tuple[str, ...], make: MakeCandidate, work: training_steps.Workload, rounds: int
+) -> dict[str, float]:
+    """Seconds of a step of each candidate; on a GPU one after the other, since its memory may not hold all."""
+    seconds = time_in_processes(names, make, (work,), rounds, together=work.device != "cuda")
+    return {name: value / work.steps for name, value in seconds.items()}
 
 
 def rates_to_json(rates: dict[str, Rate]) -> dict[str, dict[str, float]]:

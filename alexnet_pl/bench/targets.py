@@ -95,4 +95,4 @@ def overhead_targets(measured: JsonObject) -> list[Target]:
 
 
 def check_targets(measured: JsonObject) -> list[JsonObject]:
-    return [gate._asdict() | {"met": gate.met} for gate in make_targets(measured)]
+    return [target._asdict() | {"met": target.met} for target in make_targets(measured)]

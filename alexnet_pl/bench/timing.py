@@ -1,12 +1,16 @@
 """Interleaved timing: the candidates run in turn, once per round, so that a busy machine slows all of them equally."""
 
 import contextlib
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
+
+import torch
 
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
@@ -78,11 +82,6 @@ def stream_rate(flow: BatchStream, window: TimingWindow) -> float:
 
 def describe_machine() -> JsonObject:
     """Hardware, versions and load of this machine, as JSON."""
-    import os
-    import platform
-
-    import torch
-
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "cpu": cpu_name(),
@@ -100,8 +99,6 @@ PACKAGES = ("torch", "torchvision", "lightning", "numpy", "pillow", "simplejpeg"
 
 
 def cpu_name() -> str:
-    import platform
-
     try:
         with open("/proc/cpuinfo") as file:
             return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet_pl.files import JsonObject
-from alexnet_pl.models.layers import NormLayer
+from alexnet_pl.models.layers import LocalResponseNorm, NormLayer
 from alexnet_pl.models.local_response_norm import NormSpec
-from alexnet_pl.runtime import SWITCH, ask_for_large_pages
+from alexnet_pl.runtime import SWITCH, ask_for_large_pages, keep_freed_memory, use_tf32
 
 BF16, TF32, FLOAT32 = "bf16", "tf32", "float32"
 OURS, STOCK, TORCHVISION = "ours", "stock PyTorch", "torchvision's alexnet"
@@ -25,14 +25,14 @@ GPU_REPETITIONS = 20  # steps per timed run on a GPU, synchronised at the end
 
 
 class Workload(NamedTuple):
-    """Sizes of a step, and the recipe's sections `model` and `performance` (`speed`), which stock candidates ignore."""
+    """Sizes of a step, and the recipe's sections `model` and `performance`, which stock candidates ignore."""
 
     batch_size: int
     crop: int
     device: str
     threads: int
     model: JsonObject
-    speed: JsonObject
+    performance: JsonObject
 
     @property
     def steps(self) -> int:
@@ -41,10 +41,6 @@ class Workload(NamedTuple):
 
 def make_step(name: str, work: Workload) -> Callable[[], None]:
     """Return a function that runs `work.steps` steps (forward, backward, update) on an augmented batch."""
-    import torch
-
-    from alexnet_pl.runtime import use_tf32
-
     network, _, precision = name.rpartition(", ")
     ours = network in (OURS, EAGER, COMPILED)
     os.environ[SWITCH] = str(int(ours))
@@ -72,9 +68,6 @@ def make_step(name: str, work: Workload) -> Callable[[], None]:
 
 
 def plain_step(network: str, precision: str, work: Workload) -> Callable[[Any, Any], None]:
-    import torch
-    from torch.nn import functional as F
-
     net, optimizer = make_candidate(network, work)
 
     def step(images: Any, labels: Any) -> None:
@@ -106,10 +99,8 @@ def captured_step(step: Callable[[Any, Any], None], images: Any, labels: Any) ->
 
 def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
     """Return (network in training mode, its optimizer)."""
-    import torch
     from torchvision.models import alexnet
 
-    from alexnet_pl.bench.training_steps import with_stock_norms
     from alexnet_pl.models.alexnet import AlexNet
     from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
     from alexnet_pl.training.performance import Performance
@@ -121,22 +112,16 @@ def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
     if network == STOCK:
         net = with_stock_norms(net)
         return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
-    speed = Performance(**work.speed)
+    performance = Performance(**work.performance)
     if network == EAGER:
-        speed = replace(speed, compile=False)
-    speed.apply(net, torch.device(work.device))
+        performance = replace(performance, compile=False)
+    performance.apply(net, torch.device(work.device))
     groups = parameter_groups(net, 0.01, 0.0005, 2.0, False)
-    return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=speed.optimized)
+    return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=performance.optimized)
 
 
 def make_norm(name: str, work: Workload) -> Callable[[], None]:
     """Return a function that runs response normalisation, forward and backward, on conv1's and conv2's shapes."""
-    import torch
-    from torch.nn import functional as F
-
-    from alexnet_pl.models.layers import LocalResponseNorm
-    from alexnet_pl.runtime import keep_freed_memory
-
     torch.set_num_threads(work.threads)
     ask_for_large_pages()
     keep_freed_memory()  # large pages and kept memory for all candidates, since only the operation is compared

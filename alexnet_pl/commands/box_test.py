@@ -32,17 +32,17 @@ from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import to_json, write_json
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint
-from alexnet_pl.runs.provenance import append_session, describe_session, git
-from alexnet_pl.runs.records import StoreIdentity
-from alexnet_pl.training.loggers import reopen_loggers
-from alexnet_pl.training.media import log_boxes, log_picture
-from alexnet_pl.training.metric_names import (
+from alexnet_pl.runs.metric_names import (
     FOUND_BOXES,
     LOCALISATION_ERRORS,
     MEAN_AVERAGE_PRECISION,
     MERGING,
     MISTAKES,
 )
+from alexnet_pl.runs.provenance import append_session, describe_session, git
+from alexnet_pl.runs.records import StoreIdentity
+from alexnet_pl.training.loggers import reopen_loggers
+from alexnet_pl.training.media import log_boxes, log_picture
 
 RESULT = "boxes.json"
 

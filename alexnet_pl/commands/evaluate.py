@@ -20,9 +20,9 @@ from alexnet_pl.experiment.build import build, make_data
 from alexnet_pl.files import sha256, to_json, write_json
 from alexnet_pl.runs.checkpoint import describe_checkpoint
 from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION
+from alexnet_pl.runs.metric_names import CONFUSIONS
 from alexnet_pl.training.loggers import reopen_loggers
 from alexnet_pl.training.media import log_picture, log_result, log_summary, log_table
-from alexnet_pl.training.metric_names import CONFUSIONS
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:

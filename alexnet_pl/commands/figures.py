@@ -13,7 +13,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import figure1
-from alexnet_pl.figures.catalog import pictures_of
+from alexnet_pl.figures.catalog import figures_of
 from alexnet_pl.figures.inside import inside_figures
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
@@ -59,7 +59,7 @@ def draw_run(run: TrainedRun, out: Path, options: FigureOptions, command: str) -
     """Draw all figures of one run into `out`, and write the page beside it."""
     drawn, missing = {}, {}
     inside = inside_figures(options.pictures) if options.inside else {}
-    for name, (title, make) in {**pictures_of(run), **inside}.items():
+    for name, (title, make) in {**figures_of(run), **inside}.items():
         try:
             picture = make(run, options.photographs)
         except UserError as error:

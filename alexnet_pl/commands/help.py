@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS, Command
-from alexnet_pl.config.recipes import SHIPPED, recipe_names
+from alexnet_pl.config.recipes import SHIPPED, format_override, recipe_names
 
 SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # files in which sections are looked up
 OWN = ("codes.yaml", "_boxes.yaml")  # files of the sections that only these recipes have
@@ -58,8 +58,8 @@ def command_help(command: Command) -> str:
 def option_lines(command: Command) -> str:
     lines = []
     for one in fields(getattr(options, command.options)):
-        value = "…" if one.default is None else options.as_yaml(one.default)
-        typed = f"{options.option_key(one)}={value}"
+        value = "…" if one.default is None else one.default
+        typed = format_override(options.option_key(one), value)
         lines.append(f"  {typed:<20} {one.metadata['help']}")
     return "\n".join(lines)
 

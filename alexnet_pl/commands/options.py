@@ -6,6 +6,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from alexnet_pl.config.recipes import format_override
 from alexnet_pl.errors import UserError
 
 Options = TypeVar("Options")
@@ -108,12 +109,7 @@ def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tu
 def typed_options(given: object) -> list[str]:
     """Options that differ from their defaults, as words of a command line."""
     some = [one for one in fields(given) if getattr(given, one.name) != one.default]  # type: ignore[arg-type]
-    return [f"{option_key(one)}={as_yaml(getattr(given, one.name))}" for one in some]
-
-
-def as_yaml(value: object) -> str:
-    """Value in YAML's spelling, such as true and false."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return [format_override(option_key(one), getattr(given, one.name)) for one in some]
 
 
 def read_options(given: Mapping[str, str], made: type[Options]) -> Options:

@@ -12,20 +12,18 @@ Settings = dict[str, Any]
 
 def codes_signature(cfg: DictConfig, source: Settings) -> Settings:
     """Settings that decide an auto-encoder (§7.1), besides its seed. `source`: `Features.identity`."""
-    trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
-    return {
-        "codes": {**make_code_options(cfg).net, **source},
-        "optim": OmegaConf.to_container(cfg.optim, resolve=True),
-        "data": {"batch_size": cfg.data.batch_size},
-        "trainer": {key: value for key, value in trainer.items() if key not in HARDWARE},
-    }
+    return {"codes": {**make_code_options(cfg).net, **source}, **optimization(cfg)}
 
 
 def box_signature(cfg: DictConfig) -> Settings:
     """Settings that decide a box network, besides its images, its seed and the network it starts from."""
+    return {"boxes": OmegaConf.to_container(cfg.boxes, resolve=True), **optimization(cfg)}
+
+
+def optimization(cfg: DictConfig) -> Settings:
+    """Settings of the optimizer and of the fit that both signatures contain."""
     trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     return {
-        "boxes": OmegaConf.to_container(cfg.boxes, resolve=True),
         "optim": OmegaConf.to_container(cfg.optim, resolve=True),
         "data": {"batch_size": cfg.data.batch_size},
         "trainer": {key: value for key, value in trainer.items() if key not in HARDWARE},

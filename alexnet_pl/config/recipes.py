@@ -8,10 +8,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config.run_config import check_recipe, isolated_config
+from alexnet_pl.config.run_config import RUN_CONFIG, check_recipe, isolated_config
 from alexnet_pl.errors import UserError
 
-RUN_CONFIG = ".hydra/config.yaml"  # in a run folder
 PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
 
@@ -130,6 +129,16 @@ def quote_value(value: str) -> str:
     return "'" + value.replace("'", "\\'") + "'"
 
 
+def format_override(key: str, value: object) -> str:
+    """Override `key=value` of a plain value: booleans in YAML's spelling, lists without spaces."""
+    text = str(value)
+    if isinstance(value, bool):
+        text = text.lower()
+    elif isinstance(value, list):
+        text = text.replace(" ", "")
+    return f"{key}={text}"
+
+
 def quote_for_sweep(words: Iterable[str]) -> list[str]:
     """Quote overrides of a single run for use in a sweep, where an unquoted comma separates values."""
     return [word if "," not in word or re.search(r"['\"\[{]", word) else quote_override(word) for word in words]
@@ -154,8 +163,6 @@ def suggest_key(key: str) -> str:
 
 def known_keys() -> set[str]:
     """Dotted keys of all shipped recipes."""
-    from omegaconf import OmegaConf
-
     keys: set[str] = set()
     for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("variant/*.yaml")]:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)

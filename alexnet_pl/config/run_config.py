@@ -24,6 +24,7 @@ from alexnet_pl.config.sections import SECTIONS, VALUES
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE
 
+RUN_CONFIG = ".hydra/config.yaml"  # in a run folder
 KNOWN = (*VALUES, *SECTIONS)  # top-level keys of a run's config
 MAX_BYTES = 2**20  # a composed config has about 5 kB
 MAX_ALIASES = 16  # maximum in a user's recipe; nested, each can double the size
@@ -37,7 +38,7 @@ MOST_DEEP = 50  # maximum depth of a config, usually about five
 WRITES = (("bench", "output"), ("report", "output"), ("prepare", "repair"))
 
 
-def isolated_config(folder: Path, name: str = ".hydra/config.yaml") -> Path:
+def isolated_config(folder: Path, name: str = RUN_CONFIG) -> Path:
     """Write a copy of the run folder's config with only the package's own keys to a private folder; returns its path.
 
     The path depends only on the content, so the other processes of a run find it, also on a cluster with a shared home.

@@ -7,7 +7,7 @@ import numpy as np
 from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
 from alexnet_pl.detection.boxes import ious
 
-RIGHT, DOUBLE, MISPLACED, WRONG_CLASS, BACKGROUND, MISSED = KINDS = (
+RIGHT, DOUBLE, MISPLACED, WRONG_CLASS, BACKGROUND, MISSED = OUTCOMES = (
     "right",
     "double",
     "badly placed",
@@ -60,6 +60,6 @@ def classify_detection(
 
 
 def count_mistakes(kinds: np.ndarray, missed: np.ndarray) -> dict[str, int]:
-    """Outcome → count, in the order of `KINDS`."""
+    """Outcome → count, in the order of `OUTCOMES`."""
     counts = Counter(kinds.tolist())
-    return {kind: int(missed.sum()) if kind == MISSED else counts[kind] for kind in KINDS}
+    return {kind: int(missed.sum()) if kind == MISSED else counts[kind] for kind in OUTCOMES}

@@ -69,8 +69,9 @@ SCHEDULES = {
 
 
 def make_data(cfg: DictConfig) -> ImageStore:
-    speed = make_speed(cfg)
-    given = {"seed": cfg.seed, "loader_options": LoaderOptions(speed.cache_on_gpu, speed.readahead, speed.jpeg_decoder)}
+    performance = make_performance(cfg)
+    options = LoaderOptions(performance.cache_on_gpu, performance.readahead, performance.jpeg_decoder)
+    given = {"seed": cfg.seed, "loader_options": options}
     test = make_test_section(cfg)
     return instantiate(
         ImageStore, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given
@@ -93,7 +94,7 @@ def make_module(cfg: DictConfig) -> Classifier:
         architecture=architecture,
         views=(test := make_test_section(cfg)).view_set,
         dense=test.dense,
-        performance=make_speed(cfg),
+        performance=make_performance(cfg),
     )
 
 
@@ -141,7 +142,7 @@ def check_memory(net: Net) -> None:
         )
 
 
-def make_speed(cfg: DictConfig) -> Performance:
+def make_performance(cfg: DictConfig) -> Performance:
     return instantiate(Performance, cfg.performance, "performance")
 
 
@@ -154,7 +155,7 @@ def make_schedule(cfg: DictConfig) -> Callback:
     return instantiate(SCHEDULES[name], OmegaConf.create(section.get(name) or {}), f"schedule.{name}", **given)
 
 
-def count_classes(cfg: DictConfig) -> None:
+def set_num_classes(cfg: DictConfig) -> None:
     """Set `model.num_classes` from the store or the checkpoint if it is null in the recipe."""
     if cfg.model.num_classes is None:
         checkpoint = cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path
@@ -223,7 +224,7 @@ def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageSt
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data = make_data(cfg)
     data.check()
-    count_classes(cfg)
+    set_num_classes(cfg)
     module = make_module(cfg)
     check_compatible(cfg.ckpt_path, module.architecture)
     return make_trainer(cfg, folder), module, data

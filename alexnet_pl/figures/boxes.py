@@ -14,7 +14,7 @@ from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
 from alexnet_pl.detection.box_evaluation import collect_true_boxes, concat_detections, select_most_confident
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.finder import BoxFinder, Candidates, PredictedBoxes
-from alexnet_pl.detection.mistakes import KINDS, MISSED, RIGHT, classify_detections
+from alexnet_pl.detection.mistakes import MISSED, OUTCOMES, RIGHT, classify_detections
 from alexnet_pl.figures.style import LIGHT
 
 COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff")
@@ -107,9 +107,9 @@ def mistakes_figure(
     some = select_most_confident(found, int((~truths.difficult).sum()))
     kinds, missed = classify_detections(some, truths)
     with rc_context(LIGHT.settings):
-        figure = Figure(figsize=(1.9 * EACH, 1.9 * (len(KINDS) - 1)), layout="constrained")
-        rows = figure.subplots(len(KINDS) - 1, EACH, squeeze=False)
-        for row, kind in zip(rows, (kind for kind in KINDS if kind != RIGHT), strict=True):
+        figure = Figure(figsize=(1.9 * EACH, 1.9 * (len(OUTCOMES) - 1)), layout="constrained")
+        rows = figure.subplots(len(OUTCOMES) - 1, EACH, squeeze=False)
+        for row, kind in zip(rows, (kind for kind in OUTCOMES if kind != RIGHT), strict=True):
             count = int(missed.sum()) if kind == MISSED else int((kinds == kind).sum())
             row[0].set_title(f"{kind} ({count:,})", fontsize=9, loc="left")
             for axes in row:

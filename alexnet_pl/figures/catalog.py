@@ -118,7 +118,7 @@ def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     split = run.store.split(run.data.test_split_name)
     numbers = examples.spread_evenly(len(split), examples.NUM_QUERIES)
     queries = split.images(numbers)
-    neighbors = index.nearest(queries, examples.NUM_NEIGHBORS).numbers
+    neighbors = index.nearest_to_images(queries, examples.NUM_NEIGHBORS).numbers
     images = index.read_images(neighbors.ravel()).unflatten(0, neighbors.shape)
     labels, neighbor_labels = split.labels[numbers], index.features.labels[neighbors]
     share = float((neighbor_labels == labels[:, None]).mean())
@@ -148,7 +148,7 @@ def training_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     return FigureEntry(lambda theme: training_curves.draw_training_curves(course, theme), caption, summary)
 
 
-def confidence(run: TrainedRun, photographs: bool) -> FigureEntry:
+def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     """Confidence maps of a few test images, computed as in a dense test."""
     if not photographs:
         raise UserError("it consists of photographs, which are left out (`photographs=false`)")
@@ -178,7 +178,7 @@ def confidence(run: TrainedRun, photographs: bool) -> FigureEntry:
     return FigureEntry(drawing, caption, f"{windows} windows an image")
 
 
-def offsets(run: TrainedRun, photographs: bool) -> FigureEntry:
+def offsets_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     net = overfeat_network(run)
     caption = (
         "(a) The last convolution's maps along one axis; (b), (c) max-pooled from each offset Δ; (d) the classifier, "
@@ -187,7 +187,7 @@ def offsets(run: TrainedRun, photographs: bool) -> FigureEntry:
     return FigureEntry(lambda theme: draw_offset_pooling(net, theme), caption, f"{net.window.pool_stride} offsets")
 
 
-def scale_sizes(run: TrainedRun, photographs: bool) -> FigureEntry:
+def scale_sizes_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     net = overfeat_network(run)
     caption = (
         f"Table 5 for windows of {net.window.window} pixels, read off by running the network on images of each size."
@@ -210,27 +210,27 @@ FIGURES: dict[str, tuple[str, Maker]] = {  # file name → title, function
     "figure4-right": ("Figure 4, right, the nearest training images", neighbor_figure),
     "training": ("Training", training_figure),
 }
-OVERFEAT_PICTURES: dict[str, tuple[str, Maker]] = {
+OVERFEAT_FIGURES: dict[str, tuple[str, Maker]] = {
     "kernels": ("Kernels of the first layer", kernel_figure),
-    "offsets": ("OverFeat's Figure 3, pooling from every offset", offsets),
-    "scales": ("OverFeat's Table 5, sizes at each scale", scale_sizes),
-    "confidence": ("Confidence maps", confidence),
+    "offsets": ("OverFeat's Figure 3, pooling from every offset", offsets_figure),
+    "scales": ("OverFeat's Table 5, sizes at each scale", scale_sizes_figure),
+    "confidence": ("Confidence maps", confidence_figure),
     "labels": ("The five most probable labels", prediction_figure),
     "training": FIGURES["training"],
 }
 
 
-def pictures_of(run: TrainedRun) -> dict[str, tuple[str, Maker]]:
+def figures_of(run: TrainedRun) -> dict[str, tuple[str, Maker]]:
     """Figures available for a run's network: file name → (title, function)."""
-    return OVERFEAT_PICTURES if run.cfg.model.get("name") == "overfeat" else FIGURES
+    return OVERFEAT_FIGURES if run.cfg.model.get("name") == "overfeat" else FIGURES
 
 
 def draw_figure(run: TrainedRun, name: str) -> Figure:
-    """Draw a figure of a run for a notebook, one of `FIGURES` or `OVERFEAT_PICTURES`.
+    """Draw a figure of a run for a notebook, one of `FIGURES` or `OVERFEAT_FIGURES`.
 
     Raises UserError for an unknown name, or if the run lacks the data.
     """
-    if name not in (known := {**FIGURES, **OVERFEAT_PICTURES}):
+    if name not in (known := {**FIGURES, **OVERFEAT_FIGURES}):
         raise UserError(f"{name}: no figure; one of {', '.join(known)}")
     _, make = known[name]
     return draw_for_notebook(make(run, True).drawing)

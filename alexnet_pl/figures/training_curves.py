@@ -17,9 +17,9 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.style import Theme
 from alexnet_pl.runs.layout import METRICS
+from alexnet_pl.runs.metric_names import EPOCH_ERROR, RATE
 from alexnet_pl.runs.metrics_log import Row, column, read_rows
 from alexnet_pl.training.epoch_schedules import StagedSchedule
-from alexnet_pl.training.metric_names import EPOCH_ERROR, RATE
 
 PANELS = {  # panel → column → label, index into the theme's series, line style
     "Loss": {"train/loss": ("training", 0, "-"), "val/loss": ("validation", 1, "-")},

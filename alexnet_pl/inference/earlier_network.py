@@ -8,7 +8,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.inference.weights import FILE, HUB, Weights, read_weights
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.records import LineageStage
-from alexnet_pl.training.transfer import KEY, EarlierNetwork, read_earlier_network
+from alexnet_pl.training.transfer import TRANSFER_KEY, EarlierNetwork, read_earlier_network
 
 
 def open_earlier_network(source: str) -> EarlierNetwork:
@@ -19,7 +19,7 @@ def open_earlier_network(source: str) -> EarlierNetwork:
     if path.is_dir():
         path = path / LAST
     if not path.is_file():
-        raise UserError(f"{KEY}: {path} does not exist; give {SOURCES}")
+        raise UserError(f"{TRANSFER_KEY}: {path} does not exist; give {SOURCES}")
     return read_earlier_network(path)
 
 

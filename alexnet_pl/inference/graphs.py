@@ -16,7 +16,7 @@ from torch import Tensor
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.inference.trained_network import TrainedNetwork, load
-from alexnet_pl.inference.weights import KEY, Weights, write_safetensors
+from alexnet_pl.inference.weights import METADATA_KEY, Weights, write_safetensors
 
 INPUT, OUTPUT = "images", "probabilities"
 
@@ -32,7 +32,7 @@ def export_torch(network: TrainedNetwork, weights: Weights, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about its own file layout
         program = torch.export.export(network, inputs, dynamic_shapes=dynamic)
-        torch.export.save(program, path, extra_files={f"{KEY}.json": json.dumps(to_json(weights.info))})
+        torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": json.dumps(to_json(weights.info))})
 
 
 def run_torch(path: Path, images: Tensor, views: str) -> Tensor:
@@ -47,7 +47,7 @@ def export_onnx(network: TrainedNetwork, weights: Weights, path: Path) -> None:
         network, inputs, dynamo=True, dynamic_shapes=dynamic, input_names=[INPUT], output_names=[OUTPUT], verbose=False
     )
     assert program is not None
-    program.model.metadata_props[KEY] = json.dumps(to_json(weights.info))
+    program.model.metadata_props[METADATA_KEY] = json.dumps(to_json(weights.info))
     program.save(path, external_data=False)
 
 

@@ -22,7 +22,7 @@ from alexnet_pl.runs.layout import LAST, RESULT, is_run, read_config
 from alexnet_pl.runs.records import DatasetInfo, ImportedWeights
 
 FILE = "model.safetensors"
-KEY = "alexnet_pl"  # metadata key in exported files
+METADATA_KEY = "alexnet_pl"  # metadata key in exported files
 HUB = "hf://"
 PREFIXES = ("net.", "augment.")  # tensors of a checkpoint's state_dict that inference needs
 
@@ -91,7 +91,7 @@ def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
 def read_exported_weights(path: Path) -> Weights:
     try:
         with safe_open(path, "pt") as file:
-            info = parse_record(json.loads((file.metadata() or {})[KEY]), WeightsInfo)
+            info = parse_record(json.loads((file.metadata() or {})[METADATA_KEY]), WeightsInfo)
             check_info(info)
             return Weights(info, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -111,7 +111,7 @@ def check_info(info: WeightsInfo) -> None:
 def write_safetensors(weights: Weights, path: Path) -> None:
     """Write weights and metadata as safetensors; `read_weights` reads them back bit for bit."""
     tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
-    path.write_bytes(save(tensors, {KEY: json.dumps(to_json(weights.info))}))
+    path.write_bytes(save(tensors, {METADATA_KEY: json.dumps(to_json(weights.info))}))
 
 
 def download_from_hub(source: str) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.layers import Dropout, LocalResponseNorm, SpatialNorm
 from alexnet_pl.models.overfeat import PLANS, OverFeat
@@ -84,7 +85,7 @@ def measure_network(metric: str) -> float:
     device."""
     with torch.device("meta"):
         net = AlexNet()
-        sizes = {name: sum(map(torch.numel, layer.parameters())) for name, layer in find_learned_layers(net).items()}
+        sizes = {name: sum(map(torch.numel, net.get_submodule(name).parameters())) for name in learned_layers(net)}
         if metric == "neurons":
             return float(count_neurons(net))
     total = float(sum(sizes.values()))
@@ -92,7 +93,7 @@ def measure_network(metric: str) -> float:
 
 
 @cache
-def of_overfeat(net: str, metric: str) -> float:
+def measure_overfeat(net: str, metric: str) -> float:
     """Number of `parameters` or `connections` of OverFeat's `fast` or `accurate` network, built on the meta device.
 
     Connections are the multiplications for one crop: the inputs of each output, summed over all layers.
@@ -102,16 +103,12 @@ def of_overfeat(net: str, metric: str) -> float:
         if metric == "parameters":
             return float(sum(parameter.numel() for parameter in made.parameters()))
         counts: list[int] = []
-        for layer in find_learned_layers(made).values():
-            layer.register_forward_hook(
+        for name in learned_layers(made):
+            made.get_submodule(name).register_forward_hook(
                 lambda layer, _, out: counts.append(out.numel() * layer.weight[0].numel())  # type: ignore[operator, union-attr]
             )
         made(torch.empty(1, 3, made.crop, made.crop))
     return {"connections": float(sum(counts))}[metric]
-
-
-def find_learned_layers(net: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    return {name: layer for name, layer in net.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
 
 
 def count_neurons(net: AlexNet) -> int:

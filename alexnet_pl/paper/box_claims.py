@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from alexnet_pl.config.recipes import compose
+from alexnet_pl.config.recipes import compose, format_override
+from alexnet_pl.paper.claim import ILSVRC2012
 
-ILSVRC2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of its sorted WordNet ids
 VAL_IMAGES = 50_000  # development kits since 2013 exclude 1,762 of them
 FOUR_SCALES = [1, 2, 4, 6]
 TEST_SERVER, REPORTED_BY_OTHERS = "test server only", "reported by others"
@@ -42,7 +42,7 @@ class BoxClaim:
     def command(self) -> str:
         """Command that measures the number, given a store and a run of configs/overfeat_accurate.yaml."""
         words = [
-            f"{section}.{key}={format_override(value)}"
+            format_override(f"{section}.{key}", value)
             for section, keys in self.config_sections
             for key, value in keys.items()
         ]
@@ -52,11 +52,6 @@ class BoxClaim:
     @property
     def config_sections(self) -> list[tuple[str, dict[str, object]]]:
         return [("boxes", self.boxes), ("detect", self.detect)]
-
-
-def format_override(value: Any) -> str:
-    """Value as text for the command line: `true`, and lists without spaces."""
-    return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
 
 
 def localisation_claim(section: str, label: str, value: float, **options: Any) -> BoxClaim:

@@ -24,6 +24,7 @@ class DatasetCriteria:
     labelled: bool = True
 
 
+# SHA-256 of the sorted WordNet ids, one per line
 ILSVRC2010 = "5365280f1c0b13c7f97e278f62f1d9b82b91ea06c4aeb6a68b6ac8caa374059e"
 ILSVRC2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
 DATASETS = {

@@ -56,7 +56,7 @@ class Deviation:
         """The changes as words of a command line."""
         if "=" in self.key:
             return self.key
-        return format_override(self.key, self.changes[self.key])
+        return recipes.format_override(self.key, self.changes[self.key])
 
 
 class Direction(StrEnum):
@@ -91,10 +91,6 @@ class DeviationEffect:
         return f"{self.direction}{', by one run' if self.ours['top1_error'].runs == 1 else ''}"
 
 
-def format_override(key: str, value: Any) -> str:
-    return f"{key}={str(value).lower() if isinstance(value, bool) else value}"
-
-
 @cache
 def deviations() -> tuple[Deviation, ...]:
     """Each key in which the variants of the main recipe differ, alone; one crop for 32 images; all keys together."""
@@ -113,7 +109,7 @@ def changed_label(test: TestRun) -> str | None:
     changes = {name: settings[name] for name in sorted(names & settings.keys()) if settings[name] != program[name]}
     if label := next((one.label for one in deviations() if dict(one.changes) == changes), None):
         return label
-    return ", ".join(format_override(*change) for change in changes.items()) if len(changes) in (1, 2) else None
+    return ", ".join(recipes.format_override(*change) for change in changes.items()) if len(changes) in (1, 2) else None
 
 
 @cache

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from alexnet_pl.config.sections import view_overrides
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.models.summary import measure_network, of_overfeat
+from alexnet_pl.models.summary import measure_network, measure_overfeat
 from alexnet_pl.paper import comparing, matching
 from alexnet_pl.paper.claim import DATASETS, IMAGES_PER_EPOCH, OVERFEAT, Claim
 from alexnet_pl.paper.claims import CLAIMS
@@ -55,7 +55,7 @@ def measure_claim(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) ->
 def count_in_network(claim: Claim, metric: str) -> float:
     """Number of parameters, neurons or connections in the network of a claim that needs no images."""
     return (
-        of_overfeat(str(claim.recipe).removeprefix("overfeat_"), metric)
+        measure_overfeat(str(claim.recipe).removeprefix("overfeat_"), metric)
         if claim.paper == OVERFEAT
         else measure_network(metric)
     )

@@ -6,16 +6,16 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from alexnet_pl.detection.mistakes import OUTCOMES
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
-from alexnet_pl.reporting.tables import Table
+from alexnet_pl.reporting.tables import UNVERIFIED, Table
 from alexnet_pl.runs import fit_status
 
-UNVERIFIED = "†"
 PAPER_HEADER = ["row", "section", "paper, %", "ours, %", "command"]
 LOCALISER_HEADER = [
     "regressor and test",
@@ -28,7 +28,6 @@ LOCALISER_HEADER = [
     "seeds",
 ]
 LOCALISER_METRICS = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
-OUTCOMES = ("right", "double", "badly placed", "wrong class", "background", "missed")
 DETECTOR_HEADER = ["negatives and test", "mAP, %", *OUTCOMES, "learned from", "seeds"]
 
 BoxTests = list[JsonObject]

@@ -16,7 +16,7 @@ from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect_tests
 from alexnet_pl.paper.rows import ReportRow, count_training_images, reproduce_command
 from alexnet_pl.reporting import tables
-from alexnet_pl.reporting.tables import Table
+from alexnet_pl.reporting.tables import UNVERIFIED, Table
 from alexnet_pl.runs import metrics_log
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.provenance import read_sessions
@@ -46,7 +46,6 @@ def paper_tables(rows: Sequence[ReportRow]) -> list[Table]:
     return [Table(part, header, found, NOTES.get(part, ())) for part, found in parts.items()]
 
 
-UNVERIFIED = "†"
 NOTES = {
     "What each part brings": (
         "Increase of the error in percentage points without the part, on the paper's images: ILSVRC-2012 validation "

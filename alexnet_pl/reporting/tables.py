@@ -11,6 +11,8 @@ from rich.markup import escape as plain
 from rich.table import Table as RichTable
 from tabulate import tabulate
 
+UNVERIFIED = "†"  # beside a number that was not compared with the printed source
+
 
 @dataclass(frozen=True)
 class Table:

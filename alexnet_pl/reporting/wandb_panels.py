@@ -11,7 +11,7 @@ from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting import paper_tables as paper_tables_module
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.paper_tables import format_claimed
-from alexnet_pl.training.metric_names import (
+from alexnet_pl.runs.metric_names import (
     ADAM_RATE,
     BOX_LOSSES,
     CONFUSIONS,

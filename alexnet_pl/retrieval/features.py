@@ -177,7 +177,7 @@ def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size:
         for block in extract_blocks(extractor, stream, step):
             write_features(partial, rows.start + done, block)
             done += len(block)
-            write_progress(share.progress_path(partial), done)
+            write_json(share.progress_path(partial), done)
             bar.update(task, completed=done)
 
 
@@ -211,12 +211,6 @@ def read_done(path: Path) -> int:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return 0
-
-
-def write_progress(path: Path, done: int) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(json.dumps(done))
-    fresh.replace(path)
 
 
 def extract_blocks(extractor: Extractor, batches: Iterator[tuple[Tensor, Tensor]], step: int) -> Iterator[np.ndarray]:

@@ -28,7 +28,7 @@ NO_CHECKPOINT = CheckpointInfo(file="none", sha256="none")  # of pixel features
 def make_extractor(cfg: DictConfig, device: torch.device | None = None) -> Extractor:
     """Load the network of `cfg.ckpt_path`, as `predict` does, for extracting features; by default on the recipe's
     device."""
-    build.count_classes(cfg)
+    build.set_num_classes(cfg)
     module = build.make_module(cfg)
     check_compatible(cfg.ckpt_path, module.architecture)
     device = device or runtime.device(cfg)
@@ -89,11 +89,11 @@ class ImageIndex:
         """Compute features as on disk: uint8 (N, 3, size, size) → (N, width) float16."""
         return self.extractor(images).half().cpu().numpy()
 
-    def nearest(self, images: Tensor, k: int = 6, **options: Any) -> search.Neighbors:
+    def nearest_to_images(self, images: Tensor, k: int = 6, **options: Any) -> search.Neighbors:
         """Find the `k` images nearest to each of `images`, uint8 (N, 3, size, size) as in the store."""
-        return self.find(self.embed(images), k, **options)
+        return self.nearest(self.embed(images), k, **options)
 
-    def find(self, vectors: np.ndarray, k: int = 6, **options: Any) -> search.Neighbors:
+    def nearest(self, vectors: np.ndarray, k: int = 6, **options: Any) -> search.Neighbors:
         """Find the `k` images nearest to `vectors`, (N, width); options as for `search.find_nearest`."""
         return search.find_nearest(self.features, vectors, k, **options)
 

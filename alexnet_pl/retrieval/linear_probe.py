@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from alexnet_pl.evaluation.logistic_regression import (
     fit_penalties,
     split_by_class,
 )
-from alexnet_pl.files import Count, NonNegative, Percent, read_record
+from alexnet_pl.files import Count, NonNegative, Percent
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, Schema
 
@@ -70,11 +69,6 @@ class ProbeResult:
     commit: str | None = None
 
 
-def read_probe(path: Path) -> ProbeResult:
-    """Read a record of `probe`. Raises UserError, naming the file and the field, if it is invalid."""
-    return read_record(path, ProbeResult, "probe again")
-
-
 class LabelledFeatures(NamedTuple):
     """Features with labels. `values`: (N, width) float16, as on disk; `labels`: (N,) int64."""
 
@@ -96,24 +90,24 @@ def load_features(features: Features, device: torch.device) -> LabelledFeatures:
 
 
 def probe_features(
-    train: Features, tested: Features, classes: int, options: ProbeOptions, seed: int, device: torch.device
+    train: Features, test: Features, classes: int, options: ProbeOptions, seed: int, device: torch.device
 ) -> ProbeResult:
     """Choose the penalty on held-out training images, then fit and test with all training images and with few shots."""
-    train.check_comparable(tested)
+    train.check_comparable(test)
     began = time.perf_counter()
-    known, asked = load_features(train, device), load_features(tested, device)
-    errors, held_out = held_out_errors(known, classes, options, seed)
+    trained_on, tested = load_features(train, device), load_features(test, device)
+    errors, held_out = held_out_errors(trained_on, classes, options, seed)
     best = min(errors, key=lambda one: (one.held_out_error, -one.penalty)).penalty
-    classifier = fit_one(known, classes, best)
-    top1, top5 = count_errors(classifier.scores(asked.values), asked.labels)
-    few = [few_shots(known, asked, classes, shots, options, seed) for shots in options.shots]
-    count = len(tested)
+    classifier = fit_one(trained_on, classes, best)
+    top1, top5 = count_errors(classifier.scores(tested.values), tested.labels)
+    few = [few_shots(trained_on, tested, classes, shots, options, seed) for shots in options.shots]
+    count = len(test)
     return ProbeResult(
         layer=train.info.layer,
         width=train.width,
         checkpoint=train.info.checkpoint,
         trained_on=train.info.dataset,
-        dataset=tested.info.dataset,
+        dataset=test.info.dataset,
         penalty=best,
         penalties=errors,
         held_out=held_out,
@@ -130,13 +124,13 @@ def probe_features(
 
 
 def held_out_errors(
-    known: LabelledFeatures, classes: int, options: ProbeOptions, seed: int
+    trained_on: LabelledFeatures, classes: int, options: ProbeOptions, seed: int
 ) -> tuple[list[PenaltyError], int]:
     """Return (errors by penalty, largest penalty first; number of held-out images).
 
     Raises UserError if no image is held out.
     """
-    kept, held_out = map(known.rows, split_by_class(known.labels.cpu().numpy(), options.held_out, seed))
+    kept, held_out = map(trained_on.rows, split_by_class(trained_on.labels.cpu().numpy(), options.held_out, seed))
     if not len(held_out.labels):
         raise UserError(f"probe.held_out={options.held_out}: holds out no images; use a larger share")
     errors = []
@@ -146,24 +140,24 @@ def held_out_errors(
     return errors, len(held_out.labels)
 
 
-def fit_one(known: LabelledFeatures, classes: int, penalty: float) -> LinearClassifier:
-    ((_, classifier),) = fit_penalties(known.values, known.labels, classes, [penalty])
+def fit_one(trained_on: LabelledFeatures, classes: int, penalty: float) -> LinearClassifier:
+    ((_, classifier),) = fit_penalties(trained_on.values, trained_on.labels, classes, [penalty])
     return classifier
 
 
 def few_shots(
-    known: LabelledFeatures, asked: LabelledFeatures, classes: int, shots: int, options: ProbeOptions, seed: int
+    trained_on: LabelledFeatures, tested: LabelledFeatures, classes: int, shots: int, options: ProbeOptions, seed: int
 ) -> ShotsResult:
     """Test classifiers fitted to `shots` images per class. Raises UserError if a class has too few."""
-    labels = known.labels.cpu().numpy()
+    labels = trained_on.labels.cpu().numpy()
     fewest = int(np.bincount(labels, minlength=classes).min())
     if fewest < shots:
         raise UserError(f"probe.shots={shots}: a class has only {fewest} training images")
     errors = []
     for draw in range(options.draws):
-        drawn = known.rows(draw_by_class(labels, shots, seed + draw))
-        wrong, _ = count_errors(fit_one(drawn, classes, options.few_shot_penalty).scores(asked.values), asked.labels)
-        errors.append(100 * wrong / len(asked.labels))
+        drawn = trained_on.rows(draw_by_class(labels, shots, seed + draw))
+        wrong, _ = count_errors(fit_one(drawn, classes, options.few_shot_penalty).scores(tested.values), tested.labels)
+        errors.append(100 * wrong / len(tested.labels))
     return summarize_draws(shots, errors)
 
 

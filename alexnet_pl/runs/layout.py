@@ -5,11 +5,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config.run_config import check_links, read_own_keys
+from alexnet_pl.config.run_config import RUN_CONFIG, check_links, read_own_keys
 from alexnet_pl.errors import UserError, reason
 
 ROOT = Path("runs")  # run folders are created here, relative to the working folder
-CONFIG = ".hydra/config.yaml"
+CONFIG = RUN_CONFIG
 CHECKPOINTS = "checkpoints"
 LAST = "checkpoints/last.ckpt"
 BEST = "checkpoints/best.ckpt"

@@ -9,11 +9,10 @@ import numpy as np
 
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.runs.layout import METRICS
+from alexnet_pl.runs.metric_names import EPOCH_ERROR, THROUGHPUT
 
 Row = dict[str, float]
 """Values by column, empty cells left out; `step` is a whole number."""
-
-COLUMN = "train/epoch_top1_error"
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -47,13 +46,13 @@ def validations(run: Path) -> dict[int, Row]:
 
 def images_per_second(run: Path) -> float | None:
     """Median images per second over the rows of `metrics.csv`; None if no row has a rate."""
-    rates = [row["train/images_per_second"] for row in read_rows(run / METRICS) if "train/images_per_second" in row]
+    rates = [row[THROUGHPUT] for row in read_rows(run / METRICS) if THROUGHPUT in row]
     return median(rates) if rates else None
 
 
 def read_errors(path: Path) -> list[float]:
     """Training error of each epoch, in percent."""
-    return [row[COLUMN] for row in read_rows(path) if COLUMN in row]
+    return [row[EPOCH_ERROR] for row in read_rows(path) if EPOCH_ERROR in row]
 
 
 def column(rows: list[Row], name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ from alexnet_pl.runs.checkpoint import read_checkpoint, read_lineage
 from alexnet_pl.runs.fit_status import finished_fit
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
-KEY = "transfer.weights"
+TRANSFER_KEY = "transfer.weights"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class EarlierNetwork:
 
 def read_earlier_network(path: Path) -> EarlierNetwork:
     """Read the network in a checkpoint. Raises UserError for any other file."""
-    checkpoint = read_checkpoint(path, key=KEY)
+    checkpoint = read_checkpoint(path, key=TRANSFER_KEY)
     metadata, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
     fit = finished_fit(path, checkpoint)
     stage = LineageStage(

@@ -100,7 +100,7 @@ class DemoService:
                 title, [], f"No features yet. Make them with: python -m alexnet_pl features -c {self.run}"
             )
         start = time.perf_counter()
-        neighbors = self.index.nearest(image, NUM_NEIGHBORS)
+        neighbors = self.index.nearest_to_images(image, NUM_NEIGHBORS)
         width, count = self.index.features.width, len(self.index.features)
         search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
         note = f"{count:,} × {width:,} numbers, all compared in {search_time}; with the forward pass {total_time}."

@@ -61,7 +61,7 @@ def test_bench_prepare_measures_a_complete_store(
     assert "Pillow" in capsys.readouterr().out
 
 
-def test_missing_photographs_and_unknown_stage_are_named(config: Compose, tmp_path: Path) -> None:
+def test_missing_photographs_and_unknown_suite_are_named(config: Compose, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^prepare.source: no images in .*"):
         call("bench", config("ilsvrc2012", "bench.suite=prepare", f"prepare.source={tmp_path}"), tmp_path)
     with pytest.raises(UserError, match=r"^bench sleep: one of train, prepare"):

@@ -109,7 +109,7 @@ def test_targets_compare_only_measured_candidates() -> None:
         "trainer": {trainer_overhead.OURS: {"median": 60.0}},
         "fit": {"shares": {"outside": 2.5}},
     }
-    verdicts = {gate.what: (gate.found, gate.met) for gate in targets.make_targets(found) if gate.met is not None}
+    verdicts = {one.what: (one.found, one.met) for one in targets.make_targets(found) if one.met is not None}
     assert verdicts == {
         "images: ours, raw / pytorch/examples, full JPEGs": (300.0, True),
         "images: ours, raw / plain copy of memory": (0.5, False),
@@ -122,8 +122,8 @@ def test_targets_compare_only_measured_candidates() -> None:
 def test_target_is_not_met_by_a_slowed_baseline() -> None:
     peer = {"median": 150.0, "low": 140.0, "high": 4000.0}
     found = {"feeding": {loaders.JPEG: {"median": 5000.0}, "DALI on the CPU, the same JPEGs": peer}}
-    (gate,) = [gate for gate in targets.make_targets(found) if gate.met is not None]
-    assert (gate.found, gate.met) == (1.25, False)
+    (target,) = [target for target in targets.make_targets(found) if target.met is not None]
+    assert (target.found, target.met) == (1.25, False)
 
 
 def test_candidates_run_in_own_processes_and_a_dead_one_is_reported() -> None:

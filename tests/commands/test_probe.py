@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from alexnet_pl.config import recipes
 from alexnet_pl.errors import UserError
-from alexnet_pl.retrieval.linear_probe import ProbeResult, read_probe
+from alexnet_pl.files import read_record
+from alexnet_pl.retrieval.linear_probe import ProbeResult
 
 PENALTIES = "probe.penalties=[1e-2,1e-3]"
 
@@ -56,7 +57,7 @@ def scores_by_scipy(folder: Path, result: ProbeResult) -> np.ndarray:
 
 def test_errors_match_scipys_classifier(trained: Path) -> None:
     error = probed(trained)
-    result = read_probe(trained / "probe/tiny/fc7.json")
+    result = read_record(trained / "probe/tiny/fc7.json", ProbeResult, "")
     scores, labels = scores_by_scipy(trained / "features", result), np.load(trained / "features/val-fc7/labels.npy")
     wrong = int((scores.argmax(1) != labels).sum())
     assert result.images == 40
@@ -70,7 +71,7 @@ def test_errors_match_scipys_classifier(trained: Path) -> None:
 
 def test_few_shot_errors_have_an_interval_over_draws(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     probed(trained, "probe.shots=[1,4]", "probe.draws=3")
-    one, four = read_probe(trained / "probe/tiny/fc7.json").shots
+    one, four = read_record(trained / "probe/tiny/fc7.json", ProbeResult, "").shots
     assert (one.shots, one.draws, four.shots, len(four.errors)) == (1, 3, 4, 3)
     mean, spread = np.mean(four.errors), stats.sem(four.errors)
     assert four.top1_error == pytest.approx(mean)
@@ -85,7 +86,7 @@ def test_probe_of_another_store_and_layer(trained: Path, tmp_path: Path, config:
     where = [f"data.root={tmp_path}/two", f"prepare.source={tmp_path}/photos", "prepare.val_share=0.3", "data.size=72"]
     run(config("finetune", *where), "prepare", tmp_path / "prepare")
     probed(trained, f"data.root={tmp_path}/two", "probe.layer=conv5", "probe.held_out=0.4")
-    result = read_probe(trained / "probe/two/conv5.json")
+    result = read_record(trained / "probe/two/conv5.json", ProbeResult, "")
     assert (result.layer, result.dataset.name, result.dataset.classes) == ("conv5", "two", 2)
     assert result.width == 64 * 3 * 3, "conv5 has 64 maps of 3 × 3 at a quarter of the width and crops of 67 pixels"
     assert not list((trained / "features").glob("*conv5*")), "features of another store lie beside it"

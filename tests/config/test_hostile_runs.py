@@ -21,7 +21,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.files import LARGEST_RECORD
-from alexnet_pl.inference.weights import KEY, read_weights
+from alexnet_pl.inference.weights import METADATA_KEY, read_weights
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.runs.layout import read_config
 
@@ -145,6 +145,6 @@ def test_pipes_devices_and_oversized_files_are_not_read_as_images(tmp_path: Path
 def test_exported_weights_with_invalid_metadata_are_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     facts = {"architecture": {"model": {}, "augment": {}}, "classes": [["a", "b"]], **change}
     path = tmp_path / "model.safetensors"
-    path.write_bytes(save({"net.x": torch.zeros(1)}, {KEY: json.dumps(facts)}))
+    path.write_bytes(save({"net.x": torch.zeros(1)}, {METADATA_KEY: json.dumps(facts)}))
     with pytest.raises(UserError, match=rf"model\.safetensors: .*{says}"):
         read_weights(path)

@@ -73,7 +73,7 @@ def test_missing_input_is_reported_in_one_line(
     run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "captum", None)
-    monkeypatch.setattr(figures, "pictures_of", lambda run: {})
+    monkeypatch.setattr(figures, "figures_of", lambda run: {})
     for name, value in {"SEARCHED": 12, "UNITS": 1, "PATCHES": 2}.items():
         monkeypatch.setattr(inside, name, value)
     words = [str(run.folder), "inside=true", f"out={tmp_path / 'out'}"]

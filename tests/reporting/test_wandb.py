@@ -19,7 +19,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting import wandb_panels, wandb_workspace
-from alexnet_pl.training.metric_names import (
+from alexnet_pl.runs.metric_names import (
     ADAM_RATE,
     BOX_LOSSES,
     FOUND_BOXES,

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import write_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
 from alexnet_pl.retrieval import features
@@ -108,7 +109,7 @@ def test_partial_features_of_another_checkpoint_or_store_are_discarded(tmp_path:
     features.open_partial(partial, facts)
     assert features.read_done(note) == 0
     features.write_features(partial, 0, np.ones((4, 4), np.float16))
-    features.write_progress(note, 4)
+    write_json(note, 4)
     features.open_partial(partial, facts)
     assert features.read_done(note) == 4
     features.open_partial(partial, replace(facts, **other))

@@ -50,7 +50,7 @@ def cfg(network: Path) -> DictConfig:
 def test_image_is_its_own_nearest_neighbour(network: Path) -> None:
     gallery = open_image_index(network)
     assert len(gallery.features) == TRAIN
-    found = gallery.nearest(gallery.read_images(np.array([3, 40])), 6)
+    found = gallery.nearest_to_images(gallery.read_images(np.array([3, 40])), 6)
     assert found.numbers[:, 0].tolist() == [3, 40]
     assert found.distances[:, 0] == pytest.approx([0, 0], abs=0.01)
     assert (np.diff(found.distances) >= 0).all()

@@ -1,4 +1,4 @@
-"""Drawn image files for tests of `prepare`."""
+"""Drawn images and image files."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import torch
 from PIL import Image
 
 from alexnet_pl.data.prepare import shard
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader
+from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 
 SIZE = 8
@@ -26,6 +28,16 @@ def draw(path: Path, seed: int, mode: str = "RGB") -> None:
     height, width = rng.integers(5, 30, 2)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).convert(mode).save(path)
+
+
+def drawn(number: int, side: int = 90) -> torch.Tensor:
+    """Image of the data set that `synthetic` draws, (3, side, side) uint8."""
+    return torch.from_numpy(synthetic.draw_image(number, side)[0])
+
+
+def save_png(path: Path, image: torch.Tensor) -> Path:
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+    return path
 
 
 def make(source: DatasetListing, root: Path, read: ImageReader = READ, **changes: Any) -> dict[str, Any]:

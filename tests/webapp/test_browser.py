@@ -14,24 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from PIL import Image
+from photographs import drawn, save_png
 
 from alexnet_pl.commands import registry
-from alexnet_pl.data.sources import synthetic
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp import app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def drawn(number: int, side: int = 90) -> torch.Tensor:
-    return torch.from_numpy(synthetic.draw_image(number, side)[0])
-
-
-def png(path: Path, image: torch.Tensor) -> Path:
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -103,7 +92,7 @@ def fetch(address: str, path: str, **asked: Any) -> tuple[int, str, Any]:
 
 @pytest.mark.slow
 def test_script_gets_the_answer_as_json(address: str, tmp_path: Path) -> None:
-    data = png(tmp_path / "one.png", drawn(7)).read_bytes()
+    data = save_png(tmp_path / "one.png", drawn(7)).read_bytes()
     status, text, headers = fetch(address, "/api/answer", body=data)
     assert (status, headers["content-type"]) == (200, "application/json")
     answer = json.loads(text)
@@ -146,7 +135,7 @@ def test_browser_shows_bars_and_neighbours_for_a_dropped_image(
     view.wait_for_selector("text=Drop an image")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no image")
     for name, selector in (("broken.jpg", ".wrong"), ("one.png", ".near img")):
-        png(tmp_path / "one.png", drawn(7))
+        save_png(tmp_path / "one.png", drawn(7))
         view.locator("input[type=file]").first.set_input_files(tmp_path / name)
         view.wait_for_selector(selector, timeout=60_000)
         if name == "broken.jpg":

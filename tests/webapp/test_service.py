@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from photographs import drawn, save_png
 from PIL import Image
 from torch.nn import functional as F
 
@@ -24,19 +25,10 @@ from alexnet_pl.webapp.box_service import BoxService
 from alexnet_pl.webapp.service import DemoService
 
 
-def drawn(number: int, side: int = 90) -> torch.Tensor:
-    return torch.from_numpy(synthetic.draw_image(number, side)[0])
-
-
-def png(path: Path, image: torch.Tensor) -> Path:
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
-    return path
-
-
 @pytest.mark.usefixtures("_here")
 def test_answer_matches_the_network_and_brute_force_neighbours(place: Path, tmp_path: Path) -> None:
     lookup = DemoService(place / "run")
-    image = lookup.read(png(tmp_path / "one.png", drawn(7)).read_bytes())
+    image = lookup.read(save_png(tmp_path / "one.png", drawn(7)).read_bytes())
     answer = lookup.answer(image)
     with torch.inference_mode():
         views = torch.cat(list(lookup.module.augment.views(image, "ten")))
@@ -111,7 +103,7 @@ def test_unsuitable_run_folder_is_reported_in_one_line(place: Path, tmp_path: Pa
 def test_grad_cam_of_the_first_label_covers_the_centre_crop(place: Path, tmp_path: Path) -> None:
     """Against the definition: ReLU of conv5's maps, each weighted by the mean gradient of the label's logit."""
     lookup = DemoService(place / "run")
-    image = lookup.read(png(tmp_path / "one.png", drawn(7)).read_bytes())
+    image = lookup.read(save_png(tmp_path / "one.png", drawn(7)).read_bytes())
     answer = lookup.answer(image)
     assert np.array_equal(answer.image, image[0, :, 2:69, 2:69])
     net = lookup.module.net

@@ -1,13 +1,9 @@
 """Random access into gzip files without unpacking them."""
 
 import errno
-import json
 import os
 import stat
-import tempfile
 import threading
-import weakref
-from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
@@ -85,17 +81,3 @@ def explain(error: Exception) -> str:
     """Error message for a corrupt archive. indexed_gzip reports a wrong checksum as a code, maybe in other text."""
     text = reason(error)
     return "its content does not match its checksum" if "CRC" in text or "length -4" in text else text
-
-
-class DiskList:
-    """List of JSON rows in a temporary file, for listings of archives that do not fit in memory."""
-
-    def __init__(self, rows: Iterable[Any]) -> None:
-        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by the finalizer)
-        weakref.finalize(self, self.file.close)
-        for row in rows:
-            self.file.write(json.dumps(row, default=str) + "\n")
-
-    def __iter__(self) -> Iterator[Any]:
-        self.file.seek(0)
-        yield from map(json.loads, self.file)

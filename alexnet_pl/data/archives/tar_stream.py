@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import IO, cast
 
 from alexnet_pl.data.archives.remote import open_binary
+from alexnet_pl.data.archives.tar import GZIP_SUFFIXES
 from alexnet_pl.errors import UserError, reason
 
-GZIPPED = (".tar.gz", ".tgz")
-SUFFIXES = (".tar", *GZIPPED)
+SUFFIXES = (".tar", *GZIP_SUFFIXES)
 LARGEST = 2**27  # bytes; the largest list of ILSVRC's detection kit has 2 million
 
 
@@ -25,7 +25,7 @@ def stream_files(path: Path, accept: Callable[[str], bool], key: str) -> Iterato
     try:
         with ExitStack() as stack:
             file, mode = stack.enter_context(open_binary(path)), "r|*"
-            if path.name.endswith(GZIPPED):
+            if path.name.endswith(GZIP_SUFFIXES):
                 file, mode = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=file))), "r|"
             with tarfile.open(fileobj=file, mode=mode) as tar:  # type: ignore[call-overload]
                 for member in tar:

@@ -37,6 +37,10 @@ class Box(NamedTuple):
     label: int
     difficult: bool = False
 
+    @property
+    def area(self) -> float:
+        return (self.right - self.left) * (self.bottom - self.top)
+
 
 class Annotation(NamedTuple):
     """Boxes of one image. `width`, `height`: size of the image that box edges refer to; 0: the image's own size."""

@@ -28,6 +28,7 @@ from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
+from alexnet_pl.runtime import is_running
 
 ALL_SHARDS = Part()
 
@@ -150,17 +151,6 @@ def remove_stale(partial: Path) -> None:
         number = path.name.rpartition("-")[2].partition(".")[0]
         if not number.isdigit() or int(number) == os.getpid() or not is_running(int(number)):
             path.unlink(missing_ok=True)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process of this machine has this ID."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # a process of another user
-        return True
-    return True
 
 
 @contextmanager

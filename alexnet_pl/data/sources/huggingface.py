@@ -16,17 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.parquet import read_class_names, read_labels
 from alexnet_pl.data.archives.remote import parse_path
-from alexnet_pl.data.archives.tar import Member, list_members, whole_archive
+from alexnet_pl.data.archives.tar import WNID, Member, list_members, whole_archive
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.errors import UserError
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 SPLIT = re.compile(r"(?:^|[-_.])(train|validation|valid|val|test)(?=[-_.\d]|$)")
 SHARD = re.compile(r".*\d{3,}\.tar$")
-WNID = re.compile(r"n\d{8}")
 ADVICE = "download it again, or prepare the files you have with prepare.allow_incomplete=true"
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -65,7 +65,7 @@ def group_by_split(source: Path, pattern: str) -> dict[str, list[Path]]:
 def read_tables(files: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
     first = next(iter(files.values()))[0]
     missing = check_complete(first.parent, find_missing_parts(files), allow_incomplete)
-    return replace(read_rows(first.parent, files, read_table_rows, read_names(first)), missing=missing)
+    return replace(read_rows(first.parent, files, read_table_rows, read_class_names(first)), missing=missing)
 
 
 def read_packed(files: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
@@ -234,14 +234,6 @@ def parse_json(path: Path, key: str, data: bytes) -> Any:
 
 
 def read_table_rows(path: Path) -> Iterator[SourceRow]:
-    from alexnet_pl.data.archives.parquet import read_labels
-
     for number, (name, label) in enumerate(read_labels(path)):
         file_name = Path(name or f"{path.stem}-{number:06d}.JPEG").name
         yield SourceRow(file_name, find_wnid(file_name), label, ByteLocation(path, number, None, "parquet"))
-
-
-def read_names(path: Path) -> list[str]:
-    from alexnet_pl.data.archives.parquet import read_class_names
-
-    return read_class_names(path)

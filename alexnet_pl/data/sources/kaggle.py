@@ -19,18 +19,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_pl.data.archives import tar
-from alexnet_pl.data.archives.gzip import DiskList
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, whole_archive
 from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.box_files import HEADER
+from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
-from alexnet_pl.data.sources.kaggle_boxes import read_kaggle_boxes
+from alexnet_pl.data.sources.kaggle_boxes import SOLUTION, read_kaggle_boxes
 from alexnet_pl.errors import UserError
 
-MAPPING, SOLUTION, IMAGES = "LOC_synset_mapping.txt", "LOC_val_solution.csv", "ILSVRC/Data/CLS-LOC"
+MAPPING, IMAGES = "LOC_synset_mapping.txt", "ILSVRC/Data/CLS-LOC"
 LISTS = {"train": "train_cls.txt", "test": "test.txt"}  # in ILSVRC/ImageSets/CLS-LOC; val is checked by its table
 
 
@@ -70,8 +71,8 @@ def is_kaggle(path: Path) -> bool:
 def read_kaggle(path: Path) -> DatasetListing:
     """List a copy. Raises UserError, naming the file, table, class or image that is missing or does not agree."""
     copy = open_kaggle_folder(path) if path.is_dir() else open_kaggle_archive(path)
-    if not copy.solution.startswith("ImageId,PredictionString"):
-        raise UserError(f"prepare.source: {SOLUTION} of {path} does not begin with ImageId,PredictionString")
+    if not copy.solution.startswith(HEADER):
+        raise UserError(f"prepare.source: {SOLUTION} of {path} does not begin with {HEADER}")
     truth = {
         row["ImageId"]: (row["PredictionString"] or "").split(" ")[0]
         for row in csv.DictReader(io.StringIO(copy.solution))
@@ -98,7 +99,12 @@ def find_kaggle_classes(copy: KaggleCopy, truth: Mapping[str, str]) -> list[tupl
         note = f"without {MAPPING}: the classes are those of {SOLUTION}, named by their WordNet ids"
         print(f"{copy.path}: {note}", file=sys.stderr, flush=True)
         return [(wnid, wnid) for wnid in sorted(set(truth.values()))]
-    rows = (line.partition(" ") for line in copy.mapping.splitlines() if line)
+    return parse_mapping(copy.mapping)
+
+
+def parse_mapping(text: str) -> list[tuple[str, str]]:
+    """Classes of a LOC_synset_mapping.txt as (wnid, words), sorted by wnid."""
+    rows = (line.partition(" ") for line in text.splitlines() if line)
     return sorted((wnid, words) for wnid, _, words in rows)
 
 

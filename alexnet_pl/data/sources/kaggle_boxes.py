@@ -13,7 +13,7 @@ from alexnet_pl.data.boxes.voc_xml import FoundBoxes, parse_voc
 from alexnet_pl.data.sources.box_files import parse_table, read_boxes, xml_files
 
 ANNOTATIONS = "ILSVRC/Annotations/CLS-LOC"
-TABLES = {"train": "LOC_train_solution.csv", "val": "LOC_val_solution.csv"}
+TRAIN_SOLUTION, SOLUTION = "LOC_train_solution.csv", "LOC_val_solution.csv"
 
 
 def read_kaggle_boxes(path: Path, solution: str) -> Iterator[FoundBoxes]:
@@ -23,8 +23,8 @@ def read_kaggle_boxes(path: Path, solution: str) -> Iterator[FoundBoxes]:
         annotated.add(split)
         yield found
     if "val" not in annotated:
-        yield from parse_table(solution, f"prepare.source: {TABLES['val']}")
-    table = (path if path.is_dir() else path.parent) / TABLES["train"]
+        yield from parse_table(solution, f"prepare.source: {SOLUTION}")
+    table = (path if path.is_dir() else path.parent) / TRAIN_SOLUTION
     if "train" not in annotated and table.is_file():
         yield from read_boxes(table, 0, Coverage.PARTIAL)
 

@@ -72,10 +72,6 @@ def label_of(boxes: list[Box]) -> int:
     return boxes[0].label if boxes else -1
 
 
-def area(box: Box) -> float:
-    return (box.right - box.left) * (box.bottom - box.top)
-
-
 def lay_out(index: int, size: int, objects: tuple[int, int], seed: int) -> tuple[Generator, int, int, list[Object]]:
     """Lay out a scene: (generator for the remaining draws, height, width, objects with the largest box first)."""
     rng = Generator(Philox(key=[seed, index], counter=[0, 0, 0, 1]))
@@ -86,7 +82,7 @@ def lay_out(index: int, size: int, objects: tuple[int, int], seed: int) -> tuple
     for number, share in enumerate(shares):
         label = int(rng.integers(len(CLASSES))) if number else index % len(CLASSES)
         found.append(place_object(rng, make_patch(rng, label, round(share * size)), label, (height, width), found))
-    return rng, height, width, sorted(found, key=lambda each: area(each.box), reverse=True)
+    return rng, height, width, sorted(found, key=lambda each: each.box.area, reverse=True)
 
 
 class Patch(NamedTuple):

@@ -16,10 +16,10 @@ from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.box_files import parse_table
 from alexnet_pl.data.sources.image_folder import is_image
+from alexnet_pl.data.sources.kaggle import MAPPING, parse_mapping
+from alexnet_pl.data.sources.kaggle_boxes import SOLUTION as TABLE
 from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.errors import UserError
-
-TABLE, MAPPING = "LOC_val_solution.csv", "LOC_synset_mapping.txt"
 
 
 def find_table(source: Path) -> Path | None:
@@ -52,8 +52,7 @@ def read_classes(mapping: Path, rows: dict[str, FoundBoxes]) -> list[tuple[str, 
     named = {row.boxes[0].name for row in rows.values() if row.boxes}
     if not mapping.is_file():
         return [(wnid, wnid) for wnid in sorted(named)]
-    lines = (line.partition(" ") for line in mapping.read_text("utf-8-sig").splitlines() if line)
-    classes = sorted((wnid, words) for wnid, _, words in lines)
+    classes = parse_mapping(mapping.read_text("utf-8-sig"))
     if unknown := named - {wnid for wnid, _ in classes}:
         raise UserError(f"prepare.source: {TABLE}: class {min(unknown)} is not in {mapping.name}")
     return classes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
-from alexnet_pl.data.boxes.annotation import Annotation, Box
+from alexnet_pl.data.boxes.annotation import Annotation
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 
@@ -28,11 +28,7 @@ class BoxedListing(DatasetListing):
 def largest_label(annotation: Annotation) -> int:
     """Class of the largest box that is not marked difficult; −1 if there is none."""
     counted = [box for box in annotation.boxes if not box.difficult]
-    return max(counted, key=area).label if counted else -1
-
-
-def area(box: Box) -> float:
-    return (box.right - box.left) * (box.bottom - box.top)
+    return max(counted, key=lambda box: box.area).label if counted else -1
 
 
 def add_boxes(listing: DatasetListing, index: BoxIndex) -> DatasetListing:

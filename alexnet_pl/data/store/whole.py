@@ -17,9 +17,7 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from alexnet_pl.data.boxes.geometry import crop_boxes, has_area
 from alexnet_pl.data.store.jpeg import JpegReader
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.data.store.split import Split, corrupt_error, load_array
@@ -72,15 +70,11 @@ class WholeSplit(Split):
         """(N,) int64: number of boxes of each image."""
         return np.diff(self.offsets)[self.slots]
 
-    def image(self, i: int, size: int | tuple[int, int] | None = None) -> Tensor:
-        """Image i, (3, H, W) uint8: as stored, with a shorter side of `size`, or resized to (height, width)."""
+    def image(self, i: int) -> Tensor:
+        """Image i as stored, (3, H, W) uint8."""
         height, width = self.sizes[i].tolist()
         pixels = self.reader.decode_whole(int(self.slots[i]), height, width)
-        found = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
-        wanted = (height, width) if size is None else scaled(height, width, size) if isinstance(size, int) else size
-        if wanted == (height, width):
-            return found
-        return interpolate(found[None], wanted, mode="bilinear", antialias=True)[0]
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def classified(self) -> Self:
         """Split of the images that have a class; all images if none has, as in a test set without labels."""
@@ -134,29 +128,10 @@ class Crops(Split):
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         self.whole.read_windows(indices, self.corners[indices], out)
 
-    def boxes(self, i: int) -> Tensor:
-        """(n, 4) float32: edges of the boxes that overlap the window, clipped to it and relative to its corner."""
-        found = self.inside(i)
-        return found[has_area(found)]
-
-    def box_labels(self, i: int) -> Tensor:
-        """(n,) int64: class index of each box in `boxes(i)`."""
-        return self.whole.box_labels(i)[has_area(self.inside(i))]
-
-    def inside(self, i: int) -> Tensor:
-        top, left = self.corners[i].tolist()
-        return crop_boxes(self.whole.boxes(i), top, left, self.crop, self.crop)
-
 
 def centre_corners(sizes: np.ndarray, crop: int) -> np.ndarray:
     """(n, 2): top and left edge of the central window, rounded as torchvision's `center_crop` does."""
     return ((sizes - crop) / 2).round().astype(np.int64)
-
-
-def scaled(height: int, width: int, size: int) -> tuple[int, int]:
-    """(height, width) with a shorter side of `size` and the same aspect ratio."""
-    longer = int(size * max(height, width) / min(height, width))
-    return (size, longer) if height <= width else (longer, size)
 
 
 def load_boxes(root: Path, name: str, records: int) -> tuple[np.ndarray, np.ndarray]:

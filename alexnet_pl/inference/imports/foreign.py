@@ -1,6 +1,6 @@
 """ForeignNetwork: imported weights with the config of the network they fit, and checks of their layers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class ConvSettings:
     stride: int | None = None
     padding: int | None = None
     groups: int | None = None
-    kernel: int | None = field(default=None)
+    kernel: int | None = None
 
 
 def check_conv(file: object, name: str, found: ConvSettings, net: AlexNet) -> None:

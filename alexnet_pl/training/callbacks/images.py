@@ -15,9 +15,9 @@ from alexnet_pl.files import to_json, write_json
 from alexnet_pl.models.color_selectivity import measure_colors
 from alexnet_pl.models.filters import draw_filters
 from alexnet_pl.runs.layout import KERNELS
+from alexnet_pl.runs.metric_names import FILTERS, PREDICTIONS
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.media import Cell, log_picture, log_table
-from alexnet_pl.training.metric_names import FILTERS, PREDICTIONS
 from alexnet_pl.training.strategies.towers import TowerStrategy
 
 HEADER = ["image", "label", "prediction", "correct", "probability of the label", "top 5"]

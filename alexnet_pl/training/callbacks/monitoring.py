@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 
+from alexnet_pl.runs.metric_names import EPOCH_ERROR, GRADIENT, IDLE, RATE, THROUGHPUT, UPDATE, WEIGHT
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.loggers import should_log, write_metrics
-from alexnet_pl.training.metric_names import EPOCH_ERROR, GRADIENT, IDLE, RATE, THROUGHPUT, UPDATE, WEIGHT
 from alexnet_pl.training.optimizer import MomentumSGD
 from alexnet_pl.training.strategies.towers import TowerStrategy
 
@@ -123,14 +123,12 @@ class EpochTrainError(L.Callback):
     of the epoch comes before Lightning writes.
     """
 
-    NAME = EPOCH_ERROR
-
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         error = pl_module.epoch_error()
         # for checkpoints and schedules that monitor it; the value is the same in all processes
-        pl_module.log(self.NAME, error, logger=False, sync_dist=True, reduce_fx="max")
-        write_metrics(trainer, {self.NAME: error})
+        pl_module.log(EPOCH_ERROR, error, logger=False, sync_dist=True, reduce_fx="max")
+        write_metrics(trainer, {EPOCH_ERROR: error})
 
 
 class ProgressBar(RichProgressBar):

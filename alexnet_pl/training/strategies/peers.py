@@ -21,6 +21,7 @@ import torch.distributed as dist
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runtime import is_running
 from alexnet_pl.training.strategies import failures
 from alexnet_pl.training.strategies.failures import FAILURES
 
@@ -201,13 +202,3 @@ def machine() -> str:
         return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return platform.node()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

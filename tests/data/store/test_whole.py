@@ -82,8 +82,6 @@ def test_images_keep_their_aspect_and_both_sizes_are_known(store: Store) -> None
     assert split.sizes.tolist() == [[48, 64], [96, 48], [48, 48], [48, 72], [48, 48], [48, 96]]
     for i, (height, width) in enumerate(split.sizes.tolist()):
         assert split.image(i).shape == (3, height, width)
-    assert split.image(0, 24).shape == (3, 24, 32)
-    assert split.image(0, (30, 50)).shape == (3, 30, 50)
 
 
 def test_stored_image_is_close_to_the_resized_original(store: Store) -> None:
@@ -127,16 +125,12 @@ def test_reading_as_a_classification_split_gives_center_squares(store: Store) ->
     assert labels.tolist() == [1, 0, 1, 1, 1]
 
 
-def test_random_crops_clip_their_boxes(store: Store) -> None:
+def test_random_crops_are_slices_of_their_images(store: Store) -> None:
     whole = store.whole("train")
     crops = whole.random_crops(32, seed=7, epoch=2)
     images = crops.images(np.arange(len(whole)))
     for i, (top, left) in enumerate(crops.corners.tolist()):
         assert torch.equal(images[i], whole.image(i)[:, top : top + 32, left : left + 32])
-        shifted = (whole.boxes(i) - torch.tensor([left, top, left, top])).clamp(0, 32)
-        kept = (shifted[:, 2:] > shifted[:, :2]).all(1)
-        assert torch.equal(crops.boxes(i), shifted[kept])
-        assert torch.equal(crops.box_labels(i), whole.box_labels(i)[kept])
 
 
 def test_crop_offset_depends_only_on_seed_epoch_and_image(store: Store) -> None:

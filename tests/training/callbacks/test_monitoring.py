@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from running import Compose
 from torch import nn
 
-from alexnet_pl.training import metric_names
+from alexnet_pl.runs import metric_names
 from alexnet_pl.training.callbacks.monitoring import GpuIdle, Throughput, measure_norms
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
