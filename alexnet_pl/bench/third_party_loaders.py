@@ -1,6 +1,6 @@
 """Third-party loaders that yield batches of uint8 images, configured as their documentation recommends.
 
-`pip install alexnet_pl[bench]` installs all but FFCV, which needs system libraries. A loader that is not installed or
+`pip install 'alexnet_pl[bench]'` installs all but FFCV, which needs system libraries. A loader that is not installed or
 fails is reported with the reason.
 """
 

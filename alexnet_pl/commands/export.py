@@ -79,7 +79,7 @@ def publish_to_hub(folder: Path, target: str) -> None:
         from huggingface_hub import HfApi, get_token
         from huggingface_hub.errors import HfHubHTTPError
     except ModuleNotFoundError as error:
-        raise UserError(f"publish={target}: needs the hub's client; pip install alexnet_pl[export]") from error
+        raise UserError(f"publish={target}: needs the hub's client; pip install 'alexnet_pl[export]'") from error
     if not get_token():
         return print_message(
             f"not logged in to the hub (hf auth login); would push {', '.join(files)} to {target}", folder

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alexnet_pl import runtime
-from alexnet_pl.console import print_message
+from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.experiment import predict as predict_module
@@ -15,6 +15,7 @@ from alexnet_pl.runs.checkpoint import check_compatible
 
 def predict(cfg: DictConfig, folder: Path) -> None:
     paths = find_images(cfg.predict.images)
+    build.set_num_classes(cfg)
     module = build.make_module(cfg)
     check_compatible(cfg.ckpt_path, module.architecture)
     module = trained_run.load_module(cfg.ckpt_path, module)
@@ -24,4 +25,4 @@ def predict(cfg: DictConfig, folder: Path) -> None:
         raise UserError(f"predict.images: none of {len(unread)} could be read; {path}: {reason}")
     table = write_predictions(rows, folder)
     print_predictions(rows, unread)
-    print_message(f"{len(rows):,} images, {len(unread)} not read", table)
+    print_message(f"{pluralize(len(rows), 'image')}, {len(unread)} not read", table)

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.options import CurveOptions
-from alexnet_pl.console import print_message
+from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
@@ -51,7 +51,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     if box_tests:
         (folder / "boxes.md").write_text(box_tables.PAGE + tables.to_markdown(boxes))
     draw_comparison_chart(folder / "report.png", rows, proxy_results)
-    print_message(f"{len(tests):,} tests; report.md, .tex, .html, .csv and .png", folder)
+    print_message(f"{pluralize(len(tests), 'test')}; report.md, .tex, .html, .csv and .png", folder)
 
 
 def dashboard(cfg: DictConfig, folder: Path) -> None:

@@ -24,6 +24,8 @@ def run_with_trainer(
     """Run `command` after checking its checkpoint. Raises UserError for wrong Trainer options."""
     silence_library_logs()
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # warning in every resumed run
+    # steps are counted over all epochs, so short epochs are logged too
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # caused by Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)

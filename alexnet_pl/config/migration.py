@@ -44,6 +44,8 @@ RENAMED: dict[str, str | None] = {
     "augment.divide": "augment.rescale",
     "augment.last_offset": "augment.include_last_offset",
     "augment.reflect": "augment.flip",
+    "optim.learning_rate": "optim.lr",
+    "trainer.gpus": "trainer.devices",
     "optim.bias_rate": "optim.bias_lr_scale",
     "optim.bias_decay": "optim.decay_biases",
     "optim.undecayed": "optim.no_decay_layers",
@@ -64,7 +66,7 @@ RENAMED: dict[str, str | None] = {
     "speed.ahead": "performance.readahead",
     "speed.decode": "performance.jpeg_decoder",
 }
-"""Old dotted key → new one; None: the option was removed."""
+"""Old dotted key, or the name in other programs → new one; None: the option was removed."""
 
 VALUES = {
     "variant": {"program": "as_run", "printed": "as_printed"},

@@ -1,5 +1,6 @@
 """Recipes (YAML files of the package or the user, configs of run folders) and their overrides, `key=value`."""
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -26,12 +27,21 @@ def find_recipe(name: str) -> Path:
         raise UserError(
             "no recipe given: add -c demo, -c configs/ilsvrc2012.yaml or your own file (--help lists the shipped ones)"
         )
-    for path in (Path(name), Path(name) / RUN_CONFIG, SHIPPED / f"{Path(name).stem}.yaml"):
+    shipped = [] if Path(name).is_dir() and name != Path(name).stem else [SHIPPED / f"{Path(name).stem}.yaml"]
+    for path in (Path(name), Path(name) / RUN_CONFIG, *shipped):
         if path.is_file():
             return path.resolve()
-    if Path(name).is_dir():
-        raise UserError(f"-c {name}: not a run folder (no {RUN_CONFIG} in it)")
-    raise UserError(f"-c {name}: no such file, and no recipe of that name in {SHIPPED}")
+    raise UserError(f"-c {name}: {reason_not_found(Path(name))}")
+
+
+def reason_not_found(path: Path) -> str:
+    """Why a recipe or run folder was not found, with what is near."""
+    if path.is_dir():
+        runs = sorted(run.parents[1] for run in path.glob(f"*/{RUN_CONFIG}"))
+        inside = f"; the newest run in it: {max(runs, key=lambda run: run.stat().st_mtime)}" if runs else ""
+        return f"not a run folder (no {RUN_CONFIG} in it){inside}"
+    near = difflib.get_close_matches(path.stem, recipe_names(), 1)
+    return f"no such file or shipped recipe{f'; did you mean {near[0]}?' if near else ' (--help lists them)'}"
 
 
 def config_for_hydra(path: Path) -> Path:
@@ -93,11 +103,11 @@ PATHS = (
     "transfer.weights", "hydra.run.dir", "hydra.sweep.dir", "codes.features", "retrieval.codes",
 )  # fmt: skip
 STORES = "transfer.data_roots."  # these keys are paths too
-# keys that older run folders may lack
+# keys that older run folders or recipes may lack; a wrong one is named when its section is read
 LATER = (
-    "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.", "features.", "probe.",
-    "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=", "test.aspect=",
-    "test.score=",
+    "model.", "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.", "features.",
+    "probe.", "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=",
+    "test.aspect=", "test.score=",
 )  # fmt: skip
 # keys whose list may be written without brackets: 1,2,4,6
 LISTS = ("test.scales", "probe.shots", "probe.penalties", "transfer.layers", "transfer.freeze")
@@ -151,8 +161,6 @@ def quote_override(word: str) -> str:
 
 def suggest_key(key: str) -> str:
     """Text ", did you mean …?" with the nearest key of the shipped recipes."""
-    import difflib
-
     keys, last = known_keys(), key.rpartition(".")[2]
     same = sorted(name for name in keys if name.rpartition(".")[2] == last)
     if key in keys:

@@ -127,8 +127,11 @@ def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
     name = section.pop("name", "alexnet")
     if name not in NETS:
         raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
-    with torch.device("meta"):
-        check_memory(instantiate(NETS[name], section, "model", crop=crop))
+    try:
+        with torch.device("meta"):
+            check_memory(instantiate(NETS[name], section, "model", crop=crop))
+    except UserError as error:  # the crop is the network's argument, but a key of the augmentation
+        raise UserError(str(error).replace(f"model.crop={crop}", f"augment.crop={crop}")) from error
     return instantiate(NETS[name], section, "model", crop=crop)
 
 

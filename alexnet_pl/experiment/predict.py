@@ -28,11 +28,11 @@ def find_images(given: str | Iterable[str] | None) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, [given] if isinstance(given, str) else given):
         if not path.exists():
-            raise UserError(f"images: {path} does not exist")
+            raise UserError(f"predict.images: {path} does not exist")
         inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         found += inside if path.is_dir() else [path]
     if not found:
-        raise UserError(f"images: {given} holds no images ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"predict.images: {given} holds no images ({', '.join(sorted(SUFFIXES))})")
     return found
 
 

@@ -86,6 +86,8 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
     for name, least in LEAST.items():
         check_count(name, options.get(name), least)
     fewest, most = options.get("min_epochs"), options.get("max_epochs")
+    if most == 0:
+        raise UserError("trainer.max_epochs=0: trains nothing; at least 1, or -1 for no limit")
     if fewest is not None and most is not None and 0 <= most < fewest:
         raise UserError(f"trainer.min_epochs={fewest}: more than trainer.max_epochs={most}")
     check_strategy(options.get("strategy"))

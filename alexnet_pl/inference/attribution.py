@@ -22,7 +22,7 @@ def import_captum() -> Any:
             warnings.filterwarnings("ignore", "IProgress not found")  # tqdm's progress bar in notebooks, not used here
             from captum import attr
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name}: not installed; pip install alexnet_pl[inside]") from error
+        raise UserError(f"{error.name}: not installed; pip install 'alexnet_pl[inside]'") from error
     return attr
 
 

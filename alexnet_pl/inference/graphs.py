@@ -84,7 +84,7 @@ def import_extra(*modules: str) -> Any:
     try:
         first, *_ = [importlib.import_module(name) for name in modules]
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name}: not installed; pip install alexnet_pl[export]") from error
+        raise UserError(f"{error.name}: not installed; pip install 'alexnet_pl[export]'") from error
     return first
 
 

@@ -120,7 +120,7 @@ def download_from_hub(source: str) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ModuleNotFoundError as error:
-        raise UserError(f"{source}: huggingface_hub is not installed; pip install alexnet_pl[export]") from error
+        raise UserError(f"{source}: huggingface_hub is not installed; pip install 'alexnet_pl[export]'") from error
     try:
         return Path(snapshot_download(source.removeprefix(HUB), allow_patterns=[FILE]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:

@@ -4,11 +4,10 @@ Networks on proxies are grouped by variant, so that one can see which parts of t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from alexnet_pl.evaluation.intervals import adjust_holm
 from alexnet_pl.models.color_selectivity import KernelColors, permutation_p_value, split_differences
 from alexnet_pl.paper.proxies import has_trained, label_variant
 from alexnet_pl.paper.results import TestRun
@@ -16,8 +15,7 @@ from alexnet_pl.paper.results import TestRun
 
 @dataclass(frozen=True)
 class Specialization:
-    """Color shares in the runs of one variant. `p`: p value of kernels divided at random, adjusted for the number of
-    variants on the same images (Holm)."""
+    """Color shares in the runs of one variant. `p`: p value of kernels divided at random, of this variant by itself."""
 
     label: str
     dataset: str
@@ -38,15 +36,13 @@ class Specialization:
 
 def measure_specialization(tests: Sequence[TestRun]) -> list[Specialization]:
     """Specialization in each variant on a proxy that has two towers and reached half the error of guessing."""
-    by_images: dict[tuple[str, str], list[Specialization]] = {}
-    for group in group_by_network(tests).values():
-        colors = [test.kernel_colors for test in group]
-        if has_trained(group):
-            runs = [found for found in colors if found]
-            dataset = group[0].result.dataset
-            measured = Specialization(label_variant(group[0]), dataset.name, runs, permutation_p_value(runs))
-            by_images.setdefault((dataset.name, dataset.fingerprint), []).append(measured)
-    return [one for group in by_images.values() for one in adjust(group)]
+    measured = [measure_variant(group) for group in group_by_network(tests).values() if has_trained(group)]
+    return sorted(measured, key=lambda one: one.dataset)
+
+
+def measure_variant(group: Sequence[TestRun]) -> Specialization:
+    runs = [colors for test in group if (colors := test.kernel_colors)]
+    return Specialization(label_variant(group[0]), group[0].result.dataset.name, runs, permutation_p_value(runs))
 
 
 def group_by_network(tests: Sequence[TestRun]) -> dict[tuple[object, ...], list[TestRun]]:
@@ -58,8 +54,3 @@ def group_by_network(tests: Sequence[TestRun]) -> dict[tuple[object, ...], list[
             _, *network = test.variant
             groups.setdefault((test.comparison_group, *network), {}).setdefault(str(test.run), test)
     return {key: list(group.values()) for key, group in groups.items()}
-
-
-def adjust(group: list[Specialization]) -> list[Specialization]:
-    adjusted = adjust_holm([one.p for one in group])
-    return [replace(one, p=p) for one, p in zip(group, adjusted, strict=True)]

@@ -16,7 +16,7 @@ from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.reporting.tables import UNVERIFIED, Table
 from alexnet_pl.runs import fit_status
 
-PAPER_HEADER = ["row", "section", "paper, %", "ours, %", "command"]
+PAPER_HEADER = ["row", "section", "paper, %", "ours, %"]
 LOCALISER_HEADER = [
     "regressor and test",
     "localisation error, %",
@@ -69,7 +69,8 @@ def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
 
 
 def box_claim_tables(tests: BoxTests) -> list[Table]:
-    """Tables of the paper's rows for both tasks, with our values from runs with the same settings and images."""
+    """Tables of the paper's rows for both tasks, with our values from runs with the same settings and images, and the
+    commands for those that are missing."""
     notes = {
         LOCALISATION: (
             "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the development kit. "
@@ -80,7 +81,7 @@ def box_claim_tables(tests: BoxTests) -> list[Table]:
             f"scales, or the context of the later entry. {UNVERIFIED} not compared with the printed source.",
         ),
     }
-    return [
+    tables = [
         Table(
             group,
             PAPER_HEADER,
@@ -89,6 +90,18 @@ def box_claim_tables(tests: BoxTests) -> list[Table]:
         )
         for group in (LOCALISATION, DETECTION)
     ]
+    missing = missing_claims(tests)
+    return [*tables, missing] if missing.rows else tables
+
+
+def missing_claims(tests: BoxTests) -> Table:
+    """Rows that a run can measure and none has, with the command for each."""
+    rows = [
+        [claim.label, claim.command]
+        for claim in BOX_CLAIMS
+        if not claim.reason_unmeasured and not any(matches_box_claim(claim, test) for test in tests)
+    ]
+    return Table("Missing localisation results, and the commands for them", ["row", "command"], rows, listed=True)
 
 
 def box_claim_cells(claim: BoxClaim, tests: BoxTests) -> list[str]:
@@ -96,14 +109,14 @@ def box_claim_cells(claim: BoxClaim, tests: BoxTests) -> list[str]:
     paper = "not printed" if math.isnan(claim.value) else f"{claim.bound} {claim.value:.1f}".strip()
     paper += "" if claim.verified else f" {UNVERIFIED}"
     if claim.reason_unmeasured:
-        return [claim.label, claim.section, paper, claim.reason_unmeasured, ""]
+        return [claim.label, claim.section, paper, claim.reason_unmeasured]
     matching = one_per_seed([test for test in tests if matches_box_claim(claim, test)])
     ours = (
         format_mean([test[claim.metric] for test in matching], matching[0]["images"])
         if matching
         else "not yet measured"
     )
-    return [claim.label, claim.section, paper, ours, claim.command]
+    return [claim.label, claim.section, paper, ours]
 
 
 def one_per_seed(tests: BoxTests) -> BoxTests:

@@ -43,8 +43,8 @@ def print_tables(tables: Iterable[Table]) -> None:
 def to_rich_table(table: Table) -> RichTable:
     """Table with borders whose cells are wrapped to the width of the terminal."""
     drawn = RichTable()
-    for number, name in enumerate(table.header):
-        drawn.add_column(plain(name), overflow="fold", min_width=0 if number or len(table.header) > 6 else 16)
+    for name in table.header:
+        drawn.add_column(plain(name), overflow="fold")
     for row in table.rows:
         drawn.add_row(*map(plain, row))
     return drawn

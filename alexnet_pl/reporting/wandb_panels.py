@@ -42,7 +42,7 @@ def import_wandb_workspaces() -> tuple[Any, Any]:
         import wandb_workspaces.reports.v2 as reports
         import wandb_workspaces.workspaces as workspaces
     except ModuleNotFoundError as error:
-        raise UserError("dashboard: wandb-workspaces is not installed; pip install alexnet_pl[dashboard]") from error
+        raise UserError("dashboard: wandb-workspaces is not installed; pip install 'alexnet_pl[dashboard]'") from error
     return workspaces, reports
 
 

@@ -30,7 +30,7 @@ def import_faiss() -> ModuleType:
     try:
         import faiss as library
     except ImportError as error:
-        raise UserError("faiss is not installed: pip install alexnet_pl[retrieval]") from error
+        raise UserError("faiss is not installed: pip install 'alexnet_pl[retrieval]'") from error
     return library
 
 

@@ -186,6 +186,7 @@ def make_wandb_logger(run: Path, project: str, entity: str | None = None) -> Wan
         settings = wandb.Settings(silent=True, console="off", init_timeout=30)
         options = {"project": project, "entity": entity, "mode": mode, "settings": settings}
         logger = WandbLogger(name=name, save_dir=str(run), id=identity, resume="allow", **options)
+        logger._wandb_init.pop("anonymous", None)  # Lightning passes None, and wandb warns of any value
         experiment = logger.experiment
         if rank_zero_only.rank == 0 and not id_path.exists():
             id_path.write_text(f"{experiment.id}\n")  # a sweep's agent uses its own id

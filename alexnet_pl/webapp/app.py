@@ -61,7 +61,7 @@ def import_starlette() -> Any:
         import starlette.applications
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UserError(f"page: {error.name} is not installed; pip install alexnet_pl[app]") from error
+        raise UserError(f"page: {error.name} is not installed; pip install 'alexnet_pl[app]'") from error
     return starlette
 
 

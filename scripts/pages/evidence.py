@@ -56,7 +56,8 @@ def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
     """Line for README: number of the paper's comparisons with each verdict on the proxy dataset."""
     shown = [results for results in proxies if results.description.startswith("tinyimagenet:")]
     counts = Counter(comparison.verdict for results in shown for comparison in results.comparisons)
-    found = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "not yet measured"
+    parts = [f"{count} {verdict.replace(', by one run', ' (one run)')}" for verdict, count in counts.items()]
+    found = ", ".join(parts) or "not yet measured"
     return (
         "[All rows](docs/results.md). The paper's comparisons on a [proxy](docs/measured.md), 100 classes of "
         f"tiny-ImageNet and a quarter of the width: {found}.\n"

@@ -55,6 +55,9 @@ def test_fit_test_and_predict_on_thirty_images(
     assert again.data.name == store.name
     run(again, "test", out, last)
     assert load(out).classes == list(ANIMALS)
+    again.predict.images = str(photos / "cat")
+    run(again, "predict", out, last)
+    assert len((out / "predictions.csv").read_text().splitlines()) == 1 + 10 * 3
 
 
 def test_batch_larger_than_the_split_repeats_images() -> None:

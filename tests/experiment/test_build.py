@@ -115,7 +115,7 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
     [
         ("++model.tower=1", "model.tower: unknown key; did you mean model.towers?"),
         ("++augment.crops=1", "did you mean augment.crop?"),
-        ("++optim.learning_rate=1", "optim.learning_rate: unknown key"),
+        ("++optim.learning_rate=1", "optim.learning_rate: this key is now optim.lr"),
         ("++data.batchsize=1", "did you mean data.batch_size?"),
         ("++performance.optimised=true", "did you mean performance.optimized?"),
         ("++trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
@@ -128,7 +128,7 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("model.without=conv1", "model.without=conv1: one of conv2"),
         ("model.activation=gelu", "model.activation=gelu: one of relu, tanh"),
         ("augment.crop=300", "augment.crop=300"),
-        ("augment.crop=20", "model.crop=20"),
+        ("augment.crop=20", "augment.crop=20: too few pixels"),
         ("augment.noise_scale=variance", "augment.noise_scale=variance"),
         ("schedule.name=cosine", "schedule.name=cosine: one of plateau, logged, steps, staged, constant"),
         ("+model.name=vgg", "model.name=vgg: one of alexnet, conv, local"),

@@ -63,9 +63,9 @@ def test_missing_images_option_is_explained(given: str | list[str] | None) -> No
 
 def test_missing_or_empty_path_is_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=rf"^images: {tmp_path}/away\.jpg does not exist"):
+    with pytest.raises(UserError, match=rf"^predict.images: {tmp_path}/away\.jpg does not exist"):
         find_images([str(folder), f"{tmp_path}/away.jpg"])
-    with pytest.raises(UserError, match=r"^images: .*empty.* holds no images"):
+    with pytest.raises(UserError, match=r"^predict.images: .*empty.* holds no images"):
         find_images(str(tmp_path / "empty"))
 
 

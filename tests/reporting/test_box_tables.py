@@ -124,6 +124,14 @@ def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytes
     assert "bad/results/val/boxes.json" in capsys.readouterr().err
 
 
+def test_missing_rows_have_their_commands() -> None:
+    missing = box_claim_tables([make_test()])[2]
+    claims = [claim for claim in BOX_CLAIMS if not claim.reason_unmeasured]
+    measured = matching_labels(make_test())
+    assert missing.rows == [[claim.label, claim.command] for claim in claims if claim.label not in measured]
+    assert len(box_claim_tables([])[2].rows) == len(claims) > len(missing.rows)
+
+
 def test_every_reproducible_row_has_a_command() -> None:
     for claim in BOX_CLAIMS:
         if not claim.reason_unmeasured:

@@ -260,6 +260,21 @@ def test_hours_use_what_runs_logged_on_this_machine(tmp_path: Path) -> None:
     assert measured_throughput([tmp_path]) == 5000
 
 
+def test_wide_tables_fit_80_columns_without_losing_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    header = [f"a long heading {letter}" for letter in "abcdef"]
+    row = ["supercalifragilistic", "+920,870.5", "1.7 / 1.2", "not yet measured", "9,999,999", "−13,553.75"]
+    tables.print_tables([Table("title", header, [row])])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
+    assert [" ".join(filter(None, column)).replace(" ", "") for column in zip(*cells, strict=True)] == [
+        cell.replace(" ", "") for cell in row
+    ]
+
+
 class Cells(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

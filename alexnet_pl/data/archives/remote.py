@@ -52,7 +52,7 @@ def parse_path(text: str) -> Path:
     try:
         from upath import UPath
     except ImportError as error:
-        raise UserError(f"prepare.source: {text}: needs `pip install alexnet_pl[remote]`") from error
+        raise UserError(f"prepare.source: {text}: needs `pip install 'alexnet_pl[remote]'`") from error
     return cast(Path, UPath(text))
 
 

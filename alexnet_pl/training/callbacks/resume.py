@@ -129,7 +129,7 @@ class GracefulInterrupt(L.Callback):
     def stop_if_caught(self, trainer: L.Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(bool(self.caught), all=False):
             trainer.save_checkpoint(self.path)
-            rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; ckpt_path=last resumes\n→ {self.path}")
+            rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; ckpt_path={self.path} resumes")
             raise SystemExit(128 + (self.caught or signal.SIGTERM))
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
