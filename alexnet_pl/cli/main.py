@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl import __version__
 from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.cli.sweep import add_job, finished, print_summary
 from alexnet_pl.commands import registry
 from alexnet_pl.commands.completion import completion
 from alexnet_pl.commands.following import suggest_next
@@ -120,6 +121,7 @@ def start(argv: list[str]) -> None:
         return suggest_next(command, folders[0])
     sys.argv[1:] = to_hydra(argv)
     run()
+    print_summary(finished)
 
 
 def exit_on_signal(number: int, frame: object) -> NoReturn:
@@ -184,7 +186,9 @@ def run(cfg: DictConfig) -> float | None:
                 pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
             check_config(cfg)
             found = registry.run(cfg, folder)
-            if not sweep:
+            if sweep:
+                add_job(cfg.command, list(job.overrides.task), cfg.objective, found, folder)
+            else:
                 suggest_next(registry.find(cfg.command), folder, cfg)
             return found
         except (UserError, OmegaConfBaseException, OSError) as error:  # Hydra would print a line of its own first

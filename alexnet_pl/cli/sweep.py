@@ -1,0 +1,44 @@
+"""Summary of a sweep, printed after its last job: the values that differ between jobs, the objective, the folder."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from alexnet_pl.console import suggest
+
+
+class SweepJob(NamedTuple):
+    """Finished job: its command, overrides, name and value of the objective, and run folder."""
+
+    command: str
+    values: dict[str, str]
+    objective: str
+    value: float | None
+    folder: Path
+
+
+finished: list[SweepJob] = []  # jobs of this process; other launchers than Hydra's basic one use other processes
+
+
+def add_job(command: str, words: list[str], objective: str, value: float | None, folder: Path) -> None:
+    pairs = [word.lstrip("+").partition("=") for word in words]
+    finished.append(SweepJob(command, {key: text for key, _, text in pairs}, objective, value, folder))
+
+
+def print_summary(jobs: list[SweepJob]) -> None:
+    """Print a table of two or more jobs, the best first, and the next command for the best one."""
+    measured = sorted((job for job in jobs if job.value is not None), key=lambda job: job.value or 0.0)
+    if len(measured) < 2:
+        return
+    from alexnet_pl.reporting.tables import Table, print_tables  # not at the top, since `--help` needs no tables
+
+    first, root = measured[0], os.path.commonpath([job.folder for job in measured])
+    swept = [key for key in first.values if len({job.values.get(key) for job in jobs}) > 1]
+    rows = [
+        [*(job.values.get(key, "") for key in swept), f"{job.value:.2f}", os.path.relpath(job.folder, root)]
+        for job in measured
+    ]
+    title = f"{len(measured)} jobs in {os.path.relpath(root)}, best first"
+    print_tables([Table(title, [*swept, first.objective, "folder"], rows)])
+    if first.command == "fit":
+        suggest(f"test {os.path.relpath(first.folder)}")

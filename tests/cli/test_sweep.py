@@ -1,0 +1,48 @@
+"""Summary of a sweep: the swept keys, the best job first, and what to type next."""
+
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.cli.sweep import SweepJob, add_job, print_summary
+
+
+def job(rate: str, value: float | None, command: str = "fit") -> SweepJob:
+    values = {"optim.lr": rate, "model.width": "0.1"}
+    return SweepJob(command, values, "val/top1_error", value, Path.cwd() / f"multirun/{rate}")
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+
+
+def test_jobs_are_listed_by_objective_with_swept_keys_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary([job("0.01", 57.1), job("0.001", 42.857), job("0.1", None)])
+    text = capsys.readouterr().out
+    assert cells(text) == [["0.001", "42.86", "0.001"], ["0.01", "57.10", "0.01"]]
+    assert text.splitlines()[0] == "2 jobs in multirun, best first"
+    assert "model.width" not in text
+    assert text.splitlines()[-1] == "next: python -m alexnet_pl test multirun/0.001"
+
+
+def test_single_job_and_commands_without_objective_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary([])
+    print_summary([job("0.01", 57.1)])
+    print_summary([job("0.01", None, "prepare"), job("0.001", None, "prepare")])
+    assert capsys.readouterr().out == ""
+
+
+def test_reproduced_jobs_need_no_test(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary([job("0.01", 50.0, "reproduce"), job("0.001", 40.0, "reproduce")])
+    assert "next:" not in capsys.readouterr().out
+
+
+def test_overrides_are_split_into_keys_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alexnet_pl.cli.sweep.finished", found := [])
+    add_job("fit", ["++model.width=0.1", "data.root='a=b'"], "val/loss", 1.0, Path("x"))
+    assert found == [SweepJob("fit", {"model.width": "0.1", "data.root": "'a=b'"}, "val/loss", 1.0, Path("x"))]
