@@ -103,9 +103,9 @@ PATHS = (
     "transfer.weights", "hydra.run.dir", "hydra.sweep.dir", "codes.features", "retrieval.codes",
 )  # fmt: skip
 STORES = "transfer.data_roots."  # these keys are paths too
-# keys that older run folders or recipes may lack; a wrong one is named when its section is read
+# keys that recipes or older run folders may lack
 LATER = (
-    "model.", "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.", "features.",
+    "model.width=", "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.", "features.",
     "probe.", "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=",
     "test.aspect=", "test.score=",
 )  # fmt: skip

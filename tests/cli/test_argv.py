@@ -52,6 +52,22 @@ def test_local_recipe_takes_precedence_over_a_shipped_one(tmp_path: Path) -> Non
     assert find_recipe("demo.yaml") == tmp_path / "demo.yaml"
 
 
+def test_folder_of_runs_and_mistyped_recipe_name_what_is_near(tmp_path: Path) -> None:
+    for name in ("runs/folder/old", "runs/folder/new"):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / ".hydra/config.yaml").write_text("seed: 0\n")
+    os.utime(tmp_path / "runs/folder/old/.hydra/config.yaml", (0, 0))
+    os.utime(tmp_path / "runs/folder/old", (0, 0))
+    with pytest.raises(UserError, match=r"-c runs/folder: not a run folder .*; the newest run in it: runs/folder/new$"):
+        find_recipe("runs/folder")
+    with pytest.raises(UserError, match=r"-c foldr: no such file or shipped recipe; did you mean folder\?"):
+        find_recipe("foldr")
+
+
+def test_width_is_accepted_by_recipes_that_do_not_set_it() -> None:
+    assert "++model.width=0.1" in to_hydra(["fit", "-c", "folder", "model.width=0.1"])
+
+
 @pytest.mark.parametrize("word", ["=5", "command=foo", "+seed=1", "~seed", "-c", "--cfg"])
 def test_command_must_come_first(word: str) -> None:
     with pytest.raises(UserError, match=rf"^{re.escape(word)}: a command comes first: prepare, verify, fit"):
