@@ -105,8 +105,8 @@ PATHS = (
 STORES = "transfer.data_roots."  # these keys are paths too
 # keys that recipes or older run folders may lack
 LATER = (
-    "model.width=", "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.", "features.",
-    "probe.", "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=",
+    "model.width=", "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.",
+    "features.", "probe.", "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=",
     "test.aspect=", "test.score=",
 )  # fmt: skip
 # keys whose list may be written without brackets: 1,2,4,6
