@@ -133,8 +133,9 @@ def query_driver(fields: str) -> dict[str, str]:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
         return {}
-    first, *_ = answer.splitlines() or [""]
-    return dict(zip(fields.split(","), (value.strip() for value in first.split(",")), strict=bool(first)))
+    if not answer.strip():
+        return {}
+    return dict(zip(fields.split(","), (value.strip() for value in answer.splitlines()[0].split(",")), strict=True))
 
 
 def run_gpu_tests(cfg: DictConfig, folder: Path) -> JsonObject:

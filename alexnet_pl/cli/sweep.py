@@ -26,8 +26,12 @@ def add_job(command: str, words: list[str], objective: str, value: float | None,
 
 
 def print_summary(jobs: list[SweepJob]) -> None:
-    """Print a table of two or more jobs, the best first, and the next command for the best one."""
-    measured = sorted((job for job in jobs if job.value is not None), key=lambda job: job.value or 0.0)
+    """Print a table of two or more fits, the best first, and the next command for the best one.
+
+    The values of other commands are not the objective.
+    """
+    fits = [job for job in jobs if job.command == "fit" and job.value is not None]
+    measured = sorted(fits, key=lambda job: job.value or 0.0)
     if len(measured) < 2:
         return
     from alexnet_pl.reporting.tables import Table, print_tables  # not at the top, since `--help` needs no tables
@@ -40,5 +44,4 @@ def print_summary(jobs: list[SweepJob]) -> None:
     ]
     title = f"{len(measured)} jobs in {os.path.relpath(root)}, best first"
     print_tables([Table(title, [*swept, first.objective, "folder"], rows)])
-    if first.command == "fit":
-        suggest(f"test {os.path.relpath(first.folder)}")
+    suggest(f"test {os.path.relpath(first.folder)}")

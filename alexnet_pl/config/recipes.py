@@ -37,7 +37,7 @@ def find_recipe(name: str) -> Path:
 def reason_not_found(path: Path) -> str:
     """Why a recipe or run folder was not found, with what is near."""
     if path.is_dir():
-        runs = sorted(run.parents[1] for run in path.glob(f"*/{RUN_CONFIG}"))
+        runs = [config.parents[1] for config in path.glob(f"*/{RUN_CONFIG}")]
         inside = f"; the newest run in it: {max(runs, key=lambda run: run.stat().st_mtime)}" if runs else ""
         return f"not a run folder (no {RUN_CONFIG} in it){inside}"
     near = difflib.get_close_matches(path.stem, recipe_names(), 1)

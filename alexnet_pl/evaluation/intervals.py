@@ -49,7 +49,12 @@ def wilson_ci(sample: Sample) -> tuple[float, float]:
     """Wilson interval in percent for the mean error of a sample; nan without images."""
     if not sample.images:
         return math.nan, math.nan
-    return wilson_interval(round(fmean(sample.values) * sample.images / 100), sample.images)
+    return wilson_interval(count_wrong(sample), sample.images)
+
+
+def count_wrong(sample: Sample) -> int:
+    """Number of images that the mean error of a sample stands for."""
+    return round(fmean(sample.values) * sample.images / 100)
 
 
 class Difference(NamedTuple):
@@ -65,6 +70,11 @@ class Difference(NamedTuple):
 
 
 PAIRED, WELCH, BY_IMAGE, NEWCOMBE = "runs, paired by seed", "runs", "images, paired", "images"
+
+
+def is_significant(p: float) -> bool:
+    """Whether a p value is below 1 − `LEVEL`; false for nan."""
+    return p < 1 - LEVEL
 
 
 def p_value(test: Any) -> float:
@@ -124,8 +134,8 @@ def fisher_p_value(a: Sample, b: Sample) -> float:
     """p value of equal error rates on independent sets of images; nan without images."""
     if not a.images or not b.images:
         return math.nan
-    wrong = [(round(fmean(sample.values) * sample.images / 100), sample.images) for sample in (a, b)]
-    return p_value(stats.fisher_exact([(count, images - count) for count, images in wrong]))
+    table = [(wrong := count_wrong(sample), sample.images - wrong) for sample in (a, b)]
+    return p_value(stats.fisher_exact(table))
 
 
 def difference_ci(a: Sample, b: Sample) -> Difference:

@@ -84,8 +84,18 @@ def permutation_p_value(runs: Sequence[KernelColors]) -> float:
     It is the fraction of random splits into halves, the actual one included, whose shares differ at least as much; over
     several runs, whose sum of differences is as large. Signs do not count, since GPUs may be renumbered.
     """
-    sums = np.sum([split_differences(colors, seed) for seed, colors in enumerate(runs)], axis=0)
+    return p_value_of_splits(split_runs(runs))
+
+
+def p_value_of_splits(differences: np.ndarray) -> float:
+    """The p value of `permutation_p_value` from the differences of `split_runs`."""
+    sums = differences.sum(0)
     return float(np.mean(sums >= sums[0] - 1e-12))
+
+
+def split_runs(runs: Sequence[KernelColors]) -> np.ndarray:
+    """(runs, 10,000): `split_differences` of each run, with splits of its own."""
+    return np.stack([split_differences(colors, seed) for seed, colors in enumerate(runs)])
 
 
 def split_differences(colors: KernelColors, seed: int = 0) -> np.ndarray:

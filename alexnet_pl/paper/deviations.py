@@ -81,7 +81,7 @@ class DeviationEffect:
     @property
     def direction(self) -> Direction:
         """Direction of the top-1 difference, if it is significant."""
-        if not self.p < 1 - intervals.LEVEL:
+        if not intervals.is_significant(self.p):
             return Direction.NONE
         return Direction.HIGHER if self.ours["top1_error"].mean > 0 else Direction.LOWER
 

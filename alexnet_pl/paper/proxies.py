@@ -51,7 +51,7 @@ class Comparison:
     @property
     def is_inconclusive(self) -> bool:
         """Whether the top-1 difference is not significant."""
-        return not self.p < 1 - intervals.LEVEL
+        return not intervals.is_significant(self.p)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alexnet_pl.models.color_selectivity import KernelColors, permutation_p_value, split_differences
+from alexnet_pl.models.color_selectivity import KernelColors, p_value_of_splits, split_runs
 from alexnet_pl.paper.proxies import has_trained, label_variant
 from alexnet_pl.paper.results import TestRun
 
 
 @dataclass(frozen=True)
 class Specialization:
-    """Color shares in the runs of one variant. `p`: p value of kernels divided at random, of this variant by itself."""
+    """Color shares in the runs of one variant. `by_chance`: mean difference of the shares if each run's kernels are
+    divided at random; `p`: p value of that, of this variant by itself."""
 
     label: str
     dataset: str
     runs: list[KernelColors]
+    by_chance: float
     p: float
 
     @property
@@ -27,11 +29,6 @@ class Specialization:
         """Mean over runs of the smaller and the larger share of the two GPUs, which may be renumbered in any run."""
         low, high = np.mean([sorted(colors.gpus) for colors in self.runs], axis=0)
         return float(low), float(high)
-
-    @property
-    def difference_by_chance(self) -> float:
-        """Mean difference of the shares if each run's kernels are divided at random."""
-        return float(np.mean([split_differences(colors)[1:].mean() for colors in self.runs]))
 
 
 def measure_specialization(tests: Sequence[TestRun]) -> list[Specialization]:
@@ -42,7 +39,9 @@ def measure_specialization(tests: Sequence[TestRun]) -> list[Specialization]:
 
 def measure_variant(group: Sequence[TestRun]) -> Specialization:
     runs = [colors for test in group if (colors := test.kernel_colors)]
-    return Specialization(label_variant(group[0]), group[0].result.dataset.name, runs, permutation_p_value(runs))
+    splits = split_runs(runs)
+    by_chance, p = float(splits[:, 1:].mean()), p_value_of_splits(splits)
+    return Specialization(label_variant(group[0]), group[0].result.dataset.name, runs, by_chance, p)
 
 
 def group_by_network(tests: Sequence[TestRun]) -> dict[tuple[object, ...], list[TestRun]]:

@@ -5,7 +5,7 @@ from itertools import groupby
 from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, Direction, deviations
 from alexnet_pl.reporting.proxy_tables import format_points, verdict_cells
-from alexnet_pl.reporting.tables import Table
+from alexnet_pl.reporting.tables import Table, tables_by_dataset
 
 HEAD = [
     "difference",
@@ -26,13 +26,7 @@ NOTES = (
 
 def deviation_tables(effects: list[DeviationEffect]) -> list[Table]:
     """One table for each proxy dataset; [] without effects."""
-    by_dataset = groupby(effects, key=lambda effect: effect.dataset)
-    return [
-        Table(
-            f"The paper's text beside the authors' program, on {dataset}", HEAD, list(map(effect_cells, group)), NOTES
-        )
-        for dataset, group in by_dataset
-    ]
+    return tables_by_dataset("The paper's text beside the authors' program", HEAD, effects, effect_cells, NOTES)
 
 
 def summarize_effects(effects: list[DeviationEffect]) -> str:

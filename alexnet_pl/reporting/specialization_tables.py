@@ -1,9 +1,7 @@
 """Tables of the specialization of the two GPUs' kernels (§6.1, Figure 3)."""
 
-from itertools import groupby
-
 from alexnet_pl.paper.specialization import Specialization
-from alexnet_pl.reporting.tables import Table
+from alexnet_pl.reporting.tables import Table, tables_by_dataset
 
 HEAD = ["network", "runs", "one GPU's colour share", "the other's", "difference", "by chance", "p"]
 NOTES = (
@@ -17,14 +15,10 @@ NOTES = (
 
 def specialization_tables(measured: list[Specialization]) -> list[Table]:
     """One table for each proxy dataset; [] if no run's kernels are known."""
-    by_dataset = groupby(measured, key=lambda one: one.dataset)
-    return [
-        Table(f"Specialization of the two GPUs (§6.1, Figure 3), on {dataset}", HEAD, list(map(cells, group)), NOTES)
-        for dataset, group in by_dataset
-    ]
+    return tables_by_dataset("Specialization of the two GPUs (§6.1, Figure 3)", HEAD, measured, cells, NOTES)
 
 
 def cells(measured: Specialization) -> list[str]:
     low, high = measured.shares
-    values = (low, high, high - low, measured.difference_by_chance)
+    values = (low, high, high - low, measured.by_chance)
     return [measured.label, str(len(measured.runs)), *(f"{value:.2f}" for value in values), f"{measured.p:.2g}"]

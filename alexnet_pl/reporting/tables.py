@@ -1,16 +1,19 @@
 """Tables for the terminal, Markdown, LaTeX and HTML; CSV text of values."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
+from itertools import groupby
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.markup import escape as plain
 from rich.table import Table as RichTable
 from tabulate import tabulate
 
+Notes = tuple[str, ...]
 UNVERIFIED = "†"  # beside a number that was not compared with the printed source
 
 
@@ -21,8 +24,28 @@ class Table:
     title: str
     header: list[str]
     rows: list[list[str]]
-    notes: tuple[str, ...] = ()
+    notes: Notes = ()
     listed: bool = False
+
+
+class OfDataset(Protocol):
+    """Measurement on a data set."""
+
+    @property
+    def dataset(self) -> str: ...
+
+
+Measured = TypeVar("Measured", bound=OfDataset)
+
+
+def tables_by_dataset(
+    title: str, header: list[str], measured: Iterable[Measured], cells: Callable[[Measured], list[str]], notes: Notes
+) -> list[Table]:
+    """One table for each data set, "`title`, on …"; measurements on one data set follow each other."""
+    return [
+        Table(f"{title}, on {dataset}", header, list(map(cells, group)), notes)
+        for dataset, group in groupby(measured, key=lambda one: one.dataset)
+    ]
 
 
 def print_tables(tables: Iterable[Table]) -> None:
