@@ -1,4 +1,4 @@
-"""Measurements in docs/measured.md, docs/deviations.md and README.md, from files saved by scripts/evidence.py."""
+"""Measurements in docs/measured.md, boxes.md, codes.md, deviations.md and README.md, from the files of kept runs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,12 +6,14 @@ from pathlib import Path
 
 from kept_runs import KEPT
 
+from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
 from alexnet_pl.paper.proxies import ProxyResults, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.specialization import measure_specialization
 from alexnet_pl.reporting.box_tables import PAGE as BOXES_HEAD
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
+from alexnet_pl.reporting.code_tables import codes_page, collect_codes
 from alexnet_pl.reporting.deviation_tables import summarize_effects
 from alexnet_pl.reporting.measured_page import measured_page, measured_tables
 from alexnet_pl.reporting.proxy_tables import format_points
@@ -20,6 +22,7 @@ from alexnet_pl.runs.metrics_log import read_rows
 from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
 
+CODES = ROOT / "docs/codes.md"
 DEVIATIONS = ROOT / "docs/deviations.md"
 TUNED = {"full": "full network", "dropout": "no dropout", "tanh": "tanh", "towers": "one tower, half the kernels"}
 TUNING_HEAD = """
@@ -42,9 +45,15 @@ def evidence_pages() -> dict[Path, str]:
     return {
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
+        CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),
         ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, KEPT) + tuning_section(),
         DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
     }
+
+
+def draw_codes() -> None:
+    """Draw the curves of docs/codes.md."""
+    save_code_curves(collect_codes([KEPT]), CODES.parent)
 
 
 def boxes_page() -> str:
