@@ -15,6 +15,7 @@ from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.comparing import adjust_p_values, collect_sample, compare_errors
 from alexnet_pl.paper.deviations import changed_label
+from alexnet_pl.paper.distinguishing import distinguish_groups
 from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
 
 VERDICTS = {True: "as in the paper", False: "opposite"}
@@ -64,11 +65,23 @@ class VariantErrors:
 
 @dataclass(frozen=True)
 class ProxyResults:
-    """Results on one data set of networks with the same training settings; `description` names both."""
+    """Results on one data set of networks with the same training settings. `dataset`: its name; `distinction`: what
+    distinguishes them from other results on it (`distinguish_groups`); `conditions`: images, crop and epochs."""
 
-    description: str
+    dataset: str
+    distinction: str
+    conditions: str
     errors: list[VariantErrors]
     comparisons: list[Comparison]
+
+    @property
+    def name(self) -> str:
+        """Data set and distinction, unlike those of other results."""
+        return f"{self.dataset}, {self.distinction}" if self.distinction else self.dataset
+
+    @property
+    def description(self) -> str:
+        return f"{self.name}: {self.conditions}"
 
 
 def group_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
@@ -77,7 +90,8 @@ def group_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
     for test in tests:
         if test.is_complete and not test.claim:
             groups.setdefault(test.comparison_group, []).append(test)
-    return [compare_variants(part) for frame in sorted(groups) for part in separate_rates(groups[frame])]
+    parts = [part for frame in sorted(groups) for part in separate_rates(groups[frame])]
+    return [compare_variants(*each) for each in zip(parts, distinguish_groups(parts), strict=True)]
 
 
 def separate_rates(tests: list[TestRun]) -> list[list[TestRun]]:
@@ -91,7 +105,7 @@ def separate_rates(tests: list[TestRun]) -> list[list[TestRun]]:
     return [tests] if all(len(found) == 1 for found in rates.values()) else list(by_rate.values())
 
 
-def compare_variants(tests: list[TestRun]) -> ProxyResults:
+def compare_variants(tests: list[TestRun], distinction: str) -> ProxyResults:
     """Errors of each variant in a comparison group, and the paper's comparisons between variants."""
     by_variant: dict[Variant, list[TestRun]] = {}
     for test in tests:
@@ -103,7 +117,8 @@ def compare_variants(tests: list[TestRun]) -> ProxyResults:
     ]
     pairs = [compare_with_baseline(claim, by_variant) for claim in error_claims() if claim.baseline]
     comparisons = [comparison for comparison in pairs if comparison]
-    return ProxyResults(describe_proxy(tests[0]), errors, adjust_p_values(comparisons))
+    dataset, conditions = tests[0].result.dataset.name, describe_conditions(tests[0])
+    return ProxyResults(dataset, distinction, conditions, errors, adjust_p_values(comparisons))
 
 
 @cache
@@ -168,12 +183,12 @@ def has_trained(tests: list[TestRun]) -> bool:
     return mean_errors(tests)[metric].mean < 100 * (1 - guesses / classes) / 2
 
 
-def describe_proxy(test: TestRun) -> str:
-    """Images, store, crop and epochs of a test, in words for the title of a table."""
+def describe_conditions(test: TestRun) -> str:
+    """Images, store, crop and epochs of a test, in words for the note below a table."""
     dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
     epochs = max(training["trainer"]["max_epochs"] for training in settings)
     return (
-        f"{dataset.name}: {dataset.images:,} {dataset.split} images of {dataset.classes} classes, trained on "
+        f"{dataset.images:,} {dataset.split} images of {dataset.classes} classes, trained on "
         f"{dataset.train_images:,} (store {dataset.fingerprint[:12]}), crops of {settings[0]['augment']['crop']} "
         f"pixels, at most {epochs} epochs"
     )

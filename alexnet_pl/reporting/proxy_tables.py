@@ -19,9 +19,8 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
         ]
         for variant in results.errors
     ]
-    name, _, images = results.description.partition(": ")
-    notes = (f"{images[:1].upper()}{images[1:]}.", *PROXY_NOTES)
-    errors = Table(f"Proxy dataset, no row of the paper: {name}", [*HEAD, "runs"], rows, notes)
+    notes = (f"{results.conditions[:1].upper()}{results.conditions[1:]}.", *PROXY_NOTES)
+    errors = Table(f"Proxy dataset, no row of the paper: {results.name}", [*HEAD, "runs"], rows, notes)
     compared = [
         [
             row.claim.label,
@@ -48,7 +47,7 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
     summary = [
         f"{verdict.capitalize()}: {', '.join(labels)}." for verdict, labels in labels_by_verdict(results).items()
     ]
-    return [errors, Table("The paper's comparisons on this proxy dataset", header, compared, (P_NOTE, *summary))]
+    return [errors, Table(f"The paper's comparisons on {results.name}", header, compared, (P_NOTE, *summary))]
 
 
 HEAD = ["network", "top-1 error, % (95 %)", "top-5 error, % (95 %)"]
