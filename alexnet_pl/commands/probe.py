@@ -13,6 +13,7 @@ from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment import build
 from alexnet_pl.files import to_json, write_json
 from alexnet_pl.reporting.tables import Table, print_tables
@@ -66,7 +67,7 @@ def report(result: ProbeResult, cost: str, path: Path) -> None:
     print_message(
         f"{result.dataset.name}, {result.images:,} {result.dataset.split} images, logistic regression on "
         f"{result.layer} ({result.width:,} numbers): top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to "
-        f"{high:.2f}), top-5 error {result.top5_error:.2f} %\n"
+        f"{high:.2f}){append_top5(result.dataset.classes, result.top5_error)}\n"
         f"penalty {result.penalty:g}, chosen on {result.held_out:,} held-out training images; features {cost}, "
         f"fits {result.seconds:,.1f} s",
         path,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alexnet_pl.config.run_config import load_yaml, read_yaml
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.result import TestResult
+from alexnet_pl.evaluation.result import TestResult, has_top5
 from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.provenance import read_sessions
@@ -92,6 +92,7 @@ def errors_section(result: TestResult | None) -> str:
     dataset, intervals = result.dataset, (result.top1_error_interval, result.top5_error_interval)
     errors = zip(("top-1", "top-5"), (result.top1_error, result.top5_error), intervals, strict=True)
     rows = [f"| {label} | {error:.2f} | {low:.2f} to {high:.2f} |" for label, error, (low, high) in errors]
+    rows = rows if has_top5(dataset.classes) else rows[:1]
     claim = (
         f"It corresponds to the paper's row `{result.claim}`."
         if result.claim

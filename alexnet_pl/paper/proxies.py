@@ -11,9 +11,9 @@ from functools import cache
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.paper.claim import ERRORS, Claim
+from alexnet_pl.paper.claim import Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
-from alexnet_pl.paper.comparing import adjust_p_values, collect_sample, compare_errors
+from alexnet_pl.paper.comparing import adjust_p_values, collect_sample, compare_errors, compared_metrics
 from alexnet_pl.paper.deviations import changed_label
 from alexnet_pl.paper.distinguishing import distinguish_groups
 from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
@@ -156,7 +156,7 @@ def describe_unlisted_variant(test: TestRun) -> str:
 
 
 def mean_errors(tests: list[TestRun]) -> dict[str, Estimate]:
-    samples = {metric: collect_sample(tests, metric) for metric in ERRORS}
+    samples = {metric: collect_sample(tests, metric) for metric in compared_metrics(tests)}
     return {metric: intervals.mean_ci(sample) for metric, sample in samples.items() if sample}
 
 
@@ -166,12 +166,11 @@ def compare_with_baseline(claim: Claim, by_variant: dict[Variant, list[TestRun]]
     claim_tests, baseline_tests = (
         by_variant.get(variant, []) if (variant := claimed_variant(side)) else [] for side in (claim, baseline)
     )
-    measured = {}
-    for metric in claim.values:
-        if metric in ERRORS and (difference := compare_errors(claim_tests, baseline_tests, metric)):
-            measured[metric] = difference
-    if not measured:
+    if not claim_tests or not baseline_tests:
         return None
+    shared = [metric for metric in compared_metrics(claim_tests) if metric in claim.values]
+    differences = {metric: compare_errors(claim_tests, baseline_tests, metric) for metric in shared}
+    measured = {metric: difference for metric, difference in differences.items() if difference}
     values = {metric: claim.values[metric] - (0 if claim.relative else baseline.values[metric]) for metric in measured}
     return Comparison(claim, values, measured, has_trained(claim_tests) and has_trained(baseline_tests))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.result import read_result
+from alexnet_pl.evaluation.result import fit_has_top5, has_top5, read_result
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT
 from alexnet_pl.runs.metrics_log import Row, images_per_second, validations
 from alexnet_pl.runs.provenance import read_sessions
@@ -13,11 +13,17 @@ from alexnet_pl.runs.provenance import read_sessions
 def curve_lines(runs: list[Path]) -> Iterator[str]:
     """Lines of a Markdown table: validation errors in percent (centre view), top-1 and top-5 of each run."""
     logs = [validations(run) for run in runs]
-    yield "| step | " + " | ".join(f"{run.name} top-1 error % | top-5 error %" for run in runs) + " |"
-    yield "| ---: |" + " ---: | ---: |" * len(runs)
+    columns = [(run, rows, name) for run, rows in zip(runs, logs, strict=True) for name in shown_errors(run)]
+    heads = [f"{run.name} top-1 error %" if name == "top1" else "top-5 error %" for run, _, name in columns]
+    yield "| step | " + " | ".join(heads) + " |"
+    yield "| ---: |" + " ---: |" * len(columns)
     for step in sorted(set().union(*logs)):
-        cells = [format_error(rows[step], name) if step in rows else "" for rows in logs for name in ("top1", "top5")]
+        cells = [format_error(rows[step], name) if step in rows else "" for _, rows, name in columns]
         yield f"| {step} | " + " | ".join(cells) + " |"
+
+
+def shown_errors(run: Path) -> tuple[str, ...]:
+    return ("top1", "top5") if fit_has_top5(run) else ("top1",)
 
 
 def format_error(row: Row, name: str) -> str:
@@ -42,7 +48,8 @@ def result_row(run: Path) -> str:
     low, high = result.top1_error_interval
     part = "" if result.images == result.dataset.images else f" of {result.dataset.images:,}"
     images, count = f"{result.dataset.name} {result.dataset.split}", f"{result.images:,}{part}"
-    errors = f"{result.top1_error:.2f} ({low:.2f} to {high:.2f}) | {result.top5_error:.2f}"
+    top5 = f"{result.top5_error:.2f}" if has_top5(result.dataset.classes) else ""
+    errors = f"{result.top1_error:.2f} ({low:.2f} to {high:.2f}) | {top5}"
     return f"| {run.name}, step {result.checkpoint.step:,} | {images} | {count} | {result.views} | {errors} |"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,16 @@ def test_card_says_that_a_fit_is_unfinished_and_names_the_hub(tiny_run: Path, tm
     card = model_card(read_weights(tiny_run).info, tmp_path, "hf://someone/alexnet")
     assert "12 steps.\nThe fit was not finished." in card
     assert 'alexnet_pl.load("hf://someone/alexnet")' in card
+
+
+def test_card_leaves_out_the_top_5_error_of_five_classes(tiny_run: Path) -> None:
+    info = read_weights(tiny_run).info
+    assert info.result
+    for classes, shown in {5: False, 6: True}.items():
+        result = replace(info.result, dataset=replace(info.result.dataset, classes=classes))
+        card = model_card(replace(info, result=result), tiny_run, "x")
+        assert ("| top-5 |" in card) == shown
+        assert "| top-1 |" in card
 
 
 def test_command_of_the_card_is_quoted(tiny_run: Path, tmp_path: Path) -> None:
