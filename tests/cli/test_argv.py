@@ -7,18 +7,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.cli import main
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import options, registry
 from alexnet_pl.commands.help import command_help
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
-from alexnet_pl.config.recipes import SHIPPED, find_recipe, recipe_names
+from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe, recipe_names
 from alexnet_pl.config.run_config import KNOWN, isolated_config
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import latest_checkpoint, link_latest
@@ -203,6 +205,17 @@ def test_every_command_exists_and_its_help_lists_its_keys(name: str) -> None:
     if command.options:
         assert all(f"\n  {options.option_key(one)}=" in text for one in fields(getattr(options, command.options)))
     assert all(example.split()[0] == name for example in command.examples)
+
+
+@pytest.mark.parametrize("name", [name for name, one in registry.COMMANDS.items() if one.takes == "recipe"])
+def test_help_lists_each_key_once_with_the_value_of_the_shipped_config(name: str) -> None:
+    """A section may be spread over several files of configs/. OmegaConf refuses YAML with a key twice."""
+    text = command_help(registry.find(name)).partition("Config keys:\n")[2].partition("\n\n")[0]
+    listed = OmegaConf.create(textwrap.dedent(text))
+    assert isinstance(listed, DictConfig)
+    if name == "fit":
+        assert listed.schedule == compose("ilsvrc2012").schedule
+        assert listed.model == compose("ilsvrc2012").model
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
