@@ -13,6 +13,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.cli import main
@@ -389,13 +394,45 @@ def test_reproduce_uses_a_stable_folder_per_network() -> None:
         "hydra.run.dir='runs/ensemble_5cnns/ensemble/as-shipped'"
     ]
     assert folder_of([*words, "hydra.run.dir=mine"]) == ["hydra.run.dir='mine'"]
-    assert folder_of(["reproduce", "-m", "-c", "demo", "seed=1,2"]) == [
-        "hydra.sweep.dir='runs/demo/reproduce'",
-        "hydra.sweep.subdir=${hydra.job.override_dirname}",
-    ]
+    assert folder_of(["reproduce", "-m", "-c", "demo", "seed=1,2"]) == ["hydra.sweep.dir='runs/demo/reproduce'"]
     long = folder_of([*words, *(f"augment.noise={i}" for i in range(40))])
     assert len(long[0]) < 160
     assert long != folder_of([*words, *(f"augment.noise={i}" for i in range(41))])
+
+
+def job_folders(*words: str) -> list[str]:
+    """Folders of the jobs into which Hydra's sweeper splits a command."""
+    path, name, _, *overrides = (word for word in to_hydra(list(words)) if word != "-m")
+    with initialize_config_dir(path.partition("=")[2], version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        name = name.partition("=")[2]
+        master = loader.load_configuration(name, overrides, run_mode=RunMode.MULTIRUN)
+        parsed = OverridesParser.create().parse_overrides(list(master.hydra.overrides.task))
+        (jobs,) = BasicSweeper.split_arguments(parsed, None)
+        configs = [loader.load_sweep_config(master, job) for job in jobs]
+    for number, config in enumerate(configs):
+        OmegaConf.update(config, "hydra.job.num", number)
+    return [OmegaConf.select(config, "hydra.sweep.subdir") for config in configs]
+
+
+def test_folders_of_jobs_are_named_by_swept_keys() -> None:
+    fixed = ("optim.lr=0.02", "model.dropout=0.1", "trainer.max_steps=5", "data.root=/a/b")
+    assert job_folders("fit", "-m", "-c", "demo", *fixed, "seed=1,2") == ["0-seed-1", "1-seed-2"]
+    swept = ("model.width=0.1,0.2", "variant=as_run,as_printed", "test.scales=[1,2],[1]")
+    assert job_folders("fit", "-m", "-c", "demo", *fixed, *swept)[:3] == [
+        "0-model.width-0.1_test.scales-_1_2__variant-as_run",
+        "1-model.width-0.1_test.scales-_1__variant-as_run",
+        "2-model.width-0.1_test.scales-_1_2__variant-as_printed",
+    ]
+    assert job_folders("fit", "-m", "-c", "demo", *fixed) == ["0"]
+
+
+def test_reproduced_jobs_have_the_folders_of_single_runs() -> None:
+    fixed = ("model.width=0.5", "trainer.max_steps=5", "trainer.devices=1", "data.root=/a/b", "wandb.project=x")
+    singles = [folder_of(["reproduce", "-c", "demo", *fixed, f"seed={seed}"])[0] for seed in (1, 2)]
+    jobs = job_folders("reproduce", "-m", "-c", "demo", *fixed, "seed=1,2")
+    assert singles == [f"hydra.run.dir='runs/demo/reproduce/{job}'" for job in jobs]
+    assert jobs == [f"model.width-0.5_seed-{seed}_trainer.max_steps-5" for seed in (1, 2)]
 
 
 def test_report_needs_no_recipe_and_leaves_no_hydra_folder() -> None:
