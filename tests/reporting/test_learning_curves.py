@@ -94,6 +94,25 @@ def test_run_too_short_for_a_rate_is_marked(tmp_path: Path, capsys: pytest.Captu
     assert "| 3 | 84.50 | 50.00 |" in said
 
 
+def test_runs_below_a_folder_are_found_and_named_by_their_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run's own pre-training is not asked for where the run itself is given."""
+    for name in ("sweep", "sweep/a", "sweep/a/pretrained", "sweep/b", "other", "other/a"):
+        (tmp_path / name).mkdir()
+        if "/" in name:
+            (tmp_path / name).rmdir()
+            make_run(tmp_path, name)
+    (tmp_path / "sweep/latest").symlink_to("b")
+    curves([str(tmp_path / "sweep"), str(tmp_path / "other/a")])
+    names = [line.split("`")[1] for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert names == ["a", "a/pretrained", "b", "a"]
+    curves([str(tmp_path / "sweep/a")])
+    assert capsys.readouterr().out.count("- `") == 1
+    curves([str(tmp_path / "sweep/latest")])
+    assert "- `latest`" in capsys.readouterr().out
+
+
 def test_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run folder"):
         curves([str(tmp_path)])
