@@ -6,6 +6,7 @@ Every key is a constructor's argument, so an unread key or a wrong type is an er
 import inspect
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,10 @@ def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
     name = section.pop("name", "alexnet")
     if name not in NETS:
         raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
-    try:
-        with torch.device("meta"):
-            check_memory(instantiate(NETS[name], section, "model", crop=crop))
-    except UserError as error:  # the crop is the network's argument, but a key of the augmentation
-        raise UserError(str(error).replace(f"model.crop={crop}", f"augment.crop={crop}")) from error
-    return instantiate(NETS[name], section, "model", crop=crop)
+    make = partial(instantiate, NETS[name], section, "model", {"crop": "augment.crop"}, crop=crop)
+    with torch.device("meta"):
+        check_memory(make())
+    return make()
 
 
 def check_memory(net: Net) -> None:
