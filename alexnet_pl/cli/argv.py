@@ -5,15 +5,13 @@ and `ckpt_path=last`, become Hydra's here. Everything else passes through untouc
 `hydra/launcher=joblib`.
 """
 
-import hashlib
-import re
 from pathlib import Path
 
+from alexnet_pl.cli.folder_names import folder_name, name_fixed_keys
 from alexnet_pl.commands.registry import COMMANDS, Command, find
 from alexnet_pl.config.migration import check_overrides
 from alexnet_pl.config.recipes import (
     SHIPPED,
-    STORES,
     allow_new_key,
     check_hydra_settings,
     config_for_hydra,
@@ -25,11 +23,6 @@ from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 
-NOT_IN_FOLDER_NAME = (
-    "data.root", "codes.features", "prepare.", "test.", "logger", "wandb.", "monitor.", "performance.", "distributed.",
-    "hydra", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.precision",
-    STORES,
-)  # fmt: skip
 SUITE = "bench.suite"  # key set by the word after `bench`
 
 
@@ -59,7 +52,8 @@ def to_hydra(argv: list[str]) -> list[str]:
     words = stable_run_dir(command, path, attach_run(command, path, overrides), sweep)
     if not is_first_process():
         words.append("hydra.output_subdir=null")  # only the first process of a run writes its config
-    return [*where, *flags, f"++command={command.name}", *(allow_new_key(word, sweep) for word in words)]
+    given = [f"++command={command.name}", *(allow_new_key(word, sweep) for word in words)]
+    return [*where, *flags, *given, *([name_fixed_keys(given)] if sweep else [])]
 
 
 def split_recipe(command: Command, given: list[str]) -> tuple[str, list[str]]:
@@ -125,15 +119,5 @@ def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: 
     if command.default_recipe:
         return [*overrides, f"hydra.run.dir=runs/{command.name}", "hydra.output_subdir=null"]
     if sweep:
-        where = f"hydra.sweep.dir='runs/{recipe.stem}/reproduce'"
-        return [*overrides, where, "hydra.sweep.subdir=${hydra.job.override_dirname}"]
+        return [*overrides, f"hydra.sweep.dir='runs/{recipe.stem}/reproduce'"]
     return [*overrides, f"hydra.run.dir='runs/{recipe.stem}/{command.name}/{folder_name(overrides)}'"]
-
-
-def folder_name(overrides: list[str]) -> str:
-    """Folder name built from the overrides that decide the network."""
-    name = "_".join(
-        sorted(word.lstrip("+") for word in overrides if not word.lstrip("+").startswith(NOT_IN_FOLDER_NAME))
-    )
-    name = re.sub(r"[^\w.=-]", "_", name).replace("=", "-") or "as-shipped"
-    return name if len(name) <= 100 else name[:90] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]

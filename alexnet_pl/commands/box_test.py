@@ -28,6 +28,7 @@ from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
+from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import to_json, write_json
 from alexnet_pl.runs import fit_status
@@ -160,8 +161,9 @@ def summarize_box_test(result: dict[str, Any]) -> str:
         others = f", {counted:.2f} % without the blacklist" if (counted := result.get("map_without_blacklist")) else ""
         return f"{images}, {result['objects']:,} objects: mAP {result['map']:.2f} %{others}"
     low, high = result["loc_error_interval"]
+    top5 = append_top5(result["dataset"]["classes"], result["top5_error"])
     return (
-        f"{images}: localisation error {result['loc_error']:.2f} % (95 %: {low:.2f} to {high:.2f}), "
-        f"top-5 error {result['top5_error']:.2f} %; boxes given the class {result['given_class_error']:.2f} % wrong, "
+        f"{images}: localisation error {result['loc_error']:.2f} % (95 %: {low:.2f} to {high:.2f}){top5}; "
+        f"boxes given the class {result['given_class_error']:.2f} % wrong, "
         f"a constant box {result['constant_box_error']:.2f} %"
     )

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.evaluation import predictions
-from alexnet_pl.evaluation.result import FitSummary, TestDescription, TestResult
+from alexnet_pl.evaluation.result import FitSummary, TestDescription, TestResult, append_top5
 from alexnet_pl.paper import matching
 from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint, read_import
 from alexnet_pl.runs.fit_status import FitStatus, finished_fit
@@ -68,8 +68,8 @@ def print_test_result(result: TestResult, path: Path) -> None:
     low, high = result.top1_error_interval
     print_message(
         f"{dataset.name}, {result.images:,}{part} {dataset.split} images{incomplete}, {views}: "
-        f"top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f}), "
-        f"top-5 error {result.top5_error:.2f} %"
+        f"top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f})"
+        + append_top5(dataset.classes, result.top5_error)
         + (f"; answers {result.claim}" if result.claim else "")
         + (f"; weights of {result.imported.file} ({result.imported.format})" if result.imported else ""),
         path,

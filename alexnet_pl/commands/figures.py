@@ -17,7 +17,7 @@ from alexnet_pl.figures.catalog import figures_of
 from alexnet_pl.figures.inside import inside_figures
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
-from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, read_config
+from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, collect_runs, read_config
 
 
 def figures(folders: list[Path], options: FigureOptions) -> None:
@@ -48,8 +48,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder")
-        for path in sorted(folder.rglob(CONFIG)):
-            run = path.parent.parent
+        for run in collect_runs([folder], CONFIG):
             if (run / METRICS).is_file() or (run / CHECKPOINTS).is_dir():
                 is_figure1[run] = read_config(run).model.get("name") == "conv"
     return [run for run, conv in is_figure1.items() if not conv], [run for run, conv in is_figure1.items() if conv]

@@ -1,5 +1,6 @@
 """`fit`: train a network (§6) from scratch, from a checkpoint, or from layers of an earlier network (§7)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
@@ -13,6 +14,7 @@ from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import describe_dataset
+from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment.build import build
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
@@ -84,13 +86,17 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if options.make_monitor_options(cfg).upload_checkpoints:
         saved = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         upload_checkpoints(trainer.loggers, saved, {"step": trainer.global_step, "epoch": trainer.current_epoch})
-    top1, top5 = errors.get("val/top1_error"), errors.get("val/top5_error")
-    validated = (
-        f"val top-1 error {top1:.2f} %, top-5 {top5:.2f} %, center view" if top1 is not None else "not validated"
-    )
+    validated = describe_validation(errors, len(data.store.classes))
     took = f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}"
     print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)
     return errors.get(cfg.objective)
+
+
+def describe_validation(errors: Mapping[str, float], classes: int) -> str:
+    if "val/top1_error" not in errors:
+        return "not validated"
+    top5 = append_top5(classes, errors["val/top5_error"])
+    return f"val top-1 error {errors['val/top1_error']:.2f} %{top5}, center view"
 
 
 def fit_to_end(

@@ -9,6 +9,7 @@ from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.config.recipes import SHIPPED, format_override, recipe_names
 
 SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # files in which sections are looked up
+MAPPING = re.compile(r"(  \w+): \{(.+)\}(.*)")
 OWN = ("codes.yaml", "_boxes.yaml")  # files of the sections that only these recipes have
 
 
@@ -70,9 +71,22 @@ def config_lines(command: Command) -> str:
     own = {name: text for file in OWN for name, text in sections((SHIPPED / file).read_text()).items()}
     lines: list[str] = []
     for key in command.keys:
-        first, *more = [text[key] for text in shared if key in text] or [own[key]]
-        lines += [first, *(text.split("\n", 1)[1] for text in more)]  # one heading for all files
+        first, *more = [text[key].splitlines() for text in shared if key in text] or [own[key].splitlines()]
+        lines += merge_mappings([*first, *(line for text in more for line in text[1:])])  # one heading for all files
     return textwrap.indent("\n".join(lines), "  ")
+
+
+def merge_mappings(lines: list[str]) -> list[str]:
+    """List a key once whose mapping `{…}` is spread over several files, with all its entries."""
+    merged: dict[str, str] = {}
+    for line in lines:
+        key, new = line, MAPPING.fullmatch(line)
+        if new:
+            key = new[1]
+            old = MAPPING.fullmatch(merged.get(key, ""))
+            line = f"{key}: {{{old[2]}, {new[2]}}}{old[3]}{new[3]}" if old else line
+        merged[key] = line
+    return list(merged.values())
 
 
 def sections(text: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
     classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"]
     rows = class_rows(classes, store.classes, store.name)
     other.data.root, other.data.name, other.model.num_classes = section.data, store.name, len(classes)
-    trainer, module, data = build(other, folder)
+    trainer, module, data = build(other, folder, other_classes=True)
     module = trained_run.load_module(other.ckpt_path, module)
     restrict_outputs(module, rows)
     data.store.classes = module.classes  # class names of the network, not of the store

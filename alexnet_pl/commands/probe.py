@@ -5,14 +5,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from alexnet_pl import runtime
 from alexnet_pl.config.options import make_probe_options
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment import build
 from alexnet_pl.files import to_json, write_json
 from alexnet_pl.reporting.tables import Table, print_tables
@@ -29,16 +29,12 @@ def probe(cfg: DictConfig, folder: Path) -> float:
     store = Store(store_root(cfg))
     cfg = cfg.copy()
     cfg.data.name = store.name
-    OmegaConf.update(cfg, "features.layer", options.layer, force_add=True)
     data = build.make_data(cfg)
     data.check()
     results = folder / "probe" / re.sub(r"[^\w-]", "_", store.name)
     is_own_store = read_checkpoint(cfg.ckpt_path)["alexnet_pl"].get("store", {}).get("fingerprint") == store.fingerprint
     start = time.perf_counter()
-    try:
-        extractor = gallery.make_extractor(cfg)
-    except UserError as error:  # the message names the key of `features`
-        raise UserError(str(error).replace("features.layer", "probe.layer")) from error
+    extractor = gallery.make_extractor(cfg, layer=options.layer, key="probe.layer")
     extracted = [
         gallery.extract_features(cfg, folder if is_own_store else results, split, extractor)
         for split in ("train", data.test_split_name)
@@ -66,7 +62,7 @@ def report(result: ProbeResult, cost: str, path: Path) -> None:
     print_message(
         f"{result.dataset.name}, {result.images:,} {result.dataset.split} images, logistic regression on "
         f"{result.layer} ({result.width:,} numbers): top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to "
-        f"{high:.2f}), top-5 error {result.top5_error:.2f} %\n"
+        f"{high:.2f}){append_top5(result.dataset.classes, result.top5_error)}\n"
         f"penalty {result.penalty:g}, chosen on {result.held_out:,} held-out training images; features {cost}, "
         f"fits {result.seconds:,.1f} s",
         path,

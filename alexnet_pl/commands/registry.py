@@ -222,7 +222,7 @@ COMMANDS = {
         ),
         Command(
             "curves",
-            "print learning curves and test results of runs side by side, as Markdown",
+            "print learning curves and test results of runs, or of all runs below a folder, side by side, as Markdown",
             f"{HOME}.report:curves",
             takes="runs",
             options="CurveOptions",

@@ -5,6 +5,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import make_dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,11 +21,16 @@ MAX_SEED = 2**32 - 1  # NumPy's limit; Lightning seeds NumPy too
 
 
 def instantiate(
-    made: Callable[..., Instance], section: Mapping[str, Any] | DictConfig, where: str, **given: Any
+    made: Callable[..., Instance],
+    section: Mapping[str, Any] | DictConfig,
+    where: str,
+    given_keys: Mapping[str, str] = MappingProxyType({}),
+    **given: Any,
 ) -> Instance:
     """Call `made(**section, **given)` after checking the section's keys and types against the signature.
 
-    Raises UserError, naming `where.key` and, for an unknown key, the nearest known one.
+    Raises UserError, naming `where.key` and, for an unknown key, the nearest known one. `given_keys`: config keys of
+    arguments in `given` that other sections set, by name.
     """
     prefix = f"{where}." if where else ""
     parameters = inspect.signature(made).parameters
@@ -44,7 +50,8 @@ def instantiate(
     try:
         return made(**{str(key): value for key, value in values.items()}, **given)
     except ValueError as error:
-        raise UserError(f"{prefix}{error}") from error
+        name, _, text = str(error).partition("=")
+        raise UserError(f"{given_keys[name]}={text}" if name in given_keys else f"{prefix}{error}") from error
 
 
 def check_finite(values: Any, where: str) -> None:

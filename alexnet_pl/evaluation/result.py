@@ -10,6 +10,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record, to_json, write_json
+from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.layout import RESULT
 from alexnet_pl.runs.provenance import git
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights, LineageStage, Schema
@@ -90,6 +91,25 @@ class TestResult(TestDescription):
         for name in ("top1_error_interval", "top5_error_interval"):
             if len(getattr(self, name)) != 2:
                 raise ValueError(f"{name}: not two numbers")
+
+
+def has_top5(classes: int) -> bool:
+    """Whether a top-5 error among `classes` classes is worth printing: among five or fewer it is 0 by definition.
+
+    0 classes: not known, as in older records.
+    """
+    return not 0 < classes <= 5
+
+
+def fit_has_top5(run: Path) -> bool:
+    """`has_top5` for the classes of a run folder's fit."""
+    fit = read_fit_status(run)
+    return not fit or has_top5(fit.store.classes)
+
+
+def append_top5(classes: int, error: float) -> str:
+    """ ", top-5 error 12.30 %", to append to a top-1 error; "" without `has_top5`."""
+    return f", top-5 error {error:.2f} %" if has_top5(classes) else ""
 
 
 def describe_errors(errors: Mapping[str, float]) -> JsonObject:

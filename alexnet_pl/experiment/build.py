@@ -6,6 +6,7 @@ Every key is a constructor's argument, so an unread key or a wrong type is an er
 import inspect
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,10 @@ def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
     name = section.pop("name", "alexnet")
     if name not in NETS:
         raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
-    try:
-        with torch.device("meta"):
-            check_memory(instantiate(NETS[name], section, "model", crop=crop))
-    except UserError as error:  # the crop is the network's argument, but a key of the augmentation
-        raise UserError(str(error).replace(f"model.crop={crop}", f"augment.crop={crop}")) from error
-    return instantiate(NETS[name], section, "model", crop=crop)
+    make = partial(instantiate, NETS[name], section, "model", {"crop": "augment.crop"}, crop=crop)
+    with torch.device("meta"):
+        check_memory(make())
+    return make()
 
 
 def check_memory(net: Net) -> None:
@@ -222,12 +221,17 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
 
 
-def build(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, Classifier, ImageStore]:
-    """Build trainer, module and data of a run. Raises UserError for wrong settings before a logger starts."""
+def build(cfg: DictConfig, folder: Path, *, other_classes: bool = False) -> tuple[L.Trainer, Classifier, ImageStore]:
+    """Build trainer, module and data of a run. Raises UserError for wrong settings before a logger starts.
+
+    other_classes: the store may have other classes than the network has outputs, which the caller then restricts.
+    """
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data = make_data(cfg)
     data.check()
     set_num_classes(cfg)
     module = make_module(cfg)
+    if not other_classes:
+        data.check_num_classes(module.net.num_classes)
     check_compatible(cfg.ckpt_path, module.architecture)
     return make_trainer(cfg, folder), module, data

@@ -18,7 +18,7 @@ from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.paper.claims import BY_KEY
-from alexnet_pl.runs.layout import CONFIG, METRICS
+from alexnet_pl.runs.layout import CONFIG, METRICS, collect_runs
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 from alexnet_pl.runs.provenance import read_sessions
 
@@ -54,8 +54,8 @@ def find_runs(folders: Iterable[Path]) -> list[Figure1Run]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
-        for path in sorted(folder.rglob(METRICS)):
-            run = read_figure1_run(path.parent)
+        for found in collect_runs([folder], METRICS):
+            run = read_figure1_run(found)
             if run is None:
                 continue
             key = (run.activation, run.rate, run.seed)

@@ -1,7 +1,7 @@
 """Markdown page with the figures of a run, in a light and a dark version."""
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.result import read_result
+from alexnet_pl.evaluation.result import append_top5, read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.figure1 import describe_run
 from alexnet_pl.paper.claim import DATASETS
@@ -53,8 +53,8 @@ def run_facts(run: TrainedRun) -> list[str]:
         test = read_result(result)
         low, high = test.top1_error_interval
         lines += [
-            f"- top-1 error {test.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f}), top-5 error "
-            f"{test.top5_error:.2f} %, of {test.images:,} {test.dataset.split} images, "
+            f"- top-1 error {test.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f})"
+            f"{append_top5(test.dataset.classes, test.top5_error)}, of {test.images:,} {test.dataset.split} images, "
             f"{test.views} views, step {test.checkpoint.step:,}"
         ]
     return ["", *lines] if lines else []

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import fit_has_top5
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.style import Theme
 from alexnet_pl.runs.layout import METRICS
@@ -58,7 +59,8 @@ def read_training_curves(run: TrainedRun) -> TrainingCurves:
     if not path.is_file():
         raise UserError(f"{path}: does not exist; `fit` writes it")
     rows = read_rows(path)
-    names = [name for panel in PANELS.values() for name in panel]
+    hidden = () if fit_has_top5(run.folder) else ("val/top5_error",)
+    names = [name for panel in PANELS.values() for name in panel if name not in hidden]
     columns = {name: column(rows, name) for name in names if any(name in row for row in rows)}
     if not columns:
         raise UserError(f"{path}: no loss was logged yet; the first is logged after trainer.log_every_n_steps steps")

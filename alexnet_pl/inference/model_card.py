@@ -6,9 +6,10 @@ from pathlib import Path
 
 from alexnet_pl.config.run_config import load_yaml, read_yaml
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.result import TestResult
+from alexnet_pl.evaluation.result import TestResult, has_top5
 from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.fit_status import read_fit_status
+from alexnet_pl.runs.layout import CONFIG
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.runs.records import ImportedWeights
 
@@ -92,6 +93,7 @@ def errors_section(result: TestResult | None) -> str:
     dataset, intervals = result.dataset, (result.top1_error_interval, result.top5_error_interval)
     errors = zip(("top-1", "top-5"), (result.top1_error, result.top5_error), intervals, strict=True)
     rows = [f"| {label} | {error:.2f} | {low:.2f} to {high:.2f} |" for label, error, (low, high) in errors]
+    rows = rows if has_top5(dataset.classes) else rows[:1]
     claim = (
         f"It corresponds to the paper's row `{result.claim}`."
         if result.claim
@@ -110,18 +112,18 @@ def errors_section(result: TestResult | None) -> str:
 
 
 def training_section(run: Path) -> str:
-    """Command that repeats the training, with commit and package versions of the last session."""
+    """Commands that repeat the training, with commit and package versions of the last session."""
     if not (sessions := read_sessions(run)):
         return "The run folder has no provenance.json.\n"
     newest = sessions[-1]
     packages = ", ".join(f"{name} {version}" for name, version in newest.packages.items() if version)
     changed = " with uncommitted changes" if newest.changed_files else ""
     commit = f"Commit {newest.commit or 'unknown'}{changed}; {packages}."
-    return f"```\n{run_command(run)}\n```\n\n{commit}\n"
+    return f"```\n{run_commands(run)}\n```\n\n{commit}\n"
 
 
-def run_command(run: Path) -> str:
-    """Command line of `reproduce` with the run's recipe and overrides, without paths of this machine.
+def run_commands(run: Path) -> str:
+    """Command lines of `prepare` and `reproduce` with the run's recipe and overrides, without paths of this machine.
 
     `++` was added by `config.recipes.allow_new_key` and is removed; a single `+`, for a key that the recipe lacks, is
     the user's.
@@ -132,12 +134,36 @@ def run_command(run: Path) -> str:
         words = [str(word).removeprefix("++") for word in load_yaml(hydra / "overrides.yaml") or []]
     except (UserError, KeyError, TypeError):
         return "python -m alexnet_pl reproduce -c RUN"
-    hidden = ("command=", "hydra", "data.root=", "ckpt_path=", "transfer.data_roots", "transfer.weights=", "wandb.")
-    overrides = [shlex.quote(word) for word in words if not word.startswith(hidden)]
-    start = ["transfer.weights=RUN"] if any(word.startswith("transfer.weights=") for word in words) else []
-    return " ".join(
-        ["python -m alexnet_pl reproduce -c", shlex.quote(str(recipe)), *overrides, *start, "data.root=STORE"]
+    commands = {"prepare": prepare_words(words, is_drawn(run)), "reproduce": reproduce_words(words)}
+    return "\n".join(
+        f"python -m alexnet_pl {command} -c {shlex.join([str(recipe), *given, 'data.root=STORE'])}"
+        for command, given in commands.items()
     )
+
+
+def prepare_words(words: list[str], drawn: bool) -> list[str]:
+    """Overrides that decide the store's images. `drawn`: they are drawn by the package, not read from `IMAGES`."""
+    paths = ("prepare.source=", "prepare.synsets=", "prepare.boxes=")
+    kept = [word for word in words if word.startswith(("data.name=", "data.size=", "prepare."))]
+    return [*(word for word in kept if not word.startswith(paths)), *([] if drawn else ["prepare.source=IMAGES"])]
+
+
+def reproduce_words(words: list[str]) -> list[str]:
+    hidden = (
+        "command=", "hydra", "data.root=", "prepare.", "ckpt_path=", "transfer.data_roots", "transfer.weights=",
+        "wandb.",
+    )  # fmt: skip
+    start = ["transfer.weights=RUN"] if any(word.startswith("transfer.weights=") for word in words) else []
+    return [*(word for word in words if not word.startswith(hidden)), *start]
+
+
+def is_drawn(run: Path) -> bool:
+    """Whether the images are drawn by the package: the demo's, or scenes."""
+    try:
+        cfg = read_yaml(run / CONFIG)
+        return cfg["data"]["name"] == "demo" or cfg["prepare"]["source"] == "scenes"
+    except (UserError, KeyError, TypeError):
+        return False
 
 
 IMPORTED_LICENCE = "The weights were imported: the terms of the file's publisher apply.\n"

@@ -11,6 +11,7 @@ import numpy as np
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Sample
+from alexnet_pl.evaluation.result import has_top5
 from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.results import TestRun, drop_repetitions
 
@@ -22,6 +23,11 @@ def adjust_p_values(comparisons: Sequence[Compared]) -> list[Compared]:
     """Set `p`, for equal top-1 errors, of comparisons on the same images, adjusted for their number (Holm)."""
     adjusted = intervals.adjust_holm([comparison.ours["top1_error"].p for comparison in comparisons])
     return [replace(comparison, p=p) for comparison, p in zip(comparisons, adjusted, strict=True)]
+
+
+def compared_metrics(tests: Sequence[TestRun]) -> tuple[str, ...]:
+    """Error rates to compare on the images of the tests: without top-5 if they have five classes or fewer."""
+    return ERRORS if has_top5(tests[0].result.dataset.classes) else ERRORS[:1]
 
 
 def collect_sample(tests: Sequence[TestRun], metric: str) -> Sample | None:

@@ -16,8 +16,7 @@ from alexnet_pl.config.identity import Settings, training_signature
 from alexnet_pl.config.migration import leaves
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
-from alexnet_pl.paper.claim import ERRORS
-from alexnet_pl.paper.comparing import adjust_p_values, compare_errors
+from alexnet_pl.paper.comparing import adjust_p_values, compare_errors, compared_metrics
 from alexnet_pl.paper.results import PROXY_KEYS, TestRun
 
 Flat = dict[str, object]
@@ -166,6 +165,7 @@ def runs_program(key: SettingsKey) -> bool:
 def effects_in(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey) -> Iterator[DeviationEffect]:
     for deviation in deviations():
         changed = groups.get(program.with_changes(deviation.changes), [])
-        differences = {metric: compare_errors(changed, groups[program], metric) for metric in ERRORS}
+        metrics = compared_metrics(groups[program])
+        differences = {metric: compare_errors(changed, groups[program], metric) for metric in metrics}
         if measured := {metric: one for metric, one in differences.items() if one}:
             yield DeviationEffect(deviation, program.dataset, measured)

@@ -11,10 +11,11 @@ from functools import cache
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.paper.claim import ERRORS, Claim
+from alexnet_pl.paper.claim import Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
-from alexnet_pl.paper.comparing import adjust_p_values, collect_sample, compare_errors
+from alexnet_pl.paper.comparing import adjust_p_values, collect_sample, compare_errors, compared_metrics
 from alexnet_pl.paper.deviations import changed_label
+from alexnet_pl.paper.distinguishing import distinguish_groups
 from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
 
 VERDICTS = {True: "as in the paper", False: "opposite"}
@@ -64,11 +65,23 @@ class VariantErrors:
 
 @dataclass(frozen=True)
 class ProxyResults:
-    """Results on one data set of networks with the same training settings; `description` names both."""
+    """Results on one data set of networks with the same training settings. `dataset`: its name; `distinction`: what
+    distinguishes them from other results on it (`distinguish_groups`); `conditions`: images, crop and epochs."""
 
-    description: str
+    dataset: str
+    distinction: str
+    conditions: str
     errors: list[VariantErrors]
     comparisons: list[Comparison]
+
+    @property
+    def name(self) -> str:
+        """Data set and distinction, unlike those of other results."""
+        return f"{self.dataset}, {self.distinction}" if self.distinction else self.dataset
+
+    @property
+    def description(self) -> str:
+        return f"{self.name}: {self.conditions}"
 
 
 def group_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
@@ -77,7 +90,8 @@ def group_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
     for test in tests:
         if test.is_complete and not test.claim:
             groups.setdefault(test.comparison_group, []).append(test)
-    return [compare_variants(part) for frame in sorted(groups) for part in separate_rates(groups[frame])]
+    parts = [part for frame in sorted(groups) for part in separate_rates(groups[frame])]
+    return [compare_variants(*each) for each in zip(parts, distinguish_groups(parts), strict=True)]
 
 
 def separate_rates(tests: list[TestRun]) -> list[list[TestRun]]:
@@ -91,7 +105,7 @@ def separate_rates(tests: list[TestRun]) -> list[list[TestRun]]:
     return [tests] if all(len(found) == 1 for found in rates.values()) else list(by_rate.values())
 
 
-def compare_variants(tests: list[TestRun]) -> ProxyResults:
+def compare_variants(tests: list[TestRun], distinction: str) -> ProxyResults:
     """Errors of each variant in a comparison group, and the paper's comparisons between variants."""
     by_variant: dict[Variant, list[TestRun]] = {}
     for test in tests:
@@ -103,7 +117,8 @@ def compare_variants(tests: list[TestRun]) -> ProxyResults:
     ]
     pairs = [compare_with_baseline(claim, by_variant) for claim in error_claims() if claim.baseline]
     comparisons = [comparison for comparison in pairs if comparison]
-    return ProxyResults(describe_proxy(tests[0]), errors, adjust_p_values(comparisons))
+    dataset, conditions = tests[0].result.dataset.name, describe_conditions(tests[0])
+    return ProxyResults(dataset, distinction, conditions, errors, adjust_p_values(comparisons))
 
 
 @cache
@@ -141,7 +156,7 @@ def describe_unlisted_variant(test: TestRun) -> str:
 
 
 def mean_errors(tests: list[TestRun]) -> dict[str, Estimate]:
-    samples = {metric: collect_sample(tests, metric) for metric in ERRORS}
+    samples = {metric: collect_sample(tests, metric) for metric in compared_metrics(tests)}
     return {metric: intervals.mean_ci(sample) for metric, sample in samples.items() if sample}
 
 
@@ -151,12 +166,11 @@ def compare_with_baseline(claim: Claim, by_variant: dict[Variant, list[TestRun]]
     claim_tests, baseline_tests = (
         by_variant.get(variant, []) if (variant := claimed_variant(side)) else [] for side in (claim, baseline)
     )
-    measured = {}
-    for metric in claim.values:
-        if metric in ERRORS and (difference := compare_errors(claim_tests, baseline_tests, metric)):
-            measured[metric] = difference
-    if not measured:
+    if not claim_tests or not baseline_tests:
         return None
+    shared = [metric for metric in compared_metrics(claim_tests) if metric in claim.values]
+    differences = {metric: compare_errors(claim_tests, baseline_tests, metric) for metric in shared}
+    measured = {metric: difference for metric, difference in differences.items() if difference}
     values = {metric: claim.values[metric] - (0 if claim.relative else baseline.values[metric]) for metric in measured}
     return Comparison(claim, values, measured, has_trained(claim_tests) and has_trained(baseline_tests))
 
@@ -168,12 +182,12 @@ def has_trained(tests: list[TestRun]) -> bool:
     return mean_errors(tests)[metric].mean < 100 * (1 - guesses / classes) / 2
 
 
-def describe_proxy(test: TestRun) -> str:
-    """Images, store, crop and epochs of a test, in words for the title of a table."""
+def describe_conditions(test: TestRun) -> str:
+    """Images, store, crop and epochs of a test, in words for the note below a table."""
     dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
     epochs = max(training["trainer"]["max_epochs"] for training in settings)
     return (
-        f"{dataset.name}: {dataset.images:,} {dataset.split} images of {dataset.classes} classes, trained on "
+        f"{dataset.images:,} {dataset.split} images of {dataset.classes} classes, trained on "
         f"{dataset.train_images:,} (store {dataset.fingerprint[:12]}), crops of {settings[0]['augment']['crop']} "
         f"pixels, at most {epochs} epochs"
     )

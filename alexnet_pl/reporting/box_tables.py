@@ -10,6 +10,7 @@ from alexnet_pl.detection.mistakes import OUTCOMES
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
+from alexnet_pl.evaluation.result import has_top5
 from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
@@ -162,7 +163,7 @@ def localiser_table(groups: dict[str, BoxTests]) -> Table:
     rows = [
         [
             name,
-            *(format_mean([test[metric] for test in group], group[0]["images"]) for metric in LOCALISER_METRICS),
+            *(localiser_cell(metric, group) for metric in LOCALISER_METRICS),
             *training_cells(group),
         ]
         for name, group in groups.items()
@@ -170,6 +171,12 @@ def localiser_table(groups: dict[str, BoxTests]) -> Table:
     test = first_test(groups)
     title = f"Localisation, no row of the paper: {test['dataset']['name']}"
     return Table(title, LOCALISER_HEADER, rows, (f"{describe_box_test(test)}.", *LOCALISER_NOTES))
+
+
+def localiser_cell(metric: str, group: BoxTests) -> str:
+    if metric == "top5_error" and not has_top5(group[0]["dataset"].get("classes", 0)):
+        return ""
+    return format_mean([test[metric] for test in group], group[0]["images"])
 
 
 def first_test(groups: dict[str, BoxTests]) -> JsonObject:

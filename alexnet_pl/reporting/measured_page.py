@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import has_top5
 from alexnet_pl.paper.deviations import DeviationEffect
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun
@@ -66,7 +67,7 @@ def provenance_row(test: TestRun, root: Path) -> list[str]:
     return [
         name,
         f"{result.top1_error:.2f}",
-        f"{result.top5_error:.2f}",
+        f"{result.top5_error:.2f}" if has_top5(result.dataset.classes) else "",
         (result.commit or "unknown")[:10],
         first.time[:10] if first else "",
         (first.packages.get("torch") or "") if first else "",

@@ -19,7 +19,7 @@ from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.runs.fit_status import differences
-from alexnet_pl.runs.layout import CONFIG, RESULT
+from alexnet_pl.runs.layout import CONFIG, RESULT, collect_runs
 
 PAPER_ERRORS = {norm: BY_KEY[key].values["top1_error"] for norm, key in ((False, "cifar.13pct"), (True, "cifar.11pct"))}
 SCHEDULE = 470  # epochs in configs/cifar10_13pct.yaml
@@ -107,8 +107,7 @@ def seed_row(name: str, pair: list[float | None]) -> str:
 
 def norms_page(folders: list[Path]) -> Iterator[str]:
     """Lines of the page. Raises UserError if the folders contain no tested run of the two recipes."""
-    configs = [path for folder in folders for path in sorted(folder.rglob(CONFIG))]
-    runs = [run for run in (read_cifar_test(path.parent.parent) for path in configs) if run]
+    runs = [run for run in map(read_cifar_test, collect_runs(folders, CONFIG)) if run]
     if not runs:
         searched = ", ".join(map(str, folders))
         raise UserError(f"norms=true: no finished and tested run of cifar10_13pct or cifar10_11pct in {searched}")

@@ -19,6 +19,7 @@ from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import UNVERIFIED, Table
 from alexnet_pl.runs import metrics_log
 from alexnet_pl.runs.fit_status import read_fit_status
+from alexnet_pl.runs.layout import FIT, collect_runs
 from alexnet_pl.runs.provenance import read_sessions
 
 NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv3_share": "%", "conv4_share": "%"}
@@ -150,7 +151,7 @@ def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
 def measured_throughput(roots: Sequence[Path]) -> float | None:
     """Median of the training images per second that runs in `roots` logged on this machine at the paper's image size;
     None if there are none."""
-    rates = [rate for root in roots for path in root.glob("**/fit.json") if (rate := logged_throughput(path.parent))]
+    rates = [rate for run in collect_runs(roots, FIT) if (rate := logged_throughput(run))]
     return median(rates) if rates else None
 
 

@@ -11,17 +11,18 @@ from alexnet_pl.reporting.tables import Table
 
 def proxy_tables(results: ProxyResults) -> list[Table]:
     """Tables of each network's errors on a proxy dataset, and of the paper's comparisons if two or more were tested."""
+    metrics = [metric for metric in ERRORS if metric in results.errors[0].values]
     rows = [
         [
             variant.label,
-            *(format_interval(variant.values, metric) for metric in ERRORS),
+            *(format_interval(variant.values, metric) for metric in metrics),
             str(variant.values["top1_error"].runs),
         ]
         for variant in results.errors
     ]
-    name, _, images = results.description.partition(": ")
-    notes = (f"{images[:1].upper()}{images[1:]}.", *PROXY_NOTES)
-    errors = Table(f"Proxy dataset, no row of the paper: {name}", [*HEAD, "runs"], rows, notes)
+    header = ["network", *(HEADS[metric] for metric in metrics), "runs"]
+    notes = (f"{results.conditions[:1].upper()}{results.conditions[1:]}.", INTERVALS)
+    errors = Table(f"Proxy dataset, no row of the paper: {results.name}", header, rows, notes)
     compared = [
         [
             row.claim.label,
@@ -48,17 +49,16 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
     summary = [
         f"{verdict.capitalize()}: {', '.join(labels)}." for verdict, labels in labels_by_verdict(results).items()
     ]
-    return [errors, Table("The paper's comparisons on this proxy dataset", header, compared, (P_NOTE, *summary))]
+    return [errors, Table(f"The paper's comparisons on {results.name}", header, compared, (P_NOTE, *summary))]
 
 
-HEAD = ["network", "top-1 error, % (95 %)", "top-5 error, % (95 %)"]
+HEADS = {"top1_error": "top-1 error, % (95 %)", "top5_error": "top-5 error, % (95 %)"}
 P_NOTE = (
     "Intervals are for each comparison by itself. p is for equal top-1 errors, adjusted for the number of comparisons "
     "in this table (Holm); the verdict uses p < 0.05."
 )
-PROXY_NOTES = (
-    "One run: interval over images (Wilson). Several runs: interval over runs (Student's t), all on the same images.",
-    "Where the classes are five or fewer, a top-5 error is 0 by definition.",
+INTERVALS = (
+    "One run: interval over images (Wilson). Several runs: interval over runs (Student's t), all on the same images."
 )
 
 

@@ -43,9 +43,9 @@ LayerReader = Callable[[Classifier, Tensor], Tensor]
 """(N, 3, crop, crop) view → (N, width)."""
 
 
-def read_fc7(module: Classifier, view: Tensor) -> Tensor:
+def read_fc7(module: Classifier, view: Tensor, key: str) -> Tensor:
     if not hasattr(module.net, "features"):
-        raise UserError("features.layer=fc7: this run's network has no such layer; use features.layer=pixels")
+        raise UserError(f"{key}=fc7: this run's network has no such layer; use {key}=pixels")
     return module.net.features(module.in_memory_format(view))  # type: ignore[operator]
 
 
@@ -63,14 +63,14 @@ def read_layer(module: Classifier, view: Tensor, layer: str) -> Tensor:
     return F.adaptive_avg_pool2d(found, side).flatten(1)
 
 
-LAYERS: dict[str, LayerReader] = {"fc7": read_fc7, "pixels": read_pixels}
-
-
-def find_reader(module: Classifier, layer: str) -> LayerReader:
-    if layer in LAYERS:
-        return LAYERS[layer]
+def find_reader(module: Classifier, layer: str, key: str) -> LayerReader:
+    """Raises UserError if the network has no such layer; for fc7 the reader does. `key`: config key of `layer`."""
+    if layer == "fc7":
+        return partial(read_fc7, key=key)
+    if layer == "pixels":
+        return read_pixels
     if layer not in (known := learned_layers(module.net)):
-        raise UserError(f"features.layer={layer}: one of {', '.join(known)}, pixels")
+        raise UserError(f"{key}={layer}: one of {', '.join(known)}, pixels")
     return partial(read_layer, layer=layer)
 
 
@@ -95,11 +95,18 @@ class FeaturesInfo(FeatureSource):
 class Extractor:
     """Function from uint8 images (N, 3, size, size) to features (N, width) float32 of their centre view.
 
-    Raises UserError for an unknown layer.
+    Raises UserError for an unknown layer. `key`: config key that `layer` is from.
     """
 
-    def __init__(self, module: Classifier, layer: str, device: torch.device, precision: str = "32-true") -> None:
-        self.read = find_reader(module, layer)
+    def __init__(
+        self,
+        module: Classifier,
+        layer: str,
+        device: torch.device,
+        precision: str = "32-true",
+        key: str = "features.layer",
+    ) -> None:
+        self.read = find_reader(module, layer, key)
         self.module, self.layer, self.device = module.to(device).eval(), layer, device
         self.precision = precision
 

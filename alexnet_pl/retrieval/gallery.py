@@ -25,17 +25,18 @@ from alexnet_pl.runtime import precision
 NO_CHECKPOINT = CheckpointInfo(file="none", sha256="none")  # of pixel features
 
 
-def make_extractor(cfg: DictConfig, device: torch.device | None = None) -> Extractor:
+def make_extractor(
+    cfg: DictConfig, device: torch.device | None = None, layer: str | None = None, key: str = "features.layer"
+) -> Extractor:
     """Load the network of `cfg.ckpt_path`, as `predict` does, for extracting features; by default on the recipe's
-    device."""
+    device, of the layer `features.layer`. `key`: config key of another layer, for errors."""
     build.set_num_classes(cfg)
     module = build.make_module(cfg)
     check_compatible(cfg.ckpt_path, module.architecture)
     device = device or runtime.device(cfg)
     precision_name = precision(cfg.trainer.precision, device.type)
-    return Extractor(
-        trained_run.load_module(cfg.ckpt_path, module), make_feature_options(cfg).layer, device, precision_name
-    )
+    network = trained_run.load_module(cfg.ckpt_path, module)
+    return Extractor(network, layer or make_feature_options(cfg).layer, device, precision_name, key)
 
 
 def extract_features(

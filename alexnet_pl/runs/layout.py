@@ -1,5 +1,6 @@
 """Layout of a run folder: names of its files, its config, the `latest` link."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +27,13 @@ LATEST = "latest"  # link in runs/<recipe>/ to the newest run
 
 def is_run(folder: Path) -> bool:
     return (folder / CONFIG).is_file()
+
+
+def collect_runs(folders: Iterable[Path], file: str) -> list[Path]:
+    """Run folders that hold `file`, at or below `folders`, sorted within each, without repetition. Links below them,
+    such as `latest`, are not followed."""
+    found = [path for folder in folders for path in sorted(folder.glob(f"**/{file}"))]
+    return list(dict.fromkeys(path.parents[len(Path(file).parts) - 1] for path in found))
 
 
 def read_config(folder: Path) -> DictConfig:

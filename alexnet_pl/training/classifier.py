@@ -106,12 +106,11 @@ class Classifier(L.LightningModule):
         """Set classes and, for a fit, image statistics from the store; loading a checkpoint replaces the statistics."""
         for errors in (self.val_errors, self.test_errors):  # processes count different images
             errors.process_group = getattr(self.trainer.strategy, "data", None)
-        store = self.trainer.datamodule.store  # type: ignore[attr-defined]
-        outputs = self.net.num_classes
-        if len(store.classes) != outputs:
-            raise UserError(f"model.num_classes={outputs}: the store at {store.root} has {len(store.classes)} classes")
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data.check_num_classes(self.net.num_classes)
+        store = data.store
         if stage == "test":
-            self.labelled = store.split(self.trainer.datamodule.test_split_name).labelled  # type: ignore[attr-defined]
+            self.labelled = store.split(data.test_split_name).labelled
         if stage != "fit":
             return self.check_classes(self.classes, store.classes)
         self.classes = store.classes

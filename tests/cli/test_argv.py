@@ -7,18 +7,25 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.cli import main
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import options, registry
 from alexnet_pl.commands.help import command_help
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
-from alexnet_pl.config.recipes import SHIPPED, find_recipe, recipe_names
+from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe, recipe_names
 from alexnet_pl.config.run_config import KNOWN, isolated_config
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import latest_checkpoint, link_latest
@@ -205,6 +212,17 @@ def test_every_command_exists_and_its_help_lists_its_keys(name: str) -> None:
     assert all(example.split()[0] == name for example in command.examples)
 
 
+@pytest.mark.parametrize("name", [name for name, one in registry.COMMANDS.items() if one.takes == "recipe"])
+def test_help_lists_each_key_once_with_the_value_of_the_shipped_config(name: str) -> None:
+    """A section may be spread over several files of configs/. OmegaConf refuses YAML with a key twice."""
+    text = command_help(registry.find(name)).partition("Config keys:\n")[2].partition("\n\n")[0]
+    listed = OmegaConf.create(textwrap.dedent(text))
+    assert isinstance(listed, DictConfig)
+    if name == "fit":
+        assert listed.schedule == compose("ilsvrc2012").schedule
+        assert listed.model == compose("ilsvrc2012").model
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_offers_commands_recipes_and_keys(shell: str, tmp_path: Path) -> None:
     script = alexnet_pl("completion", shell, cwd=tmp_path).stdout
@@ -376,13 +394,45 @@ def test_reproduce_uses_a_stable_folder_per_network() -> None:
         "hydra.run.dir='runs/ensemble_5cnns/ensemble/as-shipped'"
     ]
     assert folder_of([*words, "hydra.run.dir=mine"]) == ["hydra.run.dir='mine'"]
-    assert folder_of(["reproduce", "-m", "-c", "demo", "seed=1,2"]) == [
-        "hydra.sweep.dir='runs/demo/reproduce'",
-        "hydra.sweep.subdir=${hydra.job.override_dirname}",
-    ]
+    assert folder_of(["reproduce", "-m", "-c", "demo", "seed=1,2"]) == ["hydra.sweep.dir='runs/demo/reproduce'"]
     long = folder_of([*words, *(f"augment.noise={i}" for i in range(40))])
     assert len(long[0]) < 160
     assert long != folder_of([*words, *(f"augment.noise={i}" for i in range(41))])
+
+
+def job_folders(*words: str) -> list[str]:
+    """Folders of the jobs into which Hydra's sweeper splits a command."""
+    path, name, _, *overrides = (word for word in to_hydra(list(words)) if word != "-m")
+    with initialize_config_dir(path.partition("=")[2], version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        name = name.partition("=")[2]
+        master = loader.load_configuration(name, overrides, run_mode=RunMode.MULTIRUN)
+        parsed = OverridesParser.create().parse_overrides(list(master.hydra.overrides.task))
+        (jobs,) = BasicSweeper.split_arguments(parsed, None)
+        configs = [loader.load_sweep_config(master, job) for job in jobs]
+    for number, config in enumerate(configs):
+        OmegaConf.update(config, "hydra.job.num", number)
+    return [OmegaConf.select(config, "hydra.sweep.subdir") for config in configs]
+
+
+def test_folders_of_jobs_are_named_by_swept_keys() -> None:
+    fixed = ("optim.lr=0.02", "model.dropout=0.1", "trainer.max_steps=5", "data.root=/a/b")
+    assert job_folders("fit", "-m", "-c", "demo", *fixed, "seed=1,2") == ["0-seed-1", "1-seed-2"]
+    swept = ("model.width=0.1,0.2", "variant=as_run,as_printed", "test.scales=[1,2],[1]")
+    assert job_folders("fit", "-m", "-c", "demo", *fixed, *swept)[:3] == [
+        "0-model.width-0.1_test.scales-_1_2__variant-as_run",
+        "1-model.width-0.1_test.scales-_1__variant-as_run",
+        "2-model.width-0.1_test.scales-_1_2__variant-as_printed",
+    ]
+    assert job_folders("fit", "-m", "-c", "demo", *fixed) == ["0"]
+
+
+def test_reproduced_jobs_have_the_folders_of_single_runs() -> None:
+    fixed = ("model.width=0.5", "trainer.max_steps=5", "trainer.devices=1", "data.root=/a/b", "wandb.project=x")
+    singles = [folder_of(["reproduce", "-c", "demo", *fixed, f"seed={seed}"])[0] for seed in (1, 2)]
+    jobs = job_folders("reproduce", "-m", "-c", "demo", *fixed, "seed=1,2")
+    assert singles == [f"hydra.run.dir='runs/demo/reproduce/{job}'" for job in jobs]
+    assert jobs == [f"model.width-0.5_seed-{seed}_trainer.max_steps-5" for seed in (1, 2)]
 
 
 def test_report_needs_no_recipe_and_leaves_no_hydra_folder() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,16 @@ def test_card_says_that_a_fit_is_unfinished_and_names_the_hub(tiny_run: Path, tm
     assert 'alexnet_pl.load("hf://someone/alexnet")' in card
 
 
+def test_card_leaves_out_the_top_5_error_of_five_classes(tiny_run: Path) -> None:
+    info = read_weights(tiny_run).info
+    assert info.result
+    for classes, shown in {5: False, 6: True}.items():
+        result = replace(info.result, dataset=replace(info.result.dataset, classes=classes))
+        card = model_card(replace(info, result=result), tiny_run, "x")
+        assert ("| top-5 |" in card) == shown
+        assert "| top-1 |" in card
+
+
 def test_command_of_the_card_is_quoted(tiny_run: Path, tmp_path: Path) -> None:
     """The config in a run folder may have been edited by its author."""
     (tmp_path / ".hydra").mkdir()
@@ -67,12 +78,35 @@ def test_command_of_the_card_is_quoted(tiny_run: Path, tmp_path: Path) -> None:
     assert "reproduce -c 'demo; echo evil' 'seed=$(echo evil)' data.root=STORE" in card
     (tmp_path / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: imagenette}}\n")
     overrides.write_text("[++command=fit, +model.width=0.25, ++trainer.max_epochs=3, optim.lr=0.02]\n")
+    assert "prepare -c imagenette prepare.source=IMAGES data.root=STORE\n" in model_card(info, tmp_path, "x")
     words = "+model.width=0.25 trainer.max_epochs=3 optim.lr=0.02"
     assert f"reproduce -c imagenette {words} data.root=STORE" in model_card(info, tmp_path, "x")
     bomb = ["- &a0 [x]", *(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30))]
     for text in ("\n".join(bomb), "[" * 10_000, "\t"):
         overrides.write_text(text)
         assert "python -m alexnet_pl reproduce -c RUN\n" in model_card(info, tmp_path, "x")
+
+
+def test_card_says_how_to_prepare_the_images_without_paths(tiny_run: Path, tmp_path: Path) -> None:
+    hydra, info = tmp_path / ".hydra", read_weights(tiny_run).info
+    hydra.mkdir()
+    (tmp_path / "provenance.json").write_bytes((tiny_run / "provenance.json").read_bytes())
+    words = (
+        "[data.root=/home/me/s, data.name=mine, data.size=72, prepare.source=/home/me/i, prepare.val_share=0.1, seed=1]"
+    )
+    (hydra / "overrides.yaml").write_text(words)
+    made = "data.name=mine data.size=72"
+    for name, source, given in (
+        ("folder", "/home/me/i", " prepare.source=IMAGES"),
+        ("overfeat_demo", "scenes", ""),
+    ):
+        (hydra / "hydra.yaml").write_text(f"hydra: {{job: {{config_name: {name}}}}}\n")
+        (hydra / "config.yaml").write_text(f"{{data: {{name: mine}}, prepare: {{source: {source}}}}}")
+        card = model_card(info, tmp_path, "x")
+        prepare, reproduce = re.findall(r"^python -m alexnet_pl (.+)$", card, re.MULTILINE)
+        assert prepare == f"prepare -c {name} {made} prepare.val_share=0.1{given} data.root=STORE"
+        assert reproduce == f"reproduce -c {name} {made} seed=1 data.root=STORE"
+        assert "/home" not in card
 
 
 @pytest.mark.slow

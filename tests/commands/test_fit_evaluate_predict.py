@@ -235,6 +235,14 @@ def test_store_that_does_not_fit_the_recipe_is_refused(
     cfg[section][name] = value
     with pytest.raises(UserError, match=says):
         run(cfg, "fit", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_number_of_classes_is_refused_before_the_demo_is_drawn(config: Compose, tmp_path: Path) -> None:
+    cfg = config("demo", f"data.root={tmp_path / 'store'}", "model.num_classes=7")
+    with pytest.raises(UserError, match=r"model.num_classes=7: the store at .* has 10 classes"):
+        run(cfg, "fit", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_preparing_twice_does_nothing_the_second_time(

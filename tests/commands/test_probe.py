@@ -95,7 +95,7 @@ def test_probe_of_another_store_and_layer(trained: Path, tmp_path: Path, config:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["probe.layer=conv9"], "probe.layer=conv9: one of conv1"),
+        (["probe.layer=conv9"], "^probe.layer=conv9: one of conv1"),
         (["probe.shots=[1000]"], "probe.shots=1000: a class has"),
         (["probe.penalties=[0]"], "probe.penalties=.*above 0"),
         (["probe.held_out=1"], "probe.held_out=1.0: above 0 and below 1"),

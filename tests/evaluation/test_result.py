@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from alexnet_pl.commands.describe_test import print_test_result
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.evaluation.metrics import ErrorRates
@@ -99,6 +101,17 @@ def test_commit_is_the_packages_git_commit(tmp_path: Path, monkeypatch: pytest.M
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
     monkeypatch.chdir(tmp_path)
     assert written(tmp_path, errors_of(1, 0, 10))[1]["commit"] == head.stdout.strip()
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(0, True), (2, False), (5, False), (6, True), (1000, True)])
+def test_top_5_error_is_printed_for_more_than_five_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], classes: int, shown: bool
+) -> None:
+    """0 classes: an older record, which does not say."""
+    result, _ = written(tmp_path, errors_of(30, 20, 100))
+    print_test_result(replace(result, dataset=replace(result.dataset, classes=classes)), tmp_path)
+    end = ", top-5 error 20.00 %" if shown else ""
+    assert f"top-1 error 30.00 % (95 %: 21.89 to 39.58){end}\n" in capsys.readouterr().out
 
 
 def test_result_of_a_diverged_network_is_valid_json(tmp_path: Path) -> None:

@@ -69,6 +69,13 @@ def test_dense_windows_require_imagenet_networks(config: Compose) -> None:
         build.make_module(config("ilsvrc2012", "test.views=dense", "model.overlap=false"))
 
 
+@pytest.mark.parametrize("name", ["imagenette", "cifar10", "cifar10_13pct", "overfeat_fast"])
+def test_crop_that_a_network_refuses_is_a_key_of_the_augmentation(config: Compose, name: str) -> None:
+    with pytest.raises(UserError, match=r"^augment\.crop=7: ") as error:
+        build.make_module(config(name, "augment.crop=7"))
+    assert error.value.__cause__ is None or isinstance(error.value.__cause__, ValueError), "raised once, not renamed"
+
+
 def test_figure_1_networks_have_own_rates_and_no_regularisation(config: Compose) -> None:
     for activation in ("relu", "tanh"):
         cfg = config("cifar10", f"model.activation={activation}")

@@ -27,7 +27,7 @@ from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.figures import catalog, examples, figure4, training_curves
+from alexnet_pl.figures import catalog, examples, figure4, markdown, training_curves
 from alexnet_pl.figures.filter_responses import compute_responses
 from alexnet_pl.figures.style import DARK, LIGHT, THEMES, Theme, draw_for_notebook
 from alexnet_pl.inference.top_patches import find_top_patches
@@ -185,6 +185,20 @@ def test_curves_match_metrics_csv_and_mark_the_rate_drop(run: TrainedRun) -> Non
         assert [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1] == [1.0]  # type: ignore[index]
         assert "÷10" in [text.get_text() for text in axes.texts]
     assert lines
+
+
+def test_figures_leave_out_the_top_5_error_of_five_classes(copy: Path) -> None:
+    with_top5 = catalog.training_figure(TrainedRun(copy), True).summary, markdown.run_facts(TrainedRun(copy))[-1]
+    assert all("top-5 error" in text for text in with_top5)
+    for name, key in {"fit.json": "store", "result.json": "dataset"}.items():
+        record = json.loads((copy / name).read_text())
+        record[key]["classes"] = 5
+        (copy / name).unlink()
+        (copy / name).write_text(json.dumps(record))
+    without = catalog.training_figure(TrainedRun(copy), True).summary, markdown.run_facts(TrainedRun(copy))[-1]
+    for text in without:
+        assert "top-1 error" in text
+        assert "top-5" not in text
 
 
 def test_rate_drops_are_labelled_by_layers_and_factor() -> None:

@@ -38,6 +38,14 @@ def make_test(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, A
     return found
 
 
+def test_top_5_error_of_five_classes_is_left_out() -> None:
+    for classes, cell in {5: "", 6: "30.5"}.items():
+        (table,) = box_proxy_tables([make_test(dataset__classes=classes, dataset__class_list="few")])
+        shown = dict(zip(table.header, table.rows[0], strict=True))
+        assert shown["top-5 error, %"].partition(" ±")[0] == cell
+        assert shown["localisation error, %"].startswith("30.5")
+
+
 def matching_labels(test: dict[str, Any]) -> list[str]:
     return [claim.label for claim in BOX_CLAIMS if matches_box_claim(claim, test)]
 

@@ -67,11 +67,50 @@ def test_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "| a, step 60 | tiny val | 1,000 of 2,000 | ten | 16.20 (14.10 to 18.60) | 0.40 |" in capsys.readouterr().out
 
 
+def test_top_5_errors_of_five_classes_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few, many = make_run(tmp_path, "few"), make_run(tmp_path, "many")
+    for run, classes in {few: 5, many: 6}.items():
+        fit = {"finished": True, "training": {}, "store": {"classes": classes}, "changed": False}
+        (run / "fit.json").write_text(json.dumps(fit))
+        found = {"dataset": {"classes": classes}, "checkpoint": {"sha256": "s"}, "images": 10, "views": "ten"}
+        (run / "result.json").write_text(json.dumps({**found, "top1_error": 16.2, "top5_error": 0.0}))
+    curves([str(few), str(many)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3:7] == [
+        "| step | few top-1 error % | many top-1 error % | top-5 error % |",
+        "| ---: | ---: | ---: | ---: |",
+        "| 20 | 71.25 | 71.25 | 30.50 |",
+        "| 40 | 50.00 | 50.00 | 12.00 |",
+    ]
+    few_row, many_row = lines[-2:]
+    assert few_row.endswith(") |  |"), few_row
+    assert many_row.endswith(") | 0.00 |"), many_row
+
+
 def test_run_too_short_for_a_rate_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curves([str(make_run(tmp_path, "a", "step,val/top1_error,val/top5_error\n3,84.5,50.0\n"))])
     said = capsys.readouterr().out
     assert "2 CPU cores, images/s not logged, commit" in said
     assert "| 3 | 84.50 | 50.00 |" in said
+
+
+def test_runs_below_a_folder_are_found_and_named_by_their_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run's own pre-training is not asked for where the run itself is given."""
+    for name in ("sweep", "sweep/a", "sweep/a/pretrained", "sweep/b", "other", "other/a"):
+        (tmp_path / name).mkdir()
+        if "/" in name:
+            (tmp_path / name).rmdir()
+            make_run(tmp_path, name)
+    (tmp_path / "sweep/latest").symlink_to("b")
+    curves([str(tmp_path / "sweep"), str(tmp_path / "other/a")])
+    names = [line.split("`")[1] for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert names == ["a", "a/pretrained", "b", "a"]
+    curves([str(tmp_path / "sweep/a")])
+    assert capsys.readouterr().out.count("- `") == 1
+    curves([str(tmp_path / "sweep/latest")])
+    assert "- `latest`" in capsys.readouterr().out
 
 
 def test_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting import chart, tables
+from alexnet_pl.reporting.measured_page import provenance_table
 from alexnet_pl.reporting.paper_tables import measured_throughput, paper_tables
+from alexnet_pl.reporting.proxy_tables import proxy_tables
 from alexnet_pl.reporting.tables import Table
 
 
@@ -134,6 +136,53 @@ def test_runs_of_another_length_are_not_compared(tmp_path: Path) -> None:
     measured(tmp_path, "cnn", standin("table2.cnn"), 20.0)
     measured(tmp_path, "norm", longer, 15.0)
     assert not any(one.comparisons for one in group_proxies(collect_tests([tmp_path])))
+
+
+def test_top_5_errors_are_left_out_for_five_classes_or_fewer(tmp_path: Path) -> None:
+    for key, error in {"table2.cnn": 20.0, "norm": 25.0}.items():
+        measured(tmp_path, key.replace(".", "_"), standin(key, classes=5, name="five"), error, 0.0)
+        measured(tmp_path, key.replace(".", "_") + "_six", standin(key, classes=6, name="six"), error, 1.5)
+    tests = collect_tests([tmp_path])
+    five, six = group_proxies(tests)
+    (errors, compared), with_top5 = proxy_tables(five), proxy_tables(six)
+    assert errors.header == ["network", "top-1 error, % (95 %)", "runs"]
+    assert [len(row) for row in errors.rows] == [3, 3]
+    assert (compared.rows[0][3], compared.rows[0][4].count("(")) == ("+1.4", 1)
+    assert with_top5[0].header[2:] == ["top-5 error, % (95 %)", "runs"]
+    assert with_top5[0].rows[0][2].startswith("1.50 (")
+    assert (with_top5[1].rows[0][3], with_top5[1].rows[0][4].count("(")) == ("+1.4 / +1.2", 2)
+    cells = {row[0]: row[2] for row in provenance_table(tests, tmp_path).rows}
+    assert {name: cell for name, cell in cells.items() if name.startswith("norm")} == {
+        "norm, val, ten": "",
+        "norm_six, val, ten": "1.50",
+    }
+
+
+def test_groups_on_one_data_set_are_headed_by_what_distinguishes_them(tmp_path: Path) -> None:
+    biases, longer, rate = standin("table2.cnn"), standin("norm"), standin("table2.cnn")
+    biases["training"]["optim"] = {**biases["training"]["optim"], "bias_lr_scale": 1.0}
+    longer["training"]["trainer"] = {"max_epochs": 50}
+    rate["training"]["optim"] = {**rate["training"]["optim"], "lr": 0.5}
+    measured(tmp_path, "cnn", standin("table2.cnn"), 20.0)
+    measured(tmp_path, "norm", standin("norm"), 21.0)
+    assert [one.name for one in group_proxies(collect_tests([tmp_path]))] == ["imagenette"]
+    for name, about in {"biases": biases, "longer": longer, "rate": rate}.items():
+        measured(tmp_path, name, about, 15.0)
+    measured(tmp_path, "elsewhere", standin("table2.cnn", name="other"), 20.0)
+    mixed = standin("table2.5cnns")
+    mixed["members"][1]["training"]["trainer"] = {"max_epochs": 50}
+    measured(tmp_path, "mixed", mixed, 15.0)
+    groups = group_proxies(collect_tests([tmp_path]))
+    assert sorted(one.name for one in groups) == [
+        "imagenette, networks of mixed, optim.bias_lr_scale=2.0, optim.lr=0.01",
+        "imagenette, optim.bias_lr_scale=1.0, trainer.max_epochs=5, optim.lr=0.01",
+        "imagenette, optim.bias_lr_scale=2.0, trainer.max_epochs=5, optim.lr=0.01",
+        "imagenette, optim.bias_lr_scale=2.0, trainer.max_epochs=5, optim.lr=0.5",
+        "imagenette, optim.bias_lr_scale=2.0, trainer.max_epochs=50, optim.lr=0.01",
+        "other",
+    ]
+    titles = [table.title for one in groups for table in proxy_tables(one)]
+    assert len(set(titles)) == len(titles) == 7, "and one table of comparisons"
 
 
 def test_copied_test_counts_once(tmp_path: Path) -> None:

@@ -161,6 +161,8 @@ def test_network_without_fc7_is_refused(tiny_store: Path) -> None:
     assert Extractor(module, "pixels", CPU).width == 3 * 32 * 32
     with pytest.raises(UserError, match=r"^features.layer=fc9: one of conv1, conv2, local3, local4, fc10, pixels"):
         Extractor(module, "fc9", CPU)
+    with pytest.raises(UserError, match=r"^probe.layer=fc7: .*; use probe.layer=pixels$"):
+        _ = Extractor(module, "fc7", CPU, key="probe.layer").width
 
 
 def cut_values(folder: Path) -> None:

@@ -16,6 +16,7 @@ from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
 from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.sources.synthetic import CLASSES
 from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
@@ -97,6 +98,12 @@ class ImageStore(L.LightningDataModule):
         """Raise UserError, before anything else is set up, unless there is a store of the right name and size."""
         if not self.is_undrawn_demo:
             _ = self.store
+
+    def check_num_classes(self, outputs: int) -> None:
+        """Raise UserError unless the store has as many classes as the network has outputs."""
+        classes = CLASSES if self.is_undrawn_demo else self.store.classes
+        if len(classes) != outputs:
+            raise UserError(f"model.num_classes={outputs}: the store at {self.root} has {len(classes)} classes")
 
     @cached_property
     def store(self) -> Store:

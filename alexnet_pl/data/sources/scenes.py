@@ -161,7 +161,8 @@ def source(size: int, objects: tuple[int, int] = OBJECTS, train: int = TRAIN, va
             place = ByteLocation(Path("drawn"), start=i)
             yield ImageRecord(f"{split}/{i:06d}", label, place, annotation)
 
-    return DatasetListing(list(CLASSES), {split: LazyRecords(lambda split=split: listed(split)) for split in numbers})
+    splits = {split: LazyRecords(lambda split=split: listed(split)) for split in numbers}
+    return DatasetListing(list(CLASSES), splits, expected={split: len(indices) for split, indices in numbers.items()})
 
 
 def read(item: ImageRecord, size: int, objects: tuple[int, int]) -> tuple[np.ndarray, str]:

@@ -217,7 +217,7 @@ def list_synthetic(train: int = TRAIN, val: int = VAL) -> DatasetListing:
         ]
         for split, indices in numbers.items()
     }
-    return DatasetListing(list(CLASSES), splits)
+    return DatasetListing(list(CLASSES), splits, expected={split: len(indices) for split, indices in numbers.items()})
 
 
 def read_drawn(item: ImageRecord, size: int) -> tuple[np.ndarray, str]:

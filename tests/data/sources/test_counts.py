@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,14 @@ from copies import (
     zipped,
 )
 
-from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.pipeline import make_store, repair_store
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.prepare.shard import ImageReader
+from alexnet_pl.data.sources import scenes, synthetic
+from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import describe_dataset
@@ -118,6 +124,23 @@ def test_counts_are_printed_if_no_expected_counts_exist(tmp_path: Path, capsys: 
     assert "counted 6 train, 5 val, 3 test images; a copy of this form does not say how many" in capsys.readouterr().out
     make_store(options(tree(tmp_path / "tree"), tmp_path / "other"))
     assert "counted" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("listing", "read", "encoding"),
+    [
+        (synthetic.list_synthetic(6, 4), partial(synthetic.read_drawn, size=64), "raw"),
+        (scenes.source(64, (1, 1), 6, 4), partial(scenes.read, size=64, objects=(1, 1)), "whole"),
+    ],
+    ids=["demo", "scenes"],
+)
+def test_drawn_images_are_counted(
+    listing: DatasetListing, read: ImageReader, encoding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their number is known, so nothing is said about it."""
+    prepare(listing, tmp_path / "store", StoreSettings("drawn", 64, {}, StoreEncoding(encoding), workers=1), read)
+    assert listing.expected == {"train": 6, "val": 4}
+    assert "how many" not in capsys.readouterr().out
 
 
 def test_class_folders_named_ilsvrc2012_are_checked_against_its_counts(tmp_path: Path) -> None:

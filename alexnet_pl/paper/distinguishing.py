@@ -1,0 +1,54 @@
+"""What distinguishes groups of tests on one proxy dataset: the store, the split, or training settings."""
+
+from collections.abc import Iterator, Sequence
+
+from alexnet_pl.config.identity import Settings
+from alexnet_pl.config.migration import leaves
+from alexnet_pl.config.recipes import format_override
+from alexnet_pl.paper.results import TestRun, comparable_settings
+
+
+def distinguish_groups(groups: Sequence[Sequence[TestRun]]) -> list[str]:
+    """For each group, the properties in which it differs from other groups on a data set of the same name, such as
+    "optim.bias_lr_scale=1.0"; "" if there is no other."""
+    described = [describe_group(tests) for tests in groups]
+    names = [tests[0].result.dataset.name for tests in groups]
+    same = [[other for other, of in zip(described, names, strict=True) if of == name] for name in names]
+    return [", ".join(differing(own, others)) for own, others in zip(described, same, strict=True)]
+
+
+def differing(own: dict[str, str], others: Sequence[dict[str, str]]) -> Iterator[str]:
+    """Texts of properties that another group has too, with another value."""
+    return (text for name, text in own.items() if text and any(other.get(name, text) != text for other in others))
+
+
+def describe_group(tests: Sequence[TestRun]) -> dict[str, str]:
+    """Properties that a group's networks share: name → text. `networks`: the run of an ensemble whose members differ in
+    them, which is a group of its own."""
+    dataset, settings = tests[0].result.dataset, [network.training or {} for network in tests[0].networks]
+    first, *others = [dict(overrides(each)) for each in settings]
+    shared = {name: text for name, text in first.items() if all(other.get(name) == text for other in others)}
+    return {
+        "store": f"store {dataset.fingerprint[:12]}",
+        "split": f"test.split={dataset.split}",
+        "networks": "" if all(other == first for other in others) else f"networks of {tests[0].run.name}",
+        **shared,
+        **shared_rates(tests),
+    }
+
+
+def shared_rates(tests: Sequence[TestRun]) -> dict[str, str]:
+    """Learning rates of the networks of a test, unless they differ between tests, as where each variant has its own."""
+    rates, *others = {test.learning_rates for test in tests}
+    return {} if others else {"rates": f"optim.lr={' and '.join(map(str, rates))}"}
+
+
+def overrides(training: Settings) -> Iterator[tuple[str, str]]:
+    """(name, override) of each setting by which tests are grouped, learning rates apart."""
+    settings = comparable_settings(training)
+    schedule = {**settings.pop("schedule")}
+    kind = schedule.pop("name", None)
+    sections = {"augment": {"crop": settings.pop("crop")}, **settings, "schedule": {"name": kind, f"{kind}": schedule}}
+    for path, value in leaves(sections):
+        name = ".".join(map(str, path))
+        yield name, format_override(name, value)
