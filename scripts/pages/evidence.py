@@ -16,12 +16,14 @@ from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, 
 from alexnet_pl.reporting.code_tables import codes_page, collect_codes
 from alexnet_pl.reporting.deviation_tables import summarize_effects
 from alexnet_pl.reporting.measured_page import measured_page, measured_tables
+from alexnet_pl.reporting.norms_comparison import norms_page
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.reporting.tables import to_markdown
 from alexnet_pl.runs.metrics_log import read_rows
 from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
 
+NORMS = ROOT / "docs/norms.md"  # of a shortened schedule until runs of the whole one are kept
 CODES = ROOT / "docs/codes.md"
 DEVIATIONS = ROOT / "docs/deviations.md"
 TUNED = {"full": "full network", "dropout": "no dropout", "tanh": "tanh", "towers": "one tower, half the kernels"}
@@ -41,8 +43,10 @@ def evidence_pages() -> dict[Path, str]:
     effects = measure_deviations(tests)
     readme, proxies = ROOT / "README.md", group_proxies(tests)
     tables = measured_tables(proxies, effects, measure_specialization(tests))
+    cifar = {NORMS: "\n".join(norms_page([KEPT])).rstrip() + "\n"} if (KEPT / "cifar10").is_dir() else {}
     shown = with_table(readme.read_text(), "results", results_table(ROWS, "docs/"))
     return {
+        **cifar,
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
         CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),
