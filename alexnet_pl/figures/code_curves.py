@@ -69,6 +69,7 @@ def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
             if kind == NEAREST:
                 shown.pop(FLOAT)  # always right by definition
             draw_panel(axes, {method: shown[method] for method in STYLES if method in shown}, theme)
+        axes_of_kind[0].set_ylim(0, None)  # of the whole row, after all of its curves are drawn
         axes_of_kind[0].set_ylabel(f"precision, %\n({ROWS[kind]})")
     for axes, bits in zip(panels[0], sizes, strict=True):
         axes.set_title(f"{bits} bits", fontsize=9)
@@ -87,5 +88,5 @@ def draw_panel(axes: Axes, curves: dict[str, JsonObject], theme: Theme) -> None:
         axes.plot(curve["recall"], curve["precision"], style, color=color, linewidth=1.3, label=method)
         at = int(np.argmin(np.abs(np.array(curve["ranks"]) - MARKED)))
         axes.plot(curve["recall"][at], curve["precision"][at], "o", color=color, markersize=3, label="_")
-    axes.set(xlim=(0, 100), ylim=(0, None))
+    axes.set_xlim(0, 100)
     axes.grid(linewidth=0.5)

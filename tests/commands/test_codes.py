@@ -13,7 +13,7 @@ from run_folders import whole_and_cut
 from running import Compose, check_words, last, run
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.figures.code_curves import collect_curves, draw_code_curves, picture_codes
+from alexnet_pl.figures.code_curves import Curves, collect_curves, draw_code_curves, picture_codes
 from alexnet_pl.figures.style import THEMES
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.code_tables import HEADER, code_table, codes_page, collect_codes
@@ -218,8 +218,21 @@ def test_neighbour_loss_has_its_own_row_and_curve(cfg: DictConfig, tmp_path: Pat
     assert nearest["recall"][-1] == 100
     for theme in THEMES:
         check_words(draw_code_curves(curves, theme))
+    for axes in draw_code_curves({**curves, **other_bits(curves, 20)}, THEMES[0]).axes:
+        assert axes.get_ylim()[1] >= max(max(np.asarray(line.get_ydata())) for line in axes.get_lines())
     with pytest.raises(UserError, match=r"codes.neighbors: the run in .* was started with other values"):
         run(given, "reproduce", tmp_path / "without")
+
+
+def other_bits(curves: Curves, bits: int) -> Curves:
+    """The same curves for another number of bits, with twice the precision."""
+    return {
+        (method, bits): {
+            kind: {**one, "precision": [2 * value for value in one["precision"]]} for kind, one in kinds.items()
+        }
+        for (method, size), kinds in curves.items()
+        if size
+    }
 
 
 def test_tests_without_curves_have_a_table_and_no_picture(cfg: DictConfig, tmp_path: Path) -> None:
