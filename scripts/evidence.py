@@ -1,14 +1,15 @@
-"""Repeat the measurements of docs/measured.md, norms.md, codes.md and boxes.md, and keep each run's small files.
+"""Run what is missing of the measurements in docs/measured.md, norms.md, codes.md and boxes.md; keep its small files.
 
     python scripts/evidence.py /fast/evidence --plan
     python scripts/evidence.py /fast/evidence --tinyimagenet /downloads/tiny-imagenet-200
     python scripts/evidence.py /fast/evidence --cifar10 /downloads/cifar-10-python.tar.gz --part cifar10 --seeds 1
 
-Interrupted, the same command continues. A run whose files are in docs/data/evidence is not repeated, on any machine.
+Interrupted, the same command continues. A run whose files are in docs/data/evidence is done; remove them to repeat it.
 Two calls, each with its own parts or seeds, may share the folder. Studies without their images are left out.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from studies.cifar10 import CIFAR10
@@ -28,47 +29,64 @@ def runs_left(study: Study, parts: list[str], seeds: list[int] | None) -> list[R
 def print_plan(left: list[Run | Script]) -> None:
     """Print the number of runs left in each part, with hours by the median of the runs that were kept."""
     for part in PARTS:
-        count = sum(run.count if isinstance(run, Script) else 1 for run in left if run.part == part)
+        count = sum(len(run.missing) if isinstance(run, Script) else 1 for run in left if run.part == part)
         hours = median_hours(part)
         if count:
-            print(
-                f"{part}: {count} left, " + (f"about {count * hours:.1f} hours" if hours else "hours not yet known"),
-                flush=True,
-            )
+            duration = f"about {count * hours:.1f} hours" if hours else "hours not yet known"
+            print(f"{part}: {count} left, {duration}", flush=True)
     if not left:
         print("nothing left")
 
 
-def carry_out(study: Study, source: Path | None, root: Path, left: list[Run | Script]) -> None:
+def carry_out(study: Study, source: Path | None, root: Path, parts: list[str], seeds: Sequence[int]) -> None:
+    """Do what is left of a study. Later runs are planned when earlier ones have ended, which tune their rates."""
     study.prepare(source, root)
-    for run in left:
-        if not run.is_done:  # may be done by another call in the meantime
+    for run in study.runs(seeds):
+        if run.part in parts and not run.is_done:
+            train_needed(study, run.needs, root, seeds)
             run.execute(root)
     study.finish(root)
 
 
-def main() -> None:
+def train_needed(study: Study, needs: Path | None, root: Path, seeds: Sequence[int]) -> None:
+    """Train the network that a run uses, if it was kept from another machine and its checkpoint is not here."""
+    if needs and not (root / "runs" / needs / "checkpoints/last.ckpt").is_file():
+        next(run for run in study.runs(seeds) if isinstance(run, Run) and run.folder == needs).execute(root)
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="folder for the stores and the runs")
     for study in STUDIES:
         if study.source:
             parser.add_argument(f"--{study.source}", type=Path, metavar="PATH", help=study.help)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--seeds", nargs="+", type=int, help="default: those of docs/data/evidence")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, help="default: those of docs/data/evidence; scripts have theirs"
+    )
     parser.add_argument("--plan", action="store_true", help="print what is left, and how long it will take")
     args = parser.parse_args()
+    for study in STUDIES:
+        source = getattr(args, study.source) if study.source else None
+        if source and not source.exists():
+            parser.error(f"--{study.source} {source}: does not exist; give {study.help}")
+    return args
+
+
+def main() -> None:
+    args = parse_arguments()
     left = {study: runs_left(study, args.part, args.seeds) for study in STUDIES}
     print_plan([run for runs in left.values() for run in runs])
     if args.plan:
         return
     root = args.root.resolve()
     root.mkdir(parents=True, exist_ok=True)
-    for study, runs in left.items():
+    for study in (study for study, runs in left.items() if runs):
         source = getattr(args, study.source) if study.source else None
-        if runs and study.source and source is None:
+        if study.source and source is None:
             print(f"{study.name}: left out; its images are missing (--{study.source}: {study.help})", flush=True)
-        elif set(study.parts) & set(args.part) and (source or not study.source):
-            carry_out(study, source and source.resolve(), root, runs)
+        else:
+            carry_out(study, source and source.resolve(), root, args.part, args.seeds or study.seeds)
 
 
 if __name__ == "__main__":

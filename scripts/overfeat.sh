@@ -5,17 +5,17 @@
 set -e
 images=$1 folder=$2
 store="$folder/imagenette160"
-python -m alexnet_pl prepare -c overfeat_proxy prepare.source="$images" data.root="$store"
+"${PYTHON:-python}" -m alexnet_pl prepare -c overfeat_proxy prepare.source="$images" data.root="$store"
 for seed in 1 2 3; do
     run="$folder/runs/overfeat$seed"
-    python -m alexnet_pl fit -c overfeat_proxy data.root="$store" seed=$seed logger=csv ckpt_path=auto hydra.run.dir="$run"
+    "${PYTHON:-python}" -m alexnet_pl fit -c overfeat_proxy data.root="$store" seed=$seed logger=csv ckpt_path=auto hydra.run.dir="$run"
     for stride in coarse fine; do
-        python -m alexnet_pl test "$run" test.scales=1 test.stride=$stride
+        "${PYTHON:-python}" -m alexnet_pl test "$run" test.scales=1 test.stride=$stride
     done
     for scales in 1,2,4,6 1,2,3,4,5,6; do
-        python -m alexnet_pl test "$run" test.scales=$scales
+        "${PYTHON:-python}" -m alexnet_pl test "$run" test.scales=$scales
     done
-    python -m alexnet_pl test "$run" test.views=ten
-    [ -z "$KEEP" ] || python "$(dirname "$0")/kept_runs.py" "$run" "overfeat/seed$seed"
+    "${PYTHON:-python}" -m alexnet_pl test "$run" test.views=ten
+    [ -z "$KEEP" ] || "${PYTHON:-python}" "$(dirname "$0")/kept_runs.py" "$run" "overfeat/seed$seed"
 done
-python -m alexnet_pl report report.runs="$folder/runs"
+"${PYTHON:-python}" -m alexnet_pl report report.runs="$folder/runs"

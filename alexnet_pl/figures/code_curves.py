@@ -12,20 +12,21 @@ from matplotlib.figure import Figure
 from alexnet_pl.figures.markdown import picture_lines
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.files import JsonObject
-from alexnet_pl.retrieval.code_evaluation import CLASS, FLOAT, FLOAT_PIXELS, METHODS, NEAREST, NEIGHBOR_LOSS
-from alexnet_pl.retrieval.code_result import CodesResult
+from alexnet_pl.retrieval.code_evaluation import CLASS, FLOAT, FLOAT_PIXELS, NEAREST, UNTRAINED, trained_method
+from alexnet_pl.retrieval.code_result import CodesResult, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
 
+PCA, RANDOM = UNTRAINED
 ROWS = {NEAREST: f"the {RANKS[-1]} nearest by fc7", CLASS: "the query's class"}
 MARKED = RANKS[-1]  # rank with a dot on each curve
 STYLES = {  # method → index into the theme's series, line style
     FLOAT: (2, "-"),
-    METHODS["fc7"] + NEIGHBOR_LOSS: (0, "-"),
-    METHODS["fc7"]: (0, "--"),
-    "PCA of fc7, signs": (1, ":"),
-    "random projections of fc7, signs": (1, "-"),
-    METHODS["pixels"] + NEIGHBOR_LOSS: (2, "-."),
-    METHODS["pixels"]: (2, "--"),
+    trained_method("fc7", 1): (0, "-"),
+    trained_method("fc7", 0): (0, "--"),
+    PCA: (1, ":"),
+    RANDOM: (1, "-"),
+    trained_method("pixels", 1): (2, "-."),
+    trained_method("pixels", 0): (2, "--"),
     FLOAT_PIXELS: (2, ":"),
 }
 
@@ -51,8 +52,8 @@ def save_code_curves(groups: Sequence[Sequence[CodesResult]], folder: Path) -> N
 
 
 def collect_curves(tests: Sequence[CodesResult]) -> Curves:
-    rows = [(row, test.seed) for test in tests for row in test.rows if row.get("curves")]
-    return {(row["method"], row["bits"]): row["curves"] for row, _ in sorted(rows, key=lambda pair: -pair[1])}
+    lowest = {key: rows[min(rows)] for key, rows in rows_by_method(tests).items()}
+    return {key: row["curves"] for key, row in lowest.items() if row.get("curves")}
 
 
 def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
@@ -67,7 +68,7 @@ def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
                 method: one[kind] for (method, size), one in curves.items() if size in (None, bits) and kind in one
             }
             if kind == NEAREST:
-                shown.pop(FLOAT)  # always right by definition
+                shown.pop(FLOAT, None)  # always right by definition
             draw_panel(axes, {method: shown[method] for method in STYLES if method in shown}, theme)
         axes_of_kind[0].set_ylim(0, None)  # of the whole row, after all of its curves are drawn
         axes_of_kind[0].set_ylabel(f"precision, %\n({ROWS[kind]})")
@@ -83,6 +84,8 @@ def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
 
 def draw_panel(axes: Axes, curves: dict[str, JsonObject], theme: Theme) -> None:
     for method, curve in curves.items():
+        if not curve["ranks"]:
+            continue
         series, style = STYLES[method]
         color = theme.series[series]
         axes.plot(curve["recall"], curve["precision"], style, color=color, linewidth=1.3, label=method)

@@ -9,7 +9,7 @@ from alexnet_pl.files import JsonObject
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, METHOD_ORDER
-from alexnet_pl.retrieval.code_result import CodesResult, read_codes_result
+from alexnet_pl.retrieval.code_result import CodesResult, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
 
 METRICS = {f"recall_{k}": f"recall at {k}, %" for k in RANKS} | {
@@ -21,11 +21,13 @@ RowKey = tuple[str, int | None]
 
 
 def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:
-    """Tests of fully trained codes below the folders, grouped by network, store, split and number of queries."""
+    """Tests of fully trained codes below the folders, grouped by network, store, split, number of queries, and shape of
+    the auto-encoders."""
     groups: dict[tuple[object, ...], list[CodesResult]] = {}
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/codes.json")}):
         test = read_codes_result(path)
-        group = test.network.checkpoint.sha256, test.dataset.fingerprint, test.dataset.split, test.queries
+        shape = *test.codes.hidden, test.codes.binary, test.codes.noise
+        group = test.network.checkpoint.sha256, test.dataset.fingerprint, test.dataset.split, test.queries, shape
         if test.codes.finished:
             groups.setdefault(group, []).append(test)
     return list(groups.values())
@@ -49,11 +51,8 @@ def codes_page(groups: list[list[CodesResult]], pictures: list[str]) -> str:
 
 
 def code_table(tests: list[CodesResult]) -> Table:
-    by_key: dict[RowKey, dict[int, JsonObject]] = {}
-    for test in sorted(tests, key=lambda test: -test.machine.load):  # of equal rows, keep the least disturbed timing
-        for row in test.rows:
-            by_key.setdefault((row["method"], row["bits"]), {})[test.seed] = row
-    keys = sorted(by_key, key=lambda key: (key[1] or 0, METHOD_ORDER.index(key[0])))
+    by_key = rows_by_method(tests)
+    keys = sorted(by_key, key=lambda key: (key[1] or 0, METHOD_ORDER.index(key[0].split(" × ")[0])))
     rows = [code_row(key, list(by_key[key].values())) for key in keys]
     return Table(f"Short codes (§7.1), no row of the paper: {describe_code(tests[0])}", HEADER, rows, code_notes(tests))
 
@@ -95,6 +94,7 @@ def code_notes(tests: list[CodesResult]) -> tuple[str, ...]:
     return (
         f"Network: checkpoint {name}, step {step:,}{end}{error}. With {dataset.classes} equally frequent classes, one "
         f"image in {dataset.classes} has the query's class by chance.",
+        f"Auto-encoders: hidden layers of {' and '.join(map(str, tests[0].codes.hidden)) or 'no'} units.",
         "Recall: share of the nearest images by fc7's float vectors (exact search) that the method finds too; 100 % "
         "for these vectors by definition.",
         "±: half of the 95 % interval, over queries, or over runs if there are several seeds. Equal Hamming distances "

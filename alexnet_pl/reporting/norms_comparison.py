@@ -44,6 +44,8 @@ def read_cifar_test(test: TestRun) -> CifarTest | None:
     result, training = test.result, test.result.training
     if not training or training["model"].get("name") != "local" or not (result.finished and test.is_complete):
         return None
+    if "norm" not in training["model"]:  # of another version
+        return None
     epochs = training["trainer"]["max_epochs"] if result.trained.epochs is None else result.trained.epochs
     return CifarTest(
         training["model"]["norm"], epochs, result.seed, result.top1_error, describe_settings(result, training)
@@ -52,7 +54,7 @@ def read_cifar_test(test: TestRun) -> CifarTest | None:
 
 def describe_settings(result: TestResult, training: Settings) -> str:
     drops = " and ".join(map(str, training["schedule"].get("drops", [])))
-    folded = training["data"]["include_val_after_epoch"]
+    folded = training["data"].get("include_val_after_epoch")
     schedule = f"all images after {folded} epochs, rates divided by ten with epochs {drops}"
     images = (
         f"{result.dataset.name} ({result.dataset.fingerprint[:12]}), {result.images:,} {result.dataset.split} images"

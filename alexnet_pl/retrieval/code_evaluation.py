@@ -1,7 +1,7 @@
 """Evaluation of binary codes (§7.1) beside float vectors, untrained codes, and codes of raw pixels."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import cached_property
 from operator import attrgetter
@@ -22,11 +22,12 @@ from alexnet_pl.retrieval.hamming import (
     pca_hash,
     random_projection_hash,
 )
-from alexnet_pl.retrieval.precision_recall import RANKS, bit_distances, measure_curve, vector_distances
+from alexnet_pl.retrieval.precision_recall import RANKS, Relevant, bit_distances, measure_curves, vector_distances
 from alexnet_pl.retrieval.search import Neighbors, search_exactly
 
 REPETITIONS = 5
 CURVE_QUERIES = 500  # queries of precision-recall curves, for each of which all images are ranked
+NEAREST, CLASS = "nearest", "class"  # what is to be retrieved, in precision-recall curves
 FLOAT, FLOAT_PIXELS = "float vectors of fc7, exact", "float raw pixels, exact"
 METHODS = {"fc7": "auto-encoder on fc7", "pixels": "auto-encoder on raw pixels"}
 NEIGHBOR_LOSS = ", neighbour loss"  # added to a method's name
@@ -34,7 +35,14 @@ UNTRAINED: dict[str, Callable[[Features, int, int], Encoder]] = {
     "PCA of fc7, signs": lambda features, bits, seed: pca_hash(features, bits),
     "random projections of fc7, signs": random_projection_hash,
 }
-TRAINED = [name + suffix for name in METHODS.values() for suffix in (NEIGHBOR_LOSS, "")]
+
+
+def trained_method(layer: str, neighbors: float) -> str:
+    """Name of the codes of a layer trained with a neighbour loss of this weight."""
+    return METHODS[layer] + (NEIGHBOR_LOSS + (f" × {neighbors:g}" if neighbors != 1 else "") if neighbors else "")
+
+
+TRAINED = [trained_method(layer, weight) for layer in METHODS for weight in (1, 0)]
 METHOD_ORDER = [FLOAT, *TRAINED[:2], *UNTRAINED, *TRAINED[2:], FLOAT_PIXELS]  # in tables and legends
 
 
@@ -57,30 +65,37 @@ class CodeComparison:
         return search_exactly(self.train, self.tested.rows(self.numbers), self.max_rank)
 
     def row(
-        self, method: str, bits: int | None, bytes_per_image: int, neighbors: Neighbors, distances: np.ndarray
+        self,
+        method: str,
+        bits: int | None,
+        bytes_per_image: int,
+        neighbors: Neighbors,
+        distances: Iterable[np.ndarray],
     ) -> dict[str, Any]:
         """Row of the table, with curves. `distances`: of the first `CURVE_QUERIES` queries from all images."""
         known = {"truth": self.truth.numbers, "queries": self.labels, "images": self.train.labels}
-        curves = {name: asdict(measure_curve(distances, relevant)) for name, relevant in self.relevant.items()}
+        curves = {kind: asdict(curve) for kind, curve in measure_curves(distances, self.relevant).items()}
         return {**measure_recall(method, bits, bytes_per_image, neighbors, **known), "curves": curves}
 
-    @cached_property
-    def relevant(self) -> dict[str, np.ndarray]:
-        """Images to retrieve, (queries, images) bool: the nearest by float vectors; those of the query's class."""
-        near = np.zeros((min(CURVE_QUERIES, len(self.numbers)), len(self.train)), bool)
-        np.put_along_axis(near, self.truth.numbers[: len(near)], True, 1)
-        of_class = self.train.labels == self.labels[: len(near), None]
+    @property
+    def relevant(self) -> dict[str, Relevant]:
+        """Images to retrieve for a query: the nearest by float vectors; those of the query's class, if it is known."""
+        images = np.arange(len(self.train))
         known = (self.labels >= 0).all() and (self.train.labels >= 0).all()
-        return {NEAREST: near, **({CLASS: of_class} if known else {})}
+        by_class: dict[str, Relevant] = {CLASS: lambda query: self.train.labels == self.labels[query]}
+        return {
+            NEAREST: lambda query: np.isin(images, self.truth.numbers[query]),
+            **(by_class if known else {}),
+        }
 
     def float_rows(self) -> list[dict[str, Any]]:
         distances = vector_distances(self.train, self.tested.rows(self.numbers[:CURVE_QUERIES]))
         return [self.row(FLOAT, None, 2 * self.train.width, self.truth, distances)]
 
-    def learned_rows(self, book: CodeBook, tested: Features, suffix: str = "") -> list[dict[str, Any]]:
+    def learned_rows(self, book: CodeBook, tested: Features, neighbors: float = 0.0) -> list[dict[str, Any]]:
         """Rows of an auto-encoder's codes; for codes of pixels, also of the pixels themselves.
 
-        `suffix`: of the method's name.
+        `neighbors`: weight of the neighbour loss in training.
         """
         layer = book.features.info.layer
         if book.features.names != self.train.names or tested.names != self.tested.names:
@@ -88,7 +103,7 @@ class CodeComparison:
                 f"{book.features.folder}: features of other images than {self.train.folder}; make both again"
             )
         queries = tested.rows(self.numbers)
-        rows = [self.code_row(METHODS[layer] + suffix, book.bits, book.codes, book.net.encode(queries))]
+        rows = [self.code_row(trained_method(layer, neighbors), book.bits, book.codes, book.net.encode(queries))]
         if layer == "pixels":
             exact = search_exactly(book.features, queries, self.max_rank)
             distances = vector_distances(book.features, queries[:CURVE_QUERIES])
@@ -108,9 +123,6 @@ class CodeComparison:
             encoder = make(self.train, bits, seed)
             rows.append(self.code_row(method, bits, encode_features(encoder, self.train), encoder(queries)))
         return rows
-
-
-NEAREST, CLASS = "nearest", "class"  # what is to be retrieved, in precision-recall curves
 
 
 def measure_recall(

@@ -1,8 +1,11 @@
 """codes.json: how well binary codes find the neighbours of float vectors (§7.1)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
@@ -58,4 +61,26 @@ class CodesResult:
 
 def read_codes_result(path: Path) -> CodesResult:
     """Read codes.json. Raises UserError, naming the file and the field, if it is invalid."""
-    return read_record(path, CodesResult, "test again")
+    result = read_record(path, CodesResult, "test again")
+    for row in result.rows:
+        curves = row.get("curves", {})
+        if not isinstance(curves, dict) or not all(map(is_curve, curves.values())):
+            raise UserError(f"{path}: damaged (curves of {row.get('method')}); test again")
+    return result
+
+
+def is_curve(curve: Any) -> bool:
+    """Whether a value of a record is a precision-recall curve."""
+    columns = [curve.get(name) for name in ("ranks", "precision", "recall")] if isinstance(curve, dict) else []
+    lists = [column for column in columns if isinstance(column, list)]
+    numbers = all(isinstance(value, int | float) for column in lists for value in column)
+    return len(lists) == 3 and len({len(column) for column in lists}) == 1 and numbers
+
+
+def rows_by_method(tests: Iterable[CodesResult]) -> dict[tuple[str, int | None], dict[int, JsonObject]]:
+    """Rows by method and number of bits, then by seed. Of equal ones, that of the least disturbed timing."""
+    found: dict[tuple[str, int | None], dict[int, JsonObject]] = {}
+    for test in sorted(tests, key=lambda test: -test.machine.load):
+        for row in test.rows:
+            found.setdefault((row["method"], row["bits"]), {})[test.seed] = row
+    return found

@@ -69,6 +69,12 @@ class CodeLearner(L.LightningModule):
         falling = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
         return {"optimizer": adam, "lr_scheduler": falling}
 
+    def on_fit_start(self) -> None:
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        batch, processes = min(data.batch_size, len(data.features["train"])), self.trainer.world_size
+        if self.neighbors and batch % processes:
+            raise UserError(f"data.batch_size={batch}: with codes.neighbors, a multiple of the {processes} processes")
+
     def training_step(self, vectors: Tensor, index: int) -> Tensor:
         errors, codes = self.net(vectors)
         loss = errors.mean()

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TEMPERATURE = 0.03  # of vectors, as a share of the mean squared distance in the batch
-SCALE = 0.5  # of Hamming distances; where it was learned, it ended between 0.4 and 0.6 for 28 to 256 bits
-MASKED = -1e4  # logit of a vector's distance to itself
+SCALE = 0.5  # of Hamming distances
+MASKED = -1e9  # logit of a vector's distance to itself; that of another is above -34 times the vectors in the batch
 
 
 def neighbor_loss(vectors: Tensor, codes: Tensor, others: tuple[Tensor, Tensor], first: int = 0) -> Tensor:

@@ -12,15 +12,17 @@ SCHEDULE = ("schedule.name=steps", "+schedule.steps.drops=[36,42]", "trainer.max
 
 def planned_runs(seeds: Sequence[int]) -> Iterator[Run | Script]:
     for seed in seeds:
-        yield Run("halves", "network", seed, "imagenette", "imagenette256", (*SIZE, "+model.width=0.25", *SCHEDULE))
-    yield Script("overfeat", "overfeat.sh", ("imagenette", "overfeat"), count=3)
+        yield Run(
+            "specialization", "network", seed, "imagenette", "imagenette256", (*SIZE, "+model.width=0.25", *SCHEDULE)
+        )
+    yield Script("overfeat", "overfeat.sh", ("imagenette", "overfeat"), names=("seed1", "seed2", "seed3"))
 
 
 def prepare_store(source: Path | None, root: Path) -> None:
     assert source is not None
     link = root / "imagenette"
-    if not link.is_symlink():
-        link.symlink_to(source.resolve())
+    link.unlink(missing_ok=True)
+    link.symlink_to(source)
     alexnet_pl(root, "prepare", "-c", "imagenette", "prepare.source=imagenette", "data.root=imagenette256")
 
 
@@ -28,7 +30,7 @@ IMAGENETTE = Study(
     "Imagenette",
     "imagenette",
     "Imagenette, unpacked",
-    ("halves", "overfeat"),
+    ("specialization", "overfeat"),
     (1, 2, 3, 4, 5),
     planned_runs,
     prepare_store,

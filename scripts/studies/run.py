@@ -17,7 +17,10 @@ PACKAGE = Path(__file__).resolve().parents[2]
 @dataclass(frozen=True)
 class Run:
     """One network: trained by `recipe` with `overrides` on a store below the root, tested as the recipe says and with
-    each of `tests`. `is_tested`: false if the run only tunes a rate."""
+    each of `tests`.
+
+    `is_tested`: false if the run only tunes a rate; `needs`: folder of the run whose network it uses.
+    """
 
     part: str
     name: str
@@ -27,6 +30,7 @@ class Run:
     overrides: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     is_tested: bool = True
+    needs: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -48,23 +52,28 @@ class Run:
 
 @dataclass(frozen=True)
 class Script:
-    """Runs of a shell script that keeps its own runs in docs/data/evidence, in `count` folders below `part`.
+    """Runs of a shell script that keeps its own runs in docs/data/evidence: `names`, folders below `part`.
 
-    `words`: arguments, below the root or absolute.
+    `words`: arguments, below the root or absolute; `needs`: as in `Run`.
     """
 
     part: str
     script: str
     words: tuple[str, ...]
-    count: int
+    names: tuple[str, ...]
+    needs: Path | None = None
+
+    @property
+    def missing(self) -> list[str]:
+        return [name for name in self.names if not (KEPT / self.part / name / "fit.json").is_file()]
 
     @property
     def is_done(self) -> bool:
-        return len(list(kept_folders(self.part))) >= self.count
+        return not self.missing
 
     def execute(self, root: Path) -> None:
-        environment = environment_of(PACKAGE) | {"KEEP": "1", "PYTHON": sys.executable}
-        subprocess.run(["bash", PACKAGE / "scripts" / self.script, *self.words], check=True, cwd=root, env=environment)
+        command = ["bash", str(PACKAGE / "scripts" / self.script), *self.words]
+        subprocess.run(command, check=True, cwd=root, env=environment() | {"KEEP": "1", "PYTHON": sys.executable})
 
 
 @dataclass(frozen=True)
@@ -84,13 +93,11 @@ class Study:
 
 def alexnet_pl(root: Path, *words: str | Path) -> None:
     """Run a command in `root`, so that its records contain no other folder."""
-    subprocess.run(
-        [sys.executable, "-m", "alexnet_pl", *map(str, words)], check=True, cwd=root, env=environment_of(PACKAGE)
-    )
+    subprocess.run([sys.executable, "-m", "alexnet_pl", *map(str, words)], check=True, cwd=root, env=environment())
 
 
-def environment_of(package: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(package)}
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(PACKAGE)}
 
 
 def kept_folders(part: str) -> Iterator[Path]:

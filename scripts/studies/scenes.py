@@ -2,12 +2,18 @@
 
 from studies.run import Script, Study
 
+NAMES = tuple(  # as scripts/boxes.sh names them
+    f"{kind}-{seed}"
+    for seed in (0, 1, 2)
+    for kind in ("localise-shared", "localise-per_class", "detect-none", "detect-random_and_hard")
+)
+
 SCENES = Study(
     "drawn scenes",
     None,
     "",
     ("boxes",),
-    (0, 1, 2),
-    lambda seeds: [Script("boxes", "boxes.sh", ("boxes",), count=12)],
+    (),
+    lambda seeds: [Script("boxes", "boxes.sh", ("boxes",), NAMES)],
     lambda source, root: None,
 )

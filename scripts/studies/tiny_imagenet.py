@@ -32,6 +32,11 @@ ABLATIONS = {  # §4, §5 and §8
     "without-conv4": "model.without=conv4",
     "without-conv5": "model.without=conv5",
 }
+CODES = tuple(  # as scripts/codes.sh names them
+    f"{kind}-{bits}-{loss}-seed0"
+    for bits in (28, 64, 128, 256)
+    for kind, loss in (("fc7", "neighbors1"), ("fc7", "neighbors0"), ("pixels", "neighbors0"))
+)
 TUNED = ("dropout", "tanh", "towers")  # ablations that change the effect of a learning rate
 
 
@@ -40,7 +45,8 @@ def planned_runs(seeds: Sequence[int]) -> Iterator[Run | Script]:
     yield from tuning_runs()
     for seed in seeds:
         yield from measured_runs(seed)
-    yield Script("codes", "codes.sh", ("runs/full/network/seed1", "runs/codes", "0", "data.root=task"), count=12)
+    network = Path("full/network/seed1")
+    yield Script("codes", "codes.sh", (f"runs/{network}", "runs/codes", "0", "data.root=task"), CODES, network)
 
 
 def tuning_runs() -> Iterator[Run]:
@@ -65,7 +71,8 @@ def measured_runs(seed: int) -> Iterator[Run]:
             yield Run("deviations", name, seed, MAIN, "task", (one.override, *rate))
     weights = f"transfer.weights=runs/pretrained/others/seed{seed}"
     yield Run("pretrained", "others", seed, "tinyimagenet_pretrain", "others", rate)
-    yield Run("pretrained", "finetuned", seed, "tinyimagenet_finetune", "task", (*rate, weights))
+    needs = Path(f"pretrained/others/seed{seed}")
+    yield Run("pretrained", "finetuned", seed, "tinyimagenet_finetune", "task", (*rate, weights), needs=needs)
 
 
 def tuned_rate(name: str) -> tuple[str, ...]:

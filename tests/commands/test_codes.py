@@ -13,10 +13,11 @@ from run_folders import whole_and_cut
 from running import Compose, check_words, last, run
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.figures.code_curves import Curves, collect_curves, draw_code_curves, picture_codes
+from alexnet_pl.figures.code_curves import STYLES, Curves, collect_curves, draw_code_curves, picture_codes
 from alexnet_pl.figures.style import THEMES
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.code_tables import HEADER, code_table, codes_page, collect_codes
+from alexnet_pl.retrieval.code_evaluation import METHOD_ORDER
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.search import search_exactly
@@ -245,4 +246,42 @@ def test_tests_without_curves_have_a_table_and_no_picture(cfg: DictConfig, tmp_p
     )
     groups = collect_codes([tmp_path])
     assert picture_codes(groups) == [""]
-    assert "<picture>" not in codes_page(groups, [""])
+    page = codes_page(groups, picture_codes(groups))
+    assert "auto-encoder on fc7" in page
+    assert "Precision and recall" not in page
+
+
+def test_weight_of_the_neighbour_loss_is_that_of_training(cfg: DictConfig, tmp_path: Path) -> None:
+    """Not that of the test's config: a checkpoint may be tested with another."""
+    given = cfg.copy()
+    given.codes.neighbors = 0.5
+    run(given, "fit", tmp_path / "codes")
+    run(cfg, "test", tmp_path / "codes", last(tmp_path / "codes"))
+    assert result(tmp_path / "codes")["codes"]["neighbors"] == 0.5
+    assert result(tmp_path / "codes")["rows"][1]["method"] == "auto-encoder on fc7, neighbour loss × 0.5"
+    (tests,) = collect_codes([tmp_path])
+    assert code_table(tests).rows[1][0] == "auto-encoder on fc7, neighbour loss × 0.5"
+
+
+@pytest.mark.parametrize("curves", [5, {"nearest": {}}, {"nearest": {"ranks": [1], "precision": [1], "recall": []}}])
+def test_damaged_curves_are_named(cfg: DictConfig, tmp_path: Path, curves: object) -> None:
+    path = tmp_path / "codes/results/val-codes/codes.json"
+    run(cfg, "reproduce", tmp_path / "codes")
+    record = json.loads(path.read_text())
+    record["rows"][0]["curves"] = curves
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"codes.json: damaged \(curves of float vectors"):
+        collect_codes([tmp_path])
+
+
+def test_auto_encoders_of_other_shapes_have_their_own_table(cfg: DictConfig, tmp_path: Path) -> None:
+    run(cfg, "reproduce", tmp_path / "a")
+    cfg.codes.hidden = [8, 8]
+    run(cfg, "reproduce", tmp_path / "b")
+    groups = collect_codes([tmp_path])
+    assert ["hidden layers of 16 units" in str(code_table(tests).notes) for tests in groups] == [True, False]
+    assert picture_codes(groups)[1].count("codes-2") == 2
+
+
+def test_every_method_has_a_line_style() -> None:
+    assert {*STYLES} == {*METHOD_ORDER}

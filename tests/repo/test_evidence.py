@@ -1,12 +1,15 @@
 """scripts/evidence.py: every planned run composes, and every kept run is planned."""
 
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import evidence
 import pytest
 from evidence import STUDIES
 from kept_runs import KEPT
 from studies import run as study_run
-from studies.run import Run, Script, median_hours
+from studies.run import Run, Script, Study, median_hours
 from studies.tiny_imagenet import link_classes
 
 from alexnet_pl.config import recipes
@@ -39,17 +42,73 @@ def test_every_kept_run_is_planned() -> None:
     assert {folder for folder in kept if folder.parts[0] not in by_scripts} <= {run.folder for run in RUNS}
 
 
-def test_scripts_exist_and_count_their_kept_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert all((Path(study_run.PACKAGE) / "scripts" / script.script).is_file() for script in SCRIPTS)
+def test_scripts_make_the_folders_that_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for script in SCRIPTS:
+        assert (Path(study_run.PACKAGE) / "scripts" / script.script).is_file()
+        kept = [name for name in script.names if (KEPT / script.part / name).is_dir()]
+        assert kept == ([] if not (KEPT / script.part).is_dir() else [*script.names])
     monkeypatch.setattr(study_run, "KEPT", tmp_path)
-    script = Script("codes", "codes.sh", (), count=2)
-    for number, seconds in enumerate((3600, 7200)):
+    script = Script("codes", "codes.sh", (), ("a", "b"))
+    for name, seconds in {"other": 3600, "a": 7200, "b": 3600}.items():
         assert not script.is_done
-        (tmp_path / f"codes/{number}").mkdir(parents=True)
-        (tmp_path / f"codes/{number}/fit.json").write_text(f'{{"seconds": {seconds}}}')
+        (tmp_path / "codes" / name).mkdir(parents=True)
+        (tmp_path / "codes" / name / "fit.json").write_text(f'{{"seconds": {seconds}}}')
     assert script.is_done
-    assert median_hours("codes") == 1.5
-    assert median_hours("halves") is None
+    assert median_hours("codes") == 1
+    assert median_hours("specialization") is None
+
+
+@pytest.fixture
+def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs that were executed, in order; each is kept at once, and none is trained."""
+    done: list[str] = []
+
+    def execute(run: Run, root: Path) -> None:
+        done.append(run.name)
+        (tmp_path / "kept" / run.folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "kept" / run.folder / "metrics.csv").touch()
+
+    monkeypatch.setattr(study_run, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(Run, "execute", execute)
+    return done
+
+
+def test_needed_networks_are_trained_and_later_runs_planned_late(
+    executed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A kept network whose checkpoint is not here is trained for the run that needs it."""
+
+    def runs(seeds: Sequence[int]) -> Iterator[Run]:
+        yield Run("full", "network", 1, "demo", "task")
+        yield Run("full", "finetuned", 1, "demo", "task", needs=Path("full/network/seed1"))
+        if "finetuned" in executed:
+            yield Run("full", "late", 1, "demo", "task")
+        yield Run("other", "not asked for", 1, "demo", "task")
+
+    study = Study("data", "source", "images", ("full", "other"), (1,), runs, lambda source, root: None)
+    evidence.print_plan(evidence.runs_left(study, ["full"], None))
+    assert capsys.readouterr().out == "full: 2 left, hours not yet known\n"
+    kept = tmp_path / "kept/full/network/seed1"
+    kept.mkdir(parents=True)
+    (kept / "metrics.csv").touch()
+    evidence.carry_out(study, None, tmp_path / "root", ["full"], (1,))
+    assert executed == ["network", "finetuned", "late"]
+    assert evidence.runs_left(study, ["full"], None) == []
+
+
+def test_studies_without_their_images_are_left_out(
+    executed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["evidence.py", str(tmp_path / "root"), "--part", "cifar10", "--seeds", "0"])
+    evidence.main()
+    said = capsys.readouterr().out
+    assert "cifar10: 2 left, hours not yet known" in said
+    assert "CIFAR-10: left out; its images are missing (--cifar10: cifar-10-python.tar.gz or its folder)" in said
+    assert executed == []
+    monkeypatch.setattr(sys, "argv", ["evidence.py", str(tmp_path / "root"), "--cifar10", str(tmp_path / "away")])
+    with pytest.raises(SystemExit, match="2"):
+        evidence.main()
+    assert "away: does not exist; give cifar-10-python.tar.gz" in capsys.readouterr().err
 
 
 def test_classes_are_divided_between_the_stores(tmp_path: Path) -> None:

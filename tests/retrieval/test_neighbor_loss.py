@@ -7,6 +7,7 @@ import pytest
 import torch
 from code_processes import fit_codes, fit_codes_in_two_processes
 from feature_files import WIDTH, make_features, sparse
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from alexnet_pl.models.autoencoder import AutoEncoder
 from alexnet_pl.retrieval.neighbor_loss import neighbor_loss
@@ -44,6 +45,12 @@ def test_loss_of_each_share_is_that_of_its_rows() -> None:
     assert torch.stack(shares).mean().item() == pytest.approx(neighbor_loss(vectors, codes, (vectors, codes)).item())
 
 
+def test_an_outlier_is_no_neighbour_of_itself() -> None:
+    """Its distances from 2,000 equal vectors are 67,000 temperatures; all others are equally near."""
+    vectors, codes = torch.cat([torch.zeros(2000, 1), torch.ones(1, 1)]), torch.ones(2001, 8)
+    assert neighbor_loss(vectors[-1:], codes[-1:], (vectors, codes), 2000).item() == pytest.approx(0, abs=1e-5)
+
+
 def test_a_gradient_step_lowers_the_loss() -> None:
     vectors = torch.from_numpy(sparse(64, 0)).float()
     torch.manual_seed(0)
@@ -68,6 +75,8 @@ def test_two_processes_learn_the_same_codes_as_one(tmp_path: Path) -> None:
     """Each process has half of every batch; its vectors' neighbours are those of the whole batch."""
     for split, count, seed in (("train", 160, 1), ("val", 40, 2)):
         make_features(tmp_path / f"net/features/{split}-fc7", sparse(count, seed))
+    with pytest.raises(ProcessRaisedException, match=r"data.batch_size=15: .* a multiple of the 2 processes"):
+        fit_codes_in_two_processes(tmp_path, "data.batch_size=15")
     fit_codes_in_two_processes(tmp_path)
     one, two = fit_codes(tmp_path, "one"), torch.load(tmp_path / "two/checkpoints/last.ckpt", weights_only=True)
     without = fit_codes(tmp_path, "without", "codes.neighbors=0")["state_dict"]

@@ -22,12 +22,12 @@ def fit_codes(folder: Path, name: str, *words: str) -> dict[str, Any]:
     return torch.load(last(folder / name), weights_only=True)
 
 
-def fit_codes_in_two_processes(folder: Path) -> None:
-    fork_processes(fit_share, (folder, free_port()), 2)
+def fit_codes_in_two_processes(folder: Path, *words: str) -> None:
+    fork_processes(fit_share, (folder, free_port(), words), 2)
 
 
-def fit_share(rank: int, folder: Path, port: int) -> None:
+def fit_share(rank: int, folder: Path, port: int, words: tuple[str, ...]) -> None:
     torch.set_num_threads(1)
     with own_process_state():
         os.environ |= elastic(rank, port)
-        fit_codes(folder, "two")
+        fit_codes(folder, "two", *words)
