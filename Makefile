@@ -76,8 +76,10 @@ gpu: setup  ## measure a GPU, nine minutes per call, into OUT (default gpu-resul
 gpu-kit: setup  ## collect wheels for a GPU machine without network in build/gpu-kit; ROOT=FOLDER: add a store
 	$(PY) scripts/gpu_kit.py build/gpu-kit $(if $(ROOT),--store $(ROOT))
 
-evidence: setup  ## the paper's comparisons on tiny-ImageNet, with the hours left: SOURCE=tiny-imagenet-200 ROOT=FOLDER [PART=...]
-	$(PY) scripts/evidence.py $(SOURCE) $(ROOT) $(if $(PART),--part $(PART)) && $(PY) scripts/reference.py
+SOURCES := $(if $(TINYIMAGENET),--tinyimagenet $(TINYIMAGENET)) $(if $(CIFAR10),--cifar10 $(CIFAR10)) $(if $(IMAGENETTE),--imagenette $(IMAGENETTE))
+
+evidence: setup  ## repeat all measurements, with the hours left: ROOT=FOLDER [TINYIMAGENET=... CIFAR10=... IMAGENETTE=... PART=...]
+	$(PY) scripts/evidence.py $(or $(ROOT),evidence) $(SOURCES) $(if $(PART),--part $(PART)) && $(PY) scripts/reference.py
 
 notebooks: setup  ## run the notebooks and write them as HTML to build/notebooks (RUN=FOLDER: with your own run)
 	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb

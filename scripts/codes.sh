@@ -1,14 +1,25 @@
 #!/usr/bin/env bash
 # docs/codes.md from the run folder of a trained network; stopped at any moment, the same command goes on where it was.
+# With KEEP=1, each run's small files replace those in docs/data/evidence, of which docs/codes.md is made.
 #
 #   scripts/codes.sh RUN OUT [seeds, default 0] [more of any recipe's keys, such as data.root=FOLDER for `features`]
 set -euo pipefail
 run=$(realpath "$1") out=$2 seeds=${3:-0}
 mkdir -p "$out" && out=$(realpath "$out")
-alexnet() { "${PYTHON:-python}" -m alexnet_pl "$@"; }
+python=${PYTHON:-python}
+alexnet() { "$python" -m alexnet_pl "$@"; }
 
 alexnet features -c "$run" "${@:4}"
 alexnet features -c "$run" features.layer=pixels "${@:4}"
-alexnet reproduce -m -c codes codes.features="'$run'" codes.layer=fc7,pixels codes.bits=28,64,128,256 seed="$seeds" \
-  logger=csv hydra.sweep.dir="$out" 'hydra.sweep.subdir=${codes.layer}-${codes.bits}-seed${seed}'
+for seed in ${seeds//,/ }; do
+  for bits in 28 64 128 256; do
+    for kind in "fc7 1" "fc7 0" "pixels 0"; do
+      read -r layer neighbors <<< "$kind"
+      name=$layer-$bits-neighbors$neighbors-seed$seed
+      alexnet reproduce -c codes codes.features="'$run'" codes.layer="$layer" codes.bits="$bits" \
+        codes.neighbors="$neighbors" codes.hidden=[1024] seed="$seed" logger=csv hydra.run.dir="$out/$name"
+      [ -z "${KEEP:-}" ] || "$python" "$(dirname "$0")/kept_runs.py" "$out/$name" "codes/$name"
+    done
+  done
+done
 alexnet report report.runs="$out" hydra.run.dir="$out/report"  # its codes.md is docs/codes.md

@@ -1,4 +1,4 @@
-"""Copy a run's small files to docs/data/evidence, from which docs/measured.md and docs/boxes.md are written.
+"""Copy a run's small files to docs/data/evidence, from which docs/measured.md, boxes.md and codes.md are written.
 
 python scripts/kept_runs.py RUN overfeat/seed1
 """
@@ -11,12 +11,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 KEPT = Path(__file__).resolve().parent.parent / "docs/data/evidence"
+RESULTS = ("result.json", "boxes.json", "codes.json")
 SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json", "kernels.json")
 
 
 def keep_run(folder: Path, kept: Path) -> None:
     """Copy a run's small files: records without the machine's name and paths, predictions without probabilities."""
-    for result in (*folder.glob("results/*/result.json"), *folder.glob("results/*/boxes.json")):
+    for result in (path for name in RESULTS for path in folder.glob(f"results/*/{name}")):
         target = kept / result.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(result, target)

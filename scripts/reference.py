@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pages.commands import commands_page
 from pages.config_keys import config_page
-from pages.evidence import evidence_pages
+from pages.evidence import CODES, draw_codes, evidence_pages
 from pages.markdown import ROOT, with_table
 from pages.recipes import recipes_page
 from pages.results import failures_table, results_table
@@ -26,6 +26,8 @@ def main() -> int:
     for path, text in stale.items():
         path.write_text(text)
         print(path.relative_to(ROOT))
+    if CODES in stale:
+        draw_codes()
     return 0
 
 

@@ -16,11 +16,12 @@ from alexnet_pl.config.identity import codes_signature
 from alexnet_pl.config.options import make_code_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.files import to_json, write_json
-from alexnet_pl.retrieval.code_evaluation import METHODS, RANKS, CodeComparison
+from alexnet_pl.retrieval.code_evaluation import METHODS, NEIGHBOR_LOSS, CodeComparison
 from alexnet_pl.retrieval.code_result import CodesInfo, CodesResult, FeatureNetwork, SearchMachine
 from alexnet_pl.retrieval.code_training import build_codes, measure_statistics, open_features
 from alexnet_pl.retrieval.codebook import CodeBook
 from alexnet_pl.retrieval.features import FeaturesInfo
+from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
 from alexnet_pl.runs.checkpoint import check_compatible
@@ -57,14 +58,15 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     book = CodeBook(Path(cfg.ckpt_path), train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
     comparison = CodeComparison(*open_features(options, "fc7"), options.queries)
-    rows = [*comparison.float_rows(), *comparison.learned_rows(book, tested)]
+    suffix = NEIGHBOR_LOSS if options.neighbors else ""
+    rows = [*comparison.float_rows(), *comparison.learned_rows(book, tested, suffix)]
     if options.layer == "fc7":
         rows += comparison.untrained_rows(options.bits, cfg.seed)
     dataset, fit = tested.info.dataset, fit_status.read_fit_status(folder)
     result = CodesResult(
         dataset=dataset,
         network=describe_network(Path(options.features), comparison.train.info),
-        codes=CodesInfo(**options.net, checkpoint=book.checkpoint_info, finished=fit is not None and fit.finished),
+        codes=CodesInfo(**options.learned, checkpoint=book.checkpoint_info, finished=fit is not None and fit.finished),
         queries=len(comparison.labels),
         seed=cfg.seed,
         machine=SearchMachine(
@@ -77,7 +79,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / "codes.json", to_json(result))
     append_session(folder, describe_session("test", StoreIdentity(name=dataset.name, fingerprint=dataset.fingerprint)))
-    learned_row, rank = next(row for row in rows if row["method"] == METHODS[options.layer]), RANKS[0]
+    learned_row, rank = next(row for row in rows if row["method"] == METHODS[options.layer] + suffix), RANKS[0]
     recall = learned_row[f"recall_{rank}"]["mean"]
     print_message(
         f"{options.bits} bits, {len(comparison.labels):,} {dataset.split} images looked up: "

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from alexnet_pl.commands.options import CurveOptions
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import make_rows
@@ -24,7 +25,7 @@ from alexnet_pl.reporting import (
     wandb_workspace,
 )
 from alexnet_pl.reporting.chart import draw_comparison_chart
-from alexnet_pl.reporting.code_tables import PAGE, code_tables
+from alexnet_pl.reporting.code_tables import code_table, codes_page, collect_codes
 from alexnet_pl.training.loggers import is_offline
 
 SAVED = "saved.json"  # ids of the saved view and report, to replace them in the next call
@@ -35,10 +36,11 @@ def report(cfg: DictConfig, folder: Path) -> None:
     roots, tests = paper_tables.report_roots(cfg), paper_tables.collect_report_tests(cfg)
     rows, proxy_results = make_rows(tests), group_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.measured_throughput(roots)
-    codes, box_tests = code_tables(roots), box_tables.collect_box_tests(roots)
+    code_tests, box_tests = collect_codes(roots), box_tables.collect_box_tests(roots)
     boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.box_proxy_tables(box_tests)]
     specialization = measure_specialization(tests)
     proxies = measured_page.measured_tables(proxy_results, measure_deviations(tests), specialization)
+    codes = [code_table(group) for group in code_tests]
     all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes, *boxes]
     folder.mkdir(parents=True, exist_ok=True)
     tables.print_tables(all_tables)
@@ -46,8 +48,9 @@ def report(cfg: DictConfig, folder: Path) -> None:
         (folder / f"report.{suffix}").write_text(write(all_tables))
     (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results))
     (folder / "measured.md").write_text(measured_page.measured_page(proxies, tests, roots[0]))
-    if codes:
-        (folder / "codes.md").write_text(PAGE + tables.to_markdown(codes))
+    if code_tests:
+        save_code_curves(code_tests, folder)
+        (folder / "codes.md").write_text(codes_page(code_tests, picture_codes(code_tests)))
     if box_tests:
         (folder / "boxes.md").write_text(box_tables.PAGE + tables.to_markdown(boxes))
     draw_comparison_chart(folder / "report.png", rows, proxy_results)

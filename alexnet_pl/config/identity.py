@@ -12,7 +12,7 @@ Settings = dict[str, Any]
 
 def codes_signature(cfg: DictConfig, source: Settings) -> Settings:
     """Settings that decide an auto-encoder (§7.1), besides its seed. `source`: `Features.identity`."""
-    return {"codes": {**make_code_options(cfg).net, **source}, **optimization(cfg)}
+    return {"codes": {**make_code_options(cfg).learned, **source}, **optimization(cfg)}
 
 
 def box_signature(cfg: DictConfig) -> Settings:

@@ -76,9 +76,6 @@ VALUES = {
 }
 """By new key: old value → new one."""
 
-RECIPES = {f"standin{rest}": f"proxy{rest}" for rest in ("", "_5cnns", "_7cnns", "_finetune", "_pretrain")}
-"""Shipped recipes by their old names. A store keeps the name that it was made with."""
-
 
 def new_path(path: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """New path of an old key or of a key below it; the path itself if it has not moved; None if it was removed."""
@@ -132,8 +129,6 @@ def migrate_value(key: str, value: Any) -> Any:
         return [migrate_override(str(word)) for word in value]
     if not isinstance(value, str):
         return value
-    if key == "transfer.pretrain_recipe" or re.fullmatch(r"ensemble\.groups\.[^.]+\.recipe", key):
-        value = RECIPES.get(value, value)
     value = re.sub(r"\$\{([\w.]+)", lambda found: "${" + (migrate_interpolation(found[1])), value)
     return VALUES.get(key, {}).get(value, value)
 

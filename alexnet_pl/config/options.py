@@ -19,9 +19,12 @@ class CodeOptions:
     hidden: list[int] = field(default_factory=lambda: [1024, 512])
     binary: str = "straight_through"
     noise: float = 4.0
+    neighbors: float = 0.0
     queries: int | None = 10_000
 
     def __post_init__(self) -> None:
+        if self.neighbors < 0:
+            raise ValueError(f"neighbors={self.neighbors}: a weight, not below 0")
         if self.queries is not None and self.queries < 1:
             raise ValueError(f"queries={self.queries}: at least 1, or null for all")
 
@@ -29,6 +32,11 @@ class CodeOptions:
     def net(self) -> dict[str, Any]:
         """Options that decide the network, apart from the width of the vectors."""
         return {key: getattr(self, key) for key in ("layer", "bits", "hidden", "binary", "noise")}
+
+    @property
+    def learned(self) -> dict[str, Any]:
+        """Options that decide the codes. A neighbour loss of weight 0 is left out, as in older runs."""
+        return {**self.net, **({"neighbors": self.neighbors} if self.neighbors else {})}
 
 
 def make_code_options(cfg: DictConfig) -> CodeOptions:

@@ -66,11 +66,16 @@ class AutoEncoder(nn.Module):
     def logits(self, vectors: Tensor) -> Tensor:
         return self.encoder((vectors - self.mean) / self.scale)
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Mean squared reconstruction error of each vector, (N,): the fraction of variance that the code loses."""
-        code = BINARY[self.binary](self.logits(vectors), self.noise, self.training)
-        reconstruction = self.decoder(2 * code - 1)
-        return (reconstruction - (vectors - self.mean) / self.scale).square().mean(1)
+    def code(self, vectors: Tensor) -> Tensor:
+        """Codes of −1 and 1 that gradients pass through: (N, width) → (N, bits)."""
+        logits = self.logits(vectors).float()  # in bfloat16, rounded units would not be exactly 0 and 1
+        return 2 * BINARY[self.binary](logits, self.noise, self.training) - 1
+
+    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean squared reconstruction error of each vector, (N,), which is the fraction of variance that the code
+        loses; and the codes, (N, bits)."""
+        code = self.code(vectors)
+        return (self.decoder(code) - (vectors - self.mean) / self.scale).square().mean(1), code
 
     @torch.inference_mode()
     def encode(self, vectors: np.ndarray) -> np.ndarray:

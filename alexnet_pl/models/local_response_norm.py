@@ -137,12 +137,14 @@ class PaddedBuffer(NamedTuple):
         return cls(padded, interior)
 
 
-VALUES_PER_BLOCK = {True: 1 << 21, False: 1 << 18}  # by whether the operations are compiled
+VALUES_PER_BLOCK = {True: 1 << 21, False: 1 << 18}  # at most, by whether the operations are compiled
+VALUES_PER_THREAD = 1 << 19  # at most, for what each core's caches hold
 
 
 def block_slices(a: Tensor, use_compile: bool) -> list[slice]:
     """Slices over the images, all of equal length because each length would be compiled separately."""
-    count = max(1, min(len(a), VALUES_PER_BLOCK[use_compile] // max(1, a[:1].numel())))
+    values = min(VALUES_PER_BLOCK[use_compile], VALUES_PER_THREAD * torch.get_num_threads())
+    count = max(1, min(len(a), values // max(1, a[:1].numel())))
     while len(a) % count:
         count -= 1
     return [slice(start, start + count) for start in range(0, max(1, len(a)), count)]

@@ -8,10 +8,10 @@ from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
-from alexnet_pl.retrieval.code_evaluation import FLOAT, FLOAT_PIXELS, METHODS, RANKS, UNTRAINED
+from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, METHOD_ORDER
 from alexnet_pl.retrieval.code_result import CodesResult, read_codes_result
+from alexnet_pl.retrieval.precision_recall import RANKS
 
-ORDER = [FLOAT, METHODS["fc7"], *UNTRAINED, METHODS["pixels"], FLOAT_PIXELS]
 METRICS = {f"recall_{k}": f"recall at {k}, %" for k in RANKS} | {
     f"precision_{k}": f"same class among {k}, %" for k in RANKS
 }
@@ -31,14 +31,21 @@ def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:
     return list(groups.values())
 
 
-def code_tables(roots: Iterable[Path]) -> list[Table]:
-    """One table for each group of `collect_codes`."""
-    return [code_table(tests) for tests in collect_codes(roots)]
-
-
 def code_report(run: Path) -> str:
     """Table of a run folder of configs/codes.yaml as Markdown, for a notebook."""
-    return tables.to_markdown(code_tables([run]))
+    return tables.to_markdown([code_table(tests) for tests in collect_codes([run])])
+
+
+def codes_page(groups: list[list[CodesResult]], pictures: list[str]) -> str:
+    """Page of tables with precision-recall curves. `pictures`: Markdown of each group's drawing, empty if it has
+    none."""
+    parts = [PAGE]
+    for tests, picture in zip(groups, pictures, strict=True):
+        parts.append(tables.to_markdown([code_table(tests)]))
+        if picture:
+            queries, images = min(CURVE_QUERIES, tests[0].queries), tests[0].dataset.train_images
+            parts.append(CURVES.format(picture=picture, queries=queries, images=images, marked=RANKS[-1]))
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def code_table(tests: list[CodesResult]) -> Table:
@@ -46,7 +53,7 @@ def code_table(tests: list[CodesResult]) -> Table:
     for test in sorted(tests, key=lambda test: -test.machine.load):  # of equal rows, keep the least disturbed timing
         for row in test.rows:
             by_key.setdefault((row["method"], row["bits"]), {})[test.seed] = row
-    keys = sorted(by_key, key=lambda key: (key[1] or 0, ORDER.index(key[0])))
+    keys = sorted(by_key, key=lambda key: (key[1] or 0, METHOD_ORDER.index(key[0])))
     rows = [code_row(key, list(by_key[key].values())) for key in keys]
     return Table(f"Short codes (§7.1), no row of the paper: {describe_code(tests[0])}", HEADER, rows, code_notes(tests))
 
@@ -100,9 +107,20 @@ def code_notes(tests: list[CodesResult]) -> tuple[str, ...]:
 
 PAGE = """# Short binary codes
 
-Written by `python -m alexnet_pl report` from run folders of `configs/codes.yaml`. The paper (§7.1) proposes these codes
-but prints no number: retrieval by fc7's vectors "could be made efficient by training an auto-encoder to compress these
-vectors to short binary codes. This should produce a much better image retrieval method than applying auto-encoders to
-the raw pixels". `scripts/codes.sh RUN OUT` makes this page from the run folder of a network.
+The paper (§7.1) proposes short codes for retrieval, without numbers: search by fc7's vectors "could be made efficient
+by training an auto-encoder to compress these vectors to short binary codes. This should produce a much better image
+retrieval method than applying auto-encoders to the raw pixels".
+
+Written by `python -m alexnet_pl report` from run folders of `configs/codes.yaml`; `scripts/codes.sh RUN OUT` makes them
+from the run folder of a network.
+
+"""
+CURVES = """## Precision and recall
+
+{picture}
+
+Mean precision and recall over {queries:,} queries if the 1, 2, … nearest of {images:,} images are retrieved; a dot
+where {marked} are. To be found: above, the {marked} nearest images by fc7's float vectors; below, images of the query's
+class. One seed; equal Hamming distances are in one fixed random order.
 
 """

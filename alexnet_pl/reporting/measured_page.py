@@ -21,7 +21,8 @@ HEAD = """# What we measured
 
 Written by `python -m alexnet_pl report` from run folders. They use proxy datasets: other and fewer images, smaller
 networks and shorter schedules than the paper's. Only the direction of a difference can be compared with the paper, not
-its size. No seed was chosen by its result.
+its size. No seed was chosen by its result. In a clone of the repository, `make evidence` repeats the runs, and
+`make help` names the images that it needs; each run's records are in `docs/data/evidence`.
 
 | verdict | meaning |
 | --- | --- |

@@ -7,19 +7,16 @@ of configs/cifar10_13pct.yaml and cifar10_11pct.yaml in or below the folders and
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, NamedTuple
-
-from omegaconf import OmegaConf
+from typing import NamedTuple
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.result import read_result
+from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claims import BY_KEY
+from alexnet_pl.paper.results import TestRun, collect_tests
 from alexnet_pl.runs.fit_status import differences
-from alexnet_pl.runs.layout import CONFIG, RESULT, collect_runs
 
 PAPER_ERRORS = {norm: BY_KEY[key].values["top1_error"] for norm, key in ((False, "cifar.13pct"), (True, "cifar.11pct"))}
 SCHEDULE = 470  # epochs in configs/cifar10_13pct.yaml
@@ -37,38 +34,37 @@ class CifarTest(NamedTuple):
 
     norm: bool
     epochs: int
-    seed: int
+    seed: int | None
     error: float
     settings: str
 
 
-def read_cifar_test(folder: Path) -> CifarTest | None:
-    """Test in a run folder of the two recipes; None for any other folder or an unfinished fit."""
-    config, result = folder / CONFIG, folder / RESULT
-    if not (config.is_file() and result.is_file()):
+def read_cifar_test(test: TestRun) -> CifarTest | None:
+    """Test of a network of the two recipes; None for any other or an unfinished fit."""
+    result, training = test.result, test.result.training
+    if not training or training["model"].get("name") != "local" or not (result.finished and test.is_complete):
         return None
-    cfg: Any = OmegaConf.create(read_own_keys(config))
-    if cfg.model.get("name") != "local":
-        return None
-    test = read_result(result)
-    if not test.finished or test.images != test.dataset.images:
-        return None
-    split = f"{test.images:,} {test.dataset.split} images"
-    schedule = (
-        f"all images after {cfg.data.include_val_after_epoch} epochs, rates divided by ten with epochs "
-        f"{' and '.join(map(str, cfg.schedule.steps.drops))}"
+    epochs = training["trainer"]["max_epochs"] if result.trained.epochs is None else result.trained.epochs
+    return CifarTest(
+        training["model"]["norm"], epochs, result.seed, result.top1_error, describe_settings(result, training)
     )
-    settings = f"{schedule}; {test.dataset.name} ({test.dataset.fingerprint[:12]}), {split}, {test.views} views"
-    epochs = cfg.trainer.max_epochs if test.trained.epochs is None else test.trained.epochs  # missing in older results
-    settings += other_settings(bool(cfg.model.norm), test.training or {})
-    return CifarTest(bool(cfg.model.norm), epochs, cfg.seed, test.top1_error, settings)
+
+
+def describe_settings(result: TestResult, training: Settings) -> str:
+    drops = " and ".join(map(str, training["schedule"].get("drops", [])))
+    folded = training["data"]["include_val_after_epoch"]
+    schedule = f"all images after {folded} epochs, rates divided by ten with epochs {drops}"
+    images = (
+        f"{result.dataset.name} ({result.dataset.fingerprint[:12]}), {result.images:,} {result.dataset.split} images"
+    )
+    return f"{schedule}; {images}, {result.views} views{other_settings(training['model']['norm'], training)}"
 
 
 def other_settings(norm: bool, training: Settings) -> str:
     """Settings of a run that differ from its recipe, in words, except the length of the schedule."""
     claim = BY_KEY["cifar.11pct" if norm else "cifar.13pct"]
     (network,) = matching.recipe_networks(str(claim.recipe), claim.overrides)
-    differing = [key for key in differences(network.training, training) if key not in LENGTH] if training else []
+    differing = [key for key in differences(network.training, training) if key not in LENGTH]
     return f"; not the recipe's {', '.join(differing)}" if differing else ""
 
 
@@ -84,7 +80,7 @@ def norm_tables(runs: list[CifarTest]) -> Iterator[str]:
         without, normed = PAPER_ERRORS[False], PAPER_ERRORS[True]
         yield f"| paper | {without:g} | {normed:g} | {without - normed:g} |"
         errors = {(run.norm, run.seed): run.error for run in group}
-        seeds = sorted({run.seed for run in group})
+        seeds = sorted({run.seed for run in group if run.seed is not None})
         for seed in seeds:
             pair = [errors.get((norm, seed)) for norm in (False, True)]
             yield seed_row(str(seed), pair)
@@ -107,7 +103,7 @@ def seed_row(name: str, pair: list[float | None]) -> str:
 
 def norms_page(folders: list[Path]) -> Iterator[str]:
     """Lines of the page. Raises UserError if the folders contain no tested run of the two recipes."""
-    runs = [run for run in map(read_cifar_test, collect_runs(folders, CONFIG)) if run]
+    runs = [run for run in map(read_cifar_test, collect_tests(folders)) if run]
     if not runs:
         searched = ", ".join(map(str, folders))
         raise UserError(f"norms=true: no finished and tested run of cifar10_13pct or cifar10_11pct in {searched}")

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,15 +22,20 @@ from alexnet_pl.retrieval.hamming import (
     pca_hash,
     random_projection_hash,
 )
+from alexnet_pl.retrieval.precision_recall import RANKS, bit_distances, measure_curve, vector_distances
 from alexnet_pl.retrieval.search import Neighbors, search_exactly
 
 REPETITIONS = 5
+CURVE_QUERIES = 500  # queries of precision-recall curves, for each of which all images are ranked
 FLOAT, FLOAT_PIXELS = "float vectors of fc7, exact", "float raw pixels, exact"
 METHODS = {"fc7": "auto-encoder on fc7", "pixels": "auto-encoder on raw pixels"}
+NEIGHBOR_LOSS = ", neighbour loss"  # added to a method's name
 UNTRAINED: dict[str, Callable[[Features, int, int], Encoder]] = {
     "PCA of fc7, signs": lambda features, bits, seed: pca_hash(features, bits),
     "random projections of fc7, signs": random_projection_hash,
 }
+TRAINED = [name + suffix for name in METHODS.values() for suffix in (NEIGHBOR_LOSS, "")]
+METHOD_ORDER = [FLOAT, *TRAINED[:2], *UNTRAINED, *TRAINED[2:], FLOAT_PIXELS]  # in tables and legends
 
 
 class CodeComparison:
@@ -49,44 +56,61 @@ class CodeComparison:
     def truth(self) -> Neighbors:
         return search_exactly(self.train, self.tested.rows(self.numbers), self.max_rank)
 
-    def row(self, method: str, bits: int | None, bytes_per_image: int, neighbors: Neighbors) -> dict[str, Any]:
+    def row(
+        self, method: str, bits: int | None, bytes_per_image: int, neighbors: Neighbors, distances: np.ndarray
+    ) -> dict[str, Any]:
+        """Row of the table, with curves. `distances`: of the first `CURVE_QUERIES` queries from all images."""
         known = {"truth": self.truth.numbers, "queries": self.labels, "images": self.train.labels}
-        return measure_recall(method, bits, bytes_per_image, neighbors, **known)
+        curves = {name: asdict(measure_curve(distances, relevant)) for name, relevant in self.relevant.items()}
+        return {**measure_recall(method, bits, bytes_per_image, neighbors, **known), "curves": curves}
+
+    @cached_property
+    def relevant(self) -> dict[str, np.ndarray]:
+        """Images to retrieve, (queries, images) bool: the nearest by float vectors; those of the query's class."""
+        near = np.zeros((min(CURVE_QUERIES, len(self.numbers)), len(self.train)), bool)
+        np.put_along_axis(near, self.truth.numbers[: len(near)], True, 1)
+        of_class = self.train.labels == self.labels[: len(near), None]
+        known = (self.labels >= 0).all() and (self.train.labels >= 0).all()
+        return {NEAREST: near, **({CLASS: of_class} if known else {})}
 
     def float_rows(self) -> list[dict[str, Any]]:
-        return [self.row(FLOAT, None, 2 * self.train.width, self.truth)]
+        distances = vector_distances(self.train, self.tested.rows(self.numbers[:CURVE_QUERIES]))
+        return [self.row(FLOAT, None, 2 * self.train.width, self.truth, distances)]
 
-    def learned_rows(self, book: CodeBook, tested: Features) -> list[dict[str, Any]]:
-        """Rows of an auto-encoder's codes; for codes of pixels, also of the pixels themselves."""
+    def learned_rows(self, book: CodeBook, tested: Features, suffix: str = "") -> list[dict[str, Any]]:
+        """Rows of an auto-encoder's codes; for codes of pixels, also of the pixels themselves.
+
+        `suffix`: of the method's name.
+        """
         layer = book.features.info.layer
         if book.features.names != self.train.names or tested.names != self.tested.names:
             raise UserError(
                 f"{book.features.folder}: features of other images than {self.train.folder}; make both again"
             )
         queries = tested.rows(self.numbers)
-        neighbors = self.fastest_search(book.index, book.net.encode(queries))
-        rows = [self.row(METHODS[layer], book.bits, book.codes.shape[1], neighbors)]
+        rows = [self.code_row(METHODS[layer] + suffix, book.bits, book.codes, book.net.encode(queries))]
         if layer == "pixels":
             exact = search_exactly(book.features, queries, self.max_rank)
-            rows.append(self.row(FLOAT_PIXELS, None, 2 * book.features.width, exact))
+            distances = vector_distances(book.features, queries[:CURVE_QUERIES])
+            rows.append(self.row(FLOAT_PIXELS, None, 2 * book.features.width, exact, distances))
         return rows
 
-    def fastest_search(self, index: HammingIndex, bits: np.ndarray) -> Neighbors:
-        """Search `REPETITIONS` times and return the fastest result, since a search takes milliseconds."""
-        results = [index.search(pack_bits(bits), self.max_rank) for _ in range(REPETITIONS)]
-        return min(results, key=lambda one: one.seconds)
+    def code_row(self, method: str, bits: int, codes: np.ndarray, queries: np.ndarray) -> dict[str, Any]:
+        """Row of packed `codes`, (images, bytes), for `queries`, (N, bits) bool: the fastest of `REPETITIONS` searches,
+        since a search takes milliseconds."""
+        index, packed = HammingIndex(codes), pack_bits(queries)
+        neighbors = min((index.search(packed, self.max_rank) for _ in range(REPETITIONS)), key=attrgetter("seconds"))
+        return self.row(method, bits, codes.shape[1], neighbors, bit_distances(codes, packed[:CURVE_QUERIES]))
 
     def untrained_rows(self, bits: int, seed: int) -> list[dict[str, Any]]:
         rows, queries = [], self.tested.rows(self.numbers)
         for method, make in UNTRAINED.items():
             encoder = make(self.train, bits, seed)
-            codes = encode_features(encoder, self.train)
-            neighbors = self.fastest_search(HammingIndex(codes), encoder(queries))
-            rows.append(self.row(method, bits, codes.shape[1], neighbors))
+            rows.append(self.code_row(method, bits, encode_features(encoder, self.train), encoder(queries)))
         return rows
 
 
-RANKS = (6, 100)  # 6 as in Figure 4
+NEAREST, CLASS = "nearest", "class"  # what is to be retrieved, in precision-recall curves
 
 
 def measure_recall(

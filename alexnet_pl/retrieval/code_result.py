@@ -28,6 +28,7 @@ class CodesInfo:
     hidden: list[int]
     binary: str
     noise: float
+    neighbors: NonNegative = 0.0
     checkpoint: CheckpointInfo
     finished: bool
 

@@ -1,9 +1,9 @@
 """Training of short binary codes (§7.1; §6.1 of 2012): retrieval "could be made efficient by training an auto-encoder
 to compress these vectors to short binary codes".
 
-The auto-encoder follows Krizhevsky & Hinton (2011), the paper's reference, and is trained by squared error. Theirs has
-logistic units and is pre-trained layer by layer as a belief network; here hidden units are ReLUs and all layers are
-trained together.
+The auto-encoder follows Krizhevsky & Hinton (2011), the paper's reference, and is trained by squared error, to which
+`codes.neighbors` adds a loss for retrieval. Theirs has logistic units and is pre-trained layer by layer as a belief
+network; here hidden units are ReLUs and all layers are trained together.
 """
 
 from pathlib import Path
@@ -25,6 +25,7 @@ from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
 from alexnet_pl.retrieval.codebook import check_code_source
 from alexnet_pl.retrieval.features import Features, features_dir
+from alexnet_pl.retrieval.neighbor_loss import neighbor_loss
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.records import StoreIdentity
 
@@ -44,7 +45,7 @@ class CodeLearner(L.LightningModule):
     """LightningModule that trains an auto-encoder with Adam and a learning rate that decays linearly to zero.
 
     `source`: identity of the features (`Features.identity`), saved in checkpoints so that the codes are used with the
-    same features only.
+    same features only. `neighbors`: weight of the neighbour loss, which is added to the reconstruction error.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class CodeLearner(L.LightningModule):
         net: AutoEncoder,
         switches: dict[str, object],
         source: dict[str, object],
+        neighbors: float = 0.0,
         lr: float = 0.001,
         epochs: int = 1,
     ) -> None:
@@ -59,6 +61,7 @@ class CodeLearner(L.LightningModule):
         if lr < 0:
             raise ValueError(f"lr={lr}: not below 0")
         self.net, self.switches, self.source, self.lr, self.epochs = net, switches, source, lr, epochs
+        self.neighbors = neighbors
         self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
 
     def configure_optimizers(self) -> Any:
@@ -67,14 +70,26 @@ class CodeLearner(L.LightningModule):
         return {"optimizer": adam, "lr_scheduler": falling}
 
     def training_step(self, vectors: Tensor, index: int) -> Tensor:
-        loss = self.net(vectors).mean()
+        errors, codes = self.net(vectors)
+        loss = errors.mean()
+        if self.neighbors:
+            loss = loss + self.neighbors * self.batch_neighbor_loss(vectors, codes)
         if not torch.isfinite(loss):
             raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")
         self.log("train/loss", loss.detach(), prog_bar=True)
         return loss
 
+    def batch_neighbor_loss(self, vectors: Tensor, codes: Tensor) -> Tensor:
+        """Neighbour loss of this process's vectors among those of all processes' batches."""
+        if self.trainer.world_size == 1:
+            return neighbor_loss(vectors, codes, (vectors, codes))
+        all_vectors: Any = self.all_gather(vectors)  # (processes, N, width)
+        all_codes: Any = self.all_gather(codes, sync_grads=True)
+        others = all_vectors.flatten(0, 1), all_codes.flatten(0, 1)
+        return neighbor_loss(vectors, codes, others, self.global_rank * len(vectors))
+
     def validation_step(self, vectors: Tensor, index: int) -> None:
-        self.log("val/loss", self.net(vectors).mean(), prog_bar=True, batch_size=len(vectors), sync_dist=True)
+        self.log("val/loss", self.net(vectors)[0].mean(), prog_bar=True, batch_size=len(vectors), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         self.log("step", float(self.global_step), sync_dist=True)
@@ -139,6 +154,7 @@ def build_codes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, CodeLearner, 
     net = instantiate(AutoEncoder, {k: v for k, v in options.net.items() if k != "layer"}, "codes", width=train.width)
     switches = {"codes": {**options.net, "width": train.width}}
     arguments = {"net": net, "switches": switches, "source": train.identity, "epochs": cfg.trainer.max_epochs}
+    arguments["neighbors"] = options.neighbors
     module = instantiate(CodeLearner, cfg.optim, "optim", **arguments)
     check_compatible(cfg.ckpt_path, switches)
     if cfg.ckpt_path:

@@ -1,4 +1,4 @@
-"""Measurements in docs/measured.md, docs/deviations.md and README.md, from files saved by scripts/evidence.py."""
+"""Measurements in docs/measured.md, boxes.md, codes.md, deviations.md and README.md, from the files of kept runs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,20 +6,25 @@ from pathlib import Path
 
 from kept_runs import KEPT
 
+from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
 from alexnet_pl.paper.proxies import ProxyResults, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.specialization import measure_specialization
 from alexnet_pl.reporting.box_tables import PAGE as BOXES_HEAD
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
+from alexnet_pl.reporting.code_tables import codes_page, collect_codes
 from alexnet_pl.reporting.deviation_tables import summarize_effects
 from alexnet_pl.reporting.measured_page import measured_page, measured_tables
+from alexnet_pl.reporting.norms_comparison import norms_page
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.reporting.tables import to_markdown
 from alexnet_pl.runs.metrics_log import read_rows
 from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
 
+NORMS = ROOT / "docs/norms.md"  # of a shortened schedule until runs of the whole one are kept
+CODES = ROOT / "docs/codes.md"
 DEVIATIONS = ROOT / "docs/deviations.md"
 TUNED = {"full": "full network", "dropout": "no dropout", "tanh": "tanh", "towers": "one tower, half the kernels"}
 TUNING_HEAD = """
@@ -38,13 +43,21 @@ def evidence_pages() -> dict[Path, str]:
     effects = measure_deviations(tests)
     readme, proxies = ROOT / "README.md", group_proxies(tests)
     tables = measured_tables(proxies, effects, measure_specialization(tests))
+    cifar = {NORMS: "\n".join(norms_page([KEPT])).rstrip() + "\n"} if (KEPT / "cifar10").is_dir() else {}
     shown = with_table(readme.read_text(), "results", results_table(ROWS, "docs/"))
     return {
+        **cifar,
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
+        CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),
         ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, KEPT) + tuning_section(),
         DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
     }
+
+
+def draw_codes() -> None:
+    """Draw the curves of docs/codes.md."""
+    save_code_curves(collect_codes([KEPT]), CODES.parent)
 
 
 def boxes_page() -> str:

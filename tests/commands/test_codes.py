@@ -10,11 +10,13 @@ import torch
 from feature_files import WIDTH, make_features, sparse
 from omegaconf import DictConfig
 from run_folders import whole_and_cut
-from running import Compose, last, run
+from running import Compose, check_words, last, run
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.figures.code_curves import Curves, collect_curves, draw_code_curves, picture_codes
+from alexnet_pl.figures.style import THEMES
 from alexnet_pl.reporting import tables
-from alexnet_pl.reporting.code_tables import HEADER, code_tables
+from alexnet_pl.reporting.code_tables import HEADER, code_table, codes_page, collect_codes
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.search import search_exactly
@@ -112,7 +114,7 @@ def test_table_has_a_row_per_method_and_number_of_bits(cfg: DictConfig, tmp_path
         given = cfg.copy()
         given.codes.update(keys)
         run(given, "reproduce", tmp_path / f"runs-{name}")
-    (table,) = code_tables([tmp_path])
+    (table,) = map(code_table, collect_codes([tmp_path]))
     assert table.header == HEADER
     assert [row[:2] for row in table.rows] == [
         ["float vectors of fc7, exact", ""],
@@ -133,7 +135,7 @@ def test_table_has_a_row_per_method_and_number_of_bits(cfg: DictConfig, tmp_path
 def test_several_seeds_give_an_interval_over_runs(cfg: DictConfig, tmp_path: Path) -> None:
     for seed in (0, 1, 2):
         run(cfg, "reproduce", tmp_path / f"runs-{seed}", seed=seed)
-    (table,) = code_tables([tmp_path])
+    (table,) = map(code_table, collect_codes([tmp_path]))
     cells = {row[0]: row[2] for row in table.rows}
     means = [
         next(row["recall_6"]["mean"] for row in result(tmp_path / f"runs-{seed}")["rows"] if "auto" in row["method"])
@@ -177,6 +179,7 @@ def test_code_book_is_cached_and_rebuilt_after_more_training(cfg: DictConfig, ne
     [
         ({"features": "away"}, "codes.features: away does not exist"),
         ({"bits": 0}, "codes.bits=0: from 1"),
+        ({"neighbors": -1}, "codes.neighbors=-1"),
         ({"layer": "fc6"}, "train-fc6: does not exist; make it with"),
         ({"bits": 64}, "codes.bits=64: more than the 24 components"),
         ({"deep": True}, "codes.deep: unknown key"),
@@ -198,3 +201,48 @@ def test_classifier_run_is_refused_as_auto_encoder(cfg: DictConfig, network: Pat
         open_codes(tmp_path, features)
     with pytest.raises(UserError, match=r"^validate: not for codes, only fit, test, reproduce"):
         run(cfg, "validate", tmp_path / "codes")
+
+
+def test_neighbour_loss_has_its_own_row_and_curve(cfg: DictConfig, tmp_path: Path) -> None:
+    run(cfg, "reproduce", tmp_path / "without")
+    given = cfg.copy()
+    given.codes.neighbors = 1.0
+    run(given, "reproduce", tmp_path / "with")
+    (tests,) = collect_codes([tmp_path])
+    methods = [row[0] for row in code_table(tests).rows]
+    assert methods[1:3] == ["auto-encoder on fc7, neighbour loss", "auto-encoder on fc7"]
+    curves = collect_curves(tests)
+    assert {method for method, _ in curves} == set(methods)
+    nearest = curves["float vectors of fc7, exact", None]["nearest"]
+    assert nearest["precision"][nearest["ranks"].index(100)] == 100
+    assert nearest["recall"][-1] == 100
+    for theme in THEMES:
+        check_words(draw_code_curves(curves, theme))
+    for axes in draw_code_curves({**curves, **other_bits(curves, 20)}, THEMES[0]).axes:
+        assert axes.get_ylim()[1] >= max(max(np.asarray(line.get_ydata())) for line in axes.get_lines())
+    with pytest.raises(UserError, match=r"codes.neighbors: the run in .* was started with other values"):
+        run(given, "reproduce", tmp_path / "without")
+
+
+def other_bits(curves: Curves, bits: int) -> Curves:
+    """The same curves for another number of bits, with twice the precision."""
+    return {
+        (method, bits): {
+            kind: {**one, "precision": [2 * value for value in one["precision"]]} for kind, one in kinds.items()
+        }
+        for (method, size), kinds in curves.items()
+        if size
+    }
+
+
+def test_tests_without_curves_have_a_table_and_no_picture(cfg: DictConfig, tmp_path: Path) -> None:
+    run(cfg, "reproduce", tmp_path / "codes")
+    path = tmp_path / "codes/results/val-codes/codes.json"
+    old = json.loads(path.read_text())
+    del old["codes"]["neighbors"]
+    path.write_text(
+        json.dumps(old | {"rows": [{k: v for k, v in row.items() if k != "curves"} for row in old["rows"]]})
+    )
+    groups = collect_codes([tmp_path])
+    assert picture_codes(groups) == [""]
+    assert "<picture>" not in codes_page(groups, [""])

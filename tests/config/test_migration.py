@@ -79,11 +79,11 @@ NEW = {
         "lr_by_activation": {"relu": 0.004},
     },
     "transfer": {
-        "layers": ["conv1"], "pretrain_recipe": "proxy_pretrain", "data_roots": {"standin_others": "/s"},
+        "layers": ["conv1"], "pretrain_recipe": "standin_pretrain", "data_roots": {"standin_others": "/s"},
         "overrides": [],
     },
     "ensemble": {
-        "groups": {"a": {"recipe": "proxy", "seeds": [1],
+        "groups": {"a": {"recipe": "standin", "seeds": [1],
         "overrides": ["performance.optimized=false", "variant=as_printed"]}},
     },
     "monitor": {"every_n_epochs": 2, "num_images": 4, "upload_checkpoints": True},

@@ -45,7 +45,10 @@ def test_reconstruction_error_of_the_mean_is_one(tmp_path: Path) -> None:
     net.set_statistics(mean, deviation)
     torch.nn.init.zeros_(net.decoder[-1].weight)  # type: ignore[arg-type]
     torch.nn.init.zeros_(net.decoder[-1].bias)  # type: ignore[arg-type]
-    assert net(torch.from_numpy(features.rows(slice(None)))).mean().item() == pytest.approx(1, rel=1e-5)
+    errors, code = net(torch.from_numpy(features.rows(slice(None))))
+    assert errors.mean().item() == pytest.approx(1, rel=1e-5)
+    assert code.shape == (500, 8)
+    assert set(code.unique().tolist()) == {-1, 1}
 
 
 def test_layers_have_the_requested_widths() -> None:

@@ -325,6 +325,13 @@ def test_norms_of_chunks_match_the_whole_batch(
     torch.testing.assert_close(back, local_response_norm.gradient(a, upstream, norm.spec))
 
 
+@pytest.mark.parametrize(("threads", "images"), [(1, 8), (2, 16), (4, 32), (64, 32)])
+def test_blocks_of_norms_grow_with_the_threads(threads: int, images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    slices = local_response_norm.block_slices(torch.empty(64, 1 << 16, device="meta"), use_compile=True)
+    assert slices == [slice(start, start + images) for start in range(0, 64, images)]
+
+
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
 def test_fused_gradient_matches_the_gradient() -> None:
     """The gradient is computed as on a GPU, but compiled for the CPU."""

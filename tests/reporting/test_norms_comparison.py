@@ -11,16 +11,20 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.paper import matching
 
 
-def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 47, finished: bool = True) -> None:
-    (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra/config.yaml").write_text(
-        f"seed: {seed}\nmodel: {{name: local, norm: {str(norm).lower()}}}\ntrainer: {{max_epochs: {epochs}}}\n"
-        "data: {include_val_after_epoch: 30}\nschedule: {steps: {drops: [46, 47]}}\n"
-    )
-    dataset = {"name": "cifar10", "fingerprint": "a" * 64, "split": "test", "images": 10_000}
-    result = {"dataset": dataset, "images": 10_000, "views": "nine", "top1_error": error, "finished": finished}
-    result["checkpoint"] = {"sha256": folder.name}
-    (folder / "result.json").write_text(json.dumps(result))
+def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 47, finished: bool = True) -> Path:
+    """Write the result of a run with a tenth of the schedule, or with the whole one."""
+    (network,) = matching.recipe_networks("cifar10_11pct" if norm else "cifar10_13pct")
+    part = network.training if epochs == 470 else {**network.training, "trainer": {"max_epochs": epochs}}
+    schedule = {**network.training["schedule"], "drops": [46, 47] if epochs == 47 else [451, 461]}
+    data = {**network.training["data"], "include_val_after_epoch": 30 if epochs == 47 else 300}
+    dataset = {"name": "cifar10", "fingerprint": "a" * 64, "split": "test", "images": 10_000, "classes": 10}
+    result = {"dataset": dataset, "images": 10_000, "views": "nine", "top1_error": error, "top5_error": 1.0}
+    result |= {"finished": finished, "checkpoint": {"sha256": "-".join(folder.parts[-2:])}, "seed": seed, "schema": 2}
+    result |= {"training": {**part, "schedule": schedule, "data": data}}
+    path = folder / "results/test-nine/result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(result))
+    return path
 
 
 def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,10 +39,11 @@ def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys:
     registry.run_on_folders(registry.find("curves"), [str(tmp_path / "a"), str(tmp_path / "b"), "norms=true"])
     said = capsys.readouterr().out
     assert said.startswith("# 13 % to 11 %")
-    course = "all images after 30 epochs, rates divided by ten with epochs 46 and 47"
+    tenth = "all images after 30 epochs, rates divided by ten with epochs 46 and 47"
+    whole = "all images after 300 epochs, rates divided by ten with epochs 451 and 461"
     images = "cifar10 (aaaaaaaaaaaa), 10,000 test images, nine views:"
-    assert f"\n470 epochs; {course}; {images}\n" in said
-    assert f"\n47 epochs of the 470 of the schedule; {course}; {images}\n" in said
+    assert f"\n470 epochs; {whole}; {images}\n" in said
+    assert f"\n47 epochs of the 470 of the schedule; {tenth}; {images}\n" in said
     for row in (
         "| paper | 13 | 11 | 2 |",
         "| 0 | 14.00 | 12.50 | 1.50 |",
@@ -60,12 +65,10 @@ def test_step_limited_runs_and_runs_with_other_settings_are_separate(
         ("one_step", {"epochs": 0, "ended_by": "max_steps"}, {}),
         ("other_rate", {"epochs": 470, "ended_by": "schedule"}, {"lr": 0.5}),
     ):
-        write_run(tmp_path / name, False, 0, {"one_step": 90.0, "other_rate": 50.0}.get(name, 13.5), epochs=470)
-        result = json.loads((tmp_path / name / "result.json").read_text())
+        error = {"one_step": 90.0, "other_rate": 50.0}.get(name, 13.5)
+        path = write_run(tmp_path / name, False, 0, error, epochs=470)
         training = {**network.training, "optim": {**network.training["optim"], **optim}}
-        (tmp_path / name / "result.json").write_text(
-            json.dumps({**result, "schema": 2, "trained": trained, "training": training})
-        )
+        path.write_text(json.dumps({**json.loads(path.read_text()), "trained": trained, "training": training}))
     registry.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
     said = capsys.readouterr().out
     rows = dict(
@@ -80,6 +83,6 @@ def test_step_limited_runs_and_runs_with_other_settings_are_separate(
 
 def test_folders_without_matching_runs_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "a", False, 0, 14.0)
-    (tmp_path / "a/result.json").unlink()
+    (tmp_path / "a/results/test-nine/result.json").unlink()
     with pytest.raises(UserError, match="no finished and tested run of cifar10_13pct or cifar10_11pct in"):
         registry.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])

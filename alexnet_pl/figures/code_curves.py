@@ -1,0 +1,92 @@
+"""Precision-recall curves of short codes (§7.1): one column for each number of bits, one row for each kind of relevant
+image."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alexnet_pl.figures.markdown import picture_lines
+from alexnet_pl.figures.style import Theme, save_drawing
+from alexnet_pl.files import JsonObject
+from alexnet_pl.retrieval.code_evaluation import CLASS, FLOAT, FLOAT_PIXELS, METHODS, NEAREST, NEIGHBOR_LOSS
+from alexnet_pl.retrieval.code_result import CodesResult
+from alexnet_pl.retrieval.precision_recall import RANKS
+
+ROWS = {NEAREST: f"the {RANKS[-1]} nearest by fc7", CLASS: "the query's class"}
+MARKED = RANKS[-1]  # rank with a dot on each curve
+STYLES = {  # method → index into the theme's series, line style
+    FLOAT: (2, "-"),
+    METHODS["fc7"] + NEIGHBOR_LOSS: (0, "-"),
+    METHODS["fc7"]: (0, "--"),
+    "PCA of fc7, signs": (1, ":"),
+    "random projections of fc7, signs": (1, "-"),
+    METHODS["pixels"] + NEIGHBOR_LOSS: (2, "-."),
+    METHODS["pixels"]: (2, "--"),
+    FLOAT_PIXELS: (2, ":"),
+}
+
+Curves = dict[tuple[str, int | None], JsonObject]
+"""Curves of the run of the lowest seed, by method and number of bits."""
+
+
+def picture_codes(groups: Sequence[Sequence[CodesResult]]) -> list[str]:
+    """Markdown of the picture of each group's curves; empty for a group of older tests, which have no curves."""
+    names = [picture_name(number) if collect_curves(tests) else "" for number, tests in enumerate(groups, 1)]
+    return ["\n".join(picture_lines(".", name, "Precision-recall curves")) if name else "" for name in names]
+
+
+def picture_name(number: int) -> str:
+    return "codes" if number == 1 else f"codes-{number}"
+
+
+def save_code_curves(groups: Sequence[Sequence[CodesResult]], folder: Path) -> None:
+    """Draw the curves of each group as codes.png, codes-2.png, …"""
+    for number, tests in enumerate(groups, 1):
+        if curves := collect_curves(tests):
+            save_drawing(partial(draw_code_curves, curves), folder / picture_name(number))
+
+
+def collect_curves(tests: Sequence[CodesResult]) -> Curves:
+    rows = [(row, test.seed) for test in tests for row in test.rows if row.get("curves")]
+    return {(row["method"], row["bits"]): row["curves"] for row, _ in sorted(rows, key=lambda pair: -pair[1])}
+
+
+def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
+    """Draw precision against recall, in percent, with a mark where `MARKED` images are retrieved."""
+    sizes = sorted({bits for _, bits in curves if bits})
+    kinds = [kind for kind in ROWS if any(kind in one for one in curves.values())]
+    figure = Figure(figsize=(max(6.4, 1.2 + 2.3 * len(sizes)), 0.9 + 2.5 * len(kinds)), layout="constrained")
+    panels = figure.subplots(len(kinds), len(sizes), sharex=True, sharey="row", squeeze=False)
+    for axes_of_kind, kind in zip(panels, kinds, strict=True):
+        for axes, bits in zip(axes_of_kind, sizes, strict=True):
+            shown = {
+                method: one[kind] for (method, size), one in curves.items() if size in (None, bits) and kind in one
+            }
+            if kind == NEAREST:
+                shown.pop(FLOAT)  # always right by definition
+            draw_panel(axes, {method: shown[method] for method in STYLES if method in shown}, theme)
+        axes_of_kind[0].set_ylim(0, None)  # of the whole row, after all of its curves are drawn
+        axes_of_kind[0].set_ylabel(f"precision, %\n({ROWS[kind]})")
+    for axes, bits in zip(panels[0], sizes, strict=True):
+        axes.set_title(f"{bits} bits", fontsize=9)
+    for axes in panels[-1]:
+        axes.set_xlabel("recall, %")
+    lines = {line.get_label(): line for axes in panels.flat for line in axes.get_lines()}
+    names = [name for name in STYLES if name in lines]
+    figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=2)
+    return figure
+
+
+def draw_panel(axes: Axes, curves: dict[str, JsonObject], theme: Theme) -> None:
+    for method, curve in curves.items():
+        series, style = STYLES[method]
+        color = theme.series[series]
+        axes.plot(curve["recall"], curve["precision"], style, color=color, linewidth=1.3, label=method)
+        at = int(np.argmin(np.abs(np.array(curve["ranks"]) - MARKED)))
+        axes.plot(curve["recall"][at], curve["precision"][at], "o", color=color, markersize=3, label="_")
+    axes.set_xlim(0, 100)
+    axes.grid(linewidth=0.5)

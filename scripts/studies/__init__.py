@@ -1,0 +1,1 @@
+"""Measurements that `make evidence` repeats, one module per data set."""

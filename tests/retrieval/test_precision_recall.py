@@ -1,0 +1,49 @@
+"""Precision-recall curves (§7.1) against a count by hand and a brute-force loop over sorted images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from feature_files import make_features, sparse
+
+from alexnet_pl.data.loading.loaders import epoch_order
+from alexnet_pl.retrieval.precision_recall import bit_distances, measure_curve, vector_distances
+
+
+def test_hand_built_curve() -> None:
+    """Four images at distances 1 to 4. The first query wants the first and the third, the second nothing."""
+    distances = np.array([[1.0, 2, 3, 4], [1, 2, 3, 4]])
+    relevant = np.array([[True, False, True, False], [False] * 4])
+    curve = measure_curve(distances, relevant)
+    assert curve.ranks == [1, 2, 3, 4]
+    assert curve.precision == pytest.approx([100, 50, 66.667, 50])
+    assert curve.recall == pytest.approx([50, 50, 100, 100])
+
+
+def test_curve_matches_a_loop_over_sorted_images() -> None:
+    chance = np.random.default_rng(3)
+    distances, relevant = chance.integers(0, 8, (5, 300)), chance.random((5, 300)) < 0.1
+    curve, tie_order = measure_curve(distances, relevant), epoch_order(300, 0, 0).tolist()
+    for rank, precision, recall in zip(curve.ranks, curve.precision, curve.recall, strict=True):
+        found = [
+            sum(wanted[i] for i in sorted(tie_order, key=row.__getitem__)[:rank])
+            for row, wanted in zip(distances.tolist(), relevant.tolist(), strict=True)
+        ]
+        assert precision == pytest.approx(100 * np.mean(found) / rank, abs=1e-3)
+        assert recall == pytest.approx(
+            100 * np.mean([f / w.sum() for f, w in zip(found, relevant, strict=True)]), abs=1e-3
+        )
+
+
+def test_no_relevant_image_gives_an_empty_curve() -> None:
+    assert measure_curve(np.zeros((1, 3)), np.zeros((1, 3), bool)).recall == []
+
+
+def test_distances_match_pairwise_formulas(tmp_path: Path) -> None:
+    features, queries = make_features(tmp_path / "train-fc7", sparse(50, 0)), sparse(4, 1)
+    exact = np.square(features.values[None].astype(np.float64) - queries[:, None]).sum(2)
+    offset = np.square(queries.astype(np.float64)).sum(1)[:, None]
+    np.testing.assert_allclose(vector_distances(features, queries) + offset, exact, atol=1e-4)
+    bits, asked = (np.random.default_rng(seed).random((9, 28)) < 0.5 for seed in (1, 2))
+    packed, packed_asked = np.packbits(bits, axis=1), np.packbits(asked, axis=1)
+    assert np.array_equal(bit_distances(packed, packed_asked), (bits[None] != asked[:, None]).sum(2))
