@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from alexnet_pl.commands.registry import find
@@ -19,8 +21,33 @@ NOT_IN_FOLDER_NAME = (
 
 def folder_name(overrides: Iterable[str]) -> str:
     """Folder name built from the overrides that decide the network."""
-    words = (word.lstrip("+") for word in overrides)
-    return join_overrides(word for word in words if not word.startswith(NOT_IN_FOLDER_NAME)) or "as-shipped"
+    return name_kept(word for word in map(normalize, overrides) if not word.startswith(NOT_IN_FOLDER_NAME))
+
+
+def name_kept(words: Iterable[str]) -> str:
+    return join_overrides(words) or "as-shipped"
+
+
+def normalize(word: str) -> str:
+    """Override without `+`, its value in the form that Hydra's sweeper gives to the values of jobs: 0.01 for 1e-2."""
+    word = word.lstrip("+")
+    try:
+        override = OverridesParser.create().parse_override(word)
+        if override.is_delete():
+            return word.removesuffix("=null")  # which the sweeper adds
+        if override.is_sweep_override():  # outside a sweep, a list or a path with a comma
+            return word
+        return f"{override.get_key_element()}={write_value(override)}"
+    except HydraException:  # a path that allow_new_key quotes, or an error that Hydra reports later
+        return word
+
+
+def write_value(override: Override) -> str:
+    """Value without Hydra's backslashes, booleans in YAML's spelling."""
+    text, value = override.get_value_element_as_str(), override.value()
+    if isinstance(value, bool):
+        return text.lower()
+    return value if isinstance(value, str) and text[:1] not in ("'", '"') else text
 
 
 def join_overrides(words: Iterable[str]) -> str:
@@ -32,13 +59,15 @@ def join_overrides(words: Iterable[str]) -> str:
 def job_folder(command: str, number: int, overrides: Sequence[str], fixed: Sequence[str]) -> str:
     """Folder of a sweep's job: its number and the overrides of swept keys, so without those of `fixed` keys.
 
-    For a command that resumes when repeated, the name that a single run has, whatever else the sweep contains.
+    For a command that resumes when repeated, the name that a single run has, whatever else the sweep contains, and the
+    swept keys that this name lacks: two jobs never share a folder.
     """
+    words = [word.lstrip("+") for word in overrides]
+    swept = [word for word in words if word.partition("=")[0] not in fixed]
     if find(command).stable_run_dir:
-        return folder_name(overrides)
-    words = (word.lstrip("+") for word in overrides)
-    swept = join_overrides(word for word in words if word.partition("=")[0] not in fixed)
-    return "-".join(filter(None, [str(number), swept]))
+        kept = [word for word in words if word in swept or not word.startswith(NOT_IN_FOLDER_NAME)]
+        return name_kept(map(normalize, kept))
+    return "-".join(filter(None, [str(number), join_overrides(swept)]))
 
 
 OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)  # for hydra.sweep.subdir in configs/_base.yaml

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from alexnet_pl.commands.options import ExportOptions
 from alexnet_pl.console import print_message
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.files import to_json
@@ -40,18 +41,20 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     weights = read_run_weights(run, checkpoint)
     network = build_network(weights, checkpoint, options.views)
     name, write, run_written = FORMATS[options.format]
+    store = find_store(run, options.root)
     out = Path(options.out) if options.out else run / "export"
     out.mkdir(parents=True, exist_ok=True)
     partial = out / f"partial-{os.getpid()}-{name}"  # another process may export at the same time
     try:
         write(network, weights, partial)
-        images, kind = images_to_check(run, options.root, network.size)
+        images, kind = images_to_check(store, network.size)
         difference = largest_difference(network, partial, run_written, images)
         partial.replace(out / name)
     finally:
         partial.unlink(missing_ok=True)
     (out / "config.json").write_text(json.dumps(to_json(weights.info), indent=1) + "\n")
-    (out / "README.md").write_text(model_card(weights.info, run, options.publish or out.name))
+    known = store.manifest if store and store.fingerprint == weights.info.store.fingerprint else None
+    (out / "README.md").write_text(model_card(weights.info, run, options.publish or out.name, known))
     megabytes = (out / name).stat().st_size / 1e6
     print_message(
         f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",
@@ -61,11 +64,21 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         publish_to_hub(out, options.publish)
 
 
-def images_to_check(run: Path, root: str | None, size: int) -> tuple[Tensor, str]:
+def find_store(run: Path, root: str | None) -> Store | None:
+    """Store with the images of the run; None if it is not there, at `root` or where the run found it."""
+    try:
+        return TrainedRun(run, root).store
+    except UserError:
+        return None
+
+
+def images_to_check(store: Store | None, size: int) -> tuple[Tensor, str]:
     """Validation images of the run's store, evenly spaced; random images if the store does not exist."""
     try:
-        split = TrainedRun(run, root).store.split("val")
+        split = store.split("val") if store else None
     except UserError:
+        split = None
+    if split is None:
         noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 3, size, size), dtype=np.uint8)
         return torch.from_numpy(noise), f"{CHECKED} random images, since the store does not exist"
     numbers = np.linspace(0, len(split) - 1, min(CHECKED, len(split))).round().astype(np.int64)

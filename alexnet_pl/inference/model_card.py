@@ -1,15 +1,13 @@
 """Model card (README.md) of exported weights, from the records in the run folder."""
 
 import json
-import shlex
 from pathlib import Path
 
-from alexnet_pl.config.run_config import load_yaml, read_yaml
-from alexnet_pl.errors import UserError
+from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.evaluation.result import TestResult, has_top5
+from alexnet_pl.inference.training_commands import training_commands
 from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.fit_status import read_fit_status
-from alexnet_pl.runs.layout import CONFIG
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.runs.records import ImportedWeights
 
@@ -20,10 +18,10 @@ every image, whatever it shows, and inherits the biases of its training images.
 """
 
 
-def model_card(info: WeightsInfo, run: Path, source: str) -> str:
+def model_card(info: WeightsInfo, run: Path, source: str, store: StoreManifest | None = None) -> str:
     """Return the card as Markdown, with the YAML header of the Hugging Face hub.
 
-    `source`: argument of `load` in the card's example.
+    `source`: argument of `load` in the card's example; `store`: of the run's images, None if it is not there.
     """
     name = info.store.name or "unknown images"
     parts = [
@@ -31,7 +29,7 @@ def model_card(info: WeightsInfo, run: Path, source: str) -> str:
         introduction(info, name) + state(run),
         errors_section(info.result),
         f"## Use\n\n{USE.format(folder=json.dumps(source))}",
-        f"## Training\n\n{origin(info.imported) if info.imported else training_section(run)}",
+        f"## Training\n\n{origin(info.imported) if info.imported else training_section(run, store)}",
         LIMITATIONS,
         f"## Licence\n\n{IMPORTED_LICENCE if info.imported else licence_section(name)}",
     ]
@@ -111,7 +109,7 @@ def errors_section(result: TestResult | None) -> str:
     )
 
 
-def training_section(run: Path) -> str:
+def training_section(run: Path, store: StoreManifest | None) -> str:
     """Commands that repeat the training, with commit and package versions of the last session."""
     if not (sessions := read_sessions(run)):
         return "The run folder has no provenance.json.\n"
@@ -119,51 +117,20 @@ def training_section(run: Path) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in newest.packages.items() if version)
     changed = " with uncommitted changes" if newest.changed_files else ""
     commit = f"Commit {newest.commit or 'unknown'}{changed}; {packages}."
-    return f"```\n{run_commands(run)}\n```\n\n{commit}\n"
+    commands = training_commands(run, store)
+    note = (STORE_NOTE if store else RECIPE_NOTE) if len(commands) > 1 else ""
+    return "\n".join(["```", *commands, "```", "", f"{note}{commit}", ""])
 
 
-def run_commands(run: Path) -> str:
-    """Command lines of `prepare` and `reproduce` with the run's recipe and overrides, without paths of this machine.
+STORE_NOTE = """The options of `prepare` are those that the store records, except
+`prepare.synsets`, `prepare.names` and `prepare.boxes`, which it does not record.
 
-    `++` was added by `config.recipes.allow_new_key` and is removed; a single `+`, for a key that the recipe lacks, is
-    the user's.
-    """
-    hydra = run / ".hydra"
-    try:
-        recipe = read_yaml(hydra / "hydra.yaml")["hydra"]["job"]["config_name"]
-        words = [str(word).removeprefix("++") for word in load_yaml(hydra / "overrides.yaml") or []]
-    except (UserError, KeyError, TypeError):
-        return "python -m alexnet_pl reproduce -c RUN"
-    commands = {"prepare": prepare_words(words, is_drawn(run)), "reproduce": reproduce_words(words)}
-    return "\n".join(
-        f"python -m alexnet_pl {command} -c {shlex.join([str(recipe), *given, 'data.root=STORE'])}"
-        for command, given in commands.items()
-    )
+"""
 
+RECIPE_NOTE = """The line of `prepare` shows the settings of the recipe and the fit. The store was not there to read the
+options that it was made with, such as `prepare.val_share`, `prepare.filter`, `prepare.encoding` or `prepare.synsets`.
 
-def prepare_words(words: list[str], drawn: bool) -> list[str]:
-    """Overrides that decide the store's images. `drawn`: they are drawn by the package, not read from `IMAGES`."""
-    paths = ("prepare.source=", "prepare.synsets=", "prepare.boxes=")
-    kept = [word for word in words if word.startswith(("data.name=", "data.size=", "prepare."))]
-    return [*(word for word in kept if not word.startswith(paths)), *([] if drawn else ["prepare.source=IMAGES"])]
-
-
-def reproduce_words(words: list[str]) -> list[str]:
-    hidden = (
-        "command=", "hydra", "data.root=", "prepare.", "ckpt_path=", "transfer.data_roots", "transfer.weights=",
-        "wandb.",
-    )  # fmt: skip
-    start = ["transfer.weights=RUN"] if any(word.startswith("transfer.weights=") for word in words) else []
-    return [*(word for word in words if not word.startswith(hidden)), *start]
-
-
-def is_drawn(run: Path) -> bool:
-    """Whether the images are drawn by the package: the demo's, or scenes."""
-    try:
-        cfg = read_yaml(run / CONFIG)
-        return cfg["data"]["name"] == "demo" or cfg["prepare"]["source"] == "scenes"
-    except (UserError, KeyError, TypeError):
-        return False
+"""
 
 
 IMPORTED_LICENCE = "The weights were imported: the terms of the file's publisher apply.\n"

@@ -1,5 +1,8 @@
 """`curves`: learning curves and test results of run folders as Markdown, for the documentation."""
 
+import os
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +10,7 @@ from typing import NamedTuple
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import fit_has_top5, has_top5, read_result
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT, collect_runs
-from alexnet_pl.runs.metrics_log import Row, images_per_second, validations
+from alexnet_pl.runs.metrics_log import Row, images_per_second, read_rows, validations
 from alexnet_pl.runs.provenance import read_sessions
 
 
@@ -18,19 +21,58 @@ class NamedRun(NamedTuple):
     folder: Path
 
 
-def name_runs(given: list[Path]) -> Iterator[NamedRun]:
-    """Each run folder by its last part; those in or below another folder by their path in it.
+def name_runs(given: list[Path]) -> list[NamedRun]:
+    """Each run folder by its last part; those below another folder by their path in it. Equal names get more parts.
 
-    Raises UserError for a folder without runs.
+    Raises UserError for a given folder that is neither a run folder nor holds one, and if no run has a validation.
     """
+    lengths: dict[Path, int] = {}  # number of the last parts of a run's path in its name
     for folder in given:
         below = [] if (folder / METRICS).is_file() else collect_runs([folder], METRICS)
-        runs = below or [folder]
-        for run in runs:
-            for name in (METRICS, PROVENANCE):
-                if not (run / name).is_file():
-                    raise UserError(f"{run}: not a run folder, and holds none (no {name} in it)")
-            yield NamedRun(run.relative_to(folder).as_posix() if below else run.name, run)
+        for run in filter(is_usable, below) if below else [check_run(folder)]:
+            parts = len(run.relative_to(folder).parts) or 1
+            if has_validations(run):
+                lengths.setdefault(Path(os.path.abspath(run)), parts)
+    if not lengths:
+        raise UserError(f"{', '.join(map(str, given))}: no run with a logged validation of a classifier")
+    return [NamedRun(name, run) for run, name in distinguish(lengths).items()]
+
+
+def check_run(folder: Path) -> Path:
+    """Return the folder. Raises UserError if a file of a run is missing or damaged."""
+    for name in (METRICS, PROVENANCE):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: not a run folder (no {name} in it)")
+    if not read_sessions(folder):
+        raise UserError(f"{folder / PROVENANCE}: no session in it")
+    read_rows(folder / METRICS)
+    return folder
+
+
+def is_usable(folder: Path) -> bool:
+    """Whether the files of a run are there and whole; if not, says so on stderr."""
+    try:
+        return bool(check_run(folder))
+    except UserError as error:
+        print(f"skipped: {error}", file=sys.stderr)
+        return False
+
+
+def has_validations(run: Path) -> bool:
+    """Whether a validation of a classifier is logged, unlike in fits of codes and boxes; if not, says so on stderr."""
+    found = bool(validations(run))
+    if not found:
+        print(f"skipped: {run}: no validation of a classifier in {METRICS}", file=sys.stderr)
+    return found
+
+
+def distinguish(lengths: dict[Path, int]) -> dict[Path, str]:
+    """Names of absolute paths: as many last parts as given, and more where names would be equal."""
+    names = {path: Path(*path.parts[-length:]).as_posix() for path, length in lengths.items()}
+    counts = Counter(names.values())
+    if len(counts) == len(names):
+        return names
+    return distinguish({path: length + (counts[names[path]] > 1) for path, length in lengths.items()})
 
 
 def curve_lines(runs: list[NamedRun]) -> Iterator[str]:
@@ -78,7 +120,7 @@ def result_row(run: NamedRun) -> str:
 
 def curves_page(folders: list[Path]) -> Iterator[str]:
     """Lines of the page: runs, learning curves, test results. Raises UserError for a folder without runs."""
-    runs = list(name_runs(folders))
+    runs = name_runs(folders)
     yield from map(describe_run, runs)
     yield ""
     yield from curve_lines(runs)

@@ -22,10 +22,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.cli import main
 from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.cli.folder_names import folder_name, job_folder
 from alexnet_pl.commands import options, registry
 from alexnet_pl.commands.help import command_help
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
-from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe, recipe_names
+from alexnet_pl.config.recipes import SHIPPED, allow_new_key, compose, find_recipe, recipe_names
 from alexnet_pl.config.run_config import KNOWN, isolated_config
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import latest_checkpoint, link_latest
@@ -89,6 +90,7 @@ def test_flags_are_moved_before_overrides() -> None:
         f"--config-dir={SHIPPED}",
         *("-m", "--cfg", "job"),
         *("++command=fit", "seed=1,2", "hydra/launcher=joblib"),
+        "hydra.job.config.override_dirname.exclude_keys=['command']",
     ]
 
 
@@ -433,6 +435,51 @@ def test_reproduced_jobs_have_the_folders_of_single_runs() -> None:
     jobs = job_folders("reproduce", "-m", "-c", "demo", *fixed, "seed=1,2")
     assert singles == [f"hydra.run.dir='runs/demo/reproduce/{job}'" for job in jobs]
     assert jobs == [f"model.width-0.5_seed-{seed}_trainer.max_steps-5" for seed in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "swept",
+    [
+        "performance.optimized=true,false", "trainer.precision=32-true,bf16-mixed", "data.root=/a,/b",
+        "test.views=center,ten",
+    ],
+)  # fmt: skip
+def test_reproduced_jobs_never_share_a_folder(swept: str) -> None:
+    """The second job would resume the first, or find it tested already."""
+    fixed = ("trainer.devices=1", "wandb.project=x", "prepare.workers=1")
+    key, _, values = swept.partition("=")
+    names = [f"{key}-{value.replace('/', '_')}" for value in values.split(",")]
+    assert job_folders("reproduce", "-m", "-c", "demo", *fixed, swept) == names
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "optim.lr=1e-2", "optim.lr=0.010", "schedule.steps.drops=[36, 42]", "model.norm=False",
+        "+model.note={a: 1, b: x}", "~optim.lr=0.01",
+        "transfer.weights=/a/b c", "transfer.weights='/a,b'", "model.note=a\\,b", "~monitor", "~optim.lr",
+        "variant=as_run", "model.note=${seed}", "model.note=", "++model.note=007",
+    ],
+)  # fmt: skip
+def test_reproduced_jobs_have_the_folders_of_single_runs_with_the_words_as_typed(word: str) -> None:
+    """Hydra's sweeper writes every value anew: 1e-2 becomes 0.01."""
+    to_jobs = [name for word in (word, "seed=1,2") for name in [allow_new_key(word, sweep=True)]]
+    (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(to_jobs), None)
+    names = [job_folder("reproduce", 0, job, [word.lstrip("+~").partition("=")[0]]) for job in jobs]
+    assert names == [folder_name([word, f"seed={seed}"]) for seed in (1, 2)]
+
+
+def test_folders_of_single_runs_keep_their_names() -> None:
+    for word, name in {
+        "optim.lr=0.02": "optim.lr-0.02",
+        "model.norm=false": "model.norm-false",
+        "transfer.weights=/a,b": "transfer.weights-_a_b",
+        "transfer.weights=hf://a/b c": "transfer.weights-hf___a_b_c",
+        "transfer.weights=/a=b(": "transfer.weights-_a-b_",
+        "transfer.layers=conv1,conv2": "transfer.layers-conv1_conv2",
+        "schedule.steps.drops=[36,42]": "schedule.steps.drops-_36_42_",
+    }.items():
+        assert folder_name([word]) == name
 
 
 def test_report_needs_no_recipe_and_leaves_no_hydra_folder() -> None:

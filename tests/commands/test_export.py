@@ -2,19 +2,25 @@
 
 import json
 import re
+import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
+from PIL import Image
 
 from alexnet_pl import load
 from alexnet_pl.commands import registry
+from alexnet_pl.config.recipes import compose
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.inference.model_card import model_card
-from alexnet_pl.inference.weights import read_weights
+from alexnet_pl.inference.weights import WeightsInfo, read_weights
 
 
 def export(*words: object) -> None:
@@ -107,6 +113,62 @@ def test_card_says_how_to_prepare_the_images_without_paths(tiny_run: Path, tmp_p
         assert prepare == f"prepare -c {name} {made} prepare.val_share=0.1{given} data.root=STORE"
         assert reproduce == f"reproduce -c {name} {made} seed=1 data.root=STORE"
         assert "/home" not in card
+
+
+def card_of_folder_run(run: Path, info: WeightsInfo, store: Path | None, *fit: str) -> str:
+    """Card of a run of the recipe `folder` that was started with the overrides `fit`."""
+    (run / ".hydra").mkdir(exist_ok=True)
+    (run / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: folder}}\n")
+    (run / ".hydra/overrides.yaml").write_text(json.dumps(fit))
+    OmegaConf.save(compose("folder", fit), run / ".hydra/config.yaml")
+    return model_card(info, run, "x", Store(store).manifest if store else None)
+
+
+def prepare_store(words: list[str]) -> str:
+    """Prepare with the recipe `folder`; return the fingerprint."""
+    cfg = compose("folder", words)
+    cfg.command = "prepare"
+    registry.run(cfg, Path(cfg.data.root).parent / "run")
+    return Store(cfg.data.root).fingerprint
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["prepare.val_share=0.5", "prepare.filter=bicubic", "data.size=40"],
+        ["prepare.encoding=jpeg", "prepare.quality=80", "data.name=my_photos", "prepare.images_per_shard=4"],
+        ["prepare.source=scenes", "data.name=drawn", "data.size=64", "prepare.objects=[1,2]", "prepare.encoding=whole"],
+    ],
+)
+def test_prepare_line_of_the_card_makes_the_same_store(tiny_run: Path, tmp_path: Path, given: list[str]) -> None:
+    """The options were given to `prepare` alone, not to the fit."""
+    for name in ("cat", "dog"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(8):
+            noise = np.random.default_rng(i).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / "images" / name / f"{i}.png")
+    store, again, run = tmp_path / "photos", tmp_path / "STORE", tmp_path / "trained"
+    run.mkdir()
+    (run / "provenance.json").write_bytes((tiny_run / "provenance.json").read_bytes())
+    made = prepare_store([f"prepare.source={tmp_path / 'images'}", *given, f"data.root={store}"])
+    info = read_weights(tiny_run).info
+    card = card_of_folder_run(run, info, store, f"data.root={store}", "prepare.val_share=0.3", "seed=1")
+    (line,) = re.findall(r"^python -m alexnet_pl prepare -c folder (.+)$", card, re.MULTILINE)
+    assert "the store records" in " ".join(card.split())
+    words = line.replace("=IMAGES", f"={tmp_path / 'images'}").replace("=STORE", f"={again}")
+    assert prepare_store(shlex.split(words)) == made
+    card = card_of_folder_run(run, info, None, f"data.root={store}")
+    assert "settings of the recipe" in " ".join(card.split())
+    assert "the store records" not in " ".join(card.split())
+
+
+def test_export_reads_the_options_of_prepare_from_the_runs_store_if_it_is_there(tiny_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (run / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: imagenette}}\n")
+    (run / ".hydra/overrides.yaml").write_text("[]\n")
+    for words, note in (((), "that the store records"), (("data.root=/none",), "settings of the recipe")):
+        export(run, f"out={tmp_path}", *words)
+        assert note in (tmp_path / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -106,11 +106,52 @@ def test_runs_below_a_folder_are_found_and_named_by_their_path(
     (tmp_path / "sweep/latest").symlink_to("b")
     curves([str(tmp_path / "sweep"), str(tmp_path / "other/a")])
     names = [line.split("`")[1] for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
-    assert names == ["a", "a/pretrained", "b", "a"]
+    assert names == ["sweep/a", "a/pretrained", "b", "other/a"]
     curves([str(tmp_path / "sweep/a")])
     assert capsys.readouterr().out.count("- `") == 1
     curves([str(tmp_path / "sweep/latest")])
     assert "- `latest`" in capsys.readouterr().out
+
+
+def test_equal_names_get_the_folders_above(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path given twice, also through its parent, is one run."""
+    for name in ("x/runs", "y/runs", "o"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("x/runs/a", "y/runs/a", "o/a", "o/b"):
+        make_run(tmp_path, name)
+    monkeypatch.chdir(tmp_path / "x")
+    curves(["runs", "../y/runs", "../o", "../o/b", "runs/a"])
+    names = [line.split("`")[1] for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert names == ["x/runs/a", "y/runs/a", "o/a", "b"]
+
+
+def test_folders_that_cannot_be_shown_are_named_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = {name: make_run(tmp_path, name) for name in ("a", "broken", "codes", "empty", "loose", "torn")}
+    (runs["loose"] / "provenance.json").unlink()
+    (runs["broken"] / "provenance.json").write_text("{")
+    (runs["empty"] / "provenance.json").write_text('{"sessions": []}')
+    (runs["codes"] / "metrics.csv").write_text("step,val/loss\n3,84.5\n")
+    (runs["torn"] / "metrics.csv").write_text("step,val/top1_error\n3,x\n4,5\n")
+    curves([str(tmp_path)])
+    said = capsys.readouterr()
+    assert [line for line in said.out.splitlines() if line.startswith("| step")] == [
+        "| step | a top-1 error % | top-5 error % |"
+    ]
+    assert said.out.count("- `") == 1
+    skipped = said.err.splitlines()
+    assert len(skipped) == 5
+    for name in ("broken", "codes", "empty", "loose", "torn"):
+        assert any(line.startswith(f"skipped: {runs[name]}") for line in skipped), name
+    assert f"skipped: {runs['loose']}: not a run folder (no provenance.json in it)" in skipped
+    for name in ("broken", "codes", "empty", "loose", "torn"):
+        with pytest.raises(UserError, match=name):
+            curves([str(runs[name])])
+    curves([str(runs["a"]), str(runs["codes"])])
+    assert "codes" not in capsys.readouterr().out
 
 
 def test_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
