@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from alexnet_pl.console import pluralize
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject
@@ -89,17 +90,19 @@ def code_notes(tests: list[CodesResult]) -> tuple[str, ...]:
     network, dataset = tests[0].network, tests[0].dataset
     error = f", top-1 error {network.val_top1_error:.2f} % on val at that step" if network.val_top1_error else ""
     end = "" if network.finished else f", before the end of its training ({network.epochs_wanted} epochs)"
-    step, name = network.checkpoint.step, network.checkpoint.sha256[:12]
     machine = max((test.machine for test in tests), key=lambda machine: machine.load)
+    hidden = " and ".join(f"{units:,}" for units in tests[0].codes.hidden)
+    threads = pluralize(machine.threads, "thread")
+    step, name = network.checkpoint.step, network.checkpoint.sha256[:12]
     return (
         f"Network: checkpoint {name}, step {step:,}{end}{error}. With {dataset.classes} equally frequent classes, one "
         f"image in {dataset.classes} has the query's class by chance.",
-        f"Auto-encoders: hidden layers of {' and '.join(map(str, tests[0].codes.hidden)) or 'no'} units.",
+        f"Auto-encoders: hidden layers of {hidden or 'no'} units.",
         "Recall: share of the nearest images by fc7's float vectors (exact search) that the method finds too; 100 % "
         "for these vectors by definition.",
         "±: half of the 95 % interval, over queries, or over runs if there are several seeds. Equal Hamming distances "
         "are in one fixed random order.",
-        f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {machine.threads} threads, without "
+        f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {threads}, without "
         f"computing vectors or codes; for codes the fastest of five times. {machine.cpus} CPU cores, load average up "
         f"to {machine.load:.0f} meanwhile.",
     )
@@ -113,7 +116,6 @@ retrieval method than applying auto-encoders to the raw pixels".
 
 Written by `python -m alexnet_pl report` from run folders of `configs/codes.yaml`; `scripts/codes.sh RUN OUT` makes them
 from the run folder of a network.
-
 """
 CURVES = """## Precision and recall
 
