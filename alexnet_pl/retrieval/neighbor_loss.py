@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TEMPERATURE = 0.03  # of vectors, as a share of the mean squared distance in the batch
-SCALE = 0.5  # of Hamming distances
+SCALE = 4.0  # of Hamming distances, divided by √bits: those of random codes have a standard deviation of √bits / 2
 MASKED = -1e9  # logit of a vector's distance to itself; that of another is above -34 times the vectors in the batch
 
 
 def neighbor_loss(vectors: Tensor, codes: Tensor, others: tuple[Tensor, Tensor], first: int = 0) -> Tensor:
     """Mean Kullback-Leibler divergence between the neighbours of each vector and those of its code.
 
-    Probability of j as neighbour of i: ∝ exp(−‖xᵢ − xⱼ‖² / (0.03 · mean)) for vectors, ∝ exp(−bits apart / 2) for
+    Probability of j as neighbour of i: ∝ exp(−‖xᵢ − xⱼ‖² / (0.03 · mean)) for vectors, ∝ exp(−4 · bits apart / √bits) for
     codes. `vectors`: (N, width); `codes`: (N, bits) of −1 and 1; `others`: all vectors and codes of the batch, of which
     the N are the rows from `first`. Computed in float32 under autocast too.
     """
@@ -30,5 +30,5 @@ def neighbor_loss(vectors: Tensor, codes: Tensor, others: tuple[Tensor, Tensor],
         mean = 2 * all_vectors.var(0, correction=0).sum()  # of all pairs' squared distances
         temperature = (TEMPERATURE * mean).clamp_min(torch.finfo(torch.float32).tiny)
         near = (-squares / temperature).masked_fill(itself, MASKED).log_softmax(1)
-        found = (-SCALE * bits_apart).masked_fill(itself, MASKED).log_softmax(1)
+        found = (-SCALE / codes.shape[1] ** 0.5 * bits_apart).masked_fill(itself, MASKED).log_softmax(1)
         return F.kl_div(found, near, reduction="batchmean", log_target=True)

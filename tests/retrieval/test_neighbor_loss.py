@@ -22,7 +22,7 @@ def divergence(vectors: np.ndarray, codes: np.ndarray) -> float:
     for i in range(count):
         others = [j for j in range(count) if j != i]
         near = np.exp(-squares[i, others] / (0.03 * squares.mean()))
-        found = np.exp(-0.5 * apart[i, others])
+        found = np.exp(-4 / np.sqrt(codes.shape[1]) * apart[i, others])
         near, found = near / near.sum(), found / found.sum()
         total += sum(p * np.log(p / q) for p, q in zip(near, found, strict=True) if p)
     return total / count
