@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr_
     from alexnet_pl.models.color_selectivity import color_selectivity as color_selectivity
     from alexnet_pl.models.overfeat import OverFeat as OverFeat
     from alexnet_pl.reporting.code_tables import code_report as code_report
-    from alexnet_pl.reporting.learning_curves import curve_lines as learning_curves
+    from alexnet_pl.reporting.learning_curves import learning_curves as learning_curves
     from alexnet_pl.retrieval.codebook import open_codes as open_codes
     from alexnet_pl.retrieval.gallery import open_image_index as open_index
     from alexnet_pl.training.classifier import Classifier as Classifier
@@ -61,7 +61,7 @@ PUBLIC = {  # name → module:definition
     "example_box_run": "detection.box_run:example_box_run",
     "example_run": "experiment.trained_run:run_folder",
     "draw_units": "figures.inside:draw_units",
-    "learning_curves": "reporting.learning_curves:curve_lines",
+    "learning_curves": "reporting.learning_curves:learning_curves",
     "load": "inference.trained_network:load",
     "load_result": "evaluation.result:load_result",
     "match_scores": "detection.merging:match_scores",

@@ -75,6 +75,11 @@ def distinguish(lengths: dict[Path, int]) -> dict[Path, str]:
     return distinguish({path: length + (counts[names[path]] > 1) for path, length in lengths.items()})
 
 
+def learning_curves(folders: list[Path]) -> Iterator[str]:
+    """Lines of `curve_lines` for run folders or folders of them. Raises UserError as `name_runs` does."""
+    return curve_lines(name_runs(folders))
+
+
 def curve_lines(runs: list[NamedRun]) -> Iterator[str]:
     """Lines of a Markdown table: validation errors in percent (centre view), top-1 and top-5 of each run."""
     logs = [validations(run.folder) for run in runs]

@@ -17,9 +17,9 @@ MASKED = -1e9  # logit of a vector's distance to itself; that of another is abov
 def neighbor_loss(vectors: Tensor, codes: Tensor, others: tuple[Tensor, Tensor], first: int = 0) -> Tensor:
     """Mean Kullback-Leibler divergence between the neighbours of each vector and those of its code.
 
-    Probability of j as neighbour of i: ∝ exp(−‖xᵢ − xⱼ‖² / (0.03 · mean)) for vectors, ∝ exp(−4 · bits apart / √bits) for
-    codes. `vectors`: (N, width); `codes`: (N, bits) of −1 and 1; `others`: all vectors and codes of the batch, of which
-    the N are the rows from `first`. Computed in float32 under autocast too.
+    Probability of j as neighbour of i: ∝ exp(−‖xᵢ − xⱼ‖² / (0.03 · mean)) for vectors, ∝ exp(−4 · bits apart / √bits)
+    for codes. `vectors`: (N, width); `codes`: (N, bits) of −1 and 1; `others`: all vectors and codes of the batch, of
+    which the N are the rows from `first`. Computed in float32 under autocast too.
     """
     with torch.autocast(vectors.device.type, enabled=False):
         all_vectors, all_codes = (one.float() for one in others)

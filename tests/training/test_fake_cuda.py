@@ -121,7 +121,7 @@ def test_features_are_read_on_the_gpu(layer: str) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(), bfloat16():
         move(made)
         (view,) = made.augment.views(draw_batch(80)[0], "center")
-        assert find_reader(made, layer)(made, view).float().device == CUDA
+        assert find_reader(made, layer, "features.layer")(made, view).float().device == CUDA
 
 
 @pytest.mark.parametrize("spec", [NormSpec(5, 2.0, 1e-4, 0.75, 2, False), NormSpec(5, 1.0, 1e-3, 0.75, 1, True)])
