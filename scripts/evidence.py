@@ -43,15 +43,19 @@ def carry_out(study: Study, source: Path | None, root: Path, parts: list[str], s
     study.prepare(source, root)
     for run in study.runs(seeds):
         if run.part in parts and not run.is_done:
-            train_needed(study, run.needs, root, seeds)
+            train_needed(run.needs, root)
             run.execute(root)
     study.finish(root)
 
 
-def train_needed(study: Study, needs: Path | None, root: Path, seeds: Sequence[int]) -> None:
+def train_needed(needs: Run | None, root: Path) -> None:
     """Train the network that a run uses, if it was kept from another machine and its checkpoint is not here."""
-    if needs and not (root / "runs" / needs / "checkpoints/last.ckpt").is_file():
-        next(run for run in study.runs(seeds) if isinstance(run, Run) and run.folder == needs).execute(root)
+    if needs and not (root / "runs" / needs.folder / "checkpoints/last.ckpt").is_file():
+        needs.execute(root)
+
+
+def find_source(args: argparse.Namespace, study: Study) -> Path | None:
+    return getattr(args, study.source) if study.source else None
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -67,7 +71,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--plan", action="store_true", help="print what is left, and how long it will take")
     args = parser.parse_args()
     for study in STUDIES:
-        source = getattr(args, study.source) if study.source else None
+        source = find_source(args, study)
         if source and not source.exists():
             parser.error(f"--{study.source} {source}: does not exist; give {study.help}")
     return args
@@ -82,7 +86,7 @@ def main() -> None:
     root = args.root.resolve()
     root.mkdir(parents=True, exist_ok=True)
     for study in (study for study, runs in left.items() if runs):
-        source = getattr(args, study.source) if study.source else None
+        source = find_source(args, study)
         if study.source and source is None:
             print(f"{study.name}: left out; its images are missing (--{study.source}: {study.help})", flush=True)
         else:

@@ -12,8 +12,16 @@ from matplotlib.figure import Figure
 from alexnet_pl.figures.markdown import picture_lines
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.files import JsonObject
-from alexnet_pl.retrieval.code_evaluation import CLASS, FLOAT, FLOAT_PIXELS, NEAREST, UNTRAINED, trained_method
-from alexnet_pl.retrieval.code_result import CodesResult, rows_by_method
+from alexnet_pl.retrieval.code_evaluation import (
+    CLASS,
+    FLOAT,
+    FLOAT_PIXELS,
+    METHOD_ORDER,
+    NEAREST,
+    UNTRAINED,
+    trained_method,
+)
+from alexnet_pl.retrieval.code_result import CodesResult, RowKey, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
 
 PCA, RANDOM = UNTRAINED
@@ -30,7 +38,7 @@ STYLES = {  # method → index into the theme's series, line style
     FLOAT_PIXELS: (2, ":"),
 }
 
-Curves = dict[tuple[str, int | None], JsonObject]
+Curves = dict[RowKey, JsonObject]
 """Curves of the run of the lowest seed, by method and number of bits."""
 
 
@@ -69,7 +77,7 @@ def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
             }
             if kind == NEAREST:
                 shown.pop(FLOAT, None)  # always right by definition
-            draw_panel(axes, {method: shown[method] for method in STYLES if method in shown}, theme)
+            draw_panel(axes, {method: shown[method] for method in METHOD_ORDER if method in shown}, theme)
         axes_of_kind[0].set_ylim(0, None)  # of the whole row, after all of its curves are drawn
         axes_of_kind[0].set_ylabel(f"precision, %\n({ROWS[kind]})")
     for axes, bits in zip(panels[0], sizes, strict=True):
@@ -77,7 +85,7 @@ def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel("recall, %")
     lines = {line.get_label(): line for axes in panels.flat for line in axes.get_lines()}
-    names = [name for name in STYLES if name in lines]
+    names = [name for name in METHOD_ORDER if name in lines]
     figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=2)
     return figure
 

@@ -53,8 +53,7 @@ def prepare_words(words: list[str], settings: dict[str, Any], store: StoreManife
     if f"prepare.source={SCENES}" in given:
         kept["prepare.source"] = f"prepare.source={SCENES}"
     recorded = recorded_options(store) if store else {}
-    missing = object()
-    kept |= {key: write(key, value) for key, value in recorded.items() if settings.get(key, missing) != value}
+    kept |= {key: write(key, value) for key, value in recorded.items() if settings.get(key) != value}
     known = {**settings, **recorded}
     drawn = known.get("data.name") == "demo" or known.get("prepare.source") == SCENES
     return [*kept.values(), *([] if drawn else ["prepare.source=IMAGES"])]

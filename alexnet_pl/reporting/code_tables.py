@@ -10,15 +10,13 @@ from alexnet_pl.files import JsonObject
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, METHOD_ORDER
-from alexnet_pl.retrieval.code_result import CodesResult, read_codes_result, rows_by_method
+from alexnet_pl.retrieval.code_result import CodesResult, RowKey, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
 
 METRICS = {f"recall_{k}": f"recall at {k}, %" for k in RANKS} | {
     f"precision_{k}": f"same class among {k}, %" for k in RANKS
 }
 HEADER = ["method", "bits", *METRICS.values(), "bytes per image", "queries/s"]
-
-RowKey = tuple[str, int | None]
 
 
 def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:

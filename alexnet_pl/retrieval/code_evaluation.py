@@ -74,7 +74,9 @@ class CodeComparison:
     ) -> dict[str, Any]:
         """Row of the table, with curves. `distances`: of the first `CURVE_QUERIES` queries from all images."""
         known = {"truth": self.truth.numbers, "queries": self.labels, "images": self.train.labels}
-        curves = {kind: asdict(curve) for kind, curve in measure_curves(distances, self.relevant).items()}
+        curves = {
+            kind: asdict(curve) for kind, curve in measure_curves(distances, len(self.train), self.relevant).items()
+        }
         return {**measure_recall(method, bits, bytes_per_image, neighbors, **known), "curves": curves}
 
     @property
@@ -103,25 +105,27 @@ class CodeComparison:
                 f"{book.features.folder}: features of other images than {self.train.folder}; make both again"
             )
         queries = tested.rows(self.numbers)
-        rows = [self.code_row(trained_method(layer, neighbors), book.bits, book.codes, book.net.encode(queries))]
+        rows = [self.code_row(trained_method(layer, neighbors), book.codes, book.index, book.net.encode(queries))]
         if layer == "pixels":
             exact = search_exactly(book.features, queries, self.max_rank)
             distances = vector_distances(book.features, queries[:CURVE_QUERIES])
             rows.append(self.row(FLOAT_PIXELS, None, 2 * book.features.width, exact, distances))
         return rows
 
-    def code_row(self, method: str, bits: int, codes: np.ndarray, queries: np.ndarray) -> dict[str, Any]:
-        """Row of packed `codes`, (images, bytes), for `queries`, (N, bits) bool: the fastest of `REPETITIONS` searches,
-        since a search takes milliseconds."""
-        index, packed = HammingIndex(codes), pack_bits(queries)
+    def code_row(self, method: str, codes: np.ndarray, index: HammingIndex, queries: np.ndarray) -> dict[str, Any]:
+        """Row of packed `codes`, (images, bytes), and their index, for `queries`, (N, bits) bool: the fastest of
+        `REPETITIONS` searches, since a search takes milliseconds."""
+        packed = pack_bits(queries)
         neighbors = min((index.search(packed, self.max_rank) for _ in range(REPETITIONS)), key=attrgetter("seconds"))
-        return self.row(method, bits, codes.shape[1], neighbors, bit_distances(codes, packed[:CURVE_QUERIES]))
+        distances = bit_distances(codes, packed[:CURVE_QUERIES])
+        return self.row(method, queries.shape[1], codes.shape[1], neighbors, distances)
 
     def untrained_rows(self, bits: int, seed: int) -> list[dict[str, Any]]:
         rows, queries = [], self.tested.rows(self.numbers)
         for method, make in UNTRAINED.items():
             encoder = make(self.train, bits, seed)
-            rows.append(self.code_row(method, bits, encode_features(encoder, self.train), encoder(queries)))
+            codes = encode_features(encoder, self.train)
+            rows.append(self.code_row(method, codes, HammingIndex(codes), encoder(queries)))
         return rows
 
 

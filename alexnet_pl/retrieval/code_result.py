@@ -9,6 +9,9 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
+RowKey = tuple[str, int | None]
+"""Method and number of bits."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureNetwork:
@@ -77,9 +80,9 @@ def is_curve(curve: Any) -> bool:
     return len(lists) == 3 and len({len(column) for column in lists}) == 1 and numbers
 
 
-def rows_by_method(tests: Iterable[CodesResult]) -> dict[tuple[str, int | None], dict[int, JsonObject]]:
+def rows_by_method(tests: Iterable[CodesResult]) -> dict[RowKey, dict[int, JsonObject]]:
     """Rows by method and number of bits, then by seed. Of equal ones, that of the least disturbed timing."""
-    found: dict[tuple[str, int | None], dict[int, JsonObject]] = {}
+    found: dict[RowKey, dict[int, JsonObject]] = {}
     for test in sorted(tests, key=lambda test: -test.machine.load):
         for row in test.rows:
             found.setdefault((row["method"], row["bits"]), {})[test.seed] = row

@@ -25,6 +25,11 @@ def pack_bits(bits: np.ndarray) -> np.ndarray:
     return np.packbits(bits, axis=1)
 
 
+def tie_order(count: int) -> np.ndarray:
+    """Fixed random order of images, in which those at equal distances are ranked."""
+    return epoch_order(count, 0, 0)
+
+
 class HammingIndex:
     """Index of packed codes. Ties, which are frequent for short codes, are broken by a fixed random order.
 
@@ -32,7 +37,7 @@ class HammingIndex:
     """
 
     def __init__(self, codes: np.ndarray) -> None:
-        self.order = epoch_order(len(codes), 0, 0)
+        self.order = tie_order(len(codes))
         self.index = import_faiss().IndexBinaryFlat(8 * codes.shape[1])
         self.index.add(np.ascontiguousarray(codes[self.order]))
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.retrieval.features import Features
+from alexnet_pl.retrieval.hamming import tie_order
 from alexnet_pl.retrieval.search import ROWS, consecutive_groups
 
 QUERIES_PER_BLOCK = 100  # 512 MB of distances from 1.28 million images
 POINTS = 40  # ranks of a curve, evenly spaced by their logarithm
 RANKS = (6, 100)  # ranks of the tables, which are points of the curve too; 6 as in Figure 4
-
 
 Relevant = Callable[[int], np.ndarray]
 
@@ -42,7 +41,7 @@ def bit_distances(codes: np.ndarray, queries: np.ndarray) -> Iterator[np.ndarray
     return (np.bitwise_count(codes ^ query).sum(1, dtype=np.uint16) for query in queries)
 
 
-def measure_curves(distances: Iterable[np.ndarray], relevant: dict[str, Relevant]) -> dict[str, Curve]:
+def measure_curves(distances: Iterable[np.ndarray], images: int, relevant: dict[str, Relevant]) -> dict[str, Curve]:
     """Curve of a ranking for each kind of relevant image, with ties in a fixed random order.
 
     `distances`: (images,) for each query; `relevant`: function from the number of a query to (images,) bool. Queries
@@ -50,9 +49,8 @@ def measure_curves(distances: Iterable[np.ndarray], relevant: dict[str, Relevant
     """
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in relevant}
     totals: dict[str, list[int]] = {kind: [] for kind in relevant}
-    ranks = np.zeros(0, np.int64)
+    shuffled, ranks = tie_order(images), curve_ranks(images)
     for query, row in enumerate(distances):
-        shuffled, ranks = epoch_order(len(row), 0, 0), curve_ranks(len(row))
         order = shuffled[np.argsort(row[shuffled], kind="stable")]
         for kind, is_relevant in relevant.items():
             if (wanted := is_relevant(query)).any():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kept_runs import KEPT
+from studies.cifar10 import CIFAR10
 
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
@@ -43,7 +44,11 @@ def evidence_pages() -> dict[Path, str]:
     effects = measure_deviations(tests)
     readme, proxies = ROOT / "README.md", group_proxies(tests)
     tables = measured_tables(proxies, effects, measure_specialization(tests))
-    cifar = {NORMS: "\n".join(norms_page([KEPT])).rstrip() + "\n"} if is_measured("cifar10", 6) else {}
+    cifar = (
+        {NORMS: "\n".join(norms_page([KEPT])).rstrip() + "\n"}
+        if all(run.is_done for run in CIFAR10.runs(CIFAR10.seeds))
+        else {}
+    )
     shown = with_table(readme.read_text(), "results", results_table(ROWS, "docs/"))
     return {
         **cifar,
@@ -53,11 +58,6 @@ def evidence_pages() -> dict[Path, str]:
         ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, KEPT) + tuning_section(),
         DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
     }
-
-
-def is_measured(part: str, runs: int) -> bool:
-    """Whether all runs of a part are kept."""
-    return len(list((KEPT / part).glob("*/*/fit.json"))) >= runs
 
 
 def draw_codes() -> None:

@@ -5,7 +5,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ class Run:
     """One network: trained by `recipe` with `overrides` on a store below the root, tested as the recipe says and with
     each of `tests`.
 
-    `is_tested`: false if the run only tunes a rate; `needs`: folder of the run whose network it uses.
+    `is_tested`: false if the run only tunes a rate; `needs`: the run whose network it uses.
     """
 
     part: str
@@ -30,7 +30,7 @@ class Run:
     overrides: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     is_tested: bool = True
-    needs: Path | None = None
+    needs: "Run | None" = None
 
     @property
     def folder(self) -> Path:
@@ -61,7 +61,7 @@ class Script:
     script: str
     words: tuple[str, ...]
     names: tuple[str, ...]
-    needs: Path | None = None
+    needs: Run | None = None
 
     @property
     def missing(self) -> list[str]:
@@ -100,12 +100,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PACKAGE)}
 
 
-def kept_folders(part: str) -> Iterator[Path]:
-    return (path.parent for path in (KEPT / part).glob("**/fit.json"))
-
-
 def median_hours(part: str) -> float | None:
     """Median duration of the kept runs of a part in hours; None if there are none."""
-    records = [json.loads((folder / "fit.json").read_text()) for folder in kept_folders(part)]
+    records = [json.loads(path.read_text()) for path in (KEPT / part).glob("**/fit.json")]
     seconds = [record["seconds"] for record in records if record.get("seconds")]
     return statistics.median(seconds) / 3600 if seconds else None

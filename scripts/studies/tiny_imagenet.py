@@ -45,8 +45,8 @@ def planned_runs(seeds: Sequence[int]) -> Iterator[Run | Script]:
     yield from tuning_runs()
     for seed in seeds:
         yield from measured_runs(seed)
-    network = Path("full/network/seed1")
-    yield Script("codes", "codes.sh", (f"runs/{network}", "runs/codes", "0", "data.root=task"), CODES, network)
+    network = full_network(1)
+    yield Script("codes", "codes.sh", (f"runs/{network.folder}", "runs/codes", "0", "data.root=task"), CODES, network)
 
 
 def tuning_runs() -> Iterator[Run]:
@@ -61,7 +61,7 @@ def tuning_runs() -> Iterator[Run]:
 
 def measured_runs(seed: int) -> Iterator[Run]:
     rate = tuned_rate("full")
-    yield Run("full", "network", seed, MAIN, "task", rate, tests=("test.views=center",))
+    yield full_network(seed)
     for name, override in ABLATIONS.items():
         own_rate = tuned_rate(name) if name in TUNED else rate
         yield Run("ablations", name, seed, MAIN, "task", (override, *own_rate))
@@ -69,10 +69,14 @@ def measured_runs(seed: int) -> Iterator[Run]:
         for one in deviations():
             name = one.key.split(".")[-1].split("=")[-1].replace("_", "-")
             yield Run("deviations", name, seed, MAIN, "task", (one.override, *rate))
-    weights = f"transfer.weights=runs/pretrained/others/seed{seed}"
-    yield Run("pretrained", "others", seed, "tinyimagenet_pretrain", "others", rate)
-    needs = Path(f"pretrained/others/seed{seed}")
-    yield Run("pretrained", "finetuned", seed, "tinyimagenet_finetune", "task", (*rate, weights), needs=needs)
+    others = Run("pretrained", "others", seed, "tinyimagenet_pretrain", "others", rate)
+    yield others
+    words = (*rate, f"transfer.weights=runs/{others.folder}")
+    yield Run("pretrained", "finetuned", seed, "tinyimagenet_finetune", "task", words, needs=others)
+
+
+def full_network(seed: int) -> Run:
+    return Run("full", "network", seed, MAIN, "task", tuned_rate("full"), tests=("test.views=center",))
 
 
 def tuned_rate(name: str) -> tuple[str, ...]:

@@ -79,8 +79,8 @@ def test_needed_networks_are_trained_and_later_runs_planned_late(
     """A kept network whose checkpoint is not here is trained for the run that needs it."""
 
     def runs(seeds: Sequence[int]) -> Iterator[Run]:
-        yield Run("full", "network", 1, "demo", "task")
-        yield Run("full", "finetuned", 1, "demo", "task", needs=Path("full/network/seed1"))
+        yield (network := Run("full", "network", 1, "demo", "task"))
+        yield Run("full", "finetuned", 1, "demo", "task", needs=network)
         if "finetuned" in executed:
             yield Run("full", "late", 1, "demo", "task")
         yield Run("other", "not asked for", 1, "demo", "task")

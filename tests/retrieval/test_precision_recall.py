@@ -11,7 +11,7 @@ from alexnet_pl.retrieval.precision_recall import Curve, bit_distances, measure_
 
 
 def curve_of(distances: np.ndarray, relevant: np.ndarray) -> Curve:
-    return measure_curves(distances, {"kind": relevant.__getitem__})["kind"]
+    return measure_curves(distances, distances.shape[1], {"kind": relevant.__getitem__})["kind"]
 
 
 def test_hand_built_curve() -> None:
@@ -26,7 +26,7 @@ def test_hand_built_curve() -> None:
 def test_curves_match_a_loop_over_sorted_images() -> None:
     chance = np.random.default_rng(3)
     distances, few, many = chance.integers(0, 8, (5, 300)), *(chance.random((5, 300)) < share for share in (0.1, 0.6))
-    curves = measure_curves(distances, {"few": few.__getitem__, "many": many.__getitem__})
+    curves = measure_curves(distances, 300, {"few": few.__getitem__, "many": many.__getitem__})
     tie_order = epoch_order(300, 0, 0).tolist()
     for kind, relevant in (("few", few), ("many", many)):
         curve = curves[kind]
