@@ -5,6 +5,7 @@ float vectors and against untrained codes.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,7 +16,7 @@ from alexnet_pl.commands.reproduce import fit_then_test
 from alexnet_pl.config.identity import codes_signature
 from alexnet_pl.config.options import make_code_options
 from alexnet_pl.console import pluralize, print_message
-from alexnet_pl.files import to_json, write_json
+from alexnet_pl.files import JsonObject, to_json, write_json
 from alexnet_pl.retrieval.code_evaluation import CodeComparison, trained_method
 from alexnet_pl.retrieval.code_result import CodesInfo, CodesResult, FeatureNetwork, SearchMachine
 from alexnet_pl.retrieval.code_training import build_codes, measure_statistics, open_features
@@ -58,41 +59,49 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     book = CodeBook(Path(cfg.ckpt_path), train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
     comparison = CodeComparison(*open_features(options, "fc7"), options.queries)
-    dataset, fit = tested.info.dataset, fit_status.read_fit_status(folder)
     neighbors = trained_weight(Path(cfg.ckpt_path), options.neighbors)
     rows = [*comparison.float_rows(), *comparison.learned_rows(book, tested, neighbors)]
     if options.layer == "fc7":
         rows += comparison.untrained_rows(options.bits, cfg.seed)
+    fit = fit_status.read_fit_status(folder)
+    finished = fit is not None and fit.finished
     result = CodesResult(
-        dataset=dataset,
+        dataset=tested.info.dataset,
         network=describe_network(Path(options.features), comparison.train.info),
-        codes=CodesInfo(
-            **options.net,
-            neighbors=neighbors,
-            checkpoint=book.checkpoint_info,
-            finished=fit is not None and fit.finished,
-        ),
+        codes=CodesInfo(**options.net, neighbors=neighbors, checkpoint=book.checkpoint_info, finished=finished),
         queries=len(comparison.labels),
         seed=cfg.seed,
-        machine=SearchMachine(
-            cpus=os.cpu_count(), threads=import_faiss().omp_get_max_threads(), load=round(os.getloadavg()[0], 2)
-        ),
+        machine=describe_machine(),
         rows=rows,
         commit=git("rev-parse", "HEAD"),
     )
-    results = folder / "results" / f"{dataset.split}-codes"
-    results.mkdir(parents=True, exist_ok=True)
-    write_json(results / "codes.json", to_json(result))
-    append_session(folder, describe_session("test", StoreIdentity(name=dataset.name, fingerprint=dataset.fingerprint)))
-    learned, rank = trained_method(options.layer, neighbors), RANKS[0]
-    learned_row = next(row for row in rows if row["method"] == learned)
-    recall = learned_row[f"recall_{rank}"]["mean"]
+    saved = save_result(result, folder)
+    recall = recall_of(trained_method(options.layer, neighbors), rows)
     print_message(
-        f"{options.bits} bits, {len(comparison.labels):,} {dataset.split} images looked up: "
-        f"{recall:.2f} % of the {rank} true neighbours",
-        results / "codes.json",
+        f"{options.bits} bits, {result.queries:,} {result.dataset.split} images looked up: "
+        f"{recall:.2f} % of the {RANKS[0]} true neighbours",
+        saved,
     )
     return recall
+
+
+def save_result(result: CodesResult, folder: Path) -> Path:
+    dataset = result.dataset
+    path = folder / "results" / f"{dataset.split}-codes" / "codes.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, to_json(result))
+    append_session(folder, describe_session("test", StoreIdentity(name=dataset.name, fingerprint=dataset.fingerprint)))
+    return path
+
+
+def recall_of(method: str, rows: Iterable[JsonObject]) -> float:
+    """Percentage of the nearest `RANKS[0]` images by fc7 that a method finds: the objective of a sweep."""
+    return next(row for row in rows if row["method"] == method)[f"recall_{RANKS[0]}"]["mean"]
+
+
+def describe_machine() -> SearchMachine:
+    threads = import_faiss().omp_get_max_threads()
+    return SearchMachine(cpus=os.cpu_count(), threads=threads, load=round(os.getloadavg()[0], 2))
 
 
 def trained_weight(checkpoint: Path, configured: float) -> float:

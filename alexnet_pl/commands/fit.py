@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
@@ -15,7 +16,7 @@ from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import describe_dataset
 from alexnet_pl.evaluation.result import append_top5
-from alexnet_pl.experiment.build import build
+from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import check_trained_here
@@ -54,6 +55,8 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
     """Set `cfg.transfer.weights`, pre-training a network first if the recipe asks for one."""
     transfer = options.make_transfer_options(cfg)
     if transfer.pretrain_recipe and not transfer.weights:
+        with torch.device("meta"):
+            build_classifier(cfg)  # wrong settings of this fit are found now, not after days of pre-training
         cfg.transfer.weights = subruns.pretrain(cfg, transfer, folder)
 
 

@@ -221,12 +221,11 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
 
 
-def build(cfg: DictConfig, folder: Path, *, other_classes: bool = False) -> tuple[L.Trainer, Classifier, ImageStore]:
-    """Build trainer, module and data of a run. Raises UserError for wrong settings before a logger starts.
+def build_classifier(cfg: DictConfig, *, other_classes: bool = False) -> tuple[Classifier, ImageStore]:
+    """Build module and data of a run. Raises UserError for wrong settings.
 
     other_classes: the store may have other classes than the network has outputs, which the caller then restricts.
     """
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
     data = make_data(cfg)
     data.check()
     set_num_classes(cfg)
@@ -234,4 +233,11 @@ def build(cfg: DictConfig, folder: Path, *, other_classes: bool = False) -> tupl
     if not other_classes:
         data.check_num_classes(module.net.num_classes)
     check_compatible(cfg.ckpt_path, module.architecture)
+    return module, data
+
+
+def build(cfg: DictConfig, folder: Path, *, other_classes: bool = False) -> tuple[L.Trainer, Classifier, ImageStore]:
+    """Seed, and build trainer, module and data of a run. Wrong settings raise UserError before a logger starts."""
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    module, data = build_classifier(cfg, other_classes=other_classes)
     return make_trainer(cfg, folder), module, data

@@ -16,9 +16,10 @@ from alexnet_pl.retrieval.code_evaluation import (
     CLASS,
     FLOAT,
     FLOAT_PIXELS,
-    METHOD_ORDER,
     NEAREST,
     UNTRAINED,
+    method_place,
+    split_weight,
     trained_method,
 )
 from alexnet_pl.retrieval.code_result import CodesResult, RowKey, rows_by_method
@@ -37,6 +38,8 @@ STYLES = {  # method → index into the theme's series, line style
     trained_method("pixels", 0): (2, "--"),
     FLOAT_PIXELS: (2, ":"),
 }
+UNLABELLED = "_"
+OTHER_WEIGHT = (0, (6, 1, 1, 1, 1, 1))  # line style of a neighbour loss with a weight other than 1
 
 Curves = dict[RowKey, JsonObject]
 """Curves of the run of the lowest seed, by method and number of bits."""
@@ -72,32 +75,40 @@ def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
     panels = figure.subplots(len(kinds), len(sizes), sharex=True, sharey="row", squeeze=False)
     for axes_of_kind, kind in zip(panels, kinds, strict=True):
         for axes, bits in zip(axes_of_kind, sizes, strict=True):
-            shown = {
-                method: one[kind] for (method, size), one in curves.items() if size in (None, bits) and kind in one
-            }
-            if kind == NEAREST:
-                shown.pop(FLOAT, None)  # always right by definition
-            draw_panel(axes, {method: shown[method] for method in METHOD_ORDER if method in shown}, theme)
+            draw_panel(axes, select_curves(curves, kind, bits), theme)
         axes_of_kind[0].set_ylim(0, None)  # of the whole row, after all of its curves are drawn
         axes_of_kind[0].set_ylabel(f"precision, %\n({ROWS[kind]})")
     for axes, bits in zip(panels[0], sizes, strict=True):
         axes.set_title(f"{bits} bits", fontsize=9)
     for axes in panels[-1]:
         axes.set_xlabel("recall, %")
-    lines = {line.get_label(): line for axes in panels.flat for line in axes.get_lines()}
-    names = [name for name in METHOD_ORDER if name in lines]
-    figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=2)
+    add_legend(figure)
     return figure
+
+
+def select_curves(curves: Curves, kind: str, bits: int) -> dict[str, JsonObject]:
+    """Curves of one panel by method: of codes with `bits` bits, and of float vectors."""
+    shown = {method: one[kind] for (method, size), one in curves.items() if size in (None, bits) and kind in one}
+    if kind == NEAREST:
+        shown.pop(FLOAT, None)  # always right by definition
+    return {method: shown[method] for method in sorted(shown, key=method_place)}
+
+
+def add_legend(figure: Figure) -> None:
+    lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
+    names = sorted(lines.keys() - {UNLABELLED}, key=method_place)
+    figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=2)
 
 
 def draw_panel(axes: Axes, curves: dict[str, JsonObject], theme: Theme) -> None:
     for method, curve in curves.items():
         if not curve["ranks"]:
             continue
-        series, style = STYLES[method]
+        name, weight = split_weight(method)
+        series, style = STYLES[name] if weight == 1 else (STYLES[name][0], OTHER_WEIGHT)
         color = theme.series[series]
-        axes.plot(curve["recall"], curve["precision"], style, color=color, linewidth=1.3, label=method)
+        axes.plot(curve["recall"], curve["precision"], linestyle=style, color=color, linewidth=1.3, label=method)
         at = int(np.argmin(np.abs(np.array(curve["ranks"]) - MARKED)))
-        axes.plot(curve["recall"][at], curve["precision"][at], "o", color=color, markersize=3, label="_")
+        axes.plot(curve["recall"][at], curve["precision"][at], "o", color=color, markersize=3, label=UNLABELLED)
     axes.set_xlim(0, 100)
     axes.grid(linewidth=0.5)

@@ -9,7 +9,7 @@ from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
-from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, METHOD_ORDER
+from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, method_place
 from alexnet_pl.retrieval.code_result import CodesResult, RowKey, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
 
@@ -51,7 +51,7 @@ def codes_page(groups: list[list[CodesResult]], pictures: list[str]) -> str:
 
 def code_table(tests: list[CodesResult]) -> Table:
     by_key = rows_by_method(tests)
-    keys = sorted(by_key, key=lambda key: (key[1] or 0, METHOD_ORDER.index(key[0].split(" × ")[0])))
+    keys = sorted(by_key, key=lambda key: (key[1] or 0, method_place(key[0])))
     rows = [code_row(key, list(by_key[key].values())) for key in keys]
     return Table(f"Short codes (§7.1), no row of the paper: {describe_code(tests[0])}", HEADER, rows, code_notes(tests))
 

@@ -46,6 +46,18 @@ TRAINED = [trained_method(layer, weight) for layer in METHODS for weight in (1, 
 METHOD_ORDER = [FLOAT, *TRAINED[:2], *UNTRAINED, *TRAINED[2:], FLOAT_PIXELS]  # in tables and legends
 
 
+def split_weight(method: str) -> tuple[str, float]:
+    """A method's name without the weight of its neighbour loss, and the weight: 1 where none is given."""
+    name, _, weight = method.partition(" × ")
+    return name, float(weight or 1)
+
+
+def method_place(method: str) -> tuple[int, float]:
+    """Key to sort methods in tables and legends: by `METHOD_ORDER`, then by the weight of the neighbour loss."""
+    name, weight = split_weight(method)
+    return METHOD_ORDER.index(name), weight
+
+
 class CodeComparison:
     """Compares search methods by the exact nearest neighbours of fc7's float vectors among the training images.
 

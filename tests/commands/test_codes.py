@@ -283,5 +283,15 @@ def test_auto_encoders_of_other_shapes_have_their_own_table(cfg: DictConfig, tmp
     assert picture_codes(groups)[1].count("codes-2") == 2
 
 
+def test_other_weights_of_the_neighbour_loss_have_a_line_beside_weight_1() -> None:
+    methods = ["auto-encoder on fc7, neighbour loss × 4", "auto-encoder on fc7, neighbour loss"]
+    curve = {"nearest": {"ranks": [1, 100], "precision": [50, 20], "recall": [1, 30]}}
+    figure = draw_code_curves({(method, 8): curve for method in methods}, THEMES[0])
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines() if line.get_label() != "_"}
+    assert list(lines) == methods[::-1], "sorted by weight"
+    assert [lines[method].is_dashed() for method in methods] == [True, False]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == methods[::-1]
+
+
 def test_every_method_has_a_line_style() -> None:
     assert {*STYLES} == {*METHOD_ORDER}

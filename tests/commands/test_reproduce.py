@@ -157,6 +157,11 @@ def test_fine_tuned_network_has_the_recorded_lineage(folder: Path) -> None:
             ["command=ensemble", "ensemble.groups.cnns.seeds=[1,1]"],
             r"ensemble.groups.cnns.seeds=\[1, 1\]: one",
         ),
+        (
+            "toy_fine",
+            ["command=fit", "transfer.data_roots.before=before", "model.num_classes=7"],
+            r"model.num_classes=7: the store at .*tiny has 10 classes",
+        ),
         ("toy_fine", ["command=fit", "transfer.weights=toy.yaml"], r"transfer.weights: toy.yaml is not a checkpoint"),
         ("toy_fine", ["command=fit", "transfer.layers=[]"], r"transfer.layers: required"),
         ("toy", ["command=report", "report.runs=away"], r"report.runs: away does not exist"),
