@@ -1,7 +1,8 @@
 """95 % confidence intervals of error rates (the paper prints none).
 
 One run: the interval is over images (Wilson's score) and does not include the spread between seeds. Several runs: the
-interval is over runs (Student's t on their errors), for the given images.
+interval is over runs (Student's t on their errors), for the given images. Where many variants have a few runs each,
+seed_spread.py takes the spread between runs from all of them.
 
 Differences are paired where possible, which removes the variation that both tests share: by seed over runs, or by image
 where one side has a single run (McNemar). `Difference.basis` names the method.

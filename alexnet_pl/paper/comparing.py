@@ -1,9 +1,9 @@
 """Differences of error rates between two groups of tests on the same images (Tables 1 and 2, §4, §5).
 
-Paired by seed where possible, else by image.
+By the spread between seeds that all networks on these images share, if it is known; else paired by seed or by image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Sample
-from alexnet_pl.evaluation.result import has_top5
+from alexnet_pl.evaluation.result import has_top5, network_key
+from alexnet_pl.evaluation.seed_spread import Spread, pool_spreads, pooled_difference
 from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.results import TestRun, drop_repetitions
 
@@ -38,15 +39,53 @@ def collect_sample(tests: Sequence[TestRun], metric: str) -> Sample | None:
     return Sample(values, images) if values else None
 
 
-def compare_errors(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun], metric: str) -> Difference | None:
+Spreads = Mapping[str, Spread]
+"""Metric → spread between seeds of the networks that are compared; {} if it is not known."""
+
+
+def measure_spreads(groups: Iterable[Sequence[TestRun]]) -> Spreads:
+    """Spread of top-1 and top-5 errors between seeds, pooled over groups of equal tests of single networks.
+
+    A network counts once, with the views of its first group.
+    """
+    seen: set[str] = set()
+    distinct = []
+    for group in groups:
+        if group and len(group[0].networks) == 1:
+            distinct.append([test for test in group if not tested_networks([test]) & seen])
+            seen |= tested_networks(group)
+    spreads = {metric: pool_spreads(metric_values(tests, metric) for tests in distinct) for metric in ERRORS}
+    return {metric: spread for metric, spread in spreads.items() if spread}
+
+
+def metric_values(tests: Sequence[TestRun], metric: str) -> Sequence[float]:
+    sample = collect_sample(tests, metric)
+    return sample.values if sample else []
+
+
+def tested_networks(tests: Sequence[TestRun]) -> set[str]:
+    return {network_key(network) for test in tests for network in test.networks}
+
+
+def are_independent(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) -> bool:
+    """Whether both sides are single networks, and none is in both: other views of a network are not independent."""
+    alone = all(len(test.networks) == 1 for test in (*tests_a, *tests_b))
+    return alone and not tested_networks(tests_a) & tested_networks(tests_b)
+
+
+def compare_errors(
+    tests_a: Sequence[TestRun], tests_b: Sequence[TestRun], metric: str, spreads: Spreads | None = None
+) -> Difference | None:
     """How much worse `tests_a` are than `tests_b`, in percentage points of `metric`; None if either has no value.
 
-    Uses the most precise interval available: from pairs of seeds, several runs each, per-image predictions, or the two
-    error rates alone.
+    Uses the most precise interval available: from the pooled spread between seeds, pairs of seeds, several runs each,
+    per-image predictions, or the two error rates alone.
     """
     sample_a, sample_b = collect_sample(tests_a, metric), collect_sample(tests_b, metric)
     if not sample_a or not sample_b:
         return None
+    if spreads and metric in spreads and are_independent(tests_a, tests_b):
+        return pooled_difference(sample_a.values, sample_b.values, spreads[metric])
     if len(pairs := pair_by_seed(tests_a, tests_b, metric)) > 1:
         return intervals.paired_difference(pairs)
     if min(len(sample_a.values), len(sample_b.values)) > 1:

@@ -1,7 +1,7 @@
 """Effect of each difference between the paper's text and the authors' program (docs/deviations.md), on proxies.
 
 A deviation sets one setting to the printed text's value; all others keep the program's values. Its networks are
-compared with the program's on the same images; all other settings and, where possible, the seeds are equal.
+compared with the program's on the same images; all other settings are equal.
 """
 
 import json
@@ -16,7 +16,7 @@ from alexnet_pl.config.identity import Settings, training_signature
 from alexnet_pl.config.migration import leaves
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
-from alexnet_pl.paper.comparing import adjust_p_values, compare_errors, compared_metrics
+from alexnet_pl.paper.comparing import adjust_p_values, compare_errors, compared_metrics, measure_spreads
 from alexnet_pl.paper.results import PROXY_KEYS, TestRun
 
 Flat = dict[str, object]
@@ -163,9 +163,10 @@ def runs_program(key: SettingsKey) -> bool:
 
 
 def effects_in(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey) -> Iterator[DeviationEffect]:
-    for deviation in deviations():
-        changed = groups.get(program.with_changes(deviation.changes), [])
-        metrics = compared_metrics(groups[program])
-        differences = {metric: compare_errors(changed, groups[program], metric) for metric in metrics}
+    found = [(deviation, groups.get(program.with_changes(deviation.changes), [])) for deviation in deviations()]
+    spreads = measure_spreads([groups[program], *(tests for _, tests in found)])
+    metrics = compared_metrics(groups[program])
+    for deviation, changed in found:
+        differences = {metric: compare_errors(changed, groups[program], metric, spreads) for metric in metrics}
         if measured := {metric: one for metric, one in differences.items() if one}:
             yield DeviationEffect(deviation, program.dataset, measured)

@@ -6,14 +6,22 @@ images and the same training settings except for the difference in question.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from alexnet_pl.evaluation import intervals
-from alexnet_pl.evaluation.intervals import Difference, Estimate
+from alexnet_pl.evaluation.intervals import Difference, Estimate, Sample
+from alexnet_pl.evaluation.seed_spread import Spread, pooled_mean_ci
 from alexnet_pl.paper.claim import Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
-from alexnet_pl.paper.comparing import adjust_p_values, collect_sample, compare_errors, compared_metrics
+from alexnet_pl.paper.comparing import (
+    Spreads,
+    adjust_p_values,
+    collect_sample,
+    compare_errors,
+    compared_metrics,
+    measure_spreads,
+)
 from alexnet_pl.paper.deviations import changed_label
 from alexnet_pl.paper.distinguishing import distinguish_groups
 from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
@@ -66,13 +74,15 @@ class VariantErrors:
 @dataclass(frozen=True)
 class ProxyResults:
     """Results on one data set of networks with the same training settings. `dataset`: its name; `distinction`: what
-    distinguishes them from other results on it (`distinguish_groups`); `conditions`: images, crop and epochs."""
+    distinguishes them from other results on it (`distinguish_groups`); `conditions`: images, crop and epochs.
+    `spreads`: spread between seeds of single networks, if it is known."""
 
     dataset: str
     distinction: str
     conditions: str
     errors: list[VariantErrors]
     comparisons: list[Comparison]
+    spreads: Spreads = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -85,12 +95,13 @@ class ProxyResults:
 
 
 def group_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
-    """Proxy results of each combination of images and training settings, sorted by name."""
+    """Proxy results of each combination of images and training settings, by data set, then by number of tests."""
     groups: dict[str, list[TestRun]] = {}
     for test in tests:
         if test.is_complete and not test.claim:
             groups.setdefault(test.comparison_group, []).append(test)
     parts = [part for frame in sorted(groups) for part in separate_rates(groups[frame])]
+    parts.sort(key=lambda tests: (tests[0].result.dataset.name, -len(tests)))
     return [compare_variants(*each) for each in zip(parts, distinguish_groups(parts), strict=True)]
 
 
@@ -111,14 +122,15 @@ def compare_variants(tests: list[TestRun], distinction: str) -> ProxyResults:
     for test in tests:
         by_variant.setdefault(test.variant, []).append(test)
     order = list(listed_labels())
+    spreads = measure_spreads(by_variant.values())
     errors = [
-        VariantErrors(label_variant(group[0]), mean_errors(group))
+        VariantErrors(label_variant(group[0]), mean_errors(group, spreads))
         for variant, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], order))
     ]
-    pairs = [compare_with_baseline(claim, by_variant) for claim in error_claims() if claim.baseline]
+    pairs = [compare_with_baseline(claim, by_variant, spreads) for claim in error_claims() if claim.baseline]
     comparisons = [comparison for comparison in pairs if comparison]
     dataset, conditions = tests[0].result.dataset.name, describe_conditions(tests[0])
-    return ProxyResults(dataset, distinction, conditions, errors, adjust_p_values(comparisons))
+    return ProxyResults(dataset, distinction, conditions, errors, adjust_p_values(comparisons), spreads)
 
 
 @cache
@@ -155,12 +167,20 @@ def describe_unlisted_variant(test: TestRun) -> str:
     return changed_label(test) or f"other settings ({test.run.name})"
 
 
-def mean_errors(tests: list[TestRun]) -> dict[str, Estimate]:
+def mean_errors(tests: list[TestRun], spreads: Spreads) -> dict[str, Estimate]:
+    """Metric → mean, with an interval by the spread between seeds for single networks, if it is known."""
     samples = {metric: collect_sample(tests, metric) for metric in compared_metrics(tests)}
-    return {metric: intervals.mean_ci(sample) for metric, sample in samples.items() if sample}
+    used = spreads if len(tests[0].networks) == 1 else {}
+    return {metric: estimate_mean(sample, used.get(metric)) for metric, sample in samples.items() if sample}
 
 
-def compare_with_baseline(claim: Claim, by_variant: dict[Variant, list[TestRun]]) -> Comparison | None:
+def estimate_mean(sample: Sample, spread: Spread | None) -> Estimate:
+    return pooled_mean_ci(sample.values, spread) if spread else intervals.mean_ci(sample)
+
+
+def compare_with_baseline(
+    claim: Claim, by_variant: dict[Variant, list[TestRun]], spreads: Spreads
+) -> Comparison | None:
     """Compare a claim's variant with its baseline; None unless both were tested."""
     baseline = BY_KEY[str(claim.baseline)]
     claim_tests, baseline_tests = (
@@ -169,7 +189,7 @@ def compare_with_baseline(claim: Claim, by_variant: dict[Variant, list[TestRun]]
     if not claim_tests or not baseline_tests:
         return None
     shared = [metric for metric in compared_metrics(claim_tests) if metric in claim.values]
-    differences = {metric: compare_errors(claim_tests, baseline_tests, metric) for metric in shared}
+    differences = {metric: compare_errors(claim_tests, baseline_tests, metric, spreads) for metric in shared}
     measured = {metric: difference for metric, difference in differences.items() if difference}
     values = {metric: claim.values[metric] - (0 if claim.relative else baseline.values[metric]) for metric in measured}
     return Comparison(claim, values, measured, has_trained(claim_tests) and has_trained(baseline_tests))
@@ -179,7 +199,7 @@ def has_trained(tests: list[TestRun]) -> bool:
     """Whether the mean error is below half the error of guessing: top-1, or top-5 for more than 20 classes."""
     classes = tests[0].result.dataset.classes
     metric, guesses = ("top5_error", 5) if classes > 20 else ("top1_error", 1)
-    return mean_errors(tests)[metric].mean < 100 * (1 - guesses / classes) / 2
+    return mean_errors(tests, {})[metric].mean < 100 * (1 - guesses / classes) / 2
 
 
 def describe_conditions(test: TestRun) -> str:

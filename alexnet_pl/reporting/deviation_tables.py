@@ -18,7 +18,10 @@ HEAD = [
 ]
 NOTES = (
     "Positive: the error is higher than that of the program. Each line changes one of its settings to "
-    "the text's value; all else is equal, seeds included.",
+    "the text's value; all else is equal.",
+    "Pooled spread: the standard deviation between seeds is taken from all lines together, unless a line's is clearly "
+    "another. p then is of the hypothesis that the change has no effect at all: values that make some runs fail differ "
+    "from the program's even where the interval of their mean includes 0.",
     "Intervals are for each line by itself. p is for equal top-1 errors, adjusted for the number of lines (Holm); the "
     "verdict uses p < 0.05.",
 )

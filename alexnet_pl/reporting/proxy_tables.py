@@ -4,6 +4,7 @@ import math
 
 from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claim import ERRORS
+from alexnet_pl.paper.comparing import Spreads
 from alexnet_pl.paper.deviations import DeviationEffect
 from alexnet_pl.paper.proxies import Comparison, ProxyResults, labels_by_verdict
 from alexnet_pl.reporting.tables import Table
@@ -21,7 +22,7 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
         for variant in results.errors
     ]
     header = ["network", *(HEADS[metric] for metric in metrics), "runs"]
-    notes = (f"{results.conditions[:1].upper()}{results.conditions[1:]}.", INTERVALS)
+    notes = (f"{results.conditions[:1].upper()}{results.conditions[1:]}.", describe_intervals(results.spreads))
     errors = Table(f"Proxy dataset, no row of the paper: {results.name}", header, rows, notes)
     compared = [
         [
@@ -53,13 +54,27 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
 
 
 HEADS = {"top1_error": "top-1 error, % (95 %)", "top5_error": "top-5 error, % (95 %)"}
+SHORT = {"top1_error": "top-1", "top5_error": "top-5"}
 P_NOTE = (
     "Intervals are for each comparison by itself. p is for equal top-1 errors, adjusted for the number of comparisons "
     "in this table (Holm); the verdict uses p < 0.05."
 )
-INTERVALS = (
+OVER_RUNS = (
     "One run: interval over images (Wilson). Several runs: interval over runs (Student's t), all on the same images."
 )
+
+
+def describe_intervals(spreads: Spreads) -> str:
+    """Note on what the intervals of means are over."""
+    if not spreads:
+        return OVER_RUNS
+    shares = [f"{spread.deviation:.2f} points of {SHORT[metric]} error" for metric, spread in spreads.items()]
+    degrees = max(spread.degrees for spread in spreads.values())
+    return (
+        f"Intervals of single networks: over runs, by the standard deviation between seeds, {' and '.join(shares)} "
+        f"(pooled over all networks of this table, at most {degrees} degrees of freedom); a network with clearly "
+        "another deviation has its own. Ensembles: over images (Wilson). All on the same images."
+    )
 
 
 def verdict_cells(compared: Comparison | DeviationEffect) -> list[str]:

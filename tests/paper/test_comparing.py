@@ -9,8 +9,9 @@ import pytest
 from made_results import measured, standin
 from scipy import stats
 
+from alexnet_pl.evaluation.seed_spread import Spread
 from alexnet_pl.paper import results
-from alexnet_pl.paper.comparing import compare_errors
+from alexnet_pl.paper.comparing import compare_errors, measure_spreads
 
 ONE, OTHER = [60.0, 61.5, 60.4], [63.0, 64.0, 63.5]
 COUNT = 200
@@ -79,3 +80,27 @@ def test_pairs_need_a_value_on_both_sides(tmp_path: Path) -> None:
     found = compare_errors(*(results.collect_tests([tmp_path / side]) for side in "ab"), "days")
     assert found
     assert (found.mean, found.runs, found.basis) == (pytest.approx(1.75), 2, "runs, paired by seed")
+
+
+def test_spread_is_that_of_single_networks_each_counted_once(tmp_path: Path) -> None:
+    """Not of ensembles, nor of other views of the same networks."""
+    values = [40.0, 41.0, 39.5, 40.5, 42.0]
+    groups = [made_tests(tmp_path / str(k), [f"run{k + i}" for i in range(5)], values) for k in (0, 5)]
+    for number, error in enumerate([41.0, 43.0, 42.5]):
+        measured(tmp_path / "views", f"run{number}", standin("footnote_e.centre", images=COUNT), error)
+        measured(tmp_path / "ensembles", f"five{number}", standin("table2.5cnns", images=COUNT), error)
+    others = [results.collect_tests([tmp_path / name]) for name in ("views", "ensembles")]
+    spreads = measure_spreads([*groups, *others])
+    assert spreads["top1_error"] == pytest.approx((np.var(values, ddof=1), 8))
+    assert "top5_error" not in spreads, "equal in all runs"
+
+
+def test_pooled_spread_does_not_compare_views_of_one_network(tmp_path: Path) -> None:
+    spreads = {"top1_error": Spread(4.0, 20)}
+    ten = made_tests(tmp_path / "ten", ["run1", "run2"], [40.0, 50.0])
+    other = made_tests(tmp_path / "other", ["run3", "run4"], [40.0, 50.0])
+    for number, error in ((1, 41.5), (2, 51.6)):
+        measured(tmp_path / "one", f"run{number}", standin("footnote_e.centre", images=COUNT), error)
+    one = results.collect_tests([tmp_path / "one"])
+    bases = [compare_errors(one, side, "top1_error", spreads) for side in (ten, other)]
+    assert [base and base.basis for base in bases] == ["runs, paired by seed", "runs, pooled spread"]

@@ -86,11 +86,13 @@ def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
     first, second = group_proxies(collect_tests([tmp_path]))
     found = {one.claim.key: one for one in first.comparisons}
     assert set(found) == {"table2.5cnns", "norm", "overlap", "towers", "dropout"}
-    paired = stats.ttest_rel(worse, base)
-    interval = paired.confidence_interval()
-    assert found["norm"].ours["top1_error"][:5] == pytest.approx((4.0, interval.low, interval.high, 3, paired.pvalue))
-    assert stats.ttest_rel(dead, base).pvalue < paired.pvalue < stats.ttest_rel(same, base).pvalue
-    assert found["norm"].p == pytest.approx(2 * paired.pvalue), "Holm: the third lowest of four"
+    towers = [e - 4 for e in base]
+    statistics = stats.dunnett(worse, towers, same, dead, control=base).statistic  # by the spread of all 15 runs
+    p_values = dict(zip(["norm", "towers", "overlap", "dropout"], 2 * stats.t.sf(abs(statistics), 10), strict=True))
+    assert {key: found[key].ours["top1_error"].p for key in p_values} == pytest.approx(p_values)
+    half = 4.0 / statistics[0] * stats.t.ppf(0.975, 10)
+    assert found["norm"].ours["top1_error"][:4] == pytest.approx((4.0, 4.0 - half, 4.0 + half, 3))
+    assert found["dropout"].p == pytest.approx(5 * p_values["dropout"]), "Holm: the lowest of five"
     assert found["norm"].paper["top1_error"] == 1.4
     assert found["table2.5cnns"].paper["top1_error"] == pytest.approx(38.1 - 40.7)
     said = {key: one.verdict for key, one in found.items()}

@@ -1,0 +1,103 @@
+"""Spread of errors between runs that differ in their seeds alone, pooled over variants of a network (§4, §5, Table 2).
+
+A variant with two or three runs says little about this spread by itself: with one degree of freedom, Student's interval
+is 12.7 standard errors wide. On the same images and schedule most variants have the same spread, so that it is computed
+from all of them, as in a one-way analysis of variance.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import fmean, variance
+from typing import NamedTuple
+
+from scipy import stats
+
+from alexnet_pl.evaluation.intervals import LEVEL, Difference, Estimate
+
+POOLED = "runs, pooled spread"
+MIN_DEGREES = 8  # two variants of five runs each
+P_UNEQUAL = 0.001  # a variant whose spread is less likely than this to be that of the others has its own
+
+
+class Spread(NamedTuple):
+    """Variance of an error between seeds, in squared percentage points, and its degrees of freedom."""
+
+    variance: float
+    degrees: int
+
+    @property
+    def deviation(self) -> float:
+        return math.sqrt(self.variance)
+
+    def half_width(self, scale: float) -> float:
+        """Half of Student's interval of an estimate whose variance is `scale` times this one."""
+        return float(stats.t.ppf((1 + LEVEL) / 2, self.degrees)) * math.sqrt(self.variance * scale)
+
+
+def pool_spreads(variants: Iterable[Sequence[float]]) -> Spread | None:
+    """Common spread of variants, each given by the errors of its runs; None if there are too few runs to know it.
+
+    Variants with another spread than the rest are left out, the most unlike first.
+    """
+    spreads = [own_spread(values) for values in variants if len(values) > 1]
+    while len(spreads) > 1:
+        p, odd = min((equal_spread_p(one, merge(spreads[:i] + spreads[i + 1 :])), i) for i, one in enumerate(spreads))
+        if p >= P_UNEQUAL:
+            break
+        del spreads[odd]
+    pooled = merge(spreads)
+    return pooled if pooled.degrees >= MIN_DEGREES and pooled.variance > 0 else None
+
+
+def own_spread(values: Sequence[float]) -> Spread:
+    return Spread(variance(values), len(values) - 1)
+
+
+def merge(spreads: Sequence[Spread]) -> Spread:
+    degrees = sum(one.degrees for one in spreads)
+    return Spread(sum(one.variance * one.degrees for one in spreads) / degrees if degrees else 0.0, degrees)
+
+
+def equal_spread_p(one: Spread, other: Spread) -> float:
+    """Two-sided p value of equal variances (F test)."""
+    if not other.variance:
+        return float(one.variance == 0)
+    below = float(stats.f.cdf(one.variance / other.variance, one.degrees, other.degrees))
+    return 2 * min(below, 1 - below)
+
+
+def spread_of(values: Sequence[float], pooled: Spread) -> Spread:
+    """The pooled spread, or a variant's own where that is another."""
+    if len(values) > 1 and equal_spread_p(own := own_spread(values), pooled) < P_UNEQUAL:
+        return own
+    return pooled
+
+
+def pooled_mean_ci(values: Sequence[float], pooled: Spread) -> Estimate:
+    """Mean of one or more runs with Student's interval."""
+    mean, half = fmean(values), spread_of(values, pooled).half_width(1 / len(values))
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def pooled_difference(a: Sequence[float], b: Sequence[float], pooled: Spread) -> Difference:
+    """`a` − `b` of networks trained independently of each other, one or more runs each.
+
+    `p` is of the hypothesis that the runs of `a` are further runs of `b`, so that it uses the spread of `b`: a variant
+    that fails in some runs also differs. The interval uses the spread of each.
+    """
+    mean = fmean(a) - fmean(b)
+    expected = spread_of(b, pooled)
+    statistic = mean / math.sqrt(expected.variance * (1 / len(a) + 1 / len(b)))
+    p = 2 * float(stats.t.sf(abs(statistic), expected.degrees))
+    half = difference_half_width(a, b, pooled)
+    return Difference(mean, mean - half, mean + half, min(len(a), len(b)), p, POOLED)
+
+
+def difference_half_width(a: Sequence[float], b: Sequence[float], pooled: Spread) -> float:
+    """Half of the interval of a difference of means: Student's for equal spreads, Welch's for others."""
+    spreads = [spread_of(values, pooled) for values in (a, b)]
+    if spreads[0] == spreads[1]:
+        return spreads[0].half_width(1 / len(a) + 1 / len(b))
+    parts = [spread.variance / len(values) for spread, values in zip(spreads, (a, b), strict=True)]
+    degrees = sum(parts) ** 2 / sum(part**2 / spread.degrees for part, spread in zip(parts, spreads, strict=True))
+    return float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * math.sqrt(sum(parts))
