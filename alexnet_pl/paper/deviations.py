@@ -17,6 +17,7 @@ from alexnet_pl.config.migration import leaves
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
 from alexnet_pl.paper.comparing import adjust_p_values, compare_errors, compared_metrics, measure_spreads
+from alexnet_pl.paper.distinguishing import distinguish_groups
 from alexnet_pl.paper.results import PROXY_KEYS, TestRun
 
 Flat = dict[str, object]
@@ -68,14 +69,21 @@ class Direction(StrEnum):
 class DeviationEffect:
     """How much worse networks with a deviation are than the program's, in percentage points.
 
-    `ours`: metric → difference. `dataset`: name of the proxy. `p`: p value of equal top-1 errors, adjusted for the
+    `ours`: metric → difference. `proxy`: name of the data set; `distinction`: what distinguishes the networks from others
+    on it (`distinguish_groups`). `p`: p value of equal top-1 errors, adjusted for the
     number of deviations compared (Holm).
     """
 
     deviation: Deviation
-    dataset: str
+    proxy: str
     ours: dict[str, Difference] = field(default_factory=dict)
     p: float = float("nan")
+    distinction: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """Data set and distinction, unlike those of other effects of the same deviation."""
+        return f"{self.proxy}, {self.distinction}" if self.distinction else self.proxy
 
     @property
     def direction(self) -> Direction:
@@ -122,9 +130,16 @@ def flatten(settings: Settings) -> Flat:
 
 
 def measure_deviations(tests: Sequence[TestRun]) -> list[DeviationEffect]:
-    """Effects of all deviations that were tested along with the program's network on the same proxy."""
+    """Effects of all deviations that were tested along with the program's network on the same proxy, those of the
+    training settings with most deviations first."""
     groups = group_by_settings(tests)
-    return [effect for key in groups if runs_program(key) for effect in adjust_p_values(list(effects_in(groups, key)))]
+    compared = {key: effects for key in groups if runs_program(key) and (effects := list(effects_in(groups, key)))}
+    names = distinguish_groups([groups[key] for key in compared])
+    adjusted = [
+        [replace(effect, distinction=name) for effect in adjust_p_values(effects)]
+        for name, effects in zip(names, compared.values(), strict=True)
+    ]
+    return [effect for effects in sorted(adjusted, key=len, reverse=True) for effect in effects]
 
 
 @dataclass(frozen=True)

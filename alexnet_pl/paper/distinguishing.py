@@ -7,10 +7,12 @@ from alexnet_pl.config.migration import leaves
 from alexnet_pl.config.recipes import format_override
 from alexnet_pl.paper.results import TestRun, comparable_settings
 
+EPOCHS = "trainer.max_epochs"
+
 
 def distinguish_groups(groups: Sequence[Sequence[TestRun]]) -> list[str]:
     """For each group, the properties in which it differs from other groups on a data set of the same name, such as
-    "optim.bias_lr_scale=1.0"; "" if there is no other."""
+    "60 epochs"; "" if there is no other."""
     described = [describe_group(tests) for tests in groups]
     names = [tests[0].result.dataset.name for tests in groups]
     same = [[other for other, of in zip(described, names, strict=True) if of == name] for name in names]
@@ -18,8 +20,13 @@ def distinguish_groups(groups: Sequence[Sequence[TestRun]]) -> list[str]:
 
 
 def differing(own: dict[str, str], others: Sequence[dict[str, str]]) -> Iterator[str]:
-    """Texts of properties that another group has too, with another value."""
-    return (text for name, text in own.items() if text and any(other.get(name, text) != text for other in others))
+    """Texts of properties that another group has too, with another value. Schedules are compared between fits of equal
+    length, since a longer fit needs a longer schedule."""
+    as_long = [other for other in others if other.get(EPOCHS) == own.get(EPOCHS)]
+    for name, text in own.items():
+        compared = as_long if name.startswith("schedule.") else others
+        if text and any(other.get(name, text) != text for other in compared):
+            yield text
 
 
 def describe_group(tests: Sequence[TestRun]) -> dict[str, str]:
@@ -51,4 +58,4 @@ def overrides(training: Settings) -> Iterator[tuple[str, str]]:
     sections = {"augment": {"crop": settings.pop("crop")}, **settings, "schedule": {"name": kind, f"{kind}": schedule}}
     for path, value in leaves(sections):
         name = ".".join(map(str, path))
-        yield name, format_override(name, value)
+        yield name, f"{value} epochs" if name == EPOCHS else format_override(name, value)

@@ -27,6 +27,7 @@ from alexnet_pl.runs.layout import KERNELS, METRICS, PROBABILITIES
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
 PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between the networks on a proxy and the paper's
+BIAS_KEYS = ("bias_lr_scale", "decay_biases")  # settings of the optimizer in which the text differs from the program
 Variant = tuple[str, frozenset[tuple[str, int]], str]
 """Views, number of networks with each `variant_key`, and the images on which an ensemble's weights were tuned."""
 
@@ -177,20 +178,21 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
 
 
 def variant_key(training: Settings, pretrained: bool) -> str:
-    """Settings in which the paper's rows differ, as text: network (without width and initial weights), augmentation."""
-    parts = {
-        ".".join(map(str, path)): value
-        for path, value in leaves({"model": training["model"], "augment": training["augment"]})
-    }
+    """Settings in which compared networks differ, as text: network (without width and initial weights), augmentation,
+    the rule for biases."""
+    biases = {key: training["optim"].get(key) for key in BIAS_KEYS}
+    sections = {"model": training["model"], "augment": training["augment"], "optim": biases}
+    parts = {".".join(map(str, path)): value for path, value in leaves(sections)}
     compared = {key: value for key, value in parts.items() if key not in PROXY_KEYS}
     return json.dumps([compared, pretrained], sort_keys=True)
 
 
 def comparable_settings(training: Settings) -> Settings:
-    """Training settings, except the learning rate, that must be equal for two runs to be compared."""
+    """Training settings that must be equal for two runs to be compared: not the learning rate, nor a `variant_key`."""
+    free = ("lr", *BIAS_KEYS)
     return {
         "crop": training["augment"]["crop"],
-        "optim": {key: value for key, value in training["optim"].items() if key != "lr"},
+        "optim": {key: value for key, value in training["optim"].items() if key not in free},
         **{key: training[key] for key in ("data", "schedule", "trainer")},
     }
 

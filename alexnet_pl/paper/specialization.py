@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alexnet_pl.models.color_selectivity import KernelColors, p_value_of_splits, split_runs
+from alexnet_pl.paper.distinguishing import distinguish_groups
 from alexnet_pl.paper.proxies import has_trained, label_variant
 from alexnet_pl.paper.results import TestRun
 
@@ -33,15 +34,21 @@ class Specialization:
 
 def measure_specialization(tests: Sequence[TestRun]) -> list[Specialization]:
     """Specialization in each variant on a proxy that has two towers and reached half the error of guessing."""
-    measured = [measure_variant(group) for group in group_by_network(tests).values() if has_trained(group)]
+    groups = [group for group in group_by_network(tests).values() if has_trained(group)]
+    compared: dict[str, list[TestRun]] = {}
+    for group in groups:
+        compared.setdefault(group[0].comparison_group, []).extend(group)
+    names = dict(zip(compared, distinguish_groups(list(compared.values())), strict=True))
+    measured = [measure_variant(group, names[group[0].comparison_group]) for group in groups]
     return sorted(measured, key=lambda one: one.dataset)
 
 
-def measure_variant(group: Sequence[TestRun]) -> Specialization:
+def measure_variant(group: Sequence[TestRun], distinction: str) -> Specialization:
     runs = [colors for test in group if (colors := test.kernel_colors)]
     splits = split_runs(runs)
     by_chance, p = float(splits[:, 1:].mean()), p_value_of_splits(splits)
-    return Specialization(label_variant(group[0]), group[0].result.dataset.name, runs, by_chance, p)
+    dataset = ", ".join(filter(None, [group[0].result.dataset.name, distinction]))
+    return Specialization(label_variant(group[0]), dataset, runs, by_chance, p)
 
 
 def group_by_network(tests: Sequence[TestRun]) -> dict[tuple[object, ...], list[TestRun]]:

@@ -100,7 +100,9 @@ def tuning_section() -> str:
 
 def with_effects(text: str, effects: list[DeviationEffect]) -> str:
     """Fill the last cell of each row whose override was measured: top-1 points and number of runs."""
-    cells = {effect.deviation.key: effect_cell(effect) for effect in effects}
+    cells = {
+        effect.deviation.key: effect_cell(effect) for effect in reversed(effects)
+    }  # of the first training settings
     lines = []
     for line in text.splitlines():
         keys = [key for key in cells if line.startswith("| ") and f"`{key}" in line]

@@ -18,6 +18,7 @@ NOISE = 1.0  # points between errors on 5,000 images that may be chance: 1.5 tim
 SHORT = ("trainer.max_epochs=4", "schedule.steps.drops=[3]")  # overrides for a run that tunes the learning rate
 MAIN = "tinyimagenet"
 DEVIATION_SEEDS = 3
+LONG_SEEDS = 3
 ENSEMBLE_PRETRAINED = (1, 2)  # seeds of the two pre-trained networks in "7 CNNs*"
 
 ABLATIONS = {  # §4, §5 and §8
@@ -31,6 +32,13 @@ ABLATIONS = {  # §4, §5 and §8
     "without-conv3": "model.without=conv3",
     "without-conv4": "model.without=conv4",
     "without-conv5": "model.without=conv5",
+}
+LONG = ("trainer.max_epochs=60", "schedule.steps.drops=[48,54]")  # overrides for networks that learn slowly
+LONG_NETWORKS = {  # what ten epochs are too few for: overfitting, which dropout prevents (§5.2); small initial weights (§6)
+    "network": (),
+    "dropout": (ABLATIONS["dropout"],),
+    "wide-init": ("model.wide_init=false",),
+    "as-printed": ("variant=as_printed",),
 }
 CODES = tuple(  # as scripts/codes.sh names them
     f"{kind}-{bits}-{loss}-seed0"
@@ -63,16 +71,22 @@ def measured_runs(seed: int) -> Iterator[Run]:
     rate = tuned_rate("full")
     yield full_network(seed)
     for name, override in ABLATIONS.items():
-        own_rate = tuned_rate(name) if name in TUNED else rate
-        yield Run("ablations", name, seed, MAIN, "task", (override, *own_rate))
+        yield Run("ablations", name, seed, MAIN, "task", (override, *own_rate(name)))
     if seed <= DEVIATION_SEEDS:
         for one in deviations():
             name = one.key.split(".")[-1].split("=")[-1].replace("_", "-")
             yield Run("deviations", name, seed, MAIN, "task", (one.override, *rate))
+    if seed <= LONG_SEEDS:
+        for name, override in LONG_NETWORKS.items():
+            yield Run("long", name, seed, MAIN, "task", (*override, *own_rate(name), *LONG))
     others = Run("pretrained", "others", seed, "tinyimagenet_pretrain", "others", rate)
     yield others
     words = (*rate, f"transfer.weights=runs/{others.folder}")
     yield Run("pretrained", "finetuned", seed, "tinyimagenet_finetune", "task", words, needs=others)
+
+
+def own_rate(name: str) -> tuple[str, ...]:
+    return tuned_rate(name if name in TUNED else "full")
 
 
 def full_network(seed: int) -> Run:
@@ -147,7 +161,7 @@ TINY_IMAGENET = Study(
     "tiny-ImageNet",
     "tinyimagenet",
     "tiny-imagenet-200, unpacked",
-    ("tuning", "full", "ablations", "deviations", "pretrained", "codes"),
+    ("tuning", "full", "ablations", "deviations", "long", "pretrained", "codes"),
     (1, 2, 3, 4, 5),
     planned_runs,
     prepare_stores,

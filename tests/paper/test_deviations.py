@@ -131,3 +131,18 @@ def test_other_settings_are_named_by_their_overrides(tmp_path: Path) -> None:
         "model.activation=tanh, model.dropout=0.25",
         "other settings (many0)",
     }
+
+
+def test_fits_of_another_length_have_effects_of_their_own(tmp_path: Path) -> None:
+    """The settings with most deviations come first; longer fits have a longer schedule."""
+    longer = {"schedule": {"name": "steps", "steps": {"drops": [40]}}, "trainer": {"max_epochs": 50}}
+    for name, about in {"cnn": changed(), "order": changed(model__relu_after_pool1=False)}.items():
+        make_runs(tmp_path, f"{name}-long", {**about, "training": {**about["training"], **longer}}, [50.0])
+        make_runs(tmp_path, name, about, [60.0])
+    make_runs(tmp_path, "decay", changed(optim__decay_biases=True), [61.0])
+    found = measure_deviations(collect_tests([tmp_path]))
+    assert [(one.deviation.key, one.dataset) for one in found] == [
+        ("model.relu_after_pool1", "imagenette, 5 epochs"),
+        ("optim.decay_biases", "imagenette, 5 epochs"),
+        ("model.relu_after_pool1", "imagenette, 50 epochs"),
+    ]

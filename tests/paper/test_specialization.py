@@ -76,3 +76,22 @@ def test_table_names_shares_and_chance(tmp_path: Path) -> None:
     assert 0.1 < float(chance) < 0.4
     assert float(p) == pytest.approx(2 / 70, abs=0.01)
     assert "imagenette" in table.title
+
+
+def test_fits_of_another_length_have_a_table_of_their_own(tmp_path: Path) -> None:
+    """Tuned rates of variants do not separate them."""
+    make_run(tmp_path, "cnn0", "table2.cnn", (COLORED, GRAY))
+    for name, key, section, value in (
+        ("longer1", "table2.cnn", "trainer", {"max_epochs": 50}),
+        ("tuned2", "dropout", "optim", {**standin("dropout")["training"]["optim"], "lr": 0.005}),
+    ):
+        about = standin(key)
+        about["training"][section] = value
+        run = measured(tmp_path, name, about, 20.0).parents[2]
+        (run / "kernels.json").write_bytes((tmp_path / "cnn0/kernels.json").read_bytes())
+    found = measure_specialization(collect_tests([tmp_path]))
+    assert [(one.label, one.dataset) for one in found] == [
+        ("CNN", "imagenette, 5 epochs"),
+        ("no dropout", "imagenette, 5 epochs"),
+        ("CNN", "imagenette, 50 epochs"),
+    ]

@@ -161,14 +161,15 @@ def test_top_5_errors_are_left_out_for_five_classes_or_fewer(tmp_path: Path) -> 
 
 
 def test_groups_on_one_data_set_are_headed_by_what_distinguishes_them(tmp_path: Path) -> None:
-    biases, longer, rate = standin("table2.cnn"), standin("norm"), standin("table2.cnn")
+    biases, decay, longer, rate = standin("table2.cnn"), standin("table2.cnn"), standin("norm"), standin("table2.cnn")
     biases["training"]["optim"] = {**biases["training"]["optim"], "bias_lr_scale": 1.0}
+    decay["training"]["optim"] = {**decay["training"]["optim"], "weight_decay": 0.0}
     longer["training"]["trainer"] = {"max_epochs": 50}
     rate["training"]["optim"] = {**rate["training"]["optim"], "lr": 0.5}
     measured(tmp_path, "cnn", standin("table2.cnn"), 20.0)
     measured(tmp_path, "norm", standin("norm"), 21.0)
     assert [one.name for one in group_proxies(collect_tests([tmp_path]))] == ["imagenette"]
-    for name, about in {"biases": biases, "longer": longer, "rate": rate}.items():
+    for name, about in {"biases": biases, "decay": decay, "longer": longer, "rate": rate}.items():
         measured(tmp_path, name, about, 15.0)
     measured(tmp_path, "elsewhere", standin("table2.cnn", name="other"), 20.0)
     mixed = standin("table2.5cnns")
@@ -176,13 +177,15 @@ def test_groups_on_one_data_set_are_headed_by_what_distinguishes_them(tmp_path: 
     measured(tmp_path, "mixed", mixed, 15.0)
     groups = group_proxies(collect_tests([tmp_path]))
     assert sorted(one.name for one in groups) == [
-        "imagenette, networks of mixed, optim.bias_lr_scale=2.0, optim.lr=0.01",
-        "imagenette, optim.bias_lr_scale=1.0, trainer.max_epochs=5, optim.lr=0.01",
-        "imagenette, optim.bias_lr_scale=2.0, trainer.max_epochs=5, optim.lr=0.01",
-        "imagenette, optim.bias_lr_scale=2.0, trainer.max_epochs=5, optim.lr=0.5",
-        "imagenette, optim.bias_lr_scale=2.0, trainer.max_epochs=50, optim.lr=0.01",
+        "imagenette, networks of mixed, optim.weight_decay=0.0005, optim.lr=0.01",
+        "imagenette, optim.weight_decay=0.0, 5 epochs, optim.lr=0.01",
+        "imagenette, optim.weight_decay=0.0005, 5 epochs, optim.lr=0.01",
+        "imagenette, optim.weight_decay=0.0005, 5 epochs, optim.lr=0.5",
+        "imagenette, optim.weight_decay=0.0005, 50 epochs, optim.lr=0.01",
         "other",
     ]
+    labels = [error.label for one in groups for error in one.errors]
+    assert labels.count("equal learning rate for biases") == 1, "with the program's network, as another variant"
     titles = [table.title for one in groups for table in proxy_tables(one)]
     assert len(set(titles)) == len(titles) == 7, "and one table of comparisons"
 
