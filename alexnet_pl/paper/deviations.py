@@ -69,9 +69,9 @@ class Direction(StrEnum):
 class DeviationEffect:
     """How much worse networks with a deviation are than the program's, in percentage points.
 
-    `ours`: metric → difference. `proxy`: name of the data set; `distinction`: what distinguishes the networks from others
-    on it (`distinguish_groups`). `p`: p value of equal top-1 errors, adjusted for the
-    number of deviations compared (Holm).
+    `ours`: metric → difference. `proxy`: name of the data set; `distinction`: what distinguishes the networks from
+    others on it (`distinguish_groups`). `p`: p value of equal top-1 errors, adjusted for the number of deviations
+    compared (Holm).
     """
 
     deviation: Deviation
