@@ -99,10 +99,9 @@ def tuning_section() -> str:
 
 
 def with_effects(text: str, effects: list[DeviationEffect]) -> str:
-    """Fill the last cell of each row whose override was measured: top-1 points and number of runs."""
-    cells = {
-        effect.deviation.key: effect_cell(effect) for effect in reversed(effects)
-    }  # of the first training settings
+    """Fill the last cell of each row whose override was measured: top-1 points and number of runs, with the first of
+    the training settings."""
+    cells = {effect.deviation.key: effect_cell(effect) for effect in reversed(effects)}
     lines = []
     for line in text.splitlines():
         keys = [key for key in cells if line.startswith("| ") and f"`{key}" in line]

@@ -34,7 +34,7 @@ ABLATIONS = {  # §4, §5 and §8
     "without-conv5": "model.without=conv5",
 }
 LONG = ("trainer.max_epochs=60", "schedule.steps.drops=[48,54]")  # overrides for networks that learn slowly
-LONG_NETWORKS = {  # what ten epochs are too few for: overfitting, which dropout prevents (§5.2); small initial weights (§6)
+LONG_NETWORKS = {  # ten epochs are too few for overfitting, which dropout prevents (§5.2), and for small weights (§6)
     "network": (),
     "dropout": (ABLATIONS["dropout"],),
     "wide-init": ("model.wide_init=false",),
