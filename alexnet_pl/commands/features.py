@@ -18,7 +18,8 @@ from alexnet_pl.experiment import build, predict, processes
 from alexnet_pl.reporting.tables import Table, print_tables
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
-from alexnet_pl.retrieval.features import Features, Share, features_dir
+from alexnet_pl.retrieval.extraction import Share
+from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
 

@@ -16,8 +16,9 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.experiment.trained_run import open_trained_run
-from alexnet_pl.retrieval import features, search
-from alexnet_pl.retrieval.features import Extractor, Features, FeatureSource, Share
+from alexnet_pl.retrieval import extraction, search
+from alexnet_pl.retrieval.extraction import Extractor, Share
+from alexnet_pl.retrieval.features import Features, FeatureSource, features_dir
 from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint
 from alexnet_pl.runs.records import CheckpointInfo
 from alexnet_pl.runtime import precision
@@ -49,12 +50,12 @@ def extract_features(
     store = build.make_data(cfg).store
     checkpoint = NO_CHECKPOINT if extractor.layer == "pixels" else describe_checkpoint(Path(cfg.ckpt_path))
     source = FeatureSource(dataset=predictions.describe_dataset(store, split), checkpoint=checkpoint)
-    directory = features.features_dir(folder, split, extractor.layer)
+    directory = features_dir(folder, split, extractor.layer)
     existing = Features(directory) if (directory / "about.json").is_file() else None
     if existing and (existing.info.dataset, existing.info.checkpoint) == (source.dataset, source.checkpoint):
         return existing, False
     extractor.module.performance.apply(extractor.module.net, extractor.device)
-    features.extract_split(directory, extractor, store.split(split), source, cfg.data.batch_size, share)
+    extraction.extract_split(directory, extractor, store.split(split), source, cfg.data.batch_size, share)
     return Features(directory), True
 
 
@@ -66,7 +67,7 @@ class ImageIndex:
 
     def __init__(self, cfg: DictConfig, run: Path, split: str = "train") -> None:
         self.cfg, self.run = cfg, run
-        self.features = Features(features.features_dir(run, split, make_feature_options(cfg).layer))
+        self.features = Features(features_dir(run, split, make_feature_options(cfg).layer))
         if self.features.info.layer != "pixels":
             self.features.check_checkpoint(describe_checkpoint(Path(cfg.ckpt_path)))
         self.extractor = make_extractor(cfg)

@@ -13,8 +13,9 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.inference.attribution import grad_cam
-from alexnet_pl.retrieval import features, gallery
+from alexnet_pl.retrieval import gallery
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
+from alexnet_pl.retrieval.features import features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import LAST
@@ -34,7 +35,7 @@ class DemoService:
     def __init__(self, run: Path, checkpoint: str = "last", codes: str = "", *overrides: str) -> None:
         """Open a run. `codes`: run folder of configs/codes.yaml; by default the newest in `CODES` that fit."""
         self.run, self.cfg = run, trained_run.open_trained_run(run, checkpoint, overrides)
-        features_file = features.features_dir(run, "train") / "about.json"
+        features_file = features_dir(run, "train") / "about.json"
         self.index = ImageIndex(self.cfg, run) if features_file.is_file() else None
         if self.index:
             _ = self.index.split

@@ -19,8 +19,9 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
-from alexnet_pl.retrieval import features
-from alexnet_pl.retrieval.features import Extractor, Features, FeaturesInfo, FeatureSource, Share, extract_split
+from alexnet_pl.retrieval import extraction
+from alexnet_pl.retrieval.extraction import Extractor, Share, extract_split
+from alexnet_pl.retrieval.features import Features, FeaturesInfo, FeatureSource
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
 
@@ -80,9 +81,9 @@ def test_pixel_features_are_the_resized_view(module: Classifier, tiny_store: Pat
 def test_interrupted_pass_resumes_bit_identically(
     module: Classifier, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "IMAGES_PER_BLOCK", 32)
+    monkeypatch.setattr(extraction, "IMAGES_PER_BLOCK", 32)
     whole = make(tmp_path / "train-fc7", module, tiny_store)
-    plain, blocks = features.write_features, []
+    plain, blocks = extraction.write_features, []
 
     def write(partial: Path, start: int, block: np.ndarray) -> None:
         if start == 64:
@@ -90,11 +91,11 @@ def test_interrupted_pass_resumes_bit_identically(
         plain(partial, start, block)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        patch.setattr(features, "write_features", write)
+        patch.setattr(extraction, "write_features", write)
         make(tmp_path / "cut/train-fc7", module, tiny_store)
     with pytest.raises(UserError, match=r"train-fc7: is unfinished; resume with features -c RUN features.split=train"):
         Features(tmp_path / "cut/train-fc7")
-    monkeypatch.setattr(features, "write_features", lambda *words: (blocks.append(words[1]), plain(*words)))
+    monkeypatch.setattr(extraction, "write_features", lambda *words: (blocks.append(words[1]), plain(*words)))
     cut = make(tmp_path / "cut/train-fc7", module, tiny_store)
     assert blocks == [64]
     assert np.array_equal(cut.values, whole.values)
@@ -106,26 +107,26 @@ def test_partial_features_of_another_checkpoint_or_store_are_discarded(tmp_path:
     facts = FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4)
     partial = tmp_path / "partial"
     note = Share().progress_path(partial)
-    features.open_partial(partial, facts)
-    assert features.read_done(note) == 0
-    features.write_features(partial, 0, np.ones((4, 4), np.float16))
+    extraction.open_partial(partial, facts)
+    assert extraction.read_done(note) == 0
+    extraction.write_features(partial, 0, np.ones((4, 4), np.float16))
     write_json(note, 4)
-    features.open_partial(partial, facts)
-    assert features.read_done(note) == 4
-    features.open_partial(partial, replace(facts, **other))
-    assert features.read_done(note) == 0
+    extraction.open_partial(partial, facts)
+    assert extraction.read_done(note) == 4
+    extraction.open_partial(partial, replace(facts, **other))
+    assert extraction.read_done(note) == 0
     assert not np.load(tmp_path / "partial/features.npy").any()
 
 
 def test_full_disk_raises_an_error(tmp_path: Path) -> None:
     """On a full disk, writing through a memory map would end the process by SIGBUS."""
-    features.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=512, width=4))
+    extraction.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=512, width=4))
     size, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
-            features.write_features(tmp_path / "partial", 256, np.ones((256, 4), np.float16))
+            extraction.write_features(tmp_path / "partial", 256, np.ones((256, 4), np.float16))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         signal.signal(signal.SIGXFSZ, handler)
@@ -136,11 +137,11 @@ def test_shards_of_three_processes_form_the_whole(module: Classifier, tiny_store
     whole = make(tmp_path / "train-pixels", module, tiny_store, "pixels")
     partial = tmp_path / "shared.partial"
     info = FeaturesInfo(**vars(SOURCE), layer="fc7", images=len(split), width=extractor.width)
-    features.open_partial(partial, info)
+    extraction.open_partial(partial, info)
     shares = [Share(rank, 3) for rank in range(3)]
     assert [row for share in shares for row in share.rows(100)] == list(range(100))
     for share in shares:
-        features.extract_share(partial, extractor, split, 16, share)
+        extraction.extract_share(partial, extractor, split, 16, share)
     assert np.array_equal(np.load(partial / "features.npy"), whole.values)
 
 
@@ -149,9 +150,9 @@ def test_values_are_memory_mapped(tmp_path: Path) -> None:
 
 
 def test_nonfinite_features_are_refused(tmp_path: Path) -> None:
-    features.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4))
+    extraction.open_partial(tmp_path / "partial", FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4))
     with pytest.raises(UserError, match=r"^ckpt_path: activations from image 0 on are not finite"):
-        features.write_features(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
+        extraction.write_features(tmp_path / "partial", 0, np.full((4, 4), np.inf, np.float16))
 
 
 def test_network_without_fc7_is_refused(tiny_store: Path) -> None:
