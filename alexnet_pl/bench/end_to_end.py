@@ -107,7 +107,7 @@ class ProfilerTrace(L.Callback):
     def __init__(self, path: Path | None) -> None:
         self.path, self.idle, self.batches = path, None, 0
         gpu = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
-        self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu])
+        self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu], acc_events=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         if trainer.global_step < WARMUP_STEPS:
