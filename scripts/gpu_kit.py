@@ -1,4 +1,4 @@
-"""Collect what a GPU machine without network needs to run `bench gpu`: wheels, and a store in parts of 60 MB.
+"""Collect what a GPU machine without network needs to run `bench gpu`: wheels, and a store in parts of 48 MB.
 
     python scripts/gpu_kit.py kit                                   wheels for Python 3.12 on Linux, x86-64
     python scripts/gpu_kit.py kit --store /fast/imagenette          also the store, in parts
@@ -11,15 +11,17 @@ The GPU machine is expected to have torch, torchvision and Lightning. There:
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
-PART = 60_000_000  # bytes
+PART = 48_000_000  # bytes
+LOCK = Path(__file__).parents[1] / "requirements.lock.txt"
 PYTHON, PLATFORMS = "3.12", ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 PACKAGES = (
-    "hydra-core", "omegaconf", "antlr4-python3-runtime==4.9.3", "simplejpeg", "blake3", "rich", "markdown-it-py",
+    "hydra-core", "omegaconf", "antlr4-python3-runtime", "simplejpeg", "blake3", "rich", "markdown-it-py",
     "mdurl", "pygments",
     "pyarrow", "tabulate", "safetensors", "indexed-gzip", "nvidia-ml-py", "fsspec", "pyyaml", "scipy",
     "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "pyparsing", "python-dateutil", "six", "pillow",
@@ -32,12 +34,20 @@ def collect_wheels(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip"]
     target = ["--python-version", PYTHON, "--implementation", "cp", *[f"--platform={name}" for name in PLATFORMS]]
-    wheels = [name for name in PACKAGES if not name.startswith("antlr4")]
+    pins = pinned_packages(LOCK.read_text())
+    (source,) = [pin for pin in pins if pin.startswith("antlr4")]
+    wheels = [pin for pin in pins if pin != source]
     subprocess.run(
         [*pip, "download", "--no-deps", "--only-binary=:all:", *target, "--dest", str(folder), *wheels], check=True
     )
-    (source,) = [name for name in PACKAGES if name.startswith("antlr4")]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), source], check=True)
+
+
+def pinned_packages(lock: str) -> list[str]:
+    """`name==version` of all packages, since the newest versions may not work together. Of two versions in the lock, the
+    second is for Python 3.12 and later."""
+    versions = dict(re.findall(r"^([\w.-]+)==([\w.]+)", lock, re.MULTILINE))
+    return [f"{name}=={versions[name]}" for name in PACKAGES]
 
 
 def split_store(store: Path, folder: Path) -> list[Path]:

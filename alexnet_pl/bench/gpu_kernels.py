@@ -35,7 +35,7 @@ def profile_step(cfg: DictConfig) -> JsonObject:
     for _ in range(WARMUP_STEPS):
         step()
     activities = [ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU]
-    with profile(activities=activities) as profiler:
+    with profile(activities=activities, acc_events=True) as profiler:
         for _ in range(STEPS):
             step()
         if device.type == "cuda":

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -133,10 +134,14 @@ class CandidateProcess:
         return self.receive()
 
     def receive(self) -> float:
+        """Seconds from the process. Raises UserError if the candidate has failed or the process has ended."""
         try:
-            return self.line.recv()
+            answer = self.line.recv()
         except EOFError as error:
             raise UserError(f"bench: the process of {self.name!r} ended; is there enough memory?") from error
+        if isinstance(answer, str):
+            raise UserError(f"bench: {self.name}: {answer}")
+        return answer
 
     def stop(self) -> None:
         with contextlib.suppress(OSError):
@@ -146,14 +151,18 @@ class CandidateProcess:
 
 def serve_candidate(line: Connection, make: MakeCandidate, name: str, *args: Any) -> None:
     silence_library_logs()
-    run = make(name, *args)
-    for _ in range(WARMUP_RUNS):
-        run()
-    line.send(0.0)
-    while line.recv():
-        start = time.perf_counter()
-        run()
-        line.send(time.perf_counter() - start)
+    try:
+        run = make(name, *args)
+        for _ in range(WARMUP_RUNS):
+            run()
+        line.send(0.0)
+        while line.recv():
+            start = time.perf_counter()
+            run()
+            line.send(time.perf_counter() - start)
+    except Exception as error:
+        traceback.print_exc()
+        line.send(f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def time_in_processes(

@@ -180,6 +180,8 @@ def decode_batch(files: Sequence[memoryview], device: torch.device) -> Tensor:
         raise UserError(
             "performance.jpeg_decoder=gpu: this torchvision no longer decodes; install torchvision<0.30"
         ) from error
+    if device.type == "cuda":  # nvJPEG writes on a stream of its own, to memory that this one may still read
+        torch.cuda.current_stream(device).synchronize()
     images = decode_jpeg([to_byte_tensor(data) for data in files], ImageReadMode.RGB, device)
     assert isinstance(images, list)
     return torch.stack(images)

@@ -3,14 +3,18 @@
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import sleepers
 import torch
 
 from alexnet_pl.bench import gpu_curves, gpu_kernels, gpu_suite
+from alexnet_pl.bench.timing import TimingWindow
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 
@@ -68,6 +72,83 @@ def test_slices_start_in_the_first_half_and_curves_get_the_rest(
     assert started == [("a", 9), ("b", 5), ("curve-1", 4)]
 
 
+def test_without_curves_slices_start_in_the_first_three_quarters(
+    config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def takes_two_minutes(cfg: Any, folder: Path) -> dict[str, Any]:
+        clock[0] += 120
+        return {}
+
+    slices = {name: takes_two_minutes for name in "abcdef"}
+    assert gpu_suite.run_slices(slices, config("demo", "bench.minutes=9"), tmp_path) == ["e", "f"]
+
+
+def test_most_informative_slices_come_first(config, tmp_path: Path) -> None:
+    """One call may be all the time that there is; a fit needs no store, since it can stream drawn images."""
+    names = list(gpu_suite.make_slices(config("ilsvrc2012"), tmp_path))
+    assert names[:6] == ["environment", "tests", "steps-128", "kernels", "fit", "fit-graph"]
+    assert not any(name.startswith("curve") for name in names)
+    assert any(name.startswith("curve") for name in gpu_suite.make_slices(config("demo"), tmp_path))
+
+
+def test_missing_store_is_reported_before_anything_is_measured(
+    config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu_suite, "run_slices", None)
+    with pytest.raises(UserError, match="nowhere"):
+        gpu_suite.measure_gpu(config("demo", f"data.root={tmp_path}/nowhere"), tmp_path / "out")
+
+
+def test_failing_candidate_keeps_the_times_of_the_others(config, tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.setattr(gpu_suite.training_steps, "CANDIDATES", ("first", "second", "third"))
+    monkeypatch.setattr(gpu_suite.training_steps, "GPU_CANDIDATES", ())
+    monkeypatch.setattr(gpu_suite.training_steps, "make_step", sleepers.second_raises)
+    found = gpu_suite.time_steps(config("demo", "bench.rounds=1"), tmp_path, 128)
+    assert list(found["milliseconds"]) == ["first", "third"]
+    assert found["error"] == (
+        "second: UserError: bench: second: RuntimeError: CUDA error: operation not permitted when stream is capturing"
+    )
+    assert 'raise RuntimeError("CUDA error' in capfd.readouterr().err, "where it failed"
+
+
+def test_failing_loader_keeps_the_rates_of_the_others(config, tmp_path: Path, monkeypatch) -> None:
+    """Worker processes of other loaders die where a container has little shared memory."""
+
+    def steady() -> Iterator[int]:
+        while True:
+            yield 8
+
+    def broken() -> Iterator[int]:
+        raise RuntimeError("DataLoader worker is killed by signal: Bus error")
+        yield 8
+
+    flows = {"ours, raw": steady, "ImageFolder": broken}
+    monkeypatch.setattr(gpu_suite, "make_bench_stores", lambda cfg, stores: stores)
+    monkeypatch.setattr(gpu_suite.loaders, "loader_candidates", lambda *_: (flows, {"FFCV": "not installed"}))
+    monkeypatch.setattr(gpu_suite.suite, "WINDOW", TimingWindow(0, 0.01, 1))
+    cfg = config("demo", "bench.rounds=1")
+    found = gpu_suite.measure_loaders(cfg, tmp_path, tmp_path)
+    assert (list(found["images_per_second"]), "error" in found) == (["ours, raw"], False)
+    reason = "RuntimeError: DataLoader worker is killed by signal: Bus error"
+    assert found["not_run"] == {"FFCV": "not installed", "ImageFolder": reason}
+    flows["ours, raw"] = broken
+    assert gpu_suite.measure_loaders(cfg, tmp_path, tmp_path)["error"] == f"ours, raw: {reason}", "tried again"
+
+
+def test_stores_are_made_once_for_all_slices(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_suite, "IMAGES", 20)
+    cfg = config("demo", "data.size=64")
+    made = gpu_suite.make_bench_stores(cfg, tmp_path)
+    assert all(Store(made / name).split("train").images(np.arange(20)).any() for name in ("raw", "jpeg"))
+    assert all(path.is_file() for path in (made / "photographs").rglob("*.JPEG"))
+    monkeypatch.setattr(gpu_suite, "make_stores", None)
+    assert gpu_suite.make_bench_stores(cfg, tmp_path) == made
+
+
 def test_killed_slice_is_tried_after_the_others(config, tmp_path: Path) -> None:
     calls: list[str] = []
 
@@ -88,11 +169,13 @@ def test_failing_gpu_tests_are_measured_again(config, tmp_path: Path, monkeypatc
     monkeypatch.setattr(gpu_suite, "TESTS", tests)
     (tests / "test_one.py").write_text("import pytest\n\n@pytest.mark.gpu\ndef test_one(): assert False\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu: needs a GPU\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-W error")
     slices = {"tests": gpu_suite.run_gpu_tests}
     assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == ["tests"]
     found = json.loads((tmp_path / "tests.json").read_text())
     assert (found["passed"], found["error"]) == (False, "pytest ended with exit code 1; see tests.log")
-    (tests / "test_one.py").write_text("import pytest\n\n@pytest.mark.gpu\ndef test_one(): pass\n")
+    warns = "import pytest, warnings\n\n@pytest.mark.gpu\ndef test_one(): warnings.warn('old')\n"
+    (tests / "test_one.py").write_text(warns)
     assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == []
 
 

@@ -10,3 +10,9 @@ def slow_and_quick(name: str) -> Callable[[], None]:
 
 def failing(name: str) -> Callable[[], None]:
     raise SystemExit(3)
+
+
+def second_raises(name: str, *args: object) -> Callable[[], None]:
+    if name == "second":
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
+    return lambda: None

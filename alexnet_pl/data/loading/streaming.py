@@ -8,7 +8,7 @@ there, and a batch is one gather.
 import resource
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from queue import Queue
 from threading import Event, Thread
 from typing import NamedTuple
@@ -39,12 +39,22 @@ class LoaderOptions(NamedTuple):
 DEFAULT_OPTIONS = LoaderOptions()
 
 
+@cache
+def loader_stream(device: torch.device) -> torch.cuda.Stream:
+    """Stream on which all loaders fill their buffers.
+
+    PyTorch hands out 32 streams in turn. With new ones for each loader, one would soon be the stream on which a CUDA
+    graph is captured, and the graph would record the loader's copies.
+    """
+    return torch.cuda.Stream(device)
+
+
 class BatchBuffer:
     """Buffer for one batch. On a GPU it is filled on a separate stream, in parallel with the network."""
 
     def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
         self.batch_size, self.device = batch_size, device
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.stream = loader_stream(device) if device.type == "cuda" else None
         self.filled, self.released = (
             torch.cuda.Event(blocking=True) if device.type == "cuda" else None for _ in range(2)
         )

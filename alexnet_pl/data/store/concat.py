@@ -29,13 +29,11 @@ class ConcatSplit(Split):
         return [name for split in self.splits for name in split.names]
 
     def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """All images and labels in the memory of `device`, copied there once."""
+        """All images and labels in the memory of `device`, copied there once and replacing those of single splits."""
         if self.on_device is None:
-            images, labels = zip(*(split.to_device(device) for split in self.splits), strict=True)
-            self.on_device = torch.cat(images), torch.cat(labels)
             for split in self.splits:
-                split.on_device = None  # free the separate copies
-        return self.on_device
+                split.on_device = None
+        return super().to_device(device)
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy images `indices` to `out`, (len(indices), 3, size, size) uint8."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,18 @@ def test_concatenated_splits_prefetch_their_own_records(root: Path) -> None:
         split.prefetch = lambda indices, name=split.name: asked.update({name: indices.tolist()})  # type: ignore[method-assign]
     joined.prefetch(np.array([IMAGES + 3, 2, 1]))
     assert asked == {"train": [2, 1], "val": [3]}
+
+
+def test_loaders_of_all_epochs_share_one_stream_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch hands out 32 streams in turn; with new ones for each loader, one is soon that of a graph's capture."""
+    pool = cycle(range(32))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: (device, next(pool)))
+    monkeypatch.setattr(torch.cuda, "Event", lambda blocking: None)
+    streaming.loader_stream.cache_clear()
+    gpus = torch.device("cuda", 0), torch.device("cuda", 1)
+    found = {streaming.BatchBuffer(4, RecordingSplit(), gpu).stream for gpu in gpus * 20}
+    streaming.loader_stream.cache_clear()
+    assert found == {(gpus[0], 0), (gpus[1], 1)}
 
 
 class RecordingSplit(Split):

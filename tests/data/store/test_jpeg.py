@@ -5,6 +5,7 @@ import io
 import tarfile
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,6 +175,17 @@ def test_concatenated_splits_use_their_own_decoders(store: Store) -> None:
     joined, indices = ConcatSplit([store.split("train"), store.split("val")]), np.array([19, 0, 18, 17])
     assert joined.is_jpeg
     assert torch.equal(joined.decode_on(indices, torch.device("cpu")), joined.images(indices))
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_gpu_decodes_after_the_work_that_used_the_same_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision decodes on its own stream, which does not wait for the one whose memory it is given."""
+    log: list[str] = []
+    stream = SimpleNamespace(synchronize=lambda: log.append("synchronize"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr("torchvision.io.decode_jpeg", lambda *_: [log.append("decode") or torch.zeros(3, 2, 2)])
+    store.split("train").decode_on(np.array([0]), torch.device("cuda", 0))
+    assert log == ["synchronize", "decode"]
 
 
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
