@@ -120,6 +120,9 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
     if again and command.name == "reproduce":
         where = f"hydra.run.dir={quote_value(str(recipe.parent.parent))}"
         return [*rest, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]
+    if again and not command.stable_run_dir and (command.name == "prepare" or command.default_recipe):
+        where = f"hydra.run.dir='runs/{command.name}/${{now:%Y-%m-%d_%H-%M-%S}}'"
+        return [*overrides, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]
     if command.name == "prepare" or command.stable_run_dir or command.default_recipe or wanted in ("null", "auto"):
         return overrides
     runs = recipe.parent.parent if again else Path("runs") / recipe.stem

@@ -512,3 +512,12 @@ def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(tmp_
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
         "runs", "runs/b", "runs/b/2", "runs/b/2/metrics.csv",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["verify", "prepare"])
+def test_store_of_a_run_is_checked_without_a_log_in_outputs(command: str, tmp_path: Path) -> None:
+    """A run's config has no settings for Hydra, whose own are a folder outputs/ with a log."""
+    make_run(tmp_path / "runs/demo/x")
+    words = to_hydra([command, "runs/demo/x"])
+    assert f"hydra.run.dir='runs/{command}/${{now:%Y-%m-%d_%H-%M-%S}}'" in words
+    assert "hydra/job_logging=none" in words
