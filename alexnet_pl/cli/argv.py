@@ -72,8 +72,8 @@ def check_flags(command: Command, words: list[str]) -> None:
 
     parser.error = refuse
     if stray := parser.parse_args(words).overrides:
-        key = "predict.images" if "predict" in command.keys and Path(stray[0]).exists() else "KEY"
-        raise UserError(f"{stray[0]}: settings are written key=value; {key}={stray[0]}?")
+        meant = "predict" in command.keys and Path(stray[0]).exists()
+        raise UserError(f"{stray[0]}: settings are written key=value{f'; predict.images={stray[0]}?' if meant else ''}")
 
 
 def split_recipe(command: Command, given: list[str]) -> tuple[str, list[str]]:

@@ -146,7 +146,8 @@ def test_run_folder_as_recipe_continues_in_that_folder(tmp_path: Path) -> None:
         (["predict"], "predict: no run folder given; for example predict runs/demo/latest predict.images=holiday.jpg"),
         (["fit", "store"], "-c store: a prepared store, no run folder; give it as data.root=store"),
         (["fit", "demo", "seed"], "^seed: settings are written key=value"),
-        (["bench", "-c", "demo", "store"], r"^store: settings are written key=value; KEY=store\?"),
+        (["bench", "-c", "demo", "store"], "^store: settings are written key=value$"),
+        (["predict", "store/run", "store"], r"^store: settings are written key=value; predict.images=store\?$"),
         (["fit", "demo", "-x"], "^unrecognized arguments: -x; --help"),
         (["fit", "demo", "--cfg", "all_of_it"], "invalid choice: 'all_of_it'"),
         (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: no such file"),
@@ -155,6 +156,7 @@ def test_run_folder_as_recipe_continues_in_that_folder(tmp_path: Path) -> None:
 def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) -> None:
     Path("store").mkdir()
     Path("store/store.json").touch()
+    make_run(Path("store/run"))
     with pytest.raises(UserError, match=says):
         to_hydra(words)
 
