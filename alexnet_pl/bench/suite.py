@@ -36,6 +36,8 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
             "batch_size": cfg.data.batch_size,
         },
     }
+    if not OmegaConf.is_missing(cfg.data, "root"):
+        Store(cfg.data.root)  # refused before the minutes of measuring
     with tempfile.TemporaryDirectory() as name:
         stores = Path(name)
         progress("stores of the photographs")

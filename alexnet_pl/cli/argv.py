@@ -6,6 +6,9 @@ and `ckpt_path=last`, become Hydra's here. Everything else passes through untouc
 """
 
 from pathlib import Path
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
 
 from alexnet_pl.cli.folder_names import folder_name, name_fixed_keys
 from alexnet_pl.commands.registry import COMMANDS, Command, find
@@ -23,6 +26,7 @@ from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 
+SWEEP = ("-m", "--multirun")
 SUITE = "bench.suite"  # key set by the word after `bench`
 
 
@@ -38,13 +42,16 @@ def to_hydra(argv: list[str]) -> list[str]:
         raise UserError(f"{argv[0]}: a command comes first: {', '.join(COMMANDS)}")
     command = find(argv[0])
     recipe, rest = split_recipe(command, argv[1:])
+    if not recipe and command.needs_checkpoint:
+        raise UserError(f"{command.name}: no run folder given; for example {command.examples[0]}")
     path = find_recipe(recipe) if recipe or not command.default_recipe else SHIPPED / command.default_recipe
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra expects them together, after its flags
     check_overrides(overrides)
     if nameless := [word for word in overrides if not word.lstrip("+~").partition("=")[0]]:
         raise UserError(f"{nameless[0]}: no key before the equals sign")
-    sweep = bool({"-m", "--multirun"} & set(flags))  # in a sweep, a comma separates values, also of paths
+    check_flags(command, flags)
+    sweep = bool(set(SWEEP) & set(flags))  # in a sweep, a comma separates values, also of paths
     composed = config_for_hydra(path)
     if composed == path and path.parent != SHIPPED:
         check_hydra_settings(path, [allow_new_key(word, sweep) for word in overrides])
@@ -56,14 +63,28 @@ def to_hydra(argv: list[str]) -> list[str]:
     return [*where, *flags, *given, *([name_fixed_keys(given)] if sweep else [])]
 
 
+def check_flags(command: Command, words: list[str]) -> None:
+    """Raise UserError for a flag that Hydra would refuse with its own usage, and for a word that is no flag."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists the flags")
+
+    parser.error = refuse
+    if stray := parser.parse_args(words).overrides:
+        meant = "predict" in command.keys and Path(stray[0]).exists()
+        raise UserError(f"{stray[0]}: settings are written key=value{f'; predict.images={stray[0]}?' if meant else ''}")
+
+
 def split_recipe(command: Command, given: list[str]) -> tuple[str, list[str]]:
-    """Split arguments into (recipe or run folder, other words). The recipe follows -c or the command itself."""
+    """Split arguments into (recipe or run folder, other words). The recipe follows -c, or the command and -m."""
     recipe, rest = "", []
+    start = int(bool(given) and given[0] in SWEEP)  # `fit -m demo`
     if command.name == "bench" and given and given[0].isalpha():
         rest.append(f"{SUITE}={given[0]}")
         given = given[1:]
-    elif given and is_positional(given[0]):
-        recipe, given = given[0], given[1:]
+    elif given[start:] and is_positional(given[start]):
+        recipe, given = given[start], given[:start] + given[start + 1 :]
     words = iter(given)
     for word in words:
         if word in ("-c", "--config"):
@@ -99,6 +120,9 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
     if again and command.name == "reproduce":
         where = f"hydra.run.dir={quote_value(str(recipe.parent.parent))}"
         return [*rest, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]
+    if again and not command.stable_run_dir and (command.name == "prepare" or command.default_recipe):
+        where = f"hydra.run.dir='runs/{command.name}/${{now:%Y-%m-%d_%H-%M-%S}}'"
+        return [*overrides, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]
     if command.name == "prepare" or command.stable_run_dir or command.default_recipe or wanted in ("null", "auto"):
         return overrides
     runs = recipe.parent.parent if again else Path("runs") / recipe.stem

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -143,9 +144,12 @@ def fail(message: str) -> NoReturn:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove a run folder that holds only Hydra's files, as after `prepare` or an error."""
+    """Remove a run folder that holds only Hydra's files, as after `prepare` or an error, and parents left empty."""
     if is_first_process() and folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
+        with suppress(OSError):  # not empty
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
 
 
 def one_line(error: Exception) -> str:
@@ -153,6 +157,12 @@ def one_line(error: Exception) -> str:
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'", text):
         return f"{found[1]}: unknown key{suggest_key(found[1])}"
+    if found := re.search(
+        r"Could not find '([\w/]+)/([^']+)'\s+Available options in '[^']+':\s+([\w\s]+?)\nConfig", text
+    ):
+        return f"{found[1]}={found[2]}: one of {', '.join(found[3].split())}"
+    if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{found[1]}: several values; add -m to run a job for each, or write [value,value] for a list"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {text.splitlines()[0]}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:

@@ -9,7 +9,7 @@ from alexnet_pl.commands import subruns
 from alexnet_pl.commands.evaluate import write_server_file, write_test_result
 from alexnet_pl.config import schema
 from alexnet_pl.config.options import make_ensemble_options, make_test_section
-from alexnet_pl.config.recipes import quote_for_sweep
+from alexnet_pl.config.recipes import compose, quote_for_sweep
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import ensemble, predictions
 from alexnet_pl.paper import matching
@@ -20,9 +20,15 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     """Train and test the members that do not exist yet, then average their saved predictions."""
     options = make_ensemble_options(cfg)
     runs = [Path(run) for run in options.members]
-    for name, group in options.members_to_make().items():
-        words = quote_for_sweep([*group.overrides, *subruns.inherited_overrides()])
-        runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words)
+    groups = options.members_to_make()
+    words = {
+        name: quote_for_sweep([*group.overrides, *subruns.inherited_overrides()]) for name, group in groups.items()
+    }
+    for name, group in groups.items():
+        if not any(word.lstrip("+").startswith("data.root=") for word in words[name]):
+            schema.store_root(compose(group.recipe))  # refused before the jobs of a sweep start
+    for name, group in groups.items():
+        runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words[name])
     views = make_test_section(cfg).view_set
     readers = ensemble.find_members(runs, cfg.test.split, views)
     dataset = readers[0].test.dataset

@@ -59,7 +59,8 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     own_class = precision(neighbors, index.features, labels) if labels is not None else None
     share_text = f", {100 * own_class:.2f} % of the neighbours of the query's class" if own_class is not None else ""
     print_message(
-        f"{len(names):,} queries among {len(index.features):,} {options.split} images, {options.k} neighbours each, "
+        f"{len(names):,} {'query' if len(names) == 1 else 'queries'} among {len(index.features):,} {options.split} "
+        f"images, {options.k} neighbours each, "
         f"{neighbors.queries_per_second:,.1f} queries/s{share_text}",
         path,
     )

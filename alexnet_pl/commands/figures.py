@@ -10,7 +10,9 @@ from pathlib import Path
 
 from alexnet_pl.commands.options import FigureOptions, typed_options
 from alexnet_pl.console import print_message
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.predict import find_images
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import figure1
 from alexnet_pl.figures.catalog import figures_of
@@ -21,11 +23,17 @@ from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, collect_runs, r
 
 
 def figures(folders: list[Path], options: FigureOptions) -> None:
-    """Draw the figures of all runs at or below `folders`. Raises UserError if nothing could be drawn."""
+    """Draw the figures of all runs at or below `folders`. Raises UserError for a path that does not exist, or if
+    nothing could be drawn."""
     runs, others = find_runs(folders)
     if not runs and not others:
         raise UserError(f"{', '.join(map(str, folders))}: no run folder there with {METRICS} or {CHECKPOINTS}")
-    command_line = " ".join([*(folder.name for folder in folders), *typed_options(options)])
+    if options.pictures:
+        find_images(options.pictures, "pictures")
+    if options.root:
+        Store(options.root)
+    names = (folder.name if folder.is_absolute() else str(folder) for folder in folders)
+    command_line = " ".join([*names, *typed_options(options)])
     errors = []
     for run in runs:
         only_run = len(runs) == 1 and not others

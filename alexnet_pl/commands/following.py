@@ -17,10 +17,14 @@ def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) 
     following = command.next_of_others.get(kind_of(cfg), command.next) if cfg else command.next
     if not following or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # a part of a store is not a complete store yet
-    facts = {"run": short_path(folder), "recipe": recipe_word() if cfg else "", "root": root_of(cfg) if cfg else ""}
-    needed = {name for name in facts if f"{{{name}}}" in following}
-    if all(facts[name] for name in needed):
-        suggest(following.format(**{name: shlex.quote(facts[name]) for name in facts}))
+    finders = {
+        "run": lambda: [short_path(folder)],
+        "recipe": recipe_words,
+        "data": lambda: data_words(cfg) if cfg else [],
+    }
+    words = {name: find() for name, find in finders.items() if f"{{{name}}}" in following}
+    if all(words.values()):
+        suggest(following.format(**{name: shlex.join(found) for name, found in words.items()}))
 
 
 def short_path(path: Path) -> str:
@@ -28,15 +32,19 @@ def short_path(path: Path) -> str:
     return str(path) if short.startswith("..") else short
 
 
-def recipe_word() -> str:
-    """Argument of `-c`: a shipped recipe or the user's file; "" if the config is neither."""
+def recipe_words() -> list[str]:
+    """Argument of `-c`: a shipped recipe or the user's file; none if the config is neither."""
     job = HydraConfig.get()
     name = str(job.job.config_name)
     (place,) = [source.path for source in job.runtime.config_sources if source.provider == "main"]
     if name.startswith("_") or name == "config":
-        return ""
-    return name if Path(place) == SHIPPED else short_path(Path(place) / f"{name}.yaml")
+        return []
+    return [name if Path(place) == SHIPPED else short_path(Path(place) / f"{name}.yaml")]
 
 
-def root_of(cfg: DictConfig) -> str:
-    return "" if OmegaConf.is_missing(cfg.data, "root") else str(cfg.data.root)
+def data_words(cfg: DictConfig) -> list[str]:
+    """Overrides that open the store in the next command: its folder, and the name and size that were typed."""
+    if OmegaConf.is_missing(cfg.data, "root"):
+        return []
+    typed = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
+    return [f"data.root={cfg.data.root}", *(word for word in typed if word.startswith(("data.name=", "data.size=")))]

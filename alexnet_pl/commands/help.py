@@ -18,7 +18,7 @@ def usage() -> str:
         "\n".join(f"  {name:<10} {one.help}" for name, one in COMMANDS.items() if one.takes == kind)
         for kind in ("recipe", "runs")
     )
-    recipes = textwrap.fill(", ".join(recipe_names()), 100, subsequent_indent=" " * 23)
+    recipes = textwrap.fill(", ".join(recipe_names()), 120, initial_indent=" " * 23, subsequent_indent=" " * 23)
     return f"""usage: alexnet_pl COMMAND -c RECIPE [key=value ...] [hydra flags]
        alexnet_pl COMMAND RUN [RUN ...] [key=value ...]
        alexnet_pl COMMAND --help
@@ -30,7 +30,7 @@ def usage() -> str:
   completion bash, zsh or fish: a script that completes commands, recipes and keys
 
   -c RECIPE   a YAML file, the name of a shipped recipe, or a run folder (uses its config); -c may be left out
-              shipped: {recipes}
+              shipped: {recipes.lstrip()}
   -m          sweep: `seed=1,2,3` runs three jobs, one after the other or by hydra/launcher=…
   --cfg job   print the composed config and run nothing
 
@@ -40,10 +40,11 @@ resume with ckpt_path=last; a second signal quits at once without saving), 1 a b
 
 
 def command_help(command: Command) -> str:
-    words = {
-        "runs": command.operands,
-        "recipe": "[-c RECIPE]" if command.default_recipe else "-c RECIPE",
-    }[command.takes]
+    words = "[-c RECIPE]" if command.default_recipe else "-c RECIPE"
+    if command.needs_checkpoint:
+        words = "RUN"
+    elif command.takes == "runs":
+        words = command.operands
     examples = "\n".join(f"  alexnet_pl {example}" for example in command.examples)
     parts = [
         f"usage: alexnet_pl {command.name} {words} [key=value ...]",
@@ -53,6 +54,8 @@ def command_help(command: Command) -> str:
     ]
     if command.takes == "recipe":
         parts.append(f"`alexnet_pl {command.name} -c RECIPE --help` prints these with the recipe's values.")
+    if command.needs_checkpoint:
+        parts.append("RUN is a run folder; `-c RECIPE` takes the newest run of that recipe.")
     return "\n\n".join(parts)
 
 

@@ -17,6 +17,12 @@ def command_option(default: Any, help: str, key: str = "") -> Any:
     return field(default=default, metadata={"help": help, "key": key})
 
 
+def check_folder(out: str | None) -> None:
+    """Raise ValueError if the output folder is a file."""
+    if out and Path(out).is_file():
+        raise ValueError(f"out={out}: a file; give a folder")
+
+
 @dataclass(frozen=True)
 class FigureOptions:
     out: str | None = command_option(None, "output folder; default: RUN/figures, for Figure 1 docs")
@@ -28,6 +34,7 @@ class FigureOptions:
     pictures: str | None = command_option(None, "image or folder for the maps of inside=true; default: test images")
 
     def __post_init__(self) -> None:
+        check_folder(self.out)
         if self.pictures and not self.inside:
             raise ValueError(f"pictures={self.pictures}: only with inside=true")
 
@@ -49,6 +56,7 @@ class ExportOptions:
     publish: str | None = command_option(None, "hf://USER/REPOSITORY: upload the folder to the Hugging Face hub")
 
     def __post_init__(self) -> None:
+        check_folder(self.out)
         if self.ckpt_path not in ("last", "best"):
             raise ValueError(f"ckpt_path={self.ckpt_path}: last or best")
         if self.publish is not None and not re.fullmatch(r"hf://[\w.-]+/[\w.-]+", self.publish):
@@ -68,6 +76,9 @@ class ImportOptions:
     root: str | None = command_option(
         None, "prepared store to test on; also gives classes if classes= is missing", "data.root"
     )
+
+    def __post_init__(self) -> None:
+        check_folder(self.out)
 
 
 @dataclass(frozen=True)

@@ -25,4 +25,4 @@ def predict(cfg: DictConfig, folder: Path) -> None:
         raise UserError(f"predict.images: none of {len(unread)} could be read; {path}: {reason}")
     table = write_predictions(rows, folder)
     print_predictions(rows, unread)
-    print_message(f"{pluralize(len(rows), 'image')}, {len(unread)} not read", table)
+    print_message(f"{pluralize(len(rows), 'image')}{f', {len(unread)} not read' if unread else ''}", table)

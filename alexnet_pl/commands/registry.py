@@ -27,7 +27,7 @@ class Command:
 
     `others`: targets for code and box recipes, by the config section that only such a recipe has; a command without
     `target` supports only these. `keys`: sections and top-level keys of the config that the command reads. `next`:
-    command to suggest afterwards, with {run}, {recipe} and {root} to fill in; `next_of_others`: the same after a code
+    command to suggest afterwards, with {run}, {recipe} and {data} to fill in; `next_of_others`: the same after a code
     or box recipe.
     """
 
@@ -58,7 +58,7 @@ COMMANDS = {
             f"{HOME}.prepare:prepare",
             keys=("data", "prepare"),
             examples=("prepare -c imagenette prepare.source=/downloads/imagenette data.root=/fast/imagenette",),
-            next="fit -c {recipe} data.root={root}",
+            next="fit -c {recipe} {data}",
         ),
         Command(
             "verify",
@@ -67,7 +67,7 @@ COMMANDS = {
             default_recipe="_base.yaml",
             keys=("data", "prepare"),
             examples=("verify data.root=/fast/imagenette",),
-            next="fit -c {recipe} data.root={root}",
+            next="fit -c {recipe} {data}",
         ),
         Command(
             "fit",

@@ -217,9 +217,11 @@ class TransferOptions:
         if self.needs_weights and not self.weights:
             raise ValueError(f"weights is required: pass transfer.weights={SOURCES}")
         if bool(self.layers or self.needs_weights) != bool(self.weights or self.pretrain_recipe):
-            lacking = "weights or pretrain_recipe" if self.layers else "layers"
             raise ValueError(
-                f"{lacking}: required, since the other is set: the layers to copy, and the network to copy them from"
+                f"weights or pretrain_recipe is required with transfer.layers: pass transfer.weights={SOURCES}"
+                if self.layers
+                else "layers is empty, so nothing would be copied; name layers, such as transfer.layers=conv1,conv2, "
+                "or use the recipe finetune"
             )
 
     @property

@@ -36,6 +36,8 @@ def find_recipe(name: str) -> Path:
 
 def reason_not_found(path: Path) -> str:
     """Why a recipe or run folder was not found, with what is near."""
+    if (path / "store.json").is_file():
+        return f"a prepared store, no run folder; give it as data.root={path}"
     if path.is_dir():
         runs = [config.parents[1] for config in path.glob(f"*/{RUN_CONFIG}")]
         inside = f"; the newest run in it: {max(runs, key=lambda run: run.stat().st_mtime)}" if runs else ""

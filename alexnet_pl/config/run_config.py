@@ -73,6 +73,7 @@ def read_own_keys(path: Path) -> dict[str, Any]:
         if not isinstance(own.get(name, {}), dict):
             raise UserError(f"{path}: {name}: expected a section of keys, not {str(own[name])[:40]}")
     drop_writes(own, path)
+    find_relative_store(own, path)
     for key, value in walk_nodes(own):
         if key.split(".")[-1] in ("_target_", "()"):
             raise UserError(f"{path}: {key}: a run's config must not name code to call")
@@ -110,6 +111,16 @@ def drop_writes(config: dict[str, Any], path: Path) -> None:
                 file=sys.stderr,
             )
             node[key] = False if isinstance(node[key], bool) else None
+
+
+def find_relative_store(config: dict[str, Any], path: Path) -> None:
+    """Look in the folders above the run for a store that its config names by a relative path, unless it is below the
+    working folder: a notebook does not run where the fit did."""
+    root = config.get("data", {}).get("root")
+    if not isinstance(root, str) or "://" in root or Path(root).is_absolute() or Path(root).exists():
+        return
+    above = (folder / root for folder in path.absolute().parents)
+    config["data"]["root"] = str(next((store for store in above if (store / "store.json").is_file()), root))
 
 
 def read_yaml(path: Path, aliases: int = 0) -> dict[Any, Any]:

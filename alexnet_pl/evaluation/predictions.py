@@ -124,6 +124,10 @@ class PredictionFile:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"{path}: damaged, truncated or not written by `test` ({reason}); test again") from error
 
+    def labels(self) -> np.ndarray:
+        """(images,) int32 class indices; −1 where unknown. Raises UserError if the file is damaged."""
+        return np.concatenate([block.labels for block in self.blocks(probabilities=False)])
+
     def blocks(self, rows: int = ROWS_PER_BLOCK, probabilities: bool = True) -> Iterator[Block]:
         """Read blocks of `rows` images in order; `probabilities=False` leaves out that column.
 

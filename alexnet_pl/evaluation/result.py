@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA, migrate_record
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record, to_json, write_json
 from alexnet_pl.runs.fit_status import read_fit_status
@@ -141,7 +142,10 @@ def load_result(folder: str | Path) -> JsonObject:
 
     It is validated and converted to the current format. Raises UserError if there is none.
     """
-    return to_json(read_result(Path(folder) / RESULT))
+    path = Path(folder) / RESULT
+    if not path.is_file():
+        raise UserError(f"{path}: does not exist; `test` writes it")
+    return to_json(read_result(path))
 
 
 def network_key(network: TestedNetwork) -> str:

@@ -21,18 +21,18 @@ from alexnet_pl.training.classifier import Classifier
 BATCH = 32  # number of images decoded and classified at a time
 
 
-def find_images(given: str | Iterable[str] | None) -> list[Path]:
-    """Image files: files as given, and all images in folders and their subfolders."""
+def find_images(given: str | Iterable[str] | None, key: str = "predict.images") -> list[Path]:
+    """Image files: files as given, and all images in folders and their subfolders. `key`: option for errors."""
     if not given:
-        raise UserError("predict.images is required: pass predict.images=FILE, a folder, or a list [FILE,FILE]")
+        raise UserError(f"{key} is required: pass {key}=FILE, a folder, or a list [FILE,FILE]")
     found: list[Path] = []
     for path in map(Path, [given] if isinstance(given, str) else given):
         if not path.exists():
-            raise UserError(f"predict.images: {path} does not exist")
+            raise UserError(f"{key}: {path} does not exist")
         inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         found += inside if path.is_dir() else [path]
     if not found:
-        raise UserError(f"predict.images: {given} holds no images ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"{key}: {given} holds no images ({', '.join(sorted(SUFFIXES))})")
     return found
 
 

@@ -81,8 +81,8 @@ def prediction_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     images = split.images(np.array([answer.number for answer in answers])) if split else None
     right = sum(answer.best[0] == answer.label for answer in answers)
     caption = (
-        f"{len(answers)} {source}, evenly spaced, with the five most probable labels; the correct label is red, with a "
-        f"check mark. It comes first {right} times{note and f'; {note}'}."
+        f"{len(answers)} {source}, spread evenly over the classes, with the five most probable labels; the "
+        f"correct label is orange, with a check mark. It comes first {right} times{note and f'; {note}'}."
     )
     summary = f"{right} of {len(answers)} right{note and f'; {note}'}"
     return FigureEntry(lambda theme: figure4.draw_bars(answers, images, run.classes, theme), caption, summary)
@@ -92,7 +92,7 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
     """Return (predictions, their origin in words, split of the images, ""), or with None and a reason as the last two
     if the split is not available."""
     dataset, views = reader.test.dataset, reader.test.views
-    answers = examples.read_predictions(reader, examples.spread_evenly(reader.rows, examples.NUM_IMAGES))
+    answers = examples.read_predictions(reader, examples.spread_over_classes(reader.labels(), examples.NUM_IMAGES))
     source = f"of the {reader.rows:,} {dataset.split} images (test, {views} views)"
     try:
         if dataset.fingerprint != run.store.fingerprint:
@@ -104,7 +104,7 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
 
 def new_predictions(run: TrainedRun) -> tuple[list[SavedPrediction], str, Split | None, str]:
     split = run.store.split(run.data.test_split_name)
-    answers = examples.predict_images(run, split, examples.spread_evenly(len(split), examples.NUM_IMAGES))
+    answers = examples.predict_images(run, split, examples.spread_over_classes(split.labels, examples.NUM_IMAGES))
     return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)", split, ""
 
 
@@ -116,16 +116,16 @@ def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
         raise UserError("it consists of photographs (`photographs=false`)")
     index = gallery.open_image_index(run.folder, "train", "last", *run.root_override)
     split = run.store.split(run.data.test_split_name)
-    numbers = examples.spread_evenly(len(split), examples.NUM_QUERIES)
+    numbers = examples.spread_over_classes(split.labels, examples.NUM_QUERIES)
     queries = split.images(numbers)
     neighbors = index.nearest_to_images(queries, examples.NUM_NEIGHBORS).numbers
     images = index.read_images(neighbors.ravel()).unflatten(0, neighbors.shape)
     labels, neighbor_labels = split.labels[numbers], index.features.labels[neighbors]
     share = float((neighbor_labels == labels[:, None]).mean())
     caption = (
-        f"{len(numbers)} of the {len(split):,} {split.name} images, evenly spaced, and the {examples.NUM_NEIGHBORS} "
-        f"nearest of {len(index.features):,} training images by Euclidean distance of fc7; {100 * share:.0f} % of "
-        "these have the query's class, the names of the others are in italics."
+        f"{len(numbers)} of the {len(split):,} {split.name} images, spread evenly over the classes, and the "
+        f"{examples.NUM_NEIGHBORS} nearest of {len(index.features):,} training images by Euclidean distance of fc7; "
+        f"{100 * share:.0f} % of these have the query's class, the names of the others are in italics."
     )
 
     def drawing(theme: Theme) -> Figure:
@@ -156,7 +156,7 @@ def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     check_sliding(module.net)
     net: SlidingNetwork = module.net  # type: ignore[assignment]
     split = run.store.split(run.data.test_split_name)
-    numbers = examples.spread_evenly(len(split), SHOWN)
+    numbers = examples.spread_over_classes(split.labels, SHOWN)
     found = []
     with torch.inference_mode():
         for number, image in zip(numbers, whole_images(split, numbers), strict=True):
@@ -167,9 +167,9 @@ def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     stride = net.window.fine_stride if options.stride == "fine" else net.window.stride
     windows = sum(one.scores[0].numel() for one in found[0].maps)
     caption = (
-        f"{len(found)} of the {len(split):,} {split.name} images, spread evenly over them, at {len(options.scales)} "
-        f"scales, and the softmax output of each image's answer in every window of {net.window.window} pixels; "
-        f"{windows} windows of the first image."
+        f"{len(found)} of the {len(split):,} {split.name} images, spread evenly over the classes, at "
+        f"{len(options.scales)} scales, and the softmax output of each image's answer in every window of "
+        f"{net.window.window} pixels; {windows} windows of the first image."
     )
 
     def drawing(theme: Theme) -> Figure:

@@ -1,6 +1,6 @@
 """Example images for Figure 4 (§7.1; §6.1 of 2012): five most probable labels, and nearest training images by fc7.
 
-The images are evenly spaced over the tested split, not selected as the paper's eight and five were.
+The images are spread evenly over the classes of the tested split, not selected as the paper's eight and five were.
 """
 
 from typing import NamedTuple
@@ -31,6 +31,15 @@ def spread_evenly(count: int, chosen: int) -> np.ndarray:
     """Indices of `chosen` of `count` images: the middles of equal parts."""
     chosen = min(chosen, count)
     return (2 * np.arange(chosen) + 1) * count // (2 * chosen)
+
+
+def spread_over_classes(labels: np.ndarray, chosen: int) -> np.ndarray:
+    """Indices of `chosen` images with labels (N,), evenly spaced when sorted by class; in ascending order.
+
+    Splits with classes in turn, as those of the demo, would otherwise show the same few classes again.
+    """
+    by_class = np.argsort(labels, kind="stable")
+    return np.sort(by_class[spread_evenly(len(labels), chosen)])
 
 
 def find_saved_predictions(run: TrainedRun) -> PredictionFile | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.figures.examples import spread_evenly
+from alexnet_pl.figures.examples import spread_over_classes
 from alexnet_pl.figures.figure4 import add_axes_inches
 from alexnet_pl.figures.style import Theme, draw_for_notebook
 from alexnet_pl.inference.top_patches import Patches, find_top_patches
@@ -85,6 +85,6 @@ def find_largest(run: TrainedRun, per_tower: int) -> tuple[Tensor, Tensor]:
 
 
 def read_test_images(run: TrainedRun, count: int) -> Tensor:
-    """Read `count` images, evenly spaced over the tested split: (count, 3, size, size) uint8."""
+    """Read `count` images, spread evenly over the classes of the tested split: (count, 3, size, size) uint8."""
     split = run.store.split(run.data.test_split_name)
-    return split.images(spread_evenly(len(split), count))
+    return split.images(spread_over_classes(split.labels, count))

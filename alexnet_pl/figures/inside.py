@@ -67,7 +67,7 @@ def one_image_a_class(run: TrainedRun, count: int) -> Tensor:
 
 def read_pictures(run: TrainedRun, pictures: str) -> Tensor:
     """Read the user's images: (N, 3, size, size) uint8. Raises UserError if one cannot be read."""
-    paths = find_images(pictures)[:SHOWN_PICTURES]
+    paths = find_images(pictures, "pictures")[:SHOWN_PICTURES]
     how = (run.cfg.get("prepare") or {}).get("filter", "bilinear")
     _, squares, unread = read_squares(paths, run.module.augment.size, how)
     for path, reason in unread.items():

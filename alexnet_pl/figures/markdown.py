@@ -1,5 +1,6 @@
 """Markdown page with the figures of a run, in a light and a dark version."""
 
+from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import append_top5, read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -32,7 +33,9 @@ def figures_page(
     if missing:
         lines += ["", "## Not drawn", ""]
         lines += [f"- {title}: {reason}" for title, reason in missing.items()]
-    return ("\n".join(lines) + "\n").replace(str(run.folder), run.folder.name)  # without the path on this machine
+    page = "\n".join(lines) + "\n"
+    absolute = run.folder.is_absolute()  # a path of this machine, which the page leaves out
+    return page.replace(str(run.folder), run.folder.name) if absolute else page
 
 
 def run_facts(run: TrainedRun) -> list[str]:
@@ -42,7 +45,8 @@ def run_facts(run: TrainedRun) -> list[str]:
         store = fit.store
         proxy = "" if store.name in {images.name for images in DATASETS.values()} else ", a proxy for the paper's"
         cost = describe_cost(fit.seconds, fit.joules)
-        ended = f"{fit.steps:,} steps, {fit.epochs} epochs, {cost}" if fit.finished else describe_unfinished(run)
+        done = f"{pluralize(fit.steps or 0, 'step')}, {pluralize(fit.epochs or 0, 'epoch')}, {cost}"
+        ended = done if fit.finished else describe_unfinished(run)
         lines += [f"- trained on {store.images:,} images of {store.classes} classes{proxy}: {ended}"]
     imported = read_import(run.checkpoint_info) if (run.folder / LAST).is_file() else None
     if imported:

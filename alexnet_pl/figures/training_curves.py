@@ -122,7 +122,9 @@ def draw_training_curves(curves: TrainingCurves, theme: Theme) -> Figure:
         for name, (label, color, style) in lines.items():
             if name in curves.columns:
                 steps, values = curves.columns[name]
-                axes.plot(curves.epochs(steps), values, style, color=theme.series[color], linewidth=1.4, label=label)
+                marker = "o" if len(values) == 1 else ""  # a line of one point would not be seen
+                look = {"color": theme.series[color], "linewidth": 1.4, "marker": marker, "markersize": 4}
+                axes.plot(curves.epochs(steps), values, style, label=label, **look)
         axes.set(ylabel=title, xlabel="Epochs" if len(curves.ends) > 1 else "Steps", ylim=(0, None), xlim=(0, None))
         axes.grid(axis="y", linewidth=0.5)
         axes.legend(loc="upper right", frameon=True, facecolor=theme.page, edgecolor="none", framealpha=0.85)

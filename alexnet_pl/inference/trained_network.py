@@ -20,7 +20,7 @@ from alexnet_pl.inference.weights import Weights, read_weights
 from alexnet_pl.models.activations import layer_activations, learned_layers
 from alexnet_pl.training.classifier import Net
 
-Picture = Image.Image | Tensor | str | PathLike[str]
+Picture = Image.Image | Tensor | np.ndarray | str | PathLike[str]
 
 
 class Prediction(NamedTuple):
@@ -93,7 +93,8 @@ class TrainedNetwork(nn.Module):
     def predict(self, images: Picture | Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
         """The `top` most probable classes of each image, best first.
 
-        `images`: one image or a sequence of images, each a Pillow image, a (3, H, W) uint8 tensor or a file.
+        `images`: one image or a sequence of images, each a Pillow image, a file, or uint8 RGB values as a
+        (3, H, W) tensor or an (H, W, 3) array of NumPy. A tensor or array of four dimensions is a sequence of images.
         """
         probabilities = self(self.to_batch(images))
         best = probabilities.topk(min(top, len(self.classes)))
@@ -131,22 +132,40 @@ class TrainedNetwork(nn.Module):
 
     def to_batch(self, images: Picture | Sequence[Picture]) -> Tensor:
         """Resize and stack images: (N, 3, size, size) uint8 on the network's device."""
-        image_list = [images] if isinstance(images, (Image.Image, Tensor, str, PathLike)) else list(images)
+        image_list = list_images(images)
         if not image_list:
             raise ValueError("no images")
         squares = [resize_center_crop(read_pixels(image), self.size, self.weights_info.filter) for image in image_list]
         return torch.stack(squares).to(self.augment.mean_image.device)
 
 
+def list_images(images: Picture | Sequence[Picture]) -> list[Picture]:
+    """The images one by one; tensors and arrays of four dimensions are batches."""
+    if isinstance(images, Tensor | np.ndarray):
+        return list(images) if images.ndim == 4 else [images]
+    return [images] if isinstance(images, Image.Image | str | PathLike) else list(images)
+
+
 def read_pixels(image: Picture) -> Tensor:
-    """Read pixels: (3, H, W) uint8 RGB on the CPU. Raises UserError for a file that is not an image."""
+    """Read pixels: (3, H, W) uint8 RGB on the CPU.
+
+    Raises UserError for a file that is not an image, and ValueError for a tensor or an array of another shape or type.
+    """
     if isinstance(image, Image.Image):
         return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"{image.shape} {image.dtype}: expected an image (H, W, 3) uint8")
+        return torch.from_numpy(image.copy()).permute(2, 0, 1)
     if isinstance(image, Tensor):
+        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
+            raise ValueError(f"{tuple(image.shape)} {image.dtype}: expected an image (3, H, W) uint8")
         return image.cpu()
     try:
         return decode(Path(image).read_bytes())[0]
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"{image}: {error.strerror or error}") from error
+    except ValueError as error:
         raise UserError(f"{image}: {error}") from error
 
 

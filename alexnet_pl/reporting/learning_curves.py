@@ -76,7 +76,10 @@ def distinguish(lengths: dict[Path, int]) -> dict[Path, str]:
 
 
 def learning_curves(folders: list[Path]) -> Iterator[str]:
-    """Lines of `curve_lines` for run folders or folders of them. Raises UserError as `name_runs` does."""
+    """Lines of a Markdown table: validation errors in percent, centre view, a column for each run, a row for each step.
+
+    `folders`: run folders, or folders of them. Raises UserError, naming the folder, if no run is there.
+    """
     return curve_lines(name_runs(folders))
 
 

@@ -9,6 +9,7 @@
 """
 
 import json
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +62,8 @@ class Features:
             unfinished = folder.with_name(f"{folder.name}.partial").exists()
             state = "is unfinished" if unfinished else "does not exist"
             split, _, layer = folder.name.rpartition("-")
-            how = f"features -c RUN features.split={split} features.layer={layer}"
+            run = shlex.quote(str(folder.parent.parent))
+            how = f"python -m alexnet_pl features {run} features.split={split} features.layer={layer}"
             raise UserError(f"{folder}: {state}; {'resume with' if unfinished else 'make it with'} {how}")
         try:
             self.info = read_record(folder / "about.json", FeaturesInfo, "make the features again")

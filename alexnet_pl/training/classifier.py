@@ -72,11 +72,9 @@ class Classifier(L.LightningModule):
         Raises ValueError or UserError for a value out of range.
         """
         super().__init__()
-        if min(lr, momentum, weight_decay, bias_lr_scale) < 0:
-            raise ValueError(
-                f"lr={lr}, momentum={momentum}, weight_decay={weight_decay}, bias_lr_scale={bias_lr_scale}: "
-                "none below 0"
-            )
+        rates = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "bias_lr_scale": bias_lr_scale}
+        if below := [f"{name}={value}" for name, value in rates.items() if value < 0]:
+            raise ValueError(f"{below[0]}: not negative")
         if momentum >= 1:
             raise ValueError(f"momentum={momentum}: below 1, or no step would ever fade")
         if dense is None and views not in CROP_POSITIONS:

@@ -45,8 +45,8 @@ def read_cpu_joules(root: Path) -> dict[str, float]:
 
 
 def describe_cost(seconds: float, joules: Mapping[str, float]) -> str:
-    """Duration and energy of a fit: "2.1 hours, 0.42 kWh (GPU)"."""
+    """Duration and energy of a fit: "2.1 hours, 0.42 kWh (GPU)"; without counters the duration alone."""
     kilowatt_hours = sum(joules.values()) / 3.6e6
-    energy = f"{kilowatt_hours:.3g} kWh ({' and '.join(joules)})" if joules else "energy not measured"
+    energy = f", {kilowatt_hours:.3g} kWh ({' and '.join(joules)})" if joules else ""
     duration = f"{seconds / 3600:.2g} hours" if seconds >= 3600 else f"{seconds:.0f} seconds"
-    return f"{duration}, {energy}"
+    return f"{duration}{energy}"

@@ -143,10 +143,20 @@ def test_run_folder_as_recipe_continues_in_that_folder(tmp_path: Path) -> None:
         (["fit", "-c", "nowhere.yaml"], "-c nowhere.yaml"),
         (["fit", "-c", "demo", "ckpt_path=last"], "ckpt_path=last: no run under runs/demo"),
         (["test", "-c", "demo"], "ckpt_path=last: no run under runs/demo"),
+        (["predict"], "predict: no run folder given; for example predict runs/demo/latest predict.images=holiday.jpg"),
+        (["fit", "store"], "-c store: a prepared store, no run folder; give it as data.root=store"),
+        (["fit", "demo", "seed"], "^seed: settings are written key=value"),
+        (["bench", "-c", "demo", "store"], "^store: settings are written key=value$"),
+        (["predict", "store/run", "store"], r"^store: settings are written key=value; predict.images=store\?$"),
+        (["fit", "demo", "-x"], "^unrecognized arguments: -x; --help"),
+        (["fit", "demo", "--cfg", "all_of_it"], "invalid choice: 'all_of_it'"),
         (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: no such file"),
     ],
 )
 def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) -> None:
+    Path("store").mkdir()
+    Path("store/store.json").touch()
+    make_run(Path("store/run"))
     with pytest.raises(UserError, match=says):
         to_hydra(words)
 
@@ -156,7 +166,8 @@ def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) ->
     [
         (["fit", "-c", "demo", "optim.lrr=1"], "optim.lrr: unknown key; did you mean optim.lr?"),
         (["fit", "-c", "demo", "optin.lr=1"], "optin.lr: unknown key; did you mean optim.lr?"),
-        (["fit", "-c", "demo", "variant=spoken"], "variant/spoken"),
+        (["fit", "-c", "demo", "variant=spoken"], "variant=spoken: one of as_printed, as_run"),
+        (["fit", "-c", "demo", "seed=1,2"], "seed=1,2: several values; add -m"),
         (["fit", "-c", "demo", "seed=[1"], "seed=[1: "),
         (["fit", "-c", "mine.yaml"], "missing.yaml"),
         (["fit", "-c", "demo", "seed=${seed}"], "seed: Recursive interpolation detected"),
@@ -255,6 +266,7 @@ def test_run_folder_or_recipe_may_follow_the_command(tmp_path: Path) -> None:
     for name in ("demo", "runs/demo/a=1"):
         checkpoint(tmp_path / "runs/demo/a=1", "last", age=1)
         assert to_hydra(["test", name, "seed=1"]) == to_hydra(["test", "-c", name, "seed=1"])
+    assert to_hydra(["fit", "-m", "demo", "seed=1,2"]) == to_hydra(["fit", "-m", "-c", "demo", "seed=1,2"])
     assert "bench.suite=prepare" in to_hydra(["bench", "prepare"])
 
 
@@ -490,3 +502,24 @@ def test_report_needs_no_recipe_and_leaves_no_hydra_folder() -> None:
 
 def test_resumable_fit_keeps_its_folder() -> None:
     assert "ckpt_path='auto'" in to_hydra(["fit", "-c", "demo", "ckpt_path=auto"])
+
+
+def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(tmp_path: Path) -> None:
+    for name in ("runs/a/1/.hydra", "runs/b/1/.hydra", "runs/b/2"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "runs/b/2/metrics.csv").touch()
+    main.remove_if_empty(tmp_path / "runs/b/1")
+    main.remove_if_empty(tmp_path / "runs/b/2")
+    main.remove_if_empty(tmp_path / "runs/a/1")
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
+        "runs", "runs/b", "runs/b/2", "runs/b/2/metrics.csv",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["verify", "prepare"])
+def test_store_of_a_run_is_checked_without_a_log_in_outputs(command: str, tmp_path: Path) -> None:
+    """A run's config has no settings for Hydra, whose own are a folder outputs/ with a log."""
+    make_run(tmp_path / "runs/demo/x")
+    words = to_hydra([command, "runs/demo/x"])
+    assert f"hydra.run.dir='runs/{command}/${{now:%Y-%m-%d_%H-%M-%S}}'" in words
+    assert "hydra/job_logging=none" in words

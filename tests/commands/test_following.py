@@ -1,6 +1,7 @@
 """Suggested next command, by the kind of recipe."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from running import Compose
@@ -15,6 +16,19 @@ def test_command_suggested_after_a_test_depends_on_the_kind_of_run(
     recipe: str, line: str, config: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`figures` does not draw runs of codes and boxes."""
-    monkeypatch.setattr(following, "recipe_word", lambda: recipe)
+    monkeypatch.setattr(following, "recipe_words", lambda: [recipe])
     following.suggest_next(registry.find("test"), Path("runs/x"), config(recipe))
     assert capsys.readouterr().out == f"next: python -m alexnet_pl {line}\n"
+
+
+def test_fit_suggested_after_prepare_opens_the_store_that_was_made(
+    config: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without data.size the fit would refuse a store of another size than the recipe's."""
+    typed = ["prepare.source=in", "data.root='my store'", "data.size=128"]
+    job = SimpleNamespace(overrides=SimpleNamespace(task=typed))
+    monkeypatch.setattr(following.HydraConfig, "get", lambda: job)
+    monkeypatch.setattr(following, "recipe_words", lambda: ["imagenette"])
+    following.suggest_next(registry.find("prepare"), Path("runs/x"), config("imagenette", "command=prepare", *typed))
+    said = capsys.readouterr().out
+    assert said == "next: python -m alexnet_pl fit -c imagenette 'data.root=my store' data.size=128\n"

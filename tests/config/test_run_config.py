@@ -214,3 +214,19 @@ def test_git_ignores_environment_and_user_configuration(tmp_path: Path, monkeypa
 def test_store_urls_allow_only_plain_protocols(url: str) -> None:
     with pytest.raises(UserError, match=r"data.root: "):
         Mirror(url)
+
+
+def test_store_at_a_relative_path_is_found_from_another_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notebooks run in notebooks/, fits where their run folders begin."""
+    run, elsewhere = tmp_path / "work/runs/demo/x", tmp_path / "work/notebooks"
+    for folder in (run / ".hydra", elsewhere, tmp_path / "work/data/demo80"):
+        folder.mkdir(parents=True)
+    path = save(run, {**OWN, "data": {"root": "data/demo80"}})
+    monkeypatch.chdir(elsewhere)
+    assert read_own_keys(path)["data"]["root"] == "data/demo80", "no store there"
+    (tmp_path / "work/data/demo80/store.json").touch()
+    assert read_own_keys(path)["data"]["root"] == str(tmp_path / "work/data/demo80")
+    (elsewhere / "data/demo80").mkdir(parents=True)
+    assert read_own_keys(path)["data"]["root"] == "data/demo80", "below the working folder"

@@ -86,7 +86,7 @@ def test_bars_of_figure_4_match_the_test(run: TrainedRun) -> None:
     table = pq.read_table(run.folder / "results/val-center/probabilities.parquet")
     figure = drawn(catalog.prediction_figure(run, True))
     store = Store(run.cfg.data.root).split("val")
-    numbers = [2, 7, 12, 17, 22, 27, 32, 37]  # middle of each eighth of 40
+    numbers = [2, 7, 13, 18, 24, 29, 30, 35]  # middle of each eighth of 40 images sorted by class, (i + 6) mod 10
     panels = [axes for axes in figure.axes if axes.patches]
     assert len(panels) == len(numbers) == len(images_in(figure))
     whole = np.empty((len(store), 3, 72, 72), np.uint8)
@@ -152,7 +152,7 @@ def test_neighbours_of_figure_4_match_a_plain_search(run: TrainedRun) -> None:
         seen[name] = whole, fc7.half().double().numpy()
     figure = drawn(catalog.neighbor_figure(run, True))
     found = images_in(figure)
-    queries = [4, 12, 20, 28, 36]  # middle of each fifth of 40
+    queries = [1, 3, 5, 7, 9]  # middle of each fifth of 40 images sorted by class, (i + 6) mod 10
     assert len(found) == 5 * 7
     for row, query in enumerate(queries):
         assert np.array_equal(found[7 * row], seen["val"][0][query].transpose(1, 2, 0))
@@ -419,3 +419,38 @@ def test_strongest_response_is_where_the_kernel_is_planted(run: TrainedRun) -> N
         assert torch.equal(found.pixels[row, 0], images[image, :, 14:25, 22:33])
     answers = compute_responses(module, images)[:, kernels]
     assert torch.equal(found.responses, answers.flatten(2).amax(2).sort(0, descending=True).values[:2].T)
+
+
+def test_images_are_spread_over_classes_also_if_these_take_turns() -> None:
+    turns, sorted_labels = np.arange(1000) % 10, np.repeat(np.arange(10), 100)
+    for labels in (turns, sorted_labels):
+        chosen = examples.spread_over_classes(labels, 8)
+        assert len(set(labels[chosen])) == 8
+        assert list(chosen) == sorted(set(chosen))
+    assert np.array_equal(examples.spread_over_classes(np.full(40, -1), 8), examples.spread_evenly(40, 8))
+
+
+def test_single_validation_is_drawn_as_a_point(light: Path) -> None:
+    """A line of one point would be invisible after the first epoch."""
+    (light / "metrics.csv").write_text("step,train/loss,val/loss,val/top1_error\n1,2.5,,\n2,2.0,,\n2,,1.5,50\n")
+    figure = drawn(catalog.training_figure(TrainedRun(light), True))
+    markers = {line.get_label(): line.get_marker() for line in figure.axes[0].lines}
+    assert markers == {"training": "", "validation": "o"}
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("pictures=away.jpg", "^pictures: away.jpg does not exist"),
+        ("data.root=away", "^data.root: away does not exist"),
+        ("out=setup.cfg", "^out=setup.cfg: a file; give a folder"),
+    ],
+)
+def test_typed_path_that_is_wrong_is_refused_before_anything_is_drawn(
+    light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("setup.cfg").touch()
+    with pytest.raises(UserError, match=says):
+        command([str(light), "inside=true", word])
+    assert not (light / "figures").exists()

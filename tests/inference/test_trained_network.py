@@ -61,7 +61,9 @@ def test_images_may_be_pillow_images_files_or_tensors_of_any_size(tiny_run: Path
     answers = model.predict([picture, tmp_path / "picture.png", str(tmp_path / "picture.png"), tensor], top=3)
     assert len(answers) == 4
     assert len(answers[0]) == 3
-    for other in [*answers[1:], model.predict(picture)[0][:3]]:
+    array = np.array(picture)
+    batches = [model.predict(batch, top=3) for batch in (tensor[None], array[None], array)]
+    for other in [*answers[1:], model.predict(picture)[0][:3], *(batch[0] for batch in batches)]:
         assert [one.name for one in other] == [one.name for one in answers[0]]
         assert [one.probability for one in other] == pytest.approx([one.probability for one in answers[0]], abs=1e-5)
     assert answers[0][0].probability >= answers[0][1].probability
@@ -117,6 +119,27 @@ def test_batch_that_is_not_images_is_refused(tiny_run: Path) -> None:
     for wrong in (torch.zeros(1, 3, 72, 72), torch.zeros(3, 72, 72, dtype=torch.uint8)):
         with pytest.raises(ValueError, match="expected uint8 images"):
             model(wrong)
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (torch.zeros(3, 72, 72), r"\(3, 72, 72\) torch.float32: expected an image \(3, H, W\) uint8"),
+        (torch.zeros(72, 72, 3, dtype=torch.uint8), r"\(72, 72, 3\) torch.uint8: expected an image \(3, H, W\)"),
+        (np.zeros((3, 72, 72), np.uint8), r"\(3, 72, 72\) uint8: expected an image \(H, W, 3\) uint8"),
+        (np.zeros((72, 72, 3)), r"\(72, 72, 3\) float64: expected an image \(H, W, 3\) uint8"),
+    ],
+)
+def test_values_that_are_not_an_image_are_refused_with_their_shape(
+    tiny_run: Path, image: torch.Tensor | np.ndarray, says: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{says}"):
+        load(tiny_run).predict([image])
+
+
+def test_missing_file_is_named_once(tiny_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"^{tmp_path}/away.jpg: No such file or directory$"):
+        load(tiny_run).predict(tmp_path / "away.jpg")
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "text", "foreign", "architecture", "flip", "tensors", "views"])

@@ -93,10 +93,14 @@ def test_lineage_is_recorded_with_whether_each_fit_finished(before: Before) -> N
 
 
 @pytest.mark.parametrize(
-    "given",
-    [{"layers": ["conv1"]}, {"pretrain_recipe": "fall2011"}, {"weights": "a.ckpt"}],
+    ("given", "message"),
+    [
+        ({"layers": ["conv1"]}, "^weights or pretrain_recipe is required with transfer.layers: "),
+        ({"pretrain_recipe": "fall2011"}, "^layers is empty, "),
+        ({"weights": "a.ckpt"}, "^layers is empty, "),
+    ],
     ids=["layers", "pretrain_recipe", "weights"],
 )
-def test_layers_and_source_must_be_given_together(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="required, since the other is set"):
+def test_layers_and_source_must_be_given_together(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         TransferOptions(**given)

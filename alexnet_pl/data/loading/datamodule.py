@@ -109,8 +109,11 @@ class ImageStore(L.LightningDataModule):
     def store(self) -> Store:
         store = Store(self.root)
         for key, wanted in {"name": self.dataset, "size": self.size}.items():
-            if wanted is not None and getattr(store, key) != wanted:
-                raise UserError(f"data.{key}: the store at {self.root} has {getattr(store, key)}, the recipe {wanted}")
+            if wanted is not None and (found := getattr(store, key)) != wanted:
+                raise UserError(
+                    f"data.{key}: the store at {self.root} has {found}, the recipe {wanted}; set data.{key}={found} or "
+                    "give another data.root"
+                )
         return store
 
     def setup(self, stage: str) -> None:

@@ -85,7 +85,7 @@ class Store:
 
     def check_split(self, name: str) -> None:
         if name not in self.manifest.splits:
-            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}; prepare it again")
+            raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}")
 
     def fetch(self, name: str) -> None:
         """Download the files of a split of a remote store, unless cached."""
