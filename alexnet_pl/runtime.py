@@ -25,8 +25,14 @@ def compiled(function: Callable[..., Any], whole: bool = False) -> Callable[...,
     """torch.compile of a function, specialized for each shape and each value of its other arguments.
 
     `whole`: compile to one kernel, which recomputes shared intermediate results instead of writing them to memory.
+
+    Compiles in this process: there are few kernels, and torch's worker processes cost more time than they save. With
+    torch 2.11 they may also keep the process from ending for five minutes.
     """
+    from torch._inductor import config  # takes a second to import
+
     torch._dynamo.config.recompile_limit = 64  # beyond the default of eight, torch falls back to eager mode
+    config.compile_threads = 1
     return torch.compile(function, dynamic=False, options=WHOLE if whole else None)
 
 

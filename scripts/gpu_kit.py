@@ -44,8 +44,8 @@ def collect_wheels(folder: Path) -> None:
 
 
 def pinned_packages(lock: str) -> list[str]:
-    """`name==version` of all packages, since the newest versions may not work together. Of two versions in the lock, the
-    second is for Python 3.12 and later."""
+    """`name==version` of all packages, since the newest versions may not work together. Of two versions in the lock,
+    the second is for Python 3.12 and later."""
     versions = dict(re.findall(r"^([\w.-]+)==([\w.]+)", lock, re.MULTILINE))
     return [f"{name}=={versions[name]}" for name in PACKAGES]
 

@@ -15,7 +15,7 @@ from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.layers import LocalResponseNorm, NormLayer, SpatialNorm
-from alexnet_pl.runtime import precision
+from alexnet_pl.runtime import compiled, precision
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.performance import IMAGES_PER_PASS, UNOPTIMIZED, Performance
 
@@ -78,6 +78,14 @@ def test_compilation_is_skipped_without_a_compiler_or_headers(tmp_path: Path, mo
     assert not Performance().uses_compile(CPU)
     assert not Performance().uses_compile(gpu)
     assert Performance(compile=True).uses_compile(gpu)
+
+
+def test_compiler_starts_no_worker_processes() -> None:
+    """Those of torch 2.11 may keep a process from ending for five minutes."""
+    from torch._inductor.async_compile import get_compile_threads
+
+    compiled(lambda x: x)
+    assert get_compile_threads() == 1
 
 
 def test_cuda_graph_is_used_on_one_gpu_if_configured() -> None:
