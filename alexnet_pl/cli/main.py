@@ -10,7 +10,7 @@ import threading
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -31,6 +31,9 @@ from alexnet_pl.config.recipes import suggest_key
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
+
+if TYPE_CHECKING:
+    from alexnet_pl.experiment.processes import Launched
 
 DISK = (  # errors that the user can fix
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
@@ -170,6 +173,12 @@ def one_line(error: Exception) -> str:
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
+def find_launched() -> "Launched | None":
+    from alexnet_pl.experiment.processes import launched_processes  # imports Lightning, which `prepare` does not need
+
+    return launched_processes()
+
+
 def check_launcher(started_by: str, launcher: str) -> None:
     """Raise UserError if processes started by torchrun or srun would run several jobs of a sweep: jobs after the first
     would meet at the same addresses. With submitit, processes run only one job."""
@@ -181,7 +190,6 @@ def check_launcher(started_by: str, launcher: str) -> None:
 def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
     from alexnet_pl.config.schema import check_config
-    from alexnet_pl.experiment.processes import launched_processes
     from alexnet_pl.runtime import ask_for_large_pages  # imports torch: not at the top, so that --help stays instant
 
     ask_for_large_pages()
@@ -190,7 +198,7 @@ def run(cfg: DictConfig) -> float | None:
     with own_process_state():
         folder = Path(job.runtime.output_dir)
         try:
-            if sweep and (launched := launched_processes()):
+            if sweep and (launched := find_launched()):
                 check_launcher(launched.launcher, job.launcher._target_)
             elif sweep:  # the other DDP ranks must repeat this job, not start the sweep again
                 pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))

@@ -19,7 +19,7 @@ from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import check_trained_here
+from alexnet_pl.runs.checkpoint import check_trained_here, read_checkpoint
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
@@ -83,15 +83,19 @@ def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
 
 def train(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
+    first_step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
     transfer_layers(cfg, module)
     record = FitRecord(folder, identity.training_signature(cfg), lambda: describe_dataset(data.store, "train"))
     errors = fit_to_end(cfg, trainer, module, data, record)
     if options.make_monitor_options(cfg).upload_checkpoints:
         saved = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         upload_checkpoints(trainer.loggers, saved, {"step": trainer.global_step, "epoch": trainer.current_epoch})
-    validated = describe_validation(errors, len(data.store.classes))
     took = f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}"
-    print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)
+    if trainer.global_step == first_step:
+        print_message(f"training already finished ({took}); a larger trainer.max_epochs continues it", folder)
+    else:
+        validated = describe_validation(errors, len(data.store.classes))
+        print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)
     return errors.get(cfg.objective)
 
 

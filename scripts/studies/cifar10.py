@@ -19,5 +19,11 @@ def prepare_store(source: Path | None, root: Path) -> None:
 
 
 CIFAR10 = Study(
-    "CIFAR-10", "cifar10", "cifar-10-python.tar.gz or its folder", ("cifar10",), (0, 1, 2), planned_runs, prepare_store
+    "CIFAR-10",
+    "cifar10",
+    "cifar-10-batches-py, unpacked from cifar-10-python.tar.gz",
+    ("cifar10",),
+    (0, 1, 2),
+    planned_runs,
+    prepare_store,
 )

@@ -290,6 +290,19 @@ def test_fit_does_not_resume_from_weights_only(cfg: DictConfig, tmp_path: Path) 
         run(cfg, "fit", tmp_path, tmp_path / "checkpoints/best.ckpt")
 
 
+def test_finished_fit_says_so_when_resumed(cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path)
+    capsys.readouterr()
+    run(cfg, "fit", tmp_path, last(tmp_path))
+    assert "training already finished (1 epoch, 6 steps); a larger trainer.max_epochs continues it" in (
+        capsys.readouterr().out
+    )
+    status = read_fit_status(tmp_path)
+    assert status
+    assert (status.finished, status.steps) == (True, 6)
+
+
 def test_checkpoint_keeps_its_settings_in_another_folder(cfg: DictConfig, tmp_path: Path) -> None:
     """fit.json in the other folder names all changed settings and counts the seconds of both sessions."""
     cfg.trainer.max_epochs = 1

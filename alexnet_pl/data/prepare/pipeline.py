@@ -13,7 +13,7 @@ from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
-from alexnet_pl.data.sources.detect import ARCHIVES, UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.detect import ARCHIVES, CIFAR10, UNCLASSIFIED, read_source
 from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
 from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
@@ -43,6 +43,11 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
             f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "
             "validation images and the development kit beside them (to split by a hash of the names instead, choose "
             "another data.name and prepare.val_share)"
+        )
+    if options.name == "cifar10" and form != CIFAR10:
+        raise UserError(
+            f"prepare.source: {options.source} holds {form}, not CIFAR-10; give the folder of cifar-10-batches-py, "
+            "unpacked from cifar-10-python.tar.gz, or choose another data.name"
         )
     if form == ARCHIVES and share is None:
         raise UserError(

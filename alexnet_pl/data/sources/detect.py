@@ -26,6 +26,7 @@ from alexnet_pl.data.sources.voc import find_voc, read_voc
 from alexnet_pl.errors import UserError
 
 ARCHIVES = "archives of synsets"
+CIFAR10 = "CIFAR-10"
 
 
 def read_source(
@@ -68,7 +69,7 @@ def read_published(source: Path, allow_incomplete: bool) -> tuple[str, DatasetLi
     if kaggle := find_kaggle(source):
         return f"Kaggle's ILSVRC-2012 ({kaggle.name})", read_kaggle(kaggle)
     if batches := find_batches(source):
-        return "CIFAR-10", read_cifar(batches)
+        return CIFAR10, read_cifar(batches)
     if tiny := find_tiny_imagenet(source):
         return "tiny-ImageNet", read_tiny_imagenet(tiny)
     if tables := find_tables(source):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from running import Compose
 
 from alexnet_pl.commands import prepare
@@ -74,6 +75,17 @@ def test_store_of_batches_has_their_pixels_labels_and_mean(fake_batches: Path, c
     assert np.array_equal(everything(store.split("test")).reshape(-1, 3072), batch("test_batch")[b"data"])
     np.testing.assert_allclose(store.mean, pixels.mean(0))
     assert not store.manifest.odd
+
+
+def test_other_images_do_not_become_a_store_named_cifar10(config: Compose, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split / "cats").mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / split / "cats/one.png")
+    words = [f"prepare.source={tmp_path}", f"data.root={tmp_path / 'store'}"]
+    with pytest.raises(UserError, match=r"holds class folders, not CIFAR-10; give the folder of cifar-10-batches-py"):
+        prepare.prepare(config("cifar10", *words), tmp_path)
+    prepare.prepare(config("cifar10", *words, "data.name=cats"), tmp_path)
+    assert Store(tmp_path / "store").name == "cats"
 
 
 @pytest.mark.parametrize("bomb", [os.system, exec, pickle.loads, np.load, Path])
