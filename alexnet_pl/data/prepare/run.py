@@ -130,10 +130,17 @@ def start_store(partial: Path, preparation: dict[str, object], file: IO[str]) ->
 
 @contextmanager
 def shared_lock(partial: Path) -> Iterator[IO[str]]:
-    """Hold a shared lock, which shows other processes that they are not alone."""
+    """Hold a shared lock, which shows other processes that they are not alone.
+
+    Removes the folder in the end if a refused source has left nothing else in it.
+    """
     with (partial / "users").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
-        yield file
+        try:
+            yield file
+        finally:
+            if partial.exists() and {path.name for path in partial.iterdir()} == {"users"} and is_sole_holder(file):
+                shutil.rmtree(partial)
 
 
 def is_sole_holder(file: IO[str]) -> bool:
