@@ -79,7 +79,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     recall = recall_of(trained_method(options.layer, neighbors), rows)
     print_message(
         f"{options.bits} bits, {result.queries:,} {result.dataset.split} images looked up: "
-        f"{recall:.2f} % of the {RANKS[0]} true neighbours",
+        f"{recall:.2f} % of the {RANKS[0]} nearest images by fc7 are found",
         saved,
     )
     return recall

@@ -163,7 +163,8 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
     tests: dict[tuple[str, ...], TestRun] = {}
     for root in roots:
         if not root.is_dir():
-            raise UserError(f"report.runs: {root} does not exist; give a folder that holds run folders")
+            state = "is no folder" if root.exists() else "does not exist"
+            raise UserError(f"report.runs: {root} {state}; give a folder that holds run folders")
         for path in sorted(root.glob("**/results/*/result.json")):
             try:
                 test = TestRun(path, read_result(path))

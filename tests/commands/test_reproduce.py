@@ -163,7 +163,7 @@ def test_fine_tuned_network_has_the_recorded_lineage(folder: Path) -> None:
             r"model.num_classes=7: the store at .*tiny has 10 classes",
         ),
         ("toy_fine", ["command=fit", "transfer.weights=toy.yaml"], r"transfer.weights: toy.yaml is not a checkpoint"),
-        ("toy_fine", ["command=fit", "transfer.layers=[]"], r"transfer.layers: required"),
+        ("toy_fine", ["command=fit", "transfer.layers=[]"], r"transfer.layers is empty, so nothing would be copied"),
         ("toy", ["command=report", "report.runs=away"], r"report.runs: away does not exist"),
     ],
 )
