@@ -83,7 +83,7 @@ def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
 
 def train(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
-    first_step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else 0
+    first_step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else None
     transfer_layers(cfg, module)
     record = FitRecord(folder, identity.training_signature(cfg), lambda: describe_dataset(data.store, "train"))
     errors = fit_to_end(cfg, trainer, module, data, record)
@@ -91,7 +91,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         saved = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         upload_checkpoints(trainer.loggers, saved, {"step": trainer.global_step, "epoch": trainer.current_epoch})
     took = f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}"
-    if trainer.global_step == first_step:
+    status = fit_status.read_fit_status(folder)
+    if trainer.global_step == first_step and status and status.finished:  # not one that max_time ended at once
         print_message(f"training already finished ({took}); a larger trainer.max_epochs continues it", folder)
     else:
         validated = describe_validation(errors, len(data.store.classes))

@@ -17,7 +17,7 @@ from alexnet_pl.config.migration import leaves
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
 from alexnet_pl.paper.comparing import adjust_p_values, compare_errors, compared_metrics, measure_spreads
-from alexnet_pl.paper.distinguishing import distinguish_groups
+from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
 from alexnet_pl.paper.results import PROXY_KEYS, TestRun
 
 Flat = dict[str, object]
@@ -82,8 +82,7 @@ class DeviationEffect:
 
     @property
     def dataset(self) -> str:
-        """Data set and distinction, unlike those of other effects of the same deviation."""
-        return f"{self.proxy}, {self.distinction}" if self.distinction else self.proxy
+        return name_group(self.proxy, self.distinction)
 
     @property
     def direction(self) -> Direction:

@@ -19,6 +19,11 @@ def distinguish_groups(groups: Sequence[Sequence[TestRun]]) -> list[str]:
     return [", ".join(differing(own, others)) for own, others in zip(described, same, strict=True)]
 
 
+def name_group(dataset: str, distinction: str) -> str:
+    """Data set and distinction of a group, unlike those of other groups on it."""
+    return f"{dataset}, {distinction}" if distinction else dataset
+
+
 def differing(own: dict[str, str], others: Sequence[dict[str, str]]) -> Iterator[str]:
     """Texts of properties that another group has too, with another value. Schedules are compared between fits of equal
     length, since a longer fit needs a longer schedule."""

@@ -23,7 +23,7 @@ from alexnet_pl.paper.comparing import (
     measure_spreads,
 )
 from alexnet_pl.paper.deviations import changed_label
-from alexnet_pl.paper.distinguishing import distinguish_groups
+from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
 from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
 
 VERDICTS = {True: "as in the paper", False: "opposite"}
@@ -86,8 +86,7 @@ class ProxyResults:
 
     @property
     def name(self) -> str:
-        """Data set and distinction, unlike those of other results."""
-        return f"{self.dataset}, {self.distinction}" if self.distinction else self.dataset
+        return name_group(self.dataset, self.distinction)
 
     @property
     def description(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alexnet_pl.models.color_selectivity import KernelColors, p_value_of_splits, split_runs
-from alexnet_pl.paper.distinguishing import distinguish_groups
+from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
 from alexnet_pl.paper.proxies import has_trained, label_variant
 from alexnet_pl.paper.results import TestRun
 
@@ -47,7 +47,7 @@ def measure_variant(group: Sequence[TestRun], distinction: str) -> Specializatio
     runs = [colors for test in group if (colors := test.kernel_colors)]
     splits = split_runs(runs)
     by_chance, p = float(splits[:, 1:].mean()), p_value_of_splits(splits)
-    dataset = ", ".join(filter(None, [group[0].result.dataset.name, distinction]))
+    dataset = name_group(group[0].result.dataset.name, distinction)
     return Specialization(label_variant(group[0]), dataset, runs, by_chance, p)
 
 
