@@ -84,9 +84,10 @@ evidence: setup  ## run what is missing of all measurements: ROOT=FOLDER [TINYIM
 notebooks: setup  ## run the notebooks and write them as HTML to build/notebooks (RUN=FOLDER: with your own run)
 	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb
 
-lint: setup  ## run ruff, the import contracts and pyright
+lint: setup  ## run ruff, codespell, the import contracts and pyright
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/codespell
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/pyright --pythonpath $(PY)
 

@@ -85,7 +85,7 @@ def tiny(tiny_store: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder on the tiny store: two epochs of six steps, with a lower rate in the second, then a test with the
-    centre view, and features of the training images."""
+    center view, and features of the training images."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     overrides = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     overrides += [

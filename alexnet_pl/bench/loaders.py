@@ -83,8 +83,8 @@ def example_transform() -> Callable[[Any], Any]:
     """The transform of pytorch/examples' ImageNet script."""
     from torchvision import transforms
 
-    normalise = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    steps = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), transforms.ToTensor(), normalise]
+    normalize = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    steps = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), transforms.ToTensor(), normalize]
     return transforms.Compose(steps)
 
 

@@ -64,7 +64,7 @@ def print_training_tables(measured: JsonObject) -> None:
         )
     )
     norms = [(name, f"{1e3 * seconds:,.1f}") for name, seconds in measured["norms"].items()]
-    console.print(make_rich_table("Response normalisation, forward and backward", ("", "ms"), norms))
+    console.print(make_rich_table("Response normalization, forward and backward", ("", "ms"), norms))
     costs = [(name, f"{rate['median']:,.0f}") for name, rate in measured["trainer"].items()]
     console.print(make_rich_table("Overhead of the trainer over a bare loop", ("", "µs per step"), costs))
     console.print(make_rich_table("Targets", ("", "measured", "target", ""), target_rows(check_targets(measured))))
@@ -224,7 +224,7 @@ def training_section(measured: JsonObject, path: Path, base: Path) -> str:
             for name, each in measured.get("batches", {}).items()
         ),
         markdown_table(
-            ("response normalisation", "ms"), [(name, f"{1e3 * s:,.1f}") for name, s in measured["norms"].items()]
+            ("response normalization", "ms"), [(name, f"{1e3 * s:,.1f}") for name, s in measured["norms"].items()]
         ),
         markdown_table(("overhead of the trainer", "µs per step"), overhead_rows(measured)),
         "\n".join(f"- {line.strip()}" for line in (*fit_lines(measured), *projection_lines(measured))) + "\n",

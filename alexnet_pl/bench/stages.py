@@ -24,7 +24,7 @@ from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
 
 class StageTimer:
-    """Stage → list of seconds; on a GPU, synchronised with the device."""
+    """Stage → list of seconds; on a GPU, synchronized with the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds = device, dict[str, list[float]]()
@@ -58,7 +58,7 @@ def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> Js
 
 
 def build_module(cfg: DictConfig, device: torch.device) -> Classifier:
-    """The recipe's module on `device`, with a mean image and colour statistics typical of photographs."""
+    """The recipe's module on `device`, with a mean image and color statistics typical of photographs."""
     module = build.make_module(cfg).to(device).train()
     module.apply_performance(device)
     module.augment.set_statistics(np.full((3, cfg.data.size, cfg.data.size), 118.0), np.diag([400.0, 1400.0, 14800.0]))

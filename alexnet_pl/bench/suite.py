@@ -99,7 +99,7 @@ def time_step(names: tuple[str, ...], work: training_steps.Workload, rounds: int
 
 
 def time_norms(work: training_steps.Workload, rounds: int) -> dict[str, float]:
-    """Seconds of response normalisation, forward and backward, of each candidate."""
+    """Seconds of response normalization, forward and backward, of each candidate."""
     return time_workload(training_steps.NORMS, training_steps.make_norm, work, rounds)
 
 

@@ -1,7 +1,7 @@
 """Python overhead of the trainer per step: a fit with almost empty steps, compared with a bare loop.
 
 The network is small, because logging the norms of 61 million weights would take 12 ms on a CPU. The baseline is a
-minimal LightningModule with automatic optimisation that logs every step.
+minimal LightningModule with automatic optimization that logs every step.
 """
 
 import tempfile

@@ -21,7 +21,7 @@ CANDIDATES = (f"{OURS}, {BF16}", f"{OURS}, {FLOAT32}", f"{STOCK}, {FLOAT32}", f"
 EAGER, COMPILED = "ours, neither compiled nor a graph", "ours, compiled, no graph"
 GPU_CANDIDATES = (f"{OURS}, {TF32}", f"{EAGER}, {BF16}", f"{COMPILED}, {BF16}")  # additional candidates on a GPU
 NORMS = ("ours, compiled", "ours, eager", "F.local_response_norm")
-GPU_REPETITIONS = 20  # steps per timed run on a GPU, synchronised at the end
+GPU_REPETITIONS = 20  # steps per timed run on a GPU, synchronized at the end
 
 
 class Workload(NamedTuple):
@@ -121,7 +121,7 @@ def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
 
 
 def make_norm(name: str, work: Workload) -> Callable[[], None]:
-    """Return a function that runs response normalisation, forward and backward, on conv1's and conv2's shapes."""
+    """Return a function that runs response normalization, forward and backward, on conv1's and conv2's shapes."""
     torch.set_num_threads(work.threads)
     ask_for_large_pages()
     keep_freed_memory()  # large pages and kept memory for all candidates, since only the operation is compared
@@ -144,7 +144,7 @@ def make_norm(name: str, work: Workload) -> Callable[[], None]:
 
 
 class StockNorm(nn.Module):
-    """Normalisation layer computed with PyTorch's functions."""
+    """Normalization layer computed with PyTorch's functions."""
 
     def __init__(self, rule: NormSpec) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class StockNorm(nn.Module):
 
 
 def with_stock_norms(net: nn.Module) -> nn.Module:
-    """Copy of `net` with its normalisation layers replaced by `StockNorm`."""
+    """Copy of `net` with its normalization layers replaced by `StockNorm`."""
     net = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
     for name, layer in list(net.named_children()):
         if isinstance(layer, NormLayer):

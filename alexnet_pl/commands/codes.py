@@ -105,7 +105,7 @@ def describe_machine() -> SearchMachine:
 
 
 def trained_weight(checkpoint: Path, configured: float) -> float:
-    """Weight of the neighbour loss with which a checkpoint was trained, by fit.json; as configured if it has none."""
+    """Weight of the neighbor loss with which a checkpoint was trained, by fit.json; as configured if it has none."""
     fit = fit_status.read_fit_status(checkpoint.parent.parent)
     return fit.training.get("codes", {}).get("neighbors", 0.0) if fit else configured
 

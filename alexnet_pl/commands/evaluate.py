@@ -33,7 +33,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     module = trained_run.load_module(cfg.ckpt_path, module)
     results = predictions.results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
     tested = run_test(cfg, trainer, module, data, results)
-    if not module.labelled:
+    if not module.labeled:
         rank_zero_only(write_server_file)(results, data.store, data.test_split_name)
         return None
     if trainer.is_global_zero:
@@ -96,10 +96,10 @@ def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
     data = make_data(cfg)
     results = predictions.results_dir(folder, data.test_split_name, section.view_set)
     split, saved, result = data.store.split(data.test_split_name), results / PROBABILITIES, results / RESULT
-    if not saved.is_file() or (split.labelled and not result.is_file()):
+    if not saved.is_file() or (split.labeled and not result.is_file()):
         return None
     reader = PredictionFile(saved)
-    tests = [reader.test, read_result(result)] if split.labelled else [reader.test]
+    tests = [reader.test, read_result(result)] if split.labeled else [reader.test]
     file_hash = sha256(Path(cfg.ckpt_path))
     same = all(test.checkpoint.sha256 == file_hash for test in tests)
     return results if same and reader.rows == len(split) else None

@@ -23,7 +23,7 @@ from alexnet_pl.runs.layout import CHECKPOINTS, read_config
 CHECKED = 32  # number of images on which the written file is compared with the network
 TORCHVISION = (
     "format=torchvision: torchvision's AlexNet is another network (64 kernels in conv1, no groups, no response "
-    "normalisation), which cannot hold these weights; format=safetensors, onnx or torch_export"
+    "normalization), which cannot hold these weights; format=safetensors, onnx or torch_export"
 )
 
 

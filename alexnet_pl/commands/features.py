@@ -57,10 +57,10 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     path = write_neighbors(folder / "retrieval", names, neighbors, index, metadata)
     print_tables([neighbors_table(names, neighbors, index)])
     own_class = precision(neighbors, index.features, labels) if labels is not None else None
-    share_text = f", {100 * own_class:.2f} % of the neighbours of the query's class" if own_class is not None else ""
+    share_text = f", {100 * own_class:.2f} % of the neighbors of the query's class" if own_class is not None else ""
     print_message(
         f"{len(names):,} {'query' if len(names) == 1 else 'queries'} among {len(index.features):,} {options.split} "
-        f"images, {options.k} neighbours each, "
+        f"images, {options.k} neighbors each, "
         f"{neighbors.queries_per_second:,.1f} queries/s{share_text}",
         path,
     )
@@ -104,7 +104,7 @@ def tested_images(cfg: DictConfig, index: ImageIndex, folder: Path) -> tuple[lis
 
 
 def precision(neighbors: Neighbors, features: Features, labels: np.ndarray) -> float | None:
-    """Fraction of neighbours with the query's class; None if a label is unknown."""
+    """Fraction of neighbors with the query's class; None if a label is unknown."""
     if (labels < 0).any() or (features.labels < 0).any():
         return None
     own_class = (features.labels[neighbors.numbers] == labels[:, None]) & (neighbors.numbers >= 0)
@@ -114,9 +114,9 @@ def precision(neighbors: Neighbors, features: Features, labels: np.ndarray) -> f
 def write_neighbors(
     folder: Path, names: list[str], neighbors: Neighbors, index: ImageIndex, metadata: dict[str, object]
 ) -> Path:
-    """Write neighbours.csv, one line per neighbour, and retrieval.json: options, images, queries per second."""
+    """Write neighbors.csv, one line per neighbor, and retrieval.json: options, images, queries per second."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "neighbours.csv"
+    path = folder / "neighbors.csv"
     with path.open("w", newline="", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["query", "rank", "image", "class", "name", "distance"])

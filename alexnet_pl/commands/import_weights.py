@@ -28,7 +28,7 @@ def import_weights(files: list[Path], options: ImportOptions) -> None:
     elif options.mean is None:
         mean = fill(network.mean, SIZE)
     else:
-        raise UserError(f"mean={options.mean}: the mean colour is part of the format {kind}; leave it out")
+        raise UserError(f"mean={options.mean}: the mean color is part of the format {kind}; leave it out")
     network, classes = sort_classes(network, classes)
     record = ImportedWeights(file=path.name, sha256=sha256(path), format=kind, classes=basis)
     out = Path(options.out) if options.out else ROOT / "imported" / path.stem

@@ -41,7 +41,7 @@ class FigureOptions:
 
 @dataclass(frozen=True)
 class CurveOptions:
-    norms: bool = command_option(False, "true: CIFAR-10 errors without and with response normalisation, by seed (§4.3)")
+    norms: bool = command_option(False, "true: CIFAR-10 errors without and with response normalization, by seed (§4.3)")
 
 
 @dataclass(frozen=True)

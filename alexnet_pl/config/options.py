@@ -35,7 +35,7 @@ class CodeOptions:
 
     @property
     def learned(self) -> dict[str, Any]:
-        """Options that decide the codes. A neighbour loss of weight 0 is left out, as in older runs."""
+        """Options that decide the codes. A neighbor loss of weight 0 is left out, as in older runs."""
         return {**self.net, **({"neighbors": self.neighbors} if self.neighbors else {})}
 
 
@@ -95,8 +95,8 @@ class FeatureOptions:
 
 @dataclass(frozen=True)
 class RetrievalOptions:
-    """Section `retrieval`: `k` neighbours among the images of `split`; `index`: flat, ivf or hnsw; `per_file`: number
-    of consecutive images of which at most one is a neighbour; `codes`: a run folder of configs/codes.yaml, to search
+    """Section `retrieval`: `k` neighbors among the images of `split`; `index`: flat, ivf or hnsw; `per_file`: number
+    of consecutive images of which at most one is a neighbor; `codes`: a run folder of configs/codes.yaml, to search
     by binary codes."""
 
     split: str = "train"
@@ -191,7 +191,7 @@ NETWORKS = ("recipe", "weights")
 
 @dataclass(frozen=True)
 class TransferOptions:
-    """Section `transfer`. `layers`: copied from `weights`, null for all but the last; others are initialised randomly.
+    """Section `transfer`. `layers`: copied from `weights`, null for all but the last; others are initialized randomly.
     `network`: whether model and crop are the recipe's or those of the weights. `freeze`: layers that keep their
     weights; `rates`: factors of optim.lr by layer. `all` stands for all copied layers.
 

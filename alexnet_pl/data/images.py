@@ -1,4 +1,4 @@
-"""Image decoding and the resize and centre crop of §2: "we first rescaled the image such that the shorter side was of
+"""Image decoding and the resize and center crop of §2: "we first rescaled the image such that the shorter side was of
 length 256, and then cropped out the central 256 × 256 patch from the resulting image"."""
 
 import io
@@ -91,7 +91,7 @@ def load_tiff(picture: Image.Image) -> None:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: scale 16-bit grey to 8 bits, which Pillow would clip, and drop transparency."""
+    """Convert any mode to RGB: scale 16-bit gray to 8 bits, which Pillow would clip, and drop transparency."""
     if picture.mode.startswith("I"):
         picture = Image.fromarray((np.asarray(picture, np.float64) * 255 / 65535).round().clip(0, 255).astype(np.uint8))
     if "transparency" in picture.info:
@@ -106,7 +106,7 @@ def raw_rgb(data: bytes) -> torch.Tensor:
 
 
 def resize_center_crop(image: torch.Tensor, size: int, filter_name: str) -> torch.Tensor:
-    """Resize the shorter side to `size`, antialiased as in Pillow, and crop the centre: (3, H, W) → (3, size, size).
+    """Resize the shorter side to `size`, antialiased as in Pillow, and crop the center: (3, H, W) → (3, size, size).
 
     `filter_name`: "bilinear" or "bicubic". Slices are taken in NumPy, since PyTorch releases the GIL for each slice.
     """
@@ -142,7 +142,7 @@ def shorten(pixels: np.ndarray, size: int, filter_name: str) -> np.ndarray:
 
 
 def crop_center(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Crop the centre of (3, H, W) to (3, height, width), rounded as in torchvision's `center_crop`."""
+    """Crop the center of (3, H, W) to (3, height, width), rounded as in torchvision's `center_crop`."""
     top, left = (round((length - part) / 2) for length, part in zip(image.shape[1:], (height, width), strict=True))
     return image[:, top : top + height, left : left + width]
 

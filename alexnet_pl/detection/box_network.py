@@ -115,7 +115,7 @@ def count_maps(net: Any, side: int) -> int:
 def copy_weights(network: BoxNetwork, source: StartingPoint, classes: Sequence[Sequence[str]]) -> None:
     """Copy the weights of `source` into the network. Raises UserError if a layer of `source` does not fit.
 
-    The last layer is copied class by class, so that a classifier of 1,000 classes can initialise a detector of 200 of
+    The last layer is copied class by class, so that a classifier of 1,000 classes can initialize a detector of 200 of
     them; other classes and the background keep their initial values. The regressor of a box network is copied too.
     """
     state = network.state_dict()

@@ -19,7 +19,7 @@ class BoxRegressor(nn.Module):
 
     `classes`: 0 for a regressor shared by all classes ("single-class", better in the paper), else the number of classes
     with four outputs each. Weights start from N(0, 2 / inputs), those of the last layer from N(0, 0.01²) with biases
-    that predict the window itself; the paper does not specify the initialisation.
+    that predict the window itself; the paper does not specify the initialization.
     """
 
     def __init__(self, maps: int, kernel: int, units: tuple[int, int] = (4096, 1024), classes: int = 0) -> None:
@@ -32,7 +32,7 @@ class BoxRegressor(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, mean_square: float = 1.0) -> None:
-        """Initialise the weights. `mean_square`: that of the input features, to normalise the first layer's scale."""
+        """Initialize the weights. `mean_square`: that of the input features, to normalize the first layer's scale."""
         for layer, square in ((self.fc1, mean_square), (self.fc2, 1.0)):
             nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.weight[0].numel() * square)))
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

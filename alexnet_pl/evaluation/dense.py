@@ -5,7 +5,7 @@ and interleaves the nine results. One pass gives the same numbers: pooling at st
 layer as a convolution with dilation 3.
 
 A window inside an image differs slightly from a training crop: around a crop, padded convolutions see zeros; around a
-window, they see neighbouring pixels, up to 48 pixels away for the accurate network. The paper does the same.
+window, they see neighboring pixels, up to 48 pixels away for the accurate network. The paper does the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +58,7 @@ def dense_scores(
     """(3, H, W) uint8 images of any sizes → (N, classes) log-probabilities.
 
     Each class gets its maximum over all windows, for each scale and for the image and its reflection, and then the mean
-    of these maxima (§3.3, steps i and ii). Maxima of softmax outputs do not add up to 1, so the mean is normalised,
+    of these maxima (§3.3, steps i and ii). Maxima of softmax outputs do not add up to 1, so the mean is normalized,
     which keeps the order of the classes. `prepare`: pixels 0 … 255 → inputs of `net`.
     """
     images_list, count = list(images), 2 * len(options.scales)

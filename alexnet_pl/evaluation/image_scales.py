@@ -49,7 +49,7 @@ def target_sides(image: Tensor, window: WindowGeometry, scale: int, aspect: str)
 def resize_to_sides(image: Tensor, sides: tuple[int, int], aspect: str) -> Tensor:
     """(3, H, W) uint8 → (3, *sides) float32, 0 … 255, bilinear with antialiasing.
 
-    `aspect="crop"` keeps the proportions and crops the centre; any other value stretches.
+    `aspect="crop"` keeps the proportions and crops the center; any other value stretches.
     """
     rows, columns = image.shape[-2:]
     resized = sides

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 ITERATIONS = 100  # of L-BFGS per penalty, unless it converges earlier
-BLOCK = 8192  # images standardised at a time
+BLOCK = 8192  # images standardized at a time
 
 
 class LinearClassifier(NamedTuple):
@@ -31,7 +31,7 @@ class LinearClassifier(NamedTuple):
 def fit_penalties(
     features: Tensor, labels: Tensor, classes: int, penalties: Sequence[float]
 ) -> Iterator[tuple[float, LinearClassifier]]:
-    """Minimise mean cross-entropy + penalty / 2 · Σ weight² for each penalty; biases are not penalised. Yields
+    """Minimize mean cross-entropy + penalty / 2 · Σ weight² for each penalty; biases are not penalized. Yields
     (penalty, classifier), the largest penalty first, each fit starting from the one before.
 
     features: (N, width), computed in float64 if they are float64, else in float32; labels: (N,) int64.
@@ -62,7 +62,7 @@ def reduce_width(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def minimize(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor, penalty: float) -> None:
-    """Minimise the penalised cross-entropy by L-BFGS, changing `weight` and `bias` in place."""
+    """Minimize the penalized cross-entropy by L-BFGS, changing `weight` and `bias` in place."""
     answers = inputs.new_zeros(len(labels), len(bias)).scatter_(1, labels[:, None], 1)  # one-hot
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=ITERATIONS, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"

@@ -16,7 +16,7 @@ REFUSED: dict[str, str] = {
     "fast_dev_run": "it would leave out checkpoints and logs; use trainer.max_steps",
     "barebones": "it would leave out checkpoints and logs",
     "limit_predict_batches": "`predict` reads the images of predict.images; give fewer",
-    "sync_batchnorm": "no network here has batch normalisation",
+    "sync_batchnorm": "no network here has batch normalization",
     "enable_autolog_hparams": "the whole config is logged",
     "use_distributed_sampler": "the loaders share the images among the devices",
     "reload_dataloaders_every_n_epochs": "set from data.include_val_after_epoch",

@@ -58,10 +58,10 @@ def to_pixels(view: Tensor) -> np.ndarray:
 
 
 def overlay(image: ExplainedImage, values: Tensor, theme: Theme) -> np.ndarray:
-    """Overlay a map on the grey image, (H, W, 3): orange where it is positive, blue where negative, with opacity in
+    """Overlay a map on the gray image, (H, W, 3): orange where it is positive, blue where negative, with opacity in
     proportion to the map's largest absolute value."""
     sized = F.interpolate(values[None, None].float(), size=image.view.shape[-2:], mode="bilinear")[0, 0].numpy()
-    grey = to_pixels(image.view).mean(2, keepdims=True)
+    gray = to_pixels(image.view).mean(2, keepdims=True)
     colors = np.where(sized[..., None] > 0, to_rgb(theme.right), to_rgb(theme.series[0]))
     share = STRENGTH * np.abs(sized)[..., None] / max(float(np.abs(sized).max()), 1e-12)
-    return (grey * (1 - share) + colors * share).clip(0, 1)
+    return (gray * (1 - share) + colors * share).clip(0, 1)

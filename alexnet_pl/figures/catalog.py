@@ -61,12 +61,12 @@ def kernel_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     shares = color_selectivity(weight, towers)
     count, _, height, width = weight.shape
     gpus = (f"GPU {number} {share:.2f}" for number, share in enumerate(shares["gpus"], 1))
-    summary = f"colour share {shares['gpus'][0]:.2f}"
+    summary = f"color share {shares['gpus'][0]:.2f}"
     if "p" in shares:
-        summary = f"colour share {', '.join(gpus)} (permutation test: p = {shares['p']:.2g})"
+        summary = f"color share {', '.join(gpus)} (permutation test: p = {shares['p']:.2g})"
     caption = (
-        f"{count} kernels of {height} × {width} × 3 of the first layer on a common scale, zero in grey; {summary}. "
-        "The colour share of a kernel is 0 if it responds to brightness alone, 1 if it responds to colour differences "
+        f"{count} kernels of {height} × {width} × 3 of the first layer on a common scale, zero in gray; {summary}. "
+        "The color share of a kernel is 0 if it responds to brightness alone, 1 if it responds to color differences "
         "alone, and 2/3 on average for noise."
     )
     return FigureEntry(lambda theme: figure3.draw_figure3(weight, shares, theme), caption, summary, shares)
@@ -142,7 +142,7 @@ def training_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     last = [f"{name} {course.columns[key][1][-1]:.2f} %" for key, name in ERRORS.items() if key in course.columns]
     summary = f"{rates}; last validation: {', '.join(last)}" if last else rates
     caption = (
-        "Loss and errors on training images (running, with augmentation and dropout) and on validation images (centre "
+        "Loss and errors on training images (running, with augmentation and dropout) and on validation images (center "
         f"view); {summary}."
     )
     return FigureEntry(lambda theme: training_curves.draw_training_curves(course, theme), caption, summary)

@@ -39,7 +39,7 @@ STYLES = {  # method → index into the theme's series, line style
     FLOAT_PIXELS: (2, ":"),
 }
 UNLABELLED = "_"
-OTHER_WEIGHT = (0, (6, 1, 1, 1, 1, 1))  # line style of a neighbour loss with a weight other than 1
+OTHER_WEIGHT = (0, (6, 1, 1, 1, 1, 1))  # line style of a neighbor loss with a weight other than 1
 
 Curves = dict[RowKey, JsonObject]
 """Curves of the run of the lowest seed, by method and number of bits."""

@@ -27,7 +27,7 @@ class MappedImage(NamedTuple):
 def draw_confidence_maps(
     images: Sequence[MappedImage], scales: Sequence[int], window: WindowGeometry, stride: int, theme: Theme
 ) -> Figure:
-    """Draw one row per image and one panel per scale, with pixels of equal size. Each cell of a map covers the centre
+    """Draw one row per image and one panel per scale, with pixels of equal size. Each cell of a map covers the center
     of its window, brighter for a higher score; the box is the window with the highest score. `stride`: pixels between
     windows."""
     widths = [max(each.maps[k].picture.shape[2] for each in images) for k in range(len(scales))]

@@ -1,7 +1,7 @@
 """Figure 2 (§4.5; §3.5 of 2012): the network's layers, drawn from the sizes in a forward pass.
 
 Sides are proportional to the square root of their pixels, thickness to that of the number of maps. Windows show kernels
-in proportion to the maps they read. Lines in another colour show layers that read the other GPU's maps.
+in proportion to the maps they read. Lines in another color show layers that read the other GPU's maps.
 """
 
 from math import sqrt
@@ -42,14 +42,14 @@ class Solid(NamedTuple):
         return [[self.point(*point) for point in face] for face in (front, side, top)]
 
     def window(self, share: float, up: float) -> "Solid":
-        """Kernel in the box: same thickness, `share` of its height and depth, centred at `up` of the height."""
+        """Kernel in the box: same thickness, `share` of its height and depth, centered at `up` of the height."""
         thickness, height, depth = self.size
         middle = min(max(up, share / 2), 1 - share / 2)
         return Solid(self.point(0, middle - share / 2, 0.5 - share / 2), (thickness, height * share, depth * share))
 
 
 def layer_solid(shape: tuple[int, ...], towers: int, x: float, y: float) -> Solid:
-    """Box of one tower's part of (maps, side, side) or (units,), starting at `x` and centred at `y`."""
+    """Box of one tower's part of (maps, side, side) or (units,), starting at `x` and centered at `y`."""
     if len(shape) == 3:
         side = PIXEL * sqrt(shape[1])
         size = MAP * sqrt(shape[0] / towers), side, side
@@ -93,38 +93,38 @@ def draw_figure2(layers: list[Layer], image: tuple[int, ...], theme: Theme) -> F
 
 
 def draw_solid(axes: Axes, solid: Solid, theme: Theme, order: int) -> None:
-    for face, colour in zip(solid.faces, theme.box, strict=True):
-        axes.add_patch(Polygon(face, facecolor=colour, edgecolor=theme.ink, linewidth=0.6, zorder=order))
+    for face, color in zip(solid.faces, theme.box, strict=True):
+        axes.add_patch(Polygon(face, facecolor=color, edgecolor=theme.ink, linewidth=0.6, zorder=order))
 
 
 def draw_connections(
     axes: Axes, layer: Layer, sources: list[Solid], targets: list[Solid], theme: Theme, order: int
 ) -> None:
-    """Draw kernel windows, and lines to their outputs; lines from the other tower in another colour."""
+    """Draw kernel windows, and lines to their outputs; lines from the other tower in another color."""
     for i, target in enumerate(targets):
         for j, source in enumerate(sources):
             crosses = len(sources) == len(targets) == 2 and i != j
             if crosses and layer.within_tower:
                 continue
-            colour = theme.series[1] if crosses else theme.series[2]
+            color = theme.series[1] if crosses else theme.series[2]
             if not layer.kernel:
-                draw_line(axes, source.point(1, 0.5, 0.5), target.point(0, 0.5, 0), colour, order)
+                draw_line(axes, source.point(1, 0.5, 0.5), target.point(0, 0.5, 0), color, order)
                 continue
             up = 0.5 if len(targets) == len(sources) else (0.72, 0.28)[i]
             window = source.window(layer.kernel / layer.input_shape[1], up)
             if not crosses:
                 draw_window(axes, window, theme.ink, order + 1)
             for corner in window.faces[1]:
-                draw_line(axes, corner, target.point(0, 0.5, 0), colour, order)
+                draw_line(axes, corner, target.point(0, 0.5, 0), color, order)
 
 
-def draw_window(axes: Axes, window: Solid, colour: str, order: int) -> None:
+def draw_window(axes: Axes, window: Solid, color: str, order: int) -> None:
     for face, style in zip(window.faces, (":", "-", ":"), strict=True):
-        axes.add_patch(Polygon(face, fill=False, edgecolor=colour, linewidth=0.7, linestyle=style, zorder=order))
+        axes.add_patch(Polygon(face, fill=False, edgecolor=color, linewidth=0.7, linestyle=style, zorder=order))
 
 
-def draw_line(axes: Axes, start: np.ndarray, end: np.ndarray, colour: str, order: int) -> None:
-    axes.plot(*np.array([start, end]).T, color=colour, linewidth=0.6, zorder=order)
+def draw_line(axes: Axes, start: np.ndarray, end: np.ndarray, color: str, order: int) -> None:
+    axes.plot(*np.array([start, end]).T, color=color, linewidth=0.6, zorder=order)
 
 
 def write_sizes(axes: Axes, shape: tuple[int, ...], towers: int, solid: Solid, theme: Theme) -> None:
@@ -146,7 +146,7 @@ def write_names(axes: Axes, layers: list[Layer], columns: list[list[Solid]], y: 
         for number, line in enumerate(lines):
             axes.text(x, y - 0.08 - LINE * number, line, ha="center", va="top", fontsize=7)
     if len(columns[1]) == 2:
-        cross = ("lines of this colour:", "from the other GPU")
+        cross = ("lines of this color:", "from the other GPU")
         for number, line in enumerate(cross, 1):
             axes.text(
                 middles[0], y - 0.08 - LINE * number, line, ha="center", va="top", fontsize=7, color=theme.series[1]

@@ -1,4 +1,4 @@
-"""Figure 3 (§7.1; §6.1 of 2012): first-layer kernels, GPU 1's 48 above GPU 2's, and their colour selectivity."""
+"""Figure 3 (§7.1; §6.1 of 2012): first-layer kernels, GPU 1's 48 above GPU 2's, and their color selectivity."""
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -13,7 +13,7 @@ PIXEL = 0.043  # inches
 
 
 def draw_figure3(kernels: Tensor, shares: ColorSelectivity, theme: Theme) -> Figure:
-    """Draw kernels (K, 3, h, w), one panel per GPU, zero in middle grey. `shares`: `color_selectivity`."""
+    """Draw kernels (K, 3, h, w), one panel per GPU, zero in middle gray. `shares`: `color_selectivity`."""
     towers = len(shares["gpus"])
     pictures = [kernel_panel(half, theme) for half in scale_to_unit_range(kernels).chunk(towers)]
     height, width, _ = pictures[0].shape
@@ -23,11 +23,11 @@ def draw_figure3(kernels: Tensor, shares: ColorSelectivity, theme: Theme) -> Fig
         axes.imshow(picture, interpolation="none")
         axes.axis("off")
         name = f"GPU {number}: " if towers > 1 else ""
-        axes.set_title(f"{name}{len(kernels) // towers} kernels, colour share {share:.2f}", loc="left")
+        axes.set_title(f"{name}{len(kernels) // towers} kernels, color share {share:.2f}", loc="left")
     return figure
 
 
 def kernel_panel(tiles: Tensor, theme: Theme) -> np.ndarray:
-    """Tile (K, 3, h, w) in 0 … 1 to (H, W, 3), with the page's colour between kernels."""
+    """Tile (K, 3, h, w) in 0 … 1 to (H, W, 3), with the page's color between kernels."""
     picture = tile_kernels(tiles, 1, 1, float("nan")).permute(1, 2, 0).numpy()
     return np.where(np.isnan(picture), np.array(to_rgb(theme.page)), picture)

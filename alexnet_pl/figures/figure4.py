@@ -12,8 +12,8 @@ from alexnet_pl.figures.style import Theme
 
 COLUMNS = 4
 CELL, EDGE, TITLE, BARS = 2.4, 0.15, 0.3, 1.55  # inches
-LETTERS, FEWER = 22, 18  # longest class name above bars, and below a neighbour
-MARK = "✓"  # the correct label, for readers who cannot tell its colour
+LETTERS, FEWER = 22, 18  # longest class name above bars, and below a neighbor
+MARK = "✓"  # the correct label, for readers who cannot tell its color
 
 
 def draw_bars(

@@ -19,7 +19,7 @@ from alexnet_pl.training.classifier import Classifier
 
 @torch.inference_mode()
 def compute_responses(module: Classifier, images: Tensor) -> Tensor:
-    """Responses of the first layer to the centre view: (N, 3, size, size) uint8 → (N, K, side, side)."""
+    """Responses of the first layer to the center view: (N, 3, size, size) uint8 → (N, K, side, side)."""
     (view,) = module.augment.views(images, "center")
     fill = module.net.edge_padding if isinstance(module.net, AlexNet) else 0
     return module.net.conv1(F.pad(view, (0, fill, 0, fill)))
@@ -46,7 +46,7 @@ def draw_patches(kernels: Tensor, numbers: Tensor, patches: Patches, theme: Them
 
 
 def draw_responses(kernels: Tensor, numbers: Tensor, image: Tensor, maps: Tensor, theme: Theme) -> Figure:
-    """Draw an image (3, size, size), kernels, and below each its response map (K, side, side); grey is zero."""
+    """Draw an image (3, size, size), kernels, and below each its response map (K, side, side); gray is zero."""
     figure = Figure(figsize=(1.2 * (len(numbers) + 2), 2.6), layout="constrained")
     cells = figure.add_gridspec(2, len(numbers) + 2)
     places = [cells[:, :2], *(cells[row, column] for row in (0, 1) for column in range(2, len(numbers) + 2))]

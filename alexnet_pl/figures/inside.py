@@ -108,10 +108,10 @@ def unit_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     sizes = ", ".join(f"{name} {field.size}" for name, field in fields.items())
     caption = (
         f"Units of each layer, evenly spaced among those that respond to any of {len(images):,} "
-        f"{run.data.test_split_name} images. Framed: an image that maximises the unit's output, found by gradient "
+        f"{run.data.test_split_name} images. Framed: an image that maximizes the unit's output, found by gradient "
         f"ascent from noise. Beside it, the patches with its {PATCHES} strongest responses, at most one an image. "
         f"Both are cut to the unit's receptive field ({sizes} pixels), black beyond the image, or show the whole view "
-        "where that is smaller. Last row: images that maximise the outputs of classes."
+        "where that is smaller. Last row: images that maximize the outputs of classes."
     )
     shown = sum(len(layer.numbers) for layer in layers)
     return FigureEntry(partial(units.draw_units, layers, classes), caption, f"{shown} units")
@@ -136,5 +136,5 @@ def draw_attribution(run: TrainedRun, pictures: str | Path | None = None) -> Fig
 
 
 def draw_units(run: TrainedRun) -> Figure:
-    """Draw images that maximise units of each layer, and the units' strongest patches, for a notebook."""
+    """Draw images that maximize units of each layer, and the units' strongest patches, for a notebook."""
     return draw_for_notebook(unit_figure(run, True).drawing)

@@ -11,7 +11,7 @@ from torch import Tensor
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
 
-RIGHT, WRONG = "#0072B2", "#D55E00"  # distinct for colour-blind readers; wrong ones are also dashed
+RIGHT, WRONG = "#0072B2", "#D55E00"  # distinct for color-blind readers; wrong ones are also dashed
 
 
 class SearchResult(NamedTuple):
@@ -46,7 +46,7 @@ def draw_sheet(queries: Tensor, results: Mapping[str, SearchResult], inch: float
 def compare_neighbors(
     queries: ImageIndex, numbers: np.ndarray, index: ImageIndex, neighbors: Mapping[str, Neighbors]
 ) -> Figure:
-    """Draw images `numbers` of `queries`, and beside each the neighbours that each method found in `index`."""
+    """Draw images `numbers` of `queries`, and beside each the neighbors that each method found in `index`."""
     labels = queries.features.labels[numbers, None]
     results = {
         name: SearchResult(
@@ -67,5 +67,5 @@ def show_image(axes: Axes, picture: Tensor, title: str) -> None:
 
 
 def frame_image(axes: Axes, right: bool) -> None:
-    colour, style = (RIGHT, "-") if right else (WRONG, (0, (2, 1)))
-    axes.spines[:].set(visible=True, linewidth=2.5, color=colour, linestyle=style, capstyle="butt")
+    color, style = (RIGHT, "-") if right else (WRONG, (0, (2, 1)))
+    axes.spines[:].set(visible=True, linewidth=2.5, color=color, linestyle=style, capstyle="butt")

@@ -1,7 +1,7 @@
 """Style of all figures, light and dark, and their export as PNG and SVG (with text as text).
 
-Colours are those of Okabe and Ito (2008), on dark pages lighter ones of the same hues, which readers with any colour
-vision can distinguish. Line styles or marks repeat what colours say.
+Colors are those of Okabe and Ito (2008), on dark pages lighter ones of the same hues, which readers with any color
+vision can distinguish. Line styles or marks repeat what colors say.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ FONTS = ["DejaVu Sans", "Verdana", "Arial", "sans-serif"]  # fallbacks of simila
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a theme, by role."""
+    """Colors of a theme, by role."""
 
     suffix: str  # of the file name
     page: str  # background

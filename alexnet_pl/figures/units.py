@@ -1,4 +1,4 @@
-"""Figure of units: for some units of each layer, an image that maximises the unit, and its strongest patches."""
+"""Figure of units: for some units of each layer, an image that maximizes the unit, and its strongest patches."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,14 +24,14 @@ class LayerUnits(NamedTuple):
 
 
 class ClassImages(NamedTuple):
-    """`maximal`: (K, 3, h, w) pixels in 0 … 255, each the image that maximises a class's output."""
+    """`maximal`: (K, 3, h, w) pixels in 0 … 255, each the image that maximizes a class's output."""
 
     names: list[str]
     maximal: Tensor
 
 
 def draw_units(layers: Sequence[LayerUnits], classes: ClassImages, theme: Theme) -> Figure:
-    """Draw one block per layer: for each unit its number, the image that maximises it (framed) and its patches."""
+    """Draw one block per layer: for each unit its number, the image that maximizes it (framed) and its patches."""
     count = layers[0].patches.shape[1]
     width = LEFT + (count + 1) * (CELL + GAP) + BETWEEN
     lines = [-(-len(layer.numbers) // ACROSS) for layer in layers]
@@ -60,7 +60,7 @@ def draw_unit(figure: Figure, x: float, y: float, layer: LayerUnits, position: i
 
 
 def draw_classes(figure: Figure, y: float, classes: ClassImages, theme: Theme) -> None:
-    """Draw the last row: images that maximise the outputs of classes."""
+    """Draw the last row: images that maximize the outputs of classes."""
     height, side = figure.get_figheight(), CELL
     figure.text(0.1 / figure.get_figwidth(), (y - 0.22) / height, "classes", weight="bold", fontsize=9)
     pitch = (figure.get_figwidth() - LEFT) / len(classes.names)

@@ -1,4 +1,4 @@
-"""Feature visualization: images that maximise a unit, by gradient ascent from noise (Erhan et al. 2009; Olah et al.
+"""Feature visualization: images that maximize a unit, by gradient ascent from noise (Erhan et al. 2009; Olah et al.
 2017)."""
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ JITTER = 16  # images move by up to a sixteenth of their side in each step, so t
 
 class NoiseImages(nn.Module):
     """Images (count, 3, side, side), pixels in 0 … 255 with fixed contrast, parametrised by Fourier coefficients whose
-    scale falls with frequency, so that ascent favours large structures over small ones."""
+    scale falls with frequency, so that ascent favors large structures over small ones."""
 
     scale: Tensor
     colors: Tensor
 
     def __init__(self, count: int, side: int, colors: Tensor, seed: int) -> None:
-        """`colors`: (3, 3), with the principal directions of colour in photographs as columns."""
+        """`colors`: (3, 3), with the principal directions of color in photographs as columns."""
         super().__init__()
         rows, columns = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None]
         generator = torch.Generator().manual_seed(seed)
@@ -56,7 +56,7 @@ def central_outputs(net: nn.Module, views: Tensor, layer: str, units: Sequence[i
 def maximize_units(
     net: nn.Module, augment: Augment, layer: str, units: Sequence[int], steps: int = STEPS, seed: int = 0
 ) -> Tensor:
-    """Optimise one image per unit of a layer: (units, 3, side, side) float32 pixels in 0 … 255; `side` is the side of
+    """Optimize one image per unit of a layer: (units, 3, side, side) float32 pixels in 0 … 255; `side` is the side of
     the unit's receptive field, at most the crop. The rest of the view is the mean image.
 
     The network must be in evaluation mode. Raises UserError for an unknown layer.

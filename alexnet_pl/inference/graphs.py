@@ -1,7 +1,7 @@
 """Export of a trained network with its preprocessing: ONNX and torch.export graphs with a dynamic batch axis.
 
 Both map (N, 3, size, size) uint8 images, resized and cropped as in §2, to (N, classes) probabilities. Response
-normalisation (§4.3) becomes standard operators.
+normalization (§4.3) becomes standard operators.
 """
 
 import json

@@ -31,7 +31,7 @@ def model_card(info: WeightsInfo, run: Path, source: str, store: StoreManifest |
         f"## Use\n\n{USE.format(folder=json.dumps(source))}",
         f"## Training\n\n{origin(info.imported) if info.imported else training_section(run, store)}",
         LIMITATIONS,
-        f"## Licence\n\n{IMPORTED_LICENCE if info.imported else licence_section(name)}",
+        f"## License\n\n{IMPORTED_LICENSE if info.imported else license_section(name)}",
     ]
     return "\n".join(parts)
 
@@ -133,13 +133,13 @@ options that it was made with, such as `prepare.val_share`, `prepare.filter`, `p
 """
 
 
-IMPORTED_LICENCE = "The weights were imported: the terms of the file's publisher apply.\n"
+IMPORTED_LICENSE = "The weights were imported: the terms of the file's publisher apply.\n"
 
 
-def licence_section(name: str) -> str:
+def license_section(name: str) -> str:
     if name.startswith(("ilsvrc", "fall")):
         return (
             "Trained on ImageNet, whose terms of access allow non-commercial research and education only; users of "
-            "these weights should respect them. The code of `alexnet_pl` is under the MIT licence.\n"
+            "these weights should respect them. The code of `alexnet_pl` is under the MIT license.\n"
         )
-    return f"The code of `alexnet_pl` is under the MIT licence. The images ({name}) have terms of their own.\n"
+    return f"The code of `alexnet_pl` is under the MIT license. The images ({name}) have terms of their own.\n"

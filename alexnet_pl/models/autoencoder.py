@@ -31,7 +31,7 @@ BINARY: dict[str, Callable[[Tensor, float, bool], Tensor]] = {
 class AutoEncoder(nn.Module):
     """Auto-encoder with a binary code: (N, width) → (N, bits) → (N, width).
 
-    The encoder has `hidden` layers of ReLUs, the decoder the same in reverse. Inputs are centred and divided by one
+    The encoder has `hidden` layers of ReLUs, the decoder the same in reverse. Inputs are centered and divided by one
     number, so that an error of 1 is the error of always predicting the mean.
 
     Raises ValueError, naming the argument, for sizes that cannot be built.

@@ -2,10 +2,10 @@
 
 "The kernels on GPU 1 are largely color-agnostic, while the kernels on GPU 2 are largely color-specific. This kind of
 specialization occurs during every run and is independent of any particular random weight initialization (modulo a
-renumbering of the GPUs)." The paper does not measure this. Here it is measured by the colour share.
+renumbering of the GPUs)." The paper does not measure this. Here it is measured by the color share.
 
-The grey part of a kernel w is its mean over red, green and blue; the rest is its colour. The colour share is
-|w − grey(w)|² / |w|². It is 0 for a kernel that responds to brightness alone, 1 for one that responds to colour
+The gray part of a kernel w is its mean over red, green and blue; the rest is its color. The color share is
+|w − gray(w)|² / |w|². It is 0 for a kernel that responds to brightness alone, 1 for one that responds to color
 differences alone, and 2/3 on average for independent normal weights, such as the initial ones. The share of one GPU is
 the same ratio of sums over its kernels, so faint kernels count little. A permutation test compares the two GPUs: how
 often a random split of the kernels into halves differs by at least as much.
@@ -25,7 +25,7 @@ PERMUTATIONS = 9999  # random splits into halves
 
 @dataclass(frozen=True, kw_only=True)
 class KernelColors:
-    """Record in kernels.json: sums of squares of each kernel's colour and of the whole kernel, GPU 1's kernels first.
+    """Record in kernels.json: sums of squares of each kernel's color and of the whole kernel, GPU 1's kernels first.
 
     `towers`: number of GPUs that the kernels are divided over.
     """

@@ -1,4 +1,4 @@
-"""Layers that PyTorch lacks: response normalisation (§4.3; §3.3 of 2012), dropout of §5.2, locally connected layers."""
+"""Layers that PyTorch lacks: response normalization (§4.3; §3.3 of 2012), dropout of §5.2, locally connected layers."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from alexnet_pl.models.local_response_norm import NormFunction, NormSpec, normal
 
 
 class NormLayer(nn.Module):
-    """Base of the normalisation layers: (N, C, H, W) → (N, C, H, W), no parameters.
+    """Base of the normalization layers: (N, C, H, W) → (N, C, H, W), no parameters.
 
     `compiled`: run through torch.compile, which computes the same sums in fewer passes over memory.
     """
@@ -27,7 +27,7 @@ class NormLayer(nn.Module):
 
 
 class LocalResponseNorm(NormLayer):
-    """Local response normalisation across neighbouring maps (§4.3):
+    """Local response normalization across neighboring maps (§4.3):
 
         b[i] = a[i] / (k + α · Σ_j a[j]²)^β      j from max(0, i − n/2) to min(C − 1, i + n/2)
 
@@ -50,7 +50,7 @@ class LocalResponseNorm(NormLayer):
 
 
 class SpatialNorm(NormLayer):
-    """Normalisation over pixels, in the authors' program but not in the paper (`cnorm2`, layers-145.cfg:107):
+    """Normalization over pixels, in the authors' program but not in the paper (`cnorm2`, layers-145.cfg:107):
 
     b[x, y] = a[x, y] / (1 + 0.001/25 · Σ a[x', y']²)^0.75      over 5 × 5 pixels of the same map
     """

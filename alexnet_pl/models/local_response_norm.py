@@ -1,4 +1,4 @@
-"""Local response normalisation (§4.3; §3.3 of 2012), forward and backward, in few passes over memory.
+"""Local response normalization (§4.3; §3.3 of 2012), forward and backward, in few passes over memory.
 
 `normalize` and `gradient` are the reference, in plain tensor operations. GPUs run them compiled; CPUs run the same
 operations block by block, so that intermediate results stay in cache.
@@ -32,7 +32,7 @@ class NormSpec(NamedTuple):
 
 
 def window_sum(padded: Tensor, spec: NormSpec) -> Tensor:
-    """Sum over neighbours; each summed axis shrinks by n − 1. Plain additions, so that results are reproducible."""
+    """Sum over neighbors; each summed axis shrinks by n − 1. Plain additions, so that results are reproducible."""
     for axis in spec.axes:
         size = padded.shape[axis] - spec.n + 1
         padded = functools.reduce(torch.add, (padded.narrow(axis, i, size) for i in range(spec.n)))
@@ -69,7 +69,7 @@ def apply_norm(a: Tensor, squares: Tensor, spec: NormSpec) -> Tensor:
 
 
 def gradient_terms(a: Tensor, grad: Tensor, squares: Tensor, spec: NormSpec) -> tuple[Tensor, Tensor]:
-    """Compute the two terms of the gradient: g · s^−β, and g · a · s^(−β−1), which is summed over neighbours."""
+    """Compute the two terms of the gradient: g · s^−β, and g · a · s^(−β−1), which is summed over neighbors."""
     s = spec.k + spec.alpha * window_sum(squares, spec)
     direct = at_least_float32(grad) * inverse_power(s, spec.beta)
     return direct, direct * at_least_float32(a) / s
@@ -88,14 +88,14 @@ def normalize(a: Tensor, spec: NormSpec) -> Tensor:
 def gradient(a: Tensor, grad: Tensor, spec: NormSpec) -> Tensor:
     """Compute ∂L/∂a from g = ∂L/∂b:  g · s^−β − 2αβ · a · Σ (g · a · s^(−β−1)).
 
-    The sum runs over the same neighbours as in `normalize`, because being neighbours is symmetric.
+    The sum runs over the same neighbors as in `normalize`, because being neighbors is symmetric.
     """
     direct, neighbor_terms = gradient_terms(a, grad, zero_pad(square(a), spec), spec)
     return combine_gradient(a, direct, zero_pad(neighbor_terms, spec), spec)
 
 
 # CPU: cache-blocked. The operations run on a few images at a time, in padded buffers that stay in cache. If `normalize`
-# were compiled as a whole, it would test for each neighbour whether it exists, and compute all five roots per value.
+# were compiled as a whole, it would test for each neighbor whether it exists, and compute all five roots per value.
 
 
 def square_into(squares: Tensor, a: Tensor) -> None:

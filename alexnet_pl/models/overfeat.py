@@ -74,7 +74,7 @@ class OverFeat(nn.Module):
         fc6    3072 of 6×6                  1 × 1          fc7    4096 of 5×5                1 × 1
         fc7    4096, fc8  num_classes       1 × 1          fc8    4096, fc9  num_classes     1 × 1
 
-    ReLU after every layer but the last; max-pooling never overlaps; no response normalisation, no groups. The first
+    ReLU after every layer but the last; max-pooling never overlaps; no response normalization, no groups. The first
     two layers have no padding, the 3×3 ones pad by 1. Dropout follows the two fully connected layers before the last.
     "Layer 5" in the paper is the last convolution of either network.
 
@@ -126,7 +126,7 @@ class OverFeat(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, init: str) -> None:
-        """Initialise weights from N(0, 0.01²) as in §3.1 (`normal`) or from N(0, 2 / inputs) (`he`), and biases to 0,
+        """Initialize weights from N(0, 0.01²) as in §3.1 (`normal`) or from N(0, 2 / inputs) (`he`), and biases to 0,
         which the paper does not specify."""
         for layer in self.children():
             if isinstance(layer, nn.Conv2d):

@@ -27,7 +27,7 @@ class ReceptiveField(NamedTuple):
 def receptive_fields(net: nn.Module, crop: int) -> dict[str, ReceptiveField]:
     """Receptive field of each convolution by name, from the convolutions and poolings in one forward pass.
 
-    Norms over neighbouring pixels, which weakly reach two cells further, are not counted. Poolings must be modules, as
+    Norms over neighboring pixels, which weakly reach two cells further, are not counted. Poolings must be modules, as
     in AlexNet.
     """
     names = {module: name for name, module in net.named_children()}

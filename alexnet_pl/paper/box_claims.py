@@ -63,7 +63,7 @@ def detection_claim(label: str, value: float, reason_unmeasured: str, verified: 
 
 
 BOX_CLAIMS = [
-    localisation_claim("§4.4, Fig. 9", "shared regressor, one centred window", 40.0, bound="about",
+    localisation_claim("§4.4, Fig. 9", "shared regressor, one centered window", 40.0, bound="about",
               detect={"positions": "center", "scales": [1]}),
     localisation_claim("§4.4", "all windows, two scales", 31.5, detect={"scales": [1, 4]}),
     localisation_claim("§4.4", "all windows, four scales", 30.0, detect={"scales": FOUR_SCALES}),

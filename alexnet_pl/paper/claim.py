@@ -11,7 +11,7 @@ class DatasetCriteria:
     """Criteria by which a store counts as the paper's data set, whatever the name of its folder.
 
     `class_list`: SHA-256 of the sorted WordNet ids, one per line; None if the list is not fixed. `images`, `train`:
-    numbers of test and training images; minimum numbers unless `exact`. `labelled`: whether its labels are public.
+    numbers of test and training images; minimum numbers unless `exact`. `labeled`: whether its labels are public.
     """
 
     name: str
@@ -21,7 +21,7 @@ class DatasetCriteria:
     train: int
     class_list: str | None = None
     exact: bool = True
-    labelled: bool = True
+    labeled: bool = True
 
 
 # SHA-256 of the sorted WordNet ids, one per line
@@ -30,7 +30,7 @@ ILSVRC2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
 DATASETS = {
     "ILSVRC-2010 test": DatasetCriteria("ilsvrc2010", "test", 1000, 150_000, 1_261_406, ILSVRC2010),
     "ILSVRC-2012 val": DatasetCriteria("ilsvrc2012", "val", 1000, 50_000, 1_281_167, ILSVRC2012),
-    "ILSVRC-2012 test": DatasetCriteria("ilsvrc2012", "test", 1000, 100_000, 1_281_167, ILSVRC2012, labelled=False),
+    "ILSVRC-2012 test": DatasetCriteria("ilsvrc2012", "test", 1000, 100_000, 1_281_167, ILSVRC2012, labeled=False),
     "Fall 2009": DatasetCriteria("fall2009", "val", 10_184, 4_000_000, 4_000_000, exact=False),
     "CIFAR-10 test": DatasetCriteria("cifar10", "test", 10, 10_000, 40_000),
 }

@@ -1,8 +1,8 @@
 """Tables 1 and 2, §2 to §8: every number in the AlexNet paper, with its data set and recipe.
 
 The paper does not always say which year's images a number was measured on. The authors' logs match to the last digit
-for the one-GPU network (ILSVRC-2010 test) and for the networks without normalisation and with non-overlapping pooling
-(ILSVRC-2012 validation). No log is known for colour noise, dropout and the removed layers: ILSVRC-2010 test is assumed,
+for the one-GPU network (ILSVRC-2010 test) and for the networks without normalization and with non-overlapping pooling
+(ILSVRC-2012 validation). No log is known for color noise, dropout and the removed layers: ILSVRC-2010 test is assumed,
 on which "we performed most of our experiments" (§3).
 """
 
@@ -46,7 +46,7 @@ CLAIMS = [
         error_values(37.5, 17.0), "ILSVRC-2010 test", "ilsvrc2010",
     ),
     Claim(
-        "footnote_e.centre", TABLE1, "§7, note e", "CNN, centre view",
+        "footnote_e.center", TABLE1, "§7, note e", "CNN, center view",
         "The error rates without averaging predictions over 10 patches … are 39.0% and 18.3%",
         error_values(39.0, 18.3), "ILSVRC-2010 test", "ilsvrc2010", views="center", baseline="table1.cnn",
     ),
@@ -88,7 +88,7 @@ CLAIMS = [
         "reduces our top-1 and top-5 error rates by 1.7% and 1.2%", error_values(1.7, 1.2), "model.towers=1",
     ),
     ablation(
-        "norm", "§4.3", "no response normalisation",
+        "norm", "§4.3", "no response normalization",
         "Response normalization reduces our top-1 and top-5 error rates by 1.4% and 1.2%",
         error_values(1.4, 1.2), "model.norm=false", year="2012",
     ),
@@ -98,7 +98,7 @@ CLAIMS = [
         year="2012",
     ),
     ablation(
-        "noise", "§5.1", "no colour noise", "This scheme reduces the top-1 error rate by over 1%",
+        "noise", "§5.1", "no color noise", "This scheme reduces the top-1 error rate by over 1%",
         {"top1_error": 1.0}, "augment.noise=0", bound="over",
     ),
     *(
@@ -143,11 +143,11 @@ CLAIMS = [
         {"steps": 2.0}, "ILSVRC-2010 test", "ilsvrc2010", baseline="dropout", relative=True, ratio=True, bound="about",
     ),
     Claim(
-        "cifar.13pct", CIFAR, "§4.3", "four layers, no normalisation", "a 13% test error rate without normalization",
+        "cifar.13pct", CIFAR, "§4.3", "four layers, no normalization", "a 13% test error rate without normalization",
         {"top1_error": 13.0}, "CIFAR-10 test", "cifar10_13pct", views="nine",
     ),
     Claim(
-        "cifar.11pct", CIFAR, "§4.3", "four layers, normalisation", "and 11% with normalization",
+        "cifar.11pct", CIFAR, "§4.3", "four layers, normalization", "and 11% with normalization",
         {"top1_error": 11.0}, "CIFAR-10 test", "cifar10_11pct", views="nine", baseline="cifar.13pct",
     ),
     Claim(

@@ -30,7 +30,7 @@ LABELS = {
     "model.alpha_over_n": "α of a norm not divided by n",
     "model.spatial_norm": "no third norm",
     "model.wide_init": "σ 0.01 in every layer",
-    "augment.noise_scale": "colour noise by the eigenvalue",
+    "augment.noise_scale": "color noise by the eigenvalue",
     "augment.rescale": "no division by 1.1 after the noise",
     "augment.mean": "mean of each pixel",
     "augment.include_last_offset": "32 × 32 crop offsets",

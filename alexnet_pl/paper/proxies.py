@@ -143,14 +143,14 @@ def label_variant(test: TestRun) -> str:
 
 
 def error_claims() -> list[Claim]:
-    """Claims about a top-1 error that a recipe can measure on labelled images, in the paper's order."""
+    """Claims about a top-1 error that a recipe can measure on labeled images, in the paper's order."""
     excluded = ("fall2009.cnn", "table2.5cnns.test", "table2.7cnns*.test")
     return [claim for claim in CLAIMS if "top1_error" in claim.values and claim.recipe and claim.key not in excluded]
 
 
-def sort_position(variant: Variant, labelled: list[Variant]) -> int:
-    """Sort key: first the paper's variants in its order (`labelled` is in reverse order), then all others."""
-    return -labelled.index(variant) if variant in labelled else 1
+def sort_position(variant: Variant, labeled: list[Variant]) -> int:
+    """Sort key: first the paper's variants in its order (`labeled` is in reverse order), then all others."""
+    return -labeled.index(variant) if variant in labeled else 1
 
 
 def describe_unlisted_variant(test: TestRun) -> str:

@@ -24,7 +24,7 @@ class ReportRow:
     def is_measurable(self) -> bool:
         """Whether a run can measure the number: it has a recipe, and labels are public."""
         claim = self.claim
-        return bool(claim.recipe) and (claim.data is None or DATASETS[claim.data].labelled)
+        return bool(claim.recipe) and (claim.data is None or DATASETS[claim.data].labeled)
 
 
 def make_rows(tests: Sequence[TestRun]) -> list[ReportRow]:
@@ -92,7 +92,7 @@ def reproduce_command(claim: Claim) -> str:
     if claim.views != matching.default_views(claim.recipe):
         words += view_overrides(claim.views)
     words.append("data.root=FOLDER")
-    if claim.data and not DATASETS[claim.data].labelled:
+    if claim.data and not DATASETS[claim.data].labeled:
         words.append("test.split=test")
     return " ".join([*words, *(f"transfer.data_roots.{name}=FOLDER" for name in pretraining_stores(claim))])
 

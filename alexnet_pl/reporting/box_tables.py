@@ -147,9 +147,9 @@ def box_proxy_tables(tests: BoxTests) -> list[Table]:
 
 def results_and_differences(tests: BoxTests) -> list[Table]:
     localise = tests[0]["task"] == "localise"
-    labelled = group_by_label(tests, describe_localiser if localise else describe_detector)
-    results = localiser_table(labelled) if localise else detector_table(labelled)
-    return [results, *difference_table(labelled)]
+    labeled = group_by_label(tests, describe_localiser if localise else describe_detector)
+    results = localiser_table(labeled) if localise else detector_table(labeled)
+    return [results, *difference_table(labeled)]
 
 
 def group_by_label(tests: BoxTests, label: Callable[[JsonObject], str]) -> dict[str, BoxTests]:
@@ -204,7 +204,7 @@ def describe_localiser(test: JsonObject) -> str:
 
 def describe_search(detect: JsonObject) -> str:
     """Windows, scales and combination of a search for boxes, in words."""
-    windows = "centre window" if detect["positions"] == "center" else "all windows"
+    windows = "center window" if detect["positions"] == "center" else "all windows"
     scales = f"scale{'s' * (len(detect['scales']) > 1)} {', '.join(map(str, detect['scales']))}"
     if detect["combine"] == "nms":
         combination = "suppression"

@@ -68,8 +68,8 @@ def draw_panel(axis: Axes, title: str, lines: Sequence[ChartLine]) -> None:
     missing = [height for height, (_, _, ours) in enumerate(lines) if ours is None]
     axis.set_yticks(range(len(lines)), [label for label, _, _ in lines], fontsize=8)
     for height in missing:
-        axis.get_yticklabels()[height].set_color("grey")
-    axis.set_title(title + ("\n(grey: not yet measured)" if missing else ""), fontsize=9, loc="left")
+        axis.get_yticklabels()[height].set_color("gray")
+    axis.set_title(title + ("\n(gray: not yet measured)" if missing else ""), fontsize=9, loc="left")
     axis.invert_yaxis()
     axis.margins(y=0.15)
     axis.grid(axis="x", alpha=0.3)

@@ -100,7 +100,7 @@ def code_notes(tests: list[CodesResult]) -> tuple[str, ...]:
         "for these vectors by definition.",
         "±: half of the 95 % interval, over queries, or over runs if there are several seeds. Equal Hamming distances "
         "are in one fixed random order.",
-        f"Queries/s: search for {RANKS[-1]} neighbours of all queries at once, {threads}, without "
+        f"Queries/s: search for {RANKS[-1]} neighbors of all queries at once, {threads}, without "
         f"computing vectors or codes; for codes the fastest of five times. {machine.cpus} CPU cores, load average up "
         f"to {machine.load:.0f} meanwhile.",
     )

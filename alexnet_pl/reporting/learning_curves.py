@@ -76,7 +76,7 @@ def distinguish(lengths: dict[Path, int]) -> dict[Path, str]:
 
 
 def learning_curves(folders: list[Path]) -> Iterator[str]:
-    """Lines of a Markdown table: validation errors in percent, centre view, a column for each run, a row for each step.
+    """Lines of a Markdown table: validation errors in percent, center view, a column for each run, a row for each step.
 
     `folders`: run folders, or folders of them. Raises UserError, naming the folder, if no run is there.
     """
@@ -84,7 +84,7 @@ def learning_curves(folders: list[Path]) -> Iterator[str]:
 
 
 def curve_lines(runs: list[NamedRun]) -> Iterator[str]:
-    """Lines of a Markdown table: validation errors in percent (centre view), top-1 and top-5 of each run."""
+    """Lines of a Markdown table: validation errors in percent (center view), top-1 and top-5 of each run."""
     logs = [validations(run.folder) for run in runs]
     columns = [(run, rows, name) for run, rows in zip(runs, logs, strict=True) for name in shown_errors(run.folder)]
     heads = [f"{run.name} top-1 error %" if name == "top1" else "top-5 error %" for run, _, name in columns]

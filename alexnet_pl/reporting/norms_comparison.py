@@ -1,4 +1,4 @@
-"""§4.3: CIFAR-10 test errors with and without normalisation, by seed: `curves RUN [RUN ...] norms=true`.
+"""§4.3: CIFAR-10 test errors with and without normalization, by seed: `curves RUN [RUN ...] norms=true`.
 
 "A four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Reads tested runs
 of configs/cifar10_13pct.yaml and cifar10_11pct.yaml in or below the folders and prints Markdown.
@@ -22,7 +22,7 @@ PAPER_ERRORS = {norm: BY_KEY[key].values["top1_error"] for norm, key in ((False,
 SCHEDULE = 470  # epochs in configs/cifar10_13pct.yaml
 LENGTH = ("trainer.max_epochs", "data.include_val_after_epoch", "schedule.drops")
 """Settings of a shorter schedule, which the heading of a table gives."""
-HEAD = """# 13 % to 11 %: response normalisation on CIFAR-10
+HEAD = """# 13 % to 11 %: response normalization on CIFAR-10
 
 §4.3: "a four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Written by
 `python -m alexnet_pl curves RUN [RUN ...] norms=true` from run folders.

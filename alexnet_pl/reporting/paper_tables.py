@@ -50,7 +50,7 @@ def paper_tables(rows: Sequence[ReportRow]) -> list[Table]:
 NOTES = {
     "What each part brings": (
         "Increase of the error in percentage points without the part, on the paper's images: ILSVRC-2012 validation "
-        "for response normalisation and overlap, ILSVRC-2010 test for the others.",
+        "for response normalization and overlap, ILSVRC-2010 test for the others.",
     ),
     "Table 2: ILSVRC-2012": ("Only the test server knows the test errors; test.split=test writes a file for it.",),
     CLASSIFICATION: (

@@ -3,9 +3,9 @@
 from alexnet_pl.paper.specialization import Specialization
 from alexnet_pl.reporting.tables import Table, tables_by_dataset
 
-HEAD = ["network", "runs", "one GPU's colour share", "the other's", "difference", "by chance", "p"]
+HEAD = ["network", "runs", "one GPU's color share", "the other's", "difference", "by chance", "p"]
 NOTES = (
-    "Colour share: part of the squared length of a GPU's first-layer kernels that is not grey, from 0 to 1. The paper "
+    "Color share: part of the squared length of a GPU's first-layer kernels that is not gray, from 0 to 1. The paper "
     "allows a renumbering of the GPUs, so the GPU with the smaller share comes first in each run. By chance: the "
     "difference if the kernels were divided over the GPUs at random.",
     "p is for kernels divided at random in all runs of a line together. It is that of each line by itself: the paper's "

@@ -58,8 +58,8 @@ def curve_panels(wr: Any) -> dict[str, list[Any]]:
 
     return {
         "Errors and losses": [
-            lines("Validation top-1 error, %, centre view", ["val/top1_error"]),
-            lines("Validation top-5 error, %, centre view", ["val/top5_error"]),
+            lines("Validation top-1 error, %, center view", ["val/top1_error"]),
+            lines("Validation top-5 error, %, center view", ["val/top5_error"]),
             lines("Training top-1 error, %, during training", ["train/top1_error", "train/epoch_top1_error"]),
             lines("Loss, nats", ["train/loss", "val/loss"]),
         ],

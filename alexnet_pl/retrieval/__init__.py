@@ -1,1 +1,1 @@
-"""Image retrieval (§7.1): fc7 features, nearest neighbours, short binary codes."""
+"""Image retrieval (§7.1): fc7 features, nearest neighbors, short binary codes."""

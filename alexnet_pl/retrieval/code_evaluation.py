@@ -30,7 +30,7 @@ CURVE_QUERIES = 500  # queries of precision-recall curves, for each of which all
 NEAREST, CLASS = "nearest", "class"  # what is to be retrieved, in precision-recall curves
 FLOAT, FLOAT_PIXELS = "float vectors of fc7, exact", "float raw pixels, exact"
 METHODS = {"fc7": "auto-encoder on fc7", "pixels": "auto-encoder on raw pixels"}
-NEIGHBOR_LOSS = ", neighbour loss"  # added to a method's name
+NEIGHBOR_LOSS = ", neighbor loss"  # added to a method's name
 UNTRAINED: dict[str, Callable[[Features, int, int], Encoder]] = {
     "PCA of fc7, signs": lambda features, bits, seed: pca_hash(features, bits),
     "random projections of fc7, signs": random_projection_hash,
@@ -38,7 +38,7 @@ UNTRAINED: dict[str, Callable[[Features, int, int], Encoder]] = {
 
 
 def trained_method(layer: str, neighbors: float) -> str:
-    """Name of the codes of a layer trained with a neighbour loss of this weight."""
+    """Name of the codes of a layer trained with a neighbor loss of this weight."""
     return METHODS[layer] + (NEIGHBOR_LOSS + (f" × {neighbors:g}" if neighbors != 1 else "") if neighbors else "")
 
 
@@ -47,19 +47,19 @@ METHOD_ORDER = [FLOAT, *TRAINED[:2], *UNTRAINED, *TRAINED[2:], FLOAT_PIXELS]  # 
 
 
 def split_weight(method: str) -> tuple[str, float]:
-    """A method's name without the weight of its neighbour loss, and the weight: 1 where none is given."""
+    """A method's name without the weight of its neighbor loss, and the weight: 1 where none is given."""
     name, _, weight = method.partition(" × ")
     return name, float(weight or 1)
 
 
 def method_place(method: str) -> tuple[int, float]:
-    """Key to sort methods in tables and legends: by `METHOD_ORDER`, then by the weight of the neighbour loss."""
+    """Key to sort methods in tables and legends: by `METHOD_ORDER`, then by the weight of the neighbor loss."""
     name, weight = split_weight(method)
     return METHOD_ORDER.index(name), weight
 
 
 class CodeComparison:
-    """Compares search methods by the exact nearest neighbours of fc7's float vectors among the training images.
+    """Compares search methods by the exact nearest neighbors of fc7's float vectors among the training images.
 
     `tested`: features of the queries, of which at most `queries` are used. Raises UserError for too few images.
     """
@@ -70,7 +70,7 @@ class CodeComparison:
         self.labels = tested.labels[self.numbers]
         self.max_rank = min(RANKS[-1], len(train))
         if self.max_rank < RANKS[0]:
-            raise UserError(f"{train.folder}: {len(train)} images, but {RANKS[0]} neighbours are searched for")
+            raise UserError(f"{train.folder}: {len(train)} images, but {RANKS[0]} neighbors are searched for")
 
     @cached_property
     def truth(self) -> Neighbors:
@@ -109,7 +109,7 @@ class CodeComparison:
     def learned_rows(self, book: CodeBook, tested: Features, neighbors: float = 0.0) -> list[dict[str, Any]]:
         """Rows of an auto-encoder's codes; for codes of pixels, also of the pixels themselves.
 
-        `neighbors`: weight of the neighbour loss in training.
+        `neighbors`: weight of the neighbor loss in training.
         """
         layer = book.features.info.layer
         if book.features.names != self.train.names or tested.names != self.tested.names:
@@ -146,8 +146,8 @@ def measure_recall(
 ) -> dict[str, Any]:
     """Row of the table for one method, with recall and precision at each of `RANKS` in percent.
 
-    `known`: `truth`, (queries, 100) numbers of the float neighbours; `queries` and `images`, their labels. Recall is
-    the fraction of the k float neighbours that are among the k found. Precision is the fraction of the k found that
+    `known`: `truth`, (queries, 100) numbers of the float neighbors; `queries` and `images`, their labels. Recall is
+    the fraction of the k float neighbors that are among the k found. Precision is the fraction of the k found that
     have the query's class; None if labels are unknown.
     """
     row: dict[str, Any] = {"method": method, "bits": bits, "bytes": bytes_per_image}

@@ -1,4 +1,4 @@
-"""codes.json: how well binary codes find the neighbours of float vectors (§7.1)."""
+"""codes.json: how well binary codes find the neighbors of float vectors (§7.1)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -45,7 +45,7 @@ class CodeLearner(L.LightningModule):
     """LightningModule that trains an auto-encoder with Adam and a learning rate that decays linearly to zero.
 
     `source`: identity of the features (`Features.identity`), saved in checkpoints so that the codes are used with the
-    same features only. `neighbors`: weight of the neighbour loss, which is added to the reconstruction error.
+    same features only. `neighbors`: weight of the neighbor loss, which is added to the reconstruction error.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class CodeLearner(L.LightningModule):
         return loss
 
     def batch_neighbor_loss(self, vectors: Tensor, codes: Tensor) -> Tensor:
-        """Neighbour loss of this process's vectors among those of all processes' batches."""
+        """Neighbor loss of this process's vectors among those of all processes' batches."""
         if self.trainer.world_size == 1:
             return neighbor_loss(vectors, codes, (vectors, codes))
         all_vectors: Any = self.all_gather(vectors)  # (processes, N, width)

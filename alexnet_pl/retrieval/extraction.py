@@ -1,4 +1,4 @@
-"""Extraction of features (§7.1): activations of a layer for the centre view of every image, saved as features.py says.
+"""Extraction of features (§7.1): activations of a layer for the center view of every image, saved as features.py says.
 
 The network is in evaluation mode. 1.28 million images of 4,096 numbers take 10.5 GB; only one block is in memory. An
 unfinished folder is named `….partial`; the same command resumes.
@@ -42,7 +42,7 @@ def read_fc7(module: Classifier, view: Tensor, key: str) -> Tensor:
 
 
 def read_pixels(module: Classifier, view: Tensor) -> Tensor:
-    """Centre view at 32 × 32 pixels minus the mean, for auto-encoders on raw pixels (§7.1's comparison)."""
+    """Center view at 32 × 32 pixels minus the mean, for auto-encoders on raw pixels (§7.1's comparison)."""
     return F.interpolate(view, size=(PIXELS_SIDE, PIXELS_SIDE), mode="bilinear", antialias=True).flatten(1)
 
 
@@ -67,7 +67,7 @@ def find_reader(module: Classifier, layer: str, key: str) -> LayerReader:
 
 
 class Extractor:
-    """Function from uint8 images (N, 3, size, size) to features (N, width) float32 of their centre view.
+    """Function from uint8 images (N, 3, size, size) to features (N, width) float32 of their center view.
 
     Raises UserError for an unknown layer. `key`: config key that `layer` is from.
     """

@@ -81,7 +81,7 @@ def pca_hash(features: Features, bits: int) -> Encoder:
 
 
 def random_projection_hash(features: Features, bits: int, seed: int) -> Encoder:
-    """Encoder by the signs of `bits` random normal projections of the centred vectors (Charikar 2002)."""
+    """Encoder by the signs of `bits` random normal projections of the centered vectors (Charikar 2002)."""
     axes = np.random.Generator(np.random.Philox(seed)).standard_normal((features.width, bits), dtype=np.float32)
     return make_sign_encoder(sample_vectors(features).mean(0), axes)
 

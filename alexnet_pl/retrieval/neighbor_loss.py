@@ -1,7 +1,7 @@
-"""Neighbour loss for short codes (§7.1): codes of near vectors differ in few bits.
+"""Neighbor loss for short codes (§7.1): codes of near vectors differ in few bits.
 
 An auto-encoder's error says nothing about the order of images by Hamming distance, by which codes are searched. This
-loss is that of stochastic neighbour embedding (Hinton & Roweis 2002), with Hamming distances in the low-dimensional
+loss is that of stochastic neighbor embedding (Hinton & Roweis 2002), with Hamming distances in the low-dimensional
 space. It needs no labels.
 """
 
@@ -15,9 +15,9 @@ MASKED = -1e9  # logit of a vector's distance to itself; that of another is abov
 
 
 def neighbor_loss(vectors: Tensor, codes: Tensor, others: tuple[Tensor, Tensor], first: int = 0) -> Tensor:
-    """Mean Kullback-Leibler divergence between the neighbours of each vector and those of its code.
+    """Mean Kullback-Leibler divergence between the neighbors of each vector and those of its code.
 
-    Probability of j as neighbour of i: ∝ exp(−‖xᵢ − xⱼ‖² / (0.03 · mean)) for vectors, ∝ exp(−4 · bits apart / √bits)
+    Probability of j as neighbor of i: ∝ exp(−‖xᵢ − xⱼ‖² / (0.03 · mean)) for vectors, ∝ exp(−4 · bits apart / √bits)
     for codes. `vectors`: (N, width); `codes`: (N, bits) of −1 and 1; `others`: all vectors and codes of the batch, of
     which the N are the rows from `first`. Computed in float32 under autocast too.
     """

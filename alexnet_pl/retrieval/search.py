@@ -1,4 +1,4 @@
-"""Nearest neighbours by features (§7.1; §6.1 of 2012): "two images produce feature activation vectors with a small
+"""Nearest neighbors by features (§7.1; §6.1 of 2012): "two images produce feature activation vectors with a small
 Euclidean separation".
 
 The default search is exact. It compares all vectors block by block, so that 1.28 million vectors of 4,096 float16
@@ -116,7 +116,7 @@ class TopK:
 def drop_self(
     query_rows: np.ndarray | None, squares: np.ndarray, numbers: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First `count` neighbours of each query, without the query itself."""
+    """First `count` neighbors of each query, without the query itself."""
     if query_rows is not None:
         last = np.argsort(numbers == query_rows[:, None], 1, kind="stable")  # False before True
         squares, numbers = np.take_along_axis(squares, last, 1), np.take_along_axis(numbers, last, 1)
@@ -141,7 +141,7 @@ def rerank_exactly(
 class ApproximateIndex:
     """Approximate faiss index of features, cached beside them.
 
-    `kind`: "ivf", √N cells, the 16 nearest are searched; "hnsw", a graph with 32 neighbours per vector. Vectors
+    `kind`: "ivf", √N cells, the 16 nearest are searched; "hnsw", a graph with 32 neighbors per vector. Vectors
     are stored as float16. Raises UserError for another kind, or a cached index of other features.
     """
 

@@ -41,7 +41,7 @@ class Classifier(L.LightningModule):
     """LightningModule for classification: network, on-device augmentation, error rates.
 
     Checkpoints contain everything that `predict` needs, so that it works without the store: arguments of network and
-    augmentation, mean image, principal components of colour, and class list.
+    augmentation, mean image, principal components of color, and class list.
     """
 
     net: Net
@@ -64,7 +64,7 @@ class Classifier(L.LightningModule):
         dense: DenseViews | None = None,
         performance: Performance = UNOPTIMIZED,
     ) -> None:
-        """Initialise the module; `lr` to `no_decay_layers` are the settings of §6.
+        """Initialize the module; `lr` to `no_decay_layers` are the settings of §6.
 
         `architecture`: the arguments that `net` and `augment` were built with, {"model": …, "augment": …}. `views`: the
         crops averaged in a test, "center", "ten" or "nine". `dense`: test with OverFeat's windows instead of `views`.
@@ -94,7 +94,7 @@ class Classifier(L.LightningModule):
         self.last_metrics: dict[str, Tensor] = {}  # metrics of the last validation or test
         self.trained_on = DatasetInfo()
         self.progress_metrics: dict[str, float] = {}  # `log(prog_bar=True)` would wait for the GPU at each step
-        self.labelled = True  # whether the labels of the tested split are known
+        self.labeled = True  # whether the labels of the tested split are known
         self.lineage: list[LineageStage] = []  # earlier runs that layers were copied from, oldest first
         self.val_errors, self.test_errors = ErrorRates(), ErrorRates()
         for name in ("train_sums", "epoch_sums"):
@@ -108,7 +108,7 @@ class Classifier(L.LightningModule):
         data.check_num_classes(self.net.num_classes)
         store = data.store
         if stage == "test":
-            self.labelled = store.split(data.test_split_name).labelled
+            self.labeled = store.split(data.test_split_name).labeled
         if stage != "fit":
             return self.check_classes(self.classes, store.classes)
         self.classes = store.classes
@@ -135,7 +135,7 @@ class Classifier(L.LightningModule):
         return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay, fused=self.performance.optimized)
 
     def graph_state(self) -> tuple[float, ...]:
-        """Host values that a captured graph would freeze: learning rate of each group, colour noise."""
+        """Host values that a captured graph would freeze: learning rate of each group, color noise."""
         return (*(group["lr"] for group in self.sgd.param_groups), self.augment.noise)
 
     @property
@@ -227,12 +227,12 @@ class Classifier(L.LightningModule):
     def test_step(self, batch: Batch | WholeBatch, batch_idx: int) -> Tensor:
         """Update the test errors; return (N, classes) log-probabilities for callbacks."""
         scores = self.test_scores(batch.images)[: len(batch.labels)]
-        if self.labelled:
+        if self.labeled:
             self.test_errors.update(scores, batch.labels)
         return scores
 
     def on_test_epoch_end(self) -> None:
-        if self.labelled:
+        if self.labeled:
             self.log_errors("test", self.test_errors)
 
     def test_scores(self, images: Tensor | list[Tensor]) -> Tensor:

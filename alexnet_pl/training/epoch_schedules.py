@@ -14,7 +14,7 @@ class LoggedSchedule(Schedule):
       drop1, drop2   divide the rates of all weights by 10; drop1 also divides those of biases, which then stay constant
                      (as in the 2010 run of this network and in the scripted one; the file of the 2012 run still has the
                      first rate)
-      cool           divide the rate of conv1's weights by 10 again; end the colour noise
+      cool           divide the rate of conv1's weights by 10 again; end the color noise
       freeze         freeze conv1
       drop3          divide the rates of the other weights by 10
       stop           last epoch
@@ -90,7 +90,7 @@ class StagedSchedule(Schedule):
 
     Each stage starts at its `epoch`, counted from 1 as in the program's logs; 2.5 is the middle of the second epoch.
     `weights` and `biases` map layers to rates; `all` stands for all layers, and a rate of 0 freezes a layer. Biases
-    that no stage mentions use `bias_lr_scale` times the rate of their weights. `noise`: colour noise from this stage
+    that no stage mentions use `bias_lr_scale` times the rate of their weights. `noise`: color noise from this stage
     on.
 
     Raises ValueError for unknown keys, or if the first stage does not start at epoch 1 with `weights.all`.

@@ -85,7 +85,7 @@ def log_boxes(
 
 
 def pad_image(image: Tensor, height: int, width: int) -> Tensor:
-    """Pad an image to the right and bottom with grey, since W&B scales all images of a key as if they had the first
+    """Pad an image to the right and bottom with gray, since W&B scales all images of a key as if they had the first
     one's size."""
     return F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1]), value=128)
 

@@ -41,7 +41,7 @@ class PlateauSchedule(Schedule):
     validations in a row that are not more than `min_delta` percentage points below the best. After `times` divisions,
     the next plateau ends the fit.
 
-    `freeze_conv1`: freeze conv1 and end the colour noise at the last division. The authors' runs 147 and 137 did so at
+    `freeze_conv1`: freeze conv1 and end the color noise at the last division. The authors' runs 147 and 137 did so at
     that moment, others a few epochs earlier.
 
     Acts at the end of validation, before the checkpoint is written, so that resumed and uninterrupted runs agree.

@@ -21,7 +21,7 @@ HEADERS = {
 class AccessControl:
     """ASGI middleware: refuses requests from pages of other sites and sets a strict Content-Security-Policy.
 
-    Pages of other sites are recognised by the `Origin` header and, if the app listens on this machine only (`host`), by
+    Pages of other sites are recognized by the `Origin` header and, if the app listens on this machine only (`host`), by
     the `Host` header (DNS rebinding).
     """
 

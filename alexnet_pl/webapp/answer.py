@@ -101,7 +101,7 @@ HEAT_COLOR = (230, 85, 13)  # orange, as in the figures
 
 
 def heat_pixels(heat: np.ndarray) -> np.ndarray:
-    """(4, h, w) uint8: one colour, more opaque where the heat is higher."""
+    """(4, h, w) uint8: one color, more opaque where the heat is higher."""
     color = np.broadcast_to(np.array(HEAT_COLOR, np.uint8)[:, None, None], (3, *heat.shape))
     return np.concatenate([color, np.rint(255 * heat.clip(0, 1)).astype(np.uint8)[None]])
 

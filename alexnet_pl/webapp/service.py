@@ -51,7 +51,7 @@ class DemoService:
     @property
     def description(self) -> str:
         step = f"step {checkpoint_step(self.cfg):,}"
-        neighbors = f"; neighbours among {len(self.index.features):,} training images" if self.index else ""
+        neighbors = f"; neighbors among {len(self.index.features):,} training images" if self.index else ""
         return (
             f"{self.cfg.data.name}, {len(self.classes):,} classes, {Path(self.cfg.ckpt_path).name}, {step}{neighbors}"
         )
@@ -63,7 +63,7 @@ class DemoService:
     def answer(self, image: Tensor) -> Answer:
         """Classify an image, (1, 3, size, size) uint8, compute its Grad-CAM, and search for similar images."""
         labels, seconds = self.predict_labels(image)
-        views = "Centre view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
+        views = "Center view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
         return Answer(
             self.center_crop(image),
             f"{views}, {format_milliseconds(seconds)}.",
@@ -73,18 +73,18 @@ class DemoService:
         )
 
     def center_crop(self, image: Tensor) -> np.ndarray:
-        """(3, crop, crop) uint8: the centre view's pixels."""
+        """(3, crop, crop) uint8: the center view's pixels."""
         edge = (self.module.augment.size - self.module.augment.crop) // 2
         return image[0, :, edge : edge + self.module.augment.crop, edge : edge + self.module.augment.crop].numpy()
 
     def explain(self, image: Tensor, label: Label) -> Explanation:
-        """Grad-CAM of the centre view for a label."""
+        """Grad-CAM of the center view for a label."""
         (view,) = self.module.augment.views(image.to(self.extractor.device), "center")
         try:
             maps = grad_cam(self.module.net, view, label.number).cpu().numpy()
         except UserError as error:
             return Explanation(None, str(error))
-        return Explanation(maps / max(float(maps.max()), 1e-12), f"Grad-CAM of the centre view for “{label.name}”.")
+        return Explanation(maps / max(float(maps.max()), 1e-12), f"Grad-CAM of the center view for “{label.name}”.")
 
     @torch.inference_mode()
     def predict_labels(self, image: Tensor) -> tuple[list[Label], float]:

@@ -7,13 +7,13 @@ from pages.markdown import ROOT, join, number, table
 
 ROWS = (  # rows of report.csv shown in README, by part and label; docs/results.md has the others
     "CNN", "1 CNN", "5 CNNs", "1 CNN*", "7 CNNs*", "CNN, six convolutional layers",
-    "four layers, no normalisation", "four layers, normalisation", "the same with tanh, times that",
+    "four layers, no normalization", "four layers, normalization", "the same with tanh, times that",
 )  # fmt: skip
 LABELS = {"the same with tanh, times that": "tanh: epochs to 25 % training error, times ReLU's"}
 PAGES = {  # rows measured differently from the paper, or by runs with their own page
     "the same with tanh, times that": "[{ratio}]({docs}figure1.md)",
-    "four layers, no normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
-    "four layers, normalisation": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
+    "four layers, no normalization": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
+    "four layers, normalization": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
 }
 
 

@@ -1,4 +1,4 @@
-"""§4.3 on CIFAR-10 with the authors' whole schedule: 13 % without response normalisation, 11 % with it."""
+"""§4.3 on CIFAR-10 with the authors' whole schedule: 13 % without response normalization, 11 % with it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Imagenette: whether the two GPUs' kernels specialise at the paper's crop of 224 pixels (§6.1, Figure 3), and
+"""Imagenette: whether the two GPUs' kernels specialize at the paper's crop of 224 pixels (§6.1, Figure 3), and
 OverFeat's comparisons of dense tests."""
 
 from collections.abc import Iterator, Sequence

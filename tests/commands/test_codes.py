@@ -30,10 +30,10 @@ METHODS = ("PCA of fc7, signs", "random projections of fc7, signs")
 def network(tmp_path: Path) -> Path:
     """Run folder with well separated features of three classes, and pixels without information."""
     chance = np.random.default_rng(5)
-    centres = 3 * chance.standard_normal((3, WIDTH))
+    centers = 3 * chance.standard_normal((3, WIDTH))
     for split, count, seed in (("train", TRAIN, 1), ("val", VAL, 2)):
         labels = np.arange(count) % 3
-        make_features(tmp_path / f"net/features/{split}-fc7", centres[labels] + sparse(count, seed), labels)
+        make_features(tmp_path / f"net/features/{split}-fc7", centers[labels] + sparse(count, seed), labels)
         none = {"file": "none", "sha256": "none", "step": 0}
         make_features(tmp_path / f"net/features/{split}-pixels", sparse(count, seed + 2), labels, checkpoint=none)
     return tmp_path / "net"
@@ -101,7 +101,7 @@ def test_recall_matches_brute_force_on_the_checkpoints_codes(cfg: DictConfig, ne
     assert row["recall_100"]["mean"] == pytest.approx(np.mean(shared))
 
 
-def test_pixel_distances_are_compared_with_fc7_neighbours(cfg: DictConfig, tmp_path: Path) -> None:
+def test_pixel_distances_are_compared_with_fc7_neighbors(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.codes.layer = "pixels"
     run(cfg, "reproduce", tmp_path / "codes")
     rows = {row["method"]: row for row in result(tmp_path / "codes")["rows"]}
@@ -204,14 +204,14 @@ def test_classifier_run_is_refused_as_auto_encoder(cfg: DictConfig, network: Pat
         run(cfg, "validate", tmp_path / "codes")
 
 
-def test_neighbour_loss_has_its_own_row_and_curve(cfg: DictConfig, tmp_path: Path) -> None:
+def test_neighbor_loss_has_its_own_row_and_curve(cfg: DictConfig, tmp_path: Path) -> None:
     run(cfg, "reproduce", tmp_path / "without")
     given = cfg.copy()
     given.codes.neighbors = 1.0
     run(given, "reproduce", tmp_path / "with")
     (tests,) = collect_codes([tmp_path])
     methods = [row[0] for row in code_table(tests).rows]
-    assert methods[1:3] == ["auto-encoder on fc7, neighbour loss", "auto-encoder on fc7"]
+    assert methods[1:3] == ["auto-encoder on fc7, neighbor loss", "auto-encoder on fc7"]
     curves = collect_curves(tests)
     assert {method for method, _ in curves} == set(methods)
     nearest = curves["float vectors of fc7, exact", None]["nearest"]
@@ -251,16 +251,16 @@ def test_tests_without_curves_have_a_table_and_no_picture(cfg: DictConfig, tmp_p
     assert "Precision and recall" not in page
 
 
-def test_weight_of_the_neighbour_loss_is_that_of_training(cfg: DictConfig, tmp_path: Path) -> None:
+def test_weight_of_the_neighbor_loss_is_that_of_training(cfg: DictConfig, tmp_path: Path) -> None:
     """Not that of the test's config: a checkpoint may be tested with another."""
     given = cfg.copy()
     given.codes.neighbors = 0.5
     run(given, "fit", tmp_path / "codes")
     run(cfg, "test", tmp_path / "codes", last(tmp_path / "codes"))
     assert result(tmp_path / "codes")["codes"]["neighbors"] == 0.5
-    assert result(tmp_path / "codes")["rows"][1]["method"] == "auto-encoder on fc7, neighbour loss × 0.5"
+    assert result(tmp_path / "codes")["rows"][1]["method"] == "auto-encoder on fc7, neighbor loss × 0.5"
     (tests,) = collect_codes([tmp_path])
-    assert code_table(tests).rows[1][0] == "auto-encoder on fc7, neighbour loss × 0.5"
+    assert code_table(tests).rows[1][0] == "auto-encoder on fc7, neighbor loss × 0.5"
 
 
 @pytest.mark.parametrize("curves", [5, {"nearest": {}}, {"nearest": {"ranks": [1], "precision": [1], "recall": []}}])
@@ -283,8 +283,8 @@ def test_auto_encoders_of_other_shapes_have_their_own_table(cfg: DictConfig, tmp
     assert picture_codes(groups)[1].count("codes-2") == 2
 
 
-def test_other_weights_of_the_neighbour_loss_have_a_line_beside_weight_1() -> None:
-    methods = ["auto-encoder on fc7, neighbour loss × 4", "auto-encoder on fc7, neighbour loss"]
+def test_other_weights_of_the_neighbor_loss_have_a_line_beside_weight_1() -> None:
+    methods = ["auto-encoder on fc7, neighbor loss × 4", "auto-encoder on fc7, neighbor loss"]
     curve = {"nearest": {"ranks": [1, 100], "precision": [50, 20], "recall": [1, 30]}}
     figure = draw_code_curves({(method, 8): curve for method in methods}, THEMES[0])
     lines = {line.get_label(): line for line in figure.axes[0].get_lines() if line.get_label() != "_"}

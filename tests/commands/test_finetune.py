@@ -29,7 +29,7 @@ CLASSES = ("ant", "bonsai", "chair", "dalmatian")
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Class folders without a split, as in Caltech-101; each class has its own colour."""
+    """Class folders without a split, as in Caltech-101; each class has its own color."""
     root = tmp_path_factory.mktemp("own") / "101_ObjectCategories"
     rng = np.random.default_rng(0)
     for number, name in enumerate(CLASSES):

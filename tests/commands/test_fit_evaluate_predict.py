@@ -129,15 +129,15 @@ def test_fit_writes_every_file_of_the_run_folder(
 
 
 def ten_views_by_hand(cfg: DictConfig, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """(mean softmax over four corners, centre and their reflections, computed by slicing; labels)."""
+    """(mean softmax over four corners, center and their reflections, computed by slicing; labels)."""
     module = build.make_module(cfg).eval()
     module.load_state_dict(load(last(folder))["state_dict"])
     store = Store(Path(cfg.data.root))
     images = store.split("val").to_device(torch.device("cpu"))[0].float()
-    centre = torch.from_numpy(store.mean).float()[:, 2:69, 2:69]
-    crops = [images[:, :, y : y + 67, x : x + 67] - centre for y, x in [(0, 0), (0, 5), (5, 0), (5, 5), (2, 2)]]
+    center = torch.from_numpy(store.mean).float()[:, 2:69, 2:69]
+    crops = [images[:, :, y : y + 67, x : x + 67] - center for y, x in [(0, 0), (0, 5), (5, 0), (5, 5), (2, 2)]]
     with torch.inference_mode():
-        views = [F.softmax(module.net(view), 1) for crop in crops for view in (crop, (crop + centre).flip(3) - centre)]
+        views = [F.softmax(module.net(view), 1) for crop in crops for view in (crop, (crop + center).flip(3) - center)]
     return torch.stack(views).mean(0), torch.from_numpy(store.split("val").labels)
 
 

@@ -49,7 +49,7 @@ def by_pillow(picture: Image.Image, size: int, how: str) -> np.ndarray:
 
 
 def apart(a: np.ndarray | torch.Tensor, b: np.ndarray) -> float:
-    """Mean difference in grey levels."""
+    """Mean difference in gray levels."""
     return float(np.abs(np.asarray(a, np.float64) - b).mean())
 
 
@@ -92,20 +92,20 @@ def test_panorama_of_one_pixel_height_is_resized(shape: tuple[int, int]) -> None
 
 
 def test_gray_jpeg_has_three_equal_channels() -> None:
-    grey = noise(48, 40).convert("L")
-    image, odd = decode(encoded(grey, "JPEG", quality=95))
+    gray = noise(48, 40).convert("L")
+    image, odd = decode(encoded(gray, "JPEG", quality=95))
     assert torch.equal(image[0], image[1])
     assert torch.equal(image[0], image[2])
-    assert apart(image[0], np.asarray(grey)) < 3
+    assert apart(image[0], np.asarray(gray)) < 3
     assert "L" in odd
 
 
-@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)])
-def test_cmyk_jpeg_keeps_its_colors(colour: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("color", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)])
+def test_cmyk_jpeg_keeps_its_colors(color: tuple[int, int, int]) -> None:
     """Adobe's CMYK values are stored inverted: without correction, images are negatives."""
-    image, odd = decode(encoded(Image.new("RGB", (24, 16), colour).convert("CMYK"), "JPEG", quality=95))
+    image, odd = decode(encoded(Image.new("RGB", (24, 16), color).convert("CMYK"), "JPEG", quality=95))
     assert image.shape == (3, 16, 24)
-    assert apart(image, np.array(colour)[:, None, None]) < 4
+    assert apart(image, np.array(color)[:, None, None]) < 4
     assert "CMYK" in odd
 
 
@@ -183,7 +183,7 @@ BAD = {
     "two bytes": JPEG[:2],
     "header of a JPEG": JPEG[:100],
     "half a JPEG": JPEG[: len(JPEG) // 2],
-    "half a grey JPEG": encoded(noise(64, 48).convert("L"), "JPEG")[:900],
+    "half a gray JPEG": encoded(noise(64, 48).convert("L"), "JPEG")[:900],
     "half a CMYK JPEG": encoded(noise(64, 48).convert("CMYK"), "JPEG")[:2000],
     "half a PNG": PNG[: len(PNG) // 2],
     "PNG of a wrong checksum": PNG[:20] + b"\xff" + PNG[21:],

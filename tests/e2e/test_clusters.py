@@ -63,7 +63,7 @@ def test_job_restarted_by_torchrun_resumes(tiny_store: Path, undisturbed: Path, 
         timeout=500,
     )
     assert ended.returncode == 0, ended.stderr
-    assert (tmp_path / "signalled").is_file()
+    assert (tmp_path / "signaled").is_file()
     sessions = json.loads((tmp_path / "run/provenance.json").read_text())["sessions"]
     assert [session["command"].split()[0] for session in sessions] == ["fit", "fit", "test"]
     assert_identical(tmp_path / "run", undisturbed)

@@ -97,7 +97,7 @@ def test_processes_of_torchrun_end_together(tiny_store: Path, tmp_path: Path, ca
     words = ["reproduce", "-c", "imagenette", *fit_in_seconds(tiny_store), "trainer.max_epochs=1"]
     words += [f"distributed.timeout={TIMEOUT}"]
     first, second = start_ranks([*words, "hydra.run.dir=run"], tmp_path, partial(signal_in, target, number))
-    marker = tmp_path / "signalled"
+    marker = tmp_path / "signaled"
     wait_for(lambda: marker.is_file() or first.exitcode is not None, START)
     seconds = wait_for(lambda: first.exitcode is not None and second.exitcode is not None, 3 * BOUND)
     codes = end_all([first, second])

@@ -1,4 +1,4 @@
-"""Image retrieval (§7.1) through the commands: features, neighbours, codes and their table."""
+"""Image retrieval (§7.1) through the commands: features, neighbors, codes and their table."""
 
 import json
 from pathlib import Path
@@ -27,8 +27,8 @@ def test_codes_from_training_to_table(tiny: list[str], tmp_path: Path) -> None:
     codes = ("reproduce", "-c", "codes", "codes.features=net", *short, "hydra.run.dir=codes")
     assert "16 bits, 40 val images looked up: " in done(*codes)
     said = done("retrieve", "-c", "net", "retrieval.codes=codes", "retrieval.k=3")
-    assert "40 queries among 96 train images, 3 neighbours each, " in said
-    assert (tmp_path / "net/retrieval/neighbours.csv").read_text().count("\n") == 121
+    assert "40 queries among 96 train images, 3 neighbors each, " in said
+    assert (tmp_path / "net/retrieval/neighbors.csv").read_text().count("\n") == 121
     assert "Short codes" in done("report", "report.runs=[codes]")
     row = json.loads((tmp_path / "codes/results/val-codes/codes.json").read_text())["rows"][1]
     assert f"| {row['method']} " in (tmp_path / "runs/report/codes.md").read_text()

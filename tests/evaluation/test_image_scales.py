@@ -75,7 +75,7 @@ def test_sides_of_a_picture_follow_its_orientation(shape: tuple, aspect: str, si
 
 
 def ramp(rows: int, columns: int) -> torch.Tensor:
-    """Red increases downwards, green to the right: a pixel's colour shows where it was."""
+    """Red increases downwards, green to the right: a pixel's color shows where it was."""
     red, green = torch.linspace(0, 255, rows)[:, None], torch.linspace(0, 255, columns)[None]
     return torch.stack([red.expand(rows, columns), green.expand(rows, columns), torch.zeros(rows, columns)]).byte()
 

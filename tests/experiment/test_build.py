@@ -124,7 +124,7 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("++augment.crops=1", "did you mean augment.crop?"),
         ("++optim.learning_rate=1", "optim.learning_rate: this key is now optim.lr"),
         ("++data.batchsize=1", "did you mean data.batch_size?"),
-        ("++performance.optimised=true", "did you mean performance.optimized?"),
+        ("++performance.optimized=true", "did you mean performance.optimized?"),
         ("++trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
         ("++schedule.plateau.patient=3", "did you mean schedule.plateau.patience?"),
         ("++sede=3", "did you mean seed?"),

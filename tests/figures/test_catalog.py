@@ -137,7 +137,7 @@ def test_test_on_fewer_classes_is_not_drawn(run: TrainedRun, copy: Path) -> None
     assert examples.find_saved_predictions(TrainedRun(copy)) is None
 
 
-def test_neighbours_of_figure_4_match_a_plain_search(run: TrainedRun) -> None:
+def test_neighbors_of_figure_4_match_a_plain_search(run: TrainedRun) -> None:
     """Compares all distances of fc7 of the 96 training images, computed layer by layer."""
     store, net, crop = Store(run.cfg.data.root), run.module.net, slice(2, 69)
     seen = {}
@@ -252,16 +252,16 @@ def test_long_class_names_are_shortened_at_the_bars() -> None:
 
 
 BLINDNESS = {  # Machado, Oliveira and Fernandes (2009), for linear RGB
-    "all colours": np.eye(3),
+    "all colors": np.eye(3),
     "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
     "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
 }
 
 
-def lab(colour: str, eye: str) -> np.ndarray:
-    """CIELAB of a colour as seen with a type of colour vision."""
-    rgb = np.array(to_rgb(colour))
+def lab(color: str, eye: str) -> np.ndarray:
+    """CIELAB of a color as seen with a type of color vision."""
+    rgb = np.array(to_rgb(color))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(np.array(BLINDNESS[eye]) @ linear, 0, 1)
     xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
@@ -272,7 +272,7 @@ def lab(colour: str, eye: str) -> np.ndarray:
 @pytest.mark.parametrize("eye", BLINDNESS)
 @pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
 def test_colors_are_distinguishable_with_color_blindness(theme: Theme, eye: str) -> None:
-    """A difference of 1 is just visible side by side; 20 is clearly another colour."""
+    """A difference of 1 is just visible side by side; 20 is clearly another color."""
     for one, other in (
         (theme.right, theme.other),
         (theme.series[0], theme.series[1]),
@@ -405,7 +405,7 @@ def test_mistakes_are_reported_in_one_line(
 
 
 def test_strongest_response_is_where_the_kernel_is_planted(run: TrainedRun) -> None:
-    """Image equal to the mean except for a kernel's pattern at window 3 down, 5 across in the centre view."""
+    """Image equal to the mean except for a kernel's pattern at window 3 down, 5 across in the center view."""
     module, weight = run.module, run.module.net.conv1.weight.detach()
     kernels = torch.tensor([7, 20])
     images = module.augment.mean_image.round()[None].repeat(4, 1, 1, 1)

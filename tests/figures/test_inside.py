@@ -53,8 +53,8 @@ def test_maps_of_the_users_image(run: TrainedRun, tmp_path: Path) -> None:
 
 def test_positive_is_orange_and_negative_is_blue() -> None:
     values = torch.tensor([[2.0, 0.0], [0.0, -1.0]])
-    grey = ExplainedImage(torch.full((3, 2, 2), 51, dtype=torch.uint8), "x", 1.0, values, values)
-    found = overlay(grey, values, LIGHT)
+    gray = ExplainedImage(torch.full((3, 2, 2), 51, dtype=torch.uint8), "x", 1.0, values, values)
+    found = overlay(gray, values, LIGHT)
     assert found[0, 0, 0] > 0.7 > found[0, 0, 2]
     assert found[1, 1, 2] > found[1, 1, 0]
     np.testing.assert_allclose(found[0, 1], 0.2)

@@ -146,7 +146,7 @@ def test_cached_split_gives_the_streamed_batches(tiny_store: Path, device: torch
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")  # of torchvision 0.29
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 def test_jpegs_decoded_by_the_gpu_differ_little(jpeg_store: Path) -> None:
-    """Two grey levels on average, since it interpolates colours differently."""
+    """Two gray levels on average, since it interpolates colors differently."""
     split, batches = Store(jpeg_store).split("val"), [np.arange(8)]
     (own, _), *_ = stream_batches(split, batches, 8, torch.device("cpu"), buffer_class=CpuBuffer)
     (other, _), *_ = stream_batches(split, batches, 8, torch.device("cuda"), buffer_class=GpuDecodeBuffer)

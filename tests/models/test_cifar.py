@@ -44,8 +44,8 @@ def normed(x: np.ndarray) -> np.ndarray:
     """layers-conv-local-11pct.cfg: size 5, scale 0.001 over the size, pow 0.75, k = 1."""
     y = np.empty_like(x)
     for i in range(len(x)):
-        neighbours = x[max(0, i - 2) : i + 3]
-        y[i] = x[i] / (1 + 0.001 / 5 * (neighbours**2).sum(0)) ** 0.75
+        neighbors = x[max(0, i - 2) : i + 3]
+        y[i] = x[i] / (1 + 0.001 / 5 * (neighbors**2).sum(0)) ** 0.75
     return y
 
 

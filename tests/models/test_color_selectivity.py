@@ -19,14 +19,14 @@ from alexnet_pl.models.color_selectivity import (
 
 def test_color_selectivity_is_the_share_that_is_not_gray() -> None:
     kernels = torch.randn(4, 3, 11, 11, generator=torch.Generator().manual_seed(0))
-    kernels[0] = kernels[0, :1]  # grey
-    kernels[1] -= kernels[1].mean(0)  # only differences between colours
+    kernels[0] = kernels[0, :1]  # gray
+    kernels[1] -= kernels[1].mean(0)  # only differences between colors
     shares = color_selectivity(kernels, 1)["kernels"]
     assert shares[0] == pytest.approx(0, abs=1e-12)
     assert shares[1] == pytest.approx(1)
     for kernel, found in zip(kernels[2:].double().numpy(), shares[2:], strict=True):
-        grey = sum((kernel[:, y, x].sum() / 3) ** 2 * 3 for y in range(11) for x in range(11))
-        assert found == pytest.approx(1 - grey / sum(v**2 for v in kernel.ravel()))
+        gray = sum((kernel[:, y, x].sum() / 3) ** 2 * 3 for y in range(11) for x in range(11))
+        assert found == pytest.approx(1 - gray / sum(v**2 for v in kernel.ravel()))
 
 
 def test_random_kernels_are_two_thirds_color() -> None:
@@ -38,19 +38,19 @@ def test_random_kernels_are_two_thirds_color() -> None:
 def test_permutation_p_value_matches_scipy() -> None:
     generator = torch.Generator().manual_seed(2)
     kernels = torch.randn(96, 3, 11, 11, generator=generator)
-    kernels[:48] += 2 * torch.randn(48, 1, 11, 11, generator=generator)  # GPU 1's kernels are mostly grey
+    kernels[:48] += 2 * torch.randn(48, 1, 11, 11, generator=generator)  # GPU 1's kernels are mostly gray
     found = color_selectivity(kernels, 2)
     assert found["gpus"][0] < 0.4 < 0.6 < found["gpus"][1]
     assert found["difference"] == pytest.approx(found["gpus"][1] - found["gpus"][0])
     assert found["p"] == pytest.approx(1e-4)  # the observed value among 10,000
     mixed = kernels[torch.randperm(96, generator=generator)]
     colors = measure_colors(mixed, 2)
-    colour, whole = np.array(colors.color), np.array(colors.total)
+    color, whole = np.array(colors.color), np.array(colors.total)
 
     def distance(one: np.ndarray, other: np.ndarray) -> float:
         return abs(
-            color_share(colour[one.astype(int)], whole[one.astype(int)])
-            - color_share(colour[other.astype(int)], whole[other.astype(int)])
+            color_share(color[one.astype(int)], whole[one.astype(int)])
+            - color_share(color[other.astype(int)], whole[other.astype(int)])
         )
 
     ranks = np.arange(96.0)

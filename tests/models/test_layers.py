@@ -1,4 +1,4 @@
-"""Layers: response normalisation (§4.3) and the program's spatial norm against loops in float64; dropout (§5.2)."""
+"""Layers: response normalization (§4.3) and the program's spatial norm against loops in float64; dropout (§5.2)."""
 
 import shutil
 
@@ -93,7 +93,7 @@ def test_response_norm_and_gradient_match_torch_in_each_half() -> None:
 
 @pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
 def test_response_norm_windows_do_not_cross_towers(first: bool) -> None:
-    """SOURCE_FACTS §2: channels 47|48 are not neighbours. Each half is independent of the other's content."""
+    """SOURCE_FACTS §2: channels 47|48 are not neighbors. Each half is independent of the other's content."""
     a = maps(1, 96, 3, 3)
     silenced, kept = a.clone(), slice(0, 48) if first else slice(48, 96)
     silenced[:, slice(48, 96) if first else slice(0, 48)] = 0

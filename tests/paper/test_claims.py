@@ -49,7 +49,7 @@ def test_keys_are_unique_and_baselines_exist() -> None:
 
 
 def test_rows_with_errors_have_distinct_settings() -> None:
-    """Except the centre view, and numbers measured in the same run as a row's errors."""
+    """Except the center view, and numbers measured in the same run as a row's errors."""
     seen: dict[tuple[object, ...], str] = {}
     for claim in MADE:
         if "top1_error" in claim.values:
@@ -69,8 +69,8 @@ def test_differences_match_the_authors_logs() -> None:
         differences = [round(100 * (a - b), 1) for a, b in zip(without, full, strict=True)]
         assert list(BY_KEY[key].values.values()) == differences
         assert [round(100 * x, 1) for x in full] == list(BY_KEY[str(BY_KEY[key].baseline)].values.values())
-    centre, finetuned = (0.390247, 0.182953), (0.389900, 0.166220)
-    for key, errors in {"footnote_e.centre": centre, "table2.cnn*": finetuned}.items():
+    center, finetuned = (0.390247, 0.182953), (0.389900, 0.166220)
+    for key, errors in {"footnote_e.center": center, "table2.cnn*": finetuned}.items():
         assert [round(100 * x, 1) for x in errors] == list(BY_KEY[key].values.values())
 
 
@@ -115,7 +115,7 @@ def test_every_command_parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     "claim",
-    [claim for claim in MADE if claim.data and DATASETS[claim.data].labelled],
+    [claim for claim in MADE if claim.data and DATASETS[claim.data].labeled],
     ids=lambda claim: claim.key,
 )
 def test_commands_test_the_views_of_their_row(claim: Claim) -> None:
@@ -127,7 +127,7 @@ TABLES = {  # transcribed from Tables 1 and 2 and footnote e of the CACM printin
     "table1.sparse": (47.1, 28.2),
     "table1.fv": (45.7, 25.7),
     "table1.cnn": (37.5, 17.0),
-    "footnote_e.centre": (39.0, 18.3),
+    "footnote_e.center": (39.0, 18.3),
     "table2.fv": (None, 26.2),
     "table2.cnn": (40.7, 18.2),
     "table2.5cnns": (38.1, 16.4),

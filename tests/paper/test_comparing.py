@@ -87,7 +87,7 @@ def test_spread_is_that_of_single_networks_each_counted_once(tmp_path: Path) -> 
     values = [40.0, 41.0, 39.5, 40.5, 42.0]
     groups = [made_tests(tmp_path / str(k), [f"run{k + i}" for i in range(5)], values) for k in (0, 5)]
     for number, error in enumerate([41.0, 43.0, 42.5]):
-        measured(tmp_path / "views", f"run{number}", standin("footnote_e.centre", images=COUNT), error)
+        measured(tmp_path / "views", f"run{number}", standin("footnote_e.center", images=COUNT), error)
         measured(tmp_path / "ensembles", f"five{number}", standin("table2.5cnns", images=COUNT), error)
     others = [results.collect_tests([tmp_path / name]) for name in ("views", "ensembles")]
     spreads = measure_spreads([*groups, *others])
@@ -100,7 +100,7 @@ def test_pooled_spread_does_not_compare_views_of_one_network(tmp_path: Path) -> 
     ten = made_tests(tmp_path / "ten", ["run1", "run2"], [40.0, 50.0])
     other = made_tests(tmp_path / "other", ["run3", "run4"], [40.0, 50.0])
     for number, error in ((1, 41.5), (2, 51.6)):
-        measured(tmp_path / "one", f"run{number}", standin("footnote_e.centre", images=COUNT), error)
+        measured(tmp_path / "one", f"run{number}", standin("footnote_e.center", images=COUNT), error)
     one = results.collect_tests([tmp_path / "one"])
     bases = [compare_errors(one, side, "top1_error", spreads) for side in (ten, other)]
     assert [base and base.basis for base in bases] == ["runs, paired by seed", "runs, pooled spread"]

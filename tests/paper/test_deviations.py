@@ -114,7 +114,7 @@ def test_views_without_a_row_are_named(tmp_path: Path) -> None:
     make_runs(tmp_path, "tower", {**standin("towers"), "views": "nine"}, PROGRAM)
     (results,) = group_proxies(collect_tests([tmp_path]))
     labels = {one.label for one in results.errors}
-    assert labels == {"CNN", "CNN, centre view", "CNN, nine views", "one GPU, half the kernels, nine views"}
+    assert labels == {"CNN", "CNN, center view", "CNN, nine views", "one GPU, half the kernels, nine views"}
 
 
 def test_other_settings_are_named_by_their_overrides(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def claim_of(result: dict[str, Any]) -> str | None:
 
 @pytest.mark.parametrize(
     "key",
-    ["table1.cnn", "footnote_e.centre", "table2.cnn", "towers", "norm", "overlap", "noise", "without.conv3", "dropout",
+    ["table1.cnn", "footnote_e.center", "table2.cnn", "towers", "norm", "overlap", "noise", "without.conv3", "dropout",
      "table2.5cnns", "table2.cnn*", "table2.7cnns*", "fall2009.cnn", "cifar.13pct", "cifar.11pct", "figure1.relu",
      "figure1"],
 )  # fmt: skip

@@ -31,11 +31,11 @@ def test_runs_of_a_variant_are_measured_together(tmp_path: Path) -> None:
     make_run(tmp_path, "cnn1", "table2.cnn", (COLORED, GRAY))
     make_run(tmp_path, "norm0", "norm", MIXED)
     found = by_label(tmp_path)
-    assert {label: len(one.runs) for label, one in found.items()} == {"CNN": 2, "no response normalisation": 1}
+    assert {label: len(one.runs) for label, one in found.items()} == {"CNN": 2, "no response normalization": 1}
     assert found["CNN"].shares == pytest.approx((0.05, 0.95))
-    assert found["no response normalisation"].shares == pytest.approx((0.5, 0.5))
+    assert found["no response normalization"].shares == pytest.approx((0.5, 0.5))
     assert found["CNN"].p == pytest.approx((2 / 70) ** 2, rel=0.7)  # 2 of 70 splits in each run
-    assert found["no response normalisation"].p == 1
+    assert found["no response normalization"].p == 1
 
 
 def test_one_test_of_each_run_counts(tmp_path: Path) -> None:

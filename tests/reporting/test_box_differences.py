@@ -7,7 +7,7 @@ from scipy import stats
 
 from alexnet_pl.reporting.box_differences import difference_table
 
-PAPER, OTHER, CENTRE = [49.0, 44.2, 46.9], [59.5, 53.1, 58.8], [60.0, 66.0, 61.0]
+PAPER, OTHER, CENTER = [49.0, 44.2, 46.9], [59.5, 53.1, 58.8], [60.0, 66.0, 61.0]
 
 
 def make_tests(errors: list[float], **changed: Any) -> list[dict[str, Any]]:
@@ -23,7 +23,7 @@ def groups() -> dict[str, list[dict[str, Any]]]:
         "per class": make_tests(PAPER, per_class=True),
         "paper": make_tests(PAPER),
         "nms": make_tests(OTHER, combine="nms"),
-        "centre": make_tests(CENTRE, positions="center", scales=[1]),
+        "center": make_tests(CENTER, positions="center", scales=[1]),
     }
 
 
@@ -31,11 +31,11 @@ def test_differences_are_paired_by_seed_and_adjusted_for_their_number() -> None:
     (table,) = difference_table(groups())
     assert table.title == "Differences to: paper"
     rows = {row[0]: row[1:] for row in table.rows}
-    assert list(rows) == ["per class", "nms", "centre"]
-    p_values = {name: stats.ttest_rel(errors, PAPER).pvalue for name, errors in (("nms", OTHER), ("centre", CENTRE))}
+    assert list(rows) == ["per class", "nms", "center"]
+    p_values = {name: stats.ttest_rel(errors, PAPER).pvalue for name, errors in (("nms", OTHER), ("center", CENTER))}
     small, large = sorted(p_values, key=p_values.__getitem__)
     adjusted = {small: 3 * p_values[small], large: max(3 * p_values[small], 2 * p_values[large]), "per class": 1.0}
-    for name, errors in (("nms", OTHER), ("centre", CENTRE)):
+    for name, errors in (("nms", OTHER), ("center", CENTER)):
         interval = stats.ttest_rel(errors, PAPER).confidence_interval(0.95)
         mean = sum(errors) / 3 - sum(PAPER) / 3
         wanted = f"{mean:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
@@ -46,12 +46,12 @@ def test_differences_are_paired_by_seed_and_adjusted_for_their_number() -> None:
 def test_only_shared_seeds_are_compared() -> None:
     found = groups()
     found["nms"] = [{**test, "seed": test["seed"] + 1} for test in found["nms"]]
-    found["centre"] = found["centre"][:1]
+    found["center"] = found["center"][:1]
     ((row, *_),) = [[row for row in table.rows if row[0] == "nms"] for table in difference_table(found)]
     mean = (OTHER[0] - PAPER[1] + OTHER[1] - PAPER[2]) / 2
     assert row[1].startswith(f"{mean:+.2f} (")
     assert row[-1] == "2"
-    assert "centre" not in [row[0] for table in difference_table(found) for row in table.rows]
+    assert "center" not in [row[0] for table in difference_table(found) for row in table.rows]
 
 
 @pytest.mark.parametrize("missing", ["paper", "all others"])

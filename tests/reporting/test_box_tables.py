@@ -55,7 +55,7 @@ def test_test_matches_the_rows_of_its_settings() -> None:
     assert matching_labels(make_test(detect__scales=[1, 4])) == ["all windows, two scales"]
     assert matching_labels(make_test(boxes__per_class=True)) == ["per class, scales not said"]
     assert matching_labels(make_test(detect__scales=[1], detect__positions="center")) == [
-        "shared regressor, one centred window"
+        "shared regressor, one centered window"
     ]
 
 

@@ -47,7 +47,7 @@ def cfg(network: Path) -> DictConfig:
     return found
 
 
-def test_image_is_its_own_nearest_neighbour(network: Path) -> None:
+def test_image_is_its_own_nearest_neighbor(network: Path) -> None:
     gallery = open_image_index(network)
     assert len(gallery.features) == TRAIN
     found = gallery.nearest_to_images(gallery.read_images(np.array([3, 40])), 6)
@@ -60,7 +60,7 @@ def test_image_is_its_own_nearest_neighbour(network: Path) -> None:
 def test_every_test_image_is_searched(network: Path, cfg: DictConfig) -> None:
     """Against brute force on the files written by `features`."""
     run(cfg, "retrieve", network, last(network))
-    rows = table(network / "retrieval/neighbours.csv")
+    rows = table(network / "retrieval/neighbors.csv")
     train, val = (Features(network / f"features/{split}-fc7") for split in ("train", "val"))
     distances = np.sqrt(np.square(val.values[:, None].astype(float) - train.values[None].astype(float)).sum(2))
     nearest = np.argsort(distances, 1, kind="stable")[:, :6]
@@ -80,7 +80,7 @@ def test_user_images_are_searched_and_unreadable_ones_reported(
     Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_text("no picture")
     run(cfg, "retrieve", network, last(network), **{"predict.images": str(tmp_path)})
-    rows = table(network / "retrieval/neighbours.csv")
+    rows = table(network / "retrieval/neighbors.csv")
     assert len(rows) == 6
     assert rows[0]["image"] == Features(network / "features/train-fc7").names[7]
     assert "not read: " in capsys.readouterr().out
@@ -152,8 +152,8 @@ def test_sheet_has_a_row_per_query_and_frames_by_class() -> None:
     ]
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes[::7]]
     assert np.array_equal(np.stack(shown), queries.permute(0, 2, 3, 1).numpy())
-    colours = [axes.spines["top"].get_edgecolor() for axes in figure.axes if axes.spines["top"].get_visible()]
+    colors = [axes.spines["top"].get_edgecolor() for axes in figure.axes if axes.spines["top"].get_visible()]
     from matplotlib.colors import to_rgba
 
     row = [to_rgba(RIGHT if one else WRONG) for one in right[0]]
-    assert colours[:6] == row + row
+    assert colors[:6] == row + row

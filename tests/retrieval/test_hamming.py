@@ -36,7 +36,7 @@ def test_distances_match_counted_bits() -> None:
     assert np.array_equal(np.take_along_axis(counted, found.numbers, 1), found.distances)
 
 
-def test_image_is_excluded_from_its_own_neighbours() -> None:
+def test_image_is_excluded_from_its_own_neighbors() -> None:
     codes = bits("00000000", "00000001", "00000000", "11111111")
     found = HammingIndex(pack_bits(codes)).search(pack_bits(codes), 2, own=np.arange(4))
     assert [row.tolist() for row in found.numbers[:1]] == [[2, 1]]
@@ -44,13 +44,13 @@ def test_image_is_excluded_from_its_own_neighbours() -> None:
 
 
 def test_ties_are_not_broken_by_store_order() -> None:
-    """Otherwise short codes would favour the first class, whose images come first."""
+    """Otherwise short codes would favor the first class, whose images come first."""
     found = HammingIndex(np.zeros((1000, 4), np.uint8)).search(np.zeros((1, 4), np.uint8), 100)
     assert 300 < found.numbers.mean() < 700
     assert len(set(found.numbers[0].tolist())) == 100
 
 
-def test_more_neighbours_than_images_are_refused() -> None:
+def test_more_neighbors_than_images_are_refused() -> None:
     with pytest.raises(UserError, match=r"^retrieval.k=3: from 1 to 2 images"):
         HammingIndex(np.zeros((2, 4), np.uint8)).search(np.zeros((1, 4), np.uint8), 3)
 
@@ -59,8 +59,8 @@ def test_pca_matches_numpy_up_to_sign(tmp_path: Path) -> None:
     values = sparse(400, 0) * np.linspace(3, 0.2, WIDTH).astype(np.float16)
     features = make_features(tmp_path / "train-fc7", values)
     found = pca_hash(features, 5)(features.rows(slice(None)))
-    centred = features.values.astype(np.float64) - features.values.astype(np.float64).mean(0)
-    scores = centred @ np.linalg.svd(centred, full_matrices=False)[2][:5].T
+    centered = features.values.astype(np.float64) - features.values.astype(np.float64).mean(0)
+    scores = centered @ np.linalg.svd(centered, full_matrices=False)[2][:5].T
     agree = (found == (scores > 0)).mean(0)
     assert np.maximum(agree, 1 - agree).min() > 0.99
     assert np.array_equal(found, pca_hash(features, 5)(features.rows(slice(None))))
@@ -72,8 +72,8 @@ def test_random_projections_preserve_angles(tmp_path: Path) -> None:
     """Charikar: two vectors, relative to the mean image, differ in a bit with probability angle / π."""
     features = make_features(tmp_path / "train-fc7", sparse(100, 0))
     codes = random_projection_hash(features, 20_000, 3)(features.rows(slice(None)))
-    centred = features.values.astype(np.float64) - features.values.astype(np.float64).mean(0)
-    cosine = centred[0] @ centred[1] / np.linalg.norm(centred[0]) / np.linalg.norm(centred[1])
+    centered = features.values.astype(np.float64) - features.values.astype(np.float64).mean(0)
+    cosine = centered[0] @ centered[1] / np.linalg.norm(centered[0]) / np.linalg.norm(centered[1])
     assert (codes[0] != codes[1]).mean() == pytest.approx(np.arccos(cosine) / np.pi, abs=0.015)
     assert not np.array_equal(codes[:, :64], random_projection_hash(features, 64, 4)(features.rows(slice(None))))
 

@@ -1,4 +1,4 @@
-"""Neighbour loss of short codes (§7.1) against its formula in float64, and over two processes against one."""
+"""Neighbor loss of short codes (§7.1) against its formula in float64, and over two processes against one."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_loss_of_each_share_is_that_of_its_rows() -> None:
     assert torch.stack(shares).mean().item() == pytest.approx(neighbor_loss(vectors, codes, (vectors, codes)).item())
 
 
-def test_an_outlier_is_no_neighbour_of_itself() -> None:
+def test_an_outlier_is_no_neighbor_of_itself() -> None:
     """Its distances from 2,000 equal vectors are 67,000 temperatures; all others are equally near."""
     vectors, codes = torch.cat([torch.zeros(2000, 1), torch.ones(1, 1)]), torch.ones(2001, 8)
     assert neighbor_loss(vectors[-1:], codes[-1:], (vectors, codes), 2000).item() == pytest.approx(0, abs=1e-5)
@@ -72,7 +72,7 @@ def test_equal_and_single_vectors_give_a_finite_loss(count: int) -> None:
 
 
 def test_two_processes_learn_the_same_codes_as_one(tmp_path: Path) -> None:
-    """Each process has half of every batch; its vectors' neighbours are those of the whole batch."""
+    """Each process has half of every batch; its vectors' neighbors are those of the whole batch."""
     for split, count, seed in (("train", 160, 1), ("val", 40, 2)):
         make_features(tmp_path / f"net/features/{split}-fc7", sparse(count, seed))
     with pytest.raises(ProcessRaisedException, match=r"data.batch_size=15: .* a multiple of the 2 processes"):

@@ -1,4 +1,4 @@
-"""Nearest neighbours against brute force in float64; options against slow loops; mismatches are named."""
+"""Nearest neighbors against brute force in float64; options against slow loops; mismatches are named."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ def brute_force(values: np.ndarray, queries: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rows", [7, 299, 10_000])
-def test_neighbours_match_brute_force_in_float64(images: Features, rows: int) -> None:
+def test_neighbors_match_brute_force_in_float64(images: Features, rows: int) -> None:
     queries = sparse(50, 1)
     found = search_exactly(images, queries, 6, rows=rows)
     distances = brute_force(images.values, queries)
@@ -51,7 +51,7 @@ def test_ties_are_in_store_order(tmp_path: Path) -> None:
     assert search_exactly(features, values[8:9], 4).numbers.tolist() == [[8, 9, 10, 11]]
 
 
-def test_images_are_excluded_from_their_own_neighbours(images: Features) -> None:
+def test_images_are_excluded_from_their_own_neighbors(images: Features) -> None:
     queries = np.asarray(images.values)
     found = search_exactly(images, queries, 6, own=np.arange(IMAGES), rows=64)
     distances = brute_force(images.values, queries)

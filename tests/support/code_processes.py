@@ -1,4 +1,4 @@
-"""Fits of short codes with the neighbour loss, in this process and in two."""
+"""Fits of short codes with the neighbor loss, in this process and in two."""
 
 import os
 from pathlib import Path

@@ -28,7 +28,7 @@ Files = dict[str, bytes]
 
 
 def photo(shade: int) -> bytes:
-    """JPEG whose grey level identifies the image."""
+    """JPEG whose gray level identifies the image."""
     buffer = io.BytesIO()
     Image.new("RGB", (24, 20), (shade, shade, shade)).save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
@@ -75,7 +75,7 @@ def numbered(year: int, split: str, count: int) -> Files:
 
 
 def archives(root: Path, year: int = 2012) -> Path:
-    """The organisers' own archives, not unpacked."""
+    """The organizers' own archives, not unpacked."""
     name = {2012: "img", 2010: "images"}[year]
     inner = {f"{wnid}.tar": tar(files) for wnid, files in train_images().items()}
     write(root, {f"ILSVRC{year}_{name}_train.tar": tar(inner)})
@@ -261,7 +261,7 @@ def store(source: Path, root: Path) -> Store:
 
 
 def shades(of: Store, split: str) -> list[tuple[int, str]]:
-    """(grey level, wnid or "-") of every image, from pixels and labels in the store."""
+    """(gray level, wnid or "-") of every image, from pixels and labels in the store."""
     part = of.split(split)
     images = np.zeros((len(part), 3, 16, 16), np.uint8)
     part.read(np.arange(len(part)), images)

@@ -105,7 +105,7 @@ def be_the_program() -> None:
 
 def signal_in(target: str, number: int, call: int = 1) -> None:
     """Make this process send itself a signal at the `call`-th call of `module:name` or `module:Class.name`; it creates
-    a file `signalled` just before."""
+    a file `signaled` just before."""
     module, _, path = target.partition(":")
     *owners, name = path.split(".")
     owner = importlib.import_module(module)
@@ -113,13 +113,13 @@ def signal_in(target: str, number: int, call: int = 1) -> None:
         owner = getattr(owner, part)
     original, calls = getattr(owner, name), itertools.count(1)
 
-    def signalling(*args: Any, **keys: Any) -> Any:
+    def signaling(*args: Any, **keys: Any) -> Any:
         if next(calls) == call:
-            Path("signalled").touch()
+            Path("signaled").touch()
             os.kill(os.getpid(), number)
         return original(*args, **keys)
 
-    setattr(owner, name, signalling)
+    setattr(owner, name, signaling)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float) -> float:

@@ -83,7 +83,7 @@ def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, *
 
 def fit_in_seconds(store: Path) -> list[str]:
     """Overrides of imagenette.yaml for two epochs of three steps on the tiny store, with a tenth of the width, in
-    float32 on the CPU, and a test of the centre view."""
+    float32 on the CPU, and a test of the center view."""
     words = ["data.name=tiny", f"data.root={store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
     words += ["logger=csv", "performance.compile=false", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
     words += ["trainer.precision=32-true", "trainer.accelerator=cpu", "+trainer.limit_train_batches=3"]

@@ -22,9 +22,9 @@ from alexnet_pl.webapp.answer import Answer, Label
 
 
 class GreyService:
-    """Classifies every image as grey; counts the images that it reads and answers, in total and at the same time."""
+    """Classifies every image as gray; counts the images that it reads and answers, in total and at the same time."""
 
-    title, description = "grey", "one class"
+    title, description = "gray", "one class"
 
     def __init__(self) -> None:
         self.read_files, self.answered, self.running, self.most_running = 0, 0, 0, 0
@@ -39,7 +39,7 @@ class GreyService:
         self.answered += 1
         time.sleep(0.005)  # long enough for another thread to enter
         self.running -= 1
-        return Answer(image.numpy(), "a note", [Label("grey", 1.0, 0)])
+        return Answer(image.numpy(), "a note", [Label("gray", 1.0, 0)])
 
     def example(self) -> None:
         return None
@@ -94,7 +94,7 @@ def test_cross_origin_request_is_refused(origin: str, path: str) -> None:
 def test_same_origin_request_is_accepted() -> None:
     answer = client().post("/api/answer", headers={"origin": "http://127.0.0.1:7860"}, content=picture())
     assert answer.status_code == 200
-    assert answer.json()["labels"] == [{"name": "grey", "probability": 1.0, "number": 0}]
+    assert answer.json()["labels"] == [{"name": "gray", "probability": 1.0, "number": 0}]
 
 
 @pytest.mark.parametrize(

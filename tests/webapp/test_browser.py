@@ -125,7 +125,7 @@ def apart(one: dict[str, float], other: dict[str, float]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_browser_shows_bars_and_neighbours_for_a_dropped_image(
+def test_browser_shows_bars_and_neighbors_for_a_dropped_image(
     browser: Any, address: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
     view = browser.new_page(viewport={"width": width, "height": 850}, color_scheme=scheme)

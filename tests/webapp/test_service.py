@@ -26,7 +26,7 @@ from alexnet_pl.webapp.service import DemoService
 
 
 @pytest.mark.usefixtures("_here")
-def test_answer_matches_the_network_and_brute_force_neighbours(place: Path, tmp_path: Path) -> None:
+def test_answer_matches_the_network_and_brute_force_neighbors(place: Path, tmp_path: Path) -> None:
     lookup = DemoService(place / "run")
     image = lookup.read(save_png(tmp_path / "one.png", drawn(7)).read_bytes())
     answer = lookup.answer(image)
@@ -41,8 +41,8 @@ def test_answer_matches_the_network_and_brute_force_neighbours(place: Path, tmp_
 
     features = np.load(place / "run/features/train-fc7/features.npy").astype(np.float64)
     with torch.inference_mode():
-        (centre,) = lookup.module.augment.views(image, "center")
-        own = lookup.module.net.features(centre).half().double().numpy()  # type: ignore[operator]
+        (center,) = lookup.module.augment.views(image, "center")
+        own = lookup.module.net.features(center).half().double().numpy()  # type: ignore[operator]
     distances = np.sqrt(((features - own) ** 2).sum(1))
     floats, codes = answer.searches
     assert [near.distance for near in floats.near] == [f"{d:.1f}" for d in np.sort(distances)[:6]]
@@ -100,7 +100,7 @@ def test_unsuitable_run_folder_is_reported_in_one_line(place: Path, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("_here")
-def test_grad_cam_of_the_first_label_covers_the_centre_crop(place: Path, tmp_path: Path) -> None:
+def test_grad_cam_of_the_first_label_covers_the_center_crop(place: Path, tmp_path: Path) -> None:
     """Against the definition: ReLU of conv5's maps, each weighted by the mean gradient of the label's logit."""
     lookup = DemoService(place / "run")
     image = lookup.read(save_png(tmp_path / "one.png", drawn(7)).read_bytes())

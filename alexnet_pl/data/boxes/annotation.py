@@ -18,7 +18,7 @@ class Coverage(IntEnum):
 def has_background(coverage: int, boxes: int) -> bool:
     """Whether training takes regions without a box as background, in an image with `boxes` boxes.
 
-    In `ABSENT` images and `PARTIAL` ones with a box, these regions may show objects of other classes. The organisers
+    In `ABSENT` images and `PARTIAL` ones with a box, these regions may show objects of other classes. The organizers
     estimate that less than 1 % of such images show an object without a box of a class that was looked for.
     """
     return coverage in (Coverage.ALL, Coverage.ABSENT) or (coverage == Coverage.PARTIAL and boxes > 0)

@@ -23,7 +23,7 @@ class Draws(NamedTuple):
 
     offsets: Tensor  # (N, 2) int64: top and left edge of the crop in pixels
     flips: Tensor  # (N,) bool: whether to reflect left to right
-    noise: Tensor  # (N, 3) float32, standard normal: one per principal component of colour
+    noise: Tensor  # (N, 3) float32, standard normal: one per principal component of color
 
 
 class Batch(NamedTuple):
@@ -39,23 +39,23 @@ class Augment(nn.Module):
 
     Pixels keep the scale 0 … 255, for which norms and initial weights are tuned.
 
-      noise         standard deviation of the factor α of the colour noise; 0: none
+      noise         standard deviation of the factor α of the color noise; 0: none
       flip          reflect each image left to right with probability 1/2
 
     Arguments for differences between the authors' program (the default) and the printed text:
 
       noise_scale   factor of α along each principal component of RGB. "stdev": the standard deviation (convdata.py:40),
-                    12 grey levels of noise along the first component. "eigenvalue": the printed λ for pixels in 0 … 1,
-                    6 grey levels. "eigenvalue255": λ for pixels in 0 … 255, 1,483 grey levels
+                    12 gray levels of noise along the first component. "eigenvalue": the printed λ for pixels in 0 … 1,
+                    6 gray levels. "eigenvalue255": λ for pixels in 0 … 255, 1,483 gray levels
       rescale       divide the noisy image by 1 + noise (convdata_jpeg.py:155), which roughly keeps its variance
-      mean          "center": subtract the centre of the mean image from every crop. "per_position": subtract the mean
+      mean          "center": subtract the center of the mean image from every crop. "per_position": subtract the mean
                     image at the position of the crop, as in "the mean activity … from each pixel"
       include_last_offset  also start crops at the last of the size − crop + 1 offsets: 33 × 33 × 2 variants, not 2048
       images_per_crop  consecutive images that share crop and reflection; 32 in the program, 1 here by default
 
     Argument for OverFeat:
 
-      pixel_mean    one number subtracted from all pixels and colours, in place of the mean image
+      pixel_mean    one number subtracted from all pixels and colors, in place of the mean image
 
     Raises ValueError, naming the argument, for values out of range.
     """
@@ -102,7 +102,7 @@ class Augment(nn.Module):
         variances, vectors = np.linalg.eigh(covariance)
         scales = {
             "stdev": np.sqrt(variances.clip(0)),
-            "eigenvalue": variances / 255,  # for pixels in 0 … 1, converted back to grey levels
+            "eigenvalue": variances / 255,  # for pixels in 0 … 1, converted back to gray levels
             "eigenvalue255": variances,
         }
         self.mean_image.copy_(torch.from_numpy(mean_image))
@@ -138,7 +138,7 @@ class Augment(nn.Module):
         return view
 
     def noise_colors(self, draws: Draws) -> Tensor:
-        """Colours (N, 3) that the noise adds to all pixels of each image.
+        """Colors (N, 3) that the noise adds to all pixels of each image.
 
         Not a matrix product, which autocast or TF32 would round to 8 or 11 bits.
         """
@@ -184,7 +184,7 @@ class Augment(nn.Module):
 
     @property
     def color_mean(self) -> Tensor:
-        """Mean of each colour over the mean image's centre, (3, 1, 1), for images of another size than the store's."""
+        """Mean of each color over the mean image's center, (3, 1, 1), for images of another size than the store's."""
         return self.center_mean.mean((1, 2))[:, None, None]
 
     def view(self, images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class Augment(nn.Module):
     def views(self, images: Tensor, view_set: str) -> Iterator[Tensor]:
         """Yield test views of uint8 images, each (N, 3, crop, crop).
 
-        `view_set`: "center": the centre crop. "ten": "the four corner patches and the center patch" and their
+        `view_set`: "center": the center crop. "ten": "the four corner patches and the center patch" and their
         reflections (§5.1). "nine": a grid of 3 × 3 crops without reflections, as the program tests its CIFAR-10 nets.
 
         Views come one at a time, since ten of a batch of 128 take 0.8 GB.
@@ -223,7 +223,7 @@ def gather_pixels(
 ) -> Tensor:
     """Augment by gathering each output pixel, which compiles to one kernel: (N, 3, crop, crop), channels-last.
 
-    `mean`: the centre of the mean image, or with `per_position` the whole image.
+    `mean`: the center of the mean image, or with `per_position` the whole image.
     """
     rows, columns = (axis[:, None] for axis in source_lines(draws.offsets, draws.flips, crop))
     rows, columns = rows[..., None], columns[:, :, None]

@@ -122,7 +122,7 @@ class ImageStore(L.LightningDataModule):
             raise UserError(f"data.batch_size={self.batch_size} does not divide by {world} devices")
         if stage == "fit" and (count := len(self.store.split("train"))) < self.batch_size and is_first_process():
             print(f"data.batch_size={self.batch_size}: {count} training images; a batch takes some again", flush=True)
-        if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labelled:
+        if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labeled:
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
 
     def rank_info(self, limit: int | float) -> RankInfo:
@@ -187,4 +187,4 @@ class ImageStore(L.LightningDataModule):
         """Split that `test` uses: `test.split` if given, else `test` if its labels are known, else `val`."""
         if self.tested_split:
             return self.store.split(self.tested_split).name
-        return "test" if "test" in self.store.splits and self.store.split("test").labelled else "val"
+        return "test" if "test" in self.store.splits and self.store.split("test").labeled else "val"

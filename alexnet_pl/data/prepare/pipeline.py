@@ -62,7 +62,7 @@ def store_settings(options: PrepareOptions, source: DatasetListing) -> StoreSett
     if options.source == SCENES:
         preparation = {"drawn": "scenes", "objects": options.objects}
     elif options.name != "demo":
-        crop = "none" if options.store_encoding.is_whole else "centre"
+        crop = "none" if options.store_encoding.is_whole else "centre"  # as in the fingerprints of all stores
         preparation = {"filter": options.filter, "crop": crop, "orientation": "ignored"}
     if source.held_out is not None:
         preparation["held_out"] = source.held_out

@@ -170,11 +170,11 @@ def check_labels(folder: Path, split: str, rows: DiskList, index: Mapping[str, i
         if wnid and label is not None and label >= 0 and index[wnid] != label:
             raise UserError(
                 f"prepare.source: {folder}: {name} is of {wnid}, class {index[wnid]} of {len(index):,} when sorted, "
-                f"but labelled {label}; are all {split} files there?"
+                f"but labeled {label}; are all {split} files there?"
             )
         if not wnid and label is not None and label >= len(index):
             raise UserError(
-                f"prepare.source: {folder}: {name} is labelled {label}, but there are only {len(index)} classes"
+                f"prepare.source: {folder}: {name} is labeled {label}, but there are only {len(index)} classes"
             )
         if split != "test" and not wnid and (label is None or label < 0):
             raise UserError(f"prepare.source: {folder}: {name} of {split} has no class")

@@ -1,4 +1,4 @@
-"""ILSVRC-2010 and ILSVRC-2012 as the organisers distribute them (§2): archives, or the folders unpacked from them.
+"""ILSVRC-2010 and ILSVRC-2012 as the organizers distribute them (§2): archives, or the folders unpacked from them.
 
     ILSVRC2012_img_train.tar    of 1000 n########.tar            or  train/n########/*.JPEG
     ILSVRC2012_img_val.tar      ILSVRC2012_val_00000001.JPEG …   or  val/*.JPEG, or val/n########/*.JPEG
@@ -76,7 +76,7 @@ def box_reader(source: Path) -> Callable[[], BoxIndex] | None:
 
 
 def find_boxes(source: Path) -> list[Path]:
-    """Find the organisers' archives of boxes, and folders unpacked from them."""
+    """Find the organizers' archives of boxes, and folders unpacked from them."""
     found = [path for path in sorted(source.iterdir()) if "bbox" in path.name.lower() or path.name in ANNOTATIONS]
     return [
         path for path in found if not is_desktop_file(path.name) and (path.is_dir() or path.name.endswith(SUFFIXES))

@@ -32,14 +32,14 @@ MEASURED = 64  # pixels: side of the patch on which an object's extent is measur
 
 
 class Object(NamedTuple):
-    """Object of a scene: its box, the corner of its patch, blend and opacity (side, side), two colours (3, 1, 1)."""
+    """Object of a scene: its box, the corner of its patch, blend and opacity (side, side), two colors (3, 1, 1)."""
 
     box: Box
     top: int
     left: int
     blend: np.ndarray
     opacity: np.ndarray
-    colours: tuple[np.ndarray, np.ndarray]
+    colors: tuple[np.ndarray, np.ndarray]
 
 
 class Scene(NamedTuple):
@@ -90,7 +90,7 @@ class Patch(NamedTuple):
 
     blend: np.ndarray
     opacity: np.ndarray
-    colours: tuple[np.ndarray, np.ndarray]
+    colors: tuple[np.ndarray, np.ndarray]
     extent: tuple[int, int, int, int]
 
 
@@ -98,7 +98,7 @@ def make_patch(rng: Generator, label: int, longer: int) -> Patch:
     """Draw an object of a class; the longer side of its box has about `longer` pixels, from 1 to `longer`."""
     pattern, palette = PATTERNS[CLASSES[label][1]]
     key = rng.integers(2**63, size=2)
-    colours = palette(rng)
+    colors = palette(rng)
 
     def at(side: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int, int]]:
         x, y = pixel_grid(side)
@@ -111,7 +111,7 @@ def make_patch(rng: Generator, label: int, longer: int) -> Patch:
     while True:  # the extent in whole pixels can exceed the measured one by one
         blend, opacity, extent = at(side)
         if max(extent[2] - extent[0], extent[3] - extent[1]) <= longer or side <= 2:
-            return Patch(blend, opacity, colours, extent)
+            return Patch(blend, opacity, colors, extent)
         side -= 1
 
 
@@ -129,7 +129,7 @@ def place_object(rng: Generator, patch: Patch, label: int, size: tuple[int, int]
     places = rng.integers([size[1] - across + 1, size[0] - down + 1], size=(TRIED, 2)).tolist()
     boxes = [Box(x, y, x + across, y + down, label) for x, y in places]
     box = min(boxes, key=lambda one: sum(overlap(one, other.box) for other in others))
-    return Object(box, int(box.top) - top, int(box.left) - left, patch.blend, patch.opacity, patch.colours)
+    return Object(box, int(box.top) - top, int(box.left) - left, patch.blend, patch.opacity, patch.colors)
 
 
 def overlap(one: Box, other: Box) -> float:
@@ -146,7 +146,7 @@ def paint_object(image: np.ndarray, each: Object, strength: float) -> None:
     bottom, right = min(image.shape[1], each.top + side), min(image.shape[2], each.left + side)
     own = slice(top - each.top, bottom - each.top), slice(left - each.left, right - each.left)
     behind = image[:, top:bottom, left:right]
-    first, second = each.colours
+    first, second = each.colors
     paint = (first + second) / 2 + (second - first) / 2 * each.blend[own]
     behind += strength * each.opacity[own] * (paint - behind)
 

@@ -1,7 +1,7 @@
 """Synthetic images of ten classes, to try the package without ImageNet; they reproduce no result of the paper.
 
-The classes differ in the orientation, frequency, colour or outline of a pattern, so that 11×11 kernels trained on them
-become oriented edges and colour blobs as in Figure 3. The pattern lies over noise with the 1/f amplitude spectrum of
+The classes differ in the orientation, frequency, color or outline of a pattern, so that 11×11 kernels trained on them
+become oriented edges and color blobs as in Figure 3. The pattern lies over noise with the 1/f amplitude spectrum of
 natural images. Reflecting an image does not change its class, and patterns stay near the middle, so that the random
 crops and reflections of §5.1 keep the label true.
 
@@ -19,16 +19,16 @@ from numpy.random import Generator, Philox
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 
-Pattern = tuple[np.ndarray, np.ndarray]  # blend of two colours in [-1, 1] and opacity in [0, 1], both (size, size)
+Pattern = tuple[np.ndarray, np.ndarray]  # blend of two colors in [-1, 1] and opacity in [0, 1], both (size, size)
 RED, YELLOW, GREEN, BLUE = 0.0, math.pi / 3, 2 * math.pi / 3, 4 * math.pi / 3
 UPRIGHT, SLANTED, LEVEL = 0.0, math.pi / 4, math.pi / 2
 
 
 @lru_cache(maxsize=8)
 def pixel_grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of pixel centres: a row x and a column y, for broadcasting."""
-    centres = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
-    return centres[None, :], centres[:, None]
+    """Coordinates of pixel centers: a row x and a column y, for broadcasting."""
+    centers = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
+    return centers[None, :], centers[:, None]
 
 
 @lru_cache(maxsize=8)
@@ -47,13 +47,13 @@ def natural_noise(rng: Generator, size: int) -> np.ndarray:
 
 
 def make_color(lightness: float, saturation: float, hue: float) -> np.ndarray:
-    """RGB colour of shape (3, 1, 1); red, green and blue are a third of the hue circle apart."""
+    """RGB color of shape (3, 1, 1); red, green and blue are a third of the hue circle apart."""
     rgb = [lightness + saturation * math.cos(hue - primary) for primary in (RED, GREEN, BLUE)]
     return np.array(rgb, dtype=np.float32)[:, None, None]
 
 
 def draw_background(rng: Generator, size: int) -> np.ndarray:
-    """Draw coloured noise (3, size, size) around mid-grey; as in photographs, hue varies less than lightness."""
+    """Draw colored noise (3, size, size) around mid-gray; as in photographs, hue varies less than lightness."""
     mean = make_color(rng.uniform(0.35, 0.6), rng.uniform(0, 0.12), rng.uniform(0, 2 * math.pi))
     contrast = rng.uniform([0.06, 0.01, 0.01], [0.16, 0.04, 0.03]).astype(np.float32)
     light, red_green, blue_yellow = natural_noise(rng, size) * contrast[:, None, None]
@@ -61,14 +61,14 @@ def draw_background(rng: Generator, size: int) -> np.ndarray:
 
 
 def pick_two_colors(rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Pick a dark and a light colour of random hues, for classes that colour does not distinguish."""
+    """Pick a dark and a light color of random hues, for classes that color does not distinguish."""
     dark = make_color(rng.uniform(0.05, 0.3), rng.uniform(0, 0.25), rng.uniform(0, 2 * math.pi))
     light = make_color(rng.uniform(0.65, 0.95), rng.uniform(0, 0.3), rng.uniform(0, 2 * math.pi))
     return dark, light
 
 
 def pick_opponent_colors(rng: Generator, *, hues: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Pick two colours near the given hues; their lightness overlaps, so that grey values do not separate them."""
+    """Pick two colors near the given hues; their lightness overlaps, so that gray values do not separate them."""
     first, second = (
         make_color(rng.uniform(0.3, 0.65), rng.uniform(0.2, 0.45), hue + rng.uniform(-0.25, 0.25)) for hue in hues
     )
@@ -130,7 +130,7 @@ def bullseye(rng: Generator, x: np.ndarray, y: np.ndarray) -> Pattern:
 
 
 def blobs(rng: Generator, x: np.ndarray, y: np.ndarray) -> Pattern:
-    """Six to twelve Gaussian blobs in alternating colours."""
+    """Six to twelve Gaussian blobs in alternating colors."""
     count = int(rng.integers(6, 13))
     radius, cx, cy = rng.uniform([[0.08], [-0.8], [-0.8]], [[0.22], [0.8], [0.8]], (3, count)).astype(np.float32)
     across = np.exp(-(((x.T - cx) / radius) ** 2))
@@ -193,7 +193,7 @@ def draw_image(index: int, size: int = 128, seed: int = 0) -> tuple[np.ndarray, 
     """Draw image `index`: (3, size, size) uint8 RGB and its class index, a function of (seed, index, size).
 
     Classes take turns, so any ten consecutive indices contain each class once. Noise is drawn from the generator last,
-    so that layout and colours do not depend on the size.
+    so that layout and colors do not depend on the size.
     """
     rng = Generator(Philox(key=[seed, index]))
     label = index % len(CLASSES)

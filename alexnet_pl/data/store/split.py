@@ -45,7 +45,7 @@ class Split:
         return len(self.slots)
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         return bool((self.labels >= 0).all())
 
     @property

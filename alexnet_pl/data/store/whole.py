@@ -92,7 +92,7 @@ class WholeSplit(Split):
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy the central squares of images `indices` to `out`, (len(indices), 3, size, size) uint8."""
-        self.read_windows(indices, centre_corners(self.sizes[indices], self.crop), out)
+        self.read_windows(indices, center_corners(self.sizes[indices], self.crop), out)
 
     def read_windows(self, indices: np.ndarray, corners: np.ndarray, out: np.ndarray) -> None:
         """Copy a window of each image to `out`, (n, 3, crop, crop) uint8; `corners`: (n, 2), its top and left edge."""
@@ -129,7 +129,7 @@ class Crops(Split):
         self.whole.read_windows(indices, self.corners[indices], out)
 
 
-def centre_corners(sizes: np.ndarray, crop: int) -> np.ndarray:
+def center_corners(sizes: np.ndarray, crop: int) -> np.ndarray:
     """(n, 2): top and left edge of the central window, rounded as torchvision's `center_crop` does."""
     return ((sizes - crop) / 2).round().astype(np.int64)
 

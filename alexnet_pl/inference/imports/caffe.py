@@ -116,7 +116,7 @@ def check_order(path: Path, layers: list[CaffeLayer]) -> None:
     kinds = [layer.kind for layer in layers if layer.kind in V1_TYPES.values()]
     if kinds == [*LOWER_CAFFENET, *LOWER_CAFFENET, *UPPER]:
         raise UserError(
-            f"{path}: CaffeNet (bvlc_reference_caffenet), which pools before it normalises; use bvlc_alexnet, "
+            f"{path}: CaffeNet (bvlc_reference_caffenet), which pools before it normalizes; use bvlc_alexnet, "
             "which has the paper's order"
         )
     if kinds != [*LOWER, *LOWER, *UPPER]:
@@ -162,10 +162,10 @@ def read_blob(blob: memoryview) -> np.ndarray:
 def read_binaryproto(path: Path) -> np.ndarray:
     """Read a mean image: (3, size, size), RGB. Raises ValueError if the file is not one."""
     blob = read_blob(memoryview(path.read_bytes()))
-    return reverse_colours(blob.reshape(blob.shape[-3:]))
+    return reverse_colors(blob.reshape(blob.shape[-3:]))
 
 
-def reverse_colours(image: np.ndarray) -> np.ndarray:
+def reverse_colors(image: np.ndarray) -> np.ndarray:
     if image.ndim != 3 or len(image) != 3:
-        raise ValueError(f"an array of shape {image.shape}, not three colour channels")
+        raise ValueError(f"an array of shape {image.shape}, not three color channels")
     return image[::-1]

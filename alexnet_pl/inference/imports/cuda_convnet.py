@@ -19,7 +19,7 @@ from alexnet_pl.inference.imports.foreign import ConvSettings, ForeignNetwork, c
 from alexnet_pl.inference.imports.layer_graph import Layer, levels, read_layers, read_pickle, sources
 from alexnet_pl.models.alexnet import AlexNet
 
-CONSTANTS = {  # kind of layer → constant → value in net 145; scale as saved, divided by the number of neighbours
+CONSTANTS = {  # kind of layer → constant → value in net 145; scale as saved, divided by the number of neighbors
     "cmrnorm": {"size": 5, "scale": 1e-4 / 5, "pow": 0.75, "minDiv": 2.0},
     "rnorm": {"size": 5, "scale": 1e-3 / 25, "pow": 0.75},
     "hs": {"keep": 0.5},

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.inference.imports.caffe import read_binaryproto, reverse_colours
+from alexnet_pl.inference.imports.caffe import read_binaryproto, reverse_colors
 from alexnet_pl.inference.imports.cuda_convnet import read_batches_meta
 
 NEEDED = {
@@ -36,13 +36,13 @@ def read_mean(given: str | None, kind: str, size: int) -> np.ndarray:
 
 def read_caffe_mean(path: Path) -> np.ndarray:
     if path.suffix == ".npy":
-        return reverse_colours(np.load(path, allow_pickle=False))
+        return reverse_colors(np.load(path, allow_pickle=False))
     return read_binaryproto(path)
 
 
-def fill(colours: np.ndarray, size: int) -> np.ndarray:
-    """Expand one colour, (3, 1, 1), to an image, (3, size, size)."""
-    return np.broadcast_to(colours, (3, size, size))
+def fill(colors: np.ndarray, size: int) -> np.ndarray:
+    """Expand one color, (3, 1, 1), to an image, (3, size, size)."""
+    return np.broadcast_to(colors, (3, size, size))
 
 
 def three_numbers(given: str) -> list[float] | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alexnet_pl.data.loading.augment import Augment, Draws
 
-# SOURCE_FACTS §4: published principal components of ImageNet's colours (0 to 255), one per column, ascending.
+# SOURCE_FACTS §4: published principal components of ImageNet's colors (0 to 255), one per column, ascending.
 STDEVS = np.array([19.721, 37.094, 121.780])
 DIRECTIONS = np.array([[0.41796, -0.71258, -0.56351], [-0.81698, -0.02354, -0.57618], [0.39731, 0.70120, -0.59200]])
 COVARIANCE = DIRECTIONS @ np.diag(STDEVS**2) @ DIRECTIONS.T
@@ -192,7 +192,7 @@ def test_by_default_each_image_has_its_own_crop() -> None:
     assert len(drawn.offsets.unique(dim=0)) > 100
 
 
-SCALES = {  # grey levels of one standard deviation of α along a component of standard deviation s
+SCALES = {  # gray levels of one standard deviation of α along a component of standard deviation s
     "stdev": lambda s: s,
     "eigenvalue": lambda s: (s / 255) ** 2 * 255,
     "eigenvalue255": lambda s: s**2,
@@ -200,10 +200,10 @@ SCALES = {  # grey levels of one standard deviation of α along a component of s
 
 
 def noise_of_one(augment: Augment) -> np.ndarray:
-    """(3, 3) contribution of each drawn number, one per row, to RGB of a grey pixel."""
+    """(3, 3) contribution of each drawn number, one per row, to RGB of a gray pixel."""
     size = augment.size
-    grey = torch.full((3, 3, size, size), 128, dtype=torch.uint8)
-    view = augment(grey, draws([[0, 0]] * 3, [False] * 3, np.eye(3))).double()
+    gray = torch.full((3, 3, size, size), 128, dtype=torch.uint8)
+    view = augment(gray, draws([[0, 0]] * 3, [False] * 3, np.eye(3))).double()
     return view[:, :, 0, 0].numpy() - 128
 
 
@@ -223,20 +223,20 @@ def test_color_noise_adds_scaled_components(scale: str, noise: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "grey_levels"),
+    ("scale", "gray_levels"),
     [("stdev", [1.97, 3.71, 12.18]), ("eigenvalue", [0.15, 0.54, 5.82]), ("eigenvalue255", [38.9, 137.6, 1483.0])],
 )
-def test_imagenet_color_noise_has_the_published_components(scale: str, grey_levels: list[float]) -> None:
+def test_imagenet_color_noise_has_the_published_components(scale: str, gray_levels: list[float]) -> None:
     """SOURCE_FACTS §4 at α of one standard deviation; `eigenvalue` is λ / 255² · 255 · 0.1 by hand."""
     found = noise_of_one(make_augment(4, 4, noise_scale=scale, rescale=False))
-    assert sorted(np.linalg.norm(found, axis=1)) == pytest.approx(grey_levels, rel=0.02)
+    assert sorted(np.linalg.norm(found, axis=1)) == pytest.approx(gray_levels, rel=0.02)
 
 
 def test_color_noise_has_the_expected_deviation_per_channel() -> None:
     """SOURCE_FACTS §4: implied standard deviations 74.0, 72.0, 77.0 of R, G and B; a tenth of them is added."""
     count, augment = 40_000, make_augment(1, 1, rescale=False)
-    grey = torch.full((count, 3, 1, 1), 128, dtype=torch.uint8)
-    added = augment(grey, augment.draw(0, 0, 0, count)).double()[:, :, 0, 0] - 128
+    gray = torch.full((count, 3, 1, 1), 128, dtype=torch.uint8)
+    added = augment(gray, augment.draw(0, 0, 0, count)).double()[:, :, 0, 0] - 128
     assert added.std(0).tolist() == pytest.approx([7.40, 7.20, 7.70], rel=5 / (2 * count) ** 0.5 + 0.002)
     np.testing.assert_allclose(np.cov(added.numpy().T), COVARIANCE / 100, atol=1.5)
 
@@ -244,16 +244,16 @@ def test_color_noise_has_the_expected_deviation_per_channel() -> None:
 @pytest.mark.parametrize("noise", [0.1, 0.05])
 @pytest.mark.parametrize("rescale", [True, False])
 def test_noise_is_one_color_per_image_added_before_rescaling(rescale: bool, noise: float) -> None:
-    """convdata_jpeg.py:155: (pixels − mean + colour) / (1 + noise); as printed, nothing is divided."""
+    """convdata_jpeg.py:155: (pixels − mean + color) / (1 + noise); as printed, nothing is divided."""
     images, mean = photographs(5, 32), uneven_mean(32)
     numbers = np.random.default_rng(4).standard_normal((5, 3))
     offsets, flips = [[0, 8], [3, 4], [8, 8], [4, 4], [0, 0]], [True, False, True, False, True]
-    colours = numbers @ noise_of_one(make_augment(32, 32, noise=noise, rescale=False))
+    colors = numbers @ noise_of_one(make_augment(32, 32, noise=noise, rescale=False))
     view = make_augment(32, 24, mean, noise=noise, rescale=rescale)(
         torch.from_numpy(images), draws(offsets, flips, numbers)
     )
-    for image, at, flip, colour, found in zip(images, offsets, flips, colours, view.numpy(), strict=True):
-        wanted = cut(image, *at, 24, flip) - mean[:, 4:28, 4:28] + colour[:, None, None]
+    for image, at, flip, color, found in zip(images, offsets, flips, colors, view.numpy(), strict=True):
+        wanted = cut(image, *at, 24, flip) - mean[:, 4:28, 4:28] + color[:, None, None]
         np.testing.assert_allclose(found, wanted / (1 + noise) if rescale else wanted, rtol=1e-5, atol=2e-3)
 
 
@@ -305,7 +305,7 @@ def test_test_views_lose_the_same_mean_as_training_views(which: str) -> None:
 
 
 def test_constant_mean_replaces_the_mean_image_if_set() -> None:
-    """OverFeat's released networks: 118.380948 for all pixels and colours."""
+    """OverFeat's released networks: 118.380948 for all pixels and colors."""
     images = photographs(2, 32)
     one = make_augment(32, 24, uneven_mean(32), pixel_mean=118.380948, noise=0)
     (view,) = one.views(torch.from_numpy(images), "center")

@@ -11,7 +11,7 @@ from alexnet_pl.data.sources.image_folder import read_folders
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fifteen training images of three classes and three validation images; three are broken, one is grey."""
+    """Fifteen training images of three classes and three validation images; three are broken, one is gray."""
     root = tmp_path_factory.mktemp("copy")
     for c, name in enumerate("abc"):
         for number in range(5):

@@ -47,8 +47,8 @@ def test_test_set_of_2010_has_labels(tmp_path: Path) -> None:
     """Table 1 is measured on it."""
     copy = archives(tmp_path / "copy", 2010)
     (copy / "ILSVRC2010_test_ground_truth.txt").write_text("2\n2\n3\n")
-    labelled = [(30, "n01000001"), (60, "n01000001"), (90, "n09000009")]
-    assert shades(store(copy, tmp_path / "store"), "test") == labelled
+    labeled = [(30, "n01000001"), (60, "n01000001"), (90, "n09000009")]
+    assert shades(store(copy, tmp_path / "store"), "test") == labeled
 
 
 def test_patches_replace_images_and_a_gzipped_photograph_is_read(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_labels_in_another_class_order_are_reported(tmp_path: Path) -> None:
     copy = shards(tmp_path / "copy")
     files: Files = {"0.jpg": photo(5), "0.cls": b"0", "0.json": json.dumps({"filename": f"{WNIDS[2]}_1.JPEG"}).encode()}
     (copy / "imagenet22k-train-0002.tar").write_bytes(tar(files))
-    with pytest.raises(UserError, match=rf"{WNIDS[2]}_1.JPEG is of {WNIDS[2]}, class 2 of 3 .*but labelled 0"):
+    with pytest.raises(UserError, match=rf"{WNIDS[2]}_1.JPEG is of {WNIDS[2]}, class 2 of 3 .*but labeled 0"):
         read_source(copy, {})
 
 

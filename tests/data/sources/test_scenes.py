@@ -55,7 +55,7 @@ def test_objects_fill_their_boxes(label: int, monkeypatch: pytest.MonkeyPatch) -
 
 
 def paint_white(image: np.ndarray, each: scenes.Object, strength: float) -> None:
-    """Draw the object's opacity in grey levels."""
+    """Draw the object's opacity in gray levels."""
     opacity = each.opacity / each.opacity.max()
     for row in range(opacity.shape[0]):
         for column in range(opacity.shape[1]):

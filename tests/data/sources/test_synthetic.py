@@ -70,7 +70,7 @@ def test_pixels_use_the_full_range(images):
 
 
 def test_noise_has_the_spectrum_of_natural_images():
-    """1/f noise looks the same at every scale: differences of neighbouring block means do not depend on the block size.
+    """1/f noise looks the same at every scale: differences of neighboring block means do not depend on the block size.
 
     This test needs no Fourier transform. White noise would lose a factor of 4 of variance per doubling of the block.
     """

@@ -143,7 +143,7 @@ def test_mistakes_are_reported_in_one_line(weights: Path, tmp_path: Path, words:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"caffenet": True}, r"CaffeNet \(bvlc_reference_caffenet\), which pools before it normalises"),
+        ({"caffenet": True}, r"CaffeNet \(bvlc_reference_caffenet\), which pools before it normalizes"),
         ({"alpha": 1.0}, r"lrn1 has size, α, β, k = 5, 1, 0.75, 1"),
         ({"k": 2.0}, r"lrn1 has size, α, β, k = 5, 0.0001, 0.75, 2"),
     ],

@@ -79,8 +79,8 @@ def test_prediction_table_has_fixed_images_and_the_networks_predictions(shown: S
     module.load_state_dict(torch.load(last(folder), weights_only=True)["state_dict"])
     images, labels = store.split("val").to_device(torch.device("cpu"))
     with torch.inference_mode():
-        (centre,) = module.augment.views(images, "center")
-        said = F.softmax(module.net(centre), 1)
+        (center,) = module.augment.views(images, "center")
+        said = F.softmax(module.net(center), 1)
     first, then = tables(wandb, "val/predictions")
     assert [row[0]["sha256"] for row in first["data"]] == [row[0]["sha256"] for row in then["data"]]
     chosen = [0, 6, 13, 20, 26, 32, 39]  # of 40, evenly spread
