@@ -82,6 +82,12 @@ def precision(wanted: str, device: str) -> str:
     return "bf16-mixed" if computes_bf16(device) else "32-true"
 
 
+def precision_in_use(lightning_name: str, device: str) -> str:
+    """Precision of a trainer on `device` as `trainer.precision` names it: 32-true with TF32 allowed is tf32."""
+    tf32 = device == "cuda" and torch.backends.cuda.matmul.allow_tf32
+    return "tf32" if lightning_name == "32-true" and tf32 else lightning_name
+
+
 def use_tf32(wanted: bool) -> None:
     """Allow or forbid TF32 (products with 11-bit mantissas) on a GPU, which is several times as fast as float32. By
     default, PyTorch allows it for convolutions but not for fully connected layers."""

@@ -16,7 +16,7 @@ import torch
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject
-from alexnet_pl.runs.provenance import installed
+from alexnet_pl.runs.provenance import cpu_name, installed
 from alexnet_pl.runtime import cores
 
 TimedJob = Callable[[], int]
@@ -97,14 +97,6 @@ def describe_machine() -> JsonObject:
 
 PACKAGES = ("torch", "torchvision", "lightning", "numpy", "pillow", "simplejpeg", "webdataset", "litdata",
             "nvidia-dali-cuda120", "nvidia-dali-cuda130", "ffcv")  # fmt: skip
-
-
-def cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 RunCandidate = Callable[[], None]

@@ -214,11 +214,9 @@ def describe_run(run: Path) -> str:
     if not (sessions := read_sessions(run)):
         return "of unknown origin (no provenance.json)"
     session = sessions[0]
-    precision = OmegaConf.create(read_own_keys(run / CONFIG)).trainer.precision
-    precision = f"precision {precision}" if precision == "auto" else precision
     changed = " with uncommitted changes" if session.changed_files else ""
     store, commit = session.store, (session.commit or "none")[:10]
-    return f"{store.name} ({store.fingerprint[:12]}), {session.machine}, {precision}, commit {commit}{changed}"
+    return f"{store.name} ({store.fingerprint[:12]}), {session.arithmetic}, commit {commit}{changed}"
 
 
 def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:

@@ -116,7 +116,7 @@ def training_section(run: Path, store: StoreManifest | None) -> str:
     newest = sessions[-1]
     packages = ", ".join(f"{name} {version}" for name, version in newest.packages.items() if version)
     changed = " with uncommitted changes" if newest.changed_files else ""
-    commit = f"Commit {newest.commit or 'unknown'}{changed}; {packages}."
+    commit = f"Commit {newest.commit or 'unknown'}{changed}; {newest.arithmetic}; {packages}."
     commands = training_commands(run, store)
     note = (STORE_NOTE if store else RECIPE_NOTE) if len(commands) > 1 else ""
     return "\n".join(["```", *commands, "```", "", f"{note}{commit}", ""])

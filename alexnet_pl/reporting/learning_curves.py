@@ -110,7 +110,7 @@ def describe_run(run: NamedRun) -> str:
     speed = f"{rate:,.0f} images/s" if rate else "images/s not logged"
     changed = " with uncommitted changes" if session.changed_files else ""
     return (
-        f"- `{run.name}`: {session.store.name} ({session.store.fingerprint[:12]}), {session.machine}, "
+        f"- `{run.name}`: {session.store.name} ({session.store.fingerprint[:12]}), {session.arithmetic}, "
         f"{speed}, commit {(session.commit or 'none')[:10]}{changed}"
     )
 

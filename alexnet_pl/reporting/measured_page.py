@@ -51,7 +51,7 @@ def measured_page(tables: Sequence[Table], tests: Sequence[TestRun], root: Path)
 
 def provenance_table(tests: Sequence[TestRun], root: Path) -> Table:
     rows = [provenance_row(test, root) for test in sorted(tests, key=lambda test: test.path)]
-    header = ["test", "top-1, %", "top-5, %", "commit", "date", "torch", "machine", "images/s", "hours"]
+    header = ["test", "top-1, %", "top-5, %", "commit", "date", "torch", "machine", "precision", "images/s", "hours"]
     return Table("Provenance of each number", header, rows)
 
 
@@ -73,6 +73,7 @@ def provenance_row(test: TestRun, root: Path) -> list[str]:
         first.time[:10] if first else "",
         (first.packages.get("torch") or "") if first else "",
         first.machine if first else "",
+        first.precision if first else "",
         f"{rate:,.0f}" if rate else "",
         f"{seconds / 3600:.2f}" if seconds else "",
     ]

@@ -28,7 +28,11 @@ GIT_OPTIONS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One run of a command: time, commit, arguments, images, machine; `processes`: how processes shared a batch."""
+    """One run of a command: time, commit, arguments, images, machine.
+
+    `processes`: how processes shared a batch. `precision`: the one in use, as `trainer.precision` would set it; older
+    runs did not record it, nor the processor's name `cpu`.
+    """
 
     time: str
     command: str
@@ -40,13 +44,20 @@ class Session:
     python: str = ""
     platform: str = ""
     host: str = ""
+    cpu: str = ""
     cpus: Count | None = None
     gpus: list[str] = field(default_factory=list)
+    precision: str = ""
     processes: JsonObject = field(default_factory=dict)
 
     @property
     def machine(self) -> str:
         return ", ".join(self.gpus) or f"{self.cpus} CPU cores"
+
+    @property
+    def arithmetic(self) -> str:
+        """Machine and precision, in words."""
+        return f"{self.machine}, {self.precision or 'precision not recorded'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +91,18 @@ def describe_session(command: str, store: StoreIdentity) -> Session:
         python=platform.python_version(),
         platform=platform.platform(),
         host=platform.node(),
+        cpu=cpu_name(),
         cpus=os.cpu_count(),
         gpus=[torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     )
+
+
+def cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def git(*words: str) -> str | None:

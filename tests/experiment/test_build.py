@@ -14,6 +14,7 @@ from alexnet_pl.config import schema
 from alexnet_pl.config.recipes import SHIPPED, compose, is_override
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
+from alexnet_pl.runtime import precision_in_use
 from alexnet_pl.training.epoch_schedules import LoggedSchedule
 from alexnet_pl.training.schedules import PlateauSchedule
 
@@ -124,7 +125,7 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("++augment.crops=1", "did you mean augment.crop?"),
         ("++optim.learning_rate=1", "optim.learning_rate: this key is now optim.lr"),
         ("++data.batchsize=1", "did you mean data.batch_size?"),
-        ("++performance.optimized=true", "did you mean performance.optimized?"),
+        ("++performance.optimzed=true", "did you mean performance.optimized?"),
         ("++trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
         ("++schedule.plateau.patient=3", "did you mean schedule.plateau.patience?"),
         ("++sede=3", "did you mean seed?"),
@@ -237,6 +238,8 @@ def test_tf32_is_used_only_if_configured(wanted: str, allowed: bool, config: Com
     trainer = build.make_trainer(config("imagenette", "logger=csv", f"trainer.precision={wanted}"), tmp_path)
     assert trainer.precision == ("bf16-mixed" if wanted == "bf16-mixed" else "32-true")
     assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed
+    assert precision_in_use(str(trainer.precision), "cuda") == wanted
+    assert precision_in_use(str(trainer.precision), "cpu") == trainer.precision
 
 
 def test_documented_replay_of_the_2010_run_composes() -> None:

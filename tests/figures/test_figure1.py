@@ -18,7 +18,7 @@ SLOW = [80.0, 60.0, 50.0, 45.0, 40.0, 35.0, 30.0, 29.0, 28.0, 26.0, 24.0]  # bet
 def write_run(folder: Path, activation: str, rate: float, seed: int, errors: list[float], name: str = "conv") -> Path:
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra/config.yaml").write_text(
-        f"seed: {seed}\nmodel: {{name: {name}, activation: {activation}}}\ntrainer: {{precision: 32-true}}\n"
+        f"seed: {seed}\nmodel: {{name: {name}, activation: {activation}}}\n"
         f"rates: {{{activation}: {rate}}}\noptim: {{lr: '${{rates.${{model.activation}}}}'}}\n"
     )
     rows = [f"{50 * i},2.0,\n{100 * i},,{error}\n" for i, error in enumerate(errors, 1)]
@@ -30,6 +30,7 @@ def write_run(folder: Path, activation: str, rate: float, seed: int, errors: lis
         "store": {"name": "cifar10", "fingerprint": "f" * 64},
         "gpus": [],
         "cpus": 2,
+        "precision": "32-true",
         "commit": "c" * 40,
         "changed_files": [],
     }

@@ -32,6 +32,7 @@ def make_run(folder: Path, name: str, metrics: str = METRICS) -> Path:
         "store": {"name": "tiny", "fingerprint": "0123456789abcdef"},
         "gpus": [],
         "cpus": 2,
+        "precision": "bf16-mixed",
         "commit": "f" * 40,
         "changed_files": [],
     }
@@ -43,7 +44,7 @@ def test_runs_are_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFix
     longer = METRICS + "60,,,40.0,9.0\n"
     curves([str(make_run(tmp_path, "a")), str(make_run(tmp_path, "b", longer))])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "- `a`: tiny (0123456789ab), 2 CPU cores, 110 images/s, commit ffffffffff"
+    assert lines[0] == "- `a`: tiny (0123456789ab), 2 CPU cores, bf16-mixed, 110 images/s, commit ffffffffff"
     assert lines[3:] == [
         "| step | a top-1 error % | top-5 error % | b top-1 error % | top-5 error % |",
         "| ---: | ---: | ---: | ---: | ---: |",
@@ -90,7 +91,7 @@ def test_top_5_errors_of_five_classes_are_left_out(tmp_path: Path, capsys: pytes
 def test_run_too_short_for_a_rate_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curves([str(make_run(tmp_path, "a", "step,val/top1_error,val/top5_error\n3,84.5,50.0\n"))])
     said = capsys.readouterr().out
-    assert "2 CPU cores, images/s not logged, commit" in said
+    assert "2 CPU cores, bf16-mixed, images/s not logged, commit" in said
     assert "| 3 | 84.50 | 50.00 |" in said
 
 

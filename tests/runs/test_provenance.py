@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from running import Compose, run
 
 from alexnet_pl.runs import provenance
 from alexnet_pl.runs.records import StoreIdentity
@@ -41,6 +42,22 @@ def test_installed_package_has_no_commit(checkout: Path) -> None:
     (checkout / ".git").rmdir()
     session = provenance.describe_session("fit", StoreIdentity(name="x", fingerprint="y"))
     assert (session.commit, session.changed_files) == (None, [])
+
+
+@pytest.mark.parametrize("wanted", ["32-true", "bf16-mixed"])
+def test_precision_in_use_is_recorded(config: Compose, tiny: list[str], tmp_path: Path, wanted: str) -> None:
+    cfg = config("imagenette", *tiny, "logger=csv", f"trainer.precision={wanted}", "trainer.max_epochs=1")
+    run(cfg, "fit", tmp_path)
+    (session,) = provenance.read_sessions(tmp_path)
+    assert session.precision == wanted
+    assert session.arithmetic == f"{session.machine}, {wanted}"
+
+
+def test_older_record_has_no_precision(tmp_path: Path) -> None:
+    record = {"sessions": [{"time": "now", "command": "fit", "argv": [], "cpus": 2}]}
+    (tmp_path / "provenance.json").write_text(json.dumps(record))
+    (session,) = provenance.read_sessions(tmp_path)
+    assert session.arithmetic == "2 CPU cores, precision not recorded"
 
 
 def test_sessions_are_appended_in_order(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.runs.records import DatasetInfo, StoreIdentity
+from alexnet_pl.runtime import precision_in_use
 from alexnet_pl.training.energy import EnergyMeter
 from alexnet_pl.training.media import log_summary
 from alexnet_pl.training.schedules import find_end_of_fit
@@ -137,7 +138,11 @@ class Provenance(L.Callback):
             return
         store = trainer.datamodule.store  # type: ignore[attr-defined]
         identity = StoreIdentity(name=store.name, fingerprint=store.fingerprint)
-        session = replace(describe_session(self.command, identity), processes=describe_processes(trainer))
+        session = replace(
+            describe_session(self.command, identity),
+            precision=precision_in_use(str(trainer.precision), trainer.strategy.root_device.type),
+            processes=describe_processes(trainer),
+        )
         if self.command == "fit" and trainer.world_size > 1:
             print_shares(session.processes)
         append_session(self.run, session)
