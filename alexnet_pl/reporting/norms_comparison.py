@@ -17,6 +17,7 @@ from alexnet_pl.paper import matching
 from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.paper.results import TestRun, collect_tests
 from alexnet_pl.runs.fit_status import differences
+from alexnet_pl.runs.provenance import read_sessions
 
 PAPER_ERRORS = {norm: BY_KEY[key].values["top1_error"] for norm, key in ((False, "cifar.13pct"), (True, "cifar.11pct"))}
 SCHEDULE = 470  # epochs in configs/cifar10_13pct.yaml
@@ -48,8 +49,18 @@ def read_cifar_test(test: TestRun) -> CifarTest | None:
         return None
     epochs = training["trainer"]["max_epochs"] if result.trained.epochs is None else result.trained.epochs
     return CifarTest(
-        training["model"]["norm"], epochs, result.seed, result.top1_error, describe_settings(result, training)
+        training["model"]["norm"],
+        epochs,
+        result.seed,
+        result.top1_error,
+        describe_settings(result, training) + describe_precision(test.run),
     )
+
+
+def describe_precision(run: Path) -> str:
+    """Precision of a run's fit, with a comma before it; empty if it was not recorded, as in older runs."""
+    sessions = read_sessions(run)
+    return f", {sessions[0].precision}" if sessions and sessions[0].precision else ""
 
 
 def describe_settings(result: TestResult, training: Settings) -> str:

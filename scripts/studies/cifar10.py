@@ -6,12 +6,16 @@ from pathlib import Path
 from studies.run import Run, Study, alexnet_pl
 
 NETWORKS = ("13pct", "11pct")
+FASTER = (  # than the recipe: half the time in bfloat16 on a CPU that computes in it, and a tenth of it in validation
+    "trainer.precision=auto",
+    "+trainer.check_val_every_n_epoch=10",
+)
 
 
 def planned_runs(seeds: Sequence[int]) -> Iterator[Run]:
     for seed in seeds:
         for network in NETWORKS:
-            yield Run("cifar10", network, seed, f"cifar10_{network}", "cifar10")
+            yield Run("cifar10", network, seed, f"cifar10_{network}", "cifar10", FASTER)
 
 
 def prepare_store(source: Path | None, root: Path) -> None:

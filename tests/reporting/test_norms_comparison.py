@@ -81,6 +81,21 @@ def test_step_limited_runs_and_runs_with_other_settings_are_separate(
     }
 
 
+def test_runs_of_different_precisions_are_in_different_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, precision in enumerate(("32-true", "bf16-mixed", "bf16-mixed")):
+        write_run(tmp_path / f"run{seed}", False, seed, 13.0 + seed, epochs=470)
+        session = {"time": "now", "command": "fit", "argv": [], "precision": precision}
+        (tmp_path / f"run{seed}/provenance.json").write_text(json.dumps({"sessions": [session]}))
+    registry.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
+    tables = re.split(r"^470 epochs.*nine views, (.*):$", capsys.readouterr().out, flags=re.M)
+    seeds = {
+        name: re.findall(r"^\| (\d) ", table, re.M) for name, table in zip(tables[1::2], tables[2::2], strict=True)
+    }
+    assert seeds == {"32-true": ["0"], "bf16-mixed": ["1", "2"]}
+
+
 def test_folders_without_matching_runs_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "a", False, 0, 14.0)
     (tmp_path / "a/results/test-nine/result.json").unlink()
