@@ -2,7 +2,7 @@
 
     python scripts/evidence.py /fast/evidence --plan
     python scripts/evidence.py /fast/evidence --tinyimagenet /downloads/tiny-imagenet-200
-    python scripts/evidence.py /fast/evidence --cifar10 /downloads/cifar-10-batches-py --part cifar10 --seeds 1
+    python scripts/evidence.py /fast/evidence --cifar10 /downloads/cifar-10-python.tar.gz --part cifar10 --seeds 1
 
 Interrupted, the same command continues. A run whose files are in docs/data/evidence is done; remove them to repeat it.
 Two calls, each with its own parts or seeds, may share the folder. Studies without their images are left out.

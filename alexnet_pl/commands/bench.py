@@ -8,6 +8,7 @@ from omegaconf import DictConfig, ListConfig
 
 from alexnet_pl.bench import prepare_suite
 from alexnet_pl.bench.report import print_prepare_tables, print_training_tables
+from alexnet_pl.commands.registry import check_typed_store
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 
@@ -18,6 +19,8 @@ PAGE = Path("docs/benchmarks.md")
 def bench(cfg: DictConfig, folder: Path) -> None:
     if cfg.bench.suite not in SUITES:
         raise UserError(f"bench {cfg.bench.suite}: one of {', '.join(SUITES)}")
+    if cfg.bench.suite in ("report", "prepare"):  # the other suites open the store
+        check_typed_store(cfg)
     if cfg.bench.suite == "report":
         return write_page(cfg)
     if cfg.bench.suite == "gpu":

@@ -65,10 +65,13 @@ def export(runs: list[Path], options: ExportOptions) -> None:
 
 
 def find_store(run: Path, root: str | None) -> Store | None:
-    """Store with the images of the run; None if it is not there, at `root` or where the run found it."""
+    """Store with the images of the run, at `root` or where the run found it; None if the latter is not there. Raises
+    UserError if `root` is given and holds other images."""
     try:
         return TrainedRun(run, root).store
     except UserError:
+        if root:
+            raise
         return None
 
 

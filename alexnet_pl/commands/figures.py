@@ -10,7 +10,6 @@ from pathlib import Path
 
 from alexnet_pl.commands.options import FigureOptions, typed_options
 from alexnet_pl.console import print_message
-from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -30,8 +29,6 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
         raise UserError(f"{', '.join(map(str, folders))}: no run folder there with {METRICS} or {CHECKPOINTS}")
     if options.pictures:
         find_images(options.pictures, "pictures")
-    if options.root:
-        Store(options.root)
     names = (folder.name if folder.is_absolute() else str(folder) for folder in folders)
     command_line = " ".join([*names, *typed_options(options)])
     errors = []

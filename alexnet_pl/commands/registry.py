@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
 HOME = "alexnet_pl.commands"
+STORE = "alexnet_pl.data.store.store:Store"
 NET = ("model", "augment")  # sections that decide a checkpoint's network
 MACHINE = ("trainer", "performance", "distributed")
 
@@ -278,10 +281,23 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     if command.first_process_only and not is_first_process():
         print(f"{command.name}: runs on the first process only", flush=True)
         return None
+    if "data" not in command.keys or kind_of(cfg) == "codes":
+        check_typed_store(cfg)
     target = load(target_of(command, cfg))
     if command.uses_trainer:
         return load(f"{HOME}.trainer:run_with_trainer")(target, cfg, folder)
     return target(cfg, folder)
+
+
+def check_typed_store(cfg: DictConfig) -> None:
+    """Raise UserError if `data.root` was typed and is no store, for a command that does not open it.
+
+    A config holds the keys of all commands, so those of others are accepted; but a typed value is checked, as
+    `check_config` does for the sections that it knows. Without this, the user would believe that the store was used.
+    """
+    words = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    if any(word.lstrip("+").startswith("data.root=") for word in words):
+        load(STORE)(store_root(cfg))
 
 
 def kind_of(cfg: DictConfig) -> str:
@@ -305,10 +321,13 @@ def target_of(command: Command, cfg: DictConfig) -> str:
 
 
 def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
-    """Run a command without a recipe, such as `figures RUN [RUN ...] key=value`. Returns the run folders."""
+    """Run a command without a recipe, such as `figures RUN [RUN ...] key=value`. Returns the run folders. Raises
+    UserError if `data.root` is given and is no store, whether the command opens it for these runs or not."""
     from alexnet_pl.commands import options
 
     folders, given = options.split_words(command.name, words, command.operands)
-    made = getattr(options, command.options)
-    load(command.target)(folders, options.read_options(given, made))
+    chosen = options.read_options(given, getattr(options, command.options))
+    if root := getattr(chosen, "root", None):
+        load(STORE)(root)
+    load(command.target)(folders, chosen)
     return folders

@@ -9,8 +9,9 @@ from pages.markdown import NOTE, ROOT, table
 CONFIGS = ROOT / "configs"
 CONFIG_HEAD = """\
 Every key that recipes share, from `configs/_base.yaml`. `python -m alexnet_pl fit -c RECIPE --cfg job` prints those of
-a recipe with its values; a key that nothing reads is an error that names the nearest one. Every option of Lightning's
-`Trainer` can be given as `trainer.OPTION=value`. `???` has no default: it must be given.
+a recipe with its values; a key that nothing reads is an error that names the nearest one. Keys that only other commands
+read are accepted, and a `data.root` that is typed must be a store even there. Every option of Lightning's `Trainer` can
+be given as `trainer.OPTION=value`. `???` has no default: it must be given.
 """
 VARIANTS_HEAD = """\
 The network, its augmentation and the update rule have two sets of defaults, chosen by `variant`

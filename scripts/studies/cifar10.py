@@ -25,7 +25,7 @@ def prepare_store(source: Path | None, root: Path) -> None:
 CIFAR10 = Study(
     "CIFAR-10",
     "cifar10",
-    "cifar-10-batches-py, unpacked from cifar-10-python.tar.gz",
+    "cifar-10-python.tar.gz, or the folder unpacked from it",
     ("cifar10",),
     (0, 1, 2),
     planned_runs,

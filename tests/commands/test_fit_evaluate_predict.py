@@ -18,6 +18,7 @@ from running import TRAIN, VAL, Compose, last, run
 from torch.nn import functional as F
 
 from alexnet_pl.commands import evaluate
+from alexnet_pl.data.loading import datamodule
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
@@ -243,6 +244,35 @@ def test_wrong_number_of_classes_is_refused_before_the_demo_is_drawn(config: Com
     with pytest.raises(UserError, match=r"model.num_classes=7: the store at .* has 10 classes"):
         run(cfg, "fit", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_demo_is_not_drawn_at_a_mistyped_path(config: Compose, tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs/a.jpg").touch()
+    for root, says in {
+        "mistyped/store": "mistyped/store: there is no folder .*mistyped, so the demo's images are not drawn; give ",
+        "photographs/a.jpg/store": "there is no folder .*a.jpg, so",
+        "photographs": "photographs holds no prepared store",
+        "photographs/a.jpg": "a.jpg holds no prepared store",
+    }.items():
+        with pytest.raises(UserError, match=f"^data.root: .*{says}[^\n]*$"):
+            run(config("demo", "logger=csv", f"data.root={tmp_path / root}"), "fit", tmp_path / "run")
+    assert not (tmp_path / "mistyped").exists()
+    assert [path.name for path in (tmp_path / "photographs").iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("root", ["new", "data/new"])
+def test_folder_is_named_before_the_demo_is_drawn_there(
+    root: str, config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Recipes draw in data/, which need not exist."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datamodule, "make_store", lambda options: print(f"draws {options.root}"))
+    data = build.make_data(config("demo", f"data.root={root}"))
+    data.check()
+    data.prepare_data()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"data.root: {root} does not exist; the demo's images are drawn there", f"draws {root}"]
 
 
 def test_preparing_twice_does_nothing_the_second_time(

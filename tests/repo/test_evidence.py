@@ -103,12 +103,12 @@ def test_studies_without_their_images_are_left_out(
     evidence.main()
     said = capsys.readouterr().out
     assert "cifar10: 2 left, hours not yet known" in said
-    assert "CIFAR-10: left out; its images are missing (--cifar10: cifar-10-batches-py, unpacked from" in said
+    assert "CIFAR-10: left out; its images are missing (--cifar10: cifar-10-python.tar.gz, or the" in said
     assert executed == []
     monkeypatch.setattr(sys, "argv", ["evidence.py", str(tmp_path / "root"), "--cifar10", str(tmp_path / "away")])
     with pytest.raises(SystemExit, match="2"):
         evidence.main()
-    assert "away: does not exist; give cifar-10-batches-py" in capsys.readouterr().err
+    assert "away: does not exist; give cifar-10-python.tar.gz" in capsys.readouterr().err
 
 
 def test_classes_are_divided_between_the_stores(tmp_path: Path) -> None:

@@ -18,13 +18,15 @@ class ByteLocation(NamedTuple):
       "gzip"     the archive as a whole; `start` counts in its uncompressed content
       "zip"      a member of a zip archive, whose local header is at `start`
       "parquet"  row `start` of a table
-      "planes"   none, and the bytes are pixels of a square image: red, green and blue planes
+
+    `is_planes`: the bytes are no image file but the pixels of a square image: red, green and blue planes.
     """
 
     path: Path
     start: int = 0
     size: int | None = None
     compression: str = ""
+    is_planes: bool = False
 
     def read(self) -> bytes:
         """Read the bytes. Raises OSError if the file is gone or shorter than when it was listed, ValueError if the

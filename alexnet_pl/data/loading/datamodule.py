@@ -23,6 +23,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 DEMO = "demo"  # name of the synthetic data set, which is drawn on first use
+DRAWN = Path("data")  # folder of the stores that shipped recipes draw; it is made if it does not exist
 
 
 class RankInfo(TypedDict):
@@ -40,6 +41,15 @@ def image_share(trainer: L.Trainer) -> tuple[int, int]:
     have the same share."""
     share = getattr(trainer.strategy, "distributed_sampler_kwargs", {"rank": 0, "num_replicas": 1})
     return share["rank"], share["num_replicas"]
+
+
+def check_place_to_draw(root: Path) -> None:
+    """Raise UserError if the folder that would hold the store does not exist, as for a mistyped path."""
+    if root.parent != DRAWN and not root.parent.is_dir():
+        raise UserError(
+            f"data.root: {root}: there is no folder {root.parent}, so the demo's images are not drawn; give a prepared "
+            "store, or a new path in an existing folder"
+        )
 
 
 class ImageStore(L.LightningDataModule):
@@ -84,6 +94,7 @@ class ImageStore(L.LightningDataModule):
     def prepare_data(self) -> None:
         """Download a remote store or draw the demo's images, in one process only."""
         if self.is_undrawn_demo:
+            print(f"data.root: {self.root} does not exist; the demo's images are drawn there", flush=True)
             make_store(PrepareOptions(self.root, DEMO, self.size))
         elif self.trainer is not None:
             for split in ("train", "val") if self.trainer.state.fn == TrainerFn.FITTING else (self.test_split_name,):
@@ -95,8 +106,11 @@ class ImageStore(L.LightningDataModule):
         return self.dataset == DEMO and not is_remote(self.root) and not Path(self.root).exists()
 
     def check(self) -> None:
-        """Raise UserError, before anything else is set up, unless there is a store of the right name and size."""
-        if not self.is_undrawn_demo:
+        """Raise UserError, before anything else is set up, unless there is a store of the right name and size, or the
+        demo can be drawn."""
+        if self.is_undrawn_demo:
+            check_place_to_draw(Path(self.root))
+        else:
             _ = self.store
 
     def check_num_classes(self, outputs: int) -> None:

@@ -46,8 +46,8 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
         )
     if options.name == "cifar10" and form != CIFAR10:
         raise UserError(
-            f"prepare.source: {options.source} holds {form}, not CIFAR-10; give the folder of cifar-10-batches-py, "
-            "unpacked from cifar-10-python.tar.gz, or choose another data.name"
+            f"prepare.source: {options.source} holds {form}, not CIFAR-10; give cifar-10-python.tar.gz, or the "
+            "folder unpacked from it, or choose another data.name"
         )
     if form == ARCHIVES and share is None:
         raise UserError(

@@ -165,4 +165,4 @@ def decode_record(item: ImageRecord) -> tuple[torch.Tensor, str]:
         raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
-    return (raw_rgb(data), "") if item.location.compression == "planes" else decode(data)
+    return (raw_rgb(data), "") if item.location.is_planes else decode(data)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES
 from alexnet_pl.data.sources.base import DatasetListing
-from alexnet_pl.data.sources.cifar10 import find_batches, read_cifar
+from alexnet_pl.data.sources.cifar10 import find_batches, find_batches_archive, read_cifar
 from alexnet_pl.data.sources.huggingface import (
     find_packed,
     find_shards,
@@ -53,7 +53,10 @@ def read_source(
     if known := read_boxed(source, share, first_pixel) or read_published(source, allow_incomplete):
         return known
     check_devkit_present(source)
-    if source.is_file() or (not (source / "train").is_dir() and find_archives(source)):
+    is_packed = source.is_file() or not (source / "train").is_dir()  # archives beside class folders are of other images
+    if is_packed and (archive := find_batches_archive(source)):
+        return CIFAR10, read_cifar(archive)
+    if source.is_file() or (is_packed and find_archives(source)):
         return ARCHIVES, read_synset_archives(source, synsets, share)
     if shards := find_shards(source):
         return "WebDataset shards", read_shards(shards, allow_incomplete)

@@ -1,9 +1,11 @@
 """CIFAR-10 source: official batches against pickle, small synthetic batches, and malicious pickles."""
 
 import hashlib
+import json
 import os
 import pickle
 import shutil
+import tarfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,14 @@ def fake_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def pack(folder: Path, archive: Path) -> Path:
+    """Write the folder into a tar archive, gzipped by its suffix, as the official one."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive, "w" if archive.suffix == ".tar" else "w:gz") as file:
+        file.add(folder, folder.name)
+    return archive
+
+
 def test_batches_are_assigned_to_splits(fake_batches: Path) -> None:
     for source in (fake_batches, fake_batches.parent):
         what, found = read_source(source, {})
@@ -77,12 +87,58 @@ def test_store_of_batches_has_their_pixels_labels_and_mean(fake_batches: Path, c
     assert not store.manifest.odd
 
 
+@pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "cifar-10-python.tgz", "cifar-10-python (1).tar"])
+def test_archive_is_read_in_place_and_makes_the_same_store(
+    name: str, fake_batches: Path, config: Compose, tmp_path: Path
+) -> None:
+    archive = pack(fake_batches, tmp_path / "archive" / name)
+    stores = []
+    for number, source in enumerate((fake_batches, archive, archive.parent)):
+        root = tmp_path / f"store{number}"
+        prepare.prepare(config("cifar10", f"prepare.source='{source}'", f"data.root={root}"), tmp_path)
+        stores.append({path.name: path.read_bytes() for path in root.iterdir()})
+    assert len({json.loads(store["store.json"])["fingerprint"] for store in stores}) == 1
+    assert stores[0] == stores[1] == stores[2]
+    assert os.listdir(archive.parent) == [name]
+
+
+def test_archive_beside_class_folders_is_not_taken(fake_batches: Path, tmp_path: Path) -> None:
+    pack(fake_batches, tmp_path / "photos/cifar-10-python.tar.gz")
+    for split in ("train", "val"):
+        (tmp_path / "photos" / split / "cats").mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / "photos" / split / "cats/one.png")
+    assert read_source(tmp_path / "photos", {})[0] == "class folders"
+
+
+def test_damaged_archive_is_refused_in_one_line(fake_batches: Path, tmp_path: Path) -> None:
+    archive = pack(fake_batches, tmp_path / "archive/cifar-10-python.tar.gz")
+    whole = archive.read_bytes()
+    checksum_flipped = bytearray(whole)
+    checksum_flipped[-6] ^= 1
+    for damaged in (whole[: len(whole) // 2], whole[:-20], checksum_flipped, b"", b"<html>not found</html>"):
+        archive.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"^[^\n]*cifar-10-python.tar.gz: corrupt or incomplete archive \([^\n]+$"):
+            read_source(archive, {})
+
+
+def test_archive_of_other_files_is_refused_in_one_line(fake_batches: Path, tmp_path: Path) -> None:
+    """Each file has to be the official one, as in the folder."""
+    (fake_batches / "data_batch_4").write_bytes(pickle.dumps(batch("data_batch_7"), protocol=3))
+    changed = pack(fake_batches, tmp_path / "archive/cifar-10-python.tar.gz")
+    with pytest.raises(UserError, match=r"cifar-10-python.tar.gz: data_batch_4 is not the official file \(md5 "):
+        read_source(changed, {})
+    (fake_batches / "data_batch_4").unlink()
+    short = pack(fake_batches, tmp_path / "short/cifar-10-python.tar")
+    with pytest.raises(UserError, match=r"cifar-10-python.tar has no data_batch_4; get cifar-10-python.tar.gz again"):
+        read_source(short, {})
+
+
 def test_other_images_do_not_become_a_store_named_cifar10(config: Compose, tmp_path: Path) -> None:
     for split in ("train", "val"):
         (tmp_path / split / "cats").mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / split / "cats/one.png")
     words = [f"prepare.source={tmp_path}", f"data.root={tmp_path / 'store'}"]
-    with pytest.raises(UserError, match=r"holds class folders, not CIFAR-10; give the folder of cifar-10-batches-py"):
+    with pytest.raises(UserError, match=r"holds class folders, not CIFAR-10; give cifar-10-python.tar.gz"):
         prepare.prepare(config("cifar10", *words), tmp_path)
     prepare.prepare(config("cifar10", *words, "data.name=cats"), tmp_path)
     assert Store(tmp_path / "store").name == "cats"
@@ -111,7 +167,7 @@ def test_corrupt_or_wrong_file_is_named(fake_batches: Path, damage: bytes | None
 
 def test_missing_batch_is_named(fake_batches: Path) -> None:
     (fake_batches / "test_batch").unlink()
-    with pytest.raises(UserError, match="test_batch does not exist; unpack all"):
+    with pytest.raises(UserError, match=r"cifar-10-batches-py has no test_batch; get cifar-10-python.tar.gz again"):
         read_source(fake_batches, {})
 
 

@@ -1,0 +1,92 @@
+"""`data.root` on the command line is a store, also for commands that read no images; or it is refused in one line."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from running import Compose
+
+from alexnet_pl.commands import registry
+from alexnet_pl.commands.registry import COMMANDS
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources import synthetic
+from alexnet_pl.errors import UserError
+
+WITHOUT_IMAGES = ["predict", "detect", "report", "dashboard"]
+AWAY = r"^data.root: /away/store does not exist; make one: [^\n]+$"
+
+
+@pytest.fixture
+def typed(config: Compose, monkeypatch: pytest.MonkeyPatch) -> Compose:
+    """typed(recipe, *words) → config of a command line with these words."""
+
+    def composed(name: str, *words: str) -> DictConfig:
+        job = SimpleNamespace(overrides=SimpleNamespace(task=list(words)))
+        monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+        monkeypatch.setattr(HydraConfig, "get", lambda: job)
+        return config(name, *words)
+
+    return composed
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        *(("boxes_demo" if name == "detect" else "demo", [f"command={name}"]) for name in WITHOUT_IMAGES),
+        ("demo", ["command=bench", "bench.suite=prepare"]),
+        ("demo", ["command=bench", "bench.suite=report"]),
+        ("codes", ["command=fit", "codes.features=runs/x"]),
+        ("codes", ["command=test", "codes.features=runs/x"]),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "++"])
+def test_command_that_reads_no_images_refuses_a_path_that_is_no_store(
+    recipe: str, words: list[str], prefix: str, typed: Compose, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=AWAY):
+        registry.run(typed(recipe, *words, f"{prefix}data.root=/away/store"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_commands_without_images_are_tested() -> None:
+    recipes = [one.name for one in COMMANDS.values() if one.takes == "recipe" and "data" not in one.keys]
+    assert sorted(recipes) == sorted(WITHOUT_IMAGES)
+
+
+def test_store_or_a_recipes_own_path_is_accepted(typed: Compose, tiny_store: Path, tmp_path: Path) -> None:
+    """The store of a run may have been moved; `report` and `predict` need none."""
+    (tmp_path / "runs").mkdir()
+    runs = f"report.runs={tmp_path / 'runs'}"
+    registry.run(typed("demo", "command=report", runs, f"data.root={tiny_store}"), tmp_path / "a")
+    assert (tmp_path / "a/report.md").is_file()
+    cfg = typed("demo", "command=report", runs)
+    cfg.data.root = "/away/store"
+    registry.run(cfg, tmp_path / "b")
+    assert (tmp_path / "b/report.md").is_file()
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS.values() if one.takes == "runs"], ids=lambda one: one.name)
+def test_command_on_a_run_folder_refuses_a_path_that_is_no_store(
+    command: registry.Command, tiny_run: Path, tmp_path: Path
+) -> None:
+    """`export` compared the file with random images, and `page` had no examples."""
+    says = r"^data.root: unknown key" if command.name == "curves" else AWAY
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    before = sorted(run.rglob("*"))
+    with pytest.raises(UserError, match=says):
+        registry.run_on_folders(command, [str(run), "data.root=/away/store"])
+    assert sorted(run.rglob("*")) == before
+
+
+def test_export_refuses_a_store_of_other_images(tiny_run: Path, tmp_path: Path) -> None:
+    read_image = partial(synthetic.read_drawn, size=72)
+    prepare(synthetic.list_synthetic(16, 16), tmp_path / "other", StoreSettings("tiny", 72, {}), read_image)
+    words = [str(tiny_run), f"out={tmp_path / 'out'}", f"data.root={tmp_path / 'other'}"]
+    with pytest.raises(UserError, match=r"^data.root: .* holds other images \(\w{12}\) than the run's"):
+        registry.run_on_folders(registry.find("export"), words)
+    assert not (tmp_path / "out").exists()
