@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 
 import nbformat
@@ -66,6 +67,53 @@ def test_colab_notebook_installs_existing_extras_and_its_commands_compose() -> N
     assert extras in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     (opened,) = [line.removeprefix("%run alexnet_pl/") for line in lines if line.startswith("%run ")]
     assert (ROOT / opened).is_file()
+
+
+class Shell:
+    """Stands for IPython in a cell: records commands instead of running them; `git` makes the files of `clone`."""
+
+    def __init__(self, folder: Path, clone: list[str]) -> None:
+        self.folder, self.clone = folder, clone
+        self.commands: list[str] = []
+
+    def system(self, line: str) -> None:
+        self.commands.append(line.split()[0])
+        for name in self.clone:
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).touch()
+
+    def run_line_magic(self, name: str, line: str) -> None:
+        self.commands.append(name)
+
+
+@pytest.mark.parametrize(
+    ("address", "clone", "says", "commands"),
+    [
+        (None, [], "OWNER is a placeholder: set REPOSITORY to the address of your copy", []),
+        ("https://example.org/mistyped", [], "https://example.org/mistyped was not cloned: set REPOSITORY", ["git"]),
+        ("https://example.org/mine", ["alexnet_pl/pyproject.toml"], None, ["git", "pip", "env"]),
+    ],
+)
+def test_colab_notebook_stops_at_a_wrong_address(
+    address: str | None,
+    clone: list[str],
+    says: str | None,
+    commands: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A notebook goes on after a command that fails, so that the first error would be an import many cells below."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    monkeypatch.chdir(tmp_path)
+    source = next(cell.source for cell in code(COLAB) if "REPOSITORY" in cell.source)
+    source = (
+        re.sub(r"^REPOSITORY = .*$", f'REPOSITORY = "{address}"', source, flags=re.MULTILINE) if address else source
+    )
+    shell = Shell(tmp_path, clone)
+    with pytest.raises((ValueError, OSError), match=f"^{says}") if says else nullcontext():
+        exec(TransformerManager().transform_cell(source), {"get_ipython": lambda: shell})
+    assert shell.commands == commands
 
 
 @pytest.mark.slow
