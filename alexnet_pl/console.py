@@ -15,8 +15,13 @@ def is_first_process() -> bool:
 def print_message(line: str, where: Path) -> None:
     """Print on the first process only; paths below the working folder are printed relative to it."""
     if is_first_process():
-        lies = os.path.relpath(where)
-        print(f"{line}\n→ {where if lies.startswith('..') else lies}", flush=True)
+        print(f"{line}\n→ {shorten_path(where)}", flush=True)
+
+
+def shorten_path(path: Path) -> str:
+    """Path relative to the working folder if it is below it, else unchanged."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def suggest(words: str) -> None:

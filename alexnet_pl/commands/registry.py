@@ -197,7 +197,7 @@ COMMANDS = {
         ),
         Command(
             "report",
-            "print the paper's tables beside the results of the run folders in report.runs",
+            "print what the run folders in report.runs measured beside the paper's numbers; write all rows to files",
             f"{HOME}.report:report",
             default_recipe="_base.yaml",
             stable_run_dir=True,

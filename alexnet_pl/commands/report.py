@@ -7,13 +7,14 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.options import CurveOptions
-from alexnet_pl.console import pluralize, print_message
+from alexnet_pl.console import pluralize, print_message, shorten_path
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.paper.specialization import measure_specialization
+from alexnet_pl.paper.unmatched import collect_unmatched
 from alexnet_pl.reporting import (
     box_tables,
     learning_curves,
@@ -26,24 +27,28 @@ from alexnet_pl.reporting import (
 )
 from alexnet_pl.reporting.chart import draw_comparison_chart
 from alexnet_pl.reporting.code_tables import code_table, codes_page, collect_codes
+from alexnet_pl.reporting.terminal import print_report
+from alexnet_pl.reporting.unmatched_table import reason_lines, unmatched_table
 from alexnet_pl.training.loggers import is_offline
 
 SAVED = "saved.json"  # ids of the saved view and report, to replace them in the next call
 
 
 def report(cfg: DictConfig, folder: Path) -> None:
-    """Print the tables and write report.md, .tex, .html, .csv and .png to the run folder."""
+    """Print what the runs measured, and write all rows to report.md, .tex, .html, .csv and .png in the run folder."""
     roots, tests = paper_tables.report_roots(cfg), paper_tables.collect_report_tests(cfg)
     rows, proxy_results = make_rows(tests), group_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.measured_throughput(roots)
     code_tests, box_tests = collect_codes(roots), box_tables.collect_box_tests(roots)
-    boxes = [*box_tables.box_claim_tables(box_tests), *box_tables.box_proxy_tables(box_tests)]
-    specialization = measure_specialization(tests)
-    proxies = measured_page.measured_tables(proxy_results, measure_deviations(tests), specialization)
+    unmatched = collect_unmatched(roots, tests, rows, box_tests)
+    proxies = measured_page.measured_tables(proxy_results, measure_deviations(tests), measure_specialization(tests))
     codes = [code_table(group) for group in code_tests]
-    all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes, *boxes]
+    box_claims, box_proxies = box_tables.box_claim_tables(box_tests), box_tables.box_proxy_tables(box_tests)
+    page, reasons = shorten_path(folder / "report.md"), reason_lines(unmatched, roots)
+    print_report(rows, box_tests, [*proxies, *codes, *box_proxies], reasons, page)
+    all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes]
+    all_tables += [*box_claims, *box_proxies, *([unmatched_table(unmatched, roots)] if unmatched else [])]
     folder.mkdir(parents=True, exist_ok=True)
-    tables.print_tables(all_tables)
     for suffix, write in {"md": tables.to_markdown, "tex": tables.to_latex, "html": tables.to_html}.items():
         (folder / f"report.{suffix}").write_text(write(all_tables))
     (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results))
@@ -52,7 +57,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
         save_code_curves(code_tests, folder)
         (folder / "codes.md").write_text(codes_page(code_tests, picture_codes(code_tests)))
     if box_tests:
-        (folder / "boxes.md").write_text(box_tables.PAGE + tables.to_markdown(boxes))
+        (folder / "boxes.md").write_text(box_tables.PAGE + tables.to_markdown([*box_claims, *box_proxies]))
     draw_comparison_chart(folder / "report.png", rows, proxy_results)
     print_message(f"{pluralize(len(tests), 'test')}; report.md, .tex, .html, .csv and .png", folder)
 

@@ -88,14 +88,34 @@ BOX_CLAIMS = [
 ]  # fmt: skip
 
 
+def explain_box_mismatch(result: Mapping[str, Any]) -> str:
+    """Reason why a test (the contents of boxes.json) matches no claim, in words; "" if it matches one."""
+    dataset = result["dataset"]
+    if any(matches_box_claim(claim, result) for claim in BOX_CLAIMS):
+        return ""
+    if result["task"] != "localise":
+        return f"detection on {dataset['name']}; the paper's rows are {UNDERSPECIFIED}"
+    if not has_official_images(dataset):
+        return f"data set {dataset['name']}; the paper's rows are on the {VAL_IMAGES:,} ILSVRC-2012 validation images"
+    if not has_accurate_network(result):
+        return "the network is not the accurate one of OverFeat, at full width and with windows of 221 pixels"
+    return "settings of `boxes` or `detect` that no row has"
+
+
+def has_official_images(dataset: Mapping[str, Any]) -> bool:
+    return (dataset.get("class_list"), dataset["split"], dataset["images"]) == (ILSVRC2012, "val", VAL_IMAGES)
+
+
+def has_accurate_network(result: Mapping[str, Any]) -> bool:
+    model = result["model"]
+    return (model.get("net", "accurate"), model.get("width", 1.0), result["window"]) == ("accurate", 1.0, 221)
+
+
 def matches_box_claim(claim: BoxClaim, result: Mapping[str, Any]) -> bool:
     """Whether a test (the contents of boxes.json) used the claim's settings, images and network, fully trained."""
-    dataset, model = result["dataset"], result["model"]
     if claim.reason_unmeasured or result["task"] != "localise" or not result["finished"]:
         return False
-    if dataset.get("class_list") != ILSVRC2012 or dataset["split"] != "val" or dataset["images"] != VAL_IMAGES:
-        return False
-    if (model.get("net", "accurate"), model.get("width", 1.0), result["window"]) != ("accurate", 1.0, 221):
+    if not has_official_images(result["dataset"]) or not has_accurate_network(result):
         return False
     recipe = compose("overfeat_localise", ["transfer.weights=x", "data.root=x"])
     boxes_settings, detect_settings = {**recipe.boxes, **claim.boxes}, {**recipe.detect, **claim.detect}

@@ -26,6 +26,11 @@ class ReportRow:
         claim = self.claim
         return bool(claim.recipe) and (claim.data is None or DATASETS[claim.data].labeled)
 
+    @property
+    def needs_run(self) -> bool:
+        """Whether only a run can measure the number; others are counted in the network."""
+        return self.is_measurable and self.claim.data is not None
+
 
 def make_rows(tests: Sequence[TestRun]) -> list[ReportRow]:
     """One row per claim, in the paper's order, from tests on the paper's own images."""

@@ -39,7 +39,7 @@ def difference_table(groups: Mapping[str, Sequence[JsonObject]]) -> list[Table]:
         [label, *map(format_points, differences), f"{p:.2g}", str(differences[0].runs)]
         for (label, differences), p in zip(found.items(), adjusted, strict=True)
     ]
-    header = ["compared", *(f"{name}, points (95 %)" for name in metrics.values()), "p", "seeds"]
+    header = ["compared", *(f"{name}, points (95 % interval)" for name in metrics.values()), "p value", "seeds"]
     return [Table(f"Differences to: {reference}", header, rows, (NOTE.format(first=first),))]
 
 

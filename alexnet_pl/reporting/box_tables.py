@@ -17,7 +17,7 @@ from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.reporting.tables import UNVERIFIED, Table
 from alexnet_pl.runs import fit_status
 
-PAPER_HEADER = ["row", "section", "paper, %", "ours, %"]
+PAPER_HEADER = ["row", "section", "paper, %", "ours, % (95 % interval)"]
 LOCALISER_HEADER = [
     "regressor and test",
     "localisation error, %",
@@ -32,7 +32,8 @@ LOCALISER_METRICS = ("loc_error", "top5_error", "given_class_error", "constant_b
 DETECTOR_HEADER = ["negatives and test", "mAP, %", *OUTCOMES, "learned from", "seeds"]
 
 BoxTests = list[JsonObject]
-"""Contents of boxes.json, with `images_seen`: images or windows in training, including repetitions; 0 if not known."""
+"""Contents of boxes.json, with `images_seen`: images or windows in training, including repetitions, 0 if not known; and
+`folder`: the run folder."""
 
 
 def read_box_test(path: Path) -> JsonObject:
@@ -60,7 +61,7 @@ def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
         try:
             test = read_box_test(path)
             fit = fit_status.read_fit_status(path.parents[2])
-            test["images_seen"] = (fit and fit.images) or 0
+            test |= {"images_seen": (fit and fit.images) or 0, "folder": path.parents[2]}
         except UserError as error:
             print(f"skipped: {error}", file=sys.stderr)
             continue
@@ -72,6 +73,13 @@ def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
 def box_claim_tables(tests: BoxTests) -> list[Table]:
     """Tables of the paper's rows for both tasks, with our values from runs with the same settings and images, and the
     commands for those that are missing."""
+    missing = missing_claims(tests)
+    tables = tables_of_claims(BOX_CLAIMS, tests)
+    return [*tables, missing_table(missing)] if missing else tables
+
+
+def tables_of_claims(claims: Sequence[BoxClaim], tests: BoxTests) -> list[Table]:
+    """One table for each task that `claims` are about."""
     notes = {
         LOCALISATION: (
             "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the development kit. "
@@ -82,27 +90,27 @@ def box_claim_tables(tests: BoxTests) -> list[Table]:
             f"scales, or the context of the later entry. {UNVERIFIED} not compared with the printed source.",
         ),
     }
-    tables = [
-        Table(
-            group,
-            PAPER_HEADER,
-            [box_claim_cells(claim, tests) for claim in BOX_CLAIMS if claim.group == group],
-            notes[group],
-        )
-        for group in (LOCALISATION, DETECTION)
+    groups = {group: [claim for claim in claims if claim.group == group] for group in notes}
+    return [
+        Table(group, PAPER_HEADER, [box_claim_cells(claim, tests) for claim in found], notes[group])
+        for group, found in groups.items()
+        if found
     ]
-    missing = missing_claims(tests)
-    return [*tables, missing] if missing.rows else tables
 
 
-def missing_claims(tests: BoxTests) -> Table:
-    """Rows that a run can measure and none has, with the command for each."""
-    rows = [
-        [claim.label, claim.command]
-        for claim in BOX_CLAIMS
-        if not claim.reason_unmeasured and not any(matches_box_claim(claim, test) for test in tests)
-    ]
-    return Table("Missing localisation results, and the commands for them", ["row", "command"], rows, listed=True)
+def measured_claims(tests: BoxTests) -> list[BoxClaim]:
+    return [claim for claim in BOX_CLAIMS if any(matches_box_claim(claim, test) for test in tests)]
+
+
+def missing_claims(tests: BoxTests) -> list[BoxClaim]:
+    """Claims that a run can measure and none has."""
+    measured = measured_claims(tests)
+    return [claim for claim in BOX_CLAIMS if not claim.reason_unmeasured and claim not in measured]
+
+
+def missing_table(claims: Sequence[BoxClaim]) -> Table:
+    rows = [[claim.label, claim.command] for claim in claims]
+    return Table("Missing localisation results, and the commands for them", ["row", "command"], rows)
 
 
 def box_claim_cells(claim: BoxClaim, tests: BoxTests) -> list[str]:

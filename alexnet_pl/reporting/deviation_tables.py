@@ -10,10 +10,10 @@ from alexnet_pl.reporting.tables import Table, tables_by_dataset
 HEAD = [
     "difference",
     "override",
-    "top-1, points (95 %)",
-    "top-5, points (95 %)",
-    "runs (interval over)",
-    "p",
+    "top-1 points (95 % interval)",
+    "top-5 points (95 % interval)",
+    "interval over",
+    "p value",
     "verdict",
 ]
 NOTES = (

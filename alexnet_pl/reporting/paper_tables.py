@@ -8,6 +8,7 @@ from statistics import median
 
 from omegaconf import DictConfig, ListConfig
 
+from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.claim import ALEXNET, Claim
@@ -16,13 +17,15 @@ from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect_tests
 from alexnet_pl.paper.rows import ReportRow, count_training_images, reproduce_command
 from alexnet_pl.reporting import tables
-from alexnet_pl.reporting.tables import UNVERIFIED, Table
+from alexnet_pl.reporting.tables import UNVERIFIED, Table, describe_basis
 from alexnet_pl.runs import metrics_log
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.layout import FIT, collect_runs
 from alexnet_pl.runs.provenance import read_sessions
 
-NAMES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "conv3_share": "%", "conv4_share": "%"}
+METRICS = {"top1_error": "top-1 error", "top5_error": "top-5 error"}
+UNITS = {"conv3_share": "%", "conv4_share": "%", "epochs": "epochs", "epochs_to_25": "epochs", "days": "days"}
+HEADER = ["row", "section", "metric", "paper", "ours (95 % interval)", "ours minus paper", "interval over"]
 MISSING = "not yet measured"
 
 
@@ -39,12 +42,11 @@ def collect_report_tests(cfg: DictConfig) -> list[TestRun]:
 
 
 def paper_tables(rows: Sequence[ReportRow]) -> list[Table]:
-    """One table for each group of claims."""
-    header = ["row", "section", "paper", "ours (95 %)", "runs (interval over)", "ours minus paper"]
+    """One table for each group of claims, with a line for each value."""
     parts: dict[str, list[list[str]]] = {}
     for row in rows:
-        parts.setdefault(row.claim.group, []).append(row_cells(row))
-    return [Table(part, header, found, NOTES.get(part, ())) for part, found in parts.items()]
+        parts.setdefault(row.claim.group, []).extend(value_cells(row, metric) for metric in row.claim.values)
+    return [Table(part, HEADER, found, NOTES.get(part, ())) for part, found in parts.items()]
 
 
 NOTES = {
@@ -64,38 +66,37 @@ NOTES = {
 }
 
 
-def row_cells(row: ReportRow) -> list[str]:
-    """Cells of a row: label, section, the paper's value, our value, runs, difference."""
-    claim = row.claim
-    runs = max((value.runs for value in row.measured.values()), default=0)
-    basis = {f" ({source})" for value in row.measured.values() if (source := interval_source(value))}
-    paper = " / ".join(f"{claim.bound} {format_claimed(value, claim)}".strip() for value in claim.values.values())
-    paper += "" if claim.verified else f" {UNVERIFIED}"
+def value_cells(row: ReportRow, metric: str) -> list[str]:
+    """Cells of a value under `HEADER`."""
+    claim, paper, ours = row.claim, row.claim.values[metric], row.measured.get(metric)
+    words = (claim.bound, format_claimed(paper, claim), "" if claim.verified else UNVERIFIED)
+    cells = [claim.label, claim.section, name_metric(claim, metric), " ".join(filter(None, words))]
     if not row.is_measurable:
-        ours = "reported by others" if not claim.recipe else "test server only"
-        return [claim.label, claim.section, paper, ours, "", ""]
-    ours = " / ".join(format_estimate(row.measured[metric]) for metric in claim.values if metric in row.measured)
-    published = {
-        metric: value for metric, value in claim.values.items() if metric in row.measured and not math.isnan(value)
-    }
-    differences = [format_signed(row.measured[metric].mean - value) for metric, value in published.items()]
-    return [
-        claim.label,
-        claim.section,
-        paper,
-        ours or MISSING,
-        f"{runs or ''}{''.join(sorted(basis))}",
-        " / ".join(differences),
-    ]
+        return [*cells, "test server only" if claim.recipe else "reported by others", "", ""]
+    if not ours:
+        return [*cells, MISSING, "", ""]
+    difference = "" if math.isnan(paper) else format_signed(ours.mean - paper)
+    return [*cells, format_estimate(ours), difference, interval_source(ours)]
+
+
+def name_metric(claim: Claim, metric: str) -> str:
+    """Name of a claim's metric with its unit; the label of the row says what else is counted."""
+    if claim.ratio:
+        return "times"
+    if metric in METRICS:
+        return f"{METRICS[metric]}, {'points' if claim.relative else '%'}"
+    return UNITS.get(metric, "number")
 
 
 def interval_source(value: Estimate | Difference) -> str:
-    """What an interval's variation is over: "images" or "runs"; "" without an interval."""
+    """What a value's interval is over, such as "images of 1 run"; "" for a number that needs no run."""
     if isinstance(value, Difference):
-        return value.basis
-    if math.isnan(value.low) or value.low == value.high:
+        return describe_basis(value.runs, value.basis)
+    if not value.runs:
         return ""
-    return "images" if value.runs == 1 else "runs"
+    if math.isnan(value.low) or value.low == value.high:
+        return f"{pluralize(value.runs, 'run')}, no interval"
+    return describe_basis(value.runs, "images" if value.runs == 1 else "runs")
 
 
 def format_claimed(value: float, claim: Claim) -> str:
@@ -118,20 +119,12 @@ def format_signed(value: float) -> str:
 
 
 def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
-    """Rows without a result: command, images in training, and hours at `rate` images per second."""
-    body, printed = [], set()
+    """Commands for the rows without a result, with images in training, and hours at `rate` images per second."""
+    claims: dict[str, list[Claim]] = {}
     for row in rows:
-        claim = row.claim
-        if not claim.recipe or not claim.data or (row.is_measurable and row.measured):
-            continue
-        command = reproduce_command(claim)
-        if command in printed:
-            continue
-        printed.add(command)
-        images = count_training_images(claim)
-        known = rate and claim.paper == ALEXNET  # the rate was measured with AlexNet
-        hours = f"{images / rate / 3600:,.0f} hours" if rate and known else "hours not known"
-        body.append([f"{claim.label} ({claim.section})", command, f"{images / 1e6:,.0f} million images", hours])
+        if row.claim.recipe and row.claim.data and not (row.is_measurable and row.measured):
+            claims.setdefault(reproduce_command(row.claim), []).append(row.claim)
+    body = [missing_cells(command, group, rate) for command, group in claims.items()]
     notes = (
         f"Hours at {rate:,.0f} images/s, as measured on this machine."
         if rate
@@ -139,13 +132,16 @@ def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
         "report.images_per_second=NUMBER.",
         "Images and hours are upper bounds: the plateau schedule may end a run earlier.",
     )
-    return Table(
-        "Missing results, and the commands for them",
-        ["row", "command", "images", "hours"],
-        body,
-        notes,
-        listed=True,
-    )
+    return Table("Missing results, and the commands for them", ["rows", "command", "images", "hours"], body, notes)
+
+
+def missing_cells(command: str, claims: Sequence[Claim], rate: float | None) -> list[str]:
+    """Cells of a command and the claims whose values it measures."""
+    images = count_training_images(claims[0])
+    known = rate and claims[0].paper == ALEXNET  # the rate was measured with AlexNet
+    hours = f"{images / rate / 3600:,.0f} hours" if rate and known else "hours not known"
+    labels = "; ".join(f"{claim.label} ({claim.section})" for claim in claims)
+    return [labels, command, f"{images / 1e6:,.0f} million images", hours]
 
 
 def measured_throughput(roots: Sequence[Path]) -> float | None:

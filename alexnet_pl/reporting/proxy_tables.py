@@ -7,7 +7,7 @@ from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.comparing import Spreads
 from alexnet_pl.paper.deviations import DeviationEffect
 from alexnet_pl.paper.proxies import Comparison, ProxyResults, labels_by_verdict
-from alexnet_pl.reporting.tables import Table
+from alexnet_pl.reporting.tables import Table, describe_basis
 
 
 def proxy_tables(results: ProxyResults) -> list[Table]:
@@ -37,14 +37,15 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
     ]
     if not compared:
         return [errors]
+    points = f"{' / '.join(SHORT[metric] for metric in metrics)} points"
     header = [
         "network",
         "compared with",
         "section",
-        "paper, points",
-        "here, points (95 %)",
-        "runs (interval over)",
-        "p",
+        f"paper, {points}",
+        f"ours, {points} (95 % interval)",
+        "interval over",
+        "p value",
         "verdict",
     ]
     summary = [
@@ -53,7 +54,7 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
     return [errors, Table(f"The paper's comparisons on {results.name}", header, compared, (P_NOTE, *summary))]
 
 
-HEADS = {"top1_error": "top-1 error, % (95 %)", "top5_error": "top-5 error, % (95 %)"}
+HEADS = {"top1_error": "top-1 error, % (95 % interval)", "top5_error": "top-5 error, % (95 % interval)"}
 SHORT = {"top1_error": "top-1", "top5_error": "top-5"}
 P_NOTE = (
     "Intervals are for each comparison by itself. p is for equal top-1 errors, adjusted for the number of comparisons "
@@ -78,9 +79,9 @@ def describe_intervals(spreads: Spreads) -> str:
 
 
 def verdict_cells(compared: Comparison | DeviationEffect) -> list[str]:
-    """Cells of runs (with what the interval is over), p value and verdict."""
+    """Cells of what the interval is over, p value and verdict."""
     top1, p = compared.ours["top1_error"], compared.p
-    return [f"{top1.runs} ({top1.basis})", "" if math.isnan(p) else f"{p:.2g}", compared.verdict]
+    return [describe_basis(top1.runs, top1.basis), "" if math.isnan(p) else f"{p:.2g}", compared.verdict]
 
 
 def format_points(difference: Difference | None) -> str:

@@ -3,7 +3,7 @@
 from alexnet_pl.paper.specialization import Specialization
 from alexnet_pl.reporting.tables import Table, tables_by_dataset
 
-HEAD = ["network", "runs", "one GPU's color share", "the other's", "difference", "by chance", "p"]
+HEAD = ["network", "runs", "one GPU's color share", "the other's", "difference", "by chance", "p value"]
 NOTES = (
     "Color share: part of the squared length of a GPU's first-layer kernels that is not gray, from 0 to 1. The paper "
     "allows a renumbering of the GPUs, so the GPU with the smaller share comes first in each run. By chance: the "

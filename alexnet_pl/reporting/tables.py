@@ -13,19 +13,21 @@ from rich.markup import escape as plain
 from rich.table import Table as RichTable
 from tabulate import tabulate
 
+from alexnet_pl.console import pluralize
+from alexnet_pl.reporting.column_widths import fit_columns
+
 Notes = tuple[str, ...]
 UNVERIFIED = "†"  # beside a number that was not compared with the printed source
 
 
 @dataclass(frozen=True)
 class Table:
-    """`notes`: sentences below the table. `listed`: in the terminal, print a list, second column on its own line."""
+    """`notes`: sentences below the table."""
 
     title: str
     header: list[str]
     rows: list[list[str]]
     notes: Notes = ()
-    listed: bool = False
 
 
 class OfDataset(Protocol):
@@ -52,22 +54,35 @@ def print_tables(tables: Iterable[Table]) -> None:
     console = Console(highlight=False)
     for table in tables:
         console.print(plain(table.title), style="bold", soft_wrap=True)
-        if table.listed:
-            for name, line, *rest in table.rows:
-                console.print(plain(", ".join(filter(None, [name, *rest]))), soft_wrap=True)
-                console.print(f"    {plain(line)}", soft_wrap=True)
-        else:
-            console.print(to_rich_table(table))
+        console.print(to_rich_table(table, console.width))
         for note in table.notes:
             console.print(plain(note), soft_wrap=True)
         console.print()
 
 
-def to_rich_table(table: Table) -> RichTable:
-    """Table with borders whose cells are wrapped to the width of the terminal."""
-    drawn = RichTable()
-    for name in table.header:
-        drawn.add_column(plain(name), overflow="fold")
+def print_list(title: str, lines: Iterable[str]) -> None:
+    """Print lines that are not wrapped, so that commands in them can be copied, under a title."""
+    console = Console(highlight=False)
+    console.print(plain(title), style="bold", soft_wrap=True)
+    for line in lines:
+        console.print(plain(line), soft_wrap=True)
+    console.print()
+
+
+def describe_basis(runs: int, basis: str) -> str:
+    """Cell for what an interval is over, from `Difference.runs` and `.basis`: "3 runs, paired by seed"."""
+    over, comma, how = basis.partition(", ")
+    return f"{'images of ' * (over == 'images')}{pluralize(runs, 'run')}{comma}{how}"
+
+
+def to_rich_table(table: Table, width: int) -> RichTable:
+    """Table with borders whose cells are wrapped to `width` characters, between words if they fit."""
+    columns = list(zip(table.header, *table.rows, strict=True))
+    fitting = {pad: fit_columns(columns, width - len(columns) * (1 + 2 * pad) - 1) for pad in (1, 0)}
+    pad = 1 if fitting[1] else 0
+    drawn = RichTable(padding=(0, pad))
+    for name, cell_width in zip(table.header, fitting[pad] or [None] * len(columns), strict=True):
+        drawn.add_column(plain(name), overflow="fold", width=cell_width)
     for row in table.rows:
         drawn.add_row(*map(plain, row))
     return drawn

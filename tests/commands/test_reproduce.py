@@ -138,6 +138,12 @@ def test_fine_tuned_network_has_the_recorded_lineage(folder: Path) -> None:
         "two groups, since fine-tuning has other settings"
     )
     assert "40 val images of 10 classes, trained on 96" in done.stdout
+    reasons = done.stdout.split("Runs that fill no row of the paper\n")[1].split("\n\n")[0].splitlines()
+    assert any(
+        line.startswith("members/") and ": data set tiny; the paper's rows are on ilsvrc2010" in line
+        for line in reasons
+    )
+    assert "2 of 2 rows: Table 1: ILSVRC-2010, test" in done.stdout
     assert len(collect_tests([folder / "made"])) == 4
 
 

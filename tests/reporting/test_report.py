@@ -30,7 +30,7 @@ from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting import chart, tables
 from alexnet_pl.reporting.measured_page import provenance_table
-from alexnet_pl.reporting.paper_tables import measured_throughput, paper_tables
+from alexnet_pl.reporting.paper_tables import measured_throughput, missing_rows, paper_tables
 from alexnet_pl.reporting.proxy_tables import proxy_tables
 from alexnet_pl.reporting.tables import Table
 
@@ -147,10 +147,11 @@ def test_top_5_errors_are_left_out_for_five_classes_or_fewer(tmp_path: Path) -> 
     tests = collect_tests([tmp_path])
     five, six = group_proxies(tests)
     (errors, compared), with_top5 = proxy_tables(five), proxy_tables(six)
-    assert errors.header == ["network", "top-1 error, % (95 %)", "runs"]
+    assert errors.header == ["network", "top-1 error, % (95 % interval)", "runs"]
     assert [len(row) for row in errors.rows] == [3, 3]
+    assert compared.header[3:5] == ["paper, top-1 points", "ours, top-1 points (95 % interval)"]
     assert (compared.rows[0][3], compared.rows[0][4].count("(")) == ("+1.4", 1)
-    assert with_top5[0].header[2:] == ["top-5 error, % (95 %)", "runs"]
+    assert with_top5[0].header[2:] == ["top-5 error, % (95 % interval)", "runs"]
     assert with_top5[0].rows[0][2].startswith("1.50 (")
     assert (with_top5[1].rows[0][3], with_top5[1].rows[0][4].count("(")) == ("+1.4 / +1.2", 2)
     cells = {row[0]: row[2] for row in provenance_table(tests, tmp_path).rows}
@@ -353,12 +354,14 @@ def test_all_output_formats_agree(
     assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"measured.md"}
     cells = Cells()
     cells.feed(out["report.html"].read_text())
-    forms = [printed, out["report.md"].read_text(), out["report.tex"].read_text(), cells.text]
-    for text in forms:
-        for said in ("40.57 (39.56 to 41.57)", "40.7 / 18.2", "not yet measured", "reported by others", "imagenette"):
+    written = [out["report.md"].read_text(), out["report.tex"].read_text(), cells.text]
+    for text in (printed, *written):
+        for said in ("40.57 (39.56 to 41.57)", "40.7", "top-1 error, %", "imagenette"):
             assert said in text.replace("\\%", "%"), said
-    assert "python -m alexnet_pl ensemble -c ensemble_5cnns data.root=FOLDER" in printed
-    assert "5 CNNs (Table 2), 583 million images, 162 hours" in printed
+    for text in written:
+        for said in ("not yet measured", "reported by others", "ensemble_5cnns", "583 million images", "162 hours"):
+            assert said in text.replace("\\_", "_"), said
+        assert all(claim.label in text.replace("\\%", "%") for claim in CLAIMS if "&" not in claim.label)
     with out["report.csv"].open(newline="") as file:
         lines = {(line["row"], line["metric"], line["data"]): line for line in csv.DictReader(file)}
     row = lines["1 CNN", "top1_error", "ILSVRC-2012 val"]
@@ -371,7 +374,7 @@ def test_all_output_formats_agree(
     assert "40.57" not in proxies, "no number of ImageNet among the proxies"
     assert "| cnn0, val, ten" not in proxies, "nor among their sources"
     assert "| norm0, val, ten" in proxies.split("## Provenance of each number")[1]
-    assert "nan" not in "".join(forms).lower()
+    assert "nan" not in "".join([printed, *written]).lower()
 
 
 def test_tables_state_what_each_interval_is_over(tmp_path: Path) -> None:
@@ -379,9 +382,31 @@ def test_tables_state_what_each_interval_is_over(tmp_path: Path) -> None:
         measured(tmp_path, f"cnn{number}", facts("table2.cnn"), error)
     measured(tmp_path, "five", facts("table2.5cnns"), 38.3, 16.6)
     parts = paper_tables(make_rows(collect_tests([tmp_path])))
-    shown = {cells[0]: cells[4] for part in parts for cells in part.rows}
-    assert (shown["1 CNN"], shown["5 CNNs"]) == ("2 (runs)", "1 (images)")
-    assert shown["7 CNNs*"] == ""
+    shown = {cells[0]: cells[6] for part in parts for cells in part.rows if not cells[2].startswith("top-5")}
+    assert (shown["1 CNN"], shown["5 CNNs"]) == ("2 runs", "images of 1 run")
+    assert (shown["7 CNNs*"], shown["parameters"]) == ("", "")
+
+
+def test_rows_name_the_metric_of_each_value(tmp_path: Path) -> None:
+    measured(tmp_path, "cnn0", facts("table2.cnn"), 41.0, 18.5)
+    lines = [cells for part in paper_tables(make_rows(collect_tests([tmp_path]))) for cells in part.rows]
+    assert [cells[:6] for cells in lines if cells[0] == "1 CNN"] == [
+        ["1 CNN", "Table 2", "top-1 error, %", "40.7", "41.00 (40.57 to 41.43)", "+0.30"],
+        ["1 CNN", "Table 2", "top-5 error, %", "18.2", "18.50 (18.16 to 18.84)", "+0.30"],
+    ]
+    metrics = {cells[0]: cells[2] for cells in lines}
+    assert metrics["no color noise"] == "top-1 error, points"
+    assert metrics["the same with tanh, times that"] == "times"
+    assert (metrics["epochs"], metrics["days of training"], metrics["neurons"]) == ("epochs", "days", "number")
+
+
+def test_command_names_all_rows_that_it_measures() -> None:
+    rows = {cells[1]: cells[0] for cells in missing_rows(make_rows([]), None).rows}
+    assert rows["python -m alexnet_pl reproduce -c ilsvrc2010 data.root=FOLDER"] == (
+        "CNN (Table 1); epochs (§6); days of training (§2, §6); iterations with dropout, times those without (§5.2)"
+    )
+    measurable = {f"{claim.label} ({claim.section})" for claim in CLAIMS if claim.recipe and claim.data}
+    assert measurable == {name for names in rows.values() for name in names.split("; ")}
 
 
 def test_latex_is_escaped_and_compiles_if_a_compiler_is_installed(tmp_path: Path) -> None:
