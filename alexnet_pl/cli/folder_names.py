@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -52,21 +53,30 @@ def write_value(override: Override) -> str:
 
 def join_overrides(words: Iterable[str]) -> str:
     """At most 100 characters that are safe in a path; a hash replaces the end of a longer name."""
-    name = re.sub(r"[^\w.=-]", "_", "_".join(sorted(words))).replace("=", "-")
-    return name if len(name) <= 100 else name[:90] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    name = make_safe("_".join(sorted(words)))
+    return name if len(name) <= 100 else f"{name[:90]}-{digest(name)}"
+
+
+def make_safe(text: str) -> str:
+    return re.sub(r"[^\w.=-]", "_", text).replace("=", "-")
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def job_folder(command: str, number: int, overrides: Sequence[str], fixed: Sequence[str]) -> str:
     """Folder of a sweep's job: its number and the overrides of swept keys, so without those of `fixed` keys.
 
     For a command that resumes when repeated, the name that a single run has, whatever else the sweep contains, and the
-    swept keys that this name lacks: two jobs never share a folder.
+    swept keys that this name lacks: two jobs never share a folder. Overrides that another job's would look like, such
+    as data.root=/a/b and /a_b, are followed by their digest; `fixed` also lists these digests (`name_fixed_keys`).
     """
     words = [word.lstrip("+") for word in overrides]
     swept = [word for word in words if word.partition("=")[0] not in fixed]
     if find(command).stable_run_dir:
-        kept = [word for word in words if word in swept or not word.startswith(NOT_IN_FOLDER_NAME)]
-        return name_kept(map(normalize, kept))
+        kept = [normalize(word) for word in words if word in swept or not word.startswith(NOT_IN_FOLDER_NAME)]
+        return "-".join([name_kept(kept), *(mark for mark in map(digest, kept) if mark in fixed)])
     return "-".join(filter(None, [str(number), join_overrides(swept)]))
 
 
@@ -74,7 +84,22 @@ OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)  # for h
 
 
 def name_fixed_keys(overrides: Sequence[str]) -> str:
-    """Hydra's override that keeps the keys with one value for all jobs of a sweep out of the names of their folders."""
+    """Hydra's override that keeps the keys with one value for all jobs of a sweep out of the names of their folders.
+
+    Its list also tells `job_folder` the digests of overrides that look like another job's, since a job knows only its
+    own overrides.
+    """
     parsed = OverridesParser.create().parse_overrides([word for word in overrides if not word.startswith("hydra")])
     fixed = [one.key_or_group for one in parsed if not one.is_sweep_override()]
-    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(quote_value, fixed))}]"
+    alike = [digest(word) for one in parsed if one.is_sweep_override() for word in look_alikes(one)]
+    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(quote_value, [*fixed, *alike]))}]"
+
+
+def look_alikes(swept: Override) -> list[str]:
+    """Overrides of a swept key that differ only in characters that folder names replace."""
+    try:
+        words = {normalize(f"{swept.get_key_element()}={value}") for value in swept.sweep_string_iterator()}
+    except HydraException:  # values that a sweeper chooses later: numbers, or options of a group
+        return []
+    names = Counter(map(make_safe, words))
+    return [word for word in words if names[make_safe(word)] > 1]

@@ -465,6 +465,26 @@ def test_reproduced_jobs_never_share_a_folder(swept: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("swept", "folders"),
+    [
+        ("data.root=/a/b,/a_b,/c", ["data.root-_a_b-{}", "data.root-_a_b-{}", "data.root-_c"]),
+        ("transfer.weights=/a/b,/a@b,/a c", ["transfer.weights-_a_b-{}"] * 2 + ["transfer.weights-_a_c"]),
+        ("transfer.weights='/a=b','/a-b'", ["transfer.weights-__a-b_-{}"] * 2),
+        ("transfer.layers=[conv1],[conv2]", ["transfer.layers-_conv1_", "transfer.layers-_conv2_"]),
+        (f"transfer.weights=/{'x' * 120}/b,/{'x' * 120}_b", [f"transfer.weights-_{'x' * 72}-{{}}-{{}}"] * 2),
+        ("seed=range(1,3)", ["seed-1", "seed-2"]),
+    ],
+)
+def test_jobs_whose_values_look_alike_in_a_name_get_a_digest(swept: str, folders: list[str]) -> None:
+    """Names that were distinct stay, so that a sweep which was interrupted is resumed."""
+    names = job_folders("reproduce", "-m", "-c", "demo", "trainer.devices=1", swept)
+    for name, folder in zip(names, folders, strict=True):
+        assert re.fullmatch(re.escape(folder).replace(r"\{\}", "[0-9a-f]{8}"), name)
+    assert len(set(names)) == len(names)
+    assert names == job_folders("reproduce", "-m", "-c", "demo", "trainer.devices=1", swept)
+
+
+@pytest.mark.parametrize(
     "word",
     [
         "optim.lr=1e-2", "optim.lr=0.010", "schedule.steps.drops=[36, 42]", "model.norm=False",
