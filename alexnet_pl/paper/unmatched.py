@@ -42,10 +42,8 @@ def collect_unmatched(
 
 
 def filled_claims(rows: Sequence[ReportRow]) -> set[str]:
-    """Keys of the claims whose tests a measured row uses, as its own or as its baseline's."""
-    measured = [row.claim for row in rows if row.measured and row.claim.data]
-    baselines = (claim.baseline for claim in measured if claim.relative and claim.baseline)
-    return {*map(source_claim, measured), *baselines}
+    """Keys of the claims whose tests provide the numbers of measured rows."""
+    return {source_claim(row.claim) for row in rows if row.measured}
 
 
 def unmatched_test(test: TestRun) -> UnmatchedRun:

@@ -38,6 +38,14 @@ def test_ablation_without_its_baseline_is_named(tmp_path: Path) -> None:
     assert set(reasons(tmp_path)) == {"relu"}
 
 
+def test_box_tests_are_named_with_their_split(tmp_path: Path) -> None:
+    test = {"task": "detect", "finished": True, "dataset": {"name": "scenes", "split": "val"}, "folder": tmp_path / "a"}
+    write_fit(tmp_path / "a")
+    (one,) = collect_unmatched([tmp_path], [], [], [test])
+    assert (one.run.name, one.test) == ("a", "val")
+    assert one.reason.startswith("detection on scenes")
+
+
 def test_runs_without_a_test_are_named(tmp_path: Path) -> None:
     write_fit(tmp_path / "running", finished=False)
     write_fit(tmp_path / "untested")

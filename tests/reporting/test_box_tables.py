@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
-from alexnet_pl.paper.box_claims import BOX_CLAIMS, ILSVRC2012, LOCALISATION, matches_box_claim
+from alexnet_pl.paper.box_claims import (
+    BOX_CLAIMS,
+    ILSVRC2012,
+    LOCALISATION,
+    explain_box_mismatch,
+    matches_box_claim,
+)
+from alexnet_pl.reporting import terminal
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 
 
@@ -128,7 +135,8 @@ def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytes
         folder = tmp_path / name / "results/val"
         folder.mkdir(parents=True)
         (folder / "boxes.json").write_text(text)
-    assert len(collect_box_tests([tmp_path])) == 1
+    (test,) = collect_box_tests([tmp_path])
+    assert test["folder"] == tmp_path / "good"
     assert "bad/results/val/boxes.json" in capsys.readouterr().err
 
 
@@ -138,6 +146,30 @@ def test_missing_rows_have_their_commands() -> None:
     measured = matching_labels(make_test())
     assert missing.rows == [[claim.label, claim.command] for claim in claims if claim.label not in measured]
     assert len(box_claim_tables([])[2].rows) == len(claims) > len(missing.rows)
+
+
+def test_terminal_shows_measured_rows_and_counts_the_others() -> None:
+    (table,) = terminal.measured_tables([], [make_test(), make_test(dataset__images=200)])
+    assert [row[0] for row in table.rows] == matching_labels(make_test())
+    assert list(terminal.missing_lines([], [make_test()])) == [f"4 of 6 rows: {LOCALISATION}"]
+    assert list(terminal.missing_lines([], [])) == [f"6 of 6 rows: {LOCALISATION}"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({}, ""),
+        ({"dataset__images": 200}, "data set x; the paper's rows are on the 50,000 ILSVRC-2012 validation images"),
+        ({"model__width": 0.25}, "the network is not the accurate one of OverFeat"),
+        ({"window": 113}, "the network is not the accurate one of OverFeat"),
+        ({"task": "detect"}, "detection on x; the paper's rows are not reproducible from the text"),
+        ({"detect__combine": "nms"}, "settings of `boxes` or `detect` that no row has"),
+    ],
+)
+def test_tests_that_match_no_row_have_a_reason(changed: dict[str, Any], says: str) -> None:
+    reason = explain_box_mismatch(make_test(**changed))
+    assert reason.startswith(says)
+    assert bool(reason) == (not matching_labels(make_test(**changed)))
 
 
 def test_every_reproducible_row_has_a_command() -> None:
