@@ -4,9 +4,9 @@
 #   docker build -t alexnet_pl:cpu --build-arg TORCH_BACKEND=cpu .   CPUs, 4 GB smaller
 FROM python:3.12-slim
 
-# A compiler for torch.compile and Triton, git for the commit in provenance.json.
+# A compiler for torch.compile and Triton.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends g++ git \
+    && apt-get install --yes --no-install-recommends g++ \
     && rm -rf /var/lib/apt/lists/*
 
 ARG TORCH_BACKEND=

@@ -39,6 +39,10 @@ DISK = (  # errors that the user can fix
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
 )  # fmt: skip
 HELP = ("-h", "--help")
+PLUGINS = {  # packages that bring launchers and sweepers of Hydra
+    "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher", "optuna": "hydra-optuna-sweeper",
+}  # fmt: skip
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names from archives and records could control the terminal
 
 stopped_by: list[int] = []  # numbers of the signals received
@@ -124,8 +128,20 @@ def start(argv: list[str]) -> None:
         folders = registry.run_on_folders(command, argv[1:])
         return suggest_next(command, folders[0])
     sys.argv[1:] = to_hydra(argv)
-    run()
-    print_summary(finished)
+    check_slurm(sys.argv)
+    try:
+        run()
+    finally:  # also if a job of a sweep has failed
+        print_summary(finished)
+
+
+def check_slurm(words: list[str]) -> None:
+    """Raise UserError if jobs should be queued where SLURM is not installed."""
+    if "hydra/launcher=submitit_slurm" in words and not shutil.which("srun"):
+        raise UserError(
+            "hydra/launcher=submitit_slurm: no srun on this machine; start the sweep on a login node of the cluster, "
+            "or try it here with hydra/launcher=submitit_local"
+        )
 
 
 def exit_on_signal(number: int, frame: object) -> NoReturn:
@@ -159,10 +175,12 @@ def one_line(error: Exception) -> str:
     """Hydra's message on one line; for an unknown key, its name and the nearest known key."""
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'", text):
-        return f"{found[1]}: unknown key{suggest_key(found[1])}"
+        return f"{found[1]}: unknown key{suggest_key(found[1], getattr(error.__cause__, 'full_key', None) or '')}"
     if found := re.search(
         r"Could not find '([\w/]+)/([^']+)'\s+Available options in '[^']+':\s+([\w\s]+?)\nConfig", text
     ):
+        if plugin := PLUGINS.get(found[2]):
+            return f"{found[1]}={found[2]}: not installed; pip install {plugin}"
         return f"{found[1]}={found[2]}: one of {', '.join(found[3].split())}"
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{found[1]}: several values; add -m to run a job for each, or write [value,value] for a list"

@@ -65,8 +65,8 @@ def log_test_result(cfg: DictConfig, folder: Path, results: Path, result: TestRe
     ensemble, step = cfg.command == "ensemble", result.checkpoint.step
     loggers = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=ensemble)
     if ensemble:
-        log_summary(loggers, OmegaConf.to_container(cfg, resolve=True))
-    log_summary(loggers, {"claim": result.claim})
+        log_summary(loggers, "config", OmegaConf.to_container(cfg, resolve=True))
+    log_summary(loggers, "claim", {"claim": result.claim})
     log_result(loggers, result)
     if loggers and (rows := read_table(results / "confusions.csv")):
         log_table(loggers, CONFUSIONS, list(rows[0]), [list(row.values()) for row in rows], step)

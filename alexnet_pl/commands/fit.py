@@ -111,7 +111,7 @@ def fit_to_end(
     cfg: DictConfig, trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule, record: FitRecord
 ) -> dict[str, float]:
     """Train, save `last.ckpt` and a finished fit.json, and return the last metrics."""
-    log_summary(trainer.loggers, OmegaConf.to_container(cfg, resolve=True))
+    log_summary(trainer.loggers, "config", OmegaConf.to_container(cfg, resolve=True))
     trainer.callbacks.append(record)  # type: ignore[attr-defined]
     with restoring(cfg.ckpt_path):
         trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)

@@ -161,13 +161,16 @@ def quote_override(word: str) -> str:
     return f"{key}={quote_value(value)}"
 
 
-def suggest_key(key: str) -> str:
-    """Text ", did you mean …?" with the nearest key of the shipped recipes."""
-    keys, last = known_keys(), key.rpartition(".")[2]
-    same = sorted(name for name in keys if name.rpartition(".")[2] == last)
+def suggest_key(key: str, missing: str = "") -> str:
+    """Text "; did you mean …?" with the nearest key of the shipped recipes: a slip of a letter first, then the same key
+    in another section. `missing`: the outermost part of the key that the recipe lacks."""
+    keys, last = sorted(known_keys()), key.rpartition(".")[2]
+    if key in keys and missing not in ("", key):
+        return f"; this recipe has no section {missing}"
     if key in keys:
         return f"; this recipe does not set it: write +{key}=…"
-    found = same[:1] or difflib.get_close_matches(key, sorted(keys), 1)
+    same = [name for name in keys if name.rpartition(".")[2] == last]
+    found = difflib.get_close_matches(key, keys, 1, 0.9) or same[:1] or difflib.get_close_matches(key, keys, 1)
     return f"; did you mean {found[0]}?" if found else "; --cfg job prints all keys"
 
 

@@ -46,6 +46,9 @@ def instantiate(
     except OmegaConfBaseException as error:
         raise UserError(f"{prefix}{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(values, dict)
+    for name in known:
+        if parameters[name].default is inspect.Parameter.empty and name not in values:
+            raise UserError(f"{prefix}{name} is required: pass {prefix}{name}=…")
     check_finite(values, where)
     try:
         return made(**{str(key): value for key, value in values.items()}, **given)

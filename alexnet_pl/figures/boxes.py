@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import patheffects, rc_context
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -36,7 +37,7 @@ def panel(axes: Any, image: Tensor, title: str = "") -> None:
 
 
 def add_box(axes: Any, box: np.ndarray, color: str, text: str = "", width: float = 1.8, style: str = "-") -> None:
-    """Draw a box with a dark outline, visible on any image, and `text` above its corner."""
+    """Draw a box with a dark outline, visible on any image, and `text` on the box's color above its corner."""
     left, top, right, bottom = box - 0.5  # matplotlib has pixel centers at integers
     dark = [patheffects.withStroke(linewidth=width + 1.2, foreground="#000000", alpha=0.7)]
     axes.add_patch(
@@ -45,9 +46,16 @@ def add_box(axes: Any, box: np.ndarray, color: str, text: str = "", width: float
     if text:
         inside = top < 12
         axes.text(
-            left + 2 if inside else left, top + 2 if inside else top - 2, text, color=color, fontsize=6.5, clip_on=True,
-            va="top" if inside else "bottom", path_effects=[patheffects.withStroke(linewidth=2, foreground="#000000")],
+            left + 2 if inside else left, top + 2 if inside else top - 2, text, color=text_color(color), fontsize=6.5,
+            va="top" if inside else "bottom", clip_on=True, bbox={"facecolor": color, "edgecolor": "none", "pad": 1},
         )  # fmt: skip
+
+
+def text_color(background: str) -> str:
+    """Black or white, whichever has more contrast (ratio of WCAG 2.2) with the background."""
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(background)]
+    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
 
 
 def color_of(label: int) -> str:
@@ -55,7 +63,8 @@ def color_of(label: int) -> str:
 
 
 def add_found(axes: Any, found: PredictedBoxes, names: Sequence[str], most: int = 20) -> None:
-    for label, score, box in list(zip(found.labels, found.scores, found.boxes, strict=True))[:most]:
+    best = list(zip(found.labels, found.scores, found.boxes, strict=True))[:most]
+    for label, score, box in reversed(best):  # the most confident one on top
         add_box(axes, box, color_of(label), f"{names[label]} {score:.2f}")
 
 
@@ -79,7 +88,8 @@ def add_candidates(axes: Any, some: Candidates) -> None:
 
 
 def merging_figure(finder: BoxFinder, images: Sequence[Tensor], names: Sequence[str]) -> Figure:
-    """Draw one row per image: the boxes of its windows before and after merging."""
+    """Draw one row per image: the boxes of its windows before and after merging, or suppression."""
+    combined = "suppression" if finder.options.combine == "nms" else "merging"
     with rc_context(LIGHT.settings):
         figure = Figure(figsize=(5.6, 2.5 * len(images)), layout="constrained")
         rows = figure.subplots(len(images), 2, squeeze=False)
@@ -88,7 +98,8 @@ def merging_figure(finder: BoxFinder, images: Sequence[Tensor], names: Sequence[
             found = finder.combine(some)
             panel(before, image, f"{len(some.labels):,} boxes, the surest {min(BEFORE, len(some.labels))} drawn")
             add_candidates(before, some)
-            panel(after, image, f"{len(found.labels):,} after merging, the best {min(AFTER, len(found.labels))} drawn")
+            drawn = min(AFTER, len(found.labels))
+            panel(after, image, f"{len(found.labels):,} after {combined}, the best {drawn} drawn")
             add_found(after, found, names, AFTER)
         return figure
 

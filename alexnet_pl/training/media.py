@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
+import yaml
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from PIL import Image
@@ -107,18 +109,31 @@ def wandb_boxes(found: Any, names: Sequence[str]) -> dict[str, object]:
 
 
 @log_safely
-def log_summary(loggers: Sequence[Logger], values: dict[str, object], files: Iterable[Path] = ()) -> None:
-    """Add `values` to the config of the W&B run, for filtering and grouping in its tables, and upload `files`."""
+def log_summary(loggers: Sequence[Logger], key: str, values: dict[str, object]) -> None:
+    """Add `values` to the config of the W&B run, for filtering and grouping in its tables; in TensorBoard, write them
+    as a text named `key`."""
     for logger in select_wandb(loggers):
         logger.experiment.config.update(values, allow_val_change=True)
-        for path in files:
-            if path.is_file():
-                logger.experiment.save(str(path), base_path=str(path.parent), policy="now")
+    log_text(loggers, key, values)
+
+
+@log_safely
+def upload_file(loggers: Sequence[Logger], path: Path) -> None:
+    """Add a file to the W&B run."""
+    for logger in select_wandb(loggers):
+        logger.experiment.save(str(path), base_path=str(path.parent), policy="now")
+
+
+def log_text(loggers: Sequence[Logger], key: str, values: dict[str, object]) -> None:
+    """Write `values` to TensorBoard as YAML, indented so that its Markdown shows the lines as they are."""
+    for logger in select_tensorboard(loggers):
+        logger.experiment.add_text(key, indent(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), "    "))
 
 
 @log_safely
 def log_result(loggers: Sequence[Logger], result: TestResult) -> None:
-    """Log the errors as `test/…`, and the content of result.json as `result` in the summary of the W&B run."""
+    """Log the errors as `test/…`, and the content of result.json as `result` in the summary of the W&B run or as the
+    text `test/result` in TensorBoard."""
     errors = {"test/top1_error": result.top1_error, "test/top5_error": result.top5_error}
     if result.nll is not None:
         errors["test/loss"] = result.nll
@@ -126,6 +141,7 @@ def log_result(loggers: Sequence[Logger], result: TestResult) -> None:
         logger.log_metrics(errors, result.checkpoint.step)
     for logger in select_wandb(loggers):
         logger.experiment.summary.update({"result": to_json(result)})
+    log_text(loggers, "test/result", to_json(result))
 
 
 @log_safely

@@ -166,6 +166,11 @@ def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) ->
     [
         (["fit", "-c", "demo", "optim.lrr=1"], "optim.lrr: unknown key; did you mean optim.lr?"),
         (["fit", "-c", "demo", "optin.lr=1"], "optin.lr: unknown key; did you mean optim.lr?"),
+        (["fit", "-c", "demo", "transfer.weight=x"], "transfer.weight: unknown key; did you mean transfer.weights?"),
+        (["fit", "-c", "demo", "boxes.windows=3"], "boxes.windows: unknown key; this recipe has no section boxes"),
+        (["fit", "-c", "demo", "model.units=3"], "model.units: unknown key; did you mean boxes.units?"),
+        (["fit", "-c", "demo", "hydra/sweeper=optuna"], "optuna: not installed; pip install hydra-optuna-sweeper"),
+        (["fit", "-c", "demo", "hydra/launcher=jobs"], "hydra/launcher=jobs: one of basic"),
         (["fit", "-c", "demo", "variant=spoken"], "variant=spoken: one of as_printed, as_run"),
         (["fit", "-c", "demo", "seed=1,2"], "seed=1,2: several values; add -m"),
         (["fit", "-c", "demo", "seed=[1"], "seed=[1: "),
@@ -180,6 +185,15 @@ def test_hydra_error_is_reported_in_one_line_with_exit_code_2(words: list[str], 
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("alexnet_pl: ")
     assert says in done.stderr
+
+
+def test_slurm_sweep_is_refused_where_there_is_no_slurm(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher (extra `sweep`)")
+    done = alexnet_pl("fit", "-m", "-c", "demo", "seed=1,2", "hydra/launcher=submitit_slurm", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("alexnet_pl: hydra/launcher=submitit_slurm: no srun on this machine")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_and_composed_config_do_not_import_torch(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Summary of a sweep: the swept keys, the best job first, and what to type next."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from alexnet_pl.cli import main
 from alexnet_pl.cli.sweep import SweepJob, add_job, print_summary
+from alexnet_pl.errors import UserError
 
 
 def job(rate: str, value: float | None, command: str = "fit") -> SweepJob:
@@ -28,6 +31,20 @@ def test_jobs_are_listed_by_objective_with_swept_keys_alone(capsys: pytest.Captu
     assert text.splitlines()[0] == "2 jobs in multirun, best first"
     assert "model.width" not in text
     assert text.splitlines()[-1] == "next: python -m alexnet_pl test multirun/0.001"
+
+
+def test_finished_jobs_are_listed_when_a_later_one_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> None:
+        raise UserError("optim.lr: Value 'abc' of type 'str' could not be converted to Float")
+
+    monkeypatch.setattr(sys, "argv", ["alexnet_pl"])  # restored after the test
+    monkeypatch.setattr(main, "run", run)
+    monkeypatch.setattr(main, "finished", [job("0.01", 57.1), job("0.001", 42.857)])
+    with pytest.raises(UserError, match="abc"):
+        main.start(["fit", "-m", "-c", "demo", "optim.lr=0.01,0.001,abc"])
+    assert cells(capsys.readouterr().out) == [["0.001", "42.86", "0.001"], ["0.01", "57.10", "0.01"]]
 
 
 def test_single_job_and_commands_without_objective_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config import schema
+from alexnet_pl.config.box_options import make_box_options
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.config.recipes import allow_new_key, compose
 from alexnet_pl.config.sections import DenseViews, view_overrides
@@ -28,6 +29,11 @@ def test_view_name_identifies_windows_and_round_trips_to_overrides(dense: DenseV
     assert make_test_section(cfg).dense == DenseViews(
         tuple(sorted(dense.scales)), dense.stride, dense.aspect, dense.score
     )
+
+
+def test_option_without_a_default_is_required_by_name() -> None:
+    with pytest.raises(UserError, match=r"^boxes.task is required: pass boxes.task=…$"):
+        make_box_options(compose("demo", ["+boxes.windows=3"]))
 
 
 def test_views_without_windows_keep_their_names() -> None:

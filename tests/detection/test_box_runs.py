@@ -60,14 +60,16 @@ def test_localiser_is_trained_on_frozen_features_and_tested(
 
 
 def test_windows_are_computed_once_for_all_regressors(
-    localise: DictConfig, tmp_path: Path, classifier_run: Path
+    localise: DictConfig, tmp_path: Path, classifier_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(localise, "fit", tmp_path / "one")
+    assert "features of the windows of 10 train images, kept in " in capsys.readouterr().err
     folders = sorted((classifier_run / "windows").glob("*"))
     made = [(folder / "about.json").stat().st_mtime_ns for folder in folders]
     localise.boxes.per_class = True
     run(localise, "fit", tmp_path / "two")
     assert [(folder / "about.json").stat().st_mtime_ns for folder in folders] == made
+    assert "windows" not in capsys.readouterr().err
     assert sorted((classifier_run / "windows").glob("*")) == folders
 
 

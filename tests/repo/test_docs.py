@@ -122,6 +122,8 @@ def test_shell_blocks_use_only_known_programs() -> None:
         "aws s3 sync ",
         "curl --data-binary @",
         "wandb sweep ",
+        "wandb sync ",
+        "tensorboard --logdir ",
         "wandb agent ",
         "PYTHONPATH=",
     )

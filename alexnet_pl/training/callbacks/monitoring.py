@@ -7,6 +7,8 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
+from rich import get_console
+from rich.progress import TimeRemainingColumn
 from torch import Tensor
 
 from alexnet_pl.runs.metric_names import EPOCH_ERROR, GRADIENT, IDLE, RATE, THROUGHPUT, UPDATE, WEIGHT
@@ -15,6 +17,7 @@ from alexnet_pl.training.loggers import should_log, write_metrics
 from alexnet_pl.training.optimizer import MomentumSGD
 from alexnet_pl.training.strategies.towers import TowerStrategy
 
+WIDTH_BESIDE_BAR = 70  # characters of the other columns at 99 epochs of 99,999 steps
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -141,8 +144,13 @@ class ProgressBar(RichProgressBar):
     }
 
     def configure_columns(self, trainer: L.Trainer) -> list[Any]:
-        """Leave out steps per second, since images per second are shown."""
-        return [c for c in super().configure_columns(trainer) if type(c).__name__ != "ProcessingSpeedColumn"]
+        """Columns that fit on a line of 80 characters with the metrics, which rich would break into two lines.
+
+        Images per second are shown, so steps per second are left out; the elapsed time is shown at the end.
+        """
+        name, bar, batches, *_ = super().configure_columns(trainer)
+        bar.bar_width = min(40, max(10, get_console().width - WIDTH_BESIDE_BAR))
+        return [name, bar, batches, TimeRemainingColumn(elapsed_when_finished=True)]
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, str]:
         metrics = super().get_metrics(trainer, pl_module) | pl_module.progress_metrics  # type: ignore[operator]

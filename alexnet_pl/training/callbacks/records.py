@@ -18,7 +18,7 @@ from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.runs.records import DatasetInfo, StoreIdentity
 from alexnet_pl.runtime import precision_in_use
 from alexnet_pl.training.energy import EnergyMeter
-from alexnet_pl.training.media import log_summary
+from alexnet_pl.training.media import log_summary, upload_file
 from alexnet_pl.training.schedules import find_end_of_fit
 
 
@@ -147,8 +147,9 @@ class Provenance(L.Callback):
             print_shares(session.processes)
         append_session(self.run, session)
         if self.command == "fit":
-            log_summary(trainer.loggers, {"provenance": to_json(session)}, [self.run / PROVENANCE])
+            log_summary(trainer.loggers, "provenance", {"provenance": to_json(session)})
+            upload_file(trainer.loggers, self.run / PROVENANCE)
         if session.changed_files and self.command == "fit":
             changes = self.run / "changes.diff"
             changes.write_text((git("diff", "--no-ext-diff", "--no-textconv", "HEAD") or "") + "\n")
-            log_summary(trainer.loggers, {}, [changes])
+            upload_file(trainer.loggers, changes)

@@ -5,12 +5,14 @@ import csv
 import hashlib
 import json
 import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from running import Compose, last, run
@@ -164,7 +166,17 @@ def test_tensorboard_has_scalars_images_and_tables(config: Compose, tiny: list[s
     found = events.Tags()
     assert set(found["scalars"]) >= {"train/loss", "update_ratio/fc8", "val/top5_error", "test/top1_error"}
     assert set(found["images"]) == {"kernels", "test/confusions_pictures"}
-    assert {tag.removesuffix("/text_summary") for tag in found["tensors"]} >= {"val/predictions", "test/confusions"}
+    texts = {tag.removesuffix("/text_summary"): read_text(events, tag) for tag in found["tensors"]}
+    assert set(texts) == {"config", "provenance", "claim", "val/predictions", "test/confusions", "test/result"}
+    assert yaml.safe_load(texts["config"])["optim"] == OmegaConf.to_container(cfg.optim, resolve=True)
+    fit, _ = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
+    assert yaml.safe_load(texts["provenance"]) == {"provenance": fit}
+    assert yaml.safe_load(texts["test/result"]) == json.loads((tmp_path / "results/val-ten/result.json").read_text())
+
+
+def read_text(events: Any, tag: str) -> str:
+    """Last text of a TensorBoard tag, as its Markdown shows it: a block of code is indented by four columns."""
+    return textwrap.dedent(events.Tensors(tag)[-1].tensor_proto.string_val[0].decode())
 
 
 @pytest.mark.parametrize("words", ["monitor.every_n_epochs=0", "monitor.num_images=-1", "monitor.pictures=3"])

@@ -1,5 +1,6 @@
 """Norms and update ratios against weight differences; GPU idle time as reported by NVML."""
 
+import io
 import time
 from copy import deepcopy
 from types import SimpleNamespace
@@ -8,10 +9,14 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+from rich.table import Column
 from running import Compose
 from torch import nn
 
 from alexnet_pl.runs import metric_names
+from alexnet_pl.training.callbacks import monitoring
 from alexnet_pl.training.callbacks.monitoring import GpuIdle, Throughput, measure_norms
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
@@ -26,6 +31,23 @@ def step(net: nn.Module, sgd: MomentumSGD) -> None:
     sgd.zero_grad()
     net(torch.randn(6, 3, 4, 4, dtype=torch.float64)).square().sum().backward()
     sgd.step()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_progress_bar_takes_one_line(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late in a long training, in a terminal of the usual width and in a wide one."""
+    console = Console(width=width, file=io.StringIO())
+    monkeypatch.setattr(monitoring, "get_console", lambda: console)
+    shown = TextColumn("{task.fields[metrics]}", table_column=Column())  # may be broken into lines, as Lightning's
+    columns: Any = monitoring.ProgressBar().configure_columns(SimpleNamespace())  # type: ignore[arg-type]
+    progress = Progress(*columns, shown)
+    metrics = "loss: 2.300 val: 87.8% img/s: 1,234"
+    progress.add_task("Epoch 89/90", total=10_009, completed=10_009, metrics=metrics)
+    console.print(progress.get_renderable())
+    (line,) = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert line.startswith("Epoch 89/90 ━")
+    assert " 10009/10009 " in line
+    assert metrics in line
 
 
 def test_norms_match_gradient_weights_and_update() -> None:
