@@ -1,6 +1,7 @@
 """Box recipes through their commands: fit, test, detect; bit-identical resuming; files and figures."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def test_localiser_is_trained_on_frozen_features_and_tested(
 def test_windows_are_computed_once_for_all_regressors(
     localise: DictConfig, tmp_path: Path, classifier_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.rmtree(classifier_run / "windows", ignore_errors=True)  # of other tests
     run(localise, "fit", tmp_path / "one")
     assert "features of the windows of 10 train images, kept in " in capsys.readouterr().err
     folders = sorted((classifier_run / "windows").glob("*"))
