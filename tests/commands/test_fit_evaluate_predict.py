@@ -246,7 +246,8 @@ def test_wrong_number_of_classes_is_refused_before_the_demo_is_drawn(config: Com
     assert not list(tmp_path.iterdir())
 
 
-def test_demo_is_not_drawn_at_a_mistyped_path(config: Compose, tmp_path: Path) -> None:
+def test_demo_is_not_drawn_at_a_mistyped_path(config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datamodule, "make_store", lambda options: pytest.fail(f"drew {options.root}"))
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs/a.jpg").touch()
     for root, says in {
