@@ -12,6 +12,7 @@ from scipy import stats
 
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.errors import UserError
+from alexnet_pl.retrieval.code_result import NEIGHBOR_LOSS
 from alexnet_pl.retrieval.codebook import CodeBook
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.hamming import (
@@ -30,7 +31,6 @@ CURVE_QUERIES = 500  # queries of precision-recall curves, for each of which all
 NEAREST, CLASS = "nearest", "class"  # what is to be retrieved, in precision-recall curves
 FLOAT, FLOAT_PIXELS = "float vectors of fc7, exact", "float raw pixels, exact"
 METHODS = {"fc7": "auto-encoder on fc7", "pixels": "auto-encoder on raw pixels"}
-NEIGHBOR_LOSS = ", neighbor loss"  # added to a method's name
 UNTRAINED: dict[str, Callable[[Features, int, int], Encoder]] = {
     "PCA of fc7, signs": lambda features, bits, seed: pca_hash(features, bits),
     "random projections of fc7, signs": random_projection_hash,

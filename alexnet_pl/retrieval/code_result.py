@@ -9,6 +9,9 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
+NEIGHBOR_LOSS = ", neighbor loss"  # added to a method's name
+OLDER_NEIGHBOR_LOSS = ", neighbour loss"  # codespell:ignore neighbour
+
 RowKey = tuple[str, int | None]
 """Method and number of bits."""
 
@@ -64,12 +67,20 @@ class CodesResult:
 
 def read_codes_result(path: Path) -> CodesResult:
     """Read codes.json. Raises UserError, naming the file and the field, if it is invalid."""
-    result = read_record(path, CodesResult, "test again")
+    result = read_record(path, CodesResult, "test again", use_present_spelling)
     for row in result.rows:
         curves = row.get("curves", {})
         if not isinstance(curves, dict) or not all(map(is_curve, curves.values())):
             raise UserError(f"{path}: damaged (curves of {row.get('method')}); test again")
     return result
+
+
+def use_present_spelling(content: JsonObject) -> JsonObject:
+    """Rename the methods of older records, in place."""
+    for row in content["rows"]:
+        if isinstance(name := row.get("method"), str):
+            row["method"] = name.replace(OLDER_NEIGHBOR_LOSS, NEIGHBOR_LOSS)
+    return content
 
 
 def is_curve(curve: Any) -> bool:

@@ -263,6 +263,18 @@ def test_weight_of_the_neighbor_loss_is_that_of_training(cfg: DictConfig, tmp_pa
     assert code_table(tests).rows[1][0] == "auto-encoder on fc7, neighbor loss × 0.5"
 
 
+def test_older_spelling_of_a_method_is_read(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.codes.neighbors = 0.5
+    run(cfg, "reproduce", tmp_path / "codes")
+    (tests,) = collect_codes([tmp_path])
+    path = tmp_path / "codes/results/val-codes/codes.json"
+    text = path.read_text().replace(", neighbor loss", ", neighbour loss")  # codespell:ignore neighbour
+    path.write_text(text)
+    (older,) = collect_codes([tmp_path])
+    assert code_table(older).rows == code_table(tests).rows
+    assert draw_code_curves(collect_curves(older), THEMES[0]).axes
+
+
 @pytest.mark.parametrize("curves", [5, {"nearest": {}}, {"nearest": {"ranks": [1], "precision": [1], "recall": []}}])
 def test_damaged_curves_are_named(cfg: DictConfig, tmp_path: Path, curves: object) -> None:
     path = tmp_path / "codes/results/val-codes/codes.json"
