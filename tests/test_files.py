@@ -65,7 +65,8 @@ GOOD: dict[type, dict[str, Any]] = {
         "schema": 1,
         "sessions": [{"time": "t", "command": "fit", "argv": ["a"], "commit": "c", "changed_files": ["M a.py"],
                       "store": {"name": "d", "fingerprint": "f"}, "packages": {"torch": "2", "wandb": None},
-                      "python": "3", "platform": "p", "host": "h", "cpus": 2, "gpus": ["H100"], "processes": {}}],
+                      "python": "3", "platform": "p", "host": "h", "cpu": "c", "cpus": 2, "gpus": ["H100"],
+                      "precision": "32-true", "processes": {}}],
     },
 }  # fmt: skip
 GOOD = {record: json.loads(json.dumps(good)) for record, good in GOOD.items()}  # no shared objects
