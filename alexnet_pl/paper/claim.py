@@ -76,6 +76,11 @@ class Claim:
     paper: str = ALEXNET
     verified: bool = True
 
+    @property
+    def recipes(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Each (recipe, overrides) that reproduces the row; [] for prior work."""
+        return [(self.recipe, self.overrides), *self.alternatives] if self.recipe else []
+
 
 def error_values(top1: float, top5: float) -> dict[str, float]:
     """`Claim.values` of a row with both error rates, in percent."""

@@ -50,8 +50,7 @@ def matches_claim(claim: Claim, test: TestDescription) -> bool:
     """Whether a test has a claim's views, images and networks."""
     if not claim.data or claim.views != test.views or not is_official_dataset(test.dataset, DATASETS[claim.data]):
         return False
-    recipes = [(claim.recipe, claim.overrides), *claim.alternatives]
-    return any(matches_networks(recipe_networks(name, overrides), test) for name, overrides in recipes if name)
+    return any(matches_networks(recipe_networks(*recipe), test) for recipe in claim.recipes)
 
 
 def is_official_dataset(dataset: DatasetInfo, criteria: DatasetCriteria) -> bool:

@@ -93,7 +93,8 @@ def claims_on(result: TestResult) -> list[Claim]:
 
 def describe_networks(result: TestResult) -> str:
     """Reason why the networks are not those of a claim with the same images and views."""
-    rows = [(claim, networks) for claim in claims_on(result) if claim.views == result.views for networks in ways(claim)]
+    claims = [claim for claim in claims_on(result) if claim.views == result.views]
+    rows = [(claim, recipe_networks(*recipe)) for claim in claims for recipe in claim.recipes]
     rows = [(claim, networks) for claim, networks in rows if len(networks) == len(result.networks)]
     if not rows:
         return f"an average of {len(result.networks)} networks, which no row is about"
@@ -104,11 +105,6 @@ def describe_networks(result: TestResult) -> str:
     found = [(claim, differences_from(result, networks)) for claim, networks in rows]
     claim, differences = min(found, key=lambda one: len(one[1]))
     return f"compared with “{claim.label}” ({claim.section}): {shorten(differences)}"
-
-
-def ways(claim: Claim) -> list[list[RecipeNetwork]]:
-    """Networks of each recipe that reproduces a claim."""
-    return [recipe_networks(str(name), keys) for name, keys in [(claim.recipe, claim.overrides), *claim.alternatives]]
 
 
 def differences_from(result: TestResult, expected: Sequence[RecipeNetwork]) -> list[str]:

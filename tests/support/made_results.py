@@ -48,7 +48,7 @@ def network(number: int, wanted: matching.RecipeNetwork) -> dict[str, Any]:
 def facts(key: str, way: int = 0) -> dict[str, Any]:
     """Test description that matches the claim."""
     claim = BY_KEY[key]
-    name, overrides = [(str(claim.recipe), claim.overrides), *claim.alternatives][way]
+    name, overrides = claim.recipes[way]
     wanted = matching.recipe_networks(name, overrides)
     common = {"dataset": images(str(claim.data)), "views": claim.views}
     made = [network(number, one) for number, one in enumerate(wanted)]
