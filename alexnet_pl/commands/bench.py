@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig
 
 from alexnet_pl.bench import prepare_suite
 from alexnet_pl.bench.report import print_prepare_tables, print_training_tables
-from alexnet_pl.commands.registry import check_typed_store
+from alexnet_pl.commands.typed_overrides import check_typed_store
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 

@@ -1,6 +1,5 @@
 """Suggest the command to type next, as the last line of output: `next: python -m alexnet_pl test -c runs/demo/…`."""
 
-import os
 import shlex
 from pathlib import Path
 
@@ -8,8 +7,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands.registry import Command, kind_of
+from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.recipes import SHIPPED
-from alexnet_pl.console import suggest
+from alexnet_pl.console import shorten_path, suggest
 
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
@@ -18,18 +18,13 @@ def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) 
     if not following or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # a part of a store is not a complete store yet
     finders = {
-        "run": lambda: [short_path(folder)],
+        "run": lambda: [shorten_path(folder)],
         "recipe": recipe_words,
         "data": lambda: data_words(cfg) if cfg else [],
     }
     words = {name: find() for name, find in finders.items() if f"{{{name}}}" in following}
     if all(words.values()):
         suggest(following.format(**{name: shlex.join(found) for name, found in words.items()}))
-
-
-def short_path(path: Path) -> str:
-    short = os.path.relpath(path)
-    return str(path) if short.startswith("..") else short
 
 
 def recipe_words() -> list[str]:
@@ -39,12 +34,12 @@ def recipe_words() -> list[str]:
     (place,) = [source.path for source in job.runtime.config_sources if source.provider == "main"]
     if name.startswith("_") or name == "config":
         return []
-    return [name if Path(place) == SHIPPED else short_path(Path(place) / f"{name}.yaml")]
+    return [name if Path(place) == SHIPPED else shorten_path(Path(place) / f"{name}.yaml")]
 
 
 def data_words(cfg: DictConfig) -> list[str]:
     """Overrides that open the store in the next command: its folder, and the name and size that were typed."""
     if OmegaConf.is_missing(cfg.data, "root"):
         return []
-    typed = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
+    typed = typed_overrides()
     return [f"data.root={cfg.data.root}", *(word for word in typed if word.startswith(("data.name=", "data.size=")))]

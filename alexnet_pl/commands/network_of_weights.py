@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_transfer_options
 from alexnet_pl.config.run_config import check_literal
@@ -75,10 +75,8 @@ def own_checkpoint(cfg: DictConfig, folder: Path) -> Path | None:
 
 def command_line_values(section: str) -> dict[str, object]:
     """Values of a section that are given on the command line, which take precedence."""
-    if not HydraConfig.initialized():
-        return {}
-    words = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
-    return dict(OmegaConf.from_dotlist([word for word in words if word.startswith(f"{section}.")]).get(section) or {})
+    words = [word for word in typed_overrides() if word.startswith(f"{section}.")]
+    return dict(OmegaConf.from_dotlist(words).get(section) or {})
 
 
 def take_store(cfg: DictConfig) -> None:

@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_pl.config.schema import store_root
+from alexnet_pl.commands.typed_overrides import check_store, check_typed_store
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
 HOME = "alexnet_pl.commands"
-STORE = "alexnet_pl.data.store.store:Store"
 NET = ("model", "augment")  # sections that decide a checkpoint's network
 MACHINE = ("trainer", "performance", "distributed")
 
@@ -289,17 +287,6 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     return target(cfg, folder)
 
 
-def check_typed_store(cfg: DictConfig) -> None:
-    """Raise UserError if `data.root` was typed and is no store, for a command that does not open it.
-
-    A config holds the keys of all commands, so those of others are accepted; but a typed value is checked, as
-    `check_config` does for the sections that it knows. Without this, the user would believe that the store was used.
-    """
-    words = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
-    if any(word.lstrip("+").startswith("data.root=") for word in words):
-        load(STORE)(store_root(cfg))
-
-
 def kind_of(cfg: DictConfig) -> str:
     """Section that only code or box recipes have; "" for a classifier's recipe."""
     return next((section for section in ("codes", "boxes") if section in cfg), "")
@@ -328,6 +315,6 @@ def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     folders, given = options.split_words(command.name, words, command.operands)
     chosen = options.read_options(given, getattr(options, command.options))
     if root := getattr(chosen, "root", None):
-        load(STORE)(root)
+        check_store(root)
     load(command.target)(folders, chosen)
     return folders

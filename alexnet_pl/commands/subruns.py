@@ -13,6 +13,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.options import TransferOptions
 from alexnet_pl.config.recipes import STORES, compose, quote_value, recipe_names
 from alexnet_pl.errors import UserError
@@ -47,7 +48,7 @@ def check_named_recipe(recipe: str) -> None:
     if recipe in recipe_names() or not HydraConfig.initialized():
         return
     job = HydraConfig.get()
-    typed = any(word.lstrip("+").startswith("transfer.pretrain_recipe=") for word in job.overrides.task)
+    typed = any(word.startswith("transfer.pretrain_recipe=") for word in typed_overrides())
     if job.job.config_name == RUN_CONFIG_NAME and not typed:
         raise UserError(
             f"transfer.pretrain_recipe={recipe}: named by a run folder, which may only name shipped recipes; if it "

@@ -14,7 +14,6 @@ paper's network, 0.4 kB for the network of the drawn scenes.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from rich.progress import track
 from torch import Tensor
 
 from alexnet_pl.config.box_options import BoxOptions
-from alexnet_pl.console import progress
+from alexnet_pl.console import progress, shorten_path
 from alexnet_pl.data.boxes.geometry import flip_boxes
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import BoxNetwork
@@ -96,7 +95,7 @@ def write_windows(path: Path, split: WholeSplit, network: BoxNetwork, options: B
     if not len(boxed):
         raise UserError(f"data.root: no image of {split.name} has a box; prepare the store from a copy with boxes")
     check_space(partial, len(boxed), network, options)
-    progress(f"features of the windows of {len(boxed):,} {split.name} images, kept in {os.path.relpath(path)}")
+    progress(f"features of the windows of {len(boxed):,} {split.name} images, kept in {shorten_path(path)}")
     targets, labels, width = [], [], 0
     with (partial / FEATURES).open("wb") as file:
         for number in track(boxed, f"windows of {split.name}", transient=True):

@@ -28,6 +28,7 @@ def test_fit_suggested_after_prepare_opens_the_store_that_was_made(
     typed = ["prepare.source=in", "data.root='my store'", "data.size=128"]
     job = SimpleNamespace(overrides=SimpleNamespace(task=typed))
     monkeypatch.setattr(following.HydraConfig, "get", lambda: job)
+    monkeypatch.setattr(following.HydraConfig, "initialized", lambda: True)
     monkeypatch.setattr(following, "recipe_words", lambda: ["imagenette"])
     following.suggest_next(registry.find("prepare"), Path("runs/x"), config("imagenette", "command=prepare", *typed))
     said = capsys.readouterr().out

@@ -19,6 +19,7 @@ from subprocess import Popen
 
 import torch.distributed as dist
 
+from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runtime import is_running
@@ -148,8 +149,7 @@ class PeerWatch:
         if said:
             return
         if (self.run / LAST).is_file():
-            lies = os.path.relpath(self.run)
-            advice = f"continue with: {self.command} {self.run if lies.startswith('..') else lies}"
+            advice = f"continue with: {self.command} {shorten_path(self.run)}"
         else:
             advice = "no checkpoint was written yet: start it again"
         print(f"alexnet_pl: rank {self.rank} of {self.world}: {cause}; {advice}", file=sys.stderr, flush=True)

@@ -1,0 +1,28 @@
+"""Overrides that the user typed, as distinct from those of a recipe or a run folder."""
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from alexnet_pl.config.schema import store_root
+
+
+def typed_overrides() -> list[str]:
+    """Overrides of the command line, without a leading `+`; [] if Hydra did not start the command."""
+    return [word.lstrip("+") for word in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
+def check_typed_store(cfg: DictConfig) -> None:
+    """Raise UserError if `data.root` was typed and is no store, for a command that does not open it.
+
+    A config holds the keys of all commands, so those of others are accepted; but a typed value is checked, as
+    `check_config` does for the sections that it knows. Without this, the user would believe that the store was used.
+    """
+    if any(word.startswith("data.root=") for word in typed_overrides()):
+        check_store(store_root(cfg))
+
+
+def check_store(root: str) -> None:
+    """Raise UserError unless there is a store at `root`."""
+    from alexnet_pl.data.store.store import Store  # loads torch, which `--help` does without
+
+    Store(root)
