@@ -24,6 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE  # which some images set: every process would compile PyTorch's modules again
 .PHONY: help setup demo test test-fast campaign failures gpu gpu-kit evidence notebooks lint docs reference lock clean
 
 help:  ## list the targets
