@@ -18,7 +18,7 @@ from alexnet_pl.config.options import TransferOptions
 from alexnet_pl.config.recipes import STORES, compose, quote_value, recipe_names
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import launched_processes
-from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runs.layout import LAST, PRETRAINED
 
 RUN_CONFIG_NAME = "config"  # name of a run folder's config for Hydra
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -60,7 +60,7 @@ def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
     """Train the network of `transfer.pretrain_recipe`, unless it is finished. Returns its checkpoint."""
     assert transfer.pretrain_recipe
     check_named_recipe(transfer.pretrain_recipe)
-    run = folder / "pretrained"
+    run = folder / PRETRAINED
     composed = compose(transfer.pretrain_recipe, transfer.overrides)
     name = composed.data.name
     store = transfer.data_roots.get(name)

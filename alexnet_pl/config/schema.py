@@ -13,7 +13,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alexnet_pl.config import migration
 from alexnet_pl.config.run_config import check_overrides
-from alexnet_pl.config.sections import OBJECTIVES, READ_BY_KEY, SECTIONS, VALUES
+from alexnet_pl.config.sections import LOGGERS, OBJECTIVES, READ_BY_KEY, SECTIONS, VALUES
 from alexnet_pl.errors import UserError
 
 Instance = TypeVar("Instance")
@@ -94,8 +94,9 @@ def check_config(cfg: DictConfig) -> None:
         instantiate(section, cfg.get(name) or {}, name)
     if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or not 0 <= cfg.seed <= MAX_SEED:
         raise UserError(f"seed={cfg.seed}: a whole number from 0 to {MAX_SEED}")
-    if (objective := cfg.get("objective", OBJECTIVES[0])) not in OBJECTIVES:
-        raise UserError(f"objective={objective}: one of {', '.join(OBJECTIVES)}")
+    for key, known in {"objective": OBJECTIVES, "logger": LOGGERS}.items():
+        if (value := cfg.get(key, known[0])) not in known:
+            raise UserError(f"{key}={value}: one of {', '.join(known)}")
     check_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
     groups = (cfg.get("ensemble") or {}).get("groups") or {}
     if not isinstance(groups, DictConfig | dict) or not all(isinstance(one, DictConfig) for one in groups.values()):

@@ -13,6 +13,7 @@ SECTIONS = (  # mappings; the other top-level keys, in `VALUES`, are single valu
     "codes", "boxes", "detect",
 )  # fmt: skip
 VALUES = ("command", "seed", "ckpt_path", "objective", "logger")
+LOGGERS = ("wandb", "tensorboard", "csv")
 OBJECTIVES = ("val/top1_error", "val/top5_error", "val/loss", "train/epoch_top1_error")
 
 

@@ -12,7 +12,7 @@ from alexnet_pl.paper.mismatch import explain_mismatch
 from alexnet_pl.paper.results import TestRun
 from alexnet_pl.paper.rows import ReportRow, source_claim
 from alexnet_pl.runs.fit_status import read_fit_status
-from alexnet_pl.runs.layout import FIT, collect_runs
+from alexnet_pl.runs.layout import FIT, PRETRAINED, collect_runs
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def untested_run(run: Path) -> Iterator[UnmatchedRun]:
     if fit and not fit.finished:
         yield UnmatchedRun(run, "", "the fit is not finished")
     elif not any(run.glob("results/*/*.json")):
-        yield UnmatchedRun(run, "", "not tested yet; `test` with the run folder does it")
+        use = f"the network that {run.parent.name} continues from; " if run.name == PRETRAINED else ""
+        yield UnmatchedRun(run, "", f"{use}not tested yet; `test` with the run folder does it")
     elif any(run.glob("results/*/codes.json")):
         yield UnmatchedRun(run, "", "binary codes, for which the paper gives no number (§7.1)")

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import Difference, Estimate
+from alexnet_pl.paper.box_claims import REPORTED_BY_OTHERS, TEST_SERVER
 from alexnet_pl.paper.claim import ALEXNET, Claim
 from alexnet_pl.paper.overfeat_claims import CLASSIFICATION, SIZES
 from alexnet_pl.paper.proxies import ProxyResults
@@ -46,15 +47,21 @@ def paper_tables(rows: Sequence[ReportRow]) -> list[Table]:
     parts: dict[str, list[list[str]]] = {}
     for row in rows:
         parts.setdefault(row.claim.group, []).extend(value_cells(row, metric) for metric in row.claim.values)
-    return [Table(part, HEADER, found, NOTES.get(part, ())) for part, found in parts.items()]
+    return [Table(part, HEADER, found, notes_for(part, found)) for part, found in parts.items()]
 
 
+def notes_for(part: str, rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Notes below a table; that on the test server only with a row for it, which the terminal leaves out."""
+    on_server = any(TEST_SERVER in cells for cells in rows)
+    return (*NOTES.get(part, ()), *((SERVER_NOTE,) if on_server else ()))
+
+
+SERVER_NOTE = "Only the test server knows the test errors; test.split=test writes a file for it."
 NOTES = {
     "What each part brings": (
         "Increase of the error in percentage points without the part, on the paper's images: ILSVRC-2012 validation "
         "for response normalization and overlap, ILSVRC-2010 test for the others.",
     ),
-    "Table 2: ILSVRC-2012": ("Only the test server knows the test errors; test.split=test writes a file for it.",),
     CLASSIFICATION: (
         f"{UNVERIFIED} entered from memory, not compared with the printed source.",
         "The fine stride of the fast network has two offsets per side here, because its last pooling is 2 × 2.",
@@ -72,7 +79,7 @@ def value_cells(row: ReportRow, metric: str) -> list[str]:
     words = (claim.bound, format_claimed(paper, claim), "" if claim.verified else UNVERIFIED)
     cells = [claim.label, claim.section, name_metric(claim, metric), " ".join(filter(None, words))]
     if not row.is_measurable:
-        return [*cells, "test server only" if claim.recipe else "reported by others", "", ""]
+        return [*cells, TEST_SERVER if claim.recipe else REPORTED_BY_OTHERS, "", ""]
     if not ours:
         return [*cells, MISSING, "", ""]
     difference = "" if math.isnan(paper) else format_signed(ours.mean - paper)

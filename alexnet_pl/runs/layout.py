@@ -22,6 +22,7 @@ PROBABILITIES = "probabilities.parquet"
 PROVENANCE = "provenance.json"
 FIT = "fit.json"
 KERNELS = "kernels.json"
+PRETRAINED = "pretrained"  # run folder, in that of the fit that continues from its weights
 LATEST = "latest"  # link in runs/<recipe>/ to the newest run
 
 

@@ -49,6 +49,7 @@ def test_box_tests_are_named_with_their_split(tmp_path: Path) -> None:
 def test_runs_without_a_test_are_named(tmp_path: Path) -> None:
     write_fit(tmp_path / "running", finished=False)
     write_fit(tmp_path / "untested")
+    write_fit(tmp_path / "finetuned/pretrained")
     write_fit(tmp_path / "codes")
     write_fit(tmp_path / "boxes")
     for name in ("codes", "boxes"):
@@ -58,9 +59,10 @@ def test_runs_without_a_test_are_named(tmp_path: Path) -> None:
     measured(tmp_path, "tested0", standin("table2.cnn"), 20.0)
     write_fit(tmp_path / "tested0", finished=False)
     found = reasons(tmp_path)
-    assert list(found) == ["codes", "damaged", "running", "tested0", "untested"]
+    assert list(found) == ["codes", "damaged", "pretrained", "running", "tested0", "untested"]
     assert found["running"] == "the fit is not finished"
     assert found["untested"].startswith("not tested yet")
+    assert found["pretrained"].startswith("the network that finetuned continues from; not tested yet")
     assert found["codes"].startswith("binary codes")
     assert "damaged/fit.json: " in found["damaged"]
     assert found["tested0"].startswith("data set imagenette")
