@@ -37,7 +37,11 @@ LABELS = {
     "optim.bias_lr_scale": "equal learning rate for biases",
     "optim.decay_biases": "weight decay of biases",
 }
-
+OTHER_LABELS = {  # variants of the paper without a row of their own
+    "model.activation=tanh": "tanh neurons",
+    "model.conv6=true": "sixth convolutional layer",
+    "model.without=conv5": "without conv5",
+}
 
 FREE = (*PROXY_KEYS, "optim.lr")  # may differ between the networks on a proxy and the paper's
 
@@ -108,14 +112,15 @@ def deviations() -> tuple[Deviation, ...]:
 
 
 def changed_label(test: TestRun) -> str | None:
-    """Label of the deviation that a network has; for one or two other changed settings, their overrides; None for more
-    changes."""
+    """Label of the deviation that a network has; for one or two other changed settings, their labels or overrides; None
+    for more changes."""
     settings, program = flatten(test.networks[0].training or {}), flat_settings("as_run")
     names = {name for name in program if name.startswith(("model.", "augment.", "optim.")) and name not in FREE}
     changes = {name: settings[name] for name in sorted(names & settings.keys()) if settings[name] != program[name]}
     if label := next((one.label for one in deviations() if dict(one.changes) == changes), None):
         return label
-    return ", ".join(recipes.format_override(*change) for change in changes.items()) if len(changes) in (1, 2) else None
+    overrides = [recipes.format_override(*change) for change in changes.items()]
+    return ", ".join(OTHER_LABELS.get(one, one) for one in overrides) if len(overrides) in (1, 2) else None
 
 
 @cache

@@ -127,8 +127,8 @@ def test_other_settings_are_named_by_their_overrides(tmp_path: Path) -> None:
     labels = {one.label for one in results.errors}
     assert labels == {
         "CNN",
-        "model.activation=tanh",
-        "model.activation=tanh, model.dropout=0.25",
+        "tanh neurons",
+        "tanh neurons, model.dropout=0.25",
         "other settings (many0)",
     }
 
