@@ -92,12 +92,21 @@ def check_config(cfg: DictConfig) -> None:
     check_finite(whole, "")
     for name, section in READ_BY_KEY.items():
         instantiate(section, cfg.get(name) or {}, name)
+    check_values(cfg)
+    check_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
+    check_groups(cfg)
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Check the keys outside sections."""
     if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or not 0 <= cfg.seed <= MAX_SEED:
         raise UserError(f"seed={cfg.seed}: a whole number from 0 to {MAX_SEED}")
     for key, known in {"objective": OBJECTIVES, "logger": LOGGERS}.items():
         if (value := cfg.get(key, known[0])) not in known:
             raise UserError(f"{key}={value}: one of {', '.join(known)}")
-    check_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
+
+
+def check_groups(cfg: DictConfig) -> None:
     groups = (cfg.get("ensemble") or {}).get("groups") or {}
     if not isinstance(groups, DictConfig | dict) or not all(isinstance(one, DictConfig) for one in groups.values()):
         raise UserError("ensemble.groups: expected {NAME: {recipe: …, seeds: […]}}")

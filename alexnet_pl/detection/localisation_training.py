@@ -7,7 +7,8 @@ from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
 from alexnet_pl.detection.regressor import box_loss
-from alexnet_pl.detection.window_cache import WindowBatch, WindowCache
+from alexnet_pl.detection.window_cache import WindowCache
+from alexnet_pl.detection.window_writer import WindowBatch
 
 
 class RegressorModule(BoxModule):

@@ -8,7 +8,8 @@ of them are chosen at random. Files, in the run folder of the network that compu
                              labels.npy     (windows,) int64: class index of the box
                              about.json     identity of checkpoint, store and options
 
-The features are frozen in training, as in the paper, so they are the same in every epoch. A window takes 51 kB for the
+The features are frozen in training, as in the paper, so they are the same in every epoch. An interrupted computation
+continues, and of several processes that need the same windows one computes them. A window takes 51 kB for the
 paper's network, 0.4 kB for the network of the drawn scenes.
 """
 
@@ -17,7 +18,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,18 +31,12 @@ from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.boxes import as_boxes, match_windows, to_window_frame
 from alexnet_pl.detection.pyramid import gather_windows, pyramid_sides, rescale_boxes, resize_image, window_boxes
+from alexnet_pl.detection.window_writer import FEATURES, WindowBatch, WindowWriter, remove_parts
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import JsonObject, write_json
+from alexnet_pl.runs.lock import lock_when_free
 
-FEATURES, ABOUT = "features.f16", "about.json"
-
-
-class WindowBatch(NamedTuple):
-    """Features of windows, boxes relative to the windows, and class indices."""
-
-    features: Tensor  # (N, width)
-    targets: Tensor  # (N, 4)
-    labels: Tensor  # (N,)
+ABOUT = "about.json"
 
 
 class WindowCache:
@@ -83,42 +77,46 @@ def open_window_cache(
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     path = folder / f"{split.name}-{digest}"
     if not (path / ABOUT).is_file():
-        write_windows(path, split, network, BoxOptions(**{**vars(options), "flip": about["flip"]}), about)
+        with lock_when_free(folder / f".{path.name}.lock", f"computes the windows of {split.name}"):
+            write_windows(path, split, network, BoxOptions(**{**vars(options), "flip": about["flip"]}), about)
     return WindowCache(path)
 
 
 def write_windows(path: Path, split: WholeSplit, network: BoxNetwork, options: BoxOptions, about: JsonObject) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    """Compute the windows of a split into `path`, or continue an interrupted computation. Does nothing if another
+    process has computed them in the meantime."""
+    if (path / ABOUT).is_file():
+        return
     boxed = np.flatnonzero(split.box_counts() > 0)
     if not len(boxed):
         raise UserError(f"data.root: no image of {split.name} has a box; prepare the store from a copy with boxes")
-    check_space(partial, len(boxed), network, options)
-    progress(f"features of the windows of {len(boxed):,} {split.name} images, kept in {shorten_path(path)}")
-    targets, labels, width = [], [], 0
-    with (partial / FEATURES).open("wb") as file:
-        for number in track(boxed, f"windows of {split.name}", transient=True):
-            for batch in image_windows(split, int(number), network, options):
-                values = batch.features.half().cpu().numpy()
-                if not np.isfinite(values).all():
-                    raise UserError(f"transfer.weights: features of image {number} are not finite in float16")
-                file.write(values.tobytes())
-                targets.append(batch.targets.numpy())
-                labels.append(batch.labels.numpy())
-                width = values.shape[1]
-    if not targets:
+    partial, width = path.with_name(f"{path.name}.partial"), feature_width(network)
+    with WindowWriter(partial, width) as writer:
+        left = boxed[writer.images :]
+        check_space(partial, len(left), width, options)
+        before = f", after {writer.images:,} that are saved" if writer.images else ""
+        progress(f"features of the windows of {len(left):,} {split.name} images{before}, kept in {shorten_path(path)}")
+        for number in track(left, f"windows of {split.name}", transient=True):
+            writer.add_image(image_windows(split, int(number), network, options))
+    targets, labels = writer.windows()
+    if not len(targets):
         raise UserError("boxes.overlap: no window overlaps a box enough; change boxes.scales or boxes.zoom")
-    np.save(partial / "targets.npy", np.concatenate(targets).astype(np.float32))
-    np.save(partial / "labels.npy", np.concatenate(labels).astype(np.int64))
+    np.save(partial / "targets.npy", targets)
+    np.save(partial / "labels.npy", labels)
     write_json(partial / ABOUT, {**about, "width": width, "windows_of_images": options.windows})
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
+    remove_parts(path)
 
 
-def check_space(folder: Path, images: int, network: BoxNetwork, options: BoxOptions) -> None:
+def feature_width(network: BoxNetwork) -> int:
+    """Number of features of a window: inputs of the regressor's first layer."""
+    return network.regressor.fc1.weight[0].numel()
+
+
+def check_space(folder: Path, images: int, width: int, options: BoxOptions) -> None:
     """Raise UserError if the windows could need more than the free disk space."""
-    each = 2 * network.regressor.fc1.weight[0].numel() * options.windows * len(options.scales) * (1 + options.flip)
+    each = 2 * width * options.windows * len(options.scales) * (1 + options.flip)
     free = shutil.disk_usage(folder).free
     if images * each > free:
         raise UserError(
@@ -141,7 +139,15 @@ def image_windows(split: WholeSplit, number: int, network: BoxNetwork, options: 
                 view, as_boxes(view_boxes[known].double()), labels[known], scale, network, options, generator
             )
             if batch is not None:
-                yield batch
+                yield in_half_precision(batch, number)
+
+
+def in_half_precision(batch: WindowBatch, number: int) -> WindowBatch:
+    """The windows of image `number` with float16 features. Raises UserError if these are not finite."""
+    features = batch.features.half()
+    if not torch.isfinite(features).all():
+        raise UserError(f"transfer.weights: features of image {number} are not finite in float16")
+    return batch._replace(features=features)
 
 
 def scale_windows(

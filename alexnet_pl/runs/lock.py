@@ -6,12 +6,15 @@ process ends for any reason. File systems without locks are not protected.
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alexnet_pl.console import is_first_process
+from alexnet_pl.console import is_first_process, progress
 from alexnet_pl.errors import UserError
+
+SECONDS_BETWEEN_TRIES = 1.0
 
 
 @contextmanager
@@ -24,16 +27,38 @@ def run_lock(run: Path, command: str) -> Iterator[None]:
         yield
         return
     path = run / f".{command}.lock"
-    descriptor = acquire(path, command)
+    descriptor = try_lock(path)
+    if descriptor is None:
+        raise UserError(
+            f"{run}: another process runs `{command}` in this run folder; wait for its end, or choose another "
+            "hydra.run.dir"
+        )
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        release(path, descriptor)
 
 
-def acquire(path: Path, command: str) -> int:
-    """Open and lock the file at `path`; returns its descriptor. Raises UserError if another process holds the lock."""
+@contextmanager
+def lock_when_free(path: Path, work: str) -> Iterator[None]:
+    """Hold the lock file at `path`, after waiting for the process that holds it. `work`: what that process does."""
+    if (descriptor := try_lock(path)) is None:
+        progress(f"waiting for another process, which {work}")
+        while (descriptor := try_lock(path)) is None:
+            time.sleep(SECONDS_BETWEEN_TRIES)
+    try:
+        yield
+    finally:
+        release(path, descriptor)
+
+
+def release(path: Path, descriptor: int) -> None:
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def try_lock(path: Path) -> int | None:
+    """Open and lock the file at `path`; returns its descriptor, or None if another process holds the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         if path.is_symlink():
@@ -43,10 +68,7 @@ def acquire(path: Path, command: str) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise UserError(
-                f"{path.parent}: another process runs `{command}` in this run folder; wait for its end, or choose "
-                "another hydra.run.dir"
-            ) from None
+            return None
         except OSError:  # a file system without locks
             return descriptor
         if os.fstat(descriptor).st_nlink:
