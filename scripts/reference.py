@@ -12,10 +12,10 @@ from pages.config_keys import config_page
 from pages.evidence import CODES, draw_codes, evidence_pages
 from pages.markdown import ROOT, with_table
 from pages.recipes import recipes_page
-from pages.results import failures_table, results_table
+from pages.results import failures_table
 from pages.trainer import trainer_page
 
-CLUSTERS, RESULTS = ROOT / "docs/how-to/clusters.md", ROOT / "docs/results.md"
+CLUSTERS = ROOT / "docs/how-to/clusters.md"
 
 
 def main() -> int:
@@ -40,7 +40,6 @@ def pages() -> dict[Path, str]:
         reference / "trainer.md": trainer_page(),
         **evidence_pages(),
         CLUSTERS: with_table(CLUSTERS.read_text(), "failures", failures_table()),
-        RESULTS: with_table(RESULTS.read_text(), "results", results_table(None, "")),
     }
 
 

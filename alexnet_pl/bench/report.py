@@ -114,7 +114,8 @@ def fit_lines(measured: JsonObject) -> list[str]:
     fit = measured["fit"]
     lines = [f"fit of {fit['images']}: {fit['images_per_second']:,.1f} images/s over {fit['steps']:,} steps"]
     if fit["shares"]:
-        lines.append("  " + ", ".join(f"{name} {share:.1f} %" for name, share in fit["shares"].items()))
+        parts = [f"{name} {share:.1f} %" for name, share in fit["shares"].items() if name != "checkpoints"]
+        lines.append(f"  {', '.join(parts)} (checkpoints alone {fit['shares'].get('checkpoints', 0):.1f} %)")
     idle = "no GPU" if fit["idle_share"] is None else f"{100 * fit['idle_share']:.0f} % of the time, under the profiler"
     return [*lines, f"GPU idle: {idle}"]
 

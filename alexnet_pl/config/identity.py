@@ -36,6 +36,7 @@ HARDWARE = (  # keys of `trainer` that do not change the trained network, up to 
 )  # fmt: skip
 
 
+VALIDATED_EVERY = "check_val_every_n_epoch"  # decides a network only if its schedule follows the validation error
 SCALING = "scale_rate_from_batch"  # older configs lack this key; null has no effect
 
 
@@ -53,13 +54,14 @@ def training_signature(cfg: DictConfig) -> Settings:
     run with a recipe's signature fills that recipe's row."""
     whole: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name = whole["schedule"]["name"]
+    left_out = HARDWARE if name == "plateau" else (*HARDWARE, VALIDATED_EVERY)
     return {
         "data": {key: whole["data"].get(key) for key in ("size", "batch_size", "include_val_after_epoch")},
         "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # depends on the data
         "augment": whole["augment"],
         "optim": {key: value for key, value in whole["optim"].items() if key != SCALING or value is not None},
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
-        "trainer": {key: value for key, value in whole["trainer"].items() if key not in HARDWARE},
+        "trainer": {key: value for key, value in whole["trainer"].items() if key not in left_out},
         "transfer": transfer_signature(whole["transfer"]),
     }
 

@@ -59,7 +59,13 @@ def merge(spreads: Sequence[Spread]) -> Spread:
 
 
 def equal_spread_p(one: Spread, other: Spread) -> float:
-    """Two-sided p value of equal variances (F test)."""
+    """Two-sided p value of equal variances (F test).
+
+    Two runs that are nearly equal by chance, and errors that are equal because they are multiples of one image, do not
+    count as a smaller spread.
+    """
+    if one.variance < other.variance and (one.degrees == 1 or not one.variance):
+        return 1.0
     if not other.variance:
         return float(one.variance == 0)
     below = float(stats.f.cdf(one.variance / other.variance, one.degrees, other.degrees))

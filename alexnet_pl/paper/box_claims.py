@@ -58,6 +58,10 @@ def localisation_claim(section: str, label: str, value: float, **options: Any) -
     return BoxClaim(LOCALISATION, section, label, value, **options)
 
 
+def others_localisation(label: str, value: float, verified: bool = True) -> BoxClaim:
+    return localisation_claim("Fig. 10", label, value, reason_unmeasured=REPORTED_BY_OTHERS, verified=verified)
+
+
 def detection_claim(label: str, value: float, reason_unmeasured: str, verified: bool = True) -> BoxClaim:
     return BoxClaim(DETECTION, "§5, Fig. 11", label, value, reason_unmeasured=reason_unmeasured, verified=verified)
 
@@ -72,10 +76,10 @@ BOX_CLAIMS = [
     localisation_claim("§4.4", "per class, scales not said", 44.1,
               boxes={"per_class": True}, detect={"scales": FOUR_SCALES}),
     localisation_claim("§4.4, Fig. 10", "ILSVRC-2013 test, four scales, shared", 29.9, reason_unmeasured=TEST_SERVER),
-    localisation_claim("Fig. 10", "SuperVision (2012)", 34.2, reason_unmeasured=REPORTED_BY_OTHERS),
-    localisation_claim("Fig. 10", "VGG (2013)", 46.4, reason_unmeasured=REPORTED_BY_OTHERS, verified=False),
-    localisation_claim("Fig. 10", "Oxford VGG (2012)", 50.0, reason_unmeasured=REPORTED_BY_OTHERS, verified=False),
-    localisation_claim("Fig. 10", "ISI (2012)", 53.6, reason_unmeasured=REPORTED_BY_OTHERS, verified=False),
+    others_localisation("SuperVision (2012), test", 34.2),
+    others_localisation("VGG (2013), test", 46.4, verified=False),
+    others_localisation("Oxford VGG (2012), test", 50.0, verified=False),
+    others_localisation("ISI (2012), test", 53.6, verified=False),
     detection_claim("competition entry, test", 19.4, f"{UNDERSPECIFIED}; {TEST_SERVER}"),
     detection_claim("after the competition, with context, test", 24.3, UNDERSPECIFIED),
     detection_claim("UvA-Euvision", 22.6, REPORTED_BY_OTHERS),

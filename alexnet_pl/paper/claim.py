@@ -53,9 +53,10 @@ class Claim:
     """One row of a table. `values`: metric → number, errors in percent; nan if the text gives no number.
 
     The row is reproduced by `recipe` with `overrides`, or by any (recipe, overrides) in `alternatives`; a row without a
-    recipe is prior work. `baseline`: key of the claim it is compared with. `relative`: `values` are differences to the
-    baseline in percentage points, or factors if `ratio`. `bound`: "over", "about" or "at most" the value. `verified`:
-    whether the number was read in the paper or a copy; else it was entered from memory, and every table says so.
+    recipe is prior work. `baseline`: key of the claim it is compared with; `other_baselines`: further ones, in
+    comparisons on other images. `relative`: `values` are differences to the baseline in percentage points, or factors
+    if `ratio`. `bound`: "over", "about" or "at most" the value. `verified`: whether the number was read in the paper or
+    a copy; else it was entered from memory, and every table says so.
     """
 
     key: str
@@ -70,6 +71,7 @@ class Claim:
     alternatives: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
     views: str = "ten"
     baseline: str | None = None
+    other_baselines: tuple[str, ...] = ()
     relative: bool = False
     ratio: bool = False
     bound: str = ""
@@ -80,6 +82,11 @@ class Claim:
     def recipes(self) -> list[tuple[str, tuple[str, ...]]]:
         """Each (recipe, overrides) that reproduces the row; [] for prior work."""
         return [(self.recipe, self.overrides), *self.alternatives] if self.recipe else []
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Keys of all claims to compare with."""
+        return (self.baseline, *self.other_baselines) if self.baseline else ()
 
 
 def error_values(top1: float, top5: float) -> dict[str, float]:

@@ -5,6 +5,7 @@ By the spread between seeds that all networks on these images share, if it is kn
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +30,14 @@ def adjust_p_values(comparisons: Sequence[Compared]) -> list[Compared]:
 def compared_metrics(tests: Sequence[TestRun]) -> tuple[str, ...]:
     """Error rates to compare on the images of the tests: without top-5 if they have five classes or fewer."""
     return ERRORS if has_top5(tests[0].result.dataset.classes) else ERRORS[:1]
+
+
+def has_trained(tests: Sequence[TestRun]) -> bool:
+    """Whether the mean error is below half the error of guessing: top-1, or top-5 for more than 20 classes."""
+    classes = tests[0].result.dataset.classes
+    metric, guesses = ("top5_error", 5) if classes > 20 else ("top1_error", 1)
+    errors = metric_values(tests, metric)
+    return bool(errors) and fmean(errors) < 100 * (1 - guesses / classes) / 2
 
 
 def collect_sample(tests: Sequence[TestRun], metric: str) -> Sample | None:

@@ -16,7 +16,13 @@ from alexnet_pl.config.identity import Settings, training_signature
 from alexnet_pl.config.migration import leaves
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
-from alexnet_pl.paper.comparing import adjust_p_values, compare_errors, compared_metrics, measure_spreads
+from alexnet_pl.paper.comparing import (
+    adjust_p_values,
+    compare_errors,
+    compared_metrics,
+    has_trained,
+    measure_spreads,
+)
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
 from alexnet_pl.paper.results import PROXY_KEYS, TestRun
 
@@ -67,6 +73,7 @@ class Direction(StrEnum):
     HIGHER = "higher error than the program's"
     LOWER = "lower error than the program's"
     NONE = "no significant difference"
+    UNTRAINED = "did not train"
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,8 @@ class DeviationEffect:
     """How much worse networks with a deviation are than the program's, in percentage points.
 
     `ours`: metric → difference. `proxy`: name of the data set; `distinction`: what distinguishes the networks from
-    others on it (`distinguish_groups`). `p`: p value of equal top-1 errors, adjusted for the number of deviations
-    compared (Holm).
+    others on it (`distinguish_groups`). `trained`: whether both networks reached at most half the error of guessing.
+    `p`: p value of equal top-1 errors, adjusted for the number of deviations compared (Holm).
     """
 
     deviation: Deviation
@@ -83,6 +90,7 @@ class DeviationEffect:
     ours: dict[str, Difference] = field(default_factory=dict)
     p: float = float("nan")
     distinction: str = ""
+    trained: bool = True
 
     @property
     def dataset(self) -> str:
@@ -90,7 +98,9 @@ class DeviationEffect:
 
     @property
     def direction(self) -> Direction:
-        """Direction of the top-1 difference, if it is significant."""
+        """Direction of the top-1 difference, if the networks were trained and it is significant."""
+        if not self.trained:
+            return Direction.UNTRAINED
         if not intervals.is_significant(self.p):
             return Direction.NONE
         return Direction.HIGHER if self.ours["top1_error"].mean > 0 else Direction.LOWER
@@ -103,11 +113,13 @@ class DeviationEffect:
 
 @cache
 def deviations() -> tuple[Deviation, ...]:
-    """Each key in which the variants of the main recipe differ, alone; one crop for 32 images; all keys together."""
+    """Each key in which the variants of the main recipe differ, alone; the program's crop for 32 images, of which our
+    default differs; all keys of the text together."""
     program, printed = (flat_settings(variant) for variant in ("as_run", "as_printed"))
     changed = {key: printed[key] for key in program if printed[key] != program[key] and key in LABELS}
     alone = [Deviation(key, LABELS[key], {key: changed[key]}) for key in LABELS]
-    crops = Deviation("augment.images_per_crop", "one crop for 32 images", {"augment.images_per_crop": 32})
+    label = "one crop for 32 images (the program's)"
+    crops = Deviation("augment.images_per_crop", label, {"augment.images_per_crop": 32})
     return (*alone, crops, Deviation(AS_PRINTED, "all of the text's values at once", changed))
 
 
@@ -188,4 +200,5 @@ def effects_in(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey
     for deviation, changed in found:
         differences = {metric: compare_errors(changed, groups[program], metric, spreads) for metric in metrics}
         if measured := {metric: one for metric, one in differences.items() if one}:
-            yield DeviationEffect(deviation, program.dataset, measured)
+            trained = has_trained(changed) and has_trained(groups[program])
+            yield DeviationEffect(deviation, program.dataset, measured, trained=trained)

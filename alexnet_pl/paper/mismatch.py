@@ -66,13 +66,15 @@ def describe_dataset(result: TestResult) -> Iterator[str]:
 
 def describe_counts(result: TestResult, criteria: DatasetCriteria) -> str:
     """Numbers in which a data set differs from the paper's, or that its classes do."""
-    dataset, least = result.dataset, "" if criteria.exact else "at least "
-    counts = {
-        "classes": (dataset.classes, criteria.classes),
+    dataset = result.dataset
+    images = {
         f"{dataset.split} images": (dataset.images, criteria.images),
         "training images": (dataset.train_images, criteria.train),
     }
-    differing = [f"{ours:,} {name}, not {least}{paper:,}" for name, (ours, paper) in counts.items() if ours != paper]
+    differing = [f"{dataset.classes:,} classes, not {criteria.classes:,}"] * (dataset.classes != criteria.classes)
+    for name, (ours, paper) in images.items():
+        if ours != paper and (criteria.exact or ours < paper):
+            differing.append(f"{ours:,} {name}, not {'' if criteria.exact else 'at least '}{paper:,}")
     return "; ".join(differing) or "other classes"
 
 

@@ -5,6 +5,7 @@ images and the same training settings except for the difference in question.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,6 +21,7 @@ from alexnet_pl.paper.comparing import (
     collect_sample,
     compare_errors,
     compared_metrics,
+    has_trained,
     measure_spreads,
 )
 from alexnet_pl.paper.deviations import changed_label
@@ -31,20 +33,19 @@ VERDICTS = {True: "as in the paper", False: "opposite"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """A claim's networks against their baseline. `paper`, `ours`: metric → how much worse they are, in percentage
+    """A claim's networks against those of `baseline`. `label`, `baseline_label`: names of the two variants, the first
+    with its learning rate if the two differ. `paper`, `ours`: metric → how much worse the claim's are, in percentage
     points; nan if the paper gives no number. `trained`: whether both reached at most half the error of guessing. `p`: p
     value of equal top-1 errors, adjusted for the number of comparisons (Holm)."""
 
     claim: Claim
+    baseline: Claim
+    label: str
+    baseline_label: str
     paper: dict[str, float]
     ours: dict[str, Difference]
     trained: bool
     p: float = math.nan
-
-    @property
-    def baseline(self) -> Claim:
-        """Claim with the networks to compare with."""
-        return BY_KEY[str(self.claim.baseline)]
 
     @property
     def verdict(self) -> str:
@@ -122,11 +123,16 @@ def compare_variants(tests: list[TestRun], distinction: str) -> ProxyResults:
         by_variant.setdefault(test.variant, []).append(test)
     order = list(listed_labels())
     spreads = measure_spreads(by_variant.values())
+    usual = Counter(test.learning_rates for test in tests).most_common(1)[0][0]
     errors = [
-        VariantErrors(label_variant(group[0]), mean_errors(group, spreads))
+        VariantErrors(label_variant(group[0]) + rate_label(group, usual), mean_errors(group, spreads))
         for variant, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], order))
     ]
-    pairs = [compare_with_baseline(claim, by_variant, spreads) for claim in error_claims() if claim.baseline]
+    pairs = [
+        compare_with_baseline(claim, BY_KEY[key], by_variant, spreads)
+        for claim in error_claims()
+        for key in claim.baselines
+    ]
     comparisons = [comparison for comparison in pairs if comparison]
     dataset, conditions = tests[0].result.dataset.name, describe_conditions(tests[0])
     return ProxyResults(dataset, distinction, conditions, errors, adjust_p_values(comparisons), spreads)
@@ -140,6 +146,12 @@ def listed_labels() -> dict[Variant, str]:
 
 def label_variant(test: TestRun) -> str:
     return listed_labels().get(test.variant) or describe_unlisted_variant(test)
+
+
+def rate_label(tests: Sequence[TestRun], usual: tuple[float | None, ...]) -> str:
+    """Learning rates of a variant, if they are not the usual ones: ", rate 0.005"."""
+    rates = tests[0].learning_rates
+    return "" if rates == usual else f", rate {', '.join(f'{rate:g}' for rate in rates if rate is not None)}"
 
 
 def error_claims() -> list[Claim]:
@@ -178,10 +190,9 @@ def estimate_mean(sample: Sample, spread: Spread | None) -> Estimate:
 
 
 def compare_with_baseline(
-    claim: Claim, by_variant: dict[Variant, list[TestRun]], spreads: Spreads
+    claim: Claim, baseline: Claim, by_variant: dict[Variant, list[TestRun]], spreads: Spreads
 ) -> Comparison | None:
-    """Compare a claim's variant with its baseline; None unless both were tested."""
-    baseline = BY_KEY[str(claim.baseline)]
+    """Compare a claim's variant with that of `baseline`; None unless both were tested."""
     claim_tests, baseline_tests = (
         by_variant.get(variant, []) if (variant := claimed_variant(side)) else [] for side in (claim, baseline)
     )
@@ -191,24 +202,21 @@ def compare_with_baseline(
     differences = {metric: compare_errors(claim_tests, baseline_tests, metric, spreads) for metric in shared}
     measured = {metric: difference for metric, difference in differences.items() if difference}
     values = {metric: claim.values[metric] - (0 if claim.relative else baseline.values[metric]) for metric in measured}
-    return Comparison(claim, values, measured, has_trained(claim_tests) and has_trained(baseline_tests))
-
-
-def has_trained(tests: list[TestRun]) -> bool:
-    """Whether the mean error is below half the error of guessing: top-1, or top-5 for more than 20 classes."""
-    classes = tests[0].result.dataset.classes
-    metric, guesses = ("top5_error", 5) if classes > 20 else ("top1_error", 1)
-    return mean_errors(tests, {})[metric].mean < 100 * (1 - guesses / classes) / 2
+    label = label_variant(claim_tests[0]) + rate_label(claim_tests, baseline_tests[0].learning_rates)
+    trained = has_trained(claim_tests) and has_trained(baseline_tests)
+    return Comparison(claim, baseline, label, label_variant(baseline_tests[0]), values, measured, trained)
 
 
 def describe_conditions(test: TestRun) -> str:
     """Images, store, crop and epochs of a test, in words for the note below a table."""
     dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
     epochs = max(training["trainer"]["max_epochs"] for training in settings)
+    width = settings[0].get("model", {}).get("width", 1)
+    networks = "" if width == 1 else f"{width:g} times the paper's width, "
     return (
         f"{dataset.images:,} {dataset.split} images of {dataset.classes} classes, trained on "
-        f"{dataset.train_images:,} (store {dataset.fingerprint[:12]}), crops of {settings[0]['augment']['crop']} "
-        f"pixels, at most {epochs} epochs"
+        f"{dataset.train_images:,} (store {dataset.fingerprint[:12]}), {networks}"
+        f"crops of {settings[0]['augment']['crop']} pixels, at most {epochs} epochs"
     )
 
 
@@ -216,5 +224,8 @@ def labels_by_verdict(results: ProxyResults) -> dict[str, list[str]]:
     """Verdict → labels of the comparisons with that verdict."""
     labels: dict[str, list[str]] = {}
     for comparison in results.comparisons:
-        labels.setdefault(comparison.verdict, []).append(comparison.claim.label)
+        name = comparison.label
+        if len(comparison.claim.baselines) > 1:
+            name += f" against {comparison.baseline_label}"
+        labels.setdefault(comparison.verdict, []).append(name)
     return labels

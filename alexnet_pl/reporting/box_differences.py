@@ -12,8 +12,8 @@ METRICS = {  # by task: key in boxes.json → column
     "detect": {"map": "mAP"},
 }
 NOTE = (
-    "Intervals are for each difference by itself. p is for an equal {first}, adjusted for the number of rows (Holm). "
-    "A positive difference of an error is worse, of mAP better."
+    "Paired by seed. Intervals are for each difference by itself. p is for an equal {first}, adjusted for the "
+    "number of rows (Holm). A positive difference of an error is worse, of mAP better."
 )
 
 

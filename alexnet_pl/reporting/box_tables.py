@@ -14,7 +14,7 @@ from alexnet_pl.evaluation.result import has_top5
 from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
-from alexnet_pl.reporting.tables import UNVERIFIED, Table
+from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table
 from alexnet_pl.runs import fit_status
 
 PAPER_HEADER = ["row", "section", "paper, %", "ours, % (95 % interval)"]
@@ -82,8 +82,8 @@ def tables_of_claims(claims: Sequence[BoxClaim], tests: BoxTests) -> list[Table]
     """One table for each task that `claims` are about."""
     notes = {
         LOCALISATION: (
-            "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the development kit. "
-            f"{UNVERIFIED} entered from memory, not compared with the printed source.",
+            "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the development kit.",
+            UNVERIFIED_NOTE,
         ),
         DETECTION: (
             "Mean average precision. The paper does not print when a window is positive, the number of negatives, the "
@@ -134,11 +134,12 @@ def one_per_seed(tests: BoxTests) -> BoxTests:
 
 
 def format_mean(values: Sequence[float], images: int = 0) -> str:
-    """Mean ± half of the 95 % interval: over seeds if there are several, else over images if `images` is given."""
+    """Mean with its 95 % interval: over seeds if there are several, else over images if `images` is given. Clipped to 0
+    to 100 %, which Student's t exceeds for few seeds far apart."""
     estimate = intervals.mean_ci(Sample(values, images))
     if math.isnan(estimate.low):
         return f"{estimate.mean:.1f}"
-    return f"{estimate.mean:.1f} ± {(estimate.high - estimate.low) / 2:.1f}"
+    return f"{estimate.mean:.1f} ({max(0, estimate.low):.1f} to {min(100, estimate.high):.1f})"
 
 
 def box_proxy_tables(tests: BoxTests) -> list[Table]:
@@ -199,7 +200,7 @@ def training_cells(tests: BoxTests) -> list[str]:
 
 
 LOCALISER_NOTES = (
-    "±: half of the 95 % interval, over seeds if there are several, else over images.",
+    "In brackets: the 95 % interval, over seeds if there are several, else over images.",
     "Constant box: the box that is right for most training images, a baseline for the regressor. Its localisation "
     "error uses the same predicted classes.",
 )

@@ -17,8 +17,8 @@ HEAD = [
     "verdict",
 ]
 NOTES = (
-    "Positive: the error is higher than that of the program. Each line changes one of its settings to "
-    "the text's value; all else is equal.",
+    "Positive: the error is higher than with the program's settings. Each line changes one setting to the text's "
+    "value; all else is equal. One crop for 32 images is the program's; ours has one crop for each image.",
     "Pooled spread: the standard deviation between seeds is taken from all lines together, unless a line's is clearly "
     "another. p then is of the hypothesis that the change has no effect at all: values that make some runs fail differ "
     "from the program's even where the interval of their mean includes 0.",
@@ -42,17 +42,20 @@ TITLES = {
     Direction.HIGHER: "Higher error than the program's",
     Direction.LOWER: "Lower error",
     Direction.NONE: "No significant difference",
+    Direction.UNTRAINED: "Did not train in so short a schedule",
 }
 
 
 def summarize_dataset(dataset: str, effects: list[DeviationEffect]) -> str:
     alone = [effect for effect in effects if effect.deviation.key != AS_PRINTED]
     groups = {title: [effect for effect in alone if effect.direction == of] for of, title in TITLES.items()}
+    if not groups[TITLES[Direction.UNTRAINED]]:
+        del groups[TITLES[Direction.UNTRAINED]]
     measured = {effect.deviation.key for effect in effects}
     missing = [one.label for one in deviations() if one.key not in measured]
     whole = next((describe_effect(effect) for effect in effects if effect not in alone), "not yet measured")
     lines = [
-        f"Top-1 error on {dataset}, in points above the program's network (95 %):\n",
+        f"Top-1 error on {dataset}, in points above our network with the program's settings (95 %):\n",
         f"- The text as a whole: {whole}",
         *(f"- {title}: {'; '.join(map(describe_effect, group)) or 'none'}" for title, group in groups.items()),
         *([f"- Not yet measured: {', '.join(missing)}"] if missing else []),

@@ -27,8 +27,8 @@ its size. No seed was chosen by its result. Each run's records are in `docs/data
 | verdict | meaning |
 | --- | --- |
 | as in the paper, opposite | significant, corrected for multiple comparisons, with the paper's or the opposite sign |
-| inconclusive, no significant difference | within the variation over seeds or, for a single run, over images |
-| did not train | one of the networks has more than half the error of guessing, so the difference means nothing |
+| inconclusive, no significant difference | p of 0.05 or more, over seeds or, for a single run, over images |
+| did not train | one of the networks has more than half of the top-5 error of guessing; its schedule was too short |
 
 Comparisons that are missing below are not yet measured.
 

@@ -18,7 +18,7 @@ from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect_tests
 from alexnet_pl.paper.rows import ReportRow, count_training_images, reproduce_command
 from alexnet_pl.reporting import tables
-from alexnet_pl.reporting.tables import UNVERIFIED, Table, describe_basis
+from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, describe_basis
 from alexnet_pl.runs import metrics_log
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.layout import FIT, collect_runs
@@ -63,11 +63,11 @@ NOTES = {
         "for response normalization and overlap, ILSVRC-2010 test for the others.",
     ),
     CLASSIFICATION: (
-        f"{UNVERIFIED} entered from memory, not compared with the printed source.",
+        UNVERIFIED_NOTE,
         "The fine stride of the fast network has two offsets per side here, because its last pooling is 2 × 2.",
     ),
     SIZES: (
-        f"{UNVERIFIED} entered from memory, not compared with the printed source.",
+        UNVERIFIED_NOTE,
         "Connections: multiplications for one crop; the printed numbers are 0.3 % higher.",
     ),
 }

@@ -3,11 +3,11 @@
 import math
 
 from alexnet_pl.evaluation.intervals import Difference, Estimate
-from alexnet_pl.paper.claim import ERRORS
+from alexnet_pl.paper.claim import ALEXNET, ERRORS, Claim
 from alexnet_pl.paper.comparing import Spreads
 from alexnet_pl.paper.deviations import DeviationEffect
 from alexnet_pl.paper.proxies import Comparison, ProxyResults, labels_by_verdict
-from alexnet_pl.reporting.tables import Table, describe_basis
+from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, describe_basis
 
 
 def proxy_tables(results: ProxyResults) -> list[Table]:
@@ -26,10 +26,10 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
     errors = Table(f"Proxy dataset, no row of the paper: {results.name}", header, rows, notes)
     compared = [
         [
-            row.claim.label,
-            row.baseline.label,
-            row.claim.section,
-            " / ".join("worse" if math.isnan(value) else f"{value:+.1f}" for value in row.paper.values()),
+            row.label,
+            row.baseline_label,
+            name_section(row.claim),
+            format_paper(row),
             " / ".join(map(format_points, row.ours.values())),
             *verdict_cells(row),
         ]
@@ -51,7 +51,21 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
     summary = [
         f"{verdict.capitalize()}: {', '.join(labels)}." for verdict, labels in labels_by_verdict(results).items()
     ]
+    if not all(row.claim.verified and row.baseline.verified for row in results.comparisons):
+        summary.append(UNVERIFIED_NOTE)
     return [errors, Table(f"The paper's comparisons on {results.name}", header, compared, (P_NOTE, *summary))]
+
+
+def name_section(claim: Claim) -> str:
+    """Section, with the name of a paper that is not AlexNet's."""
+    return claim.section if claim.paper == ALEXNET else f"{claim.paper}, {claim.section}"
+
+
+def format_paper(row: Comparison) -> str:
+    """The paper's differences, with † if one of the errors was not compared with the printed source."""
+    values = " / ".join("worse" if math.isnan(value) else f"{value:+.1f}" for value in row.paper.values())
+    mark = "" if row.claim.verified and row.baseline.verified else UNVERIFIED
+    return " ".join(filter(None, (row.claim.bound, values, mark)))
 
 
 HEADS = {"top1_error": "top-1 error, % (95 % interval)", "top5_error": "top-5 error, % (95 % interval)"}

@@ -8,8 +8,8 @@ NOTES = (
     "Color share: part of the squared length of a GPU's first-layer kernels that is not gray, from 0 to 1. The paper "
     "allows a renumbering of the GPUs, so the GPU with the smaller share comes first in each run. By chance: the "
     "difference if the kernels were divided over the GPUs at random.",
-    "p is for kernels divided at random in all runs of a line together. It is that of each line by itself: the paper's "
-    "claim is that of its own network, CNN, and a small p among the many other lines can be chance.",
+    "p is for kernels divided at random, in all runs of a line together. It is not adjusted for the number of lines: "
+    "the paper's claim is about its own network, CNN, and among many other lines a small p can be chance.",
 )
 
 

@@ -18,6 +18,7 @@ from alexnet_pl.reporting.column_widths import fit_columns
 
 Notes = tuple[str, ...]
 UNVERIFIED = "†"  # beside a number that was not compared with the printed source
+UNVERIFIED_NOTE = f"{UNVERIFIED} entered from memory, not compared with the printed source."
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Measurements in docs/measured.md, boxes.md, codes.md, deviations.md and README.md, from the files of kept runs."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
 from alexnet_pl.paper.proxies import ProxyResults, group_proxies
 from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.paper.specialization import measure_specialization
 from alexnet_pl.reporting.box_tables import PAGE as BOXES_HEAD
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
@@ -25,7 +27,7 @@ from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
 
 NORMS = ROOT / "docs/norms.md"  # of a shortened schedule until runs of the whole one are kept
-CODES = ROOT / "docs/codes.md"
+CODES, RESULTS = ROOT / "docs/codes.md", ROOT / "docs/results.md"
 DEVIATIONS = ROOT / "docs/deviations.md"
 TUNED = {"full": "full network", "dropout": "no dropout", "tanh": "tanh", "towers": "one tower, half the kernels"}
 TUNING_HEAD = """
@@ -49,9 +51,11 @@ def evidence_pages() -> dict[Path, str]:
         if all(run.is_done for run in CIFAR10.runs(CIFAR10.seeds))
         else {}
     )
-    shown = with_table(readme.read_text(), "results", results_table(ROWS, "docs/"))
+    rows = make_rows(tests)
+    shown = with_table(readme.read_text(), "results", results_table(rows, ROWS, "docs/"))
     return {
         **cifar,
+        RESULTS: with_table(RESULTS.read_text(), "results", results_table(rows, None, "")),
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
         CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),
@@ -65,9 +69,23 @@ def draw_codes() -> None:
     save_code_curves(collect_codes([KEPT]), CODES.parent)
 
 
+BOX_IMAGES = """Images of the tables, besides OverFeat's own:
+
+- scenes, scenes_one: drawn by `prepare`, with up to three objects or exactly one.
+- ilsvrc2012_val_1000: a thousand ILSVRC-2012 validation photographs with all boxes in one class, 800 of them to learn
+  from. The features are those of a small network trained on Imagenette. A regressor whose error is above that of the
+  constant box has not learned to place boxes.
+- bccd: photographs of blood cells (github.com/Shenggan/BCCD_Dataset). The features are those of the network of the
+  drawn scenes.
+
+Neither of the last two is remade by `make evidence`; their commands are in the [lab log](development/log.md).
+
+"""
+
+
 def boxes_page() -> str:
     tests = collect_box_tests([KEPT])
-    return BOXES_HEAD + to_markdown([*box_claim_tables(tests), *box_proxy_tables(tests)])
+    return BOXES_HEAD + BOX_IMAGES + to_markdown([*box_claim_tables(tests), *box_proxy_tables(tests)])
 
 
 def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
@@ -100,13 +118,17 @@ def tuning_section() -> str:
 
 def with_effects(text: str, effects: list[DeviationEffect]) -> str:
     """Fill the last cell of each row whose override was measured: top-1 points and number of runs, with the first of
-    the training settings."""
+    the training settings. Cells of earlier measurements are emptied first."""
+    text = EFFECT_CELL.sub("not yet measured", text)
     cells = {effect.deviation.key: effect_cell(effect) for effect in reversed(effects)}
     lines = []
     for line in text.splitlines():
         keys = [key for key in cells if line.startswith("| ") and f"`{key}" in line]
         lines.append(f"{line.rsplit(' | ', 1)[0]} | {cells[keys[0]]} |" if keys else line)
     return "\n".join(lines) + "\n"
+
+
+EFFECT_CELL = re.compile(r"\[[-+0-9.]+ \([^|]* points on [^|]*\]\(measured\.md\)")
 
 
 def effect_cell(effect: DeviationEffect) -> str:

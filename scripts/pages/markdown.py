@@ -1,5 +1,6 @@
 """Markdown of generated pages: tables, code blocks, and tables between two markers of a page."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,10 +26,11 @@ def code(text: str, language: str = "bash") -> str:
     return f"```{language}\n{text}\n```\n"
 
 
-def number(text: str, digits: int) -> str:
-    if not text:
+def number(value: float, digits: int) -> str:
+    """The number with `digits` decimals, none from 1,000; "" for nan."""
+    if math.isnan(value):
         return ""
-    return f"{float(text):,.0f}" if abs(float(text)) >= 1000 else f"{float(text):.{digits}f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
 
 
 def join(cells: Iterable[str]) -> str:

@@ -1,48 +1,59 @@
 """Tables of docs/results.md, README.md and docs/how-to/clusters.md, from files written by commands."""
 
-import csv
 import json
+from collections.abc import Sequence
 
+from alexnet_pl.paper.claim import ALEXNET, Claim
+from alexnet_pl.paper.rows import ReportRow
 from pages.markdown import ROOT, join, number, table
 
-ROWS = (  # rows of report.csv shown in README, by part and label; docs/results.md has the others
+ROWS = (  # labels of the rows shown in README; docs/results.md has the others
     "CNN", "1 CNN", "5 CNNs", "1 CNN*", "7 CNNs*", "CNN, six convolutional layers",
     "four layers, no normalization", "four layers, normalization", "the same with tanh, times that",
 )  # fmt: skip
 LABELS = {"the same with tanh, times that": "tanh: epochs to 25 % training error, times ReLU's"}
+SHORTENED = "not yet measured ([a tenth of the schedule]({docs}norms.md): norms lower the error by {norms} points)"
 PAGES = {  # rows measured differently from the paper, or by runs with their own page
+    "epochs to 25 % training error, ReLU": "[{relu}]({docs}figure1.md)",
     "the same with tanh, times that": "[{ratio}]({docs}figure1.md)",
-    "four layers, no normalization": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
-    "four layers, normalization": "not yet measured ([a tenth of the schedule]({docs}norms.md))",
+    "four layers, no normalization": SHORTENED,
+    "four layers, normalization": SHORTENED,
 }
 
 
-def results_table(labels: tuple[str, ...] | None, docs: str) -> str:
-    """Table from docs/results.csv, a copy of `report`'s report.csv; all rows, or those with `labels`."""
-    rows: dict[tuple[str, ...], list[tuple[str, str]]] = {}
-    with (ROOT / "docs/results.csv").open(newline="") as file:
-        for line in csv.DictReader(file):
-            if line["part"].startswith("proxy") or line["command"] == "" or (labels and line["row"] not in labels):
-                continue
-            cell = f"{line['bound']} {number(line['paper'], 1)}".strip(), number(line["ours"], 2)
-            rows.setdefault((line["row"], line["data"], line["place"]), []).append(cell)
-    lines = [
-        (LABELS.get(label, label), data, place, join(p for p, _ in cells), ours_of(label, [o for _, o in cells], docs))
-        for (label, data, place), cells in rows.items()
-    ]
+def results_table(rows: Sequence[ReportRow], labels: tuple[str, ...] | None, docs: str) -> str:
+    """Table of the paper's rows that a recipe reproduces, from kept runs; all, or those with `labels`. `docs`: path
+    from the page to docs/."""
+    shown = [row for row in rows if row.claim.paper == ALEXNET and row.claim.recipe]
+    lines = [row_cells(row, docs) for row in shown if not labels or row.claim.label in labels]
     return table(("network", "images", "in the paper", "paper", "ours"), lines)
 
 
-def ours_of(label: str, values: list[str], docs: str) -> str:
+def row_cells(row: ReportRow, docs: str) -> tuple[str, ...]:
+    claim = row.claim
+    paper = [f"{claim.bound} {number(value, 1)}".strip() for value in claim.values.values()]
+    ours = join(number(row.measured[metric].mean, 2) for metric in claim.values if metric in row.measured)
+    name = LABELS.get(claim.label, claim.label)
+    return name, images_of(claim), claim.section, join(paper), ours or measured_elsewhere(claim.label, docs)
+
+
+def images_of(claim: Claim) -> str:
+    """Images of a row; Figure 1 is about the error on the training images."""
+    return "CIFAR-10 train" if "epochs_to_25" in claim.values else claim.data or ""
+
+
+def measured_elsewhere(label: str, docs: str) -> str:
     cell = PAGES.get(label, "not yet measured")
-    return join(values) if any(values) else cell.format(docs=docs, ratio=figure1_ratio())
+    ratio = page_cell("figure1.md", "| how many times faster ReLUs are |", 3)
+    relu = page_cell("figure1.md", "| epochs to 25 % training error, ReLU |", 3)
+    norms = page_cell("norms.md", "| mean ± standard deviation |", 4)
+    return cell.format(docs=docs, ratio=ratio, relu=relu, norms=norms)
 
 
-def figure1_ratio() -> str:
-    """Ratio of epochs in docs/figure1.md, which `figures` writes: mean ± standard deviation."""
-    rows = (ROOT / "docs/figure1.md").read_text().splitlines()
-    row = next(row for row in rows if row.startswith("| how many times faster ReLUs are |"))
-    return row.split("|")[3].partition(",")[0].strip()
+def page_cell(page: str, start: str, column: int) -> str:
+    """Number in a page of docs/ that a command has written: mean ± standard deviation."""
+    row = next(row for row in (ROOT / "docs" / page).read_text().splitlines() if row.startswith(start))
+    return row.split("|")[column].partition(",")[0].strip()
 
 
 def failures_table() -> str:

@@ -5,7 +5,7 @@ from studies.run import Script, Study
 NAMES = tuple(  # as scripts/boxes.sh names them
     f"{kind}-{seed}"
     for seed in (0, 1, 2)
-    for kind in ("localise-shared", "localise-per_class", "detect-none", "detect-random_and_hard")
+    for kind in ("localise-shared", "localise-per_class", "detect-none", "detect-random", "detect-random_and_hard")
 )
 
 SCENES = Study(

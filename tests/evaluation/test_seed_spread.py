@@ -61,6 +61,17 @@ def test_variant_with_another_spread_keeps_its_own() -> None:
     assert found.p < 1e-5 < stats.ttest_ind(FAILING, A, equal_var=False).pvalue
 
 
+def test_runs_that_are_equal_by_chance_have_the_common_spread() -> None:
+    """With 5,000 images errors are multiples of 0.02 points, so that about one pair of runs in ninety is equal."""
+    pair, three = [72.0, 72.0], [71.6, 71.6, 71.6]
+    pooled = pool_spreads([A, B, pair])
+    assert pooled
+    assert pooled.degrees == 4 + 4 + 1
+    assert pooled_mean_ci(pair, pooled).low == pytest.approx(72.0 - pooled.half_width(1 / 2))
+    for reference in (pair, three):
+        assert pooled_difference(A, reference, pooled).low < np.mean(A) - reference[0]
+
+
 def test_single_run_has_an_interval() -> None:
     found = pooled_mean_ci([70.0], Spread(0.25, 20))
     half = stats.t.ppf(0.975, 20) * 0.5

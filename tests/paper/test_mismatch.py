@@ -20,6 +20,16 @@ def reason(root: Path, result: dict[str, Any], **more: Any) -> str:
     return explain_mismatch(test)
 
 
+def test_only_counts_that_are_too_small_or_wrong_are_named(tmp_path: Path) -> None:
+    """Of Fall 2009, 10,184 classes and at least four million images on each side count as the paper's images."""
+    result = facts("fall2009.cnn")
+    result["dataset"].update(classes=10_000, images=4_450_000, train_images=3_000_000)
+    assert reason(tmp_path, result, images=4_450_000) == (
+        "not the images of fall2009 in the paper: 10,000 classes, not 10,184; "
+        "3,000,000 training images, not at least 4,000,000"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -9,10 +9,12 @@ import pytest
 from evidence import STUDIES
 from kept_runs import KEPT
 from studies import run as study_run
+from studies.cifar10 import CIFAR10
 from studies.run import Run, Script, Study, median_hours
 from studies.tiny_imagenet import link_classes
 
 from alexnet_pl.config import recipes
+from alexnet_pl.paper import matching
 
 PLANNED = [run for study in STUDIES for run in study.runs(study.seeds)]
 RUNS = [run for run in PLANNED if isinstance(run, Run)]
@@ -34,6 +36,15 @@ def test_recipe_and_overrides_compose(run: Run) -> None:
         for name in key.split("."):
             node = node[name]
         assert str(node).lower().replace(" ", "") == value.lower()
+
+
+def test_faster_runs_on_cifar10_train_the_networks_of_the_papers_rows() -> None:
+    """Fewer validations and bfloat16 leave the recipe's schedule as it is; under `plateau` validations would decide."""
+    for run in CIFAR10.runs([0]):
+        assert isinstance(run, Run)
+        assert matching.recipe_networks(run.recipe, run.overrides) == matching.recipe_networks(run.recipe)
+    rare = ("schedule.name=plateau", "+trainer.check_val_every_n_epoch=10")
+    assert matching.recipe_networks("demo", rare) != matching.recipe_networks("demo", rare[:1])
 
 
 def test_every_kept_run_is_planned() -> None:
