@@ -51,15 +51,17 @@ def pinned_packages(lock: str) -> list[str]:
 
 
 def split_store(store: Path, folder: Path) -> list[Path]:
-    """Split an uncompressed tar of the store, since its images are compressed, into part-000, part-001, …"""
+    """Split an uncompressed tar of the store, since its images are compressed, into part-000000, part-000001, …"""
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("part-*"):
+        old.unlink()
     whole = folder / "store.tar"
     with tarfile.open(whole, "w") as archive:
         archive.add(store, arcname=".")
     parts = []
     with whole.open("rb") as file:
         while block := file.read(PART):
-            parts.append(folder / f"part-{len(parts):03}")
+            parts.append(folder / f"part-{len(parts):06}")
             parts[-1].write_bytes(block)
     whole.unlink()
     return parts

@@ -19,13 +19,13 @@ from alexnet_pl.data.store.jpeg import JpegReader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
-CLASSES = 10
+CLASSES = 1000  # as many as ILSVRC-2012 has, so that the last layer of a fit has its size
 
 
 def make_stores(photographs: list[Path], folder: Path, size: int, images: int) -> None:
     """Create in `folder`: photographs/ (class folders of links), the stores raw/ and jpeg/, and squares/ (the images of
     jpeg/ as files)."""
-    make_tree(photographs, folder / "photographs", images, CLASSES)
+    make_tree(photographs, folder / "photographs", images, min(CLASSES, images))
     source, threads = read_folders(folder / "photographs", {}), torch.get_num_threads()
     torch.set_num_threads(1)
     for encoding in (StoreEncoding("raw"), StoreEncoding("jpeg")):

@@ -85,6 +85,7 @@ def run_slice(name: str, measure: MeasureSlice, cfg: DictConfig, folder: Path) -
         write_json(path, {"slice": name, "error": "killed before it ended"})
         faulthandler.dump_traceback_later(HANGING_SECONDS, file=2)  # stderr
     try:
+        runtime.device(cfg)  # sets TF32, which an earlier slice may have changed
         result = measure(cfg, folder)
     except Exception as error:  # one failure must not stop the other slices
         result = {"error": describe_error(error)}

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.typed_overrides import typed_overrides
+from alexnet_pl.config.identity import HARDWARE
 from alexnet_pl.config.options import TransferOptions
 from alexnet_pl.config.recipes import STORES, compose, quote_value, recipe_names
 from alexnet_pl.errors import UserError
@@ -85,10 +86,17 @@ def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
             f"wandb.entity={quote_value(entity) if entity else 'null'}",
         ),
         *("ckpt_path=auto", f"hydra.run.dir={quote_value(str(run))}"),
+        *hardware_overrides(),
         *(f"transfer.data_roots.{key}={quote_value(root)}" for key, root in roots.items()),
         *transfer.overrides,
     )
     return str(run / LAST)
+
+
+def hardware_overrides() -> list[str]:
+    """Overrides of this command that choose hardware and speed, which also apply to the pre-training."""
+    sections = ("performance.", "distributed.", *(f"trainer.{key}=" for key in HARDWARE))
+    return [f"++{word}" for word in typed_overrides() if word.startswith(sections)]
 
 
 def run_seeds(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str]) -> list[Path]:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.sgd import sgd
 
+SETTINGS = ("initial_lr", "momentum", "weight_decay")  # keys of a group that no schedule changes
+
 
 class MomentumSGD(Optimizer):
     """Momentum SGD of §6 (weights.cu:146 of the authors' program):
@@ -57,6 +59,21 @@ class MomentumSGD(Optimizer):
         ), weights in by_settings.items():  # the fused kernel cannot mix weights with and without a velocity
             self.update(weights, *settings)  # type: ignore[arg-type]
         return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore velocities and the rates that the schedule has reached.
+
+        For groups of `parameter_groups`, settings that differ from the saved ones apply from now on: a rate in
+        proportion, so that earlier divisions stay.
+        """
+        configured = [{key: group.get(key) for key in SETTINGS} for group in self.param_groups]
+        super().load_state_dict(state_dict)
+        for group, settings in zip(self.param_groups, configured, strict=True):
+            if (rate := settings["initial_lr"]) is None:
+                continue
+            if rate != (saved := group.get("initial_lr", rate)):
+                group["lr"] = group["lr"] * rate / saved if saved else rate
+            group.update(settings)
 
     def rescale_velocity(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         """Rescale u when the learning rate of a group has changed, so that v keeps its size."""

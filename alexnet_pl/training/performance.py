@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils._triton import has_triton
 
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runtime import keep_freed_memory
 
-IMAGES_PER_PASS = {"cuda": 1280, "cpu": 128}  # in a test; more are no faster. 1280 take 0.8 GB in float32
+IMAGES_PER_PASS = {"cuda": 1280, "cpu": 128}  # in a test; more are no faster. 1280 take about 5 GB in float32
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,15 @@ class Performance:
     def uses_compile(self, device: torch.device) -> bool:
         """Whether to use torch.compile on `device`.
 
-        It needs a C++ compiler for the CPU, a C compiler for GPU launchers, and the Python headers for both, which some
-        systems ship in a separate package.
+        It needs a C++ compiler for the CPU; for a GPU, Triton, which needs compute capability 7.0, and a C compiler for
+        launchers; and the Python headers for both, which some systems ship in a separate package.
         """
         if self.compile != "auto":
             return bool(self.compile)
         compilers = ("gcc", "clang") if device.type == "cuda" else ("c++", "g++", "clang++")
         headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
-        return self.optimized and headers and any(map(shutil.which, compilers))
+        generator = device.type != "cuda" or has_triton()
+        return self.optimized and headers and generator and any(map(shutil.which, compilers))
 
     def uses_cuda_graph(self, device: torch.device, single_device: bool) -> bool:
         """Whether to replay steps as a CUDA graph. `single_device`: whether the strategy is Lightning's for one device;

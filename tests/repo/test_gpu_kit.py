@@ -23,6 +23,8 @@ def test_store_is_the_same_after_it_was_cut(tmp_path: Path, monkeypatch: pytest.
     store = tmp_path / "store"
     store.mkdir()
     (store / "train-000000.tar").write_bytes(bytes(range(256)) * 60)
+    (tmp_path / "kit/data").mkdir(parents=True)
+    (tmp_path / "kit/data/part-999999").write_bytes(b"of an earlier kit")
     parts = gpu_kit.split_store(store, tmp_path / "kit/data")
     assert max(part.stat().st_size for part in parts) == 4_000
     gpu_kit.join_store(tmp_path / "kit/data", tmp_path / "there")

@@ -229,6 +229,21 @@ def test_saved_state_resumes_bit_identically(steps: int) -> None:
     assert second.param_groups[0]["weight_decay"] == DECAY
 
 
+@pytest.mark.parametrize(("saved", "now", "expected"), [(0.01, 0.01, 0.001), (0.01, 0.002, 0.0002), (0.0, 0.5, 0.5)])
+def test_changed_settings_of_a_resumed_fit_apply(saved: float, now: float, expected: float) -> None:
+    """The schedule has divided the rate by ten; a layer that was frozen starts at its new rate."""
+    net = torch.nn.Linear(2, 1)
+    first = MomentumSGD(parameter_groups(net, saved, DECAY, 2.0, False), saved, MOMENTUM, DECAY)
+    for group in first.param_groups:
+        group["lr"] /= 10
+    second = MomentumSGD(parameter_groups(net, now, 0.3, 2.0, False), now, 0.5, 0.3)
+    second.load_state_dict(first.state_dict())
+    weight, bias = second.param_groups
+    assert (weight["lr"], bias["lr"]) == pytest.approx((expected, 2 * expected))
+    assert (weight["initial_lr"], weight["momentum"], weight["weight_decay"]) == (now, 0.5, 0.3)
+    assert bias["weight_decay"] == 0
+
+
 def test_float32_parameters_match_the_rule() -> None:
     """Also beside float64 parameters, which cannot share a multi-tensor operation with them."""
     single, double = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3, dtype=torch.float64))

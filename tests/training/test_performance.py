@@ -16,6 +16,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.layers import LocalResponseNorm, NormLayer, SpatialNorm
 from alexnet_pl.runtime import compiled, precision
+from alexnet_pl.training import performance
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.performance import IMAGES_PER_PASS, UNOPTIMIZED, Performance
 
@@ -61,6 +62,7 @@ def test_compilation_covers_every_norm_and_can_be_disabled(wanted: bool) -> None
 
 def test_compilation_is_skipped_without_a_compiler_or_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = torch.device("cuda")
+    monkeypatch.setattr(performance, "has_triton", lambda: True)
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     (tmp_path / "Python.h").touch()
     for there, expected in (
@@ -74,6 +76,9 @@ def test_compilation_is_skipped_without_a_compiler_or_headers(tmp_path: Path, mo
     monkeypatch.setattr(shutil, "which", lambda name: name)
     assert Performance().uses_compile(CPU)
     assert not Performance(optimized=False).uses_compile(CPU)
+    monkeypatch.setattr(performance, "has_triton", lambda: False)
+    assert not Performance().uses_compile(gpu), "a GPU older than compute capability 7.0, or no Triton"
+    monkeypatch.setattr(performance, "has_triton", lambda: True)
     (tmp_path / "Python.h").unlink()
     assert not Performance().uses_compile(CPU)
     assert not Performance().uses_compile(gpu)

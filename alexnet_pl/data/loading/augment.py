@@ -91,6 +91,7 @@ class Augment(nn.Module):
         self.mean, self.images_per_crop, self.flip, self.pixel_mean = mean, images_per_crop, flip, pixel_mean
         self.image_by_image = False  # faster on a CPU
         self.fused = False  # one compiled kernel, faster on a GPU
+        self.include_last_offset = include_last_offset
         self.num_offsets = size - crop + 1 if include_last_offset or size == crop else size - crop
         self.register_buffer("mean_image", torch.zeros(3, size, size))
         self.register_buffer("components", torch.zeros(3, 3))

@@ -144,11 +144,14 @@ class ImageStore(L.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         rank, world = image_share(trainer)
+        options = self.loader_options
+        if trainer.state.fn != TrainerFn.FITTING:
+            options = options._replace(cache_on_gpu=False)  # each image is read once
         return {
             "device": trainer.strategy.root_device,
             "rank": rank,
             "world": world,
-            "options": self.loader_options,
+            "options": options,
             "limit": limit if isinstance(limit, int) else None,
         }
 
@@ -161,6 +164,8 @@ class ImageStore(L.LightningDataModule):
             self.position = self.train_loader.state_dict()  # the next loader may have another length
         split = self.training_split(self.trainer.current_epoch)
         crop = augment.crop if self.store.is_whole else None
+        if self.store.is_whole:
+            check_augment_of_whole_images(augment, self.root)
         self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **rank_info, crop=crop)
         if self.position is not None:
             self.train_loader.load_state_dict(self.position)
@@ -202,3 +207,14 @@ class ImageStore(L.LightningDataModule):
         if self.tested_split:
             return self.store.split(self.tested_split).name
         return "test" if "test" in self.store.splits and self.store.split("test").labeled else "val"
+
+
+def check_augment_of_whole_images(augment: Augment, root: str) -> None:
+    """Raise UserError for options that need images of one size: windows of whole images are cut before augmentation."""
+    needed = {"mean": "center", "include_last_offset": True, "images_per_crop": 1}
+    for key, value in needed.items():
+        if (found := getattr(augment, key)) != value:
+            raise UserError(
+                f"augment.{key}={str(found).lower()}: the store at {root} has whole images, for which only "
+                f"augment.{key}={str(value).lower()} is possible; prepare a store with prepare.encoding=raw"
+            )

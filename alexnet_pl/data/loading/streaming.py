@@ -190,7 +190,8 @@ def gather_images(images: Tensor, positions: Tensor) -> Tensor:
 def batch_pipeline(
     split: Split, device: torch.device, options: LoaderOptions
 ) -> Callable[..., Iterator[tuple[Tensor, Tensor]]]:
-    """Function that yields batches: from the GPU's memory if `cache_on_gpu` and the split fits, else streamed.
+    """Function that yields batches: from the GPU's memory if `cache_on_gpu` and the split fits, else streamed. Images
+    that the GPU decodes are always streamed.
 
     Raises UserError if `jpeg_decoder` is "gpu" and there is no GPU.
     """
@@ -198,7 +199,8 @@ def batch_pipeline(
         raise UserError("performance.jpeg_decoder=gpu: there is no GPU; leave it out to decode on the CPU")
     buffer_class = GpuDecodeBuffer if options.jpeg_decoder == "gpu" and split.is_jpeg else CpuBuffer
     stream = partial(stream_batches, readahead=options.readahead, buffer_class=buffer_class)
-    return partial(batches_auto, stream) if options.cache_on_gpu and device.type == "cuda" else stream
+    cached = options.cache_on_gpu and device.type == "cuda" and buffer_class is CpuBuffer  # one decoder for all epochs
+    return partial(batches_auto, stream) if cached else stream
 
 
 def batches_auto(

@@ -54,7 +54,7 @@ def measure_norms(sgd: MomentumSGD, whole: Callable[[Tensor], Tensor] = lambda r
     `whole`: combines the norms of a process's shards into those of complete layers.
     """
     groups = [group for group in sgd.param_groups if group["name"].endswith(".weight")]
-    rows = [stack_norms(group["params"][0], sgd.state[group["params"][0]].get("u")) for group in groups]
+    rows = [stack_norms(group["params"][0], sgd.state.get(group["params"][0], {}).get("u")) for group in groups]
     values: dict[str, float] = {}
     for group, (gradient, weight, velocity) in zip(groups, whole(torch.stack(rows)).tolist(), strict=True):
         layer = group["name"].removesuffix(".weight")

@@ -45,7 +45,8 @@ class FitRecord(L.Callback):
         self.changed_settings: list[str] = []
         self.earlier_seconds, self.start_time = 0.0, time.perf_counter()
         self.earlier_joules: dict[str, float] | None = None  # of earlier sessions
-        self.meter, self.processes = EnergyMeter(), 1
+        self.meter: EnergyMeter | None = None
+        self.processes = 1
 
     @property
     def seconds(self) -> float:
@@ -59,7 +60,7 @@ class FitRecord(L.Callback):
         A counter that an earlier session lacked is left out. With several processes there are none, because each
         process sees only its own GPU.
         """
-        if self.processes > 1:
+        if self.processes > 1 or self.meter is None:
             return {}
         used, earlier = self.meter.joules(), self.earlier_joules
         return used if earlier is None else {name: earlier[name] + used[name] for name in used if name in earlier}

@@ -101,6 +101,8 @@ class GracefulInterrupt(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for number in self.SIGNALS:
             self.previous_handlers[number] = signal.signal(number, self.catch)
+        # Lightning's own vote on SIGTERM, which `catch` replaces, waits for the device before each batch
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def catch(self, number: int, frame: object) -> None:
         if self.caught:

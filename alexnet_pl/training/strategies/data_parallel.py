@@ -81,7 +81,8 @@ class DataParallelStrategy(DDPStrategy):
     def _register_ddp_hooks(self) -> None:
         """Register hooks on CPUs too: Lightning does so only on GPUs, though torch supports both."""
         if self.options.compress_gradients and isinstance(self.model, DistributedDataParallel):
-            self.model.register_comm_hook(None, bf16_compress_hook)
+            group = self._ddp_kwargs.get("process_group")  # None would average over all processes, across towers too
+            self.model.register_comm_hook(group, bf16_compress_hook)
 
     def on_exception(self, exception: BaseException) -> None:
         super().on_exception(exception)

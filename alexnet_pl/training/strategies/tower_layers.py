@@ -194,6 +194,7 @@ def half_output(whole: nn.Linear, tower: int, group: ProcessGroup) -> TowerOutpu
 def cut(half: Any, whole: Any, tower: int, weight_axis: int) -> Any:
     """Set the weights of `half` from its part of `whole`. Biases are cut along with the kernels, or kept by both."""
     weight, bias = whole.weight.detach(), whole.bias.detach()
-    half.weight = nn.Parameter(own_half(weight, weight_axis, tower).clone())
-    half.bias = nn.Parameter(own_half(bias, 0, tower).clone() if weight_axis == 0 else bias.clone())
+    half_bias = own_half(bias, 0, tower) if weight_axis == 0 else bias
+    half.weight = nn.Parameter(own_half(weight, weight_axis, tower).clone(), whole.weight.requires_grad)
+    half.bias = nn.Parameter(half_bias.clone(), whole.bias.requires_grad)
     return half.train(whole.training)

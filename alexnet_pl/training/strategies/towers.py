@@ -101,7 +101,8 @@ class TowerStrategy(DataParallelStrategy):
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         state: dict[str, Any] = super().optimizer_state(optimizer)
-        velocities = {i: {"u": self.whole(name_of(state, i), kept["u"])} for i, kept in sorted(state["state"].items())}
+        moving = {i: kept["u"] for i, kept in sorted(state["state"].items()) if "u" in kept}  # layers not frozen
+        velocities = {i: {"u": self.whole(name_of(state, i), u)} for i, u in moving.items()}
         return {**state, "state": velocities}
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
@@ -112,8 +113,10 @@ class TowerStrategy(DataParallelStrategy):
         """Cut the state of an optimizer of the whole network to this tower's."""
         velocities = {}
         for i, kept in state["state"].items():
+            if (u := kept.get("u")) is None:  # a frozen layer
+                continue
             axis = self.axes.get(name_of(state, i))
-            velocities[i] = {"u": kept["u"] if axis is None else own_half(kept["u"], axis, self.tower).clone()}
+            velocities[i] = {"u": u if axis is None else own_half(u, axis, self.tower).clone()}
         return {**state, "state": velocities}
 
 

@@ -342,3 +342,13 @@ def test_split_is_cached_on_the_gpu_if_it_fits(split_of, monkeypatch: pytest.Mon
     for free[0] in (2 * split.bytes, 2 * split.bytes + 1):
         found += [*epoch(split, [], 4, gpu), *never(split, [], 4, gpu)]
     assert found == ["read", "read", "kept", "read"], "a fourth of the memory is the network's"
+
+
+def test_images_that_the_gpu_decodes_are_never_cached(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache would be filled by the CPU's decoder, whose pixels differ, in some epochs only."""
+    split, gpu = split_of(24), torch.device("cuda")
+    monkeypatch.setattr(type(split), "is_jpeg", True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100 * split.bytes, 100 * split.bytes))
+    monkeypatch.setattr(streaming, "stream_batches", lambda *_, **__: iter(["read"]))
+    epoch = batch_pipeline(split, gpu, LoaderOptions(cache_on_gpu=True, jpeg_decoder="gpu"))
+    assert list(epoch(split, [], 4, gpu)) == ["read"]

@@ -2,16 +2,20 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from alexnet_pl.data.loading.augment import Augment
+from alexnet_pl.data.loading.datamodule import check_augment_of_whole_images
 from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import scenes
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -41,6 +45,26 @@ def test_whole_images_are_yielded_once_in_order_with_labels(whole: Store, world:
         for i, image in zip(numbers, images, strict=True):
             assert torch.equal(image, split.image(i))
         assert torch.cat([batch.labels for batch in batches]).tolist() == [int(split.labels[i]) for i in numbers]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            {"mean": "per_position"},
+            r"^augment.mean=per_position: the store at here has whole images, .*raw$",
+        ),
+        (
+            {"include_last_offset": False},
+            r"^augment.include_last_offset=false: .* augment.include_last_offset=true",
+        ),
+        ({"images_per_crop": 32}, r"^augment.images_per_crop=32: .* only augment.images_per_crop=1 "),
+    ],
+)
+def test_options_that_need_images_of_one_size_are_refused(override: dict[str, Any], message: str) -> None:
+    check_augment_of_whole_images(Augment(size=40, crop=32), "here")
+    with pytest.raises(UserError, match=message):
+        check_augment_of_whole_images(Augment(size=40, crop=32, **override), "here")
 
 
 def test_store_of_squares_yields_squares(tiny_store: Path) -> None:

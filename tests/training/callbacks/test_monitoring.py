@@ -78,6 +78,7 @@ def test_layer_at_rate_0_has_update_ratio_0() -> None:
     sgd.param_groups[0]["lr"] = 0.0  # from the start, so it has no velocity
     step(net, sgd)
     assert measure_norms(sgd)["update_ratio/0"] == 0
+    assert net[0].weight not in sgd.state, "an empty state would be saved in checkpoints"
     sgd.param_groups[2]["lr"] = 0.0  # from now on; its velocity remains
     step(net, sgd)
     found = measure_norms(sgd)

@@ -1,12 +1,15 @@
 """Options of section `distributed`: exact gradients of two processes, and the bytes sent."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from gradient_processes import OPTIONS, STEPS, compare_gradients
 from processes import run_processes
+from torch.nn.parallel import DistributedDataParallel
 
 from alexnet_pl.config.options import DistributedOptions
+from alexnet_pl.training.strategies.data_parallel import DataParallelStrategy
 
 PARAMETERS = 4 * (20 * 20 + 20)
 
@@ -30,6 +33,25 @@ def test_compressed_gradients_send_half_the_bytes(found: dict[str, dict]) -> Non
     kinds = {kind for kind, _ in found["compressed"]["sent"]}
     assert kinds == {"torch.bfloat16"}
     assert sum(size for _, size in found["compressed"]["sent"]) == 2 * PARAMETERS
+
+
+def test_compression_averages_over_the_groups_processes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's hook averages over all processes if its state is None; towers share gradients with their own kind."""
+    hooks = []
+
+    class Model(DistributedDataParallel):
+        def __init__(self) -> None:
+            pass
+
+        def register_comm_hook(self, state: object, hook: object) -> None:
+            hooks.append(state)
+
+    for group in (None, "processes of one tower"):
+        strategy = SimpleNamespace(
+            options=DistributedOptions(compress_gradients=True), model=Model(), _ddp_kwargs={"process_group": group}
+        )
+        DataParallelStrategy._register_ddp_hooks(strategy)  # type: ignore[arg-type]
+    assert hooks == [None, "processes of one tower"]
 
 
 def test_buckets_have_the_configured_size(found: dict[str, dict]) -> None:

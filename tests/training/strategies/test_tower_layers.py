@@ -1,6 +1,7 @@
 """Two towers (§4.2) in two and four processes against the grouped network on one device."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from tower_processes import SWITCHES, compare_towers
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet
-from alexnet_pl.training.strategies.tower_layers import keep_half
+from alexnet_pl.training.strategies.tower_layers import half_convolution, keep_half
+from alexnet_pl.training.strategies.towers import TowerStrategy
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,16 @@ def test_communication_per_step_has_the_expected_size(found: dict[str, dict]) ->
         "reduce_scatter_base": sum(halves.values()),
         "allreduce": logits["fc8"],
     }
+
+
+def test_frozen_layers_stay_frozen_and_need_no_velocity() -> None:
+    whole = torch.nn.Conv2d(3, 8, 3).requires_grad_(False)
+    half = half_convolution(whole, 1, None)
+    assert torch.equal(half.weight, whole.weight[4:])
+    assert not any(part.requires_grad for part in half.parameters())
+    state = {"state": {0: {}, 1: {"u": torch.ones(2)}}, "param_groups": [{"name": "a", "params": [0, 1]}]}
+    cut = TowerStrategy.half_state(SimpleNamespace(axes={}, tower=0), state)  # type: ignore[arg-type]
+    assert list(cut["state"]) == [1]
 
 
 @pytest.mark.parametrize("net", [AlexNet(towers=1, crop=67), ConvNet()], ids=["one tower", "CIFAR-10"])
