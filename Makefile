@@ -8,7 +8,7 @@ UV ?= $(shell command -v uv 2>/dev/null || echo $(VENV)/bin/uv)
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
-INSTALL_FAILED := The installation failed. Check the network connection and that 3 GB of disk are free. To try again without uv: make $(MAKECMDGOALS) UV=
+INSTALL_FAILED := The installation failed. Check the network connection and that 6 GB of disk are free. To try again without uv: make $(MAKECMDGOALS) UV=
 
 MAKE_VENV = $(PYTHON) -m venv $(VENV)
 ifeq ($(UV),)  # 25.1 is the first pip that knows --group

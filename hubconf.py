@@ -1,6 +1,9 @@
 """Entry points of torch.hub: `torch.hub.load("OWNER/alexnet_pl", "alexnet")`. Trained weights are not included."""
 
-dependencies = ["torch", "lightning", "omegaconf", "safetensors"]
+dependencies = [
+    "torch", "torchvision", "lightning", "omegaconf", "safetensors", "simplejpeg", "blake3", "pyarrow", "scipy", "fsspec",
+    "rich", "tabulate", "matplotlib",
+]  # fmt: skip
 
 
 def alexnet(**options: object) -> object:
