@@ -1,4 +1,4 @@
-"""Run what is missing of the measurements in docs/measured.md, norms.md, codes.md and boxes.md; keep its small files.
+"""Run what is missing of docs/measured.md, norms.md, figure1.md, codes.md and boxes.md; keep the runs' small files.
 
     python scripts/evidence.py /fast/evidence --plan
     python scripts/evidence.py /fast/evidence --tinyimagenet /downloads/tiny-imagenet-200

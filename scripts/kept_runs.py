@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 KEPT = Path(__file__).resolve().parent.parent / "docs/data/evidence"
 RESULTS = ("result.json", "boxes.json", "codes.json")
-SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json", "kernels.json")
+SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json", "kernels.json", ".hydra/config.yaml")
 
 
 def keep_run(folder: Path, kept: Path) -> None:
@@ -29,6 +29,7 @@ def keep_run(folder: Path, kept: Path) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in SMALL_FILES:
         if (folder / name).is_file():
+            (kept / name).parent.mkdir(exist_ok=True)
             shutil.copy(folder / name, kept / name)
     provenance = kept / "provenance.json"
     if provenance.is_file():

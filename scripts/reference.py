@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pages.commands import commands_page
 from pages.config_keys import config_page
-from pages.evidence import CODES, draw_codes, evidence_pages
+from pages.evidence import CODES, FIGURE1, draw_codes, draw_figure1, evidence_pages
 from pages.markdown import ROOT, with_table
 from pages.recipes import recipes_page
 from pages.results import failures_table
@@ -28,6 +28,8 @@ def main() -> int:
         print(path.relative_to(ROOT))
     if CODES in stale:
         draw_codes()
+    if FIGURE1 in stale:
+        draw_figure1()
     return 0
 
 

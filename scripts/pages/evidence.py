@@ -9,6 +9,7 @@ from kept_runs import KEPT
 from studies.cifar10 import CIFAR10
 
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
+from alexnet_pl.figures.figure1 import figure1_page, find_runs, write_figure1
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
 from alexnet_pl.paper.proxies import ProxyResults, group_proxies
 from alexnet_pl.paper.results import collect_tests
@@ -27,6 +28,7 @@ from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
 
 NORMS = ROOT / "docs/norms.md"  # of a shortened schedule until runs of the whole one are kept
+FIGURE1, FIGURE1_RUNS = ROOT / "docs/figure1.md", [KEPT / "figure1", KEPT / "figure1-search"]
 CODES, RESULTS = ROOT / "docs/codes.md", ROOT / "docs/results.md"
 DEVIATIONS = ROOT / "docs/deviations.md"
 TUNED = {"full": "full network", "dropout": "no dropout", "tanh": "tanh", "towers": "one tower, half the kernels"}
@@ -46,15 +48,10 @@ def evidence_pages() -> dict[Path, str]:
     effects = measure_deviations(tests)
     readme, proxies = ROOT / "README.md", group_proxies(tests)
     tables = measured_tables(proxies, effects, measure_specialization(tests))
-    cifar = (
-        {NORMS: "\n".join(norms_page([KEPT])).rstrip() + "\n"}
-        if all(run.is_done for run in CIFAR10.runs(CIFAR10.seeds))
-        else {}
-    )
     rows = make_rows(tests)
     shown = with_table(readme.read_text(), "results", results_table(rows, ROWS, "docs/"))
     return {
-        **cifar,
+        **cifar10_pages(),
         RESULTS: with_table(RESULTS.read_text(), "results", results_table(rows, None, "")),
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
@@ -62,6 +59,26 @@ def evidence_pages() -> dict[Path, str]:
         ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, KEPT) + tuning_section(),
         DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
     }
+
+
+def cifar10_pages() -> dict[Path, str]:
+    """Pages of CIFAR-10 whose runs are all kept; the others stay as an earlier command wrote them."""
+    pages = {}
+    if is_complete("cifar10"):
+        pages[NORMS] = "\n".join(norms_page([KEPT / "cifar10"])).rstrip() + "\n"
+    if is_complete("figure1", "figure1-search"):
+        source = " and ".join(f"`{folder.name}`" for folder in FIGURE1_RUNS)
+        pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1.png", source)
+    return pages
+
+
+def is_complete(*parts: str) -> bool:
+    return all(run.is_done for run in CIFAR10.runs(CIFAR10.seeds) if run.part in parts)
+
+
+def draw_figure1() -> None:
+    """Draw the curves of docs/figure1.md."""
+    write_figure1(FIGURE1_RUNS, FIGURE1.parent)
 
 
 def draw_codes() -> None:

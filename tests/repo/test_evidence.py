@@ -40,7 +40,7 @@ def test_recipe_and_overrides_compose(run: Run) -> None:
 
 def test_faster_runs_on_cifar10_train_the_networks_of_the_papers_rows() -> None:
     """Fewer validations and bfloat16 leave the recipe's schedule as it is; under `plateau` validations would decide."""
-    for run in CIFAR10.runs([0]):
+    for run in (run for run in CIFAR10.runs([0]) if run.part == "cifar10"):
         assert isinstance(run, Run)
         assert matching.recipe_networks(run.recipe, run.overrides) == matching.recipe_networks(run.recipe)
     rare = ("schedule.name=plateau", "+trainer.check_val_every_n_epoch=10")
