@@ -334,6 +334,20 @@ def test_finished_fit_says_so_when_resumed(cfg: DictConfig, tmp_path: Path, caps
     assert (status.finished, status.steps) == (True, 6)
 
 
+def test_changed_rate_of_a_resumed_fit_applies(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path)
+    cfg.trainer.max_epochs, cfg.optim.lr = 2, cfg.optim.lr / 10
+    capsys.readouterr()
+    run(cfg, "fit", tmp_path, last(tmp_path))
+    assert "resumed with other settings than before: optim.lr\n" in capsys.readouterr().out
+    rates = [row["lr-MomentumSGD/conv1.weight"] for row in table(tmp_path / "metrics.csv")]
+    assert [float(rate) for rate in rates if rate] == pytest.approx([10 * cfg.optim.lr, cfg.optim.lr])
+    assert json.loads((tmp_path / "fit.json").read_text())["changed_settings"] == ["optim.lr"]
+
+
 def test_checkpoint_keeps_its_settings_in_another_folder(cfg: DictConfig, tmp_path: Path) -> None:
     """fit.json in the other folder names all changed settings and counts the seconds of both sessions."""
     cfg.trainer.max_epochs = 1

@@ -83,6 +83,8 @@ class FitRecord(L.Callback):
         parse_record(state_dict, FitState)
         differing = fit_status.changed_settings(state_dict["training"], self.training)
         self.changed_settings = sorted({*state_dict["changed_settings"], *differing})
+        if differing:
+            rank_zero_only(print)(f"resumed with other settings than before: {', '.join(differing)}", flush=True)
         self.earlier_seconds = state_dict["seconds"]
         self.earlier_joules = dict(state_dict.get("joules", {}))  # older checkpoints have none
 
