@@ -65,8 +65,8 @@ def print_training_tables(measured: JsonObject) -> None:
     )
     norms = [(name, f"{1e3 * seconds:,.1f}") for name, seconds in measured["norms"].items()]
     console.print(make_rich_table("Response normalization, forward and backward", ("", "ms"), norms))
-    costs = [(name, f"{rate['median']:,.0f}") for name, rate in measured["trainer"].items()]
-    console.print(make_rich_table("Overhead of the trainer over a bare loop", ("", "µs per step"), costs))
+    if costs := overhead_rows(measured):
+        console.print(make_rich_table("Overhead of the trainer over a bare loop", ("", "µs per step"), costs))
     console.print(make_rich_table("Targets", ("", "measured", "target", ""), target_rows(check_targets(measured))))
     for line in (*fit_lines(measured), *projection_lines(measured)):
         console.print(line)
@@ -202,7 +202,7 @@ def prepare_section(measured: JsonObject) -> str:
 
 
 def training_section(measured: JsonObject, path: Path, base: Path) -> str:
-    host, stage = measured["machine"], measured["stages"]
+    host, stage, overhead = measured["machine"], measured["stages"], overhead_rows(measured)
     size, picture = stage["batch_size"], path.with_suffix(".png")
     parts = [
         f"## Training: {host['gpu'] or host['cpu']}\n",
@@ -227,7 +227,7 @@ def training_section(measured: JsonObject, path: Path, base: Path) -> str:
         markdown_table(
             ("response normalization", "ms"), [(name, f"{1e3 * s:,.1f}") for name, s in measured["norms"].items()]
         ),
-        markdown_table(("overhead of the trainer", "µs per step"), overhead_rows(measured)),
+        *([markdown_table(("overhead of the trainer", "µs per step"), overhead)] if overhead else []),
         "\n".join(f"- {line.strip()}" for line in (*fit_lines(measured), *projection_lines(measured))) + "\n",
     ]
     return "\n".join(part for part in parts if part)

@@ -79,7 +79,7 @@ def overhead_targets(measured: JsonObject) -> list[Target]:
     return [
         Target(
             f"trainer: {trainer_overhead.OURS}",
-            trainer.get(trainer_overhead.OURS, trainer.get("ours, 1 at a time")),  # its name in older files
+            trainer.get(trainer_overhead.OURS),
             MAX_OVERHEAD,
             "µs a step",
             least=False,

@@ -28,7 +28,7 @@ its size. No seed was chosen by its result. Each run's records are in `docs/data
 | --- | --- |
 | as in the paper, opposite | significant, corrected for multiple comparisons, with the paper's or the opposite sign |
 | inconclusive, no significant difference | p of 0.05 or more, over seeds or, for a single run, over images |
-| did not train | one of the networks has more than half of the top-5 error of guessing; its schedule was too short |
+| did not train | a network has more than half of guessing's top-5 error (top-1 for 20 classes or fewer) |
 
 Comparisons that are missing below are not yet measured.
 
