@@ -42,6 +42,11 @@ class Figure1Run(NamedTuple):
         return epochs_to(self.errors, LINE)
 
 
+SEARCH_NOTE = """\
+Each rate's run of the lowest seed. The rate is the weights'; the biases' is twice that. Chosen is the rate of the runs
+above. “More than 11” means that the run was stopped after 11 epochs: its rate may need fewer epochs to the line than
+the chosen one."""
+
 Group = list[Figure1Run]  # runs of one activation and rate, one per seed
 
 
@@ -185,7 +190,7 @@ def format_epochs(run: Figure1Run | None) -> str:
 def search_lines(runs: list[Figure1Run], best: dict[str, Group]) -> Iterator[str]:
     """Yield the table with one row per rate, for its first seed; errors of one activation are after the same epoch."""
     first = {key: min(group, key=lambda run: run.seed) for key, group in group_runs(runs).items()}
-    yield "Each rate's run of the lowest seed. The rate is the weights'; the biases' is twice that."
+    yield SEARCH_NOTE
     yield ""
     yield "| activation | rate | epochs to the line | training error % | |"
     yield "| --- | ---: | ---: | ---: | --- |"
