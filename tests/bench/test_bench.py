@@ -37,7 +37,7 @@ def test_pillow_candidate_makes_the_same_square(tmp_path: Path) -> None:
 def test_bench_prepare_measures_a_complete_store(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(fixtures, "IMAGES", 40)
+    monkeypatch.setattr(prepare_suite, "IMAGES", 40)
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     for number in range(3):
@@ -58,6 +58,7 @@ def test_bench_prepare_measures_a_complete_store(
     per_core = rates["prepare, raw"] / found["workers"]
     assert found["hours"]["ILSVRC-2012"]["16"] == pytest.approx(1_431_167 / per_core / 16 / 3600)
     assert 0.1 < found["peak_memory_gb"] < 4
+    assert found["images"] == 40
     assert "Pillow" in capsys.readouterr().out
 
 
