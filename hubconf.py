@@ -1,8 +1,8 @@
 """Entry points of torch.hub: `torch.hub.load("OWNER/alexnet_pl", "alexnet")`. Trained weights are not included."""
 
 dependencies = [
-    "torch", "torchvision", "lightning", "omegaconf", "safetensors", "simplejpeg", "blake3", "pyarrow", "scipy", "fsspec",
-    "rich", "tabulate", "matplotlib",
+    "torch", "torchvision", "lightning", "omegaconf", "safetensors", "simplejpeg", "blake3", "pyarrow", "scipy",
+    "fsspec", "rich", "tabulate", "matplotlib",
 ]  # fmt: skip
 
 
