@@ -11,12 +11,12 @@ EPOCHS = "trainer.max_epochs"
 
 
 def distinguish_groups(groups: Sequence[Sequence[TestRun]]) -> list[str]:
-    """For each group, the properties in which it differs from other groups on a data set of the same name, such as
+    """For each group, the fewest properties that tell it from the other groups on a data set of the same name, such as
     "60 epochs"; "" if there is no other."""
     described = [describe_group(tests) for tests in groups]
     names = [tests[0].result.dataset.name for tests in groups]
     same = [[other for other, of in zip(described, names, strict=True) if of == name] for name in names]
-    return [", ".join(differing(own, others)) for own, others in zip(described, same, strict=True)]
+    return [", ".join(fewest_properties(own, others)) for own, others in zip(described, same, strict=True)]
 
 
 def name_group(dataset: str, distinction: str) -> str:
@@ -24,14 +24,26 @@ def name_group(dataset: str, distinction: str) -> str:
     return f"{dataset}, {distinction}" if distinction else dataset
 
 
-def differing(own: dict[str, str], others: Sequence[dict[str, str]]) -> Iterator[str]:
-    """Texts of properties that another group has too, with another value. Schedules are compared between fits of equal
+def fewest_properties(own: dict[str, str], others: Sequence[dict[str, str]]) -> Iterator[str]:
+    """Texts of properties that together differ from each of `others`, the one that differs from most of them first."""
+    left = [other for other in others if any(differs(own, other, name) for name in own)]
+    while left:
+        name = max(own, key=lambda name: (sum(differs(own, other, name) for other in left), preference(name)))
+        yield own[name]
+        left = [other for other in left if not differs(own, other, name)]
+
+
+def preference(name: str) -> int:
+    """Rank of a property among those that distinguish equally well: a reader knows epochs, and no fingerprint."""
+    return 2 if name == EPOCHS else int(name not in ("store", "networks"))
+
+
+def differs(own: dict[str, str], other: dict[str, str], name: str) -> bool:
+    """Whether another group has a property too, with another value. Schedules are compared between fits of equal
     length, since a longer fit needs a longer schedule."""
-    as_long = [other for other in others if other.get(EPOCHS) == own.get(EPOCHS)]
-    for name, text in own.items():
-        compared = as_long if name.startswith("schedule.") else others
-        if text and any(other.get(name, text) != text for other in compared):
-            yield text
+    if name.startswith("schedule.") and other.get(EPOCHS) != own.get(EPOCHS):
+        return False
+    return bool(own[name]) and other.get(name, own[name]) != own[name]
 
 
 def describe_group(tests: Sequence[TestRun]) -> dict[str, str]:
