@@ -1,4 +1,4 @@
-"""docs/reference/config.md, from the comments of configs/_base.yaml and the two variants."""
+"""docs/reference/config.md, from the comments of configs/_base.yaml, the variants and the recipes of other tasks."""
 
 import re
 from collections.abc import Iterator
@@ -17,21 +17,39 @@ VARIANTS_HEAD = """\
 The network, its augmentation and the update rule have two sets of defaults, chosen by `variant`
 ([The two variants](../deviations.md)). Both can be overridden key by key.
 """
+OTHER_SECTIONS = {"codes": "codes.yaml", "boxes": "_boxes.yaml", "detect": "_boxes.yaml"}  # not in _base.yaml
+OVERFEAT_HEAD = """\
+OverFeat's networks (`-c overfeat_fast`, `-c overfeat_accurate`) have no variants. Its other keys are those above.
+"""
 Rows = list[tuple[str, ...]]
 
 
 def config_page() -> str:
     parts = [NOTE + "# Config keys\n", CONFIG_HEAD]
     for section, rows in sections(CONFIGS / "_base.yaml").items():
-        about, keys = [row[2] for row in rows if not row[0]], [row for row in rows if row[0]]
-        parts += [f"## {section or 'Top level'}\n", *(f"{text}.\n" for text in about)]
-        parts.append(table(("key", "default", "meaning"), keys))
+        parts += section_lines(section or "Top level", rows)
+    for section, name in OTHER_SECTIONS.items():
+        parts += section_lines(section, sections(CONFIGS / name)[section])
     parts += [
         "## model, augment, optim\n",
         VARIANTS_HEAD,
         table(("key", "as_run", "as_printed", "meaning"), variants()),
+        "## model and augment of OverFeat\n",
+        OVERFEAT_HEAD,
+        table(("key", "default", "meaning"), overfeat_rows()),
     ]
     return "\n".join(parts)
+
+
+def section_lines(title: str, rows: Rows) -> list[str]:
+    """Heading, description and table of a section."""
+    about, keys = [row[2] for row in rows if not row[0]], [row for row in rows if row[0]]
+    return [f"## {title}\n", *(f"{text}.\n" for text in about), table(("key", "default", "meaning"), keys)]
+
+
+def overfeat_rows() -> Rows:
+    found = sections(CONFIGS / "_overfeat.yaml")
+    return [row for section in ("model", "augment") for row in found[section]]
 
 
 def sections(path: Path) -> dict[str, Rows]:
