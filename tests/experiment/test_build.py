@@ -1,6 +1,7 @@
 """Building a run from its config: every recipe builds in both variants; wrong keys and values are named."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -245,7 +246,7 @@ def test_tf32_is_used_only_if_configured(wanted: str, allowed: bool, config: Com
 def test_documented_replay_of_the_2010_run_composes() -> None:
     """configs/ilsvrc2010.yaml uses the epochs of layer-params-145-2010, which was stopped in its 93rd epoch."""
     (line,) = re.findall(r"`(schedule.name=logged .*?)`", (SHIPPED / "ilsvrc2010.yaml").read_text(), re.DOTALL)
-    words = to_hydra(["fit", "-c", "ilsvrc2010", "data.root=/fast", *line.replace("\n#", "").split()])
+    words = to_hydra(["fit", "-c", "ilsvrc2010", "data.root=/fast", *shlex.split(line.replace("\n#", ""))])
     cfg = compose("ilsvrc2010", [word for word in words if is_override(word) and not word.startswith("--")])
     schedule = build.make_schedule(cfg)
     assert isinstance(schedule, LoggedSchedule)

@@ -24,7 +24,10 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
 
 def record(tmp_path: Path) -> FitRecord:
-    return FitRecord(tmp_path, {}, DatasetInfo)
+    """Record of a fit that starts now."""
+    made = FitRecord(tmp_path, {}, DatasetInfo)
+    made.on_fit_start(SimpleNamespace(world_size=1), None)  # type: ignore[arg-type]
+    return made
 
 
 def test_sessions_are_summed_and_incomplete_counters_left_out(tmp_path: Path, counters: dict[str, float]) -> None:

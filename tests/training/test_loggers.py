@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import wandb
 from lightning.pytorch.loggers import Logger, WandbLogger
+from running import Compose
 
+from alexnet_pl.config.schema import check_config
 from alexnet_pl.errors import UserError
 from alexnet_pl.training.loggers import is_logged_in, make_loggers
 
@@ -108,9 +110,11 @@ def test_logger_csv_does_not_start_wandb(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("kind", ["wandbb", "", "paper", "csv,wandb"])
-def test_unknown_logger_is_named_with_the_available_ones(tmp_path: Path, kind: str) -> None:
+def test_unknown_logger_is_named_with_the_available_ones(config: Compose, kind: str) -> None:
+    cfg = config("demo")
+    cfg.logger = kind
     with pytest.raises(UserError, match=rf"^logger={kind}: .*wandb.*tensorboard.*csv"):
-        make_loggers(kind, tmp_path, "project", 0)
+        check_config(cfg)
 
 
 def of_wandb(loggers: list[Logger]) -> WandbLogger:
