@@ -45,7 +45,7 @@ class WindowWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.parts = list(read_parts(folder))
-        self.pending: list[WindowBatch] = []
+        self.pending: list[tuple[np.ndarray, np.ndarray]] = []  # targets and labels; features are in the file
         self.pending_images = 0
         self.file = (folder / FEATURES).open("ab")
         size = 2 * width * sum(len(part.labels) for part in self.parts)
@@ -72,7 +72,7 @@ class WindowWriter:
         """Append the windows of the next image."""
         for batch in batches:
             self.file.write(batch.features.cpu().numpy().tobytes())
-            self.pending.append(batch)
+            self.pending.append((batch.targets.numpy().astype(np.float32), batch.labels.numpy().astype(np.int64)))
         self.pending_images += 1
         if self.pending_images == IMAGES_PER_PART:
             self.save_part()
@@ -82,8 +82,8 @@ class WindowWriter:
         os.fsync(self.file.fileno())
         part = Part(
             self.pending_images,
-            concatenate([batch.targets.numpy().astype(np.float32) for batch in self.pending], (0, 4), np.float32),
-            concatenate([batch.labels.numpy().astype(np.int64) for batch in self.pending], (0,), np.int64),
+            concatenate([targets for targets, _ in self.pending], (0, 4), np.float32),
+            concatenate([labels for _, labels in self.pending], (0,), np.int64),
         )
         path = part_path(self.folder, len(self.parts))
         partial = path.with_suffix(".tmp")
