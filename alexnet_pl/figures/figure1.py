@@ -128,9 +128,9 @@ def format_mean(values: list[float]) -> str:
     return f"{mean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
 
 
-def figure1_page(runs: list[Figure1Run], picture: str, source: str) -> str:
-    """Content of figure1.md."""
-    best = choose_rates(runs)
+def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) -> str:
+    """Content of figure1.md. `folders`: those that the runs were found in."""
+    best, source = choose_rates(runs), " and ".join(f"`{folder.name}`" for folder in folders)
     lines = [
         "# Figure 1: ReLU against tanh on CIFAR-10",
         "",
@@ -253,5 +253,5 @@ def write_figure1(folders: list[Path], out: Path) -> Path:
     best = choose_rates(runs)
     save_drawing(lambda theme: draw_figure1(best, theme), out / "figure1")
     path = out / "figure1.md"
-    path.write_text(figure1_page(runs, "figure1.png", " and ".join(f"`{folder.name}`" for folder in folders)))
+    path.write_text(figure1_page(runs, "figure1.png", folders))
     return path

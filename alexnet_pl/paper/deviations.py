@@ -196,9 +196,9 @@ def runs_program(key: SettingsKey) -> bool:
 def effects_in(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey) -> Iterator[DeviationEffect]:
     found = [(deviation, groups.get(program.with_changes(deviation.changes), [])) for deviation in deviations()]
     spreads = measure_spreads([groups[program], *(tests for _, tests in found)])
-    metrics = compared_metrics(groups[program])
+    metrics, program_trained = compared_metrics(groups[program]), has_trained(groups[program])
     for deviation, changed in found:
         differences = {metric: compare_errors(changed, groups[program], metric, spreads) for metric in metrics}
         if measured := {metric: one for metric, one in differences.items() if one}:
-            trained = has_trained(changed) and has_trained(groups[program])
+            trained = program_trained and has_trained(changed)
             yield DeviationEffect(deviation, program.dataset, measured, trained=trained)

@@ -42,15 +42,13 @@ TITLES = {
     Direction.HIGHER: "Higher error than the program's",
     Direction.LOWER: "Lower error",
     Direction.NONE: "No significant difference",
-    Direction.UNTRAINED: "Did not train in so short a schedule",
 }
 
 
 def summarize_dataset(dataset: str, effects: list[DeviationEffect]) -> str:
     alone = [effect for effect in effects if effect.deviation.key != AS_PRINTED]
     groups = {title: [effect for effect in alone if effect.direction == of] for of, title in TITLES.items()}
-    if not groups[TITLES[Direction.UNTRAINED]]:
-        del groups[TITLES[Direction.UNTRAINED]]
+    untrained = [effect for effect in alone if effect.direction == Direction.UNTRAINED]
     measured = {effect.deviation.key for effect in effects}
     missing = [one.label for one in deviations() if one.key not in measured]
     whole = next((describe_effect(effect) for effect in effects if effect not in alone), "not yet measured")
@@ -58,6 +56,11 @@ def summarize_dataset(dataset: str, effects: list[DeviationEffect]) -> str:
         f"Top-1 error on {dataset}, in points above our network with the program's settings (95 %):\n",
         f"- The text as a whole: {whole}",
         *(f"- {title}: {'; '.join(map(describe_effect, group)) or 'none'}" for title, group in groups.items()),
+        *(
+            [f"- Did not train in so short a schedule: {'; '.join(map(describe_effect, untrained))}"]
+            if untrained
+            else []
+        ),
         *([f"- Not yet measured: {', '.join(missing)}"] if missing else []),
     ]
     return "\n".join(lines) + "\n"

@@ -67,8 +67,7 @@ def cifar10_pages() -> dict[Path, str]:
     if is_complete("cifar10"):
         pages[NORMS] = "\n".join(norms_page([KEPT / "cifar10"])).rstrip() + "\n"
     if is_complete("figure1", "figure1-search"):
-        source = " and ".join(f"`{folder.name}`" for folder in FIGURE1_RUNS)
-        pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1.png", source)
+        pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1.png", FIGURE1_RUNS)
     return pages
 
 

@@ -12,13 +12,20 @@ ROWS = (  # labels of the rows shown in README; docs/results.md has the others
     "four layers, no normalization", "four layers, normalization", "the same with tanh, times that",
 )  # fmt: skip
 LABELS = {"the same with tanh, times that": "tanh: epochs to 25 % training error, times ReLU's"}
-SHORTENED = "not yet measured ([a tenth of the schedule]({docs}norms.md): norms lower the error by {norms} points)"
-PAGES = {  # rows measured differently from the paper, or by runs with their own page
-    "epochs to 25 % training error, ReLU": "[{relu}]({docs}figure1.md)",
-    "the same with tanh, times that": "[{ratio}]({docs}figure1.md)",
+SHORTENED = (
+    "not yet measured ([a tenth of the schedule]({docs}norms.md): norms lower the error by {found} points)",
+    ("norms.md", "| mean ± standard deviation |", 4),
+)
+PAGES = {  # label → cell of a row that is measured on a page of its own, and where the number is there
+    "epochs to 25 % training error, ReLU": (
+        "[{found}]({docs}figure1.md)", ("figure1.md", "| epochs to 25 % training error, ReLU |", 3),
+    ),
+    "the same with tanh, times that": (
+        "[{found}]({docs}figure1.md)", ("figure1.md", "| how many times faster ReLUs are |", 3),
+    ),
     "four layers, no normalization": SHORTENED,
     "four layers, normalization": SHORTENED,
-}
+}  # fmt: skip
 
 
 def results_table(rows: Sequence[ReportRow], labels: tuple[str, ...] | None, docs: str) -> str:
@@ -43,11 +50,10 @@ def images_of(claim: Claim) -> str:
 
 
 def measured_elsewhere(label: str, docs: str) -> str:
-    cell = PAGES.get(label, "not yet measured")
-    ratio = page_cell("figure1.md", "| how many times faster ReLUs are |", 3)
-    relu = page_cell("figure1.md", "| epochs to 25 % training error, ReLU |", 3)
-    norms = page_cell("norms.md", "| mean ± standard deviation |", 4)
-    return cell.format(docs=docs, ratio=ratio, relu=relu, norms=norms)
+    if label not in PAGES:
+        return "not yet measured"
+    cell, place = PAGES[label]
+    return cell.format(docs=docs, found=page_cell(*place))
 
 
 def page_cell(page: str, start: str, column: int) -> str:

@@ -101,7 +101,7 @@ def test_picture_is_a_valid_png(runs: Path, tmp_path: Path) -> None:
 def test_unpaired_seed_has_no_ratio(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "relu", 0.002, 0, FAST)
     write_run(tmp_path / "b", "tanh", 0.002, 0, SLOW[:4])
-    page = figure1.figure1_page(figure1.find_runs([tmp_path]), "x.png", "`x`")
+    page = figure1.figure1_page(figure1.find_runs([tmp_path]), "x.png", [Path("x")])
     assert "| how many times faster ReLUs are | 6 | not yet measured |" in page
     assert "| 0 | 2.50 | more than 4 |  |" in page
 
