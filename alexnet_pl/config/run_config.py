@@ -199,7 +199,7 @@ def check_links(folder: Path) -> None:
 
 def check_recipe(path: Path) -> None:
     """Check a user's recipe and the recipes beside it that its `defaults` include. Raises UserError, naming the file,
-    if one is damaged, contains a renamed key, or names code to call."""
+    if one is corrupt, contains a renamed key, or names code to call."""
     if isinstance(hydra := read_yaml(path, MAX_ALIASES).get("hydra"), dict) and "searchpath" in hydra:
         raise UserError(f"{path}: hydra.searchpath: not allowed in a recipe; give it on the command line")
     check_included(path, ())

@@ -1,4 +1,4 @@
-"""Capture of what a C library writes to stderr: libtiff reports a damaged file there, without naming it."""
+"""Capture of what a C library writes to stderr: libtiff reports a corrupt file there, without naming it."""
 
 import os
 import tempfile

@@ -52,7 +52,7 @@ class WindowCache:
                 raise ValueError(f"{FEATURES} does not hold {shape[0]:,} windows")
             self.features = np.memmap(folder / FEATURES, np.float16, "r", shape=shape)
         except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
-            raise UserError(f"{folder}: damaged ({reason(error)}); remove it, and fit again") from error
+            raise UserError(f"{folder}: corrupt ({reason(error)}); remove it, and fit again") from error
 
     def __len__(self) -> int:
         return len(self.targets)

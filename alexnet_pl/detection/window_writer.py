@@ -111,7 +111,7 @@ def part_path(folder: Path, number: int) -> Path:
 
 
 def read_parts(folder: Path) -> Iterator[Part]:
-    """Parts of an interrupted computation, up to the first that is missing or damaged."""
+    """Parts of an interrupted computation, up to the first that is missing or corrupt."""
     for number in count():
         try:
             with part_path(folder, number).open("rb") as file, np.load(file) as saved:

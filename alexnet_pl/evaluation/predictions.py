@@ -105,7 +105,7 @@ def to_list_array(rows: np.ndarray) -> pa.FixedSizeListArray:
 
 
 class PredictionFile:
-    """A complete probabilities.parquet, read block by block. Raises UserError, naming the file, if it is damaged."""
+    """A complete probabilities.parquet, read block by block. Raises UserError, naming the file, if it is corrupt."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -122,16 +122,16 @@ class PredictionFile:
             raise UserError(f"{path}: does not exist; `test` writes it") from error
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{path}: damaged, truncated or not written by `test` ({reason}); test again") from error
+            raise UserError(f"{path}: corrupt, truncated or not written by `test` ({reason}); test again") from error
 
     def labels(self) -> np.ndarray:
-        """(images,) int32 class indices; −1 where unknown. Raises UserError if the file is damaged."""
+        """(images,) int32 class indices; −1 where unknown. Raises UserError if the file is corrupt."""
         return np.concatenate([block.labels for block in self.blocks(probabilities=False)])
 
     def blocks(self, rows: int = ROWS_PER_BLOCK, probabilities: bool = True) -> Iterator[Block]:
         """Read blocks of `rows` images in order; `probabilities=False` leaves out that column.
 
-        Raises UserError if the file is damaged, or lacks that column.
+        Raises UserError if the file is corrupt, or lacks that column.
         """
         if probabilities and not self.has_probabilities:
             raise UserError(f"{self.path}: has no probabilities; test again with test.save_predictions=true")
@@ -146,7 +146,7 @@ class PredictionFile:
                         from_list_column(batch.column("probabilities")) if probabilities else None,
                     )
         except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{self.path}: damaged ({str(error).splitlines()[0]}); test again") from error
+            raise UserError(f"{self.path}: corrupt ({str(error).splitlines()[0]}); test again") from error
 
 
 def from_list_column(column: Any) -> np.ndarray:

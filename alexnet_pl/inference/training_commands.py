@@ -34,7 +34,7 @@ def training_commands(run: Path, store: StoreManifest | None) -> list[str]:
 
 
 def read_settings(run: Path) -> dict[str, Any]:
-    """Values of the run's config in the sections that `prepare` reads, by dotted key; {} for a damaged config."""
+    """Values of the run's config in the sections that `prepare` reads, by dotted key; {} for a corrupt config."""
     try:
         cfg = read_yaml(run / CONFIG)
         return {f"{section}.{key}": value for section in ("data", "prepare") for key, value in cfg[section].items()}

@@ -44,17 +44,17 @@ class TestRun:
         return self.path.parents[2]
 
     def check(self) -> None:
-        """Raise UserError, naming the file, if the log, a count or a network's settings are damaged."""
+        """Raise UserError, naming the file, if the log, a count or a network's settings are corrupt."""
         self.metric_value("epochs_to_25")
         if not self.result.images or not self.result.dataset.classes:
-            raise UserError(f"{self.path}: damaged (no images, or no classes); test the run again")
+            raise UserError(f"{self.path}: corrupt (no images, or no classes); test the run again")
         for training in (network.training for network in self.networks if network.training):
             sections = [training.get(name) for name in ("model", "data", "augment", "optim", "schedule", "trainer")]
             if not all(isinstance(section, dict) for section in sections):
-                raise UserError(f"{self.path}: damaged (training: a section is missing); test the run again")
+                raise UserError(f"{self.path}: corrupt (training: a section is missing); test the run again")
             for section, key in (("augment", "crop"), ("trainer", "max_epochs")):
                 if not isinstance(training[section].get(key), int):
-                    raise UserError(f"{self.path}: damaged (training.{section}.{key}); test the run again")
+                    raise UserError(f"{self.path}: corrupt (training.{section}.{key}); test the run again")
 
     @cached_property
     def claim(self) -> str | None:
@@ -94,7 +94,7 @@ class TestRun:
     def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Saved labels (images,) and best classes (images, at most 5) of the tested weights; None if not saved.
 
-        A damaged file is named on stderr and ignored.
+        A corrupt file is named on stderr and ignored.
         """
         from alexnet_pl.evaluation.predictions import PredictionFile  # not at the top, since it imports torch
 
@@ -115,7 +115,7 @@ class TestRun:
     def kernel_colors(self) -> KernelColors | None:
         """Colors of the first layer's kernels of a single network; None if its fit has not saved them.
 
-        A damaged file is named on stderr and ignored.
+        A corrupt file is named on stderr and ignored.
         """
         path = self.run / KERNELS
         if len(self.networks) > 1 or not path.is_file():

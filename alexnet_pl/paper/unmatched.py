@@ -61,7 +61,7 @@ def explain_unfilled(key: str) -> str:
 
 
 def untested_run(run: Path) -> Iterator[UnmatchedRun]:
-    """A run without a test that counts; nothing if its test is of another kind, or its fit.json is damaged."""
+    """A run without a test that counts; nothing if its test is of another kind, or its fit.json is corrupt."""
     try:
         fit = read_fit_status(run)
     except UserError as error:

@@ -47,14 +47,14 @@ def read_box_test(path: Path) -> JsonObject:
         )
         _ = test["map"] if test["task"] == "detect" else test["loc_error"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged, or not a test of boxes ({reason(error)}); test again") from error
+        raise UserError(f"{path}: corrupt, or not a test of boxes ({reason(error)}); test again") from error
     return test
 
 
 def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
     """Collect the tests of finished fits in or below the folders, each with the number of images seen in training.
 
-    Damaged ones are named on stderr.
+    Corrupt ones are named on stderr.
     """
     tests: BoxTests = []
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/boxes.json")}):

@@ -71,7 +71,7 @@ def read_codes_result(path: Path) -> CodesResult:
     for row in result.rows:
         curves = row.get("curves", {})
         if not isinstance(curves, dict) or not all(map(is_curve, curves.values())):
-            raise UserError(f"{path}: damaged (curves of {row.get('method')}); test again")
+            raise UserError(f"{path}: corrupt (curves of {row.get('method')}); test again")
     return result
 
 

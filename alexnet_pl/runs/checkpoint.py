@@ -86,11 +86,11 @@ def check_bytes(path: Path, changed: int, key: str) -> None:
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl{other_checkpoint(path)}")
     try:
         with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
+            corrupt = file.testzip()
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{key}: {path} is corrupt ({error}){other_checkpoint(path)}") from error
-    if damaged:
-        raise UserError(f"{key}: {path} is corrupt ({damaged}: its checksum differs){other_checkpoint(path)}")
+    if corrupt:
+        raise UserError(f"{key}: {path} is corrupt ({corrupt}: its checksum differs){other_checkpoint(path)}")
 
 
 def other_checkpoint(path: Path) -> str:

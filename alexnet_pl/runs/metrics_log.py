@@ -18,7 +18,7 @@ Row = dict[str, float]
 def read_rows(path: Path) -> list[Row]:
     """Rows of a `metrics.csv`, without a last row that was cut off by a crash.
 
-    Raises UserError, naming the file and the line, for a damaged row.
+    Raises UserError, naming the file and the line, for a corrupt row.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -32,11 +32,11 @@ def read_rows(path: Path) -> list[Row]:
 
 def parse_row(row: dict[str, str], where: str) -> Row:
     if None in row or None in row.values() or not row.get("step", "").isdecimal():
-        raise UserError(f"{where}: damaged (its cells are not those of the header, or it has no step)")
+        raise UserError(f"{where}: corrupt (its cells are not those of the header, or it has no step)")
     try:
         return {name: int(value) if name == "step" else float(value) for name, value in row.items() if value}
     except ValueError as error:
-        raise UserError(f"{where}: damaged ({error}); put it right or remove the file") from error
+        raise UserError(f"{where}: corrupt ({error}); put it right or remove the file") from error
 
 
 def validations(run: Path) -> dict[int, Row]:

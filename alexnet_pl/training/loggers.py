@@ -25,7 +25,7 @@ class ResumableMetricsWriter(ExperimentWriter):
     """Writer of `metrics.csv` that keeps the rows of a resumed run, which Lightning's writer deletes.
 
     Only the first `rows` rows are kept, since the resumed run writes later ones again. Without `rows` (None), as in
-    older checkpoints, rows of steps after `step` are dropped. Raises UserError for a file with a damaged row.
+    older checkpoints, rows of steps after `step` are dropped. Raises UserError for a file with a corrupt row.
     """
 
     def __init__(self, folder: str, step: int, rows: int | None = None) -> None:

@@ -20,7 +20,7 @@ SKIPPED = ("prepare.", "bench.", "codes.", "hydra.", "command", "defaults")  # k
 SLICE = {
     "a wrong value": 4,
     "a wrong value of prepare": 1,
-    "a damaged recipe": 2,
+    "a corrupt recipe": 2,
     "a wrong word": 1,
 }  # cases in `make test`
 WORDS = (["=5"], ["command=foo"], ["-c", "demo"], ["fitt"], ["fit"], ["fit", "-c", "nothing"], ["test", "-c", "."])
@@ -76,12 +76,12 @@ def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
     kinds = {
         "a wrong value": list(wrong_values(fit, draw, 6)),
         "a wrong value of prepare": list(prepare_values(place, folder, draw, 4)),
-        "a damaged recipe": list(damaged_recipes(folder)),
+        "a corrupt recipe": list(damaged_recipes(folder)),
         "a wrong word": [*([*fit, word] for word in EXTRA), *WORDS],
     }
     for kind, every in kinds.items():
         for argv in every if whole else draw.sample(every, SLICE[kind]):
-            what = " ".join(argv[-3:]) if kind == "a damaged recipe" else argv[-1]
+            what = " ".join(argv[-3:]) if kind == "a corrupt recipe" else argv[-1]
             if not tally.wants(what):
                 continue
             ended = run(argv, place.output)

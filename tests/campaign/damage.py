@@ -85,7 +85,7 @@ def make_victim(place: Workplace) -> Path:
 
 def judge_command(case: Case, victim: Path, place: Workplace) -> str:
     """What is wrong with the command's output; "" if nothing is."""
-    folder = place.folder / "damaged/run"
+    folder = place.folder / "corrupt/run"
     shutil.rmtree(folder.parent, ignore_errors=True)
     shutil.copytree(victim, folder)
     for path in (folder / ".hydra").rglob("config.yaml"):
@@ -103,16 +103,16 @@ def judge_command(case: Case, victim: Path, place: Workplace) -> str:
     return ""
 
 
-def judge_reader(read: Callable[[Path], Any], change: Change, victim: Path, damaged: Path) -> str:
+def judge_reader(read: Callable[[Path], Any], change: Change, victim: Path, corrupt: Path) -> str:
     """What is wrong with how the record is read; "" if it is read, or if one line names the file."""
     from alexnet_pl.errors import UserError
 
-    shutil.copyfile(victim, damaged)
-    change(damaged)
+    shutil.copyfile(victim, corrupt)
+    change(corrupt)
     try:
-        read(damaged)
+        read(corrupt)
     except UserError as error:
-        return "" if str(damaged) in str(error) and "\n" not in str(error) else f"does not name the file: {error}"
+        return "" if str(corrupt) in str(error) and "\n" not in str(error) else f"does not name the file: {error}"
     except Exception as error:
         return repr(error)
     return ""
@@ -124,12 +124,12 @@ def read_each_value(victim: Path, place: Workplace, tally: Tally, share: float) 
     for file, read in record_readers().items():
         if not (victim / file).is_file():
             continue
-        damaged = place.fresh("record") / Path(file).name
-        damaged.parent.mkdir()
+        corrupt = place.fresh("record") / Path(file).name
+        corrupt.parent.mkdir()
         for damages in field_damages(victim / file).values():
             for what, change in draw.sample(damages, 5) if file.endswith(".ckpt") else damages:
                 if draw.random() < share and tally.wants(f"{file} read: {what}"):
-                    wrong = judge_reader(read, change, victim / file, damaged)
+                    wrong = judge_reader(read, change, victim / file, corrupt)
                     tally.note(f"{file} read: {what}", wrong)
                     tally.count(f"{file}: a field, read")
 

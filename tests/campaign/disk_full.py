@@ -15,7 +15,7 @@ from typing import NamedTuple
 from file_events import FileEvents, Moment, disk_full, read_moments
 from forks import Ended, run
 from tally import Tally
-from workload import NETS, Workplace, compare_folders, compare_runs, damaged_files, prepare_words
+from workload import NETS, Workplace, compare_folders, compare_runs, corrupt_files, prepare_words
 
 LARGE = "2g"
 TMPFS, INJECTED = "a tmpfs of limited size", "ENOSPC injected when a file is opened"
@@ -54,7 +54,7 @@ def other_jobs(place: Workplace, disk: Path, nets: Collection[str]) -> list[Job]
         def begin(reference: Path = reference) -> None:
             shutil.copytree(reference, folder)
 
-        found.append(Job(argv[0], argv, begin, lambda: damaged_files(folder)))
+        found.append(Job(argv[0], argv, begin, lambda: corrupt_files(folder)))
     return found
 
 
@@ -95,7 +95,7 @@ class FullDisk:
     def judge(self, what: str, ended: Ended) -> None:
         self.tally.count(what.partition(",")[0] + (": full" if ended.code else ": fitted"))
         self.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}", self.place.output)
-        self.note(what, "; ".join(damaged_files(self.disk / "run")))
+        self.note(what, "; ".join(corrupt_files(self.disk / "run")))
 
     def finish(self, job: Job, what: str) -> None:
         ended = run(job.words, self.place.output)

@@ -13,7 +13,7 @@ from pathlib import Path
 from file_events import Act, FileEvents, Moment, kill, read_moments, tear
 from forks import run, start, stop, wait
 from tally import Tally
-from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
+from workload import Workplace, compare_folders, compare_runs, corrupt_files, prepare_words
 
 CHAIN = 3  # number of kills at random moments before a run may finish
 
@@ -62,7 +62,7 @@ class Kills:
             "" if ended.code == -9 else f"exit code {ended.code}, not killed: {ended.last_line}",
             self.place.output,
         )
-        self.tally.note(what, "; ".join(damaged_files(self.folder)))
+        self.tally.note(what, "; ".join(corrupt_files(self.folder)))
         self.finish(what)
         self.tally.count(f"{self.name}: {verb} {moment.kind}")
 
@@ -75,7 +75,7 @@ class Kills:
             time.sleep(moment)
             stop(pid)
             wait(pid, self.place.output)
-            self.tally.note(f"{self.name}, killed after {moment:.2f} s", "; ".join(damaged_files(self.folder)))
+            self.tally.note(f"{self.name}, killed after {moment:.2f} s", "; ".join(corrupt_files(self.folder)))
         self.finish(f"{self.name}, killed after {', '.join(f'{moment:.2f}' for moment in moments)} s")
         self.tally.count(f"{self.name}: at a random moment", CHAIN)
 

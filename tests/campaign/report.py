@@ -16,7 +16,7 @@ DATA, PAGE = ROOT / "docs/data/campaign.json", ROOT / "docs/development/robustne
 SECTIONS = tomllib.loads(Path(__file__).with_name("promises.toml").read_text())
 HEAD = """# Robustness
 
-What the package promises when processes are killed, disks fill up and files are damaged, and how it is tested.
+What the package promises when processes are killed, disks fill up and files are corrupt, and how it is tested.
 `make campaign` does all of it and writes this page; `make test` tries a small part, always the same. Networks are tiny
 there, so that a fit takes seconds; commands run in forks of one process on a CPU.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 import forks
 from forks import Ended, start, wait
 from tally import Tally
-from workload import Workplace, damaged_files, prepare_words
+from workload import Workplace, corrupt_files, prepare_words
 
 CODES = {signal.SIGINT: (130, -2), signal.SIGTERM: (143, -15), signal.SIGKILL: (-9,), signal.SIGUSR1: (138, -10)}
 WAYS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -105,7 +105,7 @@ class Stops:
         self.tally.count(f"{name}: {number.name}")
         fine = ended.code in (0, *CODES[number]) and "Traceback" not in ended.text
         self.note(what, "" if fine else f"exit code {ended.code}: {ended.last_line}", self.place.output)
-        self.note(what, "; ".join(damaged_files(self.folder) + damaged_files(self.folder.parent / "beside")))
+        self.note(what, "; ".join(corrupt_files(self.folder) + corrupt_files(self.folder.parent / "beside")))
         if name not in ("page", "bench"):
             again = self.run(name)
             self.note(

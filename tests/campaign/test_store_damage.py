@@ -39,7 +39,7 @@ def test_damage_is_named_in_one_line(
     assert {name: said for name, said in wrong.items() if said} == {}
 
 
-def test_all_damaged_files_are_listed_and_repaired(
+def test_all_corrupt_files_are_listed_and_repaired(
     chosen: PrepareOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "store"
@@ -47,7 +47,7 @@ def test_all_damaged_files_are_listed_and_repaired(
     suffix = "u8" if chosen.encoding == "raw" else "tar"
     names = ["train.labels.npy", "val.names.jsonl", "mean.npy", "odd.json", f"train-000001.{suffix}"]
     for name in names[:-1]:
-        (root / name).write_bytes(b"damaged")
+        (root / name).write_bytes(b"corrupt")
     (root / names[-1]).unlink()
     said = verify(root) + capsys.readouterr().out
     assert [name for name in names if name not in said] == []

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from forks import start, wait
 from tally import Tally
-from workload import Workplace, compare_folders, compare_runs, damaged_files, prepare_words
+from workload import Workplace, compare_folders, compare_runs, corrupt_files, prepare_words
 
 
 class Pair(NamedTuple):
@@ -29,7 +29,7 @@ def pairs(place: Workplace, net: str) -> list[Pair]:
         return Pair(name, lambda: place.copy(net, "shared"), (words, words), check)
 
     def sound() -> list[str]:
-        return damaged_files(folder)
+        return corrupt_files(folder)
 
     fit = place.words("convnet", folder)
     wanted = place.reference("convnet")

@@ -171,7 +171,7 @@ def record_readers() -> dict[str, Callable[[Path], Any]]:
     }
 
 
-def damaged_files(run: Path) -> list[str]:
+def corrupt_files(run: Path) -> list[str]:
     """Checkpoints and records of a run folder that cannot be read."""
     from alexnet_pl.errors import UserError
 
@@ -181,5 +181,5 @@ def damaged_files(run: Path) -> list[str]:
             if (run / name).is_file():
                 read(run / name)
         except UserError as error:
-            found.append(f"damaged: {error}")
+            found.append(f"corrupt: {error}")
     return found

@@ -282,7 +282,7 @@ def test_damaged_curves_are_named(cfg: DictConfig, tmp_path: Path, curves: objec
     record = json.loads(path.read_text())
     record["rows"][0]["curves"] = curves
     path.write_text(json.dumps(record))
-    with pytest.raises(UserError, match=r"codes.json: damaged \(curves of float vectors"):
+    with pytest.raises(UserError, match=r"codes.json: corrupt \(curves of float vectors"):
         collect_codes([tmp_path])
 
 

@@ -74,7 +74,7 @@ def lose_features(folder: Path) -> None:
 
 
 def damage_second_part(folder: Path) -> None:
-    (folder / "part-000001.npz").write_bytes(b"PK\x03\x04 damaged")
+    (folder / "part-000001.npz").write_bytes(b"PK\x03\x04 corrupt")
 
 
 def damage_first_part(folder: Path) -> None:

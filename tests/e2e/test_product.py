@@ -49,8 +49,8 @@ def test_prepare_resumes_and_repairs(tmp_path: Path) -> None:
     whole, cut = (json.loads((tmp_path / name / "store.json").read_text()) for name in ("whole", "cut"))
     assert whole == cut
 
-    damaged = tmp_path / "cut/train-000001.u8"
-    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    corrupt = tmp_path / "cut/train-000001.u8"
+    corrupt.write_bytes(corrupt.read_bytes()[:-1] + b"?")
     told = alexnet_pl("verify", "data.root=cut", cwd=tmp_path)
     assert (told.returncode, told.stderr.count("\n")) == (2, 1)
     assert (
@@ -59,7 +59,7 @@ def test_prepare_resumes_and_repairs(tmp_path: Path) -> None:
     )
     mended = alexnet_pl(*words, "data.root=cut", "prepare.repair=true", cwd=tmp_path)
     assert "train-000001.u8 repaired; complete: " in mended.stdout
-    assert damaged.read_bytes() == (tmp_path / "whole/train-000001.u8").read_bytes()
+    assert corrupt.read_bytes() == (tmp_path / "whole/train-000001.u8").read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

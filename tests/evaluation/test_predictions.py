@@ -86,7 +86,7 @@ def test_file_appears_only_when_complete(tmp_path: Path) -> None:
 def test_truncated_file_is_named(tmp_path: Path, left: int) -> None:
     path = write(tmp_path / "p.parquet", [block(3000)])
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(UserError, match=r"p.parquet: damaged, truncated or not written by `test` .*; test again"):
+    with pytest.raises(UserError, match=r"p.parquet: corrupt, truncated or not written by `test` .*; test again"):
         PredictionFile(path)
 
 
@@ -103,7 +103,7 @@ def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[2000:40000] = b"\xff" * 38000
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"p.parquet: damaged"):
+    with pytest.raises(UserError, match=r"p.parquet: corrupt"):
         list(PredictionFile(path).blocks())
 
 

@@ -55,14 +55,14 @@ def test_runs_without_a_test_are_named(tmp_path: Path) -> None:
     for name in ("codes", "boxes"):
         (tmp_path / name / "results/val").mkdir(parents=True)
         (tmp_path / name / f"results/val/{name}.json").write_text("{}")
-    write_fit(tmp_path / "damaged", finished="perhaps")
+    write_fit(tmp_path / "corrupt", finished="perhaps")
     measured(tmp_path, "tested0", standin("table2.cnn"), 20.0)
     write_fit(tmp_path / "tested0", finished=False)
     found = reasons(tmp_path)
-    assert list(found) == ["codes", "damaged", "pretrained", "running", "tested0", "untested"]
+    assert list(found) == ["codes", "corrupt", "pretrained", "running", "tested0", "untested"]
     assert found["running"] == "the fit is not finished"
     assert found["untested"].startswith("not tested yet")
     assert found["pretrained"].startswith("the network that finetuned continues from; not tested yet")
     assert found["codes"].startswith("binary codes")
-    assert "damaged/fit.json: " in found["damaged"]
+    assert "corrupt/fit.json: " in found["corrupt"]
     assert found["tested0"].startswith("data set imagenette")

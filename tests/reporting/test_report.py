@@ -115,7 +115,7 @@ def test_damaged_predictions_are_named_and_left_out(tmp_path: Path, capsys: pyte
     path.write_bytes(b"PAR1")
     (results,) = group_proxies(collect_tests([tmp_path]))
     assert [one.ours["top1_error"].basis for one in results.comparisons] == ["images"], "not paired by image"
-    assert capsys.readouterr().err.count(f"skipped: {path}: damaged") == 1
+    assert capsys.readouterr().err.count(f"skipped: {path}: corrupt") == 1
 
 
 def test_tuned_rates_are_compared_and_several_rates_of_a_variant_are_not(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_run_with_an_incomplete_record_is_left_out(
     path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
     path.write_text(json.dumps(with_value(json.loads(path.read_text()), keys, value)))
     assert collect_tests([tmp_path]) == []
-    assert re.search(rf"a/results/val-ten/result.json: (damaged|corrupt).*{says}", capsys.readouterr().err)
+    assert re.search(rf"a/results/val-ten/result.json: corrupt.*{says}", capsys.readouterr().err)
 
 
 def test_run_with_a_corrupt_log_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,7 +235,7 @@ def test_run_with_a_corrupt_log_is_left_out(tmp_path: Path, capsys: pytest.Captu
     (path.parents[2] / "metrics.csv").write_text("step,train/epoch_top1_error\none,50\n2,40\n")
     assert collect_tests([tmp_path]) == []
     assert "skipped: " in (told := capsys.readouterr().err)
-    assert "a/metrics.csv: line 2: damaged" in told
+    assert "a/metrics.csv: line 2: corrupt" in told
 
 
 def test_network_counts_match_the_paper() -> None:

@@ -52,11 +52,11 @@ def test_truncated_last_row_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        ("step,loss\n2,1.5\n4\n6,1.0\n", "line 3: damaged"),
-        ("step,loss\n2,1.5,7\n4,1.0\n", "line 2: damaged"),
-        ("step,loss\n2,1.5\n4,one\n", "line 3: damaged .could not convert string to float: 'one'"),
-        ("step,loss\n-2,1.5\n", "line 2: damaged"),
-        ("loss\n1.5\n", "line 2: damaged"),
+        ("step,loss\n2,1.5\n4\n6,1.0\n", "line 3: corrupt"),
+        ("step,loss\n2,1.5,7\n4,1.0\n", "line 2: corrupt"),
+        ("step,loss\n2,1.5\n4,one\n", "line 3: corrupt .could not convert string to float: 'one'"),
+        ("step,loss\n-2,1.5\n", "line 2: corrupt"),
+        ("loss\n1.5\n", "line 2: corrupt"),
         ("step,loss\n2,\xff\n", "cannot be read"),
         ('step,loss\n2,"1"5\n', "cannot be read"),
     ],

@@ -1,4 +1,4 @@
-"""Wrong values of fields and damaged bytes of files, shared by tests of records, stores, run folders, checkpoints."""
+"""Wrong values of fields and corrupt bytes of files, shared by tests of records, stores, run folders, checkpoints."""
 
 import json
 import math

@@ -1,7 +1,7 @@
-"""Table of damages to a prepared store: every field of store.json and every other file, damaged in all ways that a
+"""Table of damages to a prepared store: every field of store.json and every other file, corrupt in all ways that a
 disk or a user may cause.
 
-Each is applied to a complete store. `reads`: whether opening and reading the whole store must name the damaged file;
+Each is applied to a complete store. `reads`: whether opening and reading the whole store must name the corrupt file;
 flipped bits of an image are only found by `verify`, which must always name the file.
 """
 
@@ -124,7 +124,7 @@ def read_all(root: Path) -> None:
 
 
 def wrong_when_read(damage: Damage, options: PrepareOptions, root: Path) -> str:
-    """What is wrong with reading the damaged store; "" if nothing is."""
+    """What is wrong with reading the corrupt store; "" if nothing is."""
     restore(Path(options.root), root)
     damage.apply(root)
     try:

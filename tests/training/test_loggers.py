@@ -86,12 +86,12 @@ def test_truncated_last_line_does_not_stop_a_resume(tmp_path: Path, left: str) -
     assert [row["step"] for row in rows(tmp_path)] == ["10", "20", "30"]
 
 
-@pytest.mark.parametrize("damaged", [b"loss,step\n0.1\n0.2,20\n", b"\x80", b"loss,step\n0.l,10\n0.2,20\n"])
-def test_corrupt_log_is_named_and_kept(tmp_path: Path, damaged: bytes) -> None:
-    (tmp_path / "metrics.csv").write_bytes(damaged)
-    with pytest.raises(UserError, match=r"metrics.csv: (line 2: damaged|cannot be read)"):
+@pytest.mark.parametrize("corrupt", [b"loss,step\n0.1\n0.2,20\n", b"\x80", b"loss,step\n0.l,10\n0.2,20\n"])
+def test_corrupt_log_is_named_and_kept(tmp_path: Path, corrupt: bytes) -> None:
+    (tmp_path / "metrics.csv").write_bytes(corrupt)
+    with pytest.raises(UserError, match=r"metrics.csv: (line 2: corrupt|cannot be read)"):
         log(tmp_path, 20, {"step": 30, "loss": 0.3})
-    assert (tmp_path / "metrics.csv").read_bytes() == damaged
+    assert (tmp_path / "metrics.csv").read_bytes() == corrupt
 
 
 def test_other_files_of_the_run_are_left_alone(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_missing_features_or_codes_name_the_command(place: Path, tmp_path: Path)
     assert f"python -m alexnet_pl reproduce -c codes codes.features={bare}" in codes.note
 
 
-def damaged(place: Path, tmp_path: Path, how: str) -> Path:
+def corrupt(place: Path, tmp_path: Path, how: str) -> Path:
     run = tmp_path / "run"
     shutil.copytree(place / "run", run)
     if how == "no checkpoint":
@@ -95,7 +95,7 @@ def damaged(place: Path, tmp_path: Path, how: str) -> Path:
 )
 def test_unsuitable_run_folder_is_reported_in_one_line(place: Path, tmp_path: Path, how: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as error:
-        DemoService(damaged(place, tmp_path, how))
+        DemoService(corrupt(place, tmp_path, how))
     assert "\n" not in str(error.value)
 
 

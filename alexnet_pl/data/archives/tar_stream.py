@@ -35,7 +35,7 @@ def stream_files(path: Path, accept: Callable[[str], bool], key: str) -> Iterato
             while file.read(1 << 20):
                 pass
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{key}: {path}: damaged or incomplete archive ({reason(error)}); get it again") from error
+        raise UserError(f"{key}: {path}: corrupt or incomplete archive ({reason(error)}); get it again") from error
 
 
 def read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

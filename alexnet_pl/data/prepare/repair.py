@@ -16,8 +16,8 @@ from alexnet_pl.data.prepare.shard import ImageReader, metadata_path, write_shar
 from alexnet_pl.data.prepare.verify import find_corrupt_shards, shard_path
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, damaged_files
-from alexnet_pl.data.store.store import Store, damage_error
+from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, corrupt_files
+from alexnet_pl.data.store.store import Store, corruption_error
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
@@ -27,20 +27,20 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
 
     Raises UserError if the source gives other images than before, or if store.json was changed.
     """
-    damaged = damaged_files(store.description, store.root)
+    corrupt = corrupt_files(store.description, store.root)
     hashes = store.manifest.files or {}
-    if DESCRIPTION in damaged or any(name not in hashes for name in damaged):
-        raise damage_error(store.root, [DESCRIPTION])
+    if DESCRIPTION in corrupt or any(name not in hashes for name in corrupt):
+        raise corruption_error(store.root, [DESCRIPTION])
     try:
         with build_plan(source, store.root, settings) as plan:
-            repaired = [repair_names(store, plan, name) for name in damaged if name.endswith(".names.jsonl")]
+            repaired = [repair_names(store, plan, name) for name in corrupt if name.endswith(".names.jsonl")]
             check_same_images(plan, store)
             repaired += [
                 repair_shard(store, plan, split, n, settings, read)
                 for split in store.splits
                 for n in find_corrupt_shards(store, split)
             ]
-            rest = [name for name in damaged if not name.endswith(".names.jsonl")]
+            rest = [name for name in corrupt if not name.endswith(".names.jsonl")]
             return repaired + (repair_metadata(store, plan, rest, settings, read) if rest else [])
     except OSError as error:
         raise UserError(f"data.root: {store.root}: {os_error_message(error)}") from error

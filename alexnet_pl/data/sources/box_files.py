@@ -27,7 +27,7 @@ HEADER = "ImageId,PredictionString"
 def index_boxes(path: Path, first: int = 0, coverage: int = Coverage.PARTIAL) -> BoxIndex:
     """Index all boxes in a folder, an archive or a table. `first`: number of an image's first pixel.
 
-    Raises UserError, naming the file, if there are none or a file is damaged.
+    Raises UserError, naming the file, if there are none or a file is corrupt.
     """
     if not path.exists():
         raise UserError(f"prepare.boxes: {path} does not exist")

@@ -43,7 +43,7 @@ class ImageLists(NamedTuple):
 class DetKit:
     """Kit of a copy, in folders and archives `places`. Empty if there are none. Files are read when they are needed.
 
-    Raises UserError, naming the file, if one is damaged.
+    Raises UserError, naming the file, if one is corrupt.
     """
 
     places: tuple[Path, ...] = ()
@@ -98,7 +98,7 @@ def read_det_synsets(file: KitFile) -> dict[int, tuple[str, str]]:
         table = loadmat(io.BytesIO(file.content), squeeze_me=True)["synsets"]
         (key,) = (name for name in table.dtype.names if re.fullmatch(r"ILSVRC\d{4}_DET_ID", name))
         rows = [(int(row[key]), (str(row["WNID"]), str(row["name"]))) for row in table]
-    except Exception as error:  # scipy raises errors of zlib, struct and others for a damaged file
+    except Exception as error:  # scipy raises errors of zlib, struct and others for a corrupt file
         raise UserError(f"prepare.source: {file.where}: not a table of detection classes ({reason(error)})") from error
     synsets = dict(row for row in rows if row[0] <= CLASSES)
     numbers = sorted(number for number, _ in rows if number <= CLASSES)

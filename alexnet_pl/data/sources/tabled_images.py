@@ -28,7 +28,7 @@ def find_table(source: Path) -> Path | None:
 
 
 def read_tabled(table: Path, val_share: float) -> DatasetListing:
-    """List the images. Raises UserError if the table is damaged or lists none of them, or if a split would be empty."""
+    """List the images. Raises UserError if the table is corrupt or lists none of them, or if a split would be empty."""
     rows = {row.key: row for row in parse_table(table.read_text("utf-8-sig"), f"prepare.source: {table}")}
     classes = read_classes(table.with_name(MAPPING), rows)
     labels = {wnid: label for label, (wnid, _) in enumerate(classes)}

@@ -36,7 +36,7 @@ def find_tiny_imagenet(source: Path) -> Path | None:
 
 
 def read_tiny_imagenet(where: Path) -> DatasetListing:
-    """List a copy. Raises UserError, naming the file, if one is missing, damaged, or does not agree with another."""
+    """List a copy. Raises UserError, naming the file, if one is missing, corrupt, or does not agree with another."""
     files = files_of_folder(where) if where.is_dir() else files_of_zip(where)
     wnids = sorted(line[0] for line in table(where, files, WNIDS, 1))
     words = {line[0]: line[1] for line in table(where, files, WORDS, 2) if len(line) > 1} if WORDS in files else {}
@@ -98,14 +98,14 @@ def box_of(where: Path, image: str, wnid: str, corners: list[str]) -> FoundBoxes
 def table(where: Path, files: Files, name: str, columns: int) -> list[list[str]]:
     """Tab-separated fields of each line of a table.
 
-    Raises UserError if the file is missing or damaged, or if a line has fewer than `columns` fields.
+    Raises UserError if the file is missing or corrupt, or if a line has fewer than `columns` fields.
     """
     if name not in files:
         raise UserError(f"prepare.source: {where} has no {name}; get it again")
     try:
         lines = [line.split("\t") for line in files[name].read().decode().splitlines() if line.strip()]
     except ValueError as error:
-        raise UserError(f"prepare.source: {where}: {name}: damaged ({error}); get it again") from error
+        raise UserError(f"prepare.source: {where}: {name}: corrupt ({error}); get it again") from error
     if short := next((line for line in lines if len(line) < columns), None):
         raise UserError(f"prepare.source: {where}: {name}: {short[0]!r}: fewer than {columns} columns; get it again")
     return lines

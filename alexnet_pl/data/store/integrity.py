@@ -53,7 +53,7 @@ def compute_fingerprint(description: JsonObject, root: Path) -> str:
     return digest.hexdigest()
 
 
-def damaged_files(description: JsonObject, root: Path) -> list[str]:
+def corrupt_files(description: JsonObject, root: Path) -> list[str]:
     """Names of small files of a store that are missing or corrupt; store.json itself if its fingerprint differs.
 
     In stores without checksums of small files, a changed file cannot be distinguished from a changed store.json.

@@ -21,7 +21,7 @@ import numpy as np
 
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
-from alexnet_pl.data.store.integrity import DESCRIPTION, damaged_files
+from alexnet_pl.data.store.integrity import DESCRIPTION, corrupt_files
 from alexnet_pl.data.store.manifest import read_manifest
 from alexnet_pl.data.store.raw import REPAIR
 from alexnet_pl.data.store.remote import Mirror
@@ -45,8 +45,8 @@ class Store:
         self.fingerprint, self.encoding = self.manifest.fingerprint, StoreEncoding(**self.manifest.encoding)
         if self.mirror:
             self.mirror.fetch_small(self.description)
-        if check and (damaged := damaged_files(self.description, self.root)):
-            raise damage_error(self.root, damaged)
+        if check and (corrupt := corrupt_files(self.description, self.root)):
+            raise corruption_error(self.root, corrupt)
         self.opened: dict[str, Split] = {}
         self.opened_whole: dict[str, WholeSplit] = {}
 
@@ -116,11 +116,11 @@ class Store:
         return load_array(self.root / "covariance.npy")
 
 
-def damage_error(root: Path, damaged: list[str]) -> UserError:
-    path = root / damaged[0]
-    if damaged[0] == DESCRIPTION:
+def corruption_error(root: Path, corrupt: list[str]) -> UserError:
+    path = root / corrupt[0]
+    if corrupt[0] == DESCRIPTION:
         advice = "it or a file beside it was changed; prepare the store again or copy it again"
         return UserError(f"{path}: does not match its checksum; {advice}")
-    state = "damaged" if path.is_file() else "missing"
-    more = f", and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+    state = "corrupt" if path.is_file() else "missing"
+    more = f", and {len(corrupt) - 1} more files" if len(corrupt) > 1 else ""
     return UserError(f"{path}: {state}{more}; {REPAIR}")

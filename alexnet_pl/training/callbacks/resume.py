@@ -161,14 +161,14 @@ def restoring(path: str | None) -> Iterator[None]:
     except Exception as error:
         if path is None or not restores(error):
             raise
-        raise damaged(path, f"{type(error).__name__}: {reason(error)}") from error
+        raise corrupt(path, f"{type(error).__name__}: {reason(error)}") from error
 
 
 def restores(error: Exception) -> bool:
     return any(frame.name.startswith(RESTORING) for frame in traceback.extract_tb(error.__traceback__))
 
 
-def damaged(path: str | None, why: str) -> UserError:
+def corrupt(path: str | None, why: str) -> UserError:
     return UserError(f"ckpt_path: {path}: its training state cannot be restored ({why}); use another checkpoint")
 
 
@@ -184,7 +184,7 @@ class RestoredState(L.Callback):
             return
         for name, weights in pl_module.named_parameters():
             if not weights.isfinite().all():
-                raise damaged(self.path, f"state_dict: {name} is not finite")
+                raise corrupt(self.path, f"state_dict: {name} is not finite")
         for name, progress in trainer.fit_loop.state_dict().items():
             if name.endswith("progress"):
                 self.check_counters(name, progress)
@@ -196,7 +196,7 @@ class RestoredState(L.Callback):
             for key, inner in value.items():
                 self.check_counters(f"{name}.{key}", inner)
         elif not isinstance(value, int) or value < 0:
-            raise damaged(self.path, f"loops.fit_loop.{name}: {value!r} is not a count")
+            raise corrupt(self.path, f"loops.fit_loop.{name}: {value!r} is not a count")
 
     def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         for parameter, state in optimizer.state.items():
@@ -206,14 +206,14 @@ class RestoredState(L.Callback):
             for name, value in group.items():
                 counts = is_number(optimizer.defaults.get(name, 0.0))  # Adam also has flags and pairs
                 if name not in ("params", "name") and counts and not is_number(value):
-                    raise damaged(self.path, f"optimizer_states: {name}={value!r} is not a number")
+                    raise corrupt(self.path, f"optimizer_states: {name}={value!r} is not a number")
 
     def check_state(self, name: str, value: Any, parameter: torch.Tensor) -> None:
         """Check the optimizer state of a parameter: tensors of its shape, and Adam's step count."""
         if not isinstance(value, torch.Tensor) or (value.dim() and value.shape != parameter.shape):
-            raise damaged(self.path, f"optimizer_states: {name} does not have the shape of its weights")
+            raise corrupt(self.path, f"optimizer_states: {name} does not have the shape of its weights")
         if not value.isfinite().all():
-            raise damaged(self.path, f"optimizer_states: {name} is not finite")
+            raise corrupt(self.path, f"optimizer_states: {name} is not finite")
 
 
 def is_number(value: Any) -> bool:

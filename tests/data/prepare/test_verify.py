@@ -97,7 +97,7 @@ def test_repair_restores_damaged_shards_and_touches_no_other(root: Path) -> None
 
 def test_repair_from_another_source_is_refused(root: Path) -> None:
     flip(root / "train-000001.u8", 100)
-    damaged = (root / "train-000001.u8").read_bytes()
+    corrupt = (root / "train-000001.u8").read_bytes()
     others = [item._replace(name=f"other{item.name}") for item in ITEMS]
     for source, read, says in (
         (
@@ -113,7 +113,7 @@ def test_repair_from_another_source_is_refused(root: Path) -> None:
     ):
         with pytest.raises(UserError, match=says):
             repair(Store(root), source, SETTINGS, read)
-    assert (root / "train-000001.u8").read_bytes() == damaged
+    assert (root / "train-000001.u8").read_bytes() == corrupt
     assert not list(root.glob("*.tmp"))
     assert not list(root.glob("listing-*"))
 

@@ -167,7 +167,7 @@ def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_pat
         ({"n01000001_0.xml": b"<annotation><object>"}, r"n01000001_0\.xml: not an annotation in VOC's XML"),
         ({"n01000001_0.xml": xml("a", (1, 2, 3, 4)).replace(b">3<", b">?<")}, "not an annotation"),
         ({"a/n01000001_0.xml": xml("a", (1, 2, 3, 4)), "n01000001_0.xml": xml("a", (1, 2, 3, 4))}, "two annotations"),
-        ({"boxes.tar.gz": b"no archive"}, "damaged or incomplete archive"),
+        ({"boxes.tar.gz": b"no archive"}, "corrupt or incomplete archive"),
         ({"LOC_val_solution.csv": b"image,boxes\n"}, "does not begin with ImageId"),
         ({"LOC_val_solution.csv": b"ImageId,PredictionString\nn01000001_0,n01000001 1 2 x 4\n"}, "four numbers a box"),
         ({"readme.txt": b"nothing here"}, "holds no annotations"),

@@ -115,8 +115,8 @@ def test_damaged_archive_is_refused_in_one_line(fake_batches: Path, tmp_path: Pa
     whole = archive.read_bytes()
     checksum_flipped = bytearray(whole)
     checksum_flipped[-6] ^= 1
-    for damaged in (whole[: len(whole) // 2], whole[:-20], checksum_flipped, b"", b"<html>not found</html>"):
-        archive.write_bytes(damaged)
+    for corrupt in (whole[: len(whole) // 2], whole[:-20], checksum_flipped, b"", b"<html>not found</html>"):
+        archive.write_bytes(corrupt)
         with pytest.raises(UserError, match=r"^[^\n]*cifar-10-python.tar.gz: corrupt or incomplete archive \([^\n]+$"):
             read_source(archive, {})
 

@@ -31,7 +31,7 @@ DAMAGES: dict[str, tuple[str, bytes | None, str]] = {
     "an image of no line": ("val/images/val_9.JPEG", photo(9), "do not agree on image val_9.JPEG"),
     "a line of no image": ("val/images/val_2.JPEG", None, "do not agree on image val_2.JPEG"),
     "a line cut off": ("val/val_annotations.txt", b"val_0.JPEG", "val_annotations.txt: 'val_0.JPEG': fewer than 2"),
-    "no text": ("wnids.txt", b"\xff\xfe", "wnids.txt: damaged"),
+    "no text": ("wnids.txt", b"\xff\xfe", "wnids.txt: corrupt"),
     "a class of no list": ("train/n05000000/images/a.JPEG", photo(1), "class n05000000, which is not in wnids.txt"),
     "a class too many": ("wnids.txt", b"\n".join([w.encode() for w in WNIDS] + [b"n05000000"]), "no training images"),
     "a class too few": ("wnids.txt", "\n".join(WNIDS[:2]).encode(), f"class {WNIDS[2]}, which is not in wnids.txt"),

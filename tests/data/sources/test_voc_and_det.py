@@ -241,9 +241,9 @@ def test_damaged_kit_archive_is_named(tmp_path: Path) -> None:
     archived_kit(det(tmp_path / "copy"))
     archive = tmp_path / "copy/ILSVRC2013_devkit.tgz"
     content = archive.read_bytes()
-    for damaged in (content[:-4], content[: len(content) // 2], content[:-8] + b"0000" + content[-4:]):
-        archive.write_bytes(damaged)
-        with pytest.raises(UserError, match=r"ILSVRC2013_devkit\.tgz: damaged or incomplete archive"):
+    for corrupt in (content[:-4], content[: len(content) // 2], content[:-8] + b"0000" + content[-4:]):
+        archive.write_bytes(corrupt)
+        with pytest.raises(UserError, match=r"ILSVRC2013_devkit\.tgz: corrupt or incomplete archive"):
             prepared(tmp_path / "copy", tmp_path / "store")
 
 

@@ -126,7 +126,7 @@ def test_quality_and_subsampling_are_applied_and_recorded(tmp_path: Path) -> Non
     assert sizes[50, 420] < sizes[95, 420] < sizes[95, 444]
 
 
-def damaged(root: Path, number: int) -> Store:
+def corrupt(root: Path, number: int) -> Store:
     """Store in which training image `number`, in the second shard, is all zeros."""
     store = make(root, StoreEncoding("jpeg"))
     begin, size = np.load(store.root / "train.index.npy")[number]
@@ -138,7 +138,7 @@ def damaged(root: Path, number: int) -> Store:
 
 
 def test_corrupt_image_is_named_by_file(tmp_path: Path) -> None:
-    store = damaged(tmp_path / "store", 7)
+    store = corrupt(tmp_path / "store", 7)
     split = store.split("train")
     with pytest.raises(
         UserError, match=r"train-000001.tar: image 7 is corrupt .*`prepare prepare.repair=true` repairs them"
@@ -190,7 +190,7 @@ def test_gpu_decodes_after_the_work_that_used_the_same_memory(store: Store, monk
 
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
 def test_image_that_a_device_cannot_decode_is_named_by_file(tmp_path: Path) -> None:
-    store = damaged(tmp_path / "store", 7)
+    store = corrupt(tmp_path / "store", 7)
     with pytest.raises(UserError, match=r"train-000001.tar: image 7 is corrupt"):
         store.split("train").decode_on(np.array([0, GOOD.index(7)]), torch.device("cpu"))
 
