@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # docs/boxes.md on drawn scenes: classifiers and box regressors of all seeds, then detectors, each tested in several ways.
-# Stopped at any moment, the same command goes on where it was. With KEEP=1, each run's small files replace those in
+# If interrupted, run the same command again to resume. With KEEP=1, each run's small files replace those in
 # docs/data/evidence, of which docs/boxes.md is made.
 #
 #   scripts/boxes.sh OUT [seeds, default "0 1 2"] [more of any recipe's keys, such as trainer.accelerator=cpu]

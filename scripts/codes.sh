@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# docs/codes.md from the run folder of a trained network; stopped at any moment, the same command goes on where it was.
+# docs/codes.md from the run folder of a trained network. If interrupted, run the same command again to resume.
 # With KEEP=1, each run's small files replace those in docs/data/evidence, of which docs/codes.md is made.
 #
 #   scripts/codes.sh RUN OUT [seeds, default 0] [more of any recipe's keys, such as data.root=FOLDER for `features`]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Use the wheel as a stranger would: build it, install it and nothing else into a new environment, and run ten lines.
+# Test the wheel in a new environment: build it, install it and nothing else, and run ten lines.
 #
 #   scripts/fresh_venv.sh RUN [FOLDER]
 #

@@ -29,9 +29,10 @@ from alexnet_pl.console import print_message, progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, write_json
+from alexnet_pl.paper.claim import DATASETS
 
 IMAGES = 16_384  # images in the stores of the loader slices
-VALIDATION = 50_000  # validation images of ILSVRC-2012
+VALIDATION = DATASETS["ILSVRC-2012 val"].images
 TESTS = Path(__file__).parents[2] / "tests/gpu"  # only in a git checkout
 
 TEST_SECONDS = 420  # limit of the tests on the GPU

@@ -12,10 +12,10 @@ from alexnet_pl.bench.timing import MakeCandidate, Rate, TimingWindow, describe_
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.files import JsonObject
+from alexnet_pl.paper.claim import IMAGES_PER_EPOCH
 
 CPU_IMAGES = 1024  # images in the stores
 STORE_IMAGES = {"cuda": 16_384}  # more on a GPU, so that an epoch takes longer than the start-up
-ILSVRC2012_IMAGES = 1_281_167  # images of ILSVRC-2012
 EPOCHS = 90  # §6
 GPU_BATCHES = (128, 256, 1024)
 WINDOW = TimingWindow()
@@ -117,7 +117,7 @@ def rates_to_json(rates: dict[str, Rate]) -> dict[str, dict[str, float]]:
 
 def project_training(fit: JsonObject) -> JsonObject:
     """Project hours and energy of the 90 epochs of §6 from the measured fit's rate and energy per image."""
-    images = EPOCHS * ILSVRC2012_IMAGES
+    images = EPOCHS * IMAGES_PER_EPOCH["ilsvrc2012"]
     return {
         "hours": images / fit["images_per_second"] / 3600,
         "kilowatt_hours": {name: joules * images / 3.6e6 for name, joules in fit["joules_per_image"].items()},

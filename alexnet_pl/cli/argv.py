@@ -12,7 +12,7 @@ from hydra._internal.utils import get_args_parser
 
 from alexnet_pl.cli.folder_names import folder_name, name_fixed_keys
 from alexnet_pl.commands.registry import COMMANDS, Command, find
-from alexnet_pl.config.migration import check_overrides
+from alexnet_pl.config.migration import refuse_renamed_overrides
 from alexnet_pl.config.recipes import (
     SHIPPED,
     allow_new_key,
@@ -47,7 +47,7 @@ def to_hydra(argv: list[str]) -> list[str]:
     path = find_recipe(recipe) if recipe or not command.default_recipe else SHIPPED / command.default_recipe
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra expects them together, after its flags
-    check_overrides(overrides)
+    refuse_renamed_overrides(overrides)
     if nameless := [word for word in overrides if not word.lstrip("+~").partition("=")[0]]:
         raise UserError(f"{nameless[0]}: no key before the equals sign")
     check_flags(command, flags)

@@ -22,10 +22,10 @@ NOT_IN_FOLDER_NAME = (
 
 def folder_name(overrides: Iterable[str]) -> str:
     """Folder name built from the overrides that decide the network."""
-    return name_kept(word for word in map(normalize, overrides) if not word.startswith(NOT_IN_FOLDER_NAME))
+    return name_from_overrides(word for word in map(normalize, overrides) if not word.startswith(NOT_IN_FOLDER_NAME))
 
 
-def name_kept(words: Iterable[str]) -> str:
+def name_from_overrides(words: Iterable[str]) -> str:
     return join_overrides(words) or "as-shipped"
 
 
@@ -76,7 +76,7 @@ def job_folder(command: str, number: int, overrides: Sequence[str], fixed: Seque
     swept = [word for word in words if word.partition("=")[0] not in fixed]
     if find(command).stable_run_dir:
         kept = [normalize(word) for word in words if word in swept or not word.startswith(NOT_IN_FOLDER_NAME)]
-        return "-".join([name_kept(kept), *(mark for mark in map(digest, kept) if mark in fixed)])
+        return "-".join([name_from_overrides(kept), *(mark for mark in map(digest, kept) if mark in fixed)])
     return "-".join(filter(None, [str(number), join_overrides(swept)]))
 
 

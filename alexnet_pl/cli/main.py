@@ -24,8 +24,8 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.cli.sweep import add_job, finished, print_summary
 from alexnet_pl.commands import registry
 from alexnet_pl.commands.completion import completion
-from alexnet_pl.commands.following import suggest_next
 from alexnet_pl.commands.help import command_help, usage
+from alexnet_pl.commands.next_command import suggest_next
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.recipes import suggest_key
 from alexnet_pl.config.run_config import isolated_config

@@ -1,6 +1,5 @@
 """`bench`: run a suite of measurements, write its JSON, chart and report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from alexnet_pl.bench.report import print_prepare_tables, print_training_tables
 from alexnet_pl.commands.typed_overrides import check_typed_store
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import write_json
 
 SUITES = ("train", "prepare", "gpu", "report")
 PAGE = Path("docs/benchmarks.md")
@@ -38,7 +38,7 @@ def bench(cfg: DictConfig, folder: Path) -> None:
         measured = measure_training_stages(cfg, folder)
     if cfg.bench.output:
         path = Path(cfg.bench.output)
-        path.write_text(json.dumps(measured, indent=1) + "\n")
+        write_json(path, measured)
         print_message("all measurements", path)
 
 

@@ -40,7 +40,7 @@ from alexnet_pl.runs.metric_names import (
     MERGING,
     MISTAKES,
 )
-from alexnet_pl.runs.provenance import append_session, describe_session, git
+from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.loggers import reopen_loggers
 from alexnet_pl.training.media import log_boxes, log_picture
@@ -108,7 +108,7 @@ def describe_test(
         "training": fit.training if fit else None,
         "boxes": asdict(trained_with),
         "detect": {**asdict(options), "scales": list(finder.scales), "zoom": finder.zoom},
-        "commit": git("rev-parse", "HEAD"),
+        "commit": current_commit(),
     }
 
 

@@ -27,7 +27,7 @@ from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
 from alexnet_pl.runs.checkpoint import check_compatible
 from alexnet_pl.runs.layout import METRICS
-from alexnet_pl.runs.provenance import append_session, describe_session, git
+from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.callbacks.records import FitRecord
 
@@ -73,7 +73,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         seed=cfg.seed,
         machine=describe_machine(),
         rows=rows,
-        commit=git("rev-parse", "HEAD"),
+        commit=current_commit(),
     )
     saved = save_result(result, folder)
     recall = recall_of(trained_method(options.layer, neighbors), rows)

@@ -19,7 +19,7 @@ from alexnet_pl.reporting.tables import Table, print_tables
 from alexnet_pl.retrieval import gallery
 from alexnet_pl.retrieval.linear_probe import ProbeResult, probe_features
 from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.runs.provenance import git
+from alexnet_pl.runs.provenance import current_commit
 
 
 def probe(cfg: DictConfig, folder: Path) -> float:
@@ -44,7 +44,7 @@ def probe(cfg: DictConfig, folder: Path) -> float:
     result = probe_features(train, tested, len(store.classes), options, cfg.seed, runtime.device(cfg))
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{options.layer}.json"
-    write_json(path, to_json(replace(result, commit=git("rev-parse", "HEAD"))))
+    write_json(path, to_json(replace(result, commit=current_commit())))
     cost = f"{seconds:,.1f} s" if any(new for _, new in extracted) else "from the cache"
     report(result, cost, path)
     return result.top1_error

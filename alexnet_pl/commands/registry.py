@@ -26,16 +26,16 @@ MACHINE = ("trainer", "performance", "distributed")
 class Command:
     """`target`: `module:function`, called with (config, run folder), or (folders, options) for `takes="runs"`.
 
-    `others`: targets for code and box recipes, by the config section that only such a recipe has; a command without
-    `target` supports only these. `keys`: sections and top-level keys of the config that the command reads. `next`:
-    command to suggest afterwards, with {run}, {recipe} and {data} to fill in; `next_of_others`: the same after a code
-    or box recipe.
+    `targets_by_kind`: targets for code and box recipes, by the config section that only such a recipe has; a command
+    without `target` supports only these. `keys`: sections and top-level keys of the config that the command reads.
+    `next`: command to suggest afterwards, with {run}, {recipe} and {data} to fill in; `next_by_kind`: the same after a
+    code or box recipe.
     """
 
     name: str
     help: str
     target: str
-    others: dict[str, str] = field(default_factory=dict)
+    targets_by_kind: dict[str, str] = field(default_factory=dict)
     default_recipe: str = ""  # recipe without -c
     needs_checkpoint: bool = False  # by default the newest last.ckpt of the recipe
     stable_run_dir: bool = False  # the same command uses the same run folder again
@@ -47,7 +47,7 @@ class Command:
     keys: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     next: str = ""
-    next_of_others: dict[str, str] = field(default_factory=dict)
+    next_by_kind: dict[str, str] = field(default_factory=dict)
 
 
 COMMANDS = {
@@ -74,7 +74,7 @@ COMMANDS = {
             "fit",
             "train; ckpt_path=last resumes the newest run of the recipe",
             f"{HOME}.fit:fit",
-            others={"codes": f"{HOME}.codes:fit", "boxes": f"{HOME}.boxes:fit"},
+            targets_by_kind={"codes": f"{HOME}.codes:fit", "boxes": f"{HOME}.boxes:fit"},
             uses_trainer=True,
             keys=(
                 *("seed", "ckpt_path", "objective", "logger", "wandb", "data", *NET, "optim", "schedule"),
@@ -102,19 +102,19 @@ COMMANDS = {
             "test",
             "errors with ten views (§5.1), written to result.json",
             f"{HOME}.evaluate:test",
-            others={"codes": f"{HOME}.codes:test", "boxes": f"{HOME}.box_test:test"},
+            targets_by_kind={"codes": f"{HOME}.codes:test", "boxes": f"{HOME}.box_test:test"},
             needs_checkpoint=True,
             uses_trainer=True,
             keys=("ckpt_path", "test", "logger", "data", *NET, "codes", "detect", *MACHINE),
             examples=("test runs/demo/latest", "test -c demo ckpt_path=best test.views=center"),
             next="figures {run}",
-            next_of_others={"codes": "report", "boxes": "page {run}"},
+            next_by_kind={"codes": "report", "boxes": "page {run}"},
         ),
         Command(
             "reproduce",
             "fit and test; the same command resumes after an interruption",
             f"{HOME}.reproduce:reproduce",
-            others={"codes": f"{HOME}.codes:reproduce", "boxes": f"{HOME}.boxes:reproduce"},
+            targets_by_kind={"codes": f"{HOME}.codes:reproduce", "boxes": f"{HOME}.boxes:reproduce"},
             stable_run_dir=True,
             uses_trainer=True,
             keys=("seed", "test", "data", *NET, "optim", "schedule", "transfer", "codes", "boxes", "detect", *MACHINE),
@@ -146,7 +146,7 @@ COMMANDS = {
             "detect",
             "detect objects in images: predict.images=FILE_OR_FOLDER",
             "",
-            others={"boxes": f"{HOME}.detect:detect"},
+            targets_by_kind={"boxes": f"{HOME}.detect:detect"},
             needs_checkpoint=True,
             uses_trainer=True,
             keys=("detect", "predict", "ckpt_path", "trainer"),
@@ -301,10 +301,10 @@ def target_of(command: Command, cfg: DictConfig) -> str:
         raise UserError(f"{command.name}: needs a run of a box recipe, such as fit -c configs/overfeat_detect.yaml")
     if not kind:
         return command.target
-    if kind not in command.others:
-        able = ", ".join(name for name, one in COMMANDS.items() if kind in one.others)
+    if kind not in command.targets_by_kind:
+        able = ", ".join(name for name, one in COMMANDS.items() if kind in one.targets_by_kind)
         raise UserError(f"{command.name}: not for {kind}, only {able}")
-    return command.others[kind]
+    return command.targets_by_kind[kind]
 
 
 def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:

@@ -10,6 +10,7 @@ from alexnet_pl.commands.options import CurveOptions
 from alexnet_pl.console import pluralize, print_message, shorten_path
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
+from alexnet_pl.files import write_json
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import make_rows
@@ -41,7 +42,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     rate = cfg.report.images_per_second or paper_tables.measured_throughput(roots)
     code_tests, box_tests = collect_codes(roots), box_tables.collect_box_tests(roots)
     unmatched = collect_unmatched(roots, tests, rows, box_tests)
-    proxies = measured_page.measured_tables(proxy_results, measure_deviations(tests), measure_specialization(tests))
+    proxies = measured_page.proxy_page_tables(proxy_results, measure_deviations(tests), measure_specialization(tests))
     codes = [code_table(group) for group in code_tests]
     box_claims, box_proxies = box_tables.box_claim_tables(box_tests), box_tables.box_proxy_tables(box_tests)
     page, reasons = shorten_path(folder / "report.md"), reason_lines(unmatched, roots)
@@ -75,7 +76,7 @@ def dashboard(cfg: DictConfig, folder: Path) -> None:
         wandb_workspace.print_outline(*made)
         path = Path(cfg.report.output) if cfg.report.output else folder / "dashboard.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(wandb_workspace.export_spec(*made), indent=1) + "\n")
+        write_json(path, wandb_workspace.export_spec(*made))
         return print_message(
             "not logged in to W&B, so nothing was saved there; wandb login, then the same command", path
         )
@@ -106,7 +107,7 @@ def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
     view.save()
     ids = {"report": report.id, "view": view._internal_id, "view_name": view._internal_name}
     saved.parent.mkdir(parents=True, exist_ok=True)
-    saved.write_text(json.dumps({**previous, f"{entity}/{cfg.wandb.project}": ids}, indent=1) + "\n")
+    write_json(saved, {**previous, f"{entity}/{cfg.wandb.project}": ids})
     return [view.url, report.url]
 
 

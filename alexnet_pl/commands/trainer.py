@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from alexnet_pl.commands.network_of_weights import take_network_of_weights
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.runs.checkpoint import check_trained_here, read_checkpoint
 from alexnet_pl.runs.lock import run_lock
 from alexnet_pl.training.strategies import peers
@@ -34,7 +34,7 @@ def run_with_trainer(
         with run_lock(folder, cfg.command):
             return command(cfg, folder)
     except MisconfigurationException as error:
-        raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+        raise UserError(f"trainer: {reason(error)}") from error
     except UserError as error:
         peers.fail(error)
         raise

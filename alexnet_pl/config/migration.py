@@ -91,7 +91,7 @@ def new_key(key: str) -> str | None:
     return ".".join(path) if path else None
 
 
-def check_keys(keys: Iterable[str], where: str = "") -> None:
+def refuse_renamed_keys(keys: Iterable[str], where: str = "") -> None:
     """Raise UserError, naming the new key, for the first renamed key. `where`: file that contains the keys."""
     for key in keys:
         now = new_key(key)
@@ -100,18 +100,18 @@ def check_keys(keys: Iterable[str], where: str = "") -> None:
             raise UserError(f"{f'{where}: ' if where else ''}{key}: {what}")
 
 
-def check_overrides(words: Iterable[str]) -> None:
+def refuse_renamed_overrides(words: Iterable[str]) -> None:
     """Raise UserError for an override (`key=value`, `+key=value`, `~key`) of a renamed key."""
-    check_keys(word.lstrip("+~").partition("=")[0] for word in words)
+    refuse_renamed_keys(word.lstrip("+~").partition("=")[0] for word in words)
 
 
 def check_recipe_keys(config: dict[Any, Any], where: str) -> None:
     """Raise UserError if a recipe uses a renamed key, or a renamed group in its `defaults`."""
     entries = config.get("defaults")
     groups = [key for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []
-    check_keys((str(group).split()[-1] for group in groups), where)
+    refuse_renamed_keys((str(group).split()[-1] for group in groups), where)
     own = {key: value for key, value in config.items() if key != "hydra"}
-    check_keys((".".join(map(str, path)) for path, _ in leaves(own)), where)
+    refuse_renamed_keys((".".join(map(str, path)) for path, _ in leaves(own)), where)
 
 
 def migrate(config: dict[str, Any]) -> dict[str, Any]:

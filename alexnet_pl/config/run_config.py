@@ -78,7 +78,7 @@ def read_own_keys(path: Path) -> dict[str, Any]:
         if key.split(".")[-1] in ("_target_", "()"):
             raise UserError(f"{path}: {key}: a run's config must not name code to call")
         if isinstance(value, str) and not holds_keys_alone(value):
-            raise UserError(f"{path}: {key}: {value[:40]}: of interpolations a run's config may hold ${{key}} alone")
+            raise UserError(f"{path}: {key}: {value[:40]}: a run's config may only interpolate ${{key}}")
     return own
 
 
@@ -229,7 +229,7 @@ def included_recipes(folder: Path, defaults: Any) -> Iterator[Path]:
                     yield path
 
 
-def check_overrides(words: Any, where: str) -> None:
+def check_nested_overrides(words: Any, where: str) -> None:
     """Raise UserError if overrides within a config set keys of Hydra, since they become words of a command line."""
     if words is not None and not isinstance(words, list | ListConfig):
         raise UserError(f"{where}={words}: a list of words key=value")

@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alexnet_pl.config import migration
-from alexnet_pl.config.run_config import check_overrides
+from alexnet_pl.config.run_config import check_nested_overrides
 from alexnet_pl.config.sections import LOGGERS, OBJECTIVES, READ_BY_KEY, SECTIONS, VALUES
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 
 Instance = TypeVar("Instance")
 MAX_SEED = 2**32 - 1  # NumPy's limit; Lightning seeds NumPy too
@@ -44,7 +44,7 @@ def instantiate(
     except MissingMandatoryValue as error:
         raise UserError(f"{prefix}{error.full_key} is required: pass {prefix}{error.full_key}=…") from error
     except OmegaConfBaseException as error:
-        raise UserError(f"{prefix}{error.full_key}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{prefix}{error.full_key}: {reason(error)}") from error
     assert isinstance(values, dict)
     for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in values:
@@ -81,7 +81,7 @@ def check_config(cfg: DictConfig) -> None:
     """Check a composed config before anything is built: its sections, and the keys, types and ranges of sections that
     commands read key by key."""
     whole: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
-    migration.check_keys(".".join(map(str, path)) for path, _ in migration.leaves(whole))
+    migration.refuse_renamed_keys(".".join(map(str, path)) for path, _ in migration.leaves(whole))
     check_keys(cfg, (*VALUES, *SECTIONS), "")
     for name in SECTIONS:
         if name in cfg:
@@ -93,7 +93,7 @@ def check_config(cfg: DictConfig) -> None:
     for name, section in READ_BY_KEY.items():
         instantiate(section, cfg.get(name) or {}, name)
     check_values(cfg)
-    check_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
+    check_nested_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
     check_groups(cfg)
 
 
@@ -111,7 +111,7 @@ def check_groups(cfg: DictConfig) -> None:
     if not isinstance(groups, DictConfig | dict) or not all(isinstance(one, DictConfig) for one in groups.values()):
         raise UserError("ensemble.groups: expected {NAME: {recipe: …, seeds: […]}}")
     for name, group in groups.items():
-        check_overrides(group.get("overrides"), f"ensemble.groups.{name}.overrides")
+        check_nested_overrides(group.get("overrides"), f"ensemble.groups.{name}.overrides")
 
 
 def check_is_section(value: Any, name: str) -> None:

@@ -28,6 +28,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint, read_lineage
+from alexnet_pl.runs.layout import CHECKPOINTS
 from alexnet_pl.training.transfer import read_earlier_network
 
 
@@ -110,7 +111,7 @@ def open_window_caches(
 ) -> tuple[WindowCache, WindowCache]:
     """Open the window caches of the training and validation images, in the folder of the run with the features."""
     source = open_starting_point(cfg.transfer.weights) if cfg.transfer.weights else trained
-    run = source.path.parent.parent if source.path.parent.name == "checkpoints" else source.path.parent
+    run = source.path.parent.parent if source.path.parent.name == CHECKPOINTS else source.path.parent
     identity = {"weights": describe_checkpoint(source.path).weights, "fingerprint": store.fingerprint}
     device = runtime.device(cfg)
     network.to(device).eval()

@@ -8,6 +8,7 @@ import numpy as np
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.files import JsonObject
+from alexnet_pl.runs.layout import PROBABILITIES
 
 NUMERIC_COLUMNS = ("images", "of_class", "first_image", "top1_error", "top5_error")
 PAIRS, IMAGES_PER_PAIR = 8, 6  # rows of confusions.png, and images in each
@@ -15,7 +16,7 @@ PAIRS, IMAGES_PER_PAIR = 8, 6  # rows of confusions.png, and images in each
 
 def write_confusions(folder: Path, store: Store, split: str) -> None:
     """Write per_class.csv, confusions.csv and confusions.png beside the folder's probabilities.parquet."""
-    labels, best = read_top_classes(folder / "probabilities.parquet")
+    labels, best = read_top_classes(folder / PROBABILITIES)
     write_table(folder / "per_class.csv", errors_by_class(labels, best, store.classes))
     pairs = find_confusions(labels, best, len(store.classes))
     write_table(folder / "confusions.csv", [describe_pair(store.classes, labels, *row) for row in pairs])

@@ -26,7 +26,7 @@ from torch import Tensor
 from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record, to_json
 from alexnet_pl.runs.records import DatasetInfo
@@ -121,8 +121,7 @@ class PredictionFile:
         except FileNotFoundError as error:
             raise UserError(f"{path}: does not exist; `test` writes it") from error
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{path}: corrupt, truncated or not written by `test` ({reason}); test again") from error
+            raise UserError(f"{path}: corrupt or not written by `test` ({reason(error)}); test again") from error
 
     def labels(self) -> np.ndarray:
         """(images,) int32 class indices; −1 where unknown. Raises UserError if the file is corrupt."""
@@ -146,7 +145,7 @@ class PredictionFile:
                         from_list_column(batch.column("probabilities")) if probabilities else None,
                     )
         except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{self.path}: corrupt ({str(error).splitlines()[0]}); test again") from error
+            raise UserError(f"{self.path}: corrupt ({reason(error)}); test again") from error
 
 
 def from_list_column(column: Any) -> np.ndarray:

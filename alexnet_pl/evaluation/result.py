@@ -13,7 +13,7 @@ from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record, to_json, write_json
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.layout import RESULT
-from alexnet_pl.runs.provenance import git
+from alexnet_pl.runs.provenance import current_commit
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights, LineageStage, Schema
 
 
@@ -126,7 +126,7 @@ def describe_errors(errors: Mapping[str, float]) -> JsonObject:
 
 def write_result(path: Path, errors: Mapping[str, float], tested: TestDescription) -> TestResult:
     """Write result.json from a test's errors and description; returns the record."""
-    description = {**vars(tested), "schema": SCHEMA, "commit": git("rev-parse", "HEAD")}
+    description = {**vars(tested), "schema": SCHEMA, "commit": current_commit()}
     result = TestResult(**description, **describe_errors(errors))
     write_json(path, to_json(result))
     return result

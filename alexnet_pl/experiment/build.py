@@ -24,7 +24,7 @@ from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.loading.streaming import LoaderOptions
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_processes
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
@@ -218,7 +218,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
             enable_model_summary=False,
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+        raise UserError(f"trainer: {reason(error)}") from error
 
 
 def build_classifier(cfg: DictConfig, *, other_classes: bool = False) -> tuple[Classifier, ImageStore]:

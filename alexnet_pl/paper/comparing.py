@@ -33,7 +33,7 @@ def compared_metrics(tests: Sequence[TestRun]) -> tuple[str, ...]:
 
 
 def has_trained(tests: Sequence[TestRun]) -> bool:
-    """Whether the mean error is below half the error of guessing: top-1, or top-5 for more than 20 classes."""
+    """Whether the mean error is below half the chance error: top-1, or top-5 for more than 20 classes."""
     classes = tests[0].result.dataset.classes
     metric, guesses = ("top5_error", 5) if classes > 20 else ("top1_error", 1)
     errors = metric_values(tests, metric)
@@ -76,7 +76,7 @@ def tested_networks(tests: Sequence[TestRun]) -> set[str]:
     return {network_key(network) for test in tests for network in test.networks}
 
 
-def are_independent(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) -> bool:
+def share_no_network(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) -> bool:
     """Whether both sides are single networks, and none is in both: other views of a network are not independent."""
     alone = all(len(test.networks) == 1 for test in (*tests_a, *tests_b))
     return alone and not tested_networks(tests_a) & tested_networks(tests_b)
@@ -93,7 +93,7 @@ def compare_errors(
     sample_a, sample_b = collect_sample(tests_a, metric), collect_sample(tests_b, metric)
     if not sample_a or not sample_b:
         return None
-    if spreads and metric in spreads and are_independent(tests_a, tests_b):
+    if spreads and metric in spreads and share_no_network(tests_a, tests_b):
         return pooled_difference(sample_a.values, sample_b.values, spreads[metric])
     if len(pairs := pair_by_seed(tests_a, tests_b, metric)) > 1:
         return intervals.paired_difference(pairs)

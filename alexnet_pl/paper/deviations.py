@@ -81,7 +81,7 @@ class DeviationEffect:
     """How much worse networks with a deviation are than the program's, in percentage points.
 
     `ours`: metric → difference. `proxy`: name of the data set; `distinction`: what distinguishes the networks from
-    others on it (`distinguish_groups`). `trained`: whether both networks reached at most half the error of guessing.
+    others on it (`distinguish_groups`). `trained`: whether both networks reached at most half the chance error.
     `p`: p value of equal top-1 errors, adjusted for the number of deviations compared (Holm).
     """
 
@@ -123,7 +123,7 @@ def deviations() -> tuple[Deviation, ...]:
     return (*alone, crops, Deviation(AS_PRINTED, "all of the text's values at once", changed))
 
 
-def changed_label(test: TestRun) -> str | None:
+def label_changes(test: TestRun) -> str | None:
     """Label of the deviation that a network has; for one or two other changed settings, their labels or overrides; None
     for more changes."""
     settings, program = flatten(test.networks[0].training or {}), flat_settings("as_run")
@@ -149,7 +149,8 @@ def measure_deviations(tests: Sequence[TestRun]) -> list[DeviationEffect]:
     """Effects of all deviations that were tested along with the program's network on the same proxy, those of the
     training settings with most deviations first."""
     groups = group_by_settings(tests)
-    compared = {key: effects for key in groups if runs_program(key) and (effects := list(effects_in(groups, key)))}
+    bases = [key for key in groups if has_program_settings(key)]
+    compared = {key: effects for key in bases if (effects := list(measure_effects(groups, key)))}
     names = distinguish_groups([groups[key] for key in compared])
     adjusted = [
         [replace(effect, distinction=name) for effect in adjust_p_values(effects)]
@@ -187,13 +188,13 @@ def group_by_settings(tests: Sequence[TestRun]) -> dict[SettingsKey, list[TestRu
     return groups
 
 
-def runs_program(key: SettingsKey) -> bool:
+def has_program_settings(key: SettingsKey) -> bool:
     """Whether all settings that deviations change have the program's values."""
     program, settings = flat_settings("as_run"), json.loads(key.settings)
     return all(settings.get(name) == program[name] for one in deviations() for name in one.changes)
 
 
-def effects_in(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey) -> Iterator[DeviationEffect]:
+def measure_effects(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey) -> Iterator[DeviationEffect]:
     found = [(deviation, groups.get(program.with_changes(deviation.changes), [])) for deviation in deviations()]
     spreads = measure_spreads([groups[program], *(tests for _, tests in found)])
     metrics, program_trained = compared_metrics(groups[program]), has_trained(groups[program])

@@ -24,7 +24,7 @@ from alexnet_pl.paper.comparing import (
     has_trained,
     measure_spreads,
 )
-from alexnet_pl.paper.deviations import changed_label
+from alexnet_pl.paper.deviations import label_changes
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
 from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
 
@@ -35,7 +35,7 @@ VERDICTS = {True: "as in the paper", False: "opposite"}
 class Comparison:
     """A claim's networks against those of `baseline`. `label`, `baseline_label`: names of the two variants, the first
     with its learning rate if the two differ. `paper`, `ours`: metric → how much worse the claim's are, in percentage
-    points; nan if the paper gives no number. `trained`: whether both reached at most half the error of guessing. `p`: p
+    points; nan if the paper gives no number. `trained`: whether both reached at most half the chance error. `p`: p
     value of equal top-1 errors, adjusted for the number of comparisons (Holm)."""
 
     claim: Claim
@@ -175,7 +175,7 @@ def describe_unlisted_variant(test: TestRun) -> str:
     views, *network = test.variant
     if same := [label for (_, *listed), label in listed_labels().items() if listed == network]:
         return f"{min(same, key=len).partition(', scale')[0]}, {views} views"  # OverFeat's labels end with their scales
-    return changed_label(test) or f"other settings ({test.run.name})"
+    return label_changes(test) or f"other settings ({test.run.name})"
 
 
 def mean_errors(tests: list[TestRun], spreads: Spreads) -> dict[str, Estimate]:

@@ -22,7 +22,7 @@ from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key,
 from alexnet_pl.files import read_record
 from alexnet_pl.models.color_selectivity import KernelColors
 from alexnet_pl.paper import matching
-from alexnet_pl.paper.claim import ERRORS, Claim
+from alexnet_pl.paper.claim import ERRORS, FIGURE1_ERROR, Claim
 from alexnet_pl.runs.layout import KERNELS, METRICS, PROBABILITIES
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
@@ -151,7 +151,7 @@ class TestRun:
             return trained.seconds / 86400 if trained.seconds else None
         if metric == "epochs_to_25":
             log = self.run / METRICS
-            return epochs_to(read_errors(log), 25.0) if log.is_file() else None
+            return epochs_to(read_errors(log), FIGURE1_ERROR) if log.is_file() else None
         return getattr(self.result if metric in ERRORS else trained, metric)
 
 

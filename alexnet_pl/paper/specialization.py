@@ -33,7 +33,7 @@ class Specialization:
 
 
 def measure_specialization(tests: Sequence[TestRun]) -> list[Specialization]:
-    """Specialization in each variant on a proxy that has two towers and reached half the error of guessing."""
+    """Specialization in each variant on a proxy that has two towers and reached half the chance error."""
     groups = [group for group in group_by_network(tests).values() if has_trained(group)]
     compared: dict[str, list[TestRun]] = {}
     for group in groups:

@@ -28,14 +28,14 @@ its size. No seed was chosen by its result. Each run's records are in `docs/data
 | --- | --- |
 | as in the paper, opposite | significant, corrected for multiple comparisons, with the paper's or the opposite sign |
 | inconclusive, no significant difference | p of 0.05 or more, over seeds or, for a single run, over images |
-| did not train | a network has more than half of guessing's top-5 error (top-1 for 20 classes or fewer) |
+| did not train | a network has more than half of the top-5 chance error (top-1 for 20 classes or fewer) |
 
 Comparisons that are missing below are not yet measured.
 
 """
 
 
-def measured_tables(
+def proxy_page_tables(
     proxies: Sequence[ProxyResults], effects: list[DeviationEffect], specialization: list[Specialization]
 ) -> list[Table]:
     """Tables of the paper's comparisons, of as printed against as run, and of Figure 3's halves, on every proxy."""
@@ -44,7 +44,7 @@ def measured_tables(
 
 
 def measured_page(tables: Sequence[Table], tests: Sequence[TestRun], root: Path) -> str:
-    """Write the page as Markdown: `measured_tables`, and the provenance of every run below `root`."""
+    """Write the page as Markdown: `proxy_page_tables`, and the provenance of every run below `root`."""
     proxies = [test for test in tests if not test.claim]
     return HEAD + to_markdown([*tables, *([provenance_table(proxies, root)] if proxies else [])])
 

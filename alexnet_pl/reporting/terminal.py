@@ -21,7 +21,7 @@ def print_report(
 ) -> None:
     """Print the measured rows and `proxies`, why runs fill no row (`reasons`), and what is missing. `page`: the file
     with all rows."""
-    measured = measured_tables(rows, box_tests)
+    measured = measured_paper_tables(rows, box_tests)
     if not measured:
         print(f"{NO_ROW if proxies or reasons else NO_RUN}\n")
     print_tables([*measured, *proxies])
@@ -31,7 +31,7 @@ def print_report(
         print_list(MISSING.format(page=page), missing)
 
 
-def measured_tables(rows: Sequence[ReportRow], box_tests: BoxTests) -> list[Table]:
+def measured_paper_tables(rows: Sequence[ReportRow], box_tests: BoxTests) -> list[Table]:
     """The paper's tables with only the rows that runs have measured."""
     boxes = box_tables.tables_of_claims(box_tables.measured_claims(box_tests), box_tests)
     return [*paper_tables([row for row in rows if row.needs_run and row.measured]), *boxes]

@@ -8,7 +8,7 @@ import torch
 
 from alexnet_pl.config.run_config import check_links
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject, to_json
+from alexnet_pl.files import JsonObject, to_json, write_json
 from alexnet_pl.models.autoencoder import AutoEncoder
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.hamming import HammingIndex, encode_features, pack_bits
@@ -52,7 +52,7 @@ class CodeBook:
         self.path.parent.mkdir(exist_ok=True)
         metadata_path.unlink(missing_ok=True)
         np.save(self.path, codes)
-        metadata_path.write_text(json.dumps(metadata, indent=1) + "\n")
+        write_json(metadata_path, metadata)
         return codes
 
     def nearest(self, vectors: np.ndarray, k: int = 6, own: np.ndarray | None = None) -> Neighbors:

@@ -18,6 +18,7 @@ import numpy as np
 
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.files import write_json
 from alexnet_pl.retrieval.features import Features
 
 ROWS = 16384  # vectors per block; 268 MB as float32 of width 4,096
@@ -177,7 +178,7 @@ class ApproximateIndex:
         if self.kind == "ivf":
             index.nprobe = min(16, cells)
         library.write_index(index, str(self.path))
-        self.path.with_suffix(".json").write_text(json.dumps(self.metadata, indent=1) + "\n")
+        write_json(self.path.with_suffix(".json"), self.metadata)
         return index
 
     def search(self, queries: np.ndarray, k: int = 6, own: np.ndarray | None = None) -> Neighbors:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl.config.migration import SCHEMA, migrate_record
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import Count, parse_record, sha256
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights, LineageStage
@@ -64,8 +64,7 @@ def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path")
         check_entries(checkpoint["alexnet_pl"])
         checkpoint["alexnet_pl"] = migrate_record(checkpoint["alexnet_pl"])
     except Exception as error:  # a file of another program may raise anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl ({reason})") from error
+        raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl ({reason(error)})") from error
     return checkpoint
 
 

@@ -24,7 +24,7 @@ def read_rows(path: Path) -> list[Row]:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, strict=True))
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read ({reason(error)}); put it right or remove it") from error
+        raise UserError(f"{path}: cannot be read ({reason(error)}); fix or remove the file") from error
     if rows and (None in rows[-1].values() or rows[-1].get("step") == ""):
         rows.pop()
     return [parse_row(row, f"{path}: line {line}") for line, row in enumerate(rows, 2)]
@@ -32,11 +32,11 @@ def read_rows(path: Path) -> list[Row]:
 
 def parse_row(row: dict[str, str], where: str) -> Row:
     if None in row or None in row.values() or not row.get("step", "").isdecimal():
-        raise UserError(f"{where}: corrupt (its cells are not those of the header, or it has no step)")
+        raise UserError(f"{where}: corrupt (wrong number of cells, or no step)")
     try:
         return {name: int(value) if name == "step" else float(value) for name, value in row.items() if value}
     except ValueError as error:
-        raise UserError(f"{where}: corrupt ({error}); put it right or remove the file") from error
+        raise UserError(f"{where}: corrupt ({error}); fix or remove the file") from error
 
 
 def validations(run: Path) -> dict[int, Row]:

@@ -84,7 +84,7 @@ def describe_session(command: str, store: StoreIdentity) -> Session:
         time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         command=command,
         argv=sys.argv[1:],
-        commit=git("rev-parse", "HEAD"),
+        commit=current_commit(),
         changed_files=(git("status", "--porcelain", "--", "alexnet_pl", "configs") or "").splitlines(),
         store=store,
         packages={name: installed(name) for name in PACKAGES},
@@ -120,6 +120,11 @@ def git(*words: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def current_commit() -> str | None:
+    """Commit of the package's checkout; None without one."""
+    return git("rev-parse", "HEAD")
 
 
 def installed(name: str) -> str | None:

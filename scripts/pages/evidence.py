@@ -19,7 +19,7 @@ from alexnet_pl.reporting.box_tables import PAGE as BOXES_HEAD
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 from alexnet_pl.reporting.code_tables import codes_page, collect_codes
 from alexnet_pl.reporting.deviation_tables import summarize_effects
-from alexnet_pl.reporting.measured_page import measured_page, measured_tables
+from alexnet_pl.reporting.measured_page import measured_page, proxy_page_tables
 from alexnet_pl.reporting.norms_comparison import norms_page
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.reporting.tables import to_markdown
@@ -47,7 +47,7 @@ def evidence_pages() -> dict[Path, str]:
     tests = collect_tests([KEPT])
     effects = measure_deviations(tests)
     readme, proxies = ROOT / "README.md", group_proxies(tests)
-    tables = measured_tables(proxies, effects, measure_specialization(tests))
+    tables = proxy_page_tables(proxies, effects, measure_specialization(tests))
     rows = make_rows(tests)
     shown = with_table(readme.read_text(), "results", results_table(rows, ROWS, "docs/"))
     return {

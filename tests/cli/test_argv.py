@@ -209,6 +209,7 @@ def test_help_and_composed_config_do_not_import_torch(tmp_path: Path) -> None:
 
 def test_cli_config_and_paper_do_not_import_torch() -> None:
     code = "import sys, alexnet_pl.cli.main, alexnet_pl.config.recipes, alexnet_pl.commands.registry\n"
+    code += "import alexnet_pl.paper.claims\n"
     code += "print('torch' in sys.modules, 'lightning' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False False\n", done.stderr
@@ -227,7 +228,7 @@ def test_closed_pipe_gives_no_traceback(tmp_path: Path) -> None:
 def test_every_command_exists_and_its_help_lists_its_keys(name: str) -> None:
     """Each target is a function of its module; each key is a section of a config with a comment."""
     command = registry.find(name)
-    for target in filter(None, (command.target, *command.others.values())):
+    for target in filter(None, (command.target, *command.targets_by_kind.values())):
         module, function = target.split(":")
         source = (Path(registry.__file__).parent / f"{module.rsplit('.', 1)[1]}.py").read_text()
         assert f"\ndef {function}(" in source

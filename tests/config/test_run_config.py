@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from alexnet_pl.cli.argv import to_hydra
-from alexnet_pl.config.run_config import check_overrides, check_recipe, isolated_config, read_own_keys
+from alexnet_pl.config.run_config import check_nested_overrides, check_recipe, isolated_config, read_own_keys
 from alexnet_pl.data.store.remote import Mirror
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs import provenance
@@ -182,10 +182,10 @@ def test_recipe_cannot_name_code_and_typed_words_are_allowed(tmp_path: Path) -> 
     "word", ["hydra.job_logging.x=1", "++hydra.run.dir=/x", "--config-dir=/x", "hydra/callbacks=x", "x"]
 )
 def test_overrides_in_a_config_must_be_recipe_keys(word: str) -> None:
-    check_overrides(["optim.lr=0.1", "++trainer.max_epochs=3"], "transfer.overrides")
+    check_nested_overrides(["optim.lr=0.1", "++trainer.max_epochs=3"], "transfer.overrides")
     for words in ([word], word, True, {"a": 1}):
         with pytest.raises(UserError, match=r"transfer.overrides"):
-            check_overrides(words, "transfer.overrides")
+            check_nested_overrides(words, "transfer.overrides")
 
 
 def test_git_ignores_environment_and_user_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ def test_file_appears_only_when_complete(tmp_path: Path) -> None:
 def test_truncated_file_is_named(tmp_path: Path, left: int) -> None:
     path = write(tmp_path / "p.parquet", [block(3000)])
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(UserError, match=r"p.parquet: corrupt, truncated or not written by `test` .*; test again"):
+    with pytest.raises(UserError, match=r"p.parquet: corrupt or not written by `test` .*; test again"):
         PredictionFile(path)
 
 

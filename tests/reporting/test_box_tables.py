@@ -149,7 +149,7 @@ def test_missing_rows_have_their_commands() -> None:
 
 
 def test_terminal_shows_measured_rows_and_counts_the_others() -> None:
-    (table,) = terminal.measured_tables([], [make_test(), make_test(dataset__images=200)])
+    (table,) = terminal.measured_paper_tables([], [make_test(), make_test(dataset__images=200)])
     assert [row[0] for row in table.rows] == matching_labels(make_test())
     assert list(terminal.missing_lines([], [make_test()])) == [f"4 of 6 rows: {LOCALISATION}"]
     assert list(terminal.missing_lines([], [])) == [f"6 of 6 rows: {LOCALISATION}"]

@@ -5,6 +5,7 @@ import json
 import math
 import platform
 import re
+import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -416,13 +417,11 @@ def test_latex_is_escaped_and_compiles_if_a_compiler_is_installed(tmp_path: Path
     assert "1 \\% \\_x\\_ \\& \\$" in text
     assert "a note: 5 \\% of \\{it\\}" in text
     assert text.isascii() or set(re.findall(r"[^\x00-\x7f]", text)) <= set("§…×²°")
-    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + text + "\\end{document}"
-    (tmp_path / "t.tex").write_text(document)
-    try:
+    if shutil.which("pdflatex"):
+        document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + text + "\\end{document}"
+        (tmp_path / "t.tex").write_text(document)
         done = subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True)
-    except FileNotFoundError:
-        return
-    assert done.returncode == 0
+        assert done.returncode == 0
 
 
 def test_qualitative_claims_have_no_number() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, JsonObject, parse_record, read_checked
 
@@ -59,7 +60,7 @@ class StoreManifest(StoreFormat):
 
 def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
     """Read store.json: (manifest, JSON object). Raises UserError if it is missing or corrupt, naming the field."""
-    path = root / "store.json"
+    path = root / DESCRIPTION
     if not path.is_file():
         state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"
         raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")

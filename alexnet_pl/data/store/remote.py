@@ -14,7 +14,7 @@ import fsspec
 from rich.progress import track
 
 from alexnet_pl.data.archives.remote import check_protocol
-from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
+from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, compute_fingerprint, list_small_files
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE, JsonObject
 
@@ -54,7 +54,7 @@ class Mirror:
         with folder_lock(self.root):
             temporary = self.root / f"store.{os.getpid()}.tmp"
             temporary.write_bytes(manifest)
-            temporary.rename(self.root / "store.json")
+            temporary.rename(self.root / DESCRIPTION)
 
     def fetch_small(self, description: JsonObject) -> None:
         """Download labels, names and statistics unless cached. Raises UserError if their fingerprint differs."""

@@ -70,7 +70,7 @@ def print_test_result(result: TestResult, path: Path) -> None:
         f"{dataset.name}, {result.images:,}{part} {dataset.split} images{incomplete}, {views}: "
         f"top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f})"
         + append_top5(dataset.classes, result.top5_error)
-        + (f"; answers {result.claim}" if result.claim else "")
+        + (f"; reproduces {result.claim}" if result.claim else "")
         + (f"; weights of {result.imported.file} ({result.imported.format})" if result.imported else ""),
         path,
     )

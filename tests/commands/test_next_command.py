@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from running import Compose
 
-from alexnet_pl.commands import following, registry
+from alexnet_pl.commands import next_command, registry
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ def test_command_suggested_after_a_test_depends_on_the_kind_of_run(
     recipe: str, line: str, config: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`figures` does not draw runs of codes and boxes."""
-    monkeypatch.setattr(following, "recipe_words", lambda: [recipe])
-    following.suggest_next(registry.find("test"), Path("runs/x"), config(recipe))
+    monkeypatch.setattr(next_command, "recipe_words", lambda: [recipe])
+    next_command.suggest_next(registry.find("test"), Path("runs/x"), config(recipe))
     assert capsys.readouterr().out == f"next: python -m alexnet_pl {line}\n"
 
 
@@ -27,9 +27,9 @@ def test_fit_suggested_after_prepare_opens_the_store_that_was_made(
     """Without data.size the fit would refuse a store of another size than the recipe's."""
     typed = ["prepare.source=in", "data.root='my store'", "data.size=128"]
     job = SimpleNamespace(overrides=SimpleNamespace(task=typed))
-    monkeypatch.setattr(following.HydraConfig, "get", lambda: job)
-    monkeypatch.setattr(following.HydraConfig, "initialized", lambda: True)
-    monkeypatch.setattr(following, "recipe_words", lambda: ["imagenette"])
-    following.suggest_next(registry.find("prepare"), Path("runs/x"), config("imagenette", "command=prepare", *typed))
+    monkeypatch.setattr(next_command.HydraConfig, "get", lambda: job)
+    monkeypatch.setattr(next_command.HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(next_command, "recipe_words", lambda: ["imagenette"])
+    next_command.suggest_next(registry.find("prepare"), Path("runs/x"), config("imagenette", "command=prepare", *typed))
     said = capsys.readouterr().out
     assert said == "next: python -m alexnet_pl fit -c imagenette 'data.root=my store' data.size=128\n"

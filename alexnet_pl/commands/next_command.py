@@ -14,7 +14,7 @@ from alexnet_pl.console import shorten_path, suggest
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
     """Print the next command, unless there is none or part of its line is unknown."""
-    following = command.next_of_others.get(kind_of(cfg), command.next) if cfg else command.next
+    following = command.next_by_kind.get(kind_of(cfg), command.next) if cfg else command.next
     if not following or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # a part of a store is not a complete store yet
     finders = {
