@@ -1,6 +1,7 @@
 """`alexnet_pl.load`: the same probabilities as the run's test, on images of any size and type."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,23 @@ def test_run_checkpoint_and_export_have_identical_weights(tiny_run: Path, export
         assert other.classes == first.classes
         for name, tensor in first.state_dict().items():
             assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_errors_of_other_weights_are_not_read(tiny_run: Path, tmp_path: Path) -> None:
+    """The test in a run folder is of one checkpoint; a checkpoint before the last is of no finished fit."""
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    last = read_weights(run).info
+    assert last.result is not None
+    assert [stage.finished for stage in last.lineage] == [True]
+    other = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    other["state_dict"]["net.fc8.bias"] += 1
+    other["global_step"] -= 6
+    torch.save(other, run / "checkpoints/best.ckpt")
+    info = read_weights(run / "checkpoints/best.ckpt").info
+    assert info.result is None
+    assert [(stage.finished, stage.training, stage.step) for stage in info.lineage] == [(False, None, last.step - 6)]
+    torch.save(other, run / "checkpoints/last.ckpt")
+    assert read_weights(run).info.result is None, "resumed after its test"
 
 
 def test_safetensors_reader_finds_the_checkpoints_tensors(tiny_run: Path, exported: Path) -> None:
