@@ -103,6 +103,11 @@ def open_trained_run(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> 
     return cfg
 
 
+def resizing_filter(module: Classifier, cfg: DictConfig) -> str:
+    """Filter with which the user's images become squares: that of the training images, else `prepare.filter`."""
+    return module.filter or (cfg.get("prepare") or {}).get("filter", "bilinear")
+
+
 def load_module(path: str, module: Classifier) -> Classifier:
     """Load weights, class list, mean image and earlier networks from a checkpoint into `module`."""
     checkpoint = read_checkpoint(path)
@@ -112,5 +117,6 @@ def load_module(path: str, module: Classifier) -> Classifier:
         why = str(error).splitlines()[-1].strip()
         raise UserError(f"ckpt_path: {path}: its weights are not those of this network ({why})") from error
     module.classes = checkpoint["alexnet_pl"]["classes"]
+    module.filter = checkpoint["alexnet_pl"].get("filter", "")
     module.lineage = read_lineage(checkpoint["alexnet_pl"])
     return module.eval()

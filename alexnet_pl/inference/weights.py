@@ -77,11 +77,11 @@ def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
     store = parse_record(metadata.get("store", {}), DatasetInfo)
-    filter_name = str((read_config(run).get("prepare") or {}).get("filter", "bilinear")) if run else "bilinear"
+    prepared = (read_config(run).get("prepare") or {}) if run else {}
     info = WeightsInfo(
         metadata["switches"],
         metadata["classes"],
-        filter_name,
+        metadata.get("filter") or str(prepared.get("filter", "bilinear")),
         content["global_step"],
         store,
         read_result_of(run, checkpoint) if run else None,
