@@ -48,7 +48,8 @@ POOLS = {(3, 2): True, (2, 2): False}  # size and stride → overlap
 
 
 def read_cuda_convnet(path: Path) -> ForeignNetwork:
-    """Read the weights of a checkpoint. Raises UserError, naming the layer, if `AlexNet` cannot compute the network."""
+    """Read the weights of a checkpoint. Raises UserError, naming the layer, if `AlexNet` cannot compute the network,
+    and other exceptions for layers whose entries have other types."""
     layers = read_layers(path)
     parts = levels(path, layers)
     names = paper_names(path, parts)
@@ -64,20 +65,13 @@ def read_cuda_convnet(path: Path) -> ForeignNetwork:
     tensors = undo_inverted_dropout(tensors, above)
     crop = math.isqrt(int(sources(path, layers, parts[0][0])[0].layer.get("outputs", 0)) // 3)
     with torch.device("meta"):
-        net = build(path, model, crop)
+        net = AlexNet(**model, crop=crop)
     check_shapes(path, tensors, net)
     for name, part in zip(names, parts, strict=True):
         for layer in part if name.startswith("conv") else []:
             check_conv(path, name, conv_settings(layer, groups[name]), net)
     augment = {"crop": crop, "mean": "center", "noise": 0.0}
     return ForeignNetwork(model, augment, tensors, "ILSVRC class numbers", number_order=True)
-
-
-def build(path: Path, model: Settings, crop: int) -> AlexNet:
-    try:
-        return AlexNet(**model, crop=crop)
-    except ValueError as error:
-        raise UserError(f"{path}: not the paper's network ({error})") from error
 
 
 def paper_names(path: Path, parts: list[list[Layer]]) -> list[str]:
