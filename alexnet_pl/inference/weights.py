@@ -113,7 +113,7 @@ def check_info(info: WeightsInfo) -> None:
     """Raise ValueError, naming the field, for metadata from which no network can be built."""
     if info.filter not in FILTERS:
         raise ValueError(f"filter: {info.filter} is not one of {', '.join(FILTERS)}")
-    if not info.architecture.keys() >= {"model", "augment"}:
+    if not all(isinstance(info.architecture.get(part), dict) for part in ("model", "augment")):
         raise ValueError("architecture: model or augment is missing")
     if not all(len(pair) == 2 for pair in info.classes):
         raise ValueError("classes: must be pairs of id and name")
